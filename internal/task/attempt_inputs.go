@@ -1,0 +1,172 @@
+package task
+
+import (
+	"fmt"
+	"time"
+)
+
+func (d *Decision) admit(in Admitted) error {
+	if d.Task.State != Queued {
+		return fmt.Errorf("task %s is %s: %w", d.Task.ID, d.Task.State, ErrNotQueued)
+	}
+	n := len(d.Task.Attempts) + 1
+	d.Task.Attempts = append(d.Task.Attempts, Attempt{
+		ID: in.Attempt, Number: n, Provider: d.Task.Spec.Provider, State: AttemptSubmitting,
+	})
+	d.move(Submitting, n, fmt.Sprintf("attempt %d admitted to %s", n, d.Task.Spec.Provider))
+	d.enqueue(SubmitAttempt{AttemptID: in.Attempt})
+	return nil
+}
+
+// sending marks the attempt as sent, or refuses it where nobody waits for it any more: then it is not sent.
+func (d *Decision) sending(in Sending) error {
+	a := d.Task.AttemptByID(in.Attempt)
+	switch {
+	case a == nil:
+		return fmt.Errorf("attempt %s: %w", in.Attempt, ErrUnknownAttempt)
+	case a.Sent:
+		return fmt.Errorf("attempt %s: %w", in.Attempt, ErrAlreadySent)
+	case a.State != AttemptSubmitting:
+		return nil
+	case d.Task.State == Submitting && d.awaits(a):
+		a.Sent = true
+		d.Changed = true
+	default:
+		d.set(a, AttemptRefused, "the task ended before the attempt was sent")
+	}
+	return nil
+}
+
+func (d *Decision) accept(a *Attempt, in Accepted) {
+	switch a.State {
+	case AttemptSubmitting, AttemptUnconfirmed, AttemptLost:
+	case AttemptRunning, AttemptSucceeded, AttemptFailed, AttemptRefused:
+		return // A callback or a check was faster than the answer.
+	}
+	d.set(a, AttemptRunning, "")
+	d.checkAfter(a, in.CheckAfter)
+	if d.awaits(a) {
+		d.move(Running, a.Number, fmt.Sprintf("%s accepted attempt %d", a.Provider, a.Number))
+	}
+}
+
+func (d *Decision) refuse(a *Attempt, in Refused) {
+	if a.State != AttemptSubmitting {
+		return
+	}
+	d.set(a, AttemptRefused, in.Message)
+	if !d.awaits(a) {
+		return
+	}
+	if in.Reason != "" {
+		d.fail(a, in.Reason, in.Message)
+		return
+	}
+	d.requeue(a, in.Message, in.Delay)
+}
+
+// requeue queues the task for another attempt, after a delay, or fails it where its allowance is spent.
+func (d *Decision) requeue(a *Attempt, message string, delay time.Duration) {
+	if d.Task.paid() < d.Task.Allowance {
+		d.move(Queued, a.Number, message)
+		d.RequeueDelay = delay
+		return
+	}
+	d.fail(a, ProviderFailed, message)
+}
+
+func (d *Decision) ambiguous(a *Attempt, in Ambiguous) {
+	if a.State != AttemptSubmitting {
+		return
+	}
+	d.set(a, AttemptUnconfirmed, in.Message)
+	d.checkAfter(a, in.CheckAfter)
+	if d.awaits(a) {
+		d.move(Running, a.Number, fmt.Sprintf(
+			"outcome of attempt %d is unknown; waiting for its callback: %s", a.Number, in.Message))
+	}
+}
+
+func (d *Decision) resultReady(a *Attempt) {
+	if a.State == AttemptSucceeded || a.State == AttemptFailed {
+		return
+	}
+	d.set(a, AttemptSucceeded, "")
+	switch d.Task.State {
+	case Queued, Submitting, Running:
+		d.save(a, fmt.Sprintf("%s finished attempt %d", a.Provider, a.Number))
+	case Failed, Canceled:
+		// Not surfaced, but kept: a retry adopts it for free.
+		d.enqueue(SaveOutputs{AttemptID: a.ID})
+	case Saving, Succeeded:
+		// The result of another attempt was first.
+	}
+}
+
+// save takes the task to SAVING with the result of the attempt.
+func (d *Decision) save(a *Attempt, message string) {
+	d.Task.Result = a.ID
+	d.move(Saving, a.Number, message)
+	d.enqueue(SaveOutputs{AttemptID: a.ID})
+}
+
+func (d *Decision) generationFailed(a *Attempt, in GenerationFailed) {
+	if a.State == AttemptFailed || a.State == AttemptRefused || a.Saved {
+		return
+	}
+	saving := d.Task.State == Saving && d.Task.Result == a.ID // A callback claimed a result that is not there.
+	concerned := saving || d.awaits(a)
+	d.set(a, AttemptFailed, in.Message)
+	if !concerned {
+		return
+	}
+	d.Task.Result = ""
+	message := fmt.Sprintf("%s reports that attempt %d failed: %s", a.Provider, a.Number, in.Message)
+	if !d.adopt(message) {
+		d.requeue(a, message, 0)
+	}
+}
+
+func (d *Decision) hinted(a *Attempt, in Hinted) {
+	if a.State == AttemptSucceeded || a.State == AttemptFailed || a.State == AttemptRefused {
+		return
+	}
+	switch {
+	case in.Proven: // The provider has a task for the attempt, so it took it.
+		d.accept(a, Accepted{})
+	case a.State == AttemptLost:
+		a.State = openState(a)
+	}
+	if a.ProviderTaskID == "" {
+		a.HintedTaskID = in.ProviderTaskID
+	}
+	d.checkAfter(a, 0)
+}
+
+func (d *Decision) giveUp(a *Attempt, in GivenUp) {
+	if a.State != AttemptUnconfirmed && a.State != AttemptRunning {
+		return
+	}
+	d.set(a, AttemptLost, in.Message)
+	if d.awaits(a) && !d.adopt(in.Message) {
+		d.fail(a, OutcomeUnknown, in.Message)
+	}
+}
+
+func (d *Decision) saved(a *Attempt, in Saved) {
+	if a.Saved || a.State != AttemptSucceeded {
+		return
+	}
+	a.Saved = true
+	d.Changed = true
+	d.Outputs, d.OutputsOf = in.Outputs, a.ID
+	if d.Task.State == Saving && d.Task.Result == a.ID {
+		d.move(Succeeded, a.Number, "outputs saved")
+	}
+}
+
+func (d *Decision) saveFailed(a *Attempt, in SaveFailed) {
+	if d.Task.State == Saving && d.Task.Result == a.ID {
+		d.fail(a, in.Reason, in.Message)
+	}
+}

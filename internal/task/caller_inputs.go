@@ -1,0 +1,90 @@
+package task
+
+import (
+	"fmt"
+	"slices"
+)
+
+func (d *Decision) cancel() {
+	if d.Task.State.Terminal() {
+		return
+	}
+	d.move(Canceled, 0, "canceled by the caller")
+}
+
+func (d *Decision) deadline() {
+	switch d.Task.State {
+	case Queued, Submitting, Running:
+		d.fail(d.Task.Attempt(), DeadlineExceeded, fmt.Sprintf("the deadline of %s passed while the task was %s", d.Task.Spec.Deadline, d.Task.State))
+	case Saving, Succeeded, Failed, Canceled:
+	}
+}
+
+func (d *Decision) retry(in RetryRequested) error {
+	if d.Task.State != Failed && d.Task.State != Canceled {
+		return fmt.Errorf("task %s is %s: %w", d.Task.ID, d.Task.State, ErrNotRetryable)
+	}
+	d.RenewDeadline = true
+	const message = "retry requested"
+	if !in.NewAttempt && (d.adopt(message) || d.reopen(message)) {
+		return nil
+	}
+	d.Task.Result = ""
+	d.Task.Allowance = max(d.Task.Allowance, d.Task.paid()+1)
+	d.move(Queued, 0, message)
+	return nil
+}
+
+// adopt continues the task with the result of an attempt, or else with one that may yet bring a result, newest
+// first. It tells whether there is such an attempt.
+func (d *Decision) adopt(message string) bool {
+	for _, a := range slices.Backward(d.Task.Attempts) {
+		if a.State != AttemptSucceeded {
+			continue
+		}
+		message = fmt.Sprintf("%s; going on with the result of attempt %d", message, a.Number)
+		if a.Saved {
+			d.Task.Result = a.ID
+			d.move(Succeeded, a.Number, message)
+		} else {
+			d.save(&a, message)
+		}
+		return true
+	}
+	for _, a := range slices.Backward(d.Task.Attempts) {
+		if !a.Open() {
+			continue
+		}
+		message = fmt.Sprintf("%s; going on with attempt %d", message, a.Number)
+		if a.State == AttemptSubmitting {
+			d.move(Submitting, a.Number, message)
+		} else {
+			d.move(Running, a.Number, message)
+			d.checkAfter(&a, 0)
+		}
+		return true
+	}
+	return false
+}
+
+// reopen follows the newest lost attempt again that the provider can be asked about, and tells whether there
+// is one.
+func (d *Decision) reopen(message string) bool {
+	for i, a := range slices.Backward(d.Task.Attempts) {
+		if a.State == AttemptLost && a.ProviderTaskID != "" {
+			d.set(&d.Task.Attempts[i], AttemptRunning, "")
+			d.move(Running, a.Number, fmt.Sprintf("%s; asking again about attempt %d", message, a.Number))
+			d.checkAfter(&a, 0)
+			return true
+		}
+	}
+	return false
+}
+
+// openState is the state in which an open or lost attempt is followed again.
+func openState(a *Attempt) AttemptState {
+	if a.ProviderTaskID == "" {
+		return AttemptUnconfirmed
+	}
+	return AttemptRunning
+}

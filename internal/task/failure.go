@@ -1,0 +1,40 @@
+package task
+
+// Reason says why a task failed. The list is closed.
+type Reason string
+
+// The reasons of a failure. The contract's FailureReason tells what each means for the caller.
+const (
+	InputRejected     Reason = "INPUT_REJECTED"
+	ProviderRejected  Reason = "PROVIDER_REJECTED"
+	ProviderFailed    Reason = "PROVIDER_FAILED"
+	OutcomeUnknown    Reason = "OUTCOME_UNKNOWN"
+	DeadlineExceeded  Reason = "DEADLINE_EXCEEDED"
+	OutputUnavailable Reason = "OUTPUT_UNAVAILABLE"
+	OutputInvalid     Reason = "OUTPUT_INVALID"
+)
+
+// Reasons are all reasons.
+var Reasons = []Reason{
+	InputRejected, ProviderRejected, ProviderFailed, OutcomeUnknown, DeadlineExceeded, OutputUnavailable, OutputInvalid,
+}
+
+// Retryable tells whether a retry can help without changing the request.
+func (r Reason) Retryable() bool { return r != InputRejected }
+
+// Payment is what is known about payment for an attempt.
+type Payment string
+
+// The states of knowledge about payment.
+const (
+	PaymentNone    Payment = "NONE"
+	PaymentPaid    Payment = "PAID"
+	PaymentUnknown Payment = "UNKNOWN"
+)
+
+// Failure is why a task failed.
+type Failure struct {
+	Reason  Reason
+	Message string // One sentence; may quote the provider, never a secret.
+	Payment Payment
+}

@@ -1,0 +1,114 @@
+package task
+
+import "time"
+
+// Input is something that happened to a task: a provider's verdict, a caller's wish, a clock's. The
+// inputs of an attempt come at least once and in any order; one that is late or repeated changes nothing.
+type Input interface{ isInput() }
+
+type (
+	// Admitted says that admission granted a permit. The task must be QUEUED.
+	Admitted struct{ Attempt AttemptID }
+
+	// Sending says that the attempt is about to be sent. Once it is committed the attempt counts as sent,
+	// whatever happens: nobody may send it a second time.
+	Sending struct{ Attempt AttemptID }
+
+	// Accepted says that the provider created a task for the attempt.
+	Accepted struct {
+		Attempt        AttemptID
+		ProviderTaskID string
+		CheckAfter     time.Duration // When to ask the provider for the first time.
+	}
+
+	// Refused says that the attempt provably created nothing. A reason fails the task; without one the
+	// task is queued again, for Delay at least.
+	Refused struct {
+		Attempt AttemptID
+		Reason  Reason
+		Delay   time.Duration
+		Message string
+	}
+
+	// Ambiguous says that the attempt was sent, or may have been, and that no answer tells what became
+	// of it.
+	Ambiguous struct {
+		Attempt    AttemptID
+		CheckAfter time.Duration // When the wait for its callback ends.
+		Message    string
+	}
+
+	// Hinted says that a callback came which does not settle the matter by itself: the provider is to be
+	// asked now.
+	Hinted struct {
+		Attempt        AttemptID
+		ProviderTaskID string
+		Proven         bool // Whether the provider signed that this is its id.
+	}
+
+	// ResultReady says that the provider has a result.
+	ResultReady struct {
+		Attempt        AttemptID
+		ProviderTaskID string
+	}
+
+	// GenerationFailed says that the provider tried and failed, in its own answer to our question.
+	GenerationFailed struct {
+		Attempt        AttemptID
+		ProviderTaskID string // Empty when the submission itself was answered so.
+		Message        string
+	}
+
+	// GivenUp says that nobody will tell what became of the attempt: the wait for its callback ended, or
+	// the provider does not know it.
+	GivenUp struct {
+		Attempt AttemptID
+		Message string
+	}
+
+	// Saved says that all outputs of the attempt are in the bucket.
+	Saved struct {
+		Attempt AttemptID
+		Outputs []Output
+	}
+
+	// SaveFailed says that the outputs of the attempt can't be brought into the bucket.
+	SaveFailed struct {
+		Attempt AttemptID
+		Reason  Reason
+		Message string
+	}
+
+	// CancelRequested says that the caller wants the task no more.
+	CancelRequested struct{}
+
+	// RetryRequested says that the caller wants a FAILED or CANCELED task continued. NewAttempt asks for
+	// another paid attempt even where a result or an open attempt could be adopted for free.
+	RetryRequested struct{ NewAttempt bool }
+
+	// DeadlinePassed says that the task's deadline is over.
+	DeadlinePassed struct{}
+)
+
+// provenID is the provider task id that the provider vouches for, or empty.
+func (h Hinted) provenID() string {
+	if h.Proven {
+		return h.ProviderTaskID
+	}
+	return ""
+}
+
+func (Admitted) isInput()         {}
+func (Sending) isInput()          {}
+func (Accepted) isInput()         {}
+func (Refused) isInput()          {}
+func (Ambiguous) isInput()        {}
+func (ResultReady) isInput()      {}
+func (GenerationFailed) isInput() {}
+func (Hinted) isInput()           {}
+func (GivenUp) isInput()          {}
+func (Saved) isInput()            {}
+func (SaveFailed) isInput()       {}
+func (CancelRequested) isInput()  {}
+func (RetryRequested) isInput()   {}
+func (DeadlinePassed) isInput()   {}

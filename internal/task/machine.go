@@ -1,0 +1,154 @@
+package task
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// The states, and the inputs that lead from one to another:
+//
+//	            Admitted              Accepted, Ambiguous          ResultReady              Saved
+//	 QUEUED ───────────────▶ SUBMITTING ───────────▶ RUNNING ───────────────▶ SAVING ──────────────▶ SUCCEEDED
+//	   ▲                        │   │                 │   │                     │  │
+//	   ├── Refused, no reason ──┘   └─ Refused ──▶ FAILED ◀── GivenUp,          │  │
+//	   ├── GenerationFailed, allowance left ──────────┴── GenerationFailed ─────┤  └─ SaveFailed ──▶ FAILED
+//	   └────────────────────────────────────────────────────────────────────────┘
+//
+//	ResultReady leads to SAVING from QUEUED and SUBMITTING, too: a callback can overtake the answer to its
+//	submission, and a late result is adopted before another attempt is paid for.
+//	A callback or a check can also confirm an attempt that RUNNING only hopes for: RUNNING stays RUNNING.
+//	CancelRequested leads from every state but the terminal ones to CANCELED.
+//	DeadlinePassed leads from QUEUED, SUBMITTING and RUNNING to FAILED. A result that is being saved is not
+//	thrown away.
+//	RetryRequested leads from FAILED and CANCELED to SUCCEEDED, SAVING, RUNNING or SUBMITTING where an attempt
+//	can be adopted, else to QUEUED.
+//	A caller may have asked for several attempts at once. When one ends without a result, the task goes on with
+//	another that has one or may yet, before it is queued or fails.
+
+// What Apply refuses. Every other input that does not fit is late or repeated and changes nothing.
+var (
+	// ErrNotRetryable means that a retry was asked for a task that is neither FAILED nor CANCELED.
+	ErrNotRetryable = errors.New("only FAILED and CANCELED tasks can be retried")
+	// ErrNotQueued means that admission chose a task that is not QUEUED.
+	ErrNotQueued = errors.New("only QUEUED tasks can be admitted")
+	// ErrAlreadySent means that the attempt was sent before, or may have been: it must not be sent again.
+	ErrAlreadySent = errors.New("the attempt was sent before")
+	// ErrUnknownAttempt means that the input names an attempt of another task.
+	ErrUnknownAttempt = errors.New("the task has no such attempt")
+	// ErrProviderTaskMismatch means that the input names another provider task than the attempt's own.
+	ErrProviderTaskMismatch = errors.New("the attempt has another provider task id")
+)
+
+// New returns the decision that begins a task: QUEUED, at revision 1.
+func New(id ID, tenant, requestID string, spec Spec) Decision {
+	d := Decision{Task: Task{ID: id, Tenant: tenant, RequestID: requestID, Spec: spec, Allowance: spec.MaxAttempts}}
+	d.move(Queued, 0, "submitted")
+	return d
+}
+
+// Apply decides what an input does to the task. It leaves the receiver as it is. An input that is late or
+// repeated gives a decision that is not Changed.
+func (t *Task) Apply(in Input) (Decision, error) {
+	d := Decision{Task: *t}
+	d.Task.Attempts = slices.Clone(t.Attempts)
+	var err error
+	switch in := in.(type) {
+	case Admitted:
+		err = d.admit(in)
+	case Sending:
+		err = d.sending(in)
+	case Accepted:
+		err = d.withAttempt(in.Attempt, in.ProviderTaskID, func(a *Attempt) { d.accept(a, in) })
+	case Refused:
+		err = d.withAttempt(in.Attempt, "", func(a *Attempt) { d.refuse(a, in) })
+	case Ambiguous:
+		err = d.withAttempt(in.Attempt, "", func(a *Attempt) { d.ambiguous(a, in) })
+	case ResultReady:
+		err = d.withAttempt(in.Attempt, in.ProviderTaskID, d.resultReady)
+	case GenerationFailed:
+		err = d.withAttempt(in.Attempt, in.ProviderTaskID, func(a *Attempt) { d.generationFailed(a, in) })
+	case Hinted:
+		err = d.withAttempt(in.Attempt, in.provenID(), func(a *Attempt) { d.hinted(a, in) })
+	case GivenUp:
+		err = d.withAttempt(in.Attempt, "", func(a *Attempt) { d.giveUp(a, in) })
+	case Saved:
+		err = d.withAttempt(in.Attempt, "", func(a *Attempt) { d.saved(a, in) })
+	case SaveFailed:
+		err = d.withAttempt(in.Attempt, "", func(a *Attempt) { d.saveFailed(a, in) })
+	case CancelRequested:
+		d.cancel()
+	case RetryRequested:
+		err = d.retry(in)
+	case DeadlinePassed:
+		d.deadline()
+	}
+	if err != nil {
+		return Decision{Task: *t}, err
+	}
+	return d, nil
+}
+
+// withAttempt runs f on the attempt that an input is about, after checking that both mean the same
+// provider task.
+func (d *Decision) withAttempt(id AttemptID, providerTaskID string, f func(*Attempt)) error {
+	a := d.Task.AttemptByID(id)
+	switch {
+	case a == nil:
+		return fmt.Errorf("attempt %s: %w", id, ErrUnknownAttempt)
+	case providerTaskID != "" && a.ProviderTaskID != "" && a.ProviderTaskID != providerTaskID:
+		return fmt.Errorf("attempt %s: %w", id, ErrProviderTaskMismatch)
+	}
+	if providerTaskID != "" && a.ProviderTaskID == "" {
+		a.ProviderTaskID = providerTaskID
+		d.Changed = true
+	}
+	f(a)
+	return nil
+}
+
+// move takes the task to a state and records the change. attempt 0 means that it is about none.
+func (d *Decision) move(s State, attempt int, message string) {
+	d.Changed = true
+	d.Task.State = s
+	d.Task.Revision++
+	d.Event = &Event{Revision: d.Task.Revision, State: s, Attempt: attempt, Message: message}
+	if s != Failed {
+		d.Task.Failure = nil
+	}
+}
+
+// fail takes the task to FAILED.
+func (d *Decision) fail(a *Attempt, reason Reason, message string) {
+	number := 0
+	if a != nil {
+		number = a.Number
+	}
+	d.Task.Failure = &Failure{Reason: reason, Message: message, Payment: a.payment()}
+	d.move(Failed, number, message)
+	d.Event.Failure = d.Task.Failure
+}
+
+// set changes the state of an attempt.
+func (d *Decision) set(a *Attempt, s AttemptState, message string) {
+	a.State, a.Message = s, message
+	d.Changed = true
+}
+
+// enqueue adds a job.
+func (d *Decision) enqueue(job Job) { d.Jobs = append(d.Jobs, job) }
+
+// checkAfter says when the provider is to be asked about the attempt.
+func (d *Decision) checkAfter(a *Attempt, delay time.Duration) {
+	d.Check, d.CheckDelay, d.Changed = a.ID, delay, true
+}
+
+// awaits tells whether the task's fate hangs on this attempt: the task is being submitted or runs, and no
+// newer attempt is open.
+func (d *Decision) awaits(a *Attempt) bool {
+	if d.Task.State != Submitting && d.Task.State != Running {
+		return false
+	}
+	return !slices.ContainsFunc(d.Task.Attempts[a.Number:], func(n Attempt) bool { return n.Open() })
+}

@@ -1,0 +1,183 @@
+package task_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+// picture lists every change of state that any input can cause, X → X being an event that leaves the state
+// as it is. Whoever has to edit it has changed the machine: look at the picture in machine.go, too.
+const picture = `
+Admitted          QUEUED     → SUBMITTING
+
+Accepted          SUBMITTING → RUNNING
+Accepted          RUNNING    → RUNNING
+Ambiguous         SUBMITTING → RUNNING
+Hinted            SUBMITTING → RUNNING
+Hinted            RUNNING    → RUNNING
+Refused           SUBMITTING → QUEUED
+Refused           SUBMITTING → FAILED
+
+ResultReady       QUEUED     → SAVING
+ResultReady       SUBMITTING → SAVING
+ResultReady       RUNNING    → SAVING
+
+# With one attempt at a time:
+GenerationFailed  SUBMITTING → QUEUED
+GenerationFailed  SUBMITTING → FAILED
+GenerationFailed  RUNNING    → QUEUED
+GenerationFailed  RUNNING    → FAILED
+GenerationFailed  SAVING     → QUEUED
+GenerationFailed  SAVING     → FAILED
+GivenUp           RUNNING    → FAILED
+
+# With several, of which another goes on or has a result:
+GenerationFailed  SUBMITTING → SUBMITTING
+GenerationFailed  SUBMITTING → RUNNING
+GenerationFailed  SUBMITTING → SAVING
+GenerationFailed  SUBMITTING → SUCCEEDED
+GenerationFailed  RUNNING    → SUBMITTING
+GenerationFailed  RUNNING    → RUNNING
+GenerationFailed  RUNNING    → SAVING
+GenerationFailed  RUNNING    → SUCCEEDED
+GenerationFailed  SAVING     → SUBMITTING
+GenerationFailed  SAVING     → RUNNING
+GenerationFailed  SAVING     → SAVING
+GenerationFailed  SAVING     → SUCCEEDED
+GivenUp           SUBMITTING → SUBMITTING
+GivenUp           SUBMITTING → RUNNING
+GivenUp           SUBMITTING → FAILED
+GivenUp           RUNNING    → SUBMITTING
+GivenUp           RUNNING    → RUNNING
+GivenUp           RUNNING    → SAVING
+GivenUp           RUNNING    → SUCCEEDED
+
+Saved             SAVING     → SUCCEEDED
+SaveFailed        SAVING     → FAILED
+
+CancelRequested   QUEUED     → CANCELED
+CancelRequested   SUBMITTING → CANCELED
+CancelRequested   RUNNING    → CANCELED
+CancelRequested   SAVING     → CANCELED
+
+DeadlinePassed    QUEUED     → FAILED
+DeadlinePassed    SUBMITTING → FAILED
+DeadlinePassed    RUNNING    → FAILED
+
+RetryRequested    FAILED     → QUEUED
+RetryRequested    FAILED     → SUBMITTING
+RetryRequested    FAILED     → RUNNING
+RetryRequested    FAILED     → SAVING
+RetryRequested    FAILED     → SUCCEEDED
+RetryRequested    CANCELED   → QUEUED
+RetryRequested    CANCELED   → SUBMITTING
+RetryRequested    CANCELED   → RUNNING
+RetryRequested    CANCELED   → SAVING
+RetryRequested    CANCELED   → SUCCEEDED
+`
+
+// TestApply_MatchesThePicture walks through everything that can happen to a task of up to two attempts.
+func TestApply_MatchesThePicture(t *testing.T) {
+	t.Parallel()
+	var want []string
+	for line := range strings.Lines(strings.TrimSpace(picture)) {
+		if fields := strings.Fields(line); len(fields) > 0 && fields[0] != "#" {
+			want = append(want, strings.Join(fields, " "))
+		}
+	}
+	got := explore(t)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("transitions (-picture +machine):\n%s", diff)
+	}
+}
+
+// explore visits every task that differs in what decides about its future, breadth first, and returns the
+// transitions it saw.
+func explore(t *testing.T) []string {
+	t.Helper()
+	seen := map[string]bool{}
+	var queue []task.Task
+	visit := func(tk task.Task) {
+		if key := abstract(tk); !seen[key] {
+			seen[key] = true
+			queue = append(queue, tk)
+		}
+	}
+	for maxAttempts := 1; maxAttempts <= 2; maxAttempts++ {
+		visit(newHistory(maxAttempts).task)
+	}
+	transitions := map[string]bool{}
+	for len(queue) > 0 {
+		from := queue[0]
+		queue = queue[1:]
+		for _, in := range inputsFor(from) {
+			d, err := from.Apply(in)
+			if err != nil || !d.Changed {
+				continue
+			}
+			if d.Event != nil {
+				kind := strings.TrimPrefix(fmt.Sprintf("%T", in), "task.")
+				transitions[fmt.Sprintf("%s %s → %s", kind, from.State, d.Task.State)] = true
+			}
+			visit(d.Task)
+		}
+	}
+	t.Logf("%d states of a task", len(seen))
+	var all []string
+	for s := range transitions {
+		all = append(all, s)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// abstract names what decides about a task's future.
+func abstract(t task.Task) string {
+	var b strings.Builder
+	b.WriteString(string(t.State) + " " + string(t.Result))
+	paid := 0
+	for _, a := range t.Attempts {
+		fmt.Fprintf(&b, " %s/%t/%t/%t", a.State, a.Sent, a.Saved, a.ProviderTaskID != "")
+		if a.State != task.AttemptRefused {
+			paid++
+		}
+	}
+	fmt.Fprintf(&b, " %t", paid < t.Allowance)
+	return b.String()
+}
+
+// inputsFor are all inputs in all their kinds, about every attempt of the task.
+func inputsFor(t task.Task) []task.Input {
+	inputs := []task.Input{
+		task.CancelRequested{}, task.DeadlinePassed{},
+		task.RetryRequested{}, task.RetryRequested{NewAttempt: true},
+	}
+	if n := len(t.Attempts); n < 2 {
+		inputs = append(inputs, task.Admitted{Attempt: attemptID(n + 1)})
+	}
+	for _, a := range t.Attempts {
+		inputs = append(inputs,
+			task.Sending{Attempt: a.ID},
+			task.Accepted{Attempt: a.ID, ProviderTaskID: "p"},
+			task.Refused{Attempt: a.ID},
+			task.Refused{Attempt: a.ID, Reason: task.InputRejected},
+			task.Ambiguous{Attempt: a.ID},
+			task.Hinted{Attempt: a.ID, ProviderTaskID: "p"},
+			task.Hinted{Attempt: a.ID, ProviderTaskID: "p", Proven: true},
+			task.ResultReady{Attempt: a.ID, ProviderTaskID: "p"},
+			task.GenerationFailed{Attempt: a.ID},
+			task.GenerationFailed{Attempt: a.ID, ProviderTaskID: "p"},
+			task.GivenUp{Attempt: a.ID},
+			task.Saved{Attempt: a.ID},
+			task.SaveFailed{Attempt: a.ID, Reason: task.OutputInvalid},
+		)
+	}
+	return inputs
+}
