@@ -1,0 +1,135 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Class is what an error of a provider means for the attempt and the account. It decides whether a
+// submission may be sent again, so every class says what is known about money.
+type Class int
+
+// The classes of provider errors. The zero value is not a class.
+const (
+	// Ambiguous means that the outcome of a submission is unknown: something may have been created
+	// and may be charged. It must not be sent again blindly.
+	Ambiguous Class = iota + 1
+	// NotSent means that no byte of the request left: nothing was created.
+	NotSent
+	// RateLimited means that the provider refused for now and created nothing.
+	RateLimited
+	// Rejected means that the provider refused this request for good and created nothing.
+	Rejected
+	// AccountBlocked means that the account can't submit, whatever the request: nothing was created,
+	// and sending others would end the same. The Pause says why.
+	AccountBlocked
+	// GenerationFailed means that the provider tried and failed.
+	GenerationFailed
+	// NotFound means that the provider does not know the task that was asked for.
+	NotFound
+	// Unavailable means that a question went unanswered; it may be asked again at any time.
+	Unavailable
+)
+
+// String returns the class in snake case, as logs and metrics show it.
+func (c Class) String() string {
+	switch c {
+	case Ambiguous:
+		return "ambiguous"
+	case NotSent:
+		return "not_sent"
+	case RateLimited:
+		return "rate_limited"
+	case Rejected:
+		return "rejected"
+	case AccountBlocked:
+		return "account_blocked"
+	case GenerationFailed:
+		return "generation_failed"
+	case NotFound:
+		return "not_found"
+	case Unavailable:
+		return "unavailable"
+	default:
+		return "unknown"
+	}
+}
+
+// Pause says why an account can't submit. It is empty for every class but AccountBlocked.
+type Pause string
+
+// The reasons for which an account pauses.
+const (
+	PauseCredentials Pause = "credentials" // The API key is missing, wrong or has no permission.
+	PauseCredits     Pause = "credits"     // The account has no credits left.
+	PauseQuota       Pause = "quota"       // The key has used up its own allowance.
+	PauseMaintenance Pause = "maintenance" // The provider is down for maintenance.
+	PauseDisabled    Pause = "disabled"    // The provider switched the feature off.
+	PauseBlocked     Pause = "blocked"     // Something in front of the provider turns us away.
+)
+
+// MaxMessage is the most that is kept of a provider's words, in bytes.
+const MaxMessage = 512
+
+// Error is what went wrong at a provider, in the provider's words and in ours.
+type Error struct {
+	Class      Class
+	Pause      Pause         // Why the account can't submit, for AccountBlocked.
+	Input      bool          // Whether the prompt or the source is what was refused, for Rejected.
+	Op         string        // What was asked: "submit", "check", "refresh link".
+	Code       int           // The provider's code: that of the body where there is one, else the HTTP status; 0 without an answer.
+	Message    string        // The provider's words, at most MaxMessage bytes. Never a secret.
+	RetryAfter time.Duration // How long the provider asked to wait; 0 where it did not say.
+	Err        error         // The cause, where there was one below the provider's answer.
+}
+
+// Error tells what was asked and what came back.
+func (e *Error) Error() string {
+	s := fmt.Sprintf("%s: %s", e.Op, e.Class)
+	if e.Pause != "" {
+		s += " (" + string(e.Pause) + ")"
+	}
+	if e.Code != 0 {
+		s += fmt.Sprintf(": code %d", e.Code)
+	}
+	if e.Message != "" {
+		s += fmt.Sprintf(": %q", e.Message)
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// ClassOf returns the class of err, and Ambiguous for an error that is not a provider's: what is not
+// understood must not be sent again.
+func ClassOf(err error) Class {
+	if pe, ok := errors.AsType[*Error](err); ok {
+		return pe.Class
+	}
+	return Ambiguous
+}
+
+// TrimMessage cuts a provider's words to MaxMessage bytes of valid UTF-8.
+func TrimMessage(s string) string {
+	if len(s) > MaxMessage {
+		s = s[:MaxMessage]
+	}
+	return strings.ToValidUTF8(s, "")
+}
+
+// What can be wrong with a callback whose URL token is good.
+var (
+	// ErrCallbackMalformed means that the body is not a callback: not JSON, no provider task id, or
+	// several that differ.
+	ErrCallbackMalformed = errors.New("malformed callback")
+	// ErrCallbackSignature means that the signature is missing or wrong while a signing key is configured.
+	ErrCallbackSignature = errors.New("bad callback signature")
+	// ErrCallbackStale means that the signature's timestamp is outside the accepted window.
+	ErrCallbackStale = errors.New("stale callback timestamp")
+)

@@ -1,0 +1,112 @@
+package kie
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/refract-video/refract/internal/provider"
+)
+
+const checkPath = "/api/v1/modify/record-info"
+
+// visibilityGrace is how long a task may stay invisible after its submission. Integrators saw seconds;
+// one waits 90 s.
+const visibilityGrace = 2 * time.Minute
+
+// What the provider calls successFlag.
+const (
+	flagGenerating     = 0
+	flagSuccess        = 1
+	flagCreateFailed   = 2
+	flagGenerateFailed = 3
+	flagCallbackFailed = 4 // The provider could not reach us; the video is fine.
+)
+
+// Check asks for the record of a task: one GET, at most 15 s. A task that is not visible within two
+// minutes of its submission is Running, and NotFound after that. Code 501 is the task's failure. Code
+// 408, the provider's own upstream being late, is Unavailable: a result may still turn up, so the caller
+// asks again and lets a record, or its own deadline, decide.
+func (p *Provider) Check(ctx context.Context, providerTaskID string, submitted time.Time) (provider.Status, error) {
+	a, perr := p.call(ctx, call{
+		op:      opCheck,
+		method:  http.MethodGet,
+		path:    checkPath,
+		query:   url.Values{"taskId": {providerTaskID}},
+		timeout: questionTimeout,
+	})
+	status, perr := p.readCheck(a, perr, providerTaskID, time.Since(submitted))
+	if perr != nil {
+		return provider.Status{}, perr
+	}
+	return status, nil
+}
+
+// readCheck turns the answer to a check, or the error it stands for, into a status of a task that was
+// submitted age ago.
+func (p *Provider) readCheck(a answer, perr *provider.Error, id string, age time.Duration) (provider.Status, *provider.Error) {
+	if perr == nil && isNull(a.data) {
+		perr = checkError(provider.NotFound, a.code, p.words(a.message))
+	}
+	switch {
+	case perr == nil:
+		return p.readRecord(a, id)
+	case perr.Class == provider.NotFound && age < visibilityGrace:
+		return provider.Status{Phase: provider.Running}, nil
+	case perr.Class == provider.GenerationFailed:
+		return provider.Status{Phase: provider.Failed, Code: perr.Code, Message: perr.Message}, nil
+	default:
+		return provider.Status{}, perr
+	}
+}
+
+func (p *Provider) readRecord(a answer, id string) (provider.Status, *provider.Error) {
+	record, ok := decodeObject(a.data)
+	if !ok {
+		perr := checkError(provider.Unavailable, a.code, "")
+		perr.Err = errors.New("record is not a JSON object")
+		return provider.Status{}, perr
+	}
+	if got := record.text("taskId"); got != "" && got != id {
+		perr := checkError(provider.Unavailable, a.code, "")
+		perr.Err = errors.New("record is of another task")
+		return provider.Status{}, perr
+	}
+	flag, ok := record.integer("successFlag")
+	if !ok {
+		flag = -1
+	}
+	switch flag {
+	case flagGenerating:
+		return provider.Status{Phase: provider.Running}, nil
+	case flagSuccess, flagCallbackFailed:
+		// NOTE: only resultUrls. originUrls beside it is our own source, hosted again.
+		links := record.object("response").links("resultUrls")
+		return provider.Status{Phase: provider.Succeeded, ResultURLs: links}, nil
+	case flagCreateFailed, flagGenerateFailed:
+		return p.failure(record), nil
+	default:
+		message := p.words("unknown successFlag "+string(record["successFlag"]), record.echoSecrets("paramJson")...)
+		return provider.Status{}, checkError(provider.Unavailable, a.code, message)
+	}
+}
+
+// failure reads the end of a task that failed. An errorCode that is not a number is a word, and kept as one.
+func (p *Provider) failure(record object) provider.Status {
+	message := record.text("errorMessage")
+	code, ok := record.integer("errorCode")
+	if word := record.text("errorCode"); !ok && word != "" {
+		message = word + ": " + message
+	}
+	return provider.Status{
+		Phase:   provider.Failed,
+		Code:    code,
+		Message: p.words(message, record.echoSecrets("paramJson")...),
+	}
+}
+
+func checkError(class provider.Class, code int, message string) *provider.Error {
+	return &provider.Error{Class: class, Op: string(opCheck), Code: code, Message: message}
+}

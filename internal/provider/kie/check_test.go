@@ -1,0 +1,161 @@
+package kie
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/refract-video/refract/internal/provider"
+)
+
+const documentedRecord = `{"code": 200, "msg": "success", "data": {
+    "taskId": "774d9a7dd608a0e49293903095e45a4c",
+    "paramJson": "{\"callBackUrl\":\"https://example.com/callback\",\"prompt\":\"A futuristic cityscape\",\"videoUrl\":\"https://example.com/video.mp4\",\"waterMark\":\"\"}",
+    "completeTime": 1755078480000,
+    "response": {
+      "taskId": "774d9a7dd608a0e49293903095e45a4c",
+      "originUrls": ["https://tempfile.aiquickdraw.com/kieai/file/veo3-video/1755074605154fqb0m8ge.mp4"],
+      "resultUrls": ["https://tempfile.aiquickdraw.com/l/f782018c-6be4-4990-96ba-7231cd5a39e7.mp4"]
+    },
+    "successFlag": 1, "createTime": 1755078171000, "errorCode": null, "errorMessage": null
+}}`
+
+func TestCheck_SendsTheDocumentedRequest(t *testing.T) {
+	t.Parallel()
+	var got []string
+	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		got = []string{r.Method, r.RequestURI, r.Header.Get("Authorization"), r.Header.Get("Accept")}
+		_, _ = w.Write([]byte(documentedRecord))
+	})
+	_, _ = newProvider(t, url).Check(t.Context(), "a b&c", time.Now())
+	want := []string{"GET", "/api/v1/modify/record-info?taskId=a+b%26c", "Bearer " + testKey, "application/json"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("request (-want +got):\n%s", diff)
+	}
+}
+
+func record(fields string) string {
+	return `{"code":200,"msg":"success","data":{"taskId":"` + taskID + `",` + fields + `}}`
+}
+
+func TestCheck_ReadsEveryRecord(t *testing.T) {
+	t.Parallel()
+	running := provider.Status{Phase: provider.Running}
+	succeeded := func(links ...string) provider.Status {
+		return provider.Status{Phase: provider.Succeeded, ResultURLs: links}
+	}
+	failed := func(code int, message string) provider.Status {
+		return provider.Status{Phase: provider.Failed, Code: code, Message: message}
+	}
+	for _, tt := range []struct {
+		name, body string
+		want       provider.Status
+	}{
+		{"documented example", documentedRecord, succeeded("https://tempfile.aiquickdraw.com/l/f782018c-6be4-4990-96ba-7231cd5a39e7.mp4")},
+		{"running, nulls", record(`"completeTime":null,"response":null,"successFlag":0,"errorCode":null,"errorMessage":null`), running},
+		{"running, nothing", record(`"successFlag":0`), running},
+		{"flag in a string", record(`"successFlag":"0"`), running},
+		{"no id in the record", `{"code":200,"data":{"successFlag":0}}`, running},
+		{"success with links", record(`"successFlag":1,"response":{"resultUrls":["https://h/1.mp4","http://h/2.mp4"]}`), succeeded("https://h/1.mp4", "http://h/2.mp4")},
+		{"success, callback failed", record(`"successFlag":4,"response":{"resultUrls":["https://h/1.mp4"]},"errorMessage":"callback: 503"`), succeeded("https://h/1.mp4")},
+		{"success, response null", record(`"successFlag":1,"response":null`), succeeded()},
+		{"success, response absent", record(`"successFlag":1`), succeeded()},
+		{"success, no links", record(`"successFlag":1,"response":{"resultUrls":[]}`), succeeded()},
+		{"success, only origins", record(`"successFlag":1,"response":{"originUrls":["https://h/1.mp4"]}`), succeeded()},
+		{"links that are none", record(`"successFlag":1,"response":{"resultUrls":["","/a.mp4","file:///etc/passwd","ftp://h/a","//h/a","https://",7,null,"https://h/1.mp4"]}`), succeeded("https://h/1.mp4")},
+		{"not created", record(`"successFlag":2,"response":null,"errorCode":422,"errorMessage":"bad video"`), failed(422, "bad video")},
+		{"failed", record(`"successFlag":3,"response":null,"errorCode":501,"errorMessage":"Generation failed"`), failed(501, "Generation failed")},
+		{"failed, code in a string", record(`"successFlag":3,"errorCode":"501","errorMessage":"Generation failed"`), failed(501, "Generation failed")},
+		{"failed, code a word", record(`"successFlag":3,"errorCode":"NSFW","errorMessage":"refused"`), failed(0, "NSFW: refused")},
+		{"failed, nulls", record(`"successFlag":3,"errorCode":null,"errorMessage":null`), failed(0, "")},
+		{
+			"failed, callback URL echoed",
+			record(`"paramJson":"{\"callBackUrl\":\"` + submission.CallbackURL + `\"}","successFlag":3,"errorMessage":"calling ` + submission.CallbackURL + ` (` + testToken + `)"`),
+			failed(0, "calling [redacted] ([redacted])"),
+		},
+		{"generation failed as a code", `{"code":501,"msg":"Generation failed"}`, failed(501, "Generation failed")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := answering(t, http.StatusOK, tt.body).Check(t.Context(), taskID, time.Now().Add(-time.Hour))
+			if err != nil {
+				t.Fatalf("Check: %v", err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("status (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCheck_IsUnavailableWhenTheRecordSaysNothing(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, body, message string }{
+		{"unknown flag", record(`"successFlag":7`), "unknown successFlag 7"},
+		{"flag of another type", record(`"successFlag":true`), "unknown successFlag true"},
+		{"no flag", record(`"x":1`), "unknown successFlag"},
+		{"record of another task", `{"code":200,"data":{"taskId":"other","successFlag":1}}`, ""},
+		{"data a string", `{"code":200,"data":"gone"}`, ""},
+		{"cut JSON", documentedRecord[:200], "*"},
+		{"page", "<html>", "<html>"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			perr := wantClass(t, do(t, answering(t, http.StatusOK, tt.body), opCheck), provider.Unavailable)
+			if tt.message != "*" && perr.Message != tt.message {
+				t.Errorf("message is %q, want %q", perr.Message, tt.message)
+			}
+		})
+	}
+}
+
+func TestCheck_GivesATaskTimeToBecomeVisible(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]struct {
+		status int
+		body   string
+	}{
+		"422":          {200, `{"code":422,"msg":"recordInfo is null","data":null}`},
+		"404":          {200, `{"code":404,"msg":"Task not found"}`},
+		"HTTP 404":     {404, `{"code":404,"msg":"Task not found"}`},
+		"data null":    {200, `{"code":200,"msg":"success","data":null}`},
+		"data missing": {200, `{"code":200,"msg":"success"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := answering(t, answer.status, answer.body)
+			status, err := p.Check(t.Context(), taskID, time.Now())
+			if err != nil || status.Phase != provider.Running {
+				t.Errorf("right after submission: %v, %v; want running", status.Phase, err)
+			}
+			_, err = p.Check(t.Context(), taskID, time.Now().Add(-visibilityGrace))
+			wantClass(t, err, provider.NotFound)
+			_, err = p.Check(t.Context(), taskID, time.Time{})
+			wantClass(t, err, provider.NotFound)
+		})
+	}
+
+	p := newProvider(t, "")
+	invisible := func(age time.Duration) (provider.Status, *provider.Error) {
+		return p.readCheck(answer{}, checkError(provider.NotFound, 422, ""), taskID, age)
+	}
+	if status, perr := invisible(visibilityGrace - 1); perr != nil || status.Phase != provider.Running {
+		t.Errorf("just inside the grace: %v, %v; want running", status.Phase, perr)
+	}
+	if _, perr := invisible(visibilityGrace); perr == nil || perr.Class != provider.NotFound {
+		t.Errorf("at its end: %v; want not found", perr)
+	}
+}
+
+func TestCheck_KeepsAtMostSoManyLinks(t *testing.T) {
+	t.Parallel()
+	links := `"https://h/1.mp4"` + strings.Repeat(`,"https://h/1.mp4"`, 2*maxLinks)
+	p := answering(t, http.StatusOK, record(`"successFlag":1,"response":{"resultUrls":[`+links+`]}`))
+	status, err := p.Check(t.Context(), taskID, time.Now())
+	if err != nil || len(status.ResultURLs) != maxLinks {
+		t.Errorf("%d links, %v; want %d", len(status.ResultURLs), err, maxLinks)
+	}
+}

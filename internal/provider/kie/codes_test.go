@@ -1,0 +1,165 @@
+package kie
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/refract-video/refract/internal/provider"
+)
+
+// result is what an error says, or the phase of a check that has none.
+type result struct {
+	Class provider.Class
+	Pause provider.Pause
+	Phase provider.Phase
+	Code  int
+}
+
+// wantCodes is what callers rely on, spelt out apart from the table under test.
+var wantCodes = map[int]struct{ submit, check, link result }{
+	0:   {class(provider.Ambiguous), class(provider.Unavailable), class(provider.Unavailable)},
+	302: {class(provider.Ambiguous), class(provider.Unavailable), class(provider.Unavailable)},
+	307: {class(provider.Ambiguous), class(provider.Unavailable), class(provider.Unavailable)},
+	400: {class(provider.Rejected), class(provider.Unavailable), class(provider.Rejected)},
+	401: {paused(provider.PauseCredentials), paused(provider.PauseCredentials), paused(provider.PauseCredentials)},
+	402: {paused(provider.PauseCredits), paused(provider.PauseCredits), paused(provider.PauseCredits)},
+	404: {class(provider.Rejected), class(provider.NotFound), class(provider.Rejected)},
+	408: {class(provider.Ambiguous), class(provider.Unavailable), class(provider.Unavailable)},
+	413: {class(provider.Rejected), class(provider.Unavailable), class(provider.Rejected)},
+	418: {class(provider.Rejected), class(provider.Unavailable), class(provider.Rejected)},
+	422: {class(provider.Rejected), class(provider.NotFound), class(provider.Rejected)},
+	429: {class(provider.RateLimited), class(provider.RateLimited), class(provider.RateLimited)},
+	433: {paused(provider.PauseQuota), paused(provider.PauseQuota), paused(provider.PauseQuota)},
+	455: {paused(provider.PauseMaintenance), paused(provider.PauseMaintenance), paused(provider.PauseMaintenance)},
+	499: {class(provider.Ambiguous), class(provider.Unavailable), class(provider.Unavailable)},
+	500: {class(provider.Ambiguous), class(provider.Unavailable), class(provider.Unavailable)},
+	501: {class(provider.GenerationFailed), result{Phase: provider.Failed}, class(provider.Unavailable)},
+	502: {class(provider.Ambiguous), class(provider.Unavailable), class(provider.Unavailable)},
+	503: {class(provider.Ambiguous), class(provider.Unavailable), class(provider.Unavailable)},
+	505: {paused(provider.PauseDisabled), paused(provider.PauseDisabled), class(provider.Rejected)},
+	531: {class(provider.Ambiguous), class(provider.Unavailable), class(provider.Unavailable)},
+	777: {class(provider.Ambiguous), class(provider.Unavailable), class(provider.Unavailable)},
+}
+
+func class(c provider.Class) result { return result{Class: c} }
+
+func paused(why provider.Pause) result {
+	return result{Class: provider.AccountBlocked, Pause: why}
+}
+
+func TestCodes_MeanTheSameOverEveryErrorTransport(t *testing.T) {
+	t.Parallel()
+	transports := map[string]func(code int) (status int, body string){
+		"code in the body": func(code int) (int, string) {
+			return http.StatusOK, fmt.Sprintf(`{"code":%d,"msg":"said so","data":null}`, code)
+		},
+		"code in a string": func(code int) (int, string) {
+			return http.StatusOK, fmt.Sprintf(`{"code":"%d","message":"said so"}`, code)
+		},
+		"HTTP status": func(code int) (int, string) {
+			return code, `{"msg":"said so"}`
+		},
+		"HTTP status beside code 200": func(code int) (int, string) {
+			return code, `{"code":200,"msg":"said so","data":null}`
+		},
+		"both": func(code int) (int, string) {
+			return code, fmt.Sprintf(`{"code":%d,"msg":"said so","data":null}`, code)
+		},
+	}
+	for name, transport := range transports {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for code, want := range wantCodes {
+				status, body := transport(code)
+				if status == 0 {
+					continue // There is no such HTTP status.
+				}
+				p := answering(t, status, body)
+				for op, want := range map[operation]result{opSubmit: want.submit, opCheck: want.check, opLink: want.link} {
+					want.Code = code
+					if diff := cmp.Diff(want, outcome(t, p, op)); diff != "" {
+						t.Errorf("%s answered with %d %s (-want +got):\n%s", op, status, body, diff)
+					}
+				}
+			}
+		})
+	}
+}
+
+// outcome runs one operation and checks that the provider's words arrive.
+func outcome(t *testing.T, p *Provider, op operation) result {
+	t.Helper()
+	if op == opCheck {
+		status, err := p.Check(t.Context(), taskID, time.Now().Add(-time.Hour))
+		if err == nil {
+			if status.Message != "said so" {
+				t.Errorf("%s: message is %q", op, status.Message)
+			}
+			return result{Phase: status.Phase, Code: status.Code}
+		}
+	}
+	perr := providerError(t, do(t, p, op))
+	if perr.Message != "said so" {
+		t.Errorf("%s: message is %q", op, perr.Message)
+	}
+	if perr.Op != string(op) {
+		t.Errorf("operation is %q, want %q", perr.Op, op)
+	}
+	return result{Class: perr.Class, Pause: perr.Pause, Code: perr.Code}
+}
+
+func TestCodes_ForbiddenByAFirewallBlocksTheAccount(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, body string
+		want       provider.Class
+	}{
+		{"bare text", "error code: 1010", provider.AccountBlocked},
+		{"page", "<html><title>Access denied</title></html>", provider.AccountBlocked},
+		{"JSON of another's making", `{"title":"Error 1010: Access denied","status":403,"cloudflare_error":true}`, provider.AccountBlocked},
+		{"the provider's own envelope", `{"code":403,"msg":"no"}`, provider.Rejected},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			perr := wantClass(t, do(t, answering(t, http.StatusForbidden, tt.body), opSubmit), tt.want)
+			if blocked := perr.Pause == provider.PauseBlocked; blocked != (tt.want == provider.AccountBlocked) {
+				t.Errorf("pause is %q", perr.Pause)
+			}
+		})
+	}
+	perr := wantClass(t, do(t, answering(t, http.StatusForbidden, "error code: 1010"), opCheck), provider.AccountBlocked)
+	want := "turned away before the API, perhaps by a firewall that dislikes our User-Agent or address: error code: 1010"
+	if perr.Message != want {
+		t.Errorf("message is %q, want %q", perr.Message, want)
+	}
+}
+
+func TestRetryAfter_IsHonouredInBothForms(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for header, want := range map[string]time.Duration{
+		"":                              0,
+		"7":                             7 * time.Second,
+		" 7 ":                           7 * time.Second,
+		"-7":                            0,
+		"soon":                          0,
+		"86401":                         24 * time.Hour,
+		"9223372036854775807":           24 * time.Hour,
+		"99999999999999999999":          0,
+		"Fri, 02 Jan 2026 03:04:35 GMT": 30 * time.Second,
+		"Fri, 02 Jan 2026 03:04:00 GMT": 0,
+		"Fri, 02 Jan 2099 03:04:00 GMT": 24 * time.Hour,
+	} {
+		if got := retryAfter(header, now); got != want {
+			t.Errorf("retryAfter(%q) = %v, want %v", header, got, want)
+		}
+	}
+	p := answering(t, http.StatusTooManyRequests, `{"code":429,"msg":"slow down"}`, "Retry-After", "7")
+	if perr := wantClass(t, do(t, p, opSubmit), provider.RateLimited); perr.RetryAfter != 7*time.Second {
+		t.Errorf("retry after %v, want 7s", perr.RetryAfter)
+	}
+}

@@ -1,0 +1,68 @@
+package kie
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/refract-video/refract/internal/provider"
+)
+
+const redacted = "[redacted]"
+
+// maxWords is how much of an answer is looked through for words; error pages can be long.
+const maxWords = 16 << 10
+
+// webURL finds URLs in text and in JSON, whose slashes may be escaped. Its groups are the scheme and
+// the host; a user and a password before the host are in neither.
+var webURL = regexp.MustCompile(`(?i)(https?:\\?/\\?/)(?:[^\s/\\?#"'<>]*@)?([^\s/\\?#"'<>@]*)[^\s"'<>]*`)
+
+// words makes what the provider said fit for errors, logs and records: our API key and the given
+// secrets are taken out, and every URL is cut to its host, because sources and results may be signed
+// links and the callback URL holds a token. No cut splits a secret and shows the half of it: the one to
+// MaxMessage comes last, and after the one to maxWords the end, where a half may stand, goes too.
+func (p *Provider) words(s string, secrets ...string) string {
+	cut := len(s) > maxWords
+	s = s[:min(len(s), maxWords)]
+	longest := 0
+	for _, secret := range slices.Concat(secrets, []string{p.apiKey}) {
+		if secret != "" {
+			s = strings.ReplaceAll(s, secret, redacted)
+		}
+		longest = max(longest, len(secret))
+	}
+	if cut {
+		s = s[:max(0, len(s)-longest)]
+	}
+	s = webURL.ReplaceAllString(s, "${1}${2}/"+redacted)
+	return provider.TrimMessage(strings.TrimSpace(s))
+}
+
+// callbackSecrets returns what must not be repeated of a callback URL: the whole, and its last path
+// element as written and as decoded.
+func callbackSecrets(callbackURL string) []string {
+	if callbackURL == "" {
+		return nil
+	}
+	secrets := []string{callbackURL}
+	u, err := url.Parse(callbackURL)
+	if err != nil {
+		return secrets
+	}
+	for _, path := range []string{u.EscapedPath(), u.Path} {
+		path = strings.TrimRight(path, "/")
+		secrets = append(secrets, path[strings.LastIndexByte(path, '/')+1:])
+	}
+	return secrets
+}
+
+// echoSecrets finds the callback URL in the provider's echo of our request, which is an object or, more
+// often, a string that holds one.
+func (o object) echoSecrets(key string) []string {
+	echo, ok := decodeObject(o[key])
+	if !ok {
+		echo, _ = decodeObject([]byte(o.text(key)))
+	}
+	return callbackSecrets(echo.text("callBackUrl"))
+}

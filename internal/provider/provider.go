@@ -1,0 +1,102 @@
+// Package provider says what Refract needs from an upstream API that modifies videos, and in which
+// words an adapter reports what happened there.
+//
+// An adapter knows wire formats and nothing else: it holds no state, starts nothing in the background
+// and never sends anything twice by itself. Each call makes at most one HTTP request that could create
+// something, because no provider has an idempotency key: whether a submission may be sent again is
+// decided by package task from the [Class] of the error, never here.
+package provider
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// Provider is one upstream API. Its methods may be called concurrently. Every error they return is an
+// *Error, except those of Callback, which wrap one of the ErrCallback sentinels.
+type Provider interface {
+	// Name is what tasks, metrics and callback URLs call this provider, for example "kie".
+	Name() string
+
+	// Capabilities are the facts in which providers differ.
+	Capabilities() Capabilities
+
+	// Submit asks the provider to start one attempt and returns the provider task id. An error of
+	// class Ambiguous leaves open whether the provider started (and charges) anything.
+	Submit(ctx context.Context, s Submission) (providerTaskID string, err error)
+
+	// Check asks how the provider's task is doing. The time of submission lets the adapter tell a task
+	// that is not visible yet from one that the provider does not know.
+	Check(ctx context.Context, providerTaskID string, submitted time.Time) (Status, error)
+
+	// RefreshLink returns a fresh link for a result link that no longer works. An error of class
+	// Rejected says that the provider can't.
+	RefreshLink(ctx context.Context, link string) (string, error)
+
+	// Callback decodes one callback and verifies what the provider signs of it. The body is whatever a
+	// stranger sent; the URL token was verified before.
+	Callback(header http.Header, body []byte, now time.Time) (Callback, error)
+}
+
+// Submission is what an attempt asks of a provider.
+type Submission struct {
+	Prompt      string
+	SourceURI   string
+	Watermark   string // Empty means none.
+	CallbackURL string // A secret: its last path element is the attempt's URL token.
+}
+
+// Phase is how far the provider's task is.
+type Phase int
+
+// The phases of a provider's task. The zero value is not a phase.
+const (
+	Running Phase = iota + 1
+	Succeeded
+	Failed
+)
+
+// String returns the phase in lower case, as logs and metrics show it.
+func (p Phase) String() string {
+	switch p {
+	case Running:
+		return "running"
+	case Succeeded:
+		return "succeeded"
+	case Failed:
+		return "failed"
+	default:
+		return "unknown"
+	}
+}
+
+// Status is what a provider says of one of its tasks.
+type Status struct {
+	Phase      Phase
+	ResultURLs []string // Links to the results when Succeeded; may be empty, which is a fault of the provider's.
+	Code       int      // The provider's code when Failed.
+	Message    string   // The provider's words when Failed, at most MaxMessage bytes.
+}
+
+// Callback is what a callback says. The signature of no known provider covers the body, so even a
+// proven callback proves only that the provider called about this task, not what it says of it.
+type Callback struct {
+	ProviderTaskID string
+	Proven         bool // Whether a signature was required and valid. False where no signing key is configured.
+	Status         Status
+}
+
+// Capabilities are the facts in which providers differ, as data.
+type Capabilities struct {
+	Limits          Limits
+	PollInterval    time.Duration // How often a running attempt is checked.
+	TypicalDuration time.Duration // How long an attempt usually takes: what callers are told to expect.
+}
+
+// Limits are what the provider allows per account.
+type Limits struct {
+	Submissions int           // At most this many submissions
+	Window      time.Duration // in any window of this length.
+	InFlight    int           // At most this many attempts running at a time.
+}
