@@ -1,0 +1,159 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Kind says why a callback was sent.
+type Kind string
+
+// The kinds of callbacks.
+const (
+	KindGenuine   Kind = "genuine"
+	KindDuplicate Kind = "duplicate"
+	KindForged    Kind = "forged"
+	KindConflict  Kind = "conflict"
+)
+
+// Delivery is one try of one callback.
+type Delivery struct {
+	Seq     int           `json:"seq"`
+	Time    time.Time     `json:"time"`
+	TaskID  string        `json:"task_id"`
+	Kind    Kind          `json:"kind"`
+	Attempt int           `json:"attempt"`
+	URL     string        `json:"url"`
+	Header  http.Header   `json:"header"`
+	Body    string        `json:"body"`
+	Status  int           `json:"status"` // 0 when no answer came.
+	Error   string        `json:"error,omitempty"`
+	Took    time.Duration `json:"took_ns"`
+}
+
+// message is a callback that is ready to be sent.
+type message struct {
+	body []byte
+	// headers returns the headers of a try that is sent now.
+	headers func(now time.Time) http.Header
+}
+
+// courier delivers callbacks and remembers every try.
+type courier struct {
+	client   *http.Client
+	attempts int
+	spacing  time.Duration
+	reuse    bool
+	news     *notice
+
+	mu   sync.Mutex
+	list []Delivery
+}
+
+func newCourier(cfg Config, news *notice) *courier {
+	return &courier{
+		client: &http.Client{
+			Timeout:   cfg.CallbackTimeout,
+			Transport: &http.Transport{MaxIdleConnsPerHost: 16},
+			// A redirect is not the 200 that the provider asks for.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		attempts: cfg.CallbackAttempts, spacing: cfg.CallbackSpacing, reuse: cfg.CallbackReuseTimestamp, news: news,
+	}
+}
+
+var errUndeliverable = errors.New("held back by the script")
+
+// deliver tries a callback until it is answered 200 or its attempts are used up, and returns why the last try failed.
+// Only genuine callbacks are retried.
+func (c *courier) deliver(ctx context.Context, j *job, kind Kind, m message) error {
+	attempts := 1
+	if kind == KindGenuine {
+		attempts = c.attempts
+	}
+	first := time.Now()
+	for attempt := 1; ; attempt++ {
+		stamp := time.Now()
+		if c.reuse {
+			stamp = first
+		}
+		err := c.try(ctx, j, Delivery{Kind: kind, Attempt: attempt, Header: m.headers(stamp), Body: string(m.body)})
+		if kind == KindGenuine {
+			j.markNotified()
+		}
+		if err == nil || attempt >= attempts {
+			return err
+		}
+		if err := sleep(ctx, c.spacing); err != nil {
+			return err
+		}
+	}
+}
+
+// try sends one request and records it.
+func (c *courier) try(ctx context.Context, j *job, d Delivery) error {
+	d.Time, d.TaskID, d.URL = time.Now(), j.id, j.sub.CallbackURL
+	var err error
+	if j.script.Undeliverable {
+		err = errUndeliverable
+	} else {
+		d.Status, err = c.post(ctx, d)
+	}
+	d.Took = time.Since(d.Time)
+	if err != nil {
+		d.Error = err.Error()
+	}
+	c.mu.Lock()
+	d.Seq = len(c.list) + 1
+	c.list = append(c.list, d)
+	c.mu.Unlock()
+	c.news.changed()
+	return err
+}
+
+func (c *courier) post(ctx context.Context, d Delivery) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.URL, bytes.NewReader([]byte(d.Body)))
+	if err != nil {
+		return 0, withoutURL(err)
+	}
+	req.Header = d.Header.Clone()
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return 0, withoutURL(err)
+	}
+	defer resp.Body.Close()
+	// The answer means nothing beyond its status; reading some of it lets the connection be used again.
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
+	if resp.StatusCode != http.StatusOK {
+		return resp.StatusCode, fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return resp.StatusCode, nil
+}
+
+func (c *courier) deliveries() []Delivery {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.list)
+}
+
+// sleep waits for d, or returns the reason why ctx ended before.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,72 @@
+package sim_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/refract-video/refract/internal/sim"
+)
+
+func TestParseDirectives_ReadsWhatAPromptAsksFor(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		prompt string
+		want   sim.Script
+	}{
+		{"no directive [simple] [sim]", sim.Script{}},
+		{"[sim:late=2s,code=500]", sim.Script{Late: 2 * time.Second, Code: 500}},
+		{"a [sim:never] b [sim: stale , duplicate=2 ] c", sim.Script{Never: true, Stale: time.Hour, Duplicates: 2}},
+		{"[sim:gone=403,cut,slow=1s]", sim.Script{Link: sim.LinkGone, LinkStatus: 403, CutDownload: sim.CutHalf, SlowDownload: time.Second}},
+		{"[sim:processing=0s]", sim.Script{Processing: 1}},
+		{"[sim:fail=422,reason=too long]", sim.Script{Outcome: sim.OutcomeGenerateFailed, FailureCode: 422, FailureMessage: "too long"}},
+		{"[sim:drop-after,early]", sim.Script{Answer: sim.AnswerDropAfter, Early: true}},
+	}
+	for _, tt := range tests {
+		got, err := sim.ParseDirectives(tt.prompt)
+		if err != nil {
+			t.Errorf("%q: %v", tt.prompt, err)
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", tt.prompt, diff)
+		}
+	}
+}
+
+func TestParseDirectives_RefusesNonsense(t *testing.T) {
+	t.Parallel()
+	for _, word := range []string{
+		"", "nonsense", "never=1", "late", "late=x", "late=-1s", "late=25h", "code", "code=0", "code=1000", "duplicate=0", "reason", "expired=1", "cut=0", "results=17",
+	} {
+		if got, err := sim.ParseDirectives("[sim:" + word + "]"); err == nil {
+			t.Errorf("%q: got %+v, want an error", word, got)
+		}
+	}
+}
+
+func TestDirectives_AreAllDocumented(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range sim.Directives() {
+		if !strings.Contains(string(doc), "//\t  "+d.Usage+" ") {
+			t.Errorf("%s: not in the table of the package comment", d.Usage)
+		}
+	}
+}
+
+func FuzzParseDirectives(f *testing.F) {
+	for _, seed := range []string{"", "[sim:never]", "[sim:late=2s,code=500]", "[sim:=,=]", "[sim:cut=9999999999999999999]"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, prompt string) {
+		if got, err := sim.ParseDirectives(prompt); err != nil && got != (sim.Script{}) {
+			t.Errorf("%q: an error and a script %+v", prompt, got)
+		}
+	})
+}

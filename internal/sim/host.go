@@ -1,0 +1,215 @@
+package sim
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// link is one URL under which a file is served.
+type link struct {
+	content content
+	taskID  string
+	ttl     time.Duration
+	script  Script
+
+	path      string
+	mediaType string
+	created   time.Time
+	used      bool
+}
+
+// dead reports whether the link no longer works at a time.
+func (l *link) dead(now time.Time) bool {
+	switch l.script.Link {
+	case LinkExpired, LinkGone:
+		return true
+	case LinkOnce:
+		if l.used {
+			return true
+		}
+	case LinkGood:
+	}
+	return now.Sub(l.created) >= l.ttl
+}
+
+// Download is one request for a file that the simulator hosts.
+type Download struct {
+	Time   time.Time `json:"time"`
+	Method string    `json:"method"`
+	Path   string    `json:"path"`
+	Range  string    `json:"range,omitempty"`
+	TaskID string    `json:"task_id,omitempty"`
+	Forged bool      `json:"forged"`
+	Dead   bool      `json:"dead"`
+}
+
+// host serves results, inputs and uploads.
+type host struct {
+	cfg  Config
+	dir  string
+	base string
+	news *notice
+
+	mu        sync.Mutex
+	links     map[string]*link
+	downloads []Download
+}
+
+func newHost(cfg Config, dir, base string, news *notice) *host {
+	return &host{cfg: cfg, dir: dir, base: base, news: news, links: map[string]*link{}}
+}
+
+// add serves a file under a random name below prefix and returns its URL.
+func (h *host) add(prefix string, l link) string {
+	return h.put(prefix+randomHex()+".mp4", l)
+}
+
+// put serves a file under a path and returns its URL; an older file there is replaced.
+func (h *host) put(path string, l link) string {
+	l.path, l.created = path, time.Now()
+	l.mediaType = cmp.Or(l.mediaType, "video/mp4")
+	h.mu.Lock()
+	old := h.links[path]
+	h.links[path] = &l
+	h.mu.Unlock()
+	if old != nil && old.content.path != "" {
+		// A reader may still hold it, and then some systems refuse; the directory goes as a whole in the end.
+		_ = os.Remove(old.content.path)
+	}
+	return h.base + (&url.URL{Path: path}).EscapedPath()
+}
+
+// renew returns a fresh URL for a file that the simulator gave out, with HTTP-like code 200; or 422 for a URL that is
+// not one of ours, or 404 for one that is gone for good.
+func (h *host) renew(old string) (fresh string, code int) {
+	rest, ours := strings.CutPrefix(old, h.base)
+	path, err := url.PathUnescape(rest)
+	if !ours || err != nil || !strings.HasPrefix(path, "/") {
+		return "", http.StatusUnprocessableEntity
+	}
+	h.mu.Lock()
+	l := h.links[path]
+	h.mu.Unlock()
+	if l == nil || l.script.Link == LinkGone {
+		return "", http.StatusNotFound
+	}
+	again := link{content: l.content, taskID: l.taskID, ttl: h.cfg.DownloadTTL, script: l.script, mediaType: l.mediaType}
+	again.script.Link = LinkGood
+	return h.add("/download/", again), http.StatusOK
+}
+
+// visit records a request and returns a copy of the link, and whether it is dead.
+func (h *host) visit(r *http.Request) (l link, dead, found bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at := h.links[r.URL.Path]
+	if at == nil {
+		return link{}, false, false
+	}
+	dead = at.dead(time.Now())
+	at.used = at.used || r.Method == http.MethodGet
+	h.downloads = append(h.downloads, Download{
+		Time: time.Now(), Method: r.Method, Path: r.URL.Path, Range: r.Header.Get("Range"),
+		TaskID: at.taskID, Forged: at.content.forged, Dead: dead,
+	})
+	return *at, dead, true
+}
+
+// ServeHTTP answers a download.
+func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l, dead, found := h.visit(r)
+	h.news.changed()
+	switch {
+	case !found:
+		http.NotFound(w, r)
+		return
+	case dead:
+		http.Error(w, "link expired", cmp.Or(l.script.LinkStatus, h.cfg.ExpiredStatus))
+		return
+	case l.script.HTMLResult:
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = io.WriteString(w, "<!doctype html><title>Just a moment...</title><p>Checking your browser.\n")
+		return
+	}
+	f, err := l.content.open()
+	if err != nil {
+		h.cfg.Logger.Error("serve file", "path", l.path, "error", err)
+		http.Error(w, "storage error", http.StatusInternalServerError)
+		return
+	}
+	defer f.Close()
+	w.Header().Set("Content-Type", l.mediaType)
+	w.Header().Set("ETag", fmt.Sprintf(`"%x"`, l.created.UnixNano()))
+	http.ServeContent(l.hamper(w, r, f), r, "", l.created, f)
+}
+
+// hamper makes the response slow or short, when the script wants that.
+func (l *link) hamper(w http.ResponseWriter, r *http.Request, f io.Seeker) http.ResponseWriter {
+	if l.script.SlowDownload == 0 && l.script.CutDownload == 0 {
+		return w
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return w // ServeContent meets the same error and answers it.
+	}
+	bad := &badWriter{ResponseWriter: w, req: r, left: -1, piece: int(max(size/20, 1)), pause: l.script.SlowDownload / 20}
+	switch l.script.CutDownload {
+	case 0:
+	case CutHalf:
+		bad.left = (size + 1) / 2
+	default:
+		bad.left = l.script.CutDownload
+	}
+	return bad
+}
+
+// badWriter writes a body in pieces with pauses between them, and aborts the connection when its bytes are used up.
+type badWriter struct {
+	http.ResponseWriter
+	req   *http.Request
+	left  int64 // Bytes until the connection breaks off; negative for never.
+	piece int
+	pause time.Duration
+}
+
+func (b *badWriter) Write(p []byte) (int, error) {
+	done := 0
+	for part := range slices.Chunk(p, b.piece) {
+		if b.left >= 0 && int64(len(part)) > b.left {
+			part = part[:b.left]
+		}
+		n, err := b.ResponseWriter.Write(part)
+		done += n
+		if err != nil {
+			return done, err
+		}
+		if b.left >= 0 {
+			b.left -= int64(n)
+		}
+		if b.left == 0 && done < len(p) {
+			_ = http.NewResponseController(b.ResponseWriter).Flush()
+			panic(http.ErrAbortHandler) // The documented way to close a connection in the middle of a body.
+		}
+		if b.pause > 0 {
+			_ = http.NewResponseController(b.ResponseWriter).Flush()
+			if err := sleep(b.req.Context(), b.pause); err != nil {
+				return done, err
+			}
+		}
+	}
+	return done, nil
+}
+
+func (h *host) visits() []Download {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.downloads)
+}

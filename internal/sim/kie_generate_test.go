@@ -1,0 +1,224 @@
+package sim_test
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/refract-video/refract/internal/sim"
+)
+
+const generatePath = "/api/v1/modify/generate"
+
+func TestGenerate_CreatesATaskWithAFreshHexID(t *testing.T) {
+	t.Parallel()
+	w := setup(t, nil)
+	a, b := w.submit("one"), w.submit("two")
+	if !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(a) || a == b {
+		t.Errorf("task ids %q and %q: want different 32 hex characters", a, b)
+	}
+}
+
+func TestGenerate_RefusesWhatTheProviderRefuses(t *testing.T) {
+	t.Parallel()
+	good := `{"prompt":"p","videoUrl":"https://example.com/a.mp4"}`
+	tests := []struct {
+		name, key, body string
+		change          func(*sim.Config)
+		want            string
+	}{
+		{"unknown key", "other", good, nil, `{"code":401,"msg":"You do not have access permissions"}`},
+		{"no key", "", good, nil, `{"code":401,"msg":"You do not have access permissions"}`},
+		{"broken JSON", apiKey, `{"prompt":`, nil, `"code":422,`},
+		{"no prompt", apiKey, `{"videoUrl":"https://example.com/a.mp4"}`, nil, `{"code":422,"msg":"prompt is required","data":null}`},
+		{"no video", apiKey, `{"prompt":"p"}`, nil, `"msg":"videoUrl is required"`},
+		{"relative video", apiKey, `{"prompt":"p","videoUrl":"a.mp4"}`, nil, `"msg":"videoUrl is not a valid URL"`},
+		{"huge body", apiKey, `{"prompt":"` + strings.Repeat("x", 2<<20) + `"}`, nil, `"code":422`},
+		{"non-ASCII", apiKey, `{"prompt":"größer","videoUrl":"https://example.com/a.mp4"}`, func(c *sim.Config) { c.RejectNonASCII = true }, `"code":422`},
+		{"empty account", apiKey, good, func(c *sim.Config) { c.Credits = -1 }, `"code":402`},
+		{"unknown directive", apiKey, `{"prompt":"[sim:nonsense]","videoUrl":"https://example.com/a.mp4"}`, nil, `"code":422`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, tt.change)
+			got, err := w.call(http.MethodPost, w.sim.URL()+generatePath, tt.key, []byte(tt.body), "application/json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.status != 200 || !strings.Contains(got.raw, tt.want) {
+				t.Errorf("got status %d, %s; want 200 and %s", got.status, got.raw, tt.want)
+			}
+			entries := w.sim.Ledger()
+			if len(entries) != 1 || entries[0].Paid || entries[0].Result != sim.ResultRefused || entries[0].Code != got.Code {
+				t.Errorf("ledger %+v: want one unpaid refusal with code %d", entries, got.Code)
+			}
+		})
+	}
+}
+
+func TestGenerate_PutsTheErrorCodeWhereConfigured(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		transport sim.ErrorTransport
+		status    int
+		code      int
+	}{{sim.ErrorsInBody, 200, 455}, {sim.ErrorsInStatus, 455, 0}, {sim.ErrorsInBoth, 455, 455}}
+	for _, tt := range tests {
+		t.Run(string(tt.transport), func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, func(c *sim.Config) { c.Errors = tt.transport })
+			got := w.post(generatePath, w.request("[sim:code=455]"))
+			if got.status != tt.status || got.Code != tt.code || got.Msg == "" {
+				t.Errorf("got status %d, %s; want status %d, code %d", got.status, got.raw, tt.status, tt.code)
+			}
+		})
+	}
+}
+
+func TestGenerate_AnswersAnyScriptedCodeAndCreatesNothing(t *testing.T) {
+	t.Parallel()
+	w := setup(t, nil)
+	for _, code := range []string{"400", "401", "402", "404", "408", "422", "429", "433", "455", "500", "501", "505", "777"} {
+		got := w.post(generatePath, w.request("[sim:code="+code+"]"))
+		if !strings.HasPrefix(got.raw, `{"code":`+code+`,`) {
+			t.Errorf("code %s: got %s", code, got.raw)
+		}
+	}
+	if paid := sim.CountPaid(w.sim.Ledger(), sim.ByVideoURL); len(paid) != 0 || w.sim.Credits() != 1000 {
+		t.Errorf("paid %v, credits %d: want nothing taken", paid, w.sim.Credits())
+	}
+}
+
+func TestGenerate_RefusesTheCallBeyondTheWindow(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *sim.Config) {
+		c.APIKeys = []string{apiKey, "key-2"}
+		c.SubmitLimit = sim.Limit{N: 3, Window: time.Hour}
+	})
+	var codes []int
+	for range 5 {
+		codes = append(codes, w.post(generatePath, w.request("p")).Code)
+	}
+	if diff := cmp.Diff([]int{200, 200, 200, 429, 429}, codes); diff != "" {
+		t.Errorf("codes (-want +got):\n%s", diff)
+	}
+	other, err := w.call(http.MethodPost, w.sim.URL()+generatePath, "key-2", []byte(`{"prompt":"p","videoUrl":"http://x/"}`), "application/json")
+	if err != nil || other.Code != 200 {
+		t.Errorf("another key: got %s, %v; want its own window", other.raw, err)
+	}
+	want := []sim.Usage{
+		{Key: apiKey, Limit: 3, Window: time.Hour, Accepted: 3, Refused: 2, PeakAccepted: 3, PeakArrived: 5},
+		{Key: "key-2", Limit: 3, Window: time.Hour, Accepted: 1, PeakAccepted: 1, PeakArrived: 1},
+	}
+	if diff := cmp.Diff(want, w.sim.Limits().Submissions); diff != "" {
+		t.Errorf("limits (-want +got):\n%s", diff)
+	}
+}
+
+func TestGenerate_TakesCreditsUntilThereAreNone(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *sim.Config) { c.Credits, c.TaskPrice = 5, 2 })
+	w.submit("a")
+	w.submit("b")
+	if got := w.post(generatePath, w.request("c")); got.Code != 402 {
+		t.Errorf("third task: got %s, want 402", got.raw)
+	}
+	if got := w.get(w.sim.URL() + "/api/v1/chat/credit"); got.raw != `{"code":200,"msg":"success","data":1}` {
+		t.Errorf("credit: got %s, want 1 left", got.raw)
+	}
+	w.sim.SetCredits(2)
+	w.submit("d")
+	if got := w.get(w.sim.URL() + "/api/v1/chat/credit"); got.raw != `{"code":200,"msg":"success","data":0}` {
+		t.Errorf("credit: got %s, want 0", got.raw)
+	}
+}
+
+func TestGenerate_FailsTheAnswerAsScripted(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		directive string
+		paid      bool
+		check     func(got envelope, err error) bool
+	}{
+		{"html403", false, func(got envelope, err error) bool {
+			return err == nil && got.status == 403 && strings.Contains(got.raw, "error code: 1010") && got.Code == 0
+		}},
+		{"drop", false, func(_ envelope, err error) bool { return err != nil }},
+		{"drop-after", true, func(_ envelope, err error) bool { return err != nil }},
+		{"truncate", true, func(got envelope, err error) bool {
+			return err == nil && got.status == 200 && strings.HasPrefix(got.raw, `{"code":200,`) && got.Code == 0
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.directive, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, nil)
+			body := `{"prompt":"[sim:` + tt.directive + `]","videoUrl":"https://x/","callBackUrl":"` + w.hook.server.URL + `"}`
+			got, err := w.call(http.MethodPost, w.sim.URL()+generatePath, apiKey, []byte(body), "application/json")
+			if !tt.check(got, err) {
+				t.Errorf("got %+v, error %v", got, err)
+			}
+			if paid := sim.CountPaid(w.sim.Ledger(), sim.ByCallbackURL)[w.hook.server.URL]; (paid == 1) != tt.paid {
+				t.Errorf("paid %d: want paid %v", paid, tt.paid)
+			}
+			if tt.paid {
+				if got := w.callback(); got.json.Data.TaskID != w.sim.Ledger()[0].TaskID {
+					t.Errorf("callback %s: want the task of the ledger", got.body)
+				}
+			}
+		})
+	}
+}
+
+func TestGenerate_HoldsTheAnswerBack(t *testing.T) {
+	t.Parallel()
+	w := setup(t, nil)
+	begun := time.Now()
+	w.submit("[sim:delay=80ms]")
+	if took := time.Since(begun); took < 80*time.Millisecond {
+		t.Errorf("answer came after %v, want at least 80ms", took)
+	}
+}
+
+func TestGenerate_LetsTheCallbackOvertakeItsAnswer(t *testing.T) {
+	t.Parallel()
+	w := setup(t, nil)
+	id := w.submit("[sim:early]")
+	select {
+	case got := <-w.hook.calls:
+		if got.json.Data.TaskID != id {
+			t.Errorf("callback %s: want task %s", got.body, id)
+		}
+	default:
+		t.Error("the answer came before the callback")
+	}
+}
+
+func TestScript_FunctionWinsOverDirectives(t *testing.T) {
+	t.Parallel()
+	seen := make(chan sim.Submission, 1)
+	w := setup(t, func(c *sim.Config) {
+		c.Script = func(s sim.Submission) sim.Script {
+			seen <- s
+			return sim.Script{Code: 433}
+		}
+	})
+	got := w.post(generatePath, map[string]string{
+		"prompt": "x [sim:duplicate=2]", "videoUrl": sourceURL, "callBackUrl": "http://cb.example/", "watermark": "wm",
+	})
+	if got.Code != 433 {
+		t.Errorf("got %s, want 433", got.raw)
+	}
+	want := sim.Submission{
+		Seq: 1, Key: apiKey, Prompt: "x [sim:duplicate=2]", VideoURL: sourceURL, CallbackURL: "http://cb.example/",
+		Watermark: "wm", Directives: sim.Script{Duplicates: 2},
+	}
+	if diff := cmp.Diff(want, <-seen); diff != "" {
+		t.Errorf("submission (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,147 @@
+package sim_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/refract-video/refract/internal/sim"
+)
+
+func TestRecordInfo_TellsASuccess(t *testing.T) {
+	t.Parallel()
+	w := setup(t, nil)
+	before := time.Now().UnixMilli()
+	id := w.submit("snow & ice")
+	rec := w.finished(id, 1)
+	if rec.TaskID != id || rec.Response == nil || rec.Response.TaskID != id || len(rec.Response.ResultURLs) != 1 || len(rec.Response.OriginURLs) != 1 {
+		t.Fatalf("record %+v: want one result and one origin of task %s", rec, id)
+	}
+	if rec.CreateTime < before || *rec.CompleteTime < rec.CreateTime {
+		t.Errorf("times %d to %d: want milliseconds after %d, in order", rec.CreateTime, *rec.CompleteTime, before)
+	}
+	if rec.ErrorCode != nil || rec.ErrorMessage != nil {
+		t.Errorf("error %v %v: want null", rec.ErrorCode, rec.ErrorMessage)
+	}
+	want := `{"callBackUrl":"` + w.hook.server.URL + `/cb?token=a&b=c","prompt":"snow & ice","videoUrl":"` + sourceURL + `","waterMark":""}`
+	if diff := cmp.Diff(want, rec.ParamJSON); diff != "" {
+		t.Errorf("paramJson (-want +got):\n%s", diff)
+	}
+}
+
+func TestRecordInfo_WritesOrOmitsNulls(t *testing.T) {
+	t.Parallel()
+	for _, omit := range []bool{false, true} {
+		w := setup(t, func(c *sim.Config) { c.OmitNulls, c.Processing = omit, time.Hour })
+		got := w.info(w.submit("p"))
+		var keys map[string]json.RawMessage
+		if err := json.Unmarshal(got.Data, &keys); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"completeTime", "response", "errorCode", "errorMessage"} {
+			if value, found := keys[key]; found == omit || (found && string(value) != "null") {
+				t.Errorf("omit %v: %s is %q, found %v", omit, key, value, found)
+			}
+		}
+		if string(keys["successFlag"]) != "0" {
+			t.Errorf("successFlag %s, want 0", keys["successFlag"])
+		}
+	}
+}
+
+func TestRecordInfo_TellsFailures(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		directive string
+		flag      int
+		code      int
+		message   string
+	}{
+		{"fail", 3, 501, "Generation failed"},
+		{"fail=400,reason=content moderated", 3, 400, "content moderated"},
+		{"create-fail", 2, 501, "Generation failed"},
+	}
+	w := setup(t, nil)
+	for _, tt := range tests {
+		rec := w.finished(w.submit("[sim:"+tt.directive+"]"), tt.flag)
+		if rec.Response != nil || *rec.ErrorCode != tt.code || *rec.ErrorMessage != tt.message {
+			t.Errorf("%s: got %v %v %v", tt.directive, rec.Response, *rec.ErrorCode, *rec.ErrorMessage)
+		}
+		if got := w.callback(); got.json.Code != 500 || strings.Contains(got.body, "resultUrls") {
+			t.Errorf("%s: callback %s, want 500 without resultUrls", tt.directive, got.body)
+		}
+	}
+}
+
+func TestRecordInfo_HidesANewTask(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *sim.Config) { c.InvisibleFor = time.Hour })
+	const want = `{"code":422,"msg":"recordInfo is null","data":null}`
+	if got := w.info(w.submit("p")); got.raw != want {
+		t.Errorf("got %s, want %s", got.raw, want)
+	}
+	w.finished(w.submit("[sim:invisible=0s]"), 1)
+}
+
+func TestRecordInfo_RefusesWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[int]string{
+		404: `{"code":404,"msg":"Task not found","data":null}`,
+		422: `{"code":422,"msg":"recordInfo is null","data":null}`,
+	} {
+		w := setup(t, func(c *sim.Config) { c.UnknownTaskCode = code })
+		if got := w.info("nobody"); got.raw != want {
+			t.Errorf("unknown task: got %s, want %s", got.raw, want)
+		}
+		if got := w.info(""); got.Code != 422 {
+			t.Errorf("no task: got %s, want 422", got.raw)
+		}
+		got, err := w.call(http.MethodGet, w.sim.URL()+"/api/v1/modify/record-info?taskId=x", "bad", nil, "")
+		if err != nil || got.Code != 401 {
+			t.Errorf("bad key: got %s, %v, want 401", got.raw, err)
+		}
+	}
+}
+
+func TestRecordInfo_LimitsAndCountsQueries(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *sim.Config) { c.QueryLimit = sim.Limit{N: 2, Window: time.Hour} })
+	var codes []int
+	for range 3 {
+		codes = append(codes, w.info("x").Code)
+	}
+	if diff := cmp.Diff([]int{404, 404, 429}, codes); diff != "" {
+		t.Errorf("codes (-want +got):\n%s", diff)
+	}
+	if got := w.sim.Limits().Queries; len(got) != 1 || got[0].PeakArrived != 3 || got[0].Refused != 1 {
+		t.Errorf("queries %+v: want a peak of 3, 1 refused", got)
+	}
+}
+
+func TestRecordInfo_LagsBehindTheCallback(t *testing.T) {
+	t.Parallel()
+	w := setup(t, nil)
+	id := w.submit("[sim:lag=1h]")
+	w.callback()
+	var rec record
+	if err := json.Unmarshal(w.info(id).Data, &rec); err != nil || rec.SuccessFlag != 0 || rec.Response != nil {
+		t.Errorf("record %+v, %v: want flag 0 after the callback", rec, err)
+	}
+}
+
+func TestLimits_CountGenerationsInFlight(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *sim.Config) { c.Processing = time.Hour })
+	w.submit("a")
+	w.submit("b")
+	id := w.submit("[sim:processing=0s]")
+	w.finished(id, 1)
+	w.await("two in flight", func() bool { return w.sim.Limits().InFlight == 2 })
+	if got := w.sim.Limits().PeakInFlight; got != 3 {
+		t.Errorf("peak %d, want 3", got)
+	}
+}

@@ -1,0 +1,127 @@
+package sim
+
+import "time"
+
+// Submission is one accepted call of generate, as a script sees it.
+type Submission struct {
+	// Seq counts the submissions that reached a script, from 1.
+	Seq         int
+	Key         string
+	Prompt      string
+	VideoURL    string
+	CallbackURL string
+	Watermark   string
+	// Directives is what the prompt asked for. A [Config].Script that wants to keep it starts from it.
+	Directives Script
+}
+
+// Answer says what happens to the response of generate.
+type Answer int
+
+// The answers of generate. The ones named "created" take a credit; the others create nothing.
+const (
+	AnswerNormal    Answer = iota // The documented answer.
+	AnswerHTML403                 // Not created: a bare HTML 403, as from the content network in front of the API.
+	AnswerDrop                    // Not created: the connection is closed without a response.
+	AnswerDropAfter               // Created: the connection is closed without a response.
+	AnswerTruncated               // Created: the JSON text ends in the middle.
+)
+
+// Outcome says how a generation ends.
+type Outcome int
+
+// The outcomes of a generation.
+const (
+	OutcomeSuccess        Outcome = iota // Flag 1.
+	OutcomeGenerateFailed                // Flag 3, callback 500.
+	OutcomeCreateFailed                  // Flag 2, callback 500 unless Config.SilentCreateFailure.
+)
+
+// Signature says how the callbacks of a task are signed. It means nothing without a [Config].WebhookKey.
+type Signature int
+
+// The signatures of a callback.
+const (
+	SignatureGood    Signature = iota
+	SignatureWrong             // Made with another key.
+	SignatureMissing           // No signature headers.
+)
+
+// LinkFault says what is wrong with the result links of a task.
+type LinkFault int
+
+// The faults of a result link.
+const (
+	LinkGood    LinkFault = iota
+	LinkExpired           // Dead from the start; download-url gives a living one.
+	LinkGone              // Dead from the start, and download-url answers 404.
+	LinkOnce              // Dead after the first GET; download-url gives a living one.
+)
+
+// Script is the fate of one task: every fault it meets. The zero value meets none. Faults combine.
+type Script struct {
+	// Code, when not 0, is answered to generate without creating anything.
+	Code int
+	// Answer is what happens to the response of generate.
+	Answer Answer
+	// AnswerDelay holds back the response of generate after the task was created.
+	AnswerDelay time.Duration
+
+	// Processing overrides Config.Processing when not 0.
+	Processing time.Duration
+	// Invisible overrides Config.InvisibleFor when not 0.
+	Invisible time.Duration
+	// Outcome is how the generation ends.
+	Outcome Outcome
+	// FailureCode is the errorCode of a failed generation, 501 by default.
+	FailureCode int
+	// FailureMessage is its errorMessage, "Generation failed" by default.
+	FailureMessage string
+	// Lag keeps record-info at flag 0 for this long after the generation ended and its callback was sent.
+	Lag time.Duration
+	// Results is the number of result files, 1 by default.
+	Results int
+	// EmptyResults makes resultUrls empty in callbacks and in record-info.
+	EmptyResults bool
+
+	// Never sends no callback except forged ones.
+	Never bool
+	// Late waits this long between the end of the generation and its callback.
+	Late time.Duration
+	// Early holds the response of generate back until the first callback was answered, or its first try failed.
+	Early bool
+	// Duplicates is how many more times the callback is sent after it was accepted.
+	Duplicates int
+	// Conflict sends, after the callback, another one that claims the opposite outcome.
+	Conflict bool
+	// ForgeURLs sends, before the callback, one whose resultUrls name a foreign file under a valid signature.
+	ForgeURLs bool
+	// ForgeCode sends, before the callback, one with this code under a valid signature, when not 0.
+	ForgeCode int
+	// Signature is how callbacks are signed.
+	Signature Signature
+	// Stale puts the timestamp of callbacks this far into the past.
+	Stale time.Duration
+	// NullData makes data null in callbacks.
+	NullData bool
+	// PromptObject makes promptJson an object instead of a string.
+	PromptObject bool
+	// EmptyCallback makes resultUrls empty in callbacks; record-info names the results.
+	EmptyCallback bool
+	// Undeliverable makes every try of the callback fail before it leaves the simulator, which ends in flag 4.
+	Undeliverable bool
+
+	// Link is what is wrong with the result links.
+	Link LinkFault
+	// LinkStatus is the HTTP status of a dead link; Config.ExpiredStatus when 0.
+	LinkStatus int
+	// SlowDownload spreads the body of each download over this long.
+	SlowDownload time.Duration
+	// CutDownload closes the connection of each download after this many bytes; CutHalf means half of the file.
+	CutDownload int64
+	// HTMLResult serves an HTML page, with status 200, in place of the video.
+	HTMLResult bool
+}
+
+// CutHalf is the CutDownload that ends each download after half of the file, so that two ranges fetch it.
+const CutHalf int64 = -1

@@ -1,0 +1,208 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Server is a running simulator. Its methods may be called concurrently.
+type Server struct {
+	cfg     Config
+	base    string
+	dir     string
+	group   *group
+	news    *notice
+	jobs    *jobs
+	host    *host
+	studio  *studio
+	courier *courier
+	ledger  *ledger
+	purse   *purse
+	submits *meter
+	queries *meter
+
+	http      *http.Server
+	conns     sync.WaitGroup
+	served    chan struct{} // Closed when the listener is finished; serveErr is set before.
+	serveErr  error
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Start listens and serves until [Server.Close]. It refuses a configuration with words that it does not know.
+func Start(cfg Config) (*Server, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("configure simulator: %w", err)
+	}
+	book, err := openLedger(cfg.LedgerPath)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "refract-sim-")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make simulator folder: %w", err), book.close())
+	}
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", cfg.Addr)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("listen on %s: %w", cfg.Addr, err), book.close(), os.RemoveAll(dir))
+	}
+	s := build(cfg, book, dir, listener.Addr())
+	s.group.spawn(func(context.Context) {
+		defer close(s.served)
+		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.serveErr = fmt.Errorf("serve simulator: %w", err)
+		}
+	})
+	cfg.Logger.Info("simulator listens", "url", s.base)
+	return s, nil
+}
+
+// build puts the parts together.
+func build(cfg Config, book *ledger, dir string, addr net.Addr) *Server {
+	base := strings.TrimSuffix(cfg.PublicURL, "/")
+	if base == "" {
+		base = "http://" + reachable(addr)
+	}
+	news := newNotice()
+	s := &Server{
+		cfg: cfg, base: base, dir: dir, group: newGroup(), news: news,
+		jobs: newJobs(), host: newHost(cfg, dir, base, news), studio: newStudio(cfg, dir),
+		courier: newCourier(cfg, news), ledger: book, purse: &purse{credits: cfg.Credits},
+		submits: newMeter(cfg.SubmitLimit), queries: newMeter(cfg.QueryLimit),
+		served: make(chan struct{}),
+	}
+	s.http = &http.Server{
+		Handler:           s.routes(),
+		ConnState:         s.count,
+		BaseContext:       func(net.Listener) context.Context { return s.group.ctx },
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// reachable returns an address that a client on this machine can dial, also when the listener takes every address.
+func reachable(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", fmt.Sprint(tcp.Port))
+	}
+	return addr.String()
+}
+
+// routes is everything that the simulator answers.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	(&kie{s}).register(mux)
+	for _, prefix := range []string{"/results/", "/origins/", "/download/", "/files/", "/forged/"} {
+		mux.Handle("GET "+prefix, s.host)
+	}
+	s.registerInspection(mux)
+	return mux
+}
+
+// count keeps the number of open connections. Every handler runs in the goroutine of its connection, so that waiting
+// for the connections waits for the handlers too.
+func (s *Server) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew: // Called within Serve, so never after it returned.
+		s.conns.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		s.conns.Done()
+	case http.StateActive, http.StateIdle:
+	}
+}
+
+// URL returns the base URL of the API, of the uploads and of the results.
+func (s *Server) URL() string { return s.base }
+
+// Ledger returns every POST that reached the simulator, oldest first.
+func (s *Server) Ledger() []Entry { return s.ledger.list() }
+
+// Deliveries returns every try of every callback, oldest first.
+func (s *Server) Deliveries() []Delivery { return s.courier.deliveries() }
+
+// Downloads returns every request for a hosted file, oldest first.
+func (s *Server) Downloads() []Download { return s.host.visits() }
+
+// Credits returns the balance of the account.
+func (s *Server) Credits() int { return s.purse.balance() }
+
+// SetCredits replaces the balance of the account, as a top-up does.
+func (s *Server) SetCredits(credits int) { s.purse.set(credits) }
+
+// Limits is the load that the simulator saw.
+type Limits struct {
+	Submissions []Usage `json:"submissions"`
+	Queries     []Usage `json:"queries"`
+	// InFlight is the number of generations that run now, PeakInFlight the largest number ever.
+	InFlight     int `json:"in_flight"`
+	PeakInFlight int `json:"peak_in_flight"`
+}
+
+// Limits returns the load per API key, and the generations in flight.
+func (s *Server) Limits() Limits {
+	now, peak := s.jobs.inFlight()
+	return Limits{Submissions: s.submits.report(), Queries: s.queries.report(), InFlight: now, PeakInFlight: peak}
+}
+
+// Await returns when cond is true. It asks again whenever the ledger, a delivery, a download or a task changed, and
+// returns the error of ctx when that ends first.
+func (s *Server) Await(ctx context.Context, cond func() bool) error {
+	for {
+		next := s.news.next()
+		if cond() {
+			return nil
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return fmt.Errorf("await simulator: %w", ctx.Err())
+		}
+	}
+}
+
+// Run waits until ctx ends or the listener breaks, then closes the simulator.
+func (s *Server) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+	case <-s.served:
+	}
+	return s.Close()
+}
+
+// Close stops every generation, callback and request, waits for them, and removes all files. Callbacks that were not
+// delivered are lost, as in a crash of the provider. Closing twice is safe.
+func (s *Server) Close() error {
+	s.closeOnce.Do(func() {
+		s.group.stop()
+		err := s.http.Close()
+		<-s.served
+		// NOTE: a connection that was accepted during the first Close is only closed by the second.
+		err = errors.Join(err, s.http.Close())
+		s.conns.Wait()
+		s.group.wait()
+		s.courier.client.CloseIdleConnections()
+		s.studio.client.CloseIdleConnections()
+		s.closeErr = errors.Join(s.serveErr, err, s.ledger.close(), os.RemoveAll(s.dir))
+	})
+	return s.closeErr
+}
+
+// record puts a POST into the ledger.
+func (s *Server) record(e Entry) {
+	if err := s.ledger.add(e); err != nil {
+		s.cfg.Logger.Error("write ledger", "error", err)
+	}
+	s.news.changed()
+}

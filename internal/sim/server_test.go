@@ -1,0 +1,175 @@
+package sim_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/refract-video/refract/internal/sim"
+)
+
+func TestStart_RefusesWordsItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	for name, cfg := range map[string]sim.Config{
+		"errors":    {Errors: "x"},
+		"id":        {CallbackID: "x"},
+		"source":    {Source: "x"},
+		"transform": {Transform: "x"},
+		"status":    {ExpiredStatus: 7},
+		"limit":     {SubmitLimit: sim.Limit{Window: time.Second}},
+		"address":   {Addr: "256.0.0.1:0"},
+		"ledger":    {LedgerPath: "/nowhere/at/all"},
+	} {
+		if s, err := sim.Start(cfg); err == nil {
+			t.Errorf("%s: started", name)
+			_ = s.Close()
+		}
+	}
+}
+
+func TestClose_EndsEverythingAndRemovesItsFolder(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	w := setup(t, func(c *sim.Config) { c.CallbackSpacing = time.Hour })
+	w.hook.statuses <- 500
+	w.submit("waits for its second try")
+	w.callback()
+	w.submit("[sim:processing=1h]")
+	w.submit("[sim:late=1h]")
+	body, contentType := form(t, sim.TinyClip(), [2]string{"uploadPath", "a"})
+	if got, err := w.call(http.MethodPost, w.sim.URL()+"/api/file-stream-upload", apiKey, body, contentType); err != nil || got.Code != 200 {
+		t.Fatalf("upload: %s, %v", got.raw, err)
+	}
+	held := make(chan error, 1)
+	go func() {
+		_, err := w.call(http.MethodPost, w.sim.URL()+generatePath, apiKey, []byte(`{"prompt":"[sim:delay=1h]","videoUrl":"http://x/"}`), "application/json")
+		held <- err
+	}()
+	w.await("held submission", func() bool { return len(w.sim.Ledger()) == 5 })
+	if left, _ := filepath.Glob(filepath.Join(tmp, "refract-sim-*", "*")); len(left) != 1 {
+		t.Errorf("folder holds %v, want the upload", left)
+	}
+	begun := time.Now()
+	if err := w.sim.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if took := time.Since(begun); took > 2*time.Second {
+		t.Errorf("close took %v", took)
+	}
+	if err := <-held; err == nil {
+		t.Error("the held submission was answered")
+	}
+	if left, _ := os.ReadDir(tmp); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	// goleak in TestMain sees to the goroutines.
+}
+
+func TestRun_ServesUntilItsContextEnds(t *testing.T) {
+	t.Parallel()
+	w := setup(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.sim.Run(ctx) }()
+	if got := w.get(w.sim.URL() + "/sim/health"); got.status != 200 {
+		t.Errorf("health: status %d", got.status)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("run: %v", err)
+	}
+	if _, err := w.call(http.MethodGet, w.sim.URL()+"/sim/health", apiKey, nil, ""); err == nil {
+		t.Error("still serving")
+	}
+}
+
+func TestLedger_SurvivesARestart(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "ledger.jsonl")
+	withFile := func(c *sim.Config) { c.LedgerPath = path }
+	w := setup(t, withFile)
+	id := w.submit("before")
+	before := w.sim.Ledger()
+	if err := w.sim.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w = setup(t, withFile)
+	w.submit("after")
+	got := w.sim.Ledger()
+	if len(got) != 2 || got[0].TaskID != id || got[0].Seq != 1 || got[1].Seq != 2 || !got[0].Time.Equal(before[0].Time) {
+		t.Errorf("ledger %+v: want the entry of task %s, then the new one", got, id)
+	}
+}
+
+func TestLedger_CountsPaidSubmissionsPerKey(t *testing.T) {
+	t.Parallel()
+	w := setup(t, nil)
+	w.submit("a")
+	w.submit("a")
+	w.submit("b")
+	w.post(generatePath, w.request("[sim:code=500]"))
+	entries := w.sim.Ledger()
+	if diff := cmp.Diff(map[string]int{"a": 2, "b": 1}, sim.CountPaid(entries, sim.ByPrompt)); diff != "" {
+		t.Errorf("by prompt (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]int{sourceURL: 3}, sim.CountPaid(entries, sim.ByVideoURL)); diff != "" {
+		t.Errorf("by video (-want +got):\n%s", diff)
+	}
+}
+
+func TestInspection_ShowsEverythingOverHTTP(t *testing.T) {
+	t.Parallel()
+	w := setup(t, nil)
+	_, urls := w.result("duplicate")
+	w.get(urls[0])
+	w.await("two deliveries", func() bool { return len(w.sim.Deliveries()) == 2 })
+	show := func(what string, into any) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(w.get(w.sim.URL()+"/sim/"+what).raw), into); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	var book sim.LedgerSummary
+	var deliveries []sim.Delivery
+	var downloads []sim.Download
+	var limits sim.Limits
+	var table map[string]string
+	show("ledger", &book)
+	show("deliveries", &deliveries)
+	show("downloads", &downloads)
+	show("limits", &limits)
+	show("directives", &table)
+	if book.Paid != 1 || len(book.Entries) != 1 || book.Credits != 999 || book.PaidByVideoURL[sourceURL] != 1 {
+		t.Errorf("ledger %+v", book)
+	}
+	if len(deliveries) != 2 || len(downloads) != 1 || limits.PeakInFlight != 1 || len(table) != len(sim.Directives()) {
+		t.Errorf("deliveries %v, downloads %v, limits %v, %d directives", deliveries, downloads, limits, len(table))
+	}
+}
+
+func TestURL_IsThePublicOneWhenConfigured(t *testing.T) {
+	t.Parallel()
+	s, err := sim.Start(sim.Config{PublicURL: "http://sim.example:9/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // Nothing runs in it.
+	if got := s.URL(); got != "http://sim.example:9" {
+		t.Errorf("URL %s", got)
+	}
+	all, err := sim.Start(sim.Config{Addr: ":0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close() //nolint:errcheck // Nothing runs in it.
+	if got := all.URL(); !strings.HasPrefix(got, "http://127.0.0.1:") {
+		t.Errorf("URL %s: want one that can be dialled", got)
+	}
+}
