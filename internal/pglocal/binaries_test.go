@@ -1,0 +1,185 @@
+package pglocal
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// installStandIn puts programs into dir that know their version and nothing else.
+func installStandIn(t *testing.T, dir, version string) {
+	t.Helper()
+	for _, program := range []string{"postgres", "initdb"} {
+		name := filepath.Join(dir, program)
+		write(t, name, "#!/bin/sh\necho '"+version+"'\n")
+		if err := os.Chmod(name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestFindBinaries_PathFirstThenNewest(t *testing.T) {
+	root := testDir(t)
+	for dir, answer := range map[string]string{
+		"path": "postgres (PostgreSQL) 15.8 (Debian 15.8-0+deb12u1)",
+		"14":   "postgres (PostgreSQL) 14.1",
+		"9.6":  "postgres (PostgreSQL) 9.6.24",
+		"19":   "postgres (PostgreSQL) 19beta1",
+		"fake": "something else",
+		"16":   "postgres (PostgreSQL) 16.9",
+	} {
+		installStandIn(t, filepath.Join(root, "pg-"+dir, "bin"), answer)
+	}
+	pathDir := filepath.Join(root, "pg-path", "bin")
+	t.Setenv("PATH", pathDir+":/usr/bin:/bin")
+
+	var got []int
+	for _, b := range findBinaries(t.Context(), account{}, []string{filepath.Join(root, "pg-[0-9f]*", "bin")}) {
+		got = append(got, b.major)
+	}
+	if diff := cmp.Diff([]int{15, 19, 16, 14}, got); diff != "" {
+		t.Errorf("majors (-want +got):\n%s", diff)
+	}
+}
+
+func TestPick_FitsTheData(t *testing.T) {
+	t.Parallel()
+	found := []binaries{{dir: "/a", major: 15}, {dir: "/b", major: 18}, {dir: "/c", major: 16}}
+	for major, want := range map[int]string{0: "/a", 15: "/a", 16: "/c", 18: "/b", 17: ""} {
+		got, err := pick(found, "/d", major)
+		if got.dir != want || (err == nil) != (want != "") {
+			t.Errorf("data of version %d: got %v, %v, want %q", major, got, err, want)
+		}
+	}
+}
+
+// repository serves the stand-in archive in the way of the real one, and counts requests.
+func repository(t *testing.T, breakSum bool) (url string, requests *[]string) {
+	t.Helper()
+	archive, err := os.ReadFile(filepath.Join("testdata", "standin.txz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var jar bytes.Buffer
+	zw := zip.NewWriter(&jar)
+	w, err := zw.Create("postgres.txz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(archive); err != nil {
+		t.Fatal(err)
+	}
+	if err := zw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(jar.Bytes())
+	if breakSum {
+		sum[0]++
+	}
+	requests = new([]string)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		*requests = append(*requests, r.URL.Path)
+		if strings.HasSuffix(r.URL.Path, ".sha256") {
+			_, _ = w.Write([]byte(hex.EncodeToString(sum[:])))
+			return
+		}
+		_, _ = w.Write(jar.Bytes())
+	}))
+	t.Cleanup(func() {
+		server.Close()
+		http.DefaultClient.CloseIdleConnections() // the library's
+	})
+	return server.URL, requests
+}
+
+func TestFetch_LeavesOnlyThePrograms(t *testing.T) {
+	t.Parallel()
+	url, requests := repository(t, false)
+	cache := testDir(t)
+	got, err := fetch(t.Context(), source{cache: cache, repository: url}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := serverAccount(cache + "/none")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if major, err := version(t.Context(), user, got.dir); err != nil || major != fetchedMajor || got.major != fetchedMajor {
+		t.Errorf("got %v, which says %d, %v", got, major, err)
+	}
+	entries, err := os.ReadDir(cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 1 || !strings.HasPrefix(entries[0].Name(), "postgresql-18.") {
+		t.Errorf("the cache holds %v", entries)
+	}
+	if len(*requests) != 2 || !strings.Contains((*requests)[0], "/18.") {
+		t.Errorf("requests: %q", *requests)
+	}
+}
+
+func TestFetch_FailsWithoutTraces(t *testing.T) {
+	t.Parallel()
+	good, _ := repository(t, false)
+	broken, _ := repository(t, true)
+	tests := []struct {
+		name  string
+		url   string
+		major int
+		want  string
+	}{
+		{"unknown version", good, 12, "not available"},
+		{"damaged archive", broken, 0, "checksums do not match"},
+		{"nobody there", "http://127.0.0.1:1", 0, "unable to connect"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cache := testDir(t)
+			_, err := fetch(t.Context(), source{cache: cache, repository: tt.url}, tt.major)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+			eventually(t, func() bool {
+				entries, err := os.ReadDir(cache)
+				return err == nil && len(entries) == 0
+			})
+		})
+	}
+}
+
+func TestFetch_EndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	answer := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		cancel()
+		<-answer
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	t.Cleanup(func() {
+		server.Close()
+		http.DefaultClient.CloseIdleConnections()
+	})
+	cache := testDir(t)
+	if _, err := fetch(ctx, source{cache: cache, repository: server.URL}, 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	close(answer)
+	eventually(t, func() bool {
+		entries, err := os.ReadDir(cache)
+		return err == nil && len(entries) == 0
+	})
+}

@@ -1,0 +1,123 @@
+package pglocal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
+)
+
+// fetchable are the releases that can be fetched, by major version.
+var fetchable = map[int]embeddedpostgres.PostgresVersion{
+	14: embeddedpostgres.V14,
+	15: embeddedpostgres.V15,
+	16: embeddedpostgres.V16,
+	17: embeddedpostgres.V17,
+	18: embeddedpostgres.V18,
+}
+
+// fetchedMajor is what new clusters get.
+const fetchedMajor = 18
+
+// source says where binaries are fetched from and kept. An empty repository means the library's default.
+type source struct {
+	cache      string
+	repository string
+}
+
+// cacheDir returns the folder for fetched binaries; root's must be open to the account that runs them.
+func cacheDir() (string, error) {
+	if isRoot() {
+		return "/var/cache/refract", nil
+	}
+	base, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("choose a cache folder: %w", err)
+	}
+	return filepath.Join(base, "refract"), nil
+}
+
+// fetch brings the binaries of a major version (0: the newest known) into the cache.
+//
+// NOTE: the library knows no context. When ctx ends first its download goes on unheeded; it writes to a folder of its own
+// and what it completes serves the next start.
+func fetch(ctx context.Context, from source, major int) (binaries, error) {
+	if major == 0 {
+		major = fetchedMajor
+	}
+	release, ok := fetchable[major]
+	if !ok {
+		return binaries{}, fmt.Errorf("fetch PostgreSQL %d: not available", major)
+	}
+	if err := ctx.Err(); err != nil {
+		return binaries{}, fmt.Errorf("fetch PostgreSQL %s: %w", release, err)
+	}
+	result := make(chan error, 1)
+	final := filepath.Join(from.cache, "postgresql-"+string(release))
+	go func() { result <- fetchInto(final, from, release) }()
+	select {
+	case err := <-result:
+		if err != nil {
+			return binaries{}, fmt.Errorf("fetch PostgreSQL %s: %w", release, err)
+		}
+		return binaries{dir: filepath.Join(final, "bin"), major: major}, nil
+	case <-ctx.Done():
+		return binaries{}, fmt.Errorf("fetch PostgreSQL %s: %w", release, ctx.Err())
+	}
+}
+
+// fetchInto unpacks in a temporary folder and renames, so that the final folder is always complete.
+//
+// The library has no call that only fetches: Start downloads, unpacks, then runs a server on a data folder, which it wipes
+// when the version differs and which it cannot do as root. So it gets a throw-away data folder that claims the right
+// version and holds nothing else, and port 0, which PostgreSQL refuses: after unpacking there is nothing it could run.
+// NOTE: that Start ends in an error is therefore the plan; the verdict is whether the programs are there. It never learns
+// of the real data folder.
+func fetchInto(final string, from source, release embeddedpostgres.PostgresVersion) (err error) {
+	if err := os.MkdirAll(from.cache, 0o755); err != nil {
+		return err
+	}
+	work, err := os.MkdirTemp(from.cache, "fetch-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+
+	data := filepath.Join(work, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(data, "PG_VERSION"), []byte(release), 0o600); err != nil {
+		return err
+	}
+	unpacked := filepath.Join(work, "unpacked")
+	cfg := embeddedpostgres.DefaultConfig().Version(release).Port(0).Logger(io.Discard).
+		CachePath(work).RuntimePath(filepath.Join(work, "runtime")).BinariesPath(unpacked).DataPath(data)
+	if from.repository != "" {
+		cfg = cfg.BinaryRepositoryURL(from.repository)
+	}
+	server := embeddedpostgres.NewDatabase(cfg)
+	startErr := server.Start()
+	if startErr == nil {
+		startErr = errors.Join(errors.New("the library started a server on an empty folder"), server.Stop())
+	}
+	for _, program := range []string{"postgres", "initdb"} {
+		if _, err := os.Stat(filepath.Join(unpacked, "bin", program)); err != nil {
+			return startErr
+		}
+	}
+	return keep(unpacked, final)
+}
+
+// keep moves the programs to their place, unless another process was faster.
+func keep(unpacked, final string) error {
+	err := os.Rename(unpacked, final)
+	if _, statErr := os.Stat(final); statErr == nil {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,159 @@
+package pglocal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// launchTries is how often a server that ended while starting is started again, each time on another port.
+	launchTries = 3
+	// readyPoll is how often the server's own word about its state is read.
+	readyPoll = 5 * time.Millisecond
+)
+
+// errEndedEarly marks a server that ended before it was ready.
+var errEndedEarly = errors.New("postgres ended while starting")
+
+// serverSpec is what one server needs to run.
+type serverSpec struct {
+	user     account
+	bin      binaries
+	password string
+	cfg      Config
+}
+
+// launch starts the server and tries again when it ends early: between choosing a port and PostgreSQL binding it somebody
+// else may take it, and the backends of a killed server need a moment to let go of their shared memory.
+func launch(ctx context.Context, dir *folder, spec serverSpec) (*Cluster, error) {
+	var err error
+	for try := range launchTries {
+		var c *Cluster
+		if c, err = launchOnce(ctx, dir, spec); !errors.Is(err, errEndedEarly) {
+			return c, err
+		}
+		spec.cfg.Logger.DebugContext(ctx, "postgres ended while starting", "try", try+1, "error", err)
+		if pause(ctx, time.Duration(try+1)*100*time.Millisecond) != nil {
+			break
+		}
+	}
+	return nil, err
+}
+
+func launchOnce(ctx context.Context, dir *folder, spec serverSpec) (*Cluster, error) {
+	port, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	output := &logTail{logger: spec.cfg.Logger}
+	cmd := spec.user.command(dir.path, spec.bin.path("postgres"), serverArgs(dir.data(), port, spec.cfg.Settings)...)
+	cmd.Stdout, cmd.Stderr = output, output
+	server, err := startProcess(cmd)
+	if err != nil {
+		return nil, err
+	}
+
+	c := &Cluster{folder: dir, server: server, output: output, url: clusterURL(spec.password, port, databaseName)}
+	err = c.awaitReady(ctx)
+	if err == nil {
+		err = ensureDatabase(ctx, clusterURL(spec.password, port, "postgres"))
+	}
+	if err != nil {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonLimit)
+		defer cancel()
+		return nil, errors.Join(fmt.Errorf("start postgres in %s: %w", dir.path, err), server.stop(end))
+	}
+	return c, nil
+}
+
+// awaitReady waits until the server says in postmaster.pid that it takes connections. Connecting before that could reach
+// somebody else's server, which got the port first.
+func (c *Cluster) awaitReady(ctx context.Context) error {
+	ticker := time.NewTicker(readyPoll)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-c.server.done:
+			return fmt.Errorf("%w: %w", errEndedEarly, c.server.exit(c.output))
+		case <-ctx.Done():
+			return fmt.Errorf("wait until it takes connections: %w%s", ctx.Err(), c.output)
+		case <-ticker.C:
+		}
+		if p := readPidFile(c.folder.data()); p.ready && p.pid == c.server.pid() {
+			return nil
+		}
+	}
+}
+
+func ensureDatabase(ctx context.Context, adminURL string) (err error) {
+	conn, err := pgx.Connect(ctx, adminURL)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+
+	var exists bool
+	const find = `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`
+	if err := conn.QueryRow(ctx, find, databaseName).Scan(&exists); err != nil {
+		return fmt.Errorf("look for database %s: %w", databaseName, err)
+	}
+	if exists {
+		return nil
+	}
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+databaseName); err != nil {
+		return fmt.Errorf("create database %s: %w", databaseName, err)
+	}
+	return nil
+}
+
+// pidFile is what PostgreSQL tells about itself in postmaster.pid.
+type pidFile struct {
+	pid   int
+	ready bool
+}
+
+// readPidFile returns the zero value when there is no file or none that makes sense: no server, as far as we know.
+func readPidFile(data string) pidFile {
+	// The line numbers are PostgreSQL's LOCK_FILE_LINE_PID and LOCK_FILE_LINE_PM_STATUS, counted from 0.
+	const pidLine, statusLine = 0, 7
+	content, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
+	if err != nil {
+		return pidFile{}
+	}
+	lines := strings.Split(string(content), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(lines[pidLine]))
+	if err != nil || pid <= 1 {
+		return pidFile{}
+	}
+	return pidFile{pid: pid, ready: len(lines) > statusLine && strings.TrimSpace(lines[statusLine]) == "ready"}
+}
+
+func freePort(ctx context.Context) (int, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp4", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("choose a port: %w", err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	return port, l.Close()
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,23 @@
+package pglocal
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// childAttr makes the kernel send SIGINT, PostgreSQL's fast shutdown, when we die in a way that leaves us no last word.
+func childAttr(credential *syscall.Credential) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: credential, Setpgid: true, Pdeathsig: syscall.SIGINT}
+}
+
+// commandLine returns the arguments of a process, none when it is gone. It is all that root without further capabilities,
+// as in a container, may read of another user's process.
+func commandLine(pid int) []string {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		return nil
+	}
+	return strings.Split(string(content), "\x00")
+}
