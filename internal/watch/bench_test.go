@@ -1,0 +1,112 @@
+package watch_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/watch"
+)
+
+// BenchmarkHub measures a hub with 100,000 idle watchers of as many tasks: a wake with the read that it
+// causes, a wake that brings an event to its watcher, a sweep of all, and what a watcher costs in heap and
+// stack, its goroutine included.
+func BenchmarkHub(b *testing.B) {
+	const watchers = 100_000
+	ctx, cancel := context.WithCancel(b.Context())
+	events := newTable()
+	ids := make([]task.ID, watchers)
+	for i := range ids {
+		ids[i] = task.ID(fmt.Sprintf("0192f0c4-6d1e-7a53-8f0e-%012d", i))
+		events.append(ids[i], task.Queued)
+	}
+	swept := make(chan struct{}, 1)
+	hub := watch.NewHub(sweptEvents{events, ids[0], swept}, watch.Config{})
+
+	before, goroutines := memory(), runtime.NumGoroutine()
+	var begun, streams sync.WaitGroup
+	begun.Add(watchers)
+	received := make(chan int64, 1)
+	for _, id := range ids {
+		streams.Go(func() {
+			err := hub.Watch(ctx, id, 0, func(u watch.Update) error {
+				switch {
+				case u.Event == nil:
+				case u.Event.Revision == 1:
+					begun.Done()
+				default:
+					received <- u.Event.Revision
+				}
+				return nil
+			})
+			if ctx.Err() == nil {
+				b.Errorf("watch %s: %v", id, err)
+			}
+		})
+	}
+	begun.Wait()
+	perWatcher := float64(memory()-before) / watchers
+	perStream := float64(runtime.NumGoroutine()-goroutines) / watchers
+
+	b.Run("Wake", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			hub.Wake(ids[i%watchers])
+		}
+		b.ReportMetric(perWatcher, "B/watcher")
+		b.ReportMetric(perStream, "goroutines/watcher")
+	})
+	b.Run("Deliver", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			id := ids[i%watchers]
+			events.append(id, task.Running)
+			hub.Wake(id)
+			<-received
+		}
+	})
+	sweeping, stop := context.WithCancel(ctx)
+	streams.Go(func() {
+		if err := hub.Run(sweeping); err != nil {
+			b.Errorf("Run: %v", err)
+		}
+	})
+	b.Run("Sweep", func(b *testing.B) {
+		for b.Loop() {
+			hub.WakeAll()
+			<-swept
+		}
+	})
+	stop()
+	cancel()
+	streams.Wait()
+}
+
+// sweptEvents tells when a sweep asks for one certain task: once a sweep.
+type sweptEvents struct {
+	*table
+	id    task.ID
+	swept chan<- struct{}
+}
+
+func (e sweptEvents) Revisions(ctx context.Context, ids []task.ID) (map[task.ID]int64, error) {
+	newest, err := e.table.Revisions(ctx, ids)
+	if _, asked := newest[e.id]; asked {
+		select {
+		case e.swept <- struct{}{}:
+		default:
+		}
+	}
+	return newest, err
+}
+
+// memory returns what heap and stacks hold after a collection.
+func memory() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}

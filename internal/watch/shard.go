@@ -1,0 +1,66 @@
+package watch
+
+import (
+	"sync"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+// shard holds the watchers of some tasks. Its lock is held for memory only, never while anybody reads
+// or sends.
+type shard struct {
+	mu    sync.Mutex
+	first map[task.ID]*watcher // The first watcher of each task; the others hang on its next.
+}
+
+func (s *shard) add(w *watcher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if next := s.first[w.id]; next != nil {
+		w.next, next.prev = next, w
+	}
+	s.first[w.id] = w
+}
+
+func (s *shard) remove(w *watcher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w.next != nil {
+		w.next.prev = w.prev
+	}
+	switch {
+	case w.prev != nil:
+		w.prev.next = w.next
+	case w.next != nil:
+		s.first[w.id] = w.next
+	default:
+		delete(s.first, w.id)
+	}
+}
+
+// wake wakes the watchers of the task that have not reached the revision.
+func (s *shard) wake(id task.ID, revision int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := s.first[id]; w != nil; w = w.next {
+		if w.reached.Load() < revision {
+			signal(w.woken)
+		}
+	}
+}
+
+// appendWaiting appends the tasks of which a watcher has reached the end of the table. The others read
+// anyway, and one whose reads fail must not spoil the sweep of all.
+func (s *shard) appendWaiting(ids []task.ID) []task.ID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, w := range s.first {
+		for w != nil && w.reached.Load() == 0 {
+			w = w.next
+		}
+		if w != nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}

@@ -1,0 +1,152 @@
+package watch_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+var errOutage = errors.New("the database is away")
+
+// table stands in for the events table, where time must be bent. It can fail, hang, forget, and let
+// something happen between a read and its answer.
+type table struct {
+	mu      sync.Mutex
+	tasks   map[task.ID]*row
+	down    bool
+	hanging bool
+	poison  task.ID // Every question about it fails.
+	during  func()  // Called once, by the next TaskEvents, after it read and before it answers.
+	reads   int     // Calls of TaskEvents.
+	batches []int   // How many tasks each Revisions asked for.
+}
+
+type row struct {
+	revision int64
+	events   []task.Event
+}
+
+func newTable() *table { return &table{tasks: make(map[task.ID]*row)} }
+
+// append commits events that take the task to these states. Nobody is told.
+func (t *table) append(id task.ID, states ...task.State) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.tasks[id]
+	if r == nil {
+		r = &row{}
+		t.tasks[id] = r
+	}
+	for _, s := range states {
+		r.revision++
+		r.events = append(r.events, task.Event{Revision: r.revision, State: s})
+	}
+}
+
+// removeBefore is retention: events older than the revision go.
+func (t *table) removeBefore(id task.ID, revision int64) {
+	t.remove(id, func(e task.Event) bool { return e.Revision < revision })
+}
+
+func (t *table) remove(id task.ID, gone func(task.Event) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tasks[id].events = slices.DeleteFunc(t.tasks[id].events, gone)
+}
+
+func (t *table) removeTask(id task.ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.tasks, id)
+}
+
+func (t *table) setDown(down bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.down = down
+}
+
+func (t *table) setHanging(hanging bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.hanging = hanging
+}
+
+func (t *table) beforeNextAnswer(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.during = f
+}
+
+// asked returns how many pages were read, and how many tasks each Revisions asked for.
+func (t *table) asked() (reads int, batches []int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.reads, slices.Clone(t.batches)
+}
+
+func (t *table) newest(id task.ID) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tasks[id].revision
+}
+
+func (t *table) TaskEvents(ctx context.Context, id task.ID, after int64, limit int) ([]task.Event, error) {
+	page, during, err := t.page(ctx, id, after, limit)
+	if during != nil {
+		during()
+	}
+	return page, err
+}
+
+func (t *table) page(ctx context.Context, id task.ID, after int64, limit int) ([]task.Event, func(), error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reads++
+	if err := t.trouble(ctx, id); err != nil {
+		return nil, nil, err
+	}
+	var page []task.Event
+	if r := t.tasks[id]; r != nil {
+		from, _ := slices.BinarySearchFunc(r.events, after+1, func(e task.Event, revision int64) int {
+			return int(e.Revision - revision)
+		})
+		page = slices.Clone(r.events[from:min(from+limit, len(r.events))])
+	}
+	during := t.during
+	t.during = nil
+	return page, during, nil
+}
+
+func (t *table) Revisions(ctx context.Context, ids []task.ID) (map[task.ID]int64, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.batches = append(t.batches, len(ids))
+	if err := t.trouble(ctx, ids...); err != nil {
+		return nil, err
+	}
+	newest := make(map[task.ID]int64, len(ids))
+	for _, id := range ids {
+		if r := t.tasks[id]; r != nil {
+			newest[id] = r.revision
+		}
+	}
+	return newest, nil
+}
+
+// trouble is what keeps the table from answering. It is called, and returns, with the lock held.
+func (t *table) trouble(ctx context.Context, ids ...task.ID) error {
+	if t.hanging {
+		t.mu.Unlock()
+		<-ctx.Done()
+		t.mu.Lock()
+		return ctx.Err()
+	}
+	if t.down || t.poison != "" && slices.Contains(ids, t.poison) {
+		return errOutage
+	}
+	return ctx.Err()
+}

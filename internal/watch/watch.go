@@ -1,0 +1,123 @@
+package watch
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+// Update is one message of a watch: an event or a bookmark.
+type Update struct {
+	Event    *task.Event // The next event, or nil. It is the receiver's to keep.
+	Bookmark int64       // Without an event: the newest revision that was sent, or after which the watch began.
+}
+
+// Watch sends the events of the task after a revision, each once and in order, and a bookmark whenever
+// nothing was sent for Config.Bookmark. After 0 asks for the whole history; less than 0 means 0. It runs
+// in the goroutine of its caller and calls send from nowhere else, one message at a time.
+//
+// It returns nil when the task is terminal and all its events were sent, at once if they had been before.
+// A terminal event that a retry followed is history and ends nothing. Otherwise it returns
+//
+//   - an *ExpiredError when retention removed the events that follow what was sent,
+//   - ErrFutureRevision when the task has not reached the revision after which events are to be sent,
+//   - ErrUnknownTask when there is no such task, also when it is removed while it is watched,
+//   - ErrDraining after Drain, the error of ctx after its end, and an error of send as it is, at once,
+//   - the error of the database when reads failed for 30 seconds.
+func (h *Hub) Watch(ctx context.Context, id task.ID, after int64, send func(Update) error) error {
+	w := &watcher{
+		id:       id,
+		woken:    make(chan struct{}, 1),
+		hub:      h,
+		send:     send,
+		sent:     max(after, 0),
+		bookmark: time.NewTimer(h.cfg.Bookmark),
+	}
+	defer w.bookmark.Stop()
+
+	// Before the first read, so that a change which that read does not see wakes the watcher.
+	h.shard(id).add(w)
+	defer h.shard(id).remove(w)
+	for {
+		if h.draining() {
+			return ErrDraining
+		}
+		if ended, err := w.catchUp(ctx); ended || err != nil {
+			return err
+		}
+		if err := wait(ctx, w, w.woken); err != nil {
+			return err
+		}
+	}
+}
+
+// watcher is one call of Watch. There may be a hundred thousand of them.
+type watcher struct {
+	id      task.ID
+	woken   chan struct{} // One slot: something changed since the newest read began.
+	reached atomic.Int64  // The revision at which the table last ended for this watcher; 0 means not yet.
+
+	prev, next *watcher // The other watchers of the task. The shard's lock guards them.
+
+	// Only the goroutine of Watch knows the rest.
+	hub      *Hub
+	send     func(Update) error
+	sent     int64 // The newest revision that was sent, or after which the watch began.
+	bookmark *time.Timer
+}
+
+// catchUp sends what the table has beyond the newest revision sent, and tells whether the task ended with it.
+func (w *watcher) catchUp(ctx context.Context) (ended bool, err error) {
+	for {
+		page, err := w.read(ctx)
+		if err != nil {
+			return false, err
+		}
+		for i := range page {
+			if page[i].Revision == w.sent {
+				continue
+			}
+			if err := w.emit(Update{Event: &page[i]}); err != nil {
+				return false, err
+			}
+			w.sent = page[i].Revision
+		}
+		// Only a page with room left tells that a terminal event is the newest one.
+		if len(page) < w.limit() {
+			w.reached.Store(w.sent)
+			return page[len(page)-1].State.Terminal(), nil
+		}
+	}
+}
+
+// emit sends one message, unless the hub drains, and puts the bookmark off.
+func (w *watcher) emit(u Update) error {
+	if w.hub.draining() {
+		return ErrDraining
+	}
+	if err := w.send(u); err != nil {
+		return err
+	}
+	w.bookmark.Reset(w.hub.cfg.Bookmark)
+	return nil
+}
+
+// wait returns nil when the channel has something, and sends bookmarks until then.
+func wait[T any](ctx context.Context, w *watcher, until <-chan T) error {
+	for {
+		select {
+		case <-until:
+			return nil
+		case <-w.bookmark.C:
+			if err := w.emit(Update{Bookmark: w.sent}); err != nil {
+				return err
+			}
+		case <-w.hub.drained:
+			return ErrDraining
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
