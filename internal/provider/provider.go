@@ -39,12 +39,16 @@ type Provider interface {
 	Callback(header http.Header, body []byte, now time.Time) (Callback, error)
 }
 
-// Submission is what an attempt asks of a provider.
+// Submission is what an attempt asks of a provider. It holds nothing that the provider's capabilities rule
+// out: that was refused when the task was submitted.
 type Submission struct {
-	Prompt      string
-	SourceURI   string
-	Watermark   string // Empty means none.
-	CallbackURL string // A secret: its last path element is the attempt's URL token.
+	Prompt        string
+	SourceURI     string
+	Watermark     string // Empty means none.
+	Strength      string // One of Capabilities.Strengths; empty where the provider has none.
+	Model         string // One of Capabilities.Models; empty where the provider has none.
+	FirstFrameURI string // Empty means none.
+	CallbackURL   string // A secret: its last path element is the attempt's URL token. Empty where there are no callbacks.
 }
 
 // Phase is how far the provider's task is.
@@ -87,11 +91,53 @@ type Callback struct {
 	Status         Status
 }
 
-// Capabilities are the facts in which providers differ, as data.
+// Callbacks is what a provider's callbacks are worth.
+type Callbacks int
+
+// The kinds of callbacks. The zero value is not one of them.
+const (
+	NoCallbacks       Callbacks = iota + 1 // The provider never calls; checks alone tell.
+	UnsignedCallbacks                      // Anyone who knows the URL could have sent them, so each is confirmed by a check.
+	SignedCallbacks                        // They prove that the provider called, where a signing key is configured.
+)
+
+// String returns the kind in lower case, as documents and the API show it.
+func (c Callbacks) String() string {
+	switch c {
+	case NoCallbacks:
+		return "none"
+	case UnsignedCallbacks:
+		return "unsigned"
+	case SignedCallbacks:
+		return "signed"
+	default:
+		return "unknown"
+	}
+}
+
+// Capabilities are the facts in which providers differ, as data. Validation, admission, checks and documents
+// read them; nothing asks which provider it is.
 type Capabilities struct {
-	Limits          Limits
+	Callbacks    Callbacks
+	Cancel       bool // Whether a running attempt can be stopped.
+	Upload       bool // Whether the provider takes files that have no public URL.
+	RefreshLinks bool // Whether a dead result link can be exchanged for a fresh one.
+
+	Watermark  bool     // Whether a watermark identifier can be given.
+	Strengths  []string // How far the result may leave the source, such as "flex_1"; empty where it can't be chosen.
+	Strength   string   // The strength of a task that names none; one of Strengths.
+	Models     []string // Empty where the model can't be chosen.
+	Model      string   // The model of a task that names none; one of Models.
+	FirstFrame bool     // Whether a modified first frame can be given.
+
+	MaxPrompt         int           // The longest prompt in characters; 0 means that no limit is documented.
+	MaxSourceBytes    int64         // The largest source.
+	MaxSourceDuration time.Duration // The longest source.
+
+	LinkLifetime    time.Duration // How long a result link lives at least.
 	PollInterval    time.Duration // How often a running attempt is checked.
 	TypicalDuration time.Duration // How long an attempt usually takes: what callers are told to expect.
+	Limits          Limits
 }
 
 // Limits are what the provider allows per account.
@@ -99,4 +145,5 @@ type Limits struct {
 	Submissions int           // At most this many submissions
 	Window      time.Duration // in any window of this length.
 	InFlight    int           // At most this many attempts running at a time.
+	Queries     int           // At most this many questions a second; 0 means that no limit is documented.
 }

@@ -1,0 +1,26 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+// Cancel makes a tenant's task CANCELED. A terminal task stays as it is and is returned.
+func (l *Lifecycle) Cancel(ctx context.Context, tenant string, id task.ID) (task.Task, error) {
+	return l.changeTask(ctx, "cancel", tenant, id, task.CancelRequested{})
+}
+
+// changeTask applies what a caller wants of a task.
+func (l *Lifecycle) changeTask(ctx context.Context, verb, tenant string, id task.ID, in task.Input) (task.Task, error) {
+	t, err := l.store.ChangeTask(ctx, tenant, id, func(t task.Task) (Change, error) {
+		d, err := t.Apply(in)
+		return Change{Decision: d}, err
+	})
+	if err != nil {
+		return t, fmt.Errorf("%s task %s: %w", verb, id, err)
+	}
+	l.changed(t.ID, t.State)
+	return t, nil
+}

@@ -1,0 +1,45 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+// Overdue is a task whose deadline has passed.
+type Overdue struct {
+	Task         task.ID
+	DeadlineTime time.Time
+}
+
+// expireBatch bounds how many overdue tasks one call of Expire ends.
+const expireBatch = 100
+
+// Expire ends tasks whose deadline has passed and returns how many it found; there may be more when it
+// found expireBatch.
+func (l *Lifecycle) Expire(ctx context.Context) (int, error) {
+	overdue, err := l.store.OverdueTasks(ctx, expireBatch)
+	if err != nil {
+		return 0, fmt.Errorf("find overdue tasks: %w", err)
+	}
+	for _, o := range overdue {
+		t, err := l.store.ChangeTask(ctx, "", o.Task, func(t task.Task) (Change, error) {
+			if !t.DeadlineTime.Equal(o.DeadlineTime) {
+				return Change{Decision: task.Decision{Task: t}}, nil // Retried since, which renewed its deadline.
+			}
+			d, err := t.Apply(task.DeadlinePassed{})
+			return Change{Decision: d}, err
+		})
+		if errors.Is(err, ErrTaskNotFound) {
+			continue // Removed since.
+		}
+		if err != nil {
+			return 0, fmt.Errorf("expire task %s: %w", o.Task, err)
+		}
+		l.changed(t.ID, t.State)
+	}
+	return len(overdue), nil
+}

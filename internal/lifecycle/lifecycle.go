@@ -1,0 +1,164 @@
+// Package lifecycle holds the verbs of Refract: Submit, Admit, Send, Settle, Cancel, Retry, Expire. It is
+// the only door through which a task changes.
+//
+// Every verb has the same shape: the store locks the task and hands it over, package task decides, and
+// the store commits the decision as a whole: task, attempt, event, callback and jobs. Nothing is done
+// before it is committed, and what was committed is told to whoever watches, afterwards.
+//
+// When the database fails, the verb fails and nothing happened; whoever called it calls again: the caller
+// of the API, the job queue, the provider with its next callback, or the next check.
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// What the verbs answer beside the errors of package task.
+var (
+	// ErrTaskNotFound means that the tenant has no such task.
+	ErrTaskNotFound = errors.New("no such task")
+	// ErrAttemptNotFound means that there is no such attempt.
+	ErrAttemptNotFound = errors.New("no such attempt")
+)
+
+// FieldError says what is wrong with one field of a request, in words for the caller.
+type FieldError struct {
+	Field   string // As the contract spells it, for example "source.uri".
+	Message string
+}
+
+// Error names the field and what is wrong with it.
+func (e *FieldError) Error() string { return e.Field + ": " + e.Message }
+
+// ConflictError says that a request id was used before with another payload.
+type ConflictError struct {
+	TaskID task.ID  // The task that the request id belongs to.
+	Fields []string // The fields that differ, as the contract spells them.
+}
+
+// Error names the task and the fields.
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("request_id belongs to task %s, which differs in %v", e.TaskID, e.Fields)
+}
+
+// Change is what the store commits for a task, as a whole or not at all.
+type Change struct {
+	task.Decision
+	Callback *Callback // A callback to append to the inbox.
+	Pause    *Pause    // A pause of the provider account.
+	Resume   bool      // Whether the provider account proved to work, which ends its probing.
+}
+
+// Pause keeps a provider account from being admitted to.
+type Pause struct {
+	Reason string
+	For    time.Duration // The first pause in a row lasts so long; each further one twice the one before, up to an hour.
+	Probe  bool          // Whether the account is probed with single attempts afterwards.
+}
+
+// Decide decides what becomes of a task that the store has locked. It may be called again when the
+// transaction could not be committed, so it must not do anything else.
+type Decide func(task.Task) (Change, error)
+
+// Store keeps tasks. A decision that is not Changed and carries nothing else is not written.
+type Store interface {
+	// CreateTask stores a new task. When the tenant has used the request id before, it returns that task
+	// and false.
+	CreateTask(ctx context.Context, d task.Decision) (task.Task, bool, error)
+	// ChangeTask changes a tenant's task, or returns ErrTaskNotFound. An empty tenant means any.
+	ChangeTask(ctx context.Context, tenant string, id task.ID, decide Decide) (task.Task, error)
+	// ChangeByAttempt changes the task that an attempt belongs to, or returns ErrAttemptNotFound.
+	ChangeByAttempt(ctx context.Context, id task.AttemptID, decide Decide) (task.Task, error)
+	// AdmitTasks holds the provider account, asks permits how many tasks may go, and admits as many. It
+	// admits none while another replica holds the account.
+	AdmitTasks(ctx context.Context, provider string, window time.Duration, permits func(Usage) int,
+		admit func(task.Task) (task.Decision, error)) ([]task.Task, error)
+	// ClaimChecks returns attempts whose check is due, and makes each due again after every, or after
+	// slow where the task is terminal already.
+	ClaimChecks(ctx context.Context, provider string, every, slow time.Duration, limit int) ([]Check, error)
+	// OverdueTasks returns tasks whose deadline has passed.
+	OverdueTasks(ctx context.Context, limit int) ([]Overdue, error)
+	// KeepCallback appends a refused callback to the inbox unless it holds limit of them for the attempt,
+	// or returns ErrAttemptNotFound.
+	KeepCallback(ctx context.Context, c Callback, limit int) error
+}
+
+// Config is what the verbs need to know.
+type Config struct {
+	Store     Store
+	Providers map[string]provider.Provider
+	Default   string // The provider of tasks that name none.
+	// CheckSource refuses the URI of a source, in words for the caller. It must not touch the network.
+	CheckSource func(uri string) error
+	// ConfirmWait is how long the callback of an attempt with unknown outcome is awaited. The default is
+	// 30 minutes: providers document up to 20 minutes of work.
+	ConfirmWait time.Duration
+	Meter       metric.Meter // Nil means the process's own.
+	// Changed is told of every task that changed, after the commit. It must not block.
+	Changed func(task.ID, task.State)
+}
+
+// Lifecycle offers the verbs. They may be called concurrently.
+type Lifecycle struct {
+	store       Store
+	providers   map[string]provider.Provider
+	fallback    string
+	checkSource func(string) error
+	confirmWait time.Duration
+	changed     func(task.ID, task.State)
+	verdicts    metric.Int64Counter
+}
+
+// New returns the verbs over a store and providers.
+func New(cfg Config) (*Lifecycle, error) {
+	if cfg.ConfirmWait == 0 {
+		cfg.ConfirmWait = 30 * time.Minute
+	}
+	if cfg.Meter == nil {
+		cfg.Meter = otel.Meter("refract")
+	}
+	verdicts, err := cfg.Meter.Int64Counter("refract_attempt_verdicts", metric.WithDescription(
+		"Verdicts on attempts, by who brought them: the answer to the submission, a callback, a check or a save."))
+	if err != nil {
+		return nil, fmt.Errorf("make the counter of verdicts: %w", err)
+	}
+	return &Lifecycle{
+		store: cfg.Store, providers: cfg.Providers, fallback: cfg.Default, checkSource: cfg.CheckSource,
+		confirmWait: cfg.ConfirmWait, changed: cfg.Changed, verdicts: verdicts,
+	}, nil
+}
+
+// change applies one input to the task that an attempt belongs to, and counts who brought an attempt its
+// verdict: whether callbacks arrive is something that operators must be able to see.
+func (l *Lifecycle) change(ctx context.Context, by string, id task.AttemptID, decide Decide) (task.Task, error) {
+	var before task.AttemptState
+	t, err := l.store.ChangeByAttempt(ctx, id, func(t task.Task) (Change, error) {
+		before = t.AttemptByID(id).State
+		return decide(t)
+	})
+	if err != nil {
+		return t, err
+	}
+	l.changed(t.ID, t.State)
+	a := t.AttemptByID(id)
+	if a.State != before && !a.Open() {
+		l.verdicts.Add(ctx, 1, metric.WithAttributes(attribute.String("provider", a.Provider),
+			attribute.String("by", by), attribute.String("state", string(a.State))))
+	}
+	return t, nil
+}
+
+// newID returns a UUID of version 7. It fails only when the system has no randomness, which Go treats as
+// fatal itself.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }

@@ -1,0 +1,52 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// Send sends an attempt to its provider, at most once ever, and settles what came of it. deliver makes
+// the one call to the provider. An attempt that is not to be sent, because its task was canceled or its
+// deadline passed, is refused without a call; one that was begun before and never answered, because the
+// process died, becomes unconfirmed.
+func (l *Lifecycle) Send(ctx context.Context, id task.AttemptID, deliver func(context.Context, task.Task) (string, error)) error {
+	t, err := l.change(ctx, "submission", id, func(t task.Task) (Change, error) {
+		d, err := t.Apply(task.Sending{Attempt: id})
+		return Change{Decision: d}, err
+	})
+	switch {
+	case errors.Is(err, task.ErrAlreadySent):
+		return l.settleSubmission(ctx, id, "", &provider.Error{
+			Class: provider.Ambiguous, Op: "submit", Message: "the service stopped while the attempt was being sent",
+		})
+	case err != nil:
+		return fmt.Errorf("begin to send attempt %s: %w", id, err)
+	}
+	if t.AttemptByID(id).State != task.AttemptSubmitting {
+		return nil // Refused before it was sent.
+	}
+	providerTaskID, deliverErr := deliver(ctx, t)
+	return l.settleAnswer(ctx, id, providerTaskID, deliverErr)
+}
+
+// settleAnswer settles a submission even when the caller is being shut down, and tries for a while when the
+// database is out of reach: an answer that is not written down makes a paid attempt unconfirmed.
+func (l *Lifecycle) settleAnswer(ctx context.Context, id task.AttemptID, providerTaskID string, answer error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	for {
+		err := l.settleSubmission(ctx, id, providerTaskID, answer)
+		if err == nil || ctx.Err() != nil || errors.Is(err, task.ErrProviderTaskMismatch) || errors.Is(err, ErrAttemptNotFound) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// Verdict is what became of a callback.
+type Verdict string
+
+// The verdicts. The first five are answered 200; the last three are refused.
+const (
+	Applied      Verdict = "applied"       // It settled the attempt.
+	Asked        Verdict = "asked"         // The provider is being asked before anything is believed.
+	Duplicate    Verdict = "duplicate"     // It says what was known.
+	Conflict     Verdict = "conflict"      // It contradicts what is known.
+	Mismatch     Verdict = "mismatch"      // It names another provider task than the attempt's.
+	BadSignature Verdict = "bad_signature" // Its signature is missing or wrong.
+	Stale        Verdict = "stale"         // Its timestamp is outside the window.
+	Malformed    Verdict = "malformed"     // It is not a callback.
+)
+
+// refusedCallbacks is how many refused callbacks of one attempt are kept.
+const refusedCallbacks = 8
+
+// Callback is a callback as the inbox keeps it.
+type Callback struct {
+	AttemptID      task.AttemptID
+	Provider       string
+	ProviderTaskID string
+	Verdict        Verdict
+	Body           []byte // As received, but for our URL token, which is redacted.
+}
+
+// SettleCallback appends a callback to the inbox and applies it, in one transaction, and returns what
+// became of it.
+//
+// NOTE: no provider signs the body. A proven callback with a result moves the task to SAVING, where the
+// links are read from the provider and not from the callback; everything else only makes us ask. So a
+// forged body can't end a task, nor make us store another file.
+func (l *Lifecycle) SettleCallback(ctx context.Context, c Callback, said provider.Callback) (Verdict, error) {
+	_, err := l.change(ctx, "callback", c.AttemptID, func(t task.Task) (Change, error) {
+		in, verdict := callbackInput(t, c.AttemptID, said)
+		d := task.Decision{Task: t}
+		if in != nil {
+			var err error
+			if d, err = t.Apply(in); errors.Is(err, task.ErrProviderTaskMismatch) {
+				verdict = Mismatch
+			} else if err != nil {
+				return Change{}, err
+			}
+		}
+		c.Verdict = verdict
+		return Change{Decision: d, Callback: &c}, nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("settle a callback of attempt %s: %w", c.AttemptID, err)
+	}
+	return c.Verdict, nil
+}
+
+// callbackInput is what a callback means for its attempt, and the verdict if it is applied. A nil input
+// changes nothing.
+func callbackInput(t task.Task, id task.AttemptID, said provider.Callback) (task.Input, Verdict) {
+	a := t.AttemptByID(id)
+	switch {
+	case a.ProviderTaskID != "" && a.ProviderTaskID != said.ProviderTaskID:
+		return nil, Mismatch
+	case a.State == task.AttemptSucceeded || a.State == task.AttemptFailed:
+		if (a.State == task.AttemptSucceeded) == (said.Status.Phase == provider.Succeeded) {
+			return nil, Duplicate
+		}
+		return nil, Conflict
+	case said.Proven && said.Status.Phase == provider.Succeeded:
+		return task.ResultReady{Attempt: id, ProviderTaskID: said.ProviderTaskID}, Applied
+	case a.State == task.AttemptRefused:
+		return nil, Conflict
+	default:
+		return task.Hinted{Attempt: id, ProviderTaskID: said.ProviderTaskID, Proven: said.Proven}, Asked
+	}
+}
+
+// RefuseCallback keeps a refused callback with its verdict, within a bound per attempt.
+func (l *Lifecycle) RefuseCallback(ctx context.Context, c Callback) error {
+	if err := l.store.KeepCallback(ctx, c, refusedCallbacks); err != nil {
+		return fmt.Errorf("keep a refused callback of attempt %s: %w", c.AttemptID, err)
+	}
+	return nil
+}

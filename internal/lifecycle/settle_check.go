@@ -1,0 +1,92 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// How long attempts are followed.
+const (
+	followFor = 24 * time.Hour   // Results expire at the provider within a day.
+	slowCheck = 10 * time.Minute // An attempt whose task ended is checked this often.
+)
+
+// Check is an attempt that the provider is to be asked about.
+type Check struct {
+	Attempt        task.AttemptID
+	Task           task.ID
+	ProviderTaskID string // The attempt's, or the hinted one; empty when its outcome is unknown.
+	Hinted         bool   // Whether ProviderTaskID comes from an unproven callback.
+	SubmitTime     time.Time
+	Age            time.Duration // Since the attempt was admitted.
+}
+
+// DueChecks returns attempts of a provider whose check is due, at most limit. Each is due again after the
+// provider's poll interval, whether or not anyone settles it.
+func (l *Lifecycle) DueChecks(ctx context.Context, providerName string, limit int) ([]Check, error) {
+	every := l.providers[providerName].Capabilities().PollInterval
+	checks, err := l.store.ClaimChecks(ctx, providerName, every, max(slowCheck, every), limit)
+	if err != nil {
+		return nil, fmt.Errorf("claim due checks of %s: %w", providerName, err)
+	}
+	return checks, nil
+}
+
+// SettleCheck applies what the provider answered about an attempt, or what it means that there is nothing
+// to ask it by.
+func (l *Lifecycle) SettleCheck(ctx context.Context, c Check, s provider.Status, answer error) error {
+	in := l.checkInput(c, s, answer)
+	if in == nil {
+		return nil // The next check is scheduled already.
+	}
+	_, err := l.change(ctx, "check", c.Attempt, func(t task.Task) (Change, error) {
+		d, err := t.Apply(in)
+		return Change{Decision: d}, err
+	})
+	if err != nil {
+		return fmt.Errorf("settle the check of attempt %s: %w", c.Attempt, err)
+	}
+	return nil
+}
+
+func (l *Lifecycle) checkInput(c Check, s provider.Status, answer error) task.Input {
+	switch {
+	case c.ProviderTaskID == "" && c.Age >= l.confirmWait:
+		return task.GivenUp{Attempt: c.Attempt, Message: fmt.Sprintf(
+			"no answer and no callback within %s: it is unknown whether the provider took the attempt", l.confirmWait)}
+	case c.ProviderTaskID == "":
+		return nil // The wait for the callback goes on.
+	case answer == nil:
+		return statusInput(c, s)
+	case provider.ClassOf(answer) == provider.NotFound && !c.Hinted:
+		return task.GivenUp{Attempt: c.Attempt, Message: "the provider does not know the task: " + answer.Error()}
+	case c.Age >= followFor:
+		return task.GivenUp{Attempt: c.Attempt, Message: "the provider gave no verdict in time: " + answer.Error()}
+	default:
+		return nil
+	}
+}
+
+func statusInput(c Check, s provider.Status) task.Input {
+	switch s.Phase {
+	case provider.Succeeded:
+		return task.ResultReady{Attempt: c.Attempt, ProviderTaskID: c.ProviderTaskID}
+	case provider.Failed:
+		return task.GenerationFailed{Attempt: c.Attempt, ProviderTaskID: c.ProviderTaskID, Message: failureMessage(s)}
+	case provider.Running:
+	}
+	switch {
+	case c.Hinted:
+		return task.Hinted{Attempt: c.Attempt, ProviderTaskID: c.ProviderTaskID, Proven: true}
+	case c.Age >= followFor:
+		return task.GivenUp{Attempt: c.Attempt, Message: "the provider gave no verdict in time"}
+	default:
+		return nil
+	}
+}
+
+func failureMessage(s provider.Status) string { return fmt.Sprintf("code %d: %q", s.Code, s.Message) }

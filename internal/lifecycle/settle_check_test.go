@@ -1,0 +1,174 @@
+package lifecycle_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+)
+
+var (
+	running   = provider.Status{Phase: provider.Running}
+	succeeded = provider.Status{Phase: provider.Succeeded, ResultURLs: []string{"https://example.com/r.mp4"}}
+	failed    = provider.Status{Phase: provider.Failed, Code: 501, Message: "no"}
+)
+
+// age makes every attempt older.
+func (s service) age(t *testing.T, by time.Duration) {
+	t.Helper()
+	s.exec(t, "UPDATE attempt SET create_time = create_time - make_interval(secs => $1)", by.Seconds())
+}
+
+func TestSettleCheck_EveryAnswerHasItsMeaning(t *testing.T) {
+	t.Parallel()
+	unavailable := &provider.Error{Class: provider.Unavailable, Op: "check"}
+	unknown := &provider.Error{Class: provider.NotFound, Op: "check"}
+	tests := map[string]struct {
+		status  provider.Status
+		answer  error
+		age     time.Duration
+		task    task.State
+		attempt task.AttemptState
+		reason  task.Reason
+	}{
+		"running":               {status: running, task: task.Running, attempt: task.AttemptRunning},
+		"running for a day":     {status: running, age: 25 * time.Hour, task: task.Failed, attempt: task.AttemptLost, reason: task.OutcomeUnknown},
+		"succeeded":             {status: succeeded, task: task.Saving, attempt: task.AttemptSucceeded},
+		"failed":                {status: failed, task: task.Failed, attempt: task.AttemptFailed, reason: task.ProviderFailed},
+		"unavailable":           {answer: unavailable, task: task.Running, attempt: task.AttemptRunning},
+		"unavailable for a day": {answer: unavailable, age: 25 * time.Hour, task: task.Failed, attempt: task.AttemptLost, reason: task.OutcomeUnknown},
+		"unknown":               {answer: unknown, task: task.Failed, attempt: task.AttemptLost, reason: task.OutcomeUnknown},
+	}
+	s := setup(t)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s.clear(t)
+			id, _ := s.start(t, "p1")
+			s.age(t, test.age)
+			s.check(t, test.status, test.answer)
+			got := s.expect(t, id, test.task, test.attempt)
+			if (got.Failure != nil) != (test.reason != "") || got.Failure != nil && got.Failure.Reason != test.reason {
+				t.Errorf("failure = %+v, want reason %q", got.Failure, test.reason)
+			}
+			open := test.attempt == task.AttemptRunning
+			if checked := query[bool](t, s, "SELECT next_check_time IS NOT NULL FROM attempt"); checked != open {
+				t.Errorf("checked again = %t, want %t", checked, open)
+			}
+		})
+	}
+}
+
+func TestSettleCheck_UnconfirmedWaitsThenEndsAndALateResultIsKept(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	id, attempt := s.begin(t, plain())
+	s.send(t, attempt, "", errors.New("connection lost"))
+	s.check(t, provider.Status{}, nil)
+	s.expect(t, id, task.Running, task.AttemptUnconfirmed)
+	s.age(t, 30*time.Minute)
+	s.check(t, provider.Status{}, nil)
+	got := s.expect(t, id, task.Failed, task.AttemptLost)
+	if got.Failure.Reason != task.OutcomeUnknown || got.Failure.Payment != task.PaymentUnknown {
+		t.Errorf("failure = %+v, want OUTCOME_UNKNOWN with unknown payment", got.Failure)
+	}
+	if checks := s.checks(t); len(checks) != 0 {
+		t.Errorf("%d checks are due after the end of the wait, want none", len(checks))
+	}
+
+	if err := s.callback(t.Context(), attempt, proven("p1", provider.Succeeded), lifecycle.Applied); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, id, task.Failed, task.AttemptSucceeded)
+	outputs := []task.Output{{Key: "k", ContentType: "video/mp4", SizeBytes: 1, SHA256: make([]byte, 32)}}
+	if err := s.SettleSave(t.Context(), attempt, outputs, nil); err != nil {
+		t.Fatal(err)
+	}
+	if kept := s.expect(t, id, task.Failed, task.AttemptSucceeded); len(kept.Outputs) != 0 {
+		t.Error("a FAILED task shows outputs")
+	}
+	retried, err := s.Retry(t.Context(), "films", id, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if retried.State != task.Succeeded || len(retried.Outputs) != 1 || len(retried.Attempts) != 1 {
+		t.Errorf("the retried task is %s with %d outputs and %d attempts, want SUCCEEDED with 1 and 1", retried.State,
+			len(retried.Outputs), len(retried.Attempts))
+	}
+}
+
+func TestSettleCheck_ConfirmsAHint(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		status  provider.Status
+		answer  error
+		task    task.State
+		attempt task.AttemptState
+		name    string // The provider task id that is believed.
+	}{
+		"running":   {status: running, task: task.Running, attempt: task.AttemptRunning, name: "p1"},
+		"succeeded": {status: succeeded, task: task.Saving, attempt: task.AttemptSucceeded, name: "p1"},
+		"failed":    {status: failed, task: task.Failed, attempt: task.AttemptFailed, name: "p1"},
+		"unknown":   {answer: &provider.Error{Class: provider.NotFound}, task: task.Running, attempt: task.AttemptUnconfirmed},
+	}
+	s := setup(t)
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s.clear(t)
+			id, attempt := s.begin(t, plain())
+			s.send(t, attempt, "", errors.New("connection lost"))
+			if err := s.callback(t.Context(), attempt, unproven("p1", provider.Succeeded), lifecycle.Asked); err != nil {
+				t.Fatal(err)
+			}
+			checks, err := s.DueChecks(t.Context(), "kie", 10) // The hint made it due at once.
+			if err != nil || len(checks) != 1 || checks[0].ProviderTaskID != "p1" || !checks[0].Hinted {
+				t.Fatalf("DueChecks = %+v, %v, want one of hinted p1", checks, err)
+			}
+			if err := s.SettleCheck(t.Context(), checks[0], test.status, test.answer); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.expect(t, id, test.task, test.attempt); got.Attempt().ProviderTaskID != test.name {
+				t.Errorf("provider task id = %q, want %q", got.Attempt().ProviderTaskID, test.name)
+			}
+		})
+	}
+}
+
+func TestDueChecks_ComeAgainAfterTheIntervalAndSlowlyForTerminalTasks(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	for name, test := range map[string]struct {
+		cancel bool
+		want   time.Duration
+	}{
+		"running":  {false, 30 * time.Second},
+		"canceled": {true, 10 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.clear(t)
+			id, attempt := s.start(t, "p1")
+			if test.cancel {
+				if _, err := s.Cancel(t.Context(), "films", id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			checks := s.checks(t)
+			if len(checks) != 1 || checks[0].Attempt != attempt || checks[0].Task != id || checks[0].ProviderTaskID != "p1" {
+				t.Fatalf("checks = %+v, want one of attempt %s", checks, attempt)
+			}
+			if since := time.Since(checks[0].SubmitTime); since < -time.Minute || since > time.Minute {
+				t.Errorf("submitted %s ago", since)
+			}
+			again := query[float64](t, s, "SELECT extract(epoch FROM next_check_time - now())::float8 FROM attempt")
+			if low, high := 0.9*test.want.Seconds()-3, 1.1*test.want.Seconds(); again < low || again > high {
+				t.Errorf("due again in %v s, want %s, a tenth more or less", again, test.want)
+			}
+			now, err := s.DueChecks(t.Context(), "kie", 10)
+			if err != nil || len(now) != 0 {
+				t.Errorf("DueChecks right after = %v, %v, want none", now, err)
+			}
+		})
+	}
+}

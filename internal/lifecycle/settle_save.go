@@ -1,0 +1,25 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+// SettleSave applies what became of saving the outputs of an attempt: the outputs, or why there are none
+// and never will be.
+func (l *Lifecycle) SettleSave(ctx context.Context, id task.AttemptID, outputs []task.Output, failure *task.SaveFailed) error {
+	_, err := l.change(ctx, "save", id, func(t task.Task) (Change, error) {
+		var in task.Input = task.Saved{Attempt: id, Outputs: outputs}
+		if failure != nil {
+			in = *failure
+		}
+		d, err := t.Apply(in)
+		return Change{Decision: d}, err
+	})
+	if err != nil {
+		return fmt.Errorf("settle the save of attempt %s: %w", id, err)
+	}
+	return nil
+}

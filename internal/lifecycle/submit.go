@@ -1,0 +1,61 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+// The defaults of a submission.
+const (
+	DefaultDeadline    = 6 * time.Hour
+	DefaultMaxAttempts = 1
+)
+
+// Submit makes the task of a request id, or returns the one that it made before. It returns a FieldError
+// or a ConflictError for what the caller must mend.
+func (l *Lifecycle) Submit(ctx context.Context, tenant, requestID string, spec task.Spec) (task.Task, error) {
+	spec, err := l.complete(spec)
+	if err != nil {
+		return task.Task{}, err
+	}
+	t, created, err := l.store.CreateTask(ctx, task.New(task.ID(newID()), tenant, requestID, spec))
+	if err != nil {
+		return task.Task{}, fmt.Errorf("submit request %q: %w", requestID, err)
+	}
+	if created {
+		l.changed(t.ID, t.State)
+		return t, nil
+	}
+	if fields := t.Spec.Differences(spec); len(fields) > 0 {
+		return task.Task{}, &ConflictError{TaskID: t.ID, Fields: fields}
+	}
+	return t, nil
+}
+
+// complete fills in the defaults and checks what needs no network.
+func (l *Lifecycle) complete(spec task.Spec) (task.Spec, error) {
+	if spec.Provider == "" {
+		spec.Provider = l.fallback
+	}
+	if _, ok := l.providers[spec.Provider]; !ok {
+		known := strings.Join(slices.Sorted(maps.Keys(l.providers)), ", ")
+		return spec, &FieldError{Field: "provider", Message: fmt.Sprintf("unknown provider %q; known are: %s", spec.Provider, known)}
+	}
+	if err := l.checkSource(spec.SourceURI); err != nil {
+		return spec, &FieldError{Field: "source.uri", Message: err.Error()}
+	}
+	if spec.Deadline == 0 {
+		spec.Deadline = DefaultDeadline
+	}
+	spec.Deadline = spec.Deadline.Round(time.Microsecond) // As exact as the store keeps it, so that a repeated call compares equal.
+	if spec.MaxAttempts == 0 {
+		spec.MaxAttempts = DefaultMaxAttempts
+	}
+	return spec, nil
+}

@@ -1,0 +1,108 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// liveTokens is how many API tokens of a tenant can be live at a time: two, so that one can replace the
+// other without a gap.
+const liveTokens = 2
+
+// What the token methods refuse.
+var (
+	// ErrTooManyTokens means that the tenant has two live tokens.
+	ErrTooManyTokens = errors.New("the tenant has two live tokens already: revoke one first")
+	// ErrTokenNotFound means that no live token has this id or hash.
+	ErrTokenNotFound = errors.New("no such live token")
+)
+
+// APIToken is what is known of an API token. The token itself is known to its holder alone.
+type APIToken struct {
+	ID         string
+	Tenant     string
+	CreateTime time.Time
+	RevokeTime *time.Time
+}
+
+// lockTenant makes concurrent creations for one tenant follow each other, so that the bound holds.
+const lockTenant = `SELECT pg_advisory_xact_lock(hashtextextended('refract.api_token.' || $1, 0))`
+
+const countLiveTokens = `SELECT count(*) FROM api_token WHERE tenant = $1 AND revoke_time IS NULL`
+
+const insertToken = `INSERT INTO api_token (id, tenant, hash) VALUES ($1, $2, $3) RETURNING create_time`
+
+// CreateAPIToken stores the hash of a new token, or returns ErrTooManyTokens.
+func (s *Store) CreateAPIToken(ctx context.Context, id, tenant string, hash []byte) (APIToken, error) {
+	t := APIToken{ID: id, Tenant: tenant}
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockTenant, tenant); err != nil {
+			return err
+		}
+		var live int
+		if err := tx.QueryRow(ctx, countLiveTokens, tenant).Scan(&live); err != nil {
+			return err
+		}
+		if live >= liveTokens {
+			return ErrTooManyTokens
+		}
+		return tx.QueryRow(ctx, insertToken, id, tenant, hash).Scan(&t.CreateTime)
+	})
+	if err != nil {
+		return t, fmt.Errorf("create a token for tenant %q: %w", tenant, err)
+	}
+	return t, nil
+}
+
+const selectTokens = `
+SELECT id, tenant, create_time, revoke_time
+FROM api_token
+WHERE $1 = '' OR tenant = $1
+ORDER BY tenant, create_time, id`
+
+// ListAPITokens returns the tokens of a tenant, or of all tenants for an empty one.
+func (s *Store) ListAPITokens(ctx context.Context, tenant string) ([]APIToken, error) {
+	rows, err := s.pool.Query(ctx, selectTokens, tenant)
+	if err != nil {
+		return nil, fmt.Errorf("list tokens: %w", err)
+	}
+	tokens, err := pgx.CollectRows(rows, pgx.RowToStructByPos[APIToken])
+	if err != nil {
+		return nil, fmt.Errorf("list tokens: %w", err)
+	}
+	return tokens, nil
+}
+
+// revokeToken compares as text, so that what is no UUID is no token either.
+const revokeToken = `UPDATE api_token SET revoke_time = now() WHERE id::text = $1 AND revoke_time IS NULL`
+
+// RevokeAPIToken ends a token, or returns ErrTokenNotFound.
+func (s *Store) RevokeAPIToken(ctx context.Context, id string) error {
+	tag, err := s.pool.Exec(ctx, revokeToken, id)
+	if err != nil {
+		return fmt.Errorf("revoke token %s: %w", id, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return fmt.Errorf("revoke token %s: %w", id, ErrTokenNotFound)
+	}
+	return nil
+}
+
+const selectTenant = `SELECT tenant FROM api_token WHERE hash = $1 AND revoke_time IS NULL`
+
+// TenantByTokenHash returns whose live token has this hash, or an empty tenant where none has.
+func (s *Store) TenantByTokenHash(ctx context.Context, hash []byte) (string, error) {
+	var tenant string
+	err := s.pool.QueryRow(ctx, selectTenant, hash).Scan(&tenant)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look up a token: %w", err)
+	}
+	return tenant, nil
+}

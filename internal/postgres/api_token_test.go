@@ -1,0 +1,104 @@
+package postgres_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/refract-video/refract/internal/postgres"
+)
+
+func TestCreateAPIToken_TwoAreLiveAtMost(t *testing.T) {
+	t.Parallel()
+	store, _ := setup(t)
+	const callers = 10
+	errs := atOnce(t.Context(), callers, func(ctx context.Context, i int) error {
+		hash := sha256.Sum256(fmt.Append(nil, i))
+		_, err := store.CreateAPIToken(ctx, newID(), "films", hash[:])
+		return err
+	})
+	for _, err := range errs {
+		if !errors.Is(err, postgres.ErrTooManyTokens) {
+			t.Errorf("CreateAPIToken = %v, want ErrTooManyTokens", err)
+		}
+	}
+	if len(errs) != callers-2 {
+		t.Errorf("%d of %d were refused, want all but two", len(errs), callers)
+	}
+	hash := sha256.Sum256([]byte("other"))
+	if _, err := store.CreateAPIToken(t.Context(), newID(), "shorts", hash[:]); err != nil {
+		t.Errorf("CreateAPIToken of another tenant: %v", err)
+	}
+	for tenant, want := range map[string]int{"films": 2, "shorts": 1, "": 3, "nobody": 0} {
+		tokens, err := store.ListAPITokens(t.Context(), tenant)
+		if err != nil || len(tokens) != want {
+			t.Errorf("ListAPITokens(%q) = %d tokens, %v, want %d", tenant, len(tokens), err, want)
+		}
+	}
+}
+
+func TestRevokeAPIToken_EndsItAndMakesRoom(t *testing.T) {
+	t.Parallel()
+	store, _ := setup(t)
+	hash := sha256.Sum256([]byte("token"))
+	created, err := store.CreateAPIToken(t.Context(), newID(), "films", hash[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := sha256.Sum256([]byte("second"))
+	if _, err := store.CreateAPIToken(t.Context(), newID(), "films", second[:]); err != nil {
+		t.Fatal(err)
+	}
+	if tenant, err := store.TenantByTokenHash(t.Context(), hash[:]); tenant != "films" || err != nil {
+		t.Errorf("TenantByTokenHash of a live token = %q, %v, want films", tenant, err)
+	}
+	if err := store.RevokeAPIToken(t.Context(), created.ID); err != nil {
+		t.Fatal(err)
+	}
+	if tenant, err := store.TenantByTokenHash(t.Context(), hash[:]); tenant != "" || err != nil {
+		t.Errorf("TenantByTokenHash of a revoked token = %q, %v, want none", tenant, err)
+	}
+	for _, id := range []string{created.ID, newID(), "no id at all"} {
+		if err := store.RevokeAPIToken(t.Context(), id); !errors.Is(err, postgres.ErrTokenNotFound) {
+			t.Errorf("RevokeAPIToken(%s) = %v, want ErrTokenNotFound", id, err)
+		}
+	}
+	third := sha256.Sum256([]byte("third"))
+	if _, err := store.CreateAPIToken(t.Context(), newID(), "films", third[:]); err != nil {
+		t.Errorf("CreateAPIToken after a revocation: %v", err)
+	}
+	tokens, err := store.ListAPITokens(t.Context(), "films")
+	if err != nil || len(tokens) != 3 || tokens[0].RevokeTime == nil || tokens[1].RevokeTime != nil {
+		t.Errorf("ListAPITokens = %+v, %v, want three with the first revoked", tokens, err)
+	}
+}
+
+func TestSecret_AllProposersGetTheSame(t *testing.T) {
+	t.Parallel()
+	store, _ := setup(t)
+	var mu sync.Mutex
+	var got [][]byte
+	errs := atOnce(t.Context(), 10, func(ctx context.Context, i int) error {
+		value, err := store.Secret(ctx, "callback", bytes.Repeat([]byte{byte(i)}, 32))
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, value)
+		return err
+	})
+	if len(errs) > 0 {
+		t.Fatal(errors.Join(errs...))
+	}
+	for _, value := range got {
+		if len(value) != 32 || !bytes.Equal(value, got[0]) {
+			t.Fatalf("secrets %x and %x differ", value, got[0])
+		}
+	}
+	other, err := store.Secret(t.Context(), "other", []byte("another"))
+	if err != nil || string(other) != "another" {
+		t.Errorf("a secret of another name = %q, %v", other, err)
+	}
+}

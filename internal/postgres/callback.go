@@ -1,0 +1,37 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+)
+
+// insertCallback stores an empty body as such, which a nil slice would not be.
+const insertCallback = `
+INSERT INTO callback (attempt_id, provider, provider_task_id, verdict, body)
+VALUES ($1, $2, $3, $4, coalesce($5, ''::bytea))`
+
+// insertRefusedCallback keeps at most $6 refused callbacks of an attempt. Two at once may both be kept,
+// which the bound can bear.
+const insertRefusedCallback = `
+INSERT INTO callback (attempt_id, provider, provider_task_id, verdict, body)
+SELECT $1, $2, $3, $4, coalesce($5, ''::bytea)
+WHERE (SELECT count(*)
+       FROM callback
+       WHERE attempt_id = $1 AND verdict IN ('bad_signature', 'stale', 'malformed')) < $6`
+
+// KeepCallback implements lifecycle.Store.
+func (s *Store) KeepCallback(ctx context.Context, c lifecycle.Callback, limit int) error {
+	_, err := s.pool.Exec(ctx, insertRefusedCallback, c.AttemptID, c.Provider, c.ProviderTaskID, c.Verdict, c.Body, limit)
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.ConstraintName == "callback_attempt_fkey" {
+		return lifecycle.ErrAttemptNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("insert callback: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+package postgres_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+func TestCreateTask_KeepsEveryField(t *testing.T) {
+	t.Parallel()
+	store, _ := setup(t)
+	tests := map[string]task.Spec{
+		"all": {
+			Prompt: "Schnee, \"quoted\" and ❄", SourceURI: "https://example.com/a.mp4?x=1&y=2", Watermark: "mark", Provider: "kie",
+			Priority: -7, Labels: map[string]string{"team": "films", "": "empty key"},
+			Deadline: 90*time.Minute + 250*time.Millisecond + time.Microsecond, MaxAttempts: 3,
+		},
+		"least":   {Provider: "kie", Deadline: time.Second, MaxAttempts: 1},
+		"longest": {Provider: "kie", Deadline: 365*24*time.Hour + time.Microsecond, MaxAttempts: 100},
+	}
+	for name, spec := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			created := create(t, store, "films", spec)
+			if got, want := created.DeadlineTime, created.CreateTime.Add(spec.Deadline); !got.Equal(want) {
+				t.Errorf("deadline time = %s, want %s", got, want)
+			}
+			got, err := store.Task(t.Context(), "films", created.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Spec.Labels == nil {
+				t.Error("labels = nil, want an empty map")
+			}
+			created.Spec.Labels = got.Spec.Labels
+			if len(spec.Labels) > 0 {
+				created.Spec.Labels = spec.Labels
+			}
+			if diff := cmp.Diff(created, got); diff != "" {
+				t.Errorf("the stored task (-created +read):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestCreateTask_ReturnsTheTaskOfAUsedRequestID(t *testing.T) {
+	t.Parallel()
+	store, pool := setup(t)
+	first, created, err := store.CreateTask(t.Context(), task.New(task.ID(newID()), "films", "r1", plain()))
+	if err != nil || !created {
+		t.Fatalf("the first CreateTask: created %t, %v", created, err)
+	}
+	second, created, err := store.CreateTask(t.Context(), task.New(task.ID(newID()), "films", "r1", plain()))
+	if err != nil || created || second.ID != first.ID {
+		t.Errorf("the second CreateTask = task %s, %t, %v, want task %s, false", second.ID, created, err, first.ID)
+	}
+	other, created, err := store.CreateTask(t.Context(), task.New(task.ID(newID()), "shorts", "r1", plain()))
+	if err != nil || !created || other.ID == first.ID {
+		t.Errorf("CreateTask of another tenant = task %s, %t, %v, want a new task", other.ID, created, err)
+	}
+	if n := count(t, pool, "SELECT count(*) FROM task_event"); n != 2 {
+		t.Errorf("%d events, want one for each of the two tasks", n)
+	}
+}

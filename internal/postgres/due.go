@@ -1,0 +1,86 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// claimChecks takes due attempts and makes each due again, a tenth sooner or later at random so that checks
+// spread out. Whoever dies between claim and check has only delayed it.
+const claimChecks = `
+WITH due AS (
+    SELECT attempt.id, attempt.task_id
+    FROM attempt
+    WHERE attempt.provider = $1 AND attempt.next_check_time <= now()
+    ORDER BY attempt.next_check_time
+    LIMIT $4
+    FOR UPDATE OF attempt SKIP LOCKED
+)
+UPDATE attempt
+SET next_check_time = now() + (0.9 + 0.2 * random()) * make_interval(secs =>
+        CASE WHEN task.state IN ('SUCCEEDED', 'FAILED', 'CANCELED') THEN $3::float8 ELSE $2 END)
+FROM due, task
+WHERE attempt.id = due.id AND task.id = due.task_id
+RETURNING attempt.id, attempt.task_id, coalesce(nullif(attempt.provider_task_id, ''), attempt.hinted_task_id),
+    attempt.provider_task_id = '', coalesce(attempt.answer_time, attempt.create_time),
+    extract(epoch FROM now() - attempt.create_time)::float8`
+
+// ClaimChecks implements lifecycle.Store.
+func (s *Store) ClaimChecks(ctx context.Context, provider string, every, slow time.Duration, limit int) ([]lifecycle.Check, error) {
+	rows, err := s.pool.Query(ctx, claimChecks, provider, every.Seconds(), slow.Seconds(), limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (lifecycle.Check, error) {
+		var c lifecycle.Check
+		var age float64 // Seconds.
+		err := row.Scan(&c.Attempt, &c.Task, &c.ProviderTaskID, &c.Hinted, &c.SubmitTime, &age)
+		c.Age = time.Duration(age * float64(time.Second))
+		return c, err
+	})
+}
+
+const selectOverdue = `
+SELECT id, deadline_time
+FROM task
+WHERE deadline_time <= now() AND state IN ('QUEUED', 'SUBMITTING', 'RUNNING')
+ORDER BY deadline_time
+LIMIT $1`
+
+// OverdueTasks implements lifecycle.Store.
+func (s *Store) OverdueTasks(ctx context.Context, limit int) ([]lifecycle.Overdue, error) {
+	rows, err := s.pool.Query(ctx, selectOverdue, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[lifecycle.Overdue])
+}
+
+// selectQueueDepth counts at most a hundred thousand queued tasks of a provider, so that a scrape stays cheap.
+const selectQueueDepth = `SELECT count(*) FROM (SELECT FROM task WHERE provider = $1 AND state = 'QUEUED' LIMIT 100000) AS queued`
+
+// QueueDepth returns how many tasks of a provider are QUEUED, counted up to 100,000.
+func (s *Store) QueueDepth(ctx context.Context, provider string) (int64, error) {
+	var n int64
+	if err := s.pool.QueryRow(ctx, selectQueueDepth, provider).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count the queue of %s: %w", provider, err)
+	}
+	return n, nil
+}
+
+// TaskOfAttempt returns the task that an attempt belongs to, or lifecycle.ErrAttemptNotFound.
+func (s *Store) TaskOfAttempt(ctx context.Context, id task.AttemptID) (task.Task, error) {
+	t, err := s.oneTask(ctx, s.pool, selectTaskByAttempt, id)
+	if err != nil {
+		return t, fmt.Errorf("read the task of attempt %s: %w", id, notFound(err, lifecycle.ErrAttemptNotFound))
+	}
+	return t, nil
+}
+
+const selectTaskByAttempt = `SELECT ` + taskColumns + ` FROM task WHERE id = (SELECT task_id FROM attempt WHERE id = $1)`

@@ -1,0 +1,59 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+func TestClaimChecks_HandsEachDueAttemptToOneClaimer(t *testing.T) {
+	t.Parallel()
+	store, pool := setup(t)
+	const attempts, claimers = 40, 8
+	want := make([]task.AttemptID, attempts)
+	for i := range want {
+		created := create(t, store, "films", plain())
+		want[i] = admit(t, store, created.ID)
+		apply(t, store, created.ID, task.Sending{Attempt: want[i]})
+		apply(t, store, created.ID, task.Accepted{Attempt: want[i], ProviderTaskID: "p-" + string(want[i])})
+	}
+	var mu sync.Mutex
+	var got []task.AttemptID
+	errs := atOnce(t.Context(), claimers, func(ctx context.Context, _ int) error {
+		for {
+			checks, err := store.ClaimChecks(ctx, "kie", 30*time.Second, 10*time.Minute, 7)
+			if err != nil || len(checks) == 0 {
+				return err
+			}
+			mu.Lock()
+			for _, c := range checks {
+				if c.ProviderTaskID != "p-"+string(c.Attempt) || c.Hinted {
+					return errors.New("a check names the wrong provider task")
+				}
+				got = append(got, c.Attempt)
+			}
+			mu.Unlock()
+		}
+	})
+	if len(errs) > 0 {
+		t.Fatal(errors.Join(errs...))
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d claims of %d attempts, want each once", len(got), len(want))
+	}
+	spread := count(t, pool, "SELECT count(DISTINCT next_check_time) FROM attempt")
+	if spread < attempts/2 {
+		t.Errorf("%d attempts are due at %d different times: they are not spread", attempts, spread)
+	}
+	early := count(t, pool, `SELECT count(*) FROM attempt WHERE next_check_time NOT BETWEEN now() + interval '15 s' AND now() + interval '33 s'`)
+	if early > 0 {
+		t.Errorf("%d attempts are due at another time than in about 30 s", early)
+	}
+}

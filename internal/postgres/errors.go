@@ -1,0 +1,37 @@
+package postgres
+
+import (
+	"errors"
+	"io"
+	"net"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/puddle/v2"
+)
+
+// notFound turns the absence of a row into the caller's error.
+func notFound(err, as error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return as
+	}
+	return err
+}
+
+// Unavailable tells whether an error means that the database is out of reach or going down, so that the
+// same call may succeed later.
+func Unavailable(err error) bool {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return unavailableClasses[pe.Code[:min(2, len(pe.Code))]]
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, puddle.ErrClosedPool)
+}
+
+// unavailableClasses are the SQLSTATE classes of connections, resources and operator intervention.
+var unavailableClasses = map[string]bool{"08": true, "53": true, "57": true}

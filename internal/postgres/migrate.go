@@ -1,0 +1,143 @@
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// What CheckSchema finds. Both errors end a start of the service.
+var (
+	// ErrSchemaOld means that migrations of this release have not been applied.
+	ErrSchemaOld = errors.New("the database schema is older than this release: run `refract migrate`, or start with --migrate")
+	// ErrSchemaNew means that a newer release has migrated the database.
+	ErrSchemaNew = errors.New("the database schema is newer than this release: run the release that migrated it, or a later one")
+)
+
+// MigrationFiles are the migrations, for whoever must know when they change.
+func MigrationFiles() fs.FS { return migrationFiles }
+
+// Migrate brings the schema to this release's version: our tables and those of the job queue. Replicas
+// may call it at once; one of them works, the others wait. A database of a newer release is refused.
+func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
+	unlock, err := lockMigrations(ctx, pool)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	p, err := migrations(pool)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if err := refuseNewer(ctx, p); err != nil {
+		return err
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migrate the schema: %w", err)
+	}
+	jobs, err := rivermigrate.New(riverpgxv5.New(pool), nil)
+	if err != nil {
+		return fmt.Errorf("migrate the job queue: %w", err)
+	}
+	if _, err := jobs.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return fmt.Errorf("migrate the job queue: %w", err)
+	}
+	return nil
+}
+
+// How often and how many times the migration lock is tried: every second, for five minutes.
+const (
+	lockPeriod = 1 // Seconds.
+	lockTries  = 300
+)
+
+// lockMigrations makes concurrent migrations follow each other, on a connection of its own. It tries again
+// and again rather than wait inside a statement, whose snapshot would hold up the building of an index.
+func lockMigrations(ctx context.Context, pool *pgxpool.Pool) (unlock func(), err error) {
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(lockPeriod, lockTries))
+	if err != nil {
+		return nil, fmt.Errorf("prepare the migration lock: %w", err)
+	}
+	db := stdlib.OpenDBFromPool(pool)
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("connect for the migration lock: %w", err), db.Close())
+	}
+	if err := locker.SessionLock(ctx, conn); err != nil {
+		return nil, errors.Join(fmt.Errorf("take the migration lock: %w", err), conn.Close(), db.Close())
+	}
+	return func() {
+		// Should unlocking fail, the end of the session unlocks.
+		_ = locker.SessionUnlock(context.WithoutCancel(ctx), conn)
+		_ = conn.Close()
+		_ = db.Close()
+	}, nil
+}
+
+// CheckSchema returns ErrSchemaOld or ErrSchemaNew unless the schema is exactly this release's.
+func CheckSchema(ctx context.Context, pool *pgxpool.Pool) error {
+	p, err := migrations(pool)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if err := refuseNewer(ctx, p); err != nil {
+		return err
+	}
+	pending, err := p.HasPending(ctx)
+	if err != nil {
+		return fmt.Errorf("read the schema version: %w", err)
+	}
+	if pending {
+		return ErrSchemaOld
+	}
+	jobs, err := rivermigrate.New(riverpgxv5.New(pool), nil)
+	if err != nil {
+		return fmt.Errorf("check the job queue's schema: %w", err)
+	}
+	res, err := jobs.Validate(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("check the job queue's schema: %w", err)
+	}
+	if !res.OK {
+		return ErrSchemaOld
+	}
+	return nil
+}
+
+func refuseNewer(ctx context.Context, p *goose.Provider) error {
+	current, target, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("read the schema version: %w", err)
+	}
+	if current > target {
+		return fmt.Errorf("schema version %d, this release knows %d: %w", current, target, ErrSchemaNew)
+	}
+	return nil
+}
+
+// migrations returns goose over the embedded files. Its Close closes the database/sql handle, not the pool.
+func migrations(pool *pgxpool.Pool) (*goose.Provider, error) {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("open the migrations: %w", err)
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, stdlib.OpenDBFromPool(pool), files)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the migrations: %w", err)
+	}
+	return p, nil
+}

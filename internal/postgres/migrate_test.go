@@ -1,0 +1,64 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+)
+
+func TestCheckSchema_TellsOldAndNewFromThisRelease(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.Connect(t, postgrestest.EmptyURL(t))
+	if err := postgres.CheckSchema(t.Context(), pool); !errors.Is(err, postgres.ErrSchemaOld) {
+		t.Errorf("CheckSchema of an empty database = %v, want ErrSchemaOld", err)
+	}
+	if err := postgres.Migrate(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	if err := postgres.CheckSchema(t.Context(), pool); err != nil {
+		t.Errorf("CheckSchema of a migrated database = %v, want nil", err)
+	}
+	exec(t, pool, "DELETE FROM river_migration WHERE version = (SELECT max(version) FROM river_migration)")
+	if err := postgres.CheckSchema(t.Context(), pool); !errors.Is(err, postgres.ErrSchemaOld) {
+		t.Errorf("CheckSchema with an old job queue = %v, want ErrSchemaOld", err)
+	}
+	exec(t, pool, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)")
+	if err := postgres.CheckSchema(t.Context(), pool); !errors.Is(err, postgres.ErrSchemaNew) {
+		t.Errorf("CheckSchema of a newer release's database = %v, want ErrSchemaNew", err)
+	}
+	if err := postgres.Migrate(t.Context(), pool); !errors.Is(err, postgres.ErrSchemaNew) {
+		t.Errorf("Migrate of a newer release's database = %v, want ErrSchemaNew", err)
+	}
+}
+
+func TestMigrate_TwiceChangesNothing(t *testing.T) {
+	t.Parallel()
+	store, pool := setup(t)
+	kept := create(t, store, "films", plain())
+	if err := postgres.Migrate(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Task(t.Context(), "films", kept.ID); err != nil {
+		t.Errorf("a task after a second Migrate: %v", err)
+	}
+}
+
+func TestMigrate_ReplicasMayStartAtOnce(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.EmptyURL(t)
+	replicas := []*pgxpool.Pool{postgrestest.Connect(t, url), postgrestest.Connect(t, url), postgrestest.Connect(t, url)}
+	errs := atOnce(t.Context(), len(replicas), func(ctx context.Context, i int) error {
+		return postgres.Migrate(ctx, replicas[i])
+	})
+	if len(errs) > 0 {
+		t.Fatalf("%d of %d replicas failed: %v", len(errs), len(replicas), errors.Join(errs...))
+	}
+	if err := postgres.CheckSchema(t.Context(), postgrestest.Connect(t, url)); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,114 @@
+package postgres_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// heard is what a listener told.
+type heard struct {
+	ids chan task.ID
+	all chan struct{}
+}
+
+// listen runs a listener until the test ends, and waits until it hears.
+func listen(t *testing.T, pool *pgxpool.Pool) heard {
+	t.Helper()
+	h := heard{ids: make(chan task.ID, 10_000), all: make(chan struct{}, 10)}
+	l := postgres.Listener{
+		Pool: pool, Log: slog.New(slog.DiscardHandler),
+		Wake: func(ids ...task.ID) {
+			for _, id := range ids {
+				h.ids <- id
+			}
+		},
+		WakeAll: func() { h.all <- struct{}{} },
+	}
+	background(t, l.Run)
+	h.connected(t)
+	return h
+}
+
+// background runs a function until the test ends, and waits for it.
+func background(t *testing.T, run func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v, want nil", err)
+		}
+	})
+}
+
+func (h heard) connected(t *testing.T) {
+	t.Helper()
+	select {
+	case <-h.all:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the listener did not connect")
+	}
+}
+
+// expect waits until every id was heard.
+func (h heard) expect(t *testing.T, ids []task.ID) {
+	t.Helper()
+	missing := make(map[task.ID]bool)
+	for _, id := range ids {
+		missing[id] = true
+	}
+	timeout := time.After(10 * time.Second)
+	for len(missing) > 0 {
+		select {
+		case id := <-h.ids:
+			delete(missing, id)
+		case <-timeout:
+			t.Fatalf("%d of %d ids were not heard", len(missing), len(ids))
+		}
+	}
+}
+
+func TestNotifier_ReachesListenersOfOtherPools(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.URL(t)
+	first, second := listen(t, postgrestest.Connect(t, url)), listen(t, postgrestest.Connect(t, url))
+	notifier := postgres.NewNotifier(postgrestest.Connect(t, url), slog.New(slog.DiscardHandler))
+	ids := make([]task.ID, 450) // More than two notifications hold.
+	for i := range ids {
+		ids[i] = task.ID(newID())
+		notifier.Add(ids[i])
+	}
+	background(t, notifier.Run)
+	first.expect(t, ids)
+	second.expect(t, ids)
+	late := []task.ID{task.ID(newID())}
+	notifier.Add(late[0])
+	first.expect(t, late)
+}
+
+func TestListener_WakesAllAfterItsConnectionBroke(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.Pool(t)
+	h := listen(t, pool)
+	broken := count(t, pool, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+		WHERE datname = current_database() AND query = 'LISTEN refract_task'`)
+	if broken != 1 {
+		t.Fatalf("%d connections were listening, want 1", broken)
+	}
+	h.connected(t)
+	notifier := postgres.NewNotifier(pool, slog.New(slog.DiscardHandler))
+	background(t, notifier.Run)
+	ids := []task.ID{task.ID(newID())}
+	notifier.Add(ids[0])
+	h.expect(t, ids)
+}

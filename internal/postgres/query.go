@@ -1,0 +1,119 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/task"
+)
+
+const selectTask = `SELECT ` + taskColumns + ` FROM task WHERE id = $1 AND tenant = $2`
+
+// Task returns a tenant's task, or lifecycle.ErrTaskNotFound.
+func (s *Store) Task(ctx context.Context, tenant string, id task.ID) (task.Task, error) {
+	t, err := s.oneTask(ctx, s.pool, selectTask, id, tenant)
+	if err != nil {
+		return t, fmt.Errorf("read task %s: %w", id, notFound(err, lifecycle.ErrTaskNotFound))
+	}
+	return t, nil
+}
+
+// listTasks reads a page by key, so its cost does not grow with the pages before it.
+const listTasks = `
+SELECT ` + taskColumns + `
+FROM task
+WHERE tenant = $1
+  AND ($2::uuid IS NULL OR id < $2)
+  AND (cardinality($3::text[]) = 0 OR state = ANY ($3))
+  AND labels @> $4
+  AND ($5::timestamptz IS NULL OR create_time >= $5)
+  AND ($6::timestamptz IS NULL OR create_time < $6)
+ORDER BY id DESC
+LIMIT $7`
+
+// ListTasks returns tasks, newest first.
+func (s *Store) ListTasks(ctx context.Context, f task.Filter) ([]task.Task, error) {
+	states := make([]string, len(f.States))
+	for i, st := range f.States {
+		states[i] = string(st)
+	}
+	labels := f.Labels
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	rows, err := s.pool.Query(ctx, listTasks, f.Tenant, optional(string(f.Before)), states, labels, optional(f.FromTime),
+		optional(f.ToTime), f.Limit)
+	if err != nil {
+		return nil, fmt.Errorf("list tasks: %w", err)
+	}
+	tasks, err := pgx.CollectRows(rows, scanTask)
+	if err != nil {
+		return nil, fmt.Errorf("list tasks: %w", err)
+	}
+	if err := complete(ctx, s.pool, tasks); err != nil {
+		return nil, fmt.Errorf("list tasks: %w", err)
+	}
+	return tasks, nil
+}
+
+// optional turns a zero value into NULL.
+func optional[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+const selectEvents = `
+SELECT revision, state, attempt, message, coalesce(failure_reason, ''), coalesce(failure_message, ''),
+       coalesce(failure_payment, ''), create_time
+FROM task_event
+WHERE task_id = $1 AND revision > $2
+ORDER BY revision
+LIMIT $3`
+
+// TaskEvents implements watch.Events.
+func (s *Store) TaskEvents(ctx context.Context, id task.ID, after int64, limit int) ([]task.Event, error) {
+	rows, err := s.pool.Query(ctx, selectEvents, id, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read events of task %s: %w", id, err)
+	}
+	events, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (task.Event, error) {
+		var e task.Event
+		var f task.Failure
+		err := row.Scan(&e.Revision, &e.State, &e.Attempt, &e.Message, &f.Reason, &f.Message, &f.Payment, &e.CreateTime)
+		if f.Reason != "" {
+			e.Failure = &f
+		}
+		return e, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read events of task %s: %w", id, err)
+	}
+	return events, nil
+}
+
+const selectRevisions = `SELECT id, revision FROM task WHERE id = ANY ($1::uuid[])`
+
+// Revisions implements watch.Events.
+func (s *Store) Revisions(ctx context.Context, ids []task.ID) (map[task.ID]int64, error) {
+	rows, err := s.pool.Query(ctx, selectRevisions, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read revisions: %w", err)
+	}
+	revisions := make(map[task.ID]int64, len(ids))
+	var id task.ID
+	var revision int64
+	_, err = pgx.ForEachRow(rows, []any{&id, &revision}, func() error {
+		revisions[id] = revision
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read revisions: %w", err)
+	}
+	return revisions, nil
+}

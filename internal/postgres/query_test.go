@@ -1,0 +1,213 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+func TestListTasks_PagesShowEveryTaskOnceWhileOthersAreInserted(t *testing.T) {
+	t.Parallel()
+	store, _ := setup(t)
+	var want []task.ID // Newest first.
+	for range 23 {
+		want = slices.Insert(want, 0, create(t, store, "films", plain()).ID)
+		create(t, store, "shorts", plain())
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	inserted := make(chan error, 1)
+	go func() {
+		for {
+			_, _, err := store.CreateTask(ctx, task.New(task.ID(newID()), "films", newID(), plain()))
+			if ctx.Err() != nil {
+				err = nil // The listing has ended.
+			} else if err == nil {
+				continue
+			}
+			inserted <- err
+			return
+		}
+	}()
+	var got []task.ID
+	filter := task.Filter{Tenant: "films", Limit: 5}
+	for {
+		page, err := store.ListTasks(t.Context(), filter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, listed := range page {
+			got = append(got, listed.ID)
+		}
+		filter.Before = got[len(got)-1]
+	}
+	stop()
+	if err := <-inserted; err != nil {
+		t.Fatal(err)
+	}
+	got = slices.DeleteFunc(got, func(id task.ID) bool { return id > want[0] }) // Inserted since.
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("listed tasks (-want +got):\n%s", diff)
+	}
+}
+
+func TestListTasks_Filters(t *testing.T) {
+	t.Parallel()
+	store, pool := setup(t)
+	ids := make(map[task.ID]string)
+	add := func(name string, labels map[string]string, age time.Duration, in ...task.Input) {
+		spec := plain()
+		spec.Labels = labels
+		created := create(t, store, "films", spec)
+		for _, i := range in {
+			apply(t, store, created.ID, i)
+		}
+		exec(t, pool, "UPDATE task SET create_time = now() - make_interval(secs => $2) WHERE id = $1", created.ID, age.Seconds())
+		ids[created.ID] = name
+	}
+	add("old", map[string]string{"team": "a"}, 3*time.Hour)
+	add("canceled", map[string]string{"team": "a", "cut": "1"}, 2*time.Hour, task.CancelRequested{})
+	add("overdue", map[string]string{"team": "b"}, time.Hour, task.DeadlinePassed{})
+	add("new", nil, 0)
+	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
+	tests := map[string]struct {
+		filter task.Filter
+		want   []string
+	}{
+		"none":             {task.Filter{}, []string{"new", "overdue", "canceled", "old"}},
+		"state":            {task.Filter{States: []task.State{task.Queued}}, []string{"new", "old"}},
+		"states":           {task.Filter{States: []task.State{task.Failed, task.Canceled}}, []string{"overdue", "canceled"}},
+		"label":            {task.Filter{Labels: map[string]string{"team": "a"}}, []string{"canceled", "old"}},
+		"labels":           {task.Filter{Labels: map[string]string{"team": "a", "cut": "1"}}, []string{"canceled"}},
+		"from":             {task.Filter{FromTime: ago(90 * time.Minute)}, []string{"new", "overdue"}},
+		"to":               {task.Filter{ToTime: ago(90 * time.Minute)}, []string{"canceled", "old"}},
+		"between":          {task.Filter{FromTime: ago(150 * time.Minute), ToTime: ago(30 * time.Minute)}, []string{"overdue", "canceled"}},
+		"state and labels": {task.Filter{States: []task.State{task.Queued}, Labels: map[string]string{"team": "a"}}, []string{"old"}},
+		"nothing matches":  {task.Filter{Labels: map[string]string{"team": "c"}}, nil},
+		"another tenant":   {task.Filter{Tenant: "shorts"}, nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if test.filter.Tenant == "" {
+				test.filter.Tenant = "films"
+			}
+			test.filter.Limit = 10
+			tasks, err := store.ListTasks(t.Context(), test.filter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, listed := range tasks {
+				got = append(got, ids[listed.ID])
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("listed tasks (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestListTasks_ShowsAttemptsAndOutputsOfEachTask(t *testing.T) {
+	t.Parallel()
+	store, _ := setup(t)
+	var want []task.Task
+	for i := range 3 {
+		created := create(t, store, "films", plain())
+		id := admit(t, store, created.ID)
+		apply(t, store, created.ID, task.Sending{Attempt: id})
+		apply(t, store, created.ID, task.ResultReady{Attempt: id, ProviderTaskID: fmt.Sprint("p", i)})
+		saved := apply(t, store, created.ID, task.Saved{Attempt: id, Outputs: []task.Output{
+			{Index: 0, Key: fmt.Sprint(i, "-0"), ContentType: "video/mp4", SizeBytes: 1, SHA256: sum(byte('a' + i))},
+			{Index: 1, Key: fmt.Sprint(i, "-1"), ContentType: "video/mp4", SizeBytes: 2, SHA256: sum(byte('k' + i))},
+		}})
+		want = slices.Insert(want, 0, saved)
+	}
+	got, err := store.ListTasks(t.Context(), task.Filter{Tenant: "films", Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, sameTask); diff != "" {
+		t.Errorf("listed tasks (-want +got):\n%s", diff)
+	}
+}
+
+func TestTaskEvents_AreTheHistoryInPages(t *testing.T) {
+	t.Parallel()
+	store, _ := setup(t)
+	created := create(t, store, "films", plain())
+	id := admit(t, store, created.ID)
+	apply(t, store, created.ID, task.Sending{Attempt: id})
+	failed := apply(t, store, created.ID, task.GenerationFailed{Attempt: id, ProviderTaskID: "p1", Message: "no"})
+	var got []task.Event
+	for {
+		page, err := store.TaskEvents(t.Context(), created.ID, int64(len(got)), 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		got = append(got, page...)
+	}
+	want := []task.Event{
+		{Revision: 1, State: task.Queued, Message: "submitted"},
+		{Revision: 2, State: task.Submitting, Attempt: 1, Message: "attempt 1 admitted to kie"},
+		{Revision: 3, State: task.Failed, Attempt: 1, Message: "kie reports that attempt 1 failed: no", Failure: failed.Failure},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(task.Event{}, "CreateTime")); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	if !got[0].CreateTime.Equal(created.CreateTime) || !got[2].CreateTime.Equal(failed.UpdateTime) {
+		t.Error("events and their task have different times")
+	}
+	stranger := task.ID(newID())
+	revisions, err := store.Revisions(t.Context(), []task.ID{created.ID, stranger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[task.ID]int64{created.ID: 3}, revisions); diff != "" {
+		t.Errorf("revisions (-want +got):\n%s", diff)
+	}
+	if events, err := store.TaskEvents(t.Context(), stranger, 0, 2); len(events) != 0 || err != nil {
+		t.Errorf("events of an unknown task = %v, %v, want none", events, err)
+	}
+	if revisions, err := store.Revisions(t.Context(), nil); len(revisions) != 0 || err != nil {
+		t.Errorf("revisions of no tasks = %v, %v, want none", revisions, err)
+	}
+}
+
+func TestQueueDepth_CountsOneProvidersQueue(t *testing.T) {
+	t.Parallel()
+	store, _ := setup(t)
+	for range 3 {
+		create(t, store, "films", plain())
+	}
+	admit(t, store, create(t, store, "films", plain()).ID)
+	for provider, want := range map[string]int64{"kie": 3, "luma": 0} {
+		if got, err := store.QueueDepth(t.Context(), provider); got != want || err != nil {
+			t.Errorf("QueueDepth(%s) = %d, %v, want %d", provider, got, err, want)
+		}
+	}
+}
+
+func TestStore_FailsWhenTheDatabaseIsGone(t *testing.T) {
+	t.Parallel()
+	store, pool := setup(t)
+	pool.Close()
+	if err := store.Ping(t.Context()); err == nil {
+		t.Error("Ping = nil, want an error")
+	}
+	if _, err := store.Task(t.Context(), "films", task.ID(newID())); err == nil || errors.Is(err, context.Canceled) {
+		t.Errorf("Task = %v, want an error", err)
+	}
+}

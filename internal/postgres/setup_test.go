@@ -1,0 +1,143 @@
+package postgres_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/goleak"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// TestMain asks rapid for fewer lives than its default, since each step of one is a few transactions.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("12")
+	}
+	code := postgrestest.Main(m)
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// setup returns a store over a fresh database, and the pool under it.
+func setup(t *testing.T) (*postgres.Store, *pgxpool.Pool) {
+	t.Helper()
+	pool := postgrestest.Pool(t)
+	store, err := postgres.NewStore(pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.PrepareAccounts(t.Context(), []string{"kie"}); err != nil {
+		t.Fatal(err)
+	}
+	return store, pool
+}
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// plain is a spec in which nothing matters.
+func plain() task.Spec {
+	return task.Spec{
+		Prompt: "make it snow", SourceURI: "https://example.com/a.mp4", Provider: "kie", Deadline: time.Hour, MaxAttempts: 1,
+	}
+}
+
+// create stores a new task of a tenant.
+func create(t *testing.T, store *postgres.Store, tenant string, spec task.Spec) task.Task {
+	t.Helper()
+	created, ok, err := store.CreateTask(t.Context(), task.New(task.ID(newID()), tenant, newID(), spec))
+	if err != nil || !ok {
+		t.Fatalf("create a task: created %t, %v", ok, err)
+	}
+	return created
+}
+
+// apply gives the stored task an input and returns the task as the store returned it.
+func apply(t *testing.T, store *postgres.Store, id task.ID, in task.Input) task.Task {
+	t.Helper()
+	changed, err := store.ChangeTask(t.Context(), "", id, applying(in))
+	if err != nil {
+		t.Fatalf("apply %T: %v", in, err)
+	}
+	return changed
+}
+
+// applying decides what the state machine decides.
+func applying(in task.Input) lifecycle.Decide {
+	return func(t task.Task) (lifecycle.Change, error) {
+		d, err := t.Apply(in)
+		return lifecycle.Change{Decision: d}, err
+	}
+}
+
+// admit gives a stored task an attempt and returns its id.
+func admit(t *testing.T, store *postgres.Store, id task.ID) task.AttemptID {
+	t.Helper()
+	attempt := task.AttemptID(newID())
+	apply(t, store, id, task.Admitted{Attempt: attempt})
+	return attempt
+}
+
+// count returns the number that a query gives.
+func count(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) int {
+	t.Helper()
+	return value[int](t, pool, sql, args...)
+}
+
+// value returns the one value that a query gives.
+func value[T any](t *testing.T, pool *pgxpool.Pool, sql string, args ...any) T {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), sql, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	v, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[T])
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return v
+}
+
+// exec runs a statement.
+func exec(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
+	t.Helper()
+	if _, err := pool.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// atOnce runs n calls at the same time and returns their errors that are not nil.
+func atOnce(ctx context.Context, n int, call func(ctx context.Context, i int) error) []error {
+	start := make(chan struct{})
+	results := make(chan error, n)
+	for i := range n {
+		go func() {
+			<-start
+			results <- call(ctx, i)
+		}()
+	}
+	close(start)
+	var errs []error
+	for range n {
+		if err := <-results; err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}

@@ -1,0 +1,39 @@
+// Package postgres keeps every task, and the jobs that tasks make necessary, in PostgreSQL.
+//
+// A change of a task is one transaction: the task's row is locked, package task decides through the
+// caller's function, and task, attempts, event, outputs, callback and jobs are written together or not at
+// all. That lock is the only one that a change takes, so changes can't deadlock with one another; admission
+// takes the provider account's row first and then tasks that it does not have to wait for.
+//
+// When the database is out of reach every method fails and nothing has happened, but for one case that no
+// client can rule out: a commit whose answer was lost. All inputs of package task may therefore be repeated.
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+)
+
+// Store implements the stores that lifecycle, watch, api and callback ask for. Its methods may be called
+// concurrently.
+type Store struct {
+	pool *pgxpool.Pool
+	jobs *river.Client[pgx.Tx] // Only inserts; workers run in a client of their own.
+}
+
+// NewStore returns a store over a pool. The pool stays the caller's to close.
+func NewStore(pool *pgxpool.Pool) (*Store, error) {
+	jobs, err := river.NewClient(riverpgxv5.New(pool), &river.Config{})
+	if err != nil {
+		return nil, fmt.Errorf("prepare the job queue: %w", err)
+	}
+	return &Store{pool: pool, jobs: jobs}, nil
+}
+
+// Ping asks whether the database answers.
+func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }
