@@ -156,8 +156,10 @@ func abstract(t task.Task) string {
 // inputsFor are all inputs in all their kinds, about every attempt of the task.
 func inputsFor(t task.Task) []task.Input {
 	inputs := []task.Input{
-		task.CancelRequested{}, task.DeadlinePassed{},
-		task.RetryRequested{}, task.RetryRequested{NewAttempt: true},
+		task.CancelRequested{},
+		task.DeadlinePassed{},
+		task.RetryRequested{},
+		task.RetryRequested{NewAttempt: true},
 	}
 	if n := len(t.Attempts); n < 2 {
 		inputs = append(inputs, task.Admitted{Attempt: attemptID(n + 1)})

@@ -1,0 +1,376 @@
+package admission_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/goleak"
+
+	"github.com/refract-video/refract/internal/admission"
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+)
+
+func TestMain(m *testing.M) {
+	code := postgrestest.Main(m)
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// studio is a provider of which admission asks nothing but its limits.
+type studio struct {
+	provider.Provider
+	limits provider.Limits
+}
+
+func (s studio) Capabilities() provider.Capabilities { return provider.Capabilities{Limits: s.limits} }
+
+// service is the verbs over a real store.
+type service struct {
+	*lifecycle.Lifecycle
+	store *postgres.Store
+	pool  *pgxpool.Pool
+}
+
+// setup returns the verbs over a fresh database and a provider with these limits.
+func setup(t *testing.T, submissions, inFlight int) service {
+	t.Helper()
+	pool := postgrestest.Pool(t)
+	store, err := postgres.NewStore(pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.PrepareAccounts(t.Context(), []string{"kie"}); err != nil {
+		t.Fatal(err)
+	}
+	limits := provider.Limits{Submissions: submissions, Window: 10 * time.Second, InFlight: inFlight}
+	verbs, err := lifecycle.New(lifecycle.Config{
+		Store: store, Providers: map[string]provider.Provider{"kie": studio{limits: limits}}, Default: "kie",
+		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return service{Lifecycle: verbs, store: store, pool: pool}
+}
+
+// submit makes tasks of this priority and returns their ids.
+func (s service) submit(t *testing.T, n int, priority int32) []task.ID {
+	t.Helper()
+	ids := make([]task.ID, n)
+	for i := range ids {
+		submitted, err := s.Submit(t.Context(), "films", uuid.NewString(), task.Spec{Prompt: "snow", Priority: priority})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[i] = submitted.ID
+	}
+	return ids
+}
+
+// round admits what may go and returns how much that was.
+func (s service) round(t *testing.T) int {
+	t.Helper()
+	n, err := s.Admit(t.Context(), "kie", admission.Permits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// expect runs rounds until nothing goes any more, and checks how much went.
+func (s service) expect(t *testing.T, want int) {
+	t.Helper()
+	total := 0
+	for n := s.round(t); n > 0; n = s.round(t) {
+		total += n
+	}
+	if total != want {
+		t.Fatalf("%d tasks were admitted, want %d", total, want)
+	}
+}
+
+// submitting returns the attempts that wait for their answer, oldest first.
+func (s service) submitting(t *testing.T) []task.AttemptID {
+	t.Helper()
+	rows, err := s.pool.Query(t.Context(), "SELECT id FROM attempt WHERE state = 'SUBMITTING' ORDER BY id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[task.AttemptID])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+// answer lets the provider answer every attempt that waits for it.
+func (s service) answer(t *testing.T, answer error) {
+	t.Helper()
+	for _, id := range s.submitting(t) {
+		err := s.Send(t.Context(), id, func(context.Context, task.Task) (string, error) { return "p-" + string(id), answer })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// states returns the state of each task.
+func (s service) states(t *testing.T, ids []task.ID) []task.State {
+	t.Helper()
+	states := make([]task.State, len(ids))
+	for i, id := range ids {
+		got, err := s.store.Task(t.Context(), "films", id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		states[i] = got.State
+	}
+	return states
+}
+
+func (s service) exec(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	if _, err := s.pool.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// admitAtOnce lets replicas admit until each finds nothing to do, several times over.
+func (s service) admitAtOnce(t *testing.T, replicas int) {
+	t.Helper()
+	results := make(chan error, replicas)
+	for range replicas {
+		go func() {
+			for range 20 {
+				if _, err := s.Admit(t.Context(), "kie", admission.Permits); err != nil {
+					results <- err
+					return
+				}
+			}
+			results <- nil
+		}()
+	}
+	for range replicas {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAdmit_WindowIsExactWhileManyReplicasAdmit(t *testing.T) {
+	t.Parallel()
+	s := setup(t, 7, 100)
+	s.submit(t, 30, 0)
+	s.admitAtOnce(t, 8)
+	if n := len(s.submitting(t)); n != 7 {
+		t.Fatalf("%d attempts were admitted, want 7", n)
+	}
+	// The answers end no permit: the window begins with them.
+	s.answer(t, nil)
+	s.admitAtOnce(t, 8)
+	if n := len(s.submitting(t)); n != 0 {
+		t.Fatalf("%d attempts were admitted within the window, want none", n)
+	}
+	// Three answers leave the window.
+	s.exec(t, `UPDATE attempt SET answer_time = now() - interval '10.001 s'
+		WHERE id IN (SELECT id FROM attempt ORDER BY id LIMIT 3)`)
+	s.admitAtOnce(t, 8)
+	if n := len(s.submitting(t)); n != 3 {
+		t.Fatalf("%d attempts were admitted, want the 3 whose permits came back", n)
+	}
+}
+
+func TestAdmit_InFlightCapIsExactWhileManyReplicasAdmit(t *testing.T) {
+	t.Parallel()
+	s := setup(t, 1000, 9)
+	s.submit(t, 30, 0)
+	s.admitAtOnce(t, 8)
+	if n := len(s.submitting(t)); n != 9 {
+		t.Fatalf("%d attempts were admitted, want 9", n)
+	}
+	ids := s.submitting(t)
+	s.answer(t, nil)
+	for _, id := range ids[:4] {
+		check := lifecycle.Check{Attempt: id, ProviderTaskID: "p-" + string(id)}
+		if err := s.SettleCheck(t.Context(), check, provider.Status{Phase: provider.Failed}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.admitAtOnce(t, 8)
+	if n := len(s.submitting(t)); n != 4 {
+		t.Fatalf("%d attempts were admitted, want 4 in the place of those that ended", n)
+	}
+}
+
+// An attempt of a canceled task still runs at the provider, and one with unknown outcome may.
+func TestAdmit_CountsWhatMayRunAtTheProvider(t *testing.T) {
+	t.Parallel()
+	s := setup(t, 1000, 2)
+	ids := s.submit(t, 4, 0)
+	s.expect(t, 2)
+	if _, err := s.Cancel(t.Context(), "films", ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	s.answer(t, errors.New("connection lost"))
+	s.expect(t, 1) // The canceled one was refused unsent; the other is unconfirmed.
+	if _, err := s.Cancel(t.Context(), "films", ids[1]); err != nil {
+		t.Fatal(err)
+	}
+	s.answer(t, nil)
+	s.expect(t, 0)
+}
+
+func TestAdmit_PriorityGoesBeforeAge(t *testing.T) {
+	t.Parallel()
+	s := setup(t, 1, 100)
+	low, old, young, high := s.submit(t, 1, -5), s.submit(t, 1, 0), s.submit(t, 1, 0), s.submit(t, 1, 5)
+	want := slices.Concat(high, old, young, low)
+	var got []task.ID
+	for range want {
+		s.expect(t, 1)
+		admitted, err := s.store.TaskOfAttempt(t.Context(), s.submitting(t)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, admitted.ID)
+		s.answer(t, nil)
+		s.exec(t, "UPDATE attempt SET answer_time = now() - interval '1 minute'")
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("admitted tasks (-want +got):\n%s", diff)
+	}
+}
+
+func TestAdmit_KeepsADelayedTaskWaiting(t *testing.T) {
+	t.Parallel()
+	s := setup(t, 10, 10)
+	s.submit(t, 1, 0)
+	s.expect(t, 1)
+	s.answer(t, &provider.Error{Class: provider.NotSent})
+	s.expect(t, 0)
+	s.exec(t, "UPDATE task SET not_before_time = now()")
+	s.expect(t, 1)
+}
+
+func TestAdmit_PassesOverALockedTask(t *testing.T) {
+	t.Parallel()
+	s := setup(t, 10, 10)
+	ids := s.submit(t, 3, 0)
+	tx, err := s.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	if _, err := tx.Exec(t.Context(), "SELECT FROM task WHERE id = $1 FOR UPDATE", ids[1]); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, 2)
+	if diff := cmp.Diff([]task.State{task.Submitting, task.Queued, task.Submitting}, s.states(t, ids)); diff != "" {
+		t.Errorf("states (-want +got):\n%s", diff)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, 1)
+}
+
+func TestAdmit_PassesWhileAnotherReplicaHoldsTheAccount(t *testing.T) {
+	t.Parallel()
+	s := setup(t, 10, 10)
+	s.submit(t, 1, 0)
+	tx, err := s.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	if _, err := tx.Exec(t.Context(), "SELECT FROM provider_account FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, 0)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, 1)
+}
+
+func TestAdmit_EnqueuesASubmitJobForEachAttempt(t *testing.T) {
+	t.Parallel()
+	s := setup(t, 5, 10)
+	s.submit(t, 8, 0)
+	s.expect(t, 5)
+	rows, err := s.pool.Query(t.Context(), `SELECT args ->> 'attempt_id' FROM river_job
+		WHERE kind = 'submit_attempt' AND queue = 'submit_attempt' ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs, err := pgx.CollectRows(rows, pgx.RowTo[task.AttemptID])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(s.submitting(t), jobs); diff != "" {
+		t.Errorf("jobs (-want +got):\n%s", diff)
+	}
+}
+
+func TestAdmit_ReturnsWhatItStores(t *testing.T) {
+	t.Parallel()
+	s := setup(t, 5, 10)
+	ids := s.submit(t, 2, 0)
+	admitted, err := s.store.AdmitTasks(t.Context(), "kie", time.Second, func(lifecycle.Usage) int { return 5 },
+		func(queued task.Task) (task.Decision, error) {
+			return queued.Apply(task.Admitted{Attempt: task.AttemptID(uuid.NewString())})
+		})
+	if err != nil || len(admitted) != len(ids) {
+		t.Fatalf("AdmitTasks = %d tasks, %v, want %d", len(admitted), err, len(ids))
+	}
+	for i, returned := range admitted {
+		stored, err := s.store.Task(t.Context(), "films", ids[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(stored, returned); diff != "" {
+			t.Errorf("the admitted task (-stored +returned):\n%s", diff)
+		}
+	}
+}
+
+func TestAdmit_FailedDecisionAdmitsNone(t *testing.T) {
+	t.Parallel()
+	s := setup(t, 5, 10)
+	ids := s.submit(t, 3, 0)
+	calls := 0
+	_, err := s.store.AdmitTasks(t.Context(), "kie", time.Second, func(lifecycle.Usage) int { return 5 },
+		func(queued task.Task) (task.Decision, error) {
+			if calls++; calls == 3 {
+				return task.Decision{}, errors.New("undecided")
+			}
+			return queued.Apply(task.Admitted{Attempt: task.AttemptID(uuid.NewString())})
+		})
+	if err == nil {
+		t.Error("AdmitTasks = nil, want an error")
+	}
+	if diff := cmp.Diff([]task.State{task.Queued, task.Queued, task.Queued}, s.states(t, ids)); diff != "" {
+		t.Errorf("states (-want +got):\n%s", diff)
+	}
+	if n := len(s.submitting(t)); n != 0 {
+		t.Errorf("%d attempts are stored, want none", n)
+	}
+}

@@ -1,0 +1,127 @@
+// Package callback takes what providers post to us. It promises that a callback which was answered with
+// success is in the inbox, that one without a valid URL token never reaches the database, and that nothing
+// a stranger sends changes a task.
+//
+// When the database is out of reach a callback fails, the provider is told so and tries again; if it never
+// does, the regular check of the attempt finds the result.
+package callback
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/provider"
+)
+
+// MaxBody is the largest body of a callback in bytes. The largest documented one has about a kilobyte.
+const MaxBody = 256 << 10
+
+// ErrTooLarge means that a body is larger than MaxBody.
+var ErrTooLarge = errors.New("the body of the callback is over 256 KiB")
+
+// Settler is what the receiver needs of package lifecycle.
+type Settler interface {
+	SettleCallback(ctx context.Context, c lifecycle.Callback, said provider.Callback) (lifecycle.Verdict, error)
+	RefuseCallback(ctx context.Context, c lifecycle.Callback) error
+}
+
+// Receiver takes callbacks. It may be used concurrently.
+type Receiver struct {
+	tokens    *Tokens
+	providers map[string]provider.Provider
+	settler   Settler
+	log       *slog.Logger
+	verdicts  metric.Int64Counter
+}
+
+// NewReceiver returns a receiver that verifies tokens, lets providers decode, and hands on to the settler.
+func NewReceiver(tokens *Tokens, providers map[string]provider.Provider, settler Settler, meter metric.Meter, log *slog.Logger) (*Receiver, error) {
+	verdicts, err := meter.Int64Counter("refract_callbacks",
+		metric.WithDescription("Callbacks by provider and verdict."))
+	if err != nil {
+		return nil, fmt.Errorf("make the callback counter: %w", err)
+	}
+	return &Receiver{tokens: tokens, providers: providers, settler: settler, log: log, verdicts: verdicts}, nil
+}
+
+// Receive takes one callback: the URL token without a query, then the provider's signature and timestamp,
+// then the inbox and the task in one transaction. It returns ErrToken, ErrTooLarge, one of the provider.ErrCallback
+// sentinels, lifecycle.ErrAttemptNotFound, or what kept the database from answering.
+func (r *Receiver) Receive(ctx context.Context, providerName, token string, header http.Header, body []byte) error {
+	if len(body) > MaxBody {
+		r.CountOversized(ctx)
+		return ErrTooLarge
+	}
+	p, known := r.providers[providerName]
+	if !known {
+		r.count(ctx, "unknown", "bad_token") // The name is a stranger's, so it is no metric label.
+		return ErrToken
+	}
+	id, err := r.tokens.Verify(providerName, token)
+	if err != nil {
+		r.count(ctx, providerName, "bad_token")
+		return err
+	}
+	said, refusal := p.Callback(header, body, time.Now())
+	c := lifecycle.Callback{
+		AttemptID: id, Provider: providerName, ProviderTaskID: said.ProviderTaskID,
+		Body: bytes.ReplaceAll(body, []byte(token), []byte("[redacted]")), // The provider echoes our callback URL.
+	}
+	if refusal != nil {
+		return r.refuse(ctx, c, refusal)
+	}
+	verdict, err := r.settler.SettleCallback(ctx, c, said)
+	if err != nil {
+		r.countError(ctx, providerName, err)
+		return err
+	}
+	r.count(ctx, providerName, string(verdict))
+	if verdict == lifecycle.Conflict || verdict == lifecycle.Mismatch {
+		r.log.WarnContext(ctx, "callback changes nothing: it contradicts what is known", "provider", providerName,
+			"attempt_id", id, "provider_task_id", said.ProviderTaskID, "verdict", verdict)
+	}
+	return nil
+}
+
+// refuse keeps a refused callback with its verdict and returns why it was refused.
+func (r *Receiver) refuse(ctx context.Context, c lifecycle.Callback, refusal error) error {
+	switch {
+	case errors.Is(refusal, provider.ErrCallbackSignature):
+		c.Verdict = lifecycle.BadSignature
+	case errors.Is(refusal, provider.ErrCallbackStale):
+		c.Verdict = lifecycle.Stale
+	default:
+		c.Verdict = lifecycle.Malformed
+	}
+	if err := r.settler.RefuseCallback(ctx, c); err != nil {
+		r.countError(ctx, c.Provider, err)
+		return err
+	}
+	r.count(ctx, c.Provider, string(c.Verdict))
+	return refusal
+}
+
+// CountOversized counts a callback that was refused for its size before it came here.
+func (r *Receiver) CountOversized(ctx context.Context) { r.count(ctx, "unknown", "oversized") }
+
+func (r *Receiver) countError(ctx context.Context, providerName string, err error) {
+	verdict := "error"
+	if errors.Is(err, lifecycle.ErrAttemptNotFound) {
+		verdict = "unknown_attempt"
+	}
+	r.count(ctx, providerName, verdict)
+}
+
+func (r *Receiver) count(ctx context.Context, providerName, verdict string) {
+	r.verdicts.Add(ctx, 1, metric.WithAttributes(
+		attribute.String("provider", providerName), attribute.String("verdict", verdict)))
+}

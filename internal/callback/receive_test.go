@@ -1,0 +1,264 @@
+package callback_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/attribute"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/refract-video/refract/internal/callback"
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+)
+
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
+
+// studio is a provider whose callbacks are {"id": …, "failed": …}, with what is wrong with the signature in
+// a header.
+type studio struct{ provider.Provider }
+
+func (studio) Name() string { return "kie" }
+
+func (studio) Capabilities() provider.Capabilities {
+	return provider.Capabilities{PollInterval: 30 * time.Second}
+}
+
+func (studio) Callback(header http.Header, body []byte, _ time.Time) (provider.Callback, error) {
+	var said struct {
+		ID     string
+		Failed bool
+	}
+	if err := json.Unmarshal(body, &said); err != nil || said.ID == "" {
+		return provider.Callback{}, provider.ErrCallbackMalformed
+	}
+	c := provider.Callback{ProviderTaskID: said.ID}
+	switch header.Get("Signature") {
+	case "good":
+		c.Proven = true
+	case "bad":
+		return c, provider.ErrCallbackSignature
+	case "old":
+		return c, provider.ErrCallbackStale
+	}
+	c.Status.Phase = provider.Succeeded
+	if said.Failed {
+		c.Status.Phase = provider.Failed
+	}
+	return c, nil
+}
+
+// ingress is a receiver over a real store, with an attempt that runs as p1.
+type ingress struct {
+	*callback.Receiver
+	pool    *pgxpool.Pool
+	metrics *sdkmetric.ManualReader
+	logged  *bytes.Buffer
+	attempt task.AttemptID
+	token   string
+}
+
+func setup(t *testing.T) ingress {
+	t.Helper()
+	in := ingress{pool: postgrestest.Pool(t), metrics: sdkmetric.NewManualReader(), logged: &bytes.Buffer{}}
+	store, err := postgres.NewStore(in.pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.PrepareAccounts(t.Context(), []string{"kie"}); err != nil {
+		t.Fatal(err)
+	}
+	providers := map[string]provider.Provider{"kie": studio{}}
+	verbs, err := lifecycle.New(lifecycle.Config{
+		Store: store, Providers: providers, Default: "kie",
+		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.attempt = start(t, verbs, store)
+	tokens := newTokens(t, newKey)
+	in.token = makeToken(t, tokens, in.attempt)
+	in.Receiver, err = callback.NewReceiver(tokens, providers, verbs,
+		sdkmetric.NewMeterProvider(sdkmetric.WithReader(in.metrics)).Meter("test"), slog.New(slog.NewTextHandler(in.logged, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+// start makes a task and brings it to RUNNING as p1.
+func start(t *testing.T, verbs *lifecycle.Lifecycle, store *postgres.Store) task.AttemptID {
+	t.Helper()
+	submitted, err := verbs.Submit(t.Context(), "films", "r1", task.Spec{Prompt: "snow"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := verbs.Admit(t.Context(), "kie", func(lifecycle.Usage) int { return 1 }); err != nil {
+		t.Fatal(err)
+	}
+	admitted, err := store.Task(t.Context(), "films", submitted.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := admitted.Attempt().ID
+	err = verbs.Send(t.Context(), id, func(context.Context, task.Task) (string, error) { return "p1", nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// verdicts returns what the receiver counted, as "provider verdict".
+func (in ingress) verdicts(t *testing.T) map[string]int64 {
+	t.Helper()
+	var rm metricdata.ResourceMetrics
+	if err := in.metrics.Collect(t.Context(), &rm); err != nil {
+		t.Fatal(err)
+	}
+	counts := make(map[string]int64)
+	for _, scope := range rm.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
+				name, _ := p.Attributes.Value(attribute.Key("provider"))
+				verdict, _ := p.Attributes.Value(attribute.Key("verdict"))
+				counts[name.AsString()+" "+verdict.AsString()] = p.Value
+			}
+		}
+	}
+	return counts
+}
+
+// inbox returns the verdicts and the bodies of the kept callbacks.
+func (in ingress) inbox(t *testing.T) (verdicts, bodies []string) {
+	t.Helper()
+	rows, err := in.pool.Query(t.Context(), "SELECT verdict, body FROM callback ORDER BY id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var verdict string
+	var body []byte
+	_, err = pgx.ForEachRow(rows, []any{&verdict, &body}, func() error {
+		verdicts, bodies = append(verdicts, verdict), append(bodies, string(body))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return verdicts, bodies
+}
+
+func TestReceive_EveryCallbackHasItsAnswerAndVerdict(t *testing.T) {
+	t.Parallel()
+	in := setup(t)
+	unknown := makeToken(t, newTokens(t, newKey), newID())
+	const good = `{"id": "p1"}`
+	tests := []struct {
+		name, provider, token, signature, body string
+		err                                    error
+		counted                                string // As provider and verdict.
+		kept                                   bool
+	}{
+		{"unknown provider", "nobody", in.token, "good", good, callback.ErrToken, "unknown bad_token", false},
+		{"no token", "kie", "", "good", good, callback.ErrToken, "kie bad_token", false},
+		{"forged token", "kie", strings.Repeat("A", 43), "good", good, callback.ErrToken, "kie bad_token", false},
+		{"unknown attempt", "kie", unknown, "good", good, lifecycle.ErrAttemptNotFound, "kie unknown_attempt", false},
+		{"refused of an unknown attempt", "kie", unknown, "bad", good, lifecycle.ErrAttemptNotFound, "kie unknown_attempt", false},
+		{"no signature", "kie", in.token, "bad", good, provider.ErrCallbackSignature, "kie bad_signature", true},
+		{"old timestamp", "kie", in.token, "old", good, provider.ErrCallbackStale, "kie stale", true},
+		{"no JSON", "kie", in.token, "good", "\xff\x00", provider.ErrCallbackMalformed, "kie malformed", true},
+		{"empty body", "kie", in.token, "good", "", provider.ErrCallbackMalformed, "kie malformed", true},
+		{"another task", "kie", in.token, "good", `{"id": "p2"}`, nil, "kie mismatch", true},
+		{"unproven", "kie", in.token, "", good, nil, "kie asked", true},
+		{"proven failure", "kie", in.token, "good", `{"id": "p1", "failed": true}`, nil, "kie asked", true},
+		{"proven result", "kie", in.token, "good", good, nil, "kie applied", true},
+		{"again", "kie", in.token, "good", good, nil, "kie duplicate", true},
+		{"contradiction", "kie", in.token, "good", `{"id": "p1", "failed": true}`, nil, "kie conflict", true},
+	}
+	for _, test := range tests { // One after the other: the later ones follow from the earlier.
+		t.Run(test.name, func(t *testing.T) {
+			before, keptBefore := in.verdicts(t)[test.counted], len(first(in.inbox(t)))
+			err := in.Receive(t.Context(), test.provider, test.token, http.Header{"Signature": {test.signature}}, []byte(test.body))
+			if !errors.Is(err, test.err) || (err == nil) != (test.err == nil) {
+				t.Errorf("Receive = %v, want %v", err, test.err)
+			}
+			if n := in.verdicts(t)[test.counted] - before; n != 1 {
+				t.Errorf("%q was counted %d times, want once", test.counted, n)
+			}
+			verdicts, bodies := in.inbox(t)
+			if kept := len(verdicts) - keptBefore; kept == 1 != test.kept {
+				t.Fatalf("%d callbacks were kept, want kept %t", kept, test.kept)
+			}
+			if !test.kept {
+				return
+			}
+			last := len(verdicts) - 1
+			if got, want := "kie "+verdicts[last], test.counted; got != want {
+				t.Errorf("the inbox says %q, want %q", got, want)
+			}
+			if bodies[last] != test.body {
+				t.Errorf("the inbox holds %q, want %q", bodies[last], test.body)
+			}
+		})
+	}
+	if strings.Contains(in.logged.String(), in.token) {
+		t.Error("the URL token is in the log")
+	}
+}
+
+func first[A, B any](a A, _ B) A { return a }
+
+func TestReceive_StoresNoURLToken(t *testing.T) {
+	t.Parallel()
+	in := setup(t)
+	echo := func(id string) []byte {
+		u := "https://refract.example.com/v1/callbacks/kie/" + in.token
+		return []byte(`{"id": "` + id + `", "callBackUrl": "` + u + `", "param": "{\"callBackUrl\":\"` + u + `\"}", "x": "` + in.token + in.token + `"}`)
+	}
+	for _, signature := range []string{"good", "bad", "old", ""} {
+		body := echo("p1")
+		_ = in.Receive(t.Context(), "kie", in.token, http.Header{"Signature": {signature}}, body)
+		if diff := cmp.Diff(echo("p1"), body); diff != "" {
+			t.Errorf("Receive changed the caller's body:\n%s", diff)
+		}
+	}
+	_, bodies := in.inbox(t)
+	if len(bodies) != 4 {
+		t.Fatalf("%d callbacks are kept, want 4", len(bodies))
+	}
+	for _, body := range bodies {
+		if strings.Contains(body, in.token) || !strings.Contains(body, "callbacks/kie/[redacted]") {
+			t.Errorf("the inbox holds %s", body)
+		}
+	}
+}
+
+func TestReceive_FailsWhenTheDatabaseIsGone(t *testing.T) {
+	t.Parallel()
+	in := setup(t)
+	in.pool.Close()
+	for _, signature := range []string{"good", "bad"} {
+		err := in.Receive(t.Context(), "kie", in.token, http.Header{"Signature": {signature}}, []byte(`{"id": "p1"}`))
+		if err == nil || errors.Is(err, provider.ErrCallbackSignature) || errors.Is(err, lifecycle.ErrAttemptNotFound) {
+			t.Errorf("Receive with a %s signature = %v, want what kept the database from answering", signature, err)
+		}
+	}
+	if err := in.Receive(t.Context(), "kie", "forged", http.Header{}, nil); !errors.Is(err, callback.ErrToken) {
+		t.Errorf("Receive with a forged token = %v, want ErrToken without a query", err)
+	}
+}

@@ -1,0 +1,133 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+)
+
+const (
+	// saveTimeout bounds one try to save all outputs of an attempt.
+	saveTimeout = 15 * time.Minute
+	// saveTries is how often a save is tried before the task fails: with the waits of retryAt about ten minutes.
+	saveTries = 12
+	// notReadyWait is how long to wait where a callback claims a result that the provider does not show yet.
+	notReadyWait = 5 * time.Second
+)
+
+// What saving finds at the provider, beside the errors of package media.
+var (
+	errNotReady = errors.New("the provider shows no result yet")
+	errNoLinks  = errors.New("the provider reports success without a result link")
+)
+
+// saver brings the outputs of attempts into the bucket.
+type saver struct {
+	river.WorkerDefaults[task.SaveOutputs]
+	*Workers
+}
+
+// Timeout bounds one try.
+func (s *saver) Timeout(*river.Job[task.SaveOutputs]) time.Duration { return saveTimeout }
+
+// NextRetry waits longer with every try.
+func (s *saver) NextRetry(job *river.Job[task.SaveOutputs]) time.Time { return retryAt(job.Attempt) }
+
+// Work saves the outputs. The links come from the provider's answer, never from a callback, whose body
+// nobody signs.
+func (s *saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) error {
+	id := job.Args.AttemptID
+	t, err := s.tasks.TaskOfAttempt(ctx, id)
+	if errors.Is(err, lifecycle.ErrAttemptNotFound) {
+		return river.JobCancel(err) // Retention removed the task.
+	}
+	if err != nil {
+		return err
+	}
+	a := t.AttemptByID(id)
+	if a.State != task.AttemptSucceeded || a.Saved {
+		return nil // Settled otherwise since the job was made.
+	}
+	outputs, err := s.save(ctx, t, *a)
+	switch {
+	case err == nil:
+		return s.lifecycle.SettleSave(ctx, id, outputs, nil)
+	case errors.Is(err, errNotReady):
+		return river.JobSnooze(notReadyWait)
+	case errors.Is(err, errGenerationFailed):
+		return nil
+	}
+	failure := &task.SaveFailed{Attempt: id, Reason: task.OutputUnavailable, Message: "save the result: " + err.Error()}
+	switch {
+	case errors.Is(err, media.ErrNotVideo), errors.Is(err, media.ErrTooLarge):
+		failure.Reason = task.OutputInvalid
+		return s.lifecycle.SettleSave(ctx, id, nil, failure)
+	case job.Attempt >= saveTries:
+		return s.lifecycle.SettleSave(ctx, id, nil, failure)
+	default:
+		return fmt.Errorf("save attempt %s, try %d of %d: %w", id, job.Attempt, saveTries, err)
+	}
+}
+
+// errGenerationFailed says that the provider reports a failure where a callback claimed a result.
+var errGenerationFailed = errors.New("the provider reports that the generation failed")
+
+// save asks the provider for the links and brings each into the bucket.
+func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
+	p := s.providers[a.Provider]
+	status, err := s.ask(ctx, p, a.ProviderTaskID, a.CreateTime)
+	if err != nil {
+		return nil, err
+	}
+	switch status.Phase {
+	case provider.Running:
+		return nil, errNotReady
+	case provider.Failed:
+		c := lifecycle.Check{Attempt: a.ID, Task: t.ID, ProviderTaskID: a.ProviderTaskID}
+		return nil, errors.Join(errGenerationFailed, s.lifecycle.SettleCheck(ctx, c, status, nil))
+	case provider.Succeeded:
+	}
+	if len(status.ResultURLs) == 0 {
+		return nil, errNoLinks
+	}
+	outputs := make([]task.Output, 0, len(status.ResultURLs))
+	for i, link := range status.ResultURLs {
+		key := outputKey(t.ID, a.Number, i)
+		saved, err := s.fetch(ctx, p, link, key)
+		if err != nil {
+			return nil, fmt.Errorf("output %d: %w", i, err)
+		}
+		outputs = append(outputs, task.Output{
+			Index: i, Key: key, ContentType: saved.ContentType, SizeBytes: saved.SizeBytes, SHA256: saved.SHA256[:],
+		})
+	}
+	return outputs, nil
+}
+
+// fetch saves one link, and asks the provider for a fresh one when it is dead.
+func (s *saver) fetch(ctx context.Context, p provider.Provider, link, key string) (media.Saved, error) {
+	saved, err := s.media.Save(ctx, link, key)
+	if !errors.Is(err, media.ErrLinkDead) {
+		return saved, err
+	}
+	fresh, refreshErr := s.refresh(ctx, p, link)
+	if refreshErr != nil {
+		return saved, fmt.Errorf("%w; no fresh link: %w", err, refreshErr)
+	}
+	return s.media.Save(ctx, fresh, key)
+}
+
+// outputKey is where an output lives in the bucket.
+func outputKey(id task.ID, attempt, index int) string {
+	return path.Join("outputs", string(id), strconv.Itoa(attempt)+"-"+strconv.Itoa(index))
+}

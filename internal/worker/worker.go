@@ -1,0 +1,132 @@
+// Package worker does the work that tasks make necessary in the background: sending attempts, asking
+// providers about them, saving results, and ending overdue tasks. A worker loads, calls one port, and hands
+// the verdict to package lifecycle.
+//
+// Submit and save are jobs of the queue: enqueued in the transaction that makes them necessary, run at least
+// once, on any replica. A job that dies with its process is run again; package task makes sure that sending
+// is not repeated, and saving may be. Checks are no jobs but dates on attempts, because an attempt has
+// exactly one next check, which callbacks bring forward.
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/riverqueue/river"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// Tasks is what the workers read.
+type Tasks interface {
+	TaskOfAttempt(ctx context.Context, id task.AttemptID) (task.Task, error)
+}
+
+// Config is what the workers work with.
+type Config struct {
+	Lifecycle *lifecycle.Lifecycle
+	Tasks     Tasks
+	Providers map[string]provider.Provider
+	Media     *media.Saver
+	// CallbackURL returns the URL that a provider is to call about an attempt. It is a secret.
+	CallbackURL func(providerName string, id task.AttemptID) (string, error)
+	Meter       metric.Meter
+	Log         *slog.Logger
+}
+
+// Workers do the background work.
+type Workers struct {
+	lifecycle   *lifecycle.Lifecycle
+	tasks       Tasks
+	providers   map[string]provider.Provider
+	media       *media.Saver
+	callbackURL func(string, task.AttemptID) (string, error)
+	log         *slog.Logger
+	calls       metric.Float64Histogram
+}
+
+// New returns the workers.
+func New(cfg Config) (*Workers, error) {
+	calls, err := cfg.Meter.Float64Histogram("refract_provider_call",
+		metric.WithUnit("s"), metric.WithDescription("Duration of calls to providers, by operation and outcome."),
+		metric.WithExplicitBucketBoundaries(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30))
+	if err != nil {
+		return nil, fmt.Errorf("make the histogram of provider calls: %w", err)
+	}
+	return &Workers{
+		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, providers: cfg.Providers, media: cfg.Media,
+		callbackURL: cfg.CallbackURL, log: cfg.Log, calls: calls,
+	}, nil
+}
+
+// How many jobs of a kind one replica runs at once. Submissions are bounded by admission; saves by what a
+// small machine can stream.
+const (
+	submitsAtOnce = 32
+	savesAtOnce   = 4
+)
+
+// Queue returns the configuration of the client that runs jobs. Its Start and Stop are the caller's.
+func (w *Workers) Queue() *river.Config {
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &submitter{Workers: w})
+	river.AddWorker(workers, &saver{Workers: w})
+	return &river.Config{
+		Queues: map[string]river.QueueConfig{
+			task.SubmitAttempt{}.Kind(): {MaxWorkers: submitsAtOnce},
+			task.SaveOutputs{}.Kind():   {MaxWorkers: savesAtOnce},
+		},
+		Workers: workers,
+		// An idle pick-up takes as long as the cooldown, of which a submission is to lose little.
+		FetchCooldown: 2 * time.Millisecond,
+		// A job whose process died is taken up again once its own timeout has passed.
+		RescueStuckJobsAfter: submitTimeout + 10*time.Second,
+		Logger:               w.log,
+	}
+}
+
+// retryAt is when a job is tried again after its nth try failed: after 1 s, 2 s, 4 s and so on, up to 2 minutes.
+func retryAt(try int) time.Time {
+	return time.Now().Add(min(time.Second<<min(try-1, 10), 2*time.Minute))
+}
+
+// ask asks a provider about one of its tasks.
+func (w *Workers) ask(ctx context.Context, p provider.Provider, providerTaskID string, submitted time.Time) (s provider.Status, err error) {
+	defer w.observe(ctx, p.Name(), "check")(&err)
+	return p.Check(ctx, providerTaskID, submitted)
+}
+
+// refresh asks a provider for a fresh result link.
+func (w *Workers) refresh(ctx context.Context, p provider.Provider, link string) (fresh string, err error) {
+	defer w.observe(ctx, p.Name(), "refresh_link")(&err)
+	return p.RefreshLink(ctx, link)
+}
+
+// observe measures and traces a call to a provider, from now until the returned function is called.
+func (w *Workers) observe(ctx context.Context, providerName, operation string) func(*error) {
+	start := time.Now()
+	_, span := otel.Tracer("refract").Start(ctx, "provider "+operation,
+		trace.WithAttributes(attribute.String("provider", providerName)), trace.WithSpanKind(trace.SpanKindClient))
+	return func(err *error) {
+		outcome := "ok"
+		if *err != nil {
+			outcome = provider.ClassOf(*err).String()
+			span.SetStatus(codes.Error, outcome)
+		}
+		span.End()
+		w.calls.Record(ctx, time.Since(start).Seconds(), metric.WithAttributes(
+			attribute.String("provider", providerName),
+			attribute.String("operation", operation),
+			attribute.String("outcome", outcome)))
+	}
+}
