@@ -71,7 +71,7 @@ func (s *Saver) save(ctx context.Context, link, key string) (Saved, error) {
 func (s *Saver) store(ctx context.Context, key string, m *meter) (Saved, error) {
 	r := bufio.NewReader(m)
 	head, err := r.Peek(sniffBytes)
-	if err != nil && err != io.EOF { // A body that is too short to be a video ends with plain io.EOF.
+	if err != nil && !errors.Is(err, io.EOF) { // A body that is too short to be a video ends with plain io.EOF.
 		return Saved{}, fmt.Errorf("read body: %w", err)
 	}
 	contentType, ok := sniff(head)
@@ -100,7 +100,7 @@ func (m *meter) Read(p []byte) (int, error) {
 	if m.size > m.limit {
 		return n, fmt.Errorf("%w: more than the %d bytes allowed", ErrTooLarge, m.limit)
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = withoutQuotes(err)
 	}
 	return n, err

@@ -217,7 +217,7 @@ func checkFailure(t *testing.T, err, want error) {
 		t.Fatal("the save succeeded")
 	}
 	for _, class := range []error{media.ErrLinkDead, media.ErrNotVideo, media.ErrTooLarge, media.ErrBlocked} {
-		if got := errors.Is(err, class); got != (class == want) {
+		if got := errors.Is(err, class); got != errors.Is(class, want) {
 			t.Errorf("errors.Is(%v, %v) is %t", err, class, got)
 		}
 	}

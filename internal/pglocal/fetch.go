@@ -78,7 +78,7 @@ func fetch(ctx context.Context, from source, major int) (binaries, error) {
 // NOTE: that Start ends in an error is therefore the plan; the verdict is whether the programs are there. It never learns
 // of the real data folder.
 func fetchInto(final string, from source, release embeddedpostgres.PostgresVersion) (err error) {
-	if err := os.MkdirAll(from.cache, 0o755); err != nil {
+	if err := os.MkdirAll(from.cache, 0o755); err != nil { //nolint:gosec // The server's user must enter it; it holds public programs.
 		return err
 	}
 	work, err := os.MkdirTemp(from.cache, "fetch-")

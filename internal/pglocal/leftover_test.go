@@ -20,10 +20,10 @@ import (
 func ownCluster(dir string) {
 	c, err := Start(context.Background(), testConfig(dir))
 	if err != nil {
-		fmt.Println("error:", err)
+		fmt.Fprintln(os.Stdout, "error:", err)
 		os.Exit(1)
 	}
-	fmt.Println(c.URL())
+	fmt.Fprintln(os.Stdout, c.URL())
 	_ = c.Wait(context.Background())
 }
 

@@ -1,0 +1,124 @@
+package api
+
+import (
+	"encoding/hex"
+	"fmt"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// The enums of the contract are the domain's words behind a prefix. A test checks that each has its twin.
+func stateOf(s task.State) refractv1.TaskState {
+	return refractv1.TaskState(refractv1.TaskState_value["TASK_STATE_"+string(s)])
+}
+
+func attemptStateOf(s task.AttemptState) refractv1.AttemptState {
+	return refractv1.AttemptState(refractv1.AttemptState_value["ATTEMPT_STATE_"+string(s)])
+}
+
+func reasonOf(r task.Reason) refractv1.FailureReason {
+	return refractv1.FailureReason(refractv1.FailureReason_value["FAILURE_REASON_"+string(r)])
+}
+
+func paymentOf(p task.Payment) refractv1.Payment {
+	return refractv1.Payment(refractv1.Payment_value["PAYMENT_"+string(p)])
+}
+
+func specOf(req *refractv1.SubmitTaskRequest) task.Spec {
+	return task.Spec{
+		Prompt:      req.GetPrompt(),
+		SourceURI:   req.GetSource().GetUri(),
+		Watermark:   req.GetWatermark(),
+		Provider:    req.GetProvider(),
+		Priority:    req.GetPriority(),
+		Labels:      req.GetLabels(),
+		Deadline:    req.GetDeadline().AsDuration(),
+		MaxAttempts: int(req.GetMaxAttempts()),
+	}
+}
+
+// task converts a task. Outputs and typical durations need what only the service knows.
+func (s *TaskService) task(t *task.Task) *refractv1.Task {
+	m := &refractv1.Task{
+		Id:           string(t.ID),
+		RequestId:    t.RequestID,
+		State:        stateOf(t.State),
+		Revision:     t.Revision,
+		Prompt:       t.Spec.Prompt,
+		Source:       &refractv1.Source{Location: &refractv1.Source_Uri{Uri: t.Spec.SourceURI}},
+		Watermark:    t.Spec.Watermark,
+		Provider:     t.Spec.Provider,
+		Priority:     t.Spec.Priority,
+		Labels:       t.Spec.Labels,
+		MaxAttempts:  int32(t.Spec.MaxAttempts), //nolint:gosec // At most 5.
+		DeadlineTime: timestamppb.New(t.DeadlineTime),
+		CreateTime:   timestamppb.New(t.CreateTime),
+		UpdateTime:   timestamppb.New(t.UpdateTime),
+		Attempt:      attempt(t.Attempt()),
+		Failure:      failure(t.Failure),
+		Outputs:      s.outputs(t),
+	}
+	if d, ok := s.typical[t.Spec.Provider]; ok {
+		m.TypicalDuration = durationpb.New(d)
+	}
+	return m
+}
+
+func attempt(a *task.Attempt) *refractv1.Attempt {
+	if a == nil {
+		return nil
+	}
+	return &refractv1.Attempt{
+		Number:         int32(a.Number), //nolint:gosec // Counts tries of one task.
+		Provider:       a.Provider,
+		ProviderTaskId: a.ProviderTaskID,
+		State:          attemptStateOf(a.State),
+		CreateTime:     timestamppb.New(a.CreateTime),
+	}
+}
+
+func failure(f *task.Failure) *refractv1.Failure {
+	if f == nil {
+		return nil
+	}
+	return &refractv1.Failure{
+		Reason:    reasonOf(f.Reason),
+		Message:   f.Message,
+		Retryable: f.Reason.Retryable(),
+		Payment:   paymentOf(f.Payment),
+	}
+}
+
+func (s *TaskService) outputs(t *task.Task) []*refractv1.Output {
+	outputs := make([]*refractv1.Output, len(t.Outputs))
+	for i, o := range t.Outputs {
+		outputs[i] = &refractv1.Output{
+			Index:       int32(o.Index), //nolint:gosec // Counts result links of one answer, which is bounded.
+			ContentType: o.ContentType,
+			SizeBytes:   o.SizeBytes,
+			Sha256:      hex.EncodeToString(o.SHA256),
+			DownloadUri: fmt.Sprintf("%s/v1/tasks/%s/outputs/%d", s.baseURL, t.ID, o.Index),
+		}
+	}
+	return outputs
+}
+
+// event converts an event. t is the task that a SUCCEEDED event takes its outputs from.
+func (s *TaskService) event(e *task.Event, t *task.Task) *refractv1.TaskEvent {
+	m := &refractv1.TaskEvent{
+		Revision:   e.Revision,
+		CreateTime: timestamppb.New(e.CreateTime),
+		State:      stateOf(e.State),
+		Attempt:    int32(e.Attempt), //nolint:gosec // Counts tries of one task.
+		Message:    e.Message,
+		Failure:    failure(e.Failure),
+	}
+	if e.State == task.Succeeded {
+		m.Outputs = s.outputs(t)
+	}
+	return m
+}

@@ -1,0 +1,174 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/callback"
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/watch"
+)
+
+// domain is the domain of every ErrorInfo.
+const domain = "refract"
+
+// answers is the table of statuses: which error is answered how. An error that is not in it, nor one of the
+// types that describe handles, is INTERNAL.
+var answers = []struct {
+	err    error
+	code   codes.Code
+	reason refractv1.ErrorReason
+	retry  time.Duration // When calling again makes sense; 0 means that it is not said.
+}{
+	{errCredentials, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CREDENTIALS_INVALID, 0},
+	{lifecycle.ErrTaskNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND, 0},
+	{watch.ErrUnknownTask, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND, 0},
+	{task.ErrNotRetryable, codes.FailedPrecondition, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_RETRYABLE, 0},
+	{watch.ErrDraining, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, time.Second},
+	{callback.ErrToken, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CALLBACK_TOKEN_INVALID, 0},
+	{provider.ErrCallbackSignature, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CALLBACK_SIGNATURE_INVALID, 0},
+	{provider.ErrCallbackStale, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CALLBACK_STALE, 0},
+	{provider.ErrCallbackMalformed, codes.InvalidArgument, refractv1.ErrorReason_ERROR_REASON_CALLBACK_MALFORMED, 0},
+	{callback.ErrTooLarge, codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_CALLBACK_TOO_LARGE, 0},
+	{lifecycle.ErrAttemptNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_ATTEMPT_NOT_FOUND, 0},
+}
+
+// describe returns the status of an error as callers see it, or nil for one that is a fault of ours.
+func (s *statuses) describe(err error) *status.Status {
+	for _, a := range answers {
+		if errors.Is(err, a.err) {
+			return newStatus(a.code, a.reason, a.err.Error(), a.retry, nil)
+		}
+	}
+	if ve, ok := errors.AsType[*protovalidate.ValidationError](err); ok {
+		return invalid(violations(ve)...)
+	}
+	if fe, ok := errors.AsType[*lifecycle.FieldError](err); ok {
+		return invalid(violation(fe.Field, fe.Message))
+	}
+	if ce, ok := errors.AsType[*lifecycle.ConflictError](err); ok {
+		return conflict(ce)
+	}
+	if ee, ok := errors.AsType[*watch.ExpiredError](err); ok {
+		return newStatus(codes.OutOfRange, refractv1.ErrorReason_ERROR_REASON_REVISION_EXPIRED, ee.Error(), 0,
+			map[string]string{"oldest_revision": strconv.FormatInt(ee.Oldest, 10)})
+	}
+	switch {
+	case errors.Is(err, watch.ErrFutureRevision):
+		return invalid(violation("after_revision", err.Error()))
+	case errors.Is(err, context.Canceled):
+		return status.New(codes.Canceled, "the caller canceled the call")
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.New(codes.DeadlineExceeded, "the call took longer than the caller allows")
+	case s.unavailable(err):
+		return newStatus(codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE,
+			"the database is out of reach: call again", time.Second, nil)
+	}
+	return nil
+}
+
+// newStatus returns a status with ErrorInfo, and RetryInfo where retry is not 0.
+func newStatus(code codes.Code, reason refractv1.ErrorReason, message string, retry time.Duration, facts map[string]string,
+	details ...protoadapt.MessageV1,
+) *status.Status {
+	details = append([]protoadapt.MessageV1{&errdetails.ErrorInfo{
+		Reason: strings.TrimPrefix(reason.String(), "ERROR_REASON_"), Domain: domain, Metadata: facts,
+	}}, details...)
+	if retry > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retry)})
+	}
+	st := status.New(code, message)
+	detailed, err := st.WithDetails(details...)
+	if err != nil {
+		return st // The details can't be encoded, which no value of ours can cause.
+	}
+	return detailed
+}
+
+// invalid returns INVALID_ARGUMENT with the fields that break a rule.
+func invalid(fields ...*errdetails.BadRequest_FieldViolation) *status.Status {
+	messages := make([]string, len(fields))
+	for i, f := range fields {
+		messages[i] = f.GetField() + ": " + f.GetDescription()
+	}
+	return newStatus(codes.InvalidArgument, refractv1.ErrorReason_ERROR_REASON_INVALID_REQUEST, strings.Join(messages, "; "), 0, nil,
+		&errdetails.BadRequest{FieldViolations: fields})
+}
+
+func violation(field, description string) *errdetails.BadRequest_FieldViolation {
+	return &errdetails.BadRequest_FieldViolation{Field: field, Description: description}
+}
+
+// violations translates what protovalidate found, with field paths as the caller wrote them.
+func violations(ve *protovalidate.ValidationError) []*errdetails.BadRequest_FieldViolation {
+	fields := make([]*errdetails.BadRequest_FieldViolation, len(ve.Violations))
+	for i, v := range ve.Violations {
+		fields[i] = violation(protovalidate.FieldPathString(v.Proto.GetField()), v.Proto.GetMessage())
+		fields[i].Reason = v.Proto.GetRuleId()
+	}
+	return fields
+}
+
+func conflict(ce *lifecycle.ConflictError) *status.Status {
+	fields := make([]*errdetails.BadRequest_FieldViolation, len(ce.Fields))
+	for i, f := range ce.Fields {
+		fields[i] = violation(f, "differs from the first submission with this request_id")
+	}
+	return newStatus(codes.AlreadyExists, refractv1.ErrorReason_ERROR_REASON_REQUEST_ID_CONFLICT, ce.Error(), 0,
+		map[string]string{"task_id": string(ce.TaskID)}, &errdetails.BadRequest{FieldViolations: fields})
+}
+
+// statuses turns the errors of handlers into statuses.
+type statuses struct {
+	unavailable func(error) bool
+	log         *slog.Logger
+}
+
+func (s *statuses) convert(ctx context.Context, method string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, isStatus := err.(interface{ GRPCStatus() *status.Status }); isStatus {
+		return err
+	}
+	if st := s.describe(err); st != nil {
+		return st.Err()
+	}
+	id := requestIDOf(ctx)
+	s.log.ErrorContext(ctx, "call failed", "method", method, "request_id", id, "error", err)
+	return newStatus(codes.Internal, refractv1.ErrorReason_ERROR_REASON_INTERNAL,
+		"internal error; the log has the cause under request id "+id, 0, map[string]string{"request_id": id}).Err()
+}
+
+func (s *statuses) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	resp, err := handler(ctx, req)
+	return resp, s.convert(ctx, info.FullMethod, err)
+}
+
+func (s *statuses) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return s.convert(stream.Context(), info.FullMethod, handler(srv, stream))
+}
+
+// errPanic stands for a panic, of which callers see INTERNAL.
+var errPanic = errors.New("panic")
+
+func (s *statuses) recovered(ctx context.Context, p any) error {
+	s.log.ErrorContext(ctx, "panic", "request_id", requestIDOf(ctx), "panic", p, "stack", string(debug.Stack()))
+	return errPanic
+}

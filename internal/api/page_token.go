@@ -1,0 +1,70 @@
+package api
+
+import (
+	"encoding/base64"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// defaultPage is the size of a page where the request names none.
+const defaultPage = 50
+
+func pageSize(n int32) int {
+	if n == 0 {
+		return defaultPage
+	}
+	return int(n)
+}
+
+// errPageToken answers a page token that we have not made.
+func errPageToken() error {
+	return &lifecycle.FieldError{Field: "page_token", Message: "is not a next_page_token of this method"}
+}
+
+// A page token of ListTasks is the id of the last task of the page before.
+func taskPageToken(last task.ID) string {
+	id, err := uuid.Parse(string(last))
+	if err != nil {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+func parseTaskPageToken(token string) (task.ID, error) {
+	if token == "" {
+		return "", nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return "", errPageToken()
+	}
+	id, err := uuid.FromBytes(raw)
+	if err != nil {
+		return "", errPageToken()
+	}
+	return task.ID(id.String()), nil
+}
+
+// A page token of ListTaskEvents is the revision of the last event of the page before.
+func eventPageToken(last int64) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(last, 10)))
+}
+
+func parseEventPageToken(token string) (int64, error) {
+	if token == "" {
+		return 0, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return 0, errPageToken()
+	}
+	revision, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil || revision < 0 {
+		return 0, errPageToken()
+	}
+	return revision, nil
+}

@@ -1,0 +1,76 @@
+// Package api is the gRPC surface: it converts between the contract and the domain, calls one verb or
+// query for each request, and turns errors into statuses in one place.
+//
+// Nothing here decides about tasks. When the database is out of reach callers get UNAVAILABLE and may call
+// again; every call is idempotent or refuses to be repeated.
+package api
+
+import (
+	"log/slog"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// maxRequest is the largest request in bytes: far above the largest valid one, so that what is refused for
+// its size is refused by the rule of its field.
+const maxRequest = 1 << 20
+
+// Config is what the server serves.
+type Config struct {
+	Tasks     *TaskService
+	Callbacks *CallbackService
+	// Authenticate tells whose credentials these are.
+	Authenticate Authenticate
+	// Unavailable tells whether an error means that the database is out of reach.
+	Unavailable func(error) bool
+	Log         *slog.Logger
+}
+
+// NewServer returns a gRPC server with both services, health and reflection. Extra options are for
+// credentials.
+func NewServer(cfg Config, options ...grpc.ServerOption) (*grpc.Server, *health.Server, error) {
+	validator, err := protovalidate.New()
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &statuses{unavailable: cfg.Unavailable, log: cfg.Log}
+	// Outermost first. The order of both chains is the same.
+	options = append([]grpc.ServerOption{
+		grpc.StatsHandler(otelgrpc.NewServerHandler()), // Traces and metrics see everything, refusals too.
+		grpc.ChainUnaryInterceptor(
+			requestIDUnary,    // Everything below names the request.
+			logUnary(cfg.Log), // Logs the status as the caller sees it,
+			s.unary,           // which is made here from the errors of all below.
+			recovery.UnaryServerInterceptor(recovery.WithRecoveryHandlerContext(s.recovered)), // A panic becomes an error.
+			authenticateUnary(cfg.Authenticate),                                               // Strangers cost no validation.
+			validateUnary(validator),                                                          // Handlers see only requests that obey the contract.
+		),
+		grpc.ChainStreamInterceptor(
+			requestIDStream, logStream(cfg.Log), s.stream,
+			recovery.StreamServerInterceptor(recovery.WithRecoveryHandlerContext(s.recovered)),
+			authenticateStream(cfg.Authenticate), validateStream(validator),
+		),
+		grpc.MaxRecvMsgSize(maxRequest),
+		grpc.MaxConcurrentStreams(100_000),
+		// Connections that died without a word are found within two minutes.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: time.Minute}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+	}, options...)
+	server := grpc.NewServer(options...)
+	refractv1.RegisterTaskServiceServer(server, cfg.Tasks)
+	refractv1.RegisterCallbackServiceServer(server, cfg.Callbacks)
+	healthServer := health.NewServer()
+	grpc_health_v1.RegisterHealthServer(server, healthServer)
+	reflection.Register(server)
+	return server, healthServer, nil
+}

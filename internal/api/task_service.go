@@ -1,0 +1,158 @@
+package api
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/watch"
+)
+
+// Tasks is what the service reads.
+type Tasks interface {
+	// Task returns a tenant's task, or lifecycle.ErrTaskNotFound.
+	Task(ctx context.Context, tenant string, id task.ID) (task.Task, error)
+	// ListTasks returns tasks, newest first.
+	ListTasks(ctx context.Context, f task.Filter) ([]task.Task, error)
+	// TaskEvents returns events of a task after a revision, oldest first.
+	TaskEvents(ctx context.Context, id task.ID, after int64, limit int) ([]task.Event, error)
+}
+
+// TaskServiceConfig is what the task service works with.
+type TaskServiceConfig struct {
+	Lifecycle *lifecycle.Lifecycle
+	Tasks     Tasks
+	Hub       *watch.Hub
+	// Typical is how long an attempt usually takes, by provider.
+	Typical map[string]time.Duration
+	// BaseURL is the address of the HTTP listener as callers reach it, without a slash at its end.
+	BaseURL string
+}
+
+// TaskService implements the contract's TaskService.
+type TaskService struct {
+	refractv1.UnimplementedTaskServiceServer
+	lifecycle *lifecycle.Lifecycle
+	tasks     Tasks
+	hub       *watch.Hub
+	typical   map[string]time.Duration
+	baseURL   string
+}
+
+// NewTaskService returns the task service.
+func NewTaskService(cfg TaskServiceConfig) *TaskService {
+	return &TaskService{
+		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, hub: cfg.Hub, typical: cfg.Typical,
+		baseURL: strings.TrimSuffix(cfg.BaseURL, "/"),
+	}
+}
+
+// SubmitTask submits a task.
+func (s *TaskService) SubmitTask(ctx context.Context, req *refractv1.SubmitTaskRequest) (*refractv1.SubmitTaskResponse, error) {
+	t, err := s.lifecycle.Submit(ctx, tenantOf(ctx), req.GetRequestId(), specOf(req))
+	if err != nil {
+		return nil, err
+	}
+	return &refractv1.SubmitTaskResponse{Task: s.task(&t)}, nil
+}
+
+// GetTask returns a task.
+func (s *TaskService) GetTask(ctx context.Context, req *refractv1.GetTaskRequest) (*refractv1.GetTaskResponse, error) {
+	t, err := s.tasks.Task(ctx, tenantOf(ctx), taskID(req))
+	if err != nil {
+		return nil, err
+	}
+	return &refractv1.GetTaskResponse{Task: s.task(&t)}, nil
+}
+
+// CancelTask cancels a task.
+func (s *TaskService) CancelTask(ctx context.Context, req *refractv1.CancelTaskRequest) (*refractv1.CancelTaskResponse, error) {
+	t, err := s.lifecycle.Cancel(ctx, tenantOf(ctx), taskID(req))
+	if err != nil {
+		return nil, err
+	}
+	return &refractv1.CancelTaskResponse{Task: s.task(&t)}, nil
+}
+
+// RetryTask continues a failed or canceled task.
+func (s *TaskService) RetryTask(ctx context.Context, req *refractv1.RetryTaskRequest) (*refractv1.RetryTaskResponse, error) {
+	t, err := s.lifecycle.Retry(ctx, tenantOf(ctx), taskID(req), req.GetNewAttempt())
+	if err != nil {
+		return nil, err
+	}
+	return &refractv1.RetryTaskResponse{Task: s.task(&t)}, nil
+}
+
+// ListTasks lists tasks.
+func (s *TaskService) ListTasks(ctx context.Context, req *refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error) {
+	before, err := parseTaskPageToken(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	size := pageSize(req.GetPageSize())
+	f := task.Filter{
+		Tenant: tenantOf(ctx), Before: before, Labels: req.GetLabels(), Limit: size + 1,
+		FromTime: timeOf(req.GetCreateTimeFrom()), ToTime: timeOf(req.GetCreateTimeTo()),
+	}
+	for _, state := range req.GetStates() {
+		f.States = append(f.States, task.State(strings.TrimPrefix(state.String(), "TASK_STATE_")))
+	}
+	tasks, err := s.tasks.ListTasks(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	resp := &refractv1.ListTasksResponse{}
+	if len(tasks) > size {
+		tasks = tasks[:size]
+		resp.NextPageToken = taskPageToken(tasks[size-1].ID)
+	}
+	for i := range tasks {
+		resp.Tasks = append(resp.Tasks, s.task(&tasks[i]))
+	}
+	return resp, nil
+}
+
+// ListTaskEvents lists the events of a task.
+func (s *TaskService) ListTaskEvents(ctx context.Context, req *refractv1.ListTaskEventsRequest) (*refractv1.ListTaskEventsResponse, error) {
+	after, err := parseEventPageToken(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	size := pageSize(req.GetPageSize())
+	events, err := s.tasks.TaskEvents(ctx, taskID(req), after, size+1)
+	if err != nil {
+		return nil, err
+	}
+	// Read after the events, so that it has the outputs of a SUCCEEDED among them.
+	t, err := s.tasks.Task(ctx, tenantOf(ctx), taskID(req))
+	if err != nil {
+		return nil, err
+	}
+	resp := &refractv1.ListTaskEventsResponse{}
+	if len(events) > size {
+		events = events[:size]
+		resp.NextPageToken = eventPageToken(events[size-1].Revision)
+	}
+	for i := range events {
+		resp.Events = append(resp.Events, s.event(&events[i], &t))
+	}
+	return resp, nil
+}
+
+// taskID returns the id in a request, in the spelling of the database. The contract accepts capitals.
+func taskID(req interface{ GetTaskId() string }) task.ID {
+	return task.ID(strings.ToLower(req.GetTaskId()))
+}
+
+// timeOf returns the time of a field that may be absent.
+func timeOf(ts *timestamppb.Timestamp) time.Time {
+	if ts == nil {
+		return time.Time{}
+	}
+	return ts.AsTime()
+}

@@ -1,0 +1,127 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// Outputs opens the files of tasks. It may be called concurrently.
+type Outputs interface {
+	// OpenOutput opens an output of a task that has succeeded; content is read until ctx ends, and closed. The
+	// error is fs.ErrNotExist when there is no such file. Whether the caller may see the task was checked before.
+	OpenOutput(ctx context.Context, taskID string, index int) (content io.ReadSeekCloser, modTime time.Time, err error)
+}
+
+// downloadHandler serves outputs as files.
+type downloadHandler struct {
+	mux     *runtime.ServeMux
+	tasks   refractv1.TaskServiceClient
+	outputs Outputs
+	refuser
+}
+
+// serve asks for the task with the caller's credentials, which authenticates the caller and tells what
+// the file is, and then sends what the caller asks of the file.
+func (h *downloadHandler) serve(w http.ResponseWriter, r *http.Request, params map[string]string) {
+	id, index := params["task_id"], params["index"]
+	output, err := h.find(w, r, id, index)
+	if err != nil {
+		h.fail(r.Context(), w, err)
+		return
+	}
+	if output == nil {
+		h.refuse(w, http.StatusNotFound, codes.NotFound, "the task has no such output")
+		return
+	}
+	content, modTime, err := h.outputs.OpenOutput(r.Context(), id, int(output.GetIndex()))
+	if errors.Is(err, fs.ErrNotExist) {
+		h.refuse(w, http.StatusNotFound, codes.NotFound, "the file of this output is no longer kept")
+		return
+	}
+	if err != nil {
+		h.fail(r.Context(), w, fmt.Errorf("download output %s of task %s: %w", index, id, err))
+		return
+	}
+	defer content.Close()
+	steady, err := newSteadyWriter(w)
+	if err != nil {
+		h.fail(r.Context(), w, err)
+		return
+	}
+	describe(w.Header(), id, output)
+	http.ServeContent(&contentWriter{steadyWriter: steady, refuser: h.refuser}, r, "", modTime, content)
+}
+
+// find returns the output as the API knows it, or nil when the task has none of this index.
+func (h *downloadHandler) find(w http.ResponseWriter, r *http.Request, id, index string) (*refractv1.Output, error) {
+	ctx, err := runtime.AnnotateContext(r.Context(), h.mux, r, refractv1.TaskService_GetTask_FullMethodName)
+	if err != nil {
+		return nil, err
+	}
+	var header metadata.MD
+	resp, err := h.tasks.GetTask(ctx, &refractv1.GetTaskRequest{TaskId: id}, grpc.Header(&header))
+	forwardHeaders(w, header)
+	if err != nil {
+		return nil, err
+	}
+	outputs := resp.GetTask().GetOutputs()
+	i := slices.IndexFunc(outputs, func(o *refractv1.Output) bool { return strconv.Itoa(int(o.GetIndex())) == index })
+	if i < 0 {
+		return nil, nil
+	}
+	return outputs[i], nil
+}
+
+// describe sets the headers of a file. It never changes, but the right to see it may, so a cache asks again.
+func describe(header http.Header, id string, output *refractv1.Output) {
+	extension := ".mp4"
+	if output.GetContentType() == "video/quicktime" {
+		extension = ".mov"
+	}
+	name := fmt.Sprintf("%s-%d%s", id, output.GetIndex(), extension)
+	header.Set("Content-Type", output.GetContentType())
+	header.Set("Content-Disposition", mime.FormatMediaType("inline", map[string]string{"filename": name}))
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cache-Control", "private, no-cache")
+	if sum := output.GetSha256(); sum != "" {
+		header.Set("ETag", `"`+sum+`"`)
+	}
+}
+
+// contentWriter replaces the texts with which http.ServeContent refuses, which quote errors of the bucket. The
+// text still follows, but net/http drops what is over the Content-Length.
+type contentWriter struct {
+	*steadyWriter
+	refuser
+}
+
+func (c *contentWriter) WriteHeader(httpStatus int) {
+	switch {
+	case httpStatus == http.StatusRequestedRangeNotSatisfiable:
+		c.replace(httpStatus, codes.OutOfRange, "the range is outside the file")
+	case httpStatus >= http.StatusInternalServerError:
+		c.replace(httpStatus, codes.Internal, "internal error")
+	default:
+		c.ResponseWriter.WriteHeader(httpStatus)
+	}
+}
+
+func (c *contentWriter) replace(httpStatus int, code codes.Code, message string) {
+	c.Header().Del("Content-Disposition")
+	c.refuse(c.steadyWriter, httpStatus, code, message)
+}

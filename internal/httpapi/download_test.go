@@ -1,0 +1,172 @@
+package httpapi_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/httpapi"
+)
+
+const (
+	video  = "0123456789abcdef"
+	sum    = "9f9f5111f7b27a781f1f1ddde5ebc2dd2b796bfc7365c9c28b548e564176929f"
+	fileAt = "/v1/tasks/" + taskID + "/outputs/"
+)
+
+// folder holds outputs as <task id>/<index>.
+type folder string
+
+func (f folder) OpenOutput(_ context.Context, id string, index int) (io.ReadSeekCloser, time.Time, error) {
+	if index == 3 {
+		return nil, time.Time{}, errors.New("bucket key hunter2")
+	}
+	if index == 4 {
+		return brokenFile{}, time.Time{}, nil
+	}
+	file, err := os.Open(filepath.Join(string(f), id, strconv.Itoa(index)))
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	info, err := file.Stat()
+	return file, info.ModTime(), err
+}
+
+// brokenFile is a file whose bucket fails after it was opened.
+type brokenFile struct{}
+
+func (brokenFile) Read([]byte) (int, error)       { return 0, errors.New("hunter2") }
+func (brokenFile) Seek(int64, int) (int64, error) { return 0, errors.New("hunter2") }
+func (brokenFile) Close() error                   { return nil }
+
+// serveFiles serves a task with output 0 and 1 in the folder, 2 gone, 3 and 4 in a bucket that fails.
+func serveFiles(t *testing.T) site {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, taskID), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	for _, index := range []string{"0", "1", "5"} {
+		if err := os.WriteFile(filepath.Join(dir, taskID, index), []byte(video), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unauthenticated := refusal(t, codes.Unauthenticated, "CREDENTIALS_INVALID", "no token")
+	notFound := refusal(t, codes.NotFound, "TASK_NOT_FOUND", "no such task")
+	get := func(ctx context.Context, req *refractv1.GetTaskRequest) (*refractv1.GetTaskResponse, error) {
+		if got := callersMetadata(ctx)["authorization"]; len(got) != 1 || got[0] != "Bearer token" {
+			return nil, unauthenticated
+		}
+		if req.GetTaskId() != taskID {
+			return nil, notFound
+		}
+		outputs := []*refractv1.Output{
+			{Index: 0, ContentType: "video/mp4", Sha256: sum},
+			{Index: 1, ContentType: "video/quicktime"},
+			{Index: 2},
+			{Index: 3},
+			{Index: 4, ContentType: "video/mp4"},
+		}
+		return &refractv1.GetTaskResponse{Task: &refractv1.Task{Id: taskID, Outputs: outputs}}, nil
+	}
+	return serveInternal(t, &remote{get: get}, func(cfg *httpapi.InternalConfig) { cfg.Outputs = folder(dir) })
+}
+
+func TestDownload_ServesWhatIsAskedOfTheFile(t *testing.T) {
+	t.Parallel()
+	s := serveFiles(t)
+	for name, tc := range map[string]struct {
+		method  string
+		headers []string
+		status  int
+		body    string
+		want    map[string]string
+	}{
+		"whole": {method: http.MethodGet, status: 200, body: video, want: map[string]string{
+			"Content-Length": "16", "Content-Type": "video/mp4", "ETag": `"` + sum + `"`, "Accept-Ranges": "bytes",
+			"Content-Disposition":    "inline; filename=" + taskID + "-0.mp4",
+			"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache",
+		}},
+		"head": {method: http.MethodHead, status: 200, want: map[string]string{"Content-Length": "16", "ETag": `"` + sum + `"`}},
+		"range": {
+			method: http.MethodGet, headers: []string{"Range", "bytes=4-7"}, status: 206, body: "4567",
+			want: map[string]string{"Content-Range": "bytes 4-7/16", "Content-Length": "4"},
+		},
+		"range from the end":   {method: http.MethodGet, headers: []string{"Range", "bytes=-3"}, status: 206, body: "def"},
+		"range of this file":   {method: http.MethodGet, headers: []string{"Range", "bytes=12-", "If-Range", `"` + sum + `"`}, status: 206, body: "cdef"},
+		"range of another":     {method: http.MethodGet, headers: []string{"Range", "bytes=12-", "If-Range", `"other"`}, status: 200, body: video},
+		"known already":        {method: http.MethodGet, headers: []string{"If-None-Match", `"` + sum + `"`}, status: 304},
+		"another was expected": {method: http.MethodGet, headers: []string{"If-Match", `"other"`}, status: 412},
+		"range outside": {
+			method: http.MethodGet, headers: []string{"Range", "bytes=16-"}, status: 416,
+			body: `{"code":11,"message":"the range is outside the file"}`,
+			want: map[string]string{"Content-Range": "bytes */16", "Content-Type": "application/json", "Content-Disposition": "", "ETag": ""},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := s.do(t, tc.method, fileAt+"0", nil, append(tc.headers, "Authorization", "Bearer token")...)
+			if a.status != tc.status || a.body != tc.body {
+				t.Errorf("answer %d %q, want %d %q", a.status, a.body, tc.status, tc.body)
+			}
+			for key, want := range tc.want {
+				if got := a.header.Get(key); got != want {
+					t.Errorf("%s: %q, want %q", key, got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestDownload_NamesTheFileAfterItsContainer(t *testing.T) {
+	t.Parallel()
+	a := serveFiles(t).do(t, http.MethodGet, fileAt+"1", nil, "Authorization", "Bearer token")
+	if got := a.header.Get("Content-Disposition"); a.body != video || got != "inline; filename="+taskID+"-1.mov" {
+		t.Errorf("answer %q, Content-Disposition %q", a.body, got)
+	}
+	if got := a.header.Values("ETag"); len(got) != 0 {
+		t.Errorf("ETag %q of a file without a checksum", got)
+	}
+}
+
+func TestDownload_RefusesInTheSameShape(t *testing.T) {
+	t.Parallel()
+	s := serveFiles(t)
+	noOutput := `{"code":5,"message":"the task has no such output"}`
+	for name, tc := range map[string]struct {
+		path, token string
+		status      int
+		says        string
+	}{
+		"no credentials":       {fileAt + "0", "", 401, `"reason":"CREDENTIALS_INVALID"`},
+		"of another tenant":    {"/v1/tasks/other/outputs/0", "Bearer token", 404, `"reason":"TASK_NOT_FOUND"`},
+		"no such index":        {fileAt + "7", "Bearer token", 404, noOutput},
+		"not named by the API": {fileAt + "5", "Bearer token", 404, noOutput},
+		"another spelling":     {fileAt + "00", "Bearer token", 404, noOutput},
+		"not a number":         {fileAt + "..", "Bearer token", 404, `"code":5`},
+		"file is gone":         {fileAt + "2", "Bearer token", 404, `{"code":5,"message":"the file of this output is no longer kept"}`},
+		"bucket fails":         {fileAt + "3", "Bearer token", 500, `{"code":13,"message":"internal error"}`},
+		"bucket fails later":   {fileAt + "4", "Bearer token", 500, `{"code":13,"message":"internal error"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := s.do(t, http.MethodGet, tc.path, nil, "Authorization", tc.token)
+			if a.status != tc.status || !strings.Contains(a.body, tc.says) {
+				t.Errorf("answer %d %s\nwant %d with %s", a.status, a.body, tc.status, tc.says)
+			}
+			if got := a.header.Get("Content-Type"); got != "application/json" {
+				t.Errorf("Content-Type %q", got)
+			}
+		})
+	}
+}

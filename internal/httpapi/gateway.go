@@ -1,0 +1,129 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// callTimeout bounds every unary call. Streams last as long as their task.
+const callTimeout = 30 * time.Second
+
+// requestIDKey is the metadata under which a request id travels in both directions.
+const requestIDKey = "x-request-id"
+
+// impatientConn is a connection whose unary calls end after callTimeout.
+type impatientConn struct{ grpc.ClientConnInterface }
+
+func (c impatientConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return c.ClientConnInterface.Invoke(ctx, method, args, reply, opts...)
+}
+
+// newGateway returns the router with the REST routes of TaskService.
+func newGateway(refusals refuser, tasks refractv1.TaskServiceClient) *runtime.ServeMux {
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, strictJSON{&runtime.JSONPb{}}),
+		runtime.WithIncomingHeaderMatcher(toMetadata),
+		runtime.WithOutgoingHeaderMatcher(toHeader),
+		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithErrorHandler(refusals.gatewayError),
+		runtime.WithRoutingErrorHandler(refusals.routingError),
+		runtime.WithDisablePathLengthFallback(), // A POST is a POST, whatever X-HTTP-Method-Override says.
+		runtime.WithWriteContentLength(),
+	)
+	if err := refractv1.RegisterTaskServiceHandlerClient(context.Background(), mux, tasks); err != nil {
+		panic(err) //nolint:forbidigo // Registration depends on generated code alone, so every test would find this.
+	}
+	return mux
+}
+
+// toMetadata names the headers that the gRPC server gets to see, beside Authorization, which the gateway
+// always forwards.
+func toMetadata(header string) (string, bool) {
+	switch header {
+	case "Traceparent":
+		return "traceparent", true
+	case "X-Request-Id":
+		return requestIDKey, true
+	default:
+		return "", false
+	}
+}
+
+// toHeader names the metadata of the gRPC server that callers get to see.
+func toHeader(key string) (string, bool) {
+	if key == requestIDKey {
+		return "X-Request-Id", true
+	}
+	return "", false
+}
+
+// forwardHeaders does for our own handlers what the gateway does with metadata of the gRPC server.
+func forwardHeaders(w http.ResponseWriter, md metadata.MD) {
+	for key, values := range md {
+		if header, ok := toHeader(key); ok && len(values) > 0 {
+			w.Header().Set(header, values[0])
+		}
+	}
+}
+
+// encode returns a message as JSON on one line. Zero values are written too: the index of the first output
+// and an empty list of tasks would otherwise be missing.
+func encode(m proto.Message) ([]byte, error) {
+	return compact(protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m))
+}
+
+// compact takes out the white space that protojson varies from build to build.
+func compact(text []byte, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, text); err != nil {
+		return nil, err
+	}
+	return line.Bytes(), nil
+}
+
+// strictJSON reads a body as exactly one message: unknown fields and whatever follows the message are
+// errors. Names are those of the OpenAPI document, in lowerCamelCase; the proto names are read as well.
+type strictJSON struct{ *runtime.JSONPb }
+
+func (strictJSON) Marshal(v any) ([]byte, error) {
+	m, ok := v.(proto.Message)
+	if !ok {
+		return nil, fmt.Errorf("encode %T: not a message", v)
+	}
+	return encode(m)
+}
+
+func (strictJSON) NewDecoder(r io.Reader) runtime.Decoder {
+	return runtime.DecoderFunc(func(v any) error {
+		m, ok := v.(proto.Message)
+		if !ok {
+			return fmt.Errorf("decode %T: not a message", v)
+		}
+		body, err := io.ReadAll(r) // The body is in memory already, see admitted.
+		if err != nil {
+			return err
+		}
+		if len(bytes.TrimSpace(body)) == 0 {
+			return io.EOF // An empty body is the empty message.
+		}
+		return protojson.Unmarshal(body, m)
+	})
+}

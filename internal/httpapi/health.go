@@ -1,0 +1,47 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// readyTimeout bounds the question whether the process is ready. Whoever asks seldom waits longer.
+const readyTimeout = 5 * time.Second
+
+// alive answers that the process lives, which is all it knows.
+func alive(w http.ResponseWriter, _ *http.Request) { word(w, http.StatusOK, "ok") }
+
+// readiness answers whether the process can serve. The reason why not is for the log.
+func readiness(ready func(context.Context) error, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+		defer cancel()
+		if ready != nil {
+			if err := ready(ctx); err != nil {
+				log.WarnContext(ctx, "not ready", "error", err)
+				word(w, http.StatusServiceUnavailable, "unready")
+				return
+			}
+		}
+		word(w, http.StatusOK, "ready")
+	})
+}
+
+func word(w http.ResponseWriter, httpStatus int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(httpStatus)
+	_, _ = io.WriteString(w, text+"\n")
+}
+
+// document serves a JSON document that is fixed for the life of the process.
+func document(text []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
+	})
+}

@@ -1,0 +1,191 @@
+package httpapi_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/httpapi"
+)
+
+const (
+	bodyBound    = 256 << 10
+	callbackPath = "/v1/callbacks/kie/url-token"
+)
+
+type receiveFunc = func(context.Context, *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error)
+
+// serveIngress puts the public handler on a socket and counts what was too large.
+func serveIngress(t *testing.T, receive receiveFunc) (site, *atomic.Int32) {
+	t.Helper()
+	text, oversized := &logText{}, &atomic.Int32{}
+	return serve(t, httpapi.NewIngress(httpapi.IngressConfig{
+		Conn: dial(t, &remote{receive: receive}), MaxBody: bodyBound, Log: text.logger(),
+		OnOversized: func(context.Context) { oversized.Add(1) },
+	}), text), oversized
+}
+
+var received = &refractv1.ReceiveCallbackResponse{Status: "received"}
+
+func TestIngress_BodyArrivesByteByByte(t *testing.T) {
+	t.Parallel()
+	var all []byte
+	for i := range 256 {
+		all = append(all, byte(i))
+	}
+	for name, tc := range map[string]struct{ body, contentType string }{
+		"JSON":          {`{"a": 1}` + "\n", "application/json"},
+		"JSON string":   {`"aGVsbG8="`, "application/json"},
+		"not JSON":      {"a=1&b=2", "application/x-www-form-urlencoded"},
+		"no type":       {`{}`, ""},
+		"bad type":      {`{}`, ";;"},
+		"empty":         {"", "application/json"},
+		"every byte":    {string(all), "application/octet-stream"},
+		"invalid UTF-8": {"{\"a\":\"\xff\xfe\"}", "application/json"},
+		"at the bound":  {strings.Repeat("x", bodyBound), "text/plain"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var got *refractv1.ReceiveCallbackRequest
+			s, _ := serveIngress(t, func(_ context.Context, req *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error) {
+				got = req
+				return received, nil
+			})
+			a := s.do(t, http.MethodPost, callbackPath, strings.NewReader(tc.body), "Content-Type", tc.contentType)
+			if want := `{"status":"received"}`; a.status != http.StatusOK || a.body != want {
+				t.Fatalf("answer %d %s, want 200 %s", a.status, a.body, want)
+			}
+			if string(got.GetBody()) != tc.body || got.GetProvider() != "kie" || got.GetToken() != "url-token" {
+				t.Errorf("the server got provider %q, token %q, body %.50q", got.GetProvider(), got.GetToken(), got.GetBody())
+			}
+		})
+	}
+}
+
+func TestIngress_CallCarriesSignatureHeadersAlone(t *testing.T) {
+	t.Parallel()
+	var got map[string][]string
+	s, _ := serveIngress(t, func(ctx context.Context, _ *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error) {
+		got = callersMetadata(ctx)
+		return received, nil
+	})
+	a := s.do(t, http.MethodPost, callbackPath, strings.NewReader(`{}`),
+		"X-Webhook-Timestamp", "1700000000", "X-Webhook-Signature", "c2ln", "X-Webhook-Signature", "caf\xe9",
+		"Authorization", "Bearer x", "Traceparent", "00-1-2-01", "X-Request-Id", "r", "X-Forwarded-For", "10.0.0.1",
+		"Grpc-Metadata-Tenant", "other", "Grpc-Timeout", "1n", "Cookie", "c=1")
+	if a.status != http.StatusOK {
+		t.Fatalf("answer %d %s", a.status, a.body)
+	}
+	want := map[string][]string{"x-webhook-timestamp": {"1700000000"}, "x-webhook-signature": {"c2ln"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("metadata (-want +got):\n%s", diff)
+	}
+}
+
+func TestIngress_BodyOverBoundIsRefusedAndCounted(t *testing.T) {
+	t.Parallel()
+	s, oversized := serveIngress(t, nil)
+	body := strings.Repeat("x", bodyBound+1)
+	for name, r := range map[string]io.Reader{"sized": strings.NewReader(body), "chunked": io.MultiReader(strings.NewReader(body))} {
+		a := s.do(t, http.MethodPost, callbackPath, r)
+		if want := `{"code":8,"message":"the body is too large"}`; a.status != http.StatusRequestEntityTooLarge || a.body != want {
+			t.Errorf("%s: answer %d %s, want 413 %s", name, a.status, a.body, want)
+		}
+	}
+	if got := oversized.Load(); got != 2 {
+		t.Errorf("%d were counted, want 2", got)
+	}
+}
+
+func TestIngress_ServesNothingButCallbacks(t *testing.T) {
+	t.Parallel()
+	s, _ := serveIngress(t, nil)
+	for name, tc := range map[string]struct{ method, path string }{
+		"other method":      {http.MethodGet, callbackPath},
+		"put":               {http.MethodPut, callbackPath},
+		"root":              {http.MethodGet, "/"},
+		"health":            {http.MethodGet, "/healthz"},
+		"metrics":           {http.MethodGet, "/metrics"},
+		"tasks":             {http.MethodPost, "/v1/tasks"},
+		"no token":          {http.MethodPost, "/v1/callbacks/kie"},
+		"no provider":       {http.MethodPost, "/v1/callbacks//token"},
+		"longer":            {http.MethodPost, callbackPath + "/more"},
+		"escaped slash":     {http.MethodPost, "/v1/callbacks/kie/a%2Fb"},
+		"not UTF-8":         {http.MethodPost, "/v1/callbacks/kie/%ff"},
+		"double slash":      {http.MethodPost, "//v1/callbacks/kie/token"},
+		"another beginning": {http.MethodPost, "/x/v1/callbacks/kie/token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := s.do(t, tc.method, tc.path, strings.NewReader("{}"), "X-HTTP-Method-Override", "POST")
+			if want := `{"code":5,"message":"not found"}`; a.status != http.StatusNotFound || a.body != want {
+				t.Errorf("answer %d %s, want 404 %s", a.status, a.body, want)
+			}
+		})
+	}
+}
+
+func TestIngress_RefusalTellsNoInternals(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err    error
+		status int
+		body   string
+	}{
+		"forged token": {
+			refusal(t, codes.Unauthenticated, "CALLBACK_TOKEN_INVALID", "no"), 401,
+			`{"code":16,"message":"no","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"CALLBACK_TOKEN_INVALID","domain":"refract"}]}`,
+		},
+		"transport": {status.Error(codes.Unavailable, "dial hunter2"), 503, `{"code":14,"message":"the service is out of reach"}`},
+		"timeout":   {status.Error(codes.DeadlineExceeded, "hunter2"), 504, `{"code":4,"message":"the call took too long"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := serveIngress(t, func(context.Context, *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error) {
+				return nil, tc.err
+			})
+			a := s.do(t, http.MethodPost, callbackPath, strings.NewReader("{}"))
+			if a.status != tc.status || a.body != tc.body {
+				t.Errorf("answer %d %s\nwant %d %s", a.status, a.body, tc.status, tc.body)
+			}
+			if strings.Contains(s.log.String(), "url-token") {
+				t.Errorf("the log has the URL token: %s", s.log)
+			}
+		})
+	}
+}
+
+func TestIngress_PanicKeepsTheTokenOutOfTheLog(t *testing.T) {
+	t.Parallel()
+	text := &logText{}
+	s := serve(t, httpapi.NewIngress(httpapi.IngressConfig{
+		MaxBody: 1, Log: text.logger(), OnOversized: func(context.Context) { boom() },
+	}), text)
+	a := s.do(t, http.MethodPost, callbackPath, strings.NewReader("{}"))
+	if want := `{"code":13,"message":"internal error"}`; a.status != 500 || a.body != want {
+		t.Errorf("answer %d %s, want 500 %s", a.status, a.body, want)
+	}
+	if log := text.String(); !strings.Contains(log, "boom") || strings.Contains(log, "url-token") {
+		t.Errorf("the log has %s", log)
+	}
+}
+
+// The route is written by hand, so it is held against the contract.
+func TestIngress_RouteIsThatOfTheContract(t *testing.T) {
+	t.Parallel()
+	method := refractv1.File_refract_v1_callback_service_proto.Services().ByName("CallbackService").Methods().ByName("ReceiveCallback")
+	rule, ok := proto.GetExtension(method.Options(), annotations.E_Http).(*annotations.HttpRule)
+	if !ok || rule.GetPost() != "/v1/callbacks/{provider}/{token}" || rule.GetBody() != "body" {
+		t.Errorf("the contract has %v", rule)
+	}
+}

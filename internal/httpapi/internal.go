@@ -1,0 +1,72 @@
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// InternalConfig says what the internal handler serves. Conn, Outputs and Log are required.
+type InternalConfig struct {
+	// Conn leads to the gRPC server that has TaskService.
+	Conn grpc.ClientConnInterface
+	// Outputs opens the files to download.
+	Outputs Outputs
+	// OpenAPI is the document served as /openapi.json; without it there is none.
+	OpenAPI []byte
+	// Ready tells why the process can't serve now, or nil. It is asked at every /readyz and may take up to
+	// 5 seconds. Without it the process is always ready.
+	Ready func(ctx context.Context) error
+	// Metrics serves /metrics; without it there are none.
+	Metrics http.Handler
+	// Log takes what callers must not see.
+	Log *slog.Logger
+}
+
+// NewInternal returns the handler of the internal listener:
+//
+//	/v1/tasks…                              TaskService as REST, by grpc-gateway
+//	/v1/tasks/{task_id}:watch               a stream: lines of JSON, or server-sent events
+//	/v1/tasks/{task_id}/outputs/{index}     a file, with Range
+//	/openapi.json  /healthz  /readyz  /metrics
+//
+// Metrics and health ask for no credentials.
+func NewInternal(cfg InternalConfig) http.Handler {
+	refusals := refuser{log: cfg.Log, challenge: "Bearer"}
+	tasks := refractv1.NewTaskServiceClient(impatientConn{cfg.Conn})
+	mux := newGateway(refusals, tasks)
+
+	// A route that is added later goes first, so this one stands before the gateway's own.
+	w := &watchHandler{mux: mux, tasks: tasks, refuser: refusals}
+	route(mux, "/v1/tasks/{task_id}:watch", w.serve, http.MethodGet)
+	d := &downloadHandler{mux: mux, tasks: tasks, outputs: cfg.Outputs, refuser: refusals}
+	route(mux, "/v1/tasks/{task_id}/outputs/{index}", d.serve, http.MethodGet, http.MethodHead)
+
+	route(mux, "/healthz", plain(http.HandlerFunc(alive)), http.MethodGet, http.MethodHead)
+	route(mux, "/readyz", plain(readiness(cfg.Ready, cfg.Log)), http.MethodGet, http.MethodHead)
+	if cfg.OpenAPI != nil {
+		route(mux, "/openapi.json", plain(document(cfg.OpenAPI)), http.MethodGet, http.MethodHead)
+	}
+	if cfg.Metrics != nil {
+		route(mux, "/metrics", plain(cfg.Metrics), http.MethodGet)
+	}
+	return recovered(refusals, admitted(refusals, mux))
+}
+
+// route adds a handler of our own to the gateway's routes, so that one router knows them all.
+func route(mux *runtime.ServeMux, pattern string, h runtime.HandlerFunc, methods ...string) {
+	for _, method := range methods {
+		if err := mux.HandlePath(method, pattern, h); err != nil {
+			panic(err) //nolint:forbidigo // The patterns are constants of this package, so every test would find this.
+		}
+	}
+}
+
+func plain(h http.Handler) runtime.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request, _ map[string]string) { h.ServeHTTP(w, r) }
+}

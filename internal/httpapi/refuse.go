@@ -1,0 +1,152 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// refuser answers requests that are refused, always with a google.rpc.Status as JSON.
+type refuser struct {
+	log       *slog.Logger
+	challenge string // How to authenticate, for WWW-Authenticate; empty when there is no way.
+}
+
+// fail answers with the error of a call.
+func (f refuser) fail(ctx context.Context, w http.ResponseWriter, err error) {
+	st := f.told(ctx, err)
+	f.write(w, runtime.HTTPStatusFromCode(st.Code()), st)
+}
+
+// refuse answers what this package refuses itself. It has no ErrorInfo: the HTTP status says it all.
+func (f refuser) refuse(w http.ResponseWriter, httpStatus int, code codes.Code, message string) {
+	f.write(w, httpStatus, status.New(code, message))
+}
+
+// invalid answers a request that breaks a rule of the contract in a field; empty means none in particular.
+func (f refuser) invalid(w http.ResponseWriter, field, description string) {
+	f.write(w, http.StatusBadRequest, invalidRequest(field, description))
+}
+
+// told returns what a caller may know of an error. A status with an ErrorInfo was written for callers by
+// the gRPC server. An invalid argument without one is from the gateway and about the caller's own words. All
+// else is from the transport and goes to the log.
+func (f refuser) told(ctx context.Context, err error) *status.Status {
+	var malformed *runtime.HTTPStatusError
+	if errors.As(err, &malformed) {
+		return invalidRequest("", "the path is malformed")
+	}
+	st, ok := status.FromError(err)
+	switch {
+	case ok && hasErrorInfo(st):
+		return st
+	case ok && st.Code() == codes.InvalidArgument:
+		return invalidRequest("", plainWords(st.Message()))
+	case st.Code() == codes.Canceled || errors.Is(err, context.Canceled):
+		return status.New(codes.Canceled, "the call was canceled")
+	}
+	f.log.WarnContext(ctx, "HTTP request failed", "error", err)
+	switch st.Code() {
+	case codes.DeadlineExceeded:
+		return status.New(codes.DeadlineExceeded, "the call took too long")
+	case codes.Unavailable:
+		return status.New(codes.Unavailable, "the service is out of reach")
+	default:
+		return status.New(codes.Internal, "internal error")
+	}
+}
+
+func hasErrorInfo(st *status.Status) bool {
+	for _, d := range st.Details() {
+		if _, ok := d.(*errdetails.ErrorInfo); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// plainWords takes the mark of the proto library off its messages; a space or a no-break space follows it.
+func plainWords(message string) string {
+	return strings.TrimSpace(strings.TrimPrefix(message, "proto:"))
+}
+
+func invalidRequest(field, description string) *status.Status {
+	st := status.New(codes.InvalidArgument, "the request is invalid: "+description)
+	detailed, err := st.WithDetails(
+		&errdetails.ErrorInfo{
+			Reason: strings.TrimPrefix(refractv1.ErrorReason_ERROR_REASON_INVALID_REQUEST.String(), "ERROR_REASON_"),
+			Domain: "refract",
+		},
+		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
+			{Field: field, Description: description},
+		}},
+	)
+	if err != nil {
+		return st
+	}
+	return detailed
+}
+
+// write answers with a status, and with what the status says in HTTP's own headers.
+func (f refuser) write(w http.ResponseWriter, httpStatus int, st *status.Status) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if httpStatus == http.StatusUnauthorized && f.challenge != "" {
+		h.Set("WWW-Authenticate", f.challenge)
+	}
+	for _, d := range st.Details() {
+		if retry, ok := d.(*errdetails.RetryInfo); ok {
+			seconds := math.Ceil(retry.GetRetryDelay().AsDuration().Seconds())
+			h.Set("Retry-After", strconv.Itoa(max(1, int(seconds))))
+		}
+	}
+	body := encodeStatus(st)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(httpStatus)
+	_, _ = w.Write(body) //nolint:gosec // The body is JSON and declared as such, with nosniff.
+}
+
+// encodeStatus returns a status as JSON on one line. A detail that this program does not know costs all
+// details, never the answer.
+func encodeStatus(st *status.Status) []byte {
+	body, err := compact(protojson.Marshal(st.Proto()))
+	if err != nil {
+		bare := &spb.Status{Code: int32(st.Code()), Message: strings.ToValidUTF8(st.Message(), "\uFFFD")} //nolint:gosec // Codes are small.
+		body, _ = compact(protojson.Marshal(bare))
+	}
+	return body
+}
+
+// gatewayError is the gateway's error handler.
+func (f refuser) gatewayError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
+	if md, ok := runtime.ServerMetadataFromContext(ctx); ok {
+		forwardHeaders(w, md.HeaderMD)
+	}
+	f.fail(ctx, w, err)
+}
+
+// routingError is the gateway's handler for requests that match no route.
+func (f refuser) routingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, httpStatus int) {
+	switch httpStatus {
+	case http.StatusNotFound:
+		f.refuse(w, httpStatus, codes.NotFound, "there is nothing at this path")
+	case http.StatusMethodNotAllowed:
+		f.refuse(w, httpStatus, codes.Unimplemented, "the path does not take this method")
+	default:
+		f.refuse(w, httpStatus, codes.InvalidArgument, "the path is malformed")
+	}
+}

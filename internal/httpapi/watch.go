@@ -1,0 +1,146 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// watchHandler serves WatchTask. It replaces the gateway's own handler for streams, which answers an error
+// before the first message in another shape than all others and without Retry-After, has no event names, and
+// can't tell a browser that a stream is over.
+type watchHandler struct {
+	mux   *runtime.ServeMux
+	tasks refractv1.TaskServiceClient
+	refuser
+}
+
+// serve sends each message as one frame. It answers with the first one, so that a refused watch still gets
+// its HTTP status.
+func (h *watchHandler) serve(w http.ResponseWriter, r *http.Request, params map[string]string) {
+	frames, resumed := framingOf(r), r.Header.Get("Last-Event-ID")
+	req := &refractv1.WatchTaskRequest{}
+	if err := runtime.PopulateQueryParameters(req, r.URL.Query(), utilities.NewDoubleArray(nil)); err != nil {
+		h.invalid(w, "", plainWords(err.Error()))
+		return
+	}
+	req.TaskId = params["task_id"]
+	if resumed != "" {
+		// A browser repeats the URL of its first request, so the header knows better than after_revision.
+		revision, err := strconv.ParseInt(resumed, 10, 64)
+		if err != nil || revision < 0 {
+			h.invalid(w, "after_revision", "Last-Event-ID is not the id of an event of this stream")
+			return
+		}
+		req.AfterRevision = &revision
+	}
+	ctx, cancel := context.WithCancel(r.Context()) // Ends the stream when the client is gone or does not read.
+	defer cancel()
+	ctx, err := runtime.AnnotateContext(ctx, h.mux, r, refractv1.TaskService_WatchTask_FullMethodName)
+	if err != nil {
+		h.fail(r.Context(), w, err)
+		return
+	}
+	stream, err := h.tasks.WatchTask(ctx, req)
+	if err != nil {
+		h.fail(ctx, w, err)
+		return
+	}
+	out, err := newSteadyWriter(w)
+	if err != nil {
+		h.fail(ctx, w, err)
+		return
+	}
+	h.relay(ctx, &frameWriter{steady: out, framing: frames}, stream, resumed != "")
+}
+
+// messages is the part of a gRPC stream that relay needs.
+type messages interface {
+	Recv() (*refractv1.WatchTaskResponse, error)
+}
+
+func (h *watchHandler) relay(ctx context.Context, out *frameWriter, in messages, resumed bool) {
+	for {
+		m, err := in.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			out.end(resumed)
+			return
+		case err != nil && !out.begun:
+			h.fail(ctx, out.steady, err)
+			return
+		case err != nil:
+			_ = out.send(out.framing.failure(h.told(ctx, err))) // The last words, whether heard or not.
+			return
+		}
+		frame, err := out.framing.message(m)
+		if err != nil {
+			_ = out.send(out.framing.failure(h.told(ctx, err)))
+			return
+		}
+		if out.send(frame) != nil {
+			return // The client is gone.
+		}
+	}
+}
+
+// frameWriter writes frames, each as soon as it is there.
+type frameWriter struct {
+	steady  *steadyWriter
+	framing framing
+	begun   bool // Whether the header was sent.
+}
+
+func (f *frameWriter) begin(httpStatus int) {
+	h := f.steady.Header()
+	if httpStatus == http.StatusOK {
+		h.Set("Content-Type", f.framing.contentType())
+	}
+	h.Set("Cache-Control", "no-cache")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold back events until its buffer is full.
+	f.steady.WriteHeader(httpStatus)
+	f.begun = true
+}
+
+func (f *frameWriter) send(frame []byte) error {
+	if !f.begun {
+		f.begin(http.StatusOK)
+	}
+	if _, err := f.steady.Write(frame); err != nil {
+		return err
+	}
+	return f.steady.control.Flush()
+}
+
+// end finishes a stream whose task is terminal. A stream that was resumed and had nothing left is answered
+// 204: an EventSource reconnects after each end, and stops only then.
+func (f *frameWriter) end(resumed bool) {
+	switch {
+	case f.begun:
+	case resumed:
+		f.begin(http.StatusNoContent)
+	default:
+		f.begin(http.StatusOK)
+	}
+}
+
+// framingOf returns how the client wants its messages.
+func framingOf(r *http.Request) framing {
+	if strings.Contains(strings.ToLower(strings.Join(r.Header.Values("Accept"), ",")), "text/event-stream") {
+		return serverSentEvents{}
+	}
+	return jsonLines{}
+}
+
+// errUnknownUpdate means that the gRPC server sent an update that this package can't name.
+var errUnknownUpdate = status.Error(codes.Internal, "unknown update on a watch stream")
