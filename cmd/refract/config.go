@@ -1,0 +1,174 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// serviceFlags are the settings of the service. Each can be given as a flag or in the environment.
+type serviceFlags struct {
+	DatabaseURL secret `name:"database-url" env:"DATABASE_URL" help:"PostgreSQL to use. Without it the service runs a private one in --data-dir." json:"database_url"`
+	DataDir     string `name:"data-dir" env:"REFRACT_DATA_DIR" help:"Folder of the private PostgreSQL and of the default bucket. Default: a folder of the user's." json:"data_dir"`
+	Migrate     bool   `name:"migrate" env:"REFRACT_MIGRATE" help:"Bring the schema of --database-url to this release before serving. The private PostgreSQL is always migrated." json:"migrate"`
+	Bucket      string `name:"bucket" env:"REFRACT_BUCKET" help:"Bucket for outputs, as a URL: file:///path. Default: a folder in --data-dir." json:"bucket"`
+
+	GRPC    listenerFlags `embed:"" prefix:"grpc-" envprefix:"REFRACT_GRPC_" json:"grpc"`
+	HTTP    listenerFlags `embed:"" prefix:"http-" envprefix:"REFRACT_HTTP_" json:"http"`
+	Ingress listenerFlags `embed:"" prefix:"ingress-" envprefix:"REFRACT_INGRESS_" json:"ingress"`
+
+	GRPCClientCA string   `name:"grpc-client-ca" env:"REFRACT_GRPC_CLIENT_CA" type:"existingfile" help:"Require gRPC clients to show a certificate that this CA file vouches for." json:"grpc_client_ca"`
+	BaseURL      string   `name:"base-url" env:"REFRACT_BASE_URL" help:"Address of the HTTP listener as callers reach it, for download links. Default: its listening address." json:"base_url"`
+	CallbackURL  string   `name:"callback-url" env:"REFRACT_CALLBACK_URL" help:"Public https address of the ingress listener, which providers call." json:"callback_url"`
+	CallbackKeys []secret `name:"callback-key" env:"REFRACT_CALLBACK_KEY" help:"Key of callback URL tokens, at least 32 bytes. The first makes tokens, all verify. Default: a key that the database keeps." json:"callback_keys"`
+	Auth         string   `name:"auth" env:"REFRACT_AUTH" enum:"tokens,none" default:"tokens" help:"Who may call: holders of API tokens, or (on loopback only) anyone, as tenant 'default'." json:"auth"`
+	AllowPrivate bool     `name:"allow-private" env:"REFRACT_ALLOW_PRIVATE" help:"For development: accept sources, results and a callback URL on private addresses and over plain http." json:"allow_private"`
+
+	// Tenant is who everyone is with --auth=none; set by the demo alone.
+	Tenant string `kong:"-" json:"-"`
+
+	KIE kieFlags `embed:"" prefix:"kie-" json:"kie"`
+
+	LogLevel  string `name:"log-level" env:"REFRACT_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least level that is logged: debug, info, warn or error." json:"log_level"`
+	LogFormat string `name:"log-format" env:"REFRACT_LOG_FORMAT" enum:"json,text" default:"json" help:"Format of the log: json or text." json:"log_format"`
+}
+
+// listenerFlags are the settings of one listener.
+type listenerFlags struct {
+	Address string `name:"address" env:"ADDRESS" help:"Address to listen on." json:"address"`
+	TLSCert string `name:"tls-cert" env:"TLS_CERT" type:"existingfile" help:"Certificate file; TLS is on with it." json:"tls_cert"`
+	TLSKey  string `name:"tls-key" env:"TLS_KEY" type:"existingfile" help:"Key file of the certificate." json:"tls_key"`
+}
+
+// The default addresses: loopback, so that nothing is reachable from outside by accident.
+const (
+	defaultGRPCAddress    = "127.0.0.1:9090"
+	defaultHTTPAddress    = "127.0.0.1:8080"
+	defaultIngressAddress = "127.0.0.1:8081"
+)
+
+// kieFlags are the settings of provider kie.
+type kieFlags struct {
+	APIKey      secret   `name:"api-key" env:"KIE_API_KEY" help:"API key of kie.ai." json:"api_key"`
+	WebhookKeys []secret `name:"webhook-key" env:"KIE_WEBHOOK_KEY" help:"webhookHmacKey of kie.ai's settings page; two while one replaces the other. Without it callbacks are only hints." json:"webhook_keys"`
+	URL         string   `name:"url" env:"KIE_URL" default:"https://api.kie.ai" help:"Address of the API." json:"url"`
+	// Typical is set by the demo alone, whose provider is faster than the real one.
+	Typical time.Duration `kong:"-" json:"-"`
+}
+
+// complete fills in defaults that depend on the machine.
+func (f *serviceFlags) complete() {
+	for address, byDefault := range map[*string]string{
+		&f.GRPC.Address: defaultGRPCAddress, &f.HTTP.Address: defaultHTTPAddress, &f.Ingress.Address: defaultIngressAddress,
+	} {
+		if *address == "" {
+			*address = byDefault
+		}
+	}
+}
+
+// check refuses settings with which the service must not start.
+func (f *serviceFlags) check() error {
+	if f.Auth == "none" {
+		for name, address := range map[string]string{"--grpc-address": f.GRPC.Address, "--http-address": f.HTTP.Address} {
+			if !loopback(address) {
+				return fmt.Errorf("%s=%s can be reached from outside and --auth=none lets anyone in: use --auth=tokens, or a loopback address", name, address)
+			}
+		}
+	}
+	if f.KIE.APIKey == "" {
+		return errors.New("no provider is configured: set KIE_API_KEY, or try `refract demo` without one")
+	}
+	return f.checkCallbackURL()
+}
+
+func (f *serviceFlags) checkCallbackURL() error {
+	if f.CallbackURL == "" {
+		if f.AllowPrivate {
+			return nil // The ingress listener's own address.
+		}
+		return errors.New("providers need a way to call back: pass --callback-url with the public https address of the ingress listener (or --allow-private for development)")
+	}
+	u, err := url.Parse(f.CallbackURL)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.Fragment != "" {
+		return fmt.Errorf("--callback-url=%s is not an address such as https://refract.example.com", f.CallbackURL)
+	}
+	if !f.AllowPrivate && (u.Scheme != "https" || privateHost(u.Hostname())) {
+		return fmt.Errorf("--callback-url=%s can't be reached by a provider, or only in the clear: it takes a public https address (or --allow-private for development)", f.CallbackURL)
+	}
+	return nil
+}
+
+// loopback tells whether only this machine can reach a listening address.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
+}
+
+// privateHost tells whether a host is plainly not on the internet. A name is taken for public: it may
+// resolve differently there.
+func privateHost(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || strings.HasSuffix(host, ".local") || strings.HasSuffix(host, ".internal") ||
+		(ip != nil && (ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified()))
+}
+
+// listen opens the listener, with TLS where a certificate is set.
+func (f listenerFlags) listen(clientCA string) (net.Listener, error) {
+	config, err := f.tls(clientCA)
+	if err != nil {
+		return nil, err
+	}
+	lis, err := net.Listen("tcp", f.Address) //nolint:noctx // Listening on an address of this machine does not wait.
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	if config != nil {
+		lis = tls.NewListener(lis, config)
+	}
+	return lis, nil
+}
+
+func (f listenerFlags) tls(clientCA string) (*tls.Config, error) {
+	if f.TLSCert == "" && f.TLSKey == "" {
+		if clientCA != "" {
+			return nil, errors.New("--grpc-client-ca needs --grpc-tls-cert and --grpc-tls-key")
+		}
+		return nil, nil //nolint:nilnil // No configuration is what no certificate means.
+	}
+	cert, err := tls.LoadX509KeyPair(f.TLSCert, f.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("load the certificate of %s: %w", f.Address, err)
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	if clientCA != "" {
+		pem, err := os.ReadFile(clientCA)
+		if err != nil {
+			return nil, fmt.Errorf("read --grpc-client-ca: %w", err)
+		}
+		config.ClientCAs = x509.NewCertPool()
+		if !config.ClientCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("--grpc-client-ca=%s holds no PEM certificate", clientCA)
+		}
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return config, nil
+}
+
+// scheme is how URLs to the listener begin.
+func (f listenerFlags) scheme() string {
+	if f.TLSCert != "" {
+		return "https"
+	}
+	return "http"
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+)
+
+// freeAddress returns an address of this machine that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	return lis.Addr().String()
+}
+
+// TestServe_RefusesToStart checks that what would be unsafe or can't work ends the start with one line that
+// says what to do.
+func TestServe_RefusesToStart(t *testing.T) {
+	t.Parallel()
+	empty := postgrestest.EmptyURL(t)
+	newer := postgrestest.URL(t)
+	if _, err := postgrestest.Connect(t, newer).Exec(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)`); err != nil {
+		t.Fatal(err)
+	}
+	good := []string{"--kie-api-key=any", "--allow-private", "--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0"}
+	for _, tc := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no authentication on every address", append(good, "--auth=none", "--grpc-address=0.0.0.0:0"), "--auth=tokens"},
+		{"no authentication on a host's REST", append(good, "--auth=none", "--http-address=:0"), "--auth=tokens"},
+		{"no provider", []string{"--allow-private"}, "KIE_API_KEY"},
+		{"no way to call back", []string{"--kie-api-key=any"}, "--callback-url"},
+		{"a callback URL in the clear", []string{"--kie-api-key=any", "--callback-url=http://refract.example.com"}, "https"},
+		{"a callback URL on this machine", []string{"--kie-api-key=any", "--callback-url=https://localhost"}, "public"},
+		{"an older schema", append(good, "--database-url="+empty), "refract migrate"},
+		{"a newer schema", append(good, "--database-url="+newer), "newer than this release"},
+		{"a database that is not there", append(good, "--database-url=postgres://u:hunter2@127.0.0.1:1/x"), "reach the database"},
+		{"a certificate without a key", append(good, "--grpc-tls-cert=config_test.go"), "certificate"},
+		{"a short callback key", append(good, "--database-url="+postgrestest.URL(t), "--callback-key=short"), "32 bytes"},
+		{"an unknown flag", []string{"--nonsense"}, "--nonsense"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			var out, errs bytes.Buffer
+			status := run(context.WithoutCancel(t.Context()), append([]string{"serve", "--bucket=mem://"}, tc.args...), console{out: &out, err: &errs})
+			if status == 0 || !strings.Contains(errs.String(), tc.want) || strings.Count(errs.String(), "\n") != 1 {
+				t.Errorf("status %d and %q, want one line with %q", status, errs.String(), tc.want)
+			}
+			if strings.Contains(errs.String(), "hunter2") {
+				t.Errorf("the error holds the password: %s", errs.String())
+			}
+		})
+	}
+}
+
+// TestSecret_NeverShows prints a secret in every way a program might by accident.
+func TestSecret_NeverShows(t *testing.T) {
+	t.Parallel()
+	f := serviceFlags{DatabaseURL: "hunter2", CallbackKeys: []secret{"hunter2"}, KIE: kieFlags{APIKey: "hunter2", WebhookKeys: []secret{"hunter2"}}}
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "config", f, "secret", f.DatabaseURL)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "config", f, "secret", f.DatabaseURL)
+	fmt.Fprintf(&log, "%v %+v %#v %s %q", f, f, f, f.DatabaseURL, f.DatabaseURL)
+	if err := json.NewEncoder(&log).Encode(f); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(log.String(), "hunter2") {
+		t.Errorf("a secret shows:\n%s", log.String())
+	}
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// demoProcessing is how long the simulated provider works.
+const demoProcessing = 3 * time.Second
+
+// demoCmd modifies a clip through the whole system on this machine.
+type demoCmd struct {
+	Video  string `type:"existingfile" help:"Clip to modify: MP4 or MOV, at most 500 MB. Default: a clip of four seconds that comes with Refract."`
+	Prompt string `default:"A neon city at dusk, in the rain" help:"Wanted change."`
+	Output string `short:"o" type:"path" help:"File to save the result as. Default: refract-output/<task id>.mp4."`
+	Log    bool   `help:"Show the service's log."`
+}
+
+// Run starts a simulated provider, PostgreSQL and the service, all private and on loopback, submits one task
+// and follows it to its saved file. Nothing keeps running afterwards, and nothing but the file stays.
+func (c *demoCmd) Run(ctx context.Context, con console) (err error) {
+	dir, err := demoDir()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	level, logTo := "error", io.Discard
+	if c.Log {
+		level, logTo = "debug", con.err
+	}
+	log, err := newLogger(logTo, "text", level)
+	if err != nil {
+		return err
+	}
+	key, signingKey := uuid.NewString(), uuid.NewString()
+	provider, err := sim.Start(sim.Config{ //nolint:contextcheck // It lives until Close, not as long as a call.
+		APIKeys: []string{key}, WebhookKey: signingKey, Processing: demoProcessing,
+		Source: sim.SourceFetch, Transform: sim.TransformAuto, Logger: log,
+	})
+	if err != nil {
+		return fmt.Errorf("start the simulated provider: %w", err)
+	}
+	defer func() { err = errors.Join(err, provider.Close()) }()
+	source, err := c.upload(ctx, provider.URL(), key)
+	if err != nil {
+		return err
+	}
+	flags := serviceFlags{
+		DataDir: dir, Auth: "none", Tenant: "demo", AllowPrivate: true,
+		GRPC: listenerFlags{Address: "127.0.0.1:0"}, HTTP: listenerFlags{Address: "127.0.0.1:0"}, Ingress: listenerFlags{Address: "127.0.0.1:0"},
+		KIE: kieFlags{APIKey: secret(key), WebhookKeys: []secret{secret(signingKey)}, URL: provider.URL(), Typical: demoProcessing + 2*time.Second},
+	}
+	if err := say(con, "Starting PostgreSQL, a simulated kie.ai and Refract on this machine …"); err != nil {
+		return err
+	}
+	s, err := newService(ctx, flags, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close(context.WithoutCancel(ctx))) }()
+	if err := say(con, "gRPC %s, REST %s, callbacks %s, provider %s", s.grpcListener.Addr(), s.httpListener.Addr(),
+		s.ingressListener.Addr(), provider.URL()); err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(ctx)
+	g, running := errgroup.WithContext(running)
+	g.Go(func() error { return s.run(running) })
+	g.Go(func() error {
+		defer stop()
+		return c.modify(running, con, s.grpcListener.Addr().String(), source)
+	})
+	return g.Wait()
+}
+
+// modify is what a client does: submit, follow, download.
+func (c *demoCmd) modify(ctx context.Context, con console, address, source string) error {
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return fmt.Errorf("connect to the service: %w", err)
+	}
+	defer conn.Close()
+	client := refractv1.NewTaskServiceClient(conn)
+	resp, err := client.SubmitTask(ctx, &refractv1.SubmitTaskRequest{
+		RequestId: uuid.NewString(), Prompt: c.Prompt,
+		Source: &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: source}},
+	}, grpc.WaitForReady(true))
+	if err != nil {
+		return err
+	}
+	if err := say(con, "Task %s: %q", resp.GetTask().GetId(), c.Prompt); err != nil {
+		return err
+	}
+	p := newProgress(con)
+	defer p.done()
+	p.expect(resp.GetTask())
+	err = (&clientFlags{}).await(ctx, con, client, resp.GetTask().GetId(), new(int64), c.Output, p)
+	if ctx.Err() != nil {
+		return errors.New("the demo was stopped")
+	}
+	return err
+}
+
+// upload brings the clip to where the provider can fetch it: the provider's own upload API, as one does
+// with a clip that has no public URL.
+func (c *demoCmd) upload(ctx context.Context, base, key string) (string, error) {
+	name, clip := "sample.mp4", io.Reader(bytes.NewReader(sim.SampleClip()))
+	if c.Video != "" {
+		file, err := os.Open(c.Video)
+		if err != nil {
+			return "", fmt.Errorf("open the clip: %w", err)
+		}
+		defer func() { _ = file.Close() }() // It was only read.
+		name, clip = filepath.Base(c.Video), file
+	}
+	return uploadStream(ctx, base, key, name, clip)
+}
+
+// demoDir makes a folder for the demo's data. The private PostgreSQL of a root user runs as another user, who
+// must be able to enter it.
+func demoDir() (string, error) {
+	dir, err := os.MkdirTemp("", "refract-demo-")
+	if err != nil {
+		return "", fmt.Errorf("make a folder for the demo: %w", err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // It holds nothing but folders with modes of their own.
+		return "", fmt.Errorf("make a folder for the demo: %w", err)
+	}
+	return dir, nil
+}
+
+func say(con console, format string, args ...any) error {
+	_, err := fmt.Fprintf(con.out, format+"\n", args...)
+	return err
+}

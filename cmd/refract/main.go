@@ -1,0 +1,84 @@
+// Command refract runs the Refract service, its provider simulator and a demo of both, and is a client of
+// the service for the command line.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the command line: one field a command.
+type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Run the service."`
+	Demo    demoCmd    `cmd:"" help:"Modify a clip through the whole system on this machine: service, PostgreSQL and a simulated provider."`
+	Sim     simCmd     `cmd:"" help:"Run the provider simulator."`
+	Migrate migrateCmd `cmd:"" help:"Bring the database schema to this release."`
+	Token   tokenCmd   `cmd:"" help:"Create, list and revoke the API tokens of tenants."`
+	Submit  submitCmd  `cmd:"" help:"Submit a task."`
+	Get     getCmd     `cmd:"" help:"Show a task."`
+	List    listCmd    `cmd:"" help:"List tasks, newest first."`
+	Watch   watchCmd   `cmd:"" help:"Follow a task until it is terminal."`
+	Cancel  cancelCmd  `cmd:"" help:"Cancel a task."`
+	Retry   retryCmd   `cmd:"" help:"Continue a failed or canceled task."`
+	Version versionCmd `cmd:"" help:"Show the version."`
+}
+
+// console is where a command talks to the person or program that runs it.
+type console struct {
+	out io.Writer // Data and progress.
+	err io.Writer // The service's log, and errors.
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], console{out: os.Stdout, err: os.Stderr}))
+}
+
+// run parses and runs a command line and returns the exit status: 0, or 1 with one line that says what to do.
+func run(ctx context.Context, args []string, con console) int {
+	exit := -1
+	parser, err := kong.New(&cli{},
+		kong.Name("refract"),
+		kong.Description("Refract runs AI video modifications: it submits them to a provider, never pays twice, and keeps the results."),
+		kong.Writers(con.out, con.err),
+		kong.Exit(func(code int) { exit = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(con),
+	)
+	if err != nil {
+		return fail(con, err)
+	}
+	command, err := parser.Parse(args)
+	if exit >= 0 {
+		return exit // --help was answered.
+	}
+	if err != nil {
+		return fail(con, err)
+	}
+	if err := command.Run(); err != nil {
+		return fail(con, err)
+	}
+	return 0
+}
+
+// errQuiet ends a command with a failure that it has told about already.
+var errQuiet = errors.New("failed")
+
+func fail(con console, err error) int {
+	if !errors.Is(err, errQuiet) {
+		line := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\t' }), " ")
+		_, _ = fmt.Fprintln(con.err, "refract:", line) // Where errors can't be written there is nobody to tell.
+	}
+	return 1
+}

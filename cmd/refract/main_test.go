@@ -1,0 +1,33 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"testing"
+
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+)
+
+// asRefract makes the test binary be the program, so that tests can run real processes of what they test,
+// race detector included.
+const asRefract = "REFRACT_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asRefract) != "" {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		code := run(ctx, os.Args[1:], console{out: os.Stdout, err: os.Stderr})
+		stop()
+		os.Exit(code)
+	}
+	os.Exit(postgrestest.Main(m))
+}
+
+// program returns a command that runs this program.
+func program(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asRefract+"=1")
+	return cmd
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/refract-video/refract/internal/postgres"
+)
+
+// databaseFlags name the database of commands that work on it directly.
+type databaseFlags struct {
+	DatabaseURL secret `name:"database-url" env:"DATABASE_URL" help:"PostgreSQL to work on."`
+}
+
+// open connects to the database.
+func (f databaseFlags) open(ctx context.Context) (*pgxpool.Pool, error) {
+	if f.DatabaseURL == "" {
+		return nil, errors.New("pass --database-url, or set DATABASE_URL")
+	}
+	return openPool(ctx, f.DatabaseURL.reveal())
+}
+
+// migrateCmd brings the schema to this release.
+type migrateCmd struct {
+	databaseFlags
+}
+
+// Run migrates.
+func (c *migrateCmd) Run(ctx context.Context, con console) error {
+	pool, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if err := postgres.Migrate(ctx, pool); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(con.out, "the schema is at this release's version")
+	return err
+}

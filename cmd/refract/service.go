@@ -1,0 +1,356 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/refract-video/refract/gen/openapi"
+	"github.com/refract-video/refract/internal/admission"
+	"github.com/refract-video/refract/internal/api"
+	"github.com/refract-video/refract/internal/callback"
+	"github.com/refract-video/refract/internal/httpapi"
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/pglocal"
+	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/kie"
+	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/watch"
+	"github.com/refract-video/refract/internal/worker"
+)
+
+// service is the whole process, built and ready to run.
+type service struct {
+	log       *slog.Logger
+	telemetry *telemetry
+	cluster   *pglocal.Cluster // Nil with a database of the operator's.
+	pool      *pgxpool.Pool
+	store     *postgres.Store
+	bucket    *media.Bucket
+	fetcher   *http.Client
+	providers map[string]provider.Provider
+	hub       *watch.Hub
+	notifier  *postgres.Notifier
+	workers   *worker.Workers
+	queue     *river.Client[pgx.Tx]
+	loops     []*admission.Loop
+	checkers  []*worker.Checker
+
+	grpc    *grpc.Server
+	health  *health.Server
+	local   *bufconn.Listener // How REST reaches gRPC.
+	conn    *grpc.ClientConn
+	http    *http.Server
+	ingress *http.Server
+
+	grpcListener, httpListener, ingressListener net.Listener
+}
+
+// newService builds the process from the inside out. What it opened is closed again when it fails.
+func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *service, err error) {
+	s := &service{log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err := s.listen(f); err != nil {
+		return nil, err
+	}
+	if s.telemetry, err = startTelemetry(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.openStores(ctx, f); err != nil {
+		return nil, err
+	}
+	tokens, err := s.callbackTokens(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.openProviders(ctx, f); err != nil {
+		return nil, err
+	}
+	verbs, err := s.openRooms(f, tokens)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.openSurfaces(f, verbs, tokens) //nolint:contextcheck // Surfaces get a context with each call.
+}
+
+// listen opens the listeners first: an address that is taken ends the start before anything else is touched.
+func (s *service) listen(f serviceFlags) (err error) {
+	if s.grpcListener, err = f.GRPC.listen(f.GRPCClientCA); err != nil {
+		return err
+	}
+	if s.httpListener, err = f.HTTP.listen(""); err != nil {
+		return err
+	}
+	s.ingressListener, err = f.Ingress.listen("")
+	return err
+}
+
+// openStores opens the database, brings or holds it to this release's schema, and opens the bucket.
+func (s *service) openStores(ctx context.Context, f serviceFlags) (err error) {
+	databaseURL, dataDir := f.DatabaseURL.reveal(), f.DataDir
+	if dataDir == "" {
+		if dataDir, err = defaultDataDir(); err != nil {
+			return err
+		}
+	}
+	private := databaseURL == ""
+	if private {
+		s.cluster, err = pglocal.Start(ctx, pglocal.Config{DataDir: filepath.Join(dataDir, "postgres"), Logger: s.log})
+		if err != nil {
+			return fmt.Errorf("start the private PostgreSQL (or pass --database-url): %w", err)
+		}
+		databaseURL = s.cluster.URL()
+	}
+	if s.pool, err = openPool(ctx, databaseURL); err != nil {
+		return err
+	}
+	if private || f.Migrate {
+		err = postgres.Migrate(ctx, s.pool)
+	} else {
+		err = postgres.CheckSchema(ctx, s.pool)
+	}
+	if err != nil {
+		return err
+	}
+	if s.store, err = postgres.NewStore(s.pool); err != nil {
+		return err
+	}
+	bucketURL := f.Bucket
+	if bucketURL == "" {
+		bucketURL = (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(dataDir, "bucket"))}).String()
+	}
+	s.bucket, err = media.OpenBucket(ctx, bucketURL)
+	return err
+}
+
+// callbackTokens returns the tokens of callback URLs, under the operator's keys or the database's.
+func (s *service) callbackTokens(ctx context.Context, f serviceFlags) (*callback.Tokens, error) {
+	keys := make([][]byte, len(f.CallbackKeys))
+	for i, k := range f.CallbackKeys {
+		keys[i] = []byte(k.reveal())
+	}
+	if len(keys) == 0 {
+		proposal := make([]byte, 32)
+		_, _ = rand.Read(proposal) // It never fails: a system without randomness ends the process.
+		key, err := s.store.Secret(ctx, "callback_token_key", proposal)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return callback.NewTokens(keys...)
+}
+
+// openProviders makes the adapters. A further provider is one more line here.
+func (s *service) openProviders(ctx context.Context, f serviceFlags) error {
+	k, err := kie.New(kie.Config{
+		BaseURL: f.KIE.URL, APIKey: f.KIE.APIKey.reveal(), SigningKeys: revealAll(f.KIE.WebhookKeys), TypicalDuration: f.KIE.Typical,
+	})
+	if err != nil {
+		return fmt.Errorf("configure provider kie: %w", err)
+	}
+	s.providers = map[string]provider.Provider{k.Name(): k}
+	names := make([]string, 0, len(s.providers))
+	for name := range s.providers {
+		names = append(names, name)
+	}
+	return s.store.PrepareAccounts(ctx, names)
+}
+
+// openRooms makes what decides and works, and tells each about the changes it waits for.
+func (s *service) openRooms(f serviceFlags, tokens *callback.Tokens) (*lifecycle.Lifecycle, error) {
+	s.hub = watch.NewHub(s.store, watch.Config{Bookmark: 10 * time.Second, Logger: s.log})
+	s.notifier = postgres.NewNotifier(s.pool, s.log)
+	verbs, err := lifecycle.New(lifecycle.Config{
+		Store: s.store, Providers: s.providers, Default: kie.Name, Meter: s.telemetry.meter, Changed: s.changed,
+		CheckSource: func(uri string) error { return media.CheckURI(uri, f.AllowPrivate) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.fetcher = media.NewClient(media.Guard{AllowPrivate: f.AllowPrivate})
+	callbackURL := s.callbackBase(f)
+	s.workers, err = worker.New(worker.Config{
+		Lifecycle: verbs, Tasks: s.store, Providers: s.providers,
+		Media: &media.Saver{Client: s.fetcher, Bucket: s.bucket},
+		CallbackURL: func(providerName string, id task.AttemptID) (string, error) {
+			token, err := tokens.Make(providerName, id)
+			return callbackURL + "/v1/callbacks/" + providerName + "/" + token, err
+		},
+		Meter: s.telemetry.meter, Log: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.queue, err = river.NewClient(riverpgxv5.New(s.pool), s.workers.Queue()); err != nil {
+		return nil, fmt.Errorf("prepare the job queue: %w", err)
+	}
+	for name, p := range s.providers {
+		s.loops = append(s.loops, admission.NewLoop(func(ctx context.Context) (int, error) {
+			return verbs.Admit(ctx, name, admission.Permits)
+		}, s.log))
+		s.checkers = append(s.checkers, s.workers.NewChecker(p))
+	}
+	return verbs, nil
+}
+
+// changed tells of a task that changed here. Nothing in it blocks.
+func (s *service) changed(id task.ID, state task.State) {
+	s.hub.Wake(id)
+	s.notifier.Add(id)
+	if state == task.Running { // A callback may have brought its check forward.
+		for _, c := range s.checkers {
+			c.Nudge()
+		}
+		return
+	}
+	for _, l := range s.loops { // It waits for a permit, or gave one back.
+		l.Nudge()
+	}
+}
+
+// callbackBase is the address that providers call, without a slash at its end.
+func (s *service) callbackBase(f serviceFlags) string {
+	if f.CallbackURL != "" {
+		return trimSlash(f.CallbackURL)
+	}
+	return f.Ingress.scheme() + "://" + s.ingressListener.Addr().String()
+}
+
+// openSurfaces makes the gRPC server, and the HTTP servers that reach it through memory.
+func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, tokens *callback.Tokens) error {
+	receiver, err := callback.NewReceiver(tokens, s.providers, verbs, s.telemetry.meter, s.log)
+	if err != nil {
+		return err
+	}
+	baseURL := f.BaseURL
+	if baseURL == "" {
+		baseURL = f.HTTP.scheme() + "://" + s.httpListener.Addr().String()
+	}
+	typical := make(map[string]time.Duration, len(s.providers))
+	for name, p := range s.providers {
+		typical[name] = p.Capabilities().TypicalDuration
+	}
+	authenticate := api.ByToken(s.store)
+	if f.Auth == "none" {
+		authenticate = api.As(f.tenant())
+	}
+	s.grpc, s.health, err = api.NewServer(api.Config{
+		Tasks: api.NewTaskService(api.TaskServiceConfig{
+			Lifecycle: verbs, Tasks: s.store, Hub: s.hub, Typical: typical, BaseURL: baseURL,
+		}),
+		Callbacks: api.NewCallbackService(receiver), Authenticate: authenticate, Unavailable: postgres.Unavailable, Log: s.log,
+	})
+	if err != nil {
+		return fmt.Errorf("prepare the gRPC server: %w", err)
+	}
+	s.local = bufconn.Listen(1 << 20)
+	s.conn, err = grpc.NewClient("passthrough:///local",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.local.DialContext(ctx) }),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return fmt.Errorf("connect REST to gRPC: %w", err)
+	}
+	s.openHTTP(receiver)
+	return s.observeQueues()
+}
+
+// openHTTP makes the HTTP servers.
+func (s *service) openHTTP(receiver *callback.Receiver) {
+	s.http = httpapi.NewServer(httpapi.NewInternal(httpapi.InternalConfig{
+		Conn: s.conn, Outputs: &outputs{store: s.store, bucket: s.bucket}, OpenAPI: openapi.JSON,
+		Ready: s.ready, Metrics: s.telemetry.metrics, Log: s.log,
+	}), s.log)
+	s.ingress = httpapi.NewServer(httpapi.NewIngress(httpapi.IngressConfig{
+		Conn: s.conn, MaxBody: callback.MaxBody, OnOversized: receiver.CountOversized, Log: s.log,
+	}), s.log)
+}
+
+// ready tells whether this replica can serve.
+func (s *service) ready(ctx context.Context) error {
+	if resp, err := s.health.Check(ctx, &grpc_health_v1.HealthCheckRequest{}); err != nil || resp.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		return errors.New("not serving")
+	}
+	return s.store.Ping(ctx)
+}
+
+// observeQueues makes the depth of each provider's queue a metric.
+func (s *service) observeQueues() error {
+	_, err := s.telemetry.meter.Int64ObservableGauge("refract_queue_depth",
+		metric.WithDescription("Tasks that wait for admission, by provider, counted up to 100,000."),
+		metric.WithInt64Callback(func(ctx context.Context, o metric.Int64Observer) error {
+			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+			defer cancel()
+			for name := range s.providers {
+				n, err := s.store.QueueDepth(ctx, name)
+				if err != nil {
+					return err
+				}
+				o.Observe(n, metric.WithAttributes(attribute.String("provider", name)))
+			}
+			return nil
+		}))
+	if err != nil {
+		return fmt.Errorf("make the queue metric: %w", err)
+	}
+	return nil
+}
+
+// openPool connects to a database and finds out at once when it can't be reached.
+func openPool(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, errors.New("--database-url is not a PostgreSQL URL") // The error would quote its password.
+	}
+	// A commit is one round trip, so a few connections carry thousands of them a second.
+	config.MaxConns = max(config.MaxConns, 20)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("reach the database: %w", err)
+	}
+	return pool, nil
+}
+
+// defaultDataDir is where data goes that no setting places: for root a system folder, since the private
+// PostgreSQL runs as another user, who can't enter root's home.
+func defaultDataDir() (string, error) {
+	dir, err := pglocal.DefaultDataDir()
+	if err != nil {
+		return "", fmt.Errorf("find a folder for data (or pass --data-dir): %w", err)
+	}
+	dir = filepath.Dir(dir)
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // The PostgreSQL of another user lies below.
+		return "", fmt.Errorf("make the data folder (or pass --data-dir): %w", err)
+	}
+	return dir, nil
+}

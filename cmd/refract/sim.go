@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// simCmd runs the provider simulator.
+type simCmd struct {
+	Address    string        `default:"127.0.0.1:8090" help:"Address to listen on."`
+	APIKey     []string      `name:"api-key" env:"REFRACT_SIM_API_KEY" help:"API keys to accept. Default: any."`
+	WebhookKey string        `name:"webhook-key" env:"REFRACT_SIM_WEBHOOK_KEY" help:"Key to sign callbacks with. Default: they are not signed."`
+	Processing time.Duration `default:"5s" help:"How long a modification takes, before ffmpeg's own time."`
+	Ledger     string        `type:"path" help:"File to keep the ledger of submissions in."`
+	Errors     string        `enum:"body,status,both" default:"body" help:"Where errors stand: in the body under HTTP 200, in the HTTP status, or both."`
+	LogLevel   string        `enum:"debug,info,warn,error" default:"info" help:"Least level that is logged."`
+}
+
+// Run simulates until ctx ends.
+func (c *simCmd) Run(ctx context.Context, con console) error {
+	log, err := newLogger(con.err, "text", c.LogLevel)
+	if err != nil {
+		return err
+	}
+	s, err := sim.Start(sim.Config{ //nolint:contextcheck // It lives until Close; Run has the context.
+		Addr: c.Address, APIKeys: c.APIKey, WebhookKey: c.WebhookKey, Processing: c.Processing, LedgerPath: c.Ledger,
+		Errors: sim.ErrorTransport(c.Errors), Source: sim.SourceFetch, Transform: sim.TransformAuto, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(con.out, "simulated kie.ai at %s; ledger at %[1]s/sim/ledger\n", s.URL()); err != nil {
+		return err
+	}
+	return s.Run(ctx)
+}

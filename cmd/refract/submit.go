@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// submitCmd submits a task.
+type submitCmd struct {
+	clientFlags
+	waitFlags
+
+	Video       string            `name:"video" required:"" placeholder:"URI" help:"Public https URI of the video to modify."`
+	Prompt      string            `name:"prompt" required:"" help:"The wanted change, in words."`
+	RequestID   string            `name:"request-id" help:"Id that makes the submission idempotent. Default: a random one."`
+	Provider    string            `name:"provider" help:"Provider to use. Default: the service's."`
+	Watermark   string            `name:"watermark" help:"Watermark identifier for the provider."`
+	Priority    int32             `name:"priority" placeholder:"N" help:"Priority among your tasks, from -100 to 100; a higher one goes first."`
+	Labels      map[string]string `name:"label" mapsep:"none" placeholder:"KEY=VALUE" help:"Label to list tasks by; can be repeated."`
+	Deadline    time.Duration     `name:"deadline" help:"Time after which the task fails, such as 2h. Default: the service's."`
+	MaxAttempts int32             `name:"max-attempts" placeholder:"N" help:"Attempts that may be paid for, from 1 to 5. Default: the service's."`
+}
+
+// Run submits the task, and prints it or waits for its end.
+func (c *submitCmd) Run(ctx context.Context, con console) error {
+	if c.RequestID == "" {
+		c.RequestID = uuid.NewString()
+		// It is told before it is used: who loses the answer can submit again without a second task.
+		if _, err := fmt.Fprintln(c.people(con).out, "request id", c.RequestID); err != nil {
+			return err
+		}
+	}
+	return c.call(func(client refractv1.TaskServiceClient) error {
+		resp, err := client.SubmitTask(ctx, c.request())
+		if err != nil {
+			if transient(err) {
+				err = fmt.Errorf("%w; submitting again with --request-id=%s makes no second task", explain(err, c.Address), c.RequestID)
+			}
+			return err
+		}
+		t := resp.GetTask()
+		if !c.waiting() {
+			return c.showTask(con, t)
+		}
+		people := c.people(con)
+		if _, err := fmt.Fprintln(people.out, "task", oneLine(t.GetId())); err != nil {
+			return err
+		}
+		p := newProgress(people)
+		defer p.done()
+		p.expect(t)
+		return c.await(ctx, con, client, t.GetId(), new(int64), c.Output, p)
+	})
+}
+
+func (c *submitCmd) request() *refractv1.SubmitTaskRequest {
+	req := &refractv1.SubmitTaskRequest{
+		RequestId:   c.RequestID,
+		Prompt:      c.Prompt,
+		Source:      &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: c.Video}},
+		Watermark:   c.Watermark,
+		Provider:    c.Provider,
+		Priority:    c.Priority,
+		Labels:      c.Labels,
+		MaxAttempts: c.MaxAttempts,
+	}
+	if c.Deadline != 0 {
+		req.Deadline = durationpb.New(c.Deadline)
+	}
+	return req
+}

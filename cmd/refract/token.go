@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/refract-video/refract/internal/api"
+	"github.com/refract-video/refract/internal/postgres"
+)
+
+// tokenCmd manages the API tokens of tenants, on the database itself: whoever may write it may do anything.
+type tokenCmd struct {
+	Create tokenCreateCmd `cmd:"" help:"Create a token for a tenant and print it. It is shown once."`
+	List   tokenListCmd   `cmd:"" help:"List tokens, without what would let anyone use them."`
+	Revoke tokenRevokeCmd `cmd:"" help:"Revoke a token. Replicas may remember it for five seconds."`
+}
+
+type tokenCreateCmd struct {
+	databaseFlags
+	Tenant string `required:"" help:"Tenant that calls with the token act for."`
+	JSON   bool   `name:"json" help:"Print JSON."`
+}
+
+// Run creates a token.
+func (c *tokenCreateCmd) Run(ctx context.Context, con console) error {
+	if len(c.Tenant) == 0 || len(c.Tenant) > 64 {
+		return errors.New("--tenant takes 1 to 64 characters")
+	}
+	return withStore(ctx, c.databaseFlags, func(s *postgres.Store) error {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return fmt.Errorf("make an id: %w", err)
+		}
+		token, hash := api.NewAPIToken()
+		if _, err := s.CreateAPIToken(ctx, id.String(), c.Tenant, hash); err != nil {
+			return err
+		}
+		if c.JSON {
+			return json.NewEncoder(con.out).Encode(map[string]string{"id": id.String(), "tenant": c.Tenant, "token": token})
+		}
+		_, err = fmt.Fprintf(con.out, "id     %s\ntenant %s\ntoken  %s\n", id, c.Tenant, token)
+		return err
+	})
+}
+
+type tokenListCmd struct {
+	databaseFlags
+	Tenant string `help:"List this tenant's tokens only."`
+	JSON   bool   `name:"json" help:"Print one JSON object a line."`
+}
+
+// tokenLine is a token as JSON.
+type tokenLine struct {
+	ID         string     `json:"id"`
+	Tenant     string     `json:"tenant"`
+	CreateTime time.Time  `json:"createTime"`
+	RevokeTime *time.Time `json:"revokeTime,omitempty"`
+}
+
+// Run lists tokens.
+func (c *tokenListCmd) Run(ctx context.Context, con console) error {
+	return withStore(ctx, c.databaseFlags, func(s *postgres.Store) error {
+		tokens, err := s.ListAPITokens(ctx, c.Tenant)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			lines := json.NewEncoder(con.out)
+			for _, t := range tokens {
+				if err := lines.Encode(tokenLine(t)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		table := tabwriter.NewWriter(con.out, 0, 0, 2, ' ', 0)
+		_, _ = fmt.Fprintln(table, "ID\tTENANT\tCREATED\tREVOKED") // Flush tells about failed writes.
+		for _, t := range tokens {
+			revoked := "-"
+			if t.RevokeTime != nil {
+				revoked = t.RevokeTime.UTC().Format(time.RFC3339)
+			}
+			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", t.ID, t.Tenant, t.CreateTime.UTC().Format(time.RFC3339), revoked)
+		}
+		return table.Flush()
+	})
+}
+
+type tokenRevokeCmd struct {
+	databaseFlags
+	ID string `arg:"" help:"Id of the token, as list shows it."`
+}
+
+// Run revokes a token.
+func (c *tokenRevokeCmd) Run(ctx context.Context, con console) error {
+	if _, err := uuid.Parse(c.ID); err != nil {
+		return fmt.Errorf("%q is not the id of a token: see `refract token list`", c.ID)
+	}
+	return withStore(ctx, c.databaseFlags, func(s *postgres.Store) error {
+		if err := s.RevokeAPIToken(ctx, c.ID); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(con.out, "revoked")
+		return err
+	})
+}
+
+// withStore opens the store of a database with this release's schema for the time of f.
+func withStore(ctx context.Context, f databaseFlags, do func(*postgres.Store) error) error {
+	pool, err := f.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if err := postgres.CheckSchema(ctx, pool); err != nil {
+		return err
+	}
+	store, err := postgres.NewStore(pool)
+	if err != nil {
+		return err
+	}
+	return do(store)
+}
