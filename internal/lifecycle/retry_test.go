@@ -60,7 +60,44 @@ func TestExpire_SparesWhatIsBeingSaved(t *testing.T) {
 	s.expect(t, id, task.Saving, task.AttemptSucceeded)
 }
 
-func TestExpire_SparesATaskThatWasRetriedMeanwhile(t *testing.T) {
+// waiting counts the sessions of this database that wait for a lock.
+const waiting = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+
+func TestExpire_SparesATaskThatIsRetriedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	submitted := s.submit(t, plain())
+	s.exec(t, "UPDATE task SET deadline_time = now()")
+	retry, err := s.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer retry.Rollback(context.WithoutCancel(t.Context()))
+	if _, err := retry.Exec(t.Context(), "UPDATE task SET deadline_time = now() + interval '1 hour'"); err != nil {
+		t.Fatal(err)
+	}
+	expired := make(chan error, 1)
+	go func() {
+		_, err := s.Expire(t.Context()) // It has found the task overdue, and waits for its row.
+		expired <- err
+	}()
+	for end := time.Now().Add(10 * time.Second); query[int](t, s, waiting) == 0; {
+		if time.Now().After(end) {
+			t.Fatal("Expire does not wait for the task")
+		}
+	}
+	if err := retry.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-expired; err != nil {
+		t.Fatal(err)
+	}
+	if got := s.task(t, submitted.ID); got.State != task.Queued {
+		t.Errorf("the task is %s, want QUEUED", got.State)
+	}
+}
+
+func TestRetry_RenewsTheDeadline(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	submitted := s.submit(t, plain())

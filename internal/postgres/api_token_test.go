@@ -15,25 +15,28 @@ import (
 func TestCreateAPIToken_TwoAreLiveAtMost(t *testing.T) {
 	t.Parallel()
 	store, _ := setup(t)
-	const callers = 10
-	errs := atOnce(t.Context(), callers, func(ctx context.Context, i int) error {
-		hash := sha256.Sum256(fmt.Append(nil, i))
-		_, err := store.CreateAPIToken(ctx, newID(), "films", hash[:])
-		return err
-	})
-	for _, err := range errs {
-		if !errors.Is(err, postgres.ErrTooManyTokens) {
-			t.Errorf("CreateAPIToken = %v, want ErrTooManyTokens", err)
+	const callers, tenants = 4, 15 // Few enough that all have a connection at once.
+	for i := range tenants {
+		tenant := fmt.Sprint("films", i)
+		errs := atOnce(t.Context(), callers, func(ctx context.Context, i int) error {
+			hash := sha256.Sum256(fmt.Append(nil, tenant, i))
+			_, err := store.CreateAPIToken(ctx, newID(), tenant, hash[:])
+			return err
+		})
+		for _, err := range errs {
+			if !errors.Is(err, postgres.ErrTooManyTokens) {
+				t.Errorf("CreateAPIToken = %v, want ErrTooManyTokens", err)
+			}
 		}
-	}
-	if len(errs) != callers-2 {
-		t.Errorf("%d of %d were refused, want all but two", len(errs), callers)
+		if len(errs) != callers-2 {
+			t.Errorf("%d of %d were refused, want all but two", len(errs), callers)
+		}
 	}
 	hash := sha256.Sum256([]byte("other"))
 	if _, err := store.CreateAPIToken(t.Context(), newID(), "shorts", hash[:]); err != nil {
 		t.Errorf("CreateAPIToken of another tenant: %v", err)
 	}
-	for tenant, want := range map[string]int{"films": 2, "shorts": 1, "": 3, "nobody": 0} {
+	for tenant, want := range map[string]int{"films0": 2, "shorts": 1, "": 2*tenants + 1, "nobody": 0} {
 		tokens, err := store.ListAPITokens(t.Context(), tenant)
 		if err != nil || len(tokens) != want {
 			t.Errorf("ListAPITokens(%q) = %d tokens, %v, want %d", tenant, len(tokens), err, want)

@@ -32,8 +32,8 @@ func (s *Store) ChangeByAttempt(ctx context.Context, id task.AttemptID, decide l
 }
 
 // change is the transaction through which a task changes. It runs at READ COMMITTED, locks the task's row
-// first and nothing else, so two changes of one task follow each other and changes of different tasks don't
-// meet.
+// first, so two changes of one task follow each other; changes of different tasks meet only where both pause
+// or resume the provider account, whose row comes last.
 func (s *Store) change(ctx context.Context, decide lifecycle.Decide, lock string, args ...any) (task.Task, error) {
 	var t task.Task
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {

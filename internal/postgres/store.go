@@ -2,8 +2,8 @@
 //
 // A change of a task is one transaction: the task's row is locked, package task decides through the
 // caller's function, and task, attempts, event, outputs, callback and jobs are written together or not at
-// all. That lock is the only one that a change takes, so changes can't deadlock with one another; admission
-// takes the provider account's row first and then tasks that it does not have to wait for.
+// all. A change that pauses or resumes the provider account takes the account's row last. Admission takes that
+// row first, but then only tasks that it does not have to wait for, so nothing can deadlock.
 //
 // When the database is out of reach every method fails and nothing has happened, but for one case that no
 // client can rule out: a commit whose answer was lost. All inputs of package task may therefore be repeated.
