@@ -26,7 +26,8 @@ const (
 // the token first.
 type ReceiveCallbackRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The provider that calls, for example `kie`.
+	// The provider account that calls, for example `kie`; further accounts of a provider have names of their
+	// own.
 	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
 	// The URL token, a secret that names one attempt.
 	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`

@@ -47,29 +47,47 @@ const (
 	// What the provider's result links deliver is no acceptable video. The attempt was paid for. RetryTask
 	// fetches it again for free.
 	FailureReason_FAILURE_REASON_OUTPUT_INVALID FailureReason = 7
+	// The provider refuses to make such content. A retry of the same request does not help.
+	FailureReason_FAILURE_REASON_CONTENT_MODERATED FailureReason = 8
+	// The provider can't work with the source: its format, or a damaged file. A retry of the same request
+	// does not help.
+	FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED FailureReason = 9
+	// The source is too large for the provider. A retry of the same request does not help.
+	FailureReason_FAILURE_REASON_INPUT_TOO_LARGE FailureReason = 10
+	// The budget of the provider account was spent before the attempt was finished. A retry can help once it is
+	// filled up.
+	FailureReason_FAILURE_REASON_INSUFFICIENT_CREDITS FailureReason = 11
 )
 
 // Enum value maps for FailureReason.
 var (
 	FailureReason_name = map[int32]string{
-		0: "FAILURE_REASON_UNSPECIFIED",
-		1: "FAILURE_REASON_INPUT_REJECTED",
-		2: "FAILURE_REASON_PROVIDER_REJECTED",
-		3: "FAILURE_REASON_PROVIDER_FAILED",
-		4: "FAILURE_REASON_OUTCOME_UNKNOWN",
-		5: "FAILURE_REASON_DEADLINE_EXCEEDED",
-		6: "FAILURE_REASON_OUTPUT_UNAVAILABLE",
-		7: "FAILURE_REASON_OUTPUT_INVALID",
+		0:  "FAILURE_REASON_UNSPECIFIED",
+		1:  "FAILURE_REASON_INPUT_REJECTED",
+		2:  "FAILURE_REASON_PROVIDER_REJECTED",
+		3:  "FAILURE_REASON_PROVIDER_FAILED",
+		4:  "FAILURE_REASON_OUTCOME_UNKNOWN",
+		5:  "FAILURE_REASON_DEADLINE_EXCEEDED",
+		6:  "FAILURE_REASON_OUTPUT_UNAVAILABLE",
+		7:  "FAILURE_REASON_OUTPUT_INVALID",
+		8:  "FAILURE_REASON_CONTENT_MODERATED",
+		9:  "FAILURE_REASON_INPUT_UNSUPPORTED",
+		10: "FAILURE_REASON_INPUT_TOO_LARGE",
+		11: "FAILURE_REASON_INSUFFICIENT_CREDITS",
 	}
 	FailureReason_value = map[string]int32{
-		"FAILURE_REASON_UNSPECIFIED":        0,
-		"FAILURE_REASON_INPUT_REJECTED":     1,
-		"FAILURE_REASON_PROVIDER_REJECTED":  2,
-		"FAILURE_REASON_PROVIDER_FAILED":    3,
-		"FAILURE_REASON_OUTCOME_UNKNOWN":    4,
-		"FAILURE_REASON_DEADLINE_EXCEEDED":  5,
-		"FAILURE_REASON_OUTPUT_UNAVAILABLE": 6,
-		"FAILURE_REASON_OUTPUT_INVALID":     7,
+		"FAILURE_REASON_UNSPECIFIED":          0,
+		"FAILURE_REASON_INPUT_REJECTED":       1,
+		"FAILURE_REASON_PROVIDER_REJECTED":    2,
+		"FAILURE_REASON_PROVIDER_FAILED":      3,
+		"FAILURE_REASON_OUTCOME_UNKNOWN":      4,
+		"FAILURE_REASON_DEADLINE_EXCEEDED":    5,
+		"FAILURE_REASON_OUTPUT_UNAVAILABLE":   6,
+		"FAILURE_REASON_OUTPUT_INVALID":       7,
+		"FAILURE_REASON_CONTENT_MODERATED":    8,
+		"FAILURE_REASON_INPUT_UNSUPPORTED":    9,
+		"FAILURE_REASON_INPUT_TOO_LARGE":      10,
+		"FAILURE_REASON_INSUFFICIENT_CREDITS": 11,
 	}
 )
 
@@ -240,7 +258,7 @@ const file_refract_v1_failure_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\x0e2\x19.refract.v1.FailureReasonR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1c\n" +
 	"\tretryable\x18\x03 \x01(\bR\tretryable\x12-\n" +
-	"\apayment\x18\x04 \x01(\x0e2\x13.refract.v1.PaymentR\apayment*\xb0\x02\n" +
+	"\apayment\x18\x04 \x01(\x0e2\x13.refract.v1.PaymentR\apayment*\xc9\x03\n" +
 	"\rFailureReason\x12\x1e\n" +
 	"\x1aFAILURE_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dFAILURE_REASON_INPUT_REJECTED\x10\x01\x12$\n" +
@@ -249,7 +267,12 @@ const file_refract_v1_failure_proto_rawDesc = "" +
 	"\x1eFAILURE_REASON_OUTCOME_UNKNOWN\x10\x04\x12$\n" +
 	" FAILURE_REASON_DEADLINE_EXCEEDED\x10\x05\x12%\n" +
 	"!FAILURE_REASON_OUTPUT_UNAVAILABLE\x10\x06\x12!\n" +
-	"\x1dFAILURE_REASON_OUTPUT_INVALID\x10\a*[\n" +
+	"\x1dFAILURE_REASON_OUTPUT_INVALID\x10\a\x12$\n" +
+	" FAILURE_REASON_CONTENT_MODERATED\x10\b\x12$\n" +
+	" FAILURE_REASON_INPUT_UNSUPPORTED\x10\t\x12\"\n" +
+	"\x1eFAILURE_REASON_INPUT_TOO_LARGE\x10\n" +
+	"\x12'\n" +
+	"#FAILURE_REASON_INSUFFICIENT_CREDITS\x10\v*[\n" +
 	"\aPayment\x12\x17\n" +
 	"\x13PAYMENT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPAYMENT_NONE\x10\x01\x12\x10\n" +

@@ -23,6 +23,87 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// How far a result may leave its source: adhere keeps most of it, reimagine least, each in three degrees.
+type Strength int32
+
+const (
+	// No choice, which is the provider's default.
+	Strength_STRENGTH_UNSPECIFIED Strength = 0
+	// Keeps closest to the source.
+	Strength_STRENGTH_ADHERE_1 Strength = 1
+	// Keeps close to the source.
+	Strength_STRENGTH_ADHERE_2 Strength = 2
+	// Keeps rather close to the source.
+	Strength_STRENGTH_ADHERE_3 Strength = 3
+	// Changes style and keeps shapes and movement.
+	Strength_STRENGTH_FLEX_1 Strength = 4
+	// Changes style and some shapes.
+	Strength_STRENGTH_FLEX_2 Strength = 5
+	// Changes style and more of the shapes.
+	Strength_STRENGTH_FLEX_3 Strength = 6
+	// Keeps the movement and invents much of the rest.
+	Strength_STRENGTH_REIMAGINE_1 Strength = 7
+	// Keeps some of the movement.
+	Strength_STRENGTH_REIMAGINE_2 Strength = 8
+	// Is freest.
+	Strength_STRENGTH_REIMAGINE_3 Strength = 9
+)
+
+// Enum value maps for Strength.
+var (
+	Strength_name = map[int32]string{
+		0: "STRENGTH_UNSPECIFIED",
+		1: "STRENGTH_ADHERE_1",
+		2: "STRENGTH_ADHERE_2",
+		3: "STRENGTH_ADHERE_3",
+		4: "STRENGTH_FLEX_1",
+		5: "STRENGTH_FLEX_2",
+		6: "STRENGTH_FLEX_3",
+		7: "STRENGTH_REIMAGINE_1",
+		8: "STRENGTH_REIMAGINE_2",
+		9: "STRENGTH_REIMAGINE_3",
+	}
+	Strength_value = map[string]int32{
+		"STRENGTH_UNSPECIFIED": 0,
+		"STRENGTH_ADHERE_1":    1,
+		"STRENGTH_ADHERE_2":    2,
+		"STRENGTH_ADHERE_3":    3,
+		"STRENGTH_FLEX_1":      4,
+		"STRENGTH_FLEX_2":      5,
+		"STRENGTH_FLEX_3":      6,
+		"STRENGTH_REIMAGINE_1": 7,
+		"STRENGTH_REIMAGINE_2": 8,
+		"STRENGTH_REIMAGINE_3": 9,
+	}
+)
+
+func (x Strength) Enum() *Strength {
+	p := new(Strength)
+	*p = x
+	return p
+}
+
+func (x Strength) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Strength) Descriptor() protoreflect.EnumDescriptor {
+	return file_refract_v1_task_proto_enumTypes[0].Descriptor()
+}
+
+func (Strength) Type() protoreflect.EnumType {
+	return &file_refract_v1_task_proto_enumTypes[0]
+}
+
+func (x Strength) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Strength.Descriptor instead.
+func (Strength) EnumDescriptor() ([]byte, []int) {
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{0}
+}
+
 // The state of a task.
 type TaskState int32
 
@@ -80,11 +161,11 @@ func (x TaskState) String() string {
 }
 
 func (TaskState) Descriptor() protoreflect.EnumDescriptor {
-	return file_refract_v1_task_proto_enumTypes[0].Descriptor()
+	return file_refract_v1_task_proto_enumTypes[1].Descriptor()
 }
 
 func (TaskState) Type() protoreflect.EnumType {
-	return &file_refract_v1_task_proto_enumTypes[0]
+	return &file_refract_v1_task_proto_enumTypes[1]
 }
 
 func (x TaskState) Number() protoreflect.EnumNumber {
@@ -93,7 +174,7 @@ func (x TaskState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TaskState.Descriptor instead.
 func (TaskState) EnumDescriptor() ([]byte, []int) {
-	return file_refract_v1_task_proto_rawDescGZIP(), []int{0}
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{1}
 }
 
 // The state of an attempt.
@@ -153,11 +234,11 @@ func (x AttemptState) String() string {
 }
 
 func (AttemptState) Descriptor() protoreflect.EnumDescriptor {
-	return file_refract_v1_task_proto_enumTypes[1].Descriptor()
+	return file_refract_v1_task_proto_enumTypes[2].Descriptor()
 }
 
 func (AttemptState) Type() protoreflect.EnumType {
-	return &file_refract_v1_task_proto_enumTypes[1]
+	return &file_refract_v1_task_proto_enumTypes[2]
 }
 
 func (x AttemptState) Number() protoreflect.EnumNumber {
@@ -166,7 +247,7 @@ func (x AttemptState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AttemptState.Descriptor instead.
 func (AttemptState) EnumDescriptor() ([]byte, []int) {
-	return file_refract_v1_task_proto_rawDescGZIP(), []int{1}
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{2}
 }
 
 // A modification of one video, as a caller asked for it.
@@ -188,7 +269,7 @@ type Task struct {
 	//
 	// Empty means none.
 	Watermark string `protobuf:"bytes,7,opt,name=watermark,proto3" json:"watermark,omitempty"`
-	// The provider that works on the task, for example `kie`.
+	// The provider that works on the task, for example `kie`. It changes when the task moves on.
 	Provider string `protobuf:"bytes,8,opt,name=provider,proto3" json:"provider,omitempty"`
 	// The priority among the tenant's tasks; a higher one goes first.
 	Priority int32 `protobuf:"varint,9,opt,name=priority,proto3" json:"priority,omitempty"`
@@ -216,8 +297,23 @@ type Task struct {
 	Outputs []*Output `protobuf:"bytes,17,rep,name=outputs,proto3" json:"outputs,omitempty"`
 	// The duration that an attempt at this provider usually takes, as a hint for progress displays.
 	TypicalDuration *durationpb.Duration `protobuf:"bytes,18,opt,name=typical_duration,json=typicalDuration,proto3" json:"typical_duration,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The providers that the task moves on to when the one before refused it without creating anything, in
+	// this order.
+	FallbackProviders []string `protobuf:"bytes,19,rep,name=fallback_providers,json=fallbackProviders,proto3" json:"fallback_providers,omitempty"`
+	// The strength.
+	//
+	// Unspecified means the provider's default.
+	Strength Strength `protobuf:"varint,20,opt,name=strength,proto3,enum=refract.v1.Strength" json:"strength,omitempty"`
+	// The model.
+	//
+	// Empty means the provider's default.
+	Model string `protobuf:"bytes,21,opt,name=model,proto3" json:"model,omitempty"`
+	// The URI of the modified first frame.
+	//
+	// Empty means none.
+	FirstFrameUri string `protobuf:"bytes,22,opt,name=first_frame_uri,json=firstFrameUri,proto3" json:"first_frame_uri,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
@@ -374,6 +470,34 @@ func (x *Task) GetTypicalDuration() *durationpb.Duration {
 		return x.TypicalDuration
 	}
 	return nil
+}
+
+func (x *Task) GetFallbackProviders() []string {
+	if x != nil {
+		return x.FallbackProviders
+	}
+	return nil
+}
+
+func (x *Task) GetStrength() Strength {
+	if x != nil {
+		return x.Strength
+	}
+	return Strength_STRENGTH_UNSPECIFIED
+}
+
+func (x *Task) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Task) GetFirstFrameUri() string {
+	if x != nil {
+		return x.FirstFrameUri
+	}
+	return ""
 }
 
 // The video that a task modifies.
@@ -723,7 +847,7 @@ var File_refract_v1_task_proto protoreflect.FileDescriptor
 const file_refract_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"\x15refract/v1/task.proto\x12\n" +
-	"refract.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18refract/v1/failure.proto\"\xb9\x06\n" +
+	"refract.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18refract/v1/failure.proto\"\xd8\a\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -746,7 +870,11 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\aattempt\x18\x0f \x01(\v2\x13.refract.v1.AttemptR\aattempt\x12-\n" +
 	"\afailure\x18\x10 \x01(\v2\x13.refract.v1.FailureR\afailure\x12,\n" +
 	"\aoutputs\x18\x11 \x03(\v2\x12.refract.v1.OutputR\aoutputs\x12D\n" +
-	"\x10typical_duration\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\x0ftypicalDuration\x1a9\n" +
+	"\x10typical_duration\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\x0ftypicalDuration\x12-\n" +
+	"\x12fallback_providers\x18\x13 \x03(\tR\x11fallbackProviders\x120\n" +
+	"\bstrength\x18\x14 \x01(\x0e2\x14.refract.v1.StrengthR\bstrength\x12\x14\n" +
+	"\x05model\x18\x15 \x01(\tR\x05model\x12&\n" +
+	"\x0ffirst_frame_uri\x18\x16 \x01(\tR\rfirstFrameUri\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"(\n" +
@@ -776,7 +904,18 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\aattempt\x18\x04 \x01(\x05R\aattempt\x12\x18\n" +
 	"\amessage\x18\x05 \x01(\tR\amessage\x12-\n" +
 	"\afailure\x18\x06 \x01(\v2\x13.refract.v1.FailureR\afailure\x12,\n" +
-	"\aoutputs\x18\a \x03(\v2\x12.refract.v1.OutputR\aoutputs*\xd2\x01\n" +
+	"\aoutputs\x18\a \x03(\v2\x12.refract.v1.OutputR\aoutputs*\xf6\x01\n" +
+	"\bStrength\x12\x18\n" +
+	"\x14STRENGTH_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11STRENGTH_ADHERE_1\x10\x01\x12\x15\n" +
+	"\x11STRENGTH_ADHERE_2\x10\x02\x12\x15\n" +
+	"\x11STRENGTH_ADHERE_3\x10\x03\x12\x13\n" +
+	"\x0fSTRENGTH_FLEX_1\x10\x04\x12\x13\n" +
+	"\x0fSTRENGTH_FLEX_2\x10\x05\x12\x13\n" +
+	"\x0fSTRENGTH_FLEX_3\x10\x06\x12\x18\n" +
+	"\x14STRENGTH_REIMAGINE_1\x10\a\x12\x18\n" +
+	"\x14STRENGTH_REIMAGINE_2\x10\b\x12\x18\n" +
+	"\x14STRENGTH_REIMAGINE_3\x10\t*\xd2\x01\n" +
 	"\tTaskState\x12\x1a\n" +
 	"\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11TASK_STATE_QUEUED\x10\x01\x12\x19\n" +
@@ -811,43 +950,45 @@ func file_refract_v1_task_proto_rawDescGZIP() []byte {
 	return file_refract_v1_task_proto_rawDescData
 }
 
-var file_refract_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_refract_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_refract_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_refract_v1_task_proto_goTypes = []any{
-	(TaskState)(0),                // 0: refract.v1.TaskState
-	(AttemptState)(0),             // 1: refract.v1.AttemptState
-	(*Task)(nil),                  // 2: refract.v1.Task
-	(*Source)(nil),                // 3: refract.v1.Source
-	(*Attempt)(nil),               // 4: refract.v1.Attempt
-	(*Output)(nil),                // 5: refract.v1.Output
-	(*TaskEvent)(nil),             // 6: refract.v1.TaskEvent
-	nil,                           // 7: refract.v1.Task.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(*Failure)(nil),               // 9: refract.v1.Failure
-	(*durationpb.Duration)(nil),   // 10: google.protobuf.Duration
+	(Strength)(0),                 // 0: refract.v1.Strength
+	(TaskState)(0),                // 1: refract.v1.TaskState
+	(AttemptState)(0),             // 2: refract.v1.AttemptState
+	(*Task)(nil),                  // 3: refract.v1.Task
+	(*Source)(nil),                // 4: refract.v1.Source
+	(*Attempt)(nil),               // 5: refract.v1.Attempt
+	(*Output)(nil),                // 6: refract.v1.Output
+	(*TaskEvent)(nil),             // 7: refract.v1.TaskEvent
+	nil,                           // 8: refract.v1.Task.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*Failure)(nil),               // 10: refract.v1.Failure
+	(*durationpb.Duration)(nil),   // 11: google.protobuf.Duration
 }
 var file_refract_v1_task_proto_depIdxs = []int32{
-	0,  // 0: refract.v1.Task.state:type_name -> refract.v1.TaskState
-	3,  // 1: refract.v1.Task.source:type_name -> refract.v1.Source
-	7,  // 2: refract.v1.Task.labels:type_name -> refract.v1.Task.LabelsEntry
-	8,  // 3: refract.v1.Task.deadline_time:type_name -> google.protobuf.Timestamp
-	8,  // 4: refract.v1.Task.create_time:type_name -> google.protobuf.Timestamp
-	8,  // 5: refract.v1.Task.update_time:type_name -> google.protobuf.Timestamp
-	4,  // 6: refract.v1.Task.attempt:type_name -> refract.v1.Attempt
-	9,  // 7: refract.v1.Task.failure:type_name -> refract.v1.Failure
-	5,  // 8: refract.v1.Task.outputs:type_name -> refract.v1.Output
-	10, // 9: refract.v1.Task.typical_duration:type_name -> google.protobuf.Duration
-	1,  // 10: refract.v1.Attempt.state:type_name -> refract.v1.AttemptState
-	8,  // 11: refract.v1.Attempt.create_time:type_name -> google.protobuf.Timestamp
-	8,  // 12: refract.v1.TaskEvent.create_time:type_name -> google.protobuf.Timestamp
-	0,  // 13: refract.v1.TaskEvent.state:type_name -> refract.v1.TaskState
-	9,  // 14: refract.v1.TaskEvent.failure:type_name -> refract.v1.Failure
-	5,  // 15: refract.v1.TaskEvent.outputs:type_name -> refract.v1.Output
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	1,  // 0: refract.v1.Task.state:type_name -> refract.v1.TaskState
+	4,  // 1: refract.v1.Task.source:type_name -> refract.v1.Source
+	8,  // 2: refract.v1.Task.labels:type_name -> refract.v1.Task.LabelsEntry
+	9,  // 3: refract.v1.Task.deadline_time:type_name -> google.protobuf.Timestamp
+	9,  // 4: refract.v1.Task.create_time:type_name -> google.protobuf.Timestamp
+	9,  // 5: refract.v1.Task.update_time:type_name -> google.protobuf.Timestamp
+	5,  // 6: refract.v1.Task.attempt:type_name -> refract.v1.Attempt
+	10, // 7: refract.v1.Task.failure:type_name -> refract.v1.Failure
+	6,  // 8: refract.v1.Task.outputs:type_name -> refract.v1.Output
+	11, // 9: refract.v1.Task.typical_duration:type_name -> google.protobuf.Duration
+	0,  // 10: refract.v1.Task.strength:type_name -> refract.v1.Strength
+	2,  // 11: refract.v1.Attempt.state:type_name -> refract.v1.AttemptState
+	9,  // 12: refract.v1.Attempt.create_time:type_name -> google.protobuf.Timestamp
+	9,  // 13: refract.v1.TaskEvent.create_time:type_name -> google.protobuf.Timestamp
+	1,  // 14: refract.v1.TaskEvent.state:type_name -> refract.v1.TaskState
+	10, // 15: refract.v1.TaskEvent.failure:type_name -> refract.v1.Failure
+	6,  // 16: refract.v1.TaskEvent.outputs:type_name -> refract.v1.Output
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_task_proto_init() }
@@ -864,7 +1005,7 @@ func file_refract_v1_task_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_refract_v1_task_proto_rawDesc), len(file_refract_v1_task_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -39,11 +39,12 @@ type SubmitTaskRequest struct {
 	Source *SubmitTaskSource `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
 	// The watermark identifier to hand to the provider, at most 128 characters.
 	//
-	// Empty means none.
+	// Empty means none. A provider without the capability `watermark` can't honour any other value.
 	Watermark string `protobuf:"bytes,4,opt,name=watermark,proto3" json:"watermark,omitempty"`
 	// The provider to use.
 	//
-	// Empty means the service's default.
+	// Empty means the service's route: its providers in their configured order, without those that can't
+	// honour the request.
 	Provider string `protobuf:"bytes,5,opt,name=provider,proto3" json:"provider,omitempty"`
 	// The priority, from -100 to 100; a higher one goes first.
 	//
@@ -61,7 +62,25 @@ type SubmitTaskRequest struct {
 	// provider reported that the one before failed.
 	//
 	// 0 means the default, which is 1.
-	MaxAttempts   int32 `protobuf:"varint,9,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
+	MaxAttempts int32 `protobuf:"varint,9,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
+	// The providers to move on to, in this order, when the one before refused the task in a way that proves
+	// that nothing was created: at most 4. Only with `provider`; each must honour the request, too.
+	FallbackProviders []string `protobuf:"bytes,10,rep,name=fallback_providers,json=fallbackProviders,proto3" json:"fallback_providers,omitempty"`
+	// The strength: how far the result may leave the source.
+	//
+	// Unspecified means the provider's default. A provider without the capability `strengths` can't honour
+	// any other value.
+	Strength Strength `protobuf:"varint,11,opt,name=strength,proto3,enum=refract.v1.Strength" json:"strength,omitempty"`
+	// The provider's model to use.
+	//
+	// Empty means the provider's default. A provider without the capability `models` can't honour any other
+	// value.
+	Model string `protobuf:"bytes,12,opt,name=model,proto3" json:"model,omitempty"`
+	// The public https URI of an image: the first frame, modified as the whole video shall be. At most 2048
+	// bytes.
+	//
+	// Empty means none. A provider without the capability `first_frame` can't honour any other value.
+	FirstFrameUri string `protobuf:"bytes,13,opt,name=first_frame_uri,json=firstFrameUri,proto3" json:"first_frame_uri,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -157,6 +176,34 @@ func (x *SubmitTaskRequest) GetMaxAttempts() int32 {
 		return x.MaxAttempts
 	}
 	return 0
+}
+
+func (x *SubmitTaskRequest) GetFallbackProviders() []string {
+	if x != nil {
+		return x.FallbackProviders
+	}
+	return nil
+}
+
+func (x *SubmitTaskRequest) GetStrength() Strength {
+	if x != nil {
+		return x.Strength
+	}
+	return Strength_STRENGTH_UNSPECIFIED
+}
+
+func (x *SubmitTaskRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *SubmitTaskRequest) GetFirstFrameUri() string {
+	if x != nil {
+		return x.FirstFrameUri
+	}
+	return ""
 }
 
 // The source of a task to be submitted.
@@ -1056,7 +1103,7 @@ var File_refract_v1_task_service_proto protoreflect.FileDescriptor
 const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/task_service.proto\x12\n" +
-	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15refract/v1/task.proto\"\x9a\x05\n" +
+	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15refract/v1/task.proto\"\xea\x06\n" +
 	"\x11SubmitTaskRequest\x123\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\trequestId\x12m\n" +
@@ -1069,7 +1116,12 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\x06labels\x18\a \x03(\v2).refract.v1.SubmitTaskRequest.LabelsEntryB1\xbaH.\x9a\x01+\x10\x10\" r\x1e2\x1c^[a-z0-9][a-z0-9._/-]{0,62}$*\x05r\x03\x18\x80\x01R\x06labels\x12G\n" +
 	"\bdeadline\x18\b \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
 	"\"\x04\b\x80\xf5$2\x02\b\x01R\bdeadline\x12,\n" +
-	"\fmax_attempts\x18\t \x01(\x05B\t\xbaH\x06\x1a\x04\x18\x05(\x00R\vmaxAttempts\x1a9\n" +
+	"\fmax_attempts\x18\t \x01(\x05B\t\xbaH\x06\x1a\x04\x18\x05(\x00R\vmaxAttempts\x12A\n" +
+	"\x12fallback_providers\x18\n" +
+	" \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\x04\x18\x01\"\x06r\x04\x10\x01\x18 R\x11fallbackProviders\x12:\n" +
+	"\bstrength\x18\v \x01(\x0e2\x14.refract.v1.StrengthB\b\xbaH\x05\x82\x01\x02\x10\x01R\bstrength\x12\x1d\n" +
+	"\x05model\x18\f \x01(\tB\a\xbaH\x04r\x02\x18@R\x05model\x120\n" +
+	"\x0ffirst_frame_uri\x18\r \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\rfirstFrameUri\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"E\n" +
@@ -1175,47 +1227,49 @@ var file_refract_v1_task_service_proto_goTypes = []any{
 	nil,                            // 16: refract.v1.SubmitTaskRequest.LabelsEntry
 	nil,                            // 17: refract.v1.ListTasksRequest.LabelsEntry
 	(*durationpb.Duration)(nil),    // 18: google.protobuf.Duration
-	(*Task)(nil),                   // 19: refract.v1.Task
-	(TaskState)(0),                 // 20: refract.v1.TaskState
-	(*timestamppb.Timestamp)(nil),  // 21: google.protobuf.Timestamp
-	(*TaskEvent)(nil),              // 22: refract.v1.TaskEvent
+	(Strength)(0),                  // 19: refract.v1.Strength
+	(*Task)(nil),                   // 20: refract.v1.Task
+	(TaskState)(0),                 // 21: refract.v1.TaskState
+	(*timestamppb.Timestamp)(nil),  // 22: google.protobuf.Timestamp
+	(*TaskEvent)(nil),              // 23: refract.v1.TaskEvent
 }
 var file_refract_v1_task_service_proto_depIdxs = []int32{
 	1,  // 0: refract.v1.SubmitTaskRequest.source:type_name -> refract.v1.SubmitTaskSource
 	16, // 1: refract.v1.SubmitTaskRequest.labels:type_name -> refract.v1.SubmitTaskRequest.LabelsEntry
 	18, // 2: refract.v1.SubmitTaskRequest.deadline:type_name -> google.protobuf.Duration
-	19, // 3: refract.v1.SubmitTaskResponse.task:type_name -> refract.v1.Task
-	19, // 4: refract.v1.GetTaskResponse.task:type_name -> refract.v1.Task
-	20, // 5: refract.v1.ListTasksRequest.states:type_name -> refract.v1.TaskState
-	17, // 6: refract.v1.ListTasksRequest.labels:type_name -> refract.v1.ListTasksRequest.LabelsEntry
-	21, // 7: refract.v1.ListTasksRequest.create_time_from:type_name -> google.protobuf.Timestamp
-	21, // 8: refract.v1.ListTasksRequest.create_time_to:type_name -> google.protobuf.Timestamp
-	19, // 9: refract.v1.ListTasksResponse.tasks:type_name -> refract.v1.Task
-	19, // 10: refract.v1.CancelTaskResponse.task:type_name -> refract.v1.Task
-	19, // 11: refract.v1.RetryTaskResponse.task:type_name -> refract.v1.Task
-	19, // 12: refract.v1.WatchTaskResponse.task:type_name -> refract.v1.Task
-	22, // 13: refract.v1.WatchTaskResponse.event:type_name -> refract.v1.TaskEvent
-	13, // 14: refract.v1.WatchTaskResponse.bookmark:type_name -> refract.v1.WatchBookmark
-	22, // 15: refract.v1.ListTaskEventsResponse.events:type_name -> refract.v1.TaskEvent
-	0,  // 16: refract.v1.TaskService.SubmitTask:input_type -> refract.v1.SubmitTaskRequest
-	3,  // 17: refract.v1.TaskService.GetTask:input_type -> refract.v1.GetTaskRequest
-	5,  // 18: refract.v1.TaskService.ListTasks:input_type -> refract.v1.ListTasksRequest
-	7,  // 19: refract.v1.TaskService.CancelTask:input_type -> refract.v1.CancelTaskRequest
-	9,  // 20: refract.v1.TaskService.RetryTask:input_type -> refract.v1.RetryTaskRequest
-	11, // 21: refract.v1.TaskService.WatchTask:input_type -> refract.v1.WatchTaskRequest
-	14, // 22: refract.v1.TaskService.ListTaskEvents:input_type -> refract.v1.ListTaskEventsRequest
-	2,  // 23: refract.v1.TaskService.SubmitTask:output_type -> refract.v1.SubmitTaskResponse
-	4,  // 24: refract.v1.TaskService.GetTask:output_type -> refract.v1.GetTaskResponse
-	6,  // 25: refract.v1.TaskService.ListTasks:output_type -> refract.v1.ListTasksResponse
-	8,  // 26: refract.v1.TaskService.CancelTask:output_type -> refract.v1.CancelTaskResponse
-	10, // 27: refract.v1.TaskService.RetryTask:output_type -> refract.v1.RetryTaskResponse
-	12, // 28: refract.v1.TaskService.WatchTask:output_type -> refract.v1.WatchTaskResponse
-	15, // 29: refract.v1.TaskService.ListTaskEvents:output_type -> refract.v1.ListTaskEventsResponse
-	23, // [23:30] is the sub-list for method output_type
-	16, // [16:23] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	19, // 3: refract.v1.SubmitTaskRequest.strength:type_name -> refract.v1.Strength
+	20, // 4: refract.v1.SubmitTaskResponse.task:type_name -> refract.v1.Task
+	20, // 5: refract.v1.GetTaskResponse.task:type_name -> refract.v1.Task
+	21, // 6: refract.v1.ListTasksRequest.states:type_name -> refract.v1.TaskState
+	17, // 7: refract.v1.ListTasksRequest.labels:type_name -> refract.v1.ListTasksRequest.LabelsEntry
+	22, // 8: refract.v1.ListTasksRequest.create_time_from:type_name -> google.protobuf.Timestamp
+	22, // 9: refract.v1.ListTasksRequest.create_time_to:type_name -> google.protobuf.Timestamp
+	20, // 10: refract.v1.ListTasksResponse.tasks:type_name -> refract.v1.Task
+	20, // 11: refract.v1.CancelTaskResponse.task:type_name -> refract.v1.Task
+	20, // 12: refract.v1.RetryTaskResponse.task:type_name -> refract.v1.Task
+	20, // 13: refract.v1.WatchTaskResponse.task:type_name -> refract.v1.Task
+	23, // 14: refract.v1.WatchTaskResponse.event:type_name -> refract.v1.TaskEvent
+	13, // 15: refract.v1.WatchTaskResponse.bookmark:type_name -> refract.v1.WatchBookmark
+	23, // 16: refract.v1.ListTaskEventsResponse.events:type_name -> refract.v1.TaskEvent
+	0,  // 17: refract.v1.TaskService.SubmitTask:input_type -> refract.v1.SubmitTaskRequest
+	3,  // 18: refract.v1.TaskService.GetTask:input_type -> refract.v1.GetTaskRequest
+	5,  // 19: refract.v1.TaskService.ListTasks:input_type -> refract.v1.ListTasksRequest
+	7,  // 20: refract.v1.TaskService.CancelTask:input_type -> refract.v1.CancelTaskRequest
+	9,  // 21: refract.v1.TaskService.RetryTask:input_type -> refract.v1.RetryTaskRequest
+	11, // 22: refract.v1.TaskService.WatchTask:input_type -> refract.v1.WatchTaskRequest
+	14, // 23: refract.v1.TaskService.ListTaskEvents:input_type -> refract.v1.ListTaskEventsRequest
+	2,  // 24: refract.v1.TaskService.SubmitTask:output_type -> refract.v1.SubmitTaskResponse
+	4,  // 25: refract.v1.TaskService.GetTask:output_type -> refract.v1.GetTaskResponse
+	6,  // 26: refract.v1.TaskService.ListTasks:output_type -> refract.v1.ListTasksResponse
+	8,  // 27: refract.v1.TaskService.CancelTask:output_type -> refract.v1.CancelTaskResponse
+	10, // 28: refract.v1.TaskService.RetryTask:output_type -> refract.v1.RetryTaskResponse
+	12, // 29: refract.v1.TaskService.WatchTask:output_type -> refract.v1.WatchTaskResponse
+	15, // 30: refract.v1.TaskService.ListTaskEvents:output_type -> refract.v1.ListTaskEventsResponse
+	24, // [24:31] is the sub-list for method output_type
+	17, // [17:24] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_task_service_proto_init() }
