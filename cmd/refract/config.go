@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"time"
 )
 
 // serviceFlags are the settings of the service. Each can be given as a flag or in the environment.
@@ -33,7 +32,7 @@ type serviceFlags struct {
 	// Tenant is who everyone is with --auth=none; set by the demo alone.
 	Tenant string `kong:"-" json:"-"`
 
-	KIE kieFlags `embed:"" prefix:"kie-" json:"kie"`
+	providerFlags
 
 	LogLevel  string `name:"log-level" env:"REFRACT_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least level that is logged: debug, info, warn or error." json:"log_level"`
 	LogFormat string `name:"log-format" env:"REFRACT_LOG_FORMAT" enum:"json,text" default:"json" help:"Format of the log: json or text." json:"log_format"`
@@ -52,15 +51,6 @@ const (
 	defaultHTTPAddress    = "127.0.0.1:8080"
 	defaultIngressAddress = "127.0.0.1:8081"
 )
-
-// kieFlags are the settings of provider kie.
-type kieFlags struct {
-	APIKey      secret   `name:"api-key" env:"KIE_API_KEY" help:"API key of kie.ai." json:"api_key"`
-	WebhookKeys []secret `name:"webhook-key" env:"KIE_WEBHOOK_KEY" help:"webhookHmacKey of kie.ai's settings page; two while one replaces the other. Without it callbacks are only hints." json:"webhook_keys"`
-	URL         string   `name:"url" env:"KIE_URL" default:"https://api.kie.ai" help:"Address of the API." json:"url"`
-	// Typical is set by the demo alone, whose provider is faster than the real one.
-	Typical time.Duration `kong:"-" json:"-"`
-}
 
 // complete fills in defaults that depend on the machine.
 func (f *serviceFlags) complete() {
@@ -82,8 +72,8 @@ func (f *serviceFlags) check() error {
 			}
 		}
 	}
-	if f.KIE.APIKey == "" {
-		return errors.New("no provider is configured: set KIE_API_KEY, or try `refract demo` without one")
+	if _, _, err := f.accounts(); err != nil {
+		return err
 	}
 	return f.checkCallbackURL()
 }

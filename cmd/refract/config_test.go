@@ -69,7 +69,7 @@ func TestServe_RefusesToStart(t *testing.T) {
 // TestSecret_NeverShows prints a secret in every way a program might by accident.
 func TestSecret_NeverShows(t *testing.T) {
 	t.Parallel()
-	f := serviceFlags{DatabaseURL: "hunter2", CallbackKeys: []secret{"hunter2"}, KIE: kieFlags{APIKey: "hunter2", WebhookKeys: []secret{"hunter2"}}}
+	f := serviceFlags{DatabaseURL: "hunter2", CallbackKeys: []secret{"hunter2"}, providerFlags: providerFlags{KIE: upstreamFlags{APIKeys: []secret{"hunter2"}, WebhookKeys: []secret{"hunter2"}}}}
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "config", f, "secret", f.DatabaseURL)
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "config", f, "secret", f.DatabaseURL)

@@ -62,7 +62,9 @@ func (c *demoCmd) Run(ctx context.Context, con console) (err error) {
 	flags := serviceFlags{
 		DataDir: dir, Auth: "none", Tenant: "demo", AllowPrivate: true,
 		GRPC: listenerFlags{Address: "127.0.0.1:0"}, HTTP: listenerFlags{Address: "127.0.0.1:0"}, Ingress: listenerFlags{Address: "127.0.0.1:0"},
-		KIE: kieFlags{APIKey: secret(key), WebhookKeys: []secret{secret(signingKey)}, URL: provider.URL(), Typical: demoProcessing + 2*time.Second},
+		providerFlags: providerFlags{KIE: upstreamFlags{
+			APIKeys: []secret{secret(key)}, WebhookKeys: []secret{secret(signingKey)}, URL: provider.URL(), Typical: demoProcessing + 2*time.Second,
+		}},
 	}
 	if err := say(con, "Starting PostgreSQL, a simulated kie.ai and Refract on this machine …"); err != nil {
 		return err

@@ -35,7 +35,6 @@ import (
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/provider"
-	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/watch"
 	"github.com/refract-video/refract/internal/worker"
@@ -50,7 +49,8 @@ type service struct {
 	store     *postgres.Store
 	bucket    *media.Bucket
 	fetcher   *http.Client
-	providers map[string]provider.Provider
+	accounts  provider.Accounts
+	route     []string
 	hub       *watch.Hub
 	notifier  *postgres.Notifier
 	workers   *worker.Workers
@@ -167,20 +167,16 @@ func (s *service) callbackTokens(ctx context.Context, f serviceFlags) (*callback
 	return callback.NewTokens(keys...)
 }
 
-// openProviders makes the adapters. A further provider is one more line here.
-func (s *service) openProviders(ctx context.Context, f serviceFlags) error {
-	k, err := kie.New(kie.Config{
-		BaseURL: f.KIE.URL, APIKey: f.KIE.APIKey.reveal(), SigningKeys: revealAll(f.KIE.WebhookKeys), TypicalDuration: f.KIE.Typical,
-	})
-	if err != nil {
-		return fmt.Errorf("configure provider kie: %w", err)
+// openProviders makes the adapters of all accounts.
+func (s *service) openProviders(ctx context.Context, f serviceFlags) (err error) {
+	if s.accounts, s.route, err = f.providerFlags.accounts(); err != nil {
+		return err
 	}
-	s.providers = map[string]provider.Provider{k.Name(): k}
-	names := make([]string, 0, len(s.providers))
-	for name := range s.providers {
-		names = append(names, name)
+	rows := make(map[string]string, len(s.accounts))
+	for account, p := range s.accounts {
+		rows[account] = p.Name()
 	}
-	return s.store.PrepareAccounts(ctx, names)
+	return s.store.PrepareAccounts(ctx, rows)
 }
 
 // openRooms makes what decides and works, and tells each about the changes it waits for.
@@ -188,7 +184,7 @@ func (s *service) openRooms(f serviceFlags, tokens *callback.Tokens) (*lifecycle
 	s.hub = watch.NewHub(s.store, watch.Config{Bookmark: 10 * time.Second, Logger: s.log})
 	s.notifier = postgres.NewNotifier(s.pool, s.log)
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: s.store, Providers: s.providers, Default: kie.Name, Meter: s.telemetry.meter, Changed: s.changed,
+		Store: s.store, Accounts: s.accounts, Route: s.route, Meter: s.telemetry.meter, Changed: s.changed,
 		CheckSource: func(uri string) error { return media.CheckURI(uri, f.AllowPrivate) },
 	})
 	if err != nil {
@@ -197,11 +193,11 @@ func (s *service) openRooms(f serviceFlags, tokens *callback.Tokens) (*lifecycle
 	s.fetcher = media.NewClient(media.Guard{AllowPrivate: f.AllowPrivate})
 	callbackURL := s.callbackBase(f)
 	s.workers, err = worker.New(worker.Config{
-		Lifecycle: verbs, Tasks: s.store, Providers: s.providers,
+		Lifecycle: verbs, Tasks: s.store, Accounts: s.accounts,
 		Media: &media.Saver{Client: s.fetcher, Bucket: s.bucket},
-		CallbackURL: func(providerName string, id task.AttemptID) (string, error) {
-			token, err := tokens.Make(providerName, id)
-			return callbackURL + "/v1/callbacks/" + providerName + "/" + token, err
+		CallbackURL: func(account string, id task.AttemptID) (string, error) {
+			token, err := tokens.Make(account, id)
+			return callbackURL + "/v1/callbacks/" + account + "/" + token, err
 		},
 		Meter: s.telemetry.meter, Log: s.log,
 	})
@@ -211,12 +207,12 @@ func (s *service) openRooms(f serviceFlags, tokens *callback.Tokens) (*lifecycle
 	if s.queue, err = river.NewClient(riverpgxv5.New(s.pool), s.workers.Queue()); err != nil {
 		return nil, fmt.Errorf("prepare the job queue: %w", err)
 	}
-	for name, p := range s.providers {
+	for _, name := range s.accounts.Providers() {
 		s.loops = append(s.loops, admission.NewLoop(func(ctx context.Context) (int, error) {
-			return verbs.Admit(ctx, name, admission.Permits)
+			return verbs.Admit(ctx, name, admission.Plan)
 		}, s.log))
-		s.checkers = append(s.checkers, s.workers.NewChecker(p))
 	}
+	s.checkers = s.workers.Checkers()
 	return verbs, nil
 }
 
@@ -245,7 +241,7 @@ func (s *service) callbackBase(f serviceFlags) string {
 
 // openSurfaces makes the gRPC server, and the HTTP servers that reach it through memory.
 func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, tokens *callback.Tokens) error {
-	receiver, err := callback.NewReceiver(tokens, s.providers, verbs, s.telemetry.meter, s.log)
+	receiver, err := callback.NewReceiver(tokens, s.accounts, verbs, s.telemetry.meter, s.log)
 	if err != nil {
 		return err
 	}
@@ -253,9 +249,9 @@ func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, token
 	if baseURL == "" {
 		baseURL = f.HTTP.scheme() + "://" + s.httpListener.Addr().String()
 	}
-	typical := make(map[string]time.Duration, len(s.providers))
-	for name, p := range s.providers {
-		typical[name] = p.Capabilities().TypicalDuration
+	typical := make(map[string]time.Duration, len(s.accounts))
+	for _, p := range s.accounts {
+		typical[p.Name()] = p.Capabilities().TypicalDuration
 	}
 	authenticate := api.ByToken(s.store)
 	if f.Auth == "none" {
@@ -307,7 +303,7 @@ func (s *service) observeQueues() error {
 		metric.WithInt64Callback(func(ctx context.Context, o metric.Int64Observer) error {
 			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 			defer cancel()
-			for name := range s.providers {
+			for _, name := range s.accounts.Providers() {
 				n, err := s.store.QueueDepth(ctx, name)
 				if err != nil {
 					return err

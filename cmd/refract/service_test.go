@@ -53,7 +53,7 @@ func startService(t *testing.T, configure func(*serviceFlags, *simConfig)) *test
 		DatabaseURL: secret(postgrestest.URL(t)), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
 		Auth: "tokens", AllowPrivate: true,
 		GRPC: listenerFlags{Address: "127.0.0.1:0"}, HTTP: listenerFlags{Address: "127.0.0.1:0"}, Ingress: listenerFlags{Address: "127.0.0.1:0"},
-		KIE: kieFlags{APIKey: testAPIKey, WebhookKeys: []secret{testWebhookKey}},
+		providerFlags: providerFlags{KIE: upstreamFlags{APIKeys: []secret{testAPIKey}, WebhookKeys: []secret{testWebhookKey}}},
 	}
 	if configure != nil {
 		configure(&f, &sc)

@@ -40,6 +40,8 @@ type studio struct {
 	limits provider.Limits
 }
 
+func (studio) Name() string { return "kie" }
+
 func (s studio) Capabilities() provider.Capabilities { return provider.Capabilities{Limits: s.limits} }
 
 // service is the verbs over a real store.
@@ -57,12 +59,12 @@ func setup(t *testing.T, submissions, inFlight int) service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.PrepareAccounts(t.Context(), []string{"kie"}); err != nil {
+	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}
 	limits := provider.Limits{Submissions: submissions, Window: 10 * time.Second, InFlight: inFlight}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Providers: map[string]provider.Provider{"kie": studio{limits: limits}}, Default: "kie",
+		Store: store, Accounts: provider.Accounts{"kie": studio{limits: limits}}, Route: []string{"kie"},
 		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
@@ -88,7 +90,7 @@ func (s service) submit(t *testing.T, n int, priority int32) []task.ID {
 // round admits what may go and returns how much that was.
 func (s service) round(t *testing.T) int {
 	t.Helper()
-	n, err := s.Admit(t.Context(), "kie", admission.Permits)
+	n, err := s.Admit(t.Context(), "kie", admission.Plan)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +162,7 @@ func (s service) admitAtOnce(t *testing.T, replicas int) {
 	for range replicas {
 		go func() {
 			for range 20 {
-				if _, err := s.Admit(t.Context(), "kie", admission.Permits); err != nil {
+				if _, err := s.Admit(t.Context(), "kie", admission.Plan); err != nil {
 					results <- err
 					return
 				}
@@ -334,10 +336,9 @@ func TestAdmit_ReturnsWhatItStores(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 5, 10)
 	ids := s.submit(t, 2, 0)
-	admitted, err := s.store.AdmitTasks(t.Context(), "kie", time.Second, func(lifecycle.Usage) int { return 5 },
-		func(queued task.Task) (task.Decision, error) {
-			return queued.Apply(task.Admitted{Attempt: task.AttemptID(uuid.NewString())})
-		})
+	admitted, err := s.store.AdmitTasks(t.Context(), five(func(queued task.Task, account string) (task.Decision, error) {
+		return queued.Apply(task.Admitted{Attempt: task.AttemptID(uuid.NewString()), Account: account})
+	}))
 	if err != nil || len(admitted) != len(ids) {
 		t.Fatalf("AdmitTasks = %d tasks, %v, want %d", len(admitted), err, len(ids))
 	}
@@ -357,13 +358,12 @@ func TestAdmit_FailedDecisionAdmitsNone(t *testing.T) {
 	s := setup(t, 5, 10)
 	ids := s.submit(t, 3, 0)
 	calls := 0
-	_, err := s.store.AdmitTasks(t.Context(), "kie", time.Second, func(lifecycle.Usage) int { return 5 },
-		func(queued task.Task) (task.Decision, error) {
-			if calls++; calls == 3 {
-				return task.Decision{}, errors.New("undecided")
-			}
-			return queued.Apply(task.Admitted{Attempt: task.AttemptID(uuid.NewString())})
-		})
+	_, err := s.store.AdmitTasks(t.Context(), five(func(queued task.Task, account string) (task.Decision, error) {
+		if calls++; calls == 3 {
+			return task.Decision{}, errors.New("undecided")
+		}
+		return queued.Apply(task.Admitted{Attempt: task.AttemptID(uuid.NewString()), Account: account})
+	}))
 	if err == nil {
 		t.Error("AdmitTasks = nil, want an error")
 	}
@@ -372,5 +372,15 @@ func TestAdmit_FailedDecisionAdmitsNone(t *testing.T) {
 	}
 	if n := len(s.submitting(t)); n != 0 {
 		t.Errorf("%d attempts are stored, want none", n)
+	}
+}
+
+// five is a round that admits five tasks to account "kie".
+func five(admit func(task.Task, string) (task.Decision, error)) lifecycle.Round {
+	return lifecycle.Round{
+		Provider: "kie", Windows: map[string]time.Duration{"kie": time.Second}, Admit: admit,
+		Plan: func([]lifecycle.Usage) lifecycle.Plan {
+			return lifecycle.Plan{Permits: []string{"kie", "kie", "kie", "kie", "kie"}}
+		},
 	}
 }

@@ -1,11 +1,50 @@
 package admission
 
-import "github.com/refract-video/refract/internal/lifecycle"
+import (
+	"github.com/refract-video/refract/internal/lifecycle"
+)
 
-// maxRound bounds how many tasks one round admits, so that a round stays a short transaction.
+// maxRound bounds how many tasks one round changes, so that a round stays a short transaction.
 const maxRound = 100
 
-// Permits returns how many tasks may go to a provider now.
+// Plan chooses what goes next to a provider: as many tasks as its accounts have permits, each to the account
+// that has most left. Where every account is in trouble, tasks that have another provider to go to move on;
+// the others wait for a probe.
+func Plan(usages []lifecycle.Usage) lifecycle.Plan {
+	var p lifecycle.Plan
+	left := make([]int, len(usages))
+	blocked := len(usages) > 0
+	for i, u := range usages {
+		left[i] = Permits(u)
+		blocked = blocked && u.Paused && u.Probing
+	}
+	if blocked {
+		p.MoveOn = maxRound
+		return p
+	}
+	for len(p.Permits) < maxRound {
+		i := largest(left)
+		if i < 0 || left[i] == 0 {
+			break
+		}
+		left[i]--
+		p.Permits = append(p.Permits, usages[i].Account)
+	}
+	return p
+}
+
+// largest returns the index of the largest number, the first of several, or -1 where there are none.
+func largest(n []int) int {
+	best := -1
+	for i := range n {
+		if best < 0 || n[i] > n[best] {
+			best = i
+		}
+	}
+	return best
+}
+
+// Permits returns how many tasks may go to an account now.
 //
 // A paused account gets none. One that was paused and has not proved to work since is probed with one
 // attempt at a time. Otherwise the rate window and the in-flight cap leave what they leave.
@@ -16,7 +55,6 @@ func Permits(u lifecycle.Usage) int {
 	permits := min(
 		u.Limits.Submissions-u.Unanswered-u.Recent,
 		u.Limits.InFlight-u.InFlight,
-		maxRound,
 	)
 	if u.Probing {
 		permits = min(permits, 1-u.Unanswered)

@@ -29,7 +29,6 @@ func TestPermits_AreWhatTheLimitsLeave(t *testing.T) {
 		"probe under way":        {lifecycle.Usage{Probing: true, Unanswered: 1}, 0},
 		"probes under way":       {lifecycle.Usage{Probing: true, Unanswered: 4}, 0},
 		"probing, window full":   {lifecycle.Usage{Probing: true, Recent: 20}, 0},
-		"a round is bounded":     {lifecycle.Usage{Limits: provider.Limits{Submissions: 5000, InFlight: 5000}}, 100},
 		"no limits, no permits":  {lifecycle.Usage{Limits: provider.Limits{InFlight: 100}}, 0},
 		"no in flight, none too": {lifecycle.Usage{Limits: provider.Limits{Submissions: 20}}, 0},
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -28,16 +29,33 @@ func paymentOf(p task.Payment) refractv1.Payment {
 	return refractv1.Payment(refractv1.Payment_value["PAYMENT_"+string(p)])
 }
 
+// A strength is spelt flex_1 at providers and STRENGTH_FLEX_1 in the contract.
+func strength(s string) refractv1.Strength {
+	return refractv1.Strength(refractv1.Strength_value["STRENGTH_"+strings.ToUpper(s)])
+}
+
+func strengthOf(s refractv1.Strength) string {
+	if s == refractv1.Strength_STRENGTH_UNSPECIFIED {
+		return ""
+	}
+	return strings.ToLower(strings.TrimPrefix(s.String(), "STRENGTH_"))
+}
+
 func specOf(req *refractv1.SubmitTaskRequest) task.Spec {
 	return task.Spec{
-		Prompt:      req.GetPrompt(),
-		SourceURI:   req.GetSource().GetUri(),
-		Watermark:   req.GetWatermark(),
-		Provider:    req.GetProvider(),
-		Priority:    req.GetPriority(),
-		Labels:      req.GetLabels(),
-		Deadline:    req.GetDeadline().AsDuration(),
-		MaxAttempts: int(req.GetMaxAttempts()),
+		Prompt:    req.GetPrompt(),
+		SourceURI: req.GetSource().GetUri(),
+		Watermark: req.GetWatermark(),
+		Strength:  strengthOf(req.GetStrength()),
+		Model:     req.GetModel(),
+		Provider:  req.GetProvider(),
+		Fallbacks: req.GetFallbackProviders(),
+		Priority:  req.GetPriority(),
+		Labels:    req.GetLabels(),
+		Deadline:  req.GetDeadline().AsDuration(),
+
+		FirstFrameURI: req.GetFirstFrameUri(),
+		MaxAttempts:   int(req.GetMaxAttempts()),
 	}
 }
 
@@ -51,7 +69,7 @@ func (s *TaskService) task(t *task.Task) *refractv1.Task {
 		Prompt:       t.Spec.Prompt,
 		Source:       &refractv1.Source{Location: &refractv1.Source_Uri{Uri: t.Spec.SourceURI}},
 		Watermark:    t.Spec.Watermark,
-		Provider:     t.Spec.Provider,
+		Provider:     t.Provider,
 		Priority:     t.Spec.Priority,
 		Labels:       t.Spec.Labels,
 		MaxAttempts:  int32(t.Spec.MaxAttempts), //nolint:gosec // At most 5.
@@ -62,7 +80,8 @@ func (s *TaskService) task(t *task.Task) *refractv1.Task {
 		Failure:      failure(t.Failure),
 		Outputs:      s.outputs(t),
 	}
-	if d, ok := s.typical[t.Spec.Provider]; ok {
+	m.FallbackProviders, m.Strength, m.Model, m.FirstFrameUri = t.Spec.Fallbacks, strength(t.Spec.Strength), t.Spec.Model, t.Spec.FirstFrameURI
+	if d, ok := s.typical[t.Provider]; ok {
 		m.TypicalDuration = durationpb.New(d)
 	}
 	return m

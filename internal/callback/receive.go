@@ -36,44 +36,44 @@ type Settler interface {
 
 // Receiver takes callbacks. It may be used concurrently.
 type Receiver struct {
-	tokens    *Tokens
-	providers map[string]provider.Provider
-	settler   Settler
-	log       *slog.Logger
-	verdicts  metric.Int64Counter
+	tokens   *Tokens
+	accounts provider.Accounts
+	settler  Settler
+	log      *slog.Logger
+	verdicts metric.Int64Counter
 }
 
 // NewReceiver returns a receiver that verifies tokens, lets providers decode, and hands on to the settler.
-func NewReceiver(tokens *Tokens, providers map[string]provider.Provider, settler Settler, meter metric.Meter, log *slog.Logger) (*Receiver, error) {
+func NewReceiver(tokens *Tokens, accounts provider.Accounts, settler Settler, meter metric.Meter, log *slog.Logger) (*Receiver, error) {
 	verdicts, err := meter.Int64Counter("refract_callbacks",
-		metric.WithDescription("Callbacks by provider and verdict."))
+		metric.WithDescription("Callbacks by provider account and verdict."))
 	if err != nil {
 		return nil, fmt.Errorf("make the callback counter: %w", err)
 	}
-	return &Receiver{tokens: tokens, providers: providers, settler: settler, log: log, verdicts: verdicts}, nil
+	return &Receiver{tokens: tokens, accounts: accounts, settler: settler, log: log, verdicts: verdicts}, nil
 }
 
 // Receive takes one callback: the URL token without a query, then the provider's signature and timestamp,
 // then the inbox and the task in one transaction. It returns ErrToken, ErrTooLarge, one of the provider.ErrCallback
 // sentinels, lifecycle.ErrAttemptNotFound, or what kept the database from answering.
-func (r *Receiver) Receive(ctx context.Context, providerName, token string, header http.Header, body []byte) error {
+func (r *Receiver) Receive(ctx context.Context, account, token string, header http.Header, body []byte) error {
 	if len(body) > MaxBody {
 		r.CountOversized(ctx)
 		return ErrTooLarge
 	}
-	p, known := r.providers[providerName]
+	p, known := r.accounts[account]
 	if !known {
 		r.count(ctx, "unknown", "bad_token") // The name is a stranger's, so it is no metric label.
 		return ErrToken
 	}
-	id, err := r.tokens.Verify(providerName, token)
+	id, err := r.tokens.Verify(account, token)
 	if err != nil {
-		r.count(ctx, providerName, "bad_token")
+		r.count(ctx, account, "bad_token")
 		return err
 	}
 	said, refusal := p.Callback(header, body, time.Now())
 	c := lifecycle.Callback{
-		AttemptID: id, Provider: providerName, ProviderTaskID: said.ProviderTaskID,
+		AttemptID: id, Account: account, ProviderTaskID: said.ProviderTaskID,
 		Body: bytes.ReplaceAll(body, []byte(token), []byte("[redacted]")), // The provider echoes our callback URL.
 	}
 	if refusal != nil {
@@ -81,12 +81,12 @@ func (r *Receiver) Receive(ctx context.Context, providerName, token string, head
 	}
 	verdict, err := r.settler.SettleCallback(ctx, c, said)
 	if err != nil {
-		r.countError(ctx, providerName, err)
+		r.countError(ctx, account, err)
 		return err
 	}
-	r.count(ctx, providerName, string(verdict))
+	r.count(ctx, account, string(verdict))
 	if verdict == lifecycle.Conflict || verdict == lifecycle.Mismatch {
-		r.log.WarnContext(ctx, "callback changes nothing: it contradicts what is known", "provider", providerName,
+		r.log.WarnContext(ctx, "callback changes nothing: it contradicts what is known", "account", account,
 			"attempt_id", id, "provider_task_id", said.ProviderTaskID, "verdict", verdict)
 	}
 	return nil
@@ -103,25 +103,25 @@ func (r *Receiver) refuse(ctx context.Context, c lifecycle.Callback, refusal err
 		c.Verdict = lifecycle.Malformed
 	}
 	if err := r.settler.RefuseCallback(ctx, c); err != nil {
-		r.countError(ctx, c.Provider, err)
+		r.countError(ctx, c.Account, err)
 		return err
 	}
-	r.count(ctx, c.Provider, string(c.Verdict))
+	r.count(ctx, c.Account, string(c.Verdict))
 	return refusal
 }
 
 // CountOversized counts a callback that was refused for its size before it came here.
 func (r *Receiver) CountOversized(ctx context.Context) { r.count(ctx, "unknown", "oversized") }
 
-func (r *Receiver) countError(ctx context.Context, providerName string, err error) {
+func (r *Receiver) countError(ctx context.Context, account string, err error) {
 	verdict := "error"
 	if errors.Is(err, lifecycle.ErrAttemptNotFound) {
 		verdict = "unknown_attempt"
 	}
-	r.count(ctx, providerName, verdict)
+	r.count(ctx, account, verdict)
 }
 
-func (r *Receiver) count(ctx context.Context, providerName, verdict string) {
+func (r *Receiver) count(ctx context.Context, account, verdict string) {
 	r.verdicts.Add(ctx, 1, metric.WithAttributes(
-		attribute.String("provider", providerName), attribute.String("verdict", verdict)))
+		attribute.String("account", account), attribute.String("verdict", verdict)))
 }

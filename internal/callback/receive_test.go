@@ -80,12 +80,12 @@ func setup(t *testing.T) ingress {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.PrepareAccounts(t.Context(), []string{"kie"}); err != nil {
+	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}
 	providers := map[string]provider.Provider{"kie": studio{}}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Providers: providers, Default: "kie",
+		Store: store, Accounts: providers, Route: []string{"kie"},
 		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
@@ -109,7 +109,9 @@ func start(t *testing.T, verbs *lifecycle.Lifecycle, store *postgres.Store) task
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := verbs.Admit(t.Context(), "kie", func(lifecycle.Usage) int { return 1 }); err != nil {
+	if _, err := verbs.Admit(t.Context(), "kie", func([]lifecycle.Usage) lifecycle.Plan {
+		return lifecycle.Plan{Permits: []string{"kie"}}
+	}); err != nil {
 		t.Fatal(err)
 	}
 	admitted, err := store.Task(t.Context(), "films", submitted.ID)
@@ -135,7 +137,7 @@ func (in ingress) verdicts(t *testing.T) map[string]int64 {
 	for _, scope := range rm.ScopeMetrics {
 		for _, m := range scope.Metrics {
 			for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
-				name, _ := p.Attributes.Value(attribute.Key("provider"))
+				name, _ := p.Attributes.Value(attribute.Key("account"))
 				verdict, _ := p.Attributes.Value(attribute.Key("verdict"))
 				counts[name.AsString()+" "+verdict.AsString()] = p.Value
 			}

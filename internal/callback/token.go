@@ -40,17 +40,17 @@ func NewTokens(keys ...[]byte) (*Tokens, error) {
 	return &Tokens{keys: keys}, nil
 }
 
-// Make returns the token of an attempt at a provider: 43 characters that need no escaping in a URL.
-func (t *Tokens) Make(provider string, id task.AttemptID) (string, error) {
+// Make returns the token of an attempt at a provider account: 43 characters that need no escaping in a URL.
+func (t *Tokens) Make(account string, id task.AttemptID) (string, error) {
 	u, err := uuid.Parse(string(id))
 	if err != nil {
 		return "", fmt.Errorf("make the token of attempt %q: %w", id, err)
 	}
-	return base64.RawURLEncoding.EncodeToString(append(u[:], mac(t.keys[0], provider, u)...)), nil
+	return base64.RawURLEncoding.EncodeToString(append(u[:], mac(t.keys[0], account, u)...)), nil
 }
 
 // Verify returns the attempt that a token names, or ErrToken. It takes the same time for every forgery.
-func (t *Tokens) Verify(provider, token string) (task.AttemptID, error) {
+func (t *Tokens) Verify(account, token string) (task.AttemptID, error) {
 	if len(token) != base64.RawURLEncoding.EncodedLen(tokenBytes) {
 		return "", ErrToken
 	}
@@ -61,7 +61,7 @@ func (t *Tokens) Verify(provider, token string) (task.AttemptID, error) {
 	id := uuid.UUID(raw[:16])
 	valid := false
 	for _, key := range t.keys {
-		valid = hmac.Equal(raw[16:], mac(key, provider, id)) || valid
+		valid = hmac.Equal(raw[16:], mac(key, account, id)) || valid
 	}
 	if !valid {
 		return "", ErrToken
@@ -69,9 +69,9 @@ func (t *Tokens) Verify(provider, token string) (task.AttemptID, error) {
 	return task.AttemptID(id.String()), nil
 }
 
-func mac(key []byte, provider string, id uuid.UUID) []byte {
+func mac(key []byte, account string, id uuid.UUID) []byte {
 	h := hmac.New(sha256.New, key)
-	h.Write([]byte("refract callback\x00" + provider + "\x00"))
+	h.Write([]byte("refract callback\x00" + account + "\x00"))
 	h.Write(id[:])
 	return h.Sum(nil)[:macBytes]
 }

@@ -25,6 +25,7 @@ func (l *Lifecycle) Expire(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("find overdue tasks: %w", err)
 	}
+	var errs []error
 	for _, o := range overdue {
 		t, err := l.store.ChangeTask(ctx, "", o.Task, func(t task.Task) (Change, error) {
 			if !t.DeadlineTime.Equal(o.DeadlineTime) {
@@ -37,9 +38,10 @@ func (l *Lifecycle) Expire(ctx context.Context) (int, error) {
 			continue // Removed since.
 		}
 		if err != nil {
-			return 0, fmt.Errorf("expire task %s: %w", o.Task, err)
+			errs = append(errs, fmt.Errorf("expire task %s: %w", o.Task, err))
+			continue // The others must not wait for it.
 		}
 		l.changed(t.ID, t.State)
 	}
-	return len(overdue), nil
+	return len(overdue), errors.Join(errs...)
 }

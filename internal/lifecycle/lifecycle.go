@@ -57,14 +57,15 @@ type Change struct {
 	task.Decision
 	Callback *Callback // A callback to append to the inbox.
 	Pause    *Pause    // A pause of the provider account.
-	Resume   bool      // Whether the provider account proved to work, which ends its probing.
+	Resume   string    // The provider account that proved to work, which ends its probing; empty for none.
 }
 
 // Pause keeps a provider account from being admitted to.
 type Pause struct {
-	Reason string
-	For    time.Duration // The first pause in a row lasts so long; each further one twice the one before, up to an hour.
-	Probe  bool          // Whether the account is probed with single attempts afterwards.
+	Account string
+	Reason  string
+	For     time.Duration // The first pause in a row lasts so long; each further one twice the one before, up to an hour.
+	Probe   bool          // Whether the account is probed with single attempts afterwards.
 }
 
 // Decide decides what becomes of a task that the store has locked. It may be called again when the
@@ -80,13 +81,12 @@ type Store interface {
 	ChangeTask(ctx context.Context, tenant string, id task.ID, decide Decide) (task.Task, error)
 	// ChangeByAttempt changes the task that an attempt belongs to, or returns ErrAttemptNotFound.
 	ChangeByAttempt(ctx context.Context, id task.AttemptID, decide Decide) (task.Task, error)
-	// AdmitTasks holds the provider account, asks permits how many tasks may go, and admits as many. It
-	// admits none while another replica holds the account.
-	AdmitTasks(ctx context.Context, provider string, window time.Duration, permits func(Usage) int,
-		admit func(task.Task) (task.Decision, error)) ([]task.Task, error)
-	// ClaimChecks returns attempts whose check is due, and makes each due again after every, or after
-	// slow where the task is terminal already.
-	ClaimChecks(ctx context.Context, provider string, every, slow time.Duration, limit int) ([]Check, error)
+	// AdmitTasks holds accounts, asks plan what may go where, and does that. Accounts that another replica
+	// holds are left out.
+	AdmitTasks(ctx context.Context, r Round) ([]task.Task, error)
+	// ClaimChecks returns attempts of an account whose check is due, and makes each due again after every, or
+	// after slow where the task is terminal already.
+	ClaimChecks(ctx context.Context, account string, every, slow time.Duration, limit int) ([]Check, error)
 	// OverdueTasks returns tasks whose deadline has passed.
 	OverdueTasks(ctx context.Context, limit int) ([]Overdue, error)
 	// KeepCallback appends a refused callback to the inbox unless it holds limit of them for the attempt,
@@ -96,9 +96,9 @@ type Store interface {
 
 // Config is what the verbs need to know.
 type Config struct {
-	Store     Store
-	Providers map[string]provider.Provider
-	Default   string // The provider of tasks that name none.
+	Store    Store
+	Accounts provider.Accounts
+	Route    []string // The providers of tasks that name none, in the order in which they are tried.
 	// CheckSource refuses the URI of a source, in words for the caller. It must not touch the network.
 	CheckSource func(uri string) error
 	// ConfirmWait is how long the callback of an attempt with unknown outcome is awaited. The default is
@@ -112,8 +112,8 @@ type Config struct {
 // Lifecycle offers the verbs. They may be called concurrently.
 type Lifecycle struct {
 	store       Store
-	providers   map[string]provider.Provider
-	fallback    string
+	accounts    provider.Accounts
+	defaults    []string
 	checkSource func(string) error
 	confirmWait time.Duration
 	changed     func(task.ID, task.State)
@@ -134,7 +134,7 @@ func New(cfg Config) (*Lifecycle, error) {
 		return nil, fmt.Errorf("make the counter of verdicts: %w", err)
 	}
 	return &Lifecycle{
-		store: cfg.Store, providers: cfg.Providers, fallback: cfg.Default, checkSource: cfg.CheckSource,
+		store: cfg.Store, accounts: cfg.Accounts, defaults: cfg.Route, checkSource: cfg.CheckSource,
 		confirmWait: cfg.ConfirmWait, changed: cfg.Changed, verdicts: verdicts,
 	}, nil
 }
@@ -153,7 +153,7 @@ func (l *Lifecycle) change(ctx context.Context, by string, id task.AttemptID, de
 	l.changed(t.ID, t.State)
 	a := t.AttemptByID(id)
 	if a.State != before && !a.Open() {
-		l.verdicts.Add(ctx, 1, metric.WithAttributes(attribute.String("provider", a.Provider),
+		l.verdicts.Add(ctx, 1, metric.WithAttributes(attribute.String("account", a.Account),
 			attribute.String("by", by), attribute.String("state", string(a.State))))
 	}
 	return t, nil
@@ -162,3 +162,12 @@ func (l *Lifecycle) change(ctx context.Context, by string, id task.AttemptID, de
 // newID returns a UUID of version 7. It fails only when the system has no randomness, which Go treats as
 // fatal itself.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// capabilities are those of an account's provider. An attempt may belong to an account that is no longer
+// configured; nothing is known of that.
+func (l *Lifecycle) capabilities(account string) provider.Capabilities {
+	if p, ok := l.accounts[account]; ok {
+		return p.Capabilities()
+	}
+	return provider.Capabilities{}
+}

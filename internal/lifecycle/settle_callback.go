@@ -30,7 +30,7 @@ const refusedCallbacks = 8
 // Callback is a callback as the inbox keeps it.
 type Callback struct {
 	AttemptID      task.AttemptID
-	Provider       string
+	Account        string
 	ProviderTaskID string
 	Verdict        Verdict
 	Body           []byte // As received, but for our URL token, which is redacted.

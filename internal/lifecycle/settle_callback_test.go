@@ -21,7 +21,7 @@ func unproven(id string, phase provider.Phase) provider.Callback {
 
 // callback settles a callback and checks its verdict.
 func (s service) callback(ctx context.Context, id task.AttemptID, said provider.Callback, want lifecycle.Verdict) error {
-	c := lifecycle.Callback{AttemptID: id, Provider: "kie", ProviderTaskID: said.ProviderTaskID, Body: []byte("{}")}
+	c := lifecycle.Callback{AttemptID: id, Account: "kie", ProviderTaskID: said.ProviderTaskID, Body: []byte("{}")}
 	got, err := s.SettleCallback(ctx, c, said)
 	if err != nil {
 		return err
@@ -184,7 +184,7 @@ func TestSettleCallback_OfAnUnknownAttemptKeepsNothing(t *testing.T) {
 	if err := s.callback(t.Context(), stranger, proven("p1", provider.Succeeded), lifecycle.Applied); !errors.Is(err, lifecycle.ErrAttemptNotFound) {
 		t.Errorf("SettleCallback = %v, want ErrAttemptNotFound", err)
 	}
-	err := s.RefuseCallback(t.Context(), lifecycle.Callback{AttemptID: stranger, Provider: "kie", Verdict: lifecycle.Stale})
+	err := s.RefuseCallback(t.Context(), lifecycle.Callback{AttemptID: stranger, Account: "kie", Verdict: lifecycle.Stale})
 	if !errors.Is(err, lifecycle.ErrAttemptNotFound) {
 		t.Errorf("RefuseCallback = %v, want ErrAttemptNotFound", err)
 	}
@@ -199,7 +199,7 @@ func TestRefuseCallback_IsBoundedPerAttempt(t *testing.T) {
 	_, attempt := s.start(t, "p1")
 	for range 20 {
 		err := s.RefuseCallback(t.Context(), lifecycle.Callback{
-			AttemptID: attempt, Provider: "kie", Verdict: lifecycle.BadSignature, Body: []byte("{}"),
+			AttemptID: attempt, Account: "kie", Verdict: lifecycle.BadSignature, Body: []byte("{}"),
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -19,19 +19,20 @@ const (
 type Check struct {
 	Attempt        task.AttemptID
 	Task           task.ID
+	Account        string
 	ProviderTaskID string // The attempt's, or the hinted one; empty when its outcome is unknown.
 	Hinted         bool   // Whether ProviderTaskID comes from an unproven callback.
 	SubmitTime     time.Time
 	Age            time.Duration // Since the attempt was admitted.
 }
 
-// DueChecks returns attempts of a provider whose check is due, at most limit. Each is due again after the
+// DueChecks returns attempts of an account whose check is due, at most limit. Each is due again after the
 // provider's poll interval, whether or not anyone settles it.
-func (l *Lifecycle) DueChecks(ctx context.Context, providerName string, limit int) ([]Check, error) {
-	every := l.providers[providerName].Capabilities().PollInterval
-	checks, err := l.store.ClaimChecks(ctx, providerName, every, max(slowCheck, every), limit)
+func (l *Lifecycle) DueChecks(ctx context.Context, account string, limit int) ([]Check, error) {
+	every := l.accounts[account].Capabilities().PollInterval
+	checks, err := l.store.ClaimChecks(ctx, account, every, max(slowCheck, every), limit)
 	if err != nil {
-		return nil, fmt.Errorf("claim due checks of %s: %w", providerName, err)
+		return nil, fmt.Errorf("claim due checks of %s: %w", account, err)
 	}
 	return checks, nil
 }
@@ -54,15 +55,16 @@ func (l *Lifecycle) SettleCheck(ctx context.Context, c Check, s provider.Status,
 }
 
 func (l *Lifecycle) checkInput(c Check, s provider.Status, answer error) task.Input {
+	wait := l.waitForCallback(l.capabilities(c.Account))
 	switch {
-	case c.ProviderTaskID == "" && c.Age >= l.confirmWait:
+	case c.ProviderTaskID == "" && c.Age >= wait:
 		return task.GivenUp{Attempt: c.Attempt, Message: fmt.Sprintf(
-			"no answer and no callback within %s: it is unknown whether the provider took the attempt", l.confirmWait)}
+			"no answer, and no callback within %s: it is unknown whether the provider took the attempt", wait)}
 	case c.ProviderTaskID == "":
 		return nil // The wait for the callback goes on.
 	case answer == nil:
 		return statusInput(c, s)
-	case provider.ClassOf(answer) == provider.NotFound && !c.Hinted:
+	case provider.ClassOf(answer) == provider.NotFound && (!c.Hinted || c.Age >= wait):
 		return task.GivenUp{Attempt: c.Attempt, Message: "the provider does not know the task: " + answer.Error()}
 	case c.Age >= followFor:
 		return task.GivenUp{Attempt: c.Attempt, Message: "the provider gave no verdict in time: " + answer.Error()}

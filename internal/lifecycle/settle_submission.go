@@ -25,15 +25,20 @@ const (
 //	provider task id   yes       RUNNING               RUNNING
 //	NotSent            no        REFUSED               QUEUED, for a while
 //	RateLimited        no        REFUSED               QUEUED; the account pauses
-//	AccountBlocked     no        REFUSED               QUEUED; the account pauses and is probed
-//	Rejected           no        REFUSED               FAILED
+//	AccountBlocked     no        REFUSED               QUEUED, at the next provider; the account pauses and is probed
+//	Rejected           no        REFUSED               QUEUED, at the next provider, else FAILED
 //	GenerationFailed   yes       FAILED                QUEUED within the allowance, else FAILED
 //	anything else      unknown   UNCONFIRMED           RUNNING, until the callback or the end of the wait
 func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, providerTaskID string, answer error) error {
 	_, err := l.change(ctx, "submission", id, func(t task.Task) (Change, error) {
-		in, pause := l.submissionInput(t, id, providerTaskID, answer)
+		a := t.AttemptByID(id)
+		in, pause := l.submissionInput(*a, providerTaskID, answer)
 		d, err := t.Apply(in)
-		return Change{Decision: d, Pause: pause, Resume: answer == nil}, err
+		c := Change{Decision: d, Pause: pause}
+		if answer == nil {
+			c.Resume = a.Account
+		}
+		return c, err
 	})
 	if err != nil {
 		return fmt.Errorf("settle the submission of attempt %s: %w", id, err)
@@ -41,10 +46,10 @@ func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, pro
 	return nil
 }
 
-func (l *Lifecycle) submissionInput(t task.Task, id task.AttemptID, providerTaskID string, answer error) (task.Input, *Pause) {
+func (l *Lifecycle) submissionInput(a task.Attempt, providerTaskID string, answer error) (task.Input, *Pause) {
+	id, caps := a.ID, l.capabilities(a.Account)
 	if answer == nil {
-		every := l.providers[t.Spec.Provider].Capabilities().PollInterval
-		return task.Accepted{Attempt: id, ProviderTaskID: providerTaskID, CheckAfter: every}, nil
+		return task.Accepted{Attempt: id, ProviderTaskID: providerTaskID, CheckAfter: caps.PollInterval}, nil
 	}
 	pe, ok := errors.AsType[*provider.Error](answer)
 	if !ok {
@@ -54,25 +59,34 @@ func (l *Lifecycle) submissionInput(t task.Task, id task.AttemptID, providerTask
 	case provider.NotSent:
 		return task.Refused{Attempt: id, Delay: requeueDelay, Message: pe.Error()}, nil
 	case provider.RateLimited:
-		return task.Refused{Attempt: id, Message: pe.Error()}, pauseFor(pe)
+		return task.Refused{Attempt: id, Message: pe.Error()}, pauseFor(a.Account, pe)
 	case provider.AccountBlocked:
-		return task.Refused{Attempt: id, Message: pe.Error()}, pauseFor(pe)
+		return task.Refused{Attempt: id, Definite: true, Message: pe.Error()}, pauseFor(a.Account, pe)
 	case provider.Rejected:
 		reason := task.ProviderRejected
 		if pe.Input {
 			reason = task.InputRejected
 		}
-		return task.Refused{Attempt: id, Reason: reason, Message: pe.Error()}, nil
+		return task.Refused{Attempt: id, Definite: true, Reason: reason, Message: pe.Error()}, nil
 	case provider.GenerationFailed:
 		return task.GenerationFailed{Attempt: id, Message: pe.Error()}, nil
 	case provider.Ambiguous, provider.NotFound, provider.Unavailable:
 	}
-	return task.Ambiguous{Attempt: id, CheckAfter: l.confirmWait, Message: pe.Error()}, nil
+	return task.Ambiguous{Attempt: id, CheckAfter: l.waitForCallback(caps), Message: pe.Error()}, nil
+}
+
+// waitForCallback is how long the callback of an attempt with unknown outcome is awaited: not at all where
+// none can come.
+func (l *Lifecycle) waitForCallback(caps provider.Capabilities) time.Duration {
+	if caps.Callbacks == provider.NoCallbacks {
+		return 0
+	}
+	return l.confirmWait
 }
 
 // pauseFor is how an account pauses after an error, or nil where the error is not about the account.
-func pauseFor(pe *provider.Error) *Pause {
-	p := Pause{For: pe.RetryAfter}
+func pauseFor(account string, pe *provider.Error) *Pause {
+	p := Pause{Account: account, For: pe.RetryAfter}
 	switch pe.Class {
 	case provider.RateLimited:
 		p.Reason = pe.Class.String()

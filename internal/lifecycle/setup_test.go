@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ func (studio) Capabilities() provider.Capabilities {
 	return provider.Capabilities{
 		Limits:       provider.Limits{Submissions: 20, Window: 10 * time.Second, InFlight: 100},
 		PollInterval: 30 * time.Second,
+		Watermark:    true,
 	}
 }
 
@@ -48,11 +50,11 @@ func setup(t *testing.T) service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.PrepareAccounts(t.Context(), []string{"kie"}); err != nil {
+	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Providers: map[string]provider.Provider{"kie": studio{}}, Default: "kie",
+		Store: store, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"},
 		CheckSource: func(uri string) error {
 			if !strings.HasPrefix(uri, "https://") {
 				return errors.New("must begin with https://")
@@ -95,7 +97,9 @@ func (s service) submit(t *testing.T, spec task.Spec) task.Task {
 // admit admits all queued tasks.
 func (s service) admit(t *testing.T) {
 	t.Helper()
-	if _, err := s.Admit(t.Context(), "kie", func(lifecycle.Usage) int { return 100 }); err != nil {
+	if _, err := s.Admit(t.Context(), "kie", func([]lifecycle.Usage) lifecycle.Plan {
+		return lifecycle.Plan{Permits: slices.Repeat([]string{"kie"}, 100)}
+	}); err != nil {
 		t.Fatal(err)
 	}
 }

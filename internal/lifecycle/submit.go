@@ -3,9 +3,6 @@ package lifecycle
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/refract-video/refract/internal/task"
@@ -24,7 +21,11 @@ func (l *Lifecycle) Submit(ctx context.Context, tenant, requestID string, spec t
 	if err != nil {
 		return task.Task{}, err
 	}
-	t, created, err := l.store.CreateTask(ctx, task.New(task.ID(newID()), tenant, requestID, spec))
+	route, err := l.route(spec)
+	if err != nil {
+		return task.Task{}, err
+	}
+	t, created, err := l.store.CreateTask(ctx, task.New(task.ID(newID()), tenant, requestID, spec, route))
 	if err != nil {
 		return task.Task{}, fmt.Errorf("submit request %q: %w", requestID, err)
 	}
@@ -40,15 +41,13 @@ func (l *Lifecycle) Submit(ctx context.Context, tenant, requestID string, spec t
 
 // complete fills in the defaults and checks what needs no network.
 func (l *Lifecycle) complete(spec task.Spec) (task.Spec, error) {
-	if spec.Provider == "" {
-		spec.Provider = l.fallback
-	}
-	if _, ok := l.providers[spec.Provider]; !ok {
-		known := strings.Join(slices.Sorted(maps.Keys(l.providers)), ", ")
-		return spec, &FieldError{Field: "provider", Message: fmt.Sprintf("unknown provider %q; known are: %s", spec.Provider, known)}
-	}
 	if err := l.checkSource(spec.SourceURI); err != nil {
 		return spec, &FieldError{Field: "source.uri", Message: err.Error()}
+	}
+	if spec.FirstFrameURI != "" {
+		if err := l.checkSource(spec.FirstFrameURI); err != nil {
+			return spec, &FieldError{Field: "first_frame_uri", Message: err.Error()}
+		}
 	}
 	if spec.Deadline == 0 {
 		spec.Deadline = DefaultDeadline

@@ -54,7 +54,8 @@ func TestSubmit_ConflictNamesEveryFieldThatDiffers(t *testing.T) {
 		want   []string
 	}{
 		"same":             {func(*task.Spec) {}, nil},
-		"defaults spelled": {func(s *task.Spec) { s.Provider, s.Deadline, s.MaxAttempts = "kie", 6*time.Hour, 1 }, nil},
+		"defaults spelled": {func(s *task.Spec) { s.Deadline, s.MaxAttempts = 6*time.Hour, 1 }, nil},
+		"provider named":   {func(s *task.Spec) { s.Provider = "kie" }, []string{"provider"}}, // It may not be the route's any more.
 		"prompt":           {func(s *task.Spec) { s.Prompt = "x" }, []string{"prompt"}},
 		"source":           {func(s *task.Spec) { s.SourceURI = "https://example.com/b" }, []string{"source.uri"}},
 		"watermark":        {func(s *task.Spec) { s.Watermark = "x" }, []string{"watermark"}},

@@ -12,13 +12,13 @@ import (
 
 // insertCallback stores an empty body as such, which a nil slice would not be.
 const insertCallback = `
-INSERT INTO callback (attempt_id, provider, provider_task_id, verdict, body)
+INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body)
 VALUES ($1, $2, $3, $4, coalesce($5, ''::bytea))`
 
 // insertRefusedCallback keeps at most $6 refused callbacks of an attempt. Two at once may both be kept,
 // which the bound can bear.
 const insertRefusedCallback = `
-INSERT INTO callback (attempt_id, provider, provider_task_id, verdict, body)
+INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body)
 SELECT $1, $2, $3, $4, coalesce($5, ''::bytea)
 WHERE (SELECT count(*)
        FROM callback
@@ -26,7 +26,7 @@ WHERE (SELECT count(*)
 
 // KeepCallback implements lifecycle.Store.
 func (s *Store) KeepCallback(ctx context.Context, c lifecycle.Callback, limit int) error {
-	_, err := s.pool.Exec(ctx, insertRefusedCallback, c.AttemptID, c.Provider, c.ProviderTaskID, c.Verdict, c.Body, limit)
+	_, err := s.pool.Exec(ctx, insertRefusedCallback, c.AttemptID, c.Account, c.ProviderTaskID, c.Verdict, c.Body, limit)
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.ConstraintName == "callback_attempt_fkey" {
 		return lifecycle.ErrAttemptNotFound
 	}

@@ -59,14 +59,14 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, before task.Task, c lifecy
 		queueDecision(&batch, &before, &t, &c.Decision)
 	}
 	if c.Callback != nil {
-		batch.Queue(insertCallback, c.Callback.AttemptID, c.Callback.Provider, c.Callback.ProviderTaskID, c.Callback.Verdict,
+		batch.Queue(insertCallback, c.Callback.AttemptID, c.Callback.Account, c.Callback.ProviderTaskID, c.Callback.Verdict,
 			c.Callback.Body)
 	}
 	if c.Pause != nil {
-		batch.Queue(pauseAccount, t.Spec.Provider, c.Pause.Reason, c.Pause.For.Seconds(), c.Pause.Probe)
+		batch.Queue(pauseAccount, c.Pause.Account, c.Pause.Reason, c.Pause.For.Seconds(), c.Pause.Probe)
 	}
-	if c.Resume {
-		batch.Queue(resumeAccount, t.Spec.Provider)
+	if c.Resume != "" {
+		batch.Queue(resumeAccount, c.Resume)
 	}
 	if batch.Len() > 0 {
 		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
@@ -85,9 +85,11 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, before task.Task, c lifecy
 const updateTask = `
 UPDATE task
 SET state = $2, revision = $3, allowance = $4, result_attempt = $5, failure_reason = $6, failure_message = $7,
-    failure_payment = $8, not_before_time = now() + make_interval(secs => $9),
+    failure_payment = $8,
+    not_before_time = CASE WHEN $10 THEN now() + make_interval(secs => $9) ELSE not_before_time END,
     update_time = CASE WHEN $10 THEN now() ELSE update_time END,
-    deadline_time = CASE WHEN $11 THEN now() + deadline ELSE deadline_time END
+    deadline_time = CASE WHEN $11 THEN now() + deadline ELSE deadline_time END,
+    provider = $12
 WHERE id = $1
 RETURNING update_time, deadline_time`
 
@@ -97,8 +99,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 
 // insertAttempt writes a new attempt, which is about to be sent.
 const insertAttempt = `
-INSERT INTO attempt (id, task_id, number, provider, state)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO attempt (id, task_id, number, provider, account, state)
+VALUES ($1, $2, $3, $4, $5, $6)
 RETURNING create_time`
 
 // updateAttempt writes an attempt. A settled one has been answered; one that is no longer open is no longer
@@ -127,7 +129,7 @@ func queueDecision(batch *pgx.Batch, before, t *task.Task, d *task.Decision) {
 		result = new(string(t.Result))
 	}
 	batch.Queue(updateTask, t.ID, t.State, t.Revision, t.Allowance, result, reason, message, payment,
-		d.RequeueDelay.Seconds(), d.Event != nil, d.RenewDeadline).QueryRow(func(row pgx.Row) error {
+		d.RequeueDelay.Seconds(), d.Event != nil, d.RenewDeadline, t.Provider).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&t.UpdateTime, &t.DeadlineTime)
 	})
 	if e := d.Event; e != nil {
@@ -148,7 +150,7 @@ func queueAttempts(batch *pgx.Batch, before, t *task.Task) {
 		a := &t.Attempts[i]
 		switch {
 		case i >= len(before.Attempts):
-			batch.Queue(insertAttempt, a.ID, t.ID, a.Number, a.Provider, a.State).QueryRow(func(row pgx.Row) error {
+			batch.Queue(insertAttempt, a.ID, t.ID, a.Number, a.Provider, a.Account, a.State).QueryRow(func(row pgx.Row) error {
 				return row.Scan(&a.CreateTime)
 			})
 		case *a != before.Attempts[i]:

@@ -26,7 +26,7 @@ func TestChangeTask_ReturnsWhatItStores(t *testing.T) {
 	created := create(t, store, "films", plain())
 	id := task.AttemptID(newID())
 	for _, in := range []task.Input{
-		task.Admitted{Attempt: id},
+		task.Admitted{Attempt: id, Account: "kie"},
 		task.Sending{Attempt: id},
 		task.Hinted{Attempt: id, ProviderTaskID: "p1"},
 		task.Ambiguous{Attempt: id, CheckAfter: time.Minute, Message: "connection lost"},
@@ -68,10 +68,10 @@ func TestChangeTask_IsAllOrNothing(t *testing.T) {
 	created := create(t, store, "films", plain())
 	errDecide := errors.New("undecided")
 	admitted := func(tk task.Task) (lifecycle.Change, error) {
-		d, err := tk.Apply(task.Admitted{Attempt: task.AttemptID(newID())})
-		c := lifecycle.Callback{AttemptID: d.Task.Attempt().ID, Provider: "kie", Verdict: lifecycle.Applied, Body: []byte("{}")}
+		d, err := tk.Apply(task.Admitted{Attempt: task.AttemptID(newID()), Account: "kie"})
+		c := lifecycle.Callback{AttemptID: d.Task.Attempt().ID, Account: "kie", Verdict: lifecycle.Applied, Body: []byte("{}")}
 		return lifecycle.Change{
-			Decision: d, Callback: &c, Pause: &lifecycle.Pause{Reason: "credits", For: time.Hour, Probe: true},
+			Decision: d, Callback: &c, Pause: &lifecycle.Pause{Account: "kie", Reason: "credits", For: time.Hour, Probe: true},
 		}, err
 	}
 	tests := map[string]lifecycle.Decide{
@@ -204,7 +204,7 @@ func TestKeepCallback_KeepsUpToItsLimit(t *testing.T) {
 	store, pool := setup(t)
 	id := admit(t, store, create(t, store, "films", plain()).ID)
 	for _, verdict := range []lifecycle.Verdict{lifecycle.BadSignature, lifecycle.Stale, lifecycle.Malformed, lifecycle.Stale} {
-		c := lifecycle.Callback{AttemptID: id, Provider: "kie", Verdict: verdict} // Without a body.
+		c := lifecycle.Callback{AttemptID: id, Account: "kie", Verdict: verdict} // Without a body.
 		if err := store.KeepCallback(t.Context(), c, 3); err != nil {
 			t.Fatal(err)
 		}
@@ -212,7 +212,7 @@ func TestKeepCallback_KeepsUpToItsLimit(t *testing.T) {
 	if n := count(t, pool, "SELECT count(*) FROM callback"); n != 3 {
 		t.Errorf("%d callbacks are kept, want 3", n)
 	}
-	stranger := lifecycle.Callback{AttemptID: task.AttemptID(newID()), Provider: "kie", Verdict: lifecycle.Stale}
+	stranger := lifecycle.Callback{AttemptID: task.AttemptID(newID()), Account: "kie", Verdict: lifecycle.Stale}
 	if err := store.KeepCallback(t.Context(), stranger, 3); !errors.Is(err, lifecycle.ErrAttemptNotFound) {
 		t.Errorf("KeepCallback of an unknown attempt = %v, want ErrAttemptNotFound", err)
 	}

@@ -14,15 +14,16 @@ import (
 // tenant has used the request id before; ON CONFLICT waits for a transaction that is using it right now.
 const insertTask = `
 WITH created AS (
-    INSERT INTO task (id, tenant, request_id, prompt, source_uri, watermark, provider, priority, labels, deadline,
-                      max_attempts, state, revision, allowance, deadline_time)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, make_interval(secs => $10), $11, $12, $13, $14,
-            now() + make_interval(secs => $10))
+    INSERT INTO task (id, tenant, request_id, prompt, source_uri, watermark, strength, model, first_frame_uri,
+                      asked_provider, fallbacks, route, provider, priority, labels, deadline, max_attempts, state, revision,
+                      allowance, deadline_time)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, make_interval(secs => $16), $17, $18, $19, $20,
+            now() + make_interval(secs => $16))
     ON CONFLICT ON CONSTRAINT task_request_id_key DO NOTHING
     RETURNING id, create_time, update_time, deadline_time
 ), event AS (
     INSERT INTO task_event (task_id, revision, state, attempt, message)
-    SELECT id, $13, $12, 0, $15 FROM created
+    SELECT id, $19, $18, 0, $21 FROM created
 )
 SELECT create_time, update_time, deadline_time FROM created`
 
@@ -35,9 +36,14 @@ func (s *Store) CreateTask(ctx context.Context, d task.Decision) (task.Task, boo
 	if labels == nil {
 		labels = map[string]string{}
 	}
+	fallbacks := t.Spec.Fallbacks
+	if fallbacks == nil {
+		fallbacks = []string{}
+	}
 	err := s.pool.QueryRow(ctx, insertTask, t.ID, t.Tenant, t.RequestID, t.Spec.Prompt, t.Spec.SourceURI, t.Spec.Watermark,
-		t.Spec.Provider, t.Spec.Priority, labels, t.Spec.Deadline.Seconds(), t.Spec.MaxAttempts, t.State, t.Revision,
-		t.Allowance, d.Event.Message).Scan(&t.CreateTime, &t.UpdateTime, &t.DeadlineTime)
+		t.Spec.Strength, t.Spec.Model, t.Spec.FirstFrameURI, t.Spec.Provider, fallbacks, t.Route, t.Provider, t.Spec.Priority,
+		labels, t.Spec.Deadline.Seconds(), t.Spec.MaxAttempts, t.State, t.Revision, t.Allowance, d.Event.Message,
+	).Scan(&t.CreateTime, &t.UpdateTime, &t.DeadlineTime)
 	switch {
 	case err == nil:
 		return t, true, nil

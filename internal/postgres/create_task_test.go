@@ -15,6 +15,7 @@ func TestCreateTask_KeepsEveryField(t *testing.T) {
 	tests := map[string]task.Spec{
 		"all": {
 			Prompt: "Schnee, \"quoted\" and ❄", SourceURI: "https://example.com/a.mp4?x=1&y=2", Watermark: "mark", Provider: "kie",
+			Strength: "flex_1", Model: "ray-2", FirstFrameURI: "https://example.com/a.png", Fallbacks: []string{"luma", "luma-agents"},
 			Priority: -7, Labels: map[string]string{"team": "films", "": "empty key"},
 			Deadline: 90*time.Minute + 250*time.Millisecond + time.Microsecond, MaxAttempts: 3,
 		},
@@ -49,15 +50,15 @@ func TestCreateTask_KeepsEveryField(t *testing.T) {
 func TestCreateTask_ReturnsTheTaskOfAUsedRequestID(t *testing.T) {
 	t.Parallel()
 	store, pool := setup(t)
-	first, created, err := store.CreateTask(t.Context(), task.New(task.ID(newID()), "films", "r1", plain()))
+	first, created, err := store.CreateTask(t.Context(), task.New(task.ID(newID()), "films", "r1", plain(), []string{"kie"}))
 	if err != nil || !created {
 		t.Fatalf("the first CreateTask: created %t, %v", created, err)
 	}
-	second, created, err := store.CreateTask(t.Context(), task.New(task.ID(newID()), "films", "r1", plain()))
+	second, created, err := store.CreateTask(t.Context(), task.New(task.ID(newID()), "films", "r1", plain(), []string{"kie"}))
 	if err != nil || created || second.ID != first.ID {
 		t.Errorf("the second CreateTask = task %s, %t, %v, want task %s, false", second.ID, created, err, first.ID)
 	}
-	other, created, err := store.CreateTask(t.Context(), task.New(task.ID(newID()), "shorts", "r1", plain()))
+	other, created, err := store.CreateTask(t.Context(), task.New(task.ID(newID()), "shorts", "r1", plain(), []string{"kie"}))
 	if err != nil || !created || other.ID == first.ID {
 		t.Errorf("CreateTask of another tenant = task %s, %t, %v, want a new task", other.ID, created, err)
 	}

@@ -17,7 +17,7 @@ const claimChecks = `
 WITH due AS (
     SELECT attempt.id, attempt.task_id
     FROM attempt
-    WHERE attempt.provider = $1 AND attempt.next_check_time <= now()
+    WHERE attempt.account = $1 AND attempt.next_check_time <= now()
     ORDER BY attempt.next_check_time
     LIMIT $4
     FOR UPDATE OF attempt SKIP LOCKED
@@ -32,13 +32,13 @@ RETURNING attempt.id, attempt.task_id, coalesce(nullif(attempt.provider_task_id,
     extract(epoch FROM now() - attempt.create_time)::float8`
 
 // ClaimChecks implements lifecycle.Store.
-func (s *Store) ClaimChecks(ctx context.Context, provider string, every, slow time.Duration, limit int) ([]lifecycle.Check, error) {
-	rows, err := s.pool.Query(ctx, claimChecks, provider, every.Seconds(), slow.Seconds(), limit)
+func (s *Store) ClaimChecks(ctx context.Context, account string, every, slow time.Duration, limit int) ([]lifecycle.Check, error) {
+	rows, err := s.pool.Query(ctx, claimChecks, account, every.Seconds(), slow.Seconds(), limit)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (lifecycle.Check, error) {
-		var c lifecycle.Check
+		c := lifecycle.Check{Account: account}
 		var age float64 // Seconds.
 		err := row.Scan(&c.Attempt, &c.Task, &c.ProviderTaskID, &c.Hinted, &c.SubmitTime, &age)
 		c.Age = time.Duration(age * float64(time.Second))

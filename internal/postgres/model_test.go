@@ -33,7 +33,7 @@ func TestChangeTask_AgreesWithTheStateMachine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec := plain()
 		spec.MaxAttempts = rapid.IntRange(1, 3).Draw(t, "max attempts")
-		begun := task.New(task.ID(newID()), "films", newID(), spec)
+		begun := task.New(task.ID(newID()), "films", newID(), spec, []string{"kie"})
 		if _, _, err := store.CreateTask(ctx, begun); err != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +43,7 @@ func TestChangeTask_AgreesWithTheStateMachine(t *testing.T) {
 			"go on": func(t *rapid.T) {
 				switch m.task.State {
 				case task.Queued:
-					m.apply(ctx, t, store, task.Admitted{Attempt: task.AttemptID(newID())})
+					m.apply(ctx, t, store, task.Admitted{Attempt: task.AttemptID(newID()), Account: "kie"})
 				case task.Submitting:
 					m.apply(ctx, t, store, task.Sending{Attempt: m.task.Attempt().ID})
 				case task.Failed, task.Canceled:

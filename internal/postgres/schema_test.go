@@ -27,11 +27,11 @@ func TestSchema_RefusesWhatTheStateMachineNeverDecides(t *testing.T) {
 		"an outcome without sending":  {"UPDATE attempt SET sent = false, state = 'RUNNING', answer_time = now()", "attempt_sent_before_outcome"},
 		"an outcome without answer":   {"UPDATE attempt SET state = 'RUNNING'", "attempt_answered_when_settled"},
 		"an answer without outcome":   {"UPDATE attempt SET answer_time = now()", "attempt_answered_when_settled"},
-		"a second first attempt":      {"INSERT INTO attempt (id, task_id, number, provider, state) SELECT gen_random_uuid(), task_id, number, provider, state FROM attempt", "attempt_number_key"},
+		"a second first attempt":      {"INSERT INTO attempt (id, task_id, number, provider, account, state) SELECT gen_random_uuid(), task_id, number, provider, account, state FROM attempt", "attempt_number_key"},
 		"a second event of a number":  {"INSERT INTO task_event SELECT * FROM task_event LIMIT 1", "task_event_pkey"},
 		"an empty output":             {"INSERT INTO output (attempt_id, index, key, content_type, size_bytes, sha256) SELECT id, 0, 'k', '', 0, sha256('') FROM attempt", "output_size_positive"},
 		"an output without its hash":  {"INSERT INTO output (attempt_id, index, key, content_type, size_bytes, sha256) SELECT id, 0, 'k', '', 1, '' FROM attempt", "output_sha256_length"},
-		"a callback about no attempt": {"INSERT INTO callback (attempt_id, provider, provider_task_id, verdict, body) VALUES (gen_random_uuid(), '', '', '', '')", "callback_attempt_fkey"},
+		"a callback about no attempt": {"INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body) VALUES (gen_random_uuid(), '', '', '', '')", "callback_attempt_fkey"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -43,7 +43,7 @@ func setup(t *testing.T) (*postgres.Store, *pgxpool.Pool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.PrepareAccounts(t.Context(), []string{"kie"}); err != nil {
+	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}
 	return store, pool
@@ -61,7 +61,7 @@ func plain() task.Spec {
 // create stores a new task of a tenant.
 func create(t *testing.T, store *postgres.Store, tenant string, spec task.Spec) task.Task {
 	t.Helper()
-	created, ok, err := store.CreateTask(t.Context(), task.New(task.ID(newID()), tenant, newID(), spec))
+	created, ok, err := store.CreateTask(t.Context(), task.New(task.ID(newID()), tenant, newID(), spec, []string{"kie"}))
 	if err != nil || !ok {
 		t.Fatalf("create a task: created %t, %v", ok, err)
 	}
@@ -90,7 +90,7 @@ func applying(in task.Input) lifecycle.Decide {
 func admit(t *testing.T, store *postgres.Store, id task.ID) task.AttemptID {
 	t.Helper()
 	attempt := task.AttemptID(newID())
-	apply(t, store, id, task.Admitted{Attempt: attempt})
+	apply(t, store, id, task.Admitted{Attempt: attempt, Account: "kie"})
 	return attempt
 }
 

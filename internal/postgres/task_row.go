@@ -16,8 +16,8 @@ type querier interface {
 }
 
 // taskColumns are the columns that scanTask reads, in its order.
-const taskColumns = `task.id, task.tenant, task.request_id, task.prompt, task.source_uri, task.watermark, task.provider,
-	task.priority, task.labels, extract(epoch FROM task.deadline)::float8, task.max_attempts, task.state, task.revision,
+const taskColumns = `task.id, task.tenant, task.request_id, task.prompt, task.source_uri, task.watermark, task.strength,
+	task.model, task.first_frame_uri, task.asked_provider, task.fallbacks, task.route, task.provider, task.priority, task.labels, extract(epoch FROM task.deadline)::float8, task.max_attempts, task.state, task.revision,
 	task.allowance, coalesce(task.result_attempt::text, ''), coalesce(task.failure_reason, ''),
 	coalesce(task.failure_message, ''), coalesce(task.failure_payment, ''), task.create_time, task.update_time,
 	task.deadline_time`
@@ -26,18 +26,21 @@ func scanTask(row pgx.CollectableRow) (task.Task, error) {
 	var t task.Task
 	var f task.Failure
 	var deadline float64 // Seconds.
-	err := row.Scan(&t.ID, &t.Tenant, &t.RequestID, &t.Spec.Prompt, &t.Spec.SourceURI, &t.Spec.Watermark, &t.Spec.Provider,
-		&t.Spec.Priority, &t.Spec.Labels, &deadline, &t.Spec.MaxAttempts, &t.State, &t.Revision, &t.Allowance, &t.Result,
+	err := row.Scan(&t.ID, &t.Tenant, &t.RequestID, &t.Spec.Prompt, &t.Spec.SourceURI, &t.Spec.Watermark, &t.Spec.Strength,
+		&t.Spec.Model, &t.Spec.FirstFrameURI, &t.Spec.Provider, &t.Spec.Fallbacks, &t.Route, &t.Provider, &t.Spec.Priority, &t.Spec.Labels, &deadline, &t.Spec.MaxAttempts, &t.State, &t.Revision, &t.Allowance, &t.Result,
 		&f.Reason, &f.Message, &f.Payment, &t.CreateTime, &t.UpdateTime, &t.DeadlineTime)
 	if f.Reason != "" {
 		t.Failure = &f
+	}
+	if len(t.Spec.Fallbacks) == 0 {
+		t.Spec.Fallbacks = nil // As it was submitted.
 	}
 	t.Spec.Deadline = time.Duration(deadline * float64(time.Second)).Round(time.Microsecond)
 	return t, err
 }
 
 // attemptColumns are the columns that scanAttempt reads, in its order.
-const attemptColumns = `attempt.task_id, attempt.id, attempt.number, attempt.provider, attempt.provider_task_id,
+const attemptColumns = `attempt.task_id, attempt.id, attempt.number, attempt.provider, attempt.account, attempt.provider_task_id,
 	attempt.hinted_task_id, attempt.state, attempt.sent, attempt.saved, attempt.message, attempt.create_time`
 
 // attemptRow is an attempt with the task that it belongs to.
@@ -48,7 +51,7 @@ type attemptRow struct {
 
 func scanAttempt(row pgx.CollectableRow) (attemptRow, error) {
 	var a attemptRow
-	err := row.Scan(&a.taskID, &a.ID, &a.Number, &a.Provider, &a.ProviderTaskID, &a.HintedTaskID, &a.State, &a.Sent,
+	err := row.Scan(&a.taskID, &a.ID, &a.Number, &a.Provider, &a.Account, &a.ProviderTaskID, &a.HintedTaskID, &a.State, &a.Sent,
 		&a.Saved, &a.Message, &a.CreateTime)
 	return a, err
 }

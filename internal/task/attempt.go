@@ -21,6 +21,7 @@ type Attempt struct {
 	ID             AttemptID
 	Number         int
 	Provider       string
+	Account        string // The account at the provider.
 	ProviderTaskID string // Empty while the provider has not named it.
 	HintedTaskID   string // What an unproven callback gave as ProviderTaskID; believed once the provider knows it.
 	State          AttemptState

@@ -1,7 +1,9 @@
 package task
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -11,9 +13,9 @@ func (d *Decision) admit(in Admitted) error {
 	}
 	n := len(d.Task.Attempts) + 1
 	d.Task.Attempts = append(d.Task.Attempts, Attempt{
-		ID: in.Attempt, Number: n, Provider: d.Task.Spec.Provider, State: AttemptSubmitting,
+		ID: in.Attempt, Number: n, Provider: d.Task.Provider, Account: in.Account, State: AttemptSubmitting,
 	})
-	d.move(Submitting, n, fmt.Sprintf("attempt %d admitted to %s", n, d.Task.Spec.Provider))
+	d.move(Submitting, n, fmt.Sprintf("attempt %d admitted to %s", n, in.Account))
 	d.enqueue(SubmitAttempt{AttemptID: in.Attempt})
 	return nil
 }
@@ -58,21 +60,41 @@ func (d *Decision) refuse(a *Attempt, in Refused) {
 	if !d.awaits(a) {
 		return
 	}
-	if in.Reason != "" {
+	switch {
+	case in.Definite && d.moveOn(a.Number, in.Message):
+	case in.Definite && in.Reason != "":
 		d.fail(a, in.Reason, in.Message)
-		return
+	default:
+		d.requeue(a, ProviderFailed, in.Message, in.Delay)
 	}
-	d.requeue(a, in.Message, in.Delay)
 }
 
-// requeue queues the task for another attempt, after a delay, or fails it where its allowance is spent.
-func (d *Decision) requeue(a *Attempt, message string, delay time.Duration) {
+// moveOn queues the task for the next provider of its route, and tells whether there is one.
+func (d *Decision) moveOn(attempt int, message string) bool {
+	next := slices.Index(d.Task.Route, d.Task.Provider) + 1
+	if next == len(d.Task.Route) || d.Task.paid() >= d.Task.Allowance {
+		return false
+	}
+	d.Task.Provider = d.Task.Route[next]
+	d.move(Queued, attempt, fmt.Sprintf("%s; moving on to %s", message, d.Task.Provider))
+	return true
+}
+
+func (d *Decision) providerBlocked() {
+	if d.Task.State == Queued {
+		d.moveOn(0, d.Task.Provider+" takes no submissions now")
+	}
+}
+
+// requeue queues the task for another attempt, after a delay, or fails it with a reason where its allowance is
+// spent.
+func (d *Decision) requeue(a *Attempt, spent Reason, message string, delay time.Duration) {
 	if d.Task.paid() < d.Task.Allowance {
 		d.move(Queued, a.Number, message)
 		d.RequeueDelay = delay
 		return
 	}
-	d.fail(a, ProviderFailed, message)
+	d.fail(a, spent, message)
 }
 
 func (d *Decision) ambiguous(a *Attempt, in Ambiguous) {
@@ -122,8 +144,13 @@ func (d *Decision) generationFailed(a *Attempt, in GenerationFailed) {
 	}
 	d.Task.Result = ""
 	message := fmt.Sprintf("%s reports that attempt %d failed: %s", a.Provider, a.Number, in.Message)
-	if !d.adopt(message) {
-		d.requeue(a, message, 0)
+	reason := cmp.Or(in.Reason, ProviderFailed)
+	switch {
+	case d.adopt(message):
+	case !reason.Retryable():
+		d.fail(a, reason, message) // Another attempt would end the same.
+	default:
+		d.requeue(a, reason, message, 0)
 	}
 }
 

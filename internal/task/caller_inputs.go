@@ -31,6 +31,7 @@ func (d *Decision) retry(in RetryRequested) error {
 	}
 	d.Task.Result = ""
 	d.Task.Allowance = max(d.Task.Allowance, d.Task.paid()+1)
+	d.Task.Provider = d.Task.Route[0]
 	d.move(Queued, 0, message)
 	return nil
 }

@@ -12,15 +12,28 @@ const (
 	DeadlineExceeded  Reason = "DEADLINE_EXCEEDED"
 	OutputUnavailable Reason = "OUTPUT_UNAVAILABLE"
 	OutputInvalid     Reason = "OUTPUT_INVALID"
+
+	ContentModerated    Reason = "CONTENT_MODERATED"
+	InputUnsupported    Reason = "INPUT_UNSUPPORTED"
+	InputTooLarge       Reason = "INPUT_TOO_LARGE"
+	InsufficientCredits Reason = "INSUFFICIENT_CREDITS"
 )
 
 // Reasons are all reasons.
 var Reasons = []Reason{
 	InputRejected, ProviderRejected, ProviderFailed, OutcomeUnknown, DeadlineExceeded, OutputUnavailable, OutputInvalid,
+	ContentModerated, InputUnsupported, InputTooLarge, InsufficientCredits,
 }
 
 // Retryable tells whether a retry can help without changing the request.
-func (r Reason) Retryable() bool { return r != InputRejected }
+func (r Reason) Retryable() bool {
+	switch r {
+	case InputRejected, ContentModerated, InputUnsupported, InputTooLarge:
+		return false
+	default:
+		return true
+	}
+}
 
 // Payment is what is known about payment for an attempt.
 type Payment string

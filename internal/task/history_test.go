@@ -36,10 +36,10 @@ type history struct {
 	checked map[task.AttemptID]struct{} // The provider is asked about these for as long as they are open.
 }
 
-func newHistory(maxAttempts int) *history {
+func newHistory(maxAttempts int, fallbacks ...string) *history {
 	d := task.New("t", "tenant", "request", task.Spec{
-		Provider: "kie", Deadline: time.Hour, MaxAttempts: maxAttempts, Labels: map[string]string{"team": "films"},
-	})
+		Provider: "kie", Fallbacks: fallbacks, Deadline: time.Hour, MaxAttempts: maxAttempts, Labels: map[string]string{"team": "films"},
+	}, append([]string{"kie"}, fallbacks...))
 	return &history{task: d.Task, sending: map[task.AttemptID]struct{}{}, checked: map[task.AttemptID]struct{}{}}
 }
 
@@ -110,6 +110,7 @@ func (h *history) String() string {
 func copyOf(t task.Task) task.Task {
 	t.Attempts = slices.Clone(t.Attempts)
 	t.Outputs = slices.Clone(t.Outputs)
+	t.Route = slices.Clone(t.Route)
 	t.Spec.Labels = maps.Clone(t.Spec.Labels)
 	if t.Failure != nil {
 		f := *t.Failure
@@ -120,7 +121,7 @@ func copyOf(t task.Task) task.Task {
 
 // drawHistory lives a task through a random order of inputs: sensible, late, repeated and contradicting.
 func drawHistory(t *rapid.T) *history {
-	h := newHistory(rapid.IntRange(1, 3).Draw(t, "max attempts"))
+	h := newHistory(rapid.IntRange(1, 3).Draw(t, "max attempts"), rapid.SampledFrom([][]string{nil, {"luma"}}).Draw(t, "fallbacks")...)
 	t.Repeat(map[string]func(*rapid.T){
 		"anything": func(t *rapid.T) { _ = h.apply(drawInput(t, h), nil) },
 		"again": func(t *rapid.T) {
@@ -163,9 +164,11 @@ func attemptID(n int) task.AttemptID { return task.AttemptID(fmt.Sprintf("a%d", 
 // drawInput draws any input, about any attempt, the next one and one of another task included.
 func drawInput(t *rapid.T, h *history) task.Input {
 	id := attemptID(rapid.IntRange(0, len(h.task.Attempts)).Draw(t, "attempt"))
-	switch rapid.IntRange(0, 9).Draw(t, "input") {
+	switch rapid.IntRange(0, 10).Draw(t, "input") {
 	case 0:
-		return task.Admitted{Attempt: attemptID(len(h.task.Attempts) + 1)}
+		return task.Admitted{Attempt: attemptID(len(h.task.Attempts) + 1), Account: h.task.Provider}
+	case 10:
+		return task.ProviderBlocked{}
 	case 1:
 		return task.CancelRequested{}
 	case 2:
@@ -197,7 +200,8 @@ func drawAnswer(t *rapid.T, id task.AttemptID) task.Input {
 	return rapid.SampledFrom([]task.Input{
 		task.Accepted{Attempt: id, ProviderTaskID: drawName(t, id), CheckAfter: time.Minute},
 		task.Refused{Attempt: id, Delay: time.Second, Message: "too many requests"},
-		task.Refused{Attempt: id, Reason: task.InputRejected, Message: "bad prompt"},
+		task.Refused{Attempt: id, Definite: true, Message: "no credits"},
+		task.Refused{Attempt: id, Definite: true, Reason: task.InputRejected, Message: "bad prompt"},
 		task.Ambiguous{Attempt: id, CheckAfter: time.Minute, Message: "timeout"},
 		task.GenerationFailed{Attempt: id, Message: "failed at once"},
 	}).Draw(t, "answer")

@@ -7,8 +7,16 @@ import "time"
 type Input interface{ isInput() }
 
 type (
-	// Admitted says that admission granted a permit. The task must be QUEUED.
-	Admitted struct{ Attempt AttemptID }
+	// Admitted says that admission granted a permit of an account at the task's provider. The task must be
+	// QUEUED.
+	Admitted struct {
+		Attempt AttemptID
+		Account string
+	}
+
+	// ProviderBlocked says that no account at the task's provider can submit, so that a QUEUED task that may
+	// moves on to the next provider of its route.
+	ProviderBlocked struct{}
 
 	// Sending says that the attempt is about to be sent. Once it is committed the attempt counts as sent,
 	// whatever happens: nobody may send it a second time.
@@ -21,13 +29,15 @@ type (
 		CheckAfter     time.Duration // When to ask the provider for the first time.
 	}
 
-	// Refused says that the attempt provably created nothing. A reason fails the task; without one the
-	// task is queued again, for Delay at least.
+	// Refused says that the attempt provably created nothing. A definite refusal moves the task on to the
+	// next provider of its route. At the end of the route a reason fails the task; without one it is queued
+	// again, for Delay at least.
 	Refused struct {
-		Attempt AttemptID
-		Reason  Reason
-		Delay   time.Duration
-		Message string
+		Attempt  AttemptID
+		Definite bool
+		Reason   Reason // Only with Definite.
+		Delay    time.Duration
+		Message  string
 	}
 
 	// Ambiguous says that the attempt was sent, or may have been, and that no answer tells what became
@@ -56,6 +66,7 @@ type (
 	GenerationFailed struct {
 		Attempt        AttemptID
 		ProviderTaskID string // Empty when the submission itself was answered so.
+		Reason         Reason // Empty means ProviderFailed.
 		Message        string
 	}
 
@@ -99,6 +110,7 @@ func (h Hinted) provenID() string {
 }
 
 func (Admitted) isInput()         {}
+func (ProviderBlocked) isInput()  {}
 func (Sending) isInput()          {}
 func (Accepted) isInput()         {}
 func (Refused) isInput()          {}

@@ -12,12 +12,14 @@ import (
 //	            Admitted              Accepted, Ambiguous          ResultReady              Saved
 //	 QUEUED ───────────────▶ SUBMITTING ───────────▶ RUNNING ───────────────▶ SAVING ──────────────▶ SUCCEEDED
 //	   ▲                        │   │                 │   │                     │  │
-//	   ├── Refused, no reason ──┘   └─ Refused ──▶ FAILED ◀── GivenUp,          │  │
+//	   ├── Refused ─────────────┘   └─ Refused ──▶ FAILED ◀── GivenUp,          │  │
 //	   ├── GenerationFailed, allowance left ──────────┴── GenerationFailed ─────┤  └─ SaveFailed ──▶ FAILED
 //	   └────────────────────────────────────────────────────────────────────────┘
 //
 //	ResultReady leads to SAVING from QUEUED and SUBMITTING, too: a callback can overtake the answer to its
 //	submission, and a late result is adopted before another attempt is paid for.
+//	Refused leads to FAILED only when it is definite and no provider is left on the route.
+//	ProviderBlocked leads from QUEUED to QUEUED at the next provider.
 //	A callback or a check can also confirm an attempt that RUNNING only hopes for: RUNNING stays RUNNING.
 //	CancelRequested leads from every state but the terminal ones to CANCELED.
 //	DeadlinePassed leads from QUEUED, SUBMITTING and RUNNING to FAILED. A result that is being saved is not
@@ -41,9 +43,11 @@ var (
 	ErrProviderTaskMismatch = errors.New("the attempt has another provider task id")
 )
 
-// New returns the decision that begins a task: QUEUED, at revision 1.
-func New(id ID, tenant, requestID string, spec Spec) Decision {
-	d := Decision{Task: Task{ID: id, Tenant: tenant, RequestID: requestID, Spec: spec, Allowance: spec.MaxAttempts}}
+// New returns the decision that begins a task: QUEUED, at revision 1. The route has at least one provider.
+func New(id ID, tenant, requestID string, spec Spec, route []string) Decision {
+	d := Decision{Task: Task{
+		ID: id, Tenant: tenant, RequestID: requestID, Spec: spec, Provider: route[0], Route: route, Allowance: spec.MaxAttempts,
+	}}
 	d.move(Queued, 0, "submitted")
 	return d
 }
@@ -57,6 +61,8 @@ func (t *Task) Apply(in Input) (Decision, error) {
 	switch in := in.(type) {
 	case Admitted:
 		err = d.admit(in)
+	case ProviderBlocked:
+		d.providerBlocked()
 	case Sending:
 		err = d.sending(in)
 	case Accepted:

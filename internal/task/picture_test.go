@@ -15,6 +15,7 @@ import (
 // as it is. Whoever has to edit it has changed the machine: look at the picture in machine.go, too.
 const picture = `
 Admitted          QUEUED     → SUBMITTING
+ProviderBlocked   QUEUED     → QUEUED
 
 Accepted          SUBMITTING → RUNNING
 Accepted          RUNNING    → RUNNING
@@ -112,6 +113,7 @@ func explore(t *testing.T) []string {
 	}
 	for maxAttempts := 1; maxAttempts <= 2; maxAttempts++ {
 		visit(newHistory(maxAttempts).task)
+		visit(newHistory(maxAttempts, "luma").task)
 	}
 	transitions := map[string]bool{}
 	for len(queue) > 0 {
@@ -141,7 +143,7 @@ func explore(t *testing.T) []string {
 // abstract names what decides about a task's future.
 func abstract(t task.Task) string {
 	var b strings.Builder
-	b.WriteString(string(t.State) + " " + string(t.Result))
+	b.WriteString(strings.Join(append(t.Route, t.Provider, string(t.State), string(t.Result)), " "))
 	paid := 0
 	for _, a := range t.Attempts {
 		fmt.Fprintf(&b, " %s/%t/%t/%t", a.State, a.Sent, a.Saved, a.ProviderTaskID != "")
@@ -156,25 +158,28 @@ func abstract(t task.Task) string {
 // inputsFor are all inputs in all their kinds, about every attempt of the task.
 func inputsFor(t task.Task) []task.Input {
 	inputs := []task.Input{
+		task.ProviderBlocked{},
 		task.CancelRequested{},
 		task.DeadlinePassed{},
 		task.RetryRequested{},
 		task.RetryRequested{NewAttempt: true},
 	}
 	if n := len(t.Attempts); n < 2 {
-		inputs = append(inputs, task.Admitted{Attempt: attemptID(n + 1)})
+		inputs = append(inputs, task.Admitted{Attempt: attemptID(n + 1), Account: t.Provider})
 	}
 	for _, a := range t.Attempts {
 		inputs = append(inputs,
 			task.Sending{Attempt: a.ID},
 			task.Accepted{Attempt: a.ID, ProviderTaskID: "p"},
 			task.Refused{Attempt: a.ID},
-			task.Refused{Attempt: a.ID, Reason: task.InputRejected},
+			task.Refused{Attempt: a.ID, Definite: true},
+			task.Refused{Attempt: a.ID, Definite: true, Reason: task.InputRejected},
 			task.Ambiguous{Attempt: a.ID},
 			task.Hinted{Attempt: a.ID, ProviderTaskID: "p"},
 			task.Hinted{Attempt: a.ID, ProviderTaskID: "p", Proven: true},
 			task.ResultReady{Attempt: a.ID, ProviderTaskID: "p"},
 			task.GenerationFailed{Attempt: a.ID},
+			task.GenerationFailed{Attempt: a.ID, Reason: task.ContentModerated},
 			task.GenerationFailed{Attempt: a.ID, ProviderTaskID: "p"},
 			task.GivenUp{Attempt: a.ID},
 			task.Saved{Attempt: a.ID},

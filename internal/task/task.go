@@ -52,6 +52,8 @@ type Task struct {
 	RequestID string
 	Spec      Spec
 
+	Provider  string   // The provider that works on the task or is to; one of Route.
+	Route     []string // The providers to try, in this order; at least one.
 	State     State
 	Revision  int64     // The number of the newest event.
 	Allowance int       // How many attempts may be paid for; begins as Spec.MaxAttempts and grows with retries.
@@ -95,14 +97,18 @@ func (t *Task) paid() int {
 
 // Spec is what the caller asked for. It never changes.
 type Spec struct {
-	Prompt      string
-	SourceURI   string
-	Watermark   string
-	Provider    string
-	Priority    int32
-	Labels      map[string]string
-	Deadline    time.Duration
-	MaxAttempts int
+	Prompt        string
+	SourceURI     string
+	Watermark     string
+	Strength      string // As package provider spells it; empty means the provider's default, as with Model.
+	Model         string
+	FirstFrameURI string
+	Provider      string   // Empty means the service's route.
+	Fallbacks     []string // The providers to move on to.
+	Priority      int32
+	Labels        map[string]string
+	Deadline      time.Duration
+	MaxAttempts   int
 }
 
 // Differences names the fields, as the contract spells them, in which two specs differ.
@@ -116,7 +122,11 @@ func (s Spec) Differences(o Spec) []string {
 	differs("prompt", s.Prompt == o.Prompt)
 	differs("source.uri", s.SourceURI == o.SourceURI)
 	differs("watermark", s.Watermark == o.Watermark)
+	differs("strength", s.Strength == o.Strength)
+	differs("model", s.Model == o.Model)
+	differs("first_frame_uri", s.FirstFrameURI == o.FirstFrameURI)
 	differs("provider", s.Provider == o.Provider)
+	differs("fallback_providers", slices.Equal(s.Fallbacks, o.Fallbacks))
 	differs("priority", s.Priority == o.Priority)
 	differs("labels", maps.Equal(s.Labels, o.Labels))
 	differs("deadline", s.Deadline == o.Deadline)

@@ -23,7 +23,7 @@ func park(n int) task.Input {
 }
 
 func refuse(n int) task.Input {
-	return task.Refused{Attempt: attemptID(n), Reason: task.InputRejected, Message: "bad prompt"}
+	return task.Refused{Attempt: attemptID(n), Definite: true, Reason: task.InputRejected, Message: "bad prompt"}
 }
 
 func unanswered(n int) task.Input {
@@ -253,11 +253,11 @@ func TestApply_ChangesNothing(t *testing.T) {
 
 func TestNew_QueuesAtRevisionOne(t *testing.T) {
 	t.Parallel()
-	d := task.New("t", "films", "r1", task.Spec{MaxAttempts: 3})
+	d := task.New("t", "films", "r1", task.Spec{MaxAttempts: 3}, []string{"kie", "luma"})
 	want := task.Decision{
 		Task: task.Task{
 			ID: "t", Tenant: "films", RequestID: "r1", Spec: task.Spec{MaxAttempts: 3},
-			State: task.Queued, Revision: 1, Allowance: 3,
+			Provider: "kie", Route: []string{"kie", "luma"}, State: task.Queued, Revision: 1, Allowance: 3,
 		},
 		Event:   &task.Event{Revision: 1, State: task.Queued, Message: "submitted"},
 		Changed: true,

@@ -13,22 +13,26 @@ const (
 	// checkTick is how often due checks are looked for.
 	checkTick = 500 * time.Millisecond
 	// checkBatch is how many due checks are claimed at a time, and checksAtOnce how many of them are under
-	// way at once: at the provider's usual answer in under half a second, within its 10 queries a second.
+	// way at once. How many begin in a second is up to the provider's limit.
 	checkBatch   = 20
 	checksAtOnce = 4
 )
 
-// Checker asks a provider about the attempts whose check is due: the safety net under callbacks that are
+// Checker asks a provider about the attempts of an account whose check is due: the safety net under callbacks that are
 // lost, late or not to be believed.
 type Checker struct {
 	*Workers
-	provider provider.Provider
+	upstream *upstream
 	nudge    chan struct{}
 }
 
-// NewChecker returns the checker of one provider.
-func (w *Workers) NewChecker(p provider.Provider) *Checker {
-	return &Checker{Workers: w, provider: p, nudge: make(chan struct{}, 1)}
+// Checkers returns a checker for each account.
+func (w *Workers) Checkers() []*Checker {
+	checkers := make([]*Checker, 0, len(w.upstreams))
+	for _, u := range w.upstreams {
+		checkers = append(checkers, &Checker{Workers: w, upstream: u, nudge: make(chan struct{}, 1)})
+	}
+	return checkers
 }
 
 // Nudge says that a check may have become due. It never blocks.
@@ -46,7 +50,7 @@ func (c *Checker) Run(ctx context.Context) error {
 	for {
 		found, err := c.round(ctx)
 		if err != nil && ctx.Err() == nil {
-			c.log.ErrorContext(ctx, "checks are interrupted; callbacks still count", "provider", c.provider.Name(), "error", err)
+			c.log.ErrorContext(ctx, "checks are interrupted; callbacks still count", "account", c.upstream.account, "error", err)
 		}
 		if found == checkBatch && ctx.Err() == nil {
 			continue
@@ -61,7 +65,7 @@ func (c *Checker) Run(ctx context.Context) error {
 }
 
 func (c *Checker) round(ctx context.Context) (int, error) {
-	checks, err := c.lifecycle.DueChecks(ctx, c.provider.Name(), checkBatch)
+	checks, err := c.lifecycle.DueChecks(ctx, c.upstream.account, checkBatch)
 	if err != nil {
 		return 0, err
 	}
@@ -72,14 +76,14 @@ func (c *Checker) round(ctx context.Context) (int, error) {
 			var status provider.Status
 			var answer error
 			if check.ProviderTaskID != "" {
-				status, answer = c.ask(ctx, c.provider, check.ProviderTaskID, check.SubmitTime)
+				status, answer = c.upstream.check(ctx, check.ProviderTaskID, check.SubmitTime)
 			}
 			if ctx.Err() != nil {
 				return nil // Being stopped says nothing about the attempt.
 			}
 			if answer != nil {
 				c.log.WarnContext(ctx, "check failed; it is repeated", "task_id", check.Task, "attempt_id", check.Attempt,
-					"provider", c.provider.Name(), "error", answer)
+					"account", c.upstream.account, "error", answer)
 			}
 			if err := c.lifecycle.SettleCheck(ctx, check, status, answer); err != nil {
 				c.log.ErrorContext(ctx, "check could not be settled; it is repeated", "task_id", check.Task,

@@ -84,8 +84,11 @@ var errGenerationFailed = errors.New("the provider reports that the generation f
 
 // save asks the provider for the links and brings each into the bucket.
 func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
-	p := s.providers[a.Provider]
-	status, err := s.ask(ctx, p, a.ProviderTaskID, a.CreateTime)
+	u, err := s.upstream(a.Account)
+	if err != nil {
+		return nil, err
+	}
+	status, err := u.check(ctx, a.ProviderTaskID, a.CreateTime)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +96,7 @@ func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 	case provider.Running:
 		return nil, errNotReady
 	case provider.Failed:
-		c := lifecycle.Check{Attempt: a.ID, Task: t.ID, ProviderTaskID: a.ProviderTaskID}
+		c := lifecycle.Check{Attempt: a.ID, Task: t.ID, Account: a.Account, ProviderTaskID: a.ProviderTaskID}
 		return nil, errors.Join(errGenerationFailed, s.lifecycle.SettleCheck(ctx, c, status, nil))
 	case provider.Succeeded:
 	}
@@ -103,7 +106,7 @@ func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 	outputs := make([]task.Output, 0, len(status.ResultURLs))
 	for i, link := range status.ResultURLs {
 		key := outputKey(t.ID, a.Number, i)
-		saved, err := s.fetch(ctx, p, link, key)
+		saved, err := s.fetch(ctx, u, link, key)
 		if err != nil {
 			return nil, fmt.Errorf("output %d: %w", i, err)
 		}
@@ -115,12 +118,12 @@ func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 }
 
 // fetch saves one link, and asks the provider for a fresh one when it is dead.
-func (s *saver) fetch(ctx context.Context, p provider.Provider, link, key string) (media.Saved, error) {
+func (s *saver) fetch(ctx context.Context, u *upstream, link, key string) (media.Saved, error) {
 	saved, err := s.media.Save(ctx, link, key)
 	if !errors.Is(err, media.ErrLinkDead) {
 		return saved, err
 	}
-	fresh, refreshErr := s.refresh(ctx, p, link)
+	fresh, refreshErr := u.refreshLink(ctx, link)
 	if refreshErr != nil {
 		return saved, fmt.Errorf("%w; no fresh link: %w", err, refreshErr)
 	}

@@ -1,8 +1,8 @@
 package worker
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -33,22 +33,31 @@ func (s *submitter) NextRetry(job *river.Job[task.SubmitAttempt]) time.Time {
 func (s *submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]) error {
 	id := job.Args.AttemptID
 	return s.lifecycle.Send(ctx, id, func(ctx context.Context, t task.Task) (string, error) {
-		p := s.providers[t.Spec.Provider]
-		callbackURL, err := s.callbackURL(p.Name(), id)
-		if err != nil {
-			return "", &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
-		}
-		defer s.observe(ctx, p.Name(), "submit")(&err)
-		var providerTaskID string
-		providerTaskID, err = p.Submit(ctx, provider.Submission{
-			Prompt: t.Spec.Prompt, SourceURI: t.Spec.SourceURI, Watermark: t.Spec.Watermark, CallbackURL: callbackURL,
-		})
+		providerTaskID, err := s.send(ctx, t, *t.AttemptByID(id))
 		if err != nil {
 			s.tell(ctx, t, id, err)
-			return "", fmt.Errorf("%s: %w", p.Name(), err)
 		}
-		return providerTaskID, nil
+		return providerTaskID, err
 	})
+}
+
+// send makes the one call to the provider.
+func (s *submitter) send(ctx context.Context, t task.Task, a task.Attempt) (string, error) {
+	u, err := s.upstream(a.Account)
+	if err != nil {
+		return "", &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
+	}
+	caps := u.Capabilities()
+	submission := provider.Submission{
+		Prompt: t.Spec.Prompt, SourceURI: t.Spec.SourceURI, Watermark: t.Spec.Watermark,
+		Strength: cmp.Or(t.Spec.Strength, caps.Strength), Model: cmp.Or(t.Spec.Model, caps.Model), FirstFrameURI: t.Spec.FirstFrameURI,
+	}
+	if caps.Callbacks != provider.NoCallbacks {
+		if submission.CallbackURL, err = s.callbackURL(a.Account, a.ID); err != nil {
+			return "", &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
+		}
+	}
+	return u.submit(ctx, submission)
 }
 
 // tell logs a submission that was not accepted. Trouble of the account stops all tasks of the provider, so
@@ -58,5 +67,5 @@ func (s *submitter) tell(ctx context.Context, t task.Task, id task.AttemptID, er
 	if provider.ClassOf(err) == provider.AccountBlocked {
 		level, message = slog.LevelError, "the provider account is in trouble; its tasks stay queued and it is probed"
 	}
-	s.log.Log(ctx, level, message, "task_id", t.ID, "attempt_id", id, "provider", t.Spec.Provider, "error", err) //nolint:sloglint // One of two constants.
+	s.log.Log(ctx, level, message, "task_id", t.ID, "attempt_id", id, "provider", t.Provider, "error", err) //nolint:sloglint // One of two constants.
 }

@@ -10,16 +10,11 @@ package worker
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/riverqueue/river"
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
@@ -36,10 +31,10 @@ type Tasks interface {
 type Config struct {
 	Lifecycle *lifecycle.Lifecycle
 	Tasks     Tasks
-	Providers map[string]provider.Provider
+	Accounts  provider.Accounts
 	Media     *media.Saver
-	// CallbackURL returns the URL that a provider is to call about an attempt. It is a secret.
-	CallbackURL func(providerName string, id task.AttemptID) (string, error)
+	// CallbackURL returns the URL that a provider account is to call about an attempt. It is a secret.
+	CallbackURL func(account string, id task.AttemptID) (string, error)
 	Meter       metric.Meter
 	Log         *slog.Logger
 }
@@ -48,24 +43,20 @@ type Config struct {
 type Workers struct {
 	lifecycle   *lifecycle.Lifecycle
 	tasks       Tasks
-	providers   map[string]provider.Provider
+	upstreams   map[string]*upstream
 	media       *media.Saver
 	callbackURL func(string, task.AttemptID) (string, error)
 	log         *slog.Logger
-	calls       metric.Float64Histogram
 }
 
 // New returns the workers.
 func New(cfg Config) (*Workers, error) {
-	calls, err := cfg.Meter.Float64Histogram("refract_provider_call",
-		metric.WithUnit("s"), metric.WithDescription("Duration of calls to providers, by operation and outcome."),
-		metric.WithExplicitBucketBoundaries(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30))
+	all, err := upstreams(cfg.Accounts, cfg.Meter)
 	if err != nil {
-		return nil, fmt.Errorf("make the histogram of provider calls: %w", err)
+		return nil, err
 	}
 	return &Workers{
-		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, providers: cfg.Providers, media: cfg.Media,
-		callbackURL: cfg.CallbackURL, log: cfg.Log, calls: calls,
+		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, upstreams: all, media: cfg.Media, callbackURL: cfg.CallbackURL, log: cfg.Log,
 	}, nil
 }
 
@@ -98,35 +89,4 @@ func (w *Workers) Queue() *river.Config {
 // retryAt is when a job is tried again after its nth try failed: after 1 s, 2 s, 4 s and so on, up to 2 minutes.
 func retryAt(try int) time.Time {
 	return time.Now().Add(min(time.Second<<min(try-1, 10), 2*time.Minute))
-}
-
-// ask asks a provider about one of its tasks.
-func (w *Workers) ask(ctx context.Context, p provider.Provider, providerTaskID string, submitted time.Time) (s provider.Status, err error) {
-	defer w.observe(ctx, p.Name(), "check")(&err)
-	return p.Check(ctx, providerTaskID, submitted)
-}
-
-// refresh asks a provider for a fresh result link.
-func (w *Workers) refresh(ctx context.Context, p provider.Provider, link string) (fresh string, err error) {
-	defer w.observe(ctx, p.Name(), "refresh_link")(&err)
-	return p.RefreshLink(ctx, link)
-}
-
-// observe measures and traces a call to a provider, from now until the returned function is called.
-func (w *Workers) observe(ctx context.Context, providerName, operation string) func(*error) {
-	start := time.Now()
-	_, span := otel.Tracer("refract").Start(ctx, "provider "+operation,
-		trace.WithAttributes(attribute.String("provider", providerName)), trace.WithSpanKind(trace.SpanKindClient))
-	return func(err *error) {
-		outcome := "ok"
-		if *err != nil {
-			outcome = provider.ClassOf(*err).String()
-			span.SetStatus(codes.Error, outcome)
-		}
-		span.End()
-		w.calls.Record(ctx, time.Since(start).Seconds(), metric.WithAttributes(
-			attribute.String("provider", providerName),
-			attribute.String("operation", operation),
-			attribute.String("outcome", outcome)))
-	}
 }

@@ -7,6 +7,12 @@ CREATE TABLE task (
     prompt          text        NOT NULL,
     source_uri      text        NOT NULL,
     watermark       text        NOT NULL,
+    strength        text        NOT NULL,
+    model           text        NOT NULL,
+    first_frame_uri text        NOT NULL,
+    asked_provider  text        NOT NULL,
+    fallbacks       text[]      NOT NULL,
+    route           text[]      NOT NULL,
     provider        text        NOT NULL,
     priority        integer     NOT NULL,
     labels          jsonb       NOT NULL,
@@ -24,6 +30,7 @@ CREATE TABLE task (
     create_time     timestamptz NOT NULL DEFAULT now(),
     update_time     timestamptz NOT NULL DEFAULT now(),
     deadline_time   timestamptz NOT NULL,
+    CONSTRAINT task_provider_on_route CHECK (provider = ANY (route)),
     CONSTRAINT task_request_id_key UNIQUE (tenant, request_id),
     CONSTRAINT task_failure_when_failed CHECK ((state = 'FAILED') = (failure_reason IS NOT NULL)),
     CONSTRAINT task_failure_whole
@@ -38,6 +45,10 @@ CREATE INDEX task_deadline ON task (deadline_time) WHERE state IN ('QUEUED', 'SU
 
 COMMENT ON TABLE task IS 'One modification job that a caller asked for, and the state it is in.';
 COMMENT ON COLUMN task.id IS 'A UUID of version 7: ids sort by time of submission.';
+COMMENT ON COLUMN task.asked_provider IS 'The provider that the caller named; empty where the service chose the route.';
+COMMENT ON COLUMN task.fallbacks IS 'The providers to move on to that the caller named.';
+COMMENT ON COLUMN task.route IS 'The providers to try, in this order.';
+COMMENT ON COLUMN task.provider IS 'The provider that works on the task or is to; one of route.';
 COMMENT ON COLUMN task.revision IS 'The number of the newest row in task_event.';
 COMMENT ON COLUMN task.allowance IS 'How many attempts may be paid for; begins as max_attempts and grows with retries.';
 COMMENT ON COLUMN task.result_attempt IS 'The attempt whose result is being saved or was.';
@@ -48,6 +59,7 @@ CREATE TABLE attempt (
     task_id          uuid        NOT NULL CONSTRAINT attempt_task_fkey REFERENCES task (id) ON DELETE CASCADE,
     number           integer     NOT NULL,
     provider         text        NOT NULL,
+    account          text        NOT NULL,
     provider_task_id text        NOT NULL DEFAULT '',
     hinted_task_id   text        NOT NULL DEFAULT '',
     state            text        NOT NULL CONSTRAINT attempt_state_known
@@ -64,10 +76,10 @@ CREATE TABLE attempt (
     CONSTRAINT attempt_answered_when_settled CHECK ((state = 'SUBMITTING') = (answer_time IS NULL))
 );
 
-CREATE INDEX attempt_window ON attempt (provider, answer_time);
-CREATE INDEX attempt_unanswered ON attempt (provider) WHERE answer_time IS NULL;
-CREATE INDEX attempt_in_flight ON attempt (provider) WHERE state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING');
-CREATE INDEX attempt_due ON attempt (next_check_time) WHERE next_check_time IS NOT NULL;
+CREATE INDEX attempt_window ON attempt (account, answer_time);
+CREATE INDEX attempt_unanswered ON attempt (account) WHERE answer_time IS NULL;
+CREATE INDEX attempt_in_flight ON attempt (account) WHERE state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING');
+CREATE INDEX attempt_due ON attempt (account, next_check_time) WHERE next_check_time IS NOT NULL;
 
 COMMENT ON TABLE attempt IS 'One try of a task at a provider: the unit that costs money.';
 COMMENT ON COLUMN attempt.sent IS 'Set and committed before the request leaves; what was sent is never sent again.';
@@ -109,7 +121,7 @@ COMMENT ON COLUMN output.key IS 'Where the file is in the bucket.';
 CREATE TABLE callback (
     id               bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT callback_pkey PRIMARY KEY,
     attempt_id       uuid        NOT NULL CONSTRAINT callback_attempt_fkey REFERENCES attempt (id) ON DELETE CASCADE,
-    provider         text        NOT NULL,
+    account          text        NOT NULL,
     provider_task_id text        NOT NULL,
     verdict          text        NOT NULL,
     body             bytea       NOT NULL,
@@ -119,10 +131,12 @@ CREATE TABLE callback (
 CREATE INDEX callback_attempt ON callback (attempt_id);
 
 COMMENT ON TABLE callback IS 'The callback inbox: what providers posted, with what became of it.';
+COMMENT ON COLUMN callback.account IS 'The provider account that called.';
 COMMENT ON COLUMN callback.body IS 'The body as received, but for our URL token, which is redacted.';
 
 CREATE TABLE provider_account (
-    provider          text        NOT NULL CONSTRAINT provider_account_pkey PRIMARY KEY,
+    account           text        NOT NULL CONSTRAINT provider_account_pkey PRIMARY KEY,
+    provider          text        NOT NULL,
     paused_until_time timestamptz,
     pause_reason      text        NOT NULL DEFAULT '',
     pauses            integer     NOT NULL DEFAULT 0

@@ -1,0 +1,49 @@
+package task_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+// TestRoute_MovesOnOnlyAfterDefiniteRefusals tells where a task of two providers is after each way in which
+// its first attempt can end.
+func TestRoute_MovesOnOnlyAfterDefiniteRefusals(t *testing.T) {
+	t.Parallel()
+	sent := inputs{admit(1), send(1)}
+	definite := task.Refused{Attempt: attemptID(1), Definite: true, Message: "no credits"}
+	type place struct {
+		State    task.State
+		Provider string
+	}
+	for _, tc := range []struct {
+		name  string
+		given inputs
+		when  task.Input
+		want  place
+	}{
+		{"the account is refused", sent, definite, place{task.Queued, "luma"}},
+		{"the input is refused", sent, refuse(1), place{task.Queued, "luma"}},
+		{"the rate is limited", sent, park(1), place{task.Queued, "kie"}},
+		{"the outcome is unknown", sent, unanswered(1), place{task.Running, "kie"}},
+		{"the generation failed", inputs{admit(1), send(1), accept(1)}, fail(1), place{task.Failed, "kie"}},
+		{"the provider is blocked before anything was sent", nil, task.ProviderBlocked{}, place{task.Queued, "luma"}},
+		{"the last provider refuses, too", inputs{admit(1), send(1), refuse(1), admit(2), send(2)}, refuse(2), place{task.Failed, "luma"}},
+		{"a retry begins with the first provider", inputs{admit(1), send(1), refuse(1), cancel}, retry, place{task.Queued, "kie"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHistory(1, "luma")
+			for _, in := range append(tc.given, tc.when) {
+				if err := h.apply(in, nil); err != nil {
+					t.Fatalf("%T: %v", in, err)
+				}
+			}
+			if diff := cmp.Diff(tc.want, place{h.task.State, h.task.Provider}); diff != "" {
+				t.Errorf("after %T (-want +got):\n%s", tc.when, diff)
+			}
+		})
+	}
+}
