@@ -31,7 +31,7 @@ type SubmitTaskRequest struct {
 	// The id that makes the call idempotent, chosen by the caller: 1 to 128 visible ASCII characters,
 	// unique within the tenant.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// The wanted change, in words: 1 to 6000 characters, not all of them blank.
+	// The wanted change, in words: 1 to 6000 characters, not all of them blank and none of them NUL.
 	//
 	// Provider kie understands English only.
 	Prompt string `protobuf:"bytes,2,opt,name=prompt,proto3" json:"prompt,omitempty"`
@@ -1103,17 +1103,20 @@ var File_refract_v1_task_service_proto protoreflect.FileDescriptor
 const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/task_service.proto\x12\n" +
-	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15refract/v1/task.proto\"\xea\x06\n" +
+	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15refract/v1/task.proto\"\x8f\a\n" +
 	"\x11SubmitTaskRequest\x123\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\trequestId\x12m\n" +
-	"\x06prompt\x18\x02 \x01(\tBU\xbaHR\xba\x01H\n" +
-	"\x10prompt.not_blank\x12\x11must not be blank\x1a!this == '' || this.matches('\\\\S')r\x05\x10\x01\x18\xf0.R\x06prompt\x12<\n" +
-	"\x06source\x18\x03 \x01(\v2\x1c.refract.v1.SubmitTaskSourceB\x06\xbaH\x03\xc8\x01\x01R\x06source\x12&\n" +
-	"\twatermark\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\twatermark\x12#\n" +
+	"request_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\trequestId\x12y\n" +
+	"\x06prompt\x18\x02 \x01(\tBa\xbaH^\xba\x01H\n" +
+	"\x10prompt.not_blank\x12\x11must not be blank\x1a!this == '' || this.matches('\\\\S')r\x11\x10\x01\x18\xf0.2\n" +
+	"^[^\\x00]*$R\x06prompt\x12<\n" +
+	"\x06source\x18\x03 \x01(\v2\x1c.refract.v1.SubmitTaskSourceB\x06\xbaH\x03\xc8\x01\x01R\x06source\x122\n" +
+	"\twatermark\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x18\x80\x012\n" +
+	"^[^\\x00]*$R\twatermark\x12#\n" +
 	"\bprovider\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18 R\bprovider\x12.\n" +
-	"\bpriority\x18\x06 \x01(\x05B\x12\xbaH\x0f\x1a\r\x18d(\x9c\xff\xff\xff\xff\xff\xff\xff\xff\x01R\bpriority\x12t\n" +
-	"\x06labels\x18\a \x03(\v2).refract.v1.SubmitTaskRequest.LabelsEntryB1\xbaH.\x9a\x01+\x10\x10\" r\x1e2\x1c^[a-z0-9][a-z0-9._/-]{0,62}$*\x05r\x03\x18\x80\x01R\x06labels\x12G\n" +
+	"\bpriority\x18\x06 \x01(\x05B\x12\xbaH\x0f\x1a\r\x18d(\x9c\xff\xff\xff\xff\xff\xff\xff\xff\x01R\bpriority\x12\x80\x01\n" +
+	"\x06labels\x18\a \x03(\v2).refract.v1.SubmitTaskRequest.LabelsEntryB=\xbaH:\x9a\x017\x10\x10\" r\x1e2\x1c^[a-z0-9][a-z0-9._/-]{0,62}$*\x11r\x0f\x18\x80\x012\n" +
+	"^[^\\x00]*$R\x06labels\x12G\n" +
 	"\bdeadline\x18\b \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
 	"\"\x04\b\x80\xf5$2\x02\b\x01R\bdeadline\x12,\n" +
 	"\fmax_attempts\x18\t \x01(\x05B\t\xbaH\x06\x1a\x04\x18\x05(\x00R\vmaxAttempts\x12A\n" +
@@ -1134,14 +1137,15 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\x0eGetTaskRequest\x12!\n" +
 	"\atask_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06taskId\"7\n" +
 	"\x0fGetTaskResponse\x12$\n" +
-	"\x04task\x18\x01 \x01(\v2\x10.refract.v1.TaskR\x04task\"\xb7\x03\n" +
+	"\x04task\x18\x01 \x01(\v2\x10.refract.v1.TaskR\x04task\"\xec\x03\n" +
 	"\x10ListTasksRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\x12B\n" +
-	"\x06states\x18\x03 \x03(\x0e2\x15.refract.v1.TaskStateB\x13\xbaH\x10\x92\x01\r\x10\a\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x06states\x12J\n" +
-	"\x06labels\x18\x04 \x03(\v2(.refract.v1.ListTasksRequest.LabelsEntryB\b\xbaH\x05\x9a\x01\x02\x10\x10R\x06labels\x12D\n" +
+	"\x06states\x18\x03 \x03(\x0e2\x15.refract.v1.TaskStateB\x13\xbaH\x10\x92\x01\r\x10\a\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x06states\x12\x7f\n" +
+	"\x06labels\x18\x04 \x03(\v2(.refract.v1.ListTasksRequest.LabelsEntryB=\xbaH:\x9a\x017\x10\x10\" r\x1e2\x1c^[a-z0-9][a-z0-9._/-]{0,62}$*\x11r\x0f\x18\x80\x012\n" +
+	"^[^\\x00]*$R\x06labels\x12D\n" +
 	"\x10create_time_from\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x0ecreateTimeFrom\x12@\n" +
 	"\x0ecreate_time_to\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fcreateTimeTo\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
