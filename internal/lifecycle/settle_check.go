@@ -78,7 +78,7 @@ func statusInput(c Check, s provider.Status) task.Input {
 	case provider.Succeeded:
 		return task.ResultReady{Attempt: c.Attempt, ProviderTaskID: c.ProviderTaskID}
 	case provider.Failed:
-		return task.GenerationFailed{Attempt: c.Attempt, ProviderTaskID: c.ProviderTaskID, Message: failureMessage(s)}
+		return task.GenerationFailed{Attempt: c.Attempt, ProviderTaskID: c.ProviderTaskID, Reason: reasons[s.Cause], Message: failureMessage(s)}
 	case provider.Running:
 	}
 	switch {
@@ -91,4 +91,19 @@ func statusInput(c Check, s provider.Status) task.Input {
 	}
 }
 
-func failureMessage(s provider.Status) string { return fmt.Sprintf("code %d: %q", s.Code, s.Message) }
+// reasons are what a provider's causes mean for the task. A cause that is not there is PROVIDER_FAILED.
+var reasons = map[provider.Cause]task.Reason{
+	provider.CauseModerated:        task.ContentModerated,
+	provider.CauseInputRejected:    task.InputRejected,
+	provider.CauseInputUnreachable: task.InputUnreachable,
+	provider.CauseInputTooLarge:    task.InputTooLarge,
+	provider.CauseInputUnsupported: task.InputUnsupported,
+	provider.CauseOutOfCredits:     task.InsufficientCredits,
+}
+
+func failureMessage(s provider.Status) string {
+	if s.Code == 0 {
+		return fmt.Sprintf("%q", s.Message)
+	}
+	return fmt.Sprintf("code %d: %q", s.Code, s.Message)
+}

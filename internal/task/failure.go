@@ -16,13 +16,14 @@ const (
 	ContentModerated    Reason = "CONTENT_MODERATED"
 	InputUnsupported    Reason = "INPUT_UNSUPPORTED"
 	InputTooLarge       Reason = "INPUT_TOO_LARGE"
+	InputUnreachable    Reason = "INPUT_UNREACHABLE"
 	InsufficientCredits Reason = "INSUFFICIENT_CREDITS"
 )
 
 // Reasons are all reasons.
 var Reasons = []Reason{
 	InputRejected, ProviderRejected, ProviderFailed, OutcomeUnknown, DeadlineExceeded, OutputUnavailable, OutputInvalid,
-	ContentModerated, InputUnsupported, InputTooLarge, InsufficientCredits,
+	ContentModerated, InputUnsupported, InputTooLarge, InputUnreachable, InsufficientCredits,
 }
 
 // Retryable tells whether a retry can help without changing the request.

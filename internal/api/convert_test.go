@@ -1,0 +1,78 @@
+package api
+
+import (
+	"strings"
+	"testing"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// TestEnums_HaveTheirTwins checks that every word of the domain is in the contract, and the other way round.
+func TestEnums_HaveTheirTwins(t *testing.T) {
+	t.Parallel()
+	for _, s := range task.States {
+		if stateOf(s) == refractv1.TaskState_TASK_STATE_UNSPECIFIED {
+			t.Errorf("state %s is not in the contract", s)
+		}
+	}
+	for _, r := range task.Reasons {
+		if reasonOf(r) == refractv1.FailureReason_FAILURE_REASON_UNSPECIFIED {
+			t.Errorf("reason %s is not in the contract", r)
+		}
+	}
+	if got, want := len(refractv1.TaskState_name), len(task.States)+1; got != want {
+		t.Errorf("the contract has %d states, want %d", got, want)
+	}
+	if got, want := len(refractv1.FailureReason_name), len(task.Reasons)+1; got != want {
+		t.Errorf("the contract has %d reasons, want %d", got, want)
+	}
+	for _, s := range []task.AttemptState{
+		task.AttemptSubmitting, task.AttemptUnconfirmed, task.AttemptRunning, task.AttemptSucceeded, task.AttemptFailed,
+		task.AttemptRefused, task.AttemptLost,
+	} {
+		if attemptStateOf(s) == refractv1.AttemptState_ATTEMPT_STATE_UNSPECIFIED {
+			t.Errorf("attempt state %s is not in the contract", s)
+		}
+	}
+	for _, p := range []task.Payment{task.PaymentNone, task.PaymentPaid, task.PaymentUnknown} {
+		if paymentOf(p) == refractv1.Payment_PAYMENT_UNSPECIFIED {
+			t.Errorf("payment %s is not in the contract", p)
+		}
+	}
+	for value, name := range refractv1.Strength_name {
+		s := refractv1.Strength(value)
+		if back := strength(strengthOf(s)); back != s {
+			t.Errorf("%s is spelt %q, which is %s", name, strengthOf(s), back)
+		}
+	}
+}
+
+// TestPageTokens_OfStrangersAreRefused reads what is no token of ours.
+func TestPageTokens_OfStrangersAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, token := range []string{"x", "====", "AAAA", strings.Repeat("A", 100), "LTE"} {
+		if id, err := parseTaskPageToken(token); err == nil {
+			t.Errorf("task page token %q gave %q", token, id)
+		}
+		if revision, err := parseEventPageToken(token); err == nil {
+			t.Errorf("event page token %q gave %d", token, revision)
+		}
+	}
+}
+
+func FuzzPageTokens(f *testing.F) {
+	f.Add("")
+	f.Add(taskPageToken("01890a5d-ac96-774b-bcce-b302099a8057"))
+	f.Add(eventPageToken(7))
+	f.Fuzz(func(t *testing.T, token string) {
+		if id, err := parseTaskPageToken(token); err == nil && token != "" {
+			if again, err := parseTaskPageToken(taskPageToken(id)); err != nil || again != id {
+				t.Errorf("%q gave %q, which does not come back: %q, %v", token, id, again, err)
+			}
+		}
+		if revision, err := parseEventPageToken(token); err == nil && revision < 0 {
+			t.Errorf("%q gave revision %d", token, revision)
+		}
+	})
+}
