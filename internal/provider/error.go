@@ -67,7 +67,7 @@ const (
 	PauseQuota       Pause = "quota"       // The key has used up its own allowance.
 	PauseMaintenance Pause = "maintenance" // The provider is down for maintenance.
 	PauseDisabled    Pause = "disabled"    // The provider switched the feature off.
-	PauseBlocked     Pause = "blocked"     // Something in front of the provider turns us away.
+	PauseBlocked     Pause = "blocked"     // Something in front of the provider turns us away, or the account is suspended.
 )
 
 // MaxMessage is the most that is kept of a provider's words, in bytes.

@@ -79,8 +79,47 @@ func (p Phase) String() string {
 type Status struct {
 	Phase      Phase
 	ResultURLs []string // Links to the results when Succeeded; may be empty, which is a fault of the provider's.
-	Code       int      // The provider's code when Failed.
+	Cause      Cause    // Why it Failed, where the provider says so in a form that can be relied on.
+	Code       int      // The provider's code when Failed; 0 where its codes are words, which begin the Message.
 	Message    string   // The provider's words when Failed, at most MaxMessage bytes.
+}
+
+// Cause is why a provider's task failed. The zero value says that the provider gave no cause, and then the
+// same request may do better when it is tried again.
+type Cause int
+
+// The causes of failures. The same request would fail again for each of them; after CauseOutOfCredits, until
+// somebody has paid.
+const (
+	CauseUnspecified      Cause = iota // The provider failed, or did not say.
+	CauseModerated                     // The prompt, the source or the result is content that the provider refuses.
+	CauseInputRejected                 // The request can't be fulfilled as it stands.
+	CauseInputUnreachable              // The provider could not fetch the source or the first frame.
+	CauseInputTooLarge                 // The source or the first frame is too large.
+	CauseInputUnsupported              // The source or the first frame has a format that the provider can't read.
+	CauseOutOfCredits                  // The account ran out of credits under way.
+)
+
+// String returns the cause in snake case, as logs and metrics show it.
+func (c Cause) String() string {
+	switch c {
+	case CauseUnspecified:
+		return "unspecified"
+	case CauseModerated:
+		return "moderated"
+	case CauseInputRejected:
+		return "input_rejected"
+	case CauseInputUnreachable:
+		return "input_unreachable"
+	case CauseInputTooLarge:
+		return "input_too_large"
+	case CauseInputUnsupported:
+		return "input_unsupported"
+	case CauseOutOfCredits:
+		return "out_of_credits"
+	default:
+		return "unknown"
+	}
 }
 
 // Callback is what a callback says. The signature of no known provider covers the body, so even a

@@ -1,48 +1,68 @@
 package kie
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
-	"strings"
-	"time"
+
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire"
 )
 
-// maxRetryAfter bounds what a Retry-After header can ask for.
-const maxRetryAfter = 24 * time.Hour
-
-// answer is the provider's envelope around whatever it says, and the HTTP status it came with.
+// answer is the provider's envelope around whatever it says, and the HTTP answer it came in.
 type answer struct {
-	status     int
-	code       int  // The body's code.
-	hasCode    bool // Whether the body had one.
-	message    string
-	data       json.RawMessage // Undecoded: on errors it may be anything.
-	retryAfter time.Duration
-	err        error // Why the body could not be read, where it couldn't.
+	wire.Answer
+	code    int  // The body's code.
+	hasCode bool // Whether the body had one.
+	message string
+	data    json.RawMessage // Undecoded: on errors it may be anything.
+}
+
+// call makes one HTTP request and judges what came back. The answer is returned with the error too.
+func (p *Provider) call(ctx context.Context, c wire.Call) (answer, *provider.Error) {
+	got, perr := p.wire.Do(ctx, c)
+	if perr != nil {
+		return answer{}, perr
+	}
+	a := parse(got)
+	return a, p.judge(c, a)
+}
+
+// judge returns nil for a success, and else the error that the answer stands for. A 403 without the
+// provider's envelope comes from the Cloudflare in front of it, whose error 1010 dislikes the User-Agent.
+func (p *Provider) judge(c wire.Call, a answer) *provider.Error {
+	if a.ok() {
+		return nil
+	}
+	return p.wire.Judge(c, codes, wire.Refusal{
+		Answer: a.Answer, Code: a.effectiveCode(), Message: a.message, Foreign: !a.hasCode,
+	})
 }
 
 // parse reads an answer's body. A body that is not the envelope makes an answer without a code, whose
 // message is the body itself.
-func parse(status int, header http.Header, body []byte) answer {
-	a := answer{status: status, retryAfter: retryAfter(header.Get("Retry-After"), time.Now())}
-	envelope, ok := decodeObject(body)
-	if !ok {
-		a.message = string(body)
-		a.err = errors.New("answer is not a JSON object")
+func parse(got wire.Answer) answer {
+	a := answer{Answer: got}
+	if a.Err != nil {
 		return a
 	}
-	a.code, a.hasCode = envelope.integer("code")
-	a.message = envelope.text("msg")
+	envelope, ok := wire.DecodeObject(a.Body)
+	if !ok {
+		a.message = string(a.Body)
+		a.Err = errors.New("answer is not a JSON object")
+		return a
+	}
+	a.code, a.hasCode = envelope.Integer("code")
+	a.message = envelope.Text("msg")
 	if a.message == "" {
-		a.message = envelope.text("message")
+		a.message = envelope.Text("message")
 	}
 	a.data = envelope["data"]
 	if !a.hasCode {
-		a.err = errors.New("answer has no code")
+		a.Err = errors.New("answer has no code")
 		if a.message == "" {
-			a.message = string(body)
+			a.message = string(a.Body)
 		}
 	}
 	return a
@@ -50,7 +70,7 @@ func parse(status int, header http.Header, body []byte) answer {
 
 // ok reports whether the provider did what it was asked: both the HTTP status and the code must say so.
 func (a answer) ok() bool {
-	return a.status >= 200 && a.status <= 299 && a.hasCode && a.code == http.StatusOK
+	return a.Status >= 200 && a.Status <= 299 && a.hasCode && a.code == http.StatusOK
 }
 
 // effectiveCode is the body's code where it tells of an error, else the HTTP status.
@@ -58,20 +78,15 @@ func (a answer) effectiveCode() int {
 	if a.hasCode && a.code != http.StatusOK {
 		return a.code
 	}
-	return a.status
+	return a.Status
 }
 
-func (a answer) behindFirewall() bool {
-	return a.status == http.StatusForbidden && !a.hasCode
-}
-
-// retryAfter reads the header in both its forms, seconds and date.
-func retryAfter(s string, now time.Time) time.Duration {
-	var d time.Duration
-	if seconds, err := strconv.Atoi(strings.TrimSpace(s)); err == nil {
-		d = time.Duration(min(seconds, int(maxRetryAfter/time.Second))) * time.Second
-	} else if at, err := http.ParseTime(s); err == nil {
-		d = at.Sub(now)
+// echoSecrets finds the callback URL in the provider's echo of our request, which is an object or, more
+// often, a string that holds one.
+func echoSecrets(o wire.Object, key string) []string {
+	echo, ok := wire.DecodeObject(o[key])
+	if !ok {
+		echo, _ = wire.DecodeObject([]byte(o.Text(key)))
 	}
-	return min(max(d, 0), maxRetryAfter)
+	return wire.CallbackSecrets(echo.Text("callBackUrl"))
 }

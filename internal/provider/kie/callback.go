@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire"
 )
 
 // Callback decodes one callback and, where signing keys are configured, verifies its signature. Without
@@ -15,11 +16,11 @@ import (
 // a failure could start a second, paid attempt. With ErrCallbackSignature and ErrCallbackStale the
 // Callback holds the task id, for the books, and no status.
 func (p *Provider) Callback(header http.Header, body []byte, now time.Time) (provider.Callback, error) {
-	root, ok := decodeObject(body)
+	root, ok := wire.DecodeObject(body)
 	if !ok {
 		return provider.Callback{}, fmt.Errorf("%w: not a JSON object", provider.ErrCallbackMalformed)
 	}
-	data := root.object("data")
+	data := root.Object("data")
 	id, err := callbackTaskID(root, data)
 	if err != nil {
 		return provider.Callback{}, err
@@ -31,7 +32,7 @@ func (p *Provider) Callback(header http.Header, body []byte, now time.Time) (pro
 		}
 		cb.Proven = true
 	}
-	code, ok := root.integer("code")
+	code, ok := root.Integer("code")
 	if !ok {
 		return provider.Callback{}, fmt.Errorf("%w: no code", provider.ErrCallbackMalformed)
 	}
@@ -39,36 +40,36 @@ func (p *Provider) Callback(header http.Header, body []byte, now time.Time) (pro
 	return cb, nil
 }
 
-func (p *Provider) callbackStatus(code int, root, data object) provider.Status {
+func (p *Provider) callbackStatus(code int, root, data wire.Object) provider.Status {
 	if code == http.StatusOK {
-		return provider.Status{Phase: provider.Succeeded, ResultURLs: data.links("resultUrls")}
+		return provider.Status{Phase: provider.Succeeded, ResultURLs: data.Links("resultUrls")}
 	}
-	message := root.text("msg")
+	message := root.Text("msg")
 	if message == "" {
-		message = root.text("message")
+		message = root.Text("message")
 	}
 	return provider.Status{
 		Phase:   provider.Failed,
 		Code:    code,
-		Message: p.words(message, data.echoSecrets("promptJson")...),
+		Message: p.wire.Words(message, echoSecrets(data, "promptJson")...),
 	}
 }
 
 // callbackTaskID finds the task id in the places where the provider's products put it. The signature
 // covers the id alone, so a body that names two tasks can't be trusted about either.
-func callbackTaskID(root, data object) (string, error) {
+func callbackTaskID(root, data wire.Object) (string, error) {
 	id := ""
 	for _, place := range []struct {
-		in  object
+		in  wire.Object
 		key string
 	}{{data, "taskId"}, {data, "task_id"}, {root, "taskId"}, {root, "task_id"}} {
 		raw := place.in[place.key]
-		if isNull(raw) || string(raw) == `""` { // Siblings send empty strings for what they do not know.
+		if wire.IsNull(raw) || string(raw) == `""` { // Siblings send empty strings for what they do not know.
 			continue
 		}
-		found := place.in.text(place.key)
+		found := place.in.Text(place.key)
 		switch {
-		case !isTaskID(found):
+		case !wire.IsTaskID(found):
 			return "", fmt.Errorf("%w: unusable task id", provider.ErrCallbackMalformed)
 		case id != "" && id != found:
 			return "", fmt.Errorf("%w: several task ids", provider.ErrCallbackMalformed)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire"
 )
 
 const checkPath = "/api/v1/modify/record-info"
@@ -30,12 +31,12 @@ const (
 // 408, the provider's own upstream being late, is Unavailable: a result may still turn up, so the caller
 // asks again and lets a record, or its own deadline, decide.
 func (p *Provider) Check(ctx context.Context, providerTaskID string, submitted time.Time) (provider.Status, error) {
-	a, perr := p.call(ctx, call{
-		op:      opCheck,
-		method:  http.MethodGet,
-		path:    checkPath,
-		query:   url.Values{"taskId": {providerTaskID}},
-		timeout: questionTimeout,
+	a, perr := p.call(ctx, wire.Call{
+		Op:      wire.OpCheck,
+		Method:  http.MethodGet,
+		Path:    checkPath,
+		Query:   url.Values{"taskId": {providerTaskID}},
+		Timeout: wire.QuestionTimeout,
 	})
 	status, perr := p.readCheck(a, perr, providerTaskID, time.Since(submitted))
 	if perr != nil {
@@ -47,8 +48,8 @@ func (p *Provider) Check(ctx context.Context, providerTaskID string, submitted t
 // readCheck turns the answer to a check, or the error it stands for, into a status of a task that was
 // submitted age ago.
 func (p *Provider) readCheck(a answer, perr *provider.Error, id string, age time.Duration) (provider.Status, *provider.Error) {
-	if perr == nil && isNull(a.data) {
-		perr = checkError(provider.NotFound, a.code, p.words(a.message))
+	if perr == nil && wire.IsNull(a.data) {
+		perr = checkError(provider.NotFound, a.code, p.wire.Words(a.message))
 	}
 	switch {
 	case perr == nil:
@@ -63,18 +64,18 @@ func (p *Provider) readCheck(a answer, perr *provider.Error, id string, age time
 }
 
 func (p *Provider) readRecord(a answer, id string) (provider.Status, *provider.Error) {
-	record, ok := decodeObject(a.data)
+	record, ok := wire.DecodeObject(a.data)
 	if !ok {
 		perr := checkError(provider.Unavailable, a.code, "")
 		perr.Err = errors.New("record is not a JSON object")
 		return provider.Status{}, perr
 	}
-	if got := record.text("taskId"); got != "" && got != id {
+	if got := record.Text("taskId"); got != "" && got != id {
 		perr := checkError(provider.Unavailable, a.code, "")
 		perr.Err = errors.New("record is of another task")
 		return provider.Status{}, perr
 	}
-	flag, ok := record.integer("successFlag")
+	flag, ok := record.Integer("successFlag")
 	if !ok {
 		flag = -1
 	}
@@ -83,30 +84,30 @@ func (p *Provider) readRecord(a answer, id string) (provider.Status, *provider.E
 		return provider.Status{Phase: provider.Running}, nil
 	case flagSuccess, flagCallbackFailed:
 		// NOTE: only resultUrls. originUrls beside it is our own source, hosted again.
-		links := record.object("response").links("resultUrls")
+		links := record.Object("response").Links("resultUrls")
 		return provider.Status{Phase: provider.Succeeded, ResultURLs: links}, nil
 	case flagCreateFailed, flagGenerateFailed:
 		return p.failure(record), nil
 	default:
-		message := p.words("unknown successFlag "+string(record["successFlag"]), record.echoSecrets("paramJson")...)
+		message := p.wire.Words("unknown successFlag "+string(record["successFlag"]), echoSecrets(record, "paramJson")...)
 		return provider.Status{}, checkError(provider.Unavailable, a.code, message)
 	}
 }
 
 // failure reads the end of a task that failed. An errorCode that is not a number is a word, and kept as one.
-func (p *Provider) failure(record object) provider.Status {
-	message := record.text("errorMessage")
-	code, ok := record.integer("errorCode")
-	if word := record.text("errorCode"); !ok && word != "" {
+func (p *Provider) failure(record wire.Object) provider.Status {
+	message := record.Text("errorMessage")
+	code, ok := record.Integer("errorCode")
+	if word := record.Text("errorCode"); !ok && word != "" {
 		message = word + ": " + message
 	}
 	return provider.Status{
 		Phase:   provider.Failed,
 		Code:    code,
-		Message: p.words(message, record.echoSecrets("paramJson")...),
+		Message: p.wire.Words(message, echoSecrets(record, "paramJson")...),
 	}
 }
 
 func checkError(class provider.Class, code int, message string) *provider.Error {
-	return &provider.Error{Class: class, Op: string(opCheck), Code: code, Message: message}
+	return &provider.Error{Class: class, Op: string(wire.OpCheck), Code: code, Message: message}
 }

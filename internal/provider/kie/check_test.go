@@ -9,6 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire"
+	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 )
 
 const documentedRecord = `{"code": 200, "msg": "success", "data": {
@@ -26,7 +28,7 @@ const documentedRecord = `{"code": 200, "msg": "success", "data": {
 func TestCheck_SendsTheDocumentedRequest(t *testing.T) {
 	t.Parallel()
 	var got []string
-	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	url, _ := wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		got = []string{r.Method, r.RequestURI, r.Header.Get("Authorization"), r.Header.Get("Accept")}
 		_, _ = w.Write([]byte(documentedRecord))
 	})
@@ -104,7 +106,7 @@ func TestCheck_IsUnavailableWhenTheRecordSaysNothing(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			perr := wantClass(t, do(t, answering(t, http.StatusOK, tt.body), opCheck), provider.Unavailable)
+			perr := wiretest.WantClass(t, wiretest.Do(t, answering(t, http.StatusOK, tt.body), wire.OpCheck), provider.Unavailable)
 			if tt.message != "*" && perr.Message != tt.message {
 				t.Errorf("message is %q, want %q", perr.Message, tt.message)
 			}
@@ -132,9 +134,9 @@ func TestCheck_GivesATaskTimeToBecomeVisible(t *testing.T) {
 				t.Errorf("right after submission: %v, %v; want running", status.Phase, err)
 			}
 			_, err = p.Check(t.Context(), taskID, time.Now().Add(-visibilityGrace))
-			wantClass(t, err, provider.NotFound)
+			wiretest.WantClass(t, err, provider.NotFound)
 			_, err = p.Check(t.Context(), taskID, time.Time{})
-			wantClass(t, err, provider.NotFound)
+			wiretest.WantClass(t, err, provider.NotFound)
 		})
 	}
 
@@ -152,10 +154,10 @@ func TestCheck_GivesATaskTimeToBecomeVisible(t *testing.T) {
 
 func TestCheck_KeepsAtMostSoManyLinks(t *testing.T) {
 	t.Parallel()
-	links := `"https://h/1.mp4"` + strings.Repeat(`,"https://h/1.mp4"`, 2*maxLinks)
+	links := `"https://h/1.mp4"` + strings.Repeat(`,"https://h/1.mp4"`, 2*wire.MaxLinks)
 	p := answering(t, http.StatusOK, record(`"successFlag":1,"response":{"resultUrls":[`+links+`]}`))
 	status, err := p.Check(t.Context(), taskID, time.Now())
-	if err != nil || len(status.ResultURLs) != maxLinks {
-		t.Errorf("%d links, %v; want %d", len(status.ResultURLs), err, maxLinks)
+	if err != nil || len(status.ResultURLs) != wire.MaxLinks {
+		t.Errorf("%d links, %v; want %d", len(status.ResultURLs), err, wire.MaxLinks)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire"
+	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 )
 
 // result is what an error says, or the phase of a check that has none.
@@ -79,7 +81,7 @@ func TestCodes_MeanTheSameOverEveryErrorTransport(t *testing.T) {
 					continue // There is no such HTTP status.
 				}
 				p := answering(t, status, body)
-				for op, want := range map[operation]result{opSubmit: want.submit, opCheck: want.check, opLink: want.link} {
+				for op, want := range map[wire.Op]result{wire.OpSubmit: want.submit, wire.OpCheck: want.check, wire.OpLink: want.link} {
 					want.Code = code
 					if diff := cmp.Diff(want, outcome(t, p, op)); diff != "" {
 						t.Errorf("%s answered with %d %s (-want +got):\n%s", op, status, body, diff)
@@ -90,10 +92,10 @@ func TestCodes_MeanTheSameOverEveryErrorTransport(t *testing.T) {
 	}
 }
 
-// outcome runs one operation and checks that the provider's words arrive.
-func outcome(t *testing.T, p *Provider, op operation) result {
+// outcome runs one wire.Op and checks that the provider's words arrive.
+func outcome(t *testing.T, p *Provider, op wire.Op) result {
 	t.Helper()
-	if op == opCheck {
+	if op == wire.OpCheck {
 		status, err := p.Check(t.Context(), taskID, time.Now().Add(-time.Hour))
 		if err == nil {
 			if status.Message != "said so" {
@@ -102,12 +104,12 @@ func outcome(t *testing.T, p *Provider, op operation) result {
 			return result{Phase: status.Phase, Code: status.Code}
 		}
 	}
-	perr := providerError(t, do(t, p, op))
+	perr := wiretest.ProviderError(t, wiretest.Do(t, p, op))
 	if perr.Message != "said so" {
 		t.Errorf("%s: message is %q", op, perr.Message)
 	}
 	if perr.Op != string(op) {
-		t.Errorf("operation is %q, want %q", perr.Op, op)
+		t.Errorf("wire.Op is %q, want %q", perr.Op, op)
 	}
 	return result{Class: perr.Class, Pause: perr.Pause, Code: perr.Code}
 }
@@ -125,41 +127,23 @@ func TestCodes_ForbiddenByAFirewallBlocksTheAccount(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			perr := wantClass(t, do(t, answering(t, http.StatusForbidden, tt.body), opSubmit), tt.want)
+			perr := wiretest.WantClass(t, wiretest.Do(t, answering(t, http.StatusForbidden, tt.body), wire.OpSubmit), tt.want)
 			if blocked := perr.Pause == provider.PauseBlocked; blocked != (tt.want == provider.AccountBlocked) {
 				t.Errorf("pause is %q", perr.Pause)
 			}
 		})
 	}
-	perr := wantClass(t, do(t, answering(t, http.StatusForbidden, "error code: 1010"), opCheck), provider.AccountBlocked)
+	perr := wiretest.WantClass(t, wiretest.Do(t, answering(t, http.StatusForbidden, "error code: 1010"), wire.OpCheck), provider.AccountBlocked)
 	want := "turned away before the API, perhaps by a firewall that dislikes our User-Agent or address: error code: 1010"
 	if perr.Message != want {
 		t.Errorf("message is %q, want %q", perr.Message, want)
 	}
 }
 
-func TestRetryAfter_IsHonouredInBothForms(t *testing.T) {
+func TestRetryAfter_IsHonoured(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for header, want := range map[string]time.Duration{
-		"":                              0,
-		"7":                             7 * time.Second,
-		" 7 ":                           7 * time.Second,
-		"-7":                            0,
-		"soon":                          0,
-		"86401":                         24 * time.Hour,
-		"9223372036854775807":           24 * time.Hour,
-		"99999999999999999999":          0,
-		"Fri, 02 Jan 2026 03:04:35 GMT": 30 * time.Second,
-		"Fri, 02 Jan 2026 03:04:00 GMT": 0,
-		"Fri, 02 Jan 2099 03:04:00 GMT": 24 * time.Hour,
-	} {
-		if got := retryAfter(header, now); got != want {
-			t.Errorf("retryAfter(%q) = %v, want %v", header, got, want)
-		}
-	}
 	p := answering(t, http.StatusTooManyRequests, `{"code":429,"msg":"slow down"}`, "Retry-After", "7")
-	if perr := wantClass(t, do(t, p, opSubmit), provider.RateLimited); perr.RetryAfter != 7*time.Second {
+	if perr := wiretest.WantClass(t, wiretest.Do(t, p, wire.OpSubmit), provider.RateLimited); perr.RetryAfter != 7*time.Second {
 		t.Errorf("retry after %v, want 7s", perr.RetryAfter)
 	}
 }

@@ -7,11 +7,12 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire"
+	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 )
 
 // FuzzCallback checks that a key only ever adds proof: whatever body is readable without a key is read
@@ -37,10 +38,10 @@ func FuzzCallback(f *testing.F) {
 			}
 			return
 		}
-		if !isTaskID(got.ProviderTaskID) || got.Proven || got.Status.Phase == provider.Running {
+		if !wire.IsTaskID(got.ProviderTaskID) || got.Proven || got.Status.Phase == provider.Running {
 			t.Fatalf("impossible callback %+v", got)
 		}
-		checkStatus(t, got.Status)
+		wiretest.CheckStatus(t, got.Status)
 
 		unsigned, err := keyed.Callback(http.Header{}, body, now)
 		if !errors.Is(err, provider.ErrCallbackSignature) || unsigned.ProviderTaskID != got.ProviderTaskID {
@@ -75,19 +76,16 @@ func FuzzRecordInfo(f *testing.F) {
 	f.Add(http.StatusForbidden, []byte(`error code: 1010`))
 	p := newProvider(f, "")
 	f.Fuzz(func(t *testing.T, httpStatus int, body []byte) {
-		a := parse(httpStatus, http.Header{}, body)
-		status, perr := p.readCheck(a, p.judge(call{op: opCheck}, a), taskID, time.Hour)
+		a := parse(wire.Answer{Status: httpStatus, Body: body})
+		status, perr := p.readCheck(a, p.judge(wire.Call{Op: wire.OpCheck}, a), taskID, time.Hour)
 		if perr != nil {
 			if perr.Class == provider.Ambiguous || perr.Class == provider.NotSent || perr.Class == provider.Rejected {
 				t.Fatalf("a question ended as a submission does: %v", perr)
 			}
-			if (perr.Class == provider.AccountBlocked) != (perr.Pause != "") {
-				t.Fatalf("class %v with pause %q", perr.Class, perr.Pause)
-			}
-			checkWords(t, perr.Message)
+			wiretest.CheckError(t, perr)
 			return
 		}
-		checkStatus(t, status)
+		wiretest.CheckStatus(t, status)
 		if status.Phase != provider.Succeeded {
 			return
 		}
@@ -114,39 +112,4 @@ func oneOf(v any, numbers ...float64) bool {
 		}
 	}
 	return false
-}
-
-func checkStatus(t *testing.T, s provider.Status) {
-	t.Helper()
-	switch s.Phase {
-	case provider.Running, provider.Succeeded:
-		if s.Code != 0 || s.Message != "" {
-			t.Fatalf("failure told of a task that did not fail: %+v", s)
-		}
-	case provider.Failed:
-		checkWords(t, s.Message)
-	default:
-		t.Fatalf("phase is %v", s.Phase)
-	}
-	if len(s.ResultURLs) > maxLinks || len(s.ResultURLs) > 0 && s.Phase != provider.Succeeded {
-		t.Fatalf("links of a %v task: %q", s.Phase, s.ResultURLs)
-	}
-	for _, link := range s.ResultURLs {
-		if !strings.HasPrefix(strings.ToLower(link), "http") || !strings.Contains(link, "://") {
-			t.Fatalf("%q is no link", link)
-		}
-	}
-}
-
-// checkWords wants no URL with a path, query or user in what is shown, and a bound.
-func checkWords(t *testing.T, s string) {
-	t.Helper()
-	if len(s) > provider.MaxMessage || !utf8.ValidString(s) {
-		t.Fatalf("message is unbounded or broken: %q", s)
-	}
-	for _, match := range webURL.FindAllString(s, -1) {
-		if rest := webURL.ReplaceAllString(match, "${1}${2}/"+redacted); match != rest && !strings.HasPrefix(rest, match) {
-			t.Fatalf("message %q tells the URL %q", s, match)
-		}
-	}
 }

@@ -9,8 +9,10 @@
 // by silence, a cut body, a redirect or a 5xx is Ambiguous: the provider has no idempotency key, so
 // nobody can know. A question in the same trouble is Unavailable and may be asked again.
 //
-// The provider echoes requests, callback URL included. All words that leave this package went through
-// words, which takes out our secrets and cuts URLs to their host.
+// The provider echoes requests, callback URL included. The exchange itself, and the cleaning of all words
+// that leave this package, is in package wire.
+//
+// In comments, [D] is what the provider documents, [T] what third parties saw, and [I] what we infer.
 package kie
 
 import (
@@ -18,11 +20,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire"
 )
 
 // Name is what tasks, metrics and callback URLs call this provider.
@@ -31,18 +32,27 @@ const Name = "kie"
 // DefaultBaseURL is where the API lives.
 const DefaultBaseURL = "https://api.kie.ai"
 
-// The documented limit is 20 submissions in 10 s per account, and excess is refused, not queued; two
-// are left for people and scripts that use the same account. The provider names 100 running tasks as
-// what follows from it.
+// The limit is 20 submissions in 10 s per account, and excess is refused, not queued [D]; two are left for
+// people and scripts that use the same account. The provider names "100+" running tasks as what follows from
+// it [D]. It allows 10 queries a second on the page of a sibling product [T].
 const (
 	defaultSubmissions = 18
 	defaultWindow      = 10 * time.Second
 	defaultInFlight    = 100
+	defaultQueries     = 10
+)
+
+// What the API takes and gives. Sources may be MP4, MOV or AVI [D]; what exceeds the 100 MB that Luma itself
+// takes may fail late [I]. The longest prompt is not documented.
+const (
+	maxSourceBytes    = 500_000_000      // [D]
+	maxSourceDuration = 10 * time.Second // [D]
+	linkLifetime      = 20 * time.Hour   // Links "typically" last 24 h [T]; another page keeps media for 14 days [D].
 )
 
 const (
-	defaultPollInterval    = 30 * time.Second // What the provider's pages advise.
-	defaultTypicalDuration = 5 * time.Minute  // The documented sample took 309 s.
+	defaultPollInterval    = 30 * time.Second // What the provider's pages advise [D].
+	defaultTypicalDuration = 5 * time.Minute  // The documented sample took 309 s [D].
 	defaultSignatureWindow = 300 * time.Second
 	maxSigningKeys         = 2
 )
@@ -63,7 +73,8 @@ type Config struct {
 	// means 300 s; it counts in whole seconds, as the timestamps do.
 	SignatureWindow time.Duration
 
-	// Limits are what the account may do. Zero fields mean 18 submissions per 10 s and 100 in flight.
+	// Limits are what the account may do. Zero fields mean 18 submissions per 10 s, 100 in flight and 10
+	// queries a second.
 	Limits provider.Limits
 
 	// PollInterval is how often a running attempt is checked. Zero means 30 s.
@@ -79,12 +90,10 @@ type Config struct {
 
 // Provider is the kie.ai adapter. It is made by New and may be used concurrently.
 type Provider struct {
-	base         string // Without a slash at the end.
-	apiKey       string
+	wire         *wire.Client
 	signingKeys  [][]byte
 	window       time.Duration
 	capabilities provider.Capabilities
-	http         *http.Client
 }
 
 var _ provider.Provider = (*Provider)(nil)
@@ -92,75 +101,73 @@ var _ provider.Provider = (*Provider)(nil)
 // New returns an adapter for the account in cfg, or says what is wrong with cfg without quoting any of
 // its secrets. It makes no request.
 func New(cfg Config) (*Provider, error) {
-	base, err := baseURL(cfg.BaseURL)
+	client, err := wire.NewClient(wire.Config{
+		BaseURL: cmp.Or(cfg.BaseURL, DefaultBaseURL), APIKey: cfg.APIKey, HTTPClient: cfg.HTTPClient,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("configure kie: %w", err)
 	}
-	if err := validate(cfg); err != nil {
+	keys, err := signingKeys(cfg)
+	if err != nil {
 		return nil, fmt.Errorf("configure kie: %w", err)
 	}
-	keys := make([][]byte, len(cfg.SigningKeys))
-	for i, key := range cfg.SigningKeys {
-		keys[i] = []byte(key)
+	caps, err := wire.Settings{
+		Limits: cfg.Limits, PollInterval: cfg.PollInterval, TypicalDuration: cfg.TypicalDuration,
+	}.Apply(defaultCapabilities())
+	if err != nil {
+		return nil, fmt.Errorf("configure kie: %w", err)
+	}
+	if len(keys) > 0 {
+		caps.Callbacks = provider.SignedCallbacks
 	}
 	return &Provider{
-		base:        base,
-		apiKey:      cfg.APIKey,
-		signingKeys: keys,
-		window:      cmp.Or(cfg.SignatureWindow, defaultSignatureWindow),
-		capabilities: provider.Capabilities{
-			Limits: provider.Limits{
-				Submissions: cmp.Or(cfg.Limits.Submissions, defaultSubmissions),
-				Window:      cmp.Or(cfg.Limits.Window, defaultWindow),
-				InFlight:    cmp.Or(cfg.Limits.InFlight, defaultInFlight),
-			},
-			PollInterval:    cmp.Or(cfg.PollInterval, defaultPollInterval),
-			TypicalDuration: cmp.Or(cfg.TypicalDuration, defaultTypicalDuration),
-		},
-		http: newClient(cfg.HTTPClient),
+		wire:         client,
+		signingKeys:  keys,
+		window:       cmp.Or(cfg.SignatureWindow, defaultSignatureWindow),
+		capabilities: caps,
 	}, nil
+}
+
+func defaultCapabilities() provider.Capabilities {
+	return provider.Capabilities{
+		Callbacks:         provider.UnsignedCallbacks,
+		Upload:            true,
+		RefreshLinks:      true,
+		Watermark:         true,
+		MaxSourceBytes:    maxSourceBytes,
+		MaxSourceDuration: maxSourceDuration,
+		LinkLifetime:      linkLifetime,
+		PollInterval:      defaultPollInterval,
+		TypicalDuration:   defaultTypicalDuration,
+		Limits: provider.Limits{
+			Submissions: defaultSubmissions,
+			Window:      defaultWindow,
+			InFlight:    defaultInFlight,
+			Queries:     defaultQueries,
+		},
+	}
 }
 
 // Name returns "kie".
 func (p *Provider) Name() string { return Name }
 
-// Capabilities returns the limits and durations of the configuration.
+// Capabilities returns what the API is documented to take and give, with the configured limits and
+// durations. Callbacks count as signed where a signing key is configured.
 func (p *Provider) Capabilities() provider.Capabilities { return p.capabilities }
 
-func baseURL(s string) (string, error) {
-	if s == "" {
-		s = DefaultBaseURL
-	}
-	u, err := url.Parse(s)
-	if err != nil || !isWebURL(u) {
-		return "", errors.New("base URL: want an absolute http or https URL")
-	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", errors.New("base URL: want no user, query or fragment")
-	}
-	return strings.TrimRight(u.String(), "/"), nil
-}
-
-func validate(cfg Config) error {
-	if cfg.APIKey == "" {
-		return errors.New("API key: missing")
-	}
-	for _, r := range cfg.APIKey {
-		if r <= ' ' || r > '~' { // It would break the header that carries it.
-			return errors.New("API key: want printable ASCII without spaces")
-		}
-	}
+func signingKeys(cfg Config) ([][]byte, error) {
 	if len(cfg.SigningKeys) > maxSigningKeys {
-		return fmt.Errorf("signing keys: want at most %d, got %d", maxSigningKeys, len(cfg.SigningKeys))
+		return nil, fmt.Errorf("signing keys: want at most %d, got %d", maxSigningKeys, len(cfg.SigningKeys))
 	}
+	keys := make([][]byte, len(cfg.SigningKeys))
 	for i, key := range cfg.SigningKeys {
 		if key == "" { // Anyone can sign with the empty key.
-			return fmt.Errorf("signing key %d: empty", i+1)
+			return nil, fmt.Errorf("signing key %d: empty", i+1)
 		}
+		keys[i] = []byte(key)
 	}
-	if cfg.SignatureWindow < 0 || cfg.PollInterval < 0 || cfg.TypicalDuration < 0 ||
-		cfg.Limits.Submissions < 0 || cfg.Limits.Window < 0 || cfg.Limits.InFlight < 0 {
-		return errors.New("durations and limits: want none below zero")
+	if cfg.SignatureWindow < 0 {
+		return nil, errors.New("signature window: want none below zero")
 	}
-	return nil
+	return keys, nil
 }

@@ -15,39 +15,45 @@ func TestNew_ZeroConfigIsTheDocumentedAccount(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t, "")
 	want := provider.Capabilities{
-		Limits:          provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 100},
-		PollInterval:    30 * time.Second,
-		TypicalDuration: 5 * time.Minute,
+		Callbacks:         provider.UnsignedCallbacks,
+		Upload:            true,
+		RefreshLinks:      true,
+		Watermark:         true,
+		MaxSourceBytes:    500_000_000,
+		MaxSourceDuration: 10 * time.Second,
+		LinkLifetime:      20 * time.Hour,
+		Limits:            provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 100, Queries: 10},
+		PollInterval:      30 * time.Second,
+		TypicalDuration:   5 * time.Minute,
 	}
 	if diff := cmp.Diff(want, p.Capabilities()); diff != "" {
 		t.Errorf("capabilities (-want +got):\n%s", diff)
 	}
-	if p.Name() != "kie" || p.base != "https://api.kie.ai" || p.window != 300*time.Second {
-		t.Errorf("name %q, base %q, window %v", p.Name(), p.base, p.window)
+	if p.Name() != "kie" || p.wire.BaseURL() != "https://api.kie.ai" || p.window != 300*time.Second {
+		t.Errorf("name %q, base %q, window %v", p.Name(), p.wire.BaseURL(), p.window)
 	}
 }
 
 func TestNew_TakesEachSetting(t *testing.T) {
 	t.Parallel()
 	lent := &http.Client{Timeout: time.Nanosecond}
-	p := newProvider(t, "http://localhost:1/proxy/", func(c *Config) {
-		c.Limits = provider.Limits{Submissions: 5}
+	p := newProvider(t, "http://localhost:1/proxy/", withKeys("k"), func(c *Config) {
+		c.Limits = provider.Limits{Submissions: 5, Queries: 3}
 		c.PollInterval = time.Second
 		c.HTTPClient = lent
 	})
-	want := provider.Capabilities{
-		Limits:          provider.Limits{Submissions: 5, Window: 10 * time.Second, InFlight: 100},
-		PollInterval:    time.Second,
-		TypicalDuration: 5 * time.Minute,
-	}
+	want := newProvider(t, "").Capabilities()
+	want.Callbacks = provider.SignedCallbacks
+	want.Limits = provider.Limits{Submissions: 5, Window: 10 * time.Second, InFlight: 100, Queries: 3}
+	want.PollInterval = time.Second
 	if diff := cmp.Diff(want, p.Capabilities()); diff != "" {
 		t.Errorf("capabilities (-want +got):\n%s", diff)
 	}
-	if p.base != "http://localhost:1/proxy" {
-		t.Errorf("base is %q", p.base)
+	if p.wire.BaseURL() != "http://localhost:1/proxy" {
+		t.Errorf("base is %q", p.wire.BaseURL())
 	}
-	if p.http.Timeout != 0 || lent.CheckRedirect != nil {
-		t.Errorf("timeout %v, lent client changed: %v", p.http.Timeout, lent.CheckRedirect != nil)
+	if lent.CheckRedirect != nil {
+		t.Error("lent client changed")
 	}
 }
 
@@ -69,6 +75,7 @@ func TestNew_RefusesABrokenConfigWithoutQuotingIt(t *testing.T) {
 		"negative poll":     func(c *Config) { c.PollInterval = -1 },
 		"negative duration": func(c *Config) { c.TypicalDuration = -1 },
 		"negative limit":    func(c *Config) { c.Limits.InFlight = -1 },
+		"negative queries":  func(c *Config) { c.Limits.Queries = -1 },
 	} {
 		cfg := Config{APIKey: testKey}
 		change(&cfg)

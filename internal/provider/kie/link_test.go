@@ -9,12 +9,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire"
+	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 )
 
 func TestRefreshLink_ReturnsTheFreshLink(t *testing.T) {
 	t.Parallel()
 	var got []string
-	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	url, _ := wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		got = []string{r.Method, r.RequestURI, strings.TrimSpace(string(body))}
 		_, _ = io.WriteString(w, `{"code":200,"msg":"success","data":"https://tempfile.1f6cbd98"}`)
@@ -32,10 +34,10 @@ func TestRefreshLink_ReturnsTheFreshLink(t *testing.T) {
 func TestRefreshLink_IsUnavailableWithoutALink(t *testing.T) {
 	t.Parallel()
 	for _, data := range []string{`null`, `""`, `"file:///x"`, `"no link"`, `{"url":"https://h/a"}`, `7`} {
-		perr := wantClass(t, do(t, answering(t, http.StatusOK, `{"code":200,"msg":"hm","data":`+data+`}`), opLink), provider.Unavailable)
+		perr := wiretest.WantClass(t, wiretest.Do(t, answering(t, http.StatusOK, `{"code":200,"msg":"hm","data":`+data+`}`), wire.OpLink), provider.Unavailable)
 		if perr.Message != "hm" {
 			t.Errorf("data %s: message is %q", data, perr.Message)
 		}
 	}
-	wantClass(t, do(t, answering(t, http.StatusOK, `{"code":200,"msg":"hm"}`), opLink), provider.Unavailable)
+	wiretest.WantClass(t, wiretest.Do(t, answering(t, http.StatusOK, `{"code":200,"msg":"hm"}`), wire.OpLink), provider.Unavailable)
 }

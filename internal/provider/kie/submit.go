@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire"
 )
 
 const submitPath = "/api/v1/modify/generate"
@@ -22,30 +23,30 @@ type modifyRequest struct {
 // Submit asks the provider to start one attempt: one POST, at most 30 s. It succeeds only with a task
 // id in hand; an answer that says a task was created and does not name it is Ambiguous.
 func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, error) {
-	a, perr := p.call(ctx, call{
-		op:      opSubmit,
-		method:  http.MethodPost,
-		path:    submitPath,
-		body:    modifyRequest{Prompt: s.Prompt, VideoURL: s.SourceURI, CallBackURL: s.CallbackURL, Watermark: s.Watermark},
-		timeout: submitTimeout,
-		secrets: callbackSecrets(s.CallbackURL),
+	a, perr := p.call(ctx, wire.Call{
+		Op:      wire.OpSubmit,
+		Method:  http.MethodPost,
+		Path:    submitPath,
+		Body:    modifyRequest{Prompt: s.Prompt, VideoURL: s.SourceURI, CallBackURL: s.CallbackURL, Watermark: s.Watermark},
+		Timeout: wire.SubmitTimeout,
+		Secrets: wire.CallbackSecrets(s.CallbackURL),
 	})
-	data, _ := decodeObject(a.data)
-	id := data.text("taskId")
+	data, _ := wire.DecodeObject(a.data)
+	id := data.Text("taskId")
 	switch {
 	case perr != nil && id != "" && perr.Class != provider.GenerationFailed:
 		// NOTE: a refusal that names a task proves nothing about money.
-		perr.Class, perr.Pause = provider.Ambiguous, ""
+		perr.Class, perr.Pause, perr.Input = provider.Ambiguous, "", false
 		perr.Err = errors.New("error answer names a task")
 		return "", perr
 	case perr != nil:
 		return "", perr
-	case !isTaskID(id):
+	case !wire.IsTaskID(id):
 		return "", &provider.Error{
 			Class:   provider.Ambiguous,
-			Op:      string(opSubmit),
+			Op:      string(wire.OpSubmit),
 			Code:    a.code,
-			Message: p.words(a.message, callbackSecrets(s.CallbackURL)...),
+			Message: p.wire.Words(a.message, wire.CallbackSecrets(s.CallbackURL)...),
 			Err:     errors.New("accepted without a usable task id"),
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire"
+	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 )
 
 func TestSubmit_SendsTheDocumentedRequest(t *testing.T) {
@@ -34,7 +36,7 @@ func TestSubmit_SendsTheDocumentedRequest(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			var got []string
-			url, requests := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			url, requests := wiretest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
 				got = []string{
 					r.Method, r.RequestURI, r.Header.Get("Authorization"), r.Header.Get("Content-Type"), r.Header.Get("Accept"),
@@ -119,11 +121,11 @@ func TestSubmit_IsAmbiguousWhenTheAnswerProvesNothing(t *testing.T) {
 		{"blocked, and names a task", 200, `{"code":402,"msg":"no","data":{"taskId":"T"}}`},
 		{"code 200 beside HTTP 500", 500, accepted},
 		{"page beside HTTP 502", 502, `<html>bad gateway</html>`},
-		{"longer than an answer may be", 200, accepted + strings.Repeat(" ", maxAnswer)},
+		{"longer than an answer may be", 200, accepted + strings.Repeat(" ", wire.MaxAnswer)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			perr := wantClass(t, do(t, answering(t, tt.status, tt.body), opSubmit), provider.Ambiguous)
+			perr := wiretest.WantClass(t, wiretest.Do(t, answering(t, tt.status, tt.body), wire.OpSubmit), provider.Ambiguous)
 			if perr.Pause != "" {
 				t.Errorf("pause is %q, want none", perr.Pause)
 			}

@@ -1,4 +1,4 @@
-package kie
+package wire
 
 import (
 	"net/url"
@@ -18,15 +18,15 @@ const maxWords = 16 << 10
 // the host; a user and a password before the host are in neither.
 var webURL = regexp.MustCompile(`(?i)(https?:\\?/\\?/)(?:[^\s/\\?#"'<>]*@)?([^\s/\\?#"'<>@]*)[^\s"'<>]*`)
 
-// words makes what the provider said fit for errors, logs and records: our API key and the given
+// Words makes what the provider said fit for errors, logs and records: our API key and the given
 // secrets are taken out, and every URL is cut to its host, because sources and results may be signed
 // links and the callback URL holds a token. No cut splits a secret and shows the half of it: the one to
 // MaxMessage comes last, and after the one to maxWords the end, where a half may stand, goes too.
-func (p *Provider) words(s string, secrets ...string) string {
+func (c *Client) Words(s string, secrets ...string) string {
 	cut := len(s) > maxWords
-	s = s[:min(len(s), maxWords)]
+	s = strings.ToValidUTF8(s[:min(len(s), maxWords)], "") // First: a byte left out later would join what it had kept apart.
 	longest := 0
-	for _, secret := range slices.Concat(secrets, []string{p.apiKey}) {
+	for _, secret := range slices.Concat(secrets, []string{c.apiKey}) {
 		if secret != "" {
 			s = strings.ReplaceAll(s, secret, redacted)
 		}
@@ -39,9 +39,9 @@ func (p *Provider) words(s string, secrets ...string) string {
 	return provider.TrimMessage(strings.TrimSpace(s))
 }
 
-// callbackSecrets returns what must not be repeated of a callback URL: the whole, and its last path
+// CallbackSecrets returns what must not be repeated of a callback URL: the whole, and its last path
 // element as written and as decoded.
-func callbackSecrets(callbackURL string) []string {
+func CallbackSecrets(callbackURL string) []string {
 	if callbackURL == "" {
 		return nil
 	}
@@ -55,14 +55,4 @@ func callbackSecrets(callbackURL string) []string {
 		secrets = append(secrets, path[strings.LastIndexByte(path, '/')+1:])
 	}
 	return secrets
-}
-
-// echoSecrets finds the callback URL in the provider's echo of our request, which is an object or, more
-// often, a string that holds one.
-func (o object) echoSecrets(key string) []string {
-	echo, ok := decodeObject(o[key])
-	if !ok {
-		echo, _ = decodeObject([]byte(o.text(key)))
-	}
-	return callbackSecrets(echo.text("callBackUrl"))
 }

@@ -1,4 +1,4 @@
-package kie
+package wire
 
 import (
 	"net"
@@ -8,10 +8,13 @@ import (
 	"time"
 )
 
+// How long calls may take.
 const (
-	submitTimeout   = 30 * time.Second
-	questionTimeout = 15 * time.Second
+	SubmitTimeout   = 30 * time.Second // A submission; giving up on it leaves its outcome unknown.
+	QuestionTimeout = 15 * time.Second // Everything that may be asked again.
+)
 
+const (
 	dialTimeout = 10 * time.Second
 	tlsTimeout  = 10 * time.Second
 
@@ -33,9 +36,9 @@ func version() string {
 	return info.Main.Version
 }
 
-// newClient returns a client over the transport of lent, or over one of our own. It follows no
+// newHTTPClient returns a client over the transport of lent, or over one of our own. It follows no
 // redirect: a 307 would make the client send a submission a second time.
-func newClient(lent *http.Client) *http.Client {
+func newHTTPClient(lent *http.Client) *http.Client {
 	c := &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -55,9 +58,9 @@ func newTransport() *http.Transport {
 		MaxIdleConnsPerHost:    16,
 		IdleConnTimeout:        idleTimeout,
 		TLSHandshakeTimeout:    tlsTimeout,
-		ResponseHeaderTimeout:  submitTimeout,
+		ResponseHeaderTimeout:  SubmitTimeout,
 		MaxResponseHeaderBytes: maxResponseHeader,
 		// Without pings a dead HTTP/2 connection fails every request until the kernel gives it up.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: questionTimeout, PingTimeout: questionTimeout},
+		HTTP2: &http.HTTP2Config{SendPingTimeout: QuestionTimeout, PingTimeout: QuestionTimeout},
 	}
 }

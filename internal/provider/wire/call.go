@@ -1,0 +1,176 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/refract-video/refract/internal/provider"
+)
+
+// MaxAnswer is the longest body that is read, in bytes; real answers have about one thousand.
+const MaxAnswer = 1 << 20
+
+// maxRetryAfter bounds what a Retry-After header can ask for.
+const maxRetryAfter = 24 * time.Hour
+
+// Op is what is asked of a provider, as errors call it.
+type Op string
+
+// The operations. Only a submission can create something.
+const (
+	OpSubmit Op = "submit"
+	OpCheck  Op = "check"
+	OpLink   Op = "refresh link"
+)
+
+// Call is one question to a provider, or one order.
+type Call struct {
+	Op      Op
+	Method  string
+	Path    string // After the base URL, escaped.
+	Query   url.Values
+	Body    any // Sent as JSON; nil sends none.
+	Timeout time.Duration
+	Secrets []string // What the provider may echo and nobody may read.
+}
+
+// Answer is what came back.
+type Answer struct {
+	Status     int
+	Body       []byte
+	RetryAfter time.Duration // How long the provider asked to wait; 0 where it did not say.
+	Err        error         // Why the body could not be read, where it couldn't.
+}
+
+// Do makes one HTTP request. The error says that no answer came, and whether the provider may have seen the
+// request all the same.
+func (c *Client) Do(ctx context.Context, call Call) (Answer, *provider.Error) {
+	ctx, cancel := context.WithTimeout(ctx, call.Timeout)
+	defer cancel()
+	a, sent, err := c.exchange(ctx, call)
+	if err == nil {
+		return a, nil
+	}
+	class := provider.Unavailable
+	switch {
+	case call.Op == OpSubmit && sent:
+		class = provider.Ambiguous
+	case call.Op == OpSubmit:
+		class = provider.NotSent
+	}
+	return Answer{}, &provider.Error{Class: class, Op: string(call.Op), Err: c.cause(err, call.Secrets)}
+}
+
+// exchange sends one request and reads its answer. An error means that there was no answer, and sent
+// tells whether the provider may have seen the request all the same.
+func (c *Client) exchange(ctx context.Context, call Call) (a Answer, sent bool, err error) {
+	var touched atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { touched.Store(true) },
+	})
+	req, err := c.request(ctx, call, &touched)
+	if err != nil {
+		return Answer{}, false, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return Answer{}, touched.Load(), err
+	}
+	defer resp.Body.Close()
+	a = Answer{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
+	if err == nil && len(body) > MaxAnswer {
+		err = fmt.Errorf("answer is longer than %d bytes", MaxAnswer)
+	}
+	if err != nil { // A body that was cut says nothing, but its HTTP status stands.
+		a.Err = err
+		return a, true, nil
+	}
+	a.Body = body
+	return a, true, nil
+}
+
+// request builds the one request of a call. The transport may use GetBody to send it again, but does so
+// for a POST only when it knows that the first connection carried none of it.
+func (c *Client) request(ctx context.Context, call Call, touched *atomic.Bool) (*http.Request, error) {
+	target := c.base + call.Path
+	if len(call.Query) > 0 {
+		target += "?" + call.Query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, call.Method, target, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.apiKey)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", userAgent)
+	if call.Body == nil {
+		return req, nil
+	}
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false) // URLs arrive as they were written.
+	if err := enc.Encode(call.Body); err != nil {
+		return nil, err
+	}
+	req.ContentLength = int64(buf.Len())
+	req.GetBody = func() (io.ReadCloser, error) {
+		return &watchedBody{bytes.NewReader(buf.Bytes()), touched}, nil
+	}
+	req.Body, err = req.GetBody()
+	return req, err
+}
+
+// watchedBody notes that somebody began to read it. A transport that was lent to us and does not call
+// httptrace would otherwise make a request that left look like one that never did.
+type watchedBody struct {
+	r       *bytes.Reader
+	touched *atomic.Bool
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	b.touched.Store(true)
+	return b.r.Read(p)
+}
+
+func (b *watchedBody) Close() error { return nil }
+
+// retryAfter reads the header in both its forms, seconds and date.
+func retryAfter(s string, now time.Time) time.Duration {
+	var d time.Duration
+	if seconds, err := strconv.Atoi(strings.TrimSpace(s)); err == nil {
+		d = time.Duration(min(seconds, int(maxRetryAfter/time.Second))) * time.Second
+	} else if at, err := http.ParseTime(s); err == nil {
+		d = at.Sub(now)
+	}
+	return min(max(d, 0), maxRetryAfter)
+}
+
+// cause makes an error of the transport fit to be shown: without the URL that *url.Error adds, and with
+// the bytes that some quote from the wire cleaned and bounded. What it wraps can still be asked for.
+func (c *Client) cause(err error, secrets []string) error {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err
+	}
+	return &cleanError{text: c.Words(err.Error(), secrets...), err: err}
+}
+
+type cleanError struct {
+	text string
+	err  error
+}
+
+func (e *cleanError) Error() string { return e.text }
+func (e *cleanError) Unwrap() error { return e.err }

@@ -1,0 +1,73 @@
+package wire
+
+import (
+	"context"
+	"errors"
+
+	"github.com/refract-video/refract/internal/provider"
+)
+
+// CallObject makes a call to an API without an envelope: a 2xx whose body is a JSON object is a success, and
+// everything else means what the table says of its HTTP status. The object is returned with the error too,
+// where there is one.
+func (c *Client) CallObject(ctx context.Context, call Call, codes Table) (Object, *provider.Error) {
+	a, perr := c.Do(ctx, call)
+	if perr != nil {
+		return nil, perr
+	}
+	return c.ReadObject(call, codes, a)
+}
+
+// ReadObject judges an answer as CallObject does.
+func (c *Client) ReadObject(call Call, codes Table, a Answer) (Object, *provider.Error) {
+	o, isObject := DecodeObject(a.Body)
+	if isObject && a.Status >= 200 && a.Status <= 299 {
+		return o, nil
+	}
+	message := errorWords(o)
+	r := Refusal{Answer: a, Code: a.Status, Message: message, Foreign: message == ""}
+	if message == "" {
+		r.Message = string(a.Body)
+	}
+	if !isObject && r.Err == nil {
+		r.Err = errors.New("answer is not a JSON object")
+	}
+	return o, c.Judge(call, codes, r)
+}
+
+// Created returns the id of the object that a submission created, as CallObject returned it. An answer that
+// says something was created and does not name it is Ambiguous.
+func Created(o Object, perr *provider.Error) (string, error) {
+	id := o.Text("id")
+	switch {
+	case perr != nil && id != "" && o.Text("state") != "":
+		// NOTE: a refusal that holds an object with a state proves nothing about money.
+		perr.Class, perr.Pause, perr.Input = provider.Ambiguous, "", false
+		perr.Err = errors.New("error answer names a task")
+		return "", perr
+	case perr != nil:
+		return "", perr
+	case !IsPathTaskID(id):
+		return "", &provider.Error{
+			Class: provider.Ambiguous, Op: string(OpSubmit), Err: errors.New("accepted without a usable id"),
+		}
+	}
+	return id, nil
+}
+
+// errorWords returns what an error body says under the keys that APIs use: a string, an object with a
+// message, or the JSON of whatever else stands there, such as a list of invalid fields.
+func errorWords(o Object) string {
+	for _, key := range []string{"detail", "message", "error"} {
+		if s := o.Text(key); s != "" {
+			return s
+		}
+		if s := o.Object(key).Text("message"); s != "" {
+			return s
+		}
+		if raw := o[key]; !IsNull(raw) && string(raw) != `""` {
+			return string(raw)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,262 @@
+package wiretest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire"
+)
+
+// Adapter is an adapter whose exchanges are tested.
+type Adapter struct {
+	// New returns an adapter for the account Key that leaves no connection behind. A nil client lends no
+	// transport.
+	New func(t testing.TB, baseURL string, client *http.Client) provider.Provider
+	// Accepted is the body of a 200 that accepts a submission.
+	Accepted string
+}
+
+// ops are the operations that make requests.
+func (a Adapter) ops(p provider.Provider) []wire.Op {
+	if p.Capabilities().RefreshLinks {
+		return []wire.Op{wire.OpSubmit, wire.OpCheck, wire.OpLink}
+	}
+	return []wire.Op{wire.OpSubmit, wire.OpCheck}
+}
+
+// Do runs one operation for its error.
+func Do(t testing.TB, p provider.Provider, op wire.Op) error {
+	t.Helper()
+	var err error
+	switch op {
+	case wire.OpSubmit:
+		_, err = p.Submit(t.Context(), Submission)
+	case wire.OpCheck:
+		_, err = p.Check(t.Context(), "774d9a7dd608a0e49293903095e45a4c", time.Now().Add(-time.Hour))
+	case wire.OpLink:
+		_, err = p.RefreshLink(t.Context(), "https://results.example.com/l/f7.mp4?sig="+LinkSecret)
+	}
+	return err
+}
+
+func expect(t testing.TB, err error, class provider.Class) {
+	t.Helper()
+	_ = WantClass(t, err, class)
+}
+
+// TestExchanges checks what an adapter makes of exchanges that end without an answer, or with one that no
+// provider would have given. None of it depends on the provider's codes.
+func TestExchanges(t *testing.T, a Adapter) {
+	t.Run("Submit is NotSent when no connection came about", a.notSent)
+	t.Run("questions are Unavailable without an answer", a.unanswered)
+	t.Run("Submit is Ambiguous once the provider may have seen it", a.ambiguous)
+	t.Run("Submit is not sent again on a reused connection", a.notSentAgain)
+	t.Run("redirects are not followed", a.redirects)
+	t.Run("Submit trusts no transport that read the body", a.untrusted)
+	t.Run("a 403 by a firewall blocks the account", a.firewall)
+}
+
+func (a Adapter) notSent(t *testing.T) {
+	t.Parallel()
+	t.Run("connection refused", func(t *testing.T) {
+		t.Parallel()
+		perr := WantClass(t, Do(t, a.New(t, "http://"+ClosedAddress(t), nil), wire.OpSubmit), provider.NotSent)
+		if opErr, ok := errors.AsType[*net.OpError](perr); !ok || opErr.Op != "dial" {
+			t.Errorf("cause is lost: %v", perr)
+		}
+		if strings.Contains(perr.Error(), "Post") {
+			t.Errorf("error repeats what was requested: %v", perr)
+		}
+	})
+	t.Run("certificate refused", func(t *testing.T) {
+		t.Parallel()
+		srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+		srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+		srv.StartTLS()
+		defer srv.Close()
+		expect(t, Do(t, a.New(t, srv.URL, nil), wire.OpSubmit), provider.NotSent)
+	})
+	t.Run("given up before", func(t *testing.T) {
+		t.Parallel()
+		url, requests := Serve(t, func(http.ResponseWriter, *http.Request) {})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := a.New(t, url, nil).Submit(ctx, Submission)
+		if perr := WantClass(t, err, provider.NotSent); !errors.Is(perr, context.Canceled) {
+			t.Errorf("error is %v, want context.Canceled in it", err)
+		}
+		if n := requests.Load(); n != 0 {
+			t.Errorf("%d requests, want none", n)
+		}
+	})
+}
+
+func (a Adapter) unanswered(t *testing.T) {
+	t.Parallel()
+	p := a.New(t, "http://"+ClosedAddress(t), nil)
+	for _, op := range a.ops(p)[1:] {
+		expect(t, Do(t, p, op), provider.Unavailable)
+
+		url, requests := Serve(t, Drop)
+		expect(t, Do(t, a.New(t, url, nil), op), provider.Unavailable)
+		if n := requests.Load(); n != 1 {
+			t.Errorf("%s: %d requests, want 1", op, n)
+		}
+	}
+}
+
+func (a Adapter) ambiguous(t *testing.T) {
+	t.Parallel()
+	t.Run("connection reset", func(t *testing.T) {
+		t.Parallel()
+		url, requests := Serve(t, Drop)
+		expect(t, Do(t, a.New(t, url, nil), wire.OpSubmit), provider.Ambiguous)
+		if n := requests.Load(); n != 1 {
+			t.Errorf("%d requests, want 1", n)
+		}
+	})
+	t.Run("answer cut", func(t *testing.T) {
+		t.Parallel()
+		p := a.New(t, Answering(t, http.StatusOK, a.Accepted, "Content-Length", "500000"), nil)
+		if perr := WantClass(t, Do(t, p, wire.OpSubmit), provider.Ambiguous); !errors.Is(perr, io.ErrUnexpectedEOF) {
+			t.Errorf("error is %v, want unexpected EOF in it", perr)
+		}
+	})
+	t.Run("answer too long", func(t *testing.T) {
+		t.Parallel()
+		p := a.New(t, Answering(t, http.StatusOK, a.Accepted+strings.Repeat(" ", wire.MaxAnswer)), nil)
+		expect(t, Do(t, p, wire.OpSubmit), provider.Ambiguous)
+	})
+	t.Run("no HTTP in the answer", func(t *testing.T) {
+		t.Parallel()
+		url, _ := Serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, _ := http.NewResponseController(w).Hijack()
+			_, _ = io.WriteString(conn, "echo of Bearer "+Key+" "+CallbackURL+"\r\n\r\n")
+			_ = conn.Close()
+		})
+		expect(t, Do(t, a.New(t, url, nil), wire.OpSubmit), provider.Ambiguous)
+	})
+	t.Run("given up while waiting", func(t *testing.T) {
+		t.Parallel()
+		arrived := make(chan struct{})
+		url, _ := Serve(t, func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // The server notices that we left once the body is read.
+			close(arrived)
+			<-r.Context().Done()
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-arrived; cancel() }()
+		_, err := a.New(t, url, nil).Submit(ctx, Submission)
+		expect(t, err, provider.Ambiguous)
+	})
+	t.Run("HTTP/2 stream reset", func(t *testing.T) {
+		t.Parallel()
+		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if r.ProtoMajor != 2 {
+				t.Errorf("protocol is %s, want HTTP/2", r.Proto)
+			}
+			panic(http.ErrAbortHandler)
+		}))
+		srv.EnableHTTP2 = true
+		srv.StartTLS()
+		defer srv.Close()
+		expect(t, Do(t, a.New(t, srv.URL, srv.Client()), wire.OpSubmit), provider.Ambiguous)
+	})
+}
+
+func (a Adapter) notSentAgain(t *testing.T) {
+	t.Parallel()
+	first := true
+	url, requests := Serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if first {
+			first = false
+			_, _ = io.WriteString(w, a.Accepted)
+			return
+		}
+		Drop(w, r)
+	})
+	p := a.New(t, url, nil)
+	if err := Do(t, p, wire.OpSubmit); err != nil {
+		t.Fatalf("first Submit: %v", err)
+	}
+	expect(t, Do(t, p, wire.OpSubmit), provider.Ambiguous)
+	if n := requests.Load(); n != 2 {
+		t.Errorf("%d requests for 2 submissions", n)
+	}
+}
+
+func (a Adapter) redirects(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		elsewhere, followed := Serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, a.Accepted) })
+		p := a.New(t, Answering(t, status, "", "Location", elsewhere), nil)
+		for _, op := range a.ops(p) {
+			want := provider.Unavailable
+			if op == wire.OpSubmit {
+				want = provider.Ambiguous
+			}
+			expect(t, Do(t, p, op), want)
+		}
+		if n := followed.Load(); n != 0 {
+			t.Errorf("%d: followed %d times", status, n)
+		}
+	}
+}
+
+// roundTripper is a transport that does not call httptrace, as a lent one may.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func (a Adapter) untrusted(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	for _, tt := range []struct {
+		name string
+		read bool
+		want provider.Class
+	}{
+		{"body read", true, provider.Ambiguous},
+		{"body untouched", false, provider.NotSent},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := a.New(t, "", &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				if tt.read {
+					_, _ = io.Copy(io.Discard, r.Body)
+				}
+				return nil, broken
+			})})
+			if perr := WantClass(t, Do(t, p, wire.OpSubmit), tt.want); !errors.Is(perr, broken) {
+				t.Errorf("error is %v, want the transport's in it", perr)
+			}
+		})
+	}
+}
+
+func (a Adapter) firewall(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		"error code: 1010",
+		"<html><title>Access denied</title></html>",
+		`{"title":"Error 1010: Access denied","status":403,"cloudflare_error":true}`,
+	} {
+		p := a.New(t, Answering(t, http.StatusForbidden, body), nil)
+		for _, op := range a.ops(p)[:2] {
+			perr := WantClass(t, Do(t, p, op), provider.AccountBlocked)
+			want := "turned away before the API, perhaps by a firewall that dislikes our User-Agent or address: " + body
+			if perr.Pause != provider.PauseBlocked || perr.Message != want {
+				t.Errorf("%s: pause is %q, message is %q, want %q", op, perr.Pause, perr.Message, want)
+			}
+		}
+	}
+}
