@@ -62,8 +62,9 @@ type Limit struct {
 	Window time.Duration
 }
 
-// Config is how one simulated provider behaves. Its zero value works: it is fast, offline and faithful in everything
-// that the provider documents.
+// Config is how the simulated providers behave. Its zero value works: it is fast, offline and faithful in everything
+// that the providers document. What stands here without another word is meant for all profiles, except that limits,
+// codes and callbacks are those of kie.ai; Luma and LumaAgents hold what differs there.
 type Config struct {
 	// Addr is the address to listen on, "127.0.0.1:0" by default.
 	Addr string
@@ -71,7 +72,7 @@ type Config struct {
 	PublicURL string
 	// APIKeys are the accepted bearer keys. When empty, any key that is not empty is accepted.
 	APIKeys []string
-	// WebhookKey signs callbacks. When empty, callbacks carry no signature headers.
+	// WebhookKey signs the callbacks of kie.ai; Luma never signs. When empty, callbacks carry no signature headers.
 	WebhookKey string
 
 	// Processing is the time that a generation takes; zero finishes at once.
@@ -90,7 +91,7 @@ type Config struct {
 	SubmitLimit Limit
 	// QueryLimit is the window of record-info, 10 per 1 s by default.
 	QueryLimit Limit
-	// Credits is the balance at the start, 1000 by default; a negative value is an empty account.
+	// Credits is the balance at the start, 1000 by default; a negative value is an empty account. All profiles share it.
 	Credits int
 	// TaskPrice is the number of credits that a task costs, 1 by default; a negative value makes tasks free.
 	TaskPrice int
@@ -108,6 +109,11 @@ type Config struct {
 	// SilentCreateFailure sends no callback for flag 2, which the provider leaves open.
 	SilentCreateFailure bool
 
+	// Luma is what differs at Luma's Dream Machine API.
+	Luma LumaConfig
+	// LumaAgents is what differs at the Luma Agents API.
+	LumaAgents LumaAgentsConfig
+
 	// Source is where inputs come from, [SourceEmbedded] by default.
 	Source Source
 	// Transform is what happens to them, [TransformNone] by default.
@@ -118,7 +124,7 @@ type Config struct {
 	WorkLimit time.Duration
 	// MaxFile is the largest source or upload in bytes, 600 MB by default.
 	MaxFile int64
-	// LinkTTL is how long result and upload links live, 24 h by default.
+	// LinkTTL is how long result and upload links live, 24 h by default; Luma Agents has its own.
 	LinkTTL time.Duration
 	// DownloadTTL is how long a link from download-url lives, 20 min by default.
 	DownloadTTL time.Duration
@@ -155,6 +161,7 @@ func (c Config) withDefaults() Config {
 	c.LinkTTL = or(c.LinkTTL, 24*time.Hour)
 	c.DownloadTTL = or(c.DownloadTTL, 20*time.Minute)
 	c.ExpiredStatus = or(c.ExpiredStatus, http.StatusNotFound)
+	c.Luma, c.LumaAgents = c.Luma.withDefaults(), c.LumaAgents.withDefaults()
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -174,7 +181,9 @@ func (c Config) validate() error {
 		return fmt.Errorf("transform %q: want none or auto", c.Transform)
 	case !statusOK(c.ExpiredStatus):
 		return fmt.Errorf("expired status %d: want an HTTP status", c.ExpiredStatus)
-	case c.SubmitLimit.N == 0 || c.QueryLimit.N == 0:
+	case slices.ContainsFunc([]Limit{
+		c.SubmitLimit, c.QueryLimit, c.Luma.SubmitLimit, c.Luma.QueryLimit, c.LumaAgents.SubmitLimit, c.LumaAgents.QueryLimit,
+	}, func(l Limit) bool { return l.N == 0 }):
 		return errors.New("limit without a number: want a positive one, or a negative one for no limit")
 	}
 	return nil

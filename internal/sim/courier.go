@@ -17,9 +17,11 @@ type Kind string
 
 // The kinds of callbacks.
 const (
+	KindProgress  Kind = "progress" // The generation began; Luma alone says so.
 	KindGenuine   Kind = "genuine"
 	KindDuplicate Kind = "duplicate"
 	KindForged    Kind = "forged"
+	KindRegress   Kind = "regress"
 	KindConflict  Kind = "conflict"
 )
 
@@ -27,6 +29,7 @@ const (
 type Delivery struct {
 	Seq     int           `json:"seq"`
 	Time    time.Time     `json:"time"`
+	Profile Profile       `json:"profile"`
 	TaskID  string        `json:"task_id"`
 	Kind    Kind          `json:"kind"`
 	Attempt int           `json:"attempt"`
@@ -45,43 +48,46 @@ type message struct {
 	headers func(now time.Time) http.Header
 }
 
+// plainMessage is a callback that nobody signs.
+func plainMessage(body []byte) message {
+	return message{body: body, headers: func(time.Time) http.Header {
+		return http.Header{"Content-Type": {"application/json"}}
+	}}
+}
+
 // courier delivers callbacks and remembers every try.
 type courier struct {
-	client   *http.Client
-	attempts int
-	spacing  time.Duration
-	reuse    bool
-	news     *notice
+	client *http.Client
+	news   *notice
 
 	mu   sync.Mutex
 	list []Delivery
 }
 
-func newCourier(cfg Config, news *notice) *courier {
+func newCourier(news *notice) *courier {
 	return &courier{
 		client: &http.Client{
-			Timeout:   cfg.CallbackTimeout,
 			Transport: &http.Transport{MaxIdleConnsPerHost: 16},
 			// A redirect is not the 200 that the provider asks for.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		attempts: cfg.CallbackAttempts, spacing: cfg.CallbackSpacing, reuse: cfg.CallbackReuseTimestamp, news: news,
+		news: news,
 	}
 }
 
 var errUndeliverable = errors.New("held back by the script")
 
 // deliver tries a callback until it is answered 200 or its attempts are used up, and returns why the last try failed.
-// Only genuine callbacks are retried.
+// Only true callbacks are retried.
 func (c *courier) deliver(ctx context.Context, j *job, kind Kind, m message) error {
-	attempts := 1
-	if kind == KindGenuine {
-		attempts = c.attempts
+	policy, attempts := j.wire.rules().retries, 1
+	if kind == KindGenuine || kind == KindProgress {
+		attempts = policy.attempts
 	}
 	first := time.Now()
 	for attempt := 1; ; attempt++ {
 		stamp := time.Now()
-		if c.reuse {
+		if policy.reuse {
 			stamp = first
 		}
 		err := c.try(ctx, j, Delivery{Kind: kind, Attempt: attempt, Header: m.headers(stamp), Body: string(m.body)})
@@ -91,7 +97,7 @@ func (c *courier) deliver(ctx context.Context, j *job, kind Kind, m message) err
 		if err == nil || attempt >= attempts {
 			return err
 		}
-		if err := sleep(ctx, c.spacing); err != nil {
+		if err := sleep(ctx, policy.spacing); err != nil {
 			return err
 		}
 	}
@@ -99,12 +105,12 @@ func (c *courier) deliver(ctx context.Context, j *job, kind Kind, m message) err
 
 // try sends one request and records it.
 func (c *courier) try(ctx context.Context, j *job, d Delivery) error {
-	d.Time, d.TaskID, d.URL = time.Now(), j.id, j.sub.CallbackURL
+	d.Time, d.Profile, d.TaskID, d.URL = time.Now(), j.sub.Profile, j.id, j.sub.CallbackURL
 	var err error
 	if j.script.Undeliverable {
 		err = errUndeliverable
 	} else {
-		d.Status, err = c.post(ctx, d)
+		d.Status, err = c.post(ctx, d, j.wire.rules().retries.timeout)
 	}
 	d.Took = time.Since(d.Time)
 	if err != nil {
@@ -118,7 +124,9 @@ func (c *courier) try(ctx context.Context, j *job, d Delivery) error {
 	return err
 }
 
-func (c *courier) post(ctx context.Context, d Delivery) (int, error) {
+func (c *courier) post(ctx context.Context, d Delivery, timeout time.Duration) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.URL, bytes.NewReader([]byte(d.Body)))
 	if err != nil {
 		return 0, withoutURL(err)

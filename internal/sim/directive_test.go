@@ -1,7 +1,9 @@
 package sim_test
 
 import (
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +25,8 @@ func TestParseDirectives_ReadsWhatAPromptAsksFor(t *testing.T) {
 		{"[sim:gone=403,cut,slow=1s]", sim.Script{Link: sim.LinkGone, LinkStatus: 403, CutDownload: sim.CutHalf, SlowDownload: time.Second}},
 		{"[sim:processing=0s]", sim.Script{Processing: 1}},
 		{"[sim:fail=422,reason=too long]", sim.Script{Outcome: sim.OutcomeGenerateFailed, FailureCode: 422, FailureMessage: "too long"}},
+		{"[sim:fail=content_moderated]", sim.Script{Outcome: sim.OutcomeGenerateFailed, FailureName: "content_moderated"}},
+		{"[sim:queued=1s,regress]", sim.Script{Queued: time.Second, Regress: true}},
 		{"[sim:drop-after,early]", sim.Script{Answer: sim.AnswerDropAfter, Early: true}},
 	}
 	for _, tt := range tests {
@@ -39,7 +43,7 @@ func TestParseDirectives_ReadsWhatAPromptAsksFor(t *testing.T) {
 func TestParseDirectives_RefusesNonsense(t *testing.T) {
 	t.Parallel()
 	for _, word := range []string{
-		"", "nonsense", "never=1", "late", "late=x", "late=-1s", "late=25h", "code", "code=0", "code=1000", "duplicate=0", "reason", "expired=1", "cut=0", "results=17",
+		"", "nonsense", "never=1", "late", "late=x", "late=-1s", "late=25h", "code", "code=0", "code=1000", "duplicate=0", "reason", "expired=1", "cut=0", "results=17", "fail=Bad", "fail=1000", "once=404", "regress=1",
 	} {
 		if got, err := sim.ParseDirectives("[sim:" + word + "]"); err == nil {
 			t.Errorf("%q: got %+v, want an error", word, got)
@@ -54,8 +58,16 @@ func TestDirectives_AreAllDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, d := range sim.Directives() {
-		if !strings.Contains(string(doc), "//\t  "+d.Usage+" ") {
-			t.Errorf("%s: not in the table of the package comment", d.Usage)
+		marks := ""
+		for _, p := range sim.Profiles() {
+			mark := map[sim.Profile]string{sim.ProfileKie: "k", sim.ProfileLuma: "l", sim.ProfileLumaAgents: "a"}[p]
+			if !slices.Contains(d.Profiles, p) {
+				mark = "-"
+			}
+			marks += mark
+		}
+		if row := fmt.Sprintf("//\t  %-17s%s  %s", d.Usage, marks, d.Effect); !strings.Contains(string(doc), row+"\n") {
+			t.Errorf("not in the table of the package comment: %s", row)
 		}
 	}
 }

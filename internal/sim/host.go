@@ -17,9 +17,13 @@ import (
 type link struct {
 	content content
 	taskID  string
+	profile Profile // Empty for uploads.
 	ttl     time.Duration
 	script  Script
+	// presigned gives the URL a query that has to come back unchanged.
+	presigned bool
 
+	query     string
 	path      string
 	mediaType string
 	created   time.Time
@@ -42,13 +46,14 @@ func (l *link) dead(now time.Time) bool {
 
 // Download is one request for a file that the simulator hosts.
 type Download struct {
-	Time   time.Time `json:"time"`
-	Method string    `json:"method"`
-	Path   string    `json:"path"`
-	Range  string    `json:"range,omitempty"`
-	TaskID string    `json:"task_id,omitempty"`
-	Forged bool      `json:"forged"`
-	Dead   bool      `json:"dead"`
+	Time    time.Time `json:"time"`
+	Method  string    `json:"method"`
+	Path    string    `json:"path"`
+	Range   string    `json:"range,omitempty"`
+	Profile Profile   `json:"profile,omitempty"`
+	TaskID  string    `json:"task_id,omitempty"`
+	Forged  bool      `json:"forged"`
+	Dead    bool      `json:"dead"`
 }
 
 // host serves results, inputs and uploads.
@@ -76,6 +81,9 @@ func (h *host) add(prefix string, l link) string {
 func (h *host) put(path string, l link) string {
 	l.path, l.created = path, time.Now()
 	l.mediaType = cmp.Or(l.mediaType, "video/mp4")
+	if l.presigned {
+		l.query = fmt.Sprintf("X-Amz-Expires=%d&X-Amz-Signature=%s", int(l.ttl.Seconds()), randomHex())
+	}
 	h.mu.Lock()
 	old := h.links[path]
 	h.links[path] = &l
@@ -84,7 +92,7 @@ func (h *host) put(path string, l link) string {
 		// A reader may still hold it, and then some systems refuse; the directory goes as a whole in the end.
 		_ = os.Remove(old.content.path)
 	}
-	return h.base + (&url.URL{Path: path}).EscapedPath()
+	return h.base + (&url.URL{Path: path, RawQuery: l.query}).String()
 }
 
 // renew returns a fresh URL for a file that the simulator gave out, with HTTP-like code 200; or 422 for a URL that is
@@ -101,7 +109,7 @@ func (h *host) renew(old string) (fresh string, code int) {
 	if l == nil || l.script.Link == LinkGone {
 		return "", http.StatusNotFound
 	}
-	again := link{content: l.content, taskID: l.taskID, ttl: h.cfg.DownloadTTL, script: l.script, mediaType: l.mediaType}
+	again := link{content: l.content, taskID: l.taskID, profile: l.profile, ttl: h.cfg.DownloadTTL, script: l.script, mediaType: l.mediaType}
 	again.script.Link = LinkGood
 	return h.add("/download/", again), http.StatusOK
 }
@@ -118,7 +126,7 @@ func (h *host) visit(r *http.Request) (l link, dead, found bool) {
 	at.used = at.used || r.Method == http.MethodGet
 	h.downloads = append(h.downloads, Download{
 		Time: time.Now(), Method: r.Method, Path: r.URL.Path, Range: r.Header.Get("Range"),
-		TaskID: at.taskID, Forged: at.content.forged, Dead: dead,
+		Profile: at.profile, TaskID: at.taskID, Forged: at.content.forged, Dead: dead,
 	})
 	return *at, dead, true
 }
@@ -130,6 +138,9 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !found:
 		http.NotFound(w, r)
+		return
+	case l.presigned && r.URL.RawQuery != l.query:
+		http.Error(w, "signature does not match", http.StatusForbidden)
 		return
 	case dead:
 		http.Error(w, "link expired", cmp.Or(l.script.LinkStatus, h.cfg.ExpiredStatus))

@@ -15,11 +15,7 @@ func (s *Server) registerInspection(mux *http.ServeMux) {
 	mux.HandleFunc("GET /sim/downloads", func(w http.ResponseWriter, _ *http.Request) { s.show(w, s.Downloads()) })
 	mux.HandleFunc("GET /sim/limits", func(w http.ResponseWriter, _ *http.Request) { s.show(w, s.Limits()) })
 	mux.HandleFunc("GET /sim/directives", func(w http.ResponseWriter, _ *http.Request) {
-		table := map[string]string{}
-		for _, d := range Directives() {
-			table[d.Usage] = d.Effect
-		}
-		s.show(w, table)
+		s.show(w, Directives())
 	})
 }
 
@@ -29,6 +25,7 @@ type LedgerSummary struct {
 	Paid              int            `json:"paid"`
 	PaidByCallbackURL map[string]int `json:"paid_by_callback_url"`
 	PaidByPrompt      map[string]int `json:"paid_by_prompt"`
+	PaidByProfile     map[string]int `json:"paid_by_profile"`
 	PaidByVideoURL    map[string]int `json:"paid_by_video_url"`
 	Credits           int            `json:"credits"`
 }
@@ -39,6 +36,7 @@ func (s *Server) summary() LedgerSummary {
 		Entries: entries, Credits: s.Credits(),
 		PaidByCallbackURL: CountPaid(entries, ByCallbackURL),
 		PaidByPrompt:      CountPaid(entries, ByPrompt),
+		PaidByProfile:     CountPaid(entries, ByProfile),
 		PaidByVideoURL:    CountPaid(entries, ByVideoURL),
 	}
 	for _, n := range sum.PaidByPrompt {

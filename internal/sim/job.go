@@ -1,17 +1,21 @@
 package sim
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// state is where a job stands; its numbers are those of the provider's successFlag.
+// state is where a job stands. It only grows.
 type state int
 
 const (
-	generating state = iota
+	queued state = iota
+	generating
 	succeeded
 	createFailed
 	generateFailed
@@ -23,25 +27,17 @@ type job struct {
 	id      string
 	sub     Submission
 	script  Script
-	wire    wire
+	wire    protocol
 	created time.Time
+	// minted counts how often the links of a job were given out, where every query gives out fresh ones.
+	minted atomic.Int32
 
 	// notified is closed when the first try of the callback is over, or when there will be none.
 	notified     chan struct{}
 	notifiedOnce sync.Once
 
-	mu      sync.Mutex
-	state   state
-	ended   time.Time
-	code    int
-	message string
-	origins []string
-	results []string
-}
-
-// wire is what one provider protocol adds to the engine: how a callback about a job looks.
-type wire interface {
-	callback(j *job, v variation) message
+	mu sync.Mutex
+	at verdict
 }
 
 // variation says what a callback claims about its job.
@@ -49,41 +45,58 @@ type variation int
 
 const (
 	truth      variation = iota
+	earlier              // The state before the end.
 	forgedURLs           // Success, with the URL of a foreign file.
 	forgedCode           // Whatever the script says.
 	opposite             // Failure for a success, success for a failure.
 )
 
-// verdict is a consistent copy of how a job ended.
+// verdict is where a job stands and, when it ended, how.
 type verdict struct {
 	state   state
 	ended   time.Time
 	code    int
 	message string
 	origins []string
-	results []string
+	results []string // Empty where each query gives out fresh links.
+	file    content
 }
+
+func (v verdict) good() bool { return v.state == succeeded || v.state == callbackFailed }
 
 func (j *job) settle(v verdict) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.state, j.ended, j.code, j.message = v.state, v.ended, v.code, v.message
-	j.origins, j.results = v.origins, v.results
+	j.at = v
 }
 
 // undelivered turns a success into a callback failure; a failure stays what it is.
 func (j *job) undelivered(reason string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.state == succeeded {
-		j.state, j.message = callbackFailed, reason
+	if j.at.state == succeeded {
+		j.at.state, j.at.message = callbackFailed, reason
 	}
 }
 
 func (j *job) verdict() verdict {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return verdict{j.state, j.ended, j.code, j.message, j.origins, j.results}
+	return j.at
+}
+
+// hidden reports whether queries do not know the job yet; usual is how long that is without a script.
+func (j *job) hidden(usual time.Duration) bool {
+	return time.Since(j.created) < cmp.Or(j.script.Invisible, usual)
+}
+
+// shown is where queries say that the job stands, which may lag behind.
+func (j *job) shown() verdict {
+	v := j.verdict()
+	if time.Since(v.ended) < j.script.Lag {
+		return verdict{state: generating}
+	}
+	return v
 }
 
 func (j *job) markNotified() { j.notifiedOnce.Do(func() { close(j.notified) }) }
@@ -92,6 +105,7 @@ func (j *job) markNotified() { j.notifiedOnce.Do(func() { close(j.notified) }) }
 type jobs struct {
 	mu      sync.Mutex
 	byID    map[string]*job
+	order   []*job // Oldest first.
 	seq     int
 	running int
 	peak    int
@@ -107,23 +121,51 @@ func (t *jobs) number() int {
 	return t.seq
 }
 
-func (t *jobs) create(sub Submission, script Script, w wire) *job {
+func (t *jobs) create(sub Submission, script Script, p protocol) *job {
 	j := &job{
-		id: randomHex(), sub: sub, script: script, wire: w,
+		id: p.newID(), sub: sub, script: script, wire: p,
 		created: time.Now(), notified: make(chan struct{}),
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.byID[j.id] = j
+	t.order = append(t.order, j)
 	t.running++
 	t.peak = max(t.peak, t.running)
 	return j
 }
 
-func (t *jobs) find(id string) *job {
+// find returns a job of a profile, or nil.
+func (t *jobs) find(p Profile, id string) *job {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.byID[id]
+	if j := t.byID[id]; j != nil && j.sub.Profile == p {
+		return j
+	}
+	return nil
+}
+
+// list returns all jobs of a profile, newest first.
+func (t *jobs) list(p Profile) []*job {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []*job
+	for _, j := range slices.Backward(t.order) {
+		if j.sub.Profile == p {
+			out = append(out, j)
+		}
+	}
+	return out
+}
+
+// forget removes a job from what find and list return, and reports whether it was there. The job itself goes on.
+func (t *jobs) forget(j *job) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, found := t.byID[j.id]
+	delete(t.byID, j.id)
+	t.order = slices.DeleteFunc(t.order, func(other *job) bool { return other == j })
+	return found
 }
 
 // done takes a job out of the running ones.
@@ -142,6 +184,6 @@ func (t *jobs) inFlight() (now, peak int) {
 // randomHex returns 32 fresh hexadecimal characters.
 func randomHex() string {
 	var b [16]byte
-	rand.Read(b[:]) //nolint:errcheck // It never returns an error, it ends the process.
+	rand.Read(b[:])
 	return hex.EncodeToString(b[:])
 }

@@ -35,46 +35,23 @@ type kieCallbackData struct {
 
 // callback renders a callback about a settled job.
 func (k *kie) callback(j *job, v variation) message {
-	end := j.verdict()
-	good := end.state == succeeded || end.state == callbackFailed
-	code, urls := http.StatusInternalServerError, end.results
-	switch v {
-	case truth:
-	case opposite:
-		good = !good
-		if good {
-			urls = []string{k.forgedURL(j)} // A failure has no files of its own to claim.
-		}
-	case forgedURLs:
-		good, urls = true, []string{k.forgedURL(j)}
-	case forgedCode:
-		good, code = j.script.ForgeCode == http.StatusOK, j.script.ForgeCode
-		if good && urls == nil {
-			urls = []string{k.forgedURL(j)}
-		}
-	}
-	if j.script.EmptyCallback && v == truth {
-		urls = []string{}
+	claim := k.sim.claim(j, v)
+	code := http.StatusInternalServerError
+	if v == forgedCode {
+		code = j.script.ForgeCode
 	}
 	body := kieCallback{Code: code, Msg: "Modify record generation failed.", Data: &kieCallbackData{PromptJSON: echo(j)}}
-	if good {
-		body.Code, body.Msg, body.Data.ResultURLs = http.StatusOK, "Modify record generated successfully.", urls
+	if claim.good() {
+		body.Code, body.Msg, body.Data.ResultURLs = http.StatusOK, "Modify record generated successfully.", claim.results
 	}
 	if !j.script.PromptObject {
-		body.Data.PromptJSON = kieJSON(string(echo(j)))
+		body.Data.PromptJSON = toJSON(string(echo(j)))
 	}
 	k.placeID(&body, j.id)
 	if j.script.NullData {
 		body.Data = nil
 	}
-	return message{body: kieJSON(body), headers: func(now time.Time) http.Header { return k.headers(j, now) }}
-}
-
-// forgedURL is a foreign file: hosted here, so that Downloads tells whether somebody fell for it.
-func (k *kie) forgedURL(j *job) string {
-	return k.sim.host.add("/forged/", link{
-		content: content{taskID: j.id, forged: true}, taskID: j.id, ttl: k.sim.cfg.LinkTTL,
-	})
+	return message{body: toJSON(body), headers: func(now time.Time) http.Header { return k.headers(j, now) }}
 }
 
 func (k *kie) placeID(body *kieCallback, id string) {

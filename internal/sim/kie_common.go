@@ -1,19 +1,16 @@
 package sim
 
-import (
-	"net/http"
-	"time"
-)
+import "net/http"
 
 // downloadURL is POST /api/v1/common/download-url: a fresh link for a file that the provider gave out.
 func (k *kie) downloadURL(w http.ResponseWriter, r *http.Request) {
-	entry := Entry{Time: time.Now(), Path: r.URL.Path, Result: ResultServed, Code: http.StatusOK}
+	entry := newEntry(r, ProfileKie, ResultServed, http.StatusOK)
 	var req struct {
 		URL string `json:"url"`
 	}
 	badBody := k.decode(w, r, maxJSON, &req)
 	fresh, no := "", badBody
-	if key, denied := k.bearer(r); denied != nil {
+	if key, denied := k.sim.enter(r, k); denied != nil {
 		entry.Key, no = key, denied
 	} else if entry.Key = key; no == nil {
 		fresh, no = k.renew(req.URL)
@@ -28,13 +25,13 @@ func (k *kie) downloadURL(w http.ResponseWriter, r *http.Request) {
 	k.accept(w, fresh)
 }
 
-func (k *kie) renew(old string) (string, *kieRefusal) {
+func (k *kie) renew(old string) (string, *refusal) {
 	fresh, code := k.sim.host.renew(old)
 	switch code {
 	case http.StatusOK:
 		return fresh, nil
 	case http.StatusNotFound:
-		return "", scripted(code)
+		return "", k.scripted(code)
 	default:
 		return "", refuse(code, "The url is not one of ours")
 	}
@@ -42,7 +39,7 @@ func (k *kie) renew(old string) (string, *kieRefusal) {
 
 // credit is GET /api/v1/chat/credit: the remaining credits.
 func (k *kie) credit(w http.ResponseWriter, r *http.Request) {
-	if _, no := k.bearer(r); no != nil {
+	if _, no := k.sim.enter(r, k); no != nil {
 		k.refuse(w, no)
 		return
 	}

@@ -112,8 +112,8 @@ func TestGenerate_RefusesTheCallBeyondTheWindow(t *testing.T) {
 		t.Errorf("another key: got %s, %v; want its own window", other.raw, err)
 	}
 	want := []sim.Usage{
-		{Key: apiKey, Limit: 3, Window: time.Hour, Accepted: 3, Refused: 2, PeakAccepted: 3, PeakArrived: 5},
-		{Key: "key-2", Limit: 3, Window: time.Hour, Accepted: 1, PeakAccepted: 1, PeakArrived: 1},
+		{Profile: sim.ProfileKie, Key: apiKey, Limit: 3, Window: time.Hour, Accepted: 3, Refused: 2, PeakAccepted: 3, PeakArrived: 5},
+		{Profile: sim.ProfileKie, Key: "key-2", Limit: 3, Window: time.Hour, Accepted: 1, PeakAccepted: 1, PeakArrived: 1},
 	}
 	if diff := cmp.Diff(want, w.sim.Limits().Submissions); diff != "" {
 		t.Errorf("limits (-want +got):\n%s", diff)
@@ -215,7 +215,7 @@ func TestScript_FunctionWinsOverDirectives(t *testing.T) {
 		t.Errorf("got %s, want 433", got.raw)
 	}
 	want := sim.Submission{
-		Seq: 1, Key: apiKey, Prompt: "x [sim:duplicate=2]", VideoURL: sourceURL, CallbackURL: "http://cb.example/",
+		Seq: 1, Profile: sim.ProfileKie, Key: apiKey, Prompt: "x [sim:duplicate=2]", VideoURL: sourceURL, CallbackURL: "http://cb.example/",
 		Watermark: "wm", Directives: sim.Script{Duplicates: 2},
 	}
 	if diff := cmp.Diff(want, <-seen); diff != "" {

@@ -1,10 +1,8 @@
 package sim
 
 import (
-	"cmp"
 	"encoding/json"
 	"net/http"
-	"time"
 )
 
 // kieEcho is the request as the provider repeats it: sorted by name, with waterMark in its own spelling.
@@ -16,7 +14,7 @@ type kieEcho struct {
 }
 
 func echo(j *job) []byte {
-	return kieJSON(kieEcho{j.sub.CallbackURL, j.sub.Prompt, j.sub.VideoURL, j.sub.Watermark})
+	return toJSON(kieEcho{j.sub.CallbackURL, j.sub.Prompt, j.sub.VideoURL, j.sub.Watermark})
 }
 
 // kieRecord is data of record-info. The four raw fields are null or missing when they have no value.
@@ -25,7 +23,7 @@ type kieRecord struct {
 	ParamJSON    string          `json:"paramJson"`
 	CompleteTime json.RawMessage `json:"completeTime,omitempty"`
 	Response     json.RawMessage `json:"response,omitempty"`
-	SuccessFlag  state           `json:"successFlag"`
+	SuccessFlag  int             `json:"successFlag"`
 	CreateTime   int64           `json:"createTime"`
 	ErrorCode    json.RawMessage `json:"errorCode,omitempty"`
 	ErrorMessage json.RawMessage `json:"errorMessage,omitempty"`
@@ -40,13 +38,8 @@ type kieResponse struct {
 
 // recordInfo is GET /api/v1/modify/record-info.
 func (k *kie) recordInfo(w http.ResponseWriter, r *http.Request) {
-	key, no := k.bearer(r)
-	if no != nil {
+	if no := k.sim.question(r, k); no != nil {
 		k.refuse(w, no)
-		return
-	}
-	if !k.sim.queries.take(key) {
-		k.refuse(w, scripted(http.StatusTooManyRequests))
 		return
 	}
 	id := r.URL.Query().Get("taskId")
@@ -54,39 +47,39 @@ func (k *kie) recordInfo(w http.ResponseWriter, r *http.Request) {
 		k.refuse(w, refuse(http.StatusUnprocessableEntity, "taskId is required"))
 		return
 	}
-	j := k.sim.jobs.find(id)
+	j := k.sim.jobs.find(ProfileKie, id)
 	if j == nil && k.sim.cfg.UnknownTaskCode == http.StatusNotFound {
 		k.refuse(w, refuse(http.StatusNotFound, "Task not found"))
 		return
 	}
-	if j == nil || time.Since(j.created) < cmp.Or(j.script.Invisible, k.sim.cfg.InvisibleFor) {
+	if j == nil || j.hidden(k.sim.cfg.InvisibleFor) {
 		k.refuse(w, refuse(http.StatusUnprocessableEntity, "recordInfo is null"))
 		return
 	}
 	k.accept(w, k.record(j))
 }
 
+// kieFlag is the successFlag of a state: 0 generating, 1 success, 2 creation failed, 3 generation failed, 4 callback failed.
+func kieFlag(s state) int { return max(int(s-generating), 0) }
+
 // record renders a job as record-info shows it now.
 func (k *kie) record(j *job) kieRecord {
-	v := j.verdict()
-	if time.Since(v.ended) < j.script.Lag {
-		v = verdict{}
-	}
+	v := j.shown()
 	rec := kieRecord{
-		TaskID: j.id, ParamJSON: string(echo(j)), SuccessFlag: v.state, CreateTime: j.created.UnixMilli(),
+		TaskID: j.id, ParamJSON: string(echo(j)), SuccessFlag: kieFlag(v.state), CreateTime: j.created.UnixMilli(),
 		CompleteTime: k.null(), Response: k.null(), ErrorCode: k.null(), ErrorMessage: k.null(),
 	}
-	if v.state != generating {
-		rec.CompleteTime = kieJSON(v.ended.UnixMilli())
+	if !v.ended.IsZero() {
+		rec.CompleteTime = toJSON(v.ended.UnixMilli())
 	}
-	if v.state == succeeded || v.state == callbackFailed {
-		rec.Response = kieJSON(kieResponse{TaskID: j.id, OriginURLs: v.origins, ResultURLs: v.results})
+	if v.good() {
+		rec.Response = toJSON(kieResponse{TaskID: j.id, OriginURLs: v.origins, ResultURLs: v.results})
 	}
 	if v.code != 0 {
-		rec.ErrorCode = kieJSON(v.code)
+		rec.ErrorCode = toJSON(v.code)
 	}
 	if v.message != "" {
-		rec.ErrorMessage = kieJSON(v.message)
+		rec.ErrorMessage = toJSON(v.message)
 	}
 	return rec
 }

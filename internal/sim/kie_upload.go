@@ -90,7 +90,7 @@ func readField(part io.Reader) (string, error) {
 
 // uploadURL is POST /api/file-url-upload: the provider fetches the file, for at most 30 s.
 func (k *kie) uploadURL(w http.ResponseWriter, r *http.Request) {
-	k.upload(w, r, func() (kieFile, error) {
+	k.upload(w, r, func() (kieFile, error) { //nolint:contextcheck // The request carries it.
 		var req struct {
 			FileURL    string `json:"fileUrl"`
 			UploadPath string `json:"uploadPath"`
@@ -134,9 +134,9 @@ func (k *kie) uploadBase64(w http.ResponseWriter, r *http.Request) {
 
 // upload is what the three upload calls have in common: credentials, a stored file, a public link, the ledger.
 func (k *kie) upload(w http.ResponseWriter, r *http.Request, receive func() (kieFile, error)) {
-	entry := Entry{Time: time.Now(), Path: r.URL.Path, Result: ResultServed, Code: http.StatusOK}
+	entry := newEntry(r, ProfileKie, ResultServed, http.StatusOK)
 	answer := kieUploadEnvelope{Success: true, Code: http.StatusOK, Msg: "File uploaded successfully"}
-	key, no := k.bearer(r)
+	key, no := k.sim.enter(r, k)
 	entry.Key = key
 	if no == nil {
 		var err error
@@ -153,7 +153,7 @@ func (k *kie) upload(w http.ResponseWriter, r *http.Request, receive func() (kie
 	if k.sim.cfg.Errors == ErrorsInBody {
 		status = http.StatusOK
 	}
-	k.write(w, status, kieJSON(answer))
+	k.sim.write(w, status, toJSON(answer))
 }
 
 // store receives a file and gives it a link.

@@ -7,43 +7,54 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"slices"
 	"sync"
 	"time"
 )
 
-// Result says what became of a POST.
+// Result says what became of a POST or a DELETE.
 type Result string
 
-// The results of a POST.
+// The results of a POST or a DELETE.
 const (
 	ResultCreated Result = "created" // A task was created and paid.
 	ResultRefused Result = "refused" // Answered with an error; nothing was created.
 	ResultDropped Result = "dropped" // The connection was closed without an answer; nothing was created.
 	ResultServed  Result = "served"  // A free call (upload, download-url) was answered.
+	ResultDeleted Result = "deleted" // The record of a task was removed.
 )
 
-// Entry is one POST that reached the provider, written before its answer leaves. Nothing in it is redacted.
+// Entry is one POST or DELETE that reached the provider, written before its answer leaves. Nothing in it is redacted.
 type Entry struct {
-	Seq         int       `json:"seq"`
-	Time        time.Time `json:"time"`
-	Path        string    `json:"path"`
-	Key         string    `json:"key"`
-	Result      Result    `json:"result"`
-	Code        int       `json:"code"`
-	TaskID      string    `json:"task_id,omitempty"`
-	Paid        bool      `json:"paid"`
-	Prompt      string    `json:"prompt,omitempty"`
-	VideoURL    string    `json:"video_url,omitempty"`
-	CallbackURL string    `json:"callback_url,omitempty"`
-	Watermark   string    `json:"watermark,omitempty"`
+	Seq           int       `json:"seq"`
+	Time          time.Time `json:"time"`
+	Profile       Profile   `json:"profile"`
+	Path          string    `json:"path"`
+	Key           string    `json:"key"`
+	Result        Result    `json:"result"`
+	Code          int       `json:"code"`
+	TaskID        string    `json:"task_id,omitempty"`
+	Paid          bool      `json:"paid"`
+	Prompt        string    `json:"prompt,omitempty"`
+	VideoURL      string    `json:"video_url,omitempty"`
+	CallbackURL   string    `json:"callback_url,omitempty"`
+	Watermark     string    `json:"watermark,omitempty"`
+	Model         string    `json:"model,omitempty"`
+	Strength      string    `json:"strength,omitempty"`
+	FirstFrameURL string    `json:"first_frame_url,omitempty"`
+}
+
+func newEntry(r *http.Request, p Profile, result Result, code int) Entry {
+	return Entry{Time: time.Now(), Profile: p, Path: r.URL.Path, Result: result, Code: code}
 }
 
 // The keys by which [CountPaid] is useful.
 var (
 	ByCallbackURL = func(e Entry) string { return e.CallbackURL }
 	ByPrompt      = func(e Entry) string { return e.Prompt }
+	ByProfile     = func(e Entry) string { return string(e.Profile) }
 	ByVideoURL    = func(e Entry) string { return e.VideoURL }
 )
 

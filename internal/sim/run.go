@@ -13,24 +13,35 @@ func (s *Server) start(j *job) {
 	s.group.spawn(func(ctx context.Context) { s.live(ctx, j) })
 }
 
-// live is the life of a job: generate, settle, tell.
+// live is the life of a job: wait, generate, settle, tell. It ends early when the server is closing.
 func (s *Server) live(ctx context.Context, j *job) {
 	defer j.markNotified()
+	if sleep(ctx, cmp.Or(j.script.Queued, j.wire.rules().queued)) != nil {
+		return
+	}
+	j.settle(verdict{state: generating})
+	s.news.changed()
+	announced := s.announce(j)
 	v, err := s.generate(ctx, j)
 	s.jobs.done()
+	j.wire.rules().slots.release(j.sub.Key)
 	if err != nil {
-		return // The server is closing.
+		return
 	}
 	j.settle(v)
 	s.news.changed()
-	s.cfg.Logger.Info("generation ended", "provider_task_id", j.id, "flag", int(v.state), "error", v.message)
-	s.tell(ctx, j)
+	s.cfg.Logger.Info("generation ended", "provider_task_id", j.id, "state", int(v.state), "error", v.message)
+	select {
+	case <-announced: // What came first is told first.
+		s.tell(ctx, j)
+	case <-ctx.Done():
+	}
 }
 
 // generate produces the results of a job, and takes at least the time that the script wants. Its error means that the
 // server is closing; the failure of a generation is a verdict.
 func (s *Server) generate(ctx context.Context, j *job) (verdict, error) {
-	ready := j.created.Add(cmp.Or(j.script.Processing, s.cfg.Processing))
+	ready := time.Now().Add(cmp.Or(j.script.Processing, s.cfg.Processing))
 	v := verdict{state: succeeded}
 	var origin, result content
 	switch j.script.Outcome {
@@ -54,7 +65,7 @@ func (s *Server) generate(ctx context.Context, j *job) (verdict, error) {
 	}
 	v.ended = time.Now()
 	if v.state == succeeded { // Only now, because links live from when they are given out.
-		v.origins, v.results = s.publish(j, origin, result)
+		s.publish(j, &v, origin, result)
 	}
 	return v, nil
 }
@@ -68,51 +79,32 @@ func failed(st state, script Script) verdict {
 }
 
 // publish gives the files of a job their links.
-func (s *Server) publish(j *job, origin, result content) (origins, results []string) {
-	origins = []string{s.host.add("/origins/", link{content: origin, taskID: j.id, ttl: s.cfg.LinkTTL})}
-	if j.script.EmptyResults {
-		return origins, []string{}
+func (s *Server) publish(j *job, v *verdict, origin, result content) {
+	v.file = result
+	if j.wire.rules().freshLinks {
+		return // Each query gives out links of its own.
 	}
-	for n := range max(j.script.Results, 1) {
-		results = append(results, s.host.add("/results/", link{
-			content: result.numbered(j.id, n), taskID: j.id, ttl: s.cfg.LinkTTL, script: j.script,
-		}))
-	}
-	return origins, results
+	v.origins = []string{s.host.add("/origins/", link{
+		content: origin, taskID: j.id, profile: j.sub.Profile, ttl: s.cfg.LinkTTL,
+	})}
+	v.results = s.links(j, result)
 }
 
-// tell sends the callbacks of a settled job, in the order that the script wants.
-func (s *Server) tell(ctx context.Context, j *job) {
-	v := j.verdict()
-	if j.sub.CallbackURL == "" || (v.state == createFailed && s.cfg.SilentCreateFailure) {
-		return
+// links returns fresh links for all results of a job. An expired link comes alive in the second set, where there is one.
+func (s *Server) links(j *job, file content) []string {
+	t, script := j.wire.rules(), j.script
+	if j.minted.Add(1) > 1 && script.Link == LinkExpired {
+		script.Link = LinkGood
 	}
-	if sleep(ctx, j.script.Late) != nil {
-		return
+	if script.EmptyResults {
+		return []string{}
 	}
-	if j.script.ForgeURLs {
-		_ = s.courier.deliver(ctx, j, KindForged, j.wire.callback(j, forgedURLs))
+	var out []string
+	for n := range max(script.Results, 1) {
+		out = append(out, s.host.add("/results/", link{
+			content: file.numbered(j.id, n), taskID: j.id, profile: t.profile, script: script,
+			ttl: t.linkTTL, presigned: t.freshLinks,
+		}))
 	}
-	if j.script.ForgeCode != 0 {
-		_ = s.courier.deliver(ctx, j, KindForged, j.wire.callback(j, forgedCode))
-	}
-	if j.script.Never {
-		return
-	}
-	genuine := j.wire.callback(j, truth)
-	if err := s.courier.deliver(ctx, j, KindGenuine, genuine); err != nil {
-		if ctx.Err() != nil {
-			return // The server is closing, which says nothing about the receiver.
-		}
-		s.cfg.Logger.Warn("callback given up", "provider_task_id", j.id, "error", err)
-		j.undelivered("callback delivery failed: " + err.Error())
-		s.news.changed()
-		return
-	}
-	for range j.script.Duplicates {
-		_ = s.courier.deliver(ctx, j, KindDuplicate, genuine)
-	}
-	if j.script.Conflict {
-		_ = s.courier.deliver(ctx, j, KindConflict, j.wire.callback(j, opposite))
-	}
+	return out
 }

@@ -2,23 +2,27 @@ package sim
 
 import "time"
 
-// Submission is one accepted call of generate, as a script sees it.
+// Submission is one valid call that creates a task, as a script sees it.
 type Submission struct {
 	// Seq counts the submissions that reached a script, from 1.
-	Seq         int
-	Key         string
-	Prompt      string
-	VideoURL    string
-	CallbackURL string
-	Watermark   string
+	Seq           int
+	Profile       Profile
+	Key           string
+	Prompt        string
+	VideoURL      string
+	CallbackURL   string
+	Watermark     string // kie.ai alone.
+	Model         string // Luma's APIs alone, like the next.
+	Strength      string // The mode of Dream Machine, the strength of Agents.
+	FirstFrameURL string // Dream Machine alone.
 	// Directives is what the prompt asked for. A [Config].Script that wants to keep it starts from it.
 	Directives Script
 }
 
-// Answer says what happens to the response of generate.
+// Answer says what happens to the response to a submission.
 type Answer int
 
-// The answers of generate. The ones named "created" take a credit; the others create nothing.
+// The answers to a submission. The ones named "created" take a credit; the others create nothing.
 const (
 	AnswerNormal    Answer = iota // The documented answer.
 	AnswerHTML403                 // Not created: a bare HTML 403, as from the content network in front of the API.
@@ -32,9 +36,9 @@ type Outcome int
 
 // The outcomes of a generation.
 const (
-	OutcomeSuccess        Outcome = iota // Flag 1.
-	OutcomeGenerateFailed                // Flag 3, callback 500.
-	OutcomeCreateFailed                  // Flag 2, callback 500 unless Config.SilentCreateFailure.
+	OutcomeSuccess        Outcome = iota // Flag 1, completed.
+	OutcomeGenerateFailed                // Flag 3, callback 500; failed.
+	OutcomeCreateFailed                  // Flag 2, callback 500 unless Config.SilentCreateFailure; failed.
 )
 
 // Signature says how the callbacks of a task are signed. It means nothing without a [Config].WebhookKey.
@@ -53,62 +57,73 @@ type LinkFault int
 // The faults of a result link.
 const (
 	LinkGood    LinkFault = iota
-	LinkExpired           // Dead from the start; download-url gives a living one.
-	LinkGone              // Dead from the start, and download-url answers 404.
-	LinkOnce              // Dead after the first GET; download-url gives a living one.
+	LinkExpired           // Dead from the start; download-url (kie.ai) and the next query (Luma Agents) give a living one.
+	LinkGone              // Dead from the start, and so is every other; download-url answers 404.
+	LinkOnce              // Dead after the first GET; download-url and the next query give a living one.
 )
 
-// Script is the fate of one task: every fault it meets. The zero value meets none. Faults combine.
+// Script is the fate of one task: every fault it meets. The zero value meets none. Faults combine. A fault that a
+// profile does not know (see [Directives]) changes nothing there.
 type Script struct {
-	// Code, when not 0, is answered to generate without creating anything.
+	// Maintenance, when not 0, puts the profile under maintenance for this long, from this submission on. Nothing is
+	// created.
+	Maintenance time.Duration
+	// Code, when not 0, is answered to the submission without creating anything.
 	Code int
-	// Answer is what happens to the response of generate.
+	// Answer is what happens to the response to the submission.
 	Answer Answer
-	// AnswerDelay holds back the response of generate after the task was created.
+	// AnswerDelay holds back the response to the submission after the task was created.
 	AnswerDelay time.Duration
 
+	// Queued overrides the Queued of the profile's configuration when not 0.
+	Queued time.Duration
 	// Processing overrides Config.Processing when not 0.
 	Processing time.Duration
-	// Invisible overrides Config.InvisibleFor when not 0.
+	// Invisible hides a new task from queries for this long; on kie.ai it overrides Config.InvisibleFor when not 0.
 	Invisible time.Duration
 	// Outcome is how the generation ends.
 	Outcome Outcome
-	// FailureCode is the errorCode of a failed generation, 501 by default.
+	// FailureCode is the errorCode of a failed generation at kie.ai, 501 by default.
 	FailureCode int
-	// FailureMessage is its errorMessage, "Generation failed" by default.
+	// FailureName is the failure_code of a failed generation of Luma Agents, "generation_failed" by default.
+	FailureName string
+	// FailureMessage is its errorMessage or failure_reason, "Generation failed" by default.
 	FailureMessage string
-	// Lag keeps record-info at flag 0 for this long after the generation ended and its callback was sent.
+	// Lag lets queries say that the generation runs for this long after it ended and its callback was sent.
 	Lag time.Duration
 	// Results is the number of result files, 1 by default.
 	Results int
-	// EmptyResults makes resultUrls empty in callbacks and in record-info.
+	// EmptyResults takes the results out of callbacks and queries.
 	EmptyResults bool
 
 	// Never sends no callback except forged ones.
 	Never bool
 	// Late waits this long between the end of the generation and its callback.
 	Late time.Duration
-	// Early holds the response of generate back until the first callback was answered, or its first try failed.
+	// Early holds the response to the submission back until the first callback was answered, or its first try failed.
 	Early bool
 	// Duplicates is how many more times the callback is sent after it was accepted.
 	Duplicates int
+	// Regress sends, after the callback, another one that says that the generation still runs.
+	Regress bool
 	// Conflict sends, after the callback, another one that claims the opposite outcome.
 	Conflict bool
-	// ForgeURLs sends, before the callback, one whose resultUrls name a foreign file under a valid signature.
+	// ForgeURLs sends, before the callback, one whose results are a foreign file, under a valid signature if any.
 	ForgeURLs bool
-	// ForgeCode sends, before the callback, one with this code under a valid signature, when not 0.
+	// ForgeCode sends, before the callback, one with this code under a valid signature, when not 0. Luma has no code:
+	// there the state is completed for 200, failed for others.
 	ForgeCode int
 	// Signature is how callbacks are signed.
 	Signature Signature
 	// Stale puts the timestamp of callbacks this far into the past.
 	Stale time.Duration
-	// NullData makes data null in callbacks.
+	// NullData makes data (kie.ai) or assets (Luma) null in callbacks.
 	NullData bool
 	// PromptObject makes promptJson an object instead of a string.
 	PromptObject bool
-	// EmptyCallback makes resultUrls empty in callbacks; record-info names the results.
+	// EmptyCallback takes the results out of callbacks; queries name them.
 	EmptyCallback bool
-	// Undeliverable makes every try of the callback fail before it leaves the simulator, which ends in flag 4.
+	// Undeliverable makes every try of the callback fail before it leaves the simulator, which ends in flag 4 at kie.ai.
 	Undeliverable bool
 
 	// Link is what is wrong with the result links.

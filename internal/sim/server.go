@@ -26,8 +26,7 @@ type Server struct {
 	courier *courier
 	ledger  *ledger
 	purse   *purse
-	submits *meter
-	queries *meter
+	terms   []*terms // One for each profile, in the order of Profiles.
 
 	http      *http.Server
 	conns     sync.WaitGroup
@@ -76,9 +75,8 @@ func build(cfg Config, book *ledger, dir string, addr net.Addr) *Server {
 	s := &Server{
 		cfg: cfg, base: base, dir: dir, group: newGroup(), news: news,
 		jobs: newJobs(), host: newHost(cfg, dir, base, news), studio: newStudio(cfg, dir),
-		courier: newCourier(cfg, news), ledger: book, purse: &purse{credits: cfg.Credits},
-		submits: newMeter(cfg.SubmitLimit), queries: newMeter(cfg.QueryLimit),
-		served: make(chan struct{}),
+		courier: newCourier(news), ledger: book, purse: &purse{credits: cfg.Credits},
+		terms: []*terms{kieTerms(cfg), lumaTerms(cfg), lumaAgentsTerms(cfg)}, served: make(chan struct{}),
 	}
 	s.http = &http.Server{
 		Handler:           s.routes(),
@@ -103,7 +101,9 @@ func reachable(addr net.Addr) string {
 // routes is everything that the simulator answers.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	(&kie{s}).register(mux)
+	(&kie{s, s.terms[0]}).register(mux)
+	(&luma{s, s.terms[1]}).register(mux)
+	(&lumaAgents{s, s.terms[2]}).register(mux)
 	for _, prefix := range []string{"/results/", "/origins/", "/download/", "/files/", "/forged/"} {
 		mux.Handle("GET "+prefix, s.host)
 	}
@@ -123,10 +123,16 @@ func (s *Server) count(_ net.Conn, state http.ConnState) {
 	}
 }
 
-// URL returns the base URL of the API, of the uploads and of the results.
+// URL returns the base URL of kie.ai's API, of its uploads and of all results.
 func (s *Server) URL() string { return s.base }
 
-// Ledger returns every POST that reached the simulator, oldest first.
+// LumaURL returns the base URL of Luma's Dream Machine API.
+func (s *Server) LumaURL() string { return s.base + lumaPrefix }
+
+// LumaAgentsURL returns the base URL of the Luma Agents API.
+func (s *Server) LumaAgentsURL() string { return s.base + lumaAgentsPrefix }
+
+// Ledger returns every POST and DELETE that reached the simulator, oldest first.
 func (s *Server) Ledger() []Entry { return s.ledger.list() }
 
 // Deliveries returns every try of every callback, oldest first.
@@ -141,19 +147,36 @@ func (s *Server) Credits() int { return s.purse.balance() }
 // SetCredits replaces the balance of the account, as a top-up does.
 func (s *Server) SetCredits(credits int) { s.purse.set(credits) }
 
-// Limits is the load that the simulator saw.
+// SetMaintenance makes a profile refuse every call of its API for a while from now, with code 455 at kie.ai and status
+// 503 at Luma; 0 ends that. What runs goes on, and files are served.
+func (s *Server) SetMaintenance(p Profile, d time.Duration) {
+	for _, t := range s.terms {
+		if t.profile == p {
+			t.maintain(d)
+		}
+	}
+}
+
+// Limits is the load that the simulator saw, by profile and API key.
 type Limits struct {
-	Submissions []Usage `json:"submissions"`
-	Queries     []Usage `json:"queries"`
+	Submissions []Usage       `json:"submissions"`
+	Queries     []Usage       `json:"queries"`
+	Concurrency []Concurrency `json:"concurrency"`
 	// InFlight is the number of generations that run now, PeakInFlight the largest number ever.
 	InFlight     int `json:"in_flight"`
 	PeakInFlight int `json:"peak_in_flight"`
 }
 
-// Limits returns the load per API key, and the generations in flight.
+// Limits returns the load per profile and API key, and the generations in flight.
 func (s *Server) Limits() Limits {
-	now, peak := s.jobs.inFlight()
-	return Limits{Submissions: s.submits.report(), Queries: s.queries.report(), InFlight: now, PeakInFlight: peak}
+	l := Limits{Submissions: []Usage{}, Queries: []Usage{}, Concurrency: []Concurrency{}}
+	l.InFlight, l.PeakInFlight = s.jobs.inFlight()
+	for _, t := range s.terms {
+		l.Submissions = append(l.Submissions, t.submits.report()...)
+		l.Queries = append(l.Queries, t.queries.report()...)
+		l.Concurrency = append(l.Concurrency, t.slots.report()...)
+	}
+	return l
 }
 
 // Await returns when cond is true. It asks again whenever the ledger, a delivery, a download or a task changed, and

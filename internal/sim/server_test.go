@@ -24,6 +24,7 @@ func TestStart_RefusesWordsItDoesNotKnow(t *testing.T) {
 		"transform": {Transform: "x"},
 		"status":    {ExpiredStatus: 7},
 		"limit":     {SubmitLimit: sim.Limit{Window: time.Second}},
+		"luma":      {Luma: sim.LumaConfig{SubmitLimit: sim.Limit{Window: time.Second}}},
 		"address":   {Addr: "256.0.0.1:0"},
 		"ledger":    {LedgerPath: "/nowhere/at/all"},
 	} {
@@ -140,13 +141,13 @@ func TestInspection_ShowsEverythingOverHTTP(t *testing.T) {
 	var deliveries []sim.Delivery
 	var downloads []sim.Download
 	var limits sim.Limits
-	var table map[string]string
+	var table []sim.Directive
 	show("ledger", &book)
 	show("deliveries", &deliveries)
 	show("downloads", &downloads)
 	show("limits", &limits)
 	show("directives", &table)
-	if book.Paid != 1 || len(book.Entries) != 1 || book.Credits != 999 || book.PaidByVideoURL[sourceURL] != 1 {
+	if book.Paid != 1 || len(book.Entries) != 1 || book.Credits != 999 || book.PaidByVideoURL[sourceURL] != 1 || book.PaidByProfile["kie"] != 1 {
 		t.Errorf("ledger %+v", book)
 	}
 	if len(deliveries) != 2 || len(downloads) != 1 || limits.PeakInFlight != 1 || len(table) != len(sim.Directives()) {
@@ -160,7 +161,7 @@ func TestURL_IsThePublicOneWhenConfigured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // Nothing runs in it.
+	defer s.Close()
 	if got := s.URL(); got != "http://sim.example:9" {
 		t.Errorf("URL %s", got)
 	}
@@ -168,7 +169,7 @@ func TestURL_IsThePublicOneWhenConfigured(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer all.Close() //nolint:errcheck // Nothing runs in it.
+	defer all.Close()
 	if got := all.URL(); !strings.HasPrefix(got, "http://127.0.0.1:") {
 		t.Errorf("URL %s: want one that can be dialled", got)
 	}

@@ -31,13 +31,17 @@ type world struct {
 	http *http.Client
 }
 
+var unlimited = sim.Limit{N: -1, Window: time.Second}
+
 // setup starts a world; change may be nil.
 func setup(t *testing.T, change func(*sim.Config)) *world {
 	t.Helper()
 	cfg := sim.Config{
 		APIKeys: []string{apiKey}, WebhookKey: webhookKey,
 		CallbackSpacing: time.Millisecond,
-		SubmitLimit:     sim.Limit{N: -1, Window: time.Second}, QueryLimit: sim.Limit{N: -1, Window: time.Second},
+		SubmitLimit:     unlimited, QueryLimit: unlimited,
+		Luma:       sim.LumaConfig{SubmitLimit: unlimited, MaxConcurrent: -1, CallbackSpacing: time.Millisecond},
+		LumaAgents: sim.LumaAgentsConfig{SubmitLimit: unlimited, MaxConcurrent: -1},
 	}
 	if change != nil {
 		change(&cfg)
@@ -97,6 +101,18 @@ func newReceiver() *receiver {
 	return r
 }
 
+// stall makes the receiver hang on its full channel until the test is over.
+func (w *world) stall() {
+	for range cap(w.hook.calls) {
+		w.hook.calls <- received{}
+	}
+	w.Cleanup(func() {
+		for range cap(w.hook.calls) {
+			<-w.hook.calls
+		}
+	})
+}
+
 // callback waits for the next callback.
 func (w *world) callback() received {
 	w.Helper()
@@ -122,6 +138,7 @@ func (w *world) await(what string, cond func() bool) {
 // envelope is the frame of every answer.
 type envelope struct {
 	status int
+	header http.Header
 	raw    string
 	Code   int
 	Msg    string
@@ -143,7 +160,7 @@ func (w *world) call(method, url, key string, body []byte, contentType string) (
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
-	e := envelope{status: resp.StatusCode, raw: string(raw)}
+	e := envelope{status: resp.StatusCode, header: resp.Header, raw: string(raw)}
 	_ = json.Unmarshal(raw, &e)
 	return e, err
 }
@@ -151,15 +168,21 @@ func (w *world) call(method, url, key string, body []byte, contentType string) (
 // post sends v as JSON with the good key and expects an answer.
 func (w *world) post(path string, v any) envelope {
 	w.Helper()
-	body, err := json.Marshal(v)
-	if err != nil {
-		w.Fatal(err)
-	}
-	e, err := w.call(http.MethodPost, w.sim.URL()+path, apiKey, body, "application/json")
+	e, err := w.send(path, v)
 	if err != nil {
 		w.Fatalf("POST %s: %v", path, err)
 	}
 	return e
+}
+
+// send sends v as JSON with the good key.
+func (w *world) send(path string, v any) (envelope, error) {
+	w.Helper()
+	body, err := json.Marshal(v)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return w.call(http.MethodPost, w.sim.URL()+path, apiKey, body, "application/json")
 }
 
 // get expects an answer to a GET with the good key.

@@ -172,7 +172,7 @@ func (s *studio) transform(ctx context.Context, program string, in content, prom
 func (s *studio) encoder(ctx context.Context, program string) []string {
 	s.codecOnce.Do(func() {
 		s.codec = []string{"-c:v", "mpeg4", "-q:v", "4"}
-		list, err := exec.CommandContext(ctx, program, "-hide_banner", "-encoders").Output() //nolint:gosec // As above.
+		list, err := exec.CommandContext(ctx, program, "-hide_banner", "-encoders").Output()
 		if err == nil && strings.Contains(string(list), " libx264 ") {
 			s.codec = []string{"-c:v", "libx264", "-preset", "veryfast", "-crf", "24"}
 		}

@@ -10,6 +10,7 @@ import (
 // Usage is what one API key did to one limit. The peaks are the largest numbers of calls seen in any span as long as
 // the window of the limit, measured where they arrived.
 type Usage struct {
+	Profile      Profile       `json:"profile"`
 	Key          string        `json:"key"`
 	Limit        int           `json:"limit"`
 	Window       time.Duration `json:"window_ns"`
@@ -21,7 +22,8 @@ type Usage struct {
 
 // meter is a sliding window per key that also remembers the worst window it saw.
 type meter struct {
-	limit Limit
+	profile Profile
+	limit   Limit
 
 	mu   sync.Mutex
 	keys map[string]*track
@@ -34,17 +36,20 @@ type track struct {
 	arrived  []time.Time
 }
 
-func newMeter(limit Limit) *meter { return &meter{limit: limit, keys: map[string]*track{}} }
+func newMeter(p Profile, limit Limit) *meter {
+	return &meter{profile: p, limit: limit, keys: map[string]*track{}}
+}
 
-// take counts a call and reports whether the window has room for it. A refused call takes no room.
-func (m *meter) take(key string) bool {
+// take counts a call and returns 0 when the window has room for it, else the time until it will have some. A refused
+// call takes no room.
+func (m *meter) take(key string) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	// NOTE: the clock is read under the lock, so that the calls of a key are in order.
 	now := time.Now()
 	t := m.keys[key]
 	if t == nil {
-		t = &track{usage: Usage{Key: key, Limit: m.limit.N, Window: m.limit.Window}}
+		t = &track{usage: Usage{Profile: m.profile, Key: key, Limit: m.limit.N, Window: m.limit.Window}}
 		m.keys[key] = t
 	}
 	t.arrived = append(since(t.arrived, now.Add(-m.limit.Window)), now)
@@ -52,12 +57,12 @@ func (m *meter) take(key string) bool {
 	t.accepted = since(t.accepted, now.Add(-m.limit.Window))
 	if m.limit.N >= 0 && len(t.accepted) >= m.limit.N {
 		t.usage.Refused++
-		return false
+		return t.accepted[0].Add(m.limit.Window).Sub(now)
 	}
 	t.accepted = append(t.accepted, now)
 	t.usage.Accepted++
 	t.usage.PeakAccepted = max(t.usage.PeakAccepted, len(t.accepted))
-	return true
+	return 0
 }
 
 // since drops the times that are not after start.
