@@ -53,14 +53,17 @@ func (d *Decision) accept(a *Attempt, in Accepted) {
 }
 
 func (d *Decision) refuse(a *Attempt, in Refused) {
-	if a.State != AttemptSubmitting {
+	unanswered := a.State == AttemptSubmitting || a.State == AttemptUnconfirmed && a.ProviderTaskID == ""
+	if !unanswered {
 		return
 	}
+	awaited := d.awaits(a)
 	d.set(a, AttemptRefused, in.Message)
-	if !d.awaits(a) {
+	if !awaited {
 		return
 	}
 	switch {
+	case d.adopt(in.Message, a.ID):
 	case in.Definite && d.moveOn(a.Number, in.Message):
 	case in.Definite && in.Reason != "":
 		d.fail(a, in.Reason, in.Message)
@@ -146,7 +149,7 @@ func (d *Decision) generationFailed(a *Attempt, in GenerationFailed) {
 	message := fmt.Sprintf("%s reports that attempt %d failed: %s", a.Provider, a.Number, in.Message)
 	reason := cmp.Or(in.Reason, ProviderFailed)
 	switch {
-	case d.adopt(message):
+	case d.adopt(message, a.ID):
 	case !reason.Retryable():
 		d.fail(a, reason, message) // Another attempt would end the same.
 	default:
@@ -175,7 +178,7 @@ func (d *Decision) giveUp(a *Attempt, in GivenUp) {
 		return
 	}
 	d.set(a, AttemptLost, in.Message)
-	if d.awaits(a) && !d.adopt(in.Message) {
+	if d.awaits(a) && !d.adopt(in.Message, a.ID) {
 		d.fail(a, OutcomeUnknown, in.Message)
 	}
 }
@@ -193,7 +196,7 @@ func (d *Decision) saved(a *Attempt, in Saved) {
 }
 
 func (d *Decision) saveFailed(a *Attempt, in SaveFailed) {
-	if d.Task.State == Saving && d.Task.Result == a.ID {
-		d.fail(a, in.Reason, in.Message)
+	if d.Task.State == Saving && d.Task.Result == a.ID && !d.adoptOpen(in.Message, a.ID) {
+		d.fail(a, in.Reason, in.Message) // Another result that could not be saved before is left to a retry.
 	}
 }

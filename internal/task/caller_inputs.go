@@ -26,7 +26,7 @@ func (d *Decision) retry(in RetryRequested) error {
 	}
 	d.RenewDeadline = true
 	const message = "retry requested"
-	if !in.NewAttempt && (d.adopt(message) || d.reopen(message)) {
+	if !in.NewAttempt && (d.adopt(message, "") || d.reopen(message)) {
 		return nil
 	}
 	d.Task.Result = ""
@@ -37,10 +37,14 @@ func (d *Decision) retry(in RetryRequested) error {
 }
 
 // adopt continues the task with the result of an attempt, or else with one that may yet bring a result, newest
-// first. It tells whether there is such an attempt.
-func (d *Decision) adopt(message string) bool {
+// first, but not with the excepted one. It tells whether there is such an attempt.
+func (d *Decision) adopt(message string, except AttemptID) bool {
+	return d.adoptResult(message, except) || d.adoptOpen(message, except)
+}
+
+func (d *Decision) adoptResult(message string, except AttemptID) bool {
 	for _, a := range slices.Backward(d.Task.Attempts) {
-		if a.State != AttemptSucceeded {
+		if a.State != AttemptSucceeded || a.ID == except {
 			continue
 		}
 		message = fmt.Sprintf("%s; going on with the result of attempt %d", message, a.Number)
@@ -52,13 +56,20 @@ func (d *Decision) adopt(message string) bool {
 		}
 		return true
 	}
+	return false
+}
+
+func (d *Decision) adoptOpen(message string, except AttemptID) bool {
 	for _, a := range slices.Backward(d.Task.Attempts) {
-		if !a.Open() {
+		if !a.Open() || a.ID == except {
 			continue
 		}
 		message = fmt.Sprintf("%s; going on with attempt %d", message, a.Number)
 		if a.State == AttemptSubmitting {
 			d.move(Submitting, a.Number, message)
+			if !a.Sent {
+				d.enqueue(SubmitAttempt{AttemptID: a.ID}) // Its job may be lost; a second one sends nothing twice.
+			}
 		} else {
 			d.move(Running, a.Number, message)
 			d.checkAfter(&a, 0)

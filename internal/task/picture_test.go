@@ -24,6 +24,8 @@ Hinted            SUBMITTING → RUNNING
 Hinted            RUNNING    → RUNNING
 Refused           SUBMITTING → QUEUED
 Refused           SUBMITTING → FAILED
+Refused           RUNNING    → QUEUED
+Refused           RUNNING    → FAILED
 
 ResultReady       QUEUED     → SAVING
 ResultReady       SUBMITTING → SAVING
@@ -39,6 +41,16 @@ GenerationFailed  SAVING     → FAILED
 GivenUp           RUNNING    → FAILED
 
 # With several, of which another goes on or has a result:
+Refused           SUBMITTING → SUBMITTING
+Refused           SUBMITTING → RUNNING
+Refused           SUBMITTING → SAVING
+Refused           SUBMITTING → SUCCEEDED
+Refused           RUNNING    → SUBMITTING
+Refused           RUNNING    → RUNNING
+Refused           RUNNING    → SAVING
+Refused           RUNNING    → SUCCEEDED
+SaveFailed        SAVING     → SUBMITTING
+SaveFailed        SAVING     → RUNNING
 GenerationFailed  SUBMITTING → SUBMITTING
 GenerationFailed  SUBMITTING → RUNNING
 GenerationFailed  SUBMITTING → SAVING
