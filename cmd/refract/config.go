@@ -72,7 +72,7 @@ func (f *serviceFlags) check() error {
 			}
 		}
 	}
-	if _, _, err := f.accounts(); err != nil {
+	if _, _, err := f.openAccounts(); err != nil {
 		return err
 	}
 	return f.checkCallbackURL()

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -24,10 +25,11 @@ const demoProcessing = 3 * time.Second
 
 // demoCmd modifies a clip through the whole system on this machine.
 type demoCmd struct {
-	Video  string `type:"existingfile" help:"Clip to modify: MP4 or MOV, at most 500 MB. Default: a clip of four seconds that comes with Refract."`
-	Prompt string `default:"A neon city at dusk, in the rain" help:"Wanted change."`
-	Output string `short:"o" type:"path" help:"File to save the result as. Default: refract-output/<task id>.mp4."`
-	Log    bool   `help:"Show the service's log."`
+	Video    string `type:"existingfile" help:"Clip to modify: MP4 or MOV, at most 500 MB. Default: a clip of four seconds that comes with Refract."`
+	Provider string `default:"kie" enum:"kie,luma,luma-agents" help:"Provider to simulate: kie, luma or luma-agents."`
+	Prompt   string `default:"A neon city at dusk, in the rain" help:"Wanted change."`
+	Output   string `short:"o" type:"path" help:"File to save the result as. Default: refract-output/<task id>.mp4."`
+	Log      bool   `help:"Show the service's log."`
 }
 
 // Run starts a simulated provider, PostgreSQL and the service, all private and on loopback, submits one task
@@ -62,11 +64,11 @@ func (c *demoCmd) Run(ctx context.Context, con console) (err error) {
 	flags := serviceFlags{
 		DataDir: dir, Auth: "none", Tenant: "demo", AllowPrivate: true,
 		GRPC: listenerFlags{Address: "127.0.0.1:0"}, HTTP: listenerFlags{Address: "127.0.0.1:0"}, Ingress: listenerFlags{Address: "127.0.0.1:0"},
-		providerFlags: providerFlags{KIE: upstreamFlags{
-			APIKeys: []secret{secret(key)}, WebhookKeys: []secret{secret(signingKey)}, URL: provider.URL(), Typical: demoProcessing + 2*time.Second,
-		}},
 	}
-	if err := say(con, "Starting PostgreSQL, a simulated kie.ai and Refract on this machine …"); err != nil {
+	if err := flags.simulate(c.Provider, provider, key, signingKey); err != nil {
+		return err
+	}
+	if err := say(con, "Starting PostgreSQL, a simulated provider and Refract on this machine …"); err != nil {
 		return err
 	}
 	s, err := newService(ctx, flags, log)
@@ -86,6 +88,21 @@ func (c *demoCmd) Run(ctx context.Context, con console) (err error) {
 		return c.modify(running, con, s.grpcListener.Addr().String(), source)
 	})
 	return g.Wait()
+}
+
+// simulate configures one provider to be the simulator, as an operator configures a real one.
+func (f *providerFlags) simulate(name string, s *sim.Server, key, signingKey string) error {
+	urls := map[string]string{string(sim.ProfileKie): s.URL(), string(sim.ProfileLuma): s.LumaURL(), string(sim.ProfileLumaAgents): s.LumaAgentsURL()}
+	for _, r := range f.registrations() {
+		if r.name == name {
+			*r.flags = upstreamFlags{APIKeys: []secret{secret(key)}, URL: urls[name], Typical: demoProcessing + 2*time.Second}
+			if name == kie.Name {
+				r.flags.WebhookKeys = []secret{secret(signingKey)}
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no provider %q to simulate", name)
 }
 
 // modify is what a client does: submit, follow, download.

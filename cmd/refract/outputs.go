@@ -38,14 +38,6 @@ func (o *outputs) OpenOutput(ctx context.Context, taskID string, index int) (io.
 
 func trimSlash(u string) string { return strings.TrimSuffix(u, "/") }
 
-func revealAll(secrets []secret) []string {
-	plain := make([]string, len(secrets))
-	for i, s := range secrets {
-		plain[i] = s.reveal()
-	}
-	return plain
-}
-
 // tenant is who everyone is without authentication.
 func (f *serviceFlags) tenant() string {
 	if f.Tenant != "" {

@@ -146,7 +146,7 @@ func TestSIGTERM_Drains(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = provider.Close() })
 	p := startProcess(t, "--database-url="+postgrestest.URL(t), "--bucket=file://"+filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
-		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0", "--kie-url="+provider.URL(), "--kie-api-key=any")
+		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0", "--kie-url="+provider.URL(), "--kie-api-key="+testAPIKey, "--kie-webhook-key="+testWebhookKey)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	submitted, err := p.tasks.SubmitTask(ctx, goodRequest())
@@ -173,7 +173,7 @@ func TestSIGTERM_Drains(t *testing.T) {
 	if err := p.cmd.Wait(); err != nil {
 		t.Errorf("the service ended with %v, want success:\n%s", err, p.log)
 	}
-	for _, secret := range []string{"pgtdbpass", "kie-key"} {
+	for _, secret := range []string{"pgtdbpass", testAPIKey, testWebhookKey} {
 		if strings.Contains(p.log.String(), secret) {
 			t.Errorf("the log holds %q:\n%s", secret, p.log)
 		}

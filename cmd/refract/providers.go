@@ -52,9 +52,9 @@ type upstreamConfig struct {
 	typical     time.Duration
 }
 
-// accounts makes the adapters of all configured accounts, and returns the route of tasks that name no
+// openAccounts makes the adapters of all configured accounts, and returns the route of tasks that name no
 // provider.
-func (f *providerFlags) accounts() (provider.Accounts, []string, error) {
+func (f *providerFlags) openAccounts() (provider.Accounts, []string, error) {
 	accounts := provider.Accounts{}
 	for _, r := range f.registrations() {
 		if err := r.addTo(accounts); err != nil {
@@ -85,11 +85,14 @@ func (r registration) addTo(accounts provider.Accounts) error {
 	for _, k := range r.flags.APIKeys {
 		account, key := r.split(k)
 		if _, taken := accounts[account]; taken {
-			return fmt.Errorf("two API keys for account %s of %s: give each a name, as in %[2]s-2=KEY", account, r.name)
+			return fmt.Errorf("two API keys for account %s: give each a name of its own, as in %s-2=KEY", account, r.name)
 		}
 		p, err := r.make(upstreamConfig{key: key, url: r.flags.URL, webhookKeys: webhooks[account], typical: r.flags.Typical})
 		if err != nil {
 			return fmt.Errorf("configure account %s of %s: %w", account, r.name, err)
+		}
+		if len(webhooks[account]) > 0 && p.Capabilities().Callbacks != provider.SignedCallbacks {
+			return fmt.Errorf("%s does not sign callbacks: take its webhook key away", r.name)
 		}
 		accounts[account] = p
 		delete(webhooks, account)

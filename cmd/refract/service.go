@@ -114,12 +114,12 @@ func (s *service) listen(f serviceFlags) (err error) {
 // openStores opens the database, brings or holds it to this release's schema, and opens the bucket.
 func (s *service) openStores(ctx context.Context, f serviceFlags) (err error) {
 	databaseURL, dataDir := f.DatabaseURL.reveal(), f.DataDir
-	if dataDir == "" {
+	private := databaseURL == ""
+	if dataDir == "" && (private || f.Bucket == "") {
 		if dataDir, err = defaultDataDir(); err != nil {
 			return err
 		}
 	}
-	private := databaseURL == ""
 	if private {
 		s.cluster, err = pglocal.Start(ctx, pglocal.Config{DataDir: filepath.Join(dataDir, "postgres"), Logger: s.log})
 		if err != nil {
@@ -138,7 +138,7 @@ func (s *service) openStores(ctx context.Context, f serviceFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.store, err = postgres.NewStore(s.pool); err != nil {
+	if s.store, err = postgres.NewStore(s.pool, s.log); err != nil {
 		return err
 	}
 	bucketURL := f.Bucket
@@ -169,7 +169,7 @@ func (s *service) callbackTokens(ctx context.Context, f serviceFlags) (*callback
 
 // openProviders makes the adapters of all accounts.
 func (s *service) openProviders(ctx context.Context, f serviceFlags) (err error) {
-	if s.accounts, s.route, err = f.providerFlags.accounts(); err != nil {
+	if s.accounts, s.route, err = f.openAccounts(); err != nil {
 		return err
 	}
 	rows := make(map[string]string, len(s.accounts))

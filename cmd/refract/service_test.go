@@ -102,7 +102,7 @@ func dial(t *testing.T, address string) *grpc.ClientConn {
 
 func createToken(t *testing.T, pool *pgxpool.Pool, tenant string) string {
 	t.Helper()
-	store, err := postgres.NewStore(pool)
+	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

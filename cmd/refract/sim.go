@@ -32,7 +32,8 @@ func (c *simCmd) Run(ctx context.Context, con console) error {
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(con.out, "simulated kie.ai at %s; ledger at %[1]s/sim/ledger\n", s.URL()); err != nil {
+	if _, err := fmt.Fprintf(con.out, "simulated kie at %s, luma at %s, luma-agents at %s; ledger at %[1]s/sim/ledger\n",
+		s.URL(), s.LumaURL(), s.LumaAgentsURL()); err != nil {
 		return err
 	}
 	return s.Run(ctx)

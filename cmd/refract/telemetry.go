@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
@@ -48,7 +51,7 @@ func startTelemetry(ctx context.Context) (*telemetry, error) {
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 	stop := meters.Shutdown
 	if tracing() {
-		spans, err := otlptracegrpc.New(ctx)
+		spans, err := newSpanExporter(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("start traces: %w", err)
 		}
@@ -63,9 +66,21 @@ func startTelemetry(ctx context.Context) (*telemetry, error) {
 	}, nil
 }
 
-// tracing tells whether the environment names a collector.
+// tracing tells whether the environment names a collector and does not switch tracing off.
 func tracing() bool {
+	if os.Getenv("OTEL_SDK_DISABLED") == "true" || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
+		return false
+	}
 	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
+}
+
+// newSpanExporter speaks the protocol that the environment names: http/protobuf, which is the standard's
+// default, or grpc. The exporter reads the rest of its settings from the environment itself.
+func newSpanExporter(ctx context.Context) (*otlptrace.Exporter, error) {
+	if cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL")) == "grpc" {
+		return otlptracegrpc.New(ctx)
+	}
+	return otlptracehttp.New(ctx)
 }
 
 // newLogger returns the service's log.

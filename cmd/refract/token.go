@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"text/tabwriter"
 	"time"
 
@@ -121,7 +122,7 @@ func withStore(ctx context.Context, f databaseFlags, do func(*postgres.Store) er
 	if err := postgres.CheckSchema(ctx, pool); err != nil {
 		return err
 	}
-	store, err := postgres.NewStore(pool)
+	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

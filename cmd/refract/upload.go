@@ -14,10 +14,15 @@ import (
 // The clip is streamed, whatever its size.
 func uploadStream(ctx context.Context, base, key, name string, clip io.Reader) (string, error) {
 	body, form := io.Pipe()
-	defer body.Close() // Ends the writer below when the request ends early.
 	parts := multipart.NewWriter(form)
+	written := make(chan struct{})
 	go func() {
+		defer close(written)
 		form.CloseWithError(writeParts(parts, name, clip))
+	}()
+	defer func() {
+		_ = body.Close() // Ends the writer when the request ended early.
+		<-written
 	}()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/api/file-stream-upload", body)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"testing"
@@ -55,7 +56,7 @@ type service struct {
 func setup(t *testing.T, submissions, inFlight int) service {
 	t.Helper()
 	pool := postgrestest.Pool(t)
-	store, err := postgres.NewStore(pool)
+	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,6 +268,7 @@ func TestAdmit_KeepsADelayedTaskWaiting(t *testing.T) {
 	s.submit(t, 1, 0)
 	s.expect(t, 1)
 	s.answer(t, &provider.Error{Class: provider.NotSent})
+	s.pass(t)
 	s.expect(t, 0)
 	s.exec(t, "UPDATE task SET not_before_time = now()")
 	s.expect(t, 1)

@@ -80,16 +80,19 @@ func TestAdmit_OneTroubleIsOnePause(t *testing.T) {
 	s.expectPause(t, 30*time.Second, "credits", 1)
 }
 
-func TestAdmit_RateLimitPausesWithoutProbing(t *testing.T) {
+func TestAdmit_RateLimitPausesAndIsProbed(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 10, 100)
 	s.submit(t, 5, 0)
 	s.expect(t, 5)
 	s.answer(t, limited)
-	s.expectPause(t, 5*time.Second, "rate_limited", 0)
+	s.expectPause(t, 5*time.Second, "rate_limited", 1)
 	s.expect(t, 0)
 	s.pass(t)
-	s.expect(t, 5)
+	s.expect(t, 1)
+	s.answer(t, nil)
+	s.pass(t)
+	s.expect(t, 4)
 }
 
 func TestAdmit_PausesAreNeverShortened(t *testing.T) {
@@ -104,15 +107,15 @@ func TestAdmit_PausesAreNeverShortened(t *testing.T) {
 		"blocked, then limited":           {[]error{blocked, limited}, 30 * time.Second, "credits", 1},
 		"limited, then blocked":           {[]error{limited, blocked}, 30 * time.Second, "credits", 1},
 		"limited for long, then blocked":  {[]error{wait(time.Minute), blocked}, time.Minute, "credits", 1},
-		"blocked, then limited for long":  {[]error{blocked, wait(time.Minute)}, time.Minute, "rate_limited", 1},
-		"limited, then limited for long":  {[]error{limited, wait(time.Minute)}, time.Minute, "rate_limited", 0},
-		"limited for long, then for less": {[]error{wait(time.Minute), limited}, time.Minute, "rate_limited", 0},
+		"blocked, then limited for long":  {[]error{blocked, wait(time.Minute)}, time.Minute, "credits", 1},
+		"limited, then limited for long":  {[]error{limited, wait(time.Minute)}, time.Minute, "rate_limited", 1},
+		"limited for long, then for less": {[]error{wait(time.Minute), limited}, time.Minute, "rate_limited", 1},
 	}
 	s := setup(t, 10, 100)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			s.exec(t, "DELETE FROM task")
-			s.exec(t, "UPDATE provider_account SET pauses = 0, pause_reason = '', paused_until_time = NULL")
+			s.exec(t, "UPDATE provider_account SET pauses = 0, pause_reason = '', paused_until_time = NULL, blocked = false")
 			s.submit(t, len(test.answers), 0)
 			s.expect(t, len(test.answers))
 			for i, id := range s.submitting(t) {

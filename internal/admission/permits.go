@@ -16,7 +16,7 @@ func Plan(usages []lifecycle.Usage) lifecycle.Plan {
 	blocked := len(usages) > 0
 	for i, u := range usages {
 		left[i] = Permits(u)
-		blocked = blocked && u.Paused && u.Probing
+		blocked = blocked && u.Paused && u.Blocked
 	}
 	if blocked {
 		p.MoveOn = maxRound

@@ -16,11 +16,11 @@ func TestPlan_ChoosesAccountsByTheirFreePermits(t *testing.T) {
 		return lifecycle.Usage{Account: name, Limits: provider.Limits{Submissions: free, InFlight: free}}
 	}
 	inTrouble := func(u lifecycle.Usage, paused bool) lifecycle.Usage {
-		u.Paused, u.Probing = paused, true
+		u.Paused, u.Probing, u.Blocked = paused, true, true
 		return u
 	}
-	limited := account("kie", 3) // A 429 pauses without probing.
-	limited.Paused = true
+	limited := account("kie", 3)
+	limited.Paused, limited.Probing = true, true
 	for _, tc := range []struct {
 		name   string
 		usages []lifecycle.Usage

@@ -53,7 +53,7 @@ var answers = []struct {
 func (s *statuses) describe(err error) *status.Status {
 	for _, a := range answers {
 		if errors.Is(err, a.err) {
-			return newStatus(a.code, a.reason, a.err.Error(), a.retry, nil)
+			return newStatus(a.code, a.reason, a.err.Error(), a.retry, facts(err))
 		}
 	}
 	if ve, ok := errors.AsType[*protovalidate.ValidationError](err); ok {
@@ -81,6 +81,19 @@ func (s *statuses) describe(err error) *status.Status {
 			"the database is out of reach: call again", time.Second, nil)
 	}
 	return nil
+}
+
+// facts are what clients are told about the task that an error is about.
+func facts(err error) map[string]string {
+	te, ok := errors.AsType[*lifecycle.TaskError](err)
+	if !ok {
+		return nil
+	}
+	facts := map[string]string{"task_id": string(te.Task)}
+	if te.State != "" {
+		facts["state"] = string(te.State)
+	}
+	return facts
 }
 
 // newStatus returns a status with ErrorInfo, and RetryInfo where retry is not 0.

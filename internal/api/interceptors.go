@@ -62,8 +62,7 @@ func requestIDStream(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo
 	return handler(srv, &contextStream{ServerStream: stream, ctx: ctx})
 }
 
-// logOptions make one line a call, at a level that tells who has to act: nobody (debug), the caller (info),
-// or whoever runs the service (error).
+// logOptions make one line a call, at a level that tells who has to act: nobody (debug) or the caller (info).
 func logOptions() []logging.Option {
 	return []logging.Option{
 		logging.WithLogOnEvents(logging.FinishCall),
@@ -71,9 +70,7 @@ func logOptions() []logging.Option {
 			switch code {
 			case codes.OK, codes.Canceled:
 				return logging.LevelDebug
-			case codes.Internal, codes.Unknown, codes.DataLoss, codes.Unimplemented:
-				return logging.LevelError
-			default:
+			default: // The cause of an internal error has a line of its own, at error.
 				return logging.LevelInfo
 			}
 		}),

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -74,7 +75,7 @@ func (r *Receiver) Receive(ctx context.Context, account, token string, header ht
 	said, refusal := p.Callback(header, body, time.Now())
 	c := lifecycle.Callback{
 		AttemptID: id, Account: account, ProviderTaskID: said.ProviderTaskID,
-		Body: bytes.ReplaceAll(body, []byte(token), []byte("[redacted]")), // The provider echoes our callback URL.
+		Body: redact(body, token),
 	}
 	if refusal != nil {
 		return r.refuse(ctx, c, refusal)
@@ -90,6 +91,16 @@ func (r *Receiver) Receive(ctx context.Context, account, token string, header ht
 			"attempt_id", id, "provider_task_id", said.ProviderTaskID, "verdict", verdict)
 	}
 	return nil
+}
+
+// links finds URLs in JSON, where a slash may be escaped, with their hosts.
+var links = regexp.MustCompile(`(https?:(?:\\?/){2}[^/\\"'\s<>?#]+)(?:[^"'\\\s<>]|\\/)*`)
+
+// redact takes out what must not be stored: our URL token, which the provider echoes, and all of a URL but its
+// host, since whoever has a signed one has the file.
+func redact(body []byte, token string) []byte {
+	body = bytes.ReplaceAll(body, []byte(token), []byte("[redacted]"))
+	return links.ReplaceAll(body, []byte("$1/[redacted]"))
 }
 
 // refuse keeps a refused callback with its verdict and returns why it was refused.

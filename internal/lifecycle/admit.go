@@ -17,7 +17,8 @@ type Usage struct {
 	Recent     int  // Attempts whose submission was answered within the last window.
 	InFlight   int  // Attempts that the provider works on, or may.
 	Paused     bool // Whether the account is paused now.
-	Probing    bool // Whether the account is in trouble and has not proved to work since.
+	Probing    bool // Whether the account was paused and has not proved to work since.
+	Blocked    bool // Whether the account can't submit at all.
 }
 
 // Plan is what one round of admission does with the queue of a provider.

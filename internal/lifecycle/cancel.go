@@ -14,12 +14,14 @@ func (l *Lifecycle) Cancel(ctx context.Context, tenant string, id task.ID) (task
 
 // changeTask applies what a caller wants of a task.
 func (l *Lifecycle) changeTask(ctx context.Context, verb, tenant string, id task.ID, in task.Input) (task.Task, error) {
+	var state task.State
 	t, err := l.store.ChangeTask(ctx, tenant, id, func(t task.Task) (Change, error) {
+		state = t.State
 		d, err := t.Apply(in)
 		return Change{Decision: d}, err
 	})
 	if err != nil {
-		return t, fmt.Errorf("%s task %s: %w", verb, id, err)
+		return t, fmt.Errorf("%s: %w", verb, &TaskError{Task: id, State: state, Err: err})
 	}
 	l.changed(t.ID, t.State)
 	return t, nil

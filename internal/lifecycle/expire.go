@@ -27,7 +27,7 @@ func (l *Lifecycle) Expire(ctx context.Context) (int, error) {
 	}
 	var errs []error
 	for _, o := range overdue {
-		t, err := l.store.ChangeTask(ctx, "", o.Task, func(t task.Task) (Change, error) {
+		t, err := l.store.ChangeAnyTask(ctx, o.Task, func(t task.Task) (Change, error) {
 			if !t.DeadlineTime.Equal(o.DeadlineTime) {
 				return Change{Decision: task.Decision{Task: t}}, nil // Retried since, which renewed its deadline.
 			}

@@ -32,6 +32,19 @@ var (
 	ErrAttemptNotFound = errors.New("no such attempt")
 )
 
+// TaskError says which task an error is about, with the facts that clients are told.
+type TaskError struct {
+	Task  task.ID
+	State task.State // Empty where the task was not found.
+	Err   error
+}
+
+// Error names the task and what is wrong.
+func (e *TaskError) Error() string { return fmt.Sprintf("task %s: %v", e.Task, e.Err) }
+
+// Unwrap returns what is wrong.
+func (e *TaskError) Unwrap() error { return e.Err }
+
 // FieldError says what is wrong with one field of a request, in words for the caller.
 type FieldError struct {
 	Field   string // As the contract spells it, for example "source.uri".
@@ -60,12 +73,14 @@ type Change struct {
 	Resume   string    // The provider account that proved to work, which ends its probing; empty for none.
 }
 
-// Pause keeps a provider account from being admitted to.
+// Pause keeps a provider account from being admitted to. Afterwards it is probed with single attempts, until
+// one is accepted.
 type Pause struct {
 	Account string
 	Reason  string
-	For     time.Duration // The first pause in a row lasts so long; each further one twice the one before, up to an hour.
-	Probe   bool          // Whether the account is probed with single attempts afterwards.
+	For     time.Duration // The first pause in a row lasts so long, each further one twice the one before,
+	Max     time.Duration // up to this.
+	Blocks  bool          // Whether the account can't submit at all, so that tasks may move on to another provider.
 }
 
 // Decide decides what becomes of a task that the store has locked. It may be called again when the
@@ -77,7 +92,7 @@ type Store interface {
 	// CreateTask stores a new task. When the tenant has used the request id before, it returns that task
 	// and false.
 	CreateTask(ctx context.Context, d task.Decision) (task.Task, bool, error)
-	// ChangeTask changes a tenant's task, or returns ErrTaskNotFound. An empty tenant means any.
+	// ChangeTask changes a tenant's task, or returns ErrTaskNotFound.
 	ChangeTask(ctx context.Context, tenant string, id task.ID, decide Decide) (task.Task, error)
 	// ChangeByAttempt changes the task that an attempt belongs to, or returns ErrAttemptNotFound.
 	ChangeByAttempt(ctx context.Context, id task.AttemptID, decide Decide) (task.Task, error)
@@ -87,6 +102,8 @@ type Store interface {
 	// ClaimChecks returns attempts of an account whose check is due, and makes each due again after every, or
 	// after slow where the task is terminal already.
 	ClaimChecks(ctx context.Context, account string, every, slow time.Duration, limit int) ([]Check, error)
+	// ChangeAnyTask changes a task, whoever's it is, or returns ErrTaskNotFound.
+	ChangeAnyTask(ctx context.Context, id task.ID, decide Decide) (task.Task, error)
 	// OverdueTasks returns tasks whose deadline has passed.
 	OverdueTasks(ctx context.Context, limit int) ([]Overdue, error)
 	// KeepCallback appends a refused callback to the inbox unless it holds limit of them for the attempt,
@@ -143,14 +160,19 @@ func New(cfg Config) (*Lifecycle, error) {
 // verdict: whether callbacks arrive is something that operators must be able to see.
 func (l *Lifecycle) change(ctx context.Context, by string, id task.AttemptID, decide Decide) (task.Task, error) {
 	var before task.AttemptState
+	var changed bool
 	t, err := l.store.ChangeByAttempt(ctx, id, func(t task.Task) (Change, error) {
 		before = t.AttemptByID(id).State
-		return decide(t)
+		c, err := decide(t)
+		changed = c.Changed
+		return c, err
 	})
 	if err != nil {
 		return t, err
 	}
-	l.changed(t.ID, t.State)
+	if changed {
+		l.changed(t.ID, t.State)
+	}
 	a := t.AttemptByID(id)
 	if a.State != before && !a.Open() {
 		l.verdicts.Add(ctx, 1, metric.WithAttributes(attribute.String("account", a.Account),

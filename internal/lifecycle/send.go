@@ -34,18 +34,22 @@ func (l *Lifecycle) Send(ctx context.Context, id task.AttemptID, deliver func(co
 	return l.settleAnswer(ctx, id, providerTaskID, deliverErr)
 }
 
-// settleAnswer settles a submission even when the caller is being shut down, and tries for a while when the
-// database is out of reach: an answer that is not written down makes a paid attempt unconfirmed.
+// SettleTimeout is how long an answer is held while the database is out of reach: longer than a failover takes.
+const SettleTimeout = 2 * time.Minute
+
+// settleAnswer settles a submission even when the caller is being shut down, and for as long as a failover of
+// the database takes: an answer that is not written down makes a paid attempt unconfirmed.
 func (l *Lifecycle) settleAnswer(ctx context.Context, id task.AttemptID, providerTaskID string, answer error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), SettleTimeout)
 	defer cancel()
 	for {
 		err := l.settleSubmission(ctx, id, providerTaskID, answer)
-		if err == nil || ctx.Err() != nil || errors.Is(err, task.ErrProviderTaskMismatch) || errors.Is(err, ErrAttemptNotFound) {
+		if err == nil || errors.Is(err, task.ErrProviderTaskMismatch) || errors.Is(err, ErrAttemptNotFound) {
 			return err
 		}
 		select {
 		case <-ctx.Done():
+			return fmt.Errorf("the provider's answer is lost, its task id is %q: %w", providerTaskID, err)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}

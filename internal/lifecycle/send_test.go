@@ -165,8 +165,8 @@ func TestSend_EveryAnswerEndsAsTheTableSays(t *testing.T) {
 		checked bool
 	}{
 		"accepted":         {answer: nil, attempt: task.AttemptRunning, task: task.Running, checked: true},
-		"not sent":         {answer: refusal(provider.NotSent), attempt: task.AttemptRefused, task: task.Queued, delayed: true},
-		"rate limited":     {answer: refusal(provider.RateLimited), attempt: task.AttemptRefused, task: task.Queued, pause: "rate_limited", atLeast: 5 * time.Second},
+		"not sent":         {answer: refusal(provider.NotSent), attempt: task.AttemptRefused, task: task.Queued, pause: "not_sent", atLeast: 2 * time.Second, probing: true, delayed: true},
+		"rate limited":     {answer: refusal(provider.RateLimited), attempt: task.AttemptRefused, task: task.Queued, pause: "rate_limited", atLeast: 5 * time.Second, probing: true},
 		"rejected":         {answer: refusal(provider.Rejected), attempt: task.AttemptRefused, task: task.Failed, reason: task.ProviderRejected},
 		"ambiguous":        {answer: refusal(provider.Ambiguous), attempt: task.AttemptUnconfirmed, task: task.Running, checked: true},
 		"not found":        {answer: refusal(provider.NotFound), attempt: task.AttemptUnconfirmed, task: task.Running, checked: true},
@@ -180,7 +180,7 @@ func TestSend_EveryAnswerEndsAsTheTableSays(t *testing.T) {
 		},
 		"rate limited for a minute": {
 			answer:  &provider.Error{Class: provider.RateLimited, RetryAfter: time.Minute},
-			attempt: task.AttemptRefused, task: task.Queued, pause: "rate_limited", atLeast: time.Minute,
+			attempt: task.AttemptRefused, task: task.Queued, pause: "rate_limited", atLeast: time.Minute, probing: true,
 		},
 		"account blocked": {
 			answer:  &provider.Error{Class: provider.AccountBlocked, Pause: provider.PauseCredits},
@@ -188,7 +188,7 @@ func TestSend_EveryAnswerEndsAsTheTableSays(t *testing.T) {
 		},
 		"wrapped": {
 			answer:  errors.Join(errors.New("kie"), refusal(provider.RateLimited)),
-			attempt: task.AttemptRefused, task: task.Queued, pause: "rate_limited", atLeast: 5 * time.Second,
+			attempt: task.AttemptRefused, task: task.Queued, pause: "rate_limited", atLeast: 5 * time.Second, probing: true,
 		},
 	}
 	for class := provider.Ambiguous; class <= provider.Unavailable; class++ {

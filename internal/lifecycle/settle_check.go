@@ -12,6 +12,7 @@ import (
 // How long attempts are followed.
 const (
 	followFor = 24 * time.Hour   // Results expire at the provider within a day.
+	lostAfter = time.Hour        // A provider that does not know a task by then has lost it; work takes 20 minutes.
 	slowCheck = 10 * time.Minute // An attempt whose task ended is checked this often.
 )
 
@@ -64,7 +65,7 @@ func (l *Lifecycle) checkInput(c Check, s provider.Status, answer error) task.In
 		return nil // The wait for the callback goes on.
 	case answer == nil:
 		return statusInput(c, s)
-	case provider.ClassOf(answer) == provider.NotFound && (!c.Hinted || c.Age >= wait):
+	case provider.ClassOf(answer) == provider.NotFound && c.Age >= lostAfter:
 		return task.GivenUp{Attempt: c.Attempt, Message: "the provider does not know the task: " + answer.Error()}
 	case c.Age >= followFor:
 		return task.GivenUp{Attempt: c.Attempt, Message: "the provider gave no verdict in time: " + answer.Error()}

@@ -40,7 +40,8 @@ func TestSettleCheck_EveryAnswerHasItsMeaning(t *testing.T) {
 		"failed":                {status: failed, task: task.Failed, attempt: task.AttemptFailed, reason: task.ProviderFailed},
 		"unavailable":           {answer: unavailable, task: task.Running, attempt: task.AttemptRunning},
 		"unavailable for a day": {answer: unavailable, age: 25 * time.Hour, task: task.Failed, attempt: task.AttemptLost, reason: task.OutcomeUnknown},
-		"unknown":               {answer: unknown, task: task.Failed, attempt: task.AttemptLost, reason: task.OutcomeUnknown},
+		"unknown for now":       {answer: unknown, task: task.Running, attempt: task.AttemptRunning},
+		"unknown for an hour":   {answer: unknown, age: time.Hour, task: task.Failed, attempt: task.AttemptLost, reason: task.OutcomeUnknown},
 	}
 	s := setup(t)
 	for name, test := range tests {

@@ -10,12 +10,8 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// How long things wait after a refusal.
-const (
-	requeueDelay  = 2 * time.Second  // A task whose request never left is kept from admission so long.
-	rateLimitWait = 5 * time.Second  // An account that got a 429 without Retry-After is paused so long.
-	blockedWait   = 30 * time.Second // An account in trouble is paused so long at first.
-)
+// requeueDelay keeps a task whose request never left from admission.
+const requeueDelay = 2 * time.Second
 
 // settleSubmission applies the answer to a submission. This is the one table that says which answers
 // let a task be sent again by itself, as a new attempt, and which leave it unknown whether something was
@@ -23,8 +19,8 @@ const (
 //
 //	answer             created?  the attempt becomes   the task becomes
 //	provider task id   yes       RUNNING               RUNNING
-//	NotSent            no        REFUSED               QUEUED, for a while
-//	RateLimited        no        REFUSED               QUEUED; the account pauses
+//	NotSent            no        REFUSED               QUEUED; the account pauses and is probed
+//	RateLimited        no        REFUSED               QUEUED; the account pauses and is probed
 //	AccountBlocked     no        REFUSED               QUEUED, at the next provider; the account pauses and is probed
 //	Rejected           no        REFUSED               QUEUED, at the next provider, else FAILED
 //	GenerationFailed   yes       FAILED                QUEUED within the allowance, else FAILED
@@ -57,7 +53,7 @@ func (l *Lifecycle) submissionInput(a task.Attempt, providerTaskID string, answe
 	}
 	switch pe.Class {
 	case provider.NotSent:
-		return task.Refused{Attempt: id, Delay: requeueDelay, Message: pe.Error()}, nil
+		return task.Refused{Attempt: id, Delay: requeueDelay, Message: pe.Error()}, pauseFor(a.Account, pe)
 	case provider.RateLimited:
 		return task.Refused{Attempt: id, Message: pe.Error()}, pauseFor(a.Account, pe)
 	case provider.AccountBlocked:
@@ -84,18 +80,18 @@ func (l *Lifecycle) waitForCallback(caps provider.Capabilities) time.Duration {
 	return l.confirmWait
 }
 
-// pauseFor is how an account pauses after an error, or nil where the error is not about the account.
+// pauseFor is how an account pauses after an error that concerns it.
 func pauseFor(account string, pe *provider.Error) *Pause {
-	p := Pause{Account: account, For: pe.RetryAfter}
+	p := Pause{Account: account, Reason: pe.Class.String(), For: 5 * time.Second, Max: time.Minute}
 	switch pe.Class {
-	case provider.RateLimited:
-		p.Reason = pe.Class.String()
-		p.For = max(p.For, rateLimitWait)
+	case provider.NotSent:
+		p.For = 2 * time.Second
 	case provider.AccountBlocked:
-		p.Reason, p.Probe = string(pe.Pause), true
-		p.For = max(p.For, blockedWait)
+		p.Reason, p.Blocks = string(pe.Pause), true
+		p.For, p.Max = 30*time.Second, time.Hour
 	default:
-		return nil
 	}
+	p.For = max(p.For, pe.RetryAfter)
+	p.Max = max(p.Max, pe.RetryAfter)
 	return &p
 }

@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -46,7 +47,7 @@ type service struct {
 func setup(t *testing.T) service {
 	t.Helper()
 	pool := postgrestest.Pool(t)
-	store, err := postgres.NewStore(pool)
+	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,7 @@ func (s service) clear(t *testing.T) {
 	t.Helper()
 	s.exec(t, "DELETE FROM task")
 	s.exec(t, "DELETE FROM river_job")
-	s.exec(t, "UPDATE provider_account SET pauses = 0, pause_reason = '', paused_until_time = NULL")
+	s.exec(t, "UPDATE provider_account SET pauses = 0, pause_reason = '', paused_until_time = NULL, blocked = false")
 }
 
 // plain is a spec in which nothing matters.

@@ -21,24 +21,31 @@ func (s *Store) PrepareAccounts(ctx context.Context, accounts map[string]string)
 	return nil
 }
 
-// pauseAccount pauses an account, and never shortens a pause. One with probing doubles with each in a row, up
-// to an hour. All attempts that were under way when the trouble began report it: to an account that is paused
-// for it already they are no news, and not the next in the row.
+// pauseAccount pauses an account, for longer with each pause in a row, and never shortens a pause. All attempts
+// that were under way when the trouble began report it: to an account that is paused already they are not the
+// next in the row. One that is found blocked altogether begins a row of its own.
 const pauseAccount = `
-UPDATE provider_account
-SET pause_reason = $2,
-    paused_until_time = greatest(paused_until_time, now() + least(interval '1 hour',
-        make_interval(secs => $3) * CASE WHEN $4 THEN power(2, least(pauses, 12)) ELSE 1 END)),
-    pauses = pauses + CASE WHEN $4 THEN 1 ELSE 0 END
-WHERE account = $1
-  AND CASE
-        WHEN paused_until_time IS NULL OR paused_until_time <= now() THEN true
-        WHEN $4 THEN pauses = 0
-        ELSE paused_until_time < now() + make_interval(secs => $3)
-      END`
+WITH state AS (
+    SELECT account,
+           paused_until_time IS NULL OR paused_until_time <= now() AS over,
+           $5 AND NOT blocked AS worse,
+           CASE WHEN $5 AND NOT blocked THEN 0 ELSE pauses END AS in_row
+    FROM provider_account
+    WHERE account = $1
+    FOR UPDATE
+)
+UPDATE provider_account AS a
+SET paused_until_time = greatest(paused_until_time, now() + CASE
+        WHEN over OR worse THEN least(make_interval(secs => $4), make_interval(secs => $3) * power(2, least(in_row, 12)))
+        ELSE make_interval(secs => $3) END),
+    pause_reason = CASE WHEN over OR worse THEN $2 ELSE pause_reason END,
+    pauses = in_row + CASE WHEN over OR worse THEN 1 ELSE 0 END,
+    blocked = $5 OR blocked AND NOT over
+FROM state
+WHERE a.account = state.account`
 
 // resumeAccount ends the probing of an account that proved to work. It writes nothing otherwise.
 const resumeAccount = `
 UPDATE provider_account
-SET pauses = 0, pause_reason = '', paused_until_time = NULL
+SET pauses = 0, pause_reason = '', paused_until_time = NULL, blocked = false
 WHERE account = $1 AND pauses > 0`

@@ -13,7 +13,7 @@ import (
 // lockAccounts makes one replica admit to an account at a time. The others do not wait: the one that holds the
 // row admits what they would.
 const lockAccounts = `
-SELECT account, coalesce(paused_until_time > now(), false), pauses > 0
+SELECT account, coalesce(paused_until_time > now(), false), pauses > 0, blocked
 FROM provider_account
 WHERE provider = $1
 ORDER BY account
@@ -83,7 +83,7 @@ func holdAccounts(ctx context.Context, tx pgx.Tx, r lifecycle.Round) ([]lifecycl
 		return nil, err
 	}
 	held, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (u lifecycle.Usage, err error) {
-		err = row.Scan(&u.Account, &u.Paused, &u.Probing)
+		err = row.Scan(&u.Account, &u.Paused, &u.Probing, &u.Blocked)
 		return u, err
 	})
 	if err != nil {

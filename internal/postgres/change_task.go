@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
@@ -11,7 +12,9 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-const lockTask = `SELECT ` + taskColumns + ` FROM task WHERE id = $1 AND ($2 = '' OR tenant = $2) FOR UPDATE`
+const lockTask = `SELECT ` + taskColumns + ` FROM task WHERE id = $1 AND tenant = $2 FOR UPDATE`
+
+const lockAnyTask = `SELECT ` + taskColumns + ` FROM task WHERE id = $1 FOR UPDATE`
 
 const lockTaskByAttempt = `
 SELECT ` + taskColumns + `
@@ -22,6 +25,12 @@ FOR UPDATE`
 // ChangeTask implements lifecycle.Store.
 func (s *Store) ChangeTask(ctx context.Context, tenant string, id task.ID, decide lifecycle.Decide) (task.Task, error) {
 	t, err := s.change(ctx, decide, lockTask, id, tenant)
+	return t, notFound(err, lifecycle.ErrTaskNotFound)
+}
+
+// ChangeAnyTask implements lifecycle.Store.
+func (s *Store) ChangeAnyTask(ctx context.Context, id task.ID, decide lifecycle.Decide) (task.Task, error) {
+	t, err := s.change(ctx, decide, lockAnyTask, id)
 	return t, notFound(err, lifecycle.ErrTaskNotFound)
 }
 
@@ -63,7 +72,8 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, before task.Task, c lifecy
 			c.Callback.Body)
 	}
 	if c.Pause != nil {
-		batch.Queue(pauseAccount, c.Pause.Account, c.Pause.Reason, c.Pause.For.Seconds(), c.Pause.Probe)
+		batch.Queue(pauseAccount, c.Pause.Account, c.Pause.Reason, c.Pause.For.Seconds(), c.Pause.Max.Seconds(),
+			c.Pause.Blocks)
 	}
 	if c.Resume != "" {
 		batch.Queue(resumeAccount, c.Resume)
@@ -159,14 +169,15 @@ func queueAttempts(batch *pgx.Batch, before, t *task.Task) {
 	}
 }
 
-// enqueue adds jobs, each to the queue of its kind, in the transaction that makes them necessary.
+// enqueue adds jobs, each to the queue of its kind, in the transaction that makes them necessary. They are tried
+// for as long as it takes: a job that were thrown away would leave its task where it is.
 func (s *Store) enqueue(ctx context.Context, tx pgx.Tx, jobs []task.Job) error {
 	if len(jobs) == 0 {
 		return nil
 	}
 	params := make([]river.InsertManyParams, len(jobs))
 	for i, j := range jobs {
-		params[i] = river.InsertManyParams{Args: j, InsertOpts: &river.InsertOpts{Queue: j.Kind()}}
+		params[i] = river.InsertManyParams{Args: j, InsertOpts: &river.InsertOpts{Queue: j.Kind(), MaxAttempts: math.MaxInt16}}
 	}
 	if _, err := s.jobs.InsertManyFastTx(ctx, tx, params); err != nil {
 		return fmt.Errorf("enqueue jobs: %w", err)

@@ -71,7 +71,7 @@ func TestChangeTask_IsAllOrNothing(t *testing.T) {
 		d, err := tk.Apply(task.Admitted{Attempt: task.AttemptID(newID()), Account: "kie"})
 		c := lifecycle.Callback{AttemptID: d.Task.Attempt().ID, Account: "kie", Verdict: lifecycle.Applied, Body: []byte("{}")}
 		return lifecycle.Change{
-			Decision: d, Callback: &c, Pause: &lifecycle.Pause{Account: "kie", Reason: "credits", For: time.Hour, Probe: true},
+			Decision: d, Callback: &c, Pause: &lifecycle.Pause{Account: "kie", Reason: "credits", For: time.Hour, Max: time.Hour, Blocks: true},
 		}, err
 	}
 	tests := map[string]lifecycle.Decide{
@@ -104,7 +104,7 @@ func TestChangeTask_IsAllOrNothing(t *testing.T) {
 	}
 	for name, decide := range tests {
 		t.Run(name, func(t *testing.T) {
-			if _, err := store.ChangeTask(t.Context(), "", created.ID, decide); err == nil {
+			if _, err := store.ChangeAnyTask(t.Context(), created.ID, decide); err == nil {
 				t.Fatal("ChangeTask = nil, want an error")
 			}
 			for table, want := range map[string]int{"task_event": 1, "attempt": 0, "callback": 0, "output": 0, "river_job": 0} {

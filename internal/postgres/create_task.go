@@ -50,7 +50,11 @@ func (s *Store) CreateTask(ctx context.Context, d task.Decision) (task.Task, boo
 	case !errors.Is(err, pgx.ErrNoRows):
 		return task.Task{}, false, fmt.Errorf("insert task: %w", err)
 	}
-	found, err := s.oneTask(ctx, s.pool, selectTaskByRequest, t.Tenant, t.RequestID)
+	var found task.Task
+	err = s.snapshot(ctx, func(tx pgx.Tx) (err error) {
+		found, err = s.oneTask(ctx, tx, selectTaskByRequest, t.Tenant, t.RequestID)
+		return err
+	})
 	if err != nil {
 		return task.Task{}, false, fmt.Errorf("read the task of a used request id: %w", err)
 	}

@@ -76,7 +76,11 @@ func (s *Store) QueueDepth(ctx context.Context, provider string) (int64, error) 
 
 // TaskOfAttempt returns the task that an attempt belongs to, or lifecycle.ErrAttemptNotFound.
 func (s *Store) TaskOfAttempt(ctx context.Context, id task.AttemptID) (task.Task, error) {
-	t, err := s.oneTask(ctx, s.pool, selectTaskByAttempt, id)
+	var t task.Task
+	err := s.snapshot(ctx, func(tx pgx.Tx) (err error) {
+		t, err = s.oneTask(ctx, tx, selectTaskByAttempt, id)
+		return err
+	})
 	if err != nil {
 		return t, fmt.Errorf("read the task of attempt %s: %w", id, notFound(err, lifecycle.ErrAttemptNotFound))
 	}

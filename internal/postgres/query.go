@@ -12,26 +12,37 @@ import (
 
 const selectTask = `SELECT ` + taskColumns + ` FROM task WHERE id = $1 AND tenant = $2`
 
-// Task returns a tenant's task, or lifecycle.ErrTaskNotFound.
+// Task returns a tenant's task, or a lifecycle.TaskError with lifecycle.ErrTaskNotFound.
 func (s *Store) Task(ctx context.Context, tenant string, id task.ID) (task.Task, error) {
-	t, err := s.oneTask(ctx, s.pool, selectTask, id, tenant)
+	var t task.Task
+	err := s.snapshot(ctx, func(tx pgx.Tx) (err error) {
+		t, err = s.oneTask(ctx, tx, selectTask, id, tenant)
+		return err
+	})
 	if err != nil {
-		return t, fmt.Errorf("read task %s: %w", id, notFound(err, lifecycle.ErrTaskNotFound))
+		return t, fmt.Errorf("read: %w", &lifecycle.TaskError{Task: id, Err: notFound(err, lifecycle.ErrTaskNotFound)})
 	}
 	return t, nil
 }
 
-// listTasks reads a page by key, so its cost does not grow with the pages before it.
+// snapshot reads in a transaction that sees one moment: a task and its attempts are several statements.
+func (s *Store) snapshot(ctx context.Context, read func(pgx.Tx) error) error {
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	return pgx.BeginTxFunc(ctx, s.pool, options, read)
+}
+
+// listTasks reads a page by key, so its cost does not grow with the pages before it. Bounds that are not asked
+// for are spelt out, since a generic plan can use no index for "or it is NULL".
 const listTasks = `
 SELECT ` + taskColumns + `
 FROM task
 WHERE tenant = $1
-  AND ($2::uuid IS NULL OR id < $2)
+  AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
   AND (cardinality($3::text[]) = 0 OR state = ANY ($3))
   AND labels @> $4
-  AND ($5::timestamptz IS NULL OR create_time >= $5)
-  AND ($6::timestamptz IS NULL OR create_time < $6)
-ORDER BY id DESC
+  AND create_time >= coalesce($5::timestamptz, '-infinity')
+  AND create_time < coalesce($6::timestamptz, 'infinity')
+ORDER BY tenant, id DESC
 LIMIT $7`
 
 // ListTasks returns tasks, newest first.
@@ -44,16 +55,19 @@ func (s *Store) ListTasks(ctx context.Context, f task.Filter) ([]task.Task, erro
 	if labels == nil {
 		labels = map[string]string{}
 	}
-	rows, err := s.pool.Query(ctx, listTasks, f.Tenant, optional(string(f.Before)), states, labels, optional(f.FromTime),
-		optional(f.ToTime), f.Limit)
+	var tasks []task.Task
+	err := s.snapshot(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, listTasks, f.Tenant, optional(string(f.Before)), states, labels, optional(f.FromTime),
+			optional(f.ToTime), f.Limit)
+		if err != nil {
+			return err
+		}
+		if tasks, err = pgx.CollectRows(rows, scanTask); err != nil {
+			return err
+		}
+		return complete(ctx, tx, tasks)
+	})
 	if err != nil {
-		return nil, fmt.Errorf("list tasks: %w", err)
-	}
-	tasks, err := pgx.CollectRows(rows, scanTask)
-	if err != nil {
-		return nil, fmt.Errorf("list tasks: %w", err)
-	}
-	if err := complete(ctx, s.pool, tasks); err != nil {
 		return nil, fmt.Errorf("list tasks: %w", err)
 	}
 	return tasks, nil

@@ -12,6 +12,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -27,8 +28,8 @@ type Store struct {
 }
 
 // NewStore returns a store over a pool. The pool stays the caller's to close.
-func NewStore(pool *pgxpool.Pool) (*Store, error) {
-	jobs, err := river.NewClient(riverpgxv5.New(pool), &river.Config{})
+func NewStore(pool *pgxpool.Pool, log *slog.Logger) (*Store, error) {
+	jobs, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Logger: log})
 	if err != nil {
 		return nil, fmt.Errorf("prepare the job queue: %w", err)
 	}

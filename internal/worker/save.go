@@ -17,18 +17,22 @@ import (
 )
 
 const (
-	// saveTimeout bounds one try to save all outputs of an attempt.
-	saveTimeout = 15 * time.Minute
+	// saveTimeout bounds one try to save all outputs of an attempt, and settleTimeout what is written down of it.
+	saveTimeout   = 15 * time.Minute
+	settleTimeout = time.Minute
 	// saveTries is how often a save is tried before the task fails: with the waits of retryAt about ten minutes.
 	saveTries = 12
-	// notReadyWait is how long to wait where a callback claims a result that the provider does not show yet.
-	notReadyWait = 5 * time.Second
+	// notReadyWait is how long to wait where a callback claims a result that the provider does not show yet, and
+	// notReadyLimit how long in all.
+	notReadyWait  = 5 * time.Second
+	notReadyLimit = 30 * time.Minute
 )
 
 // What saving finds at the provider, beside the errors of package media.
 var (
 	errNotReady = errors.New("the provider shows no result yet")
 	errNoLinks  = errors.New("the provider reports success without a result link")
+	errNoResult = errors.New("the provider reports that the generation failed")
 )
 
 // saver brings the outputs of attempts into the bucket.
@@ -38,7 +42,9 @@ type saver struct {
 }
 
 // Timeout bounds one try.
-func (s *saver) Timeout(*river.Job[task.SaveOutputs]) time.Duration { return saveTimeout }
+func (s *saver) Timeout(*river.Job[task.SaveOutputs]) time.Duration {
+	return saveTimeout + settleTimeout
+}
 
 // NextRetry waits longer with every try.
 func (s *saver) NextRetry(job *river.Job[task.SaveOutputs]) time.Time { return retryAt(job.Attempt) }
@@ -58,29 +64,35 @@ func (s *saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 	if a.State != task.AttemptSucceeded || a.Saved {
 		return nil // Settled otherwise since the job was made.
 	}
-	outputs, err := s.save(ctx, t, *a)
-	switch {
-	case err == nil:
+	outputs, err := s.saveInTime(ctx, t, *a)
+	if err == nil {
 		return s.lifecycle.SettleSave(ctx, id, outputs, nil)
-	case errors.Is(err, errNotReady):
-		return river.JobSnooze(notReadyWait)
-	case errors.Is(err, errGenerationFailed):
-		return nil
+	}
+	if errors.Is(err, errNoResult) {
+		return nil // A callback had claimed one; it is settled.
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("save attempt %s: the service stops: %w", id, err) // Nothing is known of the result.
 	}
 	failure := &task.SaveFailed{Attempt: id, Reason: task.OutputUnavailable, Message: "save the result: " + err.Error()}
 	switch {
+	case errors.Is(err, errNotReady) && time.Since(job.CreatedAt) < notReadyLimit:
+		return river.JobSnooze(notReadyWait)
 	case errors.Is(err, media.ErrNotVideo), errors.Is(err, media.ErrTooLarge):
 		failure.Reason = task.OutputInvalid
-		return s.lifecycle.SettleSave(ctx, id, nil, failure)
-	case job.Attempt >= saveTries:
-		return s.lifecycle.SettleSave(ctx, id, nil, failure)
+	case errors.Is(err, errNotReady), job.Attempt >= saveTries:
 	default:
 		return fmt.Errorf("save attempt %s, try %d of %d: %w", id, job.Attempt, saveTries, err)
 	}
+	return s.lifecycle.SettleSave(ctx, id, nil, failure)
 }
 
-// errGenerationFailed says that the provider reports a failure where a callback claimed a result.
-var errGenerationFailed = errors.New("the provider reports that the generation failed")
+// saveInTime saves within its own time, which leaves the job some to write down what became of it.
+func (s *saver) saveInTime(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
+	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
+	defer cancel()
+	return s.save(ctx, t, a)
+}
 
 // save asks the provider for the links and brings each into the bucket.
 func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
@@ -97,7 +109,10 @@ func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 		return nil, errNotReady
 	case provider.Failed:
 		c := lifecycle.Check{Attempt: a.ID, Task: t.ID, Account: a.Account, ProviderTaskID: a.ProviderTaskID}
-		return nil, errors.Join(errGenerationFailed, s.lifecycle.SettleCheck(ctx, c, status, nil))
+		if err := s.lifecycle.SettleCheck(ctx, c, status, nil); err != nil {
+			return nil, err
+		}
+		return nil, errNoResult
 	case provider.Succeeded:
 	}
 	if len(status.ResultURLs) == 0 {

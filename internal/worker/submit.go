@@ -3,17 +3,19 @@ package worker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/riverqueue/river"
 
+	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
 )
 
 // submitTimeout bounds a submit job: the provider's 30 seconds, and time to write the answer down.
-const submitTimeout = 50 * time.Second
+const submitTimeout = 30*time.Second + lifecycle.SettleTimeout + 10*time.Second
 
 // submitter sends attempts to their provider.
 type submitter struct {
@@ -32,13 +34,17 @@ func (s *submitter) NextRetry(job *river.Job[task.SubmitAttempt]) time.Time {
 // Work sends the attempt, once.
 func (s *submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]) error {
 	id := job.Args.AttemptID
-	return s.lifecycle.Send(ctx, id, func(ctx context.Context, t task.Task) (string, error) {
+	err := s.lifecycle.Send(ctx, id, func(ctx context.Context, t task.Task) (string, error) {
 		providerTaskID, err := s.send(ctx, t, *t.AttemptByID(id))
 		if err != nil {
 			s.tell(ctx, t, id, err)
 		}
 		return providerTaskID, err
 	})
+	if errors.Is(err, lifecycle.ErrAttemptNotFound) {
+		return river.JobCancel(err) // Retention removed the task.
+	}
+	return err
 }
 
 // send makes the one call to the provider.

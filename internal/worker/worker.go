@@ -82,9 +82,16 @@ func (w *Workers) Queue() *river.Config {
 		FetchCooldown: 2 * time.Millisecond,
 		// A job whose process died is taken up again once its own timeout has passed.
 		RescueStuckJobsAfter: submitTimeout + 10*time.Second,
-		Logger:               w.log,
+		// A stop lets submissions finish; saves are cut and go on elsewhere.
+		SoftStopTimeout: SoftStopTimeout,
+		ErrorHandler:    jobErrors{log: w.log},
+		Logger:          slog.New(atLeast{w.log.Handler(), slog.LevelWarn}),
 	}
 }
+
+// SoftStopTimeout is how long jobs under way are let finish when the service stops: a submission waits up to
+// 30 seconds for its answer.
+const SoftStopTimeout = 35 * time.Second
 
 // retryAt is when a job is tried again after its nth try failed: after 1 s, 2 s, 4 s and so on, up to 2 minutes.
 func retryAt(try int) time.Time {

@@ -271,13 +271,14 @@ type Task struct {
 	Watermark string `protobuf:"bytes,7,opt,name=watermark,proto3" json:"watermark,omitempty"`
 	// The provider that works on the task, for example `kie`. It changes when the task moves on.
 	Provider string `protobuf:"bytes,8,opt,name=provider,proto3" json:"provider,omitempty"`
-	// The priority among the tenant's tasks; a higher one goes first.
+	// The priority; of the tasks that wait, one with a higher priority goes first.
 	Priority int32 `protobuf:"varint,9,opt,name=priority,proto3" json:"priority,omitempty"`
 	// The caller's labels.
 	Labels map[string]string `protobuf:"bytes,10,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The number of attempts that may be paid for without asking again.
 	MaxAttempts int32 `protobuf:"varint,11,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
-	// The time by which the task fails with DEADLINE_EXCEEDED unless it is terminal.
+	// The time by which the task fails with DEADLINE_EXCEEDED unless it is terminal, or its result is being
+	// saved. RetryTask sets it anew.
 	DeadlineTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=deadline_time,json=deadlineTime,proto3" json:"deadline_time,omitempty"`
 	// The time at which the task was submitted.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`

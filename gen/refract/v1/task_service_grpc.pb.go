@@ -53,7 +53,8 @@ type TaskServiceClient interface {
 	// Continues a FAILED or CANCELED task.
 	//
 	// A result of an earlier attempt that turned up, or an attempt that still runs, is adopted for free.
-	// Otherwise the task is queued for one more attempt, which is paid for.
+	// Otherwise the task is queued again, for at least one more attempt that is paid for. Its deadline begins
+	// anew.
 	RetryTask(ctx context.Context, in *RetryTaskRequest, opts ...grpc.CallOption) (*RetryTaskResponse, error)
 	// Follows one task until it is terminal.
 	//
@@ -178,7 +179,8 @@ type TaskServiceServer interface {
 	// Continues a FAILED or CANCELED task.
 	//
 	// A result of an earlier attempt that turned up, or an attempt that still runs, is adopted for free.
-	// Otherwise the task is queued for one more attempt, which is paid for.
+	// Otherwise the task is queued again, for at least one more attempt that is paid for. Its deadline begins
+	// anew.
 	RetryTask(context.Context, *RetryTaskRequest) (*RetryTaskResponse, error)
 	// Follows one task until it is terminal.
 	//

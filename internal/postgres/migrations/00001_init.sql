@@ -139,10 +139,12 @@ CREATE TABLE provider_account (
     provider          text        NOT NULL,
     paused_until_time timestamptz,
     pause_reason      text        NOT NULL DEFAULT '',
-    pauses            integer     NOT NULL DEFAULT 0
+    pauses            integer     NOT NULL DEFAULT 0,
+    blocked           boolean     NOT NULL DEFAULT false
 );
 
 COMMENT ON TABLE provider_account IS 'One account at a provider. Admission holds its row, so one replica admits at a time.';
+COMMENT ON COLUMN provider_account.blocked IS 'Whether the pause means that the account can''t submit at all.';
 COMMENT ON COLUMN provider_account.pauses IS
     'How often in a row the account was paused. While it is not 0, one attempt at a time probes whether the account works again.';
 
