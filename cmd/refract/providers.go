@@ -10,6 +10,7 @@ import (
 
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/provider/kie"
+	"github.com/refract-video/refract/internal/provider/luma"
 )
 
 // providerFlags are the settings of the providers. A provider is one line here, for its flags and variables,
@@ -17,7 +18,8 @@ import (
 type providerFlags struct {
 	Route []string `name:"route" env:"REFRACT_ROUTE" help:"Providers of tasks that name none, in the order in which they are tried. Default: the first that has a key." json:"route"`
 
-	KIE upstreamFlags `embed:"" prefix:"kie-" envprefix:"KIE_" json:"kie"`
+	KIE  upstreamFlags `embed:"" prefix:"kie-" envprefix:"KIE_" json:"kie"`
+	Luma upstreamFlags `embed:"" prefix:"luma-" envprefix:"LUMA_" json:"luma"`
 }
 
 // registrations are the providers that Refract knows, in the order of preference.
@@ -25,6 +27,9 @@ func (f *providerFlags) registrations() []registration {
 	return []registration{
 		{kie.Name, &f.KIE, func(u upstreamConfig) (provider.Provider, error) {
 			return kie.New(kie.Config{BaseURL: u.url, APIKey: u.key, SigningKeys: u.webhookKeys, TypicalDuration: u.typical})
+		}},
+		{luma.Name, &f.Luma, func(u upstreamConfig) (provider.Provider, error) {
+			return luma.New(luma.Config{BaseURL: u.url, APIKey: u.key, TypicalDuration: u.typical})
 		}},
 	}
 }
