@@ -11,6 +11,7 @@ import (
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/provider/luma"
+	"github.com/refract-video/refract/internal/provider/lumaagents"
 )
 
 // providerFlags are the settings of the providers. A provider is one line here, for its flags and variables,
@@ -18,8 +19,9 @@ import (
 type providerFlags struct {
 	Route []string `name:"route" env:"REFRACT_ROUTE" help:"Providers of tasks that name none, in the order in which they are tried. Default: the first that has a key." json:"route"`
 
-	KIE  upstreamFlags `embed:"" prefix:"kie-" envprefix:"KIE_" json:"kie"`
-	Luma upstreamFlags `embed:"" prefix:"luma-" envprefix:"LUMA_" json:"luma"`
+	KIE        upstreamFlags `embed:"" prefix:"kie-" envprefix:"KIE_" json:"kie"`
+	Luma       upstreamFlags `embed:"" prefix:"luma-" envprefix:"LUMA_" json:"luma"`
+	LumaAgents upstreamFlags `embed:"" prefix:"luma-agents-" envprefix:"LUMA_AGENTS_" json:"luma_agents"`
 }
 
 // registrations are the providers that Refract knows, in the order of preference.
@@ -30,6 +32,9 @@ func (f *providerFlags) registrations() []registration {
 		}},
 		{luma.Name, &f.Luma, func(u upstreamConfig) (provider.Provider, error) {
 			return luma.New(luma.Config{BaseURL: u.url, APIKey: u.key, TypicalDuration: u.typical})
+		}},
+		{lumaagents.Name, &f.LumaAgents, func(u upstreamConfig) (provider.Provider, error) {
+			return lumaagents.New(lumaagents.Config{BaseURL: u.url, APIKey: u.key, TypicalDuration: u.typical})
 		}},
 	}
 }

@@ -1,0 +1,113 @@
+package lumaagents
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire"
+	"github.com/refract-video/refract/internal/provider/wire/wiretest"
+)
+
+func TestNew_ZeroConfigIsTheDocumentedAccount(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t, "")
+	want := provider.Capabilities{
+		Callbacks: provider.NoCallbacks,
+		Strengths: []string{
+			"adhere_1", "adhere_2", "adhere_3", "flex_1", "flex_2", "flex_3", "reimagine_1", "reimagine_2", "reimagine_3",
+		},
+		Strength:          "flex_1",
+		Models:            []string{"ray-3.2"},
+		Model:             "ray-3.2",
+		FirstFrame:        true,
+		MaxPrompt:         6000,
+		MaxSourceBytes:    200_000_000,
+		MaxSourceDuration: 18 * time.Second,
+		LinkLifetime:      time.Hour,
+		PollInterval:      10 * time.Second,
+		TypicalDuration:   5 * time.Minute,
+		Limits:            provider.Limits{Submissions: 10, Window: time.Minute, InFlight: 10},
+	}
+	caps := p.Capabilities()
+	if diff := cmp.Diff(want, caps); diff != "" {
+		t.Errorf("capabilities (-want +got):\n%s", diff)
+	}
+	if !slices.Contains(caps.Strengths, caps.Strength) || !slices.Contains(caps.Models, caps.Model) {
+		t.Errorf("defaults %q and %q can't be chosen", caps.Strength, caps.Model)
+	}
+	if p.Name() != "luma-agents" || p.wire.BaseURL() != "https://agents.lumalabs.ai/v1" {
+		t.Errorf("name %q, base %q", p.Name(), p.wire.BaseURL())
+	}
+}
+
+func TestNew_TakesEachSetting(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t, "http://localhost:1/proxy/", func(c *Config) {
+		c.Limits = provider.Limits{Submissions: 100, InFlight: 50, Queries: 5}
+		c.PollInterval = time.Second
+		c.TypicalDuration = time.Minute
+	})
+	want := newProvider(t, "").Capabilities()
+	want.Limits = provider.Limits{Submissions: 100, Window: time.Minute, InFlight: 50, Queries: 5}
+	want.PollInterval, want.TypicalDuration = time.Second, time.Minute
+	if diff := cmp.Diff(want, p.Capabilities()); diff != "" {
+		t.Errorf("capabilities (-want +got):\n%s", diff)
+	}
+	if p.wire.BaseURL() != "http://localhost:1/proxy" {
+		t.Errorf("base is %q", p.wire.BaseURL())
+	}
+}
+
+func TestNew_RefusesABrokenConfigWithoutQuotingIt(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*Config){
+		"no API key":        func(c *Config) { c.APIKey = "" },
+		"API key, newline":  func(c *Config) { c.APIKey = "s3cr3t\n" },
+		"relative URL":      func(c *Config) { c.BaseURL = "agents.lumalabs.ai/s3cr3t" },
+		"query in URL":      func(c *Config) { c.BaseURL = "https://h?k=s3cr3t" },
+		"negative poll":     func(c *Config) { c.PollInterval = -1 },
+		"negative duration": func(c *Config) { c.TypicalDuration = -1 },
+		"negative limit":    func(c *Config) { c.Limits.InFlight = -1 },
+	} {
+		cfg := Config{APIKey: wiretest.Key}
+		change(&cfg)
+		_, err := New(cfg)
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		if text := err.Error(); strings.Contains(text, "s3cr3t") || strings.Contains(text, wiretest.Key) ||
+			!strings.HasPrefix(text, "configure luma-agents: ") {
+			t.Errorf("%s: error is %q", name, text)
+		}
+	}
+}
+
+func TestRefreshLink_RefusesWithoutARequest(t *testing.T) {
+	t.Parallel()
+	url, requests := wiretest.Serve(t, wiretest.Drop)
+	perr := wiretest.WantClass(t, wiretest.Do(t, newProvider(t, url), wire.OpLink), provider.Rejected)
+	if perr.Op != "refresh link" || perr.Input || requests.Load() != 0 {
+		t.Errorf("operation %q, input %v, %d requests", perr.Op, perr.Input, requests.Load())
+	}
+}
+
+func TestCallback_IsNeverOne(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{"", documentedGeneration} {
+		got, err := newProvider(t, "").Callback(http.Header{}, []byte(body), time.Now())
+		if !errors.Is(err, provider.ErrCallbackMalformed) {
+			t.Errorf("error is %v, want malformed", err)
+		}
+		if diff := cmp.Diff(provider.Callback{}, got); diff != "" {
+			t.Errorf("callback (-want +got):\n%s", diff)
+		}
+	}
+}
