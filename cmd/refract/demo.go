@@ -26,7 +26,7 @@ const demoProcessing = 3 * time.Second
 // demoCmd modifies a clip through the whole system on this machine.
 type demoCmd struct {
 	Video    string `type:"existingfile" help:"Clip to modify: MP4 or MOV, at most 500 MB. Default: a clip of four seconds that comes with Refract."`
-	Provider string `default:"kie" enum:"kie,luma,luma-agents" help:"Provider to simulate: kie, luma or luma-agents."`
+	Provider string `default:"kie" help:"Provider to simulate: kie, luma or luma-agents."`
 	Prompt   string `default:"A neon city at dusk, in the rain" help:"Wanted change."`
 	Output   string `short:"o" type:"path" help:"File to save the result as. Default: refract-output/<task id>.mp4."`
 	Log      bool   `help:"Show the service's log."`
@@ -95,7 +95,7 @@ func (f *providerFlags) simulate(name string, s *sim.Server, key, signingKey str
 	urls := map[string]string{string(sim.ProfileKie): s.URL(), string(sim.ProfileLuma): s.LumaURL(), string(sim.ProfileLumaAgents): s.LumaAgentsURL()}
 	for _, r := range f.registrations() {
 		if r.name == name {
-			*r.flags = upstreamFlags{APIKeys: []secret{secret(key)}, URL: urls[name], Typical: demoProcessing + 2*time.Second}
+			*r.flags = upstreamFlags{APIKeys: []secret{secret(key)}, URL: urls[name], Typical: demoProcessing + 2*time.Second, Poll: time.Second}
 			if name == kie.Name {
 				r.flags.WebhookKeys = []secret{secret(signingKey)}
 			}

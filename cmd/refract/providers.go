@@ -28,13 +28,13 @@ type providerFlags struct {
 func (f *providerFlags) registrations() []registration {
 	return []registration{
 		{kie.Name, &f.KIE, func(u upstreamConfig) (provider.Provider, error) {
-			return kie.New(kie.Config{BaseURL: u.url, APIKey: u.key, SigningKeys: u.webhookKeys, TypicalDuration: u.typical})
+			return kie.New(kie.Config{BaseURL: u.url, APIKey: u.key, SigningKeys: u.webhookKeys, TypicalDuration: u.typical, PollInterval: u.poll})
 		}},
 		{luma.Name, &f.Luma, func(u upstreamConfig) (provider.Provider, error) {
-			return luma.New(luma.Config{BaseURL: u.url, APIKey: u.key, TypicalDuration: u.typical})
+			return luma.New(luma.Config{BaseURL: u.url, APIKey: u.key, TypicalDuration: u.typical, PollInterval: u.poll})
 		}},
 		{lumaagents.Name, &f.LumaAgents, func(u upstreamConfig) (provider.Provider, error) {
-			return lumaagents.New(lumaagents.Config{BaseURL: u.url, APIKey: u.key, TypicalDuration: u.typical})
+			return lumaagents.New(lumaagents.Config{BaseURL: u.url, APIKey: u.key, TypicalDuration: u.typical, PollInterval: u.poll})
 		}},
 	}
 }
@@ -51,8 +51,9 @@ type upstreamFlags struct {
 	APIKeys     []secret `name:"api-key" env:"API_KEY" placeholder:"[ACCOUNT=]KEY" help:"API key. Several accounts have a name each, which begins like the provider's." json:"api_keys"`
 	WebhookKeys []secret `name:"webhook-key" env:"WEBHOOK_KEY" placeholder:"[ACCOUNT=]KEY" help:"Key with which the provider signs callbacks; two an account while one replaces the other. Without it callbacks are only hints." json:"webhook_keys"`
 	URL         string   `name:"url" env:"URL" help:"Address of the API. Default: the provider's." json:"url"`
-	// Typical is set by the demo alone, whose provider is faster than a real one.
+	// Typical and Poll are set by the demo and by tests, whose provider is faster than a real one.
 	Typical time.Duration `kong:"-" json:"-"`
+	Poll    time.Duration `kong:"-" json:"-"`
 }
 
 // upstreamConfig is what one account is made of.
@@ -60,6 +61,7 @@ type upstreamConfig struct {
 	key, url    string
 	webhookKeys []string
 	typical     time.Duration
+	poll        time.Duration
 }
 
 // openAccounts makes the adapters of all configured accounts, and returns the route of tasks that name no
@@ -97,7 +99,7 @@ func (r registration) addTo(accounts provider.Accounts) error {
 		if _, taken := accounts[account]; taken {
 			return fmt.Errorf("two API keys for account %s: give each a name of its own, as in %s-2=KEY", account, r.name)
 		}
-		p, err := r.make(upstreamConfig{key: key, url: r.flags.URL, webhookKeys: webhooks[account], typical: r.flags.Typical})
+		p, err := r.make(upstreamConfig{key: key, url: r.flags.URL, webhookKeys: webhooks[account], typical: r.flags.Typical, poll: r.flags.Poll})
 		if err != nil {
 			return fmt.Errorf("configure account %s of %s: %w", account, r.name, err)
 		}

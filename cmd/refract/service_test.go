@@ -53,7 +53,11 @@ func startService(t *testing.T, configure func(*serviceFlags, *simConfig)) *test
 		DatabaseURL: secret(postgrestest.URL(t)), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
 		Auth: "tokens", AllowPrivate: true,
 		GRPC: listenerFlags{Address: "127.0.0.1:0"}, HTTP: listenerFlags{Address: "127.0.0.1:0"}, Ingress: listenerFlags{Address: "127.0.0.1:0"},
-		providerFlags: providerFlags{KIE: upstreamFlags{APIKeys: []secret{testAPIKey}, WebhookKeys: []secret{testWebhookKey}}},
+		providerFlags: providerFlags{
+			KIE:        upstreamFlags{APIKeys: []secret{testAPIKey}, WebhookKeys: []secret{testWebhookKey}},
+			Luma:       upstreamFlags{APIKeys: []secret{testAPIKey}},
+			LumaAgents: upstreamFlags{APIKeys: []secret{testAPIKey}, Poll: 300 * time.Millisecond},
+		},
 	}
 	if configure != nil {
 		configure(&f, &sc)
@@ -63,7 +67,7 @@ func startService(t *testing.T, configure func(*serviceFlags, *simConfig)) *test
 		t.Fatalf("start the simulator: %v", err)
 	}
 	t.Cleanup(func() { _ = provider.Close() })
-	f.KIE.URL = provider.URL()
+	f.KIE.URL, f.Luma.URL, f.LumaAgents.URL = provider.URL(), provider.LumaURL(), provider.LumaAgentsURL()
 
 	ts := &testService{sim: provider, log: &logBuffer{}}
 	log := slog.New(slog.NewTextHandler(ts.log, &slog.HandlerOptions{Level: slog.LevelDebug}))

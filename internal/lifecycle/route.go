@@ -68,7 +68,7 @@ func lacking(name string, c provider.Capabilities, spec task.Spec) *FieldError {
 		if len(offered) == 0 {
 			return lacks(field, capability)
 		}
-		return &FieldError{Field: field, Message: fmt.Sprintf("provider %s has no %q among its %s: %s", name, value, capability, strings.Join(offered, ", "))}
+		return &FieldError{Field: field, Message: fmt.Sprintf("provider %s has no %q (capability %s: %s)", name, value, capability, strings.Join(offered, ", "))}
 	}
 	switch length := utf8.RuneCountInString(spec.Prompt); {
 	case c.MaxPrompt > 0 && length > c.MaxPrompt:

@@ -122,8 +122,10 @@ SET provider_task_id = $2, hinted_task_id = $3, state = $4, sent = $5, saved = $
     next_check_time = CASE WHEN $4 IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING') THEN next_check_time END
 WHERE id = $1`
 
+// scheduleCheck only ever brings a check forward: a callback that overtakes the answer to its submission asks for
+// one at once, and the answer for one later. least passes over NULL.
 const scheduleCheck = `
-UPDATE attempt SET next_check_time = now() + make_interval(secs => $2) WHERE id = $1`
+UPDATE attempt SET next_check_time = least(next_check_time, now() + make_interval(secs => $2)) WHERE id = $1`
 
 const insertOutput = `
 INSERT INTO output (attempt_id, index, key, content_type, size_bytes, sha256)

@@ -50,6 +50,9 @@ func (l *lumaAgents) create(w http.ResponseWriter, r *http.Request) {
 	flaw := readJSON(w, r, maxLumaAgentsBody, &req)
 	flaw = cmp.Or(flaw, l.checkFields(req), l.checkCombination(req))
 	sub := Submission{Prompt: req.Prompt, Model: req.Model, Strength: req.Video.Edit.Strength}
+	if frame := req.Video.StartFrame; frame != nil {
+		sub.FirstFrameURL = frame.URL
+	}
 	if flaw == nil {
 		sub.VideoURL, flaw = l.source(*req.Source)
 	}

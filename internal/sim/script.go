@@ -14,7 +14,7 @@ type Submission struct {
 	Watermark     string // kie.ai alone.
 	Model         string // Luma's APIs alone, like the next.
 	Strength      string // The mode of Dream Machine, the strength of Agents.
-	FirstFrameURL string // Dream Machine alone.
+	FirstFrameURL string // The first_frame of Dream Machine, the start_frame of Agents.
 	// Directives is what the prompt asked for. A [Config].Script that wants to keep it starts from it.
 	Directives Script
 }

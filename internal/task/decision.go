@@ -10,7 +10,7 @@ type Decision struct {
 	Outputs       []Output      // New outputs of the attempt that OutputsOf names.
 	OutputsOf     AttemptID     // The attempt that Outputs belong to.
 	Check         AttemptID     // The attempt that the provider is to be asked about, or empty,
-	CheckDelay    time.Duration // after this long; it replaces an earlier date.
+	CheckDelay    time.Duration // after this long, or sooner where a sooner check is due.
 	RequeueDelay  time.Duration // How long a task that was queued again is kept from admission.
 	RenewDeadline bool          // Whether the deadline begins anew.
 	Changed       bool          // Whether anything at all is to be committed.
