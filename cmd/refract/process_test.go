@@ -180,6 +180,46 @@ func TestSIGTERM_Drains(t *testing.T) {
 	}
 }
 
+// TestSIGTERM_CutsASaveThatGoesOnAfterwards stops the service in the middle of a slow download.
+func TestSIGTERM_CutsASaveThatGoesOnAfterwards(t *testing.T) {
+	t.Parallel()
+	provider, err := sim.Start(sim.Config{WebhookKey: testWebhookKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = provider.Close() })
+	args := []string{
+		"--database-url=" + postgrestest.URL(t), "--bucket=file://" + filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
+		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
+		"--kie-url=" + provider.URL(), "--kie-api-key=any", "--kie-webhook-key=" + testWebhookKey,
+	}
+	first := startProcess(t, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	req := goodRequest()
+	req.Prompt += " [sim:slow=5s]"
+	submitted, err := first.tasks.SubmitTask(ctx, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := provider.Await(ctx, func() bool { return len(provider.Downloads()) > 0 }); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-first.drained
+	if err := first.cmd.Wait(); err != nil {
+		t.Errorf("the service ended with %v, want success:\n%s", err, first.log)
+	}
+	if n := len(provider.Downloads()); n != 1 {
+		t.Errorf("%d downloads began before the stop, want 1", n)
+	}
+
+	second := startProcess(t, args...)
+	waitFor(ctx, t, second.tasks, submitted.GetTask().GetId(), refractv1.TaskState_TASK_STATE_SUCCEEDED)
+}
+
 // TestDemo_LeavesAPlayableFileAndNothingElse runs the demo as a person would, twice.
 func TestDemo_LeavesAPlayableFileAndNothingElse(t *testing.T) {
 	t.Parallel()

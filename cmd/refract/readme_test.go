@@ -9,6 +9,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/refract-video/refract/internal/provider"
 )
 
 var update = flag.Bool("update", false, "write the parts of README.md that are made from code")
@@ -44,7 +46,7 @@ func TestREADME_ShowsTheSettingsOfServe(t *testing.T) {
 			table += fmt.Sprintf("| `--%s` | `%s` | %s | %s |\n", f.Name, strings.Join(f.Envs, "`, `"), byDefault, f.Help)
 		}
 	}
-	checkPart(t, "config", table)
+	checkPart(t, readmePath, "config", table)
 }
 
 // TestREADME_ShowsTheExample compares the program in the README with the one that is compiled.
@@ -54,13 +56,59 @@ func TestREADME_ShowsTheExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkPart(t, "example", "```go\n"+string(program)+"```\n")
+	checkPart(t, readmePath, "example", "```go\n"+string(program)+"```\n")
 }
 
-// checkPart compares what stands between <!-- NAME --> and <!-- /NAME --> in the README.
-func checkPart(t *testing.T, name, want string) {
+// TestDocs_ShowTheCapabilities compares the table of providers with what their adapters declare.
+func TestDocs_ShowTheCapabilities(t *testing.T) {
+	t.Parallel()
+	var f providerFlags
+	table := "| provider | " + strings.Join(capabilityNames, " | ") + " |\n|---|" + strings.Repeat("---|", len(capabilityNames)) + "\n"
+	for _, r := range f.registrations() {
+		config := upstreamConfig{key: "x"}
+		if r.name == "kie" {
+			config.webhookKeys = []string{"x"}
+		}
+		p, err := r.make(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		table += "| " + r.name + " | " + strings.Join(capabilityRow(p.Capabilities()), " | ") + " |\n"
+	}
+	checkPart(t, "../../docs/providers.md", "capabilities", table)
+}
+
+var capabilityNames = []string{
+	"callbacks", "cancel", "upload", "refresh_links", "watermark", "strengths", "models", "first_frame", "max_prompt",
+	"largest source", "longest source", "link lifetime", "checked every", "submissions", "in flight", "queries",
+}
+
+func capabilityRow(c provider.Capabilities) []string {
+	yes := map[bool]string{true: "yes", false: "no"}
+	list := func(all []string, byDefault string) string {
+		if len(all) == 0 {
+			return "no"
+		}
+		return strings.ReplaceAll(strings.Join(all, ", "), byDefault, "**"+byDefault+"**")
+	}
+	limit := func(n int, unit string) string {
+		if n == 0 {
+			return "–"
+		}
+		return fmt.Sprintf("%d%s", n, unit)
+	}
+	return []string{
+		c.Callbacks.String(), yes[c.Cancel], yes[c.Upload], yes[c.RefreshLinks], yes[c.Watermark], list(c.Strengths, c.Strength),
+		list(c.Models, c.Model), yes[c.FirstFrame], limit(c.MaxPrompt, ""), fmt.Sprintf("%d MB", c.MaxSourceBytes/1_000_000),
+		c.MaxSourceDuration.String(), c.LinkLifetime.String(), c.PollInterval.String(),
+		fmt.Sprintf("%d in %s", c.Limits.Submissions, c.Limits.Window), limit(c.Limits.InFlight, ""), limit(c.Limits.Queries, "/s"),
+	}
+}
+
+// checkPart compares what stands between <!-- NAME --> and <!-- /NAME --> in a document.
+func checkPart(t *testing.T, path, name, want string) {
 	t.Helper()
-	readme, err := os.ReadFile(readmePath)
+	readme, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,15 +116,15 @@ func checkPart(t *testing.T, name, want string) {
 	before, rest, ok := strings.Cut(string(readme), begin)
 	got, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		t.Fatalf("README.md has no %s…%s", begin, end)
+		t.Fatalf("%s has no %s…%s", path, begin, end)
 	}
 	if *update {
-		if err := os.WriteFile(readmePath, []byte(before+begin+want+end+after), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("README.md, part %s (-code +README):\n%s", name, diff)
+		t.Errorf("%s, part %s (-code +document):\n%s", path, name, diff)
 	}
 }

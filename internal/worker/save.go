@@ -71,7 +71,7 @@ func (s *saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 	if errors.Is(err, errNoResult) {
 		return nil // A callback had claimed one; it is settled.
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || s.saves.Err() != nil {
 		return fmt.Errorf("save attempt %s: the service stops: %w", id, err) // Nothing is known of the result.
 	}
 	failure := &task.SaveFailed{Attempt: id, Reason: task.OutputUnavailable, Message: "save the result: " + err.Error()}
@@ -91,6 +91,7 @@ func (s *saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 func (s *saver) saveInTime(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
+	defer context.AfterFunc(s.saves, cancel)()
 	return s.save(ctx, t, a)
 }
 

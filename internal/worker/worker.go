@@ -47,6 +47,8 @@ type Workers struct {
 	media       *media.Saver
 	callbackURL func(string, task.AttemptID) (string, error)
 	log         *slog.Logger
+	saves       context.Context // Ends when saves are cut; the context of a job goes on, to write that down.
+	cutSaves    context.CancelFunc
 }
 
 // New returns the workers.
@@ -55,10 +57,16 @@ func New(cfg Config) (*Workers, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Workers{
+	w := &Workers{
 		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, upstreams: all, media: cfg.Media, callbackURL: cfg.CallbackURL, log: cfg.Log,
-	}, nil
+	}
+	w.saves, w.cutSaves = context.WithCancel(context.Background())
+	return w, nil
 }
+
+// CutSaves ends the saves that are under way, which another replica takes up again. It is for a stop, which
+// would otherwise last as long as the slowest download.
+func (w *Workers) CutSaves() { w.cutSaves() }
 
 // How many jobs of a kind one replica runs at once. Submissions are bounded by admission; saves by what a
 // small machine can stream.
@@ -82,7 +90,7 @@ func (w *Workers) Queue() *river.Config {
 		FetchCooldown: 2 * time.Millisecond,
 		// A job whose process died is taken up again once its own timeout has passed.
 		RescueStuckJobsAfter: submitTimeout + 10*time.Second,
-		// A stop lets submissions finish; saves are cut and go on elsewhere.
+		// A stop lets submissions finish.
 		SoftStopTimeout: SoftStopTimeout,
 		ErrorHandler:    jobErrors{log: w.log},
 		Logger:          slog.New(atLeast{w.log.Handler(), slog.LevelWarn}),
