@@ -17,7 +17,9 @@ import (
 func TestLumaAgentsCreate_AnswersAQueuedGeneration(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *sim.Config) { c.LumaAgents.SubmitLimit = sim.Limit{N: 7, Window: time.Minute} })
-	got := w.post(agentsPath, w.editRequest("snow & ice"))
+	request := w.editRequest("snow & ice")
+	request["video"].(object)["start_frame"] = object{"url": "https://example.com/f.png"}
+	got := w.post(agentsPath, request)
 	g := parseGeneration(t, got.raw)
 	if _, err := uuid.Parse(g.ID); err != nil {
 		t.Errorf("id %q: want a UUID", g.ID)
@@ -35,6 +37,7 @@ func TestLumaAgentsCreate_AnswersAQueuedGeneration(t *testing.T) {
 	wantEntry := sim.Entry{
 		Seq: 1, Profile: sim.ProfileLumaAgents, Path: agentsPath, Key: apiKey, Result: sim.ResultCreated, Code: 201, TaskID: g.ID, Paid: true,
 		Prompt: "snow & ice", VideoURL: sourceURL, Model: "ray-3.2", Strength: "flex_1",
+		FirstFrameURL: "https://example.com/f.png",
 	}
 	if diff := cmp.Diff(wantEntry, entry); diff != "" {
 		t.Errorf("ledger (-want +got):\n%s", diff)

@@ -91,7 +91,7 @@ func (s *saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 func (s *saver) saveInTime(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
-	defer context.AfterFunc(s.saves, cancel)()
+	defer context.AfterFunc(s.saves, cancel)() //nolint:contextcheck // The end of saves cuts it, beside the end of the job.
 	return s.save(ctx, t, a)
 }
 

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestMetrics_TellOperatorsWhatGoesOn reads what a task leaves behind.
+func TestMetrics_TellOperatorsWhatGoesOn(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, nil)
+	ts.end(t, ts.submit(t, "").GetId())
+	status, body := ts.rest(t, http.MethodGet, "/metrics", "")
+	if status != http.StatusOK {
+		t.Fatalf("answered %d: %s", status, body)
+	}
+	for _, want := range []string{
+		`rpc_server_call_duration_seconds_count{`, `rpc_method="refract.v1.TaskService/SubmitTask"`,
+		`refract_provider_call_seconds_count{account="kie",operation="submit",outcome="ok"} 1`,
+		`refract_callbacks_total{account="kie",verdict="applied"} 1`,
+		`refract_attempt_verdicts_total{account="kie",by="callback",state="SUCCEEDED"} 1`,
+		`refract_queue_depth{provider="kie"} 0`,
+		`go_goroutines`,
+	} {
+		if !strings.Contains(string(body), want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+	if t.Failed() {
+		for line := range strings.Lines(string(body)) {
+			if strings.HasPrefix(line, "rpc_server") || strings.HasPrefix(line, "refract_") {
+				t.Log(line)
+			}
+		}
+	}
+}
+
+// TestREST_DescribesItself asks for what needs no credentials.
+func TestREST_DescribesItself(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, nil)
+	ts.get(t, ts.submit(t, "").GetId()) // It serves.
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/openapi.json": 200, "/nothing": 404} {
+		status, _, body := request(t, http.MethodGet, "http://"+ts.httpListener.Addr().String()+path, "")
+		if status != want {
+			t.Errorf("%s answered %d, want %d: %s", path, status, want, body)
+		}
+		if path == "/openapi.json" && !json.Valid(body) {
+			t.Error("the OpenAPI document is not JSON")
+		}
+	}
+}
+
+// TestREST_StreamsServerSentEvents follows a task as a browser would.
+func TestREST_StreamsServerSentEvents(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, nil)
+	id := ts.submit(t, "").GetId()
+	status, body := ts.rest(t, http.MethodGet, "/v1/tasks/"+id+":watch?after_revision=0", "", "Accept", "text/event-stream")
+	if status != http.StatusOK {
+		t.Fatalf("answered %d: %s", status, body)
+	}
+	var ids []string
+	for line := range strings.Lines(string(body)) {
+		if id, ok := strings.CutPrefix(line, "id: "); ok {
+			ids = append(ids, strings.TrimSpace(id))
+		}
+	}
+	if got := strings.Join(ids, " "); got != "1 2 3 4 5" {
+		t.Errorf("revisions %s, want 1 to 5:\n%s", got, body)
+	}
+	status, _ = ts.rest(t, http.MethodGet, "/v1/tasks/"+id+":watch", "", "Accept", "text/event-stream", "Last-Event-ID", "5")
+	if status != http.StatusNoContent {
+		t.Errorf("a reconnect after the end answered %d, want 204", status)
+	}
+}
