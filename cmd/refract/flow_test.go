@@ -17,7 +17,7 @@ import (
 func TestService_ModifiesAVideo(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)
-	task := ts.submit(t, "")
+	task := ts.submit(t, "[sim:processing=500ms]") // So that the answer comes before the callback.
 
 	var states []string
 	var last *refractv1.TaskEvent

@@ -57,7 +57,7 @@ func TestREST_DescribesItself(t *testing.T) {
 func TestREST_StreamsServerSentEvents(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)
-	id := ts.submit(t, "").GetId()
+	id := ts.submit(t, "[sim:processing=500ms]").GetId() // So that the answer comes before the callback.
 	status, body := ts.rest(t, http.MethodGet, "/v1/tasks/"+id+":watch?after_revision=0", "", "Accept", "text/event-stream")
 	if status != http.StatusOK {
 		t.Fatalf("answered %d: %s", status, body)

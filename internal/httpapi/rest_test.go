@@ -46,7 +46,7 @@ func TestREST_CallCarriesNamedHeadersAlone(t *testing.T) {
 		t.Errorf("the call had %v left, want up to 30 s", left)
 	}
 	wantBody := `{"task":{"id":"` + taskID + `","requestId":"a <b>","state":"TASK_STATE_UNSPECIFIED","revision":"0","prompt":"",` +
-		`"watermark":"","provider":"","priority":0,"labels":{},"maxAttempts":1,"outputs":[]}}`
+		`"watermark":"","provider":"","priority":0,"labels":{},"maxAttempts":1,"outputs":[],"fallbackProviders":[],"strength":"STRENGTH_UNSPECIFIED","model":"","firstFrameUri":""}}`
 	if a.status != http.StatusOK || a.body != wantBody {
 		t.Errorf("answer %d %s\nwant 200 %s", a.status, a.body, wantBody)
 	}

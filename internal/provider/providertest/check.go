@@ -1,0 +1,129 @@
+package providertest
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+func (s Subject) checkCases() []testCase {
+	cases := []testCase{
+		{name: "a task that waits is running", faults: "queued=1h", run: (*rig).stillRuns},
+		{name: "a task that is worked on is running", faults: "processing=1h", run: (*rig).stillRuns},
+		{name: "a task whose record lags is running", faults: "lag=1h", run: (*rig).lags},
+		{name: "a task that is done has links", run: func(r *rig) { r.finishWell(r.submit()) }},
+		{name: "a task that is done may have no links", faults: "empty-results", run: (*rig).noLinks},
+		{name: "a task that is done stays done", faults: "regress,conflict,forge-code", run: (*rig).staysDone},
+		{name: "a task that is not visible yet is running", faults: "invisible=1h", run: func(r *rig) { r.unseen(r.submit()) }},
+		{name: "a task that never was is not found", run: func(r *rig) { r.unseen("123e4567-e89b-12d3-a456-426614174000") }},
+		{name: "rate limit", config: oneQuestion, run: (*rig).queryLimit},
+	}
+	failures := map[string]provider.Cause{"fail": provider.CauseUnspecified}
+	maps.Copy(failures, s.Failures)
+	for _, faults := range slices.Sorted(maps.Keys(failures)) {
+		cases = append(cases, testCase{
+			name: "a task that failed says why: " + faults, faults: faults,
+			run: func(r *rig) { r.fails(failures[faults]) },
+		})
+	}
+	return append(cases, unansweredCases()...)
+}
+
+// unansweredCases are the checks whose answers say nothing about the task.
+func unansweredCases() []testCase {
+	var cases []testCase
+	for _, a := range garbage() {
+		cases = append(cases, testCase{name: "answered with " + a.name, run: func(r *rig) {
+			for _, status := range []int{200, 302, 500, 502, 504} {
+				_, err := r.behind(a.give(status, r)).Check(r.Context(), r.submit(), time.Now())
+				r.want(err, wire.Unavailable)
+			}
+		}})
+	}
+	for _, status := range []int{302, 400, 500, 502, 504} {
+		cases = append(cases, testCase{name: fmt.Sprintf("the record arrives with status %d", status), run: func(r *rig) {
+			p := r.behind(func(got *reply) { got.status = status })
+			_, err := p.Check(r.Context(), r.submit(), time.Now())
+			r.want(err, wire.Unavailable)
+		}})
+	}
+	return append(cases, testCase{name: "turned away by a firewall", run: func(r *rig) {
+		page := answer{body: "<html>error code: 1010</html>"}
+		_, err := r.behind(page.give(http.StatusForbidden, r)).Check(r.Context(), r.submit(), time.Now())
+		r.want(err, wire.Blocked)
+	}})
+}
+
+func (r *rig) stillRuns() { r.wantPhase(r.submit(), provider.Running) }
+
+func (r *rig) wantPhase(id string, want provider.Phase) {
+	r.Helper()
+	status, err := r.p.Check(r.Context(), id, time.Now())
+	if err != nil || status.Phase != want {
+		r.Errorf("Check = %+v, %v; want %v", status, err, want)
+	}
+}
+
+// lags asks when the generation is over and the provider's books don't show it yet.
+func (r *rig) lags() {
+	id := r.submit()
+	r.await("the end of a generation", func() bool { return r.sim.Limits().InFlight == 0 })
+	r.wantPhase(id, provider.Running)
+}
+
+func (r *rig) noLinks() {
+	status := r.finish(r.submit())
+	if diff := gocmp.Diff(provider.Status{Phase: provider.Succeeded}, status); diff != "" {
+		r.Errorf("status (-want +got):\n%s", diff)
+	}
+}
+
+// staysDone wants checks to say what they said, though callbacks say that the task still runs, or failed.
+func (r *rig) staysDone() {
+	id := r.submit()
+	r.finishWell(id)
+	if r.p.Capabilities().Callbacks != provider.NoCallbacks {
+		for _, d := range r.delivered(id, sim.KindConflict) {
+			_, _ = r.p.Callback(d.Header, []byte(d.Body), d.Time)
+		}
+	}
+	for range 3 {
+		r.finishWell(id)
+		r.wantPhase(id, provider.Succeeded)
+	}
+}
+
+// unseen wants patience with a task that the provider does not show, for a while.
+func (r *rig) unseen(id string) {
+	r.wantPhase(id, provider.Running)
+	_, err := r.p.Check(r.Context(), id, time.Now().Add(-time.Hour))
+	r.want(err, wire.NotFound)
+}
+
+func oneQuestion(c *sim.Config) {
+	setLimits(c, sim.Limit{N: -1, Window: window}, sim.Limit{N: 1, Window: window})
+}
+
+func (r *rig) queryLimit() {
+	id := r.submit()
+	if _, err := r.p.Check(r.Context(), id, time.Now()); err != nil {
+		r.Fatalf("first Check: %v", err)
+	}
+	_, err := r.p.Check(r.Context(), id, time.Now())
+	r.wantRateLimit(err)
+}
+
+func (r *rig) fails(want provider.Cause) {
+	status := r.finish(r.submit())
+	if status.Phase != provider.Failed || status.Cause != want || status.Message == "" {
+		r.Errorf("status is %+v, want failed with words and cause %v", status, want)
+	}
+}

@@ -1,0 +1,129 @@
+package providertest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/refract-video/refract/internal/provider/wire"
+	"github.com/refract-video/refract/internal/provider/wire/wiretest"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// refusalCases are the submissions that are answered with an error, or never leave. None of them is paid.
+func (s Subject) refusalCases() []testCase {
+	cases := []testCase{
+		{name: "input that can't be used", run: (*rig).badInput},
+		{name: "bad credentials", run: (*rig).badKey},
+		{name: "no credits", run: (*rig).noCredits},
+		{name: "rate limit", config: oneSubmission, run: (*rig).rateLimit},
+		{name: "maintenance", run: (*rig).maintenance},
+		{name: "turned away by a firewall", faults: "html403", run: func(r *rig) { r.refused(wire.Blocked) }},
+		{name: "nobody listens", run: (*rig).nobodyListens},
+		{name: "given up before", run: (*rig).givenUpBefore},
+	}
+	codes := map[int]wire.Verdict{
+		401: wire.Credentials, 402: wire.Credits, 429: wire.RateLimited, 500: wire.Ambiguous, 502: wire.Ambiguous, 504: wire.Ambiguous,
+	}
+	maps.Copy(codes, s.Refusals)
+	for _, code := range slices.Sorted(maps.Keys(codes)) {
+		cases = append(cases, testCase{
+			name: fmt.Sprintf("code %d", code), faults: fmt.Sprintf("code=%d", code),
+			run: func(r *rig) { r.refused(codes[code]) },
+		})
+	}
+	return cases
+}
+
+// refused wants a submission to be refused with a verdict, unpaid.
+func (r *rig) refused(want wire.Verdict) {
+	r.Helper()
+	_, err := r.p.Submit(r.Context(), r.submission())
+	r.want(err, want)
+	r.wantPaid(0)
+}
+
+func (r *rig) badInput() {
+	s := r.submission()
+	s.SourceURI = "no address"
+	_, err := r.p.Submit(r.Context(), s)
+	r.want(err, wire.BadInput)
+	r.wantPaid(0)
+}
+
+// badKey wants a wrong key to block the account, for submissions and for checks.
+func (r *rig) badKey() {
+	p := r.connect(r.subject.BaseURL(r.sim), "another-api-key-9876543210")
+	_, err := p.Submit(r.Context(), r.submission())
+	r.want(err, wire.Credentials)
+	_, err = p.Check(r.Context(), r.submit(), time.Now())
+	r.want(err, wire.Credentials)
+	r.wantPaid(1)
+}
+
+func (r *rig) noCredits() {
+	r.sim.SetCredits(0)
+	r.refused(wire.Credits)
+	r.sim.SetCredits(1)
+	r.submit()
+}
+
+// window is longer than any test.
+const window = time.Hour
+
+func oneSubmission(c *sim.Config) {
+	setLimits(c, sim.Limit{N: 1, Window: window}, sim.Limit{N: -1, Window: window})
+}
+
+func (r *rig) rateLimit() {
+	r.submit()
+	_, err := r.p.Submit(r.Context(), r.submission())
+	r.wantRateLimit(err)
+	r.wantPaid(1)
+}
+
+func (r *rig) wantRateLimit(err error) {
+	r.Helper()
+	r.want(err, wire.RateLimited)
+	if wait := wiretest.ProviderError(r.TB, err).RetryAfter; r.subject.SaysRetryAfter && (wait <= 0 || wait > window) {
+		r.Errorf("retry after %v, want within %v", wait, window)
+	}
+}
+
+// maintenance wants the provider to tell when it is down, as far as it can.
+func (r *rig) maintenance() {
+	id := r.submit()
+	r.sim.SetMaintenance(r.subject.Profile, window)
+	wantSubmit, wantCheck := wire.Ambiguous, wire.Unavailable
+	if r.subject.SaysMaintenance {
+		wantSubmit, wantCheck = wire.Maintenance, wire.Maintenance
+	}
+	_, err := r.p.Submit(r.Context(), r.submission())
+	r.want(err, wantSubmit)
+	r.wantPaid(1)
+	_, err = r.p.Check(r.Context(), id, time.Now())
+	r.want(err, wantCheck)
+	r.sim.SetMaintenance(r.subject.Profile, 0)
+	r.submit()
+}
+
+func (r *rig) nobodyListens() {
+	p := r.connect("http://"+wiretest.ClosedAddress(r.TB), apiKey)
+	_, err := p.Submit(r.Context(), r.submission())
+	r.want(err, notSent)
+	_, err = p.Check(r.Context(), "123", time.Now())
+	r.want(err, wire.Unavailable)
+}
+
+func (r *rig) givenUpBefore() {
+	id := r.submit()
+	ctx, cancel := context.WithCancel(r.Context())
+	cancel()
+	_, err := r.p.Submit(ctx, r.submission())
+	r.want(err, notSent)
+	_, err = r.p.Check(ctx, id, time.Now())
+	r.want(err, wire.Unavailable)
+	r.wantPaid(1)
+}

@@ -1,0 +1,185 @@
+package providertest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire"
+	"github.com/refract-video/refract/internal/provider/wire/wiretest"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+const (
+	apiKey     = wiretest.Key
+	signingKey = "signing-key-0123456789"
+
+	// patience is how long a case waits for what takes milliseconds.
+	patience = 20 * time.Second
+)
+
+// rig is what a case works with: a simulator, a receiver for its callbacks, and the provider under test.
+type rig struct {
+	testing.TB
+	subject    Subject
+	signingKey string
+	sim        *sim.Server
+	hook       string // The callback URL; nobody but the simulator knows it.
+	p          *watched
+	seq        atomic.Int32
+	watched    []*watched // Every provider that the case made.
+}
+
+func (s Subject) rig(t testing.TB, g group, c testCase) *rig {
+	t.Helper()
+	script, err := sim.ParseDirectives("[sim:" + c.faults + "]")
+	if c.faults != "" && err != nil {
+		t.Fatal(err)
+	}
+	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(receiver.Close)
+	cfg := sim.Config{
+		APIKeys: []string{apiKey}, WebhookKey: signingKey,
+		Luma: sim.LumaConfig{MaxConcurrent: -1}, LumaAgents: sim.LumaAgentsConfig{MaxConcurrent: -1},
+		Script: func(sub sim.Submission) sim.Script {
+			script := script
+			if script.FailureMessage != "" { // The worst that a provider can say.
+				script.FailureMessage += " (" + sub.Key + " asked to call " + sub.CallbackURL + ")"
+			}
+			return script
+		},
+	}
+	unlimited := sim.Limit{N: -1, Window: time.Second}
+	setLimits(&cfg, unlimited, unlimited)
+	if c.config != nil {
+		c.config(&cfg)
+	}
+	server, err := sim.Start(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Errorf("close simulator: %v", err)
+		}
+	})
+	r := &rig{
+		TB: t, subject: s, signingKey: g.signingKey, sim: server,
+		hook: receiver.URL + "/v1/callbacks/" + s.Name + "/" + wiretest.Token,
+	}
+	r.p = r.connect(s.BaseURL(server), apiKey)
+	return r
+}
+
+// setLimits gives every profile the same rate windows.
+func setLimits(c *sim.Config, submit, query sim.Limit) {
+	c.SubmitLimit, c.Luma.SubmitLimit, c.LumaAgents.SubmitLimit = submit, submit, submit
+	c.QueryLimit, c.Luma.QueryLimit, c.LumaAgents.QueryLimit = query, query, query
+}
+
+// connect returns another provider of the same kind.
+func (r *rig) connect(baseURL, key string) *watched {
+	r.Helper()
+	w := &watched{
+		Provider: r.subject.New(r.TB, Account{BaseURL: baseURL, APIKey: key, SigningKey: r.signingKey}),
+		secrets:  []string{key, signingKey, r.hook, wiretest.Token},
+	}
+	r.watched = append(r.watched, w)
+	return w
+}
+
+// submission returns a request that uses all that the provider can, with a prompt of its own.
+func (r *rig) submission() provider.Submission {
+	caps := r.p.Capabilities()
+	s := provider.Submission{
+		Prompt:    fmt.Sprintf("a city at night <with> \"spires\" & stars, take %d", r.seq.Add(1)),
+		SourceURI: "https://example.com/in.mp4?a=1&b=2",
+	}
+	if n := len(caps.Strengths); n > 0 {
+		s.Strength = caps.Strengths[n-1]
+	}
+	if n := len(caps.Models); n > 0 {
+		s.Model = caps.Models[n-1]
+	}
+	if caps.FirstFrame {
+		s.FirstFrameURI = "https://example.com/frame.png?c=3&d=4"
+	}
+	if caps.Watermark {
+		s.Watermark = "refract"
+	}
+	if caps.Callbacks != provider.NoCallbacks {
+		s.CallbackURL = r.hook
+	}
+	return s
+}
+
+// submit submits a request that has to be accepted.
+func (r *rig) submit() (id string) {
+	r.Helper()
+	id, err := r.p.Submit(r.Context(), r.submission())
+	if err != nil {
+		r.Fatalf("Submit: %v", err)
+	}
+	return id
+}
+
+// finish waits until checks say how a task ended.
+func (r *rig) finish(id string) provider.Status {
+	r.Helper()
+	var status provider.Status
+	var err error
+	r.await("the end of a task", func() bool {
+		status, err = r.p.Check(r.Context(), id, time.Now())
+		return err != nil || status.Phase != provider.Running
+	})
+	if err != nil {
+		r.Fatalf("Check: %v", err)
+	}
+	return status
+}
+
+// await waits until something is true that the simulator does by itself.
+func (r *rig) await(what string, cond func() bool) {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	if err := r.sim.Await(ctx, cond); err != nil {
+		r.Fatalf("wait for %s: %v", what, err)
+	}
+}
+
+// finishWell waits for a success with links.
+func (r *rig) finishWell(id string) (links []string) {
+	r.Helper()
+	status := r.finish(id)
+	if status.Phase != provider.Succeeded || len(status.ResultURLs) == 0 {
+		r.Fatalf("task ended as %+v, want a success with links", status)
+	}
+	return status.ResultURLs
+}
+
+// want wants an error to mean what a verdict says.
+func (r *rig) want(err error, want wire.Verdict) {
+	r.Helper()
+	perr := wiretest.ProviderError(r.TB, err)
+	if got := (wire.Verdict{Class: perr.Class, Pause: perr.Pause, Input: perr.Input}); got != want {
+		r.Fatalf("error means %+v, want %+v: %v", got, want, err)
+	}
+}
+
+// wantPaid wants the ledger to show a number of paid tasks.
+func (r *rig) wantPaid(want int) {
+	r.Helper()
+	if got := r.paid(); got != want {
+		r.Errorf("the ledger shows %d paid tasks, want %d", got, want)
+	}
+}
+
+func (r *rig) paid() int {
+	return sim.CountPaid(r.sim.Ledger(), sim.ByProfile)[string(r.subject.Profile)]
+}

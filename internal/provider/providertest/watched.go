@@ -1,0 +1,131 @@
+package providertest
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire/wiretest"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// watched is a provider that notes what it was asked and what it said.
+type watched struct {
+	provider.Provider
+	secrets []string
+
+	mu          sync.Mutex
+	submissions []submitted
+	said        []string // All words that came out.
+	errs        []error  // All errors but those of callbacks.
+	statuses    []provider.Status
+}
+
+// submitted is one call of Submit.
+type submitted struct {
+	prompt, id string
+	err        error
+}
+
+func (w *watched) Submit(ctx context.Context, s provider.Submission) (string, error) {
+	id, err := w.Provider.Submit(ctx, s)
+	w.mu.Lock()
+	w.submissions = append(w.submissions, submitted{s.Prompt, id, err})
+	w.mu.Unlock()
+	w.heard(provider.Status{}, err)
+	return id, err
+}
+
+func (w *watched) Check(ctx context.Context, id string, at time.Time) (provider.Status, error) {
+	status, err := w.Provider.Check(ctx, id, at)
+	w.heard(status, err)
+	return status, err
+}
+
+func (w *watched) RefreshLink(ctx context.Context, link string) (string, error) {
+	w.mu.Lock()
+	w.secrets = append(w.secrets, link)
+	w.mu.Unlock()
+	fresh, err := w.Provider.RefreshLink(ctx, link)
+	w.heard(provider.Status{}, err)
+	return fresh, err
+}
+
+func (w *watched) Callback(header http.Header, body []byte, now time.Time) (provider.Callback, error) {
+	cb, err := w.Provider.Callback(header, body, now)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.said = append(w.said, cb.Status.Message)
+	if err != nil {
+		w.said = append(w.said, err.Error())
+	}
+	return cb, err
+}
+
+func (w *watched) heard(status provider.Status, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.said = append(w.said, status.Message)
+	if err != nil {
+		w.said, w.errs = append(w.said, err.Error()), append(w.errs, err)
+	} else if status.Phase != 0 {
+		w.statuses = append(w.statuses, status)
+	}
+}
+
+// audit holds all that the providers of a case did against what must be true of every call.
+func (r *rig) audit() {
+	r.Helper()
+	ledger := r.sim.Ledger()
+	for _, w := range r.watched {
+		for _, s := range w.submissions {
+			r.auditMoney(s, ledger)
+		}
+		for _, text := range w.said {
+			for _, secret := range w.secrets {
+				if strings.Contains(text, secret) {
+					r.Errorf("%q tells the secret %q", text, secret)
+				}
+			}
+		}
+		for _, err := range w.errs {
+			_ = wiretest.ProviderError(r.TB, err)
+		}
+		for _, status := range w.statuses {
+			wiretest.CheckStatus(r.TB, status)
+		}
+	}
+}
+
+// auditMoney compares what one call of Submit said with what the provider booked.
+func (r *rig) auditMoney(s submitted, ledger []sim.Entry) {
+	r.Helper()
+	entries := slices.DeleteFunc(slices.Clone(ledger), func(e sim.Entry) bool { return e.Prompt != s.prompt })
+	paid := sim.CountPaid(entries, sim.ByPrompt)[s.prompt]
+	if len(entries) > 1 {
+		r.Errorf("one Submit made %d requests", len(entries))
+	}
+	if s.err == nil {
+		if paid != 1 || entries[0].TaskID != s.id {
+			r.Errorf("Submit returned %q, the ledger has %+v", s.id, entries)
+		}
+		return
+	}
+	switch class := provider.ClassOf(s.err); class {
+	case provider.Ambiguous, provider.GenerationFailed:
+	case provider.NotSent:
+		if len(entries) > 0 {
+			r.Errorf("Submit said %v of a request that arrived: %+v", class, entries)
+		}
+	case provider.RateLimited, provider.Rejected, provider.AccountBlocked:
+		if paid > 0 {
+			r.Errorf("Submit said %v, that nothing was created, of a paid task: %+v", class, entries)
+		}
+	default:
+		r.Errorf("Submit said %v, which tells nothing about money", class)
+	}
+}
