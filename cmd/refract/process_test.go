@@ -183,6 +183,18 @@ func TestSIGTERM_Drains(t *testing.T) {
 // TestSIGTERM_CutsASaveThatGoesOnAfterwards stops the service in the middle of a slow download.
 func TestSIGTERM_CutsASaveThatGoesOnAfterwards(t *testing.T) {
 	t.Parallel()
+	interruptSave(t, terminate)
+}
+
+// TestSIGKILL_DuringASaveIsMadeUpForAfterwards kills it there: nobody says that the save has ended.
+func TestSIGKILL_DuringASaveIsMadeUpForAfterwards(t *testing.T) {
+	t.Parallel()
+	interruptSave(t, func(_ *testing.T, p *serveProcess) { p.kill() })
+}
+
+// interruptSave ends a service in the middle of a slow download, and expects another to finish it soon.
+func interruptSave(t *testing.T, stop func(*testing.T, *serveProcess)) {
+	t.Helper()
 	provider, err := sim.Start(sim.Config{WebhookKey: testWebhookKey})
 	if err != nil {
 		t.Fatal(err)
@@ -205,19 +217,24 @@ func TestSIGTERM_CutsASaveThatGoesOnAfterwards(t *testing.T) {
 	if err := provider.Await(ctx, func() bool { return len(provider.Downloads()) > 0 }); err != nil {
 		t.Fatal(err)
 	}
-	if err := first.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	<-first.drained
-	if err := first.cmd.Wait(); err != nil {
-		t.Errorf("the service ended with %v, want success:\n%s", err, first.log)
-	}
+	stop(t, first)
 	if n := len(provider.Downloads()); n != 1 {
 		t.Errorf("%d downloads began before the stop, want 1", n)
 	}
-
 	second := startProcess(t, args...)
 	waitFor(ctx, t, second.tasks, submitted.GetTask().GetId(), refractv1.TaskState_TASK_STATE_SUCCEEDED)
+}
+
+// terminate asks a service to stop, and expects it to do so in order.
+func terminate(t *testing.T, p *serveProcess) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-p.drained
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("the service ended with %v, want success:\n%s", err, p.log)
+	}
 }
 
 // TestDemo_LeavesAPlayableFileAndNothingElse runs the demo as a person would, twice.

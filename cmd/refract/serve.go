@@ -60,8 +60,12 @@ func (s *service) run(ctx context.Context) error {
 	g.Go(func() error { return s.hub.Run(listening) })
 	g.Go(func() error { return s.notifier.Run(listening) })
 	g.Go(func() error {
-		l := postgres.Listener{Pool: s.pool, Log: s.log, Wake: s.hub.Wake, WakeAll: s.hub.WakeAll}
+		l := postgres.Listener{Pool: s.pool, Log: s.log, Replica: s.queue.ID(), Wake: s.hub.Wake, WakeAll: s.hub.WakeAll}
 		return l.Run(listening)
+	})
+	g.Go(func() error {
+		o := postgres.Orphans{Pool: s.pool, Log: s.log}
+		return o.Run(ctx)
 	})
 	if s.cluster != nil {
 		g.Go(func() error { return s.cluster.Wait(ctx) })

@@ -90,6 +90,9 @@ func (n *Notifier) take() []string {
 type Listener struct {
 	Pool *pgxpool.Pool
 	Log  *slog.Logger
+	// Replica is the name of this replica at the job queue. The connection holds its lock, which tells that it
+	// lives. Empty means that there is nothing to tell.
+	Replica string
 	// Wake is told the ids of changed tasks.
 	Wake func(ids ...task.ID)
 	// WakeAll is called when the connection was (re)made: notifications may have been missed.
@@ -123,6 +126,11 @@ func (l *Listener) listen(ctx context.Context) error {
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // The connection is given up either way.
 	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
 		return err
+	}
+	if l.Replica != "" {
+		if _, err := conn.Exec(ctx, holdReplicaLock, l.Replica); err != nil {
+			return err
+		}
 	}
 	l.WakeAll()
 	for {

@@ -88,7 +88,7 @@ func (w *Workers) Queue() *river.Config {
 		Workers: workers,
 		// An idle pick-up takes as long as the cooldown, of which a submission is to lose little.
 		FetchCooldown: 2 * time.Millisecond,
-		// A job whose process died is taken up again once its own timeout has passed.
+		// A job that was lost is taken up again once its own timeout has passed, if nothing else noticed.
 		RescueStuckJobsAfter: submitTimeout + 10*time.Second,
 		// A stop lets submissions finish.
 		SoftStopTimeout: SoftStopTimeout,

@@ -1,0 +1,88 @@
+package postgres
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// A replica that lives holds a lock under its name, on a connection of its own: the database drops it when the
+// replica dies, however that happens. It is a shared one, so that a replica that reconnects does not wait for its
+// own former connection.
+const holdReplicaLock = `SELECT pg_advisory_lock_shared(hashtextextended('refract.replica.' || $1, 0))`
+
+// orphanTick is how often jobs of dead replicas are looked for.
+const orphanTick = 5 * time.Second
+
+// Orphans gives jobs back to the queue whose replica died while it ran them. The job queue would do so itself
+// once a job's own time is over, which is minutes for a save.
+//
+// A job may be taken from a replica that lives when that has lost its connection, and is then run twice, which
+// all jobs are made for.
+type Orphans struct {
+	Pool *pgxpool.Pool
+	Log  *slog.Logger
+}
+
+// Run looks for orphans until ctx ends. A job is given back when it was found twice in a row, so that a
+// replica that reconnects keeps its jobs.
+func (o *Orphans) Run(ctx context.Context) error {
+	ticker := time.NewTicker(orphanTick)
+	defer ticker.Stop()
+	var suspects []int64
+	for {
+		found, err := o.find(ctx)
+		if err != nil && ctx.Err() == nil {
+			o.Log.WarnContext(ctx, "jobs of dead replicas could not be looked for", "error", err)
+		}
+		orphans := slices.DeleteFunc(slices.Clone(found), func(id int64) bool { return !slices.Contains(suspects, id) })
+		if len(orphans) > 0 {
+			o.giveBack(ctx, orphans)
+		}
+		suspects = found
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// selectOrphans finds running jobs whose replica holds no lock. PostgreSQL shows a lock's 64 bits in two halves.
+const selectOrphans = `
+SELECT id
+FROM river_job
+WHERE state = 'running' AND NOT EXISTS (
+    SELECT
+    FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND (classid::bigint << 32 | objid::bigint)
+          = hashtextextended('refract.replica.' || attempted_by[cardinality(attempted_by)], 0))
+LIMIT 1000`
+
+func (o *Orphans) find(ctx context.Context) ([]int64, error) {
+	rows, err := o.Pool.Query(ctx, selectOrphans)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int64])
+}
+
+const giveBackJobs = `
+UPDATE river_job
+SET state = 'available', scheduled_at = now()
+WHERE id = ANY ($1) AND state = 'running'`
+
+func (o *Orphans) giveBack(ctx context.Context, ids []int64) {
+	tag, err := o.Pool.Exec(ctx, giveBackJobs, ids)
+	if err != nil {
+		o.Log.WarnContext(ctx, "jobs of dead replicas could not be given back", "error", err)
+		return
+	}
+	o.Log.WarnContext(ctx, "jobs of dead replicas were given back", "jobs", tag.RowsAffected())
+}
