@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
-	"github.com/refract-video/refract/internal/provider/kie"
+	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -92,15 +92,18 @@ func (c *demoCmd) Run(ctx context.Context, con console) (err error) {
 
 // simulate configures one provider to be the simulator, as an operator configures a real one.
 func (f *providerFlags) simulate(name string, s *sim.Server, key, signingKey string) error {
-	urls := map[string]string{string(sim.ProfileKie): s.URL(), string(sim.ProfileLuma): s.LumaURL(), string(sim.ProfileLumaAgents): s.LumaAgentsURL()}
 	for _, r := range f.registrations() {
-		if r.name == name {
-			*r.flags = upstreamFlags{APIKeys: []secret{secret(key)}, URL: urls[name], Typical: demoProcessing + 2*time.Second, Poll: time.Second}
-			if name == kie.Name {
-				r.flags.WebhookKeys = []secret{secret(signingKey)}
-			}
-			return nil
+		if r.name != name {
+			continue
 		}
+		*r.flags = upstreamFlags{
+			APIKeys: []secret{secret(key)}, URL: s.BaseURL(sim.Profile(name)), Typical: demoProcessing + 2*time.Second, Poll: time.Second,
+		}
+		signed, err := r.make(upstreamConfig{key: key, url: r.flags.URL, webhookKeys: []string{signingKey}})
+		if err == nil && signed.Capabilities().Callbacks == provider.SignedCallbacks {
+			r.flags.WebhookKeys = []secret{secret(signingKey)}
+		}
+		return err
 	}
 	return fmt.Errorf("there is no provider %q to simulate", name)
 }

@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,13 +30,13 @@ type providerFlags struct {
 func (f *providerFlags) registrations() []registration {
 	return []registration{
 		{kie.Name, &f.KIE, func(u upstreamConfig) (provider.Provider, error) {
-			return kie.New(kie.Config{BaseURL: u.url, APIKey: u.key, SigningKeys: u.webhookKeys, TypicalDuration: u.typical, PollInterval: u.poll})
+			return kie.New(kie.Config{BaseURL: u.url, APIKey: u.key, SigningKeys: u.webhookKeys, TypicalDuration: u.typical, PollInterval: u.poll, Limits: u.limits})
 		}},
 		{luma.Name, &f.Luma, func(u upstreamConfig) (provider.Provider, error) {
-			return luma.New(luma.Config{BaseURL: u.url, APIKey: u.key, TypicalDuration: u.typical, PollInterval: u.poll})
+			return luma.New(luma.Config{BaseURL: u.url, APIKey: u.key, TypicalDuration: u.typical, PollInterval: u.poll, Limits: u.limits})
 		}},
 		{lumaagents.Name, &f.LumaAgents, func(u upstreamConfig) (provider.Provider, error) {
-			return lumaagents.New(lumaagents.Config{BaseURL: u.url, APIKey: u.key, TypicalDuration: u.typical, PollInterval: u.poll})
+			return lumaagents.New(lumaagents.Config{BaseURL: u.url, APIKey: u.key, TypicalDuration: u.typical, PollInterval: u.poll, Limits: u.limits})
 		}},
 	}
 }
@@ -49,7 +51,8 @@ type registration struct {
 // upstreamFlags are the settings of one provider.
 type upstreamFlags struct {
 	APIKeys     []secret `name:"api-key" env:"API_KEY" placeholder:"[ACCOUNT=]KEY" help:"API key. Several accounts have a name each, which begins like the provider's." json:"api_keys"`
-	WebhookKeys []secret `name:"webhook-key" env:"WEBHOOK_KEY" placeholder:"[ACCOUNT=]KEY" help:"Key with which the provider signs callbacks; two an account while one replaces the other. Without it callbacks are only hints." json:"webhook_keys"`
+	WebhookKeys []secret `name:"webhook-key" env:"WEBHOOK_KEY" placeholder:"[ACCOUNT=]KEY" help:"Key with which the provider signs callbacks, if it does; two an account while one replaces the other. Without it callbacks are only hints." json:"webhook_keys"`
+	Limits      []string `name:"limit" env:"LIMIT" placeholder:"[ACCOUNT=]18/10s/100" help:"What the provider allows an account: submissions, in a window, and attempts in flight. Default: what it documents, less a margin." json:"limits"`
 	URL         string   `name:"url" env:"URL" help:"Address of the API. Default: the provider's." json:"url"`
 	// Typical and Poll are set by the demo and by tests, whose provider is faster than a real one.
 	Typical time.Duration `kong:"-" json:"-"`
@@ -60,6 +63,7 @@ type upstreamFlags struct {
 type upstreamConfig struct {
 	key, url    string
 	webhookKeys []string
+	limits      provider.Limits
 	typical     time.Duration
 	poll        time.Duration
 }
@@ -68,8 +72,12 @@ type upstreamConfig struct {
 // provider.
 func (f *providerFlags) openAccounts() (provider.Accounts, []string, error) {
 	accounts := provider.Accounts{}
+	var names []string
 	for _, r := range f.registrations() {
-		if err := r.addTo(accounts); err != nil {
+		names = append(names, r.name)
+	}
+	for _, r := range f.registrations() {
+		if err := r.addTo(accounts, names); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -80,26 +88,40 @@ func (f *providerFlags) openAccounts() (provider.Accounts, []string, error) {
 	if len(f.Route) == 0 {
 		return accounts, []string{configured[0].name}, nil
 	}
-	for _, name := range f.Route {
+	for i, name := range f.Route {
 		if len(accounts.At(name)) == 0 {
 			return nil, nil, fmt.Errorf("--route names provider %q, which has no API key", name)
+		}
+		if slices.Contains(f.Route[:i], name) {
+			return nil, nil, fmt.Errorf("--route names provider %q twice", name)
 		}
 	}
 	return accounts, f.Route, nil
 }
 
-func (r registration) addTo(accounts provider.Accounts) error {
-	webhooks := map[string][]string{}
-	for _, k := range r.flags.WebhookKeys {
-		account, key := r.split(k)
-		webhooks[account] = append(webhooks[account], key)
+// addTo makes the accounts of one provider.
+func (r registration) addTo(accounts provider.Accounts, others []string) error {
+	keys, err := r.byAccount("API key", r.flags.APIKeys, others)
+	if err != nil {
+		return err
 	}
-	for _, k := range r.flags.APIKeys {
-		account, key := r.split(k)
-		if _, taken := accounts[account]; taken {
-			return fmt.Errorf("two API keys for account %s: give each a name of its own, as in %s-2=KEY", account, r.name)
+	webhooks, err := r.byAccount("webhook key", r.flags.WebhookKeys, others)
+	if err != nil {
+		return err
+	}
+	limits, err := r.limits(others)
+	if err != nil {
+		return err
+	}
+	used := map[string]bool{}
+	for account, key := range keys {
+		if len(key) > 1 || used[key[0]] {
+			return fmt.Errorf("%s: an account has one API key and a name of its own, as in %[1]s-2=KEY, and two accounts have two keys", r.name)
 		}
-		p, err := r.make(upstreamConfig{key: key, url: r.flags.URL, webhookKeys: webhooks[account], typical: r.flags.Typical, poll: r.flags.Poll})
+		used[key[0]] = true
+		p, err := r.make(upstreamConfig{
+			key: key[0], url: r.flags.URL, webhookKeys: webhooks[account], limits: limits[account], typical: r.flags.Typical, poll: r.flags.Poll,
+		})
 		if err != nil {
 			return fmt.Errorf("configure account %s of %s: %w", account, r.name, err)
 		}
@@ -107,22 +129,68 @@ func (r registration) addTo(accounts provider.Accounts) error {
 			return fmt.Errorf("%s does not sign callbacks: take its webhook key away", r.name)
 		}
 		accounts[account] = p
-		delete(webhooks, account)
 	}
-	for account := range webhooks {
-		return fmt.Errorf("a webhook key is for account %s of %s, which has no API key", account, r.name)
+	for _, account := range slices.Concat(slices.Collect(maps.Keys(webhooks)), slices.Collect(maps.Keys(limits))) {
+		if _, configured := accounts[account]; !configured {
+			return fmt.Errorf("%s: account %s has settings and no API key", r.name, account)
+		}
 	}
 	return nil
 }
 
-// accountName is how an account is called: like its provider, with a suffix or without.
+// byAccount takes values of the form [ACCOUNT=]VALUE apart.
+func (r registration) byAccount(what string, values []secret, others []string) (map[string][]string, error) {
+	all := map[string][]string{}
+	for _, v := range values {
+		account, value, err := r.split(v.reveal(), others)
+		if err != nil {
+			return nil, fmt.Errorf("%s of %s: %w", what, r.name, err)
+		}
+		all[account] = append(all[account], value)
+	}
+	return all, nil
+}
+
+// accountName is how an account is called.
 var accountName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 
-// split takes ACCOUNT=KEY apart. A key without the name of an account is the provider's own.
-func (r registration) split(s secret) (account, key string) {
-	name, rest, ok := strings.Cut(s.reveal(), "=")
-	if ok && rest != "" && accountName.MatchString(name) && (name == r.name || strings.HasPrefix(name, r.name+"-")) {
-		return name, rest
+// errAccountName does not quote the name, which may be a part of a key.
+var errAccountName = errors.New("the name of an account begins with the provider's and a dash, and not with another provider's")
+
+// split takes ACCOUNT=VALUE apart. A value without the name of an account is that of the provider's own. others
+// are the names of the other providers.
+func (r registration) split(s string, others []string) (account, value string, err error) {
+	name, rest, found := strings.Cut(s, "=")
+	if !found || strings.Trim(rest, "=") == "" || !accountName.MatchString(name) {
+		return r.name, s, nil // A key may end with equals signs.
 	}
-	return r.name, s.reveal()
+	like := func(provider string) bool { return name == provider || strings.HasPrefix(name, provider+"-") }
+	longer := func(other string) bool { return len(other) > len(r.name) && like(other) }
+	if !like(r.name) || slices.ContainsFunc(others, longer) {
+		return "", "", errAccountName
+	}
+	return name, rest, nil
+}
+
+// limits parses the limits of accounts: SUBMISSIONS/WINDOW/IN_FLIGHT, for example 18/10s/100.
+func (r registration) limits(others []string) (map[string]provider.Limits, error) {
+	all := map[string]provider.Limits{}
+	for _, v := range r.flags.Limits {
+		account, value, err := r.split(v, others)
+		if err != nil {
+			return nil, fmt.Errorf("limit of %s: %w", r.name, err)
+		}
+		parts := strings.Split(value, "/")
+		if len(parts) != 3 {
+			return nil, fmt.Errorf("limit %q of %s is not of the form 18/10s/100: submissions, window, in flight", value, r.name)
+		}
+		submissions, err1 := strconv.Atoi(parts[0])
+		window, err2 := time.ParseDuration(parts[1])
+		inFlight, err3 := strconv.Atoi(parts[2])
+		if errors.Join(err1, err2, err3) != nil || submissions < 1 || window <= 0 || inFlight < 1 {
+			return nil, fmt.Errorf("limit %q of %s is not of the form 18/10s/100, with positive figures", value, r.name)
+		}
+		all[account] = provider.Limits{Submissions: submissions, Window: window, InFlight: inFlight}
+	}
+	return all, nil
 }

@@ -65,11 +65,7 @@ func TestDocs_ShowTheCapabilities(t *testing.T) {
 	var f providerFlags
 	table := "| provider | " + strings.Join(capabilityNames, " | ") + " |\n|---|" + strings.Repeat("---|", len(capabilityNames)) + "\n"
 	for _, r := range f.registrations() {
-		config := upstreamConfig{key: "x"}
-		if r.name == "kie" {
-			config.webhookKeys = []string{"x"}
-		}
-		p, err := r.make(config)
+		p, err := r.make(upstreamConfig{key: "x", webhookKeys: []string{"x"}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -92,7 +92,7 @@ func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *servi
 	if err := s.openProviders(ctx, f); err != nil {
 		return nil, err
 	}
-	verbs, err := s.openRooms(f, tokens)
+	verbs, err := s.openRooms(ctx, f, tokens)
 	if err != nil {
 		return nil, err
 	}
@@ -176,11 +176,23 @@ func (s *service) openProviders(ctx context.Context, f serviceFlags) (err error)
 	for account, p := range s.accounts {
 		rows[account] = p.Name()
 	}
-	return s.store.PrepareAccounts(ctx, rows)
+	if err := s.store.PrepareAccounts(ctx, rows); err != nil {
+		return err
+	}
+	strays, err := s.store.Strays(ctx, s.accounts.Names())
+	for _, stray := range strays {
+		s.log.ErrorContext(ctx, "attempts of an account that is not configured are not followed; configure it until they have ended",
+			"account", stray.Account, "attempts", stray.Attempts)
+	}
+	return err
 }
 
 // openRooms makes what decides and works, and tells each about the changes it waits for.
-func (s *service) openRooms(f serviceFlags, tokens *callback.Tokens) (*lifecycle.Lifecycle, error) {
+func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callback.Tokens) (*lifecycle.Lifecycle, error) {
+	providers, err := s.store.Providers(ctx) // Tasks of one that lost its accounts may move on.
+	if err != nil {
+		return nil, err
+	}
 	s.hub = watch.NewHub(s.store, watch.Config{Bookmark: 10 * time.Second, Logger: s.log})
 	s.notifier = postgres.NewNotifier(s.pool, s.log)
 	verbs, err := lifecycle.New(lifecycle.Config{
@@ -207,7 +219,7 @@ func (s *service) openRooms(f serviceFlags, tokens *callback.Tokens) (*lifecycle
 	if s.queue, err = river.NewClient(riverpgxv5.New(s.pool), s.workers.Queue()); err != nil {
 		return nil, fmt.Errorf("prepare the job queue: %w", err)
 	}
-	for _, name := range s.accounts.Providers() {
+	for _, name := range providers {
 		s.loops = append(s.loops, admission.NewLoop(func(ctx context.Context) (int, error) {
 			return verbs.Admit(ctx, name, admission.Plan)
 		}, s.log))

@@ -13,7 +13,7 @@ const maxRound = 100
 func Plan(usages []lifecycle.Usage) lifecycle.Plan {
 	var p lifecycle.Plan
 	left := make([]int, len(usages))
-	blocked := len(usages) > 0
+	blocked := true // So is a provider without any account.
 	for i, u := range usages {
 		left[i] = Permits(u)
 		blocked = blocked && u.Paused && u.Blocked

@@ -26,7 +26,7 @@ func TestPlan_ChoosesAccountsByTheirFreePermits(t *testing.T) {
 		usages []lifecycle.Usage
 		want   lifecycle.Plan
 	}{
-		{"no account is held", nil, lifecycle.Plan{}},
+		{"there is no account", nil, lifecycle.Plan{MoveOn: 100}},
 		{"one account", []lifecycle.Usage{account("kie", 2)}, lifecycle.Plan{Permits: []string{"kie", "kie"}}},
 		{"the freest goes first", []lifecycle.Usage{account("kie", 1), account("kie-2", 3)}, lifecycle.Plan{Permits: []string{"kie-2", "kie-2", "kie", "kie-2"}}},
 		{"none is free", []lifecycle.Usage{account("kie", 0)}, lifecycle.Plan{}},

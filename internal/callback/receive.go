@@ -93,14 +93,14 @@ func (r *Receiver) Receive(ctx context.Context, account, token string, header ht
 	return nil
 }
 
-// links finds URLs in JSON, where a slash may be escaped, with their hosts.
-var links = regexp.MustCompile(`(https?:(?:\\?/){2}[^/\\"'\s<>?#]+)(?:[^"'\\\s<>]|\\/)*`)
+// links finds URLs in JSON, where characters may be escaped, with their hosts.
+var links = regexp.MustCompile(`(?i)(https?:(?:\\?/|\\u002f){2})(?:[^/\\"'\s<>?#]*@)?([^/\\"'\s<>?#@]+)(?:[^"'\\\s<>]|\\+[^"'\\])*`)
 
 // redact takes out what must not be stored: our URL token, which the provider echoes, and all of a URL but its
 // host, since whoever has a signed one has the file.
 func redact(body []byte, token string) []byte {
 	body = bytes.ReplaceAll(body, []byte(token), []byte("[redacted]"))
-	return links.ReplaceAll(body, []byte("$1/[redacted]"))
+	return links.ReplaceAll(body, []byte("$1$2/[redacted]"))
 }
 
 // refuse keeps a refused callback with its verdict and returns why it was refused.

@@ -50,7 +50,7 @@ func (l *Lifecycle) Admit(ctx context.Context, providerName string, plan func([]
 		Admit: func(t task.Task, account string) (task.Decision, error) {
 			return t.Apply(task.Admitted{Attempt: task.AttemptID(newID()), Account: account})
 		},
-		MoveOn: func(t task.Task) (task.Decision, error) { return t.Apply(task.ProviderBlocked{}) },
+		MoveOn: func(t task.Task) (task.Decision, error) { return t.Apply(task.ProviderBlocked{Known: l.known}) },
 	}
 	for _, account := range l.accounts.At(providerName) {
 		r.Windows[account] = l.accounts[account].Capabilities().Limits.Window

@@ -92,6 +92,8 @@ type Store interface {
 	// CreateTask stores a new task. When the tenant has used the request id before, it returns that task
 	// and false.
 	CreateTask(ctx context.Context, d task.Decision) (task.Task, bool, error)
+	// TaskByRequest returns the task of a request id, or ErrTaskNotFound.
+	TaskByRequest(ctx context.Context, tenant, requestID string) (task.Task, error)
 	// ChangeTask changes a tenant's task, or returns ErrTaskNotFound.
 	ChangeTask(ctx context.Context, tenant string, id task.ID, decide Decide) (task.Task, error)
 	// ChangeByAttempt changes the task that an attempt belongs to, or returns ErrAttemptNotFound.
@@ -130,6 +132,7 @@ type Config struct {
 type Lifecycle struct {
 	store       Store
 	accounts    provider.Accounts
+	known       []string // The providers that have an account.
 	defaults    []string
 	checkSource func(string) error
 	confirmWait time.Duration
@@ -151,7 +154,7 @@ func New(cfg Config) (*Lifecycle, error) {
 		return nil, fmt.Errorf("make the counter of verdicts: %w", err)
 	}
 	return &Lifecycle{
-		store: cfg.Store, accounts: cfg.Accounts, defaults: cfg.Route, checkSource: cfg.CheckSource,
+		store: cfg.Store, accounts: cfg.Accounts, known: cfg.Accounts.Providers(), defaults: cfg.Route, checkSource: cfg.CheckSource,
 		confirmWait: cfg.ConfirmWait, changed: cfg.Changed, verdicts: verdicts,
 	}, nil
 }

@@ -21,7 +21,7 @@ const requeueDelay = 2 * time.Second
 //	provider task id   yes       RUNNING               RUNNING
 //	NotSent            no        REFUSED               QUEUED; the account pauses and is probed
 //	RateLimited        no        REFUSED               QUEUED; the account pauses and is probed
-//	AccountBlocked     no        REFUSED               QUEUED, at the next provider; the account pauses and is probed
+//	AccountBlocked     no        REFUSED               QUEUED; the account pauses and is probed, see Plan.MoveOn
 //	Rejected           no        REFUSED               QUEUED, at the next provider, else FAILED
 //	GenerationFailed   yes       FAILED                QUEUED within the allowance, else FAILED
 //	anything else      unknown   UNCONFIRMED           RUNNING, until the callback or the end of the wait
@@ -57,13 +57,13 @@ func (l *Lifecycle) submissionInput(a task.Attempt, providerTaskID string, answe
 	case provider.RateLimited:
 		return task.Refused{Attempt: id, Message: pe.Error()}, pauseFor(a.Account, pe)
 	case provider.AccountBlocked:
-		return task.Refused{Attempt: id, Definite: true, Message: pe.Error()}, pauseFor(a.Account, pe)
+		return task.Refused{Attempt: id, Message: pe.Error()}, pauseFor(a.Account, pe)
 	case provider.Rejected:
 		reason := task.ProviderRejected
 		if pe.Input {
 			reason = task.InputRejected
 		}
-		return task.Refused{Attempt: id, Definite: true, Reason: reason, Message: pe.Error()}, nil
+		return task.Refused{Attempt: id, Reason: reason, Message: pe.Error(), Known: l.known}, nil
 	case provider.GenerationFailed:
 		return task.GenerationFailed{Attempt: id, Message: pe.Error()}, nil
 	case provider.Ambiguous, provider.NotFound, provider.Unavailable:

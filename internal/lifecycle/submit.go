@@ -17,13 +17,15 @@ const (
 // Submit makes the task of a request id, or returns the one that it made before. It returns a FieldError
 // or a ConflictError for what the caller must mend.
 func (l *Lifecycle) Submit(ctx context.Context, tenant, requestID string, spec task.Spec) (task.Task, error) {
-	spec, err := l.complete(spec)
-	if err != nil {
-		return task.Task{}, err
-	}
-	route, err := l.route(spec)
-	if err != nil {
-		return task.Task{}, err
+	spec = complete(spec)
+	route, invalid := l.check(spec)
+	if invalid != nil {
+		// What was accepted once is answered again, though the configuration may have changed since.
+		t, err := l.store.TaskByRequest(ctx, tenant, requestID)
+		if err != nil || len(t.Spec.Differences(spec)) > 0 {
+			return task.Task{}, invalid
+		}
+		return t, nil
 	}
 	t, created, err := l.store.CreateTask(ctx, task.New(task.ID(newID()), tenant, requestID, spec, route))
 	if err != nil {
@@ -39,16 +41,8 @@ func (l *Lifecycle) Submit(ctx context.Context, tenant, requestID string, spec t
 	return t, nil
 }
 
-// complete fills in the defaults and checks what needs no network.
-func (l *Lifecycle) complete(spec task.Spec) (task.Spec, error) {
-	if err := l.checkSource(spec.SourceURI); err != nil {
-		return spec, &FieldError{Field: "source.uri", Message: err.Error()}
-	}
-	if spec.FirstFrameURI != "" {
-		if err := l.checkSource(spec.FirstFrameURI); err != nil {
-			return spec, &FieldError{Field: "first_frame_uri", Message: err.Error()}
-		}
-	}
+// complete fills in the defaults.
+func complete(spec task.Spec) task.Spec {
 	if spec.Deadline == 0 {
 		spec.Deadline = DefaultDeadline
 	}
@@ -56,5 +50,18 @@ func (l *Lifecycle) complete(spec task.Spec) (task.Spec, error) {
 	if spec.MaxAttempts == 0 {
 		spec.MaxAttempts = DefaultMaxAttempts
 	}
-	return spec, nil
+	return spec
+}
+
+// check refuses what needs no network to be told wrong, and returns the route.
+func (l *Lifecycle) check(spec task.Spec) ([]string, error) {
+	if err := l.checkSource(spec.SourceURI); err != nil {
+		return nil, &FieldError{Field: "source.uri", Message: err.Error()}
+	}
+	if spec.FirstFrameURI != "" {
+		if err := l.checkSource(spec.FirstFrameURI); err != nil {
+			return nil, &FieldError{Field: "first_frame_uri", Message: err.Error()}
+		}
+	}
+	return l.route(spec)
 }

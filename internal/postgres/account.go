@@ -44,8 +44,9 @@ SET paused_until_time = greatest(paused_until_time, now() + CASE
 FROM state
 WHERE a.account = state.account`
 
-// resumeAccount ends the probing of an account that proved to work. It writes nothing otherwise.
+// resumeAccount ends the probing of an account that proved to work. An answer that comes while the pause still
+// lasts is of before it, and proves nothing.
 const resumeAccount = `
 UPDATE provider_account
 SET pauses = 0, pause_reason = '', paused_until_time = NULL, blocked = false
-WHERE account = $1 AND pauses > 0`
+WHERE account = $1 AND pauses > 0 AND paused_until_time <= now()`

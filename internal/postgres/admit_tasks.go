@@ -21,14 +21,19 @@ FOR UPDATE SKIP LOCKED`
 
 // countUsage counts the permits that are taken. An attempt takes one of the window's from its admission
 // until one window after its submission was answered: the request reached the provider somewhere in
-// between, so however long requests take, no window at the provider ever sees more than the limit.
+// between, so however long requests take, no window at the provider ever sees more than the limit. A lost
+// attempt may run at the provider for as long as work takes.
 //
 // NOTE: it runs after the account was locked, in a statement of its own. One that locks and counts would
 // count in a snapshot from before the lock, which may lack what the last holder admitted.
 const countUsage = `
 SELECT (SELECT count(*) FROM attempt WHERE account = $1 AND answer_time IS NULL),
        (SELECT count(*) FROM attempt WHERE account = $1 AND answer_time > now() - make_interval(secs => $2)),
-       (SELECT count(*) FROM attempt WHERE account = $1 AND state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING'))`
+       (SELECT count(*)
+        FROM attempt
+        WHERE account = $1
+          AND (state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING')
+               OR state = 'LOST' AND answer_time > now() - interval '20 minutes'))`
 
 // lockQueued locks the tasks that go next. It passes over tasks that somebody is changing right now.
 const lockQueued = `
@@ -57,7 +62,7 @@ func (s *Store) AdmitTasks(ctx context.Context, r lifecycle.Round) ([]task.Task,
 		if err != nil {
 			return fmt.Errorf("hold the accounts: %w", err)
 		}
-		if len(usages) == 0 {
+		if len(usages) == 0 && len(r.Windows) > 0 {
 			return nil // Another replica admits.
 		}
 		plan := r.Plan(usages)
@@ -69,7 +74,7 @@ func (s *Store) AdmitTasks(ctx context.Context, r lifecycle.Round) ([]task.Task,
 				next++
 				return r.Admit(t, account)
 			})
-		case plan.MoveOn > 0:
+		case plan.MoveOn > 0 && len(usages) == len(r.Windows): // Accounts that were not seen may be well.
 			changed, err = s.changeQueued(ctx, tx, lockMovable, r.Provider, plan.MoveOn, r.MoveOn)
 		}
 		return err

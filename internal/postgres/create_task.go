@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -50,15 +51,21 @@ func (s *Store) CreateTask(ctx context.Context, d task.Decision) (task.Task, boo
 	case !errors.Is(err, pgx.ErrNoRows):
 		return task.Task{}, false, fmt.Errorf("insert task: %w", err)
 	}
-	var found task.Task
-	err = s.snapshot(ctx, func(tx pgx.Tx) (err error) {
-		found, err = s.oneTask(ctx, tx, selectTaskByRequest, t.Tenant, t.RequestID)
+	found, err := s.TaskByRequest(ctx, t.Tenant, t.RequestID)
+	return found, false, err
+}
+
+// TaskByRequest implements lifecycle.Store.
+func (s *Store) TaskByRequest(ctx context.Context, tenant, requestID string) (task.Task, error) {
+	var t task.Task
+	err := s.snapshot(ctx, func(tx pgx.Tx) (err error) {
+		t, err = s.oneTask(ctx, tx, selectTaskByRequest, tenant, requestID)
 		return err
 	})
 	if err != nil {
-		return task.Task{}, false, fmt.Errorf("read the task of a used request id: %w", err)
+		return t, fmt.Errorf("read the task of request id %q: %w", requestID, notFound(err, lifecycle.ErrTaskNotFound))
 	}
-	return found, false, nil
+	return t, nil
 }
 
 // oneTask reads one task as a whole, or returns pgx.ErrNoRows.

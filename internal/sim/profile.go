@@ -77,3 +77,15 @@ func lumaAgentsTerms(c Config) *terms {
 		slots: newSlots(ProfileLumaAgents, l.MaxConcurrent),
 	}
 }
+
+// BaseURL returns the address of a profile's API.
+func (s *Server) BaseURL(p Profile) string {
+	switch p {
+	case ProfileLuma:
+		return s.LumaURL()
+	case ProfileLumaAgents:
+		return s.LumaAgentsURL()
+	case ProfileKie:
+	}
+	return s.URL()
+}

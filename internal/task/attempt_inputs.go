@@ -64,28 +64,34 @@ func (d *Decision) refuse(a *Attempt, in Refused) {
 	}
 	switch {
 	case d.adopt(in.Message, a.ID):
-	case in.Definite && d.moveOn(a.Number, in.Message):
-	case in.Definite && in.Reason != "":
+	case in.Reason != "" && d.moveOn(a.Number, in.Message, in.Known):
+	case in.Reason != "":
 		d.fail(a, in.Reason, in.Message)
 	default:
 		d.requeue(a, ProviderFailed, in.Message, in.Delay)
 	}
 }
 
-// moveOn queues the task for the next provider of its route, and tells whether there is one.
-func (d *Decision) moveOn(attempt int, message string) bool {
-	next := slices.Index(d.Task.Route, d.Task.Provider) + 1
-	if next == len(d.Task.Route) || d.Task.paid() >= d.Task.Allowance {
+// moveOn queues the task for the next known provider of its route, and tells whether there is one.
+func (d *Decision) moveOn(attempt int, message string, known []string) bool {
+	rest := d.Task.Route[slices.Index(d.Task.Route, d.Task.Provider)+1:]
+	next := slices.IndexFunc(rest, isKnown(known))
+	if next < 0 || d.Task.paid() >= d.Task.Allowance {
 		return false
 	}
-	d.Task.Provider = d.Task.Route[next]
+	d.Task.Provider = rest[next]
 	d.move(Queued, attempt, fmt.Sprintf("%s; moving on to %s", message, d.Task.Provider))
 	return true
 }
 
-func (d *Decision) providerBlocked() {
+// isKnown tells of providers whether they have an account.
+func isKnown(known []string) func(string) bool {
+	return func(provider string) bool { return len(known) == 0 || slices.Contains(known, provider) }
+}
+
+func (d *Decision) providerBlocked(in ProviderBlocked) {
 	if d.Task.State == Queued {
-		d.moveOn(0, d.Task.Provider+" takes no submissions now")
+		d.moveOn(0, d.Task.Provider+" takes no submissions now", in.Known)
 	}
 }
 
@@ -150,7 +156,7 @@ func (d *Decision) generationFailed(a *Attempt, in GenerationFailed) {
 	reason := cmp.Or(in.Reason, ProviderFailed)
 	switch {
 	case d.adopt(message, a.ID):
-	case !reason.Retryable():
+	case reason != ProviderFailed && reason != InputUnreachable:
 		d.fail(a, reason, message) // Another attempt would end the same.
 	default:
 		d.requeue(a, reason, message, 0)

@@ -31,7 +31,9 @@ func (d *Decision) retry(in RetryRequested) error {
 	}
 	d.Task.Result = ""
 	d.Task.Allowance = max(d.Task.Allowance, d.Task.paid()+1)
-	d.Task.Provider = d.Task.Route[0]
+	if first := slices.IndexFunc(d.Task.Route, isKnown(in.Known)); first >= 0 {
+		d.Task.Provider = d.Task.Route[first]
+	}
 	d.move(Queued, 0, message)
 	return nil
 }

@@ -200,8 +200,7 @@ func drawAnswer(t *rapid.T, id task.AttemptID) task.Input {
 	return rapid.SampledFrom([]task.Input{
 		task.Accepted{Attempt: id, ProviderTaskID: drawName(t, id), CheckAfter: time.Minute},
 		task.Refused{Attempt: id, Delay: time.Second, Message: "too many requests"},
-		task.Refused{Attempt: id, Definite: true, Message: "no credits"},
-		task.Refused{Attempt: id, Definite: true, Reason: task.InputRejected, Message: "bad prompt"},
+		task.Refused{Attempt: id, Reason: task.InputRejected, Message: "bad prompt"},
 		task.Ambiguous{Attempt: id, CheckAfter: time.Minute, Message: "timeout"},
 		task.GenerationFailed{Attempt: id, Message: "failed at once"},
 	}).Draw(t, "answer")

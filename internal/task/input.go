@@ -16,7 +16,9 @@ type (
 
 	// ProviderBlocked says that no account at the task's provider can submit, so that a QUEUED task that may
 	// moves on to the next provider of its route.
-	ProviderBlocked struct{}
+	ProviderBlocked struct {
+		Known []string // As in Refused.
+	}
 
 	// Sending says that the attempt is about to be sent. Once it is committed the attempt counts as sent,
 	// whatever happens: nobody may send it a second time.
@@ -29,15 +31,15 @@ type (
 		CheckAfter     time.Duration // When to ask the provider for the first time.
 	}
 
-	// Refused says that the attempt provably created nothing. A definite refusal moves the task on to the
-	// next provider of its route. At the end of the route a reason fails the task; without one it is queued
-	// again, for Delay at least.
+	// Refused says that the attempt provably created nothing. With a reason it was refused for good: the task
+	// moves on to the next provider of its route, and fails at its end. Without one the task is queued again,
+	// for Delay at least.
 	Refused struct {
-		Attempt  AttemptID
-		Definite bool
-		Reason   Reason // Only with Definite.
-		Delay    time.Duration
-		Message  string
+		Attempt AttemptID
+		Reason  Reason
+		Delay   time.Duration
+		Message string
+		Known   []string // The providers that have an account; others are passed over. Empty means all.
 	}
 
 	// Ambiguous says that the attempt was sent, or may have been, and that no answer tells what became
@@ -95,7 +97,10 @@ type (
 
 	// RetryRequested says that the caller wants a FAILED or CANCELED task continued. NewAttempt asks for
 	// another paid attempt even where a result or an open attempt could be adopted for free.
-	RetryRequested struct{ NewAttempt bool }
+	RetryRequested struct {
+		NewAttempt bool
+		Known      []string // As in Refused.
+	}
 
 	// DeadlinePassed says that the task's deadline is over.
 	DeadlinePassed struct{}

@@ -13,7 +13,6 @@ import (
 func TestRoute_MovesOnOnlyAfterDefiniteRefusals(t *testing.T) {
 	t.Parallel()
 	sent := inputs{admit(1), send(1)}
-	definite := task.Refused{Attempt: attemptID(1), Definite: true, Message: "no credits"}
 	type place struct {
 		State    task.State
 		Provider string
@@ -24,14 +23,15 @@ func TestRoute_MovesOnOnlyAfterDefiniteRefusals(t *testing.T) {
 		when  task.Input
 		want  place
 	}{
-		{"the account is refused", sent, definite, place{task.Queued, "luma"}},
 		{"the input is refused", sent, refuse(1), place{task.Queued, "luma"}},
 		{"the rate is limited", sent, park(1), place{task.Queued, "kie"}},
 		{"the outcome is unknown", sent, unanswered(1), place{task.Running, "kie"}},
 		{"the generation failed", inputs{admit(1), send(1), accept(1)}, fail(1), place{task.Failed, "kie"}},
 		{"the provider is blocked before anything was sent", nil, task.ProviderBlocked{}, place{task.Queued, "luma"}},
+		{"the next provider has no account", sent, task.Refused{Attempt: attemptID(1), Reason: task.InputRejected, Known: []string{"kie"}}, place{task.Failed, "kie"}},
 		{"the last provider refuses, too", inputs{admit(1), send(1), refuse(1), admit(2), send(2)}, refuse(2), place{task.Failed, "luma"}},
 		{"a retry begins with the first provider", inputs{admit(1), send(1), refuse(1), cancel}, retry, place{task.Queued, "kie"}},
+		{"a retry begins with the first that has an account", inputs{cancel}, task.RetryRequested{Known: []string{"luma"}}, place{task.Queued, "luma"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

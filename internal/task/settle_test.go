@@ -24,7 +24,7 @@ func truths() []truth {
 		},
 		"parked": func(id task.AttemptID) task.Input { return task.Refused{Attempt: id, Message: "too many requests"} },
 		"refused": func(id task.AttemptID) task.Input {
-			return task.Refused{Attempt: id, Definite: true, Reason: task.InputRejected, Message: "bad prompt"}
+			return task.Refused{Attempt: id, Reason: task.InputRejected, Message: "bad prompt"}
 		},
 		"unanswered": func(id task.AttemptID) task.Input {
 			return task.Ambiguous{Attempt: id, CheckAfter: time.Minute, Message: "timeout"}

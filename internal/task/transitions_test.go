@@ -23,7 +23,7 @@ func park(n int) task.Input {
 }
 
 func refuse(n int) task.Input {
-	return task.Refused{Attempt: attemptID(n), Definite: true, Reason: task.InputRejected, Message: "bad prompt"}
+	return task.Refused{Attempt: attemptID(n), Reason: task.InputRejected, Message: "bad prompt"}
 }
 
 func unanswered(n int) task.Input {

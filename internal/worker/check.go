@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 )
 
@@ -76,7 +77,7 @@ func (c *Checker) round(ctx context.Context) (int, error) {
 			var status provider.Status
 			var answer error
 			if check.ProviderTaskID != "" {
-				status, answer = c.upstream.check(ctx, check.ProviderTaskID, check.SubmitTime)
+				status, answer = c.upstream.check(ctx, check.ProviderTaskID, visibleSince(check))
 			}
 			if ctx.Err() != nil {
 				return nil // Being stopped says nothing about the attempt.
@@ -93,4 +94,15 @@ func (c *Checker) round(ctx context.Context) (int, error) {
 		})
 	}
 	return len(checks), g.Wait()
+}
+
+// visibleSince is when the provider was given the task, which it may not know for a while.
+//
+// NOTE: the id of a hint is a stranger's word. A provider that does not know it must not be excused for that: the
+// attempt would take the id for its own, and the genuine callbacks for another's.
+func visibleSince(c lifecycle.Check) time.Time {
+	if c.Hinted {
+		return time.Time{}
+	}
+	return c.SubmitTime
 }

@@ -136,8 +136,8 @@ func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 // fetch saves one link, and asks the provider for a fresh one when it is dead.
 func (s *saver) fetch(ctx context.Context, u *upstream, link, key string) (media.Saved, error) {
 	saved, err := s.media.Save(ctx, link, key)
-	if !errors.Is(err, media.ErrLinkDead) {
-		return saved, err
+	if !errors.Is(err, media.ErrLinkDead) || !u.Capabilities().RefreshLinks {
+		return saved, err // The next try asks the provider for its links again.
 	}
 	fresh, refreshErr := u.refreshLink(ctx, link)
 	if refreshErr != nil {

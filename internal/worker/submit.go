@@ -71,7 +71,7 @@ func (s *submitter) send(ctx context.Context, t task.Task, a task.Attempt) (stri
 func (s *submitter) tell(ctx context.Context, t task.Task, id task.AttemptID, err error) {
 	level, message := slog.LevelWarn, "submission was not accepted"
 	if provider.ClassOf(err) == provider.AccountBlocked {
-		level, message = slog.LevelError, "the provider account is in trouble; its tasks stay queued and it is probed"
+		level, message = slog.LevelError, "the provider account is blocked; it pauses and is probed"
 	}
-	s.log.Log(ctx, level, message, "task_id", t.ID, "attempt_id", id, "provider", t.Provider, "error", err) //nolint:sloglint // One of two constants.
+	s.log.Log(ctx, level, message, "task_id", t.ID, "attempt_id", id, "account", t.AttemptByID(id).Account, "error", err) //nolint:sloglint // One of two constants.
 }

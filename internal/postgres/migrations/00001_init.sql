@@ -41,6 +41,7 @@ CREATE TABLE task (
 
 CREATE INDEX task_list ON task (tenant, id DESC);
 CREATE INDEX task_queue ON task (provider, priority DESC, id) WHERE state = 'QUEUED';
+CREATE INDEX task_movable ON task (provider, priority DESC, id) WHERE state = 'QUEUED' AND route[cardinality(route)] <> provider;
 CREATE INDEX task_deadline ON task (deadline_time) WHERE state IN ('QUEUED', 'SUBMITTING', 'RUNNING');
 
 COMMENT ON TABLE task IS 'One modification job that a caller asked for, and the state it is in.';
@@ -78,7 +79,7 @@ CREATE TABLE attempt (
 
 CREATE INDEX attempt_window ON attempt (account, answer_time);
 CREATE INDEX attempt_unanswered ON attempt (account) WHERE answer_time IS NULL;
-CREATE INDEX attempt_in_flight ON attempt (account) WHERE state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING');
+CREATE INDEX attempt_in_flight ON attempt (account, answer_time) WHERE state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING', 'LOST');
 CREATE INDEX attempt_due ON attempt (account, next_check_time) WHERE next_check_time IS NOT NULL;
 
 COMMENT ON TABLE attempt IS 'One try of a task at a provider: the unit that costs money.';
