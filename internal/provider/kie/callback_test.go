@@ -1,7 +1,6 @@
 package kie
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -78,7 +77,7 @@ func TestCallback_ReadsEveryDocumentedShape(t *testing.T) {
 
 func TestCallback_RefusesWhatIsNone(t *testing.T) {
 	t.Parallel()
-	for name, body := range map[string]string{
+	adapter().TestMalformed(t, map[string]string{
 		"empty":                ``,
 		"no JSON":              `<html>`,
 		"cut JSON":             `{"code":200,"data":{"taskId":"T"`,
@@ -100,16 +99,5 @@ func TestCallback_RefusesWhatIsNone(t *testing.T) {
 		"code null":            `{"code":null,"data":{"taskId":"T"}}`,
 		"code a word":          `{"code":"OK","data":{"taskId":"T"}}`,
 		"nested without end":   `{"data":` + strings.Repeat(`[`, 100_000),
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			got, err := newProvider(t, "").Callback(http.Header{}, []byte(body), time.Now())
-			if !errors.Is(err, provider.ErrCallbackMalformed) {
-				t.Fatalf("error is %v, want malformed", err)
-			}
-			if diff := cmp.Diff(provider.Callback{}, got); diff != "" {
-				t.Errorf("callback (-want +got):\n%s", diff)
-			}
-		})
-	}
+	})
 }

@@ -52,45 +52,31 @@ func TestCheck_ReadsEveryRecord(t *testing.T) {
 	failed := func(code int, message string) provider.Status {
 		return provider.Status{Phase: provider.Failed, Code: code, Message: message}
 	}
-	for _, tt := range []struct {
-		name, body string
-		want       provider.Status
-	}{
-		{"documented example", documentedRecord, succeeded("https://tempfile.aiquickdraw.com/l/f782018c-6be4-4990-96ba-7231cd5a39e7.mp4")},
-		{"running, nulls", record(`"completeTime":null,"response":null,"successFlag":0,"errorCode":null,"errorMessage":null`), running},
-		{"running, nothing", record(`"successFlag":0`), running},
-		{"flag in a string", record(`"successFlag":"0"`), running},
-		{"no id in the record", `{"code":200,"data":{"successFlag":0}}`, running},
-		{"success with links", record(`"successFlag":1,"response":{"resultUrls":["https://h/1.mp4","http://h/2.mp4"]}`), succeeded("https://h/1.mp4", "http://h/2.mp4")},
-		{"success, callback failed", record(`"successFlag":4,"response":{"resultUrls":["https://h/1.mp4"]},"errorMessage":"callback: 503"`), succeeded("https://h/1.mp4")},
-		{"success, response null", record(`"successFlag":1,"response":null`), succeeded()},
-		{"success, response absent", record(`"successFlag":1`), succeeded()},
-		{"success, no links", record(`"successFlag":1,"response":{"resultUrls":[]}`), succeeded()},
-		{"success, only origins", record(`"successFlag":1,"response":{"originUrls":["https://h/1.mp4"]}`), succeeded()},
-		{"links that are none", record(`"successFlag":1,"response":{"resultUrls":["","/a.mp4","file:///etc/passwd","ftp://h/a","//h/a","https://",7,null,"https://h/1.mp4"]}`), succeeded("https://h/1.mp4")},
-		{"not created", record(`"successFlag":2,"response":null,"errorCode":422,"errorMessage":"bad video"`), failed(422, "bad video")},
-		{"failed", record(`"successFlag":3,"response":null,"errorCode":501,"errorMessage":"Generation failed"`), failed(501, "Generation failed")},
-		{"failed, code in a string", record(`"successFlag":3,"errorCode":"501","errorMessage":"Generation failed"`), failed(501, "Generation failed")},
-		{"failed, code a word", record(`"successFlag":3,"errorCode":"NSFW","errorMessage":"refused"`), failed(0, "NSFW: refused")},
-		{"failed, nulls", record(`"successFlag":3,"errorCode":null,"errorMessage":null`), failed(0, "")},
+	adapter().TestReadings(t, taskID, []wiretest.Reading{
+		{Name: "documented example", Body: documentedRecord, Want: succeeded("https://tempfile.aiquickdraw.com/l/f782018c-6be4-4990-96ba-7231cd5a39e7.mp4")},
+		{Name: "running, nulls", Body: record(`"completeTime":null,"response":null,"successFlag":0,"errorCode":null,"errorMessage":null`), Want: running},
+		{Name: "running, nothing", Body: record(`"successFlag":0`), Want: running},
+		{Name: "flag in a string", Body: record(`"successFlag":"0"`), Want: running},
+		{Name: "no id in the record", Body: `{"code":200,"data":{"successFlag":0}}`, Want: running},
+		{Name: "success with links", Body: record(`"successFlag":1,"response":{"resultUrls":["https://h/1.mp4","http://h/2.mp4"]}`), Want: succeeded("https://h/1.mp4", "http://h/2.mp4")},
+		{Name: "success, callback failed", Body: record(`"successFlag":4,"response":{"resultUrls":["https://h/1.mp4"]},"errorMessage":"callback: 503"`), Want: succeeded("https://h/1.mp4")},
+		{Name: "success, response null", Body: record(`"successFlag":1,"response":null`), Want: succeeded()},
+		{Name: "success, response absent", Body: record(`"successFlag":1`), Want: succeeded()},
+		{Name: "success, no links", Body: record(`"successFlag":1,"response":{"resultUrls":[]}`), Want: succeeded()},
+		{Name: "success, only origins", Body: record(`"successFlag":1,"response":{"originUrls":["https://h/1.mp4"]}`), Want: succeeded()},
+		{Name: "links that are none", Body: record(`"successFlag":1,"response":{"resultUrls":["","/a.mp4","file:///etc/passwd","ftp://h/a","//h/a","https://",7,null,"https://h/1.mp4"]}`), Want: succeeded("https://h/1.mp4")},
+		{Name: "not created", Body: record(`"successFlag":2,"response":null,"errorCode":422,"errorMessage":"bad video"`), Want: failed(422, "bad video")},
+		{Name: "failed", Body: record(`"successFlag":3,"response":null,"errorCode":501,"errorMessage":"Generation failed"`), Want: failed(501, "Generation failed")},
+		{Name: "failed, code in a string", Body: record(`"successFlag":3,"errorCode":"501","errorMessage":"Generation failed"`), Want: failed(501, "Generation failed")},
+		{Name: "failed, code a word", Body: record(`"successFlag":3,"errorCode":"NSFW","errorMessage":"refused"`), Want: failed(0, "NSFW: refused")},
+		{Name: "failed, nulls", Body: record(`"successFlag":3,"errorCode":null,"errorMessage":null`), Want: failed(0, "")},
 		{
-			"failed, callback URL echoed",
-			record(`"paramJson":"{\"callBackUrl\":\"` + submission.CallbackURL + `\"}","successFlag":3,"errorMessage":"calling ` + submission.CallbackURL + ` (` + testToken + `)"`),
-			failed(0, "calling [redacted] ([redacted])"),
+			Name: "failed, callback URL echoed",
+			Body: record(`"paramJson":"{\"callBackUrl\":\"` + submission.CallbackURL + `\"}","successFlag":3,"errorMessage":"calling ` + submission.CallbackURL + ` (` + testToken + `)"`),
+			Want: failed(0, "calling [redacted] ([redacted])"),
 		},
-		{"generation failed as a code", `{"code":501,"msg":"Generation failed"}`, failed(501, "Generation failed")},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			got, err := answering(t, http.StatusOK, tt.body).Check(t.Context(), taskID, time.Now().Add(-time.Hour))
-			if err != nil {
-				t.Fatalf("Check: %v", err)
-			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("status (-want +got):\n%s", diff)
-			}
-		})
-	}
+		{Name: "generation failed as a code", Body: `{"code":501,"msg":"Generation failed"}`, Want: failed(501, "Generation failed")},
+	})
 }
 
 func TestCheck_IsUnavailableWhenTheRecordSaysNothing(t *testing.T) {

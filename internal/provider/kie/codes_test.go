@@ -114,30 +114,10 @@ func outcome(t *testing.T, p *Provider, op wire.Op) result {
 	return result{Class: perr.Class, Pause: perr.Pause, Code: perr.Code}
 }
 
-func TestCodes_ForbiddenByAFirewallBlocksTheAccount(t *testing.T) {
+func TestCodes_ForbiddenByTheProviderItselfIsARefusal(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct {
-		name, body string
-		want       provider.Class
-	}{
-		{"bare text", "error code: 1010", provider.AccountBlocked},
-		{"page", "<html><title>Access denied</title></html>", provider.AccountBlocked},
-		{"JSON of another's making", `{"title":"Error 1010: Access denied","status":403,"cloudflare_error":true}`, provider.AccountBlocked},
-		{"the provider's own envelope", `{"code":403,"msg":"no"}`, provider.Rejected},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			perr := wiretest.WantClass(t, wiretest.Do(t, answering(t, http.StatusForbidden, tt.body), wire.OpSubmit), tt.want)
-			if blocked := perr.Pause == provider.PauseBlocked; blocked != (tt.want == provider.AccountBlocked) {
-				t.Errorf("pause is %q", perr.Pause)
-			}
-		})
-	}
-	perr := wiretest.WantClass(t, wiretest.Do(t, answering(t, http.StatusForbidden, "error code: 1010"), wire.OpCheck), provider.AccountBlocked)
-	want := "turned away before the API, perhaps by a firewall that dislikes our User-Agent or address: error code: 1010"
-	if perr.Message != want {
-		t.Errorf("message is %q, want %q", perr.Message, want)
-	}
+	p := answering(t, http.StatusForbidden, `{"code":403,"msg":"no"}`)
+	wiretest.WantClass(t, wiretest.Do(t, p, wire.OpSubmit), provider.Rejected)
 }
 
 func TestRetryAfter_IsHonoured(t *testing.T) {

@@ -101,19 +101,15 @@ var _ provider.Provider = (*Provider)(nil)
 // New returns an adapter for the account in cfg, or says what is wrong with cfg without quoting any of
 // its secrets. It makes no request.
 func New(cfg Config) (*Provider, error) {
-	client, err := wire.NewClient(wire.Config{
+	client, caps, err := wire.Open(Name, wire.Config{
 		BaseURL: cmp.Or(cfg.BaseURL, DefaultBaseURL), APIKey: cfg.APIKey, HTTPClient: cfg.HTTPClient,
-	})
+	}, wire.Settings{
+		Limits: cfg.Limits, PollInterval: cfg.PollInterval, TypicalDuration: cfg.TypicalDuration,
+	}, defaultCapabilities())
 	if err != nil {
-		return nil, fmt.Errorf("configure kie: %w", err)
+		return nil, err
 	}
 	keys, err := signingKeys(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("configure kie: %w", err)
-	}
-	caps, err := wire.Settings{
-		Limits: cfg.Limits, PollInterval: cfg.PollInterval, TypicalDuration: cfg.TypicalDuration,
-	}.Apply(defaultCapabilities())
 	if err != nil {
 		return nil, fmt.Errorf("configure kie: %w", err)
 	}

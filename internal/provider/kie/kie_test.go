@@ -2,13 +2,13 @@ package kie
 
 import (
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 )
 
 func TestNew_ZeroConfigIsTheDocumentedAccount(t *testing.T) {
@@ -59,33 +59,25 @@ func TestNew_TakesEachSetting(t *testing.T) {
 
 func TestNew_RefusesABrokenConfigWithoutQuotingIt(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(*Config){
-		"no API key":        func(c *Config) { c.APIKey = "" },
-		"API key, newline":  func(c *Config) { c.APIKey = "s3cr3t\n" },
-		"API key, umlaut":   func(c *Config) { c.APIKey = "s3cr3tü" },
-		"relative URL":      func(c *Config) { c.BaseURL = "api.kie.ai/s3cr3t" },
-		"no host":           func(c *Config) { c.BaseURL = "https:///s3cr3t" },
-		"another scheme":    func(c *Config) { c.BaseURL = "ftp://s3cr3t" },
-		"no URL":            func(c *Config) { c.BaseURL = "https://s3cr3t\x7f" },
-		"user in URL":       func(c *Config) { c.BaseURL = "https://u:s3cr3t@h" },
-		"query in URL":      func(c *Config) { c.BaseURL = "https://h?k=s3cr3t" },
-		"three keys":        func(c *Config) { c.SigningKeys = []string{"s3cr3t", "b", "c"} },
-		"empty key":         func(c *Config) { c.SigningKeys = []string{"s3cr3t", ""} },
-		"negative window":   func(c *Config) { c.SignatureWindow = -1 },
-		"negative poll":     func(c *Config) { c.PollInterval = -1 },
-		"negative duration": func(c *Config) { c.TypicalDuration = -1 },
-		"negative limit":    func(c *Config) { c.Limits.InFlight = -1 },
-		"negative queries":  func(c *Config) { c.Limits.Queries = -1 },
-	} {
-		cfg := Config{APIKey: testKey}
-		change(&cfg)
+	wiretest.TestBrokenConfigs(t, Name, map[string]Config{
+		"no API key":        {},
+		"API key, newline":  {APIKey: "s3cr3t\n"},
+		"API key, umlaut":   {APIKey: "s3cr3tü"},
+		"relative URL":      {APIKey: wiretest.Key, BaseURL: "api.kie.ai/s3cr3t"},
+		"no host":           {APIKey: wiretest.Key, BaseURL: "https:///s3cr3t"},
+		"another scheme":    {APIKey: wiretest.Key, BaseURL: "ftp://s3cr3t"},
+		"no URL":            {APIKey: wiretest.Key, BaseURL: "https://s3cr3t\x7f"},
+		"user in URL":       {APIKey: wiretest.Key, BaseURL: "https://u:s3cr3t@h"},
+		"query in URL":      {APIKey: wiretest.Key, BaseURL: "https://h?k=s3cr3t"},
+		"three keys":        {APIKey: wiretest.Key, SigningKeys: []string{"s3cr3t", "b", "c"}},
+		"empty key":         {APIKey: wiretest.Key, SigningKeys: []string{"s3cr3t", ""}},
+		"negative window":   {APIKey: wiretest.Key, SignatureWindow: -1},
+		"negative poll":     {APIKey: wiretest.Key, PollInterval: -1},
+		"negative duration": {APIKey: wiretest.Key, TypicalDuration: -1},
+		"negative limit":    {APIKey: wiretest.Key, Limits: provider.Limits{InFlight: -1}},
+		"negative queries":  {APIKey: wiretest.Key, Limits: provider.Limits{Queries: -1}},
+	}, func(cfg Config) error {
 		_, err := New(cfg)
-		if err == nil {
-			t.Errorf("%s: no error", name)
-			continue
-		}
-		if strings.Contains(err.Error(), "s3cr3t") || strings.Contains(err.Error(), testKey) {
-			t.Errorf("%s: error %q tells a secret", name, err)
-		}
-	}
+		return err
+	})
 }

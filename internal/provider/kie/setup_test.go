@@ -42,13 +42,18 @@ func answering(t testing.TB, status int, body string, header ...string) *Provide
 	return newProvider(t, wiretest.Answering(t, status, body, header...))
 }
 
-func TestExchanges(t *testing.T) {
-	t.Parallel()
-	wiretest.TestExchanges(t, wiretest.Adapter{
+// adapter is what the tests that adapters share have to know of this one.
+func adapter() wiretest.Adapter {
+	return wiretest.Adapter{
 		New: func(t testing.TB, url string, client *http.Client) provider.Provider {
 			t.Helper()
 			return newProvider(t, url, func(c *Config) { c.HTTPClient = client })
 		},
 		Accepted: accepted,
-	})
+	}
+}
+
+func TestExchanges(t *testing.T) {
+	t.Parallel()
+	wiretest.TestExchanges(t, adapter())
 }

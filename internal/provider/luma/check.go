@@ -2,7 +2,6 @@ package luma
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -38,23 +37,6 @@ func (p *Provider) Check(ctx context.Context, providerTaskID string, submitted t
 func (p *Provider) readCheck(
 	generation wire.Object, perr *provider.Error, id string, age time.Duration,
 ) (provider.Status, *provider.Error) {
-	switch {
-	case perr != nil && perr.Class == provider.NotFound && age < visibilityGrace:
-		return provider.Status{Phase: provider.Running}, nil
-	case perr != nil:
-		return provider.Status{}, perr
-	}
-	if got := generation.Text("id"); got != "" && got != id {
-		return provider.Status{}, unreadable(errors.New("answer is about another generation"), "")
-	}
-	status, ok := p.readGeneration(generation)
-	if !ok {
-		said := p.wire.Words("state "+string(generation["state"]), echoSecrets(generation)...)
-		return provider.Status{}, unreadable(errors.New("unknown state"), said)
-	}
-	return status, nil
-}
-
-func unreadable(err error, message string) *provider.Error {
-	return &provider.Error{Class: provider.Unavailable, Op: string(wire.OpCheck), Message: message, Err: err}
+	asked := wire.Task{ID: id, Age: age, Grace: visibilityGrace}
+	return p.wire.ReadTask(generation, perr, asked, p.readGeneration, echoSecrets(generation)...)
 }

@@ -13,36 +13,33 @@ import (
 )
 
 // generations are all that an answer or a callback can say, and what it means.
-var generations = []struct {
-	name, body string
-	want       provider.Status
-}{
-	{"documented example", documentedGeneration, succeeded("https://storage.cdn-luma.com/.../x.mp4")},
-	{"just accepted", accepted, provider.Status{Phase: provider.Running}},
-	{"dreaming", generation(`"state":"dreaming","assets":{"video":null,"progress_video":"https://h/p.mp4"}`), provider.Status{Phase: provider.Running}},
-	{"dreaming, video already there", generation(`"state":"dreaming","assets":{"video":"https://h/1.mp4"}`), provider.Status{Phase: provider.Running}},
-	{"dreaming, odd assets", generation(`"state":"dreaming","assets":7`), provider.Status{Phase: provider.Running}},
-	{"completed", generation(`"state":"completed","assets":{"video":"https://h/1.mp4?s=1"}`), succeeded("https://h/1.mp4?s=1")},
-	{"completed, assets null", generation(`"state":"completed","assets":null`), succeeded()},
-	{"completed, assets absent", generation(`"state":"completed"`), succeeded()},
-	{"completed, video null", generation(`"state":"completed","assets":{"video":null}`), succeeded()},
-	{"completed, no link", generation(`"state":"completed","assets":{"video":"file:///etc/passwd"}`), succeeded()},
-	{"completed, a list of links", generation(`"state":"completed","assets":{"video":["https://h/1.mp4"]}`), succeeded()},
-	{"completed, only by-products", generation(`"state":"completed","assets":{"image":"https://h/1.png","progress_video":"https://h/p.mp4"}`), succeeded()},
-	{"completed, only the source", generation(`"state":"completed","request":{"media":{"url":"https://h/in.mp4"}}`), succeeded()},
-	{"failed", generation(`"state":"failed","failure_reason":"Job failed"`), failed(provider.CauseUnspecified, "Job failed")},
-	{"failed, no reason", generation(`"state":"failed"`), failed(provider.CauseUnspecified, "")},
-	{"failed, reason null", generation(`"state":"failed","failure_reason":null`), failed(provider.CauseUnspecified, "")},
-	{"failed, reason of another type", generation(`"state":"failed","failure_reason":{"en":"no"}`), failed(provider.CauseUnspecified, "")},
-	{"failed, prompt processing", generation(`"state":"failed","failure_reason":"Prompt processing failed"`), failed(provider.CauseUnspecified, "Prompt processing failed")},
-	{"failed, blacklisted", generation(`"state":"failed","failure_reason":"Contains blacklisted words"`), failed(provider.CauseModerated, "Contains blacklisted words")},
-	{"failed, frame", generation(`"state":"failed","failure_reason":"400: Frame moderation failed."`), failed(provider.CauseModerated, "400: Frame moderation failed.")},
-	{"failed, prompt", generation(`"state":"failed","failure_reason":"advanced prompt moderation failed"`), failed(provider.CauseModerated, "advanced prompt moderation failed")},
-	{"failed, unreachable", generation(`"state":"failed","failure_reason":"Failed to read user input frames"`), failed(provider.CauseInputUnreachable, "Failed to read user input frames")},
+var generations = []wiretest.Reading{
+	{Name: "documented example", Body: documentedGeneration, Want: succeeded("https://storage.cdn-luma.com/.../x.mp4")},
+	{Name: "just accepted", Body: accepted, Want: provider.Status{Phase: provider.Running}},
+	{Name: "dreaming", Body: generation(`"state":"dreaming","assets":{"video":null,"progress_video":"https://h/p.mp4"}`), Want: provider.Status{Phase: provider.Running}},
+	{Name: "dreaming, video already there", Body: generation(`"state":"dreaming","assets":{"video":"https://h/1.mp4"}`), Want: provider.Status{Phase: provider.Running}},
+	{Name: "dreaming, odd assets", Body: generation(`"state":"dreaming","assets":7`), Want: provider.Status{Phase: provider.Running}},
+	{Name: "completed", Body: generation(`"state":"completed","assets":{"video":"https://h/1.mp4?s=1"}`), Want: succeeded("https://h/1.mp4?s=1")},
+	{Name: "completed, assets null", Body: generation(`"state":"completed","assets":null`), Want: succeeded()},
+	{Name: "completed, assets absent", Body: generation(`"state":"completed"`), Want: succeeded()},
+	{Name: "completed, video null", Body: generation(`"state":"completed","assets":{"video":null}`), Want: succeeded()},
+	{Name: "completed, no link", Body: generation(`"state":"completed","assets":{"video":"file:///etc/passwd"}`), Want: succeeded()},
+	{Name: "completed, a list of links", Body: generation(`"state":"completed","assets":{"video":["https://h/1.mp4"]}`), Want: succeeded()},
+	{Name: "completed, only by-products", Body: generation(`"state":"completed","assets":{"image":"https://h/1.png","progress_video":"https://h/p.mp4"}`), Want: succeeded()},
+	{Name: "completed, only the source", Body: generation(`"state":"completed","request":{"media":{"url":"https://h/in.mp4"}}`), Want: succeeded()},
+	{Name: "failed", Body: generation(`"state":"failed","failure_reason":"Job failed"`), Want: failed(provider.CauseUnspecified, "Job failed")},
+	{Name: "failed, no reason", Body: generation(`"state":"failed"`), Want: failed(provider.CauseUnspecified, "")},
+	{Name: "failed, reason null", Body: generation(`"state":"failed","failure_reason":null`), Want: failed(provider.CauseUnspecified, "")},
+	{Name: "failed, reason of another type", Body: generation(`"state":"failed","failure_reason":{"en":"no"}`), Want: failed(provider.CauseUnspecified, "")},
+	{Name: "failed, prompt processing", Body: generation(`"state":"failed","failure_reason":"Prompt processing failed"`), Want: failed(provider.CauseUnspecified, "Prompt processing failed")},
+	{Name: "failed, blacklisted", Body: generation(`"state":"failed","failure_reason":"Contains blacklisted words"`), Want: failed(provider.CauseModerated, "Contains blacklisted words")},
+	{Name: "failed, frame", Body: generation(`"state":"failed","failure_reason":"400: Frame moderation failed."`), Want: failed(provider.CauseModerated, "400: Frame moderation failed.")},
+	{Name: "failed, prompt", Body: generation(`"state":"failed","failure_reason":"advanced prompt moderation failed"`), Want: failed(provider.CauseModerated, "advanced prompt moderation failed")},
+	{Name: "failed, unreachable", Body: generation(`"state":"failed","failure_reason":"Failed to read user input frames"`), Want: failed(provider.CauseInputUnreachable, "Failed to read user input frames")},
 	{
-		"failed, callback URL echoed",
-		generation(`"state":"failed","request":{"callback_url":"` + wiretest.CallbackURL + `"},"failure_reason":"calling ` + wiretest.CallbackURL + ` (` + wiretest.Token + `)"`),
-		failed(provider.CauseUnspecified, "calling [redacted] ([redacted])"),
+		Name: "failed, callback URL echoed",
+		Body: generation(`"state":"failed","request":{"callback_url":"` + wiretest.CallbackURL + `"},"failure_reason":"calling ` + wiretest.CallbackURL + ` (` + wiretest.Token + `)"`),
+		Want: failed(provider.CauseUnspecified, "calling [redacted] ([redacted])"),
 	},
 }
 
@@ -58,18 +55,7 @@ func failed(cause provider.Cause, message string) provider.Status {
 
 func TestCheck_ReadsEveryGeneration(t *testing.T) {
 	t.Parallel()
-	for _, tt := range generations {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			got, err := answering(t, http.StatusOK, tt.body).Check(t.Context(), taskID, longAgo())
-			if err != nil {
-				t.Fatalf("Check: %v", err)
-			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("status (-want +got):\n%s", diff)
-			}
-		})
-	}
+	adapter().TestReadings(t, taskID, generations)
 }
 
 func TestCheck_SendsTheDocumentedRequest(t *testing.T) {
@@ -91,30 +77,18 @@ func TestCheck_SendsTheDocumentedRequest(t *testing.T) {
 
 func TestCheck_IsUnavailableWhenTheAnswerSaysNothing(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ name, body, message string }{
-		{"unknown state", generation(`"state":"pondering"`), `state "pondering"`},
-		{"state of another case", generation(`"state":"Completed","assets":{"video":"https://h/1.mp4"}`), `state "Completed"`},
-		{"state of another type", generation(`"state":1`), "state 1"},
-		{"no state", generation(`"assets":{"video":"https://h/1.mp4"}`), "state"},
-		{"another generation", `{"id":"U","state":"completed","assets":{"video":"https://h/1.mp4"}}`, ""},
-		{"no object", `[` + documentedGeneration + `]`, ""},
-		{"page", `<html>`, "<html>"},
-		{"cut", documentedGeneration[:100], ""},
-		{"empty", ``, ""},
-		{"null", `null`, "null"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			_, err := answering(t, http.StatusOK, tt.body).Check(t.Context(), taskID, longAgo())
-			perr := wiretest.WantClass(t, err, provider.Unavailable)
-			if tt.message != "" && perr.Message != tt.message {
-				t.Errorf("message is %q, want %q", perr.Message, tt.message)
-			}
-			if perr.Op != "check" || perr.Err == nil {
-				t.Errorf("operation %q, cause %v", perr.Op, perr.Err)
-			}
-		})
-	}
+	adapter().TestUnreadable(t, taskID, []wiretest.Answer{
+		{Name: "unknown state", Body: generation(`"state":"pondering"`), Want: `state "pondering"`},
+		{Name: "state of another case", Body: generation(`"state":"Completed","assets":{"video":"https://h/1.mp4"}`), Want: `state "Completed"`},
+		{Name: "state of another type", Body: generation(`"state":1`), Want: "state 1"},
+		{Name: "no state", Body: generation(`"assets":{"video":"https://h/1.mp4"}`), Want: "state"},
+		{Name: "another generation", Body: `{"id":"U","state":"completed","assets":{"video":"https://h/1.mp4"}}`},
+		{Name: "no object", Body: `[` + documentedGeneration + `]`},
+		{Name: "page", Body: `<html>`, Want: "<html>"},
+		{Name: "cut", Body: documentedGeneration[:100]},
+		{Name: "empty", Body: ``},
+		{Name: "null", Body: `null`, Want: "null"},
+	})
 }
 
 func TestCheck_WaitsForAGenerationThatIsNotVisibleYet(t *testing.T) {

@@ -1,15 +1,12 @@
 package luma
 
 import (
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/provider"
-	"github.com/refract-video/refract/internal/provider/wire"
 	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 )
 
@@ -33,12 +30,8 @@ func TestNew_ZeroConfigIsTheDocumentedAccount(t *testing.T) {
 		TypicalDuration:   5 * time.Minute,
 		Limits:            provider.Limits{Submissions: 18, Window: time.Minute, InFlight: 10},
 	}
-	caps := p.Capabilities()
-	if diff := cmp.Diff(want, caps); diff != "" {
+	if diff := cmp.Diff(want, p.Capabilities()); diff != "" {
 		t.Errorf("capabilities (-want +got):\n%s", diff)
-	}
-	if !slices.Contains(caps.Strengths, caps.Strength) || !slices.Contains(caps.Models, caps.Model) {
-		t.Errorf("defaults %q and %q can't be chosen", caps.Strength, caps.Model)
 	}
 	if p.Name() != "luma" || p.wire.BaseURL() != "https://api.lumalabs.ai/dream-machine/v1" {
 		t.Errorf("name %q, base %q", p.Name(), p.wire.BaseURL())
@@ -65,34 +58,16 @@ func TestNew_TakesEachSetting(t *testing.T) {
 
 func TestNew_RefusesABrokenConfigWithoutQuotingIt(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(*Config){
-		"no API key":        func(c *Config) { c.APIKey = "" },
-		"API key, newline":  func(c *Config) { c.APIKey = "s3cr3t\n" },
-		"relative URL":      func(c *Config) { c.BaseURL = "api.lumalabs.ai/s3cr3t" },
-		"query in URL":      func(c *Config) { c.BaseURL = "https://h?k=s3cr3t" },
-		"negative poll":     func(c *Config) { c.PollInterval = -1 },
-		"negative duration": func(c *Config) { c.TypicalDuration = -1 },
-		"negative limit":    func(c *Config) { c.Limits.InFlight = -1 },
-	} {
-		cfg := Config{APIKey: wiretest.Key}
-		change(&cfg)
+	wiretest.TestBrokenConfigs(t, Name, map[string]Config{
+		"no API key":        {},
+		"API key, newline":  {APIKey: "s3cr3t\n"},
+		"relative URL":      {APIKey: wiretest.Key, BaseURL: "api.lumalabs.ai/s3cr3t"},
+		"query in URL":      {APIKey: wiretest.Key, BaseURL: "https://h?k=s3cr3t"},
+		"negative poll":     {APIKey: wiretest.Key, PollInterval: -1},
+		"negative duration": {APIKey: wiretest.Key, TypicalDuration: -1},
+		"negative limit":    {APIKey: wiretest.Key, Limits: provider.Limits{InFlight: -1}},
+	}, func(cfg Config) error {
 		_, err := New(cfg)
-		if err == nil {
-			t.Errorf("%s: no error", name)
-			continue
-		}
-		if text := err.Error(); strings.Contains(text, "s3cr3t") || strings.Contains(text, wiretest.Key) ||
-			!strings.HasPrefix(text, "configure luma: ") {
-			t.Errorf("%s: error is %q", name, text)
-		}
-	}
-}
-
-func TestRefreshLink_RefusesWithoutARequest(t *testing.T) {
-	t.Parallel()
-	url, requests := wiretest.Serve(t, wiretest.Drop)
-	perr := wiretest.WantClass(t, wiretest.Do(t, newProvider(t, url), wire.OpLink), provider.Rejected)
-	if perr.Op != "refresh link" || perr.Input || requests.Load() != 0 {
-		t.Errorf("operation %q, input %v, %d requests", perr.Op, perr.Input, requests.Load())
-	}
+		return err
+	})
 }

@@ -3,7 +3,6 @@ package luma
 import (
 	"net/http"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -42,21 +41,23 @@ func newProvider(t testing.TB, url string, change ...func(*Config)) *Provider {
 }
 
 // answering returns an adapter whose provider gives one answer to everything.
-func answering(t testing.TB, status int, body string, header ...string) *Provider {
+func answering(t testing.TB, status int, body string) *Provider {
 	t.Helper()
-	return newProvider(t, wiretest.Answering(t, status, body, header...))
+	return newProvider(t, wiretest.Answering(t, status, body))
 }
 
-// longAgo is the submission of a generation that must be visible.
-func longAgo() time.Time { return time.Now().Add(-time.Hour) }
-
-func TestExchanges(t *testing.T) {
-	t.Parallel()
-	wiretest.TestExchanges(t, wiretest.Adapter{
+// adapter is what the tests that adapters share have to know of this one.
+func adapter() wiretest.Adapter {
+	return wiretest.Adapter{
 		New: func(t testing.TB, url string, client *http.Client) provider.Provider {
 			t.Helper()
 			return newProvider(t, url, func(c *Config) { c.HTTPClient = client })
 		},
 		Accepted: accepted,
-	})
+	}
+}
+
+func TestExchanges(t *testing.T) {
+	t.Parallel()
+	wiretest.TestExchanges(t, adapter())
 }

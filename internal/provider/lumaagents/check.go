@@ -2,7 +2,6 @@ package lumaagents
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"time"
@@ -48,25 +47,21 @@ func (p *Provider) Check(ctx context.Context, providerTaskID string, submitted t
 func (p *Provider) readCheck(
 	generation wire.Object, perr *provider.Error, id string, age time.Duration,
 ) (provider.Status, *provider.Error) {
-	switch {
-	case perr != nil && perr.Class == provider.NotFound && age < visibilityGrace:
-		return provider.Status{Phase: provider.Running}, nil
-	case perr != nil:
-		return provider.Status{}, perr
-	}
-	if got := generation.Text("id"); got != "" && got != id {
-		return provider.Status{}, unreadable(errors.New("answer is about another generation"), "")
-	}
+	asked := wire.Task{ID: id, Age: age, Grace: visibilityGrace}
+	return p.wire.ReadTask(generation, perr, asked, p.readGeneration)
+}
+
+// readGeneration returns what a generation says of itself, and false where its state is none that we know.
+func (p *Provider) readGeneration(generation wire.Object) (provider.Status, bool) {
 	switch generation.Text("state") {
 	case stateQueued, stateProcessing:
-		return provider.Status{Phase: provider.Running}, nil
+		return provider.Status{Phase: provider.Running}, true
 	case stateCompleted:
-		return provider.Status{Phase: provider.Succeeded, ResultURLs: results(generation)}, nil
+		return provider.Status{Phase: provider.Succeeded, ResultURLs: results(generation)}, true
 	case stateFailed:
-		return p.failure(generation), nil
+		return p.failure(generation), true
 	default:
-		said := p.wire.Words("state " + string(generation["state"]))
-		return provider.Status{}, unreadable(errors.New("unknown state"), said)
+		return provider.Status{}, false
 	}
 }
 
@@ -93,8 +88,4 @@ func (p *Provider) failure(generation wire.Object) provider.Status {
 		message = code + ": " + message
 	}
 	return provider.Status{Phase: provider.Failed, Cause: causes[code], Message: p.wire.Words(message)}
-}
-
-func unreadable(err error, message string) *provider.Error {
-	return &provider.Error{Class: provider.Unavailable, Op: string(wire.OpCheck), Message: message, Err: err}
 }

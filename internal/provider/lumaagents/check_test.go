@@ -14,33 +14,30 @@ import (
 )
 
 // generations are all that an answer can say, and what it means.
-var generations = []struct {
-	name, body string
-	want       provider.Status
-}{
-	{"documented example", documentedGeneration, succeeded("https://h/1.mp4?X-Amz-Signature=1")},
-	{"just accepted", accepted, provider.Status{Phase: provider.Running}},
-	{"processing", generation(`"state":"processing"`), provider.Status{Phase: provider.Running}},
-	{"processing, output already there", generation(`"state":"processing","output":[{"type":"video","url":"https://h/1.mp4"}]`), provider.Status{Phase: provider.Running}},
-	{"no id", `{"state":"queued"}`, provider.Status{Phase: provider.Running}},
-	{"completed, two videos", generation(`"state":"completed","output":[{"type":"video","url":"https://h/1.mp4"},{"type":"video","url":"http://h/2.mp4"}]`), succeeded("https://h/1.mp4", "http://h/2.mp4")},
-	{"completed, type absent", generation(`"state":"completed","output":[{"url":"https://h/1.mp4"}]`), succeeded("https://h/1.mp4")},
-	{"completed, by-products", generation(`"state":"completed","output":[{"type":"exr","url":"https://h/1.zip"},{"type":"image","url":"https://h/1.png"},{"type":"video","url":"https://h/1.mp4"}]`), succeeded("https://h/1.mp4")},
-	{"completed, output null", generation(`"state":"completed","output":null`), succeeded()},
-	{"completed, output absent", generation(`"state":"completed"`), succeeded()},
-	{"completed, output empty", generation(`"state":"completed","output":[]`), succeeded()},
-	{"completed, output an object", generation(`"state":"completed","output":{"type":"video","url":"https://h/1.mp4"}`), succeeded()},
-	{"completed, links that are none", generation(`"state":"completed","output":["https://h/1.mp4",null,7,{"type":"video","url":"file:///etc/passwd"},{"type":"video","url":null},{"type":"video","url":"https://h/2.mp4"}]`), succeeded("https://h/2.mp4")},
-	{"failed", generation(`"state":"failed","failure_code":"generation_failed","failure_reason":"Internal error"`), failed(provider.CauseUnspecified, "generation_failed: Internal error")},
-	{"failed, code alone", generation(`"state":"failed","failure_code":"content_moderated","failure_reason":null`), failed(provider.CauseModerated, "content_moderated")},
-	{"failed, reason alone", generation(`"state":"failed","failure_reason":"no"`), failed(provider.CauseUnspecified, "no")},
-	{"failed, nulls", generation(`"state":"failed","failure_code":null,"failure_reason":null`), failed(provider.CauseUnspecified, "")},
-	{"failed, nothing", generation(`"state":"failed"`), failed(provider.CauseUnspecified, "")},
-	{"failed, odd types", generation(`"state":"failed","failure_code":7,"failure_reason":["no"]`), failed(provider.CauseUnspecified, "")},
+var generations = []wiretest.Reading{
+	{Name: "documented example", Body: documentedGeneration, Want: succeeded("https://h/1.mp4?X-Amz-Signature=1")},
+	{Name: "just accepted", Body: accepted, Want: provider.Status{Phase: provider.Running}},
+	{Name: "processing", Body: generation(`"state":"processing"`), Want: provider.Status{Phase: provider.Running}},
+	{Name: "processing, output already there", Body: generation(`"state":"processing","output":[{"type":"video","url":"https://h/1.mp4"}]`), Want: provider.Status{Phase: provider.Running}},
+	{Name: "no id", Body: `{"state":"queued"}`, Want: provider.Status{Phase: provider.Running}},
+	{Name: "completed, two videos", Body: generation(`"state":"completed","output":[{"type":"video","url":"https://h/1.mp4"},{"type":"video","url":"http://h/2.mp4"}]`), Want: succeeded("https://h/1.mp4", "http://h/2.mp4")},
+	{Name: "completed, type absent", Body: generation(`"state":"completed","output":[{"url":"https://h/1.mp4"}]`), Want: succeeded("https://h/1.mp4")},
+	{Name: "completed, by-products", Body: generation(`"state":"completed","output":[{"type":"exr","url":"https://h/1.zip"},{"type":"image","url":"https://h/1.png"},{"type":"video","url":"https://h/1.mp4"}]`), Want: succeeded("https://h/1.mp4")},
+	{Name: "completed, output null", Body: generation(`"state":"completed","output":null`), Want: succeeded()},
+	{Name: "completed, output absent", Body: generation(`"state":"completed"`), Want: succeeded()},
+	{Name: "completed, output empty", Body: generation(`"state":"completed","output":[]`), Want: succeeded()},
+	{Name: "completed, output an object", Body: generation(`"state":"completed","output":{"type":"video","url":"https://h/1.mp4"}`), Want: succeeded()},
+	{Name: "completed, links that are none", Body: generation(`"state":"completed","output":["https://h/1.mp4",null,7,{"type":"video","url":"file:///etc/passwd"},{"type":"video","url":null},{"type":"video","url":"https://h/2.mp4"}]`), Want: succeeded("https://h/2.mp4")},
+	{Name: "failed", Body: generation(`"state":"failed","failure_code":"generation_failed","failure_reason":"Internal error"`), Want: failed(provider.CauseUnspecified, "generation_failed: Internal error")},
+	{Name: "failed, code alone", Body: generation(`"state":"failed","failure_code":"content_moderated","failure_reason":null`), Want: failed(provider.CauseModerated, "content_moderated")},
+	{Name: "failed, reason alone", Body: generation(`"state":"failed","failure_reason":"no"`), Want: failed(provider.CauseUnspecified, "no")},
+	{Name: "failed, nulls", Body: generation(`"state":"failed","failure_code":null,"failure_reason":null`), Want: failed(provider.CauseUnspecified, "")},
+	{Name: "failed, nothing", Body: generation(`"state":"failed"`), Want: failed(provider.CauseUnspecified, "")},
+	{Name: "failed, odd types", Body: generation(`"state":"failed","failure_code":7,"failure_reason":["no"]`), Want: failed(provider.CauseUnspecified, "")},
 	{
-		"failed, source echoed",
-		generation(`"state":"failed","failure_code":"corrupt_input","failure_reason":"can't decode https://b.example/in.mp4?sig=s3cr3t"`),
-		failed(provider.CauseInputUnsupported, "corrupt_input: can't decode https://b.example/[redacted]"),
+		Name: "failed, source echoed",
+		Body: generation(`"state":"failed","failure_code":"corrupt_input","failure_reason":"can't decode https://b.example/in.mp4?sig=s3cr3t"`),
+		Want: failed(provider.CauseInputUnsupported, "corrupt_input: can't decode https://b.example/[redacted]"),
 	},
 }
 
@@ -56,18 +53,7 @@ func failed(cause provider.Cause, message string) provider.Status {
 
 func TestCheck_ReadsEveryGeneration(t *testing.T) {
 	t.Parallel()
-	for _, tt := range generations {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			got, err := answering(t, http.StatusOK, tt.body).Check(t.Context(), taskID, longAgo())
-			if err != nil {
-				t.Fatalf("Check: %v", err)
-			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("status (-want +got):\n%s", diff)
-			}
-		})
-	}
+	adapter().TestReadings(t, taskID, generations)
 }
 
 func TestCheck_SendsTheDocumentedRequest(t *testing.T) {
@@ -89,30 +75,18 @@ func TestCheck_SendsTheDocumentedRequest(t *testing.T) {
 
 func TestCheck_IsUnavailableWhenTheAnswerSaysNothing(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ name, body, message string }{
-		{"unknown state", generation(`"state":"pondering"`), `state "pondering"`},
-		{"state of another case", generation(`"state":"Completed","output":[{"type":"video","url":"https://h/1.mp4"}]`), `state "Completed"`},
-		{"state of another type", generation(`"state":1`), "state 1"},
-		{"no state", generation(`"output":[{"type":"video","url":"https://h/1.mp4"}]`), "state"},
-		{"another generation", `{"id":"U","state":"completed","output":[{"type":"video","url":"https://h/1.mp4"}]}`, ""},
-		{"no object", `[` + documentedGeneration + `]`, ""},
-		{"page", `<html>`, "<html>"},
-		{"cut", documentedGeneration[:100], ""},
-		{"empty", ``, ""},
-		{"null", `null`, "null"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			_, err := answering(t, http.StatusOK, tt.body).Check(t.Context(), taskID, longAgo())
-			perr := wiretest.WantClass(t, err, provider.Unavailable)
-			if tt.message != "" && perr.Message != tt.message {
-				t.Errorf("message is %q, want %q", perr.Message, tt.message)
-			}
-			if perr.Op != "check" || perr.Err == nil {
-				t.Errorf("operation %q, cause %v", perr.Op, perr.Err)
-			}
-		})
-	}
+	adapter().TestUnreadable(t, taskID, []wiretest.Answer{
+		{Name: "unknown state", Body: generation(`"state":"pondering"`), Want: `state "pondering"`},
+		{Name: "state of another case", Body: generation(`"state":"Completed","output":[{"type":"video","url":"https://h/1.mp4"}]`), Want: `state "Completed"`},
+		{Name: "state of another type", Body: generation(`"state":1`), Want: "state 1"},
+		{Name: "no state", Body: generation(`"output":[{"type":"video","url":"https://h/1.mp4"}]`), Want: "state"},
+		{Name: "another generation", Body: `{"id":"U","state":"completed","output":[{"type":"video","url":"https://h/1.mp4"}]}`},
+		{Name: "no object", Body: `[` + documentedGeneration + `]`},
+		{Name: "page", Body: `<html>`, Want: "<html>"},
+		{Name: "cut", Body: documentedGeneration[:100]},
+		{Name: "empty", Body: ``},
+		{Name: "null", Body: `null`, Want: "null"},
+	})
 }
 
 func TestCheck_WaitsForAGenerationThatIsNotVisibleYet(t *testing.T) {

@@ -91,17 +91,13 @@ var _ provider.Provider = (*Provider)(nil)
 // New returns an adapter for the account in cfg, or says what is wrong with cfg without quoting any of
 // its secrets. It makes no request.
 func New(cfg Config) (*Provider, error) {
-	client, err := wire.NewClient(wire.Config{
+	client, caps, err := wire.Open(Name, wire.Config{
 		BaseURL: cmp.Or(cfg.BaseURL, DefaultBaseURL), APIKey: cfg.APIKey, HTTPClient: cfg.HTTPClient,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("configure luma-agents: %w", err)
-	}
-	caps, err := wire.Settings{
+	}, wire.Settings{
 		Limits: cfg.Limits, PollInterval: cfg.PollInterval, TypicalDuration: cfg.TypicalDuration,
-	}.Apply(defaultCapabilities())
+	}, defaultCapabilities())
 	if err != nil {
-		return nil, fmt.Errorf("configure luma-agents: %w", err)
+		return nil, err
 	}
 	return &Provider{wire: client, capabilities: caps}, nil
 }

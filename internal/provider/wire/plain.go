@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/refract-video/refract/internal/provider"
 )
@@ -53,6 +54,39 @@ func Created(o Object, perr *provider.Error) (string, error) {
 		}
 	}
 	return id, nil
+}
+
+// Task is what a check asks about.
+type Task struct {
+	ID    string
+	Age   time.Duration // How long ago it was submitted.
+	Grace time.Duration // How long it may be invisible after that.
+}
+
+// ReadTask turns the object that a check got, as CallObject returned it, into a status. Read tells what the object
+// says of itself, and false where its state is unknown, which is Unavailable as an object about another task is. One
+// that is not found within its grace is Running.
+func (c *Client) ReadTask(
+	o Object, perr *provider.Error, asked Task, read func(Object) (provider.Status, bool), secrets ...string,
+) (provider.Status, *provider.Error) {
+	switch {
+	case perr != nil && perr.Class == provider.NotFound && asked.Age < asked.Grace:
+		return provider.Status{Phase: provider.Running}, nil
+	case perr != nil:
+		return provider.Status{}, perr
+	}
+	if id := o.Text("id"); id != "" && id != asked.ID {
+		return provider.Status{}, unreadable("answer is about another generation", "")
+	}
+	status, ok := read(o)
+	if !ok {
+		return provider.Status{}, unreadable("unknown state", c.Words("state "+string(o["state"]), secrets...))
+	}
+	return status, nil
+}
+
+func unreadable(why, message string) *provider.Error {
+	return &provider.Error{Class: provider.Unavailable, Op: string(OpCheck), Message: message, Err: errors.New(why)}
 }
 
 // errorWords returns what an error body says under the keys that APIs use: a string, an object with a

@@ -63,6 +63,7 @@ func TestExchanges(t *testing.T, a Adapter) {
 	t.Run("redirects are not followed", a.redirects)
 	t.Run("Submit trusts no transport that read the body", a.untrusted)
 	t.Run("a 403 by a firewall blocks the account", a.firewall)
+	t.Run("RefreshLink refuses without a request where links can't be exchanged", a.noLinks)
 }
 
 func (a Adapter) notSent(t *testing.T) {
@@ -258,5 +259,18 @@ func (a Adapter) firewall(t *testing.T) {
 				t.Errorf("%s: pause is %q, message is %q, want %q", op, perr.Pause, perr.Message, want)
 			}
 		}
+	}
+}
+
+func (a Adapter) noLinks(t *testing.T) {
+	t.Parallel()
+	url, requests := Serve(t, Drop)
+	p := a.New(t, url, nil)
+	if p.Capabilities().RefreshLinks {
+		return
+	}
+	perr := WantClass(t, Do(t, p, wire.OpLink), provider.Rejected)
+	if perr.Op != string(wire.OpLink) || perr.Input || requests.Load() != 0 {
+		t.Errorf("operation %q, input %v, %d requests", perr.Op, perr.Input, requests.Load())
 	}
 }

@@ -1,5 +1,6 @@
 // Package wiretest is what the tests of provider adapters share: servers that answer as providers do at their
-// worst, and what every error and status of an adapter must look like whatever came back.
+// worst, what every error and status of an adapter must look like whatever came back, and the runners of the tables
+// in which each adapter keeps its own wire format.
 package wiretest
 
 import (
