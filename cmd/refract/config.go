@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -8,7 +9,8 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"strings"
+
+	"github.com/refract-video/refract/internal/media"
 )
 
 // serviceFlags are the settings of the service. Each can be given as a flag or in the environment.
@@ -89,7 +91,7 @@ func (f *serviceFlags) checkCallbackURL() error {
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.Fragment != "" {
 		return fmt.Errorf("--callback-url=%s is not an address such as https://refract.example.com", f.CallbackURL)
 	}
-	if !f.AllowPrivate && (u.Scheme != "https" || privateHost(u.Hostname())) {
+	if !f.AllowPrivate && (u.Scheme != "https" || media.CheckPublicHost(u.Hostname()) != nil) {
 		return fmt.Errorf("--callback-url=%s can't be reached by a provider, or only in the clear: it takes a public https address (or --allow-private for development)", f.CallbackURL)
 	}
 	return nil
@@ -105,13 +107,8 @@ func loopback(address string) bool {
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
-// privateHost tells whether a host is plainly not on the internet. A name is taken for public: it may
-// resolve differently there.
-func privateHost(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || strings.HasSuffix(host, ".local") || strings.HasSuffix(host, ".internal") ||
-		(ip != nil && (ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified()))
-}
+// tenant is who everyone is without authentication.
+func (f *serviceFlags) tenant() string { return cmp.Or(f.Tenant, "default") }
 
 // listen opens the listener, with TLS where a certificate is set.
 func (f listenerFlags) listen(clientCA string) (net.Listener, error) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"strings"
 	"time"
 
 	"github.com/refract-video/refract/internal/lifecycle"
@@ -34,14 +33,4 @@ func (o *outputs) OpenOutput(ctx context.Context, taskID string, index int) (io.
 		return nil, time.Time{}, err
 	}
 	return file, file.ModTime(), nil
-}
-
-func trimSlash(u string) string { return strings.TrimSuffix(u, "/") }
-
-// tenant is who everyone is without authentication.
-func (f *serviceFlags) tenant() string {
-	if f.Tenant != "" {
-		return f.Tenant
-	}
-	return "default"
 }

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -246,7 +247,7 @@ func (s *service) changed(id task.ID, state task.State) {
 // callbackBase is the address that providers call, without a slash at its end.
 func (s *service) callbackBase(f serviceFlags) string {
 	if f.CallbackURL != "" {
-		return trimSlash(f.CallbackURL)
+		return strings.TrimSuffix(f.CallbackURL, "/")
 	}
 	return f.Ingress.scheme() + "://" + s.ingressListener.Addr().String()
 }

@@ -120,9 +120,6 @@ type Config struct {
 	Route    []string // The providers of tasks that name none, in the order in which they are tried.
 	// CheckSource refuses the URI of a source, in words for the caller. It must not touch the network.
 	CheckSource func(uri string) error
-	// ConfirmWait is how long the callback of an attempt with unknown outcome is awaited. The default is
-	// 30 minutes: providers document up to 20 minutes of work.
-	ConfirmWait time.Duration
 	Meter       metric.Meter // Nil means the process's own.
 	// Changed is told of every task that changed, after the commit. It must not block.
 	Changed func(task.ID, task.State)
@@ -135,16 +132,12 @@ type Lifecycle struct {
 	known       []string // The providers that have an account.
 	defaults    []string
 	checkSource func(string) error
-	confirmWait time.Duration
 	changed     func(task.ID, task.State)
 	verdicts    metric.Int64Counter
 }
 
 // New returns the verbs over a store and providers.
 func New(cfg Config) (*Lifecycle, error) {
-	if cfg.ConfirmWait == 0 {
-		cfg.ConfirmWait = 30 * time.Minute
-	}
 	if cfg.Meter == nil {
 		cfg.Meter = otel.Meter("refract")
 	}
@@ -155,7 +148,7 @@ func New(cfg Config) (*Lifecycle, error) {
 	}
 	return &Lifecycle{
 		store: cfg.Store, accounts: cfg.Accounts, known: cfg.Accounts.Providers(), defaults: cfg.Route, checkSource: cfg.CheckSource,
-		confirmWait: cfg.ConfirmWait, changed: cfg.Changed, verdicts: verdicts,
+		changed: cfg.Changed, verdicts: verdicts,
 	}, nil
 }
 

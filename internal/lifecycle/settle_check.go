@@ -56,7 +56,7 @@ func (l *Lifecycle) SettleCheck(ctx context.Context, c Check, s provider.Status,
 }
 
 func (l *Lifecycle) checkInput(c Check, s provider.Status, answer error) task.Input {
-	wait := l.waitForCallback(l.capabilities(c.Account))
+	wait := waitForCallback(l.capabilities(c.Account))
 	switch {
 	case c.ProviderTaskID == "" && c.Age >= wait:
 		return task.GivenUp{Attempt: c.Attempt, Message: fmt.Sprintf(

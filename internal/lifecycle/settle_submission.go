@@ -10,8 +10,13 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// requeueDelay keeps a task whose request never left from admission.
-const requeueDelay = 2 * time.Second
+const (
+	// requeueDelay keeps a task whose request never left from admission.
+	requeueDelay = 2 * time.Second
+	// confirmWait is how long the callback of an attempt with unknown outcome is awaited: providers document up to
+	// 20 minutes of work.
+	confirmWait = 30 * time.Minute
+)
 
 // settleSubmission applies the answer to a submission. This is the one table that says which answers
 // let a task be sent again by itself, as a new attempt, and which leave it unknown whether something was
@@ -54,9 +59,7 @@ func (l *Lifecycle) submissionInput(a task.Attempt, providerTaskID string, answe
 	switch pe.Class {
 	case provider.NotSent:
 		return task.Refused{Attempt: id, Delay: requeueDelay, Message: pe.Error()}, pauseFor(a.Account, pe)
-	case provider.RateLimited:
-		return task.Refused{Attempt: id, Message: pe.Error()}, pauseFor(a.Account, pe)
-	case provider.AccountBlocked:
+	case provider.RateLimited, provider.AccountBlocked:
 		return task.Refused{Attempt: id, Message: pe.Error()}, pauseFor(a.Account, pe)
 	case provider.Rejected:
 		reason := task.ProviderRejected
@@ -68,16 +71,16 @@ func (l *Lifecycle) submissionInput(a task.Attempt, providerTaskID string, answe
 		return task.GenerationFailed{Attempt: id, Message: pe.Error()}, nil
 	case provider.Ambiguous, provider.NotFound, provider.Unavailable:
 	}
-	return task.Ambiguous{Attempt: id, CheckAfter: l.waitForCallback(caps), Message: pe.Error()}, nil
+	return task.Ambiguous{Attempt: id, CheckAfter: waitForCallback(caps), Message: pe.Error()}, nil
 }
 
 // waitForCallback is how long the callback of an attempt with unknown outcome is awaited: not at all where
 // none can come.
-func (l *Lifecycle) waitForCallback(caps provider.Capabilities) time.Duration {
+func waitForCallback(caps provider.Capabilities) time.Duration {
 	if caps.Callbacks == provider.NoCallbacks {
 		return 0
 	}
-	return l.confirmWait
+	return confirmWait
 }
 
 // pauseFor is how an account pauses after an error that concerns it.

@@ -53,6 +53,10 @@ func CheckURI(raw string, allowPrivate bool) error {
 	return checkHost(u.Hostname(), allowPrivate)
 }
 
+// CheckPublicHost tells whether the text of a host, a name or an address, can be that of a host on the public
+// internet, as CheckURI does.
+func CheckPublicHost(host string) error { return checkHost(host, false) }
+
 // needsEscape finds the characters that RFC 3986 does not know. Parsers disagree about them, and one
 // that reads another host than we do is a way around us.
 func needsEscape(r rune) bool {

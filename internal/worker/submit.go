@@ -66,8 +66,7 @@ func (s *submitter) send(ctx context.Context, t task.Task, a task.Attempt) (stri
 	return u.submit(ctx, submission)
 }
 
-// tell logs a submission that was not accepted. Trouble of the account stops all tasks of the provider, so
-// somebody has to act.
+// tell logs a submission that was not accepted. An account that is blocked needs somebody to act.
 func (s *submitter) tell(ctx context.Context, t task.Task, id task.AttemptID, err error) {
 	level, message := slog.LevelWarn, "submission was not accepted"
 	if provider.ClassOf(err) == provider.AccountBlocked {
