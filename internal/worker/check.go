@@ -14,9 +14,10 @@ const (
 	// checkTick is how often due checks are looked for.
 	checkTick = 500 * time.Millisecond
 	// checkBatch is how many due checks are claimed at a time, and checksAtOnce how many of them are under
-	// way at once. How many begin in a second is up to the provider's limit.
+	// way at once: enough that a provider which takes more than a second to answer is still asked ten times a
+	// second. How many begin in a second is up to the provider's limit.
 	checkBatch   = 20
-	checksAtOnce = 4
+	checksAtOnce = 16
 )
 
 // Checker asks a provider about the attempts of an account whose check is due: the safety net under callbacks that are
