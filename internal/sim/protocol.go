@@ -60,7 +60,9 @@ func (s *Server) question(r *http.Request, p protocol) *refusal {
 	if no != nil {
 		return no
 	}
-	if wait := p.rules().queries.take(key); wait > 0 {
+	wait := p.rules().queries.take(key)
+	s.news.changed()
+	if wait > 0 {
 		return tooMany(p, wait)
 	}
 	return nil

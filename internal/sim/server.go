@@ -179,8 +179,8 @@ func (s *Server) Limits() Limits {
 	return l
 }
 
-// Await returns when cond is true. It asks again whenever the ledger, a delivery, a download or a task changed, and
-// returns the error of ctx when that ends first.
+// Await returns when cond is true. It asks again whenever the ledger, a query, a delivery, a download or a task changed,
+// and returns the error of ctx when that ends first.
 func (s *Server) Await(ctx context.Context, cond func() bool) error {
 	for {
 		next := s.news.next()
