@@ -206,7 +206,7 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 	s.fetcher = media.NewClient(media.Guard{AllowPrivate: f.AllowPrivate})
 	callbackURL := s.callbackBase(f)
 	s.workers, err = worker.New(worker.Config{
-		Lifecycle: verbs, Tasks: s.store, Accounts: s.accounts,
+		Lifecycle: verbs, Tasks: s.store, Accounts: s.accounts, Queries: s.store,
 		Media: &media.Saver{Client: s.fetcher, Bucket: s.bucket},
 		CallbackURL: func(account string, id task.AttemptID) (string, error) {
 			token, err := tokens.Make(account, id)
@@ -222,7 +222,7 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 	}
 	for _, name := range providers {
 		s.loops = append(s.loops, admission.NewLoop(func(ctx context.Context) (int, error) {
-			return verbs.Admit(ctx, name, admission.Plan)
+			return verbs.Admit(ctx, name, admission.Policy)
 		}, s.log))
 	}
 	s.checkers = s.workers.Checkers()

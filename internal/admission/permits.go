@@ -4,6 +4,9 @@ import (
 	"github.com/refract-video/refract/internal/lifecycle"
 )
 
+// Policy is how Refract admits: limits by account, fair shares between tenants.
+var Policy = lifecycle.Policy{Plan: Plan, Share: Share}
+
 // maxRound bounds how many tasks one round changes, so that a round stays a short transaction.
 const maxRound = 100
 
@@ -15,7 +18,7 @@ func Plan(usages []lifecycle.Usage) lifecycle.Plan {
 	left := make([]int, len(usages))
 	blocked := true // So is a provider without any account.
 	for i, u := range usages {
-		left[i] = Permits(u)
+		left[i] = u.Permits()
 		blocked = blocked && u.Paused && u.Blocked
 	}
 	if blocked {
@@ -42,22 +45,4 @@ func largest(n []int) int {
 		}
 	}
 	return best
-}
-
-// Permits returns how many tasks may go to an account now.
-//
-// A paused account gets none. One that was paused and has not proved to work since is probed with one
-// attempt at a time. Otherwise the rate window and the in-flight cap leave what they leave.
-func Permits(u lifecycle.Usage) int {
-	if u.Paused {
-		return 0
-	}
-	permits := min(
-		u.Limits.Submissions-u.Unanswered-u.Recent,
-		u.Limits.InFlight-u.InFlight,
-	)
-	if u.Probing {
-		permits = min(permits, 1-u.Unanswered)
-	}
-	return max(permits, 0)
 }

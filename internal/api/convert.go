@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -98,6 +99,21 @@ func attempt(a *task.Attempt) *refractv1.Attempt {
 		State:          attemptStateOf(a.State),
 		CreateTime:     timestamppb.New(a.CreateTime),
 	}
+}
+
+func waiting(w *lifecycle.Waiting) *refractv1.Waiting {
+	if w == nil {
+		return nil
+	}
+	m := &refractv1.Waiting{
+		Cause:       refractv1.WaitingCause(refractv1.WaitingCause_value["WAITING_CAUSE_"+string(w.Cause)]),
+		PlaceInLine: int32(w.Place), //nolint:gosec // Counted up to 10,001.
+		Message:     w.Message,
+	}
+	if !w.Until.IsZero() {
+		m.UntilTime = timestamppb.New(w.Until)
+	}
+	return m
 }
 
 func failure(f *task.Failure) *refractv1.Failure {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -38,6 +39,14 @@ func TestEnums_HaveTheirTwins(t *testing.T) {
 	for _, p := range []task.Payment{task.PaymentNone, task.PaymentPaid, task.PaymentUnknown} {
 		if paymentOf(p) == refractv1.Payment_PAYMENT_UNSPECIFIED {
 			t.Errorf("payment %s is not in the contract", p)
+		}
+	}
+	for _, w := range []lifecycle.WaitCause{
+		lifecycle.WaitConfirmation, lifecycle.WaitDelay, lifecycle.WaitProviderPaused, lifecycle.WaitTenantShare,
+		lifecycle.WaitRateWindow, lifecycle.WaitInFlightCap, lifecycle.WaitAdmission,
+	} {
+		if waiting(&lifecycle.Waiting{Cause: w}).GetCause() == refractv1.WaitingCause_WAITING_CAUSE_UNSPECIFIED {
+			t.Errorf("cause %s is not in the contract", w)
 		}
 	}
 	for value, name := range refractv1.Strength_name {

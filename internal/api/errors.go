@@ -65,6 +65,9 @@ func (s *statuses) describe(err error) *status.Status {
 	if ce, ok := errors.AsType[*lifecycle.ConflictError](err); ok {
 		return conflict(ce)
 	}
+	if qe, ok := errors.AsType[*lifecycle.QuotaError](err); ok {
+		return exhausted(qe)
+	}
 	if ee, ok := errors.AsType[*watch.ExpiredError](err); ok {
 		return newStatus(codes.OutOfRange, refractv1.ErrorReason_ERROR_REASON_REVISION_EXPIRED, ee.Error(), 0,
 			map[string]string{"oldest_revision": strconv.FormatInt(ee.Oldest, 10)})
@@ -145,6 +148,12 @@ func conflict(ce *lifecycle.ConflictError) *status.Status {
 	}
 	return newStatus(codes.AlreadyExists, refractv1.ErrorReason_ERROR_REASON_REQUEST_ID_CONFLICT, ce.Error(), 0,
 		map[string]string{"task_id": string(ce.TaskID)}, &errdetails.BadRequest{FieldViolations: fields})
+}
+
+func exhausted(qe *lifecycle.QuotaError) *status.Status {
+	return newStatus(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_QUOTA_EXCEEDED, qe.Error(), qe.Retry,
+		map[string]string{"quota": string(qe.Quota), "limit": strconv.Itoa(qe.Limit)},
+		&errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: "tenant:" + qe.Tenant, Description: qe.Error()}}})
 }
 
 // statuses turns the errors of handlers into statuses.

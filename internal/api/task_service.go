@@ -61,13 +61,19 @@ func (s *TaskService) SubmitTask(ctx context.Context, req *refractv1.SubmitTaskR
 	return &refractv1.SubmitTaskResponse{Task: s.task(&t)}, nil
 }
 
-// GetTask returns a task.
+// GetTask returns a task and what it waits for.
 func (s *TaskService) GetTask(ctx context.Context, req *refractv1.GetTaskRequest) (*refractv1.GetTaskResponse, error) {
 	t, err := s.tasks.Task(ctx, tenantOf(ctx), taskID(req))
 	if err != nil {
 		return nil, err
 	}
-	return &refractv1.GetTaskResponse{Task: s.task(&t)}, nil
+	w, err := s.lifecycle.Waiting(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	m := s.task(&t)
+	m.Waiting = waiting(w)
+	return &refractv1.GetTaskResponse{Task: m}, nil
 }
 
 // CancelTask cancels a task.

@@ -109,8 +109,9 @@ func start(t *testing.T, verbs *lifecycle.Lifecycle, store *postgres.Store) task
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := verbs.Admit(t.Context(), "kie", func([]lifecycle.Usage) lifecycle.Plan {
-		return lifecycle.Plan{Permits: []string{"kie"}}
+	if _, err := verbs.Admit(t.Context(), "kie", lifecycle.Policy{
+		Plan:  func([]lifecycle.Usage) lifecycle.Plan { return lifecycle.Plan{Permits: []string{"kie"}} },
+		Share: func(int, []lifecycle.Line) []task.ID { return []task.ID{submitted.ID} },
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -90,7 +90,7 @@ type Decide func(task.Task) (Change, error)
 // Store keeps tasks. A decision that is not Changed and carries nothing else is not written.
 type Store interface {
 	// CreateTask stores a new task. When the tenant has used the request id before, it returns that task
-	// and false.
+	// and false; when it has used up a quota, a QuotaError.
 	CreateTask(ctx context.Context, d task.Decision) (task.Task, bool, error)
 	// TaskByRequest returns the task of a request id, or ErrTaskNotFound.
 	TaskByRequest(ctx context.Context, tenant, requestID string) (task.Task, error)
@@ -101,9 +101,12 @@ type Store interface {
 	// AdmitTasks holds accounts, asks plan what may go where, and does that. Accounts that another replica
 	// holds are left out.
 	AdmitTasks(ctx context.Context, r Round) ([]task.Task, error)
-	// ClaimChecks returns attempts of an account whose check is due, and makes each due again after every, or
-	// after slow where the task is terminal already.
-	ClaimChecks(ctx context.Context, account string, every, slow time.Duration, limit int) ([]Check, error)
+	// Standing tells where a QUEUED task stands at the provider of a round.
+	Standing(ctx context.Context, t task.Task, r Round) (Standing, error)
+	// ClaimChecks returns attempts of an account whose check is due, and makes each due again as the cadence says.
+	ClaimChecks(ctx context.Context, account string, c Cadence, limit int) ([]Check, error)
+	// TypicalDuration returns how long recent attempts of an account took, or 0 while too few are known.
+	TypicalDuration(ctx context.Context, account string) (time.Duration, error)
 	// ChangeAnyTask changes a task, whoever's it is, or returns ErrTaskNotFound.
 	ChangeAnyTask(ctx context.Context, id task.ID, decide Decide) (task.Task, error)
 	// OverdueTasks returns tasks whose deadline has passed.

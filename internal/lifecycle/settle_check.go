@@ -27,11 +27,33 @@ type Check struct {
 	Age            time.Duration // Since the attempt was admitted.
 }
 
-// DueChecks returns attempts of an account whose check is due, at most limit. Each is due again after the
-// provider's poll interval, whether or not anyone settles it.
-func (l *Lifecycle) DueChecks(ctx context.Context, account string, limit int) ([]Check, error) {
-	every := l.accounts[account].Capabilities().PollInterval
-	checks, err := l.store.ClaimChecks(ctx, account, every, max(slowCheck, every), limit)
+// Cadence is how often attempts are checked: every so often around the time at which such attempts usually end,
+// and half as often again long before it and long after. An attempt whose task is terminal is followed slowly.
+type Cadence struct {
+	Every   time.Duration
+	Slow    time.Duration
+	Typical time.Duration // How long attempts usually take.
+}
+
+// Cadence returns how often the attempts of an account are checked. How long they take is learned from those
+// that succeeded lately; until there are some, it is what the provider documents.
+func (l *Lifecycle) Cadence(ctx context.Context, account string) (Cadence, error) {
+	caps := l.accounts[account].Capabilities()
+	c := Cadence{Every: caps.PollInterval, Slow: max(slowCheck, caps.PollInterval), Typical: caps.TypicalDuration}
+	learned, err := l.store.TypicalDuration(ctx, account)
+	if err != nil {
+		return c, fmt.Errorf("learn how long attempts at %s take: %w", account, err)
+	}
+	if learned > 0 {
+		c.Typical = learned
+	}
+	return c, nil
+}
+
+// DueChecks returns attempts of an account whose check is due, at most limit. Each is due again as the cadence
+// says, whether or not anyone settles it.
+func (l *Lifecycle) DueChecks(ctx context.Context, account string, c Cadence, limit int) ([]Check, error) {
+	checks, err := l.store.ClaimChecks(ctx, account, c, limit)
 	if err != nil {
 		return nil, fmt.Errorf("claim due checks of %s: %w", account, err)
 	}

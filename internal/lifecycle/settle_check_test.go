@@ -123,7 +123,7 @@ func TestSettleCheck_ConfirmsAHint(t *testing.T) {
 			if err := s.callback(t.Context(), attempt, unproven("p1", provider.Succeeded), lifecycle.Asked); err != nil {
 				t.Fatal(err)
 			}
-			checks, err := s.DueChecks(t.Context(), "kie", 10) // The hint made it due at once.
+			checks, err := s.DueChecks(t.Context(), "kie", cadence, 10) // The hint made it due at once.
 			if err != nil || len(checks) != 1 || checks[0].ProviderTaskID != "p1" || !checks[0].Hinted {
 				t.Fatalf("DueChecks = %+v, %v, want one of hinted p1", checks, err)
 			}
@@ -137,15 +137,21 @@ func TestSettleCheck_ConfirmsAHint(t *testing.T) {
 	}
 }
 
-func TestDueChecks_ComeAgainAfterTheIntervalAndSlowlyForTerminalTasks(t *testing.T) {
+// Attempts take ten minutes here, as a rule.
+func TestDueChecks_ComeAgainWhenTheAttemptMayHaveEndedAndSlowlyForTerminalTasks(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	for name, test := range map[string]struct {
+		age    time.Duration
 		cancel bool
 		want   time.Duration
 	}{
-		"running":  {false, 30 * time.Second},
-		"canceled": {true, 10 * time.Minute},
+		"just begun":           {0, false, 45 * time.Second},
+		"not long before":      {6 * time.Minute, false, 30 * time.Second},
+		"overdue":              {15 * time.Minute, false, 30 * time.Second},
+		"long overdue":         {25 * time.Minute, false, 45 * time.Second},
+		"canceled":             {0, true, 10 * time.Minute},
+		"canceled and overdue": {15 * time.Minute, true, 10 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.clear(t)
@@ -155,6 +161,7 @@ func TestDueChecks_ComeAgainAfterTheIntervalAndSlowlyForTerminalTasks(t *testing
 					t.Fatal(err)
 				}
 			}
+			s.exec(t, "UPDATE attempt SET create_time = now() - make_interval(secs => $1)", test.age.Seconds())
 			checks := s.checks(t)
 			if len(checks) != 1 || checks[0].Attempt != attempt || checks[0].Task != id || checks[0].ProviderTaskID != "p1" {
 				t.Fatalf("checks = %+v, want one of attempt %s", checks, attempt)
@@ -166,10 +173,33 @@ func TestDueChecks_ComeAgainAfterTheIntervalAndSlowlyForTerminalTasks(t *testing
 			if low, high := 0.9*test.want.Seconds()-3, 1.1*test.want.Seconds(); again < low || again > high {
 				t.Errorf("due again in %v s, want %s, a tenth more or less", again, test.want)
 			}
-			now, err := s.DueChecks(t.Context(), "kie", 10)
+			now, err := s.DueChecks(t.Context(), "kie", cadence, 10)
 			if err != nil || len(now) != 0 {
 				t.Errorf("DueChecks right after = %v, %v, want none", now, err)
 			}
 		})
+	}
+}
+
+func TestCadence_LearnsHowLongAttemptsTake(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	for range 11 {
+		_, attempt := s.start(t, newID())
+		s.exec(t, "UPDATE attempt SET create_time = now() - interval '7 minutes' WHERE id = $1", attempt)
+	}
+	for _, step := range []struct {
+		successes int
+		want      time.Duration
+	}{{9, 5 * time.Minute}, {10, 7 * time.Minute}} {
+		for _, c := range s.checks(t)[:step.successes-query[int](t, s, "SELECT count(*)::int FROM attempt WHERE state = 'SUCCEEDED'")] {
+			if err := s.SettleCheck(t.Context(), c, provider.Status{Phase: provider.Succeeded}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := s.Cadence(t.Context(), "kie")
+		if err != nil || got.Typical.Round(time.Minute) != step.want || got.Every != 30*time.Second || got.Slow != 10*time.Minute {
+			t.Errorf("Cadence after %d successes = %+v, %v, want one for %s", step.successes, got, err, step.want)
+		}
 	}
 }

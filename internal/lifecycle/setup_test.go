@@ -30,9 +30,10 @@ func (studio) Name() string { return "kie" }
 
 func (studio) Capabilities() provider.Capabilities {
 	return provider.Capabilities{
-		Limits:       provider.Limits{Submissions: 20, Window: 10 * time.Second, InFlight: 100},
-		PollInterval: 30 * time.Second,
-		Watermark:    true,
+		Limits:          provider.Limits{Submissions: 20, Window: 10 * time.Second, InFlight: 100},
+		PollInterval:    30 * time.Second,
+		TypicalDuration: 5 * time.Minute,
+		Watermark:       true,
 	}
 }
 
@@ -75,7 +76,9 @@ func (s service) clear(t *testing.T) {
 	t.Helper()
 	s.exec(t, "DELETE FROM task")
 	s.exec(t, "DELETE FROM river_job")
-	s.exec(t, "UPDATE provider_account SET pauses = 0, pause_reason = '', paused_until_time = NULL, blocked = false")
+	s.exec(t, "DELETE FROM tenant")
+	s.exec(t, `UPDATE provider_account SET pauses = 0, pause_reason = '', paused_until_time = NULL, blocked = false,
+		hold_reason = NULL, max_submissions = NULL, rate_window = NULL, max_in_flight = NULL`)
 }
 
 // plain is a spec in which nothing matters.
@@ -98,12 +101,26 @@ func (s service) submit(t *testing.T, spec task.Spec) task.Task {
 // admit admits all queued tasks.
 func (s service) admit(t *testing.T) {
 	t.Helper()
-	if _, err := s.Admit(t.Context(), "kie", func([]lifecycle.Usage) lifecycle.Plan {
-		return lifecycle.Plan{Permits: slices.Repeat([]string{"kie"}, 100)}
-	}); err != nil {
+	policy := lifecycle.Policy{
+		Plan: func([]lifecycle.Usage) lifecycle.Plan {
+			return lifecycle.Plan{Permits: slices.Repeat([]string{"kie"}, 100)}
+		},
+		Share: func(_ int, lines []lifecycle.Line) (all []task.ID) {
+			for _, l := range lines {
+				for _, p := range l.Tasks {
+					all = append(all, p.Task)
+				}
+			}
+			return all
+		},
+	}
+	if _, err := s.Admit(t.Context(), "kie", policy); err != nil {
 		t.Fatal(err)
 	}
 }
+
+// cadence is how often the tests' provider is asked.
+var cadence = lifecycle.Cadence{Every: 30 * time.Second, Slow: 10 * time.Minute, Typical: 10 * time.Minute}
 
 // begin makes a task and admits it.
 func (s service) begin(t *testing.T, spec task.Spec) (task.ID, task.AttemptID) {
@@ -163,7 +180,7 @@ func (s service) exec(t *testing.T, sql string, args ...any) {
 func (s service) checks(t *testing.T) []lifecycle.Check {
 	t.Helper()
 	s.exec(t, "UPDATE attempt SET next_check_time = now() WHERE next_check_time IS NOT NULL")
-	checks, err := s.DueChecks(t.Context(), "kie", 100)
+	checks, err := s.DueChecks(t.Context(), "kie", cadence, 100)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,7 +14,7 @@ import (
 // lockAccounts makes one replica admit to an account at a time. The others do not wait: the one that holds the
 // row admits what they would.
 const lockAccounts = `
-SELECT account, coalesce(paused_until_time > now(), false), pauses > 0, blocked
+SELECT ` + usageColumns + `
 FROM provider_account
 WHERE provider = $1
 ORDER BY account
@@ -29,20 +30,8 @@ FOR UPDATE SKIP LOCKED`
 const countUsage = `
 SELECT (SELECT count(*) FROM attempt WHERE account = $1 AND answer_time IS NULL),
        (SELECT count(*) FROM attempt WHERE account = $1 AND answer_time > now() - make_interval(secs => $2)),
-       (SELECT count(*)
-        FROM attempt
-        WHERE account = $1
-          AND (state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING')
-               OR state = 'LOST' AND answer_time > now() - interval '20 minutes'))`
-
-// lockQueued locks the tasks that go next. It passes over tasks that somebody is changing right now.
-const lockQueued = `
-SELECT ` + taskColumns + `
-FROM task
-WHERE provider = $1 AND state = 'QUEUED' AND (not_before_time IS NULL OR not_before_time <= now())
-ORDER BY priority DESC, id
-LIMIT $2
-FOR UPDATE SKIP LOCKED`
+       (SELECT count(*) FROM attempt WHERE account = $1 AND state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING'))
+       + (SELECT count(*) FROM attempt WHERE account = $1 AND state = 'LOST' AND answer_time > now() - interval '20 minutes')`
 
 // lockMovable locks tasks that have another provider to go to.
 const lockMovable = `
@@ -53,64 +42,67 @@ ORDER BY priority DESC, id
 LIMIT $2
 FOR UPDATE SKIP LOCKED`
 
+// lockChosen locks the tasks that were chosen to go. It passes over those that somebody is changing right now.
+const lockChosen = `
+SELECT ` + taskColumns + `
+FROM task
+WHERE id = ANY ($1::uuid[]) AND state = 'QUEUED'
+ORDER BY array_position($1::uuid[], id)
+FOR UPDATE SKIP LOCKED`
+
 // AdmitTasks implements lifecycle.Store. The transaction runs at READ COMMITTED and locks the accounts' rows
-// first, then the tasks' rows without waiting for any.
+// first, then, without waiting for any, tenants that have a quota in flight and the tasks' rows.
 func (s *Store) AdmitTasks(ctx context.Context, r lifecycle.Round) ([]task.Task, error) {
 	var changed []task.Task
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		usages, err := holdAccounts(ctx, tx, r)
+		usages, err := accountUsages(ctx, tx, lockAccounts, r.Provider, r.Limits)
 		if err != nil {
 			return fmt.Errorf("hold the accounts: %w", err)
 		}
-		if len(usages) == 0 && len(r.Windows) > 0 {
+		if len(usages) == 0 && len(r.Limits) > 0 {
 			return nil // Another replica admits.
 		}
 		plan := r.Plan(usages)
 		switch {
 		case len(plan.Permits) > 0:
-			next := 0
-			changed, err = s.changeQueued(ctx, tx, lockQueued, r.Provider, len(plan.Permits), func(t task.Task) (task.Decision, error) {
-				account := plan.Permits[next]
-				next++
-				return r.Admit(t, account)
-			})
-		case plan.MoveOn > 0 && len(usages) == len(r.Windows): // Accounts that were not seen may be well.
-			changed, err = s.changeQueued(ctx, tx, lockMovable, r.Provider, plan.MoveOn, r.MoveOn)
+			changed, err = s.admitChosen(ctx, tx, r, plan.Permits, longestWindow(usages))
+		case plan.MoveOn > 0 && len(usages) == len(r.Limits): // Accounts that were not seen may be well.
+			changed, err = s.changeQueued(ctx, tx, r.MoveOn, lockMovable, r.Provider, plan.MoveOn)
 		}
 		return err
 	})
 	return changed, err
 }
 
-func holdAccounts(ctx context.Context, tx pgx.Tx, r lifecycle.Round) ([]lifecycle.Usage, error) {
-	rows, err := tx.Query(ctx, lockAccounts, r.Provider)
+// admitChosen gives permits to the tasks that the policy chooses.
+func (s *Store) admitChosen(ctx context.Context, tx pgx.Tx, r lifecycle.Round, permits []string, window time.Duration) ([]task.Task, error) {
+	lines, err := readLines(ctx, tx, r.Provider, window, len(permits))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the lines of tenants: %w", err)
 	}
-	held, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (u lifecycle.Usage, err error) {
-		err = row.Scan(&u.Account, &u.Paused, &u.Probing, &u.Blocked)
-		return u, err
-	})
-	if err != nil {
-		return nil, err
+	chosen := r.Share(len(permits), lines)
+	if len(chosen) == 0 {
+		return nil, nil
 	}
-	usages := held[:0]
-	for _, u := range held {
-		window, configured := r.Windows[u.Account]
-		if !configured {
-			continue // An account of an earlier configuration.
-		}
-		if err := tx.QueryRow(ctx, countUsage, u.Account, window.Seconds()).Scan(&u.Unanswered, &u.Recent, &u.InFlight); err != nil {
-			return nil, err
-		}
-		usages = append(usages, u)
-	}
-	return usages, nil
+	next := 0
+	return s.changeQueued(ctx, tx, func(t task.Task) (task.Decision, error) {
+		account := permits[next]
+		next++
+		return r.Admit(t, account)
+	}, lockChosen, chosen)
 }
 
-// changeQueued changes up to n queued tasks of a provider.
-func (s *Store) changeQueued(ctx context.Context, tx pgx.Tx, lock, provider string, n int, decide func(task.Task) (task.Decision, error)) ([]task.Task, error) {
-	rows, err := tx.Query(ctx, lock, provider, n)
+func longestWindow(usages []lifecycle.Usage) time.Duration {
+	var window time.Duration
+	for _, u := range usages {
+		window = max(window, u.Limits.Window)
+	}
+	return window
+}
+
+// changeQueued changes the queued tasks that a statement locks.
+func (s *Store) changeQueued(ctx context.Context, tx pgx.Tx, decide func(task.Task) (task.Decision, error), lock string, args ...any) ([]task.Task, error) {
+	rows, err := tx.Query(ctx, lock, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the queue: %w", err)
 	}

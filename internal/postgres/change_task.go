@@ -91,7 +91,8 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, before task.Task, c lifecy
 	return tasks[0], err
 }
 
-// updateTask writes the state of a task. The time is that of the transaction, which the event shares.
+// updateTask writes the state of a task. The time is that of the transaction, which the event shares. A retry
+// begins the deadline anew, and the place in line.
 const updateTask = `
 UPDATE task
 SET state = $2, revision = $3, allowance = $4, result_attempt = $5, failure_reason = $6, failure_message = $7,
@@ -99,6 +100,7 @@ SET state = $2, revision = $3, allowance = $4, result_attempt = $5, failure_reas
     not_before_time = CASE WHEN $10 THEN now() + make_interval(secs => $9) ELSE not_before_time END,
     update_time = CASE WHEN $10 THEN now() ELSE update_time END,
     deadline_time = CASE WHEN $11 THEN now() + deadline ELSE deadline_time END,
+    line_time = CASE WHEN $11 THEN now() - make_interval(mins => priority) ELSE line_time END,
     provider = $12
 WHERE id = $1
 RETURNING update_time, deadline_time`
@@ -119,6 +121,7 @@ const updateAttempt = `
 UPDATE attempt
 SET provider_task_id = $2, hinted_task_id = $3, state = $4, sent = $5, saved = $6, message = $7,
     answer_time = CASE WHEN $4 <> 'SUBMITTING' THEN coalesce(answer_time, now()) END,
+    settle_time = CASE WHEN $4 IN ('SUCCEEDED', 'FAILED') THEN coalesce(settle_time, now()) END,
     next_check_time = CASE WHEN $4 IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING') THEN next_check_time END
 WHERE id = $1`
 

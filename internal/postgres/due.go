@@ -19,12 +19,15 @@ WITH due AS (
     FROM attempt
     WHERE attempt.account = $1 AND attempt.next_check_time <= now()
     ORDER BY attempt.next_check_time
-    LIMIT $4
+    LIMIT $5
     FOR UPDATE OF attempt SKIP LOCKED
 )
 UPDATE attempt
 SET next_check_time = now() + (0.9 + 0.2 * random()) * make_interval(secs =>
-        CASE WHEN task.state IN ('SUCCEEDED', 'FAILED', 'CANCELED') THEN $3::float8 ELSE $2 END)
+        CASE WHEN task.state IN ('SUCCEEDED', 'FAILED', 'CANCELED') THEN $3::float8
+             WHEN now() - attempt.create_time BETWEEN make_interval(secs => $4::float8 / 2) AND make_interval(secs => $4::float8 * 2)
+             THEN $2::float8
+             ELSE $2::float8 * 1.5 END)
 FROM due, task
 WHERE attempt.id = due.id AND task.id = due.task_id
 RETURNING attempt.id, attempt.task_id, coalesce(nullif(attempt.provider_task_id, ''), attempt.hinted_task_id),
@@ -32,8 +35,8 @@ RETURNING attempt.id, attempt.task_id, coalesce(nullif(attempt.provider_task_id,
     extract(epoch FROM now() - attempt.create_time)::float8`
 
 // ClaimChecks implements lifecycle.Store.
-func (s *Store) ClaimChecks(ctx context.Context, account string, every, slow time.Duration, limit int) ([]lifecycle.Check, error) {
-	rows, err := s.pool.Query(ctx, claimChecks, account, every.Seconds(), slow.Seconds(), limit)
+func (s *Store) ClaimChecks(ctx context.Context, account string, c lifecycle.Cadence, limit int) ([]lifecycle.Check, error) {
+	rows, err := s.pool.Query(ctx, claimChecks, account, c.Every.Seconds(), c.Slow.Seconds(), c.Typical.Seconds(), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +47,41 @@ func (s *Store) ClaimChecks(ctx context.Context, account string, every, slow tim
 		c.Age = time.Duration(age * float64(time.Second))
 		return c, err
 	})
+}
+
+// selectTypical is the median of the last fifty attempts that succeeded, once there are ten.
+const selectTypical = `
+SELECT coalesce(extract(epoch FROM CASE WHEN count(*) >= 10
+    THEN percentile_cont(0.5) WITHIN GROUP (ORDER BY took) END), 0)::float8
+FROM (SELECT settle_time - create_time AS took
+      FROM attempt
+      WHERE account = $1 AND state = 'SUCCEEDED'
+      ORDER BY settle_time DESC
+      LIMIT 50) AS recent`
+
+// TypicalDuration implements lifecycle.Store.
+func (s *Store) TypicalDuration(ctx context.Context, account string) (time.Duration, error) {
+	var seconds float64
+	err := s.pool.QueryRow(ctx, selectTypical, account).Scan(&seconds)
+	return time.Duration(seconds * float64(time.Second)), err
+}
+
+// reserveQueries takes the next n places in the line of questions to an account and tells when the first is.
+// Each costs a pause of $3 seconds. Time is that of the moment at which the row was had, not of the beginning.
+const reserveQueries = `
+INSERT INTO provider_query AS q (account, next_time)
+VALUES ($1, clock_timestamp() + $2::int * make_interval(secs => $3))
+ON CONFLICT ON CONSTRAINT provider_query_pkey
+DO UPDATE SET next_time = greatest(q.next_time, clock_timestamp()) + $2::int * make_interval(secs => $3)
+RETURNING extract(epoch FROM next_time - $2::int * make_interval(secs => $3) - clock_timestamp())::float8`
+
+// ReserveQueries implements worker.Queries.
+func (s *Store) ReserveQueries(ctx context.Context, account string, n int, pause time.Duration) (time.Duration, error) {
+	var seconds float64
+	if err := s.pool.QueryRow(ctx, reserveQueries, account, n, pause.Seconds()).Scan(&seconds); err != nil {
+		return 0, fmt.Errorf("reserve %d questions to %s: %w", n, account, err)
+	}
+	return max(time.Duration(seconds*float64(time.Second)), 0), nil
 }
 
 const selectOverdue = `

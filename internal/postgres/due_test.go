@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -26,7 +27,7 @@ func TestClaimChecks_HandsEachDueAttemptToOneClaimer(t *testing.T) {
 	var got []task.AttemptID
 	errs := atOnce(t.Context(), claimers, func(ctx context.Context, _ int) error {
 		for {
-			checks, err := store.ClaimChecks(ctx, "kie", 30*time.Second, 10*time.Minute, 7)
+			checks, err := store.ClaimChecks(ctx, "kie", lifecycle.Cadence{Every: 30 * time.Second, Slow: 10 * time.Minute, Typical: time.Hour}, 7)
 			if err != nil || len(checks) == 0 {
 				return err
 			}
@@ -52,8 +53,33 @@ func TestClaimChecks_HandsEachDueAttemptToOneClaimer(t *testing.T) {
 	if spread < attempts/2 {
 		t.Errorf("%d attempts are due at %d different times: they are not spread", attempts, spread)
 	}
-	early := count(t, pool, `SELECT count(*) FROM attempt WHERE next_check_time NOT BETWEEN now() + interval '15 s' AND now() + interval '33 s'`)
+	early := count(t, pool, `SELECT count(*) FROM attempt WHERE next_check_time NOT BETWEEN now() + interval '25 s' AND now() + interval '50 s'`)
 	if early > 0 {
-		t.Errorf("%d attempts are due at another time than in about 30 s", early)
+		t.Errorf("%d attempts are due at another time than in about 45 s", early)
+	}
+}
+
+// Many replicas ask at once; whoever asks gets times of its own.
+func TestReserveQueries_GivesEveryQuestionATimeOfItsOwn(t *testing.T) {
+	t.Parallel()
+	store, _ := setup(t)
+	const replicas, questions, pause = 8, 5, 10 * time.Second
+	var mu sync.Mutex
+	var waits []time.Duration
+	errs := atOnce(t.Context(), replicas, func(ctx context.Context, _ int) error {
+		wait, err := store.ReserveQueries(ctx, "kie", questions, pause)
+		mu.Lock()
+		defer mu.Unlock()
+		waits = append(waits, wait)
+		return err
+	})
+	if len(errs) > 0 {
+		t.Fatal(errors.Join(errs...))
+	}
+	slices.Sort(waits)
+	for i, wait := range waits {
+		if want := time.Duration(i*questions) * pause; wait > want || wait < want-pause {
+			t.Errorf("the questions of replica %d begin in %s, want about %s: %v", i, wait, want, waits)
+		}
 	}
 }

@@ -13,11 +13,12 @@ import (
 const (
 	// checkTick is how often due checks are looked for.
 	checkTick = 500 * time.Millisecond
-	// checkBatch is how many due checks are claimed at a time, and checksAtOnce how many of them are under
-	// way at once: enough that a provider which takes more than a second to answer is still asked ten times a
-	// second. How many begin in a second is up to the provider's limit.
-	checkBatch   = 20
-	checksAtOnce = 16
+	// checkBatch is how many due checks are claimed at a time: as many as the strictest documented limit lets begin
+	// in two seconds, so that a check that a callback brings forward does not wait longer. All of a batch may be
+	// under way at once, so that a provider which takes seconds to answer is still asked as often as it allows.
+	checkBatch = 20
+	// learnEvery is how often it is learned anew how long attempts take.
+	learnEvery = time.Minute
 )
 
 // Checker asks a provider about the attempts of an account whose check is due: the safety net under callbacks that are
@@ -26,6 +27,9 @@ type Checker struct {
 	*Workers
 	upstream *upstream
 	nudge    chan struct{}
+
+	cadence lifecycle.Cadence
+	learned time.Time // When the cadence was; zero for never.
 }
 
 // Checkers returns a checker for each account.
@@ -66,35 +70,69 @@ func (c *Checker) Run(ctx context.Context) error {
 	}
 }
 
+// round claims due checks and makes them, and returns how many there were.
 func (c *Checker) round(ctx context.Context) (int, error) {
-	checks, err := c.lifecycle.DueChecks(ctx, c.upstream.account, checkBatch)
+	if err := c.learn(ctx); err != nil {
+		return 0, err
+	}
+	checks, err := c.lifecycle.DueChecks(ctx, c.upstream.account, c.cadence, checkBatch)
+	if err != nil {
+		return 0, err
+	}
+	questions := 0
+	for _, check := range checks {
+		if check.ProviderTaskID != "" {
+			questions++
+		}
+	}
+	at, err := c.upstream.reserve(ctx, questions)
 	if err != nil {
 		return 0, err
 	}
 	var g errgroup.Group
-	g.SetLimit(checksAtOnce)
 	for _, check := range checks {
 		g.Go(func() error {
-			var status provider.Status
-			var answer error
-			if check.ProviderTaskID != "" {
-				status, answer = c.upstream.check(ctx, check.ProviderTaskID, visibleSince(check))
-			}
-			if ctx.Err() != nil {
-				return nil // Being stopped says nothing about the attempt.
-			}
-			if answer != nil {
-				c.log.WarnContext(ctx, "check failed; it is repeated", "task_id", check.Task, "attempt_id", check.Attempt,
-					"account", c.upstream.account, "error", answer)
-			}
-			if err := c.lifecycle.SettleCheck(ctx, check, status, answer); err != nil {
-				c.log.ErrorContext(ctx, "check could not be settled; it is repeated", "task_id", check.Task,
-					"attempt_id", check.Attempt, "error", err)
-			}
+			c.check(ctx, at, check)
 			return nil
 		})
+		if check.ProviderTaskID != "" {
+			at = at.Add(c.upstream.pause)
+		}
 	}
 	return len(checks), g.Wait()
+}
+
+// learn brings the cadence up to date now and then.
+func (c *Checker) learn(ctx context.Context) error {
+	if !c.learned.IsZero() && time.Since(c.learned) < learnEvery {
+		return nil
+	}
+	cadence, err := c.lifecycle.Cadence(ctx, c.upstream.account)
+	if err == nil {
+		c.cadence, c.learned = cadence, time.Now()
+	}
+	return err
+}
+
+// check asks the provider about an attempt at a reserved time, where there is something to ask it by, and settles
+// what it says.
+func (c *Checker) check(ctx context.Context, at time.Time, check lifecycle.Check) {
+	var status provider.Status
+	var answer error
+	if check.ProviderTaskID != "" {
+		status, answer = c.upstream.check(ctx, at, check.ProviderTaskID, visibleSince(check))
+	}
+	if ctx.Err() != nil {
+		return // Being stopped says nothing about the attempt.
+	}
+	if answer != nil {
+		c.log.WarnContext(ctx, "check failed; it is repeated", "task_id", check.Task, "attempt_id", check.Attempt,
+			"account", c.upstream.account, "error", answer)
+	}
+	if err := c.lifecycle.SettleCheck(ctx, check, status, answer); err != nil {
+		c.log.ErrorContext(ctx, "check could not be settled; it is repeated", "task_id", check.Task,
+			"attempt_id", check.Attempt, "error", err)
+	}
 }
 
 // visibleSince is when the provider was given the task, which it may not know for a while.

@@ -101,7 +101,7 @@ func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 	if err != nil {
 		return nil, err
 	}
-	status, err := u.check(ctx, a.ProviderTaskID, a.CreateTime)
+	status, err := u.ask(ctx, a.ProviderTaskID, a.CreateTime)
 	if err != nil {
 		return nil, err
 	}

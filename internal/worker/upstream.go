@@ -11,22 +11,33 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/time/rate"
 
 	"github.com/refract-video/refract/internal/provider"
 )
+
+// Queries is where replicas reserve their questions to providers, so that a limit holds for all of them together.
+type Queries interface {
+	// ReserveQueries reserves the next n questions to an account, one after each pause, and returns how long to
+	// wait with the first.
+	ReserveQueries(ctx context.Context, account string, n int, pause time.Duration) (time.Duration, error)
+}
 
 // upstream is an account at a provider. Its calls are measured and traced, and its questions are held to the
 // provider's limit.
 type upstream struct {
 	provider.Provider
 	account string
-	queries *rate.Limiter
+	queries Queries
+	pause   time.Duration // Between two questions; 0 where they have no limit.
 	calls   metric.Float64Histogram
 }
 
+// queryMargin is how much further apart questions are than the limit asks for: they do not arrive as evenly as
+// they leave.
+const queryMargin = 1.1
+
 // upstreams makes the upstream of each account.
-func upstreams(accounts provider.Accounts, meter metric.Meter) (map[string]*upstream, error) {
+func upstreams(accounts provider.Accounts, queries Queries, meter metric.Meter) (map[string]*upstream, error) {
 	calls, err := meter.Float64Histogram("refract_provider_call",
 		metric.WithUnit("s"), metric.WithDescription("Duration of calls to providers, by account, operation and outcome."),
 		metric.WithExplicitBucketBoundaries(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30))
@@ -35,11 +46,11 @@ func upstreams(accounts provider.Accounts, meter metric.Meter) (map[string]*upst
 	}
 	all := make(map[string]*upstream, len(accounts))
 	for account, p := range accounts {
-		queries := rate.NewLimiter(rate.Inf, 0)
+		u := &upstream{Provider: p, account: account, queries: queries, calls: calls}
 		if n := p.Capabilities().Limits.Queries; n > 0 {
-			queries = rate.NewLimiter(rate.Limit(n), 1) // Evenly, so that no second sees more.
+			u.pause = time.Duration(queryMargin * float64(time.Second) / float64(n))
 		}
-		all[account] = &upstream{Provider: p, account: account, queries: queries, calls: calls}
+		all[account] = u
 	}
 	return all, nil
 }
@@ -63,10 +74,30 @@ func (u *upstream) submit(ctx context.Context, s provider.Submission) (providerT
 	return u.Submit(ctx, s)
 }
 
-// check asks about one of the provider's tasks.
-func (u *upstream) check(ctx context.Context, providerTaskID string, submitted time.Time) (s provider.Status, err error) {
-	if err := u.queries.Wait(ctx); err != nil {
-		return s, &provider.Error{Class: provider.Unavailable, Op: "check", Err: err}
+// reserve reserves n questions and returns when the first may be asked; the others follow after a pause each.
+func (u *upstream) reserve(ctx context.Context, n int) (time.Time, error) {
+	if u.pause == 0 || n == 0 {
+		return time.Now(), nil
+	}
+	wait, err := u.queries.ReserveQueries(ctx, u.account, n, u.pause)
+	return time.Now().Add(wait), err
+}
+
+// ask asks about one of the provider's tasks, as soon as a question may be asked.
+func (u *upstream) ask(ctx context.Context, providerTaskID string, submitted time.Time) (provider.Status, error) {
+	at, err := u.reserve(ctx, 1)
+	if err != nil {
+		return provider.Status{}, &provider.Error{Class: provider.Unavailable, Op: "check", Err: err}
+	}
+	return u.check(ctx, at, providerTaskID, submitted)
+}
+
+// check asks about one of the provider's tasks at a reserved time.
+func (u *upstream) check(ctx context.Context, at time.Time, providerTaskID string, submitted time.Time) (s provider.Status, err error) {
+	select {
+	case <-time.After(time.Until(at)):
+	case <-ctx.Done():
+		return s, &provider.Error{Class: provider.Unavailable, Op: "check", Err: ctx.Err()}
 	}
 	ctx, done := u.observe(ctx, "check")
 	defer done(&err)

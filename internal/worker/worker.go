@@ -32,6 +32,7 @@ type Config struct {
 	Lifecycle *lifecycle.Lifecycle
 	Tasks     Tasks
 	Accounts  provider.Accounts
+	Queries   Queries
 	Media     *media.Saver
 	// CallbackURL returns the URL that a provider account is to call about an attempt. It is a secret.
 	CallbackURL func(account string, id task.AttemptID) (string, error)
@@ -53,7 +54,7 @@ type Workers struct {
 
 // New returns the workers.
 func New(cfg Config) (*Workers, error) {
-	all, err := upstreams(cfg.Accounts, cfg.Meter)
+	all, err := upstreams(cfg.Accounts, cfg.Queries, cfg.Meter)
 	if err != nil {
 		return nil, err
 	}

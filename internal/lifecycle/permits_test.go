@@ -1,9 +1,8 @@
-package admission_test
+package lifecycle_test
 
 import (
 	"testing"
 
-	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 )
@@ -38,7 +37,7 @@ func TestPermits_AreWhatTheLimitsLeave(t *testing.T) {
 			if test.usage.Limits == (provider.Limits{}) {
 				test.usage.Limits = provider.Limits{Submissions: 20, InFlight: 100}
 			}
-			if got := admission.Permits(test.usage); got != test.want {
+			if got := test.usage.Permits(); got != test.want {
 				t.Errorf("Permits(%+v) = %d, want %d", test.usage, got, test.want)
 			}
 		})

@@ -1,0 +1,71 @@
+package lifecycle_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+)
+
+// TestWaiting_NamesTheCause makes three tasks of one tenant and looks at the last.
+func TestWaiting_NamesTheCause(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	for _, tc := range []struct {
+		name    string
+		world   string // What the database says of the world.
+		want    lifecycle.WaitCause
+		message string
+		until   time.Duration // How long it lasts, roughly.
+	}{
+		{"nothing", "", lifecycle.WaitAdmission, "next round", 0},
+		{"few permits", "UPDATE provider_account SET max_submissions = 2, rate_window = interval '1 minute'", lifecycle.WaitTenantShare, "2 tasks of the tenant go first", 0},
+		{"in flight", "UPDATE provider_account SET max_in_flight = 1", lifecycle.WaitInFlightCap, "in flight", 0},
+		{"rate window", "UPDATE provider_account SET max_submissions = 1, rate_window = interval '1 hour'", lifecycle.WaitRateWindow, "window", 0},
+		{"held", "UPDATE provider_account SET hold_reason = 'invoice unpaid'", lifecycle.WaitProviderPaused, "account kie is paused: invoice unpaid", 0},
+		{"paused", "UPDATE provider_account SET pauses = 1, pause_reason = 'credits', paused_until_time = now() + interval '1 minute'", lifecycle.WaitProviderPaused, "account kie is paused: credits", time.Minute},
+		{"probed", "UPDATE provider_account SET pauses = 1, pause_reason = 'credits', paused_until_time = now(); UPDATE attempt SET answer_time = NULL, state = 'SUBMITTING'", lifecycle.WaitProviderPaused, "probed", 0},
+		{"delayed", "UPDATE task SET not_before_time = now() + interval '1 minute' WHERE state = 'QUEUED'", lifecycle.WaitDelay, "never reached", time.Minute},
+		{"the tenant's quota", "INSERT INTO tenant (tenant, max_in_flight) VALUES ('films', 1)", lifecycle.WaitTenantShare, "1 attempts open and may have 1", 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s.clear(t)
+			s.start(t, newID())
+			s.submit(t, plain())
+			s.submit(t, plain())
+			last := s.submit(t, plain())
+			if tc.world != "" {
+				s.exec(t, tc.world)
+			}
+			w, err := s.Waiting(t.Context(), last)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if w.Cause != tc.want || w.Place != 3 || !strings.Contains(w.Message, tc.message) {
+				t.Errorf("Waiting = %+v, want %s at place 3 with %q", w, tc.want, tc.message)
+			}
+			if left := time.Until(w.Until); tc.until == 0 != w.Until.IsZero() || tc.until > 0 && (left > tc.until || left < tc.until-30*time.Second) {
+				t.Errorf("Waiting until %s, want in %s", w.Until, tc.until)
+			}
+		})
+	}
+}
+
+func TestWaiting_TellsAnUnconfirmedOutcomeAndNothingElseOfRunningTasks(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	id, attempt := s.begin(t, plain())
+	if w, err := s.Waiting(t.Context(), s.task(t, id)); w != nil || err != nil {
+		t.Errorf("Waiting of a task that is being submitted = %+v, %v, want nothing", w, err)
+	}
+	s.send(t, attempt, "", errors.New("connection lost"))
+	if w, err := s.Waiting(t.Context(), s.task(t, id)); err != nil || w == nil || w.Cause != lifecycle.WaitConfirmation || w.Place != 0 {
+		t.Errorf("Waiting of an unconfirmed attempt = %+v, %v, want UNCONFIRMED_OUTCOME without a place", w, err)
+	}
+	id, _ = s.start(t, "p1")
+	if w, err := s.Waiting(t.Context(), s.task(t, id)); w != nil || err != nil {
+		t.Errorf("Waiting of a running task = %+v, %v, want nothing", w, err)
+	}
+}

@@ -1,0 +1,197 @@
+package postgres
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// selectLines finds who waits at a provider: it steps from tenant to tenant through the index, so that its cost
+// grows with the tenants that wait and not with their tasks.
+//
+// A tenant with a quota in flight is held, without waiting, since another provider's round may be spending the
+// same quota right now; then the tenant's tasks wait for the next round.
+const selectLines = `
+WITH RECURSIVE waiting AS (
+    (SELECT tenant FROM task WHERE state = 'QUEUED' ORDER BY tenant LIMIT 1)
+    UNION ALL
+    SELECT (SELECT tenant FROM task WHERE state = 'QUEUED' AND tenant > waiting.tenant ORDER BY tenant LIMIT 1)
+    FROM waiting
+    WHERE waiting.tenant IS NOT NULL
+), line AS MATERIALIZED (
+    SELECT waiting.tenant, first.line_time
+    FROM waiting
+    CROSS JOIN LATERAL (
+        SELECT line_time
+        FROM task
+        WHERE tenant = waiting.tenant AND provider = $1 AND state = 'QUEUED'
+          AND (not_before_time IS NULL OR not_before_time <= now())
+        ORDER BY line_time, id
+        LIMIT 1
+    ) AS first
+)
+SELECT line.tenant, coalesce(terms.weight, 1), coalesce(terms.max_in_flight, 0), line.line_time
+FROM line
+LEFT JOIN LATERAL (` + selectTerms + `) AS terms ON true
+WHERE terms.max_in_flight IS NULL
+   OR pg_try_advisory_xact_lock(hashtextextended('refract.tenant.in_flight.' || line.tenant, 0))`
+
+// selectTerms are the share and the quotas of line.tenant: its own row, or else that of tenants without one.
+const selectTerms = `
+    SELECT weight, max_in_flight
+    FROM tenant
+    WHERE tenant IN (line.tenant, '')
+    ORDER BY tenant DESC
+    LIMIT 1`
+
+// countTenants counts what tenants have at a provider, as countUsage does for accounts, and what they have open
+// anywhere.
+//
+// NOTE: it runs after selectLines, in a statement of its own, for the reason that countUsage gives.
+const countTenants = `
+SELECT task.tenant, count(*) FILTER (WHERE used.provider = $1), count(*) FILTER (WHERE used.open)
+FROM provider_account
+CROSS JOIN LATERAL (
+    SELECT task_id, provider, true AS open
+    FROM attempt
+    WHERE account = provider_account.account AND state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING')
+    UNION ALL
+    SELECT task_id, provider, false
+    FROM attempt
+    WHERE account = provider_account.account AND answer_time > now() - make_interval(secs => $2)
+      AND state NOT IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING')
+) AS used
+JOIN task ON task.id = used.task_id
+GROUP BY task.tenant`
+
+const selectPlaces = `
+SELECT line.tenant, place.id, place.line_time
+FROM unnest($2::text[]) AS line (tenant)
+CROSS JOIN LATERAL (
+    SELECT id, line_time
+    FROM task
+    WHERE tenant = line.tenant AND provider = $1 AND state = 'QUEUED'
+      AND (not_before_time IS NULL OR not_before_time <= now())
+    ORDER BY line_time, id
+    LIMIT $3
+) AS place
+ORDER BY line.tenant, place.line_time, place.id`
+
+// readLines reads the lines that can get one of n permits, each with its first n tasks.
+// window is the longest rate window of the provider's accounts.
+func readLines(ctx context.Context, tx pgx.Tx, provider string, window time.Duration, n int) ([]lifecycle.Line, error) {
+	lines, err := standingLines(ctx, tx, provider, window)
+	if err != nil {
+		return nil, err
+	}
+	// No more than n lines can get a permit: those that have least for their weight.
+	slices.SortFunc(lines, func(a, b lifecycle.Line) int {
+		if a.Before(b) {
+			return -1
+		}
+		return 1
+	})
+	lines = slices.DeleteFunc(lines, func(l lifecycle.Line) bool { return l.Left <= 0 })
+	lines = lines[:min(n, len(lines))]
+	names := make([]string, len(lines))
+	byTenant := make(map[string]*lifecycle.Line, len(lines))
+	for i := range lines {
+		names[i] = lines[i].Tenant
+		byTenant[lines[i].Tenant] = &lines[i]
+	}
+	rows, err := tx.Query(ctx, selectPlaces, provider, names, n)
+	if err != nil {
+		return nil, err
+	}
+	var tenant string
+	var p lifecycle.Place
+	_, err = pgx.ForEachRow(rows, []any{&tenant, &p.Task, &p.Time}, func() error {
+		l := byTenant[tenant]
+		l.Tasks = append(l.Tasks, p)
+		return nil
+	})
+	return lines, err
+}
+
+// standingLines reads who waits, and what each has, without the tasks.
+func standingLines(ctx context.Context, tx pgx.Tx, provider string, window time.Duration) ([]lifecycle.Line, error) {
+	rows, err := tx.Query(ctx, selectLines, provider)
+	if err != nil {
+		return nil, err
+	}
+	lines, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (l lifecycle.Line, err error) {
+		err = row.Scan(&l.Tenant, &l.Weight, &l.Left, &l.First)
+		if l.Left == 0 {
+			l.Left = math.MaxInt
+		}
+		return l, err
+	})
+	if err != nil || len(lines) == 0 {
+		return nil, err
+	}
+	used, open, err := tenantUsage(ctx, tx, provider, window)
+	for i := range lines {
+		lines[i].Used = used[lines[i].Tenant]
+		lines[i].Left -= open[lines[i].Tenant]
+	}
+	return lines, err
+}
+
+// tenantUsage counts what each tenant has at a provider, and has open anywhere.
+func tenantUsage(ctx context.Context, tx pgx.Tx, provider string, window time.Duration) (used, open map[string]int, err error) {
+	rows, err := tx.Query(ctx, countTenants, provider, window.Seconds())
+	if err != nil {
+		return nil, nil, err
+	}
+	used, open = map[string]int{}, map[string]int{}
+	var tenant string
+	var here, anywhere int
+	_, err = pgx.ForEachRow(rows, []any{&tenant, &here, &anywhere}, func() error {
+		used[tenant], open[tenant] = here, anywhere
+		return nil
+	})
+	return used, open, err
+}
+
+// placesCounted bounds how far a place in line is counted.
+const placesCounted = 10_000
+
+// selectStanding tells where a task stands in its tenant's line and what its tenant has open.
+const selectStanding = `
+SELECT (SELECT count(*)
+        FROM (SELECT
+              FROM task AS ahead
+              WHERE ahead.tenant = line.tenant AND ahead.provider = line.provider AND ahead.state = 'QUEUED'
+                AND (ahead.line_time, ahead.id) < (line.line_time, line.id)
+              LIMIT $2) AS counted),
+       CASE WHEN line.not_before_time > now() THEN line.not_before_time END,
+       coalesce(terms.max_in_flight, 0),
+       (SELECT count(*)
+        FROM provider_account
+        JOIN attempt ON attempt.account = provider_account.account AND attempt.state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING')
+        JOIN task AS other ON other.id = attempt.task_id AND other.tenant = line.tenant)
+FROM task AS line
+LEFT JOIN LATERAL (` + selectTerms + `) AS terms ON true
+WHERE line.id = $1`
+
+// Standing implements lifecycle.Store.
+func (s *Store) Standing(ctx context.Context, t task.Task, r lifecycle.Round) (lifecycle.Standing, error) {
+	var st lifecycle.Standing
+	var notBefore *time.Time
+	err := s.snapshot(ctx, func(tx pgx.Tx) (err error) {
+		if st.Usages, err = accountUsages(ctx, tx, selectAccounts, r.Provider, r.Limits); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, selectStanding, t.ID, placesCounted).Scan(&st.Ahead, &notBefore, &st.TenantMax, &st.TenantOpen)
+	})
+	if notBefore != nil {
+		st.NotBefore = *notBefore
+	}
+	return st, notFound(err, lifecycle.ErrTaskNotFound)
+}
