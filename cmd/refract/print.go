@@ -60,6 +60,7 @@ func printTask(w io.Writer, t *refractv1.Task) error {
 	line("task", t.GetId())
 	line("request id", t.GetRequestId())
 	line("state", stateName(t.GetState())+" (revision "+strconv.FormatInt(t.GetRevision(), 10)+")")
+	line("waits for", waitingLine(t.GetWaiting()))
 	line("failure", failureLine(t.GetFailure()))
 	line("provider", t.GetProvider())
 	line("attempt", attemptLine(t))
@@ -106,6 +107,21 @@ func failureLine(f *refractv1.Failure) string {
 	}
 	return fmt.Sprintf("%s: %s (%s)", strings.TrimPrefix(f.GetReason().String(), "FAILURE_REASON_"),
 		strings.TrimRight(oneLine(f.GetMessage()), "."), paymentPhrase(f.GetPayment()))
+}
+
+// waitingLine tells what a task waits for and where it stands in its line.
+func waitingLine(w *refractv1.Waiting) string {
+	if w == nil {
+		return ""
+	}
+	text := strings.TrimPrefix(w.GetCause().String(), "WAITING_CAUSE_") + ": " + oneLine(w.GetMessage())
+	if w.GetPlaceInLine() > 0 {
+		text += fmt.Sprintf(" (place %d in line)", w.GetPlaceInLine())
+	}
+	if until := stamp(w.GetUntilTime()); until != "" {
+		text += ", until " + until
+	}
+	return text
 }
 
 func paymentPhrase(p refractv1.Payment) string {

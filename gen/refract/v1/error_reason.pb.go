@@ -60,6 +60,9 @@ const (
 	ErrorReason_ERROR_REASON_SHUTTING_DOWN ErrorReason = 12
 	// The database is out of reach. UNAVAILABLE with google.rpc.RetryInfo.
 	ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE ErrorReason = 13
+	// The tenant has used up a quota, and nothing was submitted. RESOURCE_EXHAUSTED with google.rpc.RetryInfo and
+	// google.rpc.QuotaFailure; `quota` and `limit` are in the metadata.
+	ErrorReason_ERROR_REASON_QUOTA_EXCEEDED ErrorReason = 16
 	// A fault of the service. INTERNAL, with `request_id` in the metadata, under which the log has the
 	// cause.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 14
@@ -83,6 +86,7 @@ var (
 		11: "ERROR_REASON_ATTEMPT_NOT_FOUND",
 		12: "ERROR_REASON_SHUTTING_DOWN",
 		13: "ERROR_REASON_DATABASE_UNAVAILABLE",
+		16: "ERROR_REASON_QUOTA_EXCEEDED",
 		14: "ERROR_REASON_INTERNAL",
 	}
 	ErrorReason_value = map[string]int32{
@@ -101,6 +105,7 @@ var (
 		"ERROR_REASON_ATTEMPT_NOT_FOUND":          11,
 		"ERROR_REASON_SHUTTING_DOWN":              12,
 		"ERROR_REASON_DATABASE_UNAVAILABLE":       13,
+		"ERROR_REASON_QUOTA_EXCEEDED":             16,
 		"ERROR_REASON_INTERNAL":                   14,
 	}
 )
@@ -137,7 +142,7 @@ var File_refract_v1_error_reason_proto protoreflect.FileDescriptor
 const file_refract_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/error_reason.proto\x12\n" +
-	"refract.v1*\xc9\x04\n" +
+	"refract.v1*\xea\x04\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12$\n" +
@@ -154,7 +159,8 @@ const file_refract_v1_error_reason_proto_rawDesc = "" +
 	"\x1fERROR_REASON_CALLBACK_TOO_LARGE\x10\x0f\x12\"\n" +
 	"\x1eERROR_REASON_ATTEMPT_NOT_FOUND\x10\v\x12\x1e\n" +
 	"\x1aERROR_REASON_SHUTTING_DOWN\x10\f\x12%\n" +
-	"!ERROR_REASON_DATABASE_UNAVAILABLE\x10\r\x12\x19\n" +
+	"!ERROR_REASON_DATABASE_UNAVAILABLE\x10\r\x12\x1f\n" +
+	"\x1bERROR_REASON_QUOTA_EXCEEDED\x10\x10\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x0eB\xa6\x01\n" +
 	"\x0ecom.refract.v1B\x10ErrorReasonProtoP\x01Z9github.com/refract-video/refract/gen/refract/v1;refractv1\xa2\x02\x03RXX\xaa\x02\n" +
 	"Refract.V1\xca\x02\n" +

@@ -23,6 +23,79 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// The cause of a wait.
+type WaitingCause int32
+
+const (
+	// No cause; never a valid answer.
+	WaitingCause_WAITING_CAUSE_UNSPECIFIED WaitingCause = 0
+	// Nothing is in the way: the task goes with the next round of admission.
+	WaitingCause_WAITING_CAUSE_ADMISSION WaitingCause = 1
+	// The provider's rate window is full.
+	WaitingCause_WAITING_CAUSE_RATE_WINDOW WaitingCause = 2
+	// As many attempts are in flight as the provider allows.
+	WaitingCause_WAITING_CAUSE_IN_FLIGHT_CAP WaitingCause = 3
+	// Every account at the provider is paused, or was and is being probed.
+	WaitingCause_WAITING_CAUSE_PROVIDER_PAUSED WaitingCause = 4
+	// The tenant has its share or its quota of the provider; other tasks of it go first.
+	WaitingCause_WAITING_CAUSE_TENANT_SHARE WaitingCause = 5
+	// It is unknown whether the provider took the attempt; its callback is awaited.
+	WaitingCause_WAITING_CAUSE_UNCONFIRMED_OUTCOME WaitingCause = 6
+	// The last attempt never reached the provider; another follows after a pause.
+	WaitingCause_WAITING_CAUSE_RETRY_DELAY WaitingCause = 7
+)
+
+// Enum value maps for WaitingCause.
+var (
+	WaitingCause_name = map[int32]string{
+		0: "WAITING_CAUSE_UNSPECIFIED",
+		1: "WAITING_CAUSE_ADMISSION",
+		2: "WAITING_CAUSE_RATE_WINDOW",
+		3: "WAITING_CAUSE_IN_FLIGHT_CAP",
+		4: "WAITING_CAUSE_PROVIDER_PAUSED",
+		5: "WAITING_CAUSE_TENANT_SHARE",
+		6: "WAITING_CAUSE_UNCONFIRMED_OUTCOME",
+		7: "WAITING_CAUSE_RETRY_DELAY",
+	}
+	WaitingCause_value = map[string]int32{
+		"WAITING_CAUSE_UNSPECIFIED":         0,
+		"WAITING_CAUSE_ADMISSION":           1,
+		"WAITING_CAUSE_RATE_WINDOW":         2,
+		"WAITING_CAUSE_IN_FLIGHT_CAP":       3,
+		"WAITING_CAUSE_PROVIDER_PAUSED":     4,
+		"WAITING_CAUSE_TENANT_SHARE":        5,
+		"WAITING_CAUSE_UNCONFIRMED_OUTCOME": 6,
+		"WAITING_CAUSE_RETRY_DELAY":         7,
+	}
+)
+
+func (x WaitingCause) Enum() *WaitingCause {
+	p := new(WaitingCause)
+	*p = x
+	return p
+}
+
+func (x WaitingCause) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WaitingCause) Descriptor() protoreflect.EnumDescriptor {
+	return file_refract_v1_task_proto_enumTypes[0].Descriptor()
+}
+
+func (WaitingCause) Type() protoreflect.EnumType {
+	return &file_refract_v1_task_proto_enumTypes[0]
+}
+
+func (x WaitingCause) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use WaitingCause.Descriptor instead.
+func (WaitingCause) EnumDescriptor() ([]byte, []int) {
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{0}
+}
+
 // How far a result may leave its source: adhere keeps most of it, reimagine least, each in three degrees.
 type Strength int32
 
@@ -88,11 +161,11 @@ func (x Strength) String() string {
 }
 
 func (Strength) Descriptor() protoreflect.EnumDescriptor {
-	return file_refract_v1_task_proto_enumTypes[0].Descriptor()
+	return file_refract_v1_task_proto_enumTypes[1].Descriptor()
 }
 
 func (Strength) Type() protoreflect.EnumType {
-	return &file_refract_v1_task_proto_enumTypes[0]
+	return &file_refract_v1_task_proto_enumTypes[1]
 }
 
 func (x Strength) Number() protoreflect.EnumNumber {
@@ -101,7 +174,7 @@ func (x Strength) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Strength.Descriptor instead.
 func (Strength) EnumDescriptor() ([]byte, []int) {
-	return file_refract_v1_task_proto_rawDescGZIP(), []int{0}
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{1}
 }
 
 // The state of a task.
@@ -161,11 +234,11 @@ func (x TaskState) String() string {
 }
 
 func (TaskState) Descriptor() protoreflect.EnumDescriptor {
-	return file_refract_v1_task_proto_enumTypes[1].Descriptor()
+	return file_refract_v1_task_proto_enumTypes[2].Descriptor()
 }
 
 func (TaskState) Type() protoreflect.EnumType {
-	return &file_refract_v1_task_proto_enumTypes[1]
+	return &file_refract_v1_task_proto_enumTypes[2]
 }
 
 func (x TaskState) Number() protoreflect.EnumNumber {
@@ -174,7 +247,7 @@ func (x TaskState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TaskState.Descriptor instead.
 func (TaskState) EnumDescriptor() ([]byte, []int) {
-	return file_refract_v1_task_proto_rawDescGZIP(), []int{1}
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{2}
 }
 
 // The state of an attempt.
@@ -234,11 +307,11 @@ func (x AttemptState) String() string {
 }
 
 func (AttemptState) Descriptor() protoreflect.EnumDescriptor {
-	return file_refract_v1_task_proto_enumTypes[2].Descriptor()
+	return file_refract_v1_task_proto_enumTypes[3].Descriptor()
 }
 
 func (AttemptState) Type() protoreflect.EnumType {
-	return &file_refract_v1_task_proto_enumTypes[2]
+	return &file_refract_v1_task_proto_enumTypes[3]
 }
 
 func (x AttemptState) Number() protoreflect.EnumNumber {
@@ -247,7 +320,7 @@ func (x AttemptState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AttemptState.Descriptor instead.
 func (AttemptState) EnumDescriptor() ([]byte, []int) {
-	return file_refract_v1_task_proto_rawDescGZIP(), []int{2}
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{3}
 }
 
 // A modification of one video, as a caller asked for it.
@@ -271,7 +344,7 @@ type Task struct {
 	Watermark string `protobuf:"bytes,7,opt,name=watermark,proto3" json:"watermark,omitempty"`
 	// The provider that works on the task, for example `kie`. It changes when the task moves on.
 	Provider string `protobuf:"bytes,8,opt,name=provider,proto3" json:"provider,omitempty"`
-	// The priority; of the tasks that wait, one with a higher priority goes first.
+	// The priority. Of the tenant's tasks that wait for a provider, a step of it counts as a minute of waiting.
 	Priority int32 `protobuf:"varint,9,opt,name=priority,proto3" json:"priority,omitempty"`
 	// The caller's labels.
 	Labels map[string]string `protobuf:"bytes,10,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -313,6 +386,10 @@ type Task struct {
 	//
 	// Empty means none.
 	FirstFrameUri string `protobuf:"bytes,22,opt,name=first_frame_uri,json=firstFrameUri,proto3" json:"first_frame_uri,omitempty"`
+	// What the task waits for.
+	//
+	// Only in the answer to GetTask, and absent there while the task waits for nothing but the work itself.
+	Waiting       *Waiting `protobuf:"bytes,23,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -501,6 +578,90 @@ func (x *Task) GetFirstFrameUri() string {
 	return ""
 }
 
+func (x *Task) GetWaiting() *Waiting {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+// What a task waits for.
+type Waiting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The cause of the wait.
+	Cause WaitingCause `protobuf:"varint,1,opt,name=cause,proto3,enum=refract.v1.WaitingCause" json:"cause,omitempty"`
+	// The place of the task in the tenant's line at the provider, from 1, counted up to 10001.
+	//
+	// 0 for a task that is not QUEUED.
+	PlaceInLine int32 `protobuf:"varint,2,opt,name=place_in_line,json=placeInLine,proto3" json:"place_in_line,omitempty"`
+	// The time at which this cause ends.
+	//
+	// Absent where nobody knows.
+	UntilTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
+	// The message, one sentence for people.
+	Message       string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Waiting) Reset() {
+	*x = Waiting{}
+	mi := &file_refract_v1_task_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Waiting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Waiting) ProtoMessage() {}
+
+func (x *Waiting) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_task_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
+func (*Waiting) Descriptor() ([]byte, []int) {
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Waiting) GetCause() WaitingCause {
+	if x != nil {
+		return x.Cause
+	}
+	return WaitingCause_WAITING_CAUSE_UNSPECIFIED
+}
+
+func (x *Waiting) GetPlaceInLine() int32 {
+	if x != nil {
+		return x.PlaceInLine
+	}
+	return 0
+}
+
+func (x *Waiting) GetUntilTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UntilTime
+	}
+	return nil
+}
+
+func (x *Waiting) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 // The video that a task modifies.
 type Source struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -516,7 +677,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_refract_v1_task_proto_msgTypes[1]
+	mi := &file_refract_v1_task_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -528,7 +689,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_proto_msgTypes[1]
+	mi := &file_refract_v1_task_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -541,7 +702,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_proto_rawDescGZIP(), []int{1}
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Source) GetLocation() isSource_Location {
@@ -592,7 +753,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_refract_v1_task_proto_msgTypes[2]
+	mi := &file_refract_v1_task_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -604,7 +765,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_proto_msgTypes[2]
+	mi := &file_refract_v1_task_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -617,7 +778,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_proto_rawDescGZIP(), []int{2}
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -674,7 +835,7 @@ type Output struct {
 
 func (x *Output) Reset() {
 	*x = Output{}
-	mi := &file_refract_v1_task_proto_msgTypes[3]
+	mi := &file_refract_v1_task_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -686,7 +847,7 @@ func (x *Output) String() string {
 func (*Output) ProtoMessage() {}
 
 func (x *Output) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_proto_msgTypes[3]
+	mi := &file_refract_v1_task_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -699,7 +860,7 @@ func (x *Output) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Output.ProtoReflect.Descriptor instead.
 func (*Output) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_proto_rawDescGZIP(), []int{3}
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Output) GetIndex() int32 {
@@ -766,7 +927,7 @@ type TaskEvent struct {
 
 func (x *TaskEvent) Reset() {
 	*x = TaskEvent{}
-	mi := &file_refract_v1_task_proto_msgTypes[4]
+	mi := &file_refract_v1_task_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -778,7 +939,7 @@ func (x *TaskEvent) String() string {
 func (*TaskEvent) ProtoMessage() {}
 
 func (x *TaskEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_proto_msgTypes[4]
+	mi := &file_refract_v1_task_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -791,7 +952,7 @@ func (x *TaskEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskEvent.ProtoReflect.Descriptor instead.
 func (*TaskEvent) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_proto_rawDescGZIP(), []int{4}
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TaskEvent) GetRevision() int64 {
@@ -848,7 +1009,7 @@ var File_refract_v1_task_proto protoreflect.FileDescriptor
 const file_refract_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"\x15refract/v1/task.proto\x12\n" +
-	"refract.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18refract/v1/failure.proto\"\xd8\a\n" +
+	"refract.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18refract/v1/failure.proto\"\x87\b\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -875,10 +1036,17 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\x12fallback_providers\x18\x13 \x03(\tR\x11fallbackProviders\x120\n" +
 	"\bstrength\x18\x14 \x01(\x0e2\x14.refract.v1.StrengthR\bstrength\x12\x14\n" +
 	"\x05model\x18\x15 \x01(\tR\x05model\x12&\n" +
-	"\x0ffirst_frame_uri\x18\x16 \x01(\tR\rfirstFrameUri\x1a9\n" +
+	"\x0ffirst_frame_uri\x18\x16 \x01(\tR\rfirstFrameUri\x12-\n" +
+	"\awaiting\x18\x17 \x01(\v2\x13.refract.v1.WaitingR\awaiting\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"(\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb2\x01\n" +
+	"\aWaiting\x12.\n" +
+	"\x05cause\x18\x01 \x01(\x0e2\x18.refract.v1.WaitingCauseR\x05cause\x12\"\n" +
+	"\rplace_in_line\x18\x02 \x01(\x05R\vplaceInLine\x129\n" +
+	"\n" +
+	"until_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"(\n" +
 	"\x06Source\x12\x12\n" +
 	"\x03uri\x18\x01 \x01(\tH\x00R\x03uriB\n" +
 	"\n" +
@@ -905,7 +1073,16 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\aattempt\x18\x04 \x01(\x05R\aattempt\x12\x18\n" +
 	"\amessage\x18\x05 \x01(\tR\amessage\x12-\n" +
 	"\afailure\x18\x06 \x01(\v2\x13.refract.v1.FailureR\afailure\x12,\n" +
-	"\aoutputs\x18\a \x03(\v2\x12.refract.v1.OutputR\aoutputs*\xf6\x01\n" +
+	"\aoutputs\x18\a \x03(\v2\x12.refract.v1.OutputR\aoutputs*\x93\x02\n" +
+	"\fWaitingCause\x12\x1d\n" +
+	"\x19WAITING_CAUSE_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17WAITING_CAUSE_ADMISSION\x10\x01\x12\x1d\n" +
+	"\x19WAITING_CAUSE_RATE_WINDOW\x10\x02\x12\x1f\n" +
+	"\x1bWAITING_CAUSE_IN_FLIGHT_CAP\x10\x03\x12!\n" +
+	"\x1dWAITING_CAUSE_PROVIDER_PAUSED\x10\x04\x12\x1e\n" +
+	"\x1aWAITING_CAUSE_TENANT_SHARE\x10\x05\x12%\n" +
+	"!WAITING_CAUSE_UNCONFIRMED_OUTCOME\x10\x06\x12\x1d\n" +
+	"\x19WAITING_CAUSE_RETRY_DELAY\x10\a*\xf6\x01\n" +
 	"\bStrength\x12\x18\n" +
 	"\x14STRENGTH_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11STRENGTH_ADHERE_1\x10\x01\x12\x15\n" +
@@ -951,45 +1128,50 @@ func file_refract_v1_task_proto_rawDescGZIP() []byte {
 	return file_refract_v1_task_proto_rawDescData
 }
 
-var file_refract_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_refract_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_refract_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_refract_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_refract_v1_task_proto_goTypes = []any{
-	(Strength)(0),                 // 0: refract.v1.Strength
-	(TaskState)(0),                // 1: refract.v1.TaskState
-	(AttemptState)(0),             // 2: refract.v1.AttemptState
-	(*Task)(nil),                  // 3: refract.v1.Task
-	(*Source)(nil),                // 4: refract.v1.Source
-	(*Attempt)(nil),               // 5: refract.v1.Attempt
-	(*Output)(nil),                // 6: refract.v1.Output
-	(*TaskEvent)(nil),             // 7: refract.v1.TaskEvent
-	nil,                           // 8: refract.v1.Task.LabelsEntry
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
-	(*Failure)(nil),               // 10: refract.v1.Failure
-	(*durationpb.Duration)(nil),   // 11: google.protobuf.Duration
+	(WaitingCause)(0),             // 0: refract.v1.WaitingCause
+	(Strength)(0),                 // 1: refract.v1.Strength
+	(TaskState)(0),                // 2: refract.v1.TaskState
+	(AttemptState)(0),             // 3: refract.v1.AttemptState
+	(*Task)(nil),                  // 4: refract.v1.Task
+	(*Waiting)(nil),               // 5: refract.v1.Waiting
+	(*Source)(nil),                // 6: refract.v1.Source
+	(*Attempt)(nil),               // 7: refract.v1.Attempt
+	(*Output)(nil),                // 8: refract.v1.Output
+	(*TaskEvent)(nil),             // 9: refract.v1.TaskEvent
+	nil,                           // 10: refract.v1.Task.LabelsEntry
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*Failure)(nil),               // 12: refract.v1.Failure
+	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
 }
 var file_refract_v1_task_proto_depIdxs = []int32{
-	1,  // 0: refract.v1.Task.state:type_name -> refract.v1.TaskState
-	4,  // 1: refract.v1.Task.source:type_name -> refract.v1.Source
-	8,  // 2: refract.v1.Task.labels:type_name -> refract.v1.Task.LabelsEntry
-	9,  // 3: refract.v1.Task.deadline_time:type_name -> google.protobuf.Timestamp
-	9,  // 4: refract.v1.Task.create_time:type_name -> google.protobuf.Timestamp
-	9,  // 5: refract.v1.Task.update_time:type_name -> google.protobuf.Timestamp
-	5,  // 6: refract.v1.Task.attempt:type_name -> refract.v1.Attempt
-	10, // 7: refract.v1.Task.failure:type_name -> refract.v1.Failure
-	6,  // 8: refract.v1.Task.outputs:type_name -> refract.v1.Output
-	11, // 9: refract.v1.Task.typical_duration:type_name -> google.protobuf.Duration
-	0,  // 10: refract.v1.Task.strength:type_name -> refract.v1.Strength
-	2,  // 11: refract.v1.Attempt.state:type_name -> refract.v1.AttemptState
-	9,  // 12: refract.v1.Attempt.create_time:type_name -> google.protobuf.Timestamp
-	9,  // 13: refract.v1.TaskEvent.create_time:type_name -> google.protobuf.Timestamp
-	1,  // 14: refract.v1.TaskEvent.state:type_name -> refract.v1.TaskState
-	10, // 15: refract.v1.TaskEvent.failure:type_name -> refract.v1.Failure
-	6,  // 16: refract.v1.TaskEvent.outputs:type_name -> refract.v1.Output
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	2,  // 0: refract.v1.Task.state:type_name -> refract.v1.TaskState
+	6,  // 1: refract.v1.Task.source:type_name -> refract.v1.Source
+	10, // 2: refract.v1.Task.labels:type_name -> refract.v1.Task.LabelsEntry
+	11, // 3: refract.v1.Task.deadline_time:type_name -> google.protobuf.Timestamp
+	11, // 4: refract.v1.Task.create_time:type_name -> google.protobuf.Timestamp
+	11, // 5: refract.v1.Task.update_time:type_name -> google.protobuf.Timestamp
+	7,  // 6: refract.v1.Task.attempt:type_name -> refract.v1.Attempt
+	12, // 7: refract.v1.Task.failure:type_name -> refract.v1.Failure
+	8,  // 8: refract.v1.Task.outputs:type_name -> refract.v1.Output
+	13, // 9: refract.v1.Task.typical_duration:type_name -> google.protobuf.Duration
+	1,  // 10: refract.v1.Task.strength:type_name -> refract.v1.Strength
+	5,  // 11: refract.v1.Task.waiting:type_name -> refract.v1.Waiting
+	0,  // 12: refract.v1.Waiting.cause:type_name -> refract.v1.WaitingCause
+	11, // 13: refract.v1.Waiting.until_time:type_name -> google.protobuf.Timestamp
+	3,  // 14: refract.v1.Attempt.state:type_name -> refract.v1.AttemptState
+	11, // 15: refract.v1.Attempt.create_time:type_name -> google.protobuf.Timestamp
+	11, // 16: refract.v1.TaskEvent.create_time:type_name -> google.protobuf.Timestamp
+	2,  // 17: refract.v1.TaskEvent.state:type_name -> refract.v1.TaskState
+	12, // 18: refract.v1.TaskEvent.failure:type_name -> refract.v1.Failure
+	8,  // 19: refract.v1.TaskEvent.outputs:type_name -> refract.v1.Output
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_task_proto_init() }
@@ -998,7 +1180,7 @@ func file_refract_v1_task_proto_init() {
 		return
 	}
 	file_refract_v1_failure_proto_init()
-	file_refract_v1_task_proto_msgTypes[1].OneofWrappers = []any{
+	file_refract_v1_task_proto_msgTypes[2].OneofWrappers = []any{
 		(*Source_Uri)(nil),
 	}
 	type x struct{}
@@ -1006,8 +1188,8 @@ func file_refract_v1_task_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_refract_v1_task_proto_rawDesc), len(file_refract_v1_task_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   6,
+			NumEnums:      4,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

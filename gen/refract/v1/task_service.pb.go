@@ -46,7 +46,8 @@ type SubmitTaskRequest struct {
 	// Empty means the service's route: its providers in their configured order, without those that can't
 	// honour the request.
 	Provider string `protobuf:"bytes,5,opt,name=provider,proto3" json:"provider,omitempty"`
-	// The priority, from -100 to 100; a higher one goes first.
+	// The priority, from -100 to 100. In the tenant's own line a step counts as a minute of waiting, so a higher
+	// one goes first and none waits for ever. It gives no advantage over other tenants.
 	//
 	// The default is 0.
 	Priority int32 `protobuf:"varint,6,opt,name=priority,proto3" json:"priority,omitempty"`

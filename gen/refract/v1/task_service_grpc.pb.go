@@ -40,8 +40,11 @@ type TaskServiceClient interface {
 	// The call is idempotent: one request_id makes one task, under any concurrency, and a repeated call
 	// returns that task as it is now. The same request_id with another payload is refused with
 	// ALREADY_EXISTS and the fields that differ.
+	//
+	// Work over a provider's limit is queued, not refused. A tenant that has used up a quota of its own is refused
+	// with RESOURCE_EXHAUSTED, google.rpc.QuotaFailure and google.rpc.RetryInfo.
 	SubmitTask(ctx context.Context, in *SubmitTaskRequest, opts ...grpc.CallOption) (*SubmitTaskResponse, error)
-	// Returns one task.
+	// Returns one task, and what it waits for.
 	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*GetTaskResponse, error)
 	// Lists tasks, newest first.
 	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error)
@@ -166,8 +169,11 @@ type TaskServiceServer interface {
 	// The call is idempotent: one request_id makes one task, under any concurrency, and a repeated call
 	// returns that task as it is now. The same request_id with another payload is refused with
 	// ALREADY_EXISTS and the fields that differ.
+	//
+	// Work over a provider's limit is queued, not refused. A tenant that has used up a quota of its own is refused
+	// with RESOURCE_EXHAUSTED, google.rpc.QuotaFailure and google.rpc.RetryInfo.
 	SubmitTask(context.Context, *SubmitTaskRequest) (*SubmitTaskResponse, error)
-	// Returns one task.
+	// Returns one task, and what it waits for.
 	GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error)
 	// Lists tasks, newest first.
 	ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error)
