@@ -91,8 +91,9 @@ func (c *Checker) round(ctx context.Context) (int, error) {
 	}
 	var g errgroup.Group
 	for _, check := range checks {
+		turn := at
 		g.Go(func() error {
-			c.check(ctx, at, check)
+			c.check(ctx, turn, check)
 			return nil
 		})
 		if check.ProviderTaskID != "" {

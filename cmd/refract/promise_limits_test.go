@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// TestPromise09_TheFleetObeysTheProvider lets three replicas send as fast as they are allowed to a provider that
+// counts what arrives, answers slowly at times, and loses answers. An operator changes the limits
+// under way.
+//
+// It fails when countUsage (internal/postgres/admit_tasks.go) leaves out the attempts without an answer, or those
+// whose answer is younger than the window, or counts the window from create_time.
+func TestPromise09_TheFleetObeysTheProvider(t *testing.T) {
+	t.Parallel()
+	const (
+		window           = time.Second
+		few, many, tasks = 5, 9, 60
+	)
+	provider, err := sim.Start(sim.Config{
+		WebhookKey: testWebhookKey, Processing: 300 * time.Millisecond, CallbackSpacing: 50 * time.Millisecond,
+		SubmitLimit: sim.Limit{N: -1, Window: window}, // It refuses none, and remembers the fullest window.
+		QueryLimit:  sim.Limit{N: -1, Window: window},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = provider.Close() })
+	databaseURL := postgrestest.URL(t)
+	pool := postgrestest.Connect(t, databaseURL)
+	replicas := startReplicas(t, 3, databaseURL, provider, fmt.Sprintf("--kie-limit=%d/%s/%d", few, window, few+3))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	faults := []string{"", "", "[sim:delay=700ms]", "", "[sim:early]", "[sim:drop-after]"}
+	for i := range tasks {
+		req := goodRequest()
+		req.RequestId, req.Prompt = uuid.NewString(), fmt.Sprintf("city %d %s", i, faults[i%len(faults)])
+		if _, err := replicas[i%len(replicas)].tasks.SubmitTask(ctx, req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	arrived := func(n int) func() bool { return func() bool { return len(provider.Ledger()) >= n } }
+	if err := provider.Await(ctx, arrived(tasks/3)); err != nil {
+		t.Fatal(err)
+	}
+	expectLimits(t, provider, few, few+3)
+	if _, err := pool.Exec(ctx, "UPDATE provider_account SET max_submissions = $1, rate_window = $2, max_in_flight = $3", many, window, many+3); err != nil {
+		t.Fatal(err)
+	}
+	if err := provider.Await(ctx, arrived(tasks)); err != nil {
+		t.Fatal(err)
+	}
+	expectLimits(t, provider, many, many+3)
+	if peak := provider.Limits().Submissions[0].PeakArrived; peak <= few {
+		t.Errorf("at most %d submissions arrived in a window after the limit was raised to %d: it is not used", peak, many)
+	}
+}
+
+// startReplicas starts services that share a database, a bucket and a provider.
+func startReplicas(t *testing.T, n int, databaseURL string, provider *sim.Server, args ...string) []*serveProcess {
+	t.Helper()
+	bucket := "--bucket=file://" + filepath.Join(t.TempDir(), "bucket")
+	replicas := make([]*serveProcess, n)
+	for i := range replicas {
+		replicas[i] = startProcess(t, append([]string{
+			"--database-url=" + databaseURL, bucket,
+			"--auth=none", "--allow-private", "--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
+			"--kie-url=" + provider.URL(), "--kie-api-key=any", "--kie-webhook-key=" + testWebhookKey,
+		}, args...)...)
+	}
+	return replicas
+}
+
+// expectLimits checks the fullest window and the most generations at a time that the provider ever saw.
+func expectLimits(t *testing.T, provider *sim.Server, submissions, inFlight int) {
+	t.Helper()
+	l := provider.Limits()
+	if got := l.Submissions[0].PeakArrived; got > submissions {
+		t.Errorf("%d submissions arrived in one window of %s, want at most %d", got, l.Submissions[0].Window, submissions)
+	}
+	if l.PeakInFlight > inFlight {
+		t.Errorf("%d generations ran at a time, want at most %d", l.PeakInFlight, inFlight)
+	}
+}
+
+// TestPromise07_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows has two replicas follow attempts whose callbacks
+// never come, at a provider that allows ten questions a second: 500 of them, all due at once, are asked about within
+// a minute (with -tags soak; a tenth of both without).
+//
+// It fails when each replica holds to the limit for itself alone (reserveQueries in internal/postgres/due.go without
+// "greatest"), or asks without a pause.
+func TestPromise07_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows(t *testing.T) {
+	t.Parallel()
+	provider, err := sim.Start(sim.Config{WebhookKey: testWebhookKey, Processing: time.Hour, SubmitLimit: sim.Limit{N: -1, Window: time.Second}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = provider.Close() })
+	databaseURL := postgrestest.URL(t)
+	pool := postgrestest.Connect(t, databaseURL)
+	replicas := startReplicas(t, 2, databaseURL, provider, fmt.Sprintf("--kie-limit=%d/1s/%[1]d", openAttempts))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for i := range openAttempts {
+		if _, err := replicas[i%2].tasks.SubmitTask(ctx, goodRequest()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	running := func() bool {
+		var n int
+		err := pool.QueryRow(ctx, "SELECT count(*) FROM attempt WHERE state = 'RUNNING'").Scan(&n)
+		return err == nil && n == openAttempts
+	}
+	if err := provider.Await(ctx, running); err != nil {
+		t.Fatal(err)
+	}
+	before := asked(provider)
+	start := time.Now()
+	if _, err := pool.Exec(ctx, "UPDATE attempt SET next_check_time = now()"); err != nil {
+		t.Fatal(err)
+	}
+	if err := provider.Await(ctx, func() bool { return asked(provider) >= before+openAttempts }); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took > openAttempts*time.Minute/500 {
+		t.Errorf("%d open attempts were all asked about within %s, want the rate of 500 a minute", openAttempts, took)
+	}
+	if refused := provider.Limits().Queries[0].Refused; refused > 0 {
+		t.Errorf("the provider refused %d questions", refused)
+	}
+}
+
+// asked returns how many questions the provider has answered or refused.
+func asked(provider *sim.Server) int {
+	queries := provider.Limits().Queries
+	if len(queries) == 0 {
+		return 0
+	}
+	return queries[0].Accepted + queries[0].Refused
+}
