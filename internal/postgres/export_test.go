@@ -1,0 +1,31 @@
+package postgres
+
+// HotStatements are the statements that run for each call, callback, round or tick, by name, as they are sent.
+var HotStatements = map[string]string{
+	"lock quota":            lockQuota,
+	"insert task":           insertTask,
+	"task by request":       selectTaskByRequest,
+	"task":                  selectTask,
+	"task by attempt":       selectTaskByAttempt,
+	"lock task by attempt":  lockTaskByAttempt,
+	"attempts":              selectAttempts,
+	"outputs":               selectOutputs,
+	"list tasks":            listTasks,
+	"events":                selectEvents,
+	"revisions":             selectRevisions,
+	"account usage":         countUsage,
+	"lines":                 selectLines,
+	"tenants":               countTenants,
+	"places":                selectPlaces,
+	"standing":              selectStanding,
+	"lock chosen":           lockChosen,
+	"lock movable":          lockMovable,
+	"claim checks":          claimChecks,
+	"typical duration":      selectTypical,
+	"overdue":               selectOverdue,
+	"update task":           updateTask,
+	"update attempt":        updateAttempt,
+	"schedule check":        scheduleCheck,
+	"insert callback":       insertCallback,
+	"keep refused callback": insertRefusedCallback,
+}
