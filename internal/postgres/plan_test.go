@@ -82,7 +82,7 @@ func scanned(ctx context.Context, t *testing.T, conn *pgx.Conn, sql string) []st
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Deallocate(ctx, "plan") //nolint:errcheck // The connection is thrown away with its test.
+	defer conn.Deallocate(ctx, "plan")
 	args := make([]any, 0, len(statement.ParamOIDs)+1)
 	args = append(args, pgx.QueryExecModeDescribeExec)
 	for _, oid := range statement.ParamOIDs {
