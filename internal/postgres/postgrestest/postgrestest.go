@@ -2,8 +2,8 @@
 // template.
 //
 // The server is the one that REFRACT_TEST_DATABASE_URL names (its user must be allowed to create databases
-// and roles), or else a private one that Main starts and stops. A test that fails keeps its database, which
-// can be looked into when the server is one's own.
+// and roles), or else a private one that starts with the first test that needs it and that Main stops. A test
+// that fails keeps its database, which can be looked into when the server is one's own.
 package postgrestest
 
 import (
@@ -17,46 +17,79 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib" // The driver "pgx" of database/sql, which pgtestdb uses.
 	"github.com/peterldowns/pgtestdb"
+	"go.uber.org/goleak"
 
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
 )
 
-// serverURL is the server's, set by Main before any test runs.
-var serverURL string
+// server is the server of this process. It is started when a test first asks for a database, so that nothing
+// waits for it which needs none: a fuzz worker, or a list of tests.
+var server struct {
+	once    sync.Once
+	inMain  bool
+	url     string
+	cluster *pglocal.Cluster // Nil with a server of one's own.
+	err     error
+}
 
-// Main runs a package's tests with a server and returns the exit code:
+// Main runs a package's tests with a server, sees that they leave no goroutine behind, and returns the exit
+// code:
 //
 //	func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
 func Main(m *testing.M) int {
-	serverURL = os.Getenv("REFRACT_TEST_DATABASE_URL")
-	if serverURL != "" {
-		return m.Run()
+	server.inMain = true
+	code := m.Run()
+	if server.cluster != nil {
+		if err := server.cluster.Stop(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, "stop the private PostgreSQL:", err)
+			return 1
+		}
+	}
+	if code != 0 {
+		return code // A test that failed may have left something behind, which would only hide why.
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, "the tests left goroutines behind:", err)
+		return 1
+	}
+	return 0
+}
+
+// serverURL returns the address of the server, which it starts when it is the first to ask.
+func serverURL(t testing.TB) string {
+	t.Helper()
+	if !server.inMain {
+		t.Fatal("call postgrestest.Main in TestMain")
+	}
+	server.once.Do(startServer)
+	if server.err != nil {
+		t.Fatalf("these tests need PostgreSQL: %v", server.err)
+	}
+	return server.url
+}
+
+func startServer() {
+	if server.url = os.Getenv("REFRACT_TEST_DATABASE_URL"); server.url != "" {
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	cluster, err := pglocal.Start(ctx, pglocal.Config{
+	server.cluster, server.err = pglocal.Start(ctx, pglocal.Config{
 		// The data lives as long as the tests, so it needs no safety from power cuts.
 		Settings: map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"},
 		Logger:   slog.New(slog.DiscardHandler),
 	})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "these tests need PostgreSQL:", err)
-		return 1
+	if server.err == nil {
+		server.url = server.cluster.URL()
 	}
-	serverURL = cluster.URL()
-	code := m.Run()
-	if err := cluster.Stop(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, "stop the private PostgreSQL:", err)
-		return 1
-	}
-	return code
 }
 
 // URL returns the address of a fresh database with the schema of this release.
@@ -90,10 +123,7 @@ func Connect(t testing.TB, databaseURL string) *pgxpool.Pool {
 
 func custom(t testing.TB, m pgtestdb.Migrator) string {
 	t.Helper()
-	if serverURL == "" {
-		t.Fatal("call postgrestest.Main in TestMain")
-	}
-	u, err := url.Parse(serverURL)
+	u, err := url.Parse(serverURL(t))
 	if err != nil {
 		t.Fatal("the server's URL can't be parsed") // The error would print its password.
 	}
