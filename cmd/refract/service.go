@@ -339,6 +339,9 @@ func openPool(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	}
 	// A commit is one round trip, so a few connections carry thousands of them a second.
 	config.MaxConns = max(config.MaxConns, 20)
+	if _, named := config.ConnConfig.RuntimeParams["application_name"]; !named {
+		config.ConnConfig.RuntimeParams["application_name"] = "refract" // So that operators know whose connections they see.
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
