@@ -142,6 +142,11 @@ func (s *service) close(ctx context.Context) error {
 	if s.fetcher != nil {
 		s.fetcher.CloseIdleConnections()
 	}
+	for _, p := range s.accounts {
+		if c, ok := p.(interface{ CloseIdleConnections() }); ok {
+			c.CloseIdleConnections()
+		}
+	}
 	if s.bucket != nil {
 		errs = append(errs, s.bucket.Close())
 	}

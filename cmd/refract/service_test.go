@@ -42,6 +42,7 @@ type testService struct {
 	tasks refractv1.TaskServiceClient
 	pool  *pgxpool.Pool
 	log   *logBuffer
+	stop  func() // Drains and closes the service; the end of the test does it otherwise.
 }
 
 // startService starts the service with tokens required, and stops it when the test ends. Its log must then
@@ -79,7 +80,7 @@ func startService(t *testing.T, configure func(*serviceFlags, *simConfig)) *test
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- ts.run(ctx) }()
-	t.Cleanup(func() {
+	ts.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("run: %v", err)
@@ -89,6 +90,7 @@ func startService(t *testing.T, configure func(*serviceFlags, *simConfig)) *test
 		}
 		ts.log.check(t, ts.token)
 	})
+	t.Cleanup(ts.stop)
 	ts.tasks = refractv1.NewTaskServiceClient(dial(t, ts.grpcListener.Addr().String()))
 	return ts
 }

@@ -151,6 +151,9 @@ func (p *Provider) Name() string { return Name }
 // durations. Callbacks count as signed where a signing key is configured.
 func (p *Provider) Capabilities() provider.Capabilities { return p.capabilities }
 
+// CloseIdleConnections closes the connections to the API that no call uses. More are made when there are more calls.
+func (p *Provider) CloseIdleConnections() { p.wire.CloseIdleConnections() }
+
 func signingKeys(cfg Config) ([][]byte, error) {
 	if len(cfg.SigningKeys) > maxSigningKeys {
 		return nil, fmt.Errorf("signing keys: want at most %d, got %d", maxSigningKeys, len(cfg.SigningKeys))

@@ -133,6 +133,9 @@ func (p *Provider) Name() string { return Name }
 // durations.
 func (p *Provider) Capabilities() provider.Capabilities { return p.capabilities }
 
+// CloseIdleConnections closes the connections to the API that no call uses. More are made when there are more calls.
+func (p *Provider) CloseIdleConnections() { p.wire.CloseIdleConnections() }
+
 // RefreshLink refuses, with class Rejected and without a request: a link can't be exchanged. A check
 // returns the generation with fresh links.
 func (p *Provider) RefreshLink(context.Context, string) (string, error) {
