@@ -93,14 +93,27 @@ func (r *Receiver) Receive(ctx context.Context, account, token string, header ht
 	return nil
 }
 
-// links finds URLs in JSON, where characters may be escaped, with their hosts.
-var links = regexp.MustCompile(`(?i)(https?:(?:\\?/|\\u002f){2})(?:[^/\\"'\s<>?#]*@)?([^/\\"'\s<>?#@]+)(?:[^"'\\\s<>]|\\+[^"'\\])*`)
+// How URLs stand in JSON: each level of JSON in a string of JSON adds backslashes before what is escaped. A URL goes
+// on to what can't be in one; an apostrophe can.
+const (
+	urlScheme = `(?i)(https?:(?:\\*/|\\+u002f){2,})`
+	urlRest   = `(?:[^"\\\s<>]|\\+[^"\\\s<>])*`
+)
+
+var (
+	// links finds URLs with their hosts.
+	links = regexp.MustCompile(urlScheme + `(?:[^/\\"\s<>?#]*@)?([^/\\"\s<>?#@]*)` + urlRest)
+	// disguised finds URLs with another escape than a slash before the first slash, so that a user and a password
+	// may pass for the host.
+	disguised = regexp.MustCompile(urlScheme + `[^/\\"\s<>?#]*\\+(?:[^/u"\\\s<>]|u(?:[^0]|0[^0]|00[^2]|002[^f]))` + urlRest)
+)
 
 // redact takes out what must not be stored: our URL token, which the provider echoes, and all of a URL but its
 // host, since whoever has a signed one has the file.
 func redact(body []byte, token string) []byte {
 	body = bytes.ReplaceAll(body, []byte(token), []byte("[redacted]"))
-	return links.ReplaceAll(body, []byte("$1$2/[redacted]"))
+	body = disguised.ReplaceAll(body, []byte("${1}[redacted]"))
+	return links.ReplaceAll(body, []byte("${1}${2}/[redacted]"))
 }
 
 // refuse keeps a refused callback with its verdict and returns why it was refused.
