@@ -17,7 +17,7 @@ const (
 	callbackURL = "https://refract.example.com/v1/callbacks/provider/" + testToken
 )
 
-func newClient(t *testing.T, baseURL string, lent *http.Client) *Client {
+func newClient(t testing.TB, baseURL string, lent *http.Client) *Client {
 	t.Helper()
 	c, err := NewClient(Config{BaseURL: baseURL, APIKey: testKey, HTTPClient: lent})
 	if err != nil {

@@ -14,9 +14,10 @@ const redacted = "[redacted]"
 // maxWords is how much of an answer is looked through for words; error pages can be long.
 const maxWords = 16 << 10
 
-// webURL finds URLs in text and in JSON, whose slashes may be escaped. Its groups are the scheme and
-// the host; a user and a password before the host are in neither.
-var webURL = regexp.MustCompile(`(?i)(https?:\\?/\\?/)(?:[^\s/\\?#"'<>]*@)?([^\s/\\?#"'<>@]*)[^\s"'<>]*`)
+// webURL finds URLs in text and in JSON, whose slashes may be escaped, more than once in JSON within JSON. An
+// apostrophe is part of a URL. Its groups are the scheme and the host; a user and a password before the host are in
+// neither.
+var webURL = regexp.MustCompile(`(?i)(https?:(?:\\*/|\\+u002f){2,})(?:[^\s/\\?#"<>]*@)?([^\s/\\?#"<>@]*)[^\s"<>]*`)
 
 // Words makes what the provider said fit for errors, logs and records: our API key and the given
 // secrets are taken out, and every URL is cut to its host, because sources and results may be signed

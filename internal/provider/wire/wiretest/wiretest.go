@@ -154,7 +154,7 @@ func CheckStatus(t testing.TB, s provider.Status) {
 }
 
 // shownURL finds what is left of a URL in words: the scheme, the host, and what stands after it.
-var shownURL = regexp.MustCompile(`(?i)https?:\\?/\\?/[^\s/\\?#"'<>]*([^\s"'<>]*)`)
+var shownURL = regexp.MustCompile(`(?i)https?:(?:\\*/){2,}[^\s/\\?#"<>]*([^\s"<>]*)`)
 
 // CheckWords wants what is shown to be bounded, and no URL in it to have a user, a path or a query.
 func CheckWords(t testing.TB, s string) {
