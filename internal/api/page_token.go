@@ -46,7 +46,11 @@ func parseTaskPageToken(token string) (task.ID, error) {
 	if err != nil {
 		return "", errPageToken()
 	}
-	return task.ID(id.String()), nil
+	last := task.ID(id.String())
+	if taskPageToken(last) != token { // Base64 knows several spellings, and we one.
+		return "", errPageToken()
+	}
+	return last, nil
 }
 
 // A page token of ListTaskEvents is the revision of the last event of the page before.
@@ -63,7 +67,7 @@ func parseEventPageToken(token string) (int64, error) {
 		return 0, errPageToken()
 	}
 	revision, err := strconv.ParseInt(string(raw), 10, 64)
-	if err != nil || revision < 0 {
+	if err != nil || revision < 0 || eventPageToken(revision) != token {
 		return 0, errPageToken()
 	}
 	return revision, nil
