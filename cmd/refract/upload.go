@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
+
+	"github.com/refract-video/refract/internal/provider/kie"
 )
 
 // uploadStream hands a clip to kie.ai's stream upload and returns the URL under which the provider finds it.
@@ -35,22 +35,16 @@ func uploadStream(ctx context.Context, base, key, name string, clip io.Reader) (
 		return "", fmt.Errorf("upload %s: %w", name, err)
 	}
 	defer resp.Body.Close()
-	var answer struct {
-		Code int `json:"code"`
-		Data struct {
-			DownloadURL string `json:"downloadUrl"`
-		} `json:"data"`
-	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&answer); err != nil {
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
 		return "", fmt.Errorf("upload %s: read the answer: %w", name, err)
 	}
-	if answer.Code != http.StatusOK || answer.Data.DownloadURL == "" {
-		return "", fmt.Errorf("upload %s: %w with code %d", name, errUploadRefused, answer.Code)
+	address, err := kie.UploadedURL(answer)
+	if err != nil {
+		return "", fmt.Errorf("upload %s: %w", name, err)
 	}
-	return answer.Data.DownloadURL, nil
+	return address, nil
 }
-
-var errUploadRefused = errors.New("the provider refused the file")
 
 func writeParts(parts *multipart.Writer, name string, clip io.Reader) error {
 	if err := parts.WriteField("uploadPath", "refract-demo"); err != nil {

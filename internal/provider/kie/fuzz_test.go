@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,19 +16,10 @@ import (
 	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 )
 
-// FuzzCallback checks that a key only ever adds proof: whatever body is readable without a key is read
-// the same with one when signed for the task it names, and not at all when it isn't.
+// FuzzCallback checks that a result or a failure is only read from a body that says so, as an independent reading
+// sees it, whatever bytes it is spelt in; and that a key only ever adds proof: whatever is readable without a key is
+// read the same with one when signed for the task it names, and not at all when it isn't.
 func FuzzCallback(f *testing.F) {
-	for _, seed := range []string{
-		`{"code":200,"msg":"ok","data":{"taskId":"T","promptJson":"{}","resultUrls":["https://h/1.mp4"]}}`,
-		`{"code":"500","message":"no https://h/x?s=1","data":{"task_id":"T","promptJson":{"callBackUrl":"https://h/cb/tok"}}}`,
-		`{"code":400,"data":null,"taskId":"T"}`,
-		`{"code":400,"taskId":"T","task_id":"U"}`,
-		`{"code":1e2,"data":{"taskId":"\ud800"}}`,
-		`{"data":[[[[`,
-	} {
-		f.Add([]byte(seed))
-	}
 	plain, keyed := newProvider(f, ""), newProvider(f, "", withKeys("old", "new"))
 	now := time.Unix(1755078480, 0)
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -42,6 +34,11 @@ func FuzzCallback(f *testing.F) {
 			t.Fatalf("impossible callback %+v", got)
 		}
 		wiretest.CheckStatus(t, got.Status)
+		checkSaid(t, got, body)
+		again, err := plain.Callback(http.Header{}, wiretest.Recode(t, body), now)
+		if diff := cmp.Diff(got, again); diff != "" || err != nil {
+			t.Fatalf("spelt otherwise it reads otherwise: %v (-first +again):\n%s", err, diff)
+		}
 
 		unsigned, err := keyed.Callback(http.Header{}, body, now)
 		if !errors.Is(err, provider.ErrCallbackSignature) || unsigned.ProviderTaskID != got.ProviderTaskID {
@@ -59,25 +56,86 @@ func FuzzCallback(f *testing.F) {
 	})
 }
 
+// checkSaid compares a callback with an independent reading of its body.
+func checkSaid(t *testing.T, got provider.Callback, body []byte) {
+	t.Helper()
+	var seen map[string]any
+	if err := json.Unmarshal(body, &seen); err != nil {
+		t.Fatalf("read from what is no JSON object: %v", err)
+	}
+	data, _ := seen["data"].(map[string]any)
+	for _, id := range []any{data["taskId"], data["task_id"], seen["taskId"], seen["task_id"]} {
+		if id != nil && id != "" && id != got.ProviderTaskID {
+			t.Fatalf("task %q read from a body that names %v", got.ProviderTaskID, id)
+		}
+	}
+	if success := oneOf(seen["code"], 200); success != (got.Status.Phase == provider.Succeeded) {
+		t.Fatalf("%v read from code %v", got.Status.Phase, seen["code"])
+	}
+	wiretest.CheckLinks(t, got.Status.ResultURLs, data["resultUrls"])
+}
+
+// FuzzSignature checks that only a signature by a live key, over the task that the body names and a timestamp inside
+// the window, proves anything, and that every such one does.
+func FuzzSignature(f *testing.F) {
+	const window = 300
+	plain, keyed := newProvider(f, ""), newProvider(f, "", withKeys("old", vectorKey))
+	keys := []string{"old", vectorKey}
+	f.Fuzz(func(t *testing.T, body []byte, timestamp, signature string, now uint32) {
+		said, err := plain.Callback(http.Header{}, body, time.Time{})
+		if err != nil {
+			return // FuzzCallback looks into bodies.
+		}
+		id := said.ProviderTaskID
+		at, err := strconv.ParseInt(timestamp, 10, 64)
+		fresh := err == nil && at >= int64(now)-window && at <= int64(now)+window
+		receive := func(signature string) error {
+			got, err := keyed.Callback(signed(timestamp, signature), body, time.Unix(int64(now), 0))
+			want := provider.Callback{ProviderTaskID: id} // All that a refused one says.
+			if err == nil {
+				want.Proven, want.Status = true, said.Status
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("%v (-want +got):\n%s", err, diff)
+			}
+			return err
+		}
+		accepted := receive(signature)
+		for _, key := range keys {
+			good := sign([]byte(key), id, timestamp)
+			switch err := receive(good); {
+			case timestamp == "" && !errors.Is(err, provider.ErrCallbackSignature), timestamp != "" && fresh != (err == nil),
+				timestamp != "" && !fresh && !errors.Is(err, provider.ErrCallbackStale):
+				t.Fatalf("signed by %q at %q, received at %d: %v", key, timestamp, now, err)
+			}
+			if timestamp != "" && signature == good {
+				return // It was no forgery.
+			}
+			for _, forged := range []string{
+				"", good[1:], strings.ToLower(good), good + "=", " " + good, strings.TrimRight(good, "="),
+				sign([]byte(key), id+"x", timestamp), sign([]byte(key+"x"), id, timestamp), sign([]byte(key), id, timestamp+"0"),
+			} {
+				if err := receive(forged); forged != good && !errors.Is(err, provider.ErrCallbackSignature) {
+					t.Fatalf("%q passes for %q: %v", forged, good, err)
+				}
+			}
+		}
+		if !errors.Is(accepted, provider.ErrCallbackSignature) {
+			t.Fatalf("the forged signature %q over %q: %v", signature, timestamp, accepted)
+		}
+	})
+}
+
 // FuzzRecordInfo checks that a success is only read from a record that says so: from HTTP 2xx, code 200 and
 // flag 1 or 4, as an independent reading of the same bytes sees them.
 func FuzzRecordInfo(f *testing.F) {
-	for _, seed := range []string{
-		documentedRecord,
-		record(`"successFlag":0`),
-		record(`"successFlag":"4","response":{"originUrls":["https://h/o"],"resultUrls":["https://h/r"]}`),
-		record(`"successFlag":3,"errorCode":"X","errorMessage":"see http://h/p?q"`),
-		`{"code":422,"msg":"recordInfo is null","data":null}`,
-		`{"code":"200","data":null}`,
-		`error code: 1010`,
-	} {
-		f.Add(http.StatusOK, []byte(seed))
-	}
-	f.Add(http.StatusForbidden, []byte(`error code: 1010`))
 	p := newProvider(f, "")
 	f.Fuzz(func(t *testing.T, httpStatus int, body []byte) {
-		a := parse(wire.Answer{Status: httpStatus, Body: body})
-		status, perr := p.readCheck(a, p.judge(wire.Call{Op: wire.OpCheck}, a), taskID, time.Hour)
+		check := func(body []byte, age time.Duration) (provider.Status, *provider.Error) {
+			a := parse(wire.Answer{Status: httpStatus, Body: body})
+			return p.readCheck(a, p.judge(wire.Call{Op: wire.OpCheck}, a), taskID, age)
+		}
+		status, perr := wiretest.CheckAges(t, func(age time.Duration) (provider.Status, *provider.Error) { return check(body, age) })
 		seen := wiretest.CheckQuestion(t, httpStatus, body, status, perr)
 		if seen == nil {
 			return
@@ -85,6 +143,95 @@ func FuzzRecordInfo(f *testing.F) {
 		data, _ := seen["data"].(map[string]any)
 		if !oneOf(seen["code"], 200) || !oneOf(data["successFlag"], 1, 4) {
 			t.Fatalf("success read from code %v, flag %v", seen["code"], data["successFlag"])
+		}
+		if id := data["taskId"]; id != nil && id != "" && id != taskID {
+			if _, isText := id.(string); isText {
+				t.Fatalf("success read from the record of %v", id)
+			}
+		}
+		response, _ := data["response"].(map[string]any)
+		wiretest.CheckLinks(t, status.ResultURLs, response["resultUrls"])
+		again, perr := check(wiretest.Recode(t, body), time.Hour)
+		if diff := cmp.Diff(status, again); diff != "" || perr != nil {
+			t.Fatalf("spelt otherwise it reads otherwise: %v (-first +again):\n%s", perr, diff)
+		}
+	})
+}
+
+// FuzzSubmit checks that a task id is only read from a success that names it, and that no answer proves that nothing
+// was created but an error without a task.
+func FuzzSubmit(f *testing.F) {
+	p := newProvider(f, "")
+	call := wire.Call{Op: wire.OpSubmit, Secrets: wire.CallbackSecrets(wiretest.CallbackURL)}
+	f.Fuzz(func(t *testing.T, httpStatus int, body []byte) {
+		a := parse(wire.Answer{Status: httpStatus, Body: body})
+		id, err := p.readSubmit(call, a, p.judge(call, a))
+		var seen map[string]any
+		_ = json.Unmarshal(body, &seen)
+		data, _ := seen["data"].(map[string]any)
+		if err == nil {
+			if !wire.IsTaskID(id) || data["taskId"] != id || !oneOf(seen["code"], 200) || httpStatus < 200 || httpStatus > 299 {
+				t.Fatalf("id %q read from HTTP %d, code %v, data %v", id, httpStatus, seen["code"], data)
+			}
+			return
+		}
+		perr := wiretest.ProviderError(t, err)
+		switch perr.Class {
+		case provider.Ambiguous, provider.GenerationFailed:
+		case provider.RateLimited, provider.Rejected, provider.AccountBlocked:
+			if named, _ := data["taskId"].(string); named != "" {
+				t.Fatalf("an answer that names task %q is taken for proof that there is none: %v", named, perr)
+			}
+			if oneOf(seen["code"], 200) && httpStatus < 400 {
+				t.Fatalf("HTTP %d with code 200 is taken for a refusal: %v", httpStatus, perr)
+			}
+		default:
+			t.Fatalf("a submission ended as a question does: %v", perr)
+		}
+	})
+}
+
+// FuzzLink checks that a link is only read from a success that holds it.
+func FuzzLink(f *testing.F) {
+	p := newProvider(f, "")
+	call := wire.Call{Op: wire.OpLink, Secrets: []string{"https://h.example/old?sig=" + wiretest.LinkSecret}}
+	f.Fuzz(func(t *testing.T, httpStatus int, body []byte) {
+		a := parse(wire.Answer{Status: httpStatus, Body: body})
+		link, err := p.readLink(call, a, p.judge(call, a))
+		if err != nil {
+			perr, ok := errors.AsType[*provider.Error](err)
+			if !ok || perr.Class == provider.Ambiguous || perr.Class == provider.NotSent {
+				t.Fatalf("a question ended as a submission does: %v", err)
+			}
+			wiretest.CheckError(t, perr)
+			return
+		}
+		var seen map[string]any
+		if json.Unmarshal(body, &seen) != nil || seen["data"] != link || !wire.IsLink(link) || !oneOf(seen["code"], 200) ||
+			httpStatus < 200 || httpStatus > 299 {
+			t.Fatalf("link %q read from HTTP %d, %v", link, httpStatus, seen)
+		}
+	})
+}
+
+// FuzzUpload checks that an address is only read from a success that holds it.
+func FuzzUpload(f *testing.F) {
+	f.Fuzz(func(t *testing.T, body []byte) {
+		address, err := UploadedURL(body)
+		if err != nil {
+			if !errors.Is(err, errUpload) || address != "" || len(err.Error()) > provider.MaxMessage {
+				t.Fatalf("%q with %v", address, err)
+			}
+			return
+		}
+		var seen map[string]any
+		_ = json.Unmarshal(body, &seen)
+		data, _ := seen["data"].(map[string]any)
+		if !wire.IsLink(address) || !oneOf(seen["code"], 200) || data["downloadUrl"] != address && data["fileUrl"] != address {
+			t.Fatalf("%q read from %v", address, seen)
+		}
+		if again, err := UploadedURL(wiretest.Recode(t, body)); err != nil || again != address {
+			t.Fatalf("spelt otherwise it reads %q, %v, want %q", again, err, address)
 		}
 	})
 }

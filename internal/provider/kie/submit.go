@@ -23,14 +23,20 @@ type modifyRequest struct {
 // Submit asks the provider to start one attempt: one POST, at most 30 s. It succeeds only with a task
 // id in hand; an answer that says a task was created and does not name it is Ambiguous.
 func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, error) {
-	a, perr := p.call(ctx, wire.Call{
+	call := wire.Call{
 		Op:      wire.OpSubmit,
 		Method:  http.MethodPost,
 		Path:    submitPath,
 		Body:    modifyRequest{Prompt: s.Prompt, VideoURL: s.SourceURI, CallBackURL: s.CallbackURL, Watermark: s.Watermark},
 		Timeout: wire.SubmitTimeout,
 		Secrets: wire.CallbackSecrets(s.CallbackURL),
-	})
+	}
+	a, perr := p.call(ctx, call)
+	return p.readSubmit(call, a, perr)
+}
+
+// readSubmit returns the task id that the answer to a submission names, or the error that it stands for.
+func (p *Provider) readSubmit(call wire.Call, a answer, perr *provider.Error) (string, error) {
 	data, _ := wire.DecodeObject(a.data)
 	id := data.Text("taskId")
 	switch {
@@ -44,9 +50,9 @@ func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, e
 	case !wire.IsTaskID(id):
 		return "", &provider.Error{
 			Class:   provider.Ambiguous,
-			Op:      string(wire.OpSubmit),
+			Op:      string(call.Op),
 			Code:    a.code,
-			Message: p.wire.Words(a.message, wire.CallbackSecrets(s.CallbackURL)...),
+			Message: p.wire.Words(a.message, call.Secrets...),
 			Err:     errors.New("accepted without a usable task id"),
 		}
 	}

@@ -34,6 +34,10 @@ func FuzzCallback(f *testing.F) {
 			t.Fatalf("impossible callback %+v", got)
 		}
 		wiretest.CheckStatus(t, got.Status)
+		again, err := p.Callback(http.Header{}, wiretest.Recode(t, body), time.Time{})
+		if diff := cmp.Diff(got, again); diff != "" || err != nil {
+			t.Fatalf("spelt otherwise it reads otherwise: %v (-first +again):\n%s", err, diff)
+		}
 
 		generation, perr := p.wire.ReadObject(wire.Call{Op: wire.OpCheck}, codes, wire.Answer{Status: http.StatusOK, Body: body})
 		checked, perr := p.readCheck(generation, perr, got.ProviderTaskID, time.Hour)
@@ -57,12 +61,19 @@ func FuzzGeneration(f *testing.F) {
 	p := newProvider(f, "")
 	f.Fuzz(func(t *testing.T, httpStatus int, body []byte) {
 		a := wire.Answer{Status: httpStatus, Body: body}
-		generation, perr := p.wire.ReadObject(wire.Call{Op: wire.OpCheck}, codes, a)
-		status, perr := p.readCheck(generation, perr, taskID, time.Hour)
+		status, perr := wiretest.CheckAges(t, func(age time.Duration) (provider.Status, *provider.Error) {
+			generation, perr := p.wire.ReadObject(wire.Call{Op: wire.OpCheck}, codes, a)
+			return p.readCheck(generation, perr, taskID, age)
+		})
 		seen := wiretest.CheckQuestion(t, httpStatus, body, status, perr)
-		if seen != nil && seen["state"] != "completed" {
+		if seen == nil {
+			return
+		}
+		if seen["state"] != "completed" {
 			t.Fatalf("success read from state %v", seen["state"])
 		}
+		assets, _ := seen["assets"].(map[string]any)
+		wiretest.CheckLinks(t, status.ResultURLs, []any{assets["video"]})
 	})
 }
 

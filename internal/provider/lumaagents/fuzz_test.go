@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/provider/wire"
 	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 )
@@ -20,12 +21,25 @@ func FuzzGeneration(f *testing.F) {
 	p := newProvider(f, "")
 	f.Fuzz(func(t *testing.T, httpStatus int, body []byte) {
 		a := wire.Answer{Status: httpStatus, Body: body}
-		generation, perr := p.wire.ReadObject(wire.Call{Op: wire.OpCheck}, codes, a)
-		status, perr := p.readCheck(generation, perr, taskID, time.Hour)
+		status, perr := wiretest.CheckAges(t, func(age time.Duration) (provider.Status, *provider.Error) {
+			generation, perr := p.wire.ReadObject(wire.Call{Op: wire.OpCheck}, codes, a)
+			return p.readCheck(generation, perr, taskID, age)
+		})
 		seen := wiretest.CheckQuestion(t, httpStatus, body, status, perr)
-		if seen != nil && seen["state"] != "completed" {
+		if seen == nil {
+			return
+		}
+		if seen["state"] != "completed" {
 			t.Fatalf("success read from state %v", seen["state"])
 		}
+		var urls []any
+		outputs, _ := seen["output"].([]any)
+		for _, o := range outputs {
+			if output, ok := o.(map[string]any); ok {
+				urls = append(urls, output["url"])
+			}
+		}
+		wiretest.CheckLinks(t, status.ResultURLs, urls)
 	})
 }
 

@@ -1,9 +1,14 @@
 package wiretest
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/provider"
 )
@@ -57,6 +62,54 @@ func CheckCreated(t testing.TB, httpStatus int, body []byte, id string, err erro
 	if nothingCreated := perr.Class != provider.Ambiguous; nothingCreated && (httpStatus < 400 || httpStatus > 499) {
 		t.Fatalf("HTTP %d is taken for proof that nothing was created: %v", httpStatus, perr)
 	}
+}
+
+// Recode returns the JSON value of body in other bytes: keys in order, escapes and white space as encoding/json
+// writes them. What an adapter reads must not change with it.
+func Recode(t testing.TB, body []byte) []byte {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		t.Fatalf("what is no JSON was read: %v", err)
+	}
+	recoded, err := json.Marshal(value)
+	if err != nil {
+		t.Fatalf("%s can't be encoded again: %v", body, err)
+	}
+	return recoded
+}
+
+// CheckLinks wants result links to be elements of the array that an independent reader sees, in its order.
+func CheckLinks(t testing.TB, links []string, seen any) {
+	t.Helper()
+	elements, _ := seen.([]any)
+	for _, link := range links {
+		i := slices.Index(elements, any(link))
+		if i < 0 {
+			t.Fatalf("link %q is not in %v", link, seen)
+		}
+		elements = elements[i+1:]
+	}
+}
+
+// CheckAges wants the age of a task to matter only while it may be invisible: what ended once stays ended. It returns
+// what read says of an old task.
+func CheckAges(t testing.TB, read func(age time.Duration) (provider.Status, *provider.Error)) (provider.Status, *provider.Error) {
+	t.Helper()
+	status, perr := read(time.Hour)
+	young, youngErr := read(0)
+	if perr != nil && perr.Class == provider.NotFound {
+		if youngErr != nil || young.Phase != provider.Running {
+			t.Fatalf("a young task that is not found is %v, %v", young, youngErr)
+		}
+		return status, perr
+	}
+	if diff := cmp.Diff(status, young); diff != "" || (perr == nil) != (youngErr == nil) || perr != nil && perr.Error() != youngErr.Error() {
+		t.Fatalf("age changes what is read: %v, %v (-old +young):\n%s", perr, youngErr, diff)
+	}
+	return status, perr
 }
 
 func wantMalformed(t testing.TB, err error) {
