@@ -1,0 +1,190 @@
+package callback_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/refract-video/refract/internal/callback"
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/kie"
+	"github.com/refract-video/refract/internal/provider/luma"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// FuzzVerify looks for a token that verifies and was not made: every token that verifies is spelt exactly
+// as Make spells it.
+func FuzzVerify(f *testing.F) {
+	tokens := newTokens(f, newKey, oldKey)
+	f.Fuzz(func(t *testing.T, account, token string) {
+		id, err := tokens.Verify(account, token)
+		if err != nil {
+			if !errors.Is(err, callback.ErrToken) || id != "" {
+				t.Errorf("Verify(%q, %q) = %q, %v", account, token, id, err)
+			}
+			return
+		}
+		for _, key := range [][]byte{newKey, oldKey} {
+			if made, err := newTokens(t, key).Make(account, id); err == nil && made == token {
+				return
+			}
+		}
+		t.Errorf("Verify(%q, %q) = %s, which no key makes", account, token, id)
+	})
+}
+
+// FuzzMake checks that what Make makes verifies, for its attempt and account alone, and not with another character
+// anywhere in it.
+func FuzzMake(f *testing.F) {
+	tokens := newTokens(f, newKey, oldKey)
+	stranger := newTokens(f, bytes.Repeat([]byte("s"), 32))
+	f.Fuzz(func(t *testing.T, account, other string, raw []byte, at, as byte) {
+		var u uuid.UUID
+		copy(u[:], raw)
+		id := task.AttemptID(u.String())
+		token, err := tokens.Make(account, id)
+		if err != nil {
+			t.Fatalf("Make(%q, %s): %v", account, id, err)
+		}
+		if got, err := tokens.Verify(account, token); got != id || err != nil {
+			t.Fatalf("Verify(%q, %q) = %s, %v, want %s", account, token, got, err, id)
+		}
+		changed := []byte(token)
+		changed[int(at)%len(changed)] = as
+		if _, err := tokens.Verify(account, string(changed)); string(changed) != token && !errors.Is(err, callback.ErrToken) {
+			t.Fatalf("%q passes for %q: %v", changed, token, err)
+		}
+		if _, err := tokens.Verify(other, token); other != account && !errors.Is(err, callback.ErrToken) {
+			t.Fatalf("the token %q of account %q passes at %q: %v", token, account, other, err)
+		}
+		if _, err := stranger.Verify(account, token); !errors.Is(err, callback.ErrToken) {
+			t.Fatalf("the token %q passes under a stranger's key: %v", token, err)
+		}
+	})
+}
+
+// book is a settler that takes down what it is given.
+type book struct {
+	settled, refused []lifecycle.Callback
+	said             provider.Callback
+}
+
+func (b *book) SettleCallback(_ context.Context, c lifecycle.Callback, said provider.Callback) (lifecycle.Verdict, error) {
+	b.settled, b.said = append(b.settled, c), said
+	return lifecycle.Applied, nil
+}
+
+func (b *book) RefuseCallback(_ context.Context, c lifecycle.Callback) error {
+	b.refused = append(b.refused, c)
+	return nil
+}
+
+const webhookKey = "test-webhook-hmac-key"
+
+// accounts are one of each kind of callback.
+func accounts(tb testing.TB) provider.Accounts {
+	tb.Helper()
+	signed, err := kie.New(kie.Config{APIKey: "key", SigningKeys: []string{webhookKey}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	unsigned, err := luma.New(luma.Config{APIKey: "key"})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return provider.Accounts{"kie": signed, "luma": unsigned}
+}
+
+// FuzzReceive sends the receiver whatever a stranger can. What it returns, and what it hands on, must follow from the
+// token, the size, and what the adapter reads; and nothing may be handed on without a token that we made.
+func FuzzReceive(f *testing.F) {
+	known := accounts(f)
+	tokens := newTokens(f, newKey, oldKey)
+	f.Fuzz(func(t *testing.T, account, token, timestamp, signature string, sign bool, body []byte) {
+		b := &book{}
+		r, err := callback.NewReceiver(tokens, known, b, noop.Meter{}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		header := http.Header{}
+		if p := known[account]; sign && p != nil {
+			// The id that the adapter reads comes with the refusal of an unsigned one.
+			said, _ := p.Callback(header, body, time.Now())
+			timestamp = strconv.FormatInt(time.Now().Unix(), 10)
+			signature = webhookSignature(said.ProviderTaskID, timestamp)
+		}
+		header.Set("X-Webhook-Timestamp", timestamp)
+		header.Set("X-Webhook-Signature", signature)
+		given := bytes.Clone(body)
+		err = r.Receive(t.Context(), account, token, header, body)
+		if !bytes.Equal(given, body) {
+			t.Fatalf("Receive changed the caller's body to %q", body)
+		}
+
+		attempt, tokenErr := tokens.Verify(account, token)
+		if len(body) > callback.MaxBody || known[account] == nil || tokenErr != nil {
+			want := callback.ErrToken
+			if len(body) > callback.MaxBody {
+				want = callback.ErrTooLarge
+			}
+			if !errors.Is(err, want) || len(b.settled)+len(b.refused) != 0 {
+				t.Fatalf("Receive(%q, %q) = %v and handed on %+v", account, token, err, b)
+			}
+			return
+		}
+		said, refusal := known[account].Callback(header, body, time.Now())
+		want := lifecycle.Callback{AttemptID: attempt, Account: account, ProviderTaskID: said.ProviderTaskID}
+		handed := b.settled
+		if refusal != nil {
+			handed, want.Verdict = b.refused, verdictOf(t, refusal)
+		} else if diff := cmp.Diff(said, b.said); diff != "" {
+			t.Fatalf("handed on as something else (-want +got):\n%s", diff)
+		}
+		if (err == nil) != (refusal == nil) || err != nil && err.Error() != refusal.Error() || len(b.settled)+len(b.refused) != 1 || len(handed) != 1 {
+			t.Fatalf("Receive = %v and handed on %+v, want %v", err, b, refusal)
+		}
+		stored := handed[0].Body
+		if bytes.Contains(stored, []byte(token)) || len(stored) > 8*len(body) {
+			t.Fatalf("of %q is stored %q", body, stored)
+		}
+		want.Body = stored
+		if diff := cmp.Diff(want, handed[0]); diff != "" {
+			t.Fatalf("handed on (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// verdictOf is the verdict under which a refused callback is kept.
+func verdictOf(t *testing.T, refusal error) lifecycle.Verdict {
+	t.Helper()
+	switch {
+	case errors.Is(refusal, provider.ErrCallbackMalformed):
+		return lifecycle.Malformed
+	case errors.Is(refusal, provider.ErrCallbackSignature):
+		return lifecycle.BadSignature
+	case errors.Is(refusal, provider.ErrCallbackStale):
+		return lifecycle.Stale
+	}
+	t.Fatalf("the adapter refuses with %v, which is none of its errors", refusal)
+	return ""
+}
+
+// webhookSignature signs as kie.ai does.
+func webhookSignature(id, timestamp string) string {
+	mac := hmac.New(sha256.New, []byte(webhookKey))
+	mac.Write([]byte(id + "." + timestamp))
+	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
