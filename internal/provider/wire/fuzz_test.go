@@ -38,7 +38,7 @@ func shownOfURLs(s string) string {
 			return ""
 		}
 		scheme := strings.ToLower(s[:i])
-		s = strings.TrimLeft(s[i+len("://"):], "/")
+		s = strings.TrimLeft(s[i+len("://"):], `/\`)
 		if !strings.HasSuffix(scheme, "http") && !strings.HasSuffix(scheme, "https") {
 			continue
 		}
