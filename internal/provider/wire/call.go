@@ -83,7 +83,11 @@ func (c *Client) exchange(ctx context.Context, call Call) (a Answer, sent bool, 
 	if err != nil {
 		return Answer{}, false, err
 	}
-	resp, err := c.http.Do(req)
+	client := c.questions
+	if call.Op == OpSubmit {
+		client = c.orders
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return Answer{}, touched.Load(), err
 	}
@@ -101,8 +105,10 @@ func (c *Client) exchange(ctx context.Context, call Call) (a Answer, sent bool, 
 	return a, true, nil
 }
 
-// request builds the one request of a call. The transport may use GetBody to send it again, but does so
-// for a POST only when it knows that the first connection carried none of it.
+// request builds the one request of a call.
+//
+// NOTE: it has no GetBody. With one, net/http sends a POST again by itself when a stream of HTTP/2 is reset with
+// PROTOCOL_ERROR or ended by GOAWAY, which may come after the provider has acted on it.
 func (c *Client) request(ctx context.Context, call Call, touched *atomic.Bool) (*http.Request, error) {
 	target := c.base + call.Path
 	if len(call.Query) > 0 {
@@ -126,11 +132,8 @@ func (c *Client) request(ctx context.Context, call Call, touched *atomic.Bool) (
 		return nil, err
 	}
 	req.ContentLength = int64(buf.Len())
-	req.GetBody = func() (io.ReadCloser, error) {
-		return &watchedBody{bytes.NewReader(buf.Bytes()), touched}, nil
-	}
-	req.Body, err = req.GetBody()
-	return req, err
+	req.Body = &watchedBody{bytes.NewReader(buf.Bytes()), touched}
+	return req, nil
 }
 
 // watchedBody notes that somebody began to read it. A transport that was lent to us and does not call

@@ -18,8 +18,8 @@ const (
 	dialTimeout = 10 * time.Second
 	tlsTimeout  = 10 * time.Second
 
-	// idleTimeout is shorter than what common servers allow (60 s and more): a POST that meets a
-	// connection just being closed at the other end has an unknown outcome.
+	// idleTimeout is shorter than what common servers allow (60 s and more), so that few questions meet a
+	// connection just being closed at the other end.
 	idleTimeout = 30 * time.Second
 
 	maxResponseHeader = 64 << 10
@@ -36,18 +36,25 @@ func version() string {
 	return info.Main.Version
 }
 
-// newHTTPClient returns a client over the transport of lent, or over one of our own. It follows no
-// redirect: a 307 would make the client send a submission a second time.
-func newHTTPClient(lent *http.Client) *http.Client {
-	c := &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+// newHTTPClients returns the clients for submissions and for questions, over the transport of lent or over ones
+// of our own. Each submission of ours has a connection of its own: one that was used before may be closed by the
+// other end just as the request leaves, and then nobody knows whether it arrived.
+func newHTTPClients(lent *http.Client) (orders, questions *http.Client) {
 	if lent != nil {
-		c.Transport = lent.Transport
-	} else {
-		c.Transport = newTransport()
+		c := newHTTPClient(lent.Transport)
+		return c, c
 	}
-	return c
+	fresh := newTransport()
+	fresh.DisableKeepAlives = true
+	return newHTTPClient(fresh), newHTTPClient(newTransport())
+}
+
+// newHTTPClient returns a client that follows no redirect: a 307 would make it send a submission a second time.
+func newHTTPClient(transport http.RoundTripper) *http.Client {
+	return &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     transport,
+	}
 }
 
 func newTransport() *http.Transport {

@@ -33,9 +33,10 @@ type Config struct {
 // Client speaks HTTP with one provider for one account. It is made by NewClient and may be used
 // concurrently.
 type Client struct {
-	base   string // Without a slash at the end.
-	apiKey string
-	http   *http.Client
+	base      string // Without a slash at the end.
+	apiKey    string
+	orders    *http.Client // For submissions, which can create something.
+	questions *http.Client // For everything else.
 }
 
 // NewClient returns a client for the account in cfg, or says what is wrong with cfg without quoting it. It
@@ -53,14 +54,18 @@ func NewClient(cfg Config) (*Client, error) {
 			return nil, errors.New("API key: want printable ASCII without spaces")
 		}
 	}
-	return &Client{base: base, apiKey: cfg.APIKey, http: newHTTPClient(cfg.HTTPClient)}, nil
+	orders, questions := newHTTPClients(cfg.HTTPClient)
+	return &Client{base: base, apiKey: cfg.APIKey, orders: orders, questions: questions}, nil
 }
 
 // BaseURL returns the root of the API, without a slash at the end.
 func (c *Client) BaseURL() string { return c.base }
 
 // CloseIdleConnections closes the connections that no call uses at the moment.
-func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
+func (c *Client) CloseIdleConnections() {
+	c.orders.CloseIdleConnections()
+	c.questions.CloseIdleConnections()
+}
 
 func baseURL(s string) (string, error) {
 	u, err := url.Parse(s)

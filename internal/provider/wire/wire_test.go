@@ -33,9 +33,11 @@ func TestNewClient_TakesTheTransportAlone(t *testing.T) {
 	if c.BaseURL() != "http://localhost:1/proxy" {
 		t.Errorf("base is %q", c.BaseURL())
 	}
-	if c.http.Timeout != 0 || c.http.Transport != lent.Transport || lent.CheckRedirect != nil {
-		t.Errorf("timeout %v, own transport %v, lent client changed %v",
-			c.http.Timeout, c.http.Transport != lent.Transport, lent.CheckRedirect != nil)
+	for _, own := range []*http.Client{c.orders, c.questions} {
+		if own.Timeout != 0 || own.Transport != lent.Transport || lent.CheckRedirect != nil {
+			t.Errorf("timeout %v, own transport %v, lent client changed %v",
+				own.Timeout, own.Transport != lent.Transport, lent.CheckRedirect != nil)
+		}
 	}
 }
 

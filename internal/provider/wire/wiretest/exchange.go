@@ -59,7 +59,7 @@ func TestExchanges(t *testing.T, a Adapter) {
 	t.Run("Submit is NotSent when no connection came about", a.notSent)
 	t.Run("questions are Unavailable without an answer", a.unanswered)
 	t.Run("Submit is Ambiguous once the provider may have seen it", a.ambiguous)
-	t.Run("Submit is not sent again on a reused connection", a.notSentAgain)
+	t.Run("Submit is not sent again by the transport", a.notSentAgain)
 	t.Run("redirects are not followed", a.redirects)
 	t.Run("Submit trusts no transport that read the body", a.untrusted)
 	t.Run("a 403 by a firewall blocks the account", a.firewall)
@@ -174,24 +174,64 @@ func (a Adapter) ambiguous(t *testing.T) {
 	})
 }
 
+// notSentAgain counts what arrives. Over HTTP/1 the adapter's own transport must use no connection twice for
+// submissions, since nobody knows what became of one on a connection that the other end was closing.
 func (a Adapter) notSentAgain(t *testing.T) {
 	t.Parallel()
-	first := true
-	url, requests := Serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if first {
-			first = false
+	t.Run("each has a connection of its own", func(t *testing.T) {
+		t.Parallel()
+		from := make(chan string, 2)
+		url, _ := Serve(t, func(w http.ResponseWriter, r *http.Request) {
+			from <- r.RemoteAddr
 			_, _ = io.WriteString(w, a.Accepted)
-			return
+		})
+		p := a.New(t, url, nil)
+		for range 2 {
+			if err := Do(t, p, wire.OpSubmit); err != nil {
+				t.Fatalf("Submit: %v", err)
+			}
 		}
-		Drop(w, r)
+		if first, second := <-from, <-from; first == second {
+			t.Errorf("both submissions came over the connection from %s", first)
+		}
 	})
-	p := a.New(t, url, nil)
-	if err := Do(t, p, wire.OpSubmit); err != nil {
-		t.Fatalf("first Submit: %v", err)
-	}
-	expect(t, Do(t, p, wire.OpSubmit), provider.Ambiguous)
-	if n := requests.Load(); n != 2 {
-		t.Errorf("%d requests for 2 submissions", n)
+	t.Run("a lent connection breaks", func(t *testing.T) {
+		t.Parallel()
+		first := true
+		url, requests := Serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if first {
+				first = false
+				_, _ = io.WriteString(w, a.Accepted)
+				return
+			}
+			Drop(w, r)
+		})
+		lent := &http.Client{Transport: &http.Transport{}}
+		t.Cleanup(lent.CloseIdleConnections)
+		p := a.New(t, url, lent)
+		if err := Do(t, p, wire.OpSubmit); err != nil {
+			t.Fatalf("first Submit: %v", err)
+		}
+		expect(t, Do(t, p, wire.OpSubmit), provider.Ambiguous)
+		if n := requests.Load(); n != 2 {
+			t.Errorf("%d requests for 2 submissions", n)
+		}
+	})
+	// What net/http sends again by itself over HTTP/2, if it can.
+	for name, end := range map[string]func(stream uint32) []byte{
+		"PROTOCOL_ERROR": func(stream uint32) []byte { return frame(frameReset, 0, stream, []byte{0, 0, 0, 1}) },
+		"REFUSED_STREAM": func(stream uint32) []byte { return frame(frameReset, 0, stream, []byte{0, 0, 0, 7}) },
+		"GOAWAY":         func(uint32) []byte { return frame(frameGoAway, 0, 0, make([]byte, 8)) },
+	} {
+		t.Run("the stream ends with "+name, func(t *testing.T) {
+			t.Parallel()
+			srv, bodies := serveHTTP2(end)
+			defer srv.Close()
+			expect(t, Do(t, a.New(t, srv.URL, srv.Client()), wire.OpSubmit), provider.Ambiguous)
+			if n := bodies.Load(); n != 1 {
+				t.Errorf("%d requests for 1 submission", n)
+			}
+		})
 	}
 }
 
