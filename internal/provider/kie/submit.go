@@ -1,6 +1,7 @@
 package kie
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -37,10 +38,9 @@ func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, e
 
 // readSubmit returns the task id that the answer to a submission names, or the error that it stands for.
 func (p *Provider) readSubmit(call wire.Call, a answer, perr *provider.Error) (string, error) {
-	data, _ := wire.DecodeObject(a.data)
-	id := data.Text("taskId")
+	id, named := createdID(a)
 	switch {
-	case perr != nil && id != "" && perr.Class != provider.GenerationFailed:
+	case perr != nil && named && perr.Class != provider.GenerationFailed:
 		// NOTE: a refusal that names a task proves nothing about money.
 		perr.Class, perr.Pause, perr.Input = provider.Ambiguous, "", false
 		perr.Err = errors.New("error answer names a task")
@@ -57,4 +57,16 @@ func (p *Provider) readSubmit(call wire.Call, a answer, perr *provider.Error) (s
 		}
 	}
 	return id, nil
+}
+
+// createdID returns the id that an answer names, and whether it names any: data.taskId on the Luma page, data.task_id
+// in the provider's general introduction. Two that differ name nothing that can be relied on.
+func createdID(a answer) (id string, named bool) {
+	data, _ := wire.DecodeObject(a.data)
+	camel, snake := data.Text("taskId"), data.Text("task_id")
+	if camel != "" && snake != "" && camel != snake {
+		return "", true
+	}
+	id = cmp.Or(camel, snake)
+	return id, id != ""
 }

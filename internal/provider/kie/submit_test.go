@@ -30,6 +30,8 @@ func TestSubmit_AcceptsTheFieldVariantsOfSuccess(t *testing.T) {
 	adapter().TestAccepted(t, []wiretest.Answer{
 		{Name: "code in a string", Status: 200, Body: `{"code":"200","message":"ok","data":{"taskId":"veo_task_1"}}`, Want: "veo_task_1"},
 		{Name: "another 2xx", Status: 201, Body: `{"code":200,"data":{"taskId":"T"}}`, Want: "T"},
+		{Name: "id as the introduction writes it", Status: 200, Body: `{"code":200,"data":{"task_id":"T"}}`, Want: "T"},
+		{Name: "id in both forms", Status: 200, Body: `{"code":200,"data":{"task_id":"T","taskId":"T"}}`, Want: "T"},
 		{Name: "unknown fields", Status: 200, Body: `{"code":200,"x":[1],"data":{"taskId":"T","recordId":7}}`, Want: "T"},
 		{Name: "fields of odd types", Status: 200, Body: `{"code":200,"msg":{"en":"ok"},"data":{"taskId":"T"}}`, Want: "T"},
 		{Name: "longest id", Status: 200, Body: `{"code":200,"data":{"taskId":"` + strings.Repeat("a", 128) + `"}}`, Want: strings.Repeat("a", 128)},
@@ -59,6 +61,8 @@ func TestSubmit_IsAmbiguousWhenTheAnswerProvesNothing(t *testing.T) {
 		{Name: "id with a line break", Status: 200, Body: `{"code":200,"data":{"taskId":"a\nb"}}`},
 		{Name: "id with a broken byte", Status: 200, Body: "{\"code\":200,\"data\":{\"taskId\":\"a\xffb\"}}"},
 		{Name: "refusal that names a task", Status: 422, Body: `{"code":422,"msg":"no","data":{"taskId":"T"}}`},
+		{Name: "refusal that names a task in the other form", Status: 200, Body: `{"code":422,"msg":"no","data":{"task_id":"T"}}`},
+		{Name: "two ids", Status: 200, Body: `{"code":200,"data":{"taskId":"T","task_id":"U"}}`},
 		{Name: "blocked, and names a task", Status: 200, Body: `{"code":402,"msg":"no","data":{"taskId":"T"}}`},
 		{Name: "code 200 beside HTTP 500", Status: 500, Body: accepted},
 		{Name: "page beside HTTP 502", Status: 502, Body: `<html>bad gateway</html>`},
