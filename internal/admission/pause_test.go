@@ -3,6 +3,7 @@ package admission_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -115,7 +116,7 @@ func TestAdmit_PausesAreNeverShortened(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			s.exec(t, "DELETE FROM task")
-			s.exec(t, "UPDATE provider_account SET pauses = 0, pause_reason = '', paused_until_time = NULL, blocked = false")
+			s.exec(t, "UPDATE provider_account SET pauses = 0, pause_reason = '', paused_until_time = NULL, blocked = false, unknowns = 0")
 			s.submit(t, len(test.answers), 0)
 			s.expect(t, len(test.answers))
 			for i, id := range s.submitting(t) {
@@ -129,15 +130,71 @@ func TestAdmit_PausesAreNeverShortened(t *testing.T) {
 	}
 }
 
-func TestAdmit_UnknownOutcomeDoesNotEndProbing(t *testing.T) {
+// An unknown outcome says nothing about credits, but it says that the account does not work.
+func TestAdmit_UnknownOutcomeOfAProbePausesAgain(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 10, 100)
 	s.submit(t, 3, 0)
 	s.exec(t, "UPDATE provider_account SET pauses = 1, pause_reason = 'credits', paused_until_time = now()")
 	s.expect(t, 1)
-	s.answer(t, errors.New("connection lost"))
-	if _, _, pauses := s.pause(t); pauses != 1 {
-		t.Errorf("%d pauses in a row, want 1", pauses)
-	}
+	s.answer(t, errUnknown)
+	s.expectPause(t, 10*time.Second, "unknown_outcomes", 2)
+	s.expect(t, 0)
+	s.pass(t)
 	s.expect(t, 1)
+}
+
+var errUnknown = errors.New("connection lost")
+
+func TestAdmit_UnknownOutcomesInARowPauseAndAreProbed(t *testing.T) {
+	t.Parallel()
+	s := setup(t, 1, 100)
+	s.submit(t, 12, 0)
+	answer := func(err error) {
+		t.Helper()
+		s.expect(t, 1)
+		s.answer(t, err)
+		s.exec(t, "UPDATE attempt SET answer_time = now() - interval '1 minute' WHERE answer_time IS NOT NULL")
+	}
+	answer(errUnknown)
+	answer(errUnknown)
+	s.expectPause(t, 0, "", 0)
+	answer(nil) // The row begins anew.
+	answer(errUnknown)
+	answer(errUnknown)
+	s.expectPause(t, 0, "", 0)
+	answer(errUnknown)
+	for i, want := range []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second} {
+		s.expectPause(t, want, "unknown_outcomes", i+1)
+		s.expect(t, 0)
+		s.pass(t)
+		answer(errUnknown)
+	}
+	s.pass(t)
+	answer(nil)
+	s.expectPause(t, 0, "", 0)
+	answer(errUnknown)
+	s.expectPause(t, 0, "", 0)
+}
+
+// A replica that is stopped leaves attempts behind whose outcome is unknown; the account is well.
+func TestAdmit_OurOwnEndDoesNotPause(t *testing.T) {
+	t.Parallel()
+	s := setup(t, 10, 100)
+	s.submit(t, 10, 0)
+	s.expect(t, 10)
+	s.exec(t, "UPDATE attempt SET sent = true WHERE id IN (SELECT id FROM attempt LIMIT 5)") // Their process died.
+	s.answer(t, fmt.Errorf("submit: %w", context.Canceled))
+	s.expectPause(t, 0, "", 0)
+}
+
+// All attempts that are under way when an outage begins report it.
+func TestAdmit_OneOutageIsOnePause(t *testing.T) {
+	t.Parallel()
+	s := setup(t, 10, 100)
+	s.submit(t, 20, 0)
+	s.expect(t, 10)
+	s.answer(t, errUnknown)
+	s.expectPause(t, 5*time.Second, "unknown_outcomes", 1)
+	s.expect(t, 0)
 }

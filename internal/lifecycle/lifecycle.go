@@ -70,7 +70,7 @@ type Change struct {
 	task.Decision
 	Callback *Callback // A callback to append to the inbox.
 	Pause    *Pause    // A pause of the provider account.
-	Resume   string    // The provider account that proved to work, which ends its probing; empty for none.
+	Resume   string    // The provider account that proved to work, which ends its probing and its row of unknown outcomes; empty for none.
 }
 
 // Pause keeps a provider account from being admitted to. Afterwards it is probed with single attempts, until
@@ -81,6 +81,7 @@ type Pause struct {
 	For     time.Duration // The first pause in a row lasts so long, each further one twice the one before,
 	Max     time.Duration // up to this.
 	Blocks  bool          // Whether the account can't submit at all, so that tasks may move on to another provider.
+	After   int           // Only so many unknown outcomes in a row make the account pause, or one while it is probed; 0 means that this is no unknown outcome.
 }
 
 // Decide decides what becomes of a task that the store has locked. It may be called again when the

@@ -22,7 +22,7 @@ func (l *Lifecycle) Send(ctx context.Context, id task.AttemptID, deliver func(co
 	switch {
 	case errors.Is(err, task.ErrAlreadySent):
 		return l.settleSubmission(ctx, id, "", &provider.Error{
-			Class: provider.Ambiguous, Op: "submit", Message: "the service stopped while the attempt was being sent",
+			Class: provider.Ambiguous, Op: "submit", Err: errStopped,
 		})
 	case err != nil:
 		return fmt.Errorf("begin to send attempt %s: %w", id, err)

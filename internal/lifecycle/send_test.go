@@ -147,7 +147,7 @@ func TestSend_AnswerThatContradictsAProvenCallbackEndsAtOnce(t *testing.T) {
 	}
 }
 
-// What settle_submission.go says in words.
+// What submission_rules.go says, row by row.
 func TestSend_EveryAnswerEndsAsTheTableSays(t *testing.T) {
 	t.Parallel()
 	refusal := func(c provider.Class) error {
@@ -191,13 +191,23 @@ func TestSend_EveryAnswerEndsAsTheTableSays(t *testing.T) {
 			attempt: task.AttemptRefused, task: task.Queued, pause: "rate_limited", atLeast: 5 * time.Second, probing: true,
 		},
 	}
-	for class := provider.Ambiguous; class <= provider.Unavailable; class++ {
+	for _, rule := range lifecycle.SubmissionRules() {
 		covered := false
-		for _, test := range tests {
-			covered = covered || test.answer != nil && provider.ClassOf(test.answer) == class
+		for name, test := range tests {
+			class := lifecycle.Accepted
+			if test.answer != nil {
+				class = provider.ClassOf(test.answer)
+			}
+			if class != rule.Class {
+				continue
+			}
+			covered = true
+			if test.attempt != rule.Effect.Attempt {
+				t.Errorf("%s: the attempt becomes %s, and the table says %s", name, test.attempt, rule.Effect.Attempt)
+			}
 		}
 		if !covered {
-			t.Errorf("no case for class %s", class)
+			t.Errorf("no case for class %s", rule.Class)
 		}
 	}
 	s := setup(t)

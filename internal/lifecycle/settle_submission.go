@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,24 +19,19 @@ const (
 	confirmWait = 30 * time.Minute
 )
 
-// settleSubmission applies the answer to a submission. This is the one table that says which answers
-// let a task be sent again by itself, as a new attempt, and which leave it unknown whether something was
-// created:
-//
-//	answer             created?  the attempt becomes   the task becomes
-//	provider task id   yes       RUNNING               RUNNING
-//	NotSent            no        REFUSED               QUEUED; the account pauses and is probed
-//	RateLimited        no        REFUSED               QUEUED; the account pauses and is probed
-//	AccountBlocked     no        REFUSED               QUEUED; the account pauses and is probed, see Plan.MoveOn
-//	Rejected           no        REFUSED               QUEUED, at the next provider, else FAILED
-//	GenerationFailed   yes       FAILED                QUEUED within the allowance, else FAILED
-//	anything else      unknown   UNCONFIRMED           RUNNING, until the callback or the end of the wait
+// settleSubmission applies the answer to a submission as submissionRules says.
 func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, providerTaskID string, answer error) error {
 	_, err := l.change(ctx, "submission", id, func(t task.Task) (Change, error) {
 		a := t.AttemptByID(id)
-		in, pause := l.submissionInput(*a, providerTaskID, answer)
-		d, err := t.Apply(in)
-		c := Change{Decision: d, Pause: pause}
+		s := answered{
+			attempt: id, providerTaskID: providerTaskID, err: refusal(answer), caps: l.capabilities(a.Account), known: l.known,
+		}
+		rule := s.rule()
+		d, err := t.Apply(rule.Effect.input(s))
+		c := Change{Decision: d, Pause: rule.pause(a.Account, s)}
+		if c.Pause != nil && c.Pause.After > 0 && (!d.Changed || ourOwnDoing(answer)) {
+			c.Pause = nil // It tells nothing about the provider.
+		}
 		if answer == nil {
 			c.Resume = a.Account
 		}
@@ -47,31 +43,34 @@ func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, pro
 	return nil
 }
 
-func (l *Lifecycle) submissionInput(a task.Attempt, providerTaskID string, answer error) (task.Input, *Pause) {
-	id, caps := a.ID, l.capabilities(a.Account)
+// errStopped means that the service stopped while an attempt was being sent.
+var errStopped = errors.New("the service stopped while the attempt was being sent")
+
+// ourOwnDoing tells whether an answer is missing because of us.
+func ourOwnDoing(answer error) bool {
+	return errors.Is(answer, errStopped) || errors.Is(answer, context.Canceled)
+}
+
+// refusal returns an answer as a provider's error, or nil where it is none. What is not understood is Ambiguous.
+func refusal(answer error) *provider.Error {
 	if answer == nil {
-		return task.Accepted{Attempt: id, ProviderTaskID: providerTaskID, CheckAfter: caps.PollInterval}, nil
+		return nil
 	}
-	pe, ok := errors.AsType[*provider.Error](answer)
-	if !ok {
-		pe = &provider.Error{Class: provider.Ambiguous, Op: "submit", Err: answer}
+	if pe, ok := errors.AsType[*provider.Error](answer); ok {
+		return pe
 	}
-	switch pe.Class {
-	case provider.NotSent:
-		return task.Refused{Attempt: id, Delay: requeueDelay, Message: pe.Error()}, pauseFor(a.Account, pe)
-	case provider.RateLimited, provider.AccountBlocked:
-		return task.Refused{Attempt: id, Message: pe.Error()}, pauseFor(a.Account, pe)
-	case provider.Rejected:
-		reason := task.ProviderRejected
-		if pe.Input {
-			reason = task.InputRejected
-		}
-		return task.Refused{Attempt: id, Reason: reason, Message: pe.Error(), Known: l.known}, nil
-	case provider.GenerationFailed:
-		return task.GenerationFailed{Attempt: id, Message: pe.Error()}, nil
-	case provider.Ambiguous, provider.NotFound, provider.Unavailable:
+	return &provider.Error{Class: provider.Ambiguous, Op: "submit", Err: answer}
+}
+
+func (a answered) rule() SubmissionRule {
+	switch {
+	case a.err == nil:
+		return ruleFor(Accepted)
+	case a.err.Class == Accepted:
+		return ruleFor(provider.Ambiguous)
+	default:
+		return ruleFor(a.err.Class)
 	}
-	return task.Ambiguous{Attempt: id, CheckAfter: waitForCallback(caps), Message: pe.Error()}, nil
 }
 
 // waitForCallback is how long the callback of an attempt with unknown outcome is awaited: not at all where
@@ -83,18 +82,14 @@ func waitForCallback(caps provider.Capabilities) time.Duration {
 	return confirmWait
 }
 
-// pauseFor is how an account pauses after an error that concerns it.
-func pauseFor(account string, pe *provider.Error) *Pause {
-	p := Pause{Account: account, Reason: pe.Class.String(), For: 5 * time.Second, Max: time.Minute}
-	switch pe.Class {
-	case provider.NotSent:
-		p.For = 2 * time.Second
-	case provider.AccountBlocked:
-		p.Reason, p.Blocks = string(pe.Pause), true
-		p.For, p.Max = 30*time.Second, time.Hour
-	default:
+// pause is how an account pauses after an answer, or nil. The provider may ask for more than the rule.
+func (r SubmissionRule) pause(account string, s answered) *Pause {
+	if r.Pause == nil {
+		return nil
 	}
-	p.For = max(p.For, pe.RetryAfter)
-	p.Max = max(p.Max, pe.RetryAfter)
+	p := *r.Pause
+	p.Account, p.Reason = account, cmp.Or(p.Reason, string(s.err.Pause), r.Class.String())
+	p.For = max(p.For, s.err.RetryAfter)
+	p.Max = max(p.Max, s.err.RetryAfter)
 	return &p
 }

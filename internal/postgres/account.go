@@ -3,6 +3,10 @@ package postgres
 import (
 	"context"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/refract-video/refract/internal/lifecycle"
 )
 
 const insertAccount = `
@@ -21,9 +25,27 @@ func (s *Store) PrepareAccounts(ctx context.Context, accounts map[string]string)
 	return nil
 }
 
+// queueAccount writes what a change means for the provider account.
+func queueAccount(batch *pgx.Batch, c lifecycle.Change) {
+	if p := c.Pause; p != nil {
+		if p.After > 0 {
+			batch.Queue(countUnknown, p.Account)
+		}
+		batch.Queue(pauseAccount, p.Account, p.Reason, p.For.Seconds(), p.Max.Seconds(), p.Blocks, p.After)
+	}
+	if c.Resume != "" {
+		batch.Queue(forgetUnknowns, c.Resume)
+		batch.Queue(resumeAccount, c.Resume)
+	}
+}
+
+// countUnknown counts a submission whose outcome is unknown, before pauseAccount looks at the number.
+const countUnknown = `UPDATE provider_account SET unknowns = unknowns + 1 WHERE account = $1`
+
 // pauseAccount pauses an account, for longer with each pause in a row, and never shortens a pause. All attempts
 // that were under way when the trouble began report it: to an account that is paused already they are not the
-// next in the row. One that is found blocked altogether begins a row of its own.
+// next in the row. One that is found blocked altogether begins a row of its own. An unknown outcome pauses only as
+// one of $6 in a row, or as a probe's.
 const pauseAccount = `
 WITH state AS (
     SELECT account,
@@ -42,7 +64,10 @@ SET paused_until_time = greatest(paused_until_time, now() + CASE
     pauses = in_row + CASE WHEN over OR worse THEN 1 ELSE 0 END,
     blocked = $5 OR blocked AND NOT over
 FROM state
-WHERE a.account = state.account`
+WHERE a.account = state.account AND (a.unknowns >= $6 OR a.pauses > 0)`
+
+// forgetUnknowns ends the row of unknown outcomes.
+const forgetUnknowns = `UPDATE provider_account SET unknowns = 0 WHERE account = $1 AND unknowns > 0`
 
 // resumeAccount ends the probing of an account that proved to work. An answer that comes while the pause still
 // lasts is of before it, and proves nothing.

@@ -71,13 +71,7 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, before task.Task, c lifecy
 		batch.Queue(insertCallback, c.Callback.AttemptID, c.Callback.Account, c.Callback.ProviderTaskID, c.Callback.Verdict,
 			c.Callback.Body)
 	}
-	if c.Pause != nil {
-		batch.Queue(pauseAccount, c.Pause.Account, c.Pause.Reason, c.Pause.For.Seconds(), c.Pause.Max.Seconds(),
-			c.Pause.Blocks)
-	}
-	if c.Resume != "" {
-		batch.Queue(resumeAccount, c.Resume)
-	}
+	queueAccount(&batch, c)
 	if batch.Len() > 0 {
 		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 			return t, fmt.Errorf("write task %s: %w", t.ID, err)

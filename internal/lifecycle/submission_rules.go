@@ -1,0 +1,121 @@
+package lifecycle
+
+import (
+	"slices"
+	"time"
+
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// Created is what an answer to a submission proves about money: whether the provider has created something.
+type Created string
+
+// What answers prove.
+const (
+	CreatedYes     Created = "yes"
+	CreatedNo      Created = "no"
+	CreatedUnknown Created = "unknown"
+)
+
+// Accepted stands for the answer that is no error: it names a provider task. It is the class of no error, so that an
+// error without a class is not taken for it.
+const Accepted provider.Class = -1
+
+// submissionRules is the one table that says what each answer to a submission means: which ones let a task be sent
+// again by itself, as a new attempt, and which leave it unknown whether something was created. An answer that is not
+// in it is Ambiguous.
+var submissionRules = []SubmissionRule{
+	{Accepted, CreatedYes, follow, nil},
+	{provider.NotSent, CreatedNo, sendAgain, &Pause{For: 2 * time.Second, Max: time.Minute}},
+	{provider.RateLimited, CreatedNo, sendAgain, &Pause{For: 5 * time.Second, Max: time.Minute}},
+	{provider.AccountBlocked, CreatedNo, sendAgain, &Pause{For: 30 * time.Second, Max: time.Hour, Blocks: true}},
+	{provider.Rejected, CreatedNo, moveOn, nil},
+	{provider.GenerationFailed, CreatedYes, countFailure, nil},
+	{provider.Ambiguous, CreatedUnknown, awaitCallback, brake},
+	{provider.NotFound, CreatedUnknown, awaitCallback, brake},
+	{provider.Unavailable, CreatedUnknown, awaitCallback, brake},
+}
+
+// brake keeps an outage from turning the whole in-flight cap of an account into attempts of which nobody knows what
+// became, each of which may be paid for and holds its place for as long as its callback is awaited.
+var brake = &Pause{Reason: "unknown_outcomes", For: 5 * time.Second, Max: 5 * time.Minute, After: 3}
+
+// SubmissionRule is what one answer to a submission means.
+type SubmissionRule struct {
+	Class   provider.Class
+	Created Created
+	Effect  Effect
+	Pause   *Pause // How the account pauses, or nil. It names no account.
+}
+
+// Effect is what becomes of an attempt and its task, while nobody has ended the task.
+type Effect struct {
+	Attempt   task.AttemptState
+	Task      string // In words, for documents.
+	SendAgain bool   // Whether a new attempt follows by itself.
+
+	input func(answered) task.Input
+}
+
+// answered is a submission with its answer.
+type answered struct {
+	attempt        task.AttemptID
+	providerTaskID string
+	err            *provider.Error // Nil where it was accepted.
+	caps           provider.Capabilities
+	known          []string // The providers that have an account.
+}
+
+// The effects that answers have.
+var (
+	follow = Effect{
+		Attempt: task.AttemptRunning, Task: "RUNNING",
+		input: func(a answered) task.Input {
+			return task.Accepted{Attempt: a.attempt, ProviderTaskID: a.providerTaskID, CheckAfter: a.caps.PollInterval}
+		},
+	}
+	sendAgain = Effect{
+		Attempt: task.AttemptRefused, Task: "QUEUED", SendAgain: true,
+		input: func(a answered) task.Input {
+			refused := task.Refused{Attempt: a.attempt, Message: a.err.Error()}
+			if a.err.Class == provider.NotSent {
+				refused.Delay = requeueDelay
+			}
+			return refused
+		},
+	}
+	moveOn = Effect{
+		Attempt: task.AttemptRefused, Task: "QUEUED at the next provider of its route, else FAILED", SendAgain: true,
+		input: func(a answered) task.Input {
+			reason := task.ProviderRejected
+			if a.err.Input {
+				reason = task.InputRejected
+			}
+			return task.Refused{Attempt: a.attempt, Reason: reason, Message: a.err.Error(), Known: a.known}
+		},
+	}
+	countFailure = Effect{
+		Attempt: task.AttemptFailed, Task: "QUEUED within max_attempts, else FAILED", SendAgain: true,
+		input: func(a answered) task.Input {
+			return task.GenerationFailed{Attempt: a.attempt, Message: a.err.Error()}
+		},
+	}
+	awaitCallback = Effect{
+		Attempt: task.AttemptUnconfirmed, Task: "RUNNING until the callback comes or the wait for it ends",
+		input: func(a answered) task.Input {
+			return task.Ambiguous{Attempt: a.attempt, CheckAfter: waitForCallback(a.caps), Message: a.err.Error()}
+		},
+	}
+)
+
+// SubmissionRules returns the table, for documents and for those who check it.
+func SubmissionRules() []SubmissionRule { return slices.Clone(submissionRules) }
+
+// ruleFor returns the rule of a class of answers.
+func ruleFor(class provider.Class) SubmissionRule {
+	if i := slices.IndexFunc(submissionRules, func(r SubmissionRule) bool { return r.Class == class }); i >= 0 {
+		return submissionRules[i]
+	}
+	return ruleFor(provider.Ambiguous)
+}
