@@ -30,6 +30,8 @@ var (
 	ErrTaskNotFound = errors.New("no such task")
 	// ErrAttemptNotFound means that there is no such attempt.
 	ErrAttemptNotFound = errors.New("no such attempt")
+	// ErrProviderTaskTaken means that a change gives an attempt the provider task of another one.
+	ErrProviderTaskTaken = errors.New("the provider task belongs to another attempt")
 )
 
 // TaskError says which task an error is about, with the facts that clients are told.
@@ -88,7 +90,8 @@ type Pause struct {
 // transaction could not be committed, so it must not do anything else.
 type Decide func(task.Task) (Change, error)
 
-// Store keeps tasks. A decision that is not Changed and carries nothing else is not written.
+// Store keeps tasks. A decision that is not Changed and carries nothing else is not written. A change that gives an
+// attempt the provider task of another one is refused with ErrProviderTaskTaken.
 type Store interface {
 	// CreateTask stores a new task. When the tenant has used the request id before, it returns that task
 	// and false; when it has used up a quota, a QuotaError.

@@ -43,8 +43,25 @@ type Callback struct {
 // links are read from the provider and not from the callback; everything else only makes us ask. So a
 // forged body can't end a task, nor make us store another file.
 func (l *Lifecycle) SettleCallback(ctx context.Context, c Callback, said provider.Callback) (Verdict, error) {
+	verdict, err := l.settleCallback(ctx, c, said, callbackInput)
+	if errors.Is(err, ErrProviderTaskTaken) {
+		verdict, err = l.settleCallback(ctx, c, said, func(task.Task, task.AttemptID, provider.Callback) (task.Input, Verdict) {
+			return nil, Mismatch
+		})
+	}
+	if err != nil {
+		return "", fmt.Errorf("settle a callback of attempt %s: %w", c.AttemptID, err)
+	}
+	return verdict, nil
+}
+
+// settleCallback applies what a callback means, which is nothing where the input is nil.
+func (l *Lifecycle) settleCallback(
+	ctx context.Context, c Callback, said provider.Callback,
+	means func(task.Task, task.AttemptID, provider.Callback) (task.Input, Verdict),
+) (Verdict, error) {
 	_, err := l.change(ctx, "callback", c.AttemptID, func(t task.Task) (Change, error) {
-		in, verdict := callbackInput(t, c.AttemptID, said)
+		in, verdict := means(t, c.AttemptID, said)
 		d := task.Decision{Task: t}
 		if in != nil {
 			var err error
@@ -57,10 +74,7 @@ func (l *Lifecycle) SettleCallback(ctx context.Context, c Callback, said provide
 		c.Verdict = verdict
 		return Change{Decision: d, Callback: &c}, nil
 	})
-	if err != nil {
-		return "", fmt.Errorf("settle a callback of attempt %s: %w", c.AttemptID, err)
-	}
-	return c.Verdict, nil
+	return c.Verdict, err
 }
 
 // callbackInput is what a callback means for its attempt, and the verdict if it is applied. A nil input

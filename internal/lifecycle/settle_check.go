@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -71,6 +72,10 @@ func (l *Lifecycle) SettleCheck(ctx context.Context, c Check, s provider.Status,
 		d, err := t.Apply(in)
 		return Change{Decision: d}, err
 	})
+	if errors.Is(err, ErrProviderTaskTaken) { // A hint named it, so there is nothing to ask by.
+		c.ProviderTaskID = ""
+		return l.SettleCheck(ctx, c, provider.Status{}, nil)
+	}
 	if err != nil {
 		return fmt.Errorf("settle the check of attempt %s: %w", c.Attempt, err)
 	}

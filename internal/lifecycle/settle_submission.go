@@ -37,6 +37,9 @@ func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, pro
 		}
 		return c, err
 	})
+	if errors.Is(err, ErrProviderTaskTaken) {
+		return l.settleSubmission(ctx, id, "", &provider.Error{Class: provider.Ambiguous, Op: "submit", Err: err})
+	}
 	if err != nil {
 		return fmt.Errorf("settle the submission of attempt %s: %w", id, err)
 	}

@@ -2,10 +2,7 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/refract-video/refract/internal/lifecycle"
 )
@@ -27,11 +24,8 @@ WHERE (SELECT count(*)
 // KeepCallback implements lifecycle.Store.
 func (s *Store) KeepCallback(ctx context.Context, c lifecycle.Callback, limit int) error {
 	_, err := s.pool.Exec(ctx, insertRefusedCallback, c.AttemptID, c.Account, c.ProviderTaskID, c.Verdict, c.Body, limit)
-	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.ConstraintName == "callback_attempt_fkey" {
-		return lifecycle.ErrAttemptNotFound
-	}
 	if err != nil {
-		return fmt.Errorf("insert callback: %w", err)
+		return fmt.Errorf("insert callback: %w", violation(err, "callback_attempt_fkey", lifecycle.ErrAttemptNotFound))
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, before task.Task, c lifecy
 	queueAccount(&batch, c)
 	if batch.Len() > 0 {
 		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
-			return t, fmt.Errorf("write task %s: %w", t.ID, err)
+			return t, fmt.Errorf("write task %s: %w", t.ID, violation(err, "attempt_provider_task", lifecycle.ErrProviderTaskTaken))
 		}
 	}
 	if err := s.enqueue(ctx, tx, c.Jobs); err != nil {

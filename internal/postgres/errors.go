@@ -18,6 +18,14 @@ func notFound(err, as error) error {
 	return err
 }
 
+// violation turns the violation of a constraint or a unique index into the caller's error.
+func violation(err error, constraint string, as error) error {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok && pe.ConstraintName == constraint {
+		return as
+	}
+	return err
+}
+
 // Unavailable tells whether an error means that the database is out of reach or going down, so that the
 // same call may succeed later.
 func Unavailable(err error) bool {

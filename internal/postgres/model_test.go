@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -125,17 +124,17 @@ func drawInput(t *rapid.T, about *task.Task) task.Input {
 		if !a.Sent {
 			continue
 		}
-		name := fmt.Sprint("p", a.Number)
+		name, stranger := "p-"+string(a.ID), "stranger-"+string(a.ID) // One provider task is never that of two attempts.
 		inputs = append(inputs,
 			task.Accepted{Attempt: a.ID, ProviderTaskID: name, CheckAfter: time.Minute},
-			task.Accepted{Attempt: a.ID, ProviderTaskID: "stranger", CheckAfter: time.Minute},
+			task.Accepted{Attempt: a.ID, ProviderTaskID: stranger, CheckAfter: time.Minute},
 			task.Refused{Attempt: a.ID, Reason: task.InputRejected, Message: "bad prompt"},
 			task.Ambiguous{Attempt: a.ID, CheckAfter: time.Minute, Message: "timeout"},
 			task.ResultReady{Attempt: a.ID, ProviderTaskID: name},
 			task.GenerationFailed{Attempt: a.ID, ProviderTaskID: name, Message: "failed"},
 			task.GenerationFailed{Attempt: a.ID, Message: "failed at once"},
 			task.Hinted{Attempt: a.ID, ProviderTaskID: name, Proven: true},
-			task.Hinted{Attempt: a.ID, ProviderTaskID: "stranger"},
+			task.Hinted{Attempt: a.ID, ProviderTaskID: stranger},
 			task.GivenUp{Attempt: a.ID, Message: "nobody knows"},
 			task.SaveFailed{Attempt: a.ID, Reason: task.OutputUnavailable, Message: "gone"},
 			saved(a.ID),

@@ -28,6 +28,7 @@ func TestSchema_RefusesWhatTheStateMachineNeverDecides(t *testing.T) {
 		"an outcome without answer":   {"UPDATE attempt SET state = 'RUNNING'", "attempt_answered_when_settled"},
 		"an answer without outcome":   {"UPDATE attempt SET answer_time = now()", "attempt_answered_when_settled"},
 		"a second first attempt":      {"INSERT INTO attempt (id, task_id, number, provider, account, state) SELECT gen_random_uuid(), task_id, number, provider, account, state FROM attempt", "attempt_number_key"},
+		"a provider task of two":      {"WITH named AS (UPDATE attempt SET provider_task_id = 'p1' RETURNING task_id, number, provider, account) INSERT INTO attempt (id, task_id, number, provider, account, state, provider_task_id) SELECT gen_random_uuid(), task_id, number + 1, provider, account, 'SUBMITTING', 'p1' FROM named", "attempt_provider_task"},
 		"a second event of a number":  {"INSERT INTO task_event SELECT * FROM task_event LIMIT 1", "task_event_pkey"},
 		"an empty output":             {"INSERT INTO output (attempt_id, index, key, content_type, size_bytes, sha256) SELECT id, 0, 'k', '', 0, sha256('') FROM attempt", "output_size_positive"},
 		"an output without its hash":  {"INSERT INTO output (attempt_id, index, key, content_type, size_bytes, sha256) SELECT id, 0, 'k', '', 1, '' FROM attempt", "output_sha256_length"},
