@@ -33,10 +33,17 @@ type serveProcess struct {
 // startProcess starts the service and waits until it says where it listens.
 func startProcess(t *testing.T, args ...string) *serveProcess {
 	t.Helper()
+	return startProcessIn(t, nil, args...)
+}
+
+// startProcessIn is startProcess with variables of the environment beside our own.
+func startProcessIn(t *testing.T, env []string, args ...string) *serveProcess {
+	t.Helper()
 	p := &serveProcess{
 		cmd: program(context.WithoutCancel(t.Context()), append([]string{"serve", "--log-level=info"}, args...)...),
 		log: &bytes.Buffer{}, drained: make(chan struct{}),
 	}
+	p.cmd.Env = append(p.cmd.Env, env...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -42,12 +42,28 @@ type testService struct {
 	tasks refractv1.TaskServiceClient
 	pool  *pgxpool.Pool
 	log   *logBuffer
-	stop  func() // Drains and closes the service; the end of the test does it otherwise.
+
+	bucketURL string
+	stop      func() // Drains the service, once. The end of the test does it in any case.
 }
 
 // startService starts the service with tokens required, and stops it when the test ends. Its log must then
 // hold no secret and no stack trace.
 func startService(t *testing.T, configure func(*serviceFlags, *simConfig)) *testService {
+	t.Helper()
+	return startFleet(t, configure).start(t)
+}
+
+// fleet is what replicas of the service share: a database, a bucket and a provider.
+type fleet struct {
+	flags serviceFlags
+	sim   *sim.Server
+	token string
+	pool  *pgxpool.Pool
+}
+
+// startFleet starts the provider of a fleet that has no replica yet.
+func startFleet(t *testing.T, configure func(*serviceFlags, *simConfig)) *fleet {
 	t.Helper()
 	sc := simConfig{APIKeys: []string{testAPIKey}, WebhookKey: testWebhookKey, CallbackSpacing: 50 * time.Millisecond}
 	f := serviceFlags{
@@ -68,15 +84,24 @@ func startService(t *testing.T, configure func(*serviceFlags, *simConfig)) *test
 		t.Fatalf("start the simulator: %v", err)
 	}
 	t.Cleanup(func() { _ = provider.Close() })
-	f.KIE.URL, f.Luma.URL, f.LumaAgents.URL = provider.URL(), provider.LumaURL(), provider.LumaAgentsURL()
+	for url, its := range map[*string]string{&f.KIE.URL: provider.URL(), &f.Luma.URL: provider.LumaURL(), &f.LumaAgents.URL: provider.LumaAgentsURL()} {
+		if *url == "" {
+			*url = its
+		}
+	}
+	pool := postgrestest.Connect(t, f.DatabaseURL.reveal())
+	return &fleet{flags: f, sim: provider, token: createToken(t, pool, "acme"), pool: pool}
+}
 
-	ts := &testService{sim: provider, log: &logBuffer{}}
+// start starts one more replica.
+func (f *fleet) start(t *testing.T) *testService {
+	t.Helper()
+	ts := &testService{sim: f.sim, token: f.token, pool: f.pool, log: &logBuffer{}, bucketURL: f.flags.Bucket}
 	log := slog.New(slog.NewTextHandler(ts.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	if ts.service, err = newService(t.Context(), f, log); err != nil {
+	var err error
+	if ts.service, err = newService(t.Context(), f.flags, log); err != nil {
 		t.Fatalf("start the service: %v", err)
 	}
-	ts.pool = postgrestest.Connect(t, f.DatabaseURL.reveal())
-	ts.token = createToken(t, ts.pool, "acme")
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- ts.run(ctx) }()
