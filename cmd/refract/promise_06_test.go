@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/provider/luma"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// TestPromise06_NoTokenNoDatabase posts callbacks with URL tokens that are not ours while nobody can read attempts or
+// callbacks: they must be refused all the same, and counted. TestIngress_AnswersAsDocumented has what else may be posted.
+//
+// It fails when Receive in internal/callback/receive.go keeps a callback, or looks for its attempt, before it verifies
+// the token.
+func TestPromise06_NoTokenNoDatabase(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+		unlimited(f, c)
+		c.Processing = time.Hour
+	})
+	id := ts.submit(t, "").GetId()
+	ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
+	entry := ts.sim.Ledger()[0]
+	now := strconv.FormatInt(time.Now().Unix(), 10)
+	body := `{"code":200,"msg":"ok","data":{"taskId":"` + entry.TaskID + `"}}`
+	header := []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", sim.Sign(testWebhookKey, entry.TaskID, now)}
+
+	lock, err := ts.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Rollback(context.WithoutCancel(t.Context()))
+	if _, err := lock.Exec(t.Context(), "LOCK TABLE attempt, callback IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	cut := strings.LastIndex(entry.CallbackURL, "/") + 1
+	token := entry.CallbackURL[cut:]
+	for name, forged := range map[string]string{
+		"another signature": token[:len(token)-4] + "AAAA", "cut": token[:len(token)/2], "longer": token + "A", "nonsense": "nonsense",
+	} {
+		if status, _, answer := request(t, http.MethodPost, entry.CallbackURL[:cut]+forged, body, header...); status != http.StatusUnauthorized {
+			t.Errorf("%s: answered %d %s, want 401", name, status, answer)
+		}
+	}
+	if n := ts.metric(t, "refract_callbacks_total", `account="kie"`, `verdict="bad_token"`); n != 4 {
+		t.Errorf("%d refused callbacks are counted, want 4", n)
+	}
+	if err := lock.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := ask[int](t, ts.pool, "SELECT count(*) FROM callback"); n != 0 {
+		t.Errorf("%d refused callbacks are kept", n)
+	}
+}
+
+// TestPromise06_CallbacksAreHints lets the provider's callbacks, and those of whoever saw one, say what is not true.
+// What counts is what the provider answers when it is asked.
+//
+// It fails when callbackInput in internal/lifecycle/settle_callback.go believes a callback that says Failed, or one that
+// is not Proven; and when save in internal/worker/save.go takes its links from the callback.
+func TestPromise06_CallbacksAreHints(t *testing.T) {
+	t.Parallel()
+	unsigned := func(f *serviceFlags) { f.KIE.WebhookKeys = nil }
+	for _, tc := range []struct {
+		name     string
+		prompt   string
+		provider string
+		amend    func(*serviceFlags)
+		verdicts []string // At least these must be in the inbox.
+	}{
+		{"forged links under a valid signature", "[sim:forge-urls]", "kie", nil, []string{"applied"}},
+		{"a forged failure under a valid signature", "[sim:forge-code=500]", "kie", nil, []string{"asked"}},
+		{"a wrong signature", "[sim:bad-signature]", "kie", nil, []string{"bad_signature"}},
+		{"a stale timestamp", "[sim:stale=1h]", "kie", nil, []string{"stale"}},
+		{"no key: a forged success", "[sim:forge-code=200,processing=300ms]", "kie", unsigned, []string{"asked"}},
+		{"no key: a forged failure", "[sim:forge-code=500,processing=300ms]", "kie", unsigned, []string{"asked"}},
+		{"no signatures: a forged failure", "[sim:forge-code=500,processing=300ms]", luma.Name, nil, []string{"asked"}},
+		{"the new key of two", "", "kie", func(f *serviceFlags) {
+			f.KIE.WebhookKeys = []secret{"the-old-key-of-the-account", testWebhookKey}
+		}, []string{"applied"}},
+		{"the old key of two", "", "kie", func(f *serviceFlags) {
+			f.KIE.WebhookKeys = []secret{testWebhookKey, "the-new-key-of-the-account"}
+		}, []string{"applied"}},
+		{"it overtakes its answer", "[sim:early]", "kie", nil, []string{"applied"}},
+		{"it overtakes its answer, which is lost", "[sim:early,drop-after]", "kie", nil, []string{"applied"}},
+		{"twice, and then the opposite", "[sim:duplicate=2,conflict]", "kie", nil, []string{"applied", "duplicate", "conflict"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			ts := startService(t, func(f *serviceFlags, c *simConfig) {
+				unlimited(f, c)
+				f.Luma.Poll = 300 * time.Millisecond
+				if tc.amend != nil {
+					tc.amend(f)
+				}
+			})
+			task := ts.submit(t, tc.prompt, at(tc.provider))
+			last := ts.end(t, task.GetId())
+			if last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+				t.Fatalf("ended %v, want SUCCEEDED", last)
+			}
+			checkOutputs(t, ts, last, ts.sim.Ledger()[0].TaskID, 1)
+			if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; paid != 1 {
+				t.Errorf("paid %d times, want once", paid)
+			}
+			for _, d := range ts.sim.Downloads() {
+				if d.Forged {
+					t.Errorf("a forged link was followed: %v", d)
+				}
+			}
+			for _, verdict := range tc.verdicts {
+				eventually(t, "a callback to be "+verdict, func() bool {
+					return ask[bool](t, ts.pool, "SELECT EXISTS (SELECT FROM callback WHERE verdict = $1)", verdict)
+				})
+			}
+			if after := ts.get(t, task.GetId()).GetRevision(); after != last.GetRevision() {
+				t.Errorf("the task changed after its end, to revision %d from %d", after, last.GetRevision())
+			}
+		})
+	}
+}
+
+// TestPromise06_RefusedCallbacksAreBounded posts more than are kept.
+//
+// It fails without the count in insertRefusedCallback (internal/postgres/callback.go).
+func TestPromise06_RefusedCallbacksAreBounded(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, func(_ *serviceFlags, c *simConfig) { c.Processing = time.Hour })
+	id := ts.submit(t, "").GetId()
+	ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
+	entry := ts.sim.Ledger()[0]
+	for range 20 {
+		if status, _, _ := request(t, http.MethodPost, entry.CallbackURL, `{"code":200,"data":{"taskId":"`+entry.TaskID+`"}}`); status != http.StatusUnauthorized {
+			t.Fatalf("an unsigned callback was answered %d, want 401", status)
+		}
+	}
+	got := verdicts(t, ts, entry.CallbackURL[strings.LastIndex(entry.CallbackURL, "/")+1:])
+	if diff := cmp.Diff(map[string]int{"bad_signature": 8}, got); diff != "" {
+		t.Errorf("verdicts in the inbox (-want +got):\n%s", diff)
+	}
+	if n := ts.metric(t, "refract_callbacks_total", `verdict="bad_signature"`); n != 20 {
+		t.Errorf("%d are counted, want all 20", n)
+	}
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// TestPromise07_NoLostCallbackMatters runs tasks whose callbacks never come beside ones whose callbacks do, over two
+// replicas. All must succeed, and a metric must say which of the two brought each verdict.
+//
+// It fails without the checkers in run (serve.go), and without the counter in change (internal/lifecycle/lifecycle.go).
+func TestPromise07_NoLostCallbackMatters(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, unlimited)
+	replicas := []*testService{f.start(t), f.start(t)}
+	want := map[string]int{}
+	var ids []string
+	for i, directive := range []string{
+		"[sim:never]", "[sim:undeliverable]", "[sim:bad-signature]", "[sim:null-data]", "[sim:never,fail]", "[sim:never,invisible=500ms]",
+		"", "", "[sim:early]", "[sim:duplicate]",
+	} {
+		by := "check"
+		if i >= 6 {
+			by = "callback"
+		}
+		want[by]++
+		ids = append(ids, replicas[i%2].submit(t, directive).GetId())
+	}
+	for i, id := range ids {
+		expected := refractv1.TaskState_TASK_STATE_SUCCEEDED
+		if i == 4 {
+			expected = refractv1.TaskState_TASK_STATE_FAILED
+		}
+		if last := replicas[i%2].end(t, id); last.GetState() != expected {
+			t.Errorf("task %d ended %v, want %v", i, last, expected)
+		}
+	}
+	for by, n := range want {
+		got := 0
+		for _, ts := range replicas {
+			got += ts.metric(t, "refract_attempt_verdicts_total", `by="`+by+`"`)
+		}
+		if got != n {
+			t.Errorf("%d verdicts by %s are counted, want %d", got, by, n)
+		}
+	}
+	for prompt, paid := range sim.CountPaid(f.sim.Ledger(), sim.ByPrompt) {
+		if paid > 2 { // Two prompts are the same.
+			t.Errorf("%q was paid %d times", prompt, paid)
+		}
+	}
+}
+
+// TestPromise07_EveryAttemptIsAskedAbout makes the checks of many attempts due at once, and expects the provider to be
+// asked about each, as fast as its query limit of 10 a second allows and not faster: 500 take 50 s at that.
+//
+// It fails when Run in internal/worker/check.go does not go on after a full batch, and without queries.Wait in
+// upstream.go.
+func TestPromise07_EveryAttemptIsAskedAbout(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+		unlimited(f, c)
+		f.KIE.Poll = time.Hour
+		c.Processing, c.QueryLimit = time.Hour, sim.Limit{N: 1000, Window: time.Second}
+	})
+	const attempts = 45 // More than two batches.
+	for range attempts {
+		ts.submit(t, "")
+	}
+	eventually(t, "all to run", func() bool {
+		return ask[int](t, ts.pool, "SELECT count(*) FROM attempt WHERE state = 'RUNNING'") == attempts
+	})
+	do(t, ts.pool, "UPDATE attempt SET next_check_time = now()")
+	var seen sim.Usage
+	eventually(t, "all to be asked about", func() bool {
+		for _, u := range ts.sim.Limits().Queries {
+			seen = u
+		}
+		return seen.Accepted == attempts
+	})
+	if seen.PeakArrived > 12 {
+		t.Errorf("%d questions arrived within a second, want about 10", seen.PeakArrived)
+	}
+}
