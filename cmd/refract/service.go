@@ -93,6 +93,9 @@ func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *servi
 	if err := s.openProviders(ctx, f); err != nil {
 		return nil, err
 	}
+	if err := s.tellForgetful(ctx); err != nil {
+		return nil, err
+	}
 	verbs, err := s.openRooms(ctx, f, tokens)
 	if err != nil {
 		return nil, err
@@ -147,6 +150,15 @@ func (s *service) openStores(ctx context.Context, f serviceFlags) (err error) {
 		bucketURL = (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(dataDir, "bucket"))}).String()
 	}
 	s.bucket, err = media.OpenBucket(ctx, bucketURL)
+	return err
+}
+
+// tellForgetful tells of a database that does not keep what it has committed.
+func (s *service) tellForgetful(ctx context.Context) error {
+	settings, err := s.store.Forgetful(ctx)
+	if len(settings) > 0 {
+		s.log.ErrorContext(ctx, "the database may forget in a crash what it has committed, and then something may be paid for twice", "off", settings)
+	}
 	return err
 }
 
