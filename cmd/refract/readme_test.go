@@ -3,13 +3,17 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 )
 
@@ -72,6 +76,72 @@ func TestDocs_ShowTheCapabilities(t *testing.T) {
 		table += "| " + r.name + " | " + strings.Join(capabilityRow(p.Capabilities()), " | ") + " |\n"
 	}
 	checkPart(t, "../../docs/providers.md", "capabilities", table)
+}
+
+const guaranteesPath = "../../docs/guarantees.md"
+
+// TestDocs_ShowTheRulesOfSubmissions compares the table of answers with the one that the code follows.
+func TestDocs_ShowTheRulesOfSubmissions(t *testing.T) {
+	t.Parallel()
+	table := "| answer | created? | the attempt becomes | the task becomes | the account pauses |\n|---|---|---|---|---|\n"
+	for _, r := range lifecycle.SubmissionRules() {
+		answer, pause := "a provider task id", "no"
+		if r.Class != lifecycle.Accepted {
+			answer = r.Class.String()
+		}
+		if p := r.Pause; p != nil {
+			pause = fmt.Sprintf("%s, up to %s", p.For, p.Max)
+			if p.After > 0 {
+				pause += fmt.Sprintf(", after %d in a row", p.After)
+			}
+		}
+		table += fmt.Sprintf("| %s | %s | %s | %s | %s |\n", answer, r.Created, r.Effect.Attempt, r.Effect.Task, pause)
+	}
+	checkPart(t, guaranteesPath, "submissions", table)
+}
+
+// TestDocs_NameTheTestsOfThePromises checks that the tests which the guarantees name exist, and that they name all that
+// try to break a promise.
+func TestDocs_NameTheTestsOfThePromises(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(guaranteesPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, name := range regexp.MustCompile("`(Test[A-Za-z0-9_]+)`").FindAllSubmatch(page, -1) {
+		named[string(name[1])] = true
+	}
+	declared := map[string]bool{}
+	declaration := regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9_]+)\(t \*testing\.T\)`)
+	err = filepath.WalkDir("../..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, name := range declaration.FindAllSubmatch(source, -1) {
+			declared[string(name[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range named {
+		if !declared[name] {
+			t.Errorf("%s names %s, which does not exist", guaranteesPath, name)
+		}
+	}
+	for name := range declared {
+		if strings.HasPrefix(name, "TestPromise") && !named[name] {
+			t.Errorf("%s does not name %s", guaranteesPath, name)
+		}
+	}
+	for n := range 12 {
+		if !strings.Contains(string(page), fmt.Sprintf("\n## %d. ", n+1)) {
+			t.Errorf("%s has no promise %d", guaranteesPath, n+1)
+		}
+	}
 }
 
 var capabilityNames = []string{
