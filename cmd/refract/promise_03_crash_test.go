@@ -140,8 +140,8 @@ func TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost(t *testing.T) {
 // TestPromise03_NeverPayTwiceWhenAJobRunsTwice gives the job of a submission that is under way to the other replica, as
 // happens when a replica loses its connection to the database for a while.
 //
-// It fails without ErrAlreadySent in internal/task/attempt_inputs.go, and without AttemptUnconfirmed or AttemptLost in
-// accept there.
+// It fails without ErrAlreadySent in internal/task/attempt_inputs.go. That accept there takes UNCONFIRMED and LOST attempts
+// makes the answer count at once; without, the next check or retry would ask by the id that came with it.
 func TestPromise03_NeverPayTwiceWhenAJobRunsTwice(t *testing.T) {
 	t.Parallel()
 	for provider, meanwhile := range map[string]string{kie.Name: "UNCONFIRMED", lumaagents.Name: "LOST"} {

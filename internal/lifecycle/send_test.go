@@ -270,3 +270,28 @@ func TestSend_AnswerAfterItsCallbackChangesNothing(t *testing.T) {
 	}
 	s.expect(t, id, task.Saving, task.AttemptSucceeded)
 }
+
+// A callback carries a token that only the provider was given. Whoever refuses afterwards, perhaps a proxy in front of
+// it, does not know what the provider did.
+func TestSend_RefusalAfterACallbackProvesNothing(t *testing.T) {
+	t.Parallel()
+	for _, class := range []provider.Class{provider.RateLimited, provider.Rejected, provider.AccountBlocked} {
+		t.Run(class.String(), func(t *testing.T) {
+			t.Parallel()
+			s := setup(t)
+			id, attempt := s.begin(t, plain())
+			err := s.Send(t.Context(), attempt, func(ctx context.Context, _ task.Task) (string, error) {
+				if err := s.callback(ctx, attempt, unproven("p1", provider.Running), lifecycle.Asked); err != nil {
+					t.Error(err)
+				}
+				return "", &provider.Error{Class: class, Op: "submit"}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.expect(t, id, task.Running, task.AttemptUnconfirmed)
+			s.check(t, succeeded, nil)
+			s.expect(t, id, task.Saving, task.AttemptSucceeded)
+		})
+	}
+}

@@ -57,6 +57,10 @@ func (d *Decision) refuse(a *Attempt, in Refused) {
 	if !unanswered {
 		return
 	}
+	if a.HintedTaskID != "" { // A callback says that the provider took it, so the refusal proves nothing.
+		d.ambiguous(a, Ambiguous{Message: in.Message})
+		return
+	}
 	awaited := d.awaits(a)
 	d.set(a, AttemptRefused, in.Message)
 	if !awaited {

@@ -177,13 +177,17 @@ func allowanceNeverShrinks(h *history) error {
 	return nil
 }
 
-// An attempt that the provider named was created there: nothing makes it REFUSED, which would be followed
-// by another paid attempt.
+// An attempt that the provider named was created there, and one about which a callback came may have been: nothing makes
+// them REFUSED, which would be followed by another paid attempt.
 func namedAttemptsAreNotRefused(h *history) error {
 	for i, s := range h.steps {
 		for n, a := range s.before.Attempts {
-			if a.ProviderTaskID != "" && a.State != task.AttemptRefused && s.after.Attempts[n].State == task.AttemptRefused {
-				return fmt.Errorf("step %d: attempt %s, named %s, became REFUSED", i+1, a.ID, a.ProviderTaskID)
+			name := a.ProviderTaskID
+			if a.Sent {
+				name += a.HintedTaskID // Before that a hint is made up.
+			}
+			if name != "" && a.State != task.AttemptRefused && s.after.Attempts[n].State == task.AttemptRefused {
+				return fmt.Errorf("step %d: attempt %s, named %s, became REFUSED", i+1, a.ID, name)
 			}
 		}
 	}
