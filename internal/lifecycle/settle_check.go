@@ -23,7 +23,7 @@ type Check struct {
 	Task           task.ID
 	Account        string
 	ProviderTaskID string // The attempt's, or the hinted one; empty when its outcome is unknown.
-	Hinted         bool   // Whether ProviderTaskID comes from an unproven callback.
+	Hinted         bool   // Whether the attempt has no provider task id of its own: ProviderTaskID is a hint's, or empty.
 	SubmitTime     time.Time
 	Age            time.Duration // Since the attempt was admitted.
 }
@@ -69,6 +69,9 @@ func (l *Lifecycle) SettleCheck(ctx context.Context, c Check, s provider.Status,
 		return nil // The next check is scheduled already.
 	}
 	_, err := l.change(ctx, "check", c.Attempt, func(t task.Task) (Change, error) {
+		if a := t.AttemptByID(c.Attempt); c.Hinted && a.ProviderTaskID != "" && a.ProviderTaskID != c.ProviderTaskID {
+			return Change{Decision: task.Decision{Task: t}}, nil // The provider named it since: the answer is about something else.
+		}
 		d, err := t.Apply(in)
 		return Change{Decision: d}, err
 	})

@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -201,5 +202,37 @@ func TestCadence_LearnsHowLongAttemptsTake(t *testing.T) {
 		if err != nil || got.Typical.Round(time.Minute) != step.want || got.Every != 30*time.Second || got.Slow != 10*time.Minute {
 			t.Errorf("Cadence after %d successes = %+v, %v, want one for %s", step.successes, got, err, step.want)
 		}
+	}
+}
+
+// The answer to a submission may come while the wait for it is being ended: it must not be given up then.
+func TestSettleCheck_OfAnAttemptThatIsNamedMeanwhileChangesNothing(t *testing.T) {
+	t.Parallel()
+	for name, hint := range map[string]string{"nothing to ask by": "", "a hint that nobody knows": "stranger"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := setup(t)
+			id, attempt := s.begin(t, plain())
+			s.exec(t, "UPDATE attempt SET create_time = now() - interval '2 hours'")
+			err := s.Send(t.Context(), attempt, func(ctx context.Context, _ task.Task) (string, error) {
+				if err := s.Send(ctx, attempt, nil); err != nil { // Its job runs twice.
+					t.Error(err)
+				}
+				if hint != "" {
+					if err := s.callback(ctx, attempt, unproven(hint, provider.Running), lifecycle.Asked); err != nil {
+						t.Error(err)
+					}
+				}
+				return "p1", nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			stale := lifecycle.Check{Attempt: attempt, Task: id, Account: "kie", ProviderTaskID: hint, Hinted: true, Age: 2 * time.Hour}
+			if err := s.SettleCheck(t.Context(), stale, provider.Status{}, &provider.Error{Class: provider.NotFound, Op: "check"}); err != nil {
+				t.Error(err)
+			}
+			s.expect(t, id, task.Running, task.AttemptRunning)
+		})
 	}
 }
