@@ -170,7 +170,8 @@ func FuzzSubmit(f *testing.F) {
 		_ = json.Unmarshal(body, &seen)
 		data, _ := seen["data"].(map[string]any)
 		if err == nil {
-			if !wire.IsTaskID(id) || data["taskId"] != id || !oneOf(seen["code"], 200) || httpStatus < 200 || httpStatus > 299 {
+			named := data["taskId"] == id || data["task_id"] == id
+			if !wire.IsTaskID(id) || !named || !oneOf(seen["code"], 200) || httpStatus < 200 || httpStatus > 299 {
 				t.Fatalf("id %q read from HTTP %d, code %v, data %v", id, httpStatus, seen["code"], data)
 			}
 			return
@@ -179,8 +180,10 @@ func FuzzSubmit(f *testing.F) {
 		switch perr.Class {
 		case provider.Ambiguous, provider.GenerationFailed:
 		case provider.RateLimited, provider.Rejected, provider.AccountBlocked:
-			if named, _ := data["taskId"].(string); named != "" {
-				t.Fatalf("an answer that names task %q is taken for proof that there is none: %v", named, perr)
+			for _, key := range []string{"taskId", "task_id"} {
+				if named, _ := data[key].(string); named != "" {
+					t.Fatalf("an answer that names task %q is taken for proof that there is none: %v", named, perr)
+				}
 			}
 			if oneOf(seen["code"], 200) && httpStatus < 400 {
 				t.Fatalf("HTTP %d with code 200 is taken for a refusal: %v", httpStatus, perr)
