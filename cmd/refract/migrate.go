@@ -20,7 +20,7 @@ func (f databaseFlags) open(ctx context.Context) (*pgxpool.Pool, error) {
 	if f.DatabaseURL == "" {
 		return nil, errors.New("pass --database-url, or set DATABASE_URL")
 	}
-	return openPool(ctx, f.DatabaseURL.reveal())
+	return postgres.Open(ctx, f.DatabaseURL.reveal())
 }
 
 // migrateCmd brings the schema to this release.

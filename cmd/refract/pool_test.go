@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
@@ -11,7 +12,7 @@ func TestOpenPool_NamesItsConnections(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.URL(t)
 	for given, want := range map[string]string{"": "refract", "&application_name=films-refract": "films-refract"} {
-		pool, err := openPool(t.Context(), url+given)
+		pool, err := postgres.Open(t.Context(), url+given)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
 )
@@ -34,7 +35,7 @@ const sourceSecret = "9f86d081884c7d659a2feaa0c55ad015"
 // has stored.
 //
 // It fails without Words in Judge (internal/provider/wire/judge.go), without redact in internal/callback/receive.go, and
-// when openPool (service.go) wraps the error of ParseConfig.
+// when postgres.Open wraps the error of ParseConfig.
 func TestPromise11_NoSecretLeaks(t *testing.T) {
 	t.Parallel()
 	provider, err := sim.Start(sim.Config{APIKeys: []string{testAPIKey}, WebhookKey: testWebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1}, CallbackSpacing: 50 * time.Millisecond})
@@ -80,7 +81,7 @@ func TestPromise11_NoSecretLeaks(t *testing.T) {
 	said.add("the log", p.log.String())
 	said.add("the traces", traces.text())
 	said.addRows(t, pool)
-	_, err = openPool(t.Context(), "postgres://refract:"+password+"@%zz")
+	_, err = postgres.Open(t.Context(), "postgres://refract:"+password+"@%zz")
 	said.add("a broken database URL", fmt.Sprint(err))
 
 	secrets := map[string]string{

@@ -131,7 +131,7 @@ func (s *service) openStores(ctx context.Context, f serviceFlags) (err error) {
 		}
 		databaseURL = s.cluster.URL()
 	}
-	if s.pool, err = openPool(ctx, databaseURL); err != nil {
+	if s.pool, err = postgres.Open(ctx, databaseURL); err != nil {
 		return err
 	}
 	if private || f.Migrate {
@@ -341,28 +341,6 @@ func (s *service) observeQueues() error {
 		return fmt.Errorf("make the queue metric: %w", err)
 	}
 	return nil
-}
-
-// openPool connects to a database and finds out at once when it can't be reached.
-func openPool(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(databaseURL)
-	if err != nil {
-		return nil, errors.New("--database-url is not a PostgreSQL URL") // The error would quote its password.
-	}
-	// A commit is one round trip, so a few connections carry thousands of them a second.
-	config.MaxConns = max(config.MaxConns, 20)
-	if _, named := config.ConnConfig.RuntimeParams["application_name"]; !named {
-		config.ConnConfig.RuntimeParams["application_name"] = "refract" // So that operators know whose connections they see.
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("open the database: %w", err)
-	}
-	if err := pool.Ping(ctx); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("reach the database: %w", err)
-	}
-	return pool, nil
 }
 
 // defaultDataDir is where data goes that no setting places: for root a system folder, since the private

@@ -29,3 +29,6 @@ var HotStatements = map[string]string{
 	"insert callback":       insertCallback,
 	"keep refused callback": insertRefusedCallback,
 }
+
+// OpenWithin is Open with another deadline for statements.
+var OpenWithin = open

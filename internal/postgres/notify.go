@@ -123,7 +123,7 @@ func (l *Listener) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // The connection is given up either way.
+	defer hangUp(conn) //nolint:contextcheck // Also when ctx has ended.
 	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
 		return err
 	}
@@ -141,13 +141,27 @@ func (l *Listener) listen(ctx context.Context) error {
 		case err == nil:
 			l.hear(notification.Payload)
 		case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
-			if err := conn.Ping(ctx); err != nil {
+			if err := ping(ctx, conn); err != nil {
 				return err
 			}
 		default:
 			return err
 		}
 	}
+}
+
+// ping asks whether the other end still lives; a silent one does not.
+func ping(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	return conn.Ping(ctx)
+}
+
+// hangUp closes a connection, whose other end may be silent. Nothing is lost when the farewell is not heard.
+func hangUp(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
 }
 
 func (l *Listener) hear(payload string) {

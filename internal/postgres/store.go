@@ -36,5 +36,9 @@ func NewStore(pool *pgxpool.Pool, log *slog.Logger) (*Store, error) {
 	return &Store{pool: pool, jobs: jobs}, nil
 }
 
-// Ping asks whether the database answers.
-func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }
+// Ping asks whether the database answers. A ping is no statement, so it has a deadline of its own.
+func (s *Store) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	return s.pool.Ping(ctx)
+}

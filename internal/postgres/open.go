@@ -1,0 +1,128 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// How long we wait for a database that says nothing. A network that swallows packets, or a machine that hangs,
+// reports no error: without an end of our own a loop would wait for it until the system gives the connection up,
+// which takes a quarter of an hour, or for ever.
+const (
+	connectTimeout   = 5 * time.Second
+	statementTimeout = 10 * time.Second
+)
+
+// sessionSettings make the server give up on us in turn. A replica that fell silent may hold the row of a
+// provider account, and while it does nobody is admitted there; its connection to listen says that it lives.
+//
+// NOTE: they bound what a client that is gone leaves behind, so they are longer than what a living one waits.
+const sessionSettings = `
+SET idle_in_transaction_session_timeout = '15s';
+SET statement_timeout = '15s';
+SET tcp_keepalives_idle = '10s';
+SET tcp_keepalives_interval = '5s';
+SET tcp_keepalives_count = 3;
+SET tcp_user_timeout = '30s'`
+
+// Open connects to a database and finds out at once when it can't be reached. Every statement on the pool, and on
+// connections made with its configuration, ends after 10 seconds at the latest, with an error that Unavailable
+// knows; waiting for a notification is no statement.
+func Open(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
+	return open(ctx, databaseURL, statementTimeout)
+}
+
+func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, errors.New("--database-url is not a PostgreSQL URL") // The error would quote its password.
+	}
+	// A commit is one round trip, so a few connections carry thousands of them a second.
+	config.MaxConns = max(config.MaxConns, 20)
+	if _, named := config.ConnConfig.RuntimeParams["application_name"]; !named {
+		config.ConnConfig.RuntimeParams["application_name"] = "refract" // So that operators know whose connections they see.
+	}
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	config.PingTimeout = limit // Of a connection that was idle for a while, before it is lent.
+	config.ConnConfig.Tracer = deadlines{limit}
+	// Not as parameters of the connection, which a pooler between us and the database may refuse.
+	config.ConnConfig.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		return conn.Exec(ctx, sessionSettings).Close()
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("reach the database: %w", err)
+	}
+	return pool, nil
+}
+
+// withoutDeadlines returns a pool on the same database whose statements may take as long as they need, as the
+// building of an index does.
+func withoutDeadlines(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
+	config := pool.Config()
+	config.ConnConfig.Tracer, config.ConnConfig.AfterConnect = nil, nil
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// deadlines gives every statement a deadline: pgx uses the context that its tracer returns for the rest of the
+// call, up to the last row.
+type deadlines struct{ limit time.Duration }
+
+var (
+	_ pgx.QueryTracer    = deadlines{}
+	_ pgx.BatchTracer    = deadlines{}
+	_ pgx.CopyFromTracer = deadlines{}
+)
+
+// cancelKey is where a context keeps the function that frees its timer.
+type cancelKey struct{}
+
+func (d deadlines) begin(ctx context.Context) context.Context {
+	ctx, cancel := context.WithTimeout(ctx, d.limit)
+	return context.WithValue(ctx, cancelKey{}, cancel)
+}
+
+func (d deadlines) end(ctx context.Context) {
+	if cancel, ok := ctx.Value(cancelKey{}).(context.CancelFunc); ok {
+		cancel()
+	}
+}
+
+// TraceQueryStart begins the time of one statement.
+func (d deadlines) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return d.begin(ctx)
+}
+
+// TraceQueryEnd ends it.
+func (d deadlines) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) { d.end(ctx) }
+
+// TraceBatchStart begins the time of a batch.
+func (d deadlines) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return d.begin(ctx)
+}
+
+// TraceBatchQuery is told of each statement of a batch, which shares the batch's time.
+func (d deadlines) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+
+// TraceBatchEnd ends it.
+func (d deadlines) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchEndData) { d.end(ctx) }
+
+// TraceCopyFromStart begins the time of a bulk insert.
+func (d deadlines) TraceCopyFromStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceCopyFromStartData) context.Context {
+	return d.begin(ctx)
+}
+
+// TraceCopyFromEnd ends it.
+func (d deadlines) TraceCopyFromEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceCopyFromEndData) { d.end(ctx) }

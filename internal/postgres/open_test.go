@@ -1,0 +1,200 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/rs/zerolog"
+
+	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// hole is a way to a database that can be made to swallow everything.
+type hole struct {
+	t     *testing.T
+	proxy *toxiproxy.Proxy
+	url   string
+}
+
+// dig returns a way to a fresh database.
+func dig(t *testing.T) *hole {
+	t.Helper()
+	u, err := url.Parse(postgrestest.URL(t))
+	if err != nil {
+		t.Fatal("the URL of the database can't be parsed")
+	}
+	h := &hole{t: t, proxy: toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), t.Name(), "127.0.0.1:0", u.Host)}
+	if err := h.proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.proxy.Stop)
+	u.Host = h.proxy.Listen
+	h.url = u.String()
+	return h
+}
+
+// swallow lets no byte through any more, and reports nothing to either end.
+func (h *hole) swallow() {
+	h.t.Helper()
+	for _, stream := range []string{"upstream", "downstream"} {
+		toxic := `{"name":"` + stream + `","type":"timeout","stream":"` + stream + `","attributes":{"timeout":0}}`
+		if _, err := h.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+// heal lets connections through again that are made from now on.
+func (h *hole) heal() { h.proxy.Toxics.ResetToxics(h.t.Context()) }
+
+// TestOpen_SilenceEndsEveryStatement has a database that swallows what it is sent.
+func TestOpen_SilenceEndsEveryStatement(t *testing.T) {
+	t.Parallel()
+	const limit = 300 * time.Millisecond
+	for name, call := range map[string]func(context.Context, *pgxpool.Pool) error{
+		"exec": func(ctx context.Context, p *pgxpool.Pool) error {
+			_, err := p.Exec(ctx, "SELECT 1")
+			return err
+		},
+		"query": func(ctx context.Context, p *pgxpool.Pool) error {
+			var n int
+			return p.QueryRow(ctx, "SELECT 1").Scan(&n)
+		},
+		"batch": func(ctx context.Context, p *pgxpool.Pool) error {
+			var b pgx.Batch
+			b.Queue("SELECT 1")
+			b.Queue("SELECT 2")
+			return p.SendBatch(ctx, &b).Close()
+		},
+		"copy": func(ctx context.Context, p *pgxpool.Pool) error {
+			_, err := p.CopyFrom(ctx, pgx.Identifier{"secret"}, []string{"name", "value"}, pgx.CopyFromRows(nil))
+			return err
+		},
+		"transaction": func(ctx context.Context, p *pgxpool.Pool) error {
+			return pgx.BeginFunc(ctx, p, func(pgx.Tx) error { return nil })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := dig(t)
+			pool, err := postgres.OpenWithin(t.Context(), h.url, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pool.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			if err := call(ctx, pool); err != nil {
+				t.Fatalf("before the silence: %v", err)
+			}
+			h.swallow()
+			if err := call(ctx, pool); !postgres.Unavailable(err) || ctx.Err() != nil {
+				t.Errorf("a silent database gave %v, want an error that says it is out of reach", err)
+			}
+			h.heal()
+			err = call(ctx, pool)
+			for err != nil && ctx.Err() == nil { // Each try ends by itself, and takes a broken connection out of the pool.
+				err = call(ctx, pool)
+			}
+			if err != nil {
+				t.Errorf("after the silence: %v", err)
+			}
+		})
+	}
+}
+
+// TestOpen_AStatementInTransactionEnds has the silence begin between two statements of a transaction.
+func TestOpen_AStatementInTransactionEnds(t *testing.T) {
+	t.Parallel()
+	h := dig(t)
+	pool, err := postgres.OpenWithin(t.Context(), h.url, 300*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	defer h.heal() // So that closing the pool waits for nobody.
+	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+		h.swallow()
+		_, err := tx.Exec(ctx, "SELECT 1")
+		return err
+	})
+	if !postgres.Unavailable(err) || ctx.Err() != nil {
+		t.Errorf("a silent database gave %v, want an error that says it is out of reach", err)
+	}
+}
+
+// TestOpen_TheServerGivesUpOnASilentClient looks at what the server was told.
+func TestOpen_TheServerGivesUpOnASilentClient(t *testing.T) {
+	t.Parallel()
+	pool, err := postgres.Open(t.Context(), postgrestest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	for setting, want := range map[string]string{
+		"idle_in_transaction_session_timeout": "15s", "statement_timeout": "15s", "tcp_keepalives_idle": "10", "tcp_user_timeout": "30000",
+	} {
+		var got string
+		if err := pool.QueryRow(t.Context(), "SELECT current_setting($1)", setting).Scan(&got); err != nil {
+			t.Fatal(err)
+		}
+		if got != want {
+			t.Errorf("%s is %q, want %q", setting, got, want)
+		}
+	}
+}
+
+// TestListener_SilenceHoldsNothingUp expects a listener to wait for longer than a statement may, and to stop when it
+// is told to though nobody answers.
+func TestListener_SilenceHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	h := dig(t)
+	pool, err := postgres.OpenWithin(t.Context(), h.url, 100*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	heard := make(chan task.ID, 1)
+	ready := make(chan struct{}, 1)
+	l := postgres.Listener{
+		Pool: pool, Log: slog.New(slog.DiscardHandler), Replica: "r",
+		Wake: func(ids ...task.ID) { heard <- ids[0] }, WakeAll: func() { ready <- struct{}{} },
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+	<-ready
+	if _, err := pool.Exec(ctx, "SELECT pg_sleep(0.5)"); !errors.Is(err, context.DeadlineExceeded) { // Longer than a statement may take.
+		t.Errorf("a long statement ended with %v, want its deadline", err)
+	}
+	if _, err := pool.Exec(ctx, "SELECT pg_notify('refract_task', 'x')"); err != nil {
+		t.Fatal(err)
+	}
+	if id := <-heard; id != "x" {
+		t.Errorf("heard of %q, want x", id)
+	}
+	h.swallow()
+	cancel()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("the listener ended with %v, want nil", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the listener waits for a database that is silent")
+	}
+	h.heal()
+}
