@@ -92,7 +92,7 @@ func (c *Client) exchange(ctx context.Context, call Call) (a Answer, sent bool, 
 		return Answer{}, touched.Load(), err
 	}
 	defer resp.Body.Close()
-	a = Answer{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
+	a = Answer{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), dateOf(resp.Header))}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
 	if err == nil && len(body) > MaxAnswer {
 		err = fmt.Errorf("answer is longer than %d bytes", MaxAnswer)
@@ -149,6 +149,14 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 }
 
 func (b *watchedBody) Close() error { return nil }
+
+// dateOf returns the time of an answer as the server has it, whose clock and ours may differ.
+func dateOf(h http.Header) time.Time {
+	if at, err := http.ParseTime(h.Get("Date")); err == nil {
+		return at
+	}
+	return time.Now()
+}
 
 // retryAfter reads the header in both its forms, seconds and date.
 func retryAfter(s string, now time.Time) time.Duration {

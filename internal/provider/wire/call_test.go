@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"net/http"
 	"testing"
 	"time"
 )
@@ -24,5 +25,15 @@ func TestRetryAfter_IsHonouredInBothForms(t *testing.T) {
 		if got := retryAfter(header, now); got != want {
 			t.Errorf("retryAfter(%q) = %v, want %v", header, got, want)
 		}
+	}
+}
+
+func TestDateOf_IsTheServersAndElseOurs(t *testing.T) {
+	t.Parallel()
+	if got := dateOf(http.Header{"Date": {"Fri, 02 Jan 2026 03:04:05 GMT"}}); !got.Equal(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)) {
+		t.Errorf("dateOf = %v, want what the header says", got)
+	}
+	if off := time.Since(dateOf(http.Header{"Date": {"yesterday"}})); off < 0 || off > time.Minute {
+		t.Errorf("without a date the time is %v ago, want now", off)
 	}
 }
