@@ -64,9 +64,10 @@ func (s *service) run(ctx context.Context) error {
 		return l.Run(listening)
 	})
 	g.Go(func() error {
-		o := postgres.Orphans{Pool: s.pool, Log: s.log}
+		o := postgres.Orphans{Pool: s.pool, Log: s.log, Timeouts: s.workers.Timeouts()}
 		return o.Run(ctx)
 	})
+	g.Go(func() error { return s.clock.Run(listening) })
 	if s.cluster != nil {
 		g.Go(func() error { return s.cluster.Wait(ctx) })
 	}

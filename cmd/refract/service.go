@@ -47,6 +47,7 @@ type service struct {
 	telemetry *telemetry
 	cluster   *pglocal.Cluster // Nil with a database of the operator's.
 	pool      *pgxpool.Pool
+	clock     *postgres.Clock
 	store     *postgres.Store
 	bucket    *media.Bucket
 	fetcher   *http.Client
@@ -142,6 +143,9 @@ func (s *service) openStores(ctx context.Context, f serviceFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.clock, err = postgres.NewClock(ctx, s.pool, s.log); err != nil {
+		return err
+	}
 	if s.store, err = postgres.NewStore(s.pool, s.log); err != nil {
 		return err
 	}
@@ -209,7 +213,7 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 	s.hub = watch.NewHub(s.store, watch.Config{Bookmark: 10 * time.Second, Logger: s.log})
 	s.notifier = postgres.NewNotifier(s.pool, s.log)
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: s.store, Accounts: s.accounts, Route: s.route, Meter: s.telemetry.meter, Changed: s.changed,
+		Store: s.store, Accounts: s.accounts, Route: s.route, Meter: s.telemetry.meter, Now: s.clock.Now, Changed: s.changed,
 		CheckSource: func(uri string) error { return media.CheckURI(uri, f.AllowPrivate) },
 	})
 	if err != nil {
@@ -224,7 +228,7 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 			token, err := tokens.Make(account, id)
 			return callbackURL + "/v1/callbacks/" + account + "/" + token, err
 		},
-		Meter: s.telemetry.meter, Log: s.log,
+		Now: s.clock.Now, Meter: s.telemetry.meter, Log: s.log,
 	})
 	if err != nil {
 		return nil, err
@@ -266,7 +270,9 @@ func (s *service) callbackBase(f serviceFlags) string {
 
 // openSurfaces makes the gRPC server, and the HTTP servers that reach it through memory.
 func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, tokens *callback.Tokens) error {
-	receiver, err := callback.NewReceiver(tokens, s.accounts, verbs, s.telemetry.meter, s.log)
+	receiver, err := callback.NewReceiver(callback.Config{
+		Tokens: tokens, Accounts: s.accounts, Settler: verbs, Now: s.clock.Now, Meter: s.telemetry.meter, Log: s.log,
+	})
 	if err != nil {
 		return err
 	}

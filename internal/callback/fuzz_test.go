@@ -115,7 +115,9 @@ func FuzzReceive(f *testing.F) {
 	tokens := newTokens(f, newKey, oldKey)
 	f.Fuzz(func(t *testing.T, account, token, timestamp, signature string, sign bool, body []byte) {
 		b := &book{}
-		r, err := callback.NewReceiver(tokens, known, b, noop.Meter{}, slog.New(slog.DiscardHandler))
+		r, err := callback.NewReceiver(callback.Config{
+			Tokens: tokens, Accounts: known, Settler: b, Meter: noop.Meter{}, Log: slog.New(slog.DiscardHandler),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -40,18 +40,34 @@ type Receiver struct {
 	tokens   *Tokens
 	accounts provider.Accounts
 	settler  Settler
+	now      func() time.Time
 	log      *slog.Logger
 	verdicts metric.Int64Counter
 }
 
+// Config is what a receiver works with.
+type Config struct {
+	Tokens   *Tokens
+	Accounts provider.Accounts
+	Settler  Settler
+	Now      func() time.Time // Tells how old a signature is; nil means this machine's clock.
+	Meter    metric.Meter
+	Log      *slog.Logger
+}
+
 // NewReceiver returns a receiver that verifies tokens, lets providers decode, and hands on to the settler.
-func NewReceiver(tokens *Tokens, accounts provider.Accounts, settler Settler, meter metric.Meter, log *slog.Logger) (*Receiver, error) {
-	verdicts, err := meter.Int64Counter("refract_callbacks",
+func NewReceiver(cfg Config) (*Receiver, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	verdicts, err := cfg.Meter.Int64Counter("refract_callbacks",
 		metric.WithDescription("Callbacks by provider account and verdict."))
 	if err != nil {
 		return nil, fmt.Errorf("make the callback counter: %w", err)
 	}
-	return &Receiver{tokens: tokens, accounts: accounts, settler: settler, log: log, verdicts: verdicts}, nil
+	return &Receiver{
+		tokens: cfg.Tokens, accounts: cfg.Accounts, settler: cfg.Settler, now: cfg.Now, log: cfg.Log, verdicts: verdicts,
+	}, nil
 }
 
 // Receive takes one callback: the URL token without a query, then the provider's signature and timestamp,
@@ -72,7 +88,7 @@ func (r *Receiver) Receive(ctx context.Context, account, token string, header ht
 		r.count(ctx, account, "bad_token")
 		return err
 	}
-	said, refusal := p.Callback(header, body, time.Now())
+	said, refusal := p.Callback(header, body, r.now())
 	c := lifecycle.Callback{
 		AttemptID: id, Account: account, ProviderTaskID: said.ProviderTaskID,
 		Body: redact(body, token),

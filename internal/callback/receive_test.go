@@ -94,8 +94,10 @@ func setup(t *testing.T) ingress {
 	in.attempt = start(t, verbs, store)
 	tokens := newTokens(t, newKey)
 	in.token = makeToken(t, tokens, in.attempt)
-	in.Receiver, err = callback.NewReceiver(tokens, providers, verbs,
-		sdkmetric.NewMeterProvider(sdkmetric.WithReader(in.metrics)).Meter("test"), slog.New(slog.NewTextHandler(in.logged, nil)))
+	in.Receiver, err = callback.NewReceiver(callback.Config{
+		Tokens: tokens, Accounts: providers, Settler: verbs,
+		Meter: sdkmetric.NewMeterProvider(sdkmetric.WithReader(in.metrics)).Meter("test"), Log: slog.New(slog.NewTextHandler(in.logged, nil)),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

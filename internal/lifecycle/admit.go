@@ -118,7 +118,7 @@ func (l *Lifecycle) Admit(ctx context.Context, providerName string, policy Polic
 	changed, err := l.store.AdmitTasks(ctx, Round{
 		Policy: policy, Provider: providerName, Limits: l.limits(providerName),
 		Admit: func(t task.Task, account string) (task.Decision, error) {
-			return t.Apply(task.Admitted{Attempt: task.AttemptID(newID()), Account: account})
+			return t.Apply(task.Admitted{Attempt: task.AttemptID(l.ids.next()), Account: account})
 		},
 		MoveOn: func(t task.Task) (task.Decision, error) { return t.Apply(task.ProviderBlocked{Known: l.known}) },
 	})

@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -128,6 +127,8 @@ type Config struct {
 	// CheckSource refuses the URI of a source, in words for the caller. It must not touch the network.
 	CheckSource func(uri string) error
 	Meter       metric.Meter // Nil means the process's own.
+	// Now tells the time that all replicas agree on, for ids; nil means this machine's.
+	Now func() time.Time
 	// Changed is told of every task that changed, after the commit. It must not block.
 	Changed func(task.ID, task.State)
 }
@@ -141,12 +142,16 @@ type Lifecycle struct {
 	checkSource func(string) error
 	changed     func(task.ID, task.State)
 	verdicts    metric.Int64Counter
+	ids         *ids
 }
 
 // New returns the verbs over a store and providers.
 func New(cfg Config) (*Lifecycle, error) {
 	if cfg.Meter == nil {
 		cfg.Meter = otel.Meter("refract")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	verdicts, err := cfg.Meter.Int64Counter("refract_attempt_verdicts", metric.WithDescription(
 		"Verdicts on attempts, by who brought them: the answer to the submission, a callback, a check or a save."))
@@ -155,7 +160,7 @@ func New(cfg Config) (*Lifecycle, error) {
 	}
 	return &Lifecycle{
 		store: cfg.Store, accounts: cfg.Accounts, known: cfg.Accounts.Providers(), defaults: cfg.Route, checkSource: cfg.CheckSource,
-		changed: cfg.Changed, verdicts: verdicts,
+		changed: cfg.Changed, verdicts: verdicts, ids: &ids{now: cfg.Now},
 	}, nil
 }
 
@@ -183,10 +188,6 @@ func (l *Lifecycle) change(ctx context.Context, by string, id task.AttemptID, de
 	}
 	return t, nil
 }
-
-// newID returns a UUID of version 7. It fails only when the system has no randomness, which Go treats as
-// fatal itself.
-func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // capabilities are those of an account's provider. An attempt may belong to an account that is no longer
 // configured; nothing is known of that.

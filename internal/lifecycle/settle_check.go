@@ -22,10 +22,10 @@ type Check struct {
 	Attempt        task.AttemptID
 	Task           task.ID
 	Account        string
-	ProviderTaskID string // The attempt's, or the hinted one; empty when its outcome is unknown.
-	Hinted         bool   // Whether the attempt has no provider task id of its own: ProviderTaskID is a hint's, or empty.
-	SubmitTime     time.Time
-	Age            time.Duration // Since the attempt was admitted.
+	ProviderTaskID string        // The attempt's, or the hinted one; empty when its outcome is unknown.
+	Hinted         bool          // Whether the attempt has no provider task id of its own: ProviderTaskID is a hint's, or empty.
+	Age            time.Duration // Since the attempt was admitted,
+	SubmitAge      time.Duration // and since its submission was answered; both on the database's clock.
 }
 
 // Cadence is how often attempts are checked: every so often around the time at which such attempts usually end,

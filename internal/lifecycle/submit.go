@@ -27,7 +27,7 @@ func (l *Lifecycle) Submit(ctx context.Context, tenant, requestID string, spec t
 		}
 		return t, nil
 	}
-	t, created, err := l.store.CreateTask(ctx, task.New(task.ID(newID()), tenant, requestID, spec, route))
+	t, created, err := l.store.CreateTask(ctx, task.New(task.ID(l.ids.next()), tenant, requestID, spec, route))
 	if err != nil {
 		return task.Task{}, fmt.Errorf("submit request %q: %w", requestID, err)
 	}

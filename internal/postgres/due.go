@@ -31,8 +31,8 @@ SET next_check_time = now() + (0.9 + 0.2 * random()) * make_interval(secs =>
 FROM due, task
 WHERE attempt.id = due.id AND task.id = due.task_id
 RETURNING attempt.id, attempt.task_id, coalesce(nullif(attempt.provider_task_id, ''), attempt.hinted_task_id),
-    attempt.provider_task_id = '', coalesce(attempt.answer_time, attempt.create_time),
-    extract(epoch FROM now() - attempt.create_time)::float8`
+    attempt.provider_task_id = '', extract(epoch FROM now() - attempt.create_time)::float8,
+    extract(epoch FROM now() - coalesce(attempt.answer_time, attempt.create_time))::float8`
 
 // ClaimChecks implements lifecycle.Store.
 func (s *Store) ClaimChecks(ctx context.Context, account string, c lifecycle.Cadence, limit int) ([]lifecycle.Check, error) {
@@ -42,9 +42,9 @@ func (s *Store) ClaimChecks(ctx context.Context, account string, c lifecycle.Cad
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (lifecycle.Check, error) {
 		c := lifecycle.Check{Account: account}
-		var age float64 // Seconds.
-		err := row.Scan(&c.Attempt, &c.Task, &c.ProviderTaskID, &c.Hinted, &c.SubmitTime, &age)
-		c.Age = time.Duration(age * float64(time.Second))
+		var age, submitAge float64 // Seconds.
+		err := row.Scan(&c.Attempt, &c.Task, &c.ProviderTaskID, &c.Hinted, &age, &submitAge)
+		c.Age, c.SubmitAge = time.Duration(age*float64(time.Second)), time.Duration(submitAge*float64(time.Second))
 		return c, err
 	})
 }

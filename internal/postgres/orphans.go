@@ -18,14 +18,15 @@ const holdReplicaLock = `SELECT pg_advisory_lock_shared(hashtextextended('refrac
 // orphanTick is how often jobs of dead replicas are looked for.
 const orphanTick = 5 * time.Second
 
-// Orphans gives jobs back to the queue whose replica died while it ran them. The job queue would do so itself
-// once a job's own time is over, which is minutes for a save.
+// Orphans gives jobs back to the queue that nobody works on any more: their replica died while it ran them, or
+// their time is over and nobody wrote down what became of them, as after an outage of the database.
 //
 // A job may be taken from a replica that lives when that has lost its connection, and is then run twice, which
 // all jobs are made for.
 type Orphans struct {
-	Pool *pgxpool.Pool
-	Log  *slog.Logger
+	Pool     *pgxpool.Pool
+	Log      *slog.Logger
+	Timeouts map[string]time.Duration // How long jobs of each kind may take.
 }
 
 // Run looks for orphans until ctx ends. A job is given back when it was found twice in a row, so that a
@@ -52,21 +53,26 @@ func (o *Orphans) Run(ctx context.Context) error {
 	}
 }
 
-// selectOrphans finds running jobs whose replica holds no lock. PostgreSQL shows a lock's 64 bits in two halves.
+// selectOrphans finds running jobs whose time is over or whose replica holds no lock. PostgreSQL shows a lock's 64
+// bits in two halves.
 const selectOrphans = `
 SELECT id
 FROM river_job
-WHERE state = 'running' AND NOT EXISTS (
+WHERE state = 'running' AND (attempted_at < now() - make_interval(secs => ($1::jsonb ->> kind)::float8) OR NOT EXISTS (
     SELECT
     FROM pg_locks
     WHERE locktype = 'advisory' AND granted AND objsubid = 1
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND (classid::bigint << 32 | objid::bigint)
-          = hashtextextended('refract.replica.' || attempted_by[cardinality(attempted_by)], 0))
+          = hashtextextended('refract.replica.' || attempted_by[cardinality(attempted_by)], 0)))
 LIMIT 1000`
 
 func (o *Orphans) find(ctx context.Context) ([]int64, error) {
-	rows, err := o.Pool.Query(ctx, selectOrphans)
+	seconds := make(map[string]float64, len(o.Timeouts))
+	for kind, timeout := range o.Timeouts {
+		seconds[kind] = timeout.Seconds()
+	}
+	rows, err := o.Pool.Query(ctx, selectOrphans, seconds)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -121,7 +122,7 @@ func (c *Checker) check(ctx context.Context, at time.Time, check lifecycle.Check
 	var status provider.Status
 	var answer error
 	if check.ProviderTaskID != "" {
-		status, answer = c.upstream.check(ctx, at, check.ProviderTaskID, visibleSince(check))
+		status, answer = c.upstream.check(ctx, at, check.ProviderTaskID, age(check))
 	}
 	if ctx.Err() != nil {
 		return // Being stopped says nothing about the attempt.
@@ -136,13 +137,13 @@ func (c *Checker) check(ctx context.Context, at time.Time, check lifecycle.Check
 	}
 }
 
-// visibleSince is when the provider was given the task, which it may not know for a while.
+// age is how long ago the provider was given the task, which it may not know for a while.
 //
 // NOTE: the id of a hint is a stranger's word. A provider that does not know it must not be excused for that: the
 // attempt would take the id for its own, and the genuine callbacks for another's.
-func visibleSince(c lifecycle.Check) time.Time {
+func age(c lifecycle.Check) time.Duration {
 	if c.Hinted {
-		return time.Time{}
+		return math.MaxInt64
 	}
-	return c.SubmitTime
+	return c.SubmitAge
 }

@@ -47,7 +47,7 @@ func (s *saver) Timeout(*river.Job[task.SaveOutputs]) time.Duration {
 }
 
 // NextRetry waits longer with every try.
-func (s *saver) NextRetry(job *river.Job[task.SaveOutputs]) time.Time { return retryAt(job.Attempt) }
+func (s *saver) NextRetry(job *river.Job[task.SaveOutputs]) time.Time { return s.retryAt(job.Attempt) }
 
 // Work saves the outputs. The links come from the provider's answer, never from a callback, whose body
 // nobody signs.
@@ -76,7 +76,7 @@ func (s *saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 	}
 	failure := &task.SaveFailed{Attempt: id, Reason: task.OutputUnavailable, Message: "save the result: " + err.Error()}
 	switch {
-	case errors.Is(err, errNotReady) && time.Since(job.CreatedAt) < notReadyLimit:
+	case errors.Is(err, errNotReady) && s.now().Sub(job.CreatedAt) < notReadyLimit:
 		return river.JobSnooze(notReadyWait)
 	case errors.Is(err, media.ErrNotVideo), errors.Is(err, media.ErrTooLarge):
 		failure.Reason = task.OutputInvalid
@@ -101,7 +101,7 @@ func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 	if err != nil {
 		return nil, err
 	}
-	status, err := u.ask(ctx, a.ProviderTaskID, a.CreateTime)
+	status, err := u.ask(ctx, a.ProviderTaskID, s.now().Sub(a.CreateTime))
 	if err != nil {
 		return nil, err
 	}

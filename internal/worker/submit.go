@@ -28,7 +28,7 @@ func (s *submitter) Timeout(*river.Job[task.SubmitAttempt]) time.Duration { retu
 
 // NextRetry is soon: a submit job fails only when the database does.
 func (s *submitter) NextRetry(job *river.Job[task.SubmitAttempt]) time.Time {
-	return retryAt(job.Attempt)
+	return s.retryAt(job.Attempt)
 }
 
 // Work sends the attempt, once.

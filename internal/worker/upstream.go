@@ -84,21 +84,23 @@ func (u *upstream) reserve(ctx context.Context, n int) (time.Time, error) {
 }
 
 // ask asks about one of the provider's tasks, as soon as a question may be asked.
-func (u *upstream) ask(ctx context.Context, providerTaskID string, submitted time.Time) (provider.Status, error) {
+func (u *upstream) ask(ctx context.Context, providerTaskID string, age time.Duration) (provider.Status, error) {
 	at, err := u.reserve(ctx, 1)
 	if err != nil {
 		return provider.Status{}, &provider.Error{Class: provider.Unavailable, Op: "check", Err: err}
 	}
-	return u.check(ctx, at, providerTaskID, submitted)
+	return u.check(ctx, at, providerTaskID, age)
 }
 
-// check asks about one of the provider's tasks at a reserved time.
-func (u *upstream) check(ctx context.Context, at time.Time, providerTaskID string, submitted time.Time) (s provider.Status, err error) {
+// check asks at a reserved time about one of the provider's tasks, which was submitted age ago. The adapter compares
+// the time of submission with this machine's clock, so it is given in that.
+func (u *upstream) check(ctx context.Context, at time.Time, providerTaskID string, age time.Duration) (s provider.Status, err error) {
 	select {
 	case <-time.After(time.Until(at)):
 	case <-ctx.Done():
 		return s, &provider.Error{Class: provider.Unavailable, Op: "check", Err: ctx.Err()}
 	}
+	submitted := time.Now().Add(-age)
 	ctx, done := u.observe(ctx, "check")
 	defer done(&err)
 	return u.Check(ctx, providerTaskID, submitted)

@@ -36,8 +36,10 @@ type Config struct {
 	Media     *media.Saver
 	// CallbackURL returns the URL that a provider account is to call about an attempt. It is a secret.
 	CallbackURL func(account string, id task.AttemptID) (string, error)
-	Meter       metric.Meter
-	Log         *slog.Logger
+	// Now tells the time as the database has it, since jobs and attempts carry the database's times.
+	Now   func() time.Time
+	Meter metric.Meter
+	Log   *slog.Logger
 }
 
 // Workers do the background work.
@@ -47,6 +49,7 @@ type Workers struct {
 	upstreams   map[string]*upstream
 	media       *media.Saver
 	callbackURL func(string, task.AttemptID) (string, error)
+	now         func() time.Time
 	log         *slog.Logger
 	saves       context.Context // Ends when saves are cut; the context of a job goes on, to write that down.
 	cutSaves    context.CancelFunc
@@ -59,7 +62,7 @@ func New(cfg Config) (*Workers, error) {
 		return nil, err
 	}
 	w := &Workers{
-		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, upstreams: all, media: cfg.Media, callbackURL: cfg.CallbackURL, log: cfg.Log,
+		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, upstreams: all, media: cfg.Media, callbackURL: cfg.CallbackURL, now: cfg.Now, log: cfg.Log,
 	}
 	w.saves, w.cutSaves = context.WithCancel(context.Background())
 	return w, nil
@@ -89,20 +92,43 @@ func (w *Workers) Queue() *river.Config {
 		Workers: workers,
 		// An idle pick-up takes as long as the cooldown, of which a submission is to lose little.
 		FetchCooldown: 2 * time.Millisecond,
-		// A job that was lost is taken up again once its own timeout has passed, if nothing else noticed.
-		RescueStuckJobsAfter: submitTimeout + 10*time.Second,
+		// The queue judges by this replica's clock whether a job is lost, and one that is minutes ahead takes
+		// submissions under way for that. Whoever reads Timeouts judges by the database's.
+		RescueStuckJobsAfter: 24 * time.Hour,
 		// A stop lets submissions finish.
 		SoftStopTimeout: SoftStopTimeout,
 		ErrorHandler:    jobErrors{log: w.log},
 		Logger:          slog.New(atLeast{w.log.Handler(), slog.LevelWarn}),
+		// NOTE: this is where the queue takes its time from, and meant for tests; nothing else lets it tell a wait by
+		// the database's clock.
+		Test: river.TestConfig{Time: queueTime{w.now}},
 	}
 }
+
+// Timeouts are how long jobs of each kind may take, from the time that a replica took one up. One that takes longer
+// was lost.
+func (w *Workers) Timeouts() map[string]time.Duration {
+	const grace = 10 * time.Second // To write down what became of it.
+	return map[string]time.Duration{
+		task.SubmitAttempt{}.Kind(): submitTimeout + grace,
+		task.SaveOutputs{}.Kind():   saveTimeout + settleTimeout + grace,
+	}
+}
+
+// queueTime is the time of the job queue. Where that can, it lets the database itself say what time it is.
+type queueTime struct{ now func() time.Time }
+
+// Now returns the time.
+func (q queueTime) Now() time.Time { return q.now() }
+
+// NowOrNil returns nil, which stands for the database's clock.
+func (queueTime) NowOrNil() *time.Time { return nil }
 
 // SoftStopTimeout is how long jobs under way are let finish when the service stops: a submission waits up to
 // 30 seconds for its answer.
 const SoftStopTimeout = 35 * time.Second
 
 // retryAt is when a job is tried again after its nth try failed: after 1 s, 2 s, 4 s and so on, up to 2 minutes.
-func retryAt(try int) time.Time {
-	return time.Now().Add(min(time.Second<<min(try-1, 10), 2*time.Minute))
+func (w *Workers) retryAt(try int) time.Time {
+	return w.now().Add(min(time.Second<<min(try-1, 10), 2*time.Minute))
 }

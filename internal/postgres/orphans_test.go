@@ -1,0 +1,70 @@
+package postgres_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/refract-video/refract/internal/postgres"
+)
+
+// TestOrphans_AJobWhoseTimeIsOverIsGivenBack has a replica that lives and has lost what it should have written
+// down, as after an outage of the database.
+func TestOrphans_AJobWhoseTimeIsOverIsGivenBack(t *testing.T) {
+	t.Parallel()
+	_, pool := setup(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	listening := make(chan struct{}, 1)
+	living := postgres.Listener{
+		Pool: pool, Log: slog.New(slog.DiscardHandler), Replica: "living", WakeAll: func() { listening <- struct{}{} },
+	}
+	ended := make(chan error, 2)
+	go func() { ended <- living.Run(ctx) }()
+	<-listening
+	const insertJob = `
+INSERT INTO river_job (state, kind, args, attempt, max_attempts, attempted_at, attempted_by)
+VALUES ('running', $1, '{}', 1, 25, now() - make_interval(secs => $2), ARRAY['living']) RETURNING id`
+	insert := func(kind string, seconds float64) (id int64) {
+		t.Helper()
+		if err := pool.QueryRow(ctx, insertJob, kind, seconds).Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	lost, busy, other := insert("submit_attempt", 200), insert("submit_attempt", 100), insert("another", 1000)
+	go func() {
+		o := postgres.Orphans{
+			Pool: pool, Log: slog.New(slog.DiscardHandler), Timeouts: map[string]time.Duration{"submit_attempt": 170 * time.Second},
+		}
+		ended <- o.Run(ctx)
+	}()
+	state := func(id int64) (state string) {
+		t.Helper()
+		if err := pool.QueryRow(ctx, `SELECT state FROM river_job WHERE id = $1`, id).Scan(&state); err != nil {
+			t.Fatal(err)
+		}
+		return state
+	}
+	patience, look := time.After(time.Minute), time.NewTicker(50*time.Millisecond)
+	defer look.Stop()
+	for state(lost) != "available" {
+		select {
+		case <-look.C:
+		case <-patience:
+			t.Fatal("the job was not given back")
+		}
+	}
+	for name, id := range map[string]int64{"in time": busy, "without an end": other} {
+		if got := state(id); got != "running" {
+			t.Errorf("a job %s is %s, want running", name, got)
+		}
+	}
+	cancel()
+	for range 2 {
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+}
