@@ -1,0 +1,70 @@
+package audit
+
+import "strings"
+
+// historyChecks are about promises 4 and 5: every change once and in order, and ends that last.
+var historyChecks = []check{
+	{4, "revisions have no gap in the table", func(f *Facts, fail func(string, ...any)) {
+		for _, t := range f.Tasks {
+			events := f.history[t.ID]
+			for i, e := range events {
+				if e.Revision != int64(i+1) {
+					fail("task %s has revision %d where %d belongs", t.ID, e.Revision, i+1)
+					break
+				}
+			}
+			if n := len(events); int64(n) != t.Revision || n > 0 && events[n-1].State != t.State {
+				fail("task %s is %s at revision %d, and its %d events end otherwise", t.ID, t.State, t.Revision, n)
+			}
+		}
+	}},
+	{4, "watchers see every revision once and in order", func(f *Facts, fail func(string, ...any)) {
+		for i, w := range f.Watches {
+			for n, seen := range w.Seen {
+				if seen.Revision != int64(n+1) {
+					fail("watcher %d of task %s saw revision %d where %d belongs", i, w.TaskID, seen.Revision, n+1)
+					break
+				}
+			}
+		}
+	}},
+	{4, "watchers see what the table holds", func(f *Facts, fail func(string, ...any)) {
+		for i, w := range f.Watches {
+			states := map[int64]string{}
+			for _, e := range f.history[w.TaskID] {
+				states[e.Revision] = e.State
+			}
+			for _, seen := range w.Seen {
+				if states[seen.Revision] != seen.State {
+					fail("watcher %d of task %s saw %s as revision %d, which is %q", i, w.TaskID, seen.State, seen.Revision, states[seen.Revision])
+				}
+			}
+		}
+	}},
+	{4, "watchers see the end", func(f *Facts, fail func(string, ...any)) {
+		for i, w := range f.Watches {
+			t := f.tasks[w.TaskID]
+			last := int64(0)
+			if len(w.Seen) > 0 {
+				last = w.Seen[len(w.Seen)-1].Revision
+			}
+			switch {
+			case t == nil:
+				fail("watcher %d watched task %s, which is not there", i, w.TaskID)
+			case terminal(t.State) && (!w.Ended || last != t.Revision):
+				fail("watcher %d of task %s reached revision %d (ended: %t); the task ended with %d", i, w.TaskID, last, w.Ended, t.Revision)
+			case !terminal(t.State) && w.Ended:
+				fail("watcher %d of task %s was told that it ended, and it is %s", i, w.TaskID, t.State)
+			}
+		}
+	}},
+	{5, "no change follows an end", func(f *Facts, fail func(string, ...any)) {
+		for id, events := range f.history {
+			for i, e := range events[1:] {
+				if before := events[i]; terminal(before.State) && !strings.HasPrefix(e.Message, "retry requested") {
+					fail("task %s became %s by %q after it was %s", id, e.State, e.Message, before.State)
+				}
+			}
+		}
+	}},
+}

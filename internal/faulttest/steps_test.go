@@ -1,0 +1,178 @@
+package faulttest_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/refract-video/refract/internal/faulttest/audit"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// step is a step of a task that is committed, as the change of a row.
+type step struct {
+	name               string
+	table, event, when string
+	fault              string // What the provider does to get there, as the simulator spells it.
+}
+
+// steps are all steps in the life of a task.
+var steps = []step{
+	{"task inserted", "task", "INSERT", "true", "processing=100ms"},
+	{"attempt admitted", "attempt", "INSERT", "true", "processing=100ms"},
+	{"attempt sent", "attempt", "UPDATE", "NEW.sent AND NOT OLD.sent", "processing=100ms"},
+	{"answer settled", "attempt", "UPDATE", "NEW.state = 'RUNNING' AND OLD.state = 'SUBMITTING'", "processing=3s"},
+	{"outcome unknown", "attempt", "UPDATE", "NEW.state = 'UNCONFIRMED' AND OLD.state <> 'UNCONFIRMED'", "processing=3s,drop-after"},
+	{"callback stored", "callback", "INSERT", "true", "processing=100ms"},
+	{"saving begun", "task", "UPDATE", "NEW.state = 'SAVING' AND OLD.state <> 'SAVING'", "processing=100ms"},
+	{"outputs stored", "output", "INSERT", "true", "processing=100ms"},
+	{"succeeded", "task", "UPDATE", "NEW.state = 'SUCCEEDED' AND OLD.state <> 'SUCCEEDED'", "processing=100ms"},
+}
+
+// unknownOutcome tells at which kills nobody can know what became of an attempt.
+func unknownOutcome(provider, name string, m moment) bool {
+	if name == "attempt sent" && m == after {
+		return true // The intent is there, and the request never left.
+	}
+	callbacks := provider != "luma-agents"
+	return !callbacks && (name == "answer settled" && m == before || name == "outcome unknown" || name == "call")
+}
+
+// TestFaults_AKillAtEveryStep kills a replica at each step of a task that is committed, before its commit and after,
+// and while the provider is being called. The next one goes on. Whatever can be known, nothing is lost and nothing is
+// paid for twice: where the provider calls back, a task whose submission was under way succeeds all the same.
+func TestFaults_AKillAtEveryStep(t *testing.T) {
+	t.Parallel()
+	for _, provider := range providers {
+		t.Run(provider, func(t *testing.T) {
+			t.Parallel()
+			killAtEveryStep(t, provider)
+		})
+	}
+}
+
+func killAtEveryStep(t *testing.T, provider string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	limits := map[string]audit.Limit{}
+	for _, p := range providers {
+		limits[p] = audit.Limit{Submissions: 20, Window: time.Second, InFlight: 50}
+	}
+	f := newFleet(t, fleetConfig{
+		replicas: 1, databaseURL: postgrestest.URL(t), limits: limits,
+		sim: sim.Config{CallbackSpacing: 2 * time.Second, Luma: sim.LumaConfig{CallbackSpacing: 2 * time.Second}},
+	})
+	k := &killer{fleet: f, trap: newTrap(t, f.cfg.databaseURL), provider: provider}
+	for _, s := range steps {
+		if provider == "luma-agents" && s.table == "callback" {
+			continue
+		}
+		for _, m := range []moment{before, after} {
+			k.at(ctx, s, m)
+		}
+	}
+	k.duringTheCall(ctx)
+	f.start()
+	k.work.Wait()
+	settling, cancel := context.WithTimeout(ctx, 90*time.Second)
+	defer cancel()
+	f.settle(settling)
+	f.drain()
+	f.audit(ctx)
+	k.check(ctx)
+}
+
+// killer kills the one replica of a fleet at steps.
+type killer struct {
+	*fleet
+	trap     *trap
+	provider string
+	orders   []order
+	unknown  []string // The requests whose outcome nobody can know.
+	work     sync.WaitGroup
+}
+
+// at kills the replica at a step of a task of its own.
+func (k *killer) at(ctx context.Context, s step, m moment) {
+	k.t.Helper()
+	o := k.order(s.name, m, s.fault)
+	k.start()
+	k.trap.lay(ctx, s, m, o.requestID)
+	victim := k.replicas[0]
+	if m == after { // It hears of its commits later than we do, so that it dies in between.
+		if err := victim.link.poisonAnswers(slow(15 * time.Millisecond)); err != nil {
+			k.t.Fatal(err)
+		}
+	}
+	k.send(ctx, o)
+	waiting, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	name := k.trap.wait(waiting, m)
+	victim.kill()
+	k.trap.clear(ctx, s, m, name)
+	k.done.add(string(m)+" a commit", 1)
+}
+
+// duringTheCall kills the replica while the provider, which has created the task, holds its answer back.
+func (k *killer) duringTheCall(ctx context.Context) {
+	k.t.Helper()
+	o := k.order("call", "during", "processing=3s,delay=20s")
+	k.start()
+	k.send(ctx, o)
+	created := func() bool {
+		return slices.ContainsFunc(k.fleet.provider.Ledger(), func(e sim.Entry) bool { return e.Prompt == o.prompt })
+	}
+	if err := k.fleet.provider.Await(ctx, created); err != nil {
+		k.t.Fatal(err)
+	}
+	k.replicas[0].kill()
+	k.done.add("during a call", 1)
+}
+
+func (k *killer) order(name string, m moment, fault string) order {
+	o := order{
+		requestID: strings.ReplaceAll(fmt.Sprintf("%s %s", m, name), " ", "-"), provider: k.provider, maxAttempts: 2, outcomes: []string{"SUCCEEDED"},
+		prompt: fmt.Sprintf("killed %s %s [sim:%s]", m, name, fault),
+	}
+	if unknownOutcome(k.provider, name, m) {
+		o.outcomes = []string{"FAILED/OUTCOME_UNKNOWN"}
+		k.unknown = append(k.unknown, o.requestID)
+	} else if k.provider == "luma-agents" { // A later kill may meet it while it is sent again.
+		o.outcomes = append(o.outcomes, "FAILED/OUTCOME_UNKNOWN")
+	}
+	k.orders = append(k.orders, o)
+	return o
+}
+
+// send submits in the background: the replica may die before it answers.
+func (k *killer) send(ctx context.Context, o order) {
+	client := k.dial()
+	k.work.Go(func() {
+		if _, err := k.submit(ctx, client, o); err != nil {
+			k.t.Errorf("submit %q: %v", o.requestID, err)
+		}
+	})
+}
+
+// check expects what the audit can't: that every task whose outcome can be known has succeeded.
+func (k *killer) check(ctx context.Context) {
+	k.t.Helper()
+	for _, o := range k.orders {
+		var state string
+		var attempts int
+		const find = `SELECT state, (SELECT count(*) FROM attempt WHERE task_id = task.id) FROM task WHERE request_id = $1`
+		if err := k.trap.conn.QueryRow(ctx, find, o.requestID).Scan(&state, &attempts); err != nil {
+			k.t.Fatalf("task %q: %v", o.requestID, err)
+		}
+		unknown := slices.Contains(k.unknown, o.requestID)
+		if unknown && state == "SUCCEEDED" || !unknown && state != "SUCCEEDED" && k.provider != "luma-agents" || attempts != 1 {
+			k.t.Errorf("killed %s, the task is %s with %d attempts; want success with one: %t", o.requestID, state, attempts, !unknown)
+		}
+	}
+}
