@@ -106,7 +106,9 @@ func (d deadlines) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.Trace
 }
 
 // TraceQueryEnd ends it.
-func (d deadlines) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) { d.end(ctx) }
+func (d deadlines) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {
+	d.end(ctx)
+}
 
 // TraceBatchStart begins the time of a batch.
 func (d deadlines) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
@@ -117,7 +119,9 @@ func (d deadlines) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.Trace
 func (d deadlines) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
 
 // TraceBatchEnd ends it.
-func (d deadlines) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchEndData) { d.end(ctx) }
+func (d deadlines) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchEndData) {
+	d.end(ctx)
+}
 
 // TraceCopyFromStart begins the time of a bulk insert.
 func (d deadlines) TraceCopyFromStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceCopyFromStartData) context.Context {
@@ -125,4 +129,6 @@ func (d deadlines) TraceCopyFromStart(ctx context.Context, _ *pgx.Conn, _ pgx.Tr
 }
 
 // TraceCopyFromEnd ends it.
-func (d deadlines) TraceCopyFromEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceCopyFromEndData) { d.end(ctx) }
+func (d deadlines) TraceCopyFromEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceCopyFromEndData) {
+	d.end(ctx)
+}

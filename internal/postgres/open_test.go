@@ -198,3 +198,20 @@ func TestListener_SilenceHoldsNothingUp(t *testing.T) {
 	}
 	h.heal()
 }
+
+// TestUnavailable_AConnectionThatWasFoundClosed is what a call meets whose connection broke while it lay in the pool.
+func TestUnavailable_AConnectionThatWasFoundClosed(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.Pool(t)
+	conn, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	if err := conn.Conn().Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "SELECT 1"); !postgres.Unavailable(err) {
+		t.Errorf("a closed connection gave %v, want an error that says the database is out of reach", err)
+	}
+}
