@@ -34,6 +34,9 @@ func (l *Lifecycle) Send(ctx context.Context, id task.AttemptID, deliver func(co
 	return l.settleAnswer(ctx, id, providerTaskID, deliverErr)
 }
 
+// answerWait is how long the answer may still come that somebody else waits for: calls last 30 seconds at most.
+const answerWait = 30 * time.Second
+
 // SettleTimeout is how long an answer is held while the database is out of reach: longer than a failover takes.
 const SettleTimeout = 2 * time.Minute
 

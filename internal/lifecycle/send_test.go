@@ -81,6 +81,28 @@ func TestSend_AfterACrashWaitsForTheCallback(t *testing.T) {
 	}
 }
 
+// TestSend_AnAnswerThatSomebodyElseAwaitsMayStillCome runs the job of an attempt again while the first run, cut off
+// from the database, waits for the answer of a provider that never calls back.
+func TestSend_AnAnswerThatSomebodyElseAwaitsMayStillCome(t *testing.T) {
+	t.Parallel()
+	s := setupWith(t, studio{callbacks: provider.NoCallbacks})
+	id, attempt := s.begin(t, plain())
+	err := s.Send(t.Context(), attempt, func(ctx context.Context, _ task.Task) (string, error) {
+		if err := s.Send(ctx, attempt, nil); err != nil {
+			t.Error(err)
+		}
+		checks, err := s.DueChecks(ctx, "kie", cadence, 10)
+		if err != nil || len(checks) > 0 {
+			t.Errorf("checks %v are due (%v), and would give the attempt up", checks, err)
+		}
+		return "p1", nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, id, task.Running, task.AttemptRunning)
+}
+
 func TestSend_OfAnUnknownAttemptFails(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

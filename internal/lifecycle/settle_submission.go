@@ -46,7 +46,8 @@ func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, pro
 	return nil
 }
 
-// errStopped means that the service stopped while an attempt was being sent.
+// errStopped is what becomes of an attempt that somebody else began to send. They have died, or are cut off from the
+// database and still wait for the answer.
 var errStopped = errors.New("the service stopped while the attempt was being sent")
 
 // ourOwnDoing tells whether an answer is missing because of us.

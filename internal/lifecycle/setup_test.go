@@ -24,12 +24,16 @@ import (
 func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
 
 // studio is a provider of which the verbs ask nothing but its capabilities: all calls are made by workers.
-type studio struct{ provider.Provider }
+type studio struct {
+	provider.Provider
+	callbacks provider.Callbacks
+}
 
 func (studio) Name() string { return "kie" }
 
-func (studio) Capabilities() provider.Capabilities {
+func (s studio) Capabilities() provider.Capabilities {
 	return provider.Capabilities{
+		Callbacks:       s.callbacks,
 		Limits:          provider.Limits{Submissions: 20, Window: 10 * time.Second, InFlight: 100},
 		PollInterval:    30 * time.Second,
 		TypicalDuration: 5 * time.Minute,
@@ -47,6 +51,12 @@ type service struct {
 // setup returns the verbs over a fresh database.
 func setup(t *testing.T) service {
 	t.Helper()
+	return setupWith(t, studio{})
+}
+
+// setupWith returns the verbs over a fresh database and a provider.
+func setupWith(t *testing.T, kie studio) service {
+	t.Helper()
 	pool := postgrestest.Pool(t)
 	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -56,7 +66,7 @@ func setup(t *testing.T) service {
 		t.Fatal(err)
 	}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"},
+		Store: store, Accounts: provider.Accounts{"kie": kie}, Route: []string{"kie"},
 		CheckSource: func(uri string) error {
 			if !strings.HasPrefix(uri, "https://") {
 				return errors.New("must begin with https://")

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -104,7 +105,11 @@ var (
 	awaitCallback = Effect{
 		Attempt: task.AttemptUnconfirmed, Task: "RUNNING until the callback comes or the wait for it ends",
 		input: func(a answered) task.Input {
-			return task.Ambiguous{Attempt: a.attempt, CheckAfter: waitForCallback(a.caps), Message: a.err.Error()}
+			wait := waitForCallback(a.caps)
+			if errors.Is(a.err, errStopped) {
+				wait = max(wait, answerWait)
+			}
+			return task.Ambiguous{Attempt: a.attempt, CheckAfter: wait, Message: a.err.Error()}
 		},
 	}
 )

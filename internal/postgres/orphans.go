@@ -26,6 +26,7 @@ const orphanTick = 5 * time.Second
 type Orphans struct {
 	Pool     *pgxpool.Pool
 	Log      *slog.Logger
+	Replica  string                   // The name of this replica at the job queue, which knows that it lives.
 	Timeouts map[string]time.Duration // How long jobs of each kind may take.
 }
 
@@ -58,7 +59,8 @@ func (o *Orphans) Run(ctx context.Context) error {
 const selectOrphans = `
 SELECT id
 FROM river_job
-WHERE state = 'running' AND (attempted_at < now() - make_interval(secs => ($1::jsonb ->> kind)::float8) OR NOT EXISTS (
+WHERE state = 'running' AND (attempted_at < now() - make_interval(secs => ($1::jsonb ->> kind)::float8)
+  OR attempted_by[cardinality(attempted_by)] <> $2 AND NOT EXISTS (
     SELECT
     FROM pg_locks
     WHERE locktype = 'advisory' AND granted AND objsubid = 1
@@ -72,7 +74,7 @@ func (o *Orphans) find(ctx context.Context) ([]int64, error) {
 	for kind, timeout := range o.Timeouts {
 		seconds[kind] = timeout.Seconds()
 	}
-	rows, err := o.Pool.Query(ctx, selectOrphans, seconds)
+	rows, err := o.Pool.Query(ctx, selectOrphans, seconds, o.Replica)
 	if err != nil {
 		return nil, err
 	}

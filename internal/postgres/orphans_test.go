@@ -34,9 +34,14 @@ VALUES ('running', $1, '{}', 1, 25, now() - make_interval(secs => $2), ARRAY['li
 		return id
 	}
 	lost, busy, other := insert("submit_attempt", 200), insert("submit_attempt", 100), insert("another", 1000)
+	own := insert("submit_attempt", 100)
+	if _, err := pool.Exec(ctx, `UPDATE river_job SET attempted_by = ARRAY['own'] WHERE id = $1`, own); err != nil {
+		t.Fatal(err)
+	}
 	go func() {
 		o := postgres.Orphans{
-			Pool: pool, Log: slog.New(slog.DiscardHandler), Timeouts: map[string]time.Duration{"submit_attempt": 170 * time.Second},
+			Pool: pool, Log: slog.New(slog.DiscardHandler), Replica: "own", // Whose lock is lost.
+			Timeouts: map[string]time.Duration{"submit_attempt": 170 * time.Second},
 		}
 		ended <- o.Run(ctx)
 	}()
@@ -56,7 +61,7 @@ VALUES ('running', $1, '{}', 1, 25, now() - make_interval(secs => $2), ARRAY['li
 			t.Fatal("the job was not given back")
 		}
 	}
-	for name, id := range map[string]int64{"in time": busy, "without an end": other} {
+	for name, id := range map[string]int64{"in time": busy, "without an end": other, "of its own": own} {
 		if got := state(id); got != "running" {
 			t.Errorf("a job %s is %s, want running", name, got)
 		}
