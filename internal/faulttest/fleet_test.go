@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -72,7 +73,7 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir := folder(t)
 	f := &fleet{
 		t: t, cfg: cfg, provider: provider, grpc: newBalancer(t), ingress: newBalancer(t), bucket: filepath.Join(dir, "bucket"),
 	}
@@ -102,6 +103,23 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 		f.work.Wait()
 	})
 	return f
+}
+
+// folder returns a folder that is kept when the test fails, for its logs.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "refract-faults-") //nolint:usetesting // It may have to stay.
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the logs of the replicas are in %s", dir)
+		} else if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // start starts every replica that does not run.
@@ -180,6 +198,17 @@ func (c *counter) add(name string, n int) {
 		c.counts = append(c.counts, audit.Count{Name: name})
 	}
 	c.counts[i].N += n
+}
+
+func (c *counter) get(name string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, counted := range c.counts {
+		if counted.Name == name {
+			return counted.N
+		}
+	}
+	return 0
 }
 
 func (c *counter) list() []audit.Count {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -44,9 +45,10 @@ var errNoStart = errors.New("the process ended before it served")
 func (r *replica) start() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.process != nil {
+	if r.process != nil && !r.process.gone() {
 		return nil
 	}
+	r.bury()
 	p, err := r.launch()
 	if err != nil {
 		return err
@@ -65,6 +67,32 @@ func (r *replica) start() error {
 	r.fleet.ingress.set(p.ingress, true)
 	r.fleet.done.add("starts", 1)
 	return nil
+}
+
+// bury forgets a process that ended by itself. It may do so while it starts, when the database goes away, and at no
+// other time.
+func (r *replica) bury() {
+	p := r.process
+	if p == nil {
+		return
+	}
+	r.process = nil
+	r.fleet.grpc.set(p.grpc, false)
+	r.fleet.ingress.set(p.ingress, false)
+	r.fleet.done.add("ends while starting", 1)
+	if log, err := os.ReadFile(r.log); err != nil || !strings.Contains(string(log[strings.LastIndex(strings.TrimSpace(string(log)), "\n")+1:]), "start the job queue") {
+		r.fleet.t.Errorf("%s ended by itself: %v", r.name, p.err)
+	}
+}
+
+// gone tells whether the process has ended.
+func (p *process) gone() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // launch starts a process and one goroutine that reads its log until it is gone.
@@ -110,12 +138,23 @@ func (r *replica) stop(signal syscall.Signal) error {
 	if p == nil {
 		return nil
 	}
+	if p.gone() {
+		r.bury()
+		return nil
+	}
 	r.process = nil
 	_ = p.cmd.Process.Signal(signal)
 	<-p.ended
 	r.fleet.grpc.set(p.grpc, false)
 	r.fleet.ingress.set(p.ingress, false)
 	return p.err
+}
+
+// runs tells whether a process runs.
+func (r *replica) runs() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.process != nil && !r.process.gone()
 }
 
 // kill ends the process without a word.

@@ -113,6 +113,7 @@ var doctored = []struct {
 	{"every task ended as it was to", func(f *audit.Facts) { f.Submits[0].Outcomes = []string{"FAILED/PROVIDER_FAILED"} }},
 	{"every task ended or waits for an unknown outcome", func(f *audit.Facts) { f.Tasks[0].State = "QUEUED" }},
 	{"every task ended or waits for an unknown outcome", func(f *audit.Facts) { f.Tasks[0].State = "RUNNING" }},
+	{"every task ended or waits for an unknown outcome", func(f *audit.Facts) { f.Tasks[1].State, f.Attempts[2].State = "RUNNING", "UNCONFIRMED" }},
 	{"a task that succeeded has outputs", func(f *audit.Facts) { f.Outputs = f.Outputs[1:] }},
 	{"outputs are in the bucket, whole", func(f *audit.Facts) { delete(f.Bucket, "outputs/1") }},
 	{"outputs are in the bucket, whole", func(f *audit.Facts) { f.Bucket["outputs/1"] = audit.Content{Size: 2, SHA256: "ab"} }},

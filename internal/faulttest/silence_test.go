@@ -1,0 +1,59 @@
+package faulttest_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/refract-video/refract/internal/faulttest/audit"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+)
+
+// TestFaults_ASilentDatabaseHoldsNothingUpForGood lets nothing through the only replica's link for longer than it
+// waits for an answer, while tasks are at every stage. Nobody restarts it, and all loops go on by themselves:
+// admission, submissions, checks, saves, the job queue and the listener.
+func TestFaults_ASilentDatabaseHoldsNothingUpForGood(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	limits := map[string]audit.Limit{}
+	for _, p := range providers {
+		limits[p] = audit.Limit{Submissions: 20, Window: time.Second, InFlight: 50}
+	}
+	f := newFleet(t, fleetConfig{replicas: 1, databaseURL: postgrestest.URL(t), limits: limits})
+	f.start()
+	client := f.dial()
+	var orders int
+	give := func(faults ...string) {
+		t.Helper()
+		for _, fault := range faults {
+			for _, provider := range providers {
+				orders++
+				o := order{
+					requestID: fmt.Sprintf("order-%d", orders), provider: provider, maxAttempts: 1, outcomes: []string{"SUCCEEDED"},
+					prompt: fmt.Sprintf("order %d [sim:%s]", orders, fault),
+				}
+				if _, err := f.submit(ctx, client, o); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	give("processing=1s", "processing=3s", "processing=20s", "delay=2s", "delay=14s", "slow=5s")
+	_ = pause(ctx, 300*time.Millisecond)
+	if err := f.replicas[0].link.poison(swallow); err != nil {
+		t.Fatal(err)
+	}
+	_ = pause(ctx, 13*time.Second) // Longer than a statement may take.
+	f.replicas[0].link.heal()
+	give("processing=100ms")
+	settling, cancel := context.WithTimeout(ctx, 75*time.Second)
+	defer cancel()
+	f.settle(settling)
+	f.drain()
+	f.audit(ctx)
+	if n := f.done.get("starts"); n != 1 {
+		t.Errorf("the replica was started %d times, want once", n)
+	}
+}
