@@ -12,11 +12,9 @@ import (
 // raceFlag is set when the tests themselves are built with the race detector.
 var raceFlag []string
 
-// change is what a build replaces in a source file.
-type change struct {
-	file, old, new string
-	more           string // Appended to the file.
-}
+// change is what a build replaces in a source file, whose path is relative to this folder or begins with $GOROOT. A
+// change of nothing is a file that is new.
+type change struct{ file, old, new string }
 
 // changes make the program fit for tests. Where the source is no longer as they expect, the build fails.
 var changes = []change{{
@@ -25,26 +23,47 @@ var changes = []change{{
 	new:  "Poll    time.Duration `name:\"poll\" help:\"How often a running attempt is checked.\" json:\"poll\"`",
 }}
 
+// clockVariable names the file in which a process finds how far its clock is to be off; only the long run's looks.
+const clockVariable = "REFRACT_FAULT_CLOCK"
+
+// apply returns the changed text of the file.
+func (c change) apply() (string, error) {
+	if c.old == "" {
+		return c.new, nil
+	}
+	source, err := os.ReadFile(c.file)
+	if err != nil {
+		return "", err
+	}
+	if strings.Count(string(source), c.old) != 1 {
+		return "", fmt.Errorf("%s does not hold %q once: the change for tests needs another place", c.file, c.old)
+	}
+	return strings.Replace(string(source), c.old, c.new, 1), nil
+}
+
 // build builds the program with the changes, which reach no other build: go build is told to read other files in the
 // place of some.
 func build(dir string) (string, error) {
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", err
+	}
 	for i, c := range changes {
-		source, err := os.ReadFile(c.file)
+		c.file = strings.Replace(c.file, "$GOROOT", strings.TrimSpace(string(root)), 1)
+		text, err := c.apply()
 		if err != nil {
 			return "", err
 		}
-		if strings.Count(string(source), c.old) != 1 {
-			return "", fmt.Errorf("%s does not hold %q once: the change for tests needs another place", c.file, c.old)
-		}
 		changed := filepath.Join(dir, fmt.Sprintf("%d-%s", i, filepath.Base(c.file)))
-		if err := os.WriteFile(changed, []byte(strings.Replace(string(source), c.old, c.new, 1)+c.more), 0o600); err != nil {
+		if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
 			return "", err
 		}
-		if c.file, err = filepath.Abs(c.file); err != nil {
+		file, err := filepath.Abs(c.file)
+		if err != nil {
 			return "", err
 		}
-		overlay.Replace[c.file] = changed
+		overlay.Replace[file] = changed
 	}
 	list, err := json.Marshal(overlay)
 	if err != nil {

@@ -49,26 +49,45 @@ func (f *fleet) submit(ctx context.Context, client refractv1.TaskServiceClient, 
 	}
 }
 
+// A watcher asks for a new stream now and then, and leaves a task that runs on and on: it may wait for an outcome that
+// nobody knows.
+const (
+	streamPatience = 20 * time.Second
+	watchPatience  = 45 * time.Second
+)
+
 // watch follows a task to its end, over as many connections as it takes, or until ctx ends.
 func (f *fleet) watch(ctx context.Context, client refractv1.TaskServiceClient, id string) {
 	w := audit.Watch{TaskID: id}
-	for !w.Ended && ctx.Err() == nil {
-		if err := follow(ctx, client, &w); err != nil && ctx.Err() == nil {
-			if !f.expect("watch", err) {
-				break
-			}
-			w.Reconnects++
-			_ = pause(ctx, 50*time.Millisecond)
+	began := time.Now()
+	for !w.Ended && !w.Left && ctx.Err() == nil {
+		err := follow(ctx, client, &w)
+		if err == nil || ctx.Err() != nil {
+			continue
 		}
+		if !f.expect("watch", err) {
+			break
+		}
+		w.Reconnects++
+		w.Left = time.Since(began) > watchPatience && runs(ctx, client, id)
+		_ = pause(ctx, 50*time.Millisecond)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.watches = append(f.watches, w)
 }
 
+// runs tells whether a task is known to be RUNNING.
+func runs(ctx context.Context, client refractv1.TaskServiceClient, id string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	resp, err := client.GetTask(ctx, &refractv1.GetTaskRequest{TaskId: id})
+	return err == nil && resp.GetTask().GetState() == refractv1.TaskState_TASK_STATE_RUNNING
+}
+
 // follow reads one stream to its end.
 func follow(ctx context.Context, client refractv1.TaskServiceClient, w *audit.Watch) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, streamPatience)
 	defer cancel()
 	after := int64(0)
 	if n := len(w.Seen); n > 0 {

@@ -93,7 +93,7 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	for i := range cfg.replicas {
 		name := fmt.Sprintf("replica-%d", i+1)
 		f.replicas = append(f.replicas, &replica{
-			fleet: f, name: name, link: newLink(t, cfg.databaseURL, name), log: filepath.Join(dir, name+".log"),
+			fleet: f, name: name, link: newLink(t, cfg.databaseURL, name), log: filepath.Join(dir, name+".log"), clock: filepath.Join(dir, name+".clock"),
 		})
 	}
 	t.Cleanup(func() {

@@ -20,7 +20,7 @@ type replica struct {
 	name  string
 	link  *link
 	log   string // Of all its processes.
-	env   []string
+	clock string // The file in which they find how far their clock is off.
 
 	mu      sync.Mutex
 	process *process // Nil while none runs.
@@ -105,7 +105,7 @@ func (r *replica) launch() (*process, error) {
 		cmd:     exec.Command(program, append([]string{"serve", "--database-url=" + r.link.url}, r.fleet.args...)...),
 		serving: make(chan struct{}), ended: make(chan struct{}),
 	}
-	p.cmd.Env = append(append(os.Environ(), r.fleet.env...), r.env...)
+	p.cmd.Env = append(append(os.Environ(), r.fleet.env...), clockVariable+"="+r.clock)
 	stderr, err := p.cmd.StderrPipe()
 	if err == nil {
 		err = p.cmd.Start()

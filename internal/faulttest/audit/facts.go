@@ -52,6 +52,7 @@ type Watch struct {
 	Seen       []Seen
 	Reconnects int
 	Ended      bool // Whether it was told that there is no more to come.
+	Left       bool // Whether it stopped watching by itself, while the task went on.
 }
 
 // Seen is one event that a watcher was told.

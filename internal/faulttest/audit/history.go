@@ -57,6 +57,7 @@ var historyChecks = []check{
 				fail("watcher %d watched task %s, which is not there", i, w.TaskID)
 			case w.Ended && slices.ContainsFunc(f.history[w.TaskID], retried):
 				// It saw an end, which the task has left since.
+			case w.Left: // It saw a part.
 			case terminal(t.State) && (!w.Ended || last != t.Revision):
 				fail("watcher %d of task %s reached revision %d (ended: %t); the task ended with %d", i, w.TaskID, last, w.Ended, t.Revision)
 			case !terminal(t.State) && w.Ended:
