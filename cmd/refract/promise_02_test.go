@@ -23,7 +23,7 @@ import (
 
 // TestPromise02_IdempotentSubmit submits one request id 64 times at once, over two replicas, gRPC and REST.
 //
-// It fails without ON CONFLICT in internal/postgres/create_task.go together with the constraint task_request_id_key.
+// It fails without ON CONFLICT in internal/postgres/create_task.go.
 func TestPromise02_IdempotentSubmit(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, unlimited)
@@ -74,8 +74,7 @@ func TestPromise02_IdempotentSubmit(t *testing.T) {
 
 // TestPromise02_AnotherPayloadIsRefused changes each field that a request can have, one at a time.
 //
-// It fails without any one line of Spec.Differences in internal/task/task.go, or the metadata of ConflictError in
-// internal/api/errors.go.
+// It fails without any one line of Spec.Differences in internal/task/task.go.
 func TestPromise02_AnotherPayloadIsRefused(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, nil)

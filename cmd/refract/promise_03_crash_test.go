@@ -20,7 +20,7 @@ import (
 // TestPromise03_NeverPayTwiceWhenKilled kills the process while the provider has not acted yet, has acted and not
 // answered, and has just answered.
 //
-// It fails when sending in internal/task/attempt_inputs.go does not set Sent: the job that is given back sends again.
+// It fails without ErrAlreadySent in internal/task/attempt_inputs.go: the job that is given back sends again.
 func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

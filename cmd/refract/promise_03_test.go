@@ -108,9 +108,8 @@ func (m *middleman) sent(prompt string) int {
 // whether the task is sent again by itself, and what the ledger says was paid then. What is unknown is followed twice:
 // to the callback, which names the attempt through its URL token, and to the end of the wait for one, and the retry.
 //
-// It fails when a row of submissionRules in internal/lifecycle/submission_rules.go for what was created, or may have
-// been, says sendAgain; when sending in internal/task/attempt_inputs.go does not set Sent or ignores it; with GetBody in
-// internal/provider/wire/call.go; and without the index attempt_provider_task of migration 00021.
+// It fails when the row of Ambiguous in internal/lifecycle/submission_rules.go says sendAgain. The tests of internal/provider
+// fail with a GetBody in wire/call.go, and those of internal/lifecycle without the index of migration 00021.
 func TestPromise03_NeverPayTwice(t *testing.T) {
 	t.Parallel()
 	const (

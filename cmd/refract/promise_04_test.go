@@ -117,8 +117,7 @@ func TestPromise04_EveryChangeOnceInOrder(t *testing.T) {
 
 // TestPromise04_IdleStreamsCarryBookmarks waits for one, as long as the promise says.
 //
-// It fails with a Bookmark of more than 15 seconds in openRooms (service.go), and without the case of w.bookmark.C in
-// wait (internal/watch/watch.go).
+// It fails with a Bookmark of more than 15 seconds in openRooms (service.go).
 func TestPromise04_IdleStreamsCarryBookmarks(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(_ *serviceFlags, c *simConfig) { c.Processing = time.Hour })

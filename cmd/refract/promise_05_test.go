@@ -16,8 +16,7 @@ import (
 // callbacks of each kind, checks, the submit and the save job once more, the deadline, a cancellation. None may change
 // what callers see. TestApply_KeepsItsPromisesInEveryOrder of package task does the same in every order of inputs.
 //
-// It fails when resultReady (internal/task/attempt_inputs.go) saves in the states Failed and Canceled as in Running,
-// and when awaits (machine.go) does not look at the task's state.
+// It fails when resultReady (internal/task/attempt_inputs.go) saves in the states Failed and Canceled as in Running.
 func TestPromise05_TerminalIsTerminal(t *testing.T) {
 	t.Parallel()
 	cancel := func(t *testing.T, ts *testService, id string) {

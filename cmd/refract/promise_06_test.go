@@ -65,7 +65,7 @@ func TestPromise06_NoTokenNoDatabase(t *testing.T) {
 // What counts is what the provider answers when it is asked.
 //
 // It fails when callbackInput in internal/lifecycle/settle_callback.go believes a callback that says Failed, or one that
-// is not Proven; and when save in internal/worker/save.go takes its links from the callback.
+// is not Proven.
 func TestPromise06_CallbacksAreHints(t *testing.T) {
 	t.Parallel()
 	unsigned := func(f *serviceFlags) { f.KIE.WebhookKeys = nil }

@@ -57,8 +57,7 @@ func TestPromise07_NoLostCallbackMatters(t *testing.T) {
 // TestPromise07_EveryAttemptIsAskedAbout makes the checks of many attempts due at once, and expects the provider to be
 // asked about each, as fast as its query limit of 10 a second allows and not faster: 500 take 50 s at that.
 //
-// It fails when Run in internal/worker/check.go does not go on after a full batch, and without queries.Wait in
-// upstream.go.
+// It fails without queries.Wait in internal/worker/upstream.go.
 func TestPromise07_EveryAttemptIsAskedAbout(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *serviceFlags, c *simConfig) {

@@ -34,8 +34,8 @@ const sourceSecret = "9f86d081884c7d659a2feaa0c55ad015"
 // looks for secrets in all that the service has said: its log, metrics and traces, its answers, and every row that it
 // has stored.
 //
-// It fails without Words in Judge (internal/provider/wire/judge.go), without redact in internal/callback/receive.go, and
-// when postgres.Open wraps the error of ParseConfig.
+// It fails when Words (internal/provider/wire/words.go) or redact (internal/callback/receive.go) returns what it was given,
+// and when postgres.Open quotes the URL.
 func TestPromise11_NoSecretLeaks(t *testing.T) {
 	t.Parallel()
 	provider, err := sim.Start(sim.Config{APIKeys: []string{testAPIKey}, WebhookKey: testWebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1}, CallbackSpacing: 50 * time.Millisecond})

@@ -23,7 +23,7 @@ import (
 // provider takes its time to answer submissions that are under way. The process must end well, the streams must say
 // so and resume at the other, and no submission may be left with an unknown outcome.
 //
-// It fails when drain (serve.go) cancels the jobs under way, as queue.StopAndCancel does, and without hub.Drain there.
+// It fails when drain (serve.go) cancels the jobs under way, as queue.StopAndCancel does.
 func TestPromise12_Graceful(t *testing.T) {
 	t.Parallel()
 	provider, err := sim.Start(sim.Config{
