@@ -21,11 +21,13 @@ type step struct {
 	fault              string // What the provider does to get there, as the simulator spells it.
 }
 
-// steps are all steps in the life of a task. Those of which it takes longest to find out come first.
+// steps are all steps in the life of a task. Those of which it takes longest to find out come first: there the
+// provider works until the last replica has taken the job up again, so that only what is in the database keeps it from
+// sending a second time.
 var steps = []step{
 	{"attempt sent", "attempt", "UPDATE", "NEW.sent AND NOT OLD.sent", "processing=100ms"},
-	{"answer settled", "attempt", "UPDATE", "NEW.state = 'RUNNING' AND OLD.state = 'SUBMITTING'", "processing=3s"},
-	{"outcome unknown", "attempt", "UPDATE", "NEW.state = 'UNCONFIRMED' AND OLD.state <> 'UNCONFIRMED'", "processing=3s,drop-after"},
+	{"answer settled", "attempt", "UPDATE", "NEW.state = 'RUNNING' AND OLD.state = 'SUBMITTING'", "processing=30s"},
+	{"outcome unknown", "attempt", "UPDATE", "NEW.state = 'UNCONFIRMED' AND OLD.state <> 'UNCONFIRMED'", "processing=30s,drop-after"},
 	{"task inserted", "task", "INSERT", "true", "processing=100ms"},
 	{"attempt admitted", "attempt", "INSERT", "true", "processing=100ms"},
 	{"callback stored", "callback", "INSERT", "true", "processing=100ms"},
@@ -115,7 +117,7 @@ func (k *killer) at(ctx context.Context, s step, m moment) {
 // duringTheCall kills the replica while the provider, which has created the task, holds its answer back.
 func (k *killer) duringTheCall(ctx context.Context) {
 	k.t.Helper()
-	o := k.order("call", "during", "processing=3s,delay=20s")
+	o := k.order("call", "during", "processing=30s,delay=20s")
 	k.start()
 	k.send(ctx, o)
 	if err := k.fleet.provider.Await(ctx, func() bool { return k.took(o) }); err != nil {
