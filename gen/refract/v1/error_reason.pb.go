@@ -66,6 +66,12 @@ const (
 	// A fault of the service. INTERNAL, with `request_id` in the metadata, under which the log has the
 	// cause.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 14
+	// The call is for operators, and the API token is not one of theirs. PERMISSION_DENIED.
+	ErrorReason_ERROR_REASON_OPERATOR_REQUIRED ErrorReason = 30
+	// No provider account of this name is configured. NOT_FOUND, with `account` in the metadata.
+	ErrorReason_ERROR_REASON_ACCOUNT_NOT_FOUND ErrorReason = 31
+	// There is no such callback, or it is no longer kept. NOT_FOUND, with `callback_id` in the metadata.
+	ErrorReason_ERROR_REASON_CALLBACK_NOT_FOUND ErrorReason = 32
 )
 
 // Enum value maps for ErrorReason.
@@ -88,6 +94,9 @@ var (
 		13: "ERROR_REASON_DATABASE_UNAVAILABLE",
 		16: "ERROR_REASON_QUOTA_EXCEEDED",
 		14: "ERROR_REASON_INTERNAL",
+		30: "ERROR_REASON_OPERATOR_REQUIRED",
+		31: "ERROR_REASON_ACCOUNT_NOT_FOUND",
+		32: "ERROR_REASON_CALLBACK_NOT_FOUND",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":                0,
@@ -107,6 +116,9 @@ var (
 		"ERROR_REASON_DATABASE_UNAVAILABLE":       13,
 		"ERROR_REASON_QUOTA_EXCEEDED":             16,
 		"ERROR_REASON_INTERNAL":                   14,
+		"ERROR_REASON_OPERATOR_REQUIRED":          30,
+		"ERROR_REASON_ACCOUNT_NOT_FOUND":          31,
+		"ERROR_REASON_CALLBACK_NOT_FOUND":         32,
 	}
 )
 
@@ -142,7 +154,7 @@ var File_refract_v1_error_reason_proto protoreflect.FileDescriptor
 const file_refract_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/error_reason.proto\x12\n" +
-	"refract.v1*\xea\x04\n" +
+	"refract.v1*\xd7\x05\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12$\n" +
@@ -161,7 +173,10 @@ const file_refract_v1_error_reason_proto_rawDesc = "" +
 	"\x1aERROR_REASON_SHUTTING_DOWN\x10\f\x12%\n" +
 	"!ERROR_REASON_DATABASE_UNAVAILABLE\x10\r\x12\x1f\n" +
 	"\x1bERROR_REASON_QUOTA_EXCEEDED\x10\x10\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10\x0eB\xa6\x01\n" +
+	"\x15ERROR_REASON_INTERNAL\x10\x0e\x12\"\n" +
+	"\x1eERROR_REASON_OPERATOR_REQUIRED\x10\x1e\x12\"\n" +
+	"\x1eERROR_REASON_ACCOUNT_NOT_FOUND\x10\x1f\x12#\n" +
+	"\x1fERROR_REASON_CALLBACK_NOT_FOUND\x10 B\xa6\x01\n" +
 	"\x0ecom.refract.v1B\x10ErrorReasonProtoP\x01Z9github.com/refract-video/refract/gen/refract/v1;refractv1\xa2\x02\x03RXX\xaa\x02\n" +
 	"Refract.V1\xca\x02\n" +
 	"Refract\\V1\xe2\x02\x16Refract\\V1\\GPBMetadata\xea\x02\vRefract::V1b\x06proto3"
