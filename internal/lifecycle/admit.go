@@ -18,6 +18,7 @@ type Usage struct {
 	InFlight    int             // Attempts that the provider works on, or may.
 	Paused      bool            // Whether the account is paused now, by itself or by an operator.
 	PauseReason string          // Why, when it is paused or probed.
+	Held        bool            // Whether an operator paused it, until one resumes it.
 	PausedUntil time.Time       // When the pause ends; zero while an operator's lasts.
 	Probing     bool            // Whether the account was paused and has not proved to work since.
 	Blocked     bool            // Whether the account can't submit at all.

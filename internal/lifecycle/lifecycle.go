@@ -1,4 +1,5 @@
-// Package lifecycle holds the verbs of Refract: Submit, Admit, Send, Settle, Cancel, Retry, Expire. It is
+// Package lifecycle holds the verbs of Refract: Submit, Admit, Send, Settle, Cancel, Retry, Expire, and
+// the operator's Replay and Check. It is
 // the only door through which a task changes.
 //
 // Every verb has the same shape: the store locks the task and hands it over, package task decides, and
@@ -31,6 +32,10 @@ var (
 	ErrAttemptNotFound = errors.New("no such attempt")
 	// ErrProviderTaskTaken means that a change gives an attempt the provider task of another one.
 	ErrProviderTaskTaken = errors.New("the provider task belongs to another attempt")
+	// ErrCallbackNotFound means that there is no such callback in the inbox.
+	ErrCallbackNotFound = errors.New("no such callback")
+	// ErrAccountNotFound means that no such provider account is configured.
+	ErrAccountNotFound = errors.New("no such provider account is configured")
 )
 
 // TaskError says which task an error is about, with the facts that clients are told.
@@ -72,6 +77,7 @@ type Change struct {
 	Callback *Callback // A callback to append to the inbox.
 	Pause    *Pause    // A pause of the provider account.
 	Resume   string    // The provider account that proved to work, which ends its probing and its row of unknown outcomes; empty for none.
+	Asked    bool      // Whether an operator asked for the decision's check.
 }
 
 // Pause keeps a provider account from being admitted to. Afterwards it is probed with single attempts, until
@@ -154,7 +160,7 @@ func New(cfg Config) (*Lifecycle, error) {
 		cfg.Now = time.Now
 	}
 	verdicts, err := cfg.Meter.Int64Counter("refract_attempt_verdicts", metric.WithDescription(
-		"Verdicts on attempts, by who brought them: the answer to the submission, a callback, a check or a save."))
+		"Verdicts on attempts, by who brought them: the answer to the submission, a callback, a check, an operator's question or a save."))
 	if err != nil {
 		return nil, fmt.Errorf("make the counter of verdicts: %w", err)
 	}

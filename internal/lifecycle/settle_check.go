@@ -24,6 +24,7 @@ type Check struct {
 	Account        string
 	ProviderTaskID string        // The attempt's, or the hinted one; empty when its outcome is unknown.
 	Hinted         bool          // Whether the attempt has no provider task id of its own: ProviderTaskID is a hint's, or empty.
+	Asked          bool          // Whether an operator asked for the check.
 	Age            time.Duration // Since the attempt was admitted,
 	SubmitAge      time.Duration // and since its submission was answered; both on the database's clock.
 }
@@ -68,7 +69,11 @@ func (l *Lifecycle) SettleCheck(ctx context.Context, c Check, s provider.Status,
 	if in == nil {
 		return nil // The next check is scheduled already.
 	}
-	_, err := l.change(ctx, "check", c.Attempt, func(t task.Task) (Change, error) {
+	by := "check"
+	if c.Asked {
+		by = "operator"
+	}
+	_, err := l.change(ctx, by, c.Attempt, func(t task.Task) (Change, error) {
 		if a := t.AttemptByID(c.Attempt); c.Hinted && a.ProviderTaskID != "" && a.ProviderTaskID != c.ProviderTaskID {
 			return Change{Decision: task.Decision{Task: t}}, nil // The provider named it since: the answer is about something else.
 		}

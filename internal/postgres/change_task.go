@@ -72,6 +72,9 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, before task.Task, c lifecy
 			c.Callback.Body)
 	}
 	queueAccount(&batch, c)
+	if c.Asked {
+		batch.Queue(markAsked, c.Check)
+	}
 	if batch.Len() > 0 {
 		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 			return t, fmt.Errorf("write task %s: %w", t.ID, violation(err, "attempt_provider_task", lifecycle.ErrProviderTaskTaken))

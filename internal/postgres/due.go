@@ -15,7 +15,7 @@ import (
 // spread out. Whoever dies between claim and check has only delayed it.
 const claimChecks = `
 WITH due AS (
-    SELECT attempt.id, attempt.task_id
+    SELECT attempt.id, attempt.task_id, attempt.asked
     FROM attempt
     WHERE attempt.account = $1 AND attempt.next_check_time <= now()
     ORDER BY attempt.next_check_time
@@ -23,7 +23,8 @@ WITH due AS (
     FOR UPDATE OF attempt SKIP LOCKED
 )
 UPDATE attempt
-SET next_check_time = now() + (0.9 + 0.2 * random()) * make_interval(secs =>
+SET asked = false,
+    next_check_time = now() + (0.9 + 0.2 * random()) * make_interval(secs =>
         CASE WHEN task.state IN ('SUCCEEDED', 'FAILED', 'CANCELED') THEN $3::float8
              WHEN now() - attempt.create_time BETWEEN make_interval(secs => $4::float8 / 2) AND make_interval(secs => $4::float8 * 2)
              THEN $2::float8
@@ -31,8 +32,11 @@ SET next_check_time = now() + (0.9 + 0.2 * random()) * make_interval(secs =>
 FROM due, task
 WHERE attempt.id = due.id AND task.id = due.task_id
 RETURNING attempt.id, attempt.task_id, coalesce(nullif(attempt.provider_task_id, ''), attempt.hinted_task_id),
-    attempt.provider_task_id = '', extract(epoch FROM now() - attempt.create_time)::float8,
+    attempt.provider_task_id = '', due.asked, extract(epoch FROM now() - attempt.create_time)::float8,
     extract(epoch FROM now() - coalesce(attempt.answer_time, attempt.create_time))::float8`
+
+// markAsked marks the next check of an attempt as an operator's, until it is claimed.
+const markAsked = `UPDATE attempt SET asked = true WHERE id = $1`
 
 // ClaimChecks implements lifecycle.Store.
 func (s *Store) ClaimChecks(ctx context.Context, account string, c lifecycle.Cadence, limit int) ([]lifecycle.Check, error) {
@@ -43,7 +47,7 @@ func (s *Store) ClaimChecks(ctx context.Context, account string, c lifecycle.Cad
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (lifecycle.Check, error) {
 		c := lifecycle.Check{Account: account}
 		var age, submitAge float64 // Seconds.
-		err := row.Scan(&c.Attempt, &c.Task, &c.ProviderTaskID, &c.Hinted, &age, &submitAge)
+		err := row.Scan(&c.Attempt, &c.Task, &c.ProviderTaskID, &c.Hinted, &c.Asked, &age, &submitAge)
 		c.Age, c.SubmitAge = time.Duration(age*float64(time.Second)), time.Duration(submitAge*float64(time.Second))
 		return c, err
 	})
@@ -61,8 +65,12 @@ FROM (SELECT settle_time - create_time AS took
 
 // TypicalDuration implements lifecycle.Store.
 func (s *Store) TypicalDuration(ctx context.Context, account string) (time.Duration, error) {
+	return typicalDuration(ctx, s.pool, account)
+}
+
+func typicalDuration(ctx context.Context, q querier, account string) (time.Duration, error) {
 	var seconds float64
-	err := s.pool.QueryRow(ctx, selectTypical, account).Scan(&seconds)
+	err := q.QueryRow(ctx, selectTypical, account).Scan(&seconds)
 	return time.Duration(seconds * float64(time.Second)), err
 }
 

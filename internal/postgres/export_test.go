@@ -32,3 +32,6 @@ var HotStatements = map[string]string{
 
 // OpenWithin is Open with another deadline for statements.
 var OpenWithin = open
+
+// ListCallbacks is the statement that lists the inbox, for a test of its plan.
+const ListCallbacks = listCallbacks

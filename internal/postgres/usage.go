@@ -11,7 +11,7 @@ import (
 
 // usageColumns are the columns of an account that accountUsages reads, in its order.
 const usageColumns = `account, hold_reason IS NOT NULL OR coalesce(paused_until_time > now(), false),
-	coalesce(hold_reason, pause_reason), CASE WHEN hold_reason IS NULL THEN paused_until_time END, pauses > 0, blocked,
+	coalesce(hold_reason, pause_reason), CASE WHEN hold_reason IS NULL THEN paused_until_time END, pauses > 0, blocked, hold_reason IS NOT NULL,
 	coalesce(max_submissions, 0), coalesce(extract(epoch FROM rate_window), 0)::float8, coalesce(max_in_flight, 0)`
 
 const selectAccounts = `
@@ -20,10 +20,10 @@ FROM provider_account
 WHERE provider = $1
 ORDER BY account`
 
-// accountUsages reads the configured accounts of a provider by one statement, and counts their usage by others.
+// accountUsages reads the configured accounts that a statement selects, and counts their usage by others.
 // configured gives the limits that hold where no operator has set any.
-func accountUsages(ctx context.Context, q querier, statement, providerName string, configured lifecycle.AccountLimits) ([]lifecycle.Usage, error) {
-	rows, err := q.Query(ctx, statement, providerName)
+func accountUsages(ctx context.Context, q querier, statement string, which any, configured lifecycle.AccountLimits) ([]lifecycle.Usage, error) {
+	rows, err := q.Query(ctx, statement, which)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func scanUsage(row pgx.CollectableRow) (lifecycle.Usage, error) {
 	var u lifecycle.Usage
 	var until *time.Time
 	var window float64 // Seconds.
-	err := row.Scan(&u.Account, &u.Paused, &u.PauseReason, &until, &u.Probing, &u.Blocked,
+	err := row.Scan(&u.Account, &u.Paused, &u.PauseReason, &until, &u.Probing, &u.Blocked, &u.Held,
 		&u.Limits.Submissions, &window, &u.Limits.InFlight)
 	u.Limits.Window = time.Duration(window * float64(time.Second))
 	if until != nil {

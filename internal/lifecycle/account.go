@@ -1,0 +1,37 @@
+package lifecycle
+
+import (
+	"time"
+
+	"github.com/refract-video/refract/internal/provider"
+)
+
+// Account is how a configured provider account stands, over all replicas.
+type Account struct {
+	Usage
+
+	Provider   string
+	Configured provider.Limits // The limits of the configuration, whether or not they are in force.
+	Unknown    int             // Open attempts of which nobody knows whether the provider took them.
+	Queued     int             // Tasks that wait for the provider, over all its accounts, counted up to 100,000.
+	Typical    time.Duration   // How long attempts took lately; 0 while too few are known.
+}
+
+// OperatorLimits are the limits that an operator sets in place of the configured ones. What is 0 is configured.
+type OperatorLimits struct {
+	Submissions int           // Together with Window.
+	Window      time.Duration // As in provider.Limits.
+	InFlight    int
+}
+
+// AccountError says which provider account an error is about.
+type AccountError struct {
+	Account string
+	Err     error
+}
+
+// Error names the account and what is wrong.
+func (e *AccountError) Error() string { return "account " + e.Account + ": " + e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *AccountError) Unwrap() error { return e.Err }

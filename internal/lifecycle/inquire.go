@@ -1,0 +1,112 @@
+package lifecycle
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+// Outcome is what became of an operator's inquiry.
+type Outcome string
+
+// The outcomes.
+const (
+	InquiryAsked        Outcome = "ASKED"        // The provider is being asked.
+	InquirySettled      Outcome = "SETTLED"      // The verdict on the attempt is known.
+	InquiryUnnamed      Outcome = "UNNAMED"      // There is no provider task id to ask by.
+	InquiryUnconfigured Outcome = "UNCONFIGURED" // The account of the attempt is not configured.
+)
+
+// Inquiry is an operator's question to a provider about one attempt.
+type Inquiry struct {
+	Outcome Outcome
+	Task    task.Task
+	Attempt *task.Attempt // Nil where the task has none yet.
+	Message string
+}
+
+// ReplayCallback takes up a callback of the inbox again: it makes the next check of its attempt due at once. An
+// attempt that was given up is followed again. What the provider says then is settled like any check, as an
+// operator's.
+//
+// NOTE: the callback is believed no more than when it came. What is stored of it has no signature, and is redacted.
+func (l *Lifecycle) ReplayCallback(ctx context.Context, c InboxCallback) (Inquiry, error) {
+	var q Inquiry
+	t, err := l.change(ctx, "operator", c.AttemptID, func(t task.Task) (change Change, err error) {
+		change, q, err = l.inquire(t, t.AttemptByID(c.AttemptID), c.ProviderTaskID)
+		return change, err
+	})
+	if err != nil {
+		return Inquiry{}, fmt.Errorf("replay: %w", &InboxError{Callback: c.ID, Err: err})
+	}
+	return q.of(t), nil
+}
+
+// CheckTask makes the next check of a task's newest attempt without a verdict due at once, whoever's task it is.
+func (l *Lifecycle) CheckTask(ctx context.Context, id task.ID) (Inquiry, error) {
+	var q Inquiry
+	changed := false
+	t, err := l.store.ChangeAnyTask(ctx, id, func(t task.Task) (change Change, err error) {
+		change, q, err = l.inquire(t, unsettled(&t), "")
+		changed = change.Changed
+		return change, err
+	})
+	if err != nil {
+		return Inquiry{}, fmt.Errorf("check: %w", &TaskError{Task: id, Err: err})
+	}
+	if changed {
+		l.changed(t.ID, t.State)
+	}
+	return q.of(t), nil
+}
+
+// unsettled returns the newest attempt without a verdict, or else the newest of all.
+func unsettled(t *task.Task) *task.Attempt {
+	for i, a := range slices.Backward(t.Attempts) {
+		if a.Open() || a.State == task.AttemptLost {
+			return &t.Attempts[i]
+		}
+	}
+	return t.Attempt()
+}
+
+// inquire decides whether the provider can be asked about an attempt, and makes it due. named is the provider task
+// id that a callback gave it, if any; the attempt's own goes first.
+func (l *Lifecycle) inquire(t task.Task, a *task.Attempt, named string) (Change, Inquiry, error) {
+	q := Inquiry{Attempt: a}
+	unchanged := Change{Decision: task.Decision{Task: t}}
+	if a == nil {
+		q.Outcome, q.Message = InquiryUnnamed, "the task was not admitted yet, so there is nothing to ask about"
+		return unchanged, q, nil
+	}
+	by := cmp.Or(a.ProviderTaskID, named, a.HintedTaskID)
+	_, configured := l.accounts[a.Account]
+	switch {
+	case !a.Open() && a.State != task.AttemptLost:
+		q.Outcome, q.Message = InquirySettled, fmt.Sprintf("attempt %d is %s, so there is nothing to ask", a.Number, a.State)
+	case by == "":
+		q.Outcome, q.Message = InquiryUnnamed, fmt.Sprintf("%s has not named attempt %d, so there is nothing to ask by", a.Provider, a.Number)
+	case !configured:
+		q.Outcome, q.Message = InquiryUnconfigured, fmt.Sprintf("account %s is not configured, so nobody can ask", a.Account)
+	default:
+		q.Outcome, q.Message = InquiryAsked, fmt.Sprintf("%s is being asked about attempt %d", a.Provider, a.Number)
+		if t.State.Terminal() {
+			q.Message += "; the task stays " + string(t.State) + ", and a result is kept for a retry"
+		}
+		d, err := t.Apply(task.Hinted{Attempt: a.ID, ProviderTaskID: by})
+		return Change{Decision: d, Asked: err == nil}, q, err
+	}
+	return unchanged, q, nil
+}
+
+// of completes the inquiry with the task as it was stored.
+func (q Inquiry) of(t task.Task) Inquiry {
+	q.Task = t
+	if q.Attempt != nil {
+		q.Attempt = t.AttemptByID(q.Attempt.ID)
+	}
+	return q
+}

@@ -1,0 +1,108 @@
+package postgres_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+)
+
+var configuredLimits = lifecycle.AccountLimits{"kie": provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 100}}
+
+// account returns how the account kie stands.
+func account(t *testing.T, store *postgres.Store) lifecycle.Account {
+	t.Helper()
+	accounts, err := store.ProviderAccounts(t.Context(), configuredLimits)
+	if err != nil || len(accounts) != 1 {
+		t.Fatalf("ProviderAccounts = %+v, %v, want one", accounts, err)
+	}
+	return accounts[0]
+}
+
+func TestProviderAccounts_TellHowMuchIsUsed(t *testing.T) {
+	t.Parallel()
+	store, pool := setup(t)
+	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie-old": "kie"}); err != nil {
+		t.Fatal(err)
+	}
+	create(t, store, "films", plain())
+	create(t, store, "films", plain())
+	for range 3 { // One is being sent, one runs, of one nobody knows.
+		created := create(t, store, "films", plain())
+		id := admit(t, store, created.ID)
+		apply(t, store, created.ID, task.Sending{Attempt: id})
+		switch count(t, pool, "SELECT count(*) FROM attempt") {
+		case 2:
+			apply(t, store, created.ID, task.Accepted{Attempt: id, ProviderTaskID: "p2"})
+		case 3:
+			apply(t, store, created.ID, task.Ambiguous{Attempt: id})
+		}
+	}
+	want := lifecycle.Account{
+		Usage:    lifecycle.Usage{Account: "kie", Limits: configuredLimits["kie"], Unanswered: 1, Recent: 2, InFlight: 3},
+		Provider: "kie", Configured: configuredLimits["kie"], Unknown: 1, Queued: 2,
+	}
+	if diff := cmp.Diff(want, account(t, store)); diff != "" {
+		t.Errorf("the account (-want +got):\n%s", diff)
+	}
+}
+
+func TestLimitAccount_ReplacesWhatIsConfiguredAndGoesBack(t *testing.T) {
+	t.Parallel()
+	store, _ := setup(t)
+	configured := configuredLimits["kie"]
+	for _, tc := range []struct {
+		set  lifecycle.OperatorLimits
+		want provider.Limits
+	}{
+		{lifecycle.OperatorLimits{Submissions: 5, Window: 90 * time.Second, InFlight: 7}, provider.Limits{Submissions: 5, Window: 90 * time.Second, InFlight: 7}},
+		{lifecycle.OperatorLimits{InFlight: 3}, provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 3}},
+		{lifecycle.OperatorLimits{Submissions: 1, Window: 100 * time.Millisecond}, provider.Limits{Submissions: 1, Window: 100 * time.Millisecond, InFlight: 100}},
+		{lifecycle.OperatorLimits{}, configured},
+	} {
+		if err := store.LimitAccount(t.Context(), "kie", tc.set); err != nil {
+			t.Fatal(err)
+		}
+		got := account(t, store)
+		if got.Limits != tc.want || got.Configured != configured {
+			t.Errorf("after %+v the limits are %+v, configured %+v, want %+v and %+v", tc.set, got.Limits, got.Configured, tc.want, configured)
+		}
+	}
+}
+
+func TestReleaseAccount_EndsEveryPause(t *testing.T) {
+	t.Parallel()
+	store, pool := setup(t)
+	if err := store.HoldAccount(t.Context(), "kie", "maintenance of ours"); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, pool, `UPDATE provider_account SET paused_until_time = now() + interval '1 hour', pauses = 3, pause_reason = 'no credits', blocked = true`)
+	if got := account(t, store); !got.Paused || !got.Held || got.PauseReason != "maintenance of ours" || got.Permits() != 0 {
+		t.Errorf("a held account is %+v, want it paused with the operator's reason", got)
+	}
+	if err := store.ReleaseAccount(t.Context(), "kie"); err != nil {
+		t.Fatal(err)
+	}
+	want := lifecycle.Account{
+		Usage:    lifecycle.Usage{Account: "kie", Limits: configuredLimits["kie"]},
+		Provider: "kie", Configured: configuredLimits["kie"],
+	}
+	if diff := cmp.Diff(want, account(t, store)); diff != "" {
+		t.Errorf("the released account (-want +got):\n%s", diff)
+	}
+	for name, err := range map[string]error{
+		"limit":   store.LimitAccount(t.Context(), "nobody", lifecycle.OperatorLimits{}),
+		"hold":    store.HoldAccount(t.Context(), "nobody", "x"),
+		"release": store.ReleaseAccount(t.Context(), "nobody"),
+	} {
+		if !errors.Is(err, lifecycle.ErrAccountNotFound) {
+			t.Errorf("%s an unknown account = %v, want ErrAccountNotFound", name, err)
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+)
+
+// selectTenantNames finds the default, the tenants that have terms or a live token, and those of which a task
+// waits. The last it finds as selectLines does.
+const selectTenantNames = `
+WITH RECURSIVE waiting AS (
+    (SELECT tenant FROM task WHERE state = 'QUEUED' ORDER BY tenant LIMIT 1)
+    UNION ALL
+    SELECT (SELECT tenant FROM task WHERE state = 'QUEUED' AND tenant > waiting.tenant ORDER BY tenant LIMIT 1)
+    FROM waiting
+    WHERE waiting.tenant IS NOT NULL
+)
+SELECT name
+FROM (SELECT '' AS name
+      UNION SELECT tenant FROM tenant
+      UNION SELECT tenant FROM api_token WHERE revoke_time IS NULL
+      UNION SELECT tenant FROM waiting WHERE tenant IS NOT NULL) AS names
+WHERE $1::text IS NULL OR name > $1
+ORDER BY name
+LIMIT $2`
+
+// selectTenants reads the terms in force and the usage of tenants. Submissions are counted only for those with a
+// daily quota.
+const selectTenants = `
+WITH open AS (
+    SELECT task.tenant, count(*) AS attempts
+    FROM provider_account
+    JOIN attempt ON attempt.account = provider_account.account AND attempt.state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING')
+    JOIN task ON task.id = attempt.task_id
+    WHERE task.tenant = ANY ($1::text[])
+    GROUP BY task.tenant
+)
+SELECT line.tenant, coalesce(terms.tenant = line.tenant, false), coalesce(terms.weight, 1), coalesce(terms.max_queued, 0),
+       coalesce(terms.max_in_flight, 0), coalesce(terms.max_per_day, 0),
+       (SELECT count(*) FROM (SELECT FROM task WHERE tenant = line.tenant AND state = 'QUEUED' LIMIT $2) AS queued),
+       coalesce(open.attempts, 0), coalesce(today.submissions, 0)
+FROM unnest($1::text[]) AS line (tenant)
+LEFT JOIN LATERAL (
+    SELECT tenant, weight, max_queued, max_in_flight, max_per_day
+    FROM tenant
+    WHERE tenant IN (line.tenant, '')
+    ORDER BY tenant DESC
+    LIMIT 1
+) AS terms ON true
+LEFT JOIN open ON open.tenant = line.tenant
+LEFT JOIN tenant_day AS today
+    ON today.tenant = line.tenant AND today.day = (now() AT TIME ZONE 'UTC')::date AND terms.max_per_day IS NOT NULL
+ORDER BY line.tenant`
+
+// Tenants returns tenants by name, at most limit of them after one; nil means from the beginning. The default,
+// which has the empty name, is the first.
+func (s *Store) Tenants(ctx context.Context, after *string, limit int) ([]lifecycle.Tenant, error) {
+	rows, err := s.pool.Query(ctx, selectTenantNames, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list tenants: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("list tenants: %w", err)
+	}
+	return s.tenants(ctx, names)
+}
+
+// Tenant returns one tenant. One that nothing is known of has the default's terms, and nothing.
+func (s *Store) Tenant(ctx context.Context, name string) (lifecycle.Tenant, error) {
+	tenants, err := s.tenants(ctx, []string{name})
+	if err != nil {
+		return lifecycle.Tenant{}, err
+	}
+	return tenants[0], nil
+}
+
+func (s *Store) tenants(ctx context.Context, names []string) ([]lifecycle.Tenant, error) {
+	rows, err := s.pool.Query(ctx, selectTenants, names, placesCounted+1)
+	if err != nil {
+		return nil, fmt.Errorf("read tenants: %w", err)
+	}
+	tenants, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t lifecycle.Tenant, err error) {
+		err = row.Scan(&t.Name, &t.Own, &t.Terms.Weight, &t.Terms.MaxQueued, &t.Terms.MaxInFlight, &t.Terms.MaxPerDay,
+			&t.Queued, &t.Open, &t.Today)
+		return t, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read tenants: %w", err)
+	}
+	return tenants, nil
+}
+
+const upsertTenant = `
+INSERT INTO tenant (tenant, weight, max_queued, max_in_flight, max_per_day)
+VALUES ($1, $2, nullif($3::integer, 0), nullif($4::integer, 0), nullif($5::integer, 0))
+ON CONFLICT ON CONSTRAINT tenant_pkey DO UPDATE
+SET weight = excluded.weight, max_queued = excluded.max_queued, max_in_flight = excluded.max_in_flight,
+    max_per_day = excluded.max_per_day`
+
+// SetTerms sets the terms of a tenant, or of the default under the empty name.
+func (s *Store) SetTerms(ctx context.Context, name string, t lifecycle.Terms) error {
+	if _, err := s.pool.Exec(ctx, upsertTenant, name, t.Weight, t.MaxQueued, t.MaxInFlight, t.MaxPerDay); err != nil {
+		return fmt.Errorf("set the terms of tenant %q: %w", name, err)
+	}
+	return nil
+}
+
+const deleteTenant = `DELETE FROM tenant WHERE tenant = $1`
+
+// DropTerms takes a tenant's own terms away, so that the default's hold. Under the empty name it takes the
+// default's away.
+func (s *Store) DropTerms(ctx context.Context, name string) error {
+	if _, err := s.pool.Exec(ctx, deleteTenant, name); err != nil {
+		return fmt.Errorf("drop the terms of tenant %q: %w", name, err)
+	}
+	return nil
+}
