@@ -41,17 +41,26 @@ const (
 	// callTimeout bounds one try of a unary call.
 	callTimeout = 30 * time.Second
 	// callTries is how often a call that meets UNAVAILABLE is made. Every call but RetryTask may be made again:
-	// reads and CancelTask change nothing twice, and SubmitTask carries its request_id.
+	// reads, CancelTask and what operators do change nothing twice, and SubmitTask carries its request_id.
 	callTries = 4
 )
 
 // call connects to the service, runs do, and puts what the service refused in one line.
 func (f *clientFlags) call(do func(refractv1.TaskServiceClient) error) error {
+	return f.connected(func(conn grpc.ClientConnInterface) error { return do(refractv1.NewTaskServiceClient(conn)) })
+}
+
+// operate is call for operators.
+func (f *clientFlags) operate(do func(refractv1.OperatorServiceClient) error) error {
+	return f.connected(func(conn grpc.ClientConnInterface) error { return do(refractv1.NewOperatorServiceClient(conn)) })
+}
+
+func (f *clientFlags) connected(do func(grpc.ClientConnInterface) error) error {
 	conn, err := f.dial()
 	if err != nil {
 		return err
 	}
-	err = do(refractv1.NewTaskServiceClient(conn))
+	err = do(conn)
 	_ = conn.Close() // Nothing is under way on it any more.
 	return explain(err, f.Address)
 }

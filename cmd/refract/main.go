@@ -29,6 +29,11 @@ type cli struct {
 	Cancel  cancelCmd  `cmd:"" help:"Cancel a task."`
 	Retry   retryCmd   `cmd:"" help:"Continue a failed or canceled task."`
 	Version versionCmd `cmd:"" help:"Show the version."`
+
+	Provider providerCmd `cmd:"" help:"For operators: show, limit, pause and resume provider accounts."`
+	Tenant   tenantCmd   `cmd:"" help:"For operators: show tenants, and set their shares and quotas."`
+	Callback callbackCmd `cmd:"" help:"For operators: show and replay the callback inbox."`
+	Check    checkCmd    `cmd:"" help:"For operators: ask the provider about a task now."`
 }
 
 // console is where a command talks to the person or program that runs it.

@@ -162,3 +162,13 @@ func stamp(t *timestamppb.Timestamp) string {
 	}
 	return t.AsTime().UTC().Format(time.RFC3339)
 }
+
+// printLines writes messages as JSON, one a line.
+func printLines[M proto.Message](w io.Writer, messages []M) error {
+	for _, m := range messages {
+		if err := printJSON(w, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -255,7 +255,12 @@ func (s *service) changed(id task.ID, state task.State) {
 		}
 		return
 	}
-	for _, l := range s.loops { // It waits for a permit, or gave one back.
+	s.nudge() // It waits for a permit, or gave one back.
+}
+
+// nudge says that there may be something to admit. It does not block.
+func (s *service) nudge() {
+	for _, l := range s.loops {
 		l.Nudge()
 	}
 }
@@ -292,7 +297,11 @@ func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, token
 		Tasks: api.NewTaskService(api.TaskServiceConfig{
 			Lifecycle: verbs, Tasks: s.store, Hub: s.hub, Typical: typical, BaseURL: baseURL,
 		}),
-		Callbacks: api.NewCallbackService(receiver), Authenticate: authenticate, Unavailable: postgres.Unavailable, Log: s.log,
+		Operators: api.NewOperatorService(api.OperatorServiceConfig{
+			Lifecycle: verbs, Store: s.store, Accounts: s.accounts, Admit: s.nudge, Log: s.log,
+		}),
+		Callbacks: api.NewCallbackService(receiver), Authenticate: authenticate, Unavailable: postgres.Unavailable,
+		Meters: s.telemetry.meters, Log: s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("prepare the gRPC server: %w", err)

@@ -133,12 +133,17 @@ func dial(t *testing.T, address string) *grpc.ClientConn {
 
 func createToken(t *testing.T, pool *pgxpool.Pool, tenant string) string {
 	t.Helper()
+	return newToken(t, pool, tenant, false)
+}
+
+func newToken(t *testing.T, pool *pgxpool.Pool, tenant string, operator bool) string {
+	t.Helper()
 	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	token, hash := api.NewAPIToken()
-	if _, err := store.CreateAPIToken(t.Context(), uuid.NewString(), tenant, hash); err != nil {
+	if _, err := store.CreateAPIToken(t.Context(), postgres.APIToken{ID: uuid.NewString(), Tenant: tenant, Operator: operator}, hash); err != nil {
 		t.Fatal(err)
 	}
 	return token
@@ -152,7 +157,13 @@ func as(ctx context.Context, token string) context.Context {
 // ctx returns a context of the tenant "acme" that ends before the test would hang.
 func (ts *testService) ctx(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(as(t.Context(), ts.token), 30*time.Second)
+	return as(ts.untold(t), ts.token)
+}
+
+// untold returns a context that does not say who calls, and ends before the test would hang.
+func (*testService) untold(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }

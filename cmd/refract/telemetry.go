@@ -29,6 +29,7 @@ import (
 // telemetry is what the process tells about itself.
 type telemetry struct {
 	meter   metric.Meter
+	meters  metric.MeterProvider // The one of meter. The global one is for libraries that can't be told.
 	metrics http.Handler
 	stop    func(context.Context) error
 }
@@ -61,6 +62,7 @@ func startTelemetry(ctx context.Context) (*telemetry, error) {
 	}
 	return &telemetry{
 		meter:   meters.Meter("refract"),
+		meters:  meters,
 		metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
 		stop:    stop,
 	}, nil

@@ -24,8 +24,9 @@ type tokenCmd struct {
 
 type tokenCreateCmd struct {
 	databaseFlags
-	Tenant string `required:"" help:"Tenant that calls with the token act for."`
-	JSON   bool   `name:"json" help:"Print JSON."`
+	Tenant   string `required:"" help:"Tenant that calls with the token act for."`
+	Operator bool   `help:"Let the token operate the service, too: providers, tenants, callbacks."`
+	JSON     bool   `name:"json" help:"Print JSON."`
 }
 
 // Run creates a token.
@@ -33,19 +34,22 @@ func (c *tokenCreateCmd) Run(ctx context.Context, con console) error {
 	if len(c.Tenant) == 0 || len(c.Tenant) > 64 {
 		return errors.New("--tenant takes 1 to 64 characters")
 	}
+	if c.Tenant == "-" {
+		return errors.New("--tenant=- is how the default's quotas are called, so no tenant can be")
+	}
 	return withStore(ctx, c.databaseFlags, func(s *postgres.Store) error {
 		id, err := uuid.NewV7()
 		if err != nil {
 			return fmt.Errorf("make an id: %w", err)
 		}
 		token, hash := api.NewAPIToken()
-		if _, err := s.CreateAPIToken(ctx, id.String(), c.Tenant, hash); err != nil {
+		if _, err := s.CreateAPIToken(ctx, postgres.APIToken{ID: id.String(), Tenant: c.Tenant, Operator: c.Operator}, hash); err != nil {
 			return err
 		}
 		if c.JSON {
-			return json.NewEncoder(con.out).Encode(map[string]string{"id": id.String(), "tenant": c.Tenant, "token": token})
+			return json.NewEncoder(con.out).Encode(map[string]any{"id": id.String(), "tenant": c.Tenant, "operator": c.Operator, "token": token})
 		}
-		_, err = fmt.Fprintf(con.out, "id     %s\ntenant %s\ntoken  %s\n", id, c.Tenant, token)
+		_, err = fmt.Fprintf(con.out, "id       %s\ntenant   %s\noperator %s\ntoken    %s\n", id, c.Tenant, yesNo(c.Operator), token)
 		return err
 	})
 }
@@ -62,6 +66,7 @@ type tokenLine struct {
 	Tenant     string     `json:"tenant"`
 	CreateTime time.Time  `json:"createTime"`
 	RevokeTime *time.Time `json:"revokeTime,omitempty"`
+	Operator   bool       `json:"operator"`
 }
 
 // Run lists tokens.
@@ -81,16 +86,23 @@ func (c *tokenListCmd) Run(ctx context.Context, con console) error {
 			return nil
 		}
 		table := tabwriter.NewWriter(con.out, 0, 0, 2, ' ', 0)
-		_, _ = fmt.Fprintln(table, "ID\tTENANT\tCREATED\tREVOKED") // Flush tells about failed writes.
+		_, _ = fmt.Fprintln(table, "ID\tTENANT\tOPERATOR\tCREATED\tREVOKED") // Flush tells about failed writes.
 		for _, t := range tokens {
 			revoked := "-"
 			if t.RevokeTime != nil {
 				revoked = t.RevokeTime.UTC().Format(time.RFC3339)
 			}
-			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", t.ID, t.Tenant, t.CreateTime.UTC().Format(time.RFC3339), revoked)
+			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", t.ID, t.Tenant, yesNo(t.Operator), t.CreateTime.UTC().Format(time.RFC3339), revoked)
 		}
 		return table.Flush()
 	})
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }
 
 type tokenRevokeCmd struct {

@@ -19,14 +19,23 @@ import (
 // errCredentials means that the credentials are missing, wrong or revoked. Which of these is not told.
 var errCredentials = errors.New("the API token is missing, wrong or revoked: send `authorization: Bearer <token>`")
 
-// Authenticate returns the tenant whose credentials an Authorization header carries, or an error. It may be
-// called concurrently.
-type Authenticate func(ctx context.Context, authorization string) (tenant string, err error)
+// errNotOperator means that the call is for operators, and the caller is none.
+var errNotOperator = errors.New("the call is for operators: create a token with `refract token create --operator`")
 
-// As returns an Authenticate that takes every caller for one tenant. It is for listeners that only the own
-// machine can reach.
+// Identity is who calls.
+type Identity struct {
+	Tenant   string
+	Operator bool // Whether the caller may call OperatorService, too.
+}
+
+// Authenticate returns whose credentials an Authorization header carries, or an error. It may be called
+// concurrently.
+type Authenticate func(ctx context.Context, authorization string) (Identity, error)
+
+// As returns an Authenticate that takes every caller for one tenant, and for an operator. It is for listeners that
+// only the own machine can reach.
 func As(tenant string) Authenticate {
-	return func(context.Context, string) (string, error) { return tenant, nil }
+	return func(context.Context, string) (Identity, error) { return Identity{Tenant: tenant, Operator: true}, nil }
 }
 
 // tokenPrefix makes API tokens easy to recognise, for people and for secret scanners.
@@ -49,8 +58,9 @@ func hashAPIToken(token string) []byte {
 
 // Tokens is where the hashes of API tokens are.
 type Tokens interface {
-	// TenantByTokenHash returns whose live token has this hash, or an empty tenant where none has.
-	TenantByTokenHash(ctx context.Context, hash []byte) (string, error)
+	// TenantByTokenHash returns whose live token has this hash, or an empty tenant where none has, and whether it
+	// is an operator's.
+	TenantByTokenHash(ctx context.Context, hash []byte) (tenant string, operator bool, err error)
 }
 
 const (
@@ -62,52 +72,54 @@ const (
 
 // ByToken returns an Authenticate that looks API tokens up, remembering good ones for a few seconds.
 func ByToken(tokens Tokens) Authenticate {
-	m := tokenMap{tenants: map[string]remembered{}}
-	return func(ctx context.Context, authorization string) (string, error) {
+	m := tokenMap{holders: map[string]remembered{}}
+	return func(ctx context.Context, authorization string) (Identity, error) {
 		scheme, token, _ := strings.Cut(authorization, " ")
 		if !strings.EqualFold(scheme, "bearer") || !strings.HasPrefix(token, tokenPrefix) || len(token) > 128 {
-			return "", errCredentials
+			return Identity{}, errCredentials
 		}
 		hash := hashAPIToken(token)
-		if tenant, ok := m.get(string(hash)); ok {
-			return tenant, nil
+		if id, ok := m.get(string(hash)); ok {
+			return id, nil
 		}
-		tenant, err := tokens.TenantByTokenHash(ctx, hash)
+		tenant, operator, err := tokens.TenantByTokenHash(ctx, hash)
 		if err != nil {
-			return "", err
+			return Identity{}, err
 		}
 		if tenant == "" {
-			return "", errCredentials
+			return Identity{}, errCredentials
 		}
-		m.put(string(hash), tenant)
-		return tenant, nil
+		id := Identity{Tenant: tenant, Operator: operator}
+		m.put(string(hash), id)
+		return id, nil
 	}
 }
 
 type remembered struct {
-	tenant string
-	until  time.Time
+	Identity
+
+	until time.Time
 }
 
 type tokenMap struct {
 	mu      sync.Mutex
-	tenants map[string]remembered
+	holders map[string]remembered
 }
 
-func (m *tokenMap) get(hash string) (string, bool) {
+func (m *tokenMap) get(hash string) (Identity, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r, ok := m.tenants[hash]
-	return r.tenant, ok && time.Now().Before(r.until)
+	r, ok := m.holders[hash]
+	return r.Identity, ok && time.Now().Before(r.until)
 }
 
-func (m *tokenMap) put(hash, tenant string) {
+func (m *tokenMap) put(hash string, id Identity) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.tenants) >= tokensRemembered {
-		clear(m.tenants)
+	if len(m.holders) >= tokensRemembered {
+		clear(m.holders)
 	}
-	m.tenants[hash] = remembered{tenant: tenant, until: time.Now().Add(tokenMemory)}
+	m.holders[hash] = remembered{Identity: id, until: time.Now().Add(tokenMemory)}
 }
 
 // tenantKey is where a request's context carries the tenant.
@@ -119,25 +131,30 @@ func tenantOf(ctx context.Context) string {
 	return tenant
 }
 
-// needsTenant tells whether a method acts for a tenant. Callbacks carry a token of their own, and health and
-// reflection tell nothing about anyone.
-func needsTenant(method string) bool {
-	return strings.HasPrefix(method, "/"+refractv1.TaskService_ServiceDesc.ServiceName+"/")
+// isOf tells whether a method belongs to a service.
+func isOf(service grpc.ServiceDesc, method string) bool {
+	return strings.HasPrefix(method, "/"+service.ServiceName+"/")
 }
 
+// authenticate finds out who calls, and whether they may. Callbacks carry a token of their own, and health and
+// reflection tell nothing about anyone.
 func authenticate(ctx context.Context, method string, a Authenticate) (context.Context, error) {
-	if !needsTenant(method) {
+	forOperators := isOf(refractv1.OperatorService_ServiceDesc, method)
+	if !forOperators && !isOf(refractv1.TaskService_ServiceDesc, method) {
 		return ctx, nil
 	}
 	var authorization string
 	if values := metadata.ValueFromIncomingContext(ctx, "authorization"); len(values) > 0 {
 		authorization = values[0]
 	}
-	tenant, err := a(ctx, authorization)
+	id, err := a(ctx, authorization)
 	if err != nil {
 		return ctx, err
 	}
-	return context.WithValue(ctx, tenantKey{}, tenant), nil
+	if forOperators && !id.Operator {
+		return ctx, errNotOperator
+	}
+	return context.WithValue(ctx, tenantKey{}, id.Tenant), nil
 }
 
 func authenticateUnary(a Authenticate) grpc.UnaryServerInterceptor {

@@ -52,6 +52,23 @@ func TestEnums_HaveTheirTwins(t *testing.T) {
 			t.Errorf("cause %s is not in the contract", w)
 		}
 	}
+	for _, v := range lifecycle.Verdicts {
+		if verdictOf(v) == refractv1.CallbackVerdict_CALLBACK_VERDICT_UNSPECIFIED {
+			t.Errorf("verdict %s is not in the contract", v)
+		}
+	}
+	if got, want := len(refractv1.CallbackVerdict_name), len(lifecycle.Verdicts)+1; got != want {
+		t.Errorf("the contract has %d verdicts, want %d", got, want)
+	}
+	outcomes := []lifecycle.Outcome{lifecycle.InquiryAsked, lifecycle.InquirySettled, lifecycle.InquiryUnnamed, lifecycle.InquiryUnconfigured}
+	for _, o := range outcomes {
+		if inquiry(lifecycle.Inquiry{Outcome: o}).GetOutcome() == refractv1.InquiryOutcome_INQUIRY_OUTCOME_UNSPECIFIED {
+			t.Errorf("outcome %s is not in the contract", o)
+		}
+	}
+	if got, want := len(refractv1.InquiryOutcome_name), len(outcomes)+1; got != want {
+		t.Errorf("the contract has %d outcomes of inquiries, want %d", got, want)
+	}
 	for value, name := range refractv1.Strength_name {
 		s := refractv1.Strength(value)
 		if back := strength(strengthOf(s)); back != s {

@@ -37,7 +37,10 @@ var answers = []struct {
 	retry  time.Duration // When calling again makes sense; 0 means that it is not said.
 }{
 	{errCredentials, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CREDENTIALS_INVALID, 0},
+	{errNotOperator, codes.PermissionDenied, refractv1.ErrorReason_ERROR_REASON_OPERATOR_REQUIRED, 0},
 	{lifecycle.ErrTaskNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND, 0},
+	{lifecycle.ErrAccountNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_ACCOUNT_NOT_FOUND, 0},
+	{lifecycle.ErrCallbackNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_CALLBACK_NOT_FOUND, 0},
 	{watch.ErrUnknownTask, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND, 0},
 	{task.ErrNotRetryable, codes.FailedPrecondition, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_RETRYABLE, 0},
 	{watch.ErrDraining, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, time.Second},
@@ -86,8 +89,14 @@ func (s *statuses) describe(err error) *status.Status {
 	return nil
 }
 
-// facts are what clients are told about the task that an error is about.
+// facts are what clients are told about the task, account or callback that an error is about.
 func facts(err error) map[string]string {
+	if ae, ok := errors.AsType[*lifecycle.AccountError](err); ok {
+		return map[string]string{"account": ae.Account}
+	}
+	if ce, ok := errors.AsType[*lifecycle.InboxError](err); ok {
+		return map[string]string{"callback_id": strconv.FormatInt(int64(ce.Callback), 10)}
+	}
 	te, ok := errors.AsType[*lifecycle.TaskError](err)
 	if !ok {
 		return nil

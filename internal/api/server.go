@@ -12,6 +12,7 @@ import (
 	"buf.build/go/protovalidate"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -28,15 +29,17 @@ const maxRequest = 1 << 20
 // Config is what the server serves.
 type Config struct {
 	Tasks     *TaskService
+	Operators *OperatorService
 	Callbacks *CallbackService
-	// Authenticate tells whose credentials these are.
+	// Authenticate tells whose credentials these are. OperatorService is for operators alone.
 	Authenticate Authenticate
 	// Unavailable tells whether an error means that the database is out of reach.
 	Unavailable func(error) bool
+	Meters      metric.MeterProvider // For what every call takes.
 	Log         *slog.Logger
 }
 
-// NewServer returns a gRPC server with both services, health and reflection. Extra options are for
+// NewServer returns a gRPC server with all services, health and reflection. Extra options are for
 // credentials.
 func NewServer(cfg Config, options ...grpc.ServerOption) (*grpc.Server, *health.Server, error) {
 	validator, err := protovalidate.New()
@@ -46,7 +49,7 @@ func NewServer(cfg Config, options ...grpc.ServerOption) (*grpc.Server, *health.
 	s := &statuses{unavailable: cfg.Unavailable, log: cfg.Log}
 	// Outermost first. The order of both chains is the same.
 	options = append([]grpc.ServerOption{
-		grpc.StatsHandler(otelgrpc.NewServerHandler()), // Traces and metrics see everything, refusals too.
+		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithMeterProvider(cfg.Meters))), // Traces and metrics see everything, refusals too.
 		grpc.ChainUnaryInterceptor(
 			requestIDUnary,    // Everything below names the request.
 			logUnary(cfg.Log), // Logs the status as the caller sees it,
@@ -68,6 +71,7 @@ func NewServer(cfg Config, options ...grpc.ServerOption) (*grpc.Server, *health.
 	}, options...)
 	server := grpc.NewServer(options...)
 	refractv1.RegisterTaskServiceServer(server, cfg.Tasks)
+	refractv1.RegisterOperatorServiceServer(server, cfg.Operators)
 	refractv1.RegisterCallbackServiceServer(server, cfg.Callbacks)
 	healthServer := health.NewServer()
 	grpc_health_v1.RegisterHealthServer(server, healthServer)

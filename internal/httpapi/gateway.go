@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,8 +34,8 @@ func (c impatientConn) Invoke(ctx context.Context, method string, args, reply an
 	return c.ClientConnInterface.Invoke(ctx, method, args, reply, opts...)
 }
 
-// newGateway returns the router with the REST routes of TaskService.
-func newGateway(refusals refuser, tasks refractv1.TaskServiceClient) *runtime.ServeMux {
+// newGateway returns the router with the REST routes of TaskService and OperatorService.
+func newGateway(refusals refuser, tasks refractv1.TaskServiceClient, operators refractv1.OperatorServiceClient) *runtime.ServeMux {
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, strictJSON{&runtime.JSONPb{}}),
 		runtime.WithIncomingHeaderMatcher(toMetadata),
@@ -45,7 +46,11 @@ func newGateway(refusals refuser, tasks refractv1.TaskServiceClient) *runtime.Se
 		runtime.WithDisablePathLengthFallback(), // A POST is a POST, whatever X-HTTP-Method-Override says.
 		runtime.WithWriteContentLength(),
 	)
-	if err := refractv1.RegisterTaskServiceHandlerClient(context.Background(), mux, tasks); err != nil {
+	err := errors.Join(
+		refractv1.RegisterTaskServiceHandlerClient(context.Background(), mux, tasks),
+		refractv1.RegisterOperatorServiceHandlerClient(context.Background(), mux, operators),
+	)
+	if err != nil {
 		panic(err) //nolint:forbidigo // Registration depends on generated code alone, so every test would find this.
 	}
 	return mux

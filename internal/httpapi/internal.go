@@ -13,7 +13,7 @@ import (
 
 // InternalConfig says what the internal handler serves. Conn, Outputs and Log are required.
 type InternalConfig struct {
-	// Conn leads to the gRPC server that has TaskService.
+	// Conn leads to the gRPC server that has TaskService and OperatorService.
 	Conn grpc.ClientConnInterface
 	// Outputs opens the files to download.
 	Outputs Outputs
@@ -31,6 +31,7 @@ type InternalConfig struct {
 // NewInternal returns the handler of the internal listener:
 //
 //	/v1/tasks…                              TaskService as REST, by grpc-gateway
+//	/v1/providers… tenants… callbacks…      OperatorService, likewise
 //	/v1/tasks/{task_id}:watch               a stream: lines of JSON, or server-sent events
 //	/v1/tasks/{task_id}/outputs/{index}     a file, with Range
 //	/openapi.json  /healthz  /readyz  /metrics
@@ -39,7 +40,7 @@ type InternalConfig struct {
 func NewInternal(cfg InternalConfig) http.Handler {
 	refusals := refuser{log: cfg.Log, challenge: "Bearer"}
 	tasks := refractv1.NewTaskServiceClient(impatientConn{cfg.Conn})
-	mux := newGateway(refusals, tasks)
+	mux := newGateway(refusals, tasks, refractv1.NewOperatorServiceClient(impatientConn{cfg.Conn}))
 
 	// A route that is added later goes first, so this one stands before the gateway's own.
 	w := &watchHandler{mux: mux, tasks: tasks, refuser: refusals}

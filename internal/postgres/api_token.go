@@ -27,6 +27,7 @@ type APIToken struct {
 	Tenant     string
 	CreateTime time.Time
 	RevokeTime *time.Time
+	Operator   bool // Whether it may also call OperatorService.
 }
 
 // lockTenant makes concurrent creations for one tenant follow each other, so that the bound holds.
@@ -34,32 +35,32 @@ const lockTenant = `SELECT pg_advisory_xact_lock(hashtextextended('refract.api_t
 
 const countLiveTokens = `SELECT count(*) FROM api_token WHERE tenant = $1 AND revoke_time IS NULL`
 
-const insertToken = `INSERT INTO api_token (id, tenant, hash) VALUES ($1, $2, $3) RETURNING create_time`
+const insertToken = `INSERT INTO api_token (id, tenant, hash, operator) VALUES ($1, $2, $3, $4) RETURNING create_time`
 
-// CreateAPIToken stores the hash of a new token, or returns ErrTooManyTokens.
-func (s *Store) CreateAPIToken(ctx context.Context, id, tenant string, hash []byte) (APIToken, error) {
-	t := APIToken{ID: id, Tenant: tenant}
+// CreateAPIToken stores a new token by its hash, and returns it with its time of creation. It returns ErrTooManyTokens
+// when the tenant has as many as it may.
+func (s *Store) CreateAPIToken(ctx context.Context, t APIToken, hash []byte) (APIToken, error) {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, lockTenant, tenant); err != nil {
+		if _, err := tx.Exec(ctx, lockTenant, t.Tenant); err != nil {
 			return err
 		}
 		var live int
-		if err := tx.QueryRow(ctx, countLiveTokens, tenant).Scan(&live); err != nil {
+		if err := tx.QueryRow(ctx, countLiveTokens, t.Tenant).Scan(&live); err != nil {
 			return err
 		}
 		if live >= liveTokens {
 			return ErrTooManyTokens
 		}
-		return tx.QueryRow(ctx, insertToken, id, tenant, hash).Scan(&t.CreateTime)
+		return tx.QueryRow(ctx, insertToken, t.ID, t.Tenant, hash, t.Operator).Scan(&t.CreateTime)
 	})
 	if err != nil {
-		return t, fmt.Errorf("create a token for tenant %q: %w", tenant, err)
+		return t, fmt.Errorf("create a token for tenant %q: %w", t.Tenant, err)
 	}
 	return t, nil
 }
 
 const selectTokens = `
-SELECT id, tenant, create_time, revoke_time
+SELECT id, tenant, create_time, revoke_time, operator
 FROM api_token
 WHERE $1 = '' OR tenant = $1
 ORDER BY tenant, create_time, id`
@@ -92,17 +93,17 @@ func (s *Store) RevokeAPIToken(ctx context.Context, id string) error {
 	return nil
 }
 
-const selectTenant = `SELECT tenant FROM api_token WHERE hash = $1 AND revoke_time IS NULL`
+const selectHolder = `SELECT tenant, operator FROM api_token WHERE hash = $1 AND revoke_time IS NULL`
 
-// TenantByTokenHash returns whose live token has this hash, or an empty tenant where none has.
-func (s *Store) TenantByTokenHash(ctx context.Context, hash []byte) (string, error) {
-	var tenant string
-	err := s.pool.QueryRow(ctx, selectTenant, hash).Scan(&tenant)
+// TenantByTokenHash returns whose live token has this hash, or an empty tenant where none has, and whether it is
+// an operator's.
+func (s *Store) TenantByTokenHash(ctx context.Context, hash []byte) (tenant string, operator bool, err error) {
+	err = s.pool.QueryRow(ctx, selectHolder, hash).Scan(&tenant, &operator)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return "", nil
+		return "", false, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("look up a token: %w", err)
+		return "", false, fmt.Errorf("look up a token: %w", err)
 	}
-	return tenant, nil
+	return tenant, operator, nil
 }

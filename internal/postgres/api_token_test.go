@@ -20,7 +20,7 @@ func TestCreateAPIToken_TwoAreLiveAtMost(t *testing.T) {
 		tenant := fmt.Sprint("films", i)
 		errs := atOnce(t.Context(), callers, func(ctx context.Context, i int) error {
 			hash := sha256.Sum256(fmt.Append(nil, tenant, i))
-			_, err := store.CreateAPIToken(ctx, newID(), tenant, hash[:])
+			_, err := store.CreateAPIToken(ctx, postgres.APIToken{ID: newID(), Tenant: tenant}, hash[:])
 			return err
 		})
 		for _, err := range errs {
@@ -33,7 +33,7 @@ func TestCreateAPIToken_TwoAreLiveAtMost(t *testing.T) {
 		}
 	}
 	hash := sha256.Sum256([]byte("other"))
-	if _, err := store.CreateAPIToken(t.Context(), newID(), "shorts", hash[:]); err != nil {
+	if _, err := store.CreateAPIToken(t.Context(), postgres.APIToken{ID: newID(), Tenant: "shorts"}, hash[:]); err != nil {
 		t.Errorf("CreateAPIToken of another tenant: %v", err)
 	}
 	for tenant, want := range map[string]int{"films0": 2, "shorts": 1, "": 2*tenants + 1, "nobody": 0} {
@@ -48,22 +48,22 @@ func TestRevokeAPIToken_EndsItAndMakesRoom(t *testing.T) {
 	t.Parallel()
 	store, _ := setup(t)
 	hash := sha256.Sum256([]byte("token"))
-	created, err := store.CreateAPIToken(t.Context(), newID(), "films", hash[:])
+	created, err := store.CreateAPIToken(t.Context(), postgres.APIToken{ID: newID(), Tenant: "films"}, hash[:])
 	if err != nil {
 		t.Fatal(err)
 	}
 	second := sha256.Sum256([]byte("second"))
-	if _, err := store.CreateAPIToken(t.Context(), newID(), "films", second[:]); err != nil {
+	if _, err := store.CreateAPIToken(t.Context(), postgres.APIToken{ID: newID(), Tenant: "films"}, second[:]); err != nil {
 		t.Fatal(err)
 	}
-	if tenant, err := store.TenantByTokenHash(t.Context(), hash[:]); tenant != "films" || err != nil {
-		t.Errorf("TenantByTokenHash of a live token = %q, %v, want films", tenant, err)
+	if tenant, operator, err := store.TenantByTokenHash(t.Context(), hash[:]); tenant != "films" || operator || err != nil {
+		t.Errorf("TenantByTokenHash of a live token = %q, %t, %v, want films, no operator", tenant, operator, err)
 	}
 	if err := store.RevokeAPIToken(t.Context(), created.ID); err != nil {
 		t.Fatal(err)
 	}
-	if tenant, err := store.TenantByTokenHash(t.Context(), hash[:]); tenant != "" || err != nil {
-		t.Errorf("TenantByTokenHash of a revoked token = %q, %v, want none", tenant, err)
+	if tenant, operator, err := store.TenantByTokenHash(t.Context(), hash[:]); tenant != "" || operator || err != nil {
+		t.Errorf("TenantByTokenHash of a revoked token = %q, %t, %v, want none", tenant, operator, err)
 	}
 	for _, id := range []string{created.ID, newID(), "no id at all"} {
 		if err := store.RevokeAPIToken(t.Context(), id); !errors.Is(err, postgres.ErrTokenNotFound) {
@@ -71,7 +71,7 @@ func TestRevokeAPIToken_EndsItAndMakesRoom(t *testing.T) {
 		}
 	}
 	third := sha256.Sum256([]byte("third"))
-	if _, err := store.CreateAPIToken(t.Context(), newID(), "films", third[:]); err != nil {
+	if _, err := store.CreateAPIToken(t.Context(), postgres.APIToken{ID: newID(), Tenant: "films"}, third[:]); err != nil {
 		t.Errorf("CreateAPIToken after a revocation: %v", err)
 	}
 	tokens, err := store.ListAPITokens(t.Context(), "films")

@@ -1,0 +1,159 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// CallbackStore is what operators see of the callback inbox.
+type CallbackStore interface {
+	// Callbacks returns callbacks, newest first, without their bodies.
+	Callbacks(ctx context.Context, f lifecycle.CallbackFilter) ([]lifecycle.InboxCallback, error)
+	// InboxCallback returns one callback with its body, or lifecycle.ErrCallbackNotFound.
+	InboxCallback(ctx context.Context, id lifecycle.CallbackID) (lifecycle.InboxCallback, error)
+}
+
+// ListCallbacks lists the callback inbox.
+func (s *OperatorService) ListCallbacks(ctx context.Context, req *refractv1.ListCallbacksRequest) (*refractv1.ListCallbacksResponse, error) {
+	before, err := parseCallbackPageToken(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	size := pageSize(req.GetPageSize())
+	f := lifecycle.CallbackFilter{
+		Task: task.ID(strings.ToLower(req.GetTaskId())), Account: req.GetAccount(), Before: before, Limit: size + 1,
+		FromTime: timeOf(req.GetReceiveTimeFrom()), ToTime: timeOf(req.GetReceiveTimeTo()),
+	}
+	for _, v := range req.GetVerdicts() {
+		f.Verdicts = append(f.Verdicts, lifecycle.Verdict(strings.ToLower(strings.TrimPrefix(v.String(), "CALLBACK_VERDICT_"))))
+	}
+	callbacks, err := s.callbacks.Callbacks(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	resp := &refractv1.ListCallbacksResponse{}
+	if len(callbacks) > size {
+		callbacks = callbacks[:size]
+		last := callbacks[size-1]
+		resp.NextPageToken = callbackPageToken(lifecycle.CallbackPlace{Time: last.ReceiveTime, ID: last.ID})
+	}
+	for i := range callbacks {
+		resp.Callbacks = append(resp.Callbacks, inboxCallback(&callbacks[i]))
+	}
+	return resp, nil
+}
+
+// GetCallback returns one callback.
+func (s *OperatorService) GetCallback(ctx context.Context, req *refractv1.GetCallbackRequest) (*refractv1.GetCallbackResponse, error) {
+	c, err := s.callbacks.InboxCallback(ctx, callbackID(req))
+	if err != nil {
+		return nil, err
+	}
+	return &refractv1.GetCallbackResponse{Callback: inboxCallback(&c)}, nil
+}
+
+// ReplayCallback asks the provider about the attempt of a callback.
+func (s *OperatorService) ReplayCallback(ctx context.Context, req *refractv1.ReplayCallbackRequest) (*refractv1.ReplayCallbackResponse, error) {
+	c, err := s.callbacks.InboxCallback(ctx, callbackID(req))
+	if err != nil {
+		return nil, err
+	}
+	q, err := s.lifecycle.ReplayCallback(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	s.logChange(ctx, "replay of a callback", "callback_id", req.GetCallbackId(), "task_id", c.Task, "attempt_id", c.AttemptID, "outcome", q.Outcome)
+	return &refractv1.ReplayCallbackResponse{Inquiry: inquiry(q)}, nil
+}
+
+// CheckTask asks the provider about an attempt of a task.
+func (s *OperatorService) CheckTask(ctx context.Context, req *refractv1.CheckTaskRequest) (*refractv1.CheckTaskResponse, error) {
+	q, err := s.lifecycle.CheckTask(ctx, taskID(req))
+	if err != nil {
+		return nil, err
+	}
+	s.logChange(ctx, "check of a task", "task_id", q.Task.ID, "outcome", q.Outcome)
+	return &refractv1.CheckTaskResponse{Inquiry: inquiry(q)}, nil
+}
+
+// callbackID returns the id in a request, which the contract keeps within what fits.
+func callbackID(req interface{ GetCallbackId() string }) lifecycle.CallbackID {
+	id, _ := strconv.ParseInt(req.GetCallbackId(), 10, 64)
+	return lifecycle.CallbackID(id)
+}
+
+func inquiry(q lifecycle.Inquiry) *refractv1.Inquiry {
+	return &refractv1.Inquiry{
+		Outcome:   refractv1.InquiryOutcome(refractv1.InquiryOutcome_value["INQUIRY_OUTCOME_"+string(q.Outcome)]),
+		TaskId:    string(q.Task.ID),
+		TaskState: stateOf(q.Task.State),
+		Attempt:   attempt(q.Attempt),
+		Message:   q.Message,
+	}
+}
+
+// verdictOf converts a verdict, which is spelt in lower case where it is a metric's label.
+func verdictOf(v lifecycle.Verdict) refractv1.CallbackVerdict {
+	return refractv1.CallbackVerdict(refractv1.CallbackVerdict_value["CALLBACK_VERDICT_"+strings.ToUpper(string(v))])
+}
+
+func inboxCallback(c *lifecycle.InboxCallback) *refractv1.Callback {
+	return &refractv1.Callback{
+		Id:             strconv.FormatInt(int64(c.ID), 10),
+		ReceiveTime:    timestamppb.New(c.ReceiveTime),
+		Account:        c.Account,
+		TaskId:         string(c.Task),
+		Attempt:        count32(c.Attempt),
+		ProviderTaskId: c.ProviderTaskID,
+		Verdict:        verdictOf(c.Verdict),
+		BodySizeBytes:  c.SizeBytes,
+		Body:           c.Body,
+	}
+}
+
+// A page token of ListCallbacks is the place of the last callback of the page before: its time in microseconds,
+// which is what the database keeps, and its id.
+func callbackPageToken(last lifecycle.CallbackPlace) string {
+	raw := binary.AppendVarint(nil, last.Time.UnixMicro())
+	return base64.RawURLEncoding.EncodeToString(binary.AppendVarint(raw, int64(last.ID)))
+}
+
+func parseCallbackPageToken(token string) (lifecycle.CallbackPlace, error) {
+	if token == "" {
+		return lifecycle.CallbackPlace{}, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return lifecycle.CallbackPlace{}, errPageToken()
+	}
+	micros, n := binary.Varint(raw)
+	if n <= 0 || micros <= 0 || micros > maxMicros {
+		return lifecycle.CallbackPlace{}, errPageToken()
+	}
+	id, m := binary.Varint(raw[n:])
+	if m <= 0 || id <= 0 || n+m != len(raw) {
+		return lifecycle.CallbackPlace{}, errPageToken()
+	}
+	last := lifecycle.CallbackPlace{Time: time.UnixMicro(micros), ID: lifecycle.CallbackID(id)}
+	if callbackPageToken(last) != token { // There are several spellings, and we have one.
+		return lifecycle.CallbackPlace{}, errPageToken()
+	}
+	return last, nil
+}
+
+// maxMicros is the year 9999, beyond which times can't be told to clients.
+const maxMicros = 253402300799_999999
+
+// validText tells whether the database takes a string.
+func validText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }

@@ -1,0 +1,69 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"math"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/provider"
+)
+
+// OperatorStore is what operators see and change.
+type OperatorStore interface {
+	AccountStore
+	TenantStore
+	CallbackStore
+}
+
+// OperatorServiceConfig is what the operator service works with.
+type OperatorServiceConfig struct {
+	Lifecycle *lifecycle.Lifecycle
+	Store     OperatorStore
+	Accounts  provider.Accounts
+	// Admit is called when something changed that admission goes by. It must not block.
+	Admit func()
+	Log   *slog.Logger
+}
+
+// OperatorService implements the contract's OperatorService. Who may call it is decided before.
+type OperatorService struct {
+	refractv1.UnimplementedOperatorServiceServer
+	lifecycle  *lifecycle.Lifecycle
+	accounts   AccountStore
+	tenants    TenantStore
+	callbacks  CallbackStore
+	configured lifecycle.AccountLimits
+	admit      func()
+	log        *slog.Logger
+}
+
+// NewOperatorService returns the operator service.
+func NewOperatorService(cfg OperatorServiceConfig) *OperatorService {
+	s := &OperatorService{
+		lifecycle: cfg.Lifecycle, accounts: cfg.Store, tenants: cfg.Store, callbacks: cfg.Store,
+		configured: lifecycle.AccountLimits{}, admit: cfg.Admit, log: cfg.Log,
+	}
+	for account, p := range cfg.Accounts {
+		s.configured[account] = p.Capabilities().Limits
+	}
+	return s
+}
+
+// logChange tells what an operator changed, and who it was.
+func (s *OperatorService) logChange(ctx context.Context, what string, facts ...any) {
+	facts = append(facts, "change", what, "operator", tenantOf(ctx), "request_id", requestIDOf(ctx))
+	s.log.InfoContext(ctx, "changed by an operator", facts...)
+}
+
+// count32 converts a count, which no sane service lets grow that far.
+func count32(n int) int32 { return int32(min(n, math.MaxInt32)) } //nolint:gosec // It is bounded right here.
+
+// countOf32 converts a count of which 0 means none.
+func countOf32(n int) *int32 {
+	if n == 0 {
+		return nil
+	}
+	return new(count32(n))
+}

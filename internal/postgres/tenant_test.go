@@ -1,0 +1,69 @@
+package postgres_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/task"
+)
+
+func TestTenants_ShowTermsInForceAndWhatIsUsed(t *testing.T) {
+	t.Parallel()
+	store, _ := setup(t)
+	if _, err := store.CreateAPIToken(t.Context(), postgres.APIToken{ID: newID(), Tenant: "only a token"}, []byte("hash")); err != nil {
+		t.Fatal(err)
+	}
+	set := func(name string, terms lifecycle.Terms) {
+		t.Helper()
+		if err := store.SetTerms(t.Context(), name, terms); err != nil {
+			t.Fatal(err)
+		}
+	}
+	byDefault, own := lifecycle.Terms{Weight: 2, MaxQueued: 50}, lifecycle.Terms{Weight: 7, MaxInFlight: 9, MaxPerDay: 4}
+	set("", byDefault)
+	set("films", lifecycle.Terms{Weight: 3, MaxQueued: 1})
+	set("films", own)
+	set("left", own)
+	if err := store.DropTerms(t.Context(), "left"); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		create(t, store, "films", plain())
+	}
+	created := create(t, store, "films", plain())
+	apply(t, store, created.ID, task.Sending{Attempt: admit(t, store, created.ID)})
+	create(t, store, "waits", plain())
+	want := []lifecycle.Tenant{
+		{Name: "", Own: true, Terms: byDefault},
+		{Name: "films", Own: true, Terms: own, Queued: 3, Open: 1, Today: 4},
+		{Name: "only a token", Terms: byDefault},
+		{Name: "waits", Terms: byDefault, Queued: 1},
+	}
+	var got []lifecycle.Tenant
+	for after := (*string)(nil); ; {
+		page, err := store.Tenants(t.Context(), after, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		got = append(got, page...)
+		after = &page[len(page)-1].Name
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("tenants (-want +got):\n%s", diff)
+	}
+	if one, err := store.Tenant(t.Context(), "left"); err != nil || one != (lifecycle.Tenant{Name: "left", Terms: byDefault}) {
+		t.Errorf("Tenant = %+v, %v, want the default's terms", one, err)
+	}
+	if err := store.DropTerms(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	if one, err := store.Tenant(t.Context(), "waits"); err != nil || one.Terms != (lifecycle.Terms{Weight: 1}) {
+		t.Errorf("Tenant without a default = %+v, %v, want weight 1 and no quota", one, err)
+	}
+}
