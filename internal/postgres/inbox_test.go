@@ -67,7 +67,7 @@ func TestCallbacks_Filters(t *testing.T) {
 			t.Parallel()
 			var got []string
 			test.filter.Limit = 2 // So that pages meet.
-			for {
+			for range len(names) + 1 {
 				page, err := store.Callbacks(t.Context(), test.filter)
 				if err != nil {
 					t.Fatal(err)
@@ -97,7 +97,7 @@ func TestCallbacks_OfOneMomentArePagedByID(t *testing.T) {
 		SELECT $1, 'kie', '', (ARRAY['applied', 'stale'])[1 + n % 2], '', '2026-01-01' FROM generate_series(1, 9) AS n`, attempt)
 	var got []lifecycle.CallbackID
 	filter := lifecycle.CallbackFilter{Limit: 2}
-	for {
+	for range 10 {
 		page, err := store.Callbacks(t.Context(), filter)
 		if err != nil {
 			t.Fatal(err)
