@@ -149,6 +149,7 @@ func (s *service) openStores(ctx context.Context, f serviceFlags) (err error) {
 	if s.store, err = postgres.NewStore(s.pool, s.log); err != nil {
 		return err
 	}
+	s.store.UseClock(s.clock)
 	bucketURL := f.Bucket
 	if bucketURL == "" {
 		bucketURL = (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(dataDir, "bucket"))}).String()

@@ -33,7 +33,22 @@ func TestClock_IsTheDatabasesAndNotOurs(t *testing.T) {
 	if ahead := time.Until(clock.Now()); ahead < 59*time.Minute || ahead > 61*time.Minute {
 		t.Errorf("the clock is %v ahead of ours, want an hour as the database", ahead)
 	}
+	if job := jobDatedBy(t, clock); time.Until(job) < 59*time.Minute || time.Until(job) > 61*time.Minute {
+		t.Errorf("a job is dated %v, want an hour ahead of us as the database's clock", job)
+	}
 	if first, second := clock.Now(), clock.Now(); second.Before(first) {
 		t.Errorf("the clock went back from %v to %v", first, second)
 	}
+}
+
+// jobDatedBy admits a task through a store that uses a clock, and returns the date of the job that this makes.
+func jobDatedBy(t *testing.T, clock *postgres.Clock) (at time.Time) {
+	t.Helper()
+	store, pool := setup(t)
+	store.UseClock(clock)
+	admit(t, store, create(t, store, "films", plain()).ID)
+	if err := pool.QueryRow(t.Context(), "SELECT scheduled_at FROM river_job").Scan(&at); err != nil {
+		t.Fatal(err)
+	}
+	return at
 }

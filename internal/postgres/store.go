@@ -13,6 +13,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -25,15 +26,45 @@ import (
 type Store struct {
 	pool *pgxpool.Pool
 	jobs *river.Client[pgx.Tx] // Only inserts; workers run in a client of their own.
+	time *insertTime
 }
 
 // NewStore returns a store over a pool. The pool stays the caller's to close.
 func NewStore(pool *pgxpool.Pool, log *slog.Logger) (*Store, error) {
-	jobs, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Logger: log})
+	at := &insertTime{}
+	jobs, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Logger: log, Test: river.TestConfig{Time: at}})
 	if err != nil {
 		return nil, fmt.Errorf("prepare the job queue: %w", err)
 	}
-	return &Store{pool: pool, jobs: jobs}, nil
+	return &Store{pool: pool, jobs: jobs, time: at}, nil
+}
+
+// UseClock makes the store date jobs by a clock and not by this machine's, which may be wrong: a job that is dated
+// ahead is not run before the database's clock has got there. It is called once, before the store is used.
+func (s *Store) UseClock(clock *Clock) { s.time.clock = clock }
+
+// insertTime is the time at which jobs are inserted, as the queue asks for it.
+//
+// NOTE: it is a setting for tests, and the one way to keep the queue from dating jobs by this machine's clock.
+type insertTime struct{ clock *Clock }
+
+// early is how much too early jobs are dated, so that none waits where the clock was read badly.
+const early = time.Second
+
+// Now returns the time.
+func (i *insertTime) Now() time.Time {
+	if i.clock == nil {
+		return time.Now()
+	}
+	return i.clock.Now().Add(-early)
+}
+
+// NowOrNil returns the time, or nil for that of the machine.
+func (i *insertTime) NowOrNil() *time.Time {
+	if i.clock == nil {
+		return nil
+	}
+	return new(i.Now())
 }
 
 // Ping asks whether the database answers. A ping is no statement, so it has a deadline of its own.
