@@ -3,7 +3,6 @@ package admission_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"go.uber.org/goleak"
 
 	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/lifecycle"
@@ -24,16 +22,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-func TestMain(m *testing.M) {
-	code := postgrestest.Main(m)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
 
 // studio is a provider of which admission asks nothing but its limits.
 type studio struct {
