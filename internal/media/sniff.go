@@ -10,9 +10,17 @@ const maxFileTypeBox = 4096
 
 // sniff tells the content type of a video by its first bytes, and false when they do not begin an ISO
 // base media file with moving pictures. The file type box comes first and holds size, "ftyp",
-// major brand, minor version and compatible brands, each four bytes long (ISO/IEC 14496-12, 4.3).
+// major brand, minor version and compatible brands, each four bytes long (ISO/IEC 14496-12, 4.3). QuickTime files
+// that are older than it begin with one of their other boxes.
 func sniff(head []byte) (contentType string, ok bool) {
-	if len(head) < sniffBytes || string(head[4:8]) != "ftyp" {
+	if len(head) < sniffBytes {
+		return "", false
+	}
+	switch string(head[4:8]) {
+	case "ftyp":
+	case "moov", "mdat", "wide", "free", "skip", "pnot":
+		return "video/quicktime", true
+	default:
 		return "", false
 	}
 	if size := binary.BigEndian.Uint32(head); size < 16 || size > maxFileTypeBox {

@@ -10,6 +10,7 @@ func TestSniff_KnowsVideos(t *testing.T) {
 		{"MP4", "\x00\x00\x00\x20ftypisom\x00\x00\x02\x00", "video/mp4"},
 		{"MP4, other brand", "\x00\x00\x00\x1cftypmp42", "video/mp4"},
 		{"QuickTime", "\x00\x00\x00\x14ftypqt  ", "video/quicktime"},
+		{"QuickTime of old", "\x00\x00\x00\x08wide\x00\x00\x00\x00", "video/quicktime"},
 		{"smallest box", "\x00\x00\x00\x10ftypisom", "video/mp4"},
 		{"box too small", "\x00\x00\x00\x0fftypisom", ""},
 		{"box too large", "\x00\x00\x10\x01ftypisom", ""},
