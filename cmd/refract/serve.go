@@ -92,6 +92,7 @@ func (s *service) drain(ctx context.Context) error {
 	defer cancel()
 	s.health.Shutdown()
 	s.hub.Drain()
+	s.uploads.Drain()
 	s.workers.CutSaves()
 	var g errgroup.Group
 	g.Go(func() error { return s.queue.Stop(ctx) })

@@ -36,6 +36,7 @@ import (
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/watch"
 	"github.com/refract-video/refract/internal/worker"
@@ -55,6 +56,7 @@ type service struct {
 	route     []string
 	hub       *watch.Hub
 	notifier  *postgres.Notifier
+	uploads   *source.Uploads
 	workers   *worker.Workers
 	queue     *river.Client[pgx.Tx]
 	loops     []*admission.Loop
@@ -220,6 +222,7 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 	if err != nil {
 		return nil, err
 	}
+	s.uploads = &source.Uploads{Store: s.store, Bucket: s.bucket, MaxBytes: s.accounts.MaxSourceBytes()}
 	s.fetcher = media.NewClient(media.Guard{AllowPrivate: f.AllowPrivate})
 	callbackURL := s.callbackBase(f)
 	s.workers, err = worker.New(worker.Config{
@@ -296,7 +299,7 @@ func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, token
 	}
 	s.grpc, s.health, err = api.NewServer(api.Config{
 		Tasks: api.NewTaskService(api.TaskServiceConfig{
-			Lifecycle: verbs, Tasks: s.store, Hub: s.hub, Typical: typical, BaseURL: baseURL,
+			Lifecycle: verbs, Tasks: s.store, Hub: s.hub, Uploads: s.uploads, Typical: typical, BaseURL: baseURL,
 		}),
 		Operators: api.NewOperatorService(api.OperatorServiceConfig{
 			Lifecycle: verbs, Store: s.store, Accounts: s.accounts, Admit: s.nudge, Log: s.log,

@@ -46,6 +46,7 @@ func specOf(req *refractv1.SubmitTaskRequest) task.Spec {
 	return task.Spec{
 		Prompt:    req.GetPrompt(),
 		SourceURI: req.GetSource().GetUri(),
+		SourceID:  task.SourceID(strings.ToLower(req.GetSource().GetSourceId())),
 		Watermark: req.GetWatermark(),
 		Strength:  strengthOf(req.GetStrength()),
 		Model:     req.GetModel(),
@@ -68,7 +69,7 @@ func (s *TaskService) task(t *task.Task) *refractv1.Task {
 		State:        stateOf(t.State),
 		Revision:     t.Revision,
 		Prompt:       t.Spec.Prompt,
-		Source:       &refractv1.Source{Location: &refractv1.Source_Uri{Uri: t.Spec.SourceURI}},
+		Source:       sourceOf(t.Spec),
 		Watermark:    t.Spec.Watermark,
 		Provider:     t.Provider,
 		Priority:     t.Spec.Priority,
@@ -86,6 +87,13 @@ func (s *TaskService) task(t *task.Task) *refractv1.Task {
 		m.TypicalDuration = durationpb.New(d)
 	}
 	return m
+}
+
+func sourceOf(spec task.Spec) *refractv1.Source {
+	if spec.SourceID != "" {
+		return &refractv1.Source{Location: &refractv1.Source_SourceId{SourceId: string(spec.SourceID)}}
+	}
+	return &refractv1.Source{Location: &refractv1.Source_Uri{Uri: spec.SourceURI}}
 }
 
 func attempt(a *task.Attempt) *refractv1.Attempt {

@@ -21,6 +21,7 @@ import (
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/watch"
 )
@@ -49,6 +50,9 @@ var answers = []struct {
 	{provider.ErrCallbackStale, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CALLBACK_STALE, 0},
 	{provider.ErrCallbackMalformed, codes.InvalidArgument, refractv1.ErrorReason_ERROR_REASON_CALLBACK_MALFORMED, 0},
 	{callback.ErrTooLarge, codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_CALLBACK_TOO_LARGE, 0},
+	{source.ErrDraining, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, time.Second},
+	{source.ErrDamaged, codes.InvalidArgument, refractv1.ErrorReason_ERROR_REASON_SOURCE_DAMAGED, 0},
+	{source.ErrNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_SOURCE_NOT_FOUND, 0},
 	{lifecycle.ErrAttemptNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_ATTEMPT_NOT_FOUND, 0},
 }
 
@@ -75,6 +79,14 @@ func (s *statuses) describe(err error) *status.Status {
 		return newStatus(codes.OutOfRange, refractv1.ErrorReason_ERROR_REASON_REVISION_EXPIRED, ee.Error(), 0,
 			map[string]string{"oldest_revision": strconv.FormatInt(ee.Oldest, 10)})
 	}
+	if ce, ok := errors.AsType[*source.ConflictError](err); ok {
+		return newStatus(codes.Aborted, refractv1.ErrorReason_ERROR_REASON_UPLOAD_CONFLICT, ce.Error(), 0,
+			map[string]string{"received_bytes": strconv.FormatInt(ce.Received, 10)})
+	}
+	if te, ok := errors.AsType[*source.TooLargeError](err); ok {
+		return newStatus(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_SOURCE_TOO_LARGE, te.Error(), 0,
+			map[string]string{"limit_bytes": strconv.FormatInt(te.Limit, 10)})
+	}
 	switch {
 	case errors.Is(err, watch.ErrFutureRevision):
 		return invalid(violation("after_revision", err.Error()))
@@ -89,13 +101,16 @@ func (s *statuses) describe(err error) *status.Status {
 	return nil
 }
 
-// facts are what clients are told about the task, account or callback that an error is about.
+// facts are what clients are told about the task, source, account or callback that an error is about.
 func facts(err error) map[string]string {
 	if ae, ok := errors.AsType[*lifecycle.AccountError](err); ok {
 		return map[string]string{"account": ae.Account}
 	}
 	if ce, ok := errors.AsType[*lifecycle.InboxError](err); ok {
 		return map[string]string{"callback_id": strconv.FormatInt(int64(ce.Callback), 10)}
+	}
+	if nf, ok := errors.AsType[*source.NotFoundError](err); ok {
+		return map[string]string{"source_id": string(nf.ID)}
 	}
 	te, ok := errors.AsType[*lifecycle.TaskError](err)
 	if !ok {

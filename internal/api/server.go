@@ -22,9 +22,9 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// maxRequest is the largest request in bytes: far above the largest valid one, so that what is refused for
-// its size is refused by the rule of its field.
-const maxRequest = 1 << 20
+// maxRequest is the largest request in bytes: above the largest valid one, a chunk of an upload, so that what is
+// refused for its size is refused by the rule of its field.
+const maxRequest = 2 << 20
 
 // Config is what the server serves.
 type Config struct {

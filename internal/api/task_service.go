@@ -28,6 +28,7 @@ type TaskServiceConfig struct {
 	Lifecycle *lifecycle.Lifecycle
 	Tasks     Tasks
 	Hub       *watch.Hub
+	Uploads   Uploads
 	// Typical is how long an attempt usually takes, by provider.
 	Typical map[string]time.Duration
 	// BaseURL is the address of the HTTP listener as callers reach it, without a slash at its end.
@@ -40,6 +41,7 @@ type TaskService struct {
 	lifecycle *lifecycle.Lifecycle
 	tasks     Tasks
 	hub       *watch.Hub
+	uploads   Uploads
 	typical   map[string]time.Duration
 	baseURL   string
 }
@@ -47,7 +49,7 @@ type TaskService struct {
 // NewTaskService returns the task service.
 func NewTaskService(cfg TaskServiceConfig) *TaskService {
 	return &TaskService{
-		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, hub: cfg.Hub, typical: cfg.Typical,
+		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, hub: cfg.Hub, uploads: cfg.Uploads, typical: cfg.Typical,
 		baseURL: strings.TrimSuffix(cfg.BaseURL, "/"),
 	}
 }

@@ -3,17 +3,17 @@
 // gRPC pass the same interceptors.
 //
 // There are two handlers. [NewInternal] serves REST by grpc-gateway, watch streams as lines of JSON or
-// server-sent events, downloads of outputs, the OpenAPI document, health and metrics. [NewIngress] faces the
-// public and serves callbacks, nothing else.
+// server-sent events, downloads of outputs, uploads of sources, the OpenAPI document, health and metrics.
+// [NewIngress] faces the public and serves callbacks, nothing else.
 //
 // The promises:
 //
 //   - A refused request is answered with a google.rpc.Status as JSON, whoever refused it. What the gRPC server
 //     meant for callers reaches them word by word; what broke between here and there goes to the log alone.
-//   - A body over its bound is refused with 413 and never cut.
+//   - A body over its bound is refused with 413 and never cut. What arrived of an upload is kept.
 //   - A stranger's headers reach the gRPC server only when they are named here.
-//   - Streams and downloads may last, but a client that takes nothing for a minute is cut off. All else is
-//     bounded in time.
+//   - Streams, uploads and downloads may last, but a client that gives or takes nothing for a minute is cut off.
+//     All else is bounded in time.
 //
 // When the gRPC server is gone or drains, calls are answered 503 and streams end with an error that names the
 // reason; clients resume them elsewhere. When the bucket fails, downloads are answered 500, or break off so

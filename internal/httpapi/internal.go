@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
@@ -34,6 +35,7 @@ type InternalConfig struct {
 //	/v1/providers… tenants… callbacks…      OperatorService, likewise
 //	/v1/tasks/{task_id}:watch               a stream: lines of JSON, or server-sent events
 //	/v1/tasks/{task_id}/outputs/{index}     a file, with Range
+//	/v1/sources/{upload_id}                 an upload, resumable
 //	/openapi.json  /healthz  /readyz  /metrics
 //
 // Metrics and health ask for no credentials.
@@ -56,7 +58,19 @@ func NewInternal(cfg InternalConfig) http.Handler {
 	if cfg.Metrics != nil {
 		route(mux, "/metrics", plain(cfg.Metrics), http.MethodGet)
 	}
-	return recovered(refusals, admitted(refusals, mux))
+	uploads := &uploadHandler{mux: mux, tasks: tasks, refuser: refusals}
+	return recovered(refusals, split(uploads, admitted(refusals, mux)))
+}
+
+// split sends uploads past what holds whole bodies.
+func split(uploads, others http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, sourcesPath) && isText(r.URL) {
+			uploads.ServeHTTP(w, r)
+			return
+		}
+		others.ServeHTTP(w, r)
+	})
 }
 
 // route adds a handler of our own to the gateway's routes, so that one router knows them all.

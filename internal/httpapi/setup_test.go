@@ -34,6 +34,8 @@ const taskID = "0190b0a8-5a0b-7c1e-8f00-000000000001"
 
 type watchStream = grpc.ServerStreamingServer[refractv1.WatchTaskResponse]
 
+type uploadStream = grpc.ClientStreamingServer[refractv1.UploadSourceRequest, refractv1.UploadSourceResponse]
+
 // remote is the gRPC server on the other side of the connection.
 type remote struct {
 	refractv1.UnimplementedTaskServiceServer
@@ -43,6 +45,7 @@ type remote struct {
 	get     func(context.Context, *refractv1.GetTaskRequest) (*refractv1.GetTaskResponse, error)
 	list    func(context.Context, *refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error)
 	watch   func(*refractv1.WatchTaskRequest, watchStream) error
+	upload  func(uploadStream) error
 	receive func(context.Context, *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error)
 }
 
@@ -61,6 +64,8 @@ func (r *remote) ListTasks(ctx context.Context, req *refractv1.ListTasksRequest)
 func (r *remote) WatchTask(req *refractv1.WatchTaskRequest, stream watchStream) error {
 	return r.watch(req, stream)
 }
+
+func (r *remote) UploadSource(stream uploadStream) error { return r.upload(stream) }
 
 func (r *remote) ReceiveCallback(ctx context.Context, req *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error) {
 	return r.receive(ctx, req)

@@ -123,6 +123,8 @@ type Store interface {
 	// KeepCallback appends a refused callback to the inbox unless it holds limit of them for the attempt,
 	// or returns ErrAttemptNotFound.
 	KeepCallback(ctx context.Context, c Callback, limit int) error
+	// UseSource notes that a tenant's source is in use, or returns source.ErrNotFound.
+	UseSource(ctx context.Context, tenant string, id task.SourceID) error
 }
 
 // Config is what the verbs need to know.

@@ -2,9 +2,11 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -18,7 +20,7 @@ const (
 // or a ConflictError for what the caller must mend.
 func (l *Lifecycle) Submit(ctx context.Context, tenant, requestID string, spec task.Spec) (task.Task, error) {
 	spec = complete(spec)
-	route, invalid := l.check(spec)
+	route, invalid := l.check(ctx, tenant, spec)
 	if invalid != nil {
 		// What was accepted once is answered again, though the configuration may have changed since.
 		t, err := l.store.TaskByRequest(ctx, tenant, requestID)
@@ -53,9 +55,15 @@ func complete(spec task.Spec) task.Spec {
 	return spec
 }
 
-// check refuses what needs no network to be told wrong, and returns the route.
-func (l *Lifecycle) check(spec task.Spec) ([]string, error) {
-	if err := l.checkSource(spec.SourceURI); err != nil {
+// check refuses what can be told wrong without a look at the source, and returns the route.
+func (l *Lifecycle) check(ctx context.Context, tenant string, spec task.Spec) ([]string, error) {
+	if spec.SourceID != "" {
+		if err := l.store.UseSource(ctx, tenant, spec.SourceID); errors.Is(err, source.ErrNotFound) {
+			return nil, &source.NotFoundError{ID: spec.SourceID}
+		} else if err != nil {
+			return nil, fmt.Errorf("look for source %s: %w", spec.SourceID, err)
+		}
+	} else if err := l.checkSource(spec.SourceURI); err != nil {
 		return nil, &FieldError{Field: "source.uri", Message: err.Error()}
 	}
 	if spec.FirstFrameURI != "" {

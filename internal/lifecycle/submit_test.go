@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -149,5 +150,32 @@ func TestSubmit_RefusesFieldsByName(t *testing.T) {
 				t.Errorf("%d tasks are stored, want none", n)
 			}
 		})
+	}
+}
+
+func TestSubmit_TakesTheTenantsOwnSources(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	id := task.SourceID(newID())
+	s.exec(t, `INSERT INTO source (id, tenant, sha256, size_bytes, content_type, duration_us, width, height, flaw, key, last_use_time)
+		VALUES ($1, 'films', sha256(''), 1, '', 0, 0, 0, '', 'k', now() - interval '1 day')`, id)
+	spec := task.Spec{Prompt: "make it snow", SourceID: id}
+	first, err := s.Submit(t.Context(), "films", "r1", spec)
+	if err != nil || first.Spec.SourceID != id {
+		t.Fatalf("submit: %v, source %q, want %q", err, first.Spec.SourceID, id)
+	}
+	if !query[bool](t, s, "SELECT last_use_time > now() - interval '1 minute' FROM source") {
+		t.Error("the source does not count as used")
+	}
+	if _, err := s.Submit(t.Context(), "ads", "r1", spec); !errors.Is(err, source.ErrNotFound) {
+		t.Errorf("another tenant's source: %v, want ErrNotFound", err)
+	}
+	s.exec(t, "UPDATE source SET state = 'EXPIRED'")
+	if _, err := s.Submit(t.Context(), "films", "r2", spec); !errors.Is(err, source.ErrNotFound) {
+		t.Errorf("an expired source: %v, want ErrNotFound", err)
+	}
+	again, err := s.Submit(t.Context(), "films", "r1", spec)
+	if err != nil || again.ID != first.ID {
+		t.Errorf("the first submission again: %v, task %s, want %s", err, again.ID, first.ID)
 	}
 }

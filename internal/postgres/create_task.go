@@ -44,9 +44,9 @@ WITH quota AS (
 ), created AS (
     INSERT INTO task (id, tenant, request_id, prompt, source_uri, watermark, strength, model, first_frame_uri,
                       asked_provider, fallbacks, route, provider, priority, labels, deadline, max_attempts, state, revision,
-                      allowance, deadline_time, line_time)
+                      allowance, deadline_time, line_time, source_id)
     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, make_interval(secs => $16), $17, $18, $19, $20,
-           now() + make_interval(secs => $16), now() - make_interval(mins => $14)
+           now() + make_interval(secs => $16), now() - make_interval(mins => $14), $22::uuid
     WHERE NOT EXISTS (SELECT FROM spent)
     ON CONFLICT ON CONSTRAINT task_request_id_key DO NOTHING
     RETURNING id, create_time, update_time, deadline_time
@@ -83,6 +83,7 @@ func (s *Store) CreateTask(ctx context.Context, d task.Decision) (task.Task, boo
 	batch.Queue(insertTask, t.ID, t.Tenant, t.RequestID, t.Spec.Prompt, t.Spec.SourceURI, t.Spec.Watermark,
 		t.Spec.Strength, t.Spec.Model, t.Spec.FirstFrameURI, t.Spec.Provider, fallbacks, t.Route, t.Provider, t.Spec.Priority,
 		labels, t.Spec.Deadline.Seconds(), t.Spec.MaxAttempts, t.State, t.Revision, t.Allowance, d.Event.Message,
+		optional(string(t.Spec.SourceID)),
 	).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&created, &updated, &deadline, &quota.Quota, &quota.Limit, &seconds)
 	})

@@ -19,6 +19,9 @@ func TestCreateTask_KeepsEveryField(t *testing.T) {
 			Priority: -7, Labels: map[string]string{"team": "films", "": "empty key"},
 			Deadline: 90*time.Minute + 250*time.Millisecond + time.Microsecond, MaxAttempts: 3,
 		},
+		"uploaded source": {
+			SourceID: "0190b0a8-5a0b-7c1e-8f00-000000000001", Provider: "kie", Deadline: time.Second, MaxAttempts: 1,
+		},
 		"least":   {Provider: "kie", Deadline: time.Second, MaxAttempts: 1},
 		"longest": {Provider: "kie", Deadline: 365*24*time.Hour + time.Microsecond, MaxAttempts: 100},
 	}

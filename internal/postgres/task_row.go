@@ -20,7 +20,7 @@ const taskColumns = `task.id, task.tenant, task.request_id, task.prompt, task.so
 	task.model, task.first_frame_uri, task.asked_provider, task.fallbacks, task.route, task.provider, task.priority, task.labels, extract(epoch FROM task.deadline)::float8, task.max_attempts, task.state, task.revision,
 	task.allowance, coalesce(task.result_attempt::text, ''), coalesce(task.failure_reason, ''),
 	coalesce(task.failure_message, ''), coalesce(task.failure_payment, ''), task.create_time, task.update_time,
-	task.deadline_time`
+	task.deadline_time, coalesce(task.source_id::text, '')`
 
 func scanTask(row pgx.CollectableRow) (task.Task, error) {
 	var t task.Task
@@ -28,7 +28,7 @@ func scanTask(row pgx.CollectableRow) (task.Task, error) {
 	var deadline float64 // Seconds.
 	err := row.Scan(&t.ID, &t.Tenant, &t.RequestID, &t.Spec.Prompt, &t.Spec.SourceURI, &t.Spec.Watermark, &t.Spec.Strength,
 		&t.Spec.Model, &t.Spec.FirstFrameURI, &t.Spec.Provider, &t.Spec.Fallbacks, &t.Route, &t.Provider, &t.Spec.Priority, &t.Spec.Labels, &deadline, &t.Spec.MaxAttempts, &t.State, &t.Revision, &t.Allowance, &t.Result,
-		&f.Reason, &f.Message, &f.Payment, &t.CreateTime, &t.UpdateTime, &t.DeadlineTime)
+		&f.Reason, &f.Message, &f.Payment, &t.CreateTime, &t.UpdateTime, &t.DeadlineTime, &t.Spec.SourceID)
 	if f.Reason != "" {
 		t.Failure = &f
 	}

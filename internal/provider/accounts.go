@@ -35,3 +35,12 @@ func (a Accounts) Capabilities(providerName string) (Capabilities, bool) {
 	}
 	return a[at[0]].Capabilities(), true
 }
+
+// MaxSourceBytes returns the size of the largest source that any account takes.
+func (a Accounts) MaxSourceBytes() int64 {
+	var largest int64
+	for _, p := range a {
+		largest = max(largest, p.Capabilities().MaxSourceBytes)
+	}
+	return largest
+}

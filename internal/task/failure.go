@@ -16,6 +16,7 @@ const (
 	ContentModerated    Reason = "CONTENT_MODERATED"
 	InputUnsupported    Reason = "INPUT_UNSUPPORTED"
 	InputTooLarge       Reason = "INPUT_TOO_LARGE"
+	InputTooLong        Reason = "INPUT_TOO_LONG"
 	InputUnreachable    Reason = "INPUT_UNREACHABLE"
 	InsufficientCredits Reason = "INSUFFICIENT_CREDITS"
 )
@@ -23,13 +24,13 @@ const (
 // Reasons are all reasons.
 var Reasons = []Reason{
 	InputRejected, ProviderRejected, ProviderFailed, OutcomeUnknown, DeadlineExceeded, OutputUnavailable, OutputInvalid,
-	ContentModerated, InputUnsupported, InputTooLarge, InputUnreachable, InsufficientCredits,
+	ContentModerated, InputUnsupported, InputTooLarge, InputTooLong, InputUnreachable, InsufficientCredits,
 }
 
 // Retryable tells whether a retry can help without changing the request.
 func (r Reason) Retryable() bool {
 	switch r {
-	case InputRejected, ContentModerated, InputUnsupported, InputTooLarge:
+	case InputRejected, ContentModerated, InputUnsupported, InputTooLarge, InputTooLong:
 		return false
 	default:
 		return true

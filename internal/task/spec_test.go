@@ -25,6 +25,7 @@ func TestSpec_DifferencesNamesFieldsAsTheContractDoes(t *testing.T) {
 		{"equal labels in another map", func(s *task.Spec) { s.Labels = maps.Clone(s.Labels) }, nil},
 		{"prompt", func(s *task.Spec) { s.Prompt = "make it snow" }, []string{"prompt"}},
 		{"source", func(s *task.Spec) { s.SourceURI = "https://example.com/other.mp4" }, []string{"source.uri"}},
+		{"uploaded source", func(s *task.Spec) { s.SourceID = "0190b0a8-5a0b-7c1e-8f00-000000000001" }, []string{"source.source_id"}},
 		{"watermark", func(s *task.Spec) { s.Watermark = "" }, []string{"watermark"}},
 		{"strength", func(s *task.Spec) { s.Strength = "flex_1" }, []string{"strength"}},
 		{"model", func(s *task.Spec) { s.Model = "ray-2" }, []string{"model"}},

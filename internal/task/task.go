@@ -98,7 +98,8 @@ func (t *Task) paid() int {
 // Spec is what the caller asked for. It never changes.
 type Spec struct {
 	Prompt        string
-	SourceURI     string
+	SourceURI     string   // Empty where SourceID names the source.
+	SourceID      SourceID // Empty where SourceURI names the source.
 	Watermark     string
 	Strength      string // As package provider spells it; empty means the provider's default, as with Model.
 	Model         string
@@ -121,6 +122,7 @@ func (s Spec) Differences(o Spec) []string {
 	}
 	differs("prompt", s.Prompt == o.Prompt)
 	differs("source.uri", s.SourceURI == o.SourceURI)
+	differs("source.source_id", s.SourceID == o.SourceID)
 	differs("watermark", s.Watermark == o.Watermark)
 	differs("strength", s.Strength == o.Strength)
 	differs("model", s.Model == o.Model)

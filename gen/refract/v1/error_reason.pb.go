@@ -66,6 +66,18 @@ const (
 	// A fault of the service. INTERNAL, with `request_id` in the metadata, under which the log has the
 	// cause.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 14
+	// The tenant has no such uploaded source, or it is no longer kept. NOT_FOUND, with `source_id` in the
+	// metadata.
+	ErrorReason_ERROR_REASON_SOURCE_NOT_FOUND ErrorReason = 20
+	// The upload is larger than what any provider takes. RESOURCE_EXHAUSTED (over HTTP 413), with `limit_bytes` in
+	// the metadata.
+	ErrorReason_ERROR_REASON_SOURCE_TOO_LARGE ErrorReason = 21
+	// The upload has another number of bytes than the call began with, another call goes on with it, or it was
+	// begun with another size or SHA-256. ABORTED (over HTTP 409), with `received_bytes` in the metadata.
+	ErrorReason_ERROR_REASON_UPLOAD_CONFLICT ErrorReason = 22
+	// The bytes have another SHA-256 than was announced, or there are more than announced. They were dropped.
+	// INVALID_ARGUMENT.
+	ErrorReason_ERROR_REASON_SOURCE_DAMAGED ErrorReason = 23
 	// The call is for operators, and the API token is not one of theirs. PERMISSION_DENIED.
 	ErrorReason_ERROR_REASON_OPERATOR_REQUIRED ErrorReason = 30
 	// No provider account of this name is configured. NOT_FOUND, with `account` in the metadata.
@@ -94,6 +106,10 @@ var (
 		13: "ERROR_REASON_DATABASE_UNAVAILABLE",
 		16: "ERROR_REASON_QUOTA_EXCEEDED",
 		14: "ERROR_REASON_INTERNAL",
+		20: "ERROR_REASON_SOURCE_NOT_FOUND",
+		21: "ERROR_REASON_SOURCE_TOO_LARGE",
+		22: "ERROR_REASON_UPLOAD_CONFLICT",
+		23: "ERROR_REASON_SOURCE_DAMAGED",
 		30: "ERROR_REASON_OPERATOR_REQUIRED",
 		31: "ERROR_REASON_ACCOUNT_NOT_FOUND",
 		32: "ERROR_REASON_CALLBACK_NOT_FOUND",
@@ -116,6 +132,10 @@ var (
 		"ERROR_REASON_DATABASE_UNAVAILABLE":       13,
 		"ERROR_REASON_QUOTA_EXCEEDED":             16,
 		"ERROR_REASON_INTERNAL":                   14,
+		"ERROR_REASON_SOURCE_NOT_FOUND":           20,
+		"ERROR_REASON_SOURCE_TOO_LARGE":           21,
+		"ERROR_REASON_UPLOAD_CONFLICT":            22,
+		"ERROR_REASON_SOURCE_DAMAGED":             23,
 		"ERROR_REASON_OPERATOR_REQUIRED":          30,
 		"ERROR_REASON_ACCOUNT_NOT_FOUND":          31,
 		"ERROR_REASON_CALLBACK_NOT_FOUND":         32,
@@ -154,7 +174,7 @@ var File_refract_v1_error_reason_proto protoreflect.FileDescriptor
 const file_refract_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/error_reason.proto\x12\n" +
-	"refract.v1*\xd7\x05\n" +
+	"refract.v1*\xe0\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12$\n" +
@@ -173,7 +193,11 @@ const file_refract_v1_error_reason_proto_rawDesc = "" +
 	"\x1aERROR_REASON_SHUTTING_DOWN\x10\f\x12%\n" +
 	"!ERROR_REASON_DATABASE_UNAVAILABLE\x10\r\x12\x1f\n" +
 	"\x1bERROR_REASON_QUOTA_EXCEEDED\x10\x10\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10\x0e\x12\"\n" +
+	"\x15ERROR_REASON_INTERNAL\x10\x0e\x12!\n" +
+	"\x1dERROR_REASON_SOURCE_NOT_FOUND\x10\x14\x12!\n" +
+	"\x1dERROR_REASON_SOURCE_TOO_LARGE\x10\x15\x12 \n" +
+	"\x1cERROR_REASON_UPLOAD_CONFLICT\x10\x16\x12\x1f\n" +
+	"\x1bERROR_REASON_SOURCE_DAMAGED\x10\x17\x12\"\n" +
 	"\x1eERROR_REASON_OPERATOR_REQUIRED\x10\x1e\x12\"\n" +
 	"\x1eERROR_REASON_ACCOUNT_NOT_FOUND\x10\x1f\x12#\n" +
 	"\x1fERROR_REASON_CALLBACK_NOT_FOUND\x10 B\xa6\x01\n" +

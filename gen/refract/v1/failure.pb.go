@@ -57,8 +57,11 @@ const (
 	// The budget of the provider account was spent before the attempt was finished. A retry can help once it is
 	// filled up.
 	FailureReason_FAILURE_REASON_INSUFFICIENT_CREDITS FailureReason = 11
-	// The provider could not fetch the source or the first frame. A retry can help once they can be reached.
+	// The source or the first frame could not be fetched, by the provider or by the service, which looks at a
+	// source before it pays for an attempt. A retry can help once they can be reached.
 	FailureReason_FAILURE_REASON_INPUT_UNREACHABLE FailureReason = 12
+	// The source is too long for the provider. A retry of the same request does not help.
+	FailureReason_FAILURE_REASON_INPUT_TOO_LONG FailureReason = 13
 )
 
 // Enum value maps for FailureReason.
@@ -77,6 +80,7 @@ var (
 		10: "FAILURE_REASON_INPUT_TOO_LARGE",
 		11: "FAILURE_REASON_INSUFFICIENT_CREDITS",
 		12: "FAILURE_REASON_INPUT_UNREACHABLE",
+		13: "FAILURE_REASON_INPUT_TOO_LONG",
 	}
 	FailureReason_value = map[string]int32{
 		"FAILURE_REASON_UNSPECIFIED":          0,
@@ -92,6 +96,7 @@ var (
 		"FAILURE_REASON_INPUT_TOO_LARGE":      10,
 		"FAILURE_REASON_INSUFFICIENT_CREDITS": 11,
 		"FAILURE_REASON_INPUT_UNREACHABLE":    12,
+		"FAILURE_REASON_INPUT_TOO_LONG":       13,
 	}
 )
 
@@ -262,7 +267,7 @@ const file_refract_v1_failure_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\x0e2\x19.refract.v1.FailureReasonR\x06reason\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1c\n" +
 	"\tretryable\x18\x03 \x01(\bR\tretryable\x12-\n" +
-	"\apayment\x18\x04 \x01(\x0e2\x13.refract.v1.PaymentR\apayment*\xef\x03\n" +
+	"\apayment\x18\x04 \x01(\x0e2\x13.refract.v1.PaymentR\apayment*\x92\x04\n" +
 	"\rFailureReason\x12\x1e\n" +
 	"\x1aFAILURE_REASON_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dFAILURE_REASON_INPUT_REJECTED\x10\x01\x12$\n" +
@@ -277,7 +282,8 @@ const file_refract_v1_failure_proto_rawDesc = "" +
 	"\x1eFAILURE_REASON_INPUT_TOO_LARGE\x10\n" +
 	"\x12'\n" +
 	"#FAILURE_REASON_INSUFFICIENT_CREDITS\x10\v\x12$\n" +
-	" FAILURE_REASON_INPUT_UNREACHABLE\x10\f*[\n" +
+	" FAILURE_REASON_INPUT_UNREACHABLE\x10\f\x12!\n" +
+	"\x1dFAILURE_REASON_INPUT_TOO_LONG\x10\r*[\n" +
 	"\aPayment\x12\x17\n" +
 	"\x13PAYMENT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPAYMENT_NONE\x10\x01\x12\x10\n" +

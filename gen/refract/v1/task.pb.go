@@ -662,76 +662,6 @@ func (x *Waiting) GetMessage() string {
 	return ""
 }
 
-// The video that a task modifies.
-type Source struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The place where the video is.
-	//
-	// Types that are valid to be assigned to Location:
-	//
-	//	*Source_Uri
-	Location      isSource_Location `protobuf_oneof:"location"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Source) Reset() {
-	*x = Source{}
-	mi := &file_refract_v1_task_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Source) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Source) ProtoMessage() {}
-
-func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Source.ProtoReflect.Descriptor instead.
-func (*Source) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *Source) GetLocation() isSource_Location {
-	if x != nil {
-		return x.Location
-	}
-	return nil
-}
-
-func (x *Source) GetUri() string {
-	if x != nil {
-		if x, ok := x.Location.(*Source_Uri); ok {
-			return x.Uri
-		}
-	}
-	return ""
-}
-
-type isSource_Location interface {
-	isSource_Location()
-}
-
-type Source_Uri struct {
-	// The public https URI of the video, which the provider fetches without credentials.
-	Uri string `protobuf:"bytes,1,opt,name=uri,proto3,oneof"`
-}
-
-func (*Source_Uri) isSource_Location() {}
-
 // One try of a task at a provider: the unit that costs money.
 type Attempt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -753,7 +683,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_refract_v1_task_proto_msgTypes[3]
+	mi := &file_refract_v1_task_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -765,7 +695,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_proto_msgTypes[3]
+	mi := &file_refract_v1_task_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -778,7 +708,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_proto_rawDescGZIP(), []int{3}
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Attempt) GetNumber() int32 {
@@ -835,7 +765,7 @@ type Output struct {
 
 func (x *Output) Reset() {
 	*x = Output{}
-	mi := &file_refract_v1_task_proto_msgTypes[4]
+	mi := &file_refract_v1_task_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -847,7 +777,7 @@ func (x *Output) String() string {
 func (*Output) ProtoMessage() {}
 
 func (x *Output) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_proto_msgTypes[4]
+	mi := &file_refract_v1_task_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -860,7 +790,7 @@ func (x *Output) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Output.ProtoReflect.Descriptor instead.
 func (*Output) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_proto_rawDescGZIP(), []int{4}
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Output) GetIndex() int32 {
@@ -927,7 +857,7 @@ type TaskEvent struct {
 
 func (x *TaskEvent) Reset() {
 	*x = TaskEvent{}
-	mi := &file_refract_v1_task_proto_msgTypes[5]
+	mi := &file_refract_v1_task_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +869,7 @@ func (x *TaskEvent) String() string {
 func (*TaskEvent) ProtoMessage() {}
 
 func (x *TaskEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_proto_msgTypes[5]
+	mi := &file_refract_v1_task_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +882,7 @@ func (x *TaskEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskEvent.ProtoReflect.Descriptor instead.
 func (*TaskEvent) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_proto_rawDescGZIP(), []int{5}
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *TaskEvent) GetRevision() int64 {
@@ -1009,7 +939,7 @@ var File_refract_v1_task_proto protoreflect.FileDescriptor
 const file_refract_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"\x15refract/v1/task.proto\x12\n" +
-	"refract.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18refract/v1/failure.proto\"\x87\b\n" +
+	"refract.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18refract/v1/failure.proto\x1a\x17refract/v1/source.proto\"\x87\b\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -1046,11 +976,7 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\rplace_in_line\x18\x02 \x01(\x05R\vplaceInLine\x129\n" +
 	"\n" +
 	"until_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"(\n" +
-	"\x06Source\x12\x12\n" +
-	"\x03uri\x18\x01 \x01(\tH\x00R\x03uriB\n" +
-	"\n" +
-	"\blocation\"\xd4\x01\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\xd4\x01\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12(\n" +
@@ -1129,7 +1055,7 @@ func file_refract_v1_task_proto_rawDescGZIP() []byte {
 }
 
 var file_refract_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_refract_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_refract_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_refract_v1_task_proto_goTypes = []any{
 	(WaitingCause)(0),             // 0: refract.v1.WaitingCause
 	(Strength)(0),                 // 1: refract.v1.Strength
@@ -1137,25 +1063,25 @@ var file_refract_v1_task_proto_goTypes = []any{
 	(AttemptState)(0),             // 3: refract.v1.AttemptState
 	(*Task)(nil),                  // 4: refract.v1.Task
 	(*Waiting)(nil),               // 5: refract.v1.Waiting
-	(*Source)(nil),                // 6: refract.v1.Source
-	(*Attempt)(nil),               // 7: refract.v1.Attempt
-	(*Output)(nil),                // 8: refract.v1.Output
-	(*TaskEvent)(nil),             // 9: refract.v1.TaskEvent
-	nil,                           // 10: refract.v1.Task.LabelsEntry
+	(*Attempt)(nil),               // 6: refract.v1.Attempt
+	(*Output)(nil),                // 7: refract.v1.Output
+	(*TaskEvent)(nil),             // 8: refract.v1.TaskEvent
+	nil,                           // 9: refract.v1.Task.LabelsEntry
+	(*Source)(nil),                // 10: refract.v1.Source
 	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
 	(*Failure)(nil),               // 12: refract.v1.Failure
 	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
 }
 var file_refract_v1_task_proto_depIdxs = []int32{
 	2,  // 0: refract.v1.Task.state:type_name -> refract.v1.TaskState
-	6,  // 1: refract.v1.Task.source:type_name -> refract.v1.Source
-	10, // 2: refract.v1.Task.labels:type_name -> refract.v1.Task.LabelsEntry
+	10, // 1: refract.v1.Task.source:type_name -> refract.v1.Source
+	9,  // 2: refract.v1.Task.labels:type_name -> refract.v1.Task.LabelsEntry
 	11, // 3: refract.v1.Task.deadline_time:type_name -> google.protobuf.Timestamp
 	11, // 4: refract.v1.Task.create_time:type_name -> google.protobuf.Timestamp
 	11, // 5: refract.v1.Task.update_time:type_name -> google.protobuf.Timestamp
-	7,  // 6: refract.v1.Task.attempt:type_name -> refract.v1.Attempt
+	6,  // 6: refract.v1.Task.attempt:type_name -> refract.v1.Attempt
 	12, // 7: refract.v1.Task.failure:type_name -> refract.v1.Failure
-	8,  // 8: refract.v1.Task.outputs:type_name -> refract.v1.Output
+	7,  // 8: refract.v1.Task.outputs:type_name -> refract.v1.Output
 	13, // 9: refract.v1.Task.typical_duration:type_name -> google.protobuf.Duration
 	1,  // 10: refract.v1.Task.strength:type_name -> refract.v1.Strength
 	5,  // 11: refract.v1.Task.waiting:type_name -> refract.v1.Waiting
@@ -1166,7 +1092,7 @@ var file_refract_v1_task_proto_depIdxs = []int32{
 	11, // 16: refract.v1.TaskEvent.create_time:type_name -> google.protobuf.Timestamp
 	2,  // 17: refract.v1.TaskEvent.state:type_name -> refract.v1.TaskState
 	12, // 18: refract.v1.TaskEvent.failure:type_name -> refract.v1.Failure
-	8,  // 19: refract.v1.TaskEvent.outputs:type_name -> refract.v1.Output
+	7,  // 19: refract.v1.TaskEvent.outputs:type_name -> refract.v1.Output
 	20, // [20:20] is the sub-list for method output_type
 	20, // [20:20] is the sub-list for method input_type
 	20, // [20:20] is the sub-list for extension type_name
@@ -1180,16 +1106,14 @@ func file_refract_v1_task_proto_init() {
 		return
 	}
 	file_refract_v1_failure_proto_init()
-	file_refract_v1_task_proto_msgTypes[2].OneofWrappers = []any{
-		(*Source_Uri)(nil),
-	}
+	file_refract_v1_source_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_refract_v1_task_proto_rawDesc), len(file_refract_v1_task_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   7,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

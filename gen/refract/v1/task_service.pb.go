@@ -215,6 +215,7 @@ type SubmitTaskSource struct {
 	// Types that are valid to be assigned to Location:
 	//
 	//	*SubmitTaskSource_Uri
+	//	*SubmitTaskSource_SourceId
 	Location      isSubmitTaskSource_Location `protobuf_oneof:"location"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -266,6 +267,15 @@ func (x *SubmitTaskSource) GetUri() string {
 	return ""
 }
 
+func (x *SubmitTaskSource) GetSourceId() string {
+	if x != nil {
+		if x, ok := x.Location.(*SubmitTaskSource_SourceId); ok {
+			return x.SourceId
+		}
+	}
+	return ""
+}
+
 type isSubmitTaskSource_Location interface {
 	isSubmitTaskSource_Location()
 }
@@ -276,7 +286,15 @@ type SubmitTaskSource_Uri struct {
 	Uri string `protobuf:"bytes,1,opt,name=uri,proto3,oneof"`
 }
 
+type SubmitTaskSource_SourceId struct {
+	// The id of a source that the tenant uploaded; see UploadSource. One that is unknown, or no longer kept, is
+	// refused with NOT_FOUND and SOURCE_NOT_FOUND.
+	SourceId string `protobuf:"bytes,2,opt,name=source_id,json=sourceId,proto3,oneof"`
+}
+
 func (*SubmitTaskSource_Uri) isSubmitTaskSource_Location() {}
+
+func (*SubmitTaskSource_SourceId) isSubmitTaskSource_Location() {}
 
 // The response of SubmitTask.
 type SubmitTaskResponse struct {
@@ -1104,7 +1122,7 @@ var File_refract_v1_task_service_proto protoreflect.FileDescriptor
 const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/task_service.proto\x12\n" +
-	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15refract/v1/task.proto\"\x8f\a\n" +
+	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17refract/v1/source.proto\x1a\x15refract/v1/task.proto\"\x8f\a\n" +
 	"\x11SubmitTaskRequest\x123\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\trequestId\x12y\n" +
@@ -1128,10 +1146,11 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\x0ffirst_frame_uri\x18\r \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\rfirstFrameUri\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"E\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"n\n" +
 	"\x10SubmitTaskSource\x12\x1e\n" +
 	"\x03uri\x18\x01 \x01(\tB\n" +
-	"\xbaH\ar\x05 \x01(\x80\x10H\x00R\x03uriB\x11\n" +
+	"\xbaH\ar\x05 \x01(\x80\x10H\x00R\x03uri\x12'\n" +
+	"\tsource_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01H\x00R\bsourceIdB\x11\n" +
 	"\blocation\x12\x05\xbaH\x02\b\x01\":\n" +
 	"\x12SubmitTaskResponse\x12$\n" +
 	"\x04task\x18\x01 \x01(\v2\x10.refract.v1.TaskR\x04task\"3\n" +
@@ -1184,7 +1203,7 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"o\n" +
 	"\x16ListTaskEventsResponse\x12-\n" +
 	"\x06events\x18\x01 \x03(\v2\x15.refract.v1.TaskEventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x8d\x06\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xe2\x06\n" +
 	"\vTaskService\x12a\n" +
 	"\n" +
 	"SubmitTask\x12\x1d.refract.v1.SubmitTaskRequest\x1a\x1e.refract.v1.SubmitTaskResponse\"\x14\x82\xd3\xe4\x93\x02\x0e:\x01*\"\t/v1/tasks\x12b\n" +
@@ -1194,7 +1213,8 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"CancelTask\x12\x1d.refract.v1.CancelTaskRequest\x1a\x1e.refract.v1.CancelTaskResponse\"(\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/tasks/{task_id}:cancel\x90\x02\x02\x12n\n" +
 	"\tRetryTask\x12\x1c.refract.v1.RetryTaskRequest\x1a\x1d.refract.v1.RetryTaskResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/tasks/{task_id}:retry\x12p\n" +
 	"\tWatchTask\x12\x1c.refract.v1.WatchTaskRequest\x1a\x1d.refract.v1.WatchTaskResponse\"$\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/tasks/{task_id}:watch\x90\x02\x010\x01\x12~\n" +
-	"\x0eListTaskEvents\x12!.refract.v1.ListTaskEventsRequest\x1a\".refract.v1.ListTaskEventsResponse\"%\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/tasks/{task_id}/events\x90\x02\x01B\xa6\x01\n" +
+	"\x0eListTaskEvents\x12!.refract.v1.ListTaskEventsRequest\x1a\".refract.v1.ListTaskEventsResponse\"%\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/tasks/{task_id}/events\x90\x02\x01\x12S\n" +
+	"\fUploadSource\x12\x1f.refract.v1.UploadSourceRequest\x1a .refract.v1.UploadSourceResponse(\x01B\xa6\x01\n" +
 	"\x0ecom.refract.v1B\x10TaskServiceProtoP\x01Z9github.com/refract-video/refract/gen/refract/v1;refractv1\xa2\x02\x03RXX\xaa\x02\n" +
 	"Refract.V1\xca\x02\n" +
 	"Refract\\V1\xe2\x02\x16Refract\\V1\\GPBMetadata\xea\x02\vRefract::V1b\x06proto3"
@@ -1237,6 +1257,8 @@ var file_refract_v1_task_service_proto_goTypes = []any{
 	(TaskState)(0),                 // 21: refract.v1.TaskState
 	(*timestamppb.Timestamp)(nil),  // 22: google.protobuf.Timestamp
 	(*TaskEvent)(nil),              // 23: refract.v1.TaskEvent
+	(*UploadSourceRequest)(nil),    // 24: refract.v1.UploadSourceRequest
+	(*UploadSourceResponse)(nil),   // 25: refract.v1.UploadSourceResponse
 }
 var file_refract_v1_task_service_proto_depIdxs = []int32{
 	1,  // 0: refract.v1.SubmitTaskRequest.source:type_name -> refract.v1.SubmitTaskSource
@@ -1263,15 +1285,17 @@ var file_refract_v1_task_service_proto_depIdxs = []int32{
 	9,  // 21: refract.v1.TaskService.RetryTask:input_type -> refract.v1.RetryTaskRequest
 	11, // 22: refract.v1.TaskService.WatchTask:input_type -> refract.v1.WatchTaskRequest
 	14, // 23: refract.v1.TaskService.ListTaskEvents:input_type -> refract.v1.ListTaskEventsRequest
-	2,  // 24: refract.v1.TaskService.SubmitTask:output_type -> refract.v1.SubmitTaskResponse
-	4,  // 25: refract.v1.TaskService.GetTask:output_type -> refract.v1.GetTaskResponse
-	6,  // 26: refract.v1.TaskService.ListTasks:output_type -> refract.v1.ListTasksResponse
-	8,  // 27: refract.v1.TaskService.CancelTask:output_type -> refract.v1.CancelTaskResponse
-	10, // 28: refract.v1.TaskService.RetryTask:output_type -> refract.v1.RetryTaskResponse
-	12, // 29: refract.v1.TaskService.WatchTask:output_type -> refract.v1.WatchTaskResponse
-	15, // 30: refract.v1.TaskService.ListTaskEvents:output_type -> refract.v1.ListTaskEventsResponse
-	24, // [24:31] is the sub-list for method output_type
-	17, // [17:24] is the sub-list for method input_type
+	24, // 24: refract.v1.TaskService.UploadSource:input_type -> refract.v1.UploadSourceRequest
+	2,  // 25: refract.v1.TaskService.SubmitTask:output_type -> refract.v1.SubmitTaskResponse
+	4,  // 26: refract.v1.TaskService.GetTask:output_type -> refract.v1.GetTaskResponse
+	6,  // 27: refract.v1.TaskService.ListTasks:output_type -> refract.v1.ListTasksResponse
+	8,  // 28: refract.v1.TaskService.CancelTask:output_type -> refract.v1.CancelTaskResponse
+	10, // 29: refract.v1.TaskService.RetryTask:output_type -> refract.v1.RetryTaskResponse
+	12, // 30: refract.v1.TaskService.WatchTask:output_type -> refract.v1.WatchTaskResponse
+	15, // 31: refract.v1.TaskService.ListTaskEvents:output_type -> refract.v1.ListTaskEventsResponse
+	25, // 32: refract.v1.TaskService.UploadSource:output_type -> refract.v1.UploadSourceResponse
+	25, // [25:33] is the sub-list for method output_type
+	17, // [17:25] is the sub-list for method input_type
 	17, // [17:17] is the sub-list for extension type_name
 	17, // [17:17] is the sub-list for extension extendee
 	0,  // [0:17] is the sub-list for field type_name
@@ -1282,9 +1306,11 @@ func file_refract_v1_task_service_proto_init() {
 	if File_refract_v1_task_service_proto != nil {
 		return
 	}
+	file_refract_v1_source_proto_init()
 	file_refract_v1_task_proto_init()
 	file_refract_v1_task_service_proto_msgTypes[1].OneofWrappers = []any{
 		(*SubmitTaskSource_Uri)(nil),
+		(*SubmitTaskSource_SourceId)(nil),
 	}
 	file_refract_v1_task_service_proto_msgTypes[11].OneofWrappers = []any{}
 	file_refract_v1_task_service_proto_msgTypes[12].OneofWrappers = []any{

@@ -26,6 +26,7 @@ const (
 	TaskService_RetryTask_FullMethodName      = "/refract.v1.TaskService/RetryTask"
 	TaskService_WatchTask_FullMethodName      = "/refract.v1.TaskService/WatchTask"
 	TaskService_ListTaskEvents_FullMethodName = "/refract.v1.TaskService/ListTaskEvents"
+	TaskService_UploadSource_FullMethodName   = "/refract.v1.TaskService/UploadSource"
 )
 
 // TaskServiceClient is the client API for TaskService service.
@@ -68,6 +69,21 @@ type TaskServiceClient interface {
 	WatchTask(ctx context.Context, in *WatchTaskRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTaskResponse], error)
 	// Lists the events of a task, oldest first.
 	ListTaskEvents(ctx context.Context, in *ListTaskEventsRequest, opts ...grpc.CallOption) (*ListTaskEventsResponse, error)
+	// Uploads a video that has no public URI, to be submitted by its source id: a header, then the bytes.
+	//
+	// The bytes are kept as they arrive, so an upload that is cut costs its tail alone: at most 8 MiB where the
+	// service dies, and nothing that it has read otherwise. Any replica goes on with it. A call that carries a
+	// header and no chunks tells how many bytes have arrived.
+	//
+	// Equal files of a tenant are one source. A file may have as many bytes as the provider that takes the most;
+	// a larger one is refused with RESOURCE_EXHAUSTED and SOURCE_TOO_LARGE. Bytes that differ from the announced
+	// SHA-256 are dropped and refused with INVALID_ARGUMENT and SOURCE_DAMAGED.
+	//
+	// Over HTTP: `PUT /v1/sources/{upload_id}` with the file as the body. `Content-Range: bytes 8388608-9999999/10000000`
+	// goes on with an upload, and HEAD tells where, as `Upload-Offset`. `Repr-Digest: sha-256=:…:` announces the
+	// SHA-256. The answer is this call's response, with the status 201 for a new source, 200 for one that was there
+	// before, and 202 while bytes are missing.
+	UploadSource(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[UploadSourceRequest, UploadSourceResponse], error)
 }
 
 type taskServiceClient struct {
@@ -157,6 +173,19 @@ func (c *taskServiceClient) ListTaskEvents(ctx context.Context, in *ListTaskEven
 	return out, nil
 }
 
+func (c *taskServiceClient) UploadSource(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[UploadSourceRequest, UploadSourceResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[1], TaskService_UploadSource_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[UploadSourceRequest, UploadSourceResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_UploadSourceClient = grpc.ClientStreamingClient[UploadSourceRequest, UploadSourceResponse]
+
 // TaskServiceServer is the server API for TaskService service.
 // All implementations must embed UnimplementedTaskServiceServer
 // for forward compatibility.
@@ -197,6 +226,21 @@ type TaskServiceServer interface {
 	WatchTask(*WatchTaskRequest, grpc.ServerStreamingServer[WatchTaskResponse]) error
 	// Lists the events of a task, oldest first.
 	ListTaskEvents(context.Context, *ListTaskEventsRequest) (*ListTaskEventsResponse, error)
+	// Uploads a video that has no public URI, to be submitted by its source id: a header, then the bytes.
+	//
+	// The bytes are kept as they arrive, so an upload that is cut costs its tail alone: at most 8 MiB where the
+	// service dies, and nothing that it has read otherwise. Any replica goes on with it. A call that carries a
+	// header and no chunks tells how many bytes have arrived.
+	//
+	// Equal files of a tenant are one source. A file may have as many bytes as the provider that takes the most;
+	// a larger one is refused with RESOURCE_EXHAUSTED and SOURCE_TOO_LARGE. Bytes that differ from the announced
+	// SHA-256 are dropped and refused with INVALID_ARGUMENT and SOURCE_DAMAGED.
+	//
+	// Over HTTP: `PUT /v1/sources/{upload_id}` with the file as the body. `Content-Range: bytes 8388608-9999999/10000000`
+	// goes on with an upload, and HEAD tells where, as `Upload-Offset`. `Repr-Digest: sha-256=:…:` announces the
+	// SHA-256. The answer is this call's response, with the status 201 for a new source, 200 for one that was there
+	// before, and 202 while bytes are missing.
+	UploadSource(grpc.ClientStreamingServer[UploadSourceRequest, UploadSourceResponse]) error
 	mustEmbedUnimplementedTaskServiceServer()
 }
 
@@ -227,6 +271,9 @@ func (UnimplementedTaskServiceServer) WatchTask(*WatchTaskRequest, grpc.ServerSt
 }
 func (UnimplementedTaskServiceServer) ListTaskEvents(context.Context, *ListTaskEventsRequest) (*ListTaskEventsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTaskEvents not implemented")
+}
+func (UnimplementedTaskServiceServer) UploadSource(grpc.ClientStreamingServer[UploadSourceRequest, UploadSourceResponse]) error {
+	return status.Error(codes.Unimplemented, "method UploadSource not implemented")
 }
 func (UnimplementedTaskServiceServer) mustEmbedUnimplementedTaskServiceServer() {}
 func (UnimplementedTaskServiceServer) testEmbeddedByValue()                     {}
@@ -368,6 +415,13 @@ func _TaskService_ListTaskEvents_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TaskService_UploadSource_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(TaskServiceServer).UploadSource(&grpc.GenericServerStream[UploadSourceRequest, UploadSourceResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_UploadSourceServer = grpc.ClientStreamingServer[UploadSourceRequest, UploadSourceResponse]
+
 // TaskService_ServiceDesc is the grpc.ServiceDesc for TaskService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -405,6 +459,11 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "WatchTask",
 			Handler:       _TaskService_WatchTask_Handler,
 			ServerStreams: true,
+		},
+		{
+			StreamName:    "UploadSource",
+			Handler:       _TaskService_UploadSource_Handler,
+			ClientStreams: true,
 		},
 	},
 	Metadata: "refract/v1/task_service.proto",

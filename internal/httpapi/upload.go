@@ -1,0 +1,240 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// sourcesPath is where sources are uploaded, each under the id of its upload.
+const sourcesPath = "/v1/sources/"
+
+// uploadChunk is how many bytes go to the gRPC server at a time.
+const uploadChunk = 256 << 10
+
+// uploadHandler takes uploads of sources over HTTP. It is no route of the gateway, which holds whole bodies.
+type uploadHandler struct {
+	mux   *runtime.ServeMux
+	tasks refractv1.TaskServiceClient
+	refuser
+}
+
+// ServeHTTP takes the next bytes of an upload (PUT), or tells how many it has (HEAD, GET).
+func (h *uploadHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	header := &refractv1.UploadSourceHeader{UploadId: strings.TrimPrefix(r.URL.Path, sourcesPath)}
+	body := io.Reader(http.NoBody)
+	switch r.Method {
+	case http.MethodHead, http.MethodGet:
+	case http.MethodPut:
+		if err := describeUpload(header, r); err != nil {
+			h.invalid(w, "", err.Error())
+			return
+		}
+		body = &steadyReader{r: r.Body, control: http.NewResponseController(w)}
+	default:
+		w.Header().Set("Allow", "GET, HEAD, PUT")
+		h.routingError(r.Context(), nil, nil, w, r, http.StatusMethodNotAllowed)
+		return
+	}
+	resp, md, err := h.send(r, header, body)
+	forwardHeaders(w, md)
+	// The server's bound on the answer counts from the request on, which may have taken hours.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(stallTimeout)) // Where it can't be set there is none.
+	if err != nil {
+		h.refuseUpload(r.Context(), w, err)
+		return
+	}
+	h.answer(w, r.Method, resp)
+}
+
+// send passes the body on as the messages of a stream. It goes on when the caller went away in the middle: what came
+// before that is kept.
+func (h *uploadHandler) send(
+	r *http.Request, header *refractv1.UploadSourceHeader, body io.Reader,
+) (*refractv1.UploadSourceResponse, metadata.MD, error) {
+	ctx, err := runtime.AnnotateContext(context.WithoutCancel(r.Context()), h.mux, r, refractv1.TaskService_UploadSource_FullMethodName)
+	if err != nil {
+		return nil, nil, err
+	}
+	var md metadata.MD
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := h.tasks.UploadSource(ctx, grpc.Header(&md))
+	if err != nil {
+		return nil, md, err
+	}
+	var broken error
+	err = stream.Send(&refractv1.UploadSourceRequest{Part: &refractv1.UploadSourceRequest_Header{Header: header}})
+	if err == nil {
+		broken, err = sendChunks(stream, body)
+	}
+	if err != nil && !errors.Is(err, io.EOF) { // io.EOF means that the server has answered before the end.
+		return nil, md, err
+	}
+	if broken != nil {
+		defer time.AfterFunc(stallTimeout, cancel).Stop()
+	}
+	resp, err := stream.CloseAndRecv()
+	if err == nil && broken != nil && resp.GetSource() == nil {
+		err = bodyError{broken}
+	}
+	return resp, md, err
+}
+
+// sendChunks sends the body until its end. It returns why the body broke off, and why sending did.
+func sendChunks(
+	stream grpc.ClientStreamingClient[refractv1.UploadSourceRequest, refractv1.UploadSourceResponse], body io.Reader,
+) (broken, err error) {
+	buf := make([]byte, uploadChunk)
+	for {
+		n, readErr := body.Read(buf)
+		if n > 0 {
+			m := &refractv1.UploadSourceRequest{Part: &refractv1.UploadSourceRequest_Chunk{Chunk: buf[:n]}}
+			if err := stream.Send(m); err != nil {
+				return nil, err
+			}
+		}
+		if errors.Is(readErr, io.EOF) {
+			return nil, nil
+		}
+		if readErr != nil {
+			return readErr, nil
+		}
+	}
+}
+
+// bodyError is why a body could not be read.
+type bodyError struct{ error }
+
+// answer tells how the upload stands: 201 for a source that is new, 200 for one that was there before or a question, 202
+// while bytes are missing.
+func (h *uploadHandler) answer(w http.ResponseWriter, method string, resp *refractv1.UploadSourceResponse) {
+	body, err := encode(resp)
+	if err != nil {
+		h.refuse(w, http.StatusInternalServerError, codes.Internal, "internal error")
+		return
+	}
+	httpStatus := http.StatusOK
+	switch {
+	case method != http.MethodPut, resp.GetDuplicate():
+	case resp.GetSource() == nil:
+		httpStatus = http.StatusAccepted
+	default:
+		httpStatus = http.StatusCreated
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Upload-Offset", strconv.FormatInt(resp.GetReceivedBytes(), 10))
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(httpStatus)
+	if method != http.MethodHead {
+		_, _ = w.Write(body)
+	}
+}
+
+// refuseUpload answers an upload that was refused. The rest of its body may still be on its way, so the connection ends.
+func (h *uploadHandler) refuseUpload(ctx context.Context, w http.ResponseWriter, err error) {
+	w.Header().Set("Connection", "close")
+	if broken, ok := errors.AsType[bodyError](err); ok {
+		h.refuseBody(w, broken.error)
+		return
+	}
+	st := status.Convert(err)
+	for _, d := range st.Details() {
+		info, ok := d.(*errdetails.ErrorInfo)
+		if !ok {
+			continue
+		}
+		if received, ok := info.GetMetadata()["received_bytes"]; ok {
+			w.Header().Set("Upload-Offset", received)
+		}
+		if info.GetReason() == strings.TrimPrefix(refractv1.ErrorReason_ERROR_REASON_SOURCE_TOO_LARGE.String(), "ERROR_REASON_") {
+			h.write(w, http.StatusRequestEntityTooLarge, st)
+			return
+		}
+	}
+	h.fail(ctx, w, err)
+}
+
+// contentRange is the header of a request that carries a part of a file: first and last byte, and the size or a star. Without
+// bytes it only tells the size.
+var contentRange = regexp.MustCompile(`^bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)$`)
+
+// describeUpload reads from the headers of a request what its body is.
+func describeUpload(h *refractv1.UploadSourceHeader, r *http.Request) error {
+	var err error
+	if h.Sha256, err = announcedSHA256(r.Header.Get("Repr-Digest")); err != nil {
+		return err
+	}
+	given := r.Header.Get("Content-Range")
+	if given == "" {
+		if r.ContentLength < 0 {
+			return errors.New("the size is missing: send Content-Length, or Content-Range with the size of the file")
+		}
+		h.SizeBytes = r.ContentLength
+		return nil
+	}
+	parts := contentRange.FindStringSubmatch(given)
+	if parts == nil {
+		return errors.New("Content-Range must be of the form: bytes FIRST-LAST/SIZE")
+	}
+	if parts[3] != "*" {
+		h.SizeBytes, _ = strconv.ParseInt(parts[3], 10, 64) // Digits that fit, as matched.
+	}
+	if parts[1] == "" {
+		return nil
+	}
+	h.Offset, _ = strconv.ParseInt(parts[1], 10, 64)
+	last, _ := strconv.ParseInt(parts[2], 10, 64)
+	if r.ContentLength >= 0 && r.ContentLength != last-h.GetOffset()+1 {
+		return errors.New("Content-Range must have as many bytes as the body")
+	}
+	return nil
+}
+
+// announcedSHA256 reads a Repr-Digest (RFC 9530) and returns its SHA-256 in hexadecimal; empty where it has none.
+func announcedSHA256(header string) (string, error) {
+	for digest := range strings.SplitSeq(header, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(digest), "=")
+		if !strings.EqualFold(name, "sha-256") {
+			continue
+		}
+		sum, err := base64.StdEncoding.DecodeString(strings.Trim(value, ":"))
+		if err != nil || len(sum) != 32 {
+			return "", errors.New("Repr-Digest must be of the form: sha-256=:BASE64:")
+		}
+		return hex.EncodeToString(sum), nil
+	}
+	return "", nil
+}
+
+// steadyReader reads a body that may last. The server's read timeout does not apply to it; each read has
+// stallTimeout instead.
+type steadyReader struct {
+	r       io.Reader
+	control *http.ResponseController
+}
+
+func (s *steadyReader) Read(p []byte) (int, error) {
+	if err := s.control.SetReadDeadline(time.Now().Add(stallTimeout)); err != nil {
+		return 0, fmt.Errorf("extend the read timeout: %w", err)
+	}
+	return s.r.Read(p)
+}

@@ -1,0 +1,98 @@
+// Package source keeps the videos that tenants upload because they have no public URI.
+//
+// It promises:
+//
+//   - What arrived is kept. The bytes of an upload go into the bucket in parts of a few megabytes, each with a
+//     row of its own, so an upload that is cut goes on where it was, at any replica. A process that dies loses
+//     the part it was writing, no more.
+//   - Equal bytes of a tenant are one source, and tenants never learn of each other's.
+//   - A source is whole: its size and SHA-256 were taken from the stored bytes, and compared with what the
+//     caller announced.
+//
+// A part is written once, under a key of its own, before its row; two calls that go on with one upload at a time
+// are told apart by the row, of which one wins. When the bucket or the database fails the call fails, what has a row is
+// kept, and the caller goes on from there. Whatever the size of a file, a call holds about a megabyte of it.
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+// What the verbs answer.
+var (
+	// ErrNotFound means that the tenant has no such source, or that it is no longer kept.
+	ErrNotFound = errors.New("no such source")
+	// ErrDamaged means that the bytes are not those that were announced. They were dropped.
+	ErrDamaged = errors.New("the bytes differ from what was announced: upload the file again")
+	// ErrDraining means that the process stops. Another one goes on.
+	ErrDraining = errors.New("the service is shutting down: go on with the upload elsewhere")
+)
+
+// NotFoundError says which source was not found.
+type NotFoundError struct{ ID task.SourceID }
+
+// Error names the source.
+func (e *NotFoundError) Error() string { return fmt.Sprintf("source %s: %v", e.ID, ErrNotFound) }
+
+// Unwrap returns ErrNotFound.
+func (e *NotFoundError) Unwrap() error { return ErrNotFound }
+
+// ConflictError says why an upload can't go on as the caller means it.
+type ConflictError struct {
+	Received int64 // The bytes that the upload has.
+	Message  string
+}
+
+// Error says what does not fit.
+func (e *ConflictError) Error() string { return e.Message }
+
+// TooLargeError says that a file is larger than sources may be.
+type TooLargeError struct{ Limit int64 }
+
+// Error names the limit.
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("the file is too large: sources may have up to %d bytes", e.Limit)
+}
+
+// Upload is an upload as it stands. The zero value is one that has not begun.
+type Upload struct {
+	SizeBytes int64  // The announced size; 0 while it is not known.
+	SHA256    []byte // The announced SHA-256; empty while it is not known.
+	Received  int64  // The bytes that arrived.
+	Parts     int    // In how many parts.
+	Source    task.SourceID
+	Duplicate bool // Whether Source was there before.
+}
+
+// Part is a stretch of the bytes of an upload, in the bucket.
+type Part struct {
+	Start     int64
+	SizeBytes int64
+	Key       string
+}
+
+// Store keeps the rows of uploads and sources. Every method sees one tenant alone.
+type Store interface {
+	// Upload returns an upload, which is the zero value where the tenant has none of this id.
+	Upload(ctx context.Context, tenant string, id task.UploadID) (Upload, error)
+	// AddPart appends a part to an upload, which begins with its first one. u has what was announced. When the
+	// upload does not end where the part begins, it returns false and changes nothing.
+	AddPart(ctx context.Context, tenant string, id task.UploadID, u Upload, p Part) (bool, error)
+	// Parts returns the parts of an upload in order.
+	Parts(ctx context.Context, tenant string, id task.UploadID) ([]Part, error)
+	// FinishUpload makes an upload a source, and returns the source as it is stored and whether it was there
+	// before. An upload that became a source already stays that.
+	FinishUpload(ctx context.Context, id task.UploadID, s task.Source) (stored task.Source, duplicate bool, err error)
+	// DropParts removes the rows of parts, whose files are gone.
+	DropParts(ctx context.Context, tenant string, id task.UploadID) error
+	// DropUpload removes an upload with its parts.
+	DropUpload(ctx context.Context, tenant string, id task.UploadID) error
+	// SourceByHash returns the source with these bytes and notes that it is in use, or returns ErrNotFound.
+	SourceByHash(ctx context.Context, tenant string, sha256 []byte) (task.Source, error)
+	// TenantSource returns a tenant's source, or ErrNotFound.
+	TenantSource(ctx context.Context, tenant string, id task.SourceID) (task.Source, error)
+}

@@ -1,0 +1,241 @@
+package source
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/task"
+)
+
+const (
+	// defaultPartBytes is the size of a part: what a process that dies makes the caller send again.
+	defaultPartBytes = 8 << 20
+	// maxParts bounds the rows of an upload that keeps being cut.
+	maxParts = 2000
+	// grace is how long what arrived may take to be kept after the caller has gone.
+	grace = 30 * time.Second
+)
+
+// Header is what the caller of an upload says before the bytes.
+type Header struct {
+	Upload    task.UploadID
+	Offset    int64  // Where in the file the bytes begin.
+	SizeBytes int64  // The size of the whole file; 0 while it is not known.
+	SHA256    []byte // The SHA-256 of the whole file; empty while it is not known.
+}
+
+// Progress is how an upload stands at the end of a call.
+type Progress struct {
+	Received  int64
+	Source    *task.Source // Nil while the upload is not whole.
+	Duplicate bool         // Whether the source was there before.
+}
+
+// Uploads receives uploads. It may be used concurrently, and by several replicas at a time.
+type Uploads struct {
+	Store     Store
+	Bucket    *media.Bucket
+	MaxBytes  int64 // The size of the largest file.
+	PartBytes int64 // Zero means 8 MiB.
+
+	draining atomic.Bool
+}
+
+// Drain ends the uploads under way at their next part, so that they go on elsewhere.
+func (u *Uploads) Drain() { u.draining.Store(true) }
+
+// Receive takes the next bytes of an upload from body, which ends where the caller has no more for now. What
+// arrived before body failed is kept. A body without bytes asks how the upload stands. The errors are
+// ConflictError, TooLargeError, ErrDamaged, ErrDraining, or else body's, the bucket's or the store's.
+func (u *Uploads) Receive(ctx context.Context, tenant string, h Header, body io.Reader) (Progress, error) {
+	up, p, err := u.begin(ctx, tenant, h)
+	if err != nil || p.Source != nil {
+		return p, err
+	}
+	r := bufio.NewReader(body)
+	if _, err := r.Peek(1); err == nil && h.Offset != up.Received {
+		return Progress{}, conflict(up, "the upload has %d bytes: go on from there, not from %d", up.Received, h.Offset)
+	}
+	if err := u.receive(ctx, tenant, h.Upload, &up, r); err != nil {
+		return Progress{}, fmt.Errorf("upload %s: %w", h.Upload, err)
+	}
+	if up.SizeBytes == 0 || up.Received < up.SizeBytes {
+		return Progress{Received: up.Received}, nil
+	}
+	p, err = u.finish(ctx, tenant, h.Upload, up)
+	if err != nil {
+		return Progress{}, fmt.Errorf("finish upload %s: %w", h.Upload, err)
+	}
+	return p, nil
+}
+
+// begin reads how the upload stands and joins it with what the header announces. It returns the source where
+// there is one.
+func (u *Uploads) begin(ctx context.Context, tenant string, h Header) (Upload, Progress, error) {
+	up, err := u.Store.Upload(ctx, tenant, h.Upload)
+	if err != nil {
+		return up, Progress{}, fmt.Errorf("read upload %s: %w", h.Upload, err)
+	}
+	if h.SizeBytes > u.MaxBytes {
+		return up, Progress{}, &TooLargeError{Limit: u.MaxBytes}
+	}
+	switch {
+	case h.SizeBytes == 0 || h.SizeBytes == up.SizeBytes:
+	case up.SizeBytes == 0:
+		up.SizeBytes = h.SizeBytes
+	default:
+		return up, Progress{}, conflict(up, "the upload was begun with a size of %d bytes", up.SizeBytes)
+	}
+	switch {
+	case len(h.SHA256) == 0 || bytes.Equal(h.SHA256, up.SHA256):
+	case len(up.SHA256) == 0:
+		up.SHA256 = h.SHA256
+	default:
+		return up, Progress{}, conflict(up, "the upload was begun with another SHA-256")
+	}
+	p, err := u.known(ctx, tenant, up)
+	if errors.Is(err, ErrNotFound) {
+		if up.Source == "" {
+			return up, Progress{}, nil
+		}
+		// The source that it became is no longer kept: it begins anew.
+		err = u.drop(ctx, tenant, h.Upload)
+		up.Source, up.Received, up.Parts = "", 0, 0
+	}
+	return up, p, err
+}
+
+// known returns the source that the upload became, or that has the announced bytes, or ErrNotFound.
+func (u *Uploads) known(ctx context.Context, tenant string, up Upload) (Progress, error) {
+	var s task.Source
+	var err error
+	switch {
+	case up.Source != "":
+		s, err = u.Store.TenantSource(ctx, tenant, up.Source)
+	case len(up.SHA256) > 0:
+		s, err = u.Store.SourceByHash(ctx, tenant, up.SHA256)
+	default:
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Progress{}, fmt.Errorf("look for the source: %w", err)
+	}
+	return Progress{Received: s.SizeBytes, Source: &s, Duplicate: up.Source == "" || up.Duplicate}, nil
+}
+
+func conflict(up Upload, format string, args ...any) *ConflictError {
+	return &ConflictError{Received: up.Received, Message: fmt.Sprintf(format, args...)}
+}
+
+// receive appends part after part until the reader ends.
+func (u *Uploads) receive(ctx context.Context, tenant string, id task.UploadID, up *Upload, r *bufio.Reader) error {
+	for {
+		if _, err := r.Peek(1); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		limit := u.MaxBytes
+		if up.SizeBytes > 0 {
+			limit = up.SizeBytes
+		}
+		switch {
+		case up.Received >= limit && up.SizeBytes == 0:
+			return &TooLargeError{Limit: u.MaxBytes}
+		case up.Received >= limit:
+			return errors.Join(ErrDamaged, u.drop(ctx, tenant, id))
+		case up.Parts >= maxParts:
+			return conflict(*up, "the upload came in more than %d pieces: begin another one", maxParts)
+		case u.draining.Load():
+			return ErrDraining
+		}
+		if err := u.part(ctx, tenant, id, up, &piece{r: r, left: min(u.partBytes(), limit-up.Received)}); err != nil {
+			return err
+		}
+	}
+}
+
+func (u *Uploads) partBytes() int64 {
+	if u.PartBytes == 0 {
+		return defaultPartBytes
+	}
+	return u.PartBytes
+}
+
+// part stores one part and appends it to the upload, also when the caller goes away in the middle of it.
+func (u *Uploads) part(ctx context.Context, tenant string, id task.UploadID, up *Upload, r *piece) error {
+	ctx, done := lingering(ctx)
+	defer done()
+	key := path.Join("uploads", folder(tenant), string(id), strconv.FormatInt(up.Received, 10)+"-"+rand.Text()[:8])
+	if err := u.Bucket.Put(ctx, key, "application/octet-stream", r); err != nil {
+		return err
+	}
+	added, err := u.Store.AddPart(ctx, tenant, id, *up, Part{Start: up.Received, SizeBytes: r.size, Key: key})
+	if err != nil {
+		return fmt.Errorf("append a part: %w", err) // The part may have its row all the same.
+	}
+	if !added {
+		now, err := u.Store.Upload(ctx, tenant, id)
+		return errors.Join(conflict(now, "another call goes on with the upload, which has %d bytes", now.Received),
+			err, u.Bucket.Delete(ctx, key))
+	}
+	up.Received += r.size
+	up.Parts++
+	return r.err
+}
+
+// piece reads a part of a body. An error of the body ends it like its end does, and is kept for later.
+type piece struct {
+	r    io.Reader
+	left int64
+	size int64
+	err  error // Why the body broke off; nil at its end.
+}
+
+func (p *piece) Read(b []byte) (int, error) {
+	if p.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := p.r.Read(b[:min(int64(len(b)), p.left)])
+	p.left -= int64(n)
+	p.size += int64(n)
+	if err != nil {
+		p.left = 0
+		if !errors.Is(err, io.EOF) {
+			p.err = err
+		}
+		err = io.EOF
+	}
+	return n, err
+}
+
+// lingering returns a context that goes on for a while after ctx has ended.
+func lingering(ctx context.Context) (context.Context, context.CancelFunc) {
+	long, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-long.Done():
+		case <-time.After(grace):
+			cancel()
+		}
+	})
+	return long, func() { stop(); cancel() }
+}
+
+// folder is where the files of a tenant are. The names of tenants may hold anything.
+func folder(tenant string) string {
+	h := sha256.Sum256([]byte(tenant))
+	return hex.EncodeToString(h[:16])
+}
