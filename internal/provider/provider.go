@@ -9,6 +9,7 @@ package provider
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"time"
 )
@@ -37,6 +38,22 @@ type Provider interface {
 	// Callback decodes one callback and verifies what the provider signs of it. The body is whatever a
 	// stranger sent; the URL token was verified before.
 	Callback(header http.Header, body []byte, now time.Time) (Callback, error)
+}
+
+// Uploader is a provider that takes files which have no public URL: one with Capabilities.Upload.
+type Uploader interface {
+	// Upload hands the provider a file and returns the URL under which the provider finds it, for as long as
+	// Capabilities.UploadLifetime. It costs nothing, and may be repeated: each upload has a URL of its own. An error of
+	// class Rejected says that the provider does not take this file.
+	Upload(ctx context.Context, f File) (link string, err error)
+}
+
+// File is a file that is handed to a provider.
+type File struct {
+	Name        string // Unique, so that no other file of the account is overwritten.
+	ContentType string
+	SizeBytes   int64
+	Content     io.Reader
 }
 
 // Submission is what an attempt asks of a provider. It holds nothing that the provider's capabilities rule
@@ -159,7 +176,7 @@ func (c Callbacks) String() string {
 type Capabilities struct {
 	Callbacks    Callbacks
 	Cancel       bool // Whether a running attempt can be stopped.
-	Upload       bool // Whether the provider takes files that have no public URL.
+	Upload       bool // Whether the provider takes files that have no public URL; it is an Uploader then.
 	RefreshLinks bool // Whether a dead result link can be exchanged for a fresh one.
 
 	Watermark  bool     // Whether a watermark identifier can be given.
@@ -172,6 +189,8 @@ type Capabilities struct {
 	MaxPrompt         int           // The longest prompt in characters; 0 means that no limit is documented.
 	MaxSourceBytes    int64         // The largest source.
 	MaxSourceDuration time.Duration // The longest source.
+	SourceTypes       []string      // The media types that sources may have; empty where none are documented.
+	UploadLifetime    time.Duration // How long an uploaded file lives at least; 0 without Upload.
 
 	LinkLifetime    time.Duration // How long a result link lives at least.
 	PollInterval    time.Duration // How often a running attempt is checked.

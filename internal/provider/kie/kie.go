@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/refract-video/refract/internal/provider"
@@ -29,8 +30,12 @@ import (
 // Name is what tasks, metrics and callback URLs call this provider.
 const Name = "kie"
 
-// DefaultBaseURL is where the API lives.
-const DefaultBaseURL = "https://api.kie.ai"
+// DefaultBaseURL is where the API lives, and DefaultUploadURL where files are uploaded to [D]. One staging page shows
+// uploads at the API's own host instead.
+const (
+	DefaultBaseURL   = "https://api.kie.ai"
+	DefaultUploadURL = "https://kieai.redpandaai.co"
+)
 
 // The limit is 20 submissions in 10 s per account, and excess is refused, not queued [D]; two are left for
 // people and scripts that use the same account. The provider names "100+" running tasks as what follows from
@@ -47,6 +52,7 @@ const (
 const (
 	maxSourceBytes    = 500_000_000      // [D]
 	maxSourceDuration = 10 * time.Second // [D]
+	uploadLifetime    = 24 * time.Hour   // Uploads expire "after 24 h" and "after 3 days" on one page [D].
 	linkLifetime      = 20 * time.Hour   // Links "typically" last 24 h [T]; another page keeps media for 14 days [D].
 )
 
@@ -61,6 +67,10 @@ const (
 type Config struct {
 	// BaseURL is the root of the API, an absolute http or https URL. Empty means DefaultBaseURL.
 	BaseURL string
+
+	// UploadURL is the root of the upload API. Empty means DefaultUploadURL, or BaseURL where that is not the
+	// provider's own.
+	UploadURL string
 
 	// APIKey is the bearer key of the account. It is a secret and appears in no error.
 	APIKey string
@@ -91,12 +101,16 @@ type Config struct {
 // Provider is the kie.ai adapter. It is made by New and may be used concurrently.
 type Provider struct {
 	wire         *wire.Client
+	uploadURL    string // Without a slash at the end.
 	signingKeys  [][]byte
 	window       time.Duration
 	capabilities provider.Capabilities
 }
 
-var _ provider.Provider = (*Provider)(nil)
+var (
+	_ provider.Provider = (*Provider)(nil)
+	_ provider.Uploader = (*Provider)(nil)
+)
 
 // New returns an adapter for the account in cfg, or says what is wrong with cfg without quoting any of
 // its secrets. It makes no request.
@@ -118,10 +132,18 @@ func New(cfg Config) (*Provider, error) {
 	}
 	return &Provider{
 		wire:         client,
+		uploadURL:    strings.TrimRight(uploadURL(cfg), "/"),
 		signingKeys:  keys,
 		window:       cmp.Or(cfg.SignatureWindow, defaultSignatureWindow),
 		capabilities: caps,
 	}, nil
+}
+
+func uploadURL(cfg Config) string {
+	if cfg.BaseURL == "" || cfg.BaseURL == DefaultBaseURL {
+		return cmp.Or(cfg.UploadURL, DefaultUploadURL)
+	}
+	return cmp.Or(cfg.UploadURL, cfg.BaseURL)
 }
 
 func defaultCapabilities() provider.Capabilities {
@@ -132,6 +154,8 @@ func defaultCapabilities() provider.Capabilities {
 		Watermark:         true,
 		MaxSourceBytes:    maxSourceBytes,
 		MaxSourceDuration: maxSourceDuration,
+		SourceTypes:       []string{"video/mp4", "video/quicktime", "video/x-msvideo"},
+		UploadLifetime:    uploadLifetime,
 		LinkLifetime:      linkLifetime,
 		PollInterval:      defaultPollInterval,
 		TypicalDuration:   defaultTypicalDuration,

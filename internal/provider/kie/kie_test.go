@@ -21,6 +21,8 @@ func TestNew_ZeroConfigIsTheDocumentedAccount(t *testing.T) {
 		Watermark:         true,
 		MaxSourceBytes:    500_000_000,
 		MaxSourceDuration: 10 * time.Second,
+		SourceTypes:       []string{"video/mp4", "video/quicktime", "video/x-msvideo"},
+		UploadLifetime:    24 * time.Hour,
 		LinkLifetime:      20 * time.Hour,
 		Limits:            provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 100, Queries: 10},
 		PollInterval:      30 * time.Second,

@@ -26,6 +26,7 @@ func capabilityCases() []testCase {
 // sane wants capabilities that validation, admission and checks can work with.
 func (r *rig) sane() {
 	c := r.p.Capabilities()
+	_, uploads := r.p.Provider.(provider.Uploader)
 	for what, ok := range map[string]bool{
 		"the kind of callbacks is known":            c.Callbacks.String() != "unknown",
 		"the default strength is one of them":       among(c.Strength, c.Strengths),
@@ -33,6 +34,7 @@ func (r *rig) sane() {
 		"prompts have a limit, or 0":                c.MaxPrompt >= 0,
 		"sources can have bytes":                    c.MaxSourceBytes > 0,
 		"sources can have a duration":               c.MaxSourceDuration > 0,
+		"who says that it takes files has a method": c.Upload == uploads && c.Upload == (c.UploadLifetime > 0),
 		"links live for a while":                    c.LinkLifetime > 0,
 		"checks have a pause between them":          c.PollInterval > 0,
 		"links outlive a few checks":                c.LinkLifetime > 3*c.PollInterval,

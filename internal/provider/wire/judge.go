@@ -34,7 +34,8 @@ var (
 	Blocked     = Verdict{Class: provider.AccountBlocked, Pause: provider.PauseBlocked}
 )
 
-// Row gives the verdicts for the codes From..To, one for each operation.
+// Row gives the verdicts for the codes From..To, one for each operation. Link is the verdict for all that is free
+// and may be asked again: uploads, too.
 type Row struct {
 	From, To            int
 	Submit, Check, Link Verdict
@@ -52,7 +53,7 @@ func (t Table) verdict(op Op, code int) Verdict {
 		switch op {
 		case OpCheck:
 			return r.Check
-		case OpLink:
+		case OpLink, OpUpload:
 			return r.Link
 		case OpSubmit:
 		}

@@ -1,0 +1,93 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+	"time"
+
+	"github.com/refract-video/refract/internal/provider"
+)
+
+// OpUpload hands the provider a file. It creates nothing that costs.
+const OpUpload Op = "upload"
+
+// UploadTimeout bounds an upload: 500 MB at a megabyte a second, or a little less.
+const UploadTimeout = 10 * time.Minute
+
+// Upload is a file to be sent as a multipart form.
+type Upload struct {
+	URL    string            // The whole address, since files often go to another host than calls.
+	Fields map[string]string // The other fields of the form.
+	File   provider.File     // The field "file".
+}
+
+// SendFile makes one HTTP request with a file, streamed with its length told beforehand. No answer at all is
+// Unavailable: the file may be sent again.
+func (c *Client) SendFile(ctx context.Context, u Upload) (Answer, *provider.Error) {
+	ctx, cancel := context.WithTimeout(ctx, UploadTimeout)
+	defer cancel()
+	a, err := c.sendFile(ctx, u)
+	if err != nil {
+		return Answer{}, &provider.Error{Class: provider.Unavailable, Op: string(OpUpload), Err: c.cause(err, nil)}
+	}
+	return a, nil
+}
+
+func (c *Client) sendFile(ctx context.Context, u Upload) (Answer, error) {
+	head, tail, contentType, err := formAround(u)
+	if err != nil {
+		return Answer{}, err
+	}
+	body := io.MultiReader(bytes.NewReader(head), io.LimitReader(u.File.Content, u.File.SizeBytes), bytes.NewReader(tail))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.URL, io.NopCloser(body))
+	if err != nil {
+		return Answer{}, err
+	}
+	req.ContentLength = int64(len(head)) + u.File.SizeBytes + int64(len(tail))
+	req.Header.Set("Authorization", "Bearer "+c.apiKey)
+	req.Header.Set("Content-Type", contentType)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", userAgent)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer resp.Body.Close()
+	a := Answer{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
+	a.Body, a.Err = io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
+	if a.Err == nil && len(a.Body) > MaxAnswer {
+		a.Err = fmt.Errorf("answer is longer than %d bytes", MaxAnswer)
+	}
+	if a.Err != nil {
+		a.Body = nil
+	}
+	return a, nil
+}
+
+// formAround returns the bytes of a form before and after its file. A form that is written through a pipe would have
+// no length, which not every proxy takes.
+func formAround(u Upload) (head, tail []byte, contentType string, err error) {
+	var form bytes.Buffer
+	parts := multipart.NewWriter(&form)
+	for name, value := range u.Fields {
+		if err := parts.WriteField(name, value); err != nil {
+			return nil, nil, "", err
+		}
+	}
+	header := textproto.MIMEHeader{}
+	header.Set("Content-Disposition", multipart.FileContentDisposition("file", u.File.Name))
+	header.Set("Content-Type", u.File.ContentType)
+	if _, err := parts.CreatePart(header); err != nil {
+		return nil, nil, "", err
+	}
+	before := form.Len()
+	if err := parts.Close(); err != nil {
+		return nil, nil, "", err
+	}
+	return form.Bytes()[:before], form.Bytes()[before:], parts.FormDataContentType(), nil
+}
