@@ -50,8 +50,6 @@ func contentTypeOf(head []byte) string {
 		return "video/x-msvideo"
 	case bytes.HasPrefix(head, []byte{0x1a, 0x45, 0xdf, 0xa3}):
 		return "video/x-matroska" // WebM too.
-	case len(head) >= 8 && startsQuickTime[string(head[4:8])]:
-		return "video/quicktime"
 	}
 	contentType, _, err := mime.ParseMediaType(http.DetectContentType(head))
 	if err != nil {
@@ -59,9 +57,6 @@ func contentTypeOf(head []byte) string {
 	}
 	return contentType
 }
-
-// startsQuickTime are the boxes with which QuickTime files begin that are older than the file type box.
-var startsQuickTime = map[string]bool{"moov": true, "mdat": true, "wide": true, "free": true, "skip": true, "pnot": true}
 
 // seekerAt reads anywhere in what can be sought. It is for one goroutine at a time.
 type seekerAt struct{ r io.ReadSeeker }

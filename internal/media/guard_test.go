@@ -99,13 +99,7 @@ func TestClient_JudgesEachRedirect(t *testing.T) {
 func clientThatTrusts(t *testing.T, srv *httptest.Server) *http.Client {
 	t.Helper()
 	dialer := Guard{}.dialer()
-	guarded := dialer.Control
-	dialer.Control = func(network, address string, conn syscall.RawConn) error {
-		if address == srv.Listener.Addr().String() {
-			return nil
-		}
-		return guarded(network, address, conn)
-	}
+	dialer.Control = trusting(srv, dialer.Control)
 	base := newBase(dialer)
 	trust, ok := srv.Client().Transport.(*http.Transport)
 	if !ok {
@@ -115,6 +109,16 @@ func clientThatTrusts(t *testing.T, srv *httptest.Server) *http.Client {
 	client := NewClient(Guard{})
 	client.Transport = &transport{guard: Guard{IdleTimeout: defaultIdleTimeout}, base: base}
 	return client
+}
+
+// trusting lets the address of srv through, and asks about all others.
+func trusting(srv *httptest.Server, guarded func(string, string, syscall.RawConn) error) func(string, string, syscall.RawConn) error {
+	return func(network, address string, conn syscall.RawConn) error {
+		if address == srv.Listener.Addr().String() {
+			return nil
+		}
+		return guarded(network, address, conn)
+	}
 }
 
 func TestClient_FollowsFiveRedirects(t *testing.T) {

@@ -1,0 +1,303 @@
+package media
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// clipHost serves one file and counts what it sends.
+type clipHost struct {
+	*httptest.Server
+	sent, asked atomic.Int64
+}
+
+// serveClip serves a file through a handler, or with ranges where that is nil.
+func serveClip(t *testing.T, path string, handle func(w http.ResponseWriter, r *http.Request, file *os.File)) *clipHost {
+	t.Helper()
+	h := &clipHost{}
+	if handle == nil {
+		handle = func(w http.ResponseWriter, r *http.Request, file *os.File) {
+			http.ServeContent(w, r, "", time.Time{}, file)
+		}
+	}
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.asked.Add(1)
+		file, err := os.Open(path)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer file.Close()
+		handle(&countingWriter{w, &h.sent}, r, file)
+	}))
+	t.Cleanup(h.Close)
+	return h
+}
+
+type countingWriter struct {
+	http.ResponseWriter
+	sent *atomic.Int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(p)
+	c.sent.Add(int64(n))
+	return n, err
+}
+
+// boxesOf takes a file apart at its top level.
+func boxesOf(t *testing.T, file []byte) map[string][]byte {
+	t.Helper()
+	boxes := map[string][]byte{}
+	for len(file) >= 8 {
+		n := binary.BigEndian.Uint32(file)
+		if n < 8 || int(n) > len(file) {
+			t.Fatal("the clip is no plain MP4")
+		}
+		boxes[string(file[4:8])] = file[:n]
+		file = file[n:]
+	}
+	return boxes
+}
+
+// largeClip writes a video of a size, with its index before or after the frames, which are left out.
+func largeClip(t *testing.T, size int, indexFirst bool) string {
+	t.Helper()
+	boxes := boxesOf(t, sim.TinyClip())
+	ftyp, moov := boxes["ftyp"], boxes["moov"]
+	frames := size - len(ftyp) - len(moov)
+	mdat := append(binary.BigEndian.AppendUint32(nil, uint32(frames)), "mdat"...)
+	path := filepath.Join(t.TempDir(), "clip.mp4")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	at := int64(0)
+	write := func(b []byte, length int) {
+		if _, err := file.WriteAt(b, at); err != nil {
+			t.Fatal(err)
+		}
+		at += int64(length)
+	}
+	write(ftyp, len(ftyp))
+	if indexFirst {
+		write(moov, len(moov))
+	}
+	write(mdat, frames)
+	if !indexFirst {
+		write(moov, len(moov))
+	}
+	if err := file.Truncate(int64(size)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func writeClip(t *testing.T, content []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "clip")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func newProber(t *testing.T) *Prober {
+	t.Helper()
+	client := NewClient(Guard{AllowPrivate: true})
+	t.Cleanup(client.CloseIdleConnections)
+	return &Prober{Client: client, Pause: time.Millisecond}
+}
+
+// without serves the file without ranges, and with its size only when that is told.
+func without(size bool) func(http.ResponseWriter, *http.Request, *os.File) {
+	return func(w http.ResponseWriter, _ *http.Request, file *os.File) {
+		if info, err := file.Stat(); err == nil && size {
+			w.Header().Set("Content-Length", fmt.Sprint(info.Size()))
+		} else {
+			w.(*countingWriter).ResponseWriter.(http.Flusher).Flush()
+		}
+		_, _ = io.Copy(w, file)
+	}
+}
+
+func TestProbe_ReadsOnlyWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	const large = 50_000_000
+	known := task.Clip{SizeBytes: large, ContentType: "video/mp4", Duration: time.Second, Width: 160, Height: 90}
+	for name, tc := range map[string]struct {
+		indexFirst bool
+		handle     func(http.ResponseWriter, *http.Request, *os.File)
+		want       task.Clip
+		asked      int64
+	}{
+		"index at the end":       {false, nil, known, 3},
+		"index at the beginning": {true, nil, known, 1},
+		"no ranges":              {true, without(true), known, 1},
+		"no ranges, index at the end": {
+			false, without(true), task.Clip{SizeBytes: large, ContentType: "video/mp4"}, 1,
+		},
+		"no ranges and no size": {true, without(false), task.Clip{ContentType: "video/mp4"}, 1},
+		"dislikes ranges": {true, func(w http.ResponseWriter, r *http.Request, file *os.File) {
+			if r.Header.Get("Range") != "" {
+				w.WriteHeader(http.StatusNotImplemented)
+				return
+			}
+			without(true)(w, r, file)
+		}, known, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := serveClip(t, largeClip(t, large, tc.indexFirst), tc.handle)
+			got, err := newProber(t).Probe(t.Context(), h.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("clip (-want +got):\n%s", diff)
+			}
+			if n := h.asked.Load(); n > tc.asked {
+				t.Errorf("asked %d times, want %d", n, tc.asked)
+			}
+			h.Close() // What is on its way is counted, too.
+			// A host without ranges has sent more than was read: what the buffers of both systems hold.
+			if sent := h.sent.Load(); sent > 2<<20 && tc.handle == nil || sent > 12<<20 {
+				t.Errorf("the host sent %d bytes", sent)
+			}
+		})
+	}
+}
+
+func TestProbe_TellsKindsOfFilesApart(t *testing.T) {
+	t.Parallel()
+	clip := sim.TinyClip()
+	for name, tc := range map[string]struct {
+		content     []byte
+		contentType string
+		flaw        string
+	}{
+		"video":            {clip, "video/mp4", ""},
+		"cut short":        {clip[:len(clip)-100], "video/mp4", "not a video"},
+		"empty":            {nil, "application/octet-stream", "it is empty"},
+		"web page":         {[]byte("<!DOCTYPE html><html><body>hello"), "text/html", ""},
+		"picture":          {[]byte("\x89PNG\r\n\x1a\n"), "image/png", ""},
+		"AVI":              {[]byte("RIFF\x00\x00\x00\x00AVI LIST"), "video/x-msvideo", ""},
+		"Matroska":         {[]byte("\x1a\x45\xdf\xa3\x01\x00\x00\x00"), "video/x-matroska", ""},
+		"early QuickTime":  {slices.Concat(boxesOf(t, clip)["moov"], boxesOf(t, clip)["mdat"]), "video/quicktime", ""},
+		"known to nobody":  {[]byte{0xfe, 0xdc, 0xba, 0x00}, "application/octet-stream", ""},
+		"known to nobody2": {bytes.Repeat([]byte{0xfe, 0x00}, headBytes), "application/octet-stream", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := serveClip(t, writeClip(t, tc.content), func(w http.ResponseWriter, r *http.Request, file *os.File) {
+				w.Header().Set("Content-Type", "application/octet-stream")
+				http.ServeContent(w, r, "", time.Time{}, file)
+			})
+			got, err := newProber(t).Probe(t.Context(), h.URL)
+			if err != nil || got.ContentType != tc.contentType || got.SizeBytes != int64(len(tc.content)) || (got.Flaw == "") != (tc.flaw == "") || !strings.Contains(got.Flaw, tc.flaw) {
+				t.Errorf("clip %+v, %v, want %s, flaw %q", got, err, tc.contentType, tc.flaw)
+			}
+		})
+	}
+}
+
+func TestProbe_GivesUpOnWhatCantBeFetched(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		status int
+		asked  int64
+	}{
+		"gone":       {http.StatusNotFound, 1},
+		"forbidden":  {http.StatusForbidden, 1},
+		"in trouble": {http.StatusServiceUnavailable, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := serveClip(t, writeClip(t, nil), func(w http.ResponseWriter, _ *http.Request, _ *os.File) { w.WriteHeader(tc.status) })
+			_, err := newProber(t).Probe(t.Context(), h.URL+"/secret?signature=hunter2")
+			if !errors.Is(err, ErrUnreachable) || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), fmt.Sprint("status ", tc.status)) {
+				t.Errorf("got %v", err)
+			}
+			if n := h.asked.Load(); n != tc.asked {
+				t.Errorf("asked %d times, want %d", n, tc.asked)
+			}
+		})
+	}
+}
+
+func TestProbe_TriesAgainWhatMayGetBetter(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	h := serveClip(t, writeClip(t, sim.TinyClip()), func(w http.ResponseWriter, r *http.Request, file *os.File) {
+		if asked.Add(1) < 3 {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		http.ServeContent(w, r, "", time.Time{}, file)
+	})
+	if got, err := newProber(t).Probe(t.Context(), h.URL); err != nil || got.Duration != time.Second {
+		t.Errorf("clip %+v, %v", got, err)
+	}
+}
+
+// The host stands for a public one: the dialer lets its address through, and asks the guard about all others.
+func TestProbe_StaysOutOfPrivateNetworks(t *testing.T) {
+	t.Parallel()
+	var reached atomic.Bool
+	inner := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached.Store(true) }))
+	t.Cleanup(inner.Close)
+	for name, handler := range map[string]http.HandlerFunc{
+		"redirected at once": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, strings.Replace(inner.URL, "http:", "https:", 1), http.StatusFound)
+		},
+		"redirected to a name": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://localhost/", http.StatusTemporaryRedirect)
+		},
+		"redirected on the way": func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Range") != "bytes=0-65535" {
+				http.Redirect(w, r, inner.URL, http.StatusFound)
+				return
+			}
+			w.Header().Set("Content-Range", "bytes 0-65535/1000000")
+			w.WriteHeader(http.StatusPartialContent)
+			head := make([]byte, headBytes)
+			copy(head, "\x00\x00\x00\x10ftypisom\x00\x00\x00\x00\x00\x0f\x00\x00mdat")
+			_, _ = w.Write(head)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			outer := httptest.NewTLSServer(handler)
+			t.Cleanup(outer.Close)
+			client := clientThatTrusts(t, outer)
+			t.Cleanup(client.CloseIdleConnections)
+			_, err := (&Prober{Client: client, Pause: time.Millisecond}).Probe(t.Context(), outer.URL)
+			if !errors.Is(err, ErrUnreachable) || !errors.Is(err, ErrBlocked) {
+				t.Errorf("got %v, want ErrUnreachable since ErrBlocked", err)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		if reached.Load() {
+			t.Error("a probe reached the private server")
+		}
+	})
+}

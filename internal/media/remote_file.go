@@ -1,0 +1,158 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"regexp"
+	"strconv"
+)
+
+const (
+	// headBytes is how much of a remote file is read at first: all that is needed of most files.
+	headBytes = 64 << 10
+	// plainBytes is how much is read of one whose host knows no ranges.
+	plainBytes = 1 << 20
+	// rangeBytes and ranges bound what is read beyond the head.
+	rangeBytes = 2<<20 - headBytes
+	ranges     = 64
+)
+
+// errFarAway means that the bytes that were asked for can't be had within the bounds.
+var errFarAway = errors.New("too much would have to be read")
+
+// remoteFile reads a file behind a link, where it is asked to, with a request for each read beyond the head. It is for
+// one goroutine.
+type remoteFile struct {
+	ctx    context.Context //nolint:containedctx // io.ReaderAt has no other way to be told.
+	client *http.Client
+	link   string
+
+	head        []byte
+	size        int64 // -1 where the host does not tell it.
+	contentType string
+	ranged      bool // Whether the host knows ranges.
+	asked       int
+	read        int64 // Beyond the head.
+}
+
+// open reads the head and learns the size.
+func (f *remoteFile) open() error {
+	resp, err := f.get(0, headBytes-1)
+	if err != nil {
+		return err
+	}
+	switch resp.StatusCode {
+	case http.StatusPartialContent, http.StatusOK:
+	case http.StatusRequestedRangeNotSatisfiable: // What an empty file answers.
+		return resp.Body.Close()
+	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusPreconditionFailed:
+		_ = resp.Body.Close()
+		if resp, err = fetch(f.ctx, f.client, f.link); err != nil { // Perhaps it is the range that it dislikes.
+			return err
+		}
+	default:
+		_ = resp.Body.Close()
+		return statusError(resp.StatusCode)
+	}
+	defer resp.Body.Close()
+	f.contentType, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	limit := int64(plainBytes)
+	f.size = resp.ContentLength
+	if resp.StatusCode == http.StatusPartialContent {
+		from, to, size, ok := parseContentRange(resp.Header.Get("Content-Range"))
+		if !ok || from != 0 || to >= headBytes {
+			return errAnswer
+		}
+		limit, f.size, f.ranged = to+1, size, size > 0
+	}
+	if f.head, err = io.ReadAll(io.LimitReader(resp.Body, limit)); err != nil {
+		return withoutQuotes(err)
+	}
+	if f.size < 0 && int64(len(f.head)) < limit {
+		f.size = int64(len(f.head)) // All that there was.
+	}
+	return nil
+}
+
+// get asks for a range of the file, which the host may or may not heed.
+func (f *remoteFile) get(from, to int64) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(f.ctx, http.MethodGet, f.link, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: it is not a URL", ErrLinkDead) // The cause quotes the link.
+	}
+	req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", from, to))
+	req.Header.Set("Accept-Encoding", "identity") // Positions are those of the plain bytes.
+	resp, err := f.client.Do(req)
+	if err != nil {
+		return nil, withoutQuotes(err)
+	}
+	return resp, nil
+}
+
+// ReadAt implements io.ReaderAt. The error is errFarAway where the host or the bounds do not allow the read.
+func (f *remoteFile) ReadAt(p []byte, at int64) (int, error) {
+	if at+int64(len(p)) <= int64(len(f.head)) {
+		return copy(p, f.head[at:]), nil
+	}
+	if f.size >= 0 && at >= f.size {
+		return 0, io.EOF
+	}
+	want := p
+	if f.size >= 0 {
+		want = p[:min(int64(len(p)), f.size-at)]
+	}
+	if at+int64(len(want)) <= int64(len(f.head)) {
+		return copy(p, f.head[at:]), io.EOF
+	}
+	if !f.ranged || f.asked >= ranges || f.read+int64(len(want)) > rangeBytes {
+		return 0, errFarAway
+	}
+	n, err := f.readRange(want, at)
+	if err == nil && n < len(p) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// readRange reads exactly one range.
+func (f *remoteFile) readRange(p []byte, at int64) (int, error) {
+	f.asked++
+	resp, err := f.get(at, at+int64(len(p))-1)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusPartialContent {
+		return 0, statusError(resp.StatusCode)
+	}
+	if from, to, size, ok := parseContentRange(resp.Header.Get("Content-Range")); !ok || from != at || to != at+int64(len(p))-1 || size != f.size {
+		return 0, errAnswer
+	}
+	n, err := io.ReadFull(resp.Body, p)
+	f.read += int64(n)
+	if err != nil {
+		return n, withoutQuotes(err)
+	}
+	return n, nil
+}
+
+var contentRange = regexp.MustCompile(`^bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)$`)
+
+// parseContentRange reads first and last byte, and the size of the file, which is -1 where it is not told.
+func parseContentRange(header string) (from, to, size int64, ok bool) {
+	m := contentRange.FindStringSubmatch(header)
+	if m == nil {
+		return 0, 0, 0, false
+	}
+	from, _ = strconv.ParseInt(m[1], 10, 64) // Digits that fit, as matched.
+	to, _ = strconv.ParseInt(m[2], 10, 64)
+	size = -1
+	if m[3] != "*" {
+		size, _ = strconv.ParseInt(m[3], 10, 64)
+	}
+	return from, to, size, from <= to && (size < 0 || to < size)
+}
