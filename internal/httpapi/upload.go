@@ -218,7 +218,7 @@ func announcedSHA256(header string) (string, error) {
 		}
 		sum, err := base64.StdEncoding.DecodeString(strings.Trim(value, ":"))
 		if err != nil || len(sum) != 32 {
-			return "", errors.New("Repr-Digest must be of the form: sha-256=:BASE64:")
+			return "", errors.New("Repr-Digest must be of the form sha-256=:BASE64: with the SHA-256 of the file")
 		}
 		return hex.EncodeToString(sum), nil
 	}

@@ -27,10 +27,14 @@ type Adapter struct {
 
 // ops are the operations that make requests.
 func (a Adapter) ops(p provider.Provider) []wire.Op {
+	ops := []wire.Op{wire.OpSubmit, wire.OpCheck}
 	if p.Capabilities().RefreshLinks {
-		return []wire.Op{wire.OpSubmit, wire.OpCheck, wire.OpLink}
+		ops = append(ops, wire.OpLink)
 	}
-	return []wire.Op{wire.OpSubmit, wire.OpCheck}
+	if p.Capabilities().Upload {
+		ops = append(ops, wire.OpUpload)
+	}
+	return ops
 }
 
 // Do runs one operation for its error.
@@ -44,6 +48,12 @@ func Do(t testing.TB, p provider.Provider, op wire.Op) error {
 		_, err = p.Check(t.Context(), "774d9a7dd608a0e49293903095e45a4c", time.Now().Add(-time.Hour))
 	case wire.OpLink:
 		_, err = p.RefreshLink(t.Context(), "https://results.example.com/l/f7.mp4?sig="+LinkSecret)
+	case wire.OpUpload:
+		uploader, ok := p.(provider.Uploader)
+		if !ok {
+			t.Fatalf("%s takes no uploads", p.Name())
+		}
+		_, err = uploader.Upload(t.Context(), provider.File{Name: "a.mp4", ContentType: "video/mp4", SizeBytes: 5, Content: strings.NewReader("hello")})
 	}
 	return err
 }
