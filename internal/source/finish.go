@@ -68,7 +68,7 @@ func (u *Uploads) inspect(ctx context.Context, key string) (task.Clip, error) {
 	if err != nil {
 		return task.Clip{}, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // It was only read.
 	return media.InspectClip(file, file.Size())
 }
 

@@ -1,0 +1,163 @@
+package source
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+)
+
+const (
+	// linkLifetime is how long a link to a source works: providers fetch soon, but some queue for hours.
+	linkLifetime = 24 * time.Hour
+	// probeMemory is for how long it is believed what was found behind a URI.
+	probeMemory = 10 * time.Minute
+)
+
+// Handover keeps the rows of sources that are handed to providers.
+type Handover interface {
+	// Source returns a source and notes that it is in use, or returns ErrNotFound.
+	Source(ctx context.Context, id task.SourceID) (task.Source, error)
+	// SourceCopy returns where a provider account has a copy of a source, or an empty URI.
+	SourceCopy(ctx context.Context, id task.SourceID, account string) (uri string, err error)
+	// KeepSourceCopy notes that a provider account has a copy of a source, for as long.
+	KeepSourceCopy(ctx context.Context, id task.SourceID, account, uri string, lifetime time.Duration) error
+	// Probed returns what was found behind a URI, and whether that is not too long ago.
+	Probed(ctx context.Context, uri string) (task.Clip, bool, error)
+	// KeepProbe notes what was found behind a URI, for as long.
+	KeepProbe(ctx context.Context, uri string, c task.Clip, lifetime time.Duration) error
+}
+
+// Account is a provider account that gets a source. Upload is called only where the capabilities have it.
+type Account interface {
+	provider.Uploader
+	Name() string
+	Capabilities() provider.Capabilities
+}
+
+// Preparer looks at the sources of tasks before they are paid for, and makes uploaded ones reachable for providers. It
+// may be used concurrently.
+type Preparer struct {
+	Store  Handover
+	Bucket *media.Bucket
+	// Probe looks at what is behind a URI; its error is media.ErrUnreachable. Nil means that sources are not judged at all.
+	Probe func(ctx context.Context, uri string) (task.Clip, error)
+	// Link returns a link to a source on our public listener; nil means that there are none.
+	Link func(id task.SourceID, expiry time.Time) (string, error)
+	// CheckURI tells whether a provider can reach a URI.
+	CheckURI func(uri string) error
+	Log      *slog.Logger
+}
+
+// Prepare returns the URI under which a provider account gets the source of a task. It sends nothing that is paid for,
+// and may be repeated.
+//
+// An UnfitError says that this provider can't work with the source, or that it can't reach it. A *provider.Error is that of
+// an upload to it. Every other error is ours.
+func (p *Preparer) Prepare(ctx context.Context, spec task.Spec, account string, at Account) (string, error) {
+	if spec.SourceID == "" {
+		return spec.SourceURI, p.judgeURI(ctx, spec.SourceURI, at)
+	}
+	s, err := p.Store.Source(ctx, spec.SourceID)
+	if errors.Is(err, ErrNotFound) {
+		return "", &UnfitError{task.InputUnreachable, "the uploaded source is no longer kept: upload it again", true}
+	}
+	if err != nil {
+		return "", err
+	}
+	if p.Probe != nil {
+		if err := fit(at.Name(), at.Capabilities(), s.Clip); err != nil {
+			return "", err
+		}
+	}
+	return p.reachable(ctx, s, account, at)
+}
+
+// judgeURI looks at what is behind a URI.
+func (p *Preparer) judgeURI(ctx context.Context, uri string, at Account) error {
+	if p.Probe == nil {
+		return nil
+	}
+	clip, known, err := p.Store.Probed(ctx, uri)
+	if err != nil {
+		return err
+	}
+	if !known {
+		if clip, err = p.Probe(ctx, uri); errors.Is(err, media.ErrUnreachable) {
+			return &UnfitError{task.InputUnreachable, err.Error(), true}
+		}
+		if err != nil {
+			return fmt.Errorf("look at the source: %w", err)
+		}
+		if err := p.Store.KeepProbe(ctx, uri, clip, probeMemory); err != nil {
+			return err
+		}
+	}
+	err = fit(at.Name(), at.Capabilities(), clip)
+	if err == nil && clip.Duration == 0 {
+		p.Log.InfoContext(ctx, "the duration of a source can't be told; the provider has to judge it", "provider", at.Name(),
+			"content_type", clip.ContentType, "size_bytes", clip.SizeBytes)
+	}
+	return err
+}
+
+// reachable makes an uploaded source reachable for a provider: by a link to the bucket or else to our public listener,
+// where there are such, and else by handing it over.
+func (p *Preparer) reachable(ctx context.Context, s task.Source, account string, at Account) (string, error) {
+	link, err := p.Bucket.SignedURL(ctx, s.Key, linkLifetime)
+	switch {
+	case err == nil && p.CheckURI(link) == nil:
+		return link, nil
+	case err != nil && !errors.Is(err, media.ErrCantSign):
+		return "", err
+	case p.Link != nil:
+		return p.Link(s.ID, time.Now().Add(linkLifetime))
+	case at.Capabilities().Upload:
+		return p.hand(ctx, s, account, at)
+	default:
+		return "", &UnfitError{task.InputUnreachable, fmt.Sprintf(
+			"provider %s takes no uploads and can't reach uploaded sources: the operator can serve them with --public-sources, or keep them in a bucket that signs links, such as s3://",
+			at.Name()), false}
+	}
+}
+
+// hand uploads a source to a provider, unless it has a copy that lives for long enough still.
+func (p *Preparer) hand(ctx context.Context, s task.Source, account string, at Account) (string, error) {
+	uri, err := p.Store.SourceCopy(ctx, s.ID, account)
+	if err != nil || uri != "" {
+		return uri, err
+	}
+	file, err := p.Bucket.Open(ctx, s.Key)
+	if err != nil {
+		return "", fmt.Errorf("hand source %s to %s: %w", s.ID, account, err)
+	}
+	defer func() { _ = file.Close() }() // It was only read.
+	uri, err = at.Upload(ctx, provider.File{
+		Name: string(s.ID) + "-" + rand.Text()[:8] + extension(s.ContentType), ContentType: s.ContentType, SizeBytes: s.SizeBytes, Content: file,
+	})
+	if err != nil {
+		return "", err
+	}
+	// Half its life: an attempt that is sent with it needs it for a while.
+	return uri, p.Store.KeepSourceCopy(ctx, s.ID, account, uri, at.Capabilities().UploadLifetime/2)
+}
+
+// extension is how file names of a content type end. Some providers look at nothing else.
+func extension(contentType string) string {
+	switch contentType {
+	case "video/quicktime":
+		return ".mov"
+	case "video/x-msvideo":
+		return ".avi"
+	case "video/x-matroska":
+		return ".mkv"
+	default:
+		return ".mp4"
+	}
+}

@@ -1,0 +1,178 @@
+package source_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/source"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// account is a provider account that notes what it was handed.
+type account struct {
+	caps    provider.Capabilities
+	uploads []string // The bytes of each file.
+	names   map[string]bool
+	err     error
+}
+
+func newAccount() *account {
+	return &account{names: map[string]bool{}, caps: provider.Capabilities{
+		Upload: true, UploadLifetime: 24 * time.Hour, MaxSourceBytes: 1 << 20, MaxSourceDuration: 10 * time.Second,
+	}}
+}
+
+func (*account) Name() string                          { return "kie" }
+func (a *account) Capabilities() provider.Capabilities { return a.caps }
+
+func (a *account) Upload(_ context.Context, f provider.File) (string, error) {
+	if a.err != nil {
+		return "", a.err
+	}
+	data, err := io.ReadAll(f.Content)
+	a.uploads = append(a.uploads, string(data))
+	a.names[f.Name] = true
+	return fmt.Sprintf("https://files.example/%d", len(a.uploads)), err
+}
+
+// preparer returns a preparer that finds a clip, or an error, behind every URI, and a count of its looks.
+func (s service) preparer(clip task.Clip, err error) (*source.Preparer, *int) {
+	looks := new(int)
+	return &source.Preparer{
+		Store: s.store, Bucket: s.bucket, CheckURI: func(string) error { return nil }, Log: slog.New(slog.DiscardHandler),
+		Probe: func(context.Context, string) (task.Clip, error) { *looks++; return clip, err },
+	}, looks
+}
+
+func unfit(t *testing.T, err error) *source.UnfitError {
+	t.Helper()
+	u, ok := errors.AsType[*source.UnfitError](err)
+	if !ok {
+		t.Fatalf("got %v, want an UnfitError", err)
+	}
+	return u
+}
+
+func TestPrepare_LooksAtAURIOnceInAWhile(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	p, looks := s.preparer(task.Clip{ContentType: "video/mp4", SizeBytes: 5, Duration: 14200 * time.Millisecond}, nil)
+	spec := task.Spec{SourceURI: "https://example.com/a.mp4?signature=1"}
+	for range 3 {
+		_, err := p.Prepare(t.Context(), spec, "kie", newAccount())
+		if u := unfit(t, err); u.Reason != task.InputTooLong || u.Message != "the source has 14.2 s; provider kie takes at most 10 s" {
+			t.Errorf("got %+v", u)
+		}
+	}
+	if *looks != 1 {
+		t.Errorf("looked %d times, want once", *looks)
+	}
+	long := newAccount()
+	long.caps.MaxSourceDuration = time.Minute
+	if uri, err := p.Prepare(t.Context(), spec, "other", long); err != nil || uri != spec.SourceURI {
+		t.Errorf("another provider: %q, %v, want the URI as it is", uri, err)
+	}
+	if _, err := s.pool.Exec(t.Context(), "UPDATE source_probe SET expire_time = now()"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Prepare(t.Context(), spec, "kie", newAccount()); err == nil || *looks != 2 {
+		t.Errorf("looked %d times after a while, want twice", *looks)
+	}
+}
+
+func TestPrepare_KeepsNothingOfAURIThatCantBeFetched(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	p, looks := s.preparer(task.Clip{}, fmt.Errorf("%w: status 404", media.ErrUnreachable))
+	for range 2 {
+		_, err := p.Prepare(t.Context(), task.Spec{SourceURI: "https://example.com/a.mp4"}, "kie", newAccount())
+		if u := unfit(t, err); u.Reason != task.InputUnreachable || !u.Everywhere {
+			t.Errorf("got %+v", u)
+		}
+	}
+	if *looks != 2 {
+		t.Errorf("looked %d times, want each time: it may have been mended", *looks)
+	}
+	p.Probe = nil
+	if uri, err := p.Prepare(t.Context(), task.Spec{SourceURI: "https://example.com/a.mp4"}, "kie", newAccount()); err != nil || uri == "" {
+		t.Errorf("without a probe: %q, %v", uri, err)
+	}
+}
+
+func TestPrepare_HandsAnUploadedSourceOverOnce(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	clip := sim.TinyClip()
+	u := s.replica()
+	u.MaxBytes = 1 << 20
+	spec := task.Spec{SourceID: receive(t, u, newUpload(), clip, 0).Source.ID}
+	p, _ := s.preparer(task.Clip{}, nil)
+	at := newAccount()
+	for range 2 {
+		if uri, err := p.Prepare(t.Context(), spec, "kie", at); err != nil || uri != "https://files.example/1" {
+			t.Fatalf("got %q, %v, want the first copy", uri, err)
+		}
+	}
+	if _, err := p.Prepare(t.Context(), spec, "kie-2", at); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.pool.Exec(t.Context(), "UPDATE source_copy SET expire_time = now() WHERE account = 'kie'"); err != nil {
+		t.Fatal(err)
+	}
+	if uri, err := p.Prepare(t.Context(), spec, "kie", at); err != nil || uri != "https://files.example/3" {
+		t.Errorf("after the copy has expired: %q, %v, want a new one", uri, err)
+	}
+	if len(at.uploads) != 3 || len(at.names) != 3 || at.uploads[2] != string(clip) {
+		t.Errorf("%d files under %d names, want three of each: one an account, and one again", len(at.uploads), len(at.names))
+	}
+}
+
+func TestPrepare_SaysWhyAnUploadedSourceIsNotSent(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	u := s.replica()
+	u.MaxBytes = 1 << 20
+	good := receive(t, u, newUpload(), sim.TinyClip(), 0).Source.ID
+	page := receive(t, u, newUpload(), []byte("<!DOCTYPE html><html>"), 0).Source.ID
+	for name, tc := range map[string]struct {
+		id     task.SourceID
+		change func(*account)
+		reason task.Reason
+		says   string
+	}{
+		"too large":   {good, func(a *account) { a.caps.MaxSourceBytes = 1000 }, task.InputTooLarge, "takes at most 0.001 MB"},
+		"too long":    {good, func(a *account) { a.caps.MaxSourceDuration = time.Second / 2 }, task.InputTooLong, "the source has 1 s; provider kie takes at most 0.5 s"},
+		"unsupported": {page, func(*account) {}, task.InputUnsupported, "text/html"},
+		"no way":      {good, func(a *account) { a.caps.Upload = false }, task.InputUnreachable, "--public-sources"},
+		"gone":        {task.SourceID(newUpload()), func(*account) {}, task.InputUnreachable, "upload it again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, _ := s.preparer(task.Clip{}, nil)
+			at := newAccount()
+			tc.change(at)
+			_, err := p.Prepare(t.Context(), task.Spec{SourceID: tc.id}, "kie", at)
+			if u := unfit(t, err); u.Reason != tc.reason || !strings.Contains(u.Message, tc.says) {
+				t.Errorf("got %s: %s", u.Reason, u.Message)
+			}
+		})
+	}
+	p, _ := s.preparer(task.Clip{}, nil)
+	p.Link = func(id task.SourceID, _ time.Time) (string, error) {
+		return "https://refract.example/" + string(id), nil
+	}
+	at := newAccount()
+	at.caps.Upload = false
+	if uri, err := p.Prepare(t.Context(), task.Spec{SourceID: good}, "luma", at); err != nil || uri != "https://refract.example/"+string(good) {
+		t.Errorf("with public sources: %q, %v", uri, err)
+	}
+}
