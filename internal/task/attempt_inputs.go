@@ -68,7 +68,7 @@ func (d *Decision) refuse(a *Attempt, in Refused) {
 	}
 	switch {
 	case d.adopt(in.Message, a.ID):
-	case in.Reason != "" && d.moveOn(a.Number, in.Message, in.Known):
+	case in.Reason != "" && !in.Final && d.moveOn(a.Number, in.Message, in.Known):
 	case in.Reason != "":
 		d.fail(a, in.Reason, in.Message)
 	default:

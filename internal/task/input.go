@@ -39,6 +39,7 @@ type (
 		Reason  Reason
 		Delay   time.Duration
 		Message string
+		Final   bool     // Whether no other provider would take it either, so that the task does not move on.
 		Known   []string // The providers that have an account; others are passed over. Empty means all.
 	}
 

@@ -18,7 +18,7 @@ import (
 //
 //	ResultReady leads to SAVING from QUEUED and SUBMITTING, too: a callback can overtake the answer to its
 //	submission, and a late result is adopted before another attempt is paid for.
-//	Refused leads to FAILED only when it is for good and no provider is left on the route.
+//	Refused leads to FAILED only when it is for good and no provider is left on the route, or none would differ.
 //	ProviderBlocked leads from QUEUED to QUEUED at the next provider.
 //	A callback or a check can also confirm an attempt that RUNNING only hopes for: RUNNING stays RUNNING.
 //	CancelRequested leads from every state but the terminal ones to CANCELED.

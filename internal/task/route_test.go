@@ -47,3 +47,27 @@ func TestRoute_MovesOnOnlyAfterDefiniteRefusals(t *testing.T) {
 		})
 	}
 }
+
+func TestRefused_ForAllProvidersDoesNotMoveOn(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		final bool
+		want  task.State
+	}{"this provider alone": {false, task.Queued}, "every provider": {true, task.Failed}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := task.New("t", "films", "r", task.Spec{MaxAttempts: 1}, []string{"kie", "luma"})
+			admitted, err := d.Task.Apply(task.Admitted{Attempt: "a", Account: "kie"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := admitted.Task.Apply(task.Refused{Attempt: "a", Reason: task.InputUnreachable, Final: tc.final})
+			if err != nil || got.Task.State != tc.want {
+				t.Errorf("task is %s, %v, want %s", got.Task.State, err, tc.want)
+			}
+			if f := got.Task.Failure; tc.final && (f.Reason != task.InputUnreachable || f.Payment != task.PaymentNone) {
+				t.Errorf("failure %+v", f)
+			}
+		})
+	}
+}
