@@ -31,6 +31,9 @@ type serviceFlags struct {
 	Auth         string   `name:"auth" env:"REFRACT_AUTH" enum:"tokens,none" default:"tokens" help:"Who may call: holders of API tokens, or (on loopback only) anyone, as tenant 'default'." json:"auth"`
 	AllowPrivate bool     `name:"allow-private" env:"REFRACT_ALLOW_PRIVATE" help:"For development: accept sources, results and a callback URL on private addresses and over plain http." json:"allow_private"`
 
+	Probe         string `name:"probe" env:"REFRACT_PROBE" enum:"on,off" default:"on" help:"Whether to look at a source before an attempt is paid for: that it can be fetched, and what the provider takes. off leaves it to the provider." json:"probe"`
+	PublicSources bool   `name:"public-sources" env:"REFRACT_PUBLIC_SOURCES" help:"Serve uploaded sources to providers on the ingress listener, by signed links that expire. Without it they go through a bucket that signs links, or the provider's uploads." json:"public_sources"`
+
 	// Tenant is who everyone is with --auth=none; set by the demo alone.
 	Tenant string `kong:"-" json:"-"`
 

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,7 +41,7 @@ func startProcess(t *testing.T, args ...string) *serveProcess {
 func startProcessIn(t *testing.T, env []string, args ...string) *serveProcess {
 	t.Helper()
 	p := &serveProcess{
-		cmd: program(context.WithoutCancel(t.Context()), append([]string{"serve", "--log-level=info"}, args...)...),
+		cmd: program(context.WithoutCancel(t.Context()), append([]string{"serve", "--log-level=info", "--probe=off"}, args...)...),
 		log: &bytes.Buffer{}, drained: make(chan struct{}),
 	}
 	p.cmd.Env = append(p.cmd.Env, env...)
@@ -273,3 +274,6 @@ func TestDemo_LeavesAPlayableFileAndNothingElse(t *testing.T) {
 		}
 	}
 }
+
+// pid is the process id.
+func (p *serveProcess) pid() string { return strconv.Itoa(p.cmd.Process.Pid) }

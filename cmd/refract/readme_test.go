@@ -146,7 +146,7 @@ func TestDocs_NameTheTestsOfThePromises(t *testing.T) {
 
 var capabilityNames = []string{
 	"callbacks", "cancel", "upload", "refresh_links", "watermark", "strengths", "models", "first_frame", "max_prompt",
-	"largest source", "longest source", "link lifetime", "checked every", "submissions", "in flight", "queries",
+	"largest source", "longest source", "source types", "link lifetime", "checked every", "submissions", "in flight", "queries",
 }
 
 func capabilityRow(c provider.Capabilities) []string {
@@ -157,6 +157,12 @@ func capabilityRow(c provider.Capabilities) []string {
 		}
 		return strings.ReplaceAll(strings.Join(all, ", "), byDefault, "**"+byDefault+"**")
 	}
+	types := func(all []string) string {
+		if len(all) == 0 {
+			return "–"
+		}
+		return strings.Join(all, ", ")
+	}
 	limit := func(n int, unit string) string {
 		if n == 0 {
 			return "–"
@@ -166,7 +172,7 @@ func capabilityRow(c provider.Capabilities) []string {
 	return []string{
 		c.Callbacks.String(), yes[c.Cancel], yes[c.Upload], yes[c.RefreshLinks], yes[c.Watermark], list(c.Strengths, c.Strength),
 		list(c.Models, c.Model), yes[c.FirstFrame], limit(c.MaxPrompt, ""), fmt.Sprintf("%d MB", c.MaxSourceBytes/1_000_000),
-		c.MaxSourceDuration.String(), c.LinkLifetime.String(), c.PollInterval.String(),
+		c.MaxSourceDuration.String(), types(c.SourceTypes), c.LinkLifetime.String(), c.PollInterval.String(),
 		fmt.Sprintf("%d in %s", c.Limits.Submissions, c.Limits.Window), limit(c.Limits.InFlight, ""), limit(c.Limits.Queries, "/s"),
 	}
 }

@@ -57,6 +57,7 @@ type service struct {
 	hub       *watch.Hub
 	notifier  *postgres.Notifier
 	uploads   *source.Uploads
+	links     *source.Links // Nil where sources are not public.
 	workers   *worker.Workers
 	queue     *river.Client[pgx.Tx]
 	loops     []*admission.Loop
@@ -89,7 +90,7 @@ func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *servi
 	if err := s.openStores(ctx, f); err != nil {
 		return nil, err
 	}
-	tokens, err := s.callbackTokens(ctx, f)
+	tokens, err := s.openTokens(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -169,8 +170,9 @@ func (s *service) tellForgetful(ctx context.Context) error {
 	return err
 }
 
-// callbackTokens returns the tokens of callback URLs, under the operator's keys or the database's.
-func (s *service) callbackTokens(ctx context.Context, f serviceFlags) (*callback.Tokens, error) {
+// openTokens makes what signs our URLs, under the operator's keys or the database's: the tokens of callback URLs, which it
+// returns, and the links to sources.
+func (s *service) openTokens(ctx context.Context, f serviceFlags) (*callback.Tokens, error) {
 	keys := make([][]byte, len(f.CallbackKeys))
 	for i, k := range f.CallbackKeys {
 		keys[i] = []byte(k.reveal())
@@ -183,6 +185,12 @@ func (s *service) callbackTokens(ctx context.Context, f serviceFlags) (*callback
 			return nil, err
 		}
 		keys = append(keys, key)
+	}
+	if f.PublicSources {
+		var err error
+		if s.links, err = source.NewLinks(keys...); err != nil {
+			return nil, err
+		}
 	}
 	return callback.NewTokens(keys...)
 }
@@ -226,7 +234,7 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 	s.fetcher = media.NewClient(media.Guard{AllowPrivate: f.AllowPrivate})
 	callbackURL := s.callbackBase(f)
 	s.workers, err = worker.New(worker.Config{
-		Lifecycle: verbs, Tasks: s.store, Accounts: s.accounts, Queries: s.store,
+		Lifecycle: verbs, Tasks: s.store, Accounts: s.accounts, Queries: s.store, Sources: s.preparer(f),
 		Media: &media.Saver{Client: s.fetcher, Bucket: s.bucket},
 		CallbackURL: func(account string, id task.AttemptID) (string, error) {
 			token, err := tokens.Make(account, id)
@@ -247,6 +255,25 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 	}
 	s.checkers = s.workers.Checkers()
 	return verbs, nil
+}
+
+// preparer makes what looks at sources and hands them to providers.
+func (s *service) preparer(f serviceFlags) *source.Preparer {
+	p := &source.Preparer{
+		Store: s.store, Bucket: s.bucket, Log: s.log,
+		CheckURI: func(uri string) error { return media.CheckURI(uri, f.AllowPrivate) },
+	}
+	if f.Probe != "off" {
+		p.Probe = (&media.Prober{Client: s.fetcher}).Probe
+	}
+	if s.links != nil {
+		base := s.callbackBase(f)
+		p.Link = func(id task.SourceID, expiry time.Time) (string, error) {
+			token, err := s.links.Make(id, expiry)
+			return base + "/v1/sources/" + token, err
+		}
+	}
+	return p
 }
 
 // changed tells of a task that changed here. Nothing in it blocks.
@@ -327,9 +354,11 @@ func (s *service) openHTTP(receiver *callback.Receiver) {
 		Conn: s.conn, Outputs: &outputs{store: s.store, bucket: s.bucket}, OpenAPI: openapi.JSON,
 		Ready: s.ready, Metrics: s.telemetry.metrics, Log: s.log,
 	}), s.log)
-	s.ingress = httpapi.NewServer(httpapi.NewIngress(httpapi.IngressConfig{
-		Conn: s.conn, MaxBody: callback.MaxBody, OnOversized: receiver.CountOversized, Log: s.log,
-	}), s.log)
+	ingress := httpapi.IngressConfig{Conn: s.conn, MaxBody: callback.MaxBody, OnOversized: receiver.CountOversized, Log: s.log}
+	if s.links != nil {
+		ingress.Sources = &sources{store: s.store, bucket: s.bucket, links: s.links}
+	}
+	s.ingress = httpapi.NewServer(httpapi.NewIngress(ingress), s.log)
 }
 
 // ready tells whether this replica can serve.

@@ -68,7 +68,7 @@ func startFleet(t *testing.T, configure func(*serviceFlags, *simConfig)) *fleet 
 	sc := simConfig{APIKeys: []string{testAPIKey}, WebhookKey: testWebhookKey, CallbackSpacing: 50 * time.Millisecond}
 	f := serviceFlags{
 		DatabaseURL: secret(postgrestest.URL(t)), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
-		Auth: "tokens", AllowPrivate: true,
+		Auth: "tokens", AllowPrivate: true, Probe: "off", // The sources of most tests lead nowhere.
 		GRPC: listenerFlags{Address: "127.0.0.1:0"}, HTTP: listenerFlags{Address: "127.0.0.1:0"}, Ingress: listenerFlags{Address: "127.0.0.1:0"},
 		providerFlags: providerFlags{
 			KIE:        upstreamFlags{APIKeys: []secret{testAPIKey}, WebhookKeys: []secret{testWebhookKey}},

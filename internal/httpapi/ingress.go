@@ -23,6 +23,8 @@ type IngressConfig struct {
 	MaxBody int64
 	// OnOversized is called for each callback that was refused for its size.
 	OnOversized func(ctx context.Context)
+	// Sources opens uploaded sources; without it none are served.
+	Sources PublicSources
 	// Log takes what strangers must not see. Paths are not logged: they hold URL tokens.
 	Log *slog.Logger
 }
@@ -32,7 +34,7 @@ var callbackHeaders = []string{"x-webhook-timestamp", "x-webhook-signature"}
 
 // NewIngress returns the handler of the public listener. It takes POST /v1/callbacks/{provider}/{token} with
 // any body of any type, which reaches the gRPC server byte by byte, and answers 404 to everything else. A
-// callback that was taken is answered 200.
+// callback that was taken is answered 200. With Sources it also serves GET /v1/sources/{token}, with ranges.
 //
 // It does without grpc-gateway, which would forward Authorization, Grpc-Timeout and the addresses of whoever
 // calls.
@@ -40,18 +42,25 @@ func NewIngress(cfg IngressConfig) http.Handler {
 	refusals := refuser{log: cfg.Log}
 	return recovered(refusals, &ingress{
 		callbacks: refractv1.NewCallbackServiceClient(impatientConn{cfg.Conn}),
+		sources:   publicSourceHandler{sources: cfg.Sources, refuser: refusals},
 		maxBody:   cfg.MaxBody, onOversized: cfg.OnOversized, refuser: refusals,
 	})
 }
 
 type ingress struct {
 	callbacks   refractv1.CallbackServiceClient
+	sources     publicSourceHandler
 	maxBody     int64
 	onOversized func(ctx context.Context)
 	refuser
 }
 
 func (h *ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if h.sources.sources != nil && reads && strings.HasPrefix(r.URL.Path, sourcesPath) {
+		h.sources.serve(w, r)
+		return
+	}
 	req, ok := callbackRequest(r)
 	if !ok {
 		h.refuse(w, http.StatusNotFound, codes.NotFound, "not found")

@@ -46,8 +46,9 @@ func (l *Lifecycle) refusalInput(t task.Task, a task.Attempt, cause error) (task
 	}
 	switch pe.Class {
 	case provider.NotSent, provider.RateLimited, provider.AccountBlocked, provider.Rejected:
-		in, pause := l.submissionInput(a, "", pe)
-		return in, pause, nil
+		s := l.answered(a, "", pe)
+		rule := s.rule()
+		return rule.Effect.input(s), rule.pause(a.Account, s), nil
 	default:
 		// The account may be well: tasks that need no upload go on. This one waits longer with every attempt.
 		delay := min(requeueDelay<<min(len(t.Attempts), 10), maxPrepareDelay)

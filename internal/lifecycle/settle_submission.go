@@ -23,9 +23,7 @@ const (
 func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, providerTaskID string, answer error) error {
 	_, err := l.change(ctx, "submission", id, func(t task.Task) (Change, error) {
 		a := t.AttemptByID(id)
-		s := answered{
-			attempt: id, providerTaskID: providerTaskID, err: refusal(answer), caps: l.capabilities(a.Account), known: l.known,
-		}
+		s := l.answered(*a, providerTaskID, answer)
 		rule := s.rule()
 		d, err := t.Apply(rule.Effect.input(s))
 		c := Change{Decision: d, Pause: rule.pause(a.Account, s)}
@@ -44,6 +42,13 @@ func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, pro
 		return fmt.Errorf("settle the submission of attempt %s: %w", id, err)
 	}
 	return nil
+}
+
+// answered is a submission of an attempt with its answer.
+func (l *Lifecycle) answered(a task.Attempt, providerTaskID string, answer error) answered {
+	return answered{
+		attempt: a.ID, providerTaskID: providerTaskID, err: refusal(answer), caps: l.capabilities(a.Account), known: l.known,
+	}
 }
 
 // errStopped is what becomes of an attempt that somebody else began to send. They have died, or are cut off from the

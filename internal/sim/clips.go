@@ -1,10 +1,13 @@
 package sim
 
 import (
+	"bytes"
 	_ "embed" // For the two clips.
 	"encoding/binary"
 	"fmt"
+	"net/http"
 	"slices"
+	"time"
 )
 
 // Both clips were made with ffmpeg's lavfi sources and are H.264, yuv420p, faststart.
@@ -20,6 +23,14 @@ func SampleClip() []byte { return slices.Clone(sampleClip) }
 
 // TinyClip returns a valid video of a few kilobytes, the input that [SourceEmbedded] pretends to have read.
 func TinyClip() []byte { return slices.Clone(tinyClip) }
+
+// serveClip serves a clip as a source that anybody can fetch. It counts as no download of ours.
+func serveClip(clip []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "video/mp4")
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(clip))
+	}
+}
 
 // ResultClip returns the bytes of result n (counted from 0) of a task under [SourceEmbedded] and [TransformNone]. They
 // are a valid video, and differ between any two results, so that a test can tell when one task got the file of another.

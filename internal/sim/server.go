@@ -107,6 +107,8 @@ func (s *Server) routes() http.Handler {
 	for _, prefix := range []string{"/results/", "/origins/", "/download/", "/files/", "/forged/"} {
 		mux.Handle("GET "+prefix, s.host)
 	}
+	mux.HandleFunc("GET /clips/sample.mp4", serveClip(sampleClip))
+	mux.HandleFunc("GET /clips/tiny.mp4", serveClip(tinyClip))
 	s.registerInspection(mux)
 	return mux
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// submitTimeout bounds a submit job: the provider's 30 seconds, and time to write the answer down.
-const submitTimeout = 30*time.Second + lifecycle.SettleTimeout + 10*time.Second
+// submitTimeout bounds a submit job: its preparation, the provider's 30 seconds, and time to write the answer down.
+const submitTimeout = prepareTimeout + 30*time.Second + lifecycle.SettleTimeout + 10*time.Second
 
 // submitter sends attempts to their provider.
 type submitter struct {
@@ -31,16 +31,22 @@ func (s *submitter) NextRetry(job *river.Job[task.SubmitAttempt]) time.Time {
 	return s.retryAt(job.Attempt)
 }
 
-// Work sends the attempt, once.
+// Work prepares the attempt and sends it, once.
 func (s *submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]) error {
 	id := job.Args.AttemptID
-	err := s.lifecycle.Send(ctx, id, func(ctx context.Context, t task.Task) (string, error) {
-		providerTaskID, err := s.send(ctx, t, *t.AttemptByID(id))
-		if err != nil {
-			s.tell(ctx, t, id, err)
-		}
-		return providerTaskID, err
-	})
+	sourceURI, err := s.prepare(ctx, id)
+	switch {
+	case err == nil:
+		err = s.lifecycle.Send(ctx, id, func(ctx context.Context, t task.Task) (string, error) {
+			providerTaskID, err := s.send(ctx, t, *t.AttemptByID(id), sourceURI)
+			if err != nil {
+				s.tell(ctx, t, id, err)
+			}
+			return providerTaskID, err
+		})
+	case refusal(err):
+		err = s.lifecycle.Refuse(ctx, id, err)
+	}
 	if errors.Is(err, lifecycle.ErrAttemptNotFound) {
 		return river.JobCancel(err) // Retention removed the task.
 	}
@@ -48,14 +54,17 @@ func (s *submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]
 }
 
 // send makes the one call to the provider.
-func (s *submitter) send(ctx context.Context, t task.Task, a task.Attempt) (string, error) {
+func (s *submitter) send(ctx context.Context, t task.Task, a task.Attempt, sourceURI string) (string, error) {
+	if sourceURI == "" { // It was not to be sent a moment ago, and is now: a retry adopted it.
+		return "", &provider.Error{Class: provider.NotSent, Op: "submit", Err: errors.New("its source was not prepared")}
+	}
 	u, err := s.upstream(a.Account)
 	if err != nil {
 		return "", &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
 	}
 	caps := u.Capabilities()
 	submission := provider.Submission{
-		Prompt: t.Spec.Prompt, SourceURI: t.Spec.SourceURI, Watermark: t.Spec.Watermark,
+		Prompt: t.Spec.Prompt, SourceURI: sourceURI, Watermark: t.Spec.Watermark,
 		Strength: cmp.Or(t.Spec.Strength, caps.Strength), Model: cmp.Or(t.Spec.Model, caps.Model), FirstFrameURI: t.Spec.FirstFrameURI,
 	}
 	if caps.Callbacks != provider.NoCallbacks {

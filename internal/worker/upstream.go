@@ -113,6 +113,17 @@ func (u *upstream) refreshLink(ctx context.Context, link string) (fresh string, 
 	return u.RefreshLink(ctx, link)
 }
 
+// Upload hands a file to the provider, which has the capability.
+func (u *upstream) Upload(ctx context.Context, f provider.File) (link string, err error) {
+	uploader, ok := u.Provider.(provider.Uploader)
+	if !ok {
+		return "", &provider.Error{Class: provider.Rejected, Op: "upload", Err: errors.New("the provider takes no uploads")}
+	}
+	ctx, done := u.observe(ctx, "upload")
+	defer done(&err)
+	return uploader.Upload(ctx, f)
+}
+
 // observe measures and traces a call, from now until the returned function is called.
 func (u *upstream) observe(ctx context.Context, operation string) (context.Context, func(*error)) {
 	start := time.Now()

@@ -33,6 +33,7 @@ type Config struct {
 	Tasks     Tasks
 	Accounts  provider.Accounts
 	Queries   Queries
+	Sources   Sources
 	Media     *media.Saver
 	// CallbackURL returns the URL that a provider account is to call about an attempt. It is a secret.
 	CallbackURL func(account string, id task.AttemptID) (string, error)
@@ -47,6 +48,7 @@ type Workers struct {
 	lifecycle   *lifecycle.Lifecycle
 	tasks       Tasks
 	upstreams   map[string]*upstream
+	sources     Sources
 	media       *media.Saver
 	callbackURL func(string, task.AttemptID) (string, error)
 	now         func() time.Time
@@ -62,7 +64,7 @@ func New(cfg Config) (*Workers, error) {
 		return nil, err
 	}
 	w := &Workers{
-		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, upstreams: all, media: cfg.Media, callbackURL: cfg.CallbackURL, now: cfg.Now, log: cfg.Log,
+		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, upstreams: all, sources: cfg.Sources, media: cfg.Media, callbackURL: cfg.CallbackURL, now: cfg.Now, log: cfg.Log,
 	}
 	w.saves, w.cutSaves = context.WithCancel(context.Background())
 	return w, nil

@@ -53,12 +53,12 @@ func (c *Client) sendFile(ctx context.Context, u Upload) (Answer, error) {
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", userAgent)
-	resp, err := c.http.Do(req)
+	resp, err := c.questions.Do(req)
 	if err != nil {
 		return Answer{}, err
 	}
 	defer resp.Body.Close()
-	a := Answer{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
+	a := Answer{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), dateOf(resp.Header))}
 	a.Body, a.Err = io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
 	if a.Err == nil && len(a.Body) > MaxAnswer {
 		a.Err = fmt.Errorf("answer is longer than %d bytes", MaxAnswer)
