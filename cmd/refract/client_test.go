@@ -36,6 +36,7 @@ type remote struct {
 	retry  func(*refractv1.RetryTaskRequest) (*refractv1.Task, error)
 	list   func(*refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error)
 	get    func() (*refractv1.Task, error)
+	upload func(uploadStream) error
 	watch  []func(watchStream) error // One a call; the last one answers further calls.
 
 	mu      sync.Mutex
@@ -105,6 +106,8 @@ func (r *remote) ListTasks(ctx context.Context, req *refractv1.ListTasksRequest)
 	r.count(ctx, "ListTasks")
 	return r.list(req)
 }
+
+func (r *remote) UploadSource(stream uploadStream) error { return r.upload(stream) }
 
 func (r *remote) WatchTask(req *refractv1.WatchTaskRequest, stream watchStream) error {
 	n := r.count(stream.Context(), "WatchTask")

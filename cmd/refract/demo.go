@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/google/uuid"
@@ -57,12 +56,8 @@ func (c *demoCmd) Run(ctx context.Context, con console) (err error) {
 		return fmt.Errorf("start the simulated provider: %w", err)
 	}
 	defer func() { err = errors.Join(err, provider.Close()) }()
-	source, err := c.upload(ctx, provider.URL(), key)
-	if err != nil {
-		return err
-	}
 	flags := serviceFlags{
-		DataDir: dir, Auth: "none", Tenant: "demo", AllowPrivate: true,
+		DataDir: dir, Auth: "none", Tenant: "demo", AllowPrivate: true, PublicSources: true,
 		GRPC: listenerFlags{Address: "127.0.0.1:0"}, HTTP: listenerFlags{Address: "127.0.0.1:0"}, Ingress: listenerFlags{Address: "127.0.0.1:0"},
 	}
 	if err := flags.simulate(c.Provider, provider, key, signingKey); err != nil {
@@ -85,7 +80,7 @@ func (c *demoCmd) Run(ctx context.Context, con console) (err error) {
 	g.Go(func() error { return s.run(running) })
 	g.Go(func() error {
 		defer stop()
-		return c.modify(running, con, s.grpcListener.Addr().String(), source)
+		return c.modify(running, con, s.grpcListener.Addr().String())
 	})
 	return g.Wait()
 }
@@ -108,18 +103,20 @@ func (f *providerFlags) simulate(name string, s *sim.Server, key, signingKey str
 	return fmt.Errorf("there is no provider %q to simulate", name)
 }
 
-// modify is what a client does: submit, follow, download.
-func (c *demoCmd) modify(ctx context.Context, con console, address, source string) error {
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+// modify is what a client does: upload, submit, follow, download.
+func (c *demoCmd) modify(ctx context.Context, con console, address string) error {
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	if err != nil {
 		return fmt.Errorf("connect to the service: %w", err)
 	}
 	defer conn.Close()
 	client := refractv1.NewTaskServiceClient(conn)
-	resp, err := client.SubmitTask(ctx, &refractv1.SubmitTaskRequest{
-		RequestId: uuid.NewString(), Prompt: c.Prompt,
-		Source: &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: source}},
-	}, grpc.WaitForReady(true))
+	source, err := c.upload(ctx, con, client)
+	if err != nil {
+		return err
+	}
+	resp, err := client.SubmitTask(ctx, &refractv1.SubmitTaskRequest{RequestId: uuid.NewString(), Prompt: c.Prompt, Source: source})
 	if err != nil {
 		return err
 	}
@@ -136,19 +133,22 @@ func (c *demoCmd) modify(ctx context.Context, con console, address, source strin
 	return err
 }
 
-// upload brings the clip to where the provider can fetch it: the provider's own upload API, as one does
-// with a clip that has no public URL.
-func (c *demoCmd) upload(ctx context.Context, base, key string) (string, error) {
-	name, clip := "sample.mp4", io.Reader(bytes.NewReader(sim.SampleClip()))
-	if c.Video != "" {
-		file, err := os.Open(c.Video)
-		if err != nil {
-			return "", fmt.Errorf("open the clip: %w", err)
-		}
-		defer func() { _ = file.Close() }() // It was only read.
-		name, clip = filepath.Base(c.Video), file
+// upload brings the clip to the service, as one does with a clip that has no public URL.
+func (c *demoCmd) upload(ctx context.Context, con console, client refractv1.TaskServiceClient) (*refractv1.SubmitTaskSource, error) {
+	p := newProgress(con)
+	defer p.done()
+	var resp *refractv1.UploadSourceResponse
+	var err error
+	if c.Video == "" {
+		resp, err = upload(ctx, client, bytes.NewReader(sim.SampleClip()), p)
+	} else {
+		resp, err = uploadFile(ctx, client, c.Video, p)
 	}
-	return uploadStream(ctx, base, key, name, clip)
+	if err != nil {
+		return nil, err
+	}
+	p.done()
+	return uploaded(resp), tellUpload(con, resp)
 }
 
 // demoDir makes a folder for the demo's data. The private PostgreSQL of a root user runs as another user, who

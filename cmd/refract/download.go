@@ -32,7 +32,7 @@ import (
 // is not sent. Whether that host may have it is the caller's decision.
 func download(ctx context.Context, client *http.Client, token string, o *refractv1.Output, path string, p *progress) error {
 	t := &transfer{client: withCarefulRedirects(client), token: token, output: o, progress: p, stall: 30 * time.Second, hash: sha256.New()}
-	defer p.downloaded()
+	defer p.transferred()
 	if err := t.run(ctx, path); err != nil {
 		return fmt.Errorf("download %s: %w", path, err)
 	}

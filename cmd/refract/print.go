@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -64,7 +65,7 @@ func printTask(w io.Writer, t *refractv1.Task) error {
 	line("failure", failureLine(t.GetFailure()))
 	line("provider", t.GetProvider())
 	line("attempt", attemptLine(t))
-	line("source", t.GetSource().GetUri())
+	line("source", cmp.Or(t.GetSource().GetUri(), t.GetSource().GetSourceId()))
 	line("prompt", t.GetPrompt())
 	line("watermark", t.GetWatermark())
 	line("labels", labelsLine(t.GetLabels()))

@@ -26,7 +26,7 @@ type progress struct {
 	since    time.Time     // When the state began, or in SUBMITTING and RUNNING the attempt.
 	typical  time.Duration // What an attempt usually takes; 0 when that is not known.
 	bar      *progressbar.ProgressBar
-	bytes    bool // Whether the bar counts the bytes of a download.
+	bytes    bool // Whether the bar counts the bytes of a download or an upload.
 
 	stop   chan struct{} // Ends the redrawing; nil when nothing is redrawn.
 	ended  chan struct{}

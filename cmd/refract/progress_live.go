@@ -24,7 +24,7 @@ func (p *progress) redraw() {
 	}
 }
 
-// draw draws state, time and bar. A download draws itself, as bytes come in.
+// draw draws state, time and bar. Downloads and uploads draw themselves, as bytes go by.
 func (p *progress) draw(now time.Time) {
 	if p.bytes {
 		return
@@ -58,7 +58,12 @@ func (p *progress) description(now time.Time) string {
 }
 
 // downloading shows how much of a download is on disk.
-func (p *progress) downloading(have, size int64) {
+func (p *progress) downloading(have, size int64) { p.transferring("  downloading", have, size) }
+
+// uploading shows how much of an upload was sent.
+func (p *progress) uploading(have, size int64) { p.transferring("  uploading", have, size) }
+
+func (p *progress) transferring(what string, have, size int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.live || size <= 0 || have > size {
@@ -68,13 +73,13 @@ func (p *progress) downloading(have, size int64) {
 		p.clear()
 		p.bytes = true
 		p.bar = p.newBar(size, progressbar.OptionShowBytes(true), progressbar.OptionShowCount(),
-			progressbar.OptionSetDescription("  downloading"), progressbar.OptionThrottle(100*time.Millisecond))
+			progressbar.OptionSetDescription(what), progressbar.OptionThrottle(100*time.Millisecond))
 	}
 	_ = p.bar.Set64(have)
 }
 
-// downloaded removes the bar of a download.
-func (p *progress) downloaded() {
+// transferred removes the bar of a download or an upload.
+func (p *progress) transferred() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.clear()

@@ -84,7 +84,7 @@ func TestProgress_KeepsChangesAboveTheLiveLine(t *testing.T) {
 		if got := lastDrawn(p, out); !strings.Contains(got, "downloading  50%") {
 			t.Errorf("half of a download: %q", got)
 		}
-		p.downloaded()
+		p.transferred()
 		p.done()
 		all := out.String()
 		for _, state := range []string{"QUEUED", "SUBMITTING", "RUNNING", "SUCCEEDED"} {

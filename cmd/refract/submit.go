@@ -16,7 +16,7 @@ type submitCmd struct {
 	clientFlags
 	waitFlags
 
-	Video       string            `name:"video" required:"" placeholder:"URI" help:"Public https URI of the video to modify."`
+	Video       string            `name:"video" required:"" placeholder:"FILE|URI" help:"Video to modify: a file, which is uploaded, or a public https URI."`
 	Prompt      string            `name:"prompt" required:"" help:"The wanted change, in words."`
 	RequestID   string            `name:"request-id" help:"Id that makes the submission idempotent. Default: a random one."`
 	Provider    string            `name:"provider" help:"Provider to use. Default: the service's."`
@@ -37,7 +37,11 @@ func (c *submitCmd) Run(ctx context.Context, con console) error {
 		}
 	}
 	return c.call(func(client refractv1.TaskServiceClient) error {
-		resp, err := client.SubmitTask(ctx, c.request())
+		source, err := c.source(ctx, con, client)
+		if err != nil {
+			return err
+		}
+		resp, err := client.SubmitTask(ctx, c.request(source))
 		if err != nil {
 			if transient(err) {
 				err = fmt.Errorf("%w; submitting again with --request-id=%s makes no second task", explain(err, c.Address), c.RequestID)
@@ -59,11 +63,45 @@ func (c *submitCmd) Run(ctx context.Context, con console) error {
 	})
 }
 
-func (c *submitCmd) request() *refractv1.SubmitTaskRequest {
+// source returns what the task is about, after uploading it where it is a file.
+func (c *submitCmd) source(ctx context.Context, con console, client refractv1.TaskServiceClient) (*refractv1.SubmitTaskSource, error) {
+	if !isFile(c.Video) {
+		return &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: c.Video}}, nil
+	}
+	people := c.people(con)
+	p := newProgress(people)
+	defer p.done()
+	resp, err := uploadFile(ctx, client, c.Video, p)
+	if err != nil {
+		return nil, err
+	}
+	p.done()
+	return uploaded(resp), tellUpload(people, resp)
+}
+
+// uploaded is an uploaded clip as the source of a task.
+func uploaded(resp *refractv1.UploadSourceResponse) *refractv1.SubmitTaskSource {
+	return &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_SourceId{SourceId: resp.GetSource().GetId()}}
+}
+
+func tellUpload(people console, resp *refractv1.UploadSourceResponse) error {
+	s, how := resp.GetSource(), "uploaded"
+	if resp.GetDuplicate() {
+		how = "was there already"
+	}
+	what := oneLine(s.GetContentType())
+	if d := s.GetDuration().AsDuration(); d > 0 {
+		what += ", " + d.String()
+	}
+	_, err := fmt.Fprintf(people.out, "source %s %s: %d bytes, %s\n", oneLine(s.GetId()), how, s.GetSizeBytes(), what)
+	return err
+}
+
+func (c *submitCmd) request(source *refractv1.SubmitTaskSource) *refractv1.SubmitTaskRequest {
 	req := &refractv1.SubmitTaskRequest{
 		RequestId:   c.RequestID,
 		Prompt:      c.Prompt,
-		Source:      &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: c.Video}},
+		Source:      source,
 		Watermark:   c.Watermark,
 		Provider:    c.Provider,
 		Priority:    c.Priority,
