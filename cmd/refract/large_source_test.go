@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +43,7 @@ func TestSoak_ALargeClipGoesThroughRealProcesses(t *testing.T) {
 	if !strings.Contains(string(said), hex.EncodeToString(sum[:])) {
 		t.Errorf("the result is another file than was sent:\n%s", said)
 	}
-	status, err := os.ReadFile("/proc/" + serve.pid() + "/status")
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(serve.cmd.Process.Pid) + "/status")
 	if err != nil {
 		t.Skip("the memory of a process can't be read here")
 	}

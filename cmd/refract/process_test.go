@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -274,6 +273,3 @@ func TestDemo_LeavesAPlayableFileAndNothingElse(t *testing.T) {
 		}
 	}
 }
-
-// pid is the process id.
-func (p *serveProcess) pid() string { return strconv.Itoa(p.cmd.Process.Pid) }
