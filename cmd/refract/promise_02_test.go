@@ -3,11 +3,13 @@ package main
 import (
 	"net/http"
 	"reflect"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -89,11 +91,21 @@ func TestPromise02_AnotherPayloadIsRefused(t *testing.T) {
 		"deadline":     func(r *refractv1.SubmitTaskRequest) { r.Deadline = durationpb.New(time.Hour) },
 		"max_attempts": func(r *refractv1.SubmitTaskRequest) { r.MaxAttempts = 2 },
 	}
+	var sources [2]string
+	for i := range sources {
+		clip := distinctClip(strconv.Itoa(i))
+		uploaded, err := replicas[0].send(t, f.token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources[i] = uploaded.GetSource().GetId()
+	}
 	changed := map[string]bool{}
 	for _, tc := range []struct {
 		provider string
 		fields   map[string]func(*refractv1.SubmitTaskRequest)
 	}{
+		{"", map[string]func(*refractv1.SubmitTaskRequest){"source.source_id": bySource(sources[1])}},
 		{kie.Name, everywhere},
 		{kie.Name, map[string]func(*refractv1.SubmitTaskRequest){
 			"watermark":          func(r *refractv1.SubmitTaskRequest) { r.Watermark = "wm" },
@@ -109,6 +121,9 @@ func TestPromise02_AnotherPayloadIsRefused(t *testing.T) {
 	} {
 		base := goodRequest()
 		base.Provider = tc.provider
+		if base.GetProvider() == "" {
+			bySource(sources[0])(base)
+		}
 		first, err := replicas[0].tasks.SubmitTask(replicas[0].ctx(t), base)
 		if err != nil {
 			t.Fatal(err)

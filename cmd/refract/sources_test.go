@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -213,16 +212,6 @@ func TestProbe_MovesOnWhereTheLimitIsTheProviders(t *testing.T) {
 	}
 }
 
-// infoOf returns what the ErrorInfo of an error says.
-func infoOf(err error) (reason string, facts map[string]string) {
-	for _, d := range status.Convert(err).Details() {
-		if info, ok := d.(*errdetails.ErrorInfo); ok {
-			return info.GetReason(), info.GetMetadata()
-		}
-	}
-	return "", nil
-}
-
 func TestUploadSource_BelongsToItsTenant(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)
@@ -240,8 +229,8 @@ func TestUploadSource_BelongsToItsTenant(t *testing.T) {
 	req := goodRequest()
 	bySource(mine.GetSource().GetId())(req)
 	_, err = ts.tasks.SubmitTask(as(t.Context(), other), req)
-	if reason, facts := infoOf(err); status.Code(err) != codes.NotFound || reason != "SOURCE_NOT_FOUND" || facts["source_id"] != mine.GetSource().GetId() {
-		t.Errorf("another tenant submits it: %v, %v", err, facts)
+	if info := infoOf(status.Convert(err)); status.Code(err) != codes.NotFound || info.GetReason() != "SOURCE_NOT_FOUND" || info.GetMetadata()["source_id"] != mine.GetSource().GetId() {
+		t.Errorf("another tenant submits it: %v", err)
 	}
 	if _, err := ts.send(t, "", h, nil); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("without a token: %v", err)
@@ -252,7 +241,7 @@ func TestUploadSource_RefusesWhatNoProviderTakes(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)
 	_, err := ts.send(t, ts.token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: 500_000_001}, nil)
-	if reason, facts := infoOf(err); status.Code(err) != codes.ResourceExhausted || reason != "SOURCE_TOO_LARGE" || facts["limit_bytes"] != "500000000" {
+	if info := infoOf(status.Convert(err)); status.Code(err) != codes.ResourceExhausted || info.GetReason() != "SOURCE_TOO_LARGE" || info.GetMetadata()["limit_bytes"] != "500000000" {
 		t.Errorf("got %v", err)
 	}
 	code, body := ts.rest(t, http.MethodPut, "/v1/sources/"+uuid.NewString(), "", "Content-Range", "bytes */500000001")

@@ -24,7 +24,16 @@ type dish struct {
 
 // menu is what providers do. Many of them do nothing special.
 var menu = []dish{
-	{}, {}, {}, {}, {}, {}, {}, {}, {}, {},
+	{},
+	{},
+	{},
+	{},
+	{},
+	{},
+	{},
+	{},
+	{},
+	{},
 	// The answer to the submission.
 	{fault: "delay=700ms"},
 	{fault: "drop-after", without: "luma-agents"},

@@ -102,7 +102,7 @@ func (r *replica) launch() (*process, error) {
 		return nil, err
 	}
 	p := &process{
-		cmd:     exec.Command(program, append([]string{"serve", "--database-url=" + r.link.url}, r.fleet.args...)...),
+		cmd:     exec.Command(program, append([]string{"serve", "--probe=off", "--database-url=" + r.link.url}, r.fleet.args...)...),
 		serving: make(chan struct{}), ended: make(chan struct{}),
 	}
 	p.cmd.Env = append(append(os.Environ(), r.fleet.env...), clockVariable+"="+r.clock)

@@ -61,9 +61,12 @@ func good() *audit.Facts {
 			{ID: thirdAttempt, TaskID: secondTask, Number: 2, Provider: "luma-agents", ProviderTaskID: "p3", State: "SUCCEEDED", Sent: true},
 		},
 		Events: []audit.Event{
-			{firstTask, 1, "QUEUED", "submitted"}, {firstTask, 2, "SUCCEEDED", "outputs saved"},
-			{secondTask, 1, "QUEUED", "submitted"}, {secondTask, 2, "FAILED", "failed"},
-			{secondTask, 3, "QUEUED", "retry requested"}, {secondTask, 4, "SUCCEEDED", "outputs saved"},
+			{firstTask, 1, "QUEUED", "submitted"},
+			{firstTask, 2, "SUCCEEDED", "outputs saved"},
+			{secondTask, 1, "QUEUED", "submitted"},
+			{secondTask, 2, "FAILED", "failed"},
+			{secondTask, 3, "QUEUED", "retry requested"},
+			{secondTask, 4, "SUCCEEDED", "outputs saved"},
 		},
 		Outputs: []audit.Output{
 			{firstAttempt, 0, "outputs/1", 3, "abc"}, {thirdAttempt, 0, "outputs/2", 3, "abc"},

@@ -219,11 +219,16 @@ func FuzzLink(f *testing.F) {
 
 // FuzzUpload checks that an address is only read from a success that holds it.
 func FuzzUpload(f *testing.F) {
+	p := newProvider(f, "")
+	read := func(body []byte) (string, error) {
+		return p.readUpload(parse(wire.Answer{Status: http.StatusOK, Body: body}))
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		address, err := UploadedURL(body)
+		address, err := read(body)
 		if err != nil {
-			if !errors.Is(err, errUpload) || address != "" || len(err.Error()) > provider.MaxMessage {
-				t.Fatalf("%q with %v", address, err)
+			perr := wiretest.ProviderError(t, err)
+			if address != "" || perr.Class == provider.Ambiguous || len(perr.Message) > provider.MaxMessage {
+				t.Fatalf("%q with %v", address, perr)
 			}
 			return
 		}
@@ -233,7 +238,7 @@ func FuzzUpload(f *testing.F) {
 		if !wire.IsLink(address) || !oneOf(seen["code"], 200) || data["downloadUrl"] != address && data["fileUrl"] != address {
 			t.Fatalf("%q read from %v", address, seen)
 		}
-		if again, err := UploadedURL(wiretest.Recode(t, body)); err != nil || again != address {
+		if again, err := read(wiretest.Recode(t, body)); err != nil || again != address {
 			t.Fatalf("spelt otherwise it reads %q, %v, want %q", again, err, address)
 		}
 	})

@@ -23,7 +23,11 @@ func (p *Provider) Upload(ctx context.Context, f provider.File) (string, error) 
 	if perr != nil {
 		return "", perr
 	}
-	a := parse(got)
+	return p.readUpload(parse(got))
+}
+
+// readUpload returns the link that an answer names, or the error that it stands for.
+func (p *Provider) readUpload(a answer) (string, error) {
 	if perr := p.judge(wire.Call{Op: wire.OpUpload}, a); perr != nil {
 		perr.Input = perr.Class == provider.Rejected && (perr.Code == http.StatusBadRequest || perr.Code == http.StatusRequestEntityTooLarge)
 		return "", perr
