@@ -83,5 +83,10 @@ func resultDirectives() []Directive {
 		{"slow=D", "each download takes D", everywhere, duration(0, func(s *Script) *time.Duration { return &s.SlowDownload })},
 		{"cut[=N]", "each download breaks off after N bytes (half of the file)", everywhere, cut},
 		{"html-result", "result links serve an HTML page", everywhere, flag(func(s *Script) *bool { return &s.HTMLResult })},
+		{"half-result", "result links serve half of the file as if it were all", everywhere, flag(func(s *Script) *bool { return &s.HalfResult })},
+		{"long-length[=N]", "each download announces N (1000) bytes more than it brings", everywhere, longLength},
+		{"loris=D", "each download brings one byte every D", everywhere, duration(0, func(s *Script) *time.Duration { return &s.Loris })},
+		{"endless", "each download goes on without end", everywhere, flag(func(s *Script) *bool { return &s.Endless })},
+		{"redirect=URL", "result links redirect to URL", everywhere, text(func(s *Script) *string { return &s.Redirect })},
 	}
 }

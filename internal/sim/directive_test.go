@@ -27,6 +27,8 @@ func TestParseDirectives_ReadsWhatAPromptAsksFor(t *testing.T) {
 		{"[sim:fail=422,reason=too long]", sim.Script{Outcome: sim.OutcomeGenerateFailed, FailureCode: 422, FailureMessage: "too long"}},
 		{"[sim:fail=content_moderated]", sim.Script{Outcome: sim.OutcomeGenerateFailed, FailureName: "content_moderated"}},
 		{"[sim:queued=1s,regress]", sim.Script{Queued: time.Second, Regress: true}},
+		{"[sim:long-length,loris=1s,redirect=http://127.0.0.2/x?y=z]", sim.Script{LongLength: 1000, Loris: time.Second, Redirect: "http://127.0.0.2/x?y=z"}},
+		{"[sim:half-result,endless]", sim.Script{HalfResult: true, Endless: true}},
 		{"[sim:drop-after,early]", sim.Script{Answer: sim.AnswerDropAfter, Early: true}},
 	}
 	for _, tt := range tests {

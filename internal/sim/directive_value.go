@@ -119,3 +119,10 @@ func cut(s *Script, value string) error {
 	s.CutDownload = n
 	return nil
 }
+
+func longLength(s *Script, value string) error {
+	n := 0
+	err := optional(value, 1000, 1, 1<<30, &n)
+	s.LongLength = int64(n)
+	return err
+}

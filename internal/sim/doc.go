@@ -88,6 +88,11 @@
 //	  slow=D           kla  each download takes D
 //	  cut[=N]          kla  each download breaks off after N bytes (half of the file)
 //	  html-result      kla  result links serve an HTML page
+//	  half-result      kla  result links serve half of the file as if it were all
+//	  long-length[=N]  kla  each download announces N (1000) bytes more than it brings
+//	  loris=D          kla  each download brings one byte every D
+//	  endless          kla  each download goes on without end
+//	  redirect=URL     kla  result links redirect to URL
 //
 // A code is the one in the body for kie, the HTTP status for the others. Maintenance is 455 for kie, 503 for the others.
 // Forged callbacks are validly signed at kie. An expired link is renewed by download-url at kie and by the next query at

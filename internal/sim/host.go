@@ -145,6 +145,9 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case dead:
 		http.Error(w, "link expired", cmp.Or(l.script.LinkStatus, h.cfg.ExpiredStatus))
 		return
+	case l.script.Redirect != "":
+		http.Redirect(w, r, l.script.Redirect, http.StatusFound)
+		return
 	case l.script.HTMLResult:
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = io.WriteString(w, "<!doctype html><title>Just a moment...</title><p>Checking your browser.\n")
@@ -159,12 +162,21 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.Close()
 	w.Header().Set("Content-Type", l.mediaType)
 	w.Header().Set("ETag", fmt.Sprintf(`"%x"`, l.created.UnixNano()))
+	if done, err := l.misserve(w, r, f); done {
+		if err != nil {
+			h.cfg.Logger.Error("serve file", "path", l.path, "error", err)
+		}
+		return
+	}
 	http.ServeContent(l.hamper(w, r, f), r, "", l.created, f)
 }
 
 // hamper makes the response slow or short, when the script wants that.
 func (l *link) hamper(w http.ResponseWriter, r *http.Request, f io.Seeker) http.ResponseWriter {
-	if l.script.SlowDownload == 0 && l.script.CutDownload == 0 {
+	switch {
+	case l.script.Loris > 0:
+		return drip(w, r, l.script.Loris)
+	case l.script.SlowDownload == 0 && l.script.CutDownload == 0:
 		return w
 	}
 	size, err := f.Seek(0, io.SeekEnd)

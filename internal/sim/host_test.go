@@ -1,7 +1,9 @@
 package sim_test
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -187,4 +189,53 @@ func TestResult_IsHTMLInsteadOfAVideo(t *testing.T) {
 	if got := w.get(urls[0]); got.status != 200 || !strings.HasPrefix(got.raw, "<!doctype html>") {
 		t.Errorf("got status %d, %.40q; want an HTML page", got.status, got.raw)
 	}
+}
+
+func TestResult_FaultyHostsServeWhatTheySay(t *testing.T) {
+	t.Parallel()
+	w := setup(t, nil)
+	clip := func(id string) string { return string(sim.ResultClip(id, 0)) }
+
+	id, urls := w.result("half-result")
+	if got := w.get(urls[0]); got.status != 200 || got.raw != clip(id)[:len(clip(id))/2] {
+		t.Errorf("half-result: status %d with %d bytes, want the first half of %d", got.status, len(got.raw), len(clip(id)))
+	}
+	id, urls = w.result("long-length=7")
+	if length, raw := w.broken(urls[0]); length != int64(len(clip(id))+7) || raw != clip(id) {
+		t.Errorf("long-length: %d bytes announced as %d, want the clip of %d and 7 more", len(raw), length, len(clip(id)))
+	}
+	if got := w.ranged(urls[0], fmt.Sprintf("bytes=%d-", len(clip(id)))); got.status != 416 {
+		t.Errorf("long-length: the rest is answered %d, want 416", got.status)
+	}
+	_, urls = w.result("loris=1h")
+	if _, raw := w.broken(urls[0]); len(raw) != 1 {
+		t.Errorf("loris: %d bytes at once, want 1", len(raw))
+	}
+	id, urls = w.result("endless")
+	if length, raw := w.broken(urls[0]); length != -1 || len(raw) != 1<<20 || !strings.HasPrefix(raw, clip(id)) {
+		t.Errorf("endless: %d bytes of %d, want a megabyte of an unknown length that begins like the clip", len(raw), length)
+	}
+	_, urls = w.result("redirect=http://127.0.0.1:1/elsewhere")
+	w.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if got := w.get(urls[0]); got.status != 302 {
+		t.Errorf("redirect: status %d, want 302", got.status)
+	}
+}
+
+// broken downloads what comes of a file within half a second, at most a megabyte, and the length that was announced.
+func (w *world) broken(url string) (length int64, raw string) {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(w.Context(), 500*time.Millisecond)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		w.Fatal(err)
+	}
+	resp, err := w.http.Do(req)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) // Its end is not an orderly one.
+	return resp.ContentLength, string(text)
 }

@@ -136,6 +136,16 @@ type Script struct {
 	CutDownload int64
 	// HTMLResult serves an HTML page, with status 200, in place of the video.
 	HTMLResult bool
+	// HalfResult serves the first half of the file as if it were all of it.
+	HalfResult bool
+	// LongLength announces this many bytes more than the file has, and closes the connection after the file.
+	LongLength int64
+	// Loris sends one byte of each download every so often, when not 0.
+	Loris time.Duration
+	// Endless goes on after the file with zeros for as long as somebody reads.
+	Endless bool
+	// Redirect is where result links redirect to, when not empty.
+	Redirect string
 }
 
 // CutHalf is the CutDownload that ends each download after half of the file, so that two ranges fetch it.
