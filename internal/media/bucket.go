@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/fileblob" // Opens file:// buckets.
@@ -24,37 +26,49 @@ type Object = blob.Reader
 // Bucket keeps files under keys. A key is a slash-separated path as fs.ValidPath describes it. It may
 // be used concurrently.
 type Bucket struct {
-	blobs *blob.Bucket
+	blobs  *blob.Bucket
+	folder string // Of a file bucket; empty for others.
+	name   string // Of a bucket in a cloud.
 }
 
-// OpenBucket opens the bucket at a URL: file:///var/lib/refract/media, file://./media for a path
-// relative to the working directory, or mem:// for one that lives as long as the process. The folder of a file
-// bucket is made when it is missing. Other schemes work when their gocloud.dev driver is linked in.
+// How a file goes to a bucket over the network: in parts of which a few are in memory at a time. S3 takes 10,000 of them.
+const (
+	partBytes   = 8 << 20
+	partsAtOnce = 2
+)
+
+// OpenBucket opens the bucket at a URL:
+//
+//	file:///var/lib/refract/media    a folder, made when it is missing; file://./media is relative to the working directory
+//	mem://                           one that lives as long as the process
+//	s3://name?region=eu-west-1       S3; endpoint=http://host:9000 and use_path_style=true for others that speak its protocol
+//
+// A release also opens gs:// and azblob://. Credentials come from where the cloud's own tools look for them.
 func OpenBucket(ctx context.Context, bucketURL string) (*Bucket, error) {
 	u, err := url.Parse(bucketURL)
 	if err != nil {
-		return nil, fmt.Errorf("open bucket: %w", err)
+		return nil, errors.New("open bucket: it is not a URL") // The cause would quote it, credentials and all.
 	}
+	b := &Bucket{name: u.Host}
 	if u.Scheme == "file" {
-		if err := completeFileURL(u); err != nil {
-			return nil, fmt.Errorf("open bucket %s: %w", bucketURL, err)
+		if b.folder, err = completeFileURL(u); err != nil {
+			return nil, fmt.Errorf("open bucket %s: %w", u.Redacted(), err)
 		}
 	}
-	blobs, err := blob.OpenBucket(ctx, u.String())
-	if err != nil {
+	if b.blobs, err = blob.OpenBucket(ctx, u.String()); err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", u.Redacted(), err)
 	}
-	return &Bucket{blobs: blobs}, nil
+	return b, nil
 }
 
 // completeFileURL sets what a file bucket needs for whole files only, and refuses URLs that fileblob would
 // read as another folder than was meant: it ignores hosts and takes an empty path for the working directory.
-func completeFileURL(u *url.URL) error {
+func completeFileURL(u *url.URL) (folder string, err error) {
 	if u.Host != "" && u.Host != "." && u.Host != "localhost" {
-		return fmt.Errorf("write file:///%s%s for an absolute path or file://./%[1]s%s for a relative one", u.Host, u.Path)
+		return "", fmt.Errorf("write file:///%s%s for an absolute path or file://./%[1]s%s for a relative one", u.Host, u.Path)
 	}
 	if strings.Trim(u.Path, "/") == "" {
-		return errors.New("the path is missing")
+		return "", errors.New("the path is missing")
 	}
 	q := u.Query()
 	q.Set("create_dir", "true")
@@ -64,13 +78,18 @@ func completeFileURL(u *url.URL) error {
 		q.Set("dir_file_mode", "0o750")
 	}
 	u.RawQuery = q.Encode()
-	return nil
+	folder = u.Path
+	if u.Host == "." {
+		folder = strings.TrimPrefix(folder, "/")
+	}
+	return filepath.Abs(filepath.FromSlash(folder))
 }
 
 // Put stores what r yields under key, in one step at the end: readers see the former file or the new
 // one, whole. When r or the bucket fails, or ctx ends, the key is left as it was. In a file bucket the
 // file has reached the disk when Put returns. An error of the last step itself leaves open
-// whether the new file is there; putting it again settles that.
+// whether the new file is there; putting it again settles that. It holds some 30 MB of memory where the bucket is behind a
+// network, and a few kilobytes elsewhere.
 func (b *Bucket) Put(ctx context.Context, key, contentType string, r io.Reader) error {
 	if err := checkKey(key); err != nil {
 		return fmt.Errorf("put %q: %w", key, err)
@@ -79,7 +98,7 @@ func (b *Bucket) Put(ctx context.Context, key, contentType string, r io.Reader) 
 	defer cancel()
 	var file *os.File // Stays nil unless this is a file bucket.
 	w, err := b.blobs.NewWriter(ctx, key, &blob.WriterOptions{
-		ContentType: contentType,
+		ContentType: contentType, BufferSize: partBytes, MaxConcurrency: partsAtOnce,
 		BeforeWrite: func(as func(any) bool) error { as(&file); return nil },
 	})
 	if err != nil {
@@ -126,6 +145,51 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 		return fmt.Errorf("delete %s: %w", key, err)
 	}
 	return nil
+}
+
+// DeleteAll removes the files whose keys begin with a prefix. It is for prefixes of a few files.
+func (b *Bucket) DeleteAll(ctx context.Context, prefix string) error {
+	keys, err := b.Keys(ctx, prefix, math.MaxInt)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if err := b.Delete(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Keys returns the keys that begin with a prefix, at most limit of them, in order.
+func (b *Bucket) Keys(ctx context.Context, prefix string, limit int) ([]string, error) {
+	var keys []string
+	for it := b.blobs.List(&blob.ListOptions{Prefix: prefix}); len(keys) < limit; {
+		o, err := it.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", prefix, err)
+		}
+		if b.folder == "" || !leftover.MatchString(o.Key) {
+			keys = append(keys, o.Key)
+		}
+	}
+	return keys, nil
+}
+
+// SignedURL returns a URL under which anyone can read the file of a key for a while, from the bucket itself. It is a secret.
+// The error is errors.ErrUnsupported where the bucket can't do that.
+func (b *Bucket) SignedURL(ctx context.Context, key string, validFor time.Duration) (string, error) {
+	signed, err := b.blobs.SignedURL(ctx, key, &blob.SignedURLOptions{Expiry: validFor})
+	if gcerrors.Code(err) == gcerrors.Unimplemented {
+		return "", errors.ErrUnsupported
+	}
+	if err != nil {
+		return "", fmt.Errorf("sign %s: %w", key, err)
+	}
+	return signed, nil
 }
 
 // Close releases the bucket; nothing may be in use any more.

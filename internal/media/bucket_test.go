@@ -5,13 +5,12 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -90,35 +89,6 @@ func TestBucket_KeepsOneFilePerKey(t *testing.T) {
 	}
 }
 
-func TestBucket_ServesRanges(t *testing.T) {
-	t.Parallel()
-	for _, kind := range []string{"file", "mem"} {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			bucketURL := "mem://"
-			if kind == "file" {
-				bucketURL = "file://" + t.TempDir()
-			}
-			bucket := openBucketAt(t, bucketURL)
-			if err := bucket.Put(t.Context(), "k", "video/mp4", strings.NewReader("0123456789")); err != nil {
-				t.Fatal(err)
-			}
-			object, err := bucket.Open(t.Context(), "k")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = object.Close() }()
-			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
-			req.Header.Set("Range", "bytes=3-5")
-			rec := httptest.NewRecorder()
-			http.ServeContent(rec, req, "k.mp4", object.ModTime(), object)
-			if rec.Code != http.StatusPartialContent || rec.Body.String() != "345" {
-				t.Errorf("got status %d, body %q, want 206 and 345", rec.Code, rec.Body)
-			}
-		})
-	}
-}
-
 func TestBucket_FailedPutChangesNothing(t *testing.T) {
 	t.Parallel()
 	bucket, folder := openBucket(t)
@@ -151,22 +121,6 @@ func TestBucket_RefusesKeysThatAreNotPaths(t *testing.T) {
 	}
 }
 
-func TestBucket_DeletesAsOftenAsAsked(t *testing.T) {
-	t.Parallel()
-	bucket, _ := openBucket(t)
-	if err := bucket.Put(t.Context(), "k", "video/mp4", strings.NewReader("x")); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if err := bucket.Delete(t.Context(), "k"); err != nil {
-			t.Errorf("delete: %v", err)
-		}
-	}
-	if _, err := bucket.Open(t.Context(), "k"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("open after delete: got %v, want fs.ErrNotExist", err)
-	}
-}
-
 func TestOpenBucket_RefusesURLsThatMeanAnotherFolder(t *testing.T) {
 	t.Parallel()
 	for _, bucketURL := range []string{"", "file://", "file://.", "file:///", "file://media/outputs", "nosuch://x", "file:///x?y=z"} {
@@ -187,3 +141,50 @@ func TestOpenBucket_FindsRelativeFolder(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestBucket_SweepsOldLeftovers leaves a temporary file behind, as a process does that is killed.
+func TestBucket_SweepsOldLeftovers(t *testing.T) {
+	t.Parallel()
+	bucket, folder := openBucket(t)
+	for _, key := range []string{"outputs/t/1-0", "outputs/t/1-1.tmp"} {
+		if err := bucket.Put(t.Context(), key, "video/mp4", strings.NewReader("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var temporary string
+	half := io.MultiReader(strings.NewReader("x"), readerFunc(func([]byte) (int, error) {
+		files, err := filepath.Glob(filepath.Join(folder, "outputs/t/1-2.*.tmp"))
+		if err != nil || len(files) != 1 {
+			t.Errorf("while a file is put there are %v, %v", files, err)
+			return 0, io.EOF
+		}
+		temporary = files[0]
+		return 0, io.ErrUnexpectedEOF
+	}))
+	if err := bucket.Put(t.Context(), "outputs/t/1-2", "video/mp4", half); err == nil {
+		t.Error("half a file was put")
+	}
+	now := time.Now()
+	for _, name := range []string{temporary, strings.Replace(temporary, "1-2.", "1-3.", 1)} {
+		if err := os.WriteFile(name, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(temporary, now, now.Add(-2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := bucket.Sweep(t.Context(), now.Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	files := filesIn(t, folder)
+	if len(files) != 3 || files[0] != "outputs/t/1-0" || files[1] != "outputs/t/1-1.tmp" || !strings.HasPrefix(files[2], "outputs/t/1-3.") {
+		t.Errorf("files are %v, want two that were put and the young leftover", files)
+	}
+	if keys, err := bucket.Keys(t.Context(), "", 10); err != nil || len(keys) != 2 {
+		t.Errorf("keys are %v, %v, want two", keys, err)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -1,10 +1,14 @@
 package media
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"syscall"
 	"time"
@@ -20,75 +24,100 @@ var ErrBlocked = errors.New("refused by the network guard")
 var errRedirects = fmt.Errorf("more than %d redirects", maxRedirects)
 
 const (
-	maxRedirects       = 5
-	dialTimeout        = 10 * time.Second
-	tlsTimeout         = 10 * time.Second
-	headerTimeout      = 30 * time.Second
-	defaultIdleTimeout = 30 * time.Second
-	idleConnTimeout    = 30 * time.Second
-	maxHeaderBytes     = 64 << 10
+	maxRedirects    = 5
+	dialTimeout     = 10 * time.Second
+	tlsTimeout      = 10 * time.Second
+	headerTimeout   = 30 * time.Second
+	defaultPatience = 30 * time.Second
+	idleConnTimeout = 30 * time.Second
+	maxHeaderBytes  = 64 << 10
 )
 
-// Guard says what a fetch may reach and how long it may stay silent. Its zero value is the one for
+// Guard says what a fetch may reach and how long it may dawdle. Its zero value is the one for
 // production: https to public addresses on ports 80 and 443.
 type Guard struct {
 	// AllowPrivate permits http, any port, and private and loopback addresses. It is for development:
 	// with it, whoever submits a task can read from our network.
 	AllowPrivate bool
 
-	// IdleTimeout is how long a body may send nothing before it is cut; zero means 30 s.
-	IdleTimeout time.Duration
+	// Allow permits the same for some hosts and networks alone, such as a result host on a private network.
+	Allow Allowed
+
+	// Patience is how long a body may take for each 64 KiB before it is cut; zero means 30 s.
+	Patience time.Duration
+
+	// Resolver resolves names; nil means the system's.
+	Resolver *net.Resolver
+
+	// Roots are the authorities that certificates are trusted of; nil means the system's.
+	Roots *x509.CertPool
 }
 
 // NewClient returns the HTTP client for URLs of users and providers. It follows at most five
-// redirects, uses no proxy and no cookies, and speaks HTTP/1.1: one large body gains nothing from
-// sharing its connection. Requests that the guard refuses fail with ErrBlocked. It bounds silence,
+// redirects, uses no proxy, no cookies and no credentials, and speaks HTTP/1.1: one large body gains nothing from
+// sharing its connection. Requests that the guard refuses fail with ErrBlocked. It bounds slowness,
 // not length: a caller bounds the whole with its context. It may be used concurrently.
 func NewClient(g Guard) *http.Client {
-	if g.IdleTimeout <= 0 {
-		g.IdleTimeout = defaultIdleTimeout
+	if g.Patience <= 0 {
+		g.Patience = defaultPatience
 	}
 	return &http.Client{
-		Transport:     &transport{guard: g, base: newBase(g.dialer())},
+		Transport:     &transport{guard: g, base: newBase(g)},
 		CheckRedirect: checkRedirect,
 	}
 }
 
-func newBase(d *net.Dialer) *http.Transport {
+func newBase(g Guard) *http.Transport {
 	return &http.Transport{
 		// NOTE: Proxy stays nil. Behind a proxy the guard would judge the proxy's address and no other.
-		DialContext:            d.DialContext,
+		DialContext:            g.dial,
+		TLSClientConfig:        &tls.Config{RootCAs: g.Roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    tlsTimeout,
 		ResponseHeaderTimeout:  headerTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		IdleConnTimeout:        idleConnTimeout,
-		DisableCompression:     true, // Video does not shrink, and Content-Length would be lost.
+		DisableCompression:     true, // Video does not shrink, Content-Length would be lost, and a bomb would unfold here.
 	}
 }
 
-// dialer judges addresses in its Control function: between the resolution of a name and the first
-// packet, so that a name can't change its mind in between.
-func (g Guard) dialer() *net.Dialer {
-	d := &net.Dialer{Timeout: dialTimeout}
-	if g.AllowPrivate {
-		return d
+// dial judges addresses in the dialer's Control function: between the resolution of a name and the first
+// packet, so that a name can't change its mind in between. Every new connection is judged, so it can't
+// change its mind from one to the next either.
+func (g Guard) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout, Resolver: g.Resolver}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the link has no usable host", ErrBlocked)
 	}
-	guardian := ssrf.New()
-	d.Control = func(network, address string, conn syscall.RawConn) error {
-		if err := guardian.Safe(network, address, conn); err != nil {
-			return fmt.Errorf("%w: %w", ErrBlocked, err)
-		}
+	if !g.AllowPrivate && !g.Allow.host(host) {
+		d.Control = g.control
+	}
+	return d.DialContext(ctx, network, address)
+}
+
+func (g Guard) control(network, address string, conn syscall.RawConn) error {
+	if at, err := netip.ParseAddrPort(address); err == nil && g.Allow.addr(at.Addr()) {
 		return nil
 	}
-	return d
+	if err := guardian.Safe(network, address, conn); err != nil {
+		return fmt.Errorf("%w: %w", ErrBlocked, err)
+	}
+	return nil
 }
+
+// guardian knows the addresses that are not public: everything in the registries of special-purpose addresses, and
+// all of IPv6 that is not global unicast or is translated from IPv4. The metadata service of Azure is added: its
+// address looks public.
+var guardian = ssrf.New(ssrf.WithDeniedV4Prefixes(netip.MustParsePrefix("168.63.129.16/32")))
 
 // check judges what can be seen in a URL before any name is resolved.
 func (g Guard) check(u *url.URL) error {
 	switch {
-	case u.Host == "":
+	case u.Hostname() == "":
 		return fmt.Errorf("%w: the link has no host", ErrBlocked)
-	case u.Scheme == "https", u.Scheme == "http" && g.AllowPrivate:
+	case u.User != nil: // The client would send it as credentials.
+		return fmt.Errorf("%w: the link has a user name", ErrBlocked)
+	case u.Scheme == "https", u.Scheme == "http" && (g.AllowPrivate || g.Allow.host(u.Hostname())):
 		return nil
 	default:
 		return fmt.Errorf("%w: the scheme is not https", ErrBlocked)

@@ -65,20 +65,20 @@ func TestProbe_NoticesANameThatChangesItsMind(t *testing.T) {
 		w.WriteHeader(http.StatusBadGateway) // So that it is asked again.
 	}))
 	t.Cleanup(public.Close)
-	client := clientThatTrusts(t, public)
-	dialer := Guard{}.dialer()
-	dialer.Control = trusting(public, dialer.Control)
-	dialer.Resolver = resolveTo(t, func() [4]byte {
+	trust, ok := public.Client().Transport.(*http.Transport)
+	if !ok {
+		t.Fatalf("transport of the test server's client is a %T", public.Client().Transport)
+	}
+	allowed, err := ParseAllowed([]string{"127.0.0.1"}) // It stands for the public one.
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := NewClient(Guard{Allow: allowed, Roots: trust.TLSClientConfig.RootCAs, Resolver: resolveTo(t, func() [4]byte {
 		if asked.Load() == 0 {
 			return [4]byte{127, 0, 0, 1}
 		}
 		return [4]byte{127, 0, 0, 2}
-	})
-	wrapped, ok := client.Transport.(*transport)
-	if !ok {
-		t.Fatalf("transport is a %T", client.Transport)
-	}
-	wrapped.base.DialContext = dialer.DialContext
+	})})
 	u, err := url.Parse(public.URL)
 	if err != nil {
 		t.Fatal(err)

@@ -7,8 +7,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"regexp"
-	"strconv"
 )
 
 const (
@@ -51,19 +49,19 @@ func (f *remoteFile) open() error {
 		return resp.Body.Close()
 	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusPreconditionFailed:
 		_ = resp.Body.Close()
-		if resp, err = fetch(f.ctx, f.client, f.link); err != nil { // Perhaps it is the range that it dislikes.
+		if resp, err = fetch(f.ctx, f.client, f.link, part{}); err != nil { // Perhaps it is the range that it dislikes.
 			return err
 		}
 	default:
 		_ = resp.Body.Close()
-		return statusError(resp.StatusCode)
+		return statusError(resp)
 	}
 	defer resp.Body.Close()
 	f.contentType, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	limit := int64(plainBytes)
 	f.size = resp.ContentLength
 	if resp.StatusCode == http.StatusPartialContent {
-		from, to, size, ok := parseContentRange(resp.Header.Get("Content-Range"))
+		from, to, size, ok := contentRange(resp.Header)
 		if !ok || from != 0 || to >= headBytes {
 			return errAnswer
 		}
@@ -84,6 +82,7 @@ func (f *remoteFile) get(from, to int64) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: it is not a URL", ErrLinkDead) // The cause quotes the link.
 	}
+	req.Header.Set("User-Agent", userAgent)
 	req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", from, to))
 	req.Header.Set("Accept-Encoding", "identity") // Positions are those of the plain bytes.
 	resp, err := f.client.Do(req)
@@ -127,9 +126,9 @@ func (f *remoteFile) readRange(p []byte, at int64) (int, error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusPartialContent {
-		return 0, statusError(resp.StatusCode)
+		return 0, statusError(resp)
 	}
-	if from, to, size, ok := parseContentRange(resp.Header.Get("Content-Range")); !ok || from != at || to != at+int64(len(p))-1 || size != f.size {
+	if from, to, size, ok := contentRange(resp.Header); !ok || from != at || to != at+int64(len(p))-1 || size != f.size {
 		return 0, errAnswer
 	}
 	n, err := io.ReadFull(resp.Body, p)
@@ -138,21 +137,4 @@ func (f *remoteFile) readRange(p []byte, at int64) (int, error) {
 		return n, withoutQuotes(err)
 	}
 	return n, nil
-}
-
-var contentRange = regexp.MustCompile(`^bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)$`)
-
-// parseContentRange reads first and last byte, and the size of the file, which is -1 where it is not told.
-func parseContentRange(header string) (from, to, size int64, ok bool) {
-	m := contentRange.FindStringSubmatch(header)
-	if m == nil {
-		return 0, 0, 0, false
-	}
-	from, _ = strconv.ParseInt(m[1], 10, 64) // Digits that fit, as matched.
-	to, _ = strconv.ParseInt(m[2], 10, 64)
-	size = -1
-	if m[3] != "*" {
-		size, _ = strconv.ParseInt(m[3], 10, 64)
-	}
-	return from, to, size, from <= to && (size < 0 || to < size)
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/sim"
 )
 
 const key = "task/output.mp4"
@@ -25,13 +26,19 @@ const key = "task/output.mp4"
 // secret is the part of every link in these tests that no error may tell.
 const secret = "/secret-path?signature=secret-value"
 
-// video returns random bytes behind the first box of a video.
+// video returns a video of a size, filled up with random bytes that players skip, or the beginning of one.
 func video(size int) []byte {
-	data := make([]byte, size)
-	_, _ = rand.Read(data)
-	copy(data, "\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isommp42")
-	return data
+	clip := sim.TinyClip()
+	if size < len(clip)+8 {
+		return clip[:size]
+	}
+	padding := make([]byte, size-len(clip)-8)
+	_, _ = rand.Read(padding)
+	return append(clip, box("free", padding)...)
 }
+
+// clipSays is what the container of each of these videos says.
+var clipSays = media.Container{ContentType: "video/mp4", Codec: "h264", Duration: time.Second, Width: 160, Height: 90}
 
 // setup returns a saver into a file bucket, the bucket's folder, and a link to a server that answers
 // with handler.
@@ -40,13 +47,13 @@ func setup(t *testing.T, handler http.HandlerFunc) (saver *media.Saver, folder, 
 	srv := httptest.NewServer(handler)
 	t.Cleanup(srv.Close)
 	bucket, folder := openBucket(t)
-	return &media.Saver{Client: newClient(t, 0), Bucket: bucket}, folder, srv.URL + secret
+	return &media.Saver{Client: newClient(t, 0), Bucket: bucket, Pause: time.Millisecond}, folder, srv.URL + secret
 }
 
 // newClient returns a client that reaches loopback addresses.
 func newClient(t *testing.T, idle time.Duration) *http.Client {
 	t.Helper()
-	client := media.NewClient(media.Guard{AllowPrivate: true, IdleTimeout: idle})
+	client := media.NewClient(media.Guard{AllowPrivate: true, Patience: idle})
 	t.Cleanup(client.CloseIdleConnections)
 	return client
 }
@@ -91,7 +98,7 @@ func TestSave_StoresWholeFile(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			saver, folder, link := setup(t, tt.handler)
-			want := media.Saved{SizeBytes: int64(len(data)), SHA256: sha256.Sum256(data), ContentType: "video/mp4"}
+			want := media.Saved{SizeBytes: int64(len(data)), SHA256: sha256.Sum256(data), Container: clipSays}
 			for range 2 { // The second save overwrites the first.
 				got, err := saver.Save(t.Context(), link, key)
 				if err != nil {

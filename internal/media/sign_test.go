@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/refract-video/refract/internal/media"
 )
 
 func TestSignedURL_IsThereWhereTheBucketSigns(t *testing.T) {
@@ -29,8 +27,8 @@ func TestSignedURL_IsThereWhereTheBucketSigns(t *testing.T) {
 func TestSignedURL_IsNotThereForPlainFiles(t *testing.T) {
 	t.Parallel()
 	for _, at := range []string{"mem://", "file://" + t.TempDir()} {
-		if _, err := openBucketAt(t, at).SignedURL(t.Context(), "a", time.Hour); !errors.Is(err, media.ErrCantSign) {
-			t.Errorf("%s: got %v, want ErrCantSign", at, err)
+		if _, err := openBucketAt(t, at).SignedURL(t.Context(), "a", time.Hour); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%s: got %v, want ErrUnsupported", at, err)
 		}
 	}
 }

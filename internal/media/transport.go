@@ -8,10 +8,14 @@ import (
 	"time"
 )
 
-// errSilent is why a body ended that sent nothing for too long.
-var errSilent = errors.New("the body fell silent")
+// minProgress is how much of a body must arrive within the guard's patience. A server that sends a byte now and then is
+// silent, too.
+const minProgress = 64 << 10
 
-// transport asks the guard before each request, redirects included, and cuts bodies that fall silent.
+// errSlow is why a body ended that sent too little for too long.
+var errSlow = errors.New("the body came too slowly")
+
+// transport asks the guard before each request, redirects included, and cuts bodies that come too slowly.
 type transport struct {
 	guard Guard
 	base  *http.Transport
@@ -31,36 +35,43 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
-	resp.Body = newBody(ctx, cancel, resp.Body, t.guard.IdleTimeout)
+	resp.Body = newBody(ctx, cancel, resp.Body, t.guard.Patience)
 	return resp, nil
 }
 
 // CloseIdleConnections lets http.Client.CloseIdleConnections reach the connections.
 func (t *transport) CloseIdleConnections() { t.base.CloseIdleConnections() }
 
-// body is a response body with a watch on each read. The watch stands still between reads, so that a
-// slow reader is not taken for a silent server.
+// body is a response body with a watch on how long its reads take. The watch stands still between reads, so that a
+// slow reader is not taken for a slow server, and begins anew with every minProgress bytes.
 type body struct {
 	io.ReadCloser
-	ctx    context.Context // The request's: its cause tells silence from other ends.
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-	idle   time.Duration
+	ctx      context.Context // The request's: its cause tells slowness from other ends.
+	cancel   context.CancelCauseFunc
+	timer    *time.Timer
+	patience time.Duration
+	waited   time.Duration
+	got      int
 }
 
 // newBody watches over r, which must end when cancel ends its request.
-func newBody(ctx context.Context, cancel context.CancelCauseFunc, r io.ReadCloser, idle time.Duration) *body {
-	timer := time.AfterFunc(idle, func() { cancel(errSilent) })
+func newBody(ctx context.Context, cancel context.CancelCauseFunc, r io.ReadCloser, patience time.Duration) *body {
+	timer := time.AfterFunc(patience, func() { cancel(errSlow) })
 	timer.Stop()
-	return &body{ReadCloser: r, ctx: ctx, cancel: cancel, timer: timer, idle: idle}
+	return &body{ReadCloser: r, ctx: ctx, cancel: cancel, timer: timer, patience: patience}
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	b.timer.Reset(b.idle)
+	began := time.Now()
+	b.timer.Reset(b.patience - b.waited)
 	n, err := b.ReadCloser.Read(p)
 	b.timer.Stop()
-	if err != nil && err != io.EOF && errors.Is(context.Cause(b.ctx), errSilent) {
-		err = errSilent
+	b.waited += time.Since(began)
+	if b.got += n; b.got >= minProgress {
+		b.got, b.waited = 0, 0
+	}
+	if err != nil && err != io.EOF && errors.Is(context.Cause(b.ctx), errSlow) {
+		err = errSlow
 	}
 	return n, err
 }

@@ -8,8 +8,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-
-	"code.dny.dev/ssrf"
 )
 
 // MaxURIBytes is the length of the longest URI that CheckURI accepts.
@@ -117,7 +115,7 @@ func checkAddr(ip netip.Addr, allowPrivate bool) error {
 	if allowPrivate {
 		return nil
 	}
-	if ssrf.New().SafeAddr(ip) != nil {
+	if guardian.SafeAddr(ip) != nil {
 		return errors.New("the host of the URI must be a public address")
 	}
 	return nil

@@ -114,7 +114,7 @@ func (p *Preparer) reachable(ctx context.Context, s task.Source, account string,
 	switch {
 	case err == nil && p.CheckURI(link) == nil:
 		return link, nil
-	case err != nil && !errors.Is(err, media.ErrCantSign):
+	case err != nil && !errors.Is(err, errors.ErrUnsupported):
 		return "", err
 	case p.Link != nil:
 		return p.Link(s.ID, time.Now().Add(linkLifetime))

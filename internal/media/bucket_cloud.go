@@ -1,0 +1,8 @@
+//go:build release
+
+package media
+
+import (
+	_ "gocloud.dev/blob/azureblob" // Opens azblob:// buckets.
+	_ "gocloud.dev/blob/gcsblob"   // Opens gs:// buckets.
+)

@@ -1,0 +1,82 @@
+package buckettest_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
+	"gocloud.dev/blob"
+
+	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/media/buckettest"
+)
+
+func TestFileBucket(t *testing.T) {
+	t.Parallel()
+	buckettest.Run(t, buckettest.Kind{Open: func(t *testing.T) *media.Bucket {
+		t.Helper()
+		return buckettest.Open(t, "file://"+filepath.Join(t.TempDir(), "bucket"))
+	}})
+}
+
+func TestMemoryBucket(t *testing.T) {
+	t.Parallel()
+	buckettest.Run(t, buckettest.Kind{Open: func(t *testing.T) *media.Bucket {
+		t.Helper()
+		return buckettest.Open(t, "mem://")
+	}})
+}
+
+func TestS3Bucket(t *testing.T) { //nolint:paralleltest // It sets the credentials in the environment.
+	server := buckettest.StartS3(t)
+	t.Run("suite", func(t *testing.T) { buckettest.Run(t, buckettest.Kind{Open: server.Open, Signs: true}) })
+	t.Run("sweeps uploads that nobody completes", func(t *testing.T) { sweepsUploads(t, server) })
+}
+
+// sweepsUploads leaves two uploads in parts behind, as a process does that dies.
+func sweepsUploads(t *testing.T, server *buckettest.S3) {
+	t.Helper()
+	name, bucketURL := server.NewBucket(t)
+	bucket := buckettest.Open(t, bucketURL)
+	blobs, err := blob.OpenBucket(t.Context(), bucketURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blobs.Close()
+	var client *s3.Client
+	if !blobs.As(&client) {
+		t.Fatal("no S3 client")
+	}
+	for _, key := range []string{"outputs/t/1-0", "others/x"} {
+		if _, err := client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: &name, Key: &key}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func() (keys []string) {
+		page, err := client.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: &name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range page.Uploads {
+			keys = append(keys, aws.ToString(u.Key))
+		}
+		return keys
+	}
+	for _, tc := range []struct {
+		before time.Time
+		want   []string
+	}{
+		{time.Now().Add(-time.Hour), []string{"others/x", "outputs/t/1-0"}},
+		{time.Now().Add(time.Hour), []string{"others/x"}},
+	} {
+		if err := bucket.Sweep(t.Context(), tc.before); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tc.want, left()); diff != "" {
+			t.Errorf("uploads that are left (-want +got):\n%s", diff)
+		}
+	}
+}

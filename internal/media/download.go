@@ -1,0 +1,226 @@
+package media
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// errAnew means that a download can't go on where it was: the file has changed, or the server knows no ranges.
+var errAnew = errors.New("the download has to begin anew")
+
+// How often a download is taken up again.
+const (
+	maxFruitless = 10 // Connections in a row that brought less than minProgress.
+	maxBegins    = 5  // Begins from the first byte.
+
+	defaultPause = 100 * time.Millisecond // Before the first further connection; each pause is twice the one before,
+	longestPause = 100                    // up to so many times the first.
+)
+
+// download reads the file behind a link, from its first byte to its last. A connection that breaks is replaced by
+// one that goes on where it broke, if the server can tell that the file is still the same. What has passed is counted, hashed
+// and sieved, and at the end inspected: a Read returns io.EOF only after the whole of a video.
+type download struct {
+	ctx    context.Context
+	client *http.Client
+	link   string
+	limit  int64
+
+	body      io.ReadCloser // Nil between connections.
+	broke     error         // Why the last connection ended.
+	offset    int64
+	total     int64 // -1 where the server does not say.
+	validator string
+	fruitless int
+	mark      int64 // The offset at which the present connection began.
+	failed    error // Why there is no more to read, unless it has ended.
+	pauses    *backoff.ExponentialBackOff
+
+	hash      hash.Hash
+	sieve     sieve
+	container Container
+}
+
+// begin connects and returns the download, whose close the caller calls.
+func (s *Saver) begin(ctx context.Context, link string) (*download, error) {
+	d := &download{
+		ctx: ctx, client: s.Client, link: link, limit: cmp.Or(s.MaxBytes, DefaultMaxBytes), total: -1, hash: sha256.New(),
+		pauses: s.pauses(),
+	}
+	return d, d.connect()
+}
+
+func (s *Saver) pauses() *backoff.ExponentialBackOff {
+	pauses := backoff.NewExponentialBackOff()
+	pauses.InitialInterval, pauses.Multiplier = cmp.Or(s.Pause, defaultPause), 2
+	pauses.MaxInterval = longestPause * pauses.InitialInterval
+	return pauses
+}
+
+// Read implements io.Reader.
+func (d *download) Read(p []byte) (int, error) {
+	n, err := d.read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		d.failed = err
+	}
+	return n, err
+}
+
+func (d *download) read(p []byte) (int, error) {
+	for {
+		if d.body == nil {
+			if err := d.connect(); err != nil {
+				return 0, err
+			}
+		}
+		n, err := d.body.Read(p)
+		d.hash.Write(p[:n])
+		_, _ = d.sieve.Write(p[:n]) // It never fails.
+		d.offset += int64(n)
+		switch {
+		case d.offset > d.limit:
+			return n, fmt.Errorf("%w: more than the %d bytes allowed", ErrTooLarge, d.limit)
+		case err == nil:
+			return n, nil
+		case errors.Is(err, io.EOF) && (d.total < 0 || d.offset == d.total):
+			return n, d.end()
+		}
+		d.hangUp(err)
+		if n > 0 {
+			return n, nil
+		}
+	}
+}
+
+// close ends the download.
+func (d *download) close() {
+	if d.body != nil {
+		_ = d.body.Close() // It was only read.
+	}
+}
+
+// hangUp ends a connection that broke.
+func (d *download) hangUp(err error) {
+	_ = d.body.Close()
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	d.body, d.broke = nil, withoutQuotes(err)
+	if d.offset-d.mark >= minProgress {
+		d.fruitless = 0
+		d.pauses.Reset()
+	}
+}
+
+// end judges the whole file, of which the last byte has passed.
+func (d *download) end() (err error) {
+	if d.container, err = Inspect(&d.sieve, d.offset); err != nil {
+		return err
+	}
+	return io.EOF
+}
+
+// connect connects, as often as it makes sense.
+func (d *download) connect() error {
+	for {
+		if d.broke != nil {
+			if err := d.wait(); err != nil {
+				return err
+			}
+		}
+		d.mark = d.offset
+		err := d.ask()
+		switch {
+		case errors.Is(err, errAnew):
+			return fmt.Errorf("%w after it broke off: %w", err, d.broke)
+		case err == nil || !passing(err):
+			return err
+		}
+		d.broke = err
+	}
+}
+
+// passing tells whether a failure to connect may pass by itself.
+func passing(err error) bool {
+	for _, lasting := range []error{
+		errAnew, ErrLinkDead, ErrBlocked, ErrNotVideo, ErrTooLarge, errRedirects, context.Canceled, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, lasting) {
+			return false
+		}
+	}
+	return true
+}
+
+// wait waits before another connection, or returns why there is none.
+func (d *download) wait() error {
+	if d.fruitless++; d.fruitless > maxFruitless {
+		return fmt.Errorf("%d connections in a row brought nothing: %w", maxFruitless, d.broke)
+	}
+	wait := d.pauses.NextBackOff()
+	if busy, ok := errors.AsType[*StatusError](d.broke); ok {
+		wait = max(wait, min(busy.RetryAfter, d.pauses.MaxInterval))
+	}
+	return sleep(d.ctx, wait)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ask asks for what is missing.
+func (d *download) ask() error {
+	if d.offset > 0 && d.validator == "" {
+		return errAnew
+	}
+	resp, err := fetch(d.ctx, d.client, d.link, part{d.offset, d.validator})
+	if err != nil {
+		return err
+	}
+	if err := d.accept(resp); err != nil {
+		_ = resp.Body.Close()
+		return err
+	}
+	d.body, d.broke = resp.Body, nil
+	return nil
+}
+
+// accept takes an answer for the rest of the file, or says what it is instead.
+func (d *download) accept(resp *http.Response) error {
+	if d.offset == 0 {
+		d.total, d.validator = resp.ContentLength, validatorOf(resp.Header)
+		if d.total > d.limit {
+			return fmt.Errorf("%w: %d bytes, and %d are allowed", ErrTooLarge, d.total, d.limit)
+		}
+		return nil
+	}
+	begin, _, total, ok := contentRange(resp.Header)
+	switch {
+	case resp.StatusCode != http.StatusPartialContent, !ok, begin != d.offset:
+		return errAnew
+	case total >= 0 && d.total >= 0 && total != d.total:
+		return errAnew
+	case resp.ContentLength >= 0 && d.total >= 0 && d.offset+resp.ContentLength != d.total:
+		return errAnew
+	case resp.Header.Get("ETag") != "" && validatorOf(resp.Header) != d.validator && d.validator[0] == '"':
+		return errAnew // A server that does not heed If-Range.
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,62 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"time"
+)
+
+// OutputPrefix is what the keys of outputs begin with.
+const OutputPrefix = "outputs/"
+
+// leftover matches the names of the files into which file buckets write before they rename them.
+var leftover = regexp.MustCompile(`\.[0-9a-f]{12,16}\.tmp$`)
+
+// Sweep removes what writes left behind that began before a time and never ended, because their process died: temporary
+// files of file buckets, and uploads in parts of S3. None of them was ever visible. Other processes may write meanwhile, so
+// the time must lie further back than any write takes.
+func (b *Bucket) Sweep(ctx context.Context, before time.Time) error {
+	if b.folder != "" {
+		return b.sweepFolder(ctx, before)
+	}
+	if err := sweepParts(ctx, b.blobs, b.name, before); err != nil {
+		return fmt.Errorf("sweep the bucket: %w", err)
+	}
+	return nil
+}
+
+func (b *Bucket) sweepFolder(ctx context.Context, before time.Time) error {
+	root, err := os.OpenRoot(b.folder)
+	if err != nil {
+		return fmt.Errorf("sweep the bucket: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	err = fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // Another process was faster.
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !entry.Type().IsRegular() || !leftover.MatchString(entry.Name()):
+			return nil
+		}
+		info, err := entry.Info()
+		if err != nil || info.ModTime().After(before) {
+			return nil //nolint:nilerr // It has been renamed or removed.
+		}
+		if err := root.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("sweep the bucket: %w", err)
+	}
+	return nil
+}
