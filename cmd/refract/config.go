@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"time"
 
 	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/worker"
 )
 
 // serviceFlags are the settings of the service. Each can be given as a flag or in the environment.
@@ -18,7 +20,7 @@ type serviceFlags struct {
 	DatabaseURL secret `name:"database-url" env:"DATABASE_URL" help:"PostgreSQL to use. Without it the service runs a private one in --data-dir." json:"database_url"`
 	DataDir     string `name:"data-dir" env:"REFRACT_DATA_DIR" help:"Folder of the private PostgreSQL and of the default bucket. Default: a folder of the user's." json:"data_dir"`
 	Migrate     bool   `name:"migrate" env:"REFRACT_MIGRATE" help:"Bring the schema of --database-url to this release before serving. The private PostgreSQL is always migrated." json:"migrate"`
-	Bucket      string `name:"bucket" env:"REFRACT_BUCKET" help:"Bucket for outputs, as a URL: file:///path. Default: a folder in --data-dir." json:"bucket"`
+	Bucket      string `name:"bucket" env:"REFRACT_BUCKET" help:"Bucket for outputs, as a URL: file:///path, s3://name?region=…, gs://name, azblob://name. Default: a folder in --data-dir." json:"bucket"`
 
 	GRPC    listenerFlags `embed:"" prefix:"grpc-" envprefix:"REFRACT_GRPC_" json:"grpc"`
 	HTTP    listenerFlags `embed:"" prefix:"http-" envprefix:"REFRACT_HTTP_" json:"http"`
@@ -34,6 +36,11 @@ type serviceFlags struct {
 	Probe         string `name:"probe" env:"REFRACT_PROBE" enum:"on,off" default:"on" help:"Whether to look at a source before an attempt is paid for: that it can be fetched, and what the provider takes. off leaves it to the provider." json:"probe"`
 	PublicSources bool   `name:"public-sources" env:"REFRACT_PUBLIC_SOURCES" help:"Serve uploaded sources to providers on the ingress listener, by signed links that expire. Without it they go through a bucket that signs links, or the provider's uploads." json:"public_sources"`
 
+	FetchAllow []string `name:"fetch-allow" env:"REFRACT_FETCH_ALLOW" help:"Hosts, addresses or networks such as 10.1.0.0/16 that results may be fetched from though they are private, on any port, over http too." json:"fetch_allow"`
+
+	// Tuning is for tests.
+	Tuning tuning `kong:"-" json:"-"`
+
 	// Tenant is who everyone is with --auth=none; set by the demo alone.
 	Tenant string `kong:"-" json:"-"`
 
@@ -48,6 +55,16 @@ type listenerFlags struct {
 	Address string `name:"address" env:"ADDRESS" help:"Address to listen on." json:"address"`
 	TLSCert string `name:"tls-cert" env:"TLS_CERT" type:"existingfile" help:"Certificate file; TLS is on with it." json:"tls_cert"`
 	TLSKey  string `name:"tls-key" env:"TLS_KEY" type:"existingfile" help:"Key file of the certificate." json:"tls_key"`
+}
+
+// tuning are bounds that are right for everyone but tests, which have less time.
+type tuning struct {
+	Patience time.Duration // As in media.Guard, like the next.
+	Resolver *net.Resolver
+	Roots    *x509.CertPool
+	MaxBytes int64 // As in media.Saver, like the next.
+	Pause    time.Duration
+	Save     worker.Patience
 }
 
 // The default addresses: loopback, so that nothing is reachable from outside by accident.
@@ -79,6 +96,9 @@ func (f *serviceFlags) check() error {
 	}
 	if _, _, err := f.openAccounts(); err != nil {
 		return err
+	}
+	if _, err := media.ParseAllowed(f.FetchAllow); err != nil {
+		return fmt.Errorf("--fetch-allow: %w", err)
 	}
 	return f.checkCallbackURL()
 }

@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -190,25 +192,31 @@ func TestSIGTERM_Drains(t *testing.T) {
 // TestSIGTERM_CutsASaveThatGoesOnAfterwards stops the service in the middle of a slow download.
 func TestSIGTERM_CutsASaveThatGoesOnAfterwards(t *testing.T) {
 	t.Parallel()
-	interruptSave(t, terminate)
+	if left := interruptSave(t, terminate); left != 0 {
+		t.Errorf("%d unfinished files are left", left)
+	}
 }
 
 // TestSIGKILL_DuringASaveIsMadeUpForAfterwards kills it there: nobody says that the save has ended.
 func TestSIGKILL_DuringASaveIsMadeUpForAfterwards(t *testing.T) {
 	t.Parallel()
-	interruptSave(t, func(_ *testing.T, p *serveProcess) { p.kill() })
+	if left := interruptSave(t, func(_ *testing.T, p *serveProcess) { p.kill() }); left != 1 {
+		t.Errorf("%d unfinished files were left, want the one that the start after the next removes", left)
+	}
 }
 
-// interruptSave ends a service in the middle of a slow download, and expects another to finish it soon.
-func interruptSave(t *testing.T, stop func(*testing.T, *serveProcess)) {
+// interruptSave ends a service in the middle of a slow download, and expects another to finish it soon, and once. It returns how
+// many unfinished files were left, which are gone once they are old.
+func interruptSave(t *testing.T, stop func(*testing.T, *serveProcess)) int {
 	t.Helper()
+	bucket := filepath.Join(t.TempDir(), "bucket")
 	provider, err := sim.Start(sim.Config{WebhookKey: testWebhookKey})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = provider.Close() })
 	args := []string{
-		"--database-url=" + postgrestest.URL(t), "--bucket=file://" + filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
+		"--database-url=" + postgrestest.URL(t), "--bucket=file://" + bucket, "--auth=none", "--allow-private",
 		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
 		"--kie-url=" + provider.URL(), "--kie-api-key=any", "--kie-webhook-key=" + testWebhookKey,
 	}
@@ -224,12 +232,70 @@ func interruptSave(t *testing.T, stop func(*testing.T, *serveProcess)) {
 	if err := provider.Await(ctx, func() bool { return len(provider.Downloads()) > 0 }); err != nil {
 		t.Fatal(err)
 	}
+	unfinishedFiles := func() int { _, left := filesOf(t, bucket); return len(left) }
+	until(ctx, t, "half a file is there", func() bool { return unfinishedFiles() > 0 })
 	stop(t, first)
 	if n := len(provider.Downloads()); n != 1 {
 		t.Errorf("%d downloads began before the stop, want 1", n)
 	}
 	second := startProcess(t, args...)
-	waitFor(ctx, t, second.tasks, submitted.GetTask().GetId(), refractv1.TaskState_TASK_STATE_SUCCEEDED)
+	last := waitFor(ctx, t, second.tasks, submitted.GetTask().GetId(), refractv1.TaskState_TASK_STATE_SUCCEEDED)
+	second.kill()
+	finished, unfinished := filesOf(t, bucket)
+	if len(finished) != 1 || len(last.GetOutputs()) != 1 {
+		t.Fatalf("the bucket holds %v, and the task has %v; want one file", finished, last.GetOutputs())
+	}
+	file, err := os.ReadFile(finished[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sum := sha256.Sum256(file); hex.EncodeToString(sum[:]) != last.GetOutputs()[0].GetSha256() {
+		t.Errorf("the file has SHA-256 %x, the output %s", sum, last.GetOutputs()[0].GetSha256())
+	}
+	for _, name := range unfinished {
+		if err := os.Chtimes(name, time.Time{}, time.Now().Add(-2*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	startProcess(t, args...)
+	until(ctx, t, "what was left is swept", func() bool { return unfinishedFiles() == 0 })
+	return len(unfinished)
+}
+
+// until waits for a condition.
+func until(ctx context.Context, t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("it never comes that %s", what)
+		}
+	}
+}
+
+// filesOf lists the files in a bucket's folder: those that are finished, and those that nobody has finished yet.
+func filesOf(t *testing.T, bucket string) (finished, unfinished []string) {
+	t.Helper()
+	err := filepath.WalkDir(bucket, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist), err == nil && entry.IsDir():
+		case strings.HasSuffix(path, ".tmp"):
+			unfinished = append(unfinished, path)
+		default:
+			finished = append(finished, path)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return finished, unfinished
 }
 
 // terminate asks a service to stop, and expects it to do so in order.

@@ -51,6 +51,7 @@ type service struct {
 	clock     *postgres.Clock
 	store     *postgres.Store
 	bucket    *media.Bucket
+	outputs   *outputs
 	fetcher   *http.Client
 	accounts  provider.Accounts
 	route     []string
@@ -92,6 +93,9 @@ func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *servi
 	}
 	tokens, err := s.openTokens(ctx, f)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.openOutputs(ctx, f); err != nil {
 		return nil, err
 	}
 	if err := s.openProviders(ctx, f); err != nil {
@@ -178,9 +182,7 @@ func (s *service) openTokens(ctx context.Context, f serviceFlags) (*callback.Tok
 		keys[i] = []byte(k.reveal())
 	}
 	if len(keys) == 0 {
-		proposal := make([]byte, 32)
-		_, _ = rand.Read(proposal) // It never fails: a system without randomness ends the process.
-		key, err := s.store.Secret(ctx, "callback_token_key", proposal)
+		key, err := s.ownKey(ctx, "callback_token_key")
 		if err != nil {
 			return nil, err
 		}
@@ -193,6 +195,31 @@ func (s *service) openTokens(ctx context.Context, f serviceFlags) (*callback.Tok
 		}
 	}
 	return callback.NewTokens(keys...)
+}
+
+// ownKey returns a key that the service made for itself, the same for all replicas.
+func (s *service) ownKey(ctx context.Context, name string) ([]byte, error) {
+	proposal := make([]byte, 32)
+	_, _ = rand.Read(proposal) // It never fails: a system without randomness ends the process.
+	return s.store.Secret(ctx, name, proposal)
+}
+
+// openOutputs makes what hands out the files of tasks.
+func (s *service) openOutputs(ctx context.Context, f serviceFlags) error {
+	key, err := s.ownKey(ctx, "output_link_key")
+	if err != nil {
+		return err
+	}
+	links, err := media.NewLinks(key)
+	if err != nil {
+		return err
+	}
+	baseURL := f.BaseURL
+	if baseURL == "" {
+		baseURL = f.HTTP.scheme() + "://" + s.httpListener.Addr().String()
+	}
+	s.outputs = &outputs{store: s.store, bucket: s.bucket, links: links, baseURL: strings.TrimSuffix(baseURL, "/"), log: s.log}
+	return nil
 }
 
 // openProviders makes the adapters of all accounts.
@@ -231,11 +258,18 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 		return nil, err
 	}
 	s.uploads = &source.Uploads{Store: s.store, Bucket: s.bucket, MaxBytes: s.accounts.MaxSourceBytes()}
-	s.fetcher = media.NewClient(media.Guard{AllowPrivate: f.AllowPrivate})
+	allowed, err := media.ParseAllowed(f.FetchAllow)
+	if err != nil {
+		return nil, fmt.Errorf("--fetch-allow: %w", err)
+	}
+	s.fetcher = media.NewClient(media.Guard{
+		AllowPrivate: f.AllowPrivate, Allow: allowed, Patience: f.Tuning.Patience, Resolver: f.Tuning.Resolver, Roots: f.Tuning.Roots,
+	})
 	callbackURL := s.callbackBase(f)
 	s.workers, err = worker.New(worker.Config{
 		Lifecycle: verbs, Tasks: s.store, Accounts: s.accounts, Queries: s.store, Sources: s.preparer(f),
-		Media: &media.Saver{Client: s.fetcher, Bucket: s.bucket},
+		Media:    &media.Saver{Client: s.fetcher, Bucket: s.bucket, MaxBytes: f.Tuning.MaxBytes, Pause: f.Tuning.Pause},
+		Patience: f.Tuning.Save,
 		CallbackURL: func(account string, id task.AttemptID) (string, error) {
 			token, err := tokens.Make(account, id)
 			return callbackURL + "/v1/callbacks/" + account + "/" + token, err
@@ -312,10 +346,6 @@ func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, token
 	if err != nil {
 		return err
 	}
-	baseURL := f.BaseURL
-	if baseURL == "" {
-		baseURL = f.HTTP.scheme() + "://" + s.httpListener.Addr().String()
-	}
 	typical := make(map[string]time.Duration, len(s.accounts))
 	for _, p := range s.accounts {
 		typical[p.Name()] = p.Capabilities().TypicalDuration
@@ -326,7 +356,7 @@ func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, token
 	}
 	s.grpc, s.health, err = api.NewServer(api.Config{
 		Tasks: api.NewTaskService(api.TaskServiceConfig{
-			Lifecycle: verbs, Tasks: s.store, Hub: s.hub, Uploads: s.uploads, Typical: typical, BaseURL: baseURL,
+			Lifecycle: verbs, Tasks: s.store, Hub: s.hub, Uploads: s.uploads, Typical: typical, SignOutput: s.outputs.sign, BaseURL: s.outputs.baseURL,
 		}),
 		Operators: api.NewOperatorService(api.OperatorServiceConfig{
 			Lifecycle: verbs, Store: s.store, Accounts: s.accounts, Admit: s.nudge, Log: s.log,
@@ -351,7 +381,7 @@ func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, token
 // openHTTP makes the HTTP servers.
 func (s *service) openHTTP(receiver *callback.Receiver) {
 	s.http = httpapi.NewServer(httpapi.NewInternal(httpapi.InternalConfig{
-		Conn: s.conn, Outputs: &outputs{store: s.store, bucket: s.bucket}, OpenAPI: openapi.JSON,
+		Conn: s.conn, Outputs: s.outputs, OpenAPI: openapi.JSON,
 		Ready: s.ready, Metrics: s.telemetry.metrics, Log: s.log,
 	}), s.log)
 	ingress := httpapi.IngressConfig{Conn: s.conn, MaxBody: callback.MaxBody, OnOversized: receiver.CountOversized, Log: s.log}

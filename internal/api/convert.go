@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -145,9 +146,28 @@ func (s *TaskService) outputs(t *task.Task) []*refractv1.Output {
 			SizeBytes:   o.SizeBytes,
 			Sha256:      hex.EncodeToString(o.SHA256),
 			DownloadUri: fmt.Sprintf("%s/v1/tasks/%s/outputs/%d", s.baseURL, t.ID, o.Index),
+			Width:       int32(o.Width),  //nolint:gosec // 16 bits in the file.
+			Height:      int32(o.Height), //nolint:gosec // 16 bits in the file.
+			VideoCodec:  o.VideoCodec,
+		}
+		if o.Duration > 0 {
+			outputs[i].Duration = durationpb.New(o.Duration)
 		}
 	}
 	return outputs
+}
+
+// signOutputs adds what only the answer to one tenant about one task holds: events and lists are kept and passed on, and
+// an address that is a secret for an hour has no place there.
+func (s *TaskService) signOutputs(ctx context.Context, t *task.Task, outputs []*refractv1.Output) {
+	if s.sign == nil {
+		return
+	}
+	for i, o := range t.Outputs {
+		if uri, expire := s.sign(ctx, t.ID, o); uri != "" {
+			outputs[i].SignedUri, outputs[i].SignedUriExpireTime = uri, timestamppb.New(expire)
+		}
+	}
 }
 
 // event converts an event. t is the task that a SUCCEEDED event takes its outputs from.

@@ -31,6 +31,9 @@ type TaskServiceConfig struct {
 	Uploads   Uploads
 	// Typical is how long an attempt usually takes, by provider.
 	Typical map[string]time.Duration
+	// SignOutput returns an address of an output that takes no credentials, and until when it works; empty where
+	// there is none. Nil means that there never is.
+	SignOutput func(context.Context, task.ID, task.Output) (uri string, expire time.Time)
 	// BaseURL is the address of the HTTP listener as callers reach it, without a slash at its end.
 	BaseURL string
 }
@@ -43,13 +46,14 @@ type TaskService struct {
 	hub       *watch.Hub
 	uploads   Uploads
 	typical   map[string]time.Duration
+	sign      func(context.Context, task.ID, task.Output) (string, time.Time)
 	baseURL   string
 }
 
 // NewTaskService returns the task service.
 func NewTaskService(cfg TaskServiceConfig) *TaskService {
 	return &TaskService{
-		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, hub: cfg.Hub, uploads: cfg.Uploads, typical: cfg.Typical,
+		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, hub: cfg.Hub, uploads: cfg.Uploads, typical: cfg.Typical, sign: cfg.SignOutput,
 		baseURL: strings.TrimSuffix(cfg.BaseURL, "/"),
 	}
 }
@@ -75,6 +79,7 @@ func (s *TaskService) GetTask(ctx context.Context, req *refractv1.GetTaskRequest
 	}
 	m := s.task(&t)
 	m.Waiting = waiting(w)
+	s.signOutputs(ctx, &t, m.GetOutputs())
 	return &refractv1.GetTaskResponse{Task: m}, nil
 }
 

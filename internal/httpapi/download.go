@@ -25,6 +25,17 @@ type Outputs interface {
 	// OpenOutput opens an output of a task that has succeeded; content is read until ctx ends, and closed. The
 	// error is fs.ErrNotExist when there is no such file. Whether the caller may see the task was checked before.
 	OpenOutput(ctx context.Context, taskID string, index int) (content io.ReadSeekCloser, modTime time.Time, err error)
+	// OpenLink opens the output that the token of a link stands for. The error is fs.ErrNotExist when it stands for none, any
+	// more. A token that is not ours must cost no query.
+	OpenLink(ctx context.Context, token string) (*LinkedOutput, error)
+}
+
+// LinkedOutput is the open file behind a link.
+type LinkedOutput struct {
+	TaskID  string
+	Output  *refractv1.Output
+	Content io.ReadSeekCloser
+	ModTime time.Time
 }
 
 // downloadHandler serves outputs as files.
@@ -57,14 +68,34 @@ func (h *downloadHandler) serve(w http.ResponseWriter, r *http.Request, params m
 		h.fail(r.Context(), w, fmt.Errorf("download output %s of task %s: %w", index, id, err))
 		return
 	}
-	defer content.Close()
+	h.send(w, r, &LinkedOutput{id, output, content, modTime})
+}
+
+// serveLink sends what the caller asks of the file that the link stands for. The link is its own credential.
+func (h *downloadHandler) serveLink(w http.ResponseWriter, r *http.Request, params map[string]string) {
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	linked, err := h.outputs.OpenLink(r.Context(), params["token"])
+	if errors.Is(err, fs.ErrNotExist) {
+		h.refuse(w, http.StatusNotFound, codes.NotFound, "the link is wrong or has expired, or its file is no longer kept")
+		return
+	}
+	if err != nil {
+		h.fail(r.Context(), w, fmt.Errorf("download by link: %w", err))
+		return
+	}
+	h.send(w, r, linked)
+}
+
+// send sends what the caller asks of a file, and closes it.
+func (h *downloadHandler) send(w http.ResponseWriter, r *http.Request, o *LinkedOutput) {
+	defer o.Content.Close()
 	steady, err := newSteadyWriter(w)
 	if err != nil {
 		h.fail(r.Context(), w, err)
 		return
 	}
-	describe(w.Header(), id, output)
-	http.ServeContent(&contentWriter{steadyWriter: steady, refuser: h.refuser}, r, "", modTime, content)
+	describe(w.Header(), o.TaskID, o.Output)
+	http.ServeContent(&contentWriter{steadyWriter: steady, refuser: h.refuser}, r, "", o.ModTime, o.Content)
 }
 
 // find returns the output as the API knows it, or nil when the task has none of this index.

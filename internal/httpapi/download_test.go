@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -40,6 +41,23 @@ func (f folder) OpenOutput(_ context.Context, id string, index int) (io.ReadSeek
 	}
 	info, err := file.Stat()
 	return file, info.ModTime(), err
+}
+
+// goodLink is the token of output 0, and goneLink that of one whose file is gone. The bucket fails for badLink.
+const goodLink, goneLink, badLink = "good-token", "gone-token", "bad-token"
+
+func (f folder) OpenLink(ctx context.Context, token string) (*httpapi.LinkedOutput, error) {
+	index, ok := map[string]int{goodLink: 0, goneLink: 2, badLink: 3}[token]
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	content, modTime, err := f.OpenOutput(ctx, taskID, index)
+	if err != nil {
+		return nil, err
+	}
+	return &httpapi.LinkedOutput{
+		TaskID: taskID, Output: &refractv1.Output{ContentType: "video/mp4", Sha256: sum}, Content: content, ModTime: modTime,
+	}, nil
 }
 
 // brokenFile is a file whose bucket fails after it was opened.
@@ -168,5 +186,34 @@ func TestDownload_RefusesInTheSameShape(t *testing.T) {
 				t.Errorf("Content-Type %q", got)
 			}
 		})
+	}
+}
+
+func TestDownload_ALinkIsItsOwnCredential(t *testing.T) {
+	t.Parallel()
+	s := serveFiles(t)
+	a := s.do(t, http.MethodGet, "/v1/outputs/"+goodLink, nil, "Range", "bytes=4-7")
+	if a.status != http.StatusPartialContent || a.body != "4567" {
+		t.Errorf("answer %d %q, want 206 and 4567", a.status, a.body)
+	}
+	for key, want := range map[string]string{
+		"Content-Type": "video/mp4", "ETag": `"` + sum + `"`, "Referrer-Policy": "no-referrer", "Cache-Control": "private, no-cache",
+		"Content-Disposition": "inline; filename=" + taskID + "-0.mp4",
+	} {
+		if got := a.header.Get(key); got != want {
+			t.Errorf("%s: %q, want %q", key, got, want)
+		}
+	}
+	if a := s.do(t, http.MethodHead, "/v1/outputs/"+goodLink, nil); a.status != http.StatusOK || a.header.Get("Content-Length") != "16" {
+		t.Errorf("HEAD gave %d with length %s", a.status, a.header.Get("Content-Length"))
+	}
+	for token, want := range map[string]int{goneLink: 404, "forged": 404, goodLink + "x": 404, badLink: 500} {
+		a := s.do(t, http.MethodGet, "/v1/outputs/"+token, nil, "Authorization", "Bearer token")
+		if a.status != want || a.header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s gave %d %s, want %d", token, a.status, a.body, want)
+		}
+	}
+	if log := s.log.String(); strings.Contains(log, badLink) {
+		t.Errorf("the log holds a token:\n%s", log)
 	}
 }

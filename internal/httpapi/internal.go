@@ -36,6 +36,7 @@ type InternalConfig struct {
 //	/v1/tasks/{task_id}:watch               a stream: lines of JSON, or server-sent events
 //	/v1/tasks/{task_id}/outputs/{index}     a file, with Range
 //	/v1/sources/{upload_id}                 an upload, resumable
+//	/v1/outputs/{token}                     a file, by a link that is its own credential
 //	/openapi.json  /healthz  /readyz  /metrics
 //
 // Metrics and health ask for no credentials.
@@ -49,6 +50,7 @@ func NewInternal(cfg InternalConfig) http.Handler {
 	route(mux, "/v1/tasks/{task_id}:watch", w.serve, http.MethodGet)
 	d := &downloadHandler{mux: mux, tasks: tasks, outputs: cfg.Outputs, refuser: refusals}
 	route(mux, "/v1/tasks/{task_id}/outputs/{index}", d.serve, http.MethodGet, http.MethodHead)
+	route(mux, "/v1/outputs/{token}", d.serveLink, http.MethodGet, http.MethodHead)
 
 	route(mux, "/healthz", plain(http.HandlerFunc(alive)), http.MethodGet, http.MethodHead)
 	route(mux, "/readyz", plain(readiness(cfg.Ready, cfg.Log)), http.MethodGet, http.MethodHead)

@@ -128,8 +128,8 @@ const scheduleCheck = `
 UPDATE attempt SET next_check_time = least(next_check_time, now() + make_interval(secs => $2)) WHERE id = $1`
 
 const insertOutput = `
-INSERT INTO output (attempt_id, index, key, content_type, size_bytes, sha256)
-VALUES ($1, $2, $3, $4, $5, $6)`
+INSERT INTO output (attempt_id, index, key, content_type, size_bytes, sha256, duration_ms, width, height, video_codec)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
 
 func queueDecision(batch *pgx.Batch, before, t *task.Task, d *task.Decision) {
 	var reason, message, payment *string
@@ -152,7 +152,8 @@ func queueDecision(batch *pgx.Batch, before, t *task.Task, d *task.Decision) {
 		batch.Queue(scheduleCheck, d.Check, d.CheckDelay.Seconds())
 	}
 	for _, o := range d.Outputs {
-		batch.Queue(insertOutput, d.OutputsOf, o.Index, o.Key, o.ContentType, o.SizeBytes, o.SHA256)
+		batch.Queue(insertOutput, d.OutputsOf, o.Index, o.Key, o.ContentType, o.SizeBytes, o.SHA256,
+			o.Duration.Milliseconds(), o.Width, o.Height, o.VideoCodec)
 	}
 }
 

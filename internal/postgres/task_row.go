@@ -62,8 +62,17 @@ FROM attempt
 WHERE task_id = ANY ($1::uuid[])
 ORDER BY task_id, number`
 
+// outputColumns are the columns that outputFields names, in its order.
+const outputColumns = `output.index, output.key, output.content_type, output.size_bytes, output.sha256, output.duration_ms,
+	output.width, output.height, output.video_codec`
+
+// outputFields are where a row of outputColumns goes; complete it with the duration, which stands in milliseconds.
+func outputFields(o *task.Output, milliseconds *int64) []any {
+	return []any{&o.Index, &o.Key, &o.ContentType, &o.SizeBytes, &o.SHA256, milliseconds, &o.Width, &o.Height, &o.VideoCodec}
+}
+
 const selectOutputs = `
-SELECT attempt_id, index, key, content_type, size_bytes, sha256
+SELECT output.attempt_id, ` + outputColumns + `
 FROM output
 WHERE attempt_id = ANY ($1::uuid[])
 ORDER BY attempt_id, index`
@@ -116,8 +125,10 @@ func completeOutputs(ctx context.Context, q querier, tasks []task.Task) error {
 	}
 	var attempt string
 	var o task.Output
-	_, err = pgx.ForEachRow(rows, []any{&attempt, &o.Index, &o.Key, &o.ContentType, &o.SizeBytes, &o.SHA256}, func() error {
+	var milliseconds int64
+	_, err = pgx.ForEachRow(rows, append([]any{&attempt}, outputFields(&o, &milliseconds)...), func() error {
 		t := byResult[attempt]
+		o.Duration = time.Duration(milliseconds) * time.Millisecond
 		t.Outputs = append(t.Outputs, o)
 		o.SHA256 = nil // The next row must not write into this one's bytes.
 		return nil

@@ -143,6 +143,10 @@ type Output struct {
 	ContentType string
 	SizeBytes   int64
 	SHA256      []byte
+	Duration    time.Duration // Of the video track; 0 where its container does not say, or it was saved before that was kept,
+	Width       int           // as with the others.
+	Height      int
+	VideoCodec  string // Such as "h264".
 }
 
 // Event is one numbered change of a task.

@@ -37,7 +37,7 @@ func (s *submitter) prepare(ctx context.Context, id task.AttemptID) (string, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
-	defer context.AfterFunc(s.saves, cancel)() //nolint:contextcheck // A stop cuts it, as it cuts saves.
+	defer context.AfterFunc(s.running, cancel)() //nolint:contextcheck // A stop cuts it, as it cuts saves.
 	uri, err := s.sources.Prepare(ctx, t.Spec, a.Account, u)
 	if ctx.Err() != nil {
 		err = ctx.Err() // Nothing is known of the source or the provider.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
@@ -20,18 +21,44 @@ const (
 	// saveTimeout bounds one try to save all outputs of an attempt, and settleTimeout what is written down of it.
 	saveTimeout   = 15 * time.Minute
 	settleTimeout = time.Minute
-	// saveTries is how often a save is tried before the task fails: with the waits of retryAt about ten minutes.
-	saveTries = 12
-	// notReadyWait is how long to wait where a callback claims a result that the provider does not show yet, and
-	// notReadyLimit how long in all.
-	notReadyWait  = 5 * time.Second
-	notReadyLimit = 30 * time.Minute
+	// outputsAtOnce is how many outputs of one attempt are downloaded at a time.
+	outputsAtOnce = 4
+	// notReadyWait is how long to wait where the provider does not show what it claims to have.
+	notReadyWait = 5 * time.Second
 )
+
+// Patience is how long saves are tried before their task fails. Zero fields mean the defaults.
+type Patience struct {
+	// Tries is how often a save is tried: 12 times, which with the waits between them takes ten minutes at least.
+	Tries int
+	// Limit is how long a save is tried in all, if it was tried twice: an hour.
+	Limit time.Duration
+	// NotReady is how long a result may be claimed by a callback that the provider does not show yet: 30 minutes.
+	NotReady time.Duration
+	// NoLinks is how long the provider may report success without a link to the result: 10 minutes.
+	NoLinks time.Duration
+}
+
+func (p Patience) withDefaults() Patience {
+	if p.Tries == 0 {
+		p.Tries = 12
+	}
+	if p.Limit == 0 {
+		p.Limit = time.Hour
+	}
+	if p.NotReady == 0 {
+		p.NotReady = 30 * time.Minute
+	}
+	if p.NoLinks == 0 {
+		p.NoLinks = 10 * time.Minute
+	}
+	return p
+}
 
 // What saving finds at the provider, beside the errors of package media.
 var (
 	errNotReady = errors.New("the provider shows no result yet")
-	errNoLinks  = errors.New("the provider reports success without a result link")
+	errNoLinks  = errors.New("the provider reports success, but names no result file")
 	errNoResult = errors.New("the provider reports that the generation failed")
 )
 
@@ -66,41 +93,103 @@ func (s *saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 	}
 	outputs, err := s.saveInTime(ctx, t, *a)
 	if err == nil {
+		s.saves.saved(ctx, a.Account, s.linkLeft(a.Account, job.CreatedAt))
 		return s.lifecycle.SettleSave(ctx, id, outputs, nil)
 	}
 	if errors.Is(err, errNoResult) {
 		return nil // A callback had claimed one; it is settled.
 	}
-	if ctx.Err() != nil || s.saves.Err() != nil {
+	if ctx.Err() != nil || s.running.Err() != nil {
 		return fmt.Errorf("save attempt %s: the service stops: %w", id, err) // Nothing is known of the result.
 	}
-	failure := &task.SaveFailed{Attempt: id, Reason: task.OutputUnavailable, Message: "save the result: " + err.Error()}
+	age := s.now().Sub(job.CreatedAt)
 	switch {
-	case errors.Is(err, errNotReady) && s.now().Sub(job.CreatedAt) < notReadyLimit:
-		return river.JobSnooze(notReadyWait)
-	case errors.Is(err, media.ErrNotVideo), errors.Is(err, media.ErrTooLarge):
-		failure.Reason = task.OutputInvalid
-	case errors.Is(err, errNotReady), job.Attempt >= saveTries:
+	case errors.Is(err, errNotReady) && age < s.patience.NotReady, errors.Is(err, errNoLinks) && age < s.patience.NoLinks:
+		return river.JobSnooze(min(notReadyWait, s.patience.NoLinks))
+	case lasting(err, job.Attempt), job.Attempt >= s.patience.Tries, job.Attempt > 1 && age >= s.patience.Limit:
+		return s.giveUp(ctx, t, *a, err)
 	default:
-		return fmt.Errorf("save attempt %s, try %d of %d: %w", id, job.Attempt, saveTries, err)
+		return fmt.Errorf("save attempt %s, try %d of %d: %w", id, job.Attempt, s.patience.Tries, err)
 	}
-	return s.lifecycle.SettleSave(ctx, id, nil, failure)
+}
+
+// lasting tells whether another try would meet the same. What is no video is tried twice: hosts show pages in place
+// of files while they are in trouble.
+func lasting(err error, try int) bool {
+	return errors.Is(err, errNotReady) || errors.Is(err, errNoLinks) || errors.Is(err, media.ErrTooLarge) ||
+		errors.Is(err, media.ErrBlocked) || errors.Is(err, media.ErrNotVideo) && try > 1
+}
+
+// giveUp settles that there are no outputs, and takes away those that could be saved beside one that could not.
+func (s *saver) giveUp(ctx context.Context, t task.Task, a task.Attempt, err error) error {
+	now, readErr := s.tasks.TaskOfAttempt(ctx, a.ID)
+	if readErr != nil {
+		return readErr
+	}
+	if now.AttemptByID(a.ID).Saved {
+		return nil // A replica that was thought dead has done it.
+	}
+	if err := s.media.Bucket.DeleteAll(ctx, outputPrefix(t.ID, a.Number)); err != nil {
+		return fmt.Errorf("take back the outputs of attempt %s: %w", a.ID, err)
+	}
+	failure := &task.SaveFailed{Attempt: a.ID, Reason: task.OutputUnavailable, Message: "save the result: " + err.Error()}
+	if errors.Is(err, media.ErrNotVideo) || errors.Is(err, media.ErrTooLarge) {
+		failure.Reason = task.OutputInvalid
+	}
+	s.saves.failed(ctx, a.Account, err)
+	return s.lifecycle.SettleSave(ctx, a.ID, nil, failure)
+}
+
+// linkLeft is how long the links of a result that is known since a time still live at least.
+func (s *saver) linkLeft(account string, since time.Time) time.Duration {
+	u, err := s.upstream(account)
+	if err != nil {
+		return 0
+	}
+	return u.Capabilities().LinkLifetime - s.now().Sub(since)
 }
 
 // saveInTime saves within its own time, which leaves the job some to write down what became of it.
 func (s *saver) saveInTime(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
-	defer context.AfterFunc(s.saves, cancel)() //nolint:contextcheck // The end of saves cuts it, beside the end of the job.
+	defer context.AfterFunc(s.running, cancel)() //nolint:contextcheck // The end of saves cuts it, beside the end of the job.
 	return s.save(ctx, t, a)
 }
 
-// save asks the provider for the links and brings each into the bucket.
+// save asks the provider for the links and brings each into the bucket, all at once.
 func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
 	u, err := s.upstream(a.Account)
 	if err != nil {
 		return nil, err
 	}
+	links, err := s.links(ctx, u, t, a)
+	if err != nil {
+		return nil, err
+	}
+	results := &results{saver: s, upstream: u, again: onceAgain(func(ctx context.Context) ([]string, error) { return s.links(ctx, u, t, a) })}
+	outputs := make([]task.Output, len(links))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(outputsAtOnce)
+	for i, link := range links {
+		g.Go(func() error {
+			key := outputPrefix(t.ID, a.Number) + strconv.Itoa(i)
+			saved, err := results.save(ctx, i, link, key)
+			if err != nil {
+				return fmt.Errorf("output %d of %d: %w", i, len(links), err)
+			}
+			outputs[i] = task.Output{
+				Index: i, Key: key, ContentType: saved.ContentType, SizeBytes: saved.SizeBytes, SHA256: saved.SHA256[:],
+				Duration: saved.Duration, Width: saved.Width, Height: saved.Height, VideoCodec: saved.Codec,
+			}
+			return nil
+		})
+	}
+	return outputs, g.Wait()
+}
+
+// links asks the provider for the links to the results.
+func (s *saver) links(ctx context.Context, u *upstream, t task.Task, a task.Attempt) ([]string, error) {
 	status, err := u.ask(ctx, a.ProviderTaskID, s.now().Sub(a.CreateTime))
 	if err != nil {
 		return nil, err
@@ -119,34 +208,10 @@ func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 	if len(status.ResultURLs) == 0 {
 		return nil, errNoLinks
 	}
-	outputs := make([]task.Output, 0, len(status.ResultURLs))
-	for i, link := range status.ResultURLs {
-		key := outputKey(t.ID, a.Number, i)
-		saved, err := s.fetch(ctx, u, link, key)
-		if err != nil {
-			return nil, fmt.Errorf("output %d: %w", i, err)
-		}
-		outputs = append(outputs, task.Output{
-			Index: i, Key: key, ContentType: saved.ContentType, SizeBytes: saved.SizeBytes, SHA256: saved.SHA256[:],
-		})
-	}
-	return outputs, nil
+	return status.ResultURLs, nil
 }
 
-// fetch saves one link, and asks the provider for a fresh one when it is dead.
-func (s *saver) fetch(ctx context.Context, u *upstream, link, key string) (media.Saved, error) {
-	saved, err := s.media.Save(ctx, link, key)
-	if !errors.Is(err, media.ErrLinkDead) || !u.Capabilities().RefreshLinks {
-		return saved, err // The next try asks the provider for its links again.
-	}
-	fresh, refreshErr := u.refreshLink(ctx, link)
-	if refreshErr != nil {
-		return saved, fmt.Errorf("%w; no fresh link: %w", err, refreshErr)
-	}
-	return s.media.Save(ctx, fresh, key)
-}
-
-// outputKey is where an output lives in the bucket.
-func outputKey(id task.ID, attempt, index int) string {
-	return path.Join("outputs", string(id), strconv.Itoa(attempt)+"-"+strconv.Itoa(index))
+// outputPrefix is what the keys of an attempt's outputs begin with in the bucket; the index follows.
+func outputPrefix(id task.ID, attempt int) string {
+	return media.OutputPrefix + path.Join(string(id), strconv.Itoa(attempt)) + "-"
 }

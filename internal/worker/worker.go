@@ -15,6 +15,7 @@ import (
 
 	"github.com/riverqueue/river"
 	"go.opentelemetry.io/otel/metric"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
@@ -35,6 +36,7 @@ type Config struct {
 	Queries   Queries
 	Sources   Sources
 	Media     *media.Saver
+	Patience  Patience
 	// CallbackURL returns the URL that a provider account is to call about an attempt. It is a secret.
 	CallbackURL func(account string, id task.AttemptID) (string, error)
 	// Now tells the time as the database has it, since jobs and attempts carry the database's times.
@@ -53,7 +55,10 @@ type Workers struct {
 	callbackURL func(string, task.AttemptID) (string, error)
 	now         func() time.Time
 	log         *slog.Logger
-	saves       context.Context // Ends when saves are cut; the context of a job goes on, to write that down.
+	patience    Patience
+	downloads   *semaphore.Weighted
+	saves       *saveMetrics
+	running     context.Context // Ends when saves are cut; the context of a job goes on, to write that down.
 	cutSaves    context.CancelFunc
 }
 
@@ -63,10 +68,15 @@ func New(cfg Config) (*Workers, error) {
 	if err != nil {
 		return nil, err
 	}
+	saves, err := newSaveMetrics(cfg.Meter)
+	if err != nil {
+		return nil, err
+	}
 	w := &Workers{
 		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, upstreams: all, sources: cfg.Sources, media: cfg.Media, callbackURL: cfg.CallbackURL, now: cfg.Now, log: cfg.Log,
+		patience: cfg.Patience.withDefaults(), downloads: semaphore.NewWeighted(downloadsAtOnce), saves: saves,
 	}
-	w.saves, w.cutSaves = context.WithCancel(context.Background())
+	w.running, w.cutSaves = context.WithCancel(context.Background())
 	return w, nil
 }
 
@@ -74,11 +84,12 @@ func New(cfg Config) (*Workers, error) {
 // would otherwise last as long as the slowest download.
 func (w *Workers) CutSaves() { w.cutSaves() }
 
-// How many jobs of a kind one replica runs at once. Submissions are bounded by admission; saves by what a
-// small machine can stream.
+// How many jobs of a kind one replica runs at once. Submissions are bounded by admission; saves, each of which may
+// have several results, by what a small machine can stream.
 const (
-	submitsAtOnce = 32
-	savesAtOnce   = 4
+	submitsAtOnce   = 32
+	savesAtOnce     = 8
+	downloadsAtOnce = 8
 )
 
 // Queue returns the configuration of the client that runs jobs. Its Start and Stop are the caller's.

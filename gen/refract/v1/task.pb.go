@@ -758,9 +758,28 @@ type Output struct {
 	// The SHA-256 of the file, in lower-case hexadecimal.
 	Sha256 string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// The HTTP address of the file. It takes the same credentials as the API and supports Range.
-	DownloadUri   string `protobuf:"bytes,5,opt,name=download_uri,json=downloadUri,proto3" json:"download_uri,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DownloadUri string `protobuf:"bytes,5,opt,name=download_uri,json=downloadUri,proto3" json:"download_uri,omitempty"`
+	// The duration of the video, as its container says.
+	//
+	// Absent where it does not say.
+	Duration *durationpb.Duration `protobuf:"bytes,6,opt,name=duration,proto3" json:"duration,omitempty"`
+	// The width of the picture in pixels, as coded.
+	//
+	// 0 means that it is not known, as with the next fields: the file was saved before they were kept.
+	Width int32 `protobuf:"varint,7,opt,name=width,proto3" json:"width,omitempty"`
+	// The height of the picture in pixels, as coded.
+	Height int32 `protobuf:"varint,8,opt,name=height,proto3" json:"height,omitempty"`
+	// The codec of the video, such as `h264`, `hevc` or `av1`; another one's four characters.
+	VideoCodec string `protobuf:"bytes,9,opt,name=video_codec,json=videoCodec,proto3" json:"video_codec,omitempty"`
+	// An HTTP address of the file that takes no credentials, for whoever is to see the file; it supports Range. It is a secret
+	// for as long as it works.
+	//
+	// Set by GetTask alone. It leads to the bucket itself where that can sign addresses, and to this service elsewhere.
+	SignedUri string `protobuf:"bytes,10,opt,name=signed_uri,json=signedUri,proto3" json:"signed_uri,omitempty"`
+	// The time until which signed_uri works: an hour after the call.
+	SignedUriExpireTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=signed_uri_expire_time,json=signedUriExpireTime,proto3" json:"signed_uri_expire_time,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *Output) Reset() {
@@ -826,6 +845,48 @@ func (x *Output) GetDownloadUri() string {
 		return x.DownloadUri
 	}
 	return ""
+}
+
+func (x *Output) GetDuration() *durationpb.Duration {
+	if x != nil {
+		return x.Duration
+	}
+	return nil
+}
+
+func (x *Output) GetWidth() int32 {
+	if x != nil {
+		return x.Width
+	}
+	return 0
+}
+
+func (x *Output) GetHeight() int32 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *Output) GetVideoCodec() string {
+	if x != nil {
+		return x.VideoCodec
+	}
+	return ""
+}
+
+func (x *Output) GetSignedUri() string {
+	if x != nil {
+		return x.SignedUri
+	}
+	return ""
+}
+
+func (x *Output) GetSignedUriExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SignedUriExpireTime
+	}
+	return nil
 }
 
 // One numbered change of a task.
@@ -983,14 +1044,23 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\x10provider_task_id\x18\x03 \x01(\tR\x0eproviderTaskId\x12.\n" +
 	"\x05state\x18\x04 \x01(\x0e2\x18.refract.v1.AttemptStateR\x05state\x12;\n" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\x9b\x01\n" +
+	"createTime\"\x91\x03\n" +
 	"\x06Output\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12!\n" +
 	"\fcontent_type\x18\x02 \x01(\tR\vcontentType\x12\x1d\n" +
 	"\n" +
 	"size_bytes\x18\x03 \x01(\x03R\tsizeBytes\x12\x16\n" +
 	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12!\n" +
-	"\fdownload_uri\x18\x05 \x01(\tR\vdownloadUri\"\xa2\x02\n" +
+	"\fdownload_uri\x18\x05 \x01(\tR\vdownloadUri\x125\n" +
+	"\bduration\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x14\n" +
+	"\x05width\x18\a \x01(\x05R\x05width\x12\x16\n" +
+	"\x06height\x18\b \x01(\x05R\x06height\x12\x1f\n" +
+	"\vvideo_codec\x18\t \x01(\tR\n" +
+	"videoCodec\x12\x1d\n" +
+	"\n" +
+	"signed_uri\x18\n" +
+	" \x01(\tR\tsignedUri\x12O\n" +
+	"\x16signed_uri_expire_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x13signedUriExpireTime\"\xa2\x02\n" +
 	"\tTaskEvent\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x12;\n" +
 	"\vcreate_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -1089,15 +1159,17 @@ var file_refract_v1_task_proto_depIdxs = []int32{
 	11, // 13: refract.v1.Waiting.until_time:type_name -> google.protobuf.Timestamp
 	3,  // 14: refract.v1.Attempt.state:type_name -> refract.v1.AttemptState
 	11, // 15: refract.v1.Attempt.create_time:type_name -> google.protobuf.Timestamp
-	11, // 16: refract.v1.TaskEvent.create_time:type_name -> google.protobuf.Timestamp
-	2,  // 17: refract.v1.TaskEvent.state:type_name -> refract.v1.TaskState
-	12, // 18: refract.v1.TaskEvent.failure:type_name -> refract.v1.Failure
-	7,  // 19: refract.v1.TaskEvent.outputs:type_name -> refract.v1.Output
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	13, // 16: refract.v1.Output.duration:type_name -> google.protobuf.Duration
+	11, // 17: refract.v1.Output.signed_uri_expire_time:type_name -> google.protobuf.Timestamp
+	11, // 18: refract.v1.TaskEvent.create_time:type_name -> google.protobuf.Timestamp
+	2,  // 19: refract.v1.TaskEvent.state:type_name -> refract.v1.TaskState
+	12, // 20: refract.v1.TaskEvent.failure:type_name -> refract.v1.Failure
+	7,  // 21: refract.v1.TaskEvent.outputs:type_name -> refract.v1.Output
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_task_proto_init() }

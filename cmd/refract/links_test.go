@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/media/buckettest"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// TestSignedURI_OpensTheFileWithoutCredentials gets a link to an output and follows it as somebody without a token does.
+func TestSignedURI_OpensTheFileWithoutCredentials(t *testing.T) {
+	t.Parallel()
+	checkSignedURI(t, startService(t, nil), "/v1/outputs/")
+}
+
+// TestS3_KeepsAndSignsOutputs runs a task through a service whose bucket is on S3.
+func TestS3_KeepsAndSignsOutputs(t *testing.T) { //nolint:paralleltest // The credentials are in the environment.
+	name, bucketURL := buckettest.StartS3(t).NewBucket(t)
+	ts := startService(t, func(f *serviceFlags, _ *simConfig) { f.Bucket = bucketURL })
+	checkSignedURI(t, ts, "/"+name+"/outputs/")
+}
+
+func checkSignedURI(t *testing.T, ts *testService, leadsTo string) {
+	t.Helper()
+	task := ts.submit(t, "[sim:results=2]")
+	last := ts.end(t, task.GetId())
+	if last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+		t.Fatalf("ended %v", last)
+	}
+	outputs := ts.get(t, task.GetId()).GetOutputs()
+	clips := [][]byte{sim.ResultClip(ts.sim.Ledger()[0].TaskID, 0), sim.ResultClip(ts.sim.Ledger()[0].TaskID, 1)}
+	for i, o := range outputs {
+		if o.GetWidth() != 160 || o.GetHeight() != 90 || o.GetVideoCodec() != "h264" || o.GetDuration().AsDuration() != time.Second {
+			t.Errorf("output %d is described as %v", i, o)
+		}
+		if left := time.Until(o.GetSignedUriExpireTime().AsTime()); !strings.Contains(o.GetSignedUri(), leadsTo) || left < 59*time.Minute || left > time.Hour {
+			t.Errorf("output %d has the link %s for %s, want one to %s for an hour", i, o.GetSignedUri(), left, leadsTo)
+		}
+		if status, _, body := request(t, http.MethodGet, o.GetSignedUri(), ""); status != http.StatusOK || !bytes.Equal(body, clips[i]) {
+			t.Errorf("link %d gave %d with %d bytes, want the clip", i, status, len(body))
+		}
+		if status, _, body := request(t, http.MethodGet, o.GetSignedUri(), "", "Range", "bytes=100-199"); status != http.StatusPartialContent || !bytes.Equal(body, clips[i][100:200]) {
+			t.Errorf("a range of link %d gave %d with %d bytes, want 206 with 100", i, status, len(body))
+		}
+		status, _, body := request(t, http.MethodGet, o.GetDownloadUri(), "", "Authorization", "Bearer "+ts.token, "Range", "bytes=100-199")
+		if status != http.StatusPartialContent || !bytes.Equal(body, clips[i][100:200]) {
+			t.Errorf("a range over the API gave %d with %d bytes, want 206 with 100", status, len(body))
+		}
+		// A changed link opens nothing.
+		changed := []byte(o.GetSignedUri())
+		changed[len(changed)-5] ^= 3
+		if status, _, _ := request(t, http.MethodGet, string(changed), ""); status != http.StatusNotFound && status != http.StatusForbidden && status != http.StatusBadRequest {
+			t.Errorf("a changed link gave %d", status)
+		}
+	}
+	checkNoSignedURI(t, ts, task.GetId(), last)
+}
+
+// checkNoSignedURI looks for links where they have no place: in events, in lists and in the log.
+func checkNoSignedURI(t *testing.T, ts *testService, id string, last *refractv1.TaskEvent) {
+	t.Helper()
+	list, err := ts.tasks.ListTasks(ts.ctx(t), &refractv1.ListTasksRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := ts.tasks.ListTaskEvents(ts.ctx(t), &refractv1.ListTaskEventsRequest{TaskId: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := append(last.GetOutputs(), list.GetTasks()[0].GetOutputs()...)
+	for _, e := range events.GetEvents() {
+		seen = append(seen, e.GetOutputs()...)
+	}
+	for _, o := range seen {
+		if o.GetSignedUri() != "" {
+			t.Errorf("an event or a list holds a link: %v", o)
+		}
+	}
+	for _, secret := range []string{"/v1/outputs/", "X-Amz-Signature"} {
+		if strings.Contains(ts.log.String(), secret) {
+			t.Errorf("the log holds a link:\n%s", ts.log)
+		}
+	}
+}
+
+// TestSignedURI_ForgedCostsNoQuery opens forged links where there is no database to ask.
+func TestSignedURI_ForgedCostsNoQuery(t *testing.T) {
+	t.Parallel()
+	links, err := media.NewLinks(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	expired, err := links.Make("0190b0a8-5a0b-7c1e-8f00-000000000001", 0, now.Add(-time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &outputs{links: links}
+	for _, token := range []string{"", "x", strings.Repeat("A", len(expired)), expired} {
+		if _, err := o.OpenLink(t.Context(), token); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%q gave %v, want fs.ErrNotExist", token, err)
+		}
+	}
+}
