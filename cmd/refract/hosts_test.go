@@ -91,16 +91,15 @@ func TestService_SurvivesResultHosts(t *testing.T) {
 	})
 }
 
-// TestService_TakesBackTheOutputsBesideOneThatFails saves two results of three and expects none to stay.
+// TestService_TakesBackTheOutputsBesideOneThatFails has eleven results, of which the last is a byte too large.
 func TestService_TakesBackTheOutputsBesideOneThatFails(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, sc *simConfig) {
-		f.Tuning = tuning{Pause: time.Millisecond, Save: worker.Patience{Tries: 2}}
-		sc.Script = func(s sim.Submission) sim.Script { return s.Directives }
+	ts := startService(t, func(f *serviceFlags, _ *simConfig) {
+		f.Tuning = tuning{MaxBytes: int64(len(sim.ResultClip(strings.Repeat("0", 32), 9)))}
 	})
-	task := ts.submit(t, "[sim:results=3,once,gone]")
-	if last := ts.end(t, task.GetId()); last.GetState() != refractv1.TaskState_TASK_STATE_FAILED {
-		t.Fatalf("ended %v, want FAILED", last)
+	last := ts.end(t, ts.submit(t, "[sim:results=11]").GetId())
+	if message := last.GetFailure().GetMessage(); !strings.Contains(message, "output 10 of 11") || !strings.Contains(message, "too large") {
+		t.Fatalf("ended %v, want that output 10 is too large", last)
 	}
 	if keys, err := ts.bucket.Keys(t.Context(), "", 10); err != nil || len(keys) > 0 {
 		t.Errorf("the bucket holds %v, %v, want nothing", keys, err)

@@ -1,14 +1,19 @@
 // Package media brings the files that providers made into our bucket and hands them out.
 //
-// It promises three things:
+// It promises four things:
 //
-//   - A fetch reaches public addresses only. Links come from callers and providers, so each address
-//     is judged after the name was resolved, for every redirect and every new connection (Guard).
-//   - A key of the bucket holds a whole file or nothing. A save that fails, is cancelled or dies with
-//     the process leaves the key as it was; saving again overwrites it in one step (Saver, Bucket).
+//   - A fetch reaches public addresses only, and those that the operator lists. Links come from callers and providers, so each
+//     address is judged after the name was resolved, for every redirect and every new connection (Guard).
+//   - A key of the bucket holds a whole video or nothing. A save that fails, is cancelled or dies with
+//     the process leaves the key as it was; saving again overwrites it in one step (Saver, Bucket, Inspect).
+//   - A connection that breaks costs what was not yet received, where the server can tell that the file is the same.
 //   - No link is told. Links are signed and therefore secrets: errors name scheme and host alone.
+//
+// A file flows from its link through a download, which counts, hashes and sieves it, into a writer of the bucket, whose
+// last byte comes only after the sieve's content was inspected. Nothing is kept on disk beside the bucket, and some hundred kilobytes of memory
+// are held, or some 30 MB where the bucket is behind a network.
 //
 // When the host of a link fails, the error says what may help: another link (ErrLinkDead), nothing
 // (ErrNotVideo, ErrTooLarge, ErrBlocked), or else the same save again. When the bucket fails, the save
-// fails with it and may be repeated. A save holds about a megabyte of memory, whatever it saves.
+// fails with it and may be repeated. What a dead process left unfinished is removed by Sweep.
 package media

@@ -216,8 +216,6 @@ func (d *download) accept(resp *http.Response) error {
 		return errAnew
 	case total >= 0 && d.total >= 0 && total != d.total:
 		return errAnew
-	case resp.ContentLength >= 0 && d.total >= 0 && d.offset+resp.ContentLength != d.total:
-		return errAnew
 	case resp.Header.Get("ETag") != "" && validatorOf(resp.Header) != d.validator && d.validator[0] == '"':
 		return errAnew // A server that does not heed If-Range.
 	default:

@@ -27,11 +27,15 @@ type fickleHost struct {
 	after    int // after so many bytes of the body.
 	noRanges bool
 	requests atomic.Int32
+	begins   atomic.Int32 // Those that asked for the whole file.
 	sent     atomic.Int64
 }
 
 func (f *fickleHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := int(f.requests.Add(1))
+	if r.Header.Get("Range") == "" {
+		f.begins.Add(1)
+	}
 	file := f.file(n)
 	if f.header != nil {
 		f.header(w.Header(), n)
@@ -107,6 +111,17 @@ func TestSave_AConnectionCutTenTimesCostsOnlyItsTail(t *testing.T) {
 	}
 }
 
+// TestSave_AsManyBreaksAsTheHostLikes breaks far more connections than may bring nothing: each of these brings something.
+func TestSave_AsManyBreaksAsTheHostLikes(t *testing.T) {
+	t.Parallel()
+	data := video(3_000_000)
+	host := &fickleHost{file: always(data), header: etag(`"v1"`), cuts: 25, after: 100_000}
+	saver, _, link := setup(t, host.ServeHTTP)
+	if saved, err := saver.Save(t.Context(), link, key); err != nil || saved.SHA256 != sha256.Sum256(data) {
+		t.Errorf("saved %+v, %v", saved, err)
+	}
+}
+
 func TestSave_GoesOnOrBeginsAnew(t *testing.T) {
 	t.Parallel()
 	first, second := video(1_000_000), video(1_000_000)
@@ -126,21 +141,22 @@ func TestSave_GoesOnOrBeginsAnew(t *testing.T) {
 		host     *fickleHost
 		want     []byte
 		requests int32
+		begins   int32
 	}{
-		{"by a strong ETag", &fickleHost{file: always(first), header: etag(`"v1"`)}, first, 2},
-		{"by a date", &fickleHost{file: always(first), header: func(h http.Header, _ int) { h.Set("Last-Modified", day) }}, first, 2},
-		{"a weak ETag", &fickleHost{file: always(first), header: etag(`W/"v1"`)}, first, 2},
+		{"by a strong ETag", &fickleHost{file: always(first), header: etag(`"v1"`)}, first, 2, 1},
+		{"by a date", &fickleHost{file: always(first), header: func(h http.Header, _ int) { h.Set("Last-Modified", day) }}, first, 2, 1},
+		{"a weak ETag", &fickleHost{file: always(first), header: etag(`W/"v1"`)}, first, 2, 2},
 		{"a date of this second", &fickleHost{file: always(first), header: func(h http.Header, _ int) {
 			h.Set("Last-Modified", time.Now().UTC().Format(http.TimeFormat))
-		}}, first, 2},
-		{"no validator", &fickleHost{file: always(first)}, first, 2},
-		{"a server without ranges", &fickleHost{file: always(first), header: etag(`"v1"`), noRanges: true}, first, 3},
-		{"a file that has changed", &fickleHost{file: changes(second), header: versions}, second, 3},
-		{"a shorter file behind the same ETag", &fickleHost{file: changes(other), header: etag(`"v1"`)}, other, 3},
+		}}, first, 2, 2},
+		{"no validator", &fickleHost{file: always(first)}, first, 2, 2},
+		{"a server without ranges", &fickleHost{file: always(first), header: etag(`"v1"`), noRanges: true}, first, 3, 2},
+		{"a file that has changed", &fickleHost{file: changes(second), header: versions}, second, 3, 2},
+		{"a shorter file behind the same ETag", &fickleHost{file: changes(other), header: etag(`"v1"`)}, other, 3, 2},
 		{"an encoding that names itself identity", &fickleHost{file: always(first), header: func(h http.Header, _ int) {
 			h.Set("Content-Encoding", "identity")
 			h.Set("Etag", `"v1"`)
-		}}, first, 2},
+		}}, first, 2, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -154,8 +170,8 @@ func TestSave_GoesOnOrBeginsAnew(t *testing.T) {
 			if saved.SHA256 != sha256.Sum256(tt.want) || !bytes.Equal(content(t, saver.Bucket, key), tt.want) {
 				t.Error("the bucket holds another file, or a mixture")
 			}
-			if n := host.requests.Load(); n != tt.requests {
-				t.Errorf("%d requests, want %d", n, tt.requests)
+			if n, begins := host.requests.Load(), host.begins.Load(); n != tt.requests || begins != tt.begins {
+				t.Errorf("%d requests, %d of them for the whole, want %d and %d", n, begins, tt.requests, tt.begins)
 			}
 		})
 	}
@@ -169,6 +185,7 @@ func TestSave_DistrustsParts(t *testing.T) {
 		"that begin elsewhere": func(w http.ResponseWriter, from int) {
 			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from-1, len(data)-1, len(data)))
 			w.WriteHeader(http.StatusPartialContent)
+			_ = http.NewResponseController(w).Flush() // Without a length that would give it away.
 			_, _ = w.Write(data[from-1:])
 		},
 		"of a longer file": func(w http.ResponseWriter, from int) {

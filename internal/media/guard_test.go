@@ -163,6 +163,70 @@ func TestClient_CutsSilentBody(t *testing.T) {
 	}
 }
 
+func TestClient_SendsNoCredentials(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("a request came, with Authorization %q", r.Header.Get("Authorization"))
+	}))
+	t.Cleanup(srv.Close)
+	url := strings.Replace(srv.URL, "http://", "http://user:password@", 1)
+	if err := get(t, NewClient(Guard{AllowPrivate: true}), url); !errors.Is(err, ErrBlocked) {
+		t.Errorf("got %v, want ErrBlocked", err)
+	}
+}
+
+// dripping yields so many bytes at a time, with a pause before each.
+type dripping struct {
+	ctx   context.Context
+	bytes int
+	pause time.Duration
+}
+
+func (d dripping) Read(p []byte) (int, error) {
+	select {
+	case <-time.After(d.pause):
+		return min(d.bytes, len(p)), nil
+	case <-d.ctx.Done():
+		return 0, d.ctx.Err()
+	}
+}
+
+func TestBody_CutsWhatComesTooSlowly(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		bytes int
+		pause time.Duration
+		after time.Duration // When it is cut; 0 for never.
+	}{
+		{"a byte now and then", 1, time.Second, 30 * time.Second},
+		{"almost enough", minProgress/30 - 1, time.Second, 30 * time.Second},
+		{"just enough", minProgress/29 + 1, time.Second, 0},
+		{"large pieces with long pauses", minProgress, 29 * time.Second, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				began := time.Now()
+				b := newBody(ctx, cancel, io.NopCloser(dripping{ctx, tt.bytes, tt.pause}), 30*time.Second)
+				p := make([]byte, 1<<20)
+				var err error
+				for err == nil && time.Since(began) < time.Hour {
+					_, err = b.Read(p)
+				}
+				if took := time.Since(began); tt.after > 0 && (!errors.Is(err, errSlow) || took != tt.after) {
+					t.Errorf("ended after %s with %v, want errSlow after %s", took, err, tt.after)
+				}
+				if tt.after == 0 && err != nil {
+					t.Errorf("ended after %s with %v, want it to go on", time.Since(began), err)
+				}
+				_ = b.Close()
+			})
+		})
+	}
+}
+
 func TestBody_WaitsForSlowReader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

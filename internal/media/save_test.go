@@ -134,6 +134,9 @@ var failures = []struct {
 	{"part that was not asked for", nil, status(http.StatusPartialContent)},
 	{"web page", media.ErrNotVideo, send([]byte("<!DOCTYPE html><title>Not here</title>"))},
 	{"nothing", media.ErrNotVideo, send(nil)},
+	{"half of a video", media.ErrNotVideo, send(video(maxBytes)[:maxBytes/2])},
+	{"video with a tail", media.ErrNotVideo, send(append(video(maxBytes/2), "<!DOCTYPE html>"...))},
+	{"beginning of a video", media.ErrNotVideo, send(video(1000))},
 	{"few bytes", media.ErrNotVideo, send(video(32)[:8])},
 	{"too large, announced", media.ErrTooLarge, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(maxBytes+1))
