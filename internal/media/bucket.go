@@ -33,7 +33,7 @@ type Bucket struct {
 
 // How a file goes to a bucket over the network: in parts of which a few are in memory at a time. S3 takes 10,000 of them.
 const (
-	partBytes   = 8 << 20
+	partBytes   = 5 << 20
 	partsAtOnce = 2
 )
 
@@ -88,7 +88,7 @@ func completeFileURL(u *url.URL) (folder string, err error) {
 // Put stores what r yields under key, in one step at the end: readers see the former file or the new
 // one, whole. When r or the bucket fails, or ctx ends, the key is left as it was. In a file bucket the
 // file has reached the disk when Put returns. An error of the last step itself leaves open
-// whether the new file is there; putting it again settles that. It holds some 30 MB of memory where the bucket is behind a
+// whether the new file is there; putting it again settles that. It holds some 50 MB of memory where the bucket is behind a
 // network, and a few kilobytes elsewhere.
 func (b *Bucket) Put(ctx context.Context, key, contentType string, r io.Reader) error {
 	if err := checkKey(key); err != nil {

@@ -11,7 +11,7 @@
 //
 // A file flows from its link through a download, which counts, hashes and sieves it, into a writer of the bucket, whose
 // last byte comes only after the sieve's content was inspected. Nothing is kept on disk beside the bucket, and some hundred kilobytes of memory
-// are held, or some 30 MB where the bucket is behind a network.
+// are held, or some 50 MB where the bucket is behind a network.
 //
 // When the host of a link fails, the error says what may help: another link (ErrLinkDead), nothing
 // (ErrNotVideo, ErrTooLarge, ErrBlocked), or else the same save again. When the bucket fails, the save

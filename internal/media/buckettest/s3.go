@@ -26,7 +26,7 @@ type S3 struct {
 }
 
 // StartS3 builds and starts the server. Building it takes minutes the first time.
-func StartS3(t *testing.T) *S3 {
+func StartS3(t testing.TB) *S3 {
 	t.Helper()
 	t.Setenv("AWS_ACCESS_KEY_ID", "refract")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "refract-test-secret")
@@ -40,7 +40,7 @@ func StartS3(t *testing.T) *S3 {
 	return nil
 }
 
-func (s *S3) start(t *testing.T) bool {
+func (s *S3) start(t testing.TB) bool {
 	t.Helper()
 	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *S3) start(t *testing.T) bool {
 }
 
 // up waits until the server answers, and tells whether it does.
-func (s *S3) up(t *testing.T, ended <-chan struct{}) bool {
+func (s *S3) up(t testing.TB, ended <-chan struct{}) bool {
 	t.Helper()
 	timeout := time.After(30 * time.Second)
 	for tick := time.NewTicker(50 * time.Millisecond); ; {
@@ -90,7 +90,7 @@ func (s *S3) up(t *testing.T, ended <-chan struct{}) bool {
 }
 
 // program returns the path of the server, built from the module that pins it.
-func program(t *testing.T) string {
+func program(t testing.TB) string {
 	t.Helper()
 	root, err := exec.CommandContext(t.Context(), "go", "env", "GOMOD").Output()
 	if err != nil {
@@ -106,7 +106,7 @@ func program(t *testing.T) string {
 }
 
 // NewBucket makes a bucket that holds nothing and returns its name and its URL.
-func (s *S3) NewBucket(t *testing.T) (name, bucketURL string) {
+func (s *S3) NewBucket(t testing.TB) (name, bucketURL string) {
 	t.Helper()
 	name = fmt.Sprintf("bucket-%d", s.buckets.Add(1))
 	if err := os.Mkdir(filepath.Join(s.folder, name), 0o750); err != nil {
@@ -124,7 +124,7 @@ func (s *S3) Open(t *testing.T) *media.Bucket {
 }
 
 // Open opens a bucket, and closes it when the test ends.
-func Open(t *testing.T, bucketURL string) *media.Bucket {
+func Open(t testing.TB, bucketURL string) *media.Bucket {
 	t.Helper()
 	bucket, err := media.OpenBucket(t.Context(), bucketURL)
 	if err != nil {
