@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // balancer is one address in front of listeners that come and go, as a fleet has it. A connection goes to any of them
@@ -23,7 +24,7 @@ type balancer struct {
 // newBalancer returns a balancer without backends, which is closed when the test ends.
 func newBalancer(t *testing.T) *balancer {
 	t.Helper()
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +87,7 @@ func (b *balancer) dial() net.Conn {
 	b.mu.Unlock()
 	rand.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
 	for _, a := range addresses {
-		if conn, err := net.Dial("tcp", a); err == nil {
+		if conn, err := net.DialTimeout("tcp", a, time.Second); err == nil { //nolint:noctx // An address of this machine.
 			return conn
 		}
 	}

@@ -1,6 +1,7 @@
 package faulttest_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -43,9 +44,9 @@ func (c change) apply() (string, error) {
 
 // build builds the program with the changes, which reach no other build: go build is told to read other files in the
 // place of some.
-func build(dir string) (string, error) {
+func build(ctx context.Context, dir string) (string, error) {
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
-	root, err := exec.Command("go", "env", "GOROOT").Output()
+	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
 		return "", err
 	}
@@ -75,7 +76,7 @@ func build(dir string) (string, error) {
 	}
 	program := filepath.Join(dir, "refract")
 	args := append([]string{"build", "-o", program, "-overlay", name}, raceFlag...)
-	out, err := exec.Command("go", append(args, "github.com/refract-video/refract/cmd/refract")...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", append(args, "github.com/refract-video/refract/cmd/refract")...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}

@@ -75,7 +75,7 @@ func (c *chaos) revive(ctx context.Context, r *replica, after time.Duration) {
 	c.work.Go(func() {
 		_ = pause(ctx, after)
 		for range 100 {
-			err := r.start()
+			err := r.start(ctx)
 			if err == nil {
 				return
 			}
@@ -126,6 +126,6 @@ func (c *chaos) poison(ctx context.Context, r *replica, what, toxic string, d ti
 	c.done.add(what, 1)
 	c.work.Go(func() {
 		_ = pause(ctx, d)
-		r.link.heal()
+		r.link.heal(ctx)
 	})
 }

@@ -123,11 +123,11 @@ func folder(t *testing.T) string {
 }
 
 // start starts every replica that does not run.
-func (f *fleet) start() {
+func (f *fleet) start(ctx context.Context) {
 	f.t.Helper()
 	for _, r := range f.replicas {
-		r.link.heal()
-		if err := r.start(); err != nil {
+		r.link.heal(ctx)
+		if err := r.start(ctx); err != nil {
 			f.t.Fatal(err)
 		}
 	}

@@ -67,4 +67,4 @@ func (l *link) poisonAnswers(toxic string) error {
 }
 
 // heal takes all toxics away. Connections that swallowed something are closed.
-func (l *link) heal() { l.proxy.Toxics.ResetToxics(context.Background()) }
+func (l *link) heal(ctx context.Context) { l.proxy.Toxics.ResetToxics(ctx) }

@@ -22,18 +22,8 @@ type dish struct {
 	rare     bool     // It leaves an attempt behind that takes room at the provider for long.
 }
 
-// menu is what providers do. Many of them do nothing special.
+// menu is what providers do beside what they should.
 var menu = []dish{
-	{},
-	{},
-	{},
-	{},
-	{},
-	{},
-	{},
-	{},
-	{},
-	{},
 	// The answer to the submission.
 	{fault: "delay=700ms"},
 	{fault: "drop-after", without: "luma-agents"},
@@ -93,16 +83,7 @@ type kitchen struct {
 func (k *kitchen) next() order {
 	provider := providers[k.made%len(providers)]
 	k.made++
-	var d dish
-	for {
-		d = menu[k.random.IntN(len(menu))]
-		key := provider + d.fault + strconv.Itoa(d.first)
-		if !d.serves(provider) || d.rare && k.served[key] >= k.rare {
-			continue
-		}
-		k.served[key]++
-		break
-	}
+	d := k.choose(provider)
 	processing := 100 + k.random.IntN(1500)
 	if provider == "kie" {
 		processing += 1500 // So that it is what is in flight that holds it back, and at the others the window.
@@ -126,6 +107,21 @@ func (k *kitchen) next() order {
 		o.outcomes = append(o.outcomes, "FAILED/OUTCOME_UNKNOWN")
 	}
 	return o
+}
+
+// choose returns a dish that the provider serves; every fourth is as it should be.
+func (k *kitchen) choose(provider string) dish {
+	if k.random.IntN(4) == 0 {
+		return dish{}
+	}
+	for {
+		d := menu[k.random.IntN(len(menu))]
+		key := provider + d.fault + strconv.Itoa(d.first)
+		if d.serves(provider) && (!d.rare || k.served[key] < k.rare) {
+			k.served[key]++
+			return d
+		}
+	}
 }
 
 // firsts answers the first submission of a task otherwise than the following ones.

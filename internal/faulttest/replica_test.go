@@ -2,6 +2,7 @@ package faulttest_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,14 +43,14 @@ const startLimit = time.Minute
 var errNoStart = errors.New("the process ended before it served")
 
 // start runs a process until it serves.
-func (r *replica) start() error {
+func (r *replica) start(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.process != nil && !r.process.gone() {
 		return nil
 	}
 	r.bury()
-	p, err := r.launch()
+	p, err := r.launch(ctx)
 	if err != nil {
 		return err
 	}
@@ -96,13 +97,13 @@ func (p *process) gone() bool {
 }
 
 // launch starts a process and one goroutine that reads its log until it is gone.
-func (r *replica) launch() (*process, error) {
+func (r *replica) launch(ctx context.Context) (*process, error) {
 	log, err := os.OpenFile(r.log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	p := &process{
-		cmd:     exec.Command(program, append([]string{"serve", "--probe=off", "--database-url=" + r.link.url}, r.fleet.args...)...),
+		cmd:     exec.CommandContext(context.WithoutCancel(ctx), program, append([]string{"serve", "--probe=off", "--database-url=" + r.link.url}, r.fleet.args...)...),
 		serving: make(chan struct{}), ended: make(chan struct{}),
 	}
 	p.cmd.Env = append(append(os.Environ(), r.fleet.env...), clockVariable+"="+r.clock)

@@ -49,7 +49,7 @@ func TestFaults_ARandomRun(t *testing.T) {
 		},
 		sim: sim.Config{Script: (&firsts{seen: map[string]bool{}}).script, Luma: sim.LumaConfig{CallbackSpacing: time.Second}},
 	})
-	f.start()
+	f.start(ctx)
 	c := &chaos{fleet: f, random: rand.New(rand.NewPCG(s, 1)), gap: 600 * time.Millisecond, storm: 9 * time.Second, calm: 6 * time.Second, deck: deckOf(10)}
 	f.random(ctx, load{tasks: 90, over: 20 * time.Second, watchers: 30, cancels: 30, retries: 3}, c, &kitchen{
 		random: rand.New(rand.NewPCG(s, 2)), rare: 1, served: map[string]int{},
@@ -81,7 +81,7 @@ func (f *fleet) random(ctx context.Context, l load, c *chaos, k *kitchen, patien
 		calmDown()
 	}
 	breakers.Wait()
-	f.start()
+	f.start(ctx)
 	settling, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	f.settle(settling)

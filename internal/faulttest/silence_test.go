@@ -22,7 +22,7 @@ func TestFaults_ASilentDatabaseHoldsNothingUpForGood(t *testing.T) {
 		limits[p] = audit.Limit{Submissions: 20, Window: time.Second, InFlight: 50}
 	}
 	f := newFleet(t, fleetConfig{replicas: 1, databaseURL: postgrestest.URL(t), limits: limits})
-	f.start()
+	f.start(ctx)
 	client := f.dial()
 	var orders int
 	give := func(faults ...string) {
@@ -46,7 +46,7 @@ func TestFaults_ASilentDatabaseHoldsNothingUpForGood(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = pause(ctx, 13*time.Second) // Longer than a statement may take.
-	f.replicas[0].link.heal()
+	f.replicas[0].link.heal(ctx)
 	give("processing=100ms")
 	settling, cancel := context.WithTimeout(ctx, 75*time.Second)
 	defer cancel()

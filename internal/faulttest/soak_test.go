@@ -107,7 +107,7 @@ func TestSoak(t *testing.T) {
 	for i, r := range f.replicas {
 		c.setClock(r, []int{0, 420, -420}[i%3])
 	}
-	f.start()
+	f.start(ctx)
 	report := f.random(ctx, load{
 		tasks: *soakTasks, over: *soakOver, watchers: *soakWatchers, cancels: 50, retries: 4,
 	}, c, &kitchen{random: rand.New(rand.NewPCG(s, 2)), rare: 3, served: map[string]int{}}, 5*time.Minute)

@@ -74,7 +74,7 @@ func killAtEveryStep(t *testing.T, provider string) {
 			k.at(ctx, s, m)
 		}
 	}
-	f.start()
+	f.start(ctx)
 	k.work.Wait()
 	settling, cancel := context.WithTimeout(ctx, 75*time.Second)
 	defer cancel()
@@ -97,7 +97,7 @@ type killer struct {
 func (k *killer) at(ctx context.Context, s step, m moment) {
 	k.t.Helper()
 	o := k.order(s.name, m, s.fault)
-	k.start()
+	k.start(ctx)
 	k.trap.lay(ctx, s, m, o.requestID)
 	victim := k.replicas[0]
 	if m == after { // It hears of its commits later than we do, so that it dies in between.
@@ -118,7 +118,7 @@ func (k *killer) at(ctx context.Context, s step, m moment) {
 func (k *killer) duringTheCall(ctx context.Context) {
 	k.t.Helper()
 	o := k.order("call", "during", "processing=30s,delay=20s")
-	k.start()
+	k.start(ctx)
 	k.send(ctx, o)
 	if err := k.fleet.provider.Await(ctx, func() bool { return k.took(o) }); err != nil {
 		k.t.Fatal(err)

@@ -49,7 +49,7 @@ func newTrap(t *testing.T, databaseURL string) *trap {
 	if err != nil {
 		t.Fatal("connect to the database")
 	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
 	tr := &trap{t, conn}
 	tr.exec(t.Context(), trapSchema)
 	tr.exec(t.Context(), "LISTEN trap")

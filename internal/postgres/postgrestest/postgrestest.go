@@ -40,11 +40,11 @@ var server struct {
 	err     error
 }
 
-// Main runs a package's tests with a server, sees that they leave no goroutine behind, and returns the exit
+// Main runs a package's tests with a server, sees that they leave no goroutine behind but ignored ones, and returns the exit
 // code:
 //
 //	func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
-func Main(m *testing.M) int {
+func Main(m *testing.M, ignored ...goleak.Option) int {
 	server.inMain = true
 	code := m.Run()
 	if server.cluster != nil {
@@ -56,7 +56,7 @@ func Main(m *testing.M) int {
 	if code != 0 {
 		return code // A test that failed may have left something behind, which would only hide why.
 	}
-	if err := goleak.Find(); err != nil {
+	if err := goleak.Find(ignored...); err != nil {
 		fmt.Fprintln(os.Stderr, "the tests left goroutines behind:", err)
 		return 1
 	}
