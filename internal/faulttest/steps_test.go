@@ -67,8 +67,8 @@ func killAtEveryStep(t *testing.T, provider string) {
 	k := &killer{fleet: f, trap: newTrap(t, f.cfg.databaseURL), provider: provider}
 	k.duringTheCall(ctx)
 	for _, s := range steps {
-		if provider == "luma-agents" && s.table == "callback" {
-			continue
+		if provider == "luma-agents" && (s.table == "callback" || s.event == "INSERT" && s.table != "output") {
+			continue // It never calls; and what comes before it is sent is the same for all.
 		}
 		for _, m := range []moment{before, after} {
 			k.at(ctx, s, m)
