@@ -57,7 +57,7 @@ const (
 )
 
 // watch follows a task to its end, over as many connections as it takes, or until ctx ends.
-func (f *fleet) watch(ctx context.Context, client refractv1.TaskServiceClient, id string) {
+func (f *fleet) watch(ctx context.Context, client refractv1.TaskServiceClient, id string) (ended bool) {
 	w := audit.Watch{TaskID: id}
 	began := time.Now()
 	for !w.Ended && !w.Left && ctx.Err() == nil {
@@ -75,6 +75,7 @@ func (f *fleet) watch(ctx context.Context, client refractv1.TaskServiceClient, i
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.watches = append(f.watches, w)
+	return w.Ended
 }
 
 // runs tells whether a task is known to be RUNNING.

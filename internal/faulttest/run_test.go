@@ -119,8 +119,9 @@ func (f *fleet) feed(ctx context.Context, l load, k *kitchen, client refractv1.T
 			case cancel:
 				f.cancel(ctx, client, id)
 			case retry:
-				f.watch(ctx, client, id)
-				f.retry(ctx, client, id)
+				if f.watch(ctx, client, id) { // Otherwise its outcome is unknown, and it still waits.
+					f.retry(ctx, client, id)
+				}
 			}
 		})
 	}
