@@ -6,25 +6,35 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/s3blob" // Opens s3:// buckets.
 )
 
+// ownPrefixes are what the keys of everything that is put into buckets begin with: results, parts of uploads, and sources.
+var ownPrefixes = []string{OutputPrefix, UploadPrefix, SourcePrefix}
+
 // sweepParts ends uploads in parts to S3 that began before a time and were never completed: they are invisible, and cost
-// money. Those with other keys than outputs have may be somebody else's.
+// money. Those with other keys than ours may be somebody else's.
 func sweepParts(ctx context.Context, bucket *blob.Bucket, name string, before time.Time) error {
 	var client *s3.Client
 	if !bucket.As(&client) {
 		return nil // Other kinds of buckets forget unfinished uploads by themselves.
 	}
-	pages := s3.NewListMultipartUploadsPaginator(client, &s3.ListMultipartUploadsInput{Bucket: &name, Prefix: aws.String(OutputPrefix)})
+	var errs []error
+	for _, prefix := range ownPrefixes {
+		errs = append(errs, sweepPartsUnder(ctx, client, name, prefix, before))
+	}
+	return errors.Join(errs...)
+}
+
+func sweepPartsUnder(ctx context.Context, client *s3.Client, name, prefix string, before time.Time) error {
+	pages := s3.NewListMultipartUploadsPaginator(client, &s3.ListMultipartUploadsInput{Bucket: &name, Prefix: &prefix})
 	var errs []error
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return fmt.Errorf("list uploads in parts: %w", err)
+			return fmt.Errorf("list uploads in parts under %s: %w", prefix, err)
 		}
 		for _, u := range page.Uploads {
 			if u.Initiated == nil || u.Initiated.After(before) {

@@ -10,8 +10,12 @@ import (
 	"time"
 )
 
-// OutputPrefix is what the keys of outputs begin with.
-const OutputPrefix = "outputs/"
+// What the keys in a bucket begin with.
+const (
+	OutputPrefix = "outputs/" // Results of tasks.
+	UploadPrefix = "uploads/" // Parts of uploads.
+	SourcePrefix = "sources/" // Sources that were uploaded.
+)
 
 // leftover matches the names of the files into which file buckets write before they rename them.
 var leftover = regexp.MustCompile(`\.[0-9a-f]{12,16}\.tmp$`)

@@ -24,7 +24,7 @@ func (u *Uploads) finish(ctx context.Context, tenant string, id task.UploadID, u
 		return Progress{}, err
 	}
 	s := task.Source{ID: task.SourceID(uuid.Must(uuid.NewV7()).String()), Tenant: tenant}
-	s.Key = path.Join("sources", folder(tenant), string(s.ID))
+	s.Key = media.SourcePrefix + path.Join(folder(tenant), string(s.ID))
 	if s.SHA256, err = u.assemble(ctx, s.Key, up, parts); err != nil {
 		if again, _, readErr := u.begin(ctx, tenant, Header{Upload: id}); readErr == nil && again.Source != "" {
 			return u.known(ctx, tenant, again) // Another replica was faster, and has removed the parts.

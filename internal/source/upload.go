@@ -178,7 +178,7 @@ func (u *Uploads) partBytes() int64 {
 func (u *Uploads) part(ctx context.Context, tenant string, id task.UploadID, up *Upload, r *piece) error {
 	ctx, done := lingering(ctx)
 	defer done()
-	key := path.Join("uploads", folder(tenant), string(id), strconv.FormatInt(up.Received, 10)+"-"+rand.Text()[:8])
+	key := media.UploadPrefix + path.Join(folder(tenant), string(id), strconv.FormatInt(up.Received, 10)+"-"+rand.Text()[:8])
 	if err := u.Bucket.Put(ctx, key, "application/octet-stream", r); err != nil {
 		return err
 	}

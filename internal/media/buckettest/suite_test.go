@@ -36,7 +36,7 @@ func TestS3Bucket(t *testing.T) { //nolint:paralleltest // It sets the credentia
 	t.Run("sweeps uploads that nobody completes", func(t *testing.T) { sweepsUploads(t, server) })
 }
 
-// sweepsUploads leaves two uploads in parts behind, as a process does that dies.
+// sweepsUploads leaves uploads in parts behind, as a process does that dies.
 func sweepsUploads(t *testing.T, server *buckettest.S3) {
 	t.Helper()
 	name, bucketURL := server.NewBucket(t)
@@ -50,7 +50,7 @@ func sweepsUploads(t *testing.T, server *buckettest.S3) {
 	if !blobs.As(&client) {
 		t.Fatal("no S3 client")
 	}
-	for _, key := range []string{"outputs/t/1-0", "others/x"} {
+	for _, key := range []string{"outputs/t/1-0", "others/x", "sources/t/1", "uploads/t/1/0-x"} {
 		if _, err := client.CreateMultipartUpload(t.Context(), &s3.CreateMultipartUploadInput{Bucket: &name, Key: &key}); err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func sweepsUploads(t *testing.T, server *buckettest.S3) {
 		before time.Time
 		want   []string
 	}{
-		{time.Now().Add(-time.Hour), []string{"others/x", "outputs/t/1-0"}},
+		{time.Now().Add(-time.Hour), []string{"others/x", "outputs/t/1-0", "sources/t/1", "uploads/t/1/0-x"}},
 		{time.Now().Add(time.Hour), []string{"others/x"}},
 	} {
 		if err := bucket.Sweep(t.Context(), tc.before); err != nil {
