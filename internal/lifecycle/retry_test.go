@@ -176,7 +176,7 @@ func TestSettleSave_FailureEndsTheTaskAndRetrySavesAgain(t *testing.T) {
 	s := setup(t)
 	id, attempt := s.start(t, "p1")
 	s.check(t, succeeded, nil)
-	err := s.SettleSave(t.Context(), attempt, nil, &task.SaveFailed{Attempt: attempt, Reason: task.OutputUnavailable, Message: "gone"})
+	_, err := s.SettleSave(t.Context(), attempt, nil, &task.SaveFailed{Attempt: attempt, Reason: task.OutputUnavailable, Message: "gone"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,9 +192,9 @@ func TestSettleSave_FailureEndsTheTaskAndRetrySavesAgain(t *testing.T) {
 		t.Errorf("%d save jobs, want 2", n)
 	}
 	outputs := []task.Output{{Key: "k", ContentType: "video/mp4", SizeBytes: 1, SHA256: make([]byte, 32)}}
-	for range 2 { // A job runs at least once.
-		if err := s.SettleSave(t.Context(), attempt, outputs, nil); err != nil {
-			t.Fatal(err)
+	for try := range 2 { // A job runs at least once.
+		if recorded, err := s.SettleSave(t.Context(), attempt, outputs, nil); err != nil || recorded != (try == 0) {
+			t.Fatalf("save %d: recorded is %v, %v, want the first alone to be", try, recorded, err)
 		}
 	}
 	if got := s.expect(t, id, task.Succeeded, task.AttemptSucceeded); len(got.Outputs) != 1 {

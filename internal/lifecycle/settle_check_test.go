@@ -85,7 +85,7 @@ func TestSettleCheck_UnconfirmedWaitsThenEndsAndALateResultIsKept(t *testing.T) 
 	}
 	s.expect(t, id, task.Failed, task.AttemptSucceeded)
 	outputs := []task.Output{{Key: "k", ContentType: "video/mp4", SizeBytes: 1, SHA256: make([]byte, 32)}}
-	if err := s.SettleSave(t.Context(), attempt, outputs, nil); err != nil {
+	if _, err := s.SettleSave(t.Context(), attempt, outputs, nil); err != nil {
 		t.Fatal(err)
 	}
 	if kept := s.expect(t, id, task.Failed, task.AttemptSucceeded); len(kept.Outputs) != 0 {

@@ -8,18 +8,19 @@ import (
 )
 
 // SettleSave applies what became of saving the outputs of an attempt: the outputs, or why there are none
-// and never will be.
-func (l *Lifecycle) SettleSave(ctx context.Context, id task.AttemptID, outputs []task.Output, failure *task.SaveFailed) error {
-	_, err := l.change(ctx, "save", id, func(t task.Task) (Change, error) {
+// and never will be. It tells whether that changed anything: outputs of an attempt whose outputs are recorded already are not.
+func (l *Lifecycle) SettleSave(ctx context.Context, id task.AttemptID, outputs []task.Output, failure *task.SaveFailed) (changed bool, err error) {
+	_, err = l.change(ctx, "save", id, func(t task.Task) (Change, error) {
 		var in task.Input = task.Saved{Attempt: id, Outputs: outputs}
 		if failure != nil {
 			in = *failure
 		}
 		d, err := t.Apply(in)
+		changed = d.Changed
 		return Change{Decision: d}, err
 	})
 	if err != nil {
-		return fmt.Errorf("settle the save of attempt %s: %w", id, err)
+		return false, fmt.Errorf("settle the save of attempt %s: %w", id, err)
 	}
-	return nil
+	return changed, nil
 }

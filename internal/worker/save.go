@@ -2,10 +2,10 @@ package worker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"path"
-	"strconv"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -21,6 +21,8 @@ const (
 	// saveTimeout bounds one try to save all outputs of an attempt, and settleTimeout what is written down of it.
 	saveTimeout   = 15 * time.Minute
 	settleTimeout = time.Minute
+	// takeBackTimeout bounds the removal of files that nobody needs. A service that stops waits for it.
+	takeBackTimeout = 10 * time.Second
 	// outputsAtOnce is how many outputs of one attempt are downloaded at a time.
 	outputsAtOnce = 4
 	// notReadyWait is how long to wait where the provider does not show what it claims to have.
@@ -94,7 +96,7 @@ func (s *saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 	outputs, err := s.saveInTime(ctx, t, *a)
 	if err == nil {
 		s.saves.saved(ctx, a.Account, s.linkLeft(a.Account, job.CreatedAt))
-		return s.lifecycle.SettleSave(ctx, id, outputs, nil)
+		return s.settle(ctx, id, outputs)
 	}
 	if errors.Is(err, errNoResult) {
 		return nil // A callback had claimed one; it is settled.
@@ -107,7 +109,7 @@ func (s *saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 	case errors.Is(err, errNotReady) && age < s.patience.NotReady, errors.Is(err, errNoLinks) && age < s.patience.NoLinks:
 		return river.JobSnooze(min(notReadyWait, s.patience.NoLinks))
 	case lasting(err, job.Attempt), job.Attempt >= s.patience.Tries, job.Attempt > 1 && age >= s.patience.Limit:
-		return s.giveUp(ctx, t, *a, err)
+		return s.giveUp(ctx, *a, err)
 	default:
 		return fmt.Errorf("save attempt %s, try %d of %d: %w", id, job.Attempt, s.patience.Tries, err)
 	}
@@ -120,8 +122,33 @@ func lasting(err error, try int) bool {
 		errors.Is(err, media.ErrBlocked) || errors.Is(err, media.ErrNotVideo) && try > 1
 }
 
-// giveUp settles that there are no outputs, and takes away those that could be saved beside one that could not.
-func (s *saver) giveUp(ctx context.Context, t task.Task, a task.Attempt, err error) error {
+// settle records the outputs, unless another save of the same attempt was faster: two jobs can be at it, when a canceled
+// task's result is adopted by a retry, or when a job is taken from a replica that lives after all. Then ours are not needed.
+func (s *saver) settle(ctx context.Context, id task.AttemptID, outputs []task.Output) error {
+	recorded, err := s.lifecycle.SettleSave(ctx, id, outputs, nil)
+	if !recorded && (err == nil || errors.Is(err, lifecycle.ErrAttemptNotFound)) { // After any other error they may be recorded.
+		keys := make([]string, len(outputs))
+		for i, o := range outputs {
+			keys[i] = o.Key
+		}
+		s.takeBack(ctx, keys)
+	}
+	return err
+}
+
+// takeBack removes files that a save wrote and that are not recorded. It does so in a service that stops, too.
+func (s *saver) takeBack(ctx context.Context, keys []string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTimeout)
+	defer cancel()
+	for _, key := range keys {
+		if err := s.media.Bucket.Delete(ctx, key); err != nil {
+			s.log.WarnContext(ctx, "a file that belongs to no task may stay in the bucket", "key", key, "error", err)
+		}
+	}
+}
+
+// giveUp settles that there are no outputs.
+func (s *saver) giveUp(ctx context.Context, a task.Attempt, err error) error {
 	now, readErr := s.tasks.TaskOfAttempt(ctx, a.ID)
 	if readErr != nil {
 		return readErr
@@ -129,15 +156,13 @@ func (s *saver) giveUp(ctx context.Context, t task.Task, a task.Attempt, err err
 	if now.AttemptByID(a.ID).Saved {
 		return nil // A replica that was thought dead has done it.
 	}
-	if err := s.media.Bucket.DeleteAll(ctx, outputPrefix(t.ID, a.Number)); err != nil {
-		return fmt.Errorf("take back the outputs of attempt %s: %w", a.ID, err)
-	}
 	failure := &task.SaveFailed{Attempt: a.ID, Reason: task.OutputUnavailable, Message: "save the result: " + err.Error()}
 	if errors.Is(err, media.ErrNotVideo) || errors.Is(err, media.ErrTooLarge) {
 		failure.Reason = task.OutputInvalid
 	}
 	s.saves.failed(ctx, a.Account, err)
-	return s.lifecycle.SettleSave(ctx, a.ID, nil, failure)
+	_, err = s.lifecycle.SettleSave(ctx, a.ID, nil, failure)
+	return err
 }
 
 // linkLeft is how long the links of a result that is known since a time still live at least.
@@ -157,7 +182,8 @@ func (s *saver) saveInTime(ctx context.Context, t task.Task, a task.Attempt) ([]
 	return s.save(ctx, t, a)
 }
 
-// save asks the provider for the links and brings each into the bucket, all at once.
+// save asks the provider for the links and brings each into the bucket, all at once. Where one fails, it takes back the
+// others.
 func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
 	u, err := s.upstream(a.Account)
 	if err != nil {
@@ -168,13 +194,13 @@ func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 		return nil, err
 	}
 	results := &results{saver: s, upstream: u, again: onceAgain(func(ctx context.Context) ([]string, error) { return s.links(ctx, u, t, a) })}
-	outputs := make([]task.Output, len(links))
-	g, ctx := errgroup.WithContext(ctx)
+	keys, outputs := outputKeys(t.ID, a.Number, len(links)), make([]task.Output, len(links))
+	g, groupCtx := errgroup.WithContext(ctx)
 	g.SetLimit(outputsAtOnce)
 	for i, link := range links {
 		g.Go(func() error {
-			key := outputPrefix(t.ID, a.Number) + strconv.Itoa(i)
-			saved, err := results.save(ctx, i, link, key)
+			key := keys[i]
+			saved, err := results.save(groupCtx, i, link, key)
 			if err != nil {
 				return fmt.Errorf("output %d of %d: %w", i, len(links), err)
 			}
@@ -185,7 +211,11 @@ func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 			return nil
 		})
 	}
-	return outputs, g.Wait()
+	if err := g.Wait(); err != nil {
+		s.takeBack(ctx, keys) // Also that of the failed one: a Put that fails may have stored its file.
+		return nil, err
+	}
+	return outputs, nil
 }
 
 // links asks the provider for the links to the results.
@@ -211,7 +241,14 @@ func (s *saver) links(ctx context.Context, u *upstream, t task.Task, a task.Atte
 	return status.ResultURLs, nil
 }
 
-// outputPrefix is what the keys of an attempt's outputs begin with in the bucket; the index follows.
-func outputPrefix(id task.ID, attempt int) string {
-	return media.OutputPrefix + path.Join(string(id), strconv.Itoa(attempt)) + "-"
+// outputKeys makes the keys of an attempt's outputs in the bucket. Each try has its own, so that no two that go on at a
+// time write or remove each other's files.
+func outputKeys(id task.ID, attempt, n int) []string {
+	try := make([]byte, 8)
+	_, _ = rand.Read(try) // It never fails: a system without randomness ends the process.
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = media.OutputPrefix + path.Join(string(id), fmt.Sprintf("%d-%d-%x", attempt, i, try))
+	}
+	return keys
 }
