@@ -142,8 +142,10 @@ func (s *service) close(ctx context.Context) error {
 	if s.conn != nil {
 		errs = append(errs, s.conn.Close())
 	}
-	if s.fetcher != nil {
-		s.fetcher.CloseIdleConnections()
+	for _, client := range []*http.Client{s.fetcher, s.prober} {
+		if client != nil {
+			client.CloseIdleConnections()
+		}
 	}
 	for _, p := range s.accounts {
 		if c, ok := p.(interface{ CloseIdleConnections() }); ok {

@@ -52,7 +52,8 @@ type service struct {
 	store     *postgres.Store
 	bucket    *media.Bucket
 	outputs   *outputs
-	fetcher   *http.Client
+	fetcher   *http.Client // For results.
+	prober    *http.Client // For sources of tenants, whom --fetch-allow opens nothing.
 	accounts  provider.Accounts
 	route     []string
 	hub       *watch.Hub
@@ -262,9 +263,10 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 	if err != nil {
 		return nil, fmt.Errorf("--fetch-allow: %w", err)
 	}
-	s.fetcher = media.NewClient(media.Guard{
-		AllowPrivate: f.AllowPrivate, Allow: allowed, Patience: f.Tuning.Patience, Resolver: f.Tuning.Resolver, Roots: f.Tuning.Roots,
-	})
+	guard := media.Guard{AllowPrivate: f.AllowPrivate, Patience: f.Tuning.Patience, Resolver: f.Tuning.Resolver, Roots: f.Tuning.Roots}
+	s.prober = media.NewClient(guard)
+	guard.Allow = allowed
+	s.fetcher = media.NewClient(guard)
 	callbackURL := s.callbackBase(f)
 	s.workers, err = worker.New(worker.Config{
 		Lifecycle: verbs, Tasks: s.store, Accounts: s.accounts, Queries: s.store, Sources: s.preparer(f),
@@ -298,7 +300,7 @@ func (s *service) preparer(f serviceFlags) *source.Preparer {
 		CheckURI: func(uri string) error { return media.CheckURI(uri, f.AllowPrivate) },
 	}
 	if f.Probe != "off" {
-		p.Probe = (&media.Prober{Client: s.fetcher}).Probe
+		p.Probe = (&media.Prober{Client: s.prober}).Probe
 	}
 	if s.links != nil {
 		base := s.callbackBase(f)
