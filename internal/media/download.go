@@ -205,10 +205,7 @@ func (d *download) ask() error {
 func (d *download) accept(resp *http.Response) error {
 	if d.offset == 0 {
 		d.total, d.validator = resp.ContentLength, validatorOf(resp.Header)
-		if d.total > d.limit {
-			return fmt.Errorf("%w: %d bytes, and %d are allowed", ErrTooLarge, d.total, d.limit)
-		}
-		return nil
+		return d.fits()
 	}
 	begin, _, total, ok := contentRange(resp.Header)
 	switch {
@@ -218,7 +215,17 @@ func (d *download) accept(resp *http.Response) error {
 		return errAnew
 	case resp.Header.Get("ETag") != "" && validatorOf(resp.Header) != d.validator && d.validator[0] == '"':
 		return errAnew // A server that does not heed If-Range.
-	default:
-		return nil
 	}
+	if d.total < 0 {
+		d.total = total // The first answer did not say; without it, any clean end would be taken for the file's.
+	}
+	return d.fits()
+}
+
+// fits judges the size of the file, as far as it is known.
+func (d *download) fits() error {
+	if d.total > d.limit {
+		return fmt.Errorf("%w: %d bytes, and %d are allowed", ErrTooLarge, d.total, d.limit)
+	}
+	return nil
 }

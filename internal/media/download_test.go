@@ -352,3 +352,23 @@ func TestSaver_PausesGrow(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// TestSave_LearnsTheSizeFromALaterAnswer breaks off an answer without length; the next one tells a length beyond the limit.
+func TestSave_LearnsTheSizeFromALaterAnswer(t *testing.T) {
+	t.Parallel()
+	data := video(200_000)
+	saver, _, link := setup(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"v1"`)
+		if r.Header.Get("Range") == "" {
+			(&cutWriter{w, 100_000}).Write(data) //nolint:errcheck // It panics.
+		}
+		from := 100_000
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(data)-1, len(data)))
+		w.WriteHeader(http.StatusPartialContent)
+		_, _ = w.Write(data[from : from+1000])
+	})
+	saver.MaxBytes = 150_000
+	if _, err := saver.Save(t.Context(), link, key); !errors.Is(err, media.ErrTooLarge) || !strings.Contains(err.Error(), "200000 bytes") {
+		t.Errorf("Save: %v, want that 200000 bytes are too large", err)
+	}
+}
