@@ -8,6 +8,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
+	"sync"
 	"time"
 
 	"github.com/refract-video/refract/internal/provider"
@@ -43,8 +44,9 @@ func (c *Client) sendFile(ctx context.Context, u Upload) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	body := io.MultiReader(bytes.NewReader(head), io.LimitReader(u.File.Content, u.File.SizeBytes), bytes.NewReader(tail))
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.URL, io.NopCloser(body))
+	body := &formBody{r: io.MultiReader(bytes.NewReader(head), io.LimitReader(u.File.Content, u.File.SizeBytes), bytes.NewReader(tail))}
+	defer body.Close() // The caller closes the file next, and the transport may be reading it still.
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.URL, body)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -67,6 +69,30 @@ func (c *Client) sendFile(ctx context.Context, u Upload) (Answer, error) {
 		a.Body = nil
 	}
 	return a, nil
+}
+
+// formBody reads a form until it is closed. Close waits for a Read under way, since the transport may read on after an
+// answer or an error has come.
+type formBody struct {
+	mu     sync.Mutex
+	r      io.Reader
+	closed bool
+}
+
+func (b *formBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return b.r.Read(p)
+}
+
+func (b *formBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	return nil
 }
 
 // formAround returns the bytes of a form before and after its file. A form that is written through a pipe would have
