@@ -17,8 +17,11 @@ import (
 )
 
 // finish makes a source of an upload whose bytes have all arrived. Two replicas may finish one upload at a time:
-// each makes a file of its own, and that of the second is removed.
+// each makes a file of its own, and that of the second is removed. It goes on when the caller gives up, who finds the
+// source by asking again.
 func (u *Uploads) finish(ctx context.Context, tenant string, id task.UploadID, up Upload) (Progress, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
 	parts, err := u.Store.Parts(ctx, tenant, id)
 	if err != nil {
 		return Progress{}, err

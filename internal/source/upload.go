@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -26,6 +28,10 @@ const (
 	maxParts = 2000
 	// grace is how long what arrived may take to be kept after the caller has gone.
 	grace = 30 * time.Second
+	// finishTimeout bounds the making of a source of its parts, which the caller need not wait for.
+	finishTimeout = 15 * time.Minute
+	// partsAtOnce is how many parts a process writes at a time: each holds tens of megabytes where the bucket is a cloud's.
+	partsAtOnce = 16
 )
 
 // Header is what the caller of an upload says before the bytes.
@@ -52,6 +58,9 @@ type Uploads struct {
 
 	draining atomic.Bool
 }
+
+// writes are the parts that this process writes.
+var writes = semaphore.NewWeighted(partsAtOnce)
 
 // Drain ends the uploads under way at their next part, so that they go on elsewhere.
 func (u *Uploads) Drain() { u.draining.Store(true) }
@@ -176,6 +185,10 @@ func (u *Uploads) partBytes() int64 {
 
 // part stores one part and appends it to the upload, also when the caller goes away in the middle of it.
 func (u *Uploads) part(ctx context.Context, tenant string, id task.UploadID, up *Upload, r *piece) error {
+	if err := writes.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer writes.Release(1)
 	ctx, done := lingering(ctx)
 	defer done()
 	key := media.UploadPrefix + path.Join(folder(tenant), string(id), strconv.FormatInt(up.Received, 10)+"-"+rand.Text()[:8])
