@@ -375,3 +375,15 @@ func five(admit func(task.Task, string) (task.Decision, error)) lifecycle.Round 
 		}},
 	}
 }
+
+// An overdue task is about to fail; an attempt of it would be paid for in vain.
+func TestAdmit_LeavesAnOverdueTask(t *testing.T) {
+	t.Parallel()
+	s := setup(t, 10, 10)
+	ids := s.submit(t, 2, 0)
+	s.exec(t, "UPDATE task SET deadline_time = now() WHERE id = $1", ids[0])
+	s.expect(t, 1)
+	if diff := cmp.Diff([]task.State{task.Queued, task.Submitting}, s.states(t, ids)); diff != "" {
+		t.Errorf("states (-want +got):\n%s", diff)
+	}
+}

@@ -15,13 +15,13 @@ type Overdue struct {
 	DeadlineTime time.Time
 }
 
-// expireBatch bounds how many overdue tasks one call of Expire ends.
-const expireBatch = 100
+// ExpireBatch bounds how many overdue tasks one call of Expire ends.
+const ExpireBatch = 100
 
 // Expire ends tasks whose deadline has passed and returns how many it found; there may be more when it
-// found expireBatch.
+// found ExpireBatch.
 func (l *Lifecycle) Expire(ctx context.Context) (int, error) {
-	overdue, err := l.store.OverdueTasks(ctx, expireBatch)
+	overdue, err := l.store.OverdueTasks(ctx, ExpireBatch)
 	if err != nil {
 		return 0, fmt.Errorf("find overdue tasks: %w", err)
 	}

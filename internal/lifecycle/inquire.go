@@ -36,13 +36,22 @@ type Inquiry struct {
 func (l *Lifecycle) ReplayCallback(ctx context.Context, c InboxCallback) (Inquiry, error) {
 	var q Inquiry
 	t, err := l.change(ctx, "operator", c.AttemptID, func(t task.Task) (change Change, err error) {
-		change, q, err = l.inquire(t, t.AttemptByID(c.AttemptID), c.ProviderTaskID)
+		change, q, err = l.inquire(t, t.AttemptByID(c.AttemptID), c.named())
 		return change, err
 	})
 	if err != nil {
 		return Inquiry{}, fmt.Errorf("replay: %w", &InboxError{Callback: c.ID, Err: err})
 	}
 	return q.of(t), nil
+}
+
+// named is the provider task id that the callback may be asked about. One that was refused, or contradicted what was
+// known, named it without proof: whoever has a URL token alone could have the attempt take over another one's task.
+func (c InboxCallback) named() string {
+	if c.Verdict == Applied || c.Verdict == Asked {
+		return c.ProviderTaskID
+	}
+	return ""
 }
 
 // CheckTask makes the next check of a task's newest attempt without a verdict due at once, whoever's task it is.

@@ -9,10 +9,10 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// inbox puts a callback about an attempt in the inbox, as one that was refused, and reads it back.
-func (s service) inbox(t *testing.T, attempt task.AttemptID, names string) lifecycle.InboxCallback {
+// inbox puts a callback about an attempt in the inbox with a verdict and reads it back.
+func (s service) inbox(t *testing.T, attempt task.AttemptID, names string, verdict lifecycle.Verdict) lifecycle.InboxCallback {
 	t.Helper()
-	c := lifecycle.Callback{AttemptID: attempt, Account: "kie", ProviderTaskID: names, Verdict: lifecycle.BadSignature, Body: []byte("{}")}
+	c := lifecycle.Callback{AttemptID: attempt, Account: "kie", ProviderTaskID: names, Verdict: verdict, Body: []byte("{}")}
 	if err := s.RefuseCallback(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestReplayCallback_AsksOnlyWhereThereIsSomethingToAsk(t *testing.T) {
 				test.then(t, s, attempt)
 			}
 			due := query[bool](t, s, "SELECT coalesce(next_check_time <= now(), false) FROM attempt")
-			q, err := s.ReplayCallback(t.Context(), s.inbox(t, attempt, test.names))
+			q, err := s.ReplayCallback(t.Context(), s.inbox(t, attempt, test.names, lifecycle.Asked))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -127,7 +127,7 @@ func TestReplayCallback_BringsALostResultHomeForARetry(t *testing.T) {
 	s.exec(t, "UPDATE attempt SET create_time = now() - interval '2 hours'")
 	s.check(t, provider.Status{}, nil)
 	s.expect(t, id, task.Failed, task.AttemptLost)
-	if _, err := s.ReplayCallback(t.Context(), s.inbox(t, attempt, "p1")); err != nil {
+	if _, err := s.ReplayCallback(t.Context(), s.inbox(t, attempt, "p1", lifecycle.Asked)); err != nil {
 		t.Fatal(err)
 	}
 	s.check(t, provider.Status{Phase: provider.Succeeded}, nil)
@@ -160,5 +160,26 @@ func TestCheckTask_AsksAboutTheNewestAttemptWithoutAVerdict(t *testing.T) {
 	var te *lifecycle.TaskError
 	if _, err := s.CheckTask(t.Context(), task.ID(newID())); !errors.Is(err, lifecycle.ErrTaskNotFound) || !errors.As(err, &te) {
 		t.Errorf("CheckTask of an unknown task = %v, want a TaskError with ErrTaskNotFound", err)
+	}
+}
+
+// A callback that was refused has not proved that the provider task is the attempt's: by the word of an operator it
+// must not become so.
+func TestReplayCallback_BelievesARefusedOneNoMoreThanWhenItCame(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	for _, verdict := range []lifecycle.Verdict{lifecycle.BadSignature, lifecycle.Stale, lifecycle.Malformed, lifecycle.Mismatch, lifecycle.Conflict} {
+		t.Run(string(verdict), func(t *testing.T) {
+			s.clear(t)
+			id, attempt := s.begin(t, plain())
+			s.send(t, attempt, "", errors.New("connection lost"))
+			q, err := s.ReplayCallback(t.Context(), s.inbox(t, attempt, "foreign", verdict))
+			if err != nil || q.Outcome != lifecycle.InquiryUnnamed {
+				t.Errorf("ReplayCallback = %+v, %v, want UNNAMED", q, err)
+			}
+			if after := s.task(t, id); after.Attempt().HintedTaskID != "" {
+				t.Errorf("the attempt took %q for its provider task", after.Attempt().HintedTaskID)
+			}
+		})
 	}
 }

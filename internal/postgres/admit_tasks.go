@@ -42,11 +42,11 @@ ORDER BY priority DESC, id
 LIMIT $2
 FOR UPDATE SKIP LOCKED`
 
-// lockChosen locks the tasks that were chosen to go. It passes over those that somebody is changing right now.
+// lockChosen locks the tasks that were chosen to go; one that is overdue is left to its end. It passes over those that somebody is changing right now.
 const lockChosen = `
 SELECT ` + taskColumns + `
 FROM task
-WHERE id = ANY ($1::uuid[]) AND state = 'QUEUED'
+WHERE id = ANY ($1::uuid[]) AND state = 'QUEUED' AND deadline_time > now()
 ORDER BY array_position($1::uuid[], id)
 FOR UPDATE SKIP LOCKED`
 

@@ -13,7 +13,7 @@ import (
 )
 
 // lockQuota makes submissions of a tenant that has a quota follow each other, so that the quota is exact over all
-// replicas. Tenants without one, and repeated calls, do not wait for anyone.
+// replicas. Tenants without one do not wait for anyone.
 const lockQuota = `
 SELECT pg_advisory_xact_lock(hashtextextended('refract.tenant.submit.' || $1, 0))
 FROM (SELECT max_queued, max_per_day FROM tenant WHERE tenant IN ($1, '') ORDER BY tenant DESC LIMIT 1) AS quota

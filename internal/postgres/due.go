@@ -59,7 +59,7 @@ SELECT coalesce(extract(epoch FROM CASE WHEN count(*) >= 10
     THEN percentile_cont(0.5) WITHIN GROUP (ORDER BY took) END), 0)::float8
 FROM (SELECT settle_time - create_time AS took
       FROM attempt
-      WHERE account = $1 AND state = 'SUCCEEDED'
+      WHERE account = $1 AND state = 'SUCCEEDED' AND settle_time IS NOT NULL
       ORDER BY settle_time DESC
       LIMIT 50) AS recent`
 

@@ -31,7 +31,7 @@ WITH RECURSIVE waiting AS (
         SELECT line_time
         FROM task
         WHERE tenant = waiting.tenant AND provider = $1 AND state = 'QUEUED'
-          AND (not_before_time IS NULL OR not_before_time <= now())
+          AND (not_before_time IS NULL OR not_before_time <= now()) AND deadline_time > now()
         ORDER BY line_time, id
         LIMIT 1
     ) AS first
@@ -77,7 +77,7 @@ CROSS JOIN LATERAL (
     SELECT id, line_time
     FROM task
     WHERE tenant = line.tenant AND provider = $1 AND state = 'QUEUED'
-      AND (not_before_time IS NULL OR not_before_time <= now())
+      AND (not_before_time IS NULL OR not_before_time <= now()) AND deadline_time > now()
     ORDER BY line_time, id
     LIMIT $3
 ) AS place
