@@ -113,7 +113,7 @@ func (s *Store) changeQueued(ctx context.Context, tx pgx.Tx, decide func(task.Ta
 	if len(queued) == 0 {
 		return nil, nil
 	}
-	if err := complete(ctx, tx, queued); err != nil {
+	if err := s.complete(ctx, tx, queued); err != nil {
 		return nil, fmt.Errorf("read the attempts of queued tasks: %w", err)
 	}
 	var batch pgx.Batch

@@ -84,7 +84,7 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, before task.Task, c lifecy
 		return t, err
 	}
 	tasks := []task.Task{t}
-	err := completeOutputs(ctx, tx, tasks)
+	err := s.completeOutputs(ctx, tx, tasks)
 	return tasks[0], err
 }
 

@@ -127,6 +127,6 @@ func (s *Store) oneTask(ctx context.Context, q querier, sql string, args ...any)
 		return task.Task{}, err
 	}
 	tasks := []task.Task{t}
-	err = complete(ctx, q, tasks)
+	err = s.complete(ctx, q, tasks)
 	return tasks[0], err
 }

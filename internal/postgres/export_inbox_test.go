@@ -28,6 +28,16 @@ var HotStatements = map[string]string{
 	"schedule check":        scheduleCheck,
 	"insert callback":       insertCallback,
 	"keep refused callback": insertRefusedCallback,
+	"output":                selectOutput,
+	"aged outputs":          agedOutputs,
+	"aged sources":          agedSources,
+	"aged uploads":          agedUploads,
+	"aged callbacks":        agedCallbacks,
+	"aged tasks":            agedTasks,
+	"remove outputs":        removeOutputs,
+	"remove sources":        removeSources,
+	"remove callbacks":      removeCallbacks,
+	"remove tasks":          removeTasks,
 }
 
 // OpenWithin is Open with another deadline for statements.

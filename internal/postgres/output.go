@@ -3,24 +3,23 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
 
-const selectOutput = `
-SELECT ` + outputColumns + `
-FROM task JOIN output ON output.attempt_id = task.result_attempt
+var selectOutput = `
+SELECT ` + outputColumns("$3", "$4") + `
+FROM task
+JOIN output ON output.attempt_id = task.result_attempt` + outputTerms + `
 WHERE task.id = $1 AND task.state = 'SUCCEEDED' AND output.index = $2`
 
-// Output returns an output of a SUCCEEDED task, whoever's it is, or lifecycle.ErrTaskNotFound.
+// Output returns an output of a SUCCEEDED task, whoever's it is, or lifecycle.ErrTaskNotFound. It may have expired.
 func (s *Store) Output(ctx context.Context, id task.ID, index int) (task.Output, error) {
-	var o task.Output
-	var milliseconds int64
-	if err := s.pool.QueryRow(ctx, selectOutput, id, index).Scan(outputFields(&o, &milliseconds)...); err != nil {
-		return o, fmt.Errorf("find output %d of task %s: %w", index, id, notFound(err, lifecycle.ErrTaskNotFound))
+	var row outputRow
+	err := s.pool.QueryRow(ctx, selectOutput, id, index, s.keep.Outputs.Seconds(), s.keep.Tasks.Seconds()).Scan(row.fields()...)
+	if err != nil {
+		return task.Output{}, fmt.Errorf("find output %d of task %s: %w", index, id, notFound(err, lifecycle.ErrTaskNotFound))
 	}
-	o.Duration = time.Duration(milliseconds) * time.Millisecond
-	return o, nil
+	return row.output(), nil
 }

@@ -65,7 +65,7 @@ func (s *Store) ListTasks(ctx context.Context, f task.Filter) ([]task.Task, erro
 		if tasks, err = pgx.CollectRows(rows, scanTask); err != nil {
 			return err
 		}
-		return complete(ctx, tx, tasks)
+		return s.complete(ctx, tx, tasks)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list tasks: %w", err)

@@ -19,6 +19,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/refract-video/refract/internal/lifecycle"
 )
 
 // Store implements the stores that lifecycle, watch, api and callback ask for. Its methods may be called
@@ -27,6 +29,7 @@ type Store struct {
 	pool *pgxpool.Pool
 	jobs *river.Client[pgx.Tx] // Only inserts; workers run in a client of their own.
 	time *insertTime
+	keep lifecycle.Keep
 }
 
 // NewStore returns a store over a pool. The pool stays the caller's to close.

@@ -62,24 +62,56 @@ FROM attempt
 WHERE task_id = ANY ($1::uuid[])
 ORDER BY task_id, number`
 
-// outputColumns are the columns that outputFields names, in its order.
-const outputColumns = `output.index, output.key, output.content_type, output.size_bytes, output.sha256, output.duration_ms,
-	output.width, output.height, output.video_codec`
-
-// outputFields are where a row of outputColumns goes; complete it with the duration, which stands in milliseconds.
-func outputFields(o *task.Output, milliseconds *int64) []any {
-	return []any{&o.Index, &o.Key, &o.ContentType, &o.SizeBytes, &o.SHA256, milliseconds, &o.Width, &o.Height, &o.VideoCodec}
+// outputColumns are the columns that outputFields names, in its order. An output expires by its own time or with its
+// task, and stays expired when the terms change. The parameters are the configuration's times in seconds.
+func outputColumns(keepOutputs, keepTasks string) string {
+	expire := `least(output.remove_time, output.create_time + ` + keptFor("keep_outputs", keepOutputs) + `,
+	task.update_time + ` + keptFor("keep_tasks", keepTasks) + `)`
+	return `output.index, output.key, output.content_type, output.size_bytes, output.sha256, output.duration_ms,
+	output.width, output.height, output.video_codec, ` + expire + `, coalesce(` + expire + ` <= now(), false)`
 }
 
-const selectOutputs = `
-SELECT output.attempt_id, ` + outputColumns + `
+// outputTerms joins the terms of the task's tenant, for outputColumns.
+const outputTerms = `
+LEFT JOIN tenant AS own ON own.tenant = task.tenant
+LEFT JOIN tenant AS shared ON shared.tenant = ''`
+
+// outputRow is an output as it is scanned.
+type outputRow struct {
+	task.Output
+	milliseconds int64
+	expire       *time.Time
+}
+
+// fields are where a row of outputColumns goes.
+func (r *outputRow) fields() []any {
+	return []any{
+		&r.Index, &r.Key, &r.ContentType, &r.SizeBytes, &r.SHA256, &r.milliseconds, &r.Width, &r.Height, &r.VideoCodec, &r.expire, &r.Expired,
+	}
+}
+
+// output returns what was scanned, of which the next scan changes nothing.
+func (r *outputRow) output() task.Output {
+	o := r.Output
+	o.Duration = time.Duration(r.milliseconds) * time.Millisecond
+	if r.expire != nil {
+		o.ExpireTime = *r.expire
+	}
+	r.SHA256, r.expire = nil, nil
+	return o
+}
+
+var selectOutputs = `
+SELECT output.attempt_id, ` + outputColumns("$2", "$3") + `
 FROM output
-WHERE attempt_id = ANY ($1::uuid[])
-ORDER BY attempt_id, index`
+JOIN attempt ON attempt.id = output.attempt_id
+JOIN task ON task.id = attempt.task_id` + outputTerms + `
+WHERE output.attempt_id = ANY ($1::uuid[])
+ORDER BY output.attempt_id, output.index`
 
 // complete reads what belongs to tasks beside their own rows: the attempts, and the outputs of those that
 // succeeded.
-func complete(ctx context.Context, q querier, tasks []task.Task) error {
+func (s *Store) complete(ctx context.Context, q querier, tasks []task.Task) error {
 	if len(tasks) == 0 {
 		return nil
 	}
@@ -101,10 +133,10 @@ func complete(ctx context.Context, q querier, tasks []task.Task) error {
 		t := byID[a.taskID]
 		t.Attempts = append(t.Attempts, a.Attempt)
 	}
-	return completeOutputs(ctx, q, tasks)
+	return s.completeOutputs(ctx, q, tasks)
 }
 
-func completeOutputs(ctx context.Context, q querier, tasks []task.Task) error {
+func (s *Store) completeOutputs(ctx context.Context, q querier, tasks []task.Task) error {
 	byResult := make(map[string]*task.Task)
 	var results []string
 	for i := range tasks {
@@ -116,7 +148,7 @@ func completeOutputs(ctx context.Context, q querier, tasks []task.Task) error {
 	if len(results) == 0 {
 		return nil
 	}
-	rows, err := q.Query(ctx, selectOutputs, results)
+	rows, err := q.Query(ctx, selectOutputs, results, s.keep.Outputs.Seconds(), s.keep.Tasks.Seconds())
 	if err != nil {
 		return err
 	}
@@ -124,13 +156,10 @@ func completeOutputs(ctx context.Context, q querier, tasks []task.Task) error {
 		t.Outputs = nil
 	}
 	var attempt string
-	var o task.Output
-	var milliseconds int64
-	_, err = pgx.ForEachRow(rows, append([]any{&attempt}, outputFields(&o, &milliseconds)...), func() error {
+	var row outputRow
+	_, err = pgx.ForEachRow(rows, append([]any{&attempt}, row.fields()...), func() error {
 		t := byResult[attempt]
-		o.Duration = time.Duration(milliseconds) * time.Millisecond
-		t.Outputs = append(t.Outputs, o)
-		o.SHA256 = nil // The next row must not write into this one's bytes.
+		t.Outputs = append(t.Outputs, row.output())
 		return nil
 	})
 	return err

@@ -147,6 +147,9 @@ type Output struct {
 	Width       int           // as with the others.
 	Height      int
 	VideoCodec  string // Such as "h264".
+
+	ExpireTime time.Time // When the file is given up; zero means never. Terms may change it.
+	Expired    bool      // Whether that time has come; read with the output, by the database's clock.
 }
 
 // Event is one numbered change of a task.

@@ -1,0 +1,144 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+)
+
+// Keep makes the store remember how long things are kept where a tenant's terms do not say. It is called once, before
+// the store is used.
+func (s *Store) Keep(keep lifecycle.Keep) { s.keep = keep }
+
+// keptFor is for how long the terms in the rows own and shared, or else the configuration in a parameter, keep
+// something; NULL means for ever.
+func keptFor(column, parameter string) string {
+	return `nullif(coalesce(own.` + column + `, shared.` + column + `, make_interval(secs => ` + parameter + `::float8)), interval '0')`
+}
+
+// AgedBatch is how many rows a batch of retention looks at.
+const AgedBatch = 200
+
+// aged selects the next rows of a kind in the order in which they grow old, and says which are to be removed. The
+// candidates come from one index, in which a walk goes on where the batch before ended; rows that some tenant keeps
+// for longer are passed over. The parameters are where the batch before ended (time, id, part) and the
+// configuration's time in seconds.
+//
+// NOTE: the tenant is found by a subquery for each candidate, which no plan can turn into a read of all tasks.
+func aged(keep, candidates string) string {
+	return `
+WITH strictest AS MATERIALIZED (
+    SELECT min(kept) AS kept
+    FROM (SELECT ` + keep + ` AS kept FROM tenant UNION ALL SELECT make_interval(secs => $4::float8)) AS terms
+    WHERE kept > interval '0'
+), candidate AS MATERIALIZED (` + candidates + `
+)
+SELECT candidate.at, candidate.id::text, candidate.part, candidate.tenant, candidate.bytes,
+       coalesce(candidate.born <= now() - strictest.kept, false),
+       candidate.unused AND coalesce(candidate.at <= now() - ` + keptFor(keep, "$4") + `, false)
+FROM candidate
+CROSS JOIN strictest
+LEFT JOIN tenant AS own ON own.tenant = candidate.tenant
+LEFT JOIN tenant AS shared ON shared.tenant = ''
+ORDER BY candidate.place`
+}
+
+var agedOutputs = aged("keep_outputs", `
+    SELECT row_number() OVER () AS place, create_time AS at, create_time AS born, attempt_id AS id, index::bigint AS part, size_bytes AS bytes,
+           true AS unused,
+           (SELECT task.tenant FROM attempt JOIN task ON task.id = attempt.task_id WHERE attempt.id = attempt_id) AS tenant
+    FROM (SELECT create_time, attempt_id, index, size_bytes
+          FROM output
+          WHERE remove_time IS NULL AND (create_time, attempt_id, index) > ($1, $2::uuid, $3::bigint)
+          ORDER BY create_time, attempt_id, index
+          LIMIT 200) AS next`)
+
+// sourceInUse finds the tasks that may yet hand a source to a provider.
+const sourceInUse = `EXISTS (
+        SELECT FROM task WHERE task.source_id = source.id AND task.state IN ('QUEUED', 'SUBMITTING', 'RUNNING', 'SAVING'))`
+
+var agedSources = aged("keep_sources", `
+    SELECT row_number() OVER () AS place, last_use_time AS at, last_use_time AS born, id, $3::bigint AS part, size_bytes AS bytes,
+           NOT `+sourceInUse+` AS unused, tenant
+    FROM (SELECT last_use_time, id, size_bytes, tenant
+          FROM source
+          WHERE state = 'READY' AND (last_use_time, id) > ($1, $2::uuid)
+          ORDER BY last_use_time, id
+          LIMIT 200) AS source`)
+
+var agedUploads = aged("keep_sources", `
+    SELECT row_number() OVER () AS place, update_time AS at, update_time AS born, id, $3::bigint AS part, true AS unused, tenant,
+           (SELECT coalesce(sum(size_bytes), 0)::bigint
+            FROM source_part
+            WHERE source_part.tenant = next.tenant AND upload_id = next.id) AS bytes
+    FROM (SELECT update_time, id, tenant
+          FROM source_upload
+          WHERE (update_time, id) > ($1, $2::uuid)
+          ORDER BY update_time, id
+          LIMIT 200) AS next`)
+
+// agedCallbacks walks the primary key, whose numbers grow with time, so that the inbox needs no index more.
+var agedCallbacks = aged("keep_callbacks", `
+    SELECT row_number() OVER () AS place, receive_time AS at, receive_time AS born, $2::uuid AS id, id AS part, bytes,
+           $1::timestamptz IS NOT NULL AS unused,
+           (SELECT task.tenant FROM attempt JOIN task ON task.id = attempt.task_id WHERE attempt.id = attempt_id) AS tenant
+    FROM (SELECT id, attempt_id, receive_time, length(body)::bigint AS bytes
+          FROM callback
+          WHERE id > $3::bigint
+          ORDER BY id
+          LIMIT 200) AS next`)
+
+// hasOpenAttempt finds the attempts that are still followed.
+const hasOpenAttempt = `EXISTS (
+        SELECT FROM attempt WHERE attempt.task_id = task.id AND attempt.state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING'))`
+
+// agedTasks walks the primary key too: ids grow with the time of submission.
+var agedTasks = aged("keep_tasks", `
+    SELECT row_number() OVER () AS place, update_time AS at, create_time AS born, id, $3::bigint AS part, tenant,
+           $1::timestamptz IS NOT NULL AND state IN ('SUCCEEDED', 'FAILED', 'CANCELED') AND NOT `+hasOpenAttempt+` AS unused,
+           (SELECT coalesce(sum(size_bytes), 0)::bigint
+            FROM attempt JOIN output ON output.attempt_id = attempt.id
+            WHERE attempt.task_id = task.id AND output.remove_time IS NULL) AS bytes
+    FROM (SELECT id, tenant, state, create_time, update_time
+          FROM task
+          WHERE id > $2::uuid
+          ORDER BY id
+          LIMIT 200) AS task`)
+
+// noID comes before every id.
+const noID = "00000000-0000-0000-0000-000000000000"
+
+// Aged returns the next things of a kind that grow old, up to AgedBatch of them, after the one at which the batch
+// before ended; the zero value stands for the beginning.
+func (s *Store) Aged(ctx context.Context, kind lifecycle.Retained, after lifecycle.Aged) ([]lifecycle.Aged, error) {
+	if after.ID == "" {
+		after.ID, after.Part = noID, -1
+	}
+	var keep time.Duration
+	var sql string
+	switch kind {
+	case lifecycle.RetainedOutput:
+		sql, keep = agedOutputs, s.keep.Outputs
+	case lifecycle.RetainedSource:
+		sql, keep = agedSources, s.keep.Sources
+	case lifecycle.RetainedUpload:
+		sql, keep = agedUploads, s.keep.Sources
+	case lifecycle.RetainedCallback:
+		sql, keep = agedCallbacks, s.keep.Callbacks
+	case lifecycle.RetainedTask:
+		sql, keep = agedTasks, s.keep.Tasks
+	}
+	rows, err := s.pool.Query(ctx, sql, after.At, after.ID, after.Part, keep.Seconds())
+	if err != nil {
+		return nil, fmt.Errorf("look for a %s that has expired: %w", kind, err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[lifecycle.Aged])
+	if err != nil {
+		return nil, fmt.Errorf("look for a %s that has expired: %w", kind, err)
+	}
+	return found, nil
+}

@@ -1,0 +1,159 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+)
+
+// The statements that remove look again at what they were told to remove, under its lock: it may have been used,
+// changed or removed since it was found. Keys of files move to unkept_file in the same statement.
+
+// due are the rows to remove.
+const due = `
+WITH due AS (
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[]) AS due (id, part, at, tenant)
+)`
+
+// unkeep moves the keys of a step to unkept_file.
+const unkeep = `unkept AS (
+    INSERT INTO unkept_file (key) SELECT key FROM gone WHERE key IS NOT NULL ON CONFLICT ON CONSTRAINT unkept_file_pkey DO NOTHING
+)`
+
+const removeOutputs = due + `, gone AS (
+    UPDATE output
+    SET remove_time = now()
+    FROM due
+    WHERE output.attempt_id = due.id AND output.index = due.part AND output.create_time = due.at AND output.remove_time IS NULL
+    RETURNING output.key, output.size_bytes
+), ` + unkeep + `
+SELECT count(*), coalesce(sum(size_bytes), 0)::bigint FROM gone`
+
+const removeSources = due + `, gone AS (
+    UPDATE source
+    SET state = 'EXPIRED'
+    FROM due
+    WHERE source.id = due.id AND source.state = 'READY' AND source.last_use_time = due.at AND NOT ` + sourceInUse + `
+    RETURNING source.key, source.size_bytes
+), ` + unkeep + `
+SELECT count(*), coalesce(sum(size_bytes), 0)::bigint FROM gone`
+
+// removeUploads takes no upload that a call appends to: that holds the row, and then changes its time.
+const removeUploads = due + `, held AS MATERIALIZED (
+    SELECT source_upload.tenant, source_upload.id
+    FROM source_upload JOIN due USING (tenant, id)
+    WHERE source_upload.update_time = due.at
+    FOR UPDATE OF source_upload SKIP LOCKED
+), gone AS MATERIALIZED (
+    SELECT key, size_bytes FROM source_part JOIN held ON held.tenant = source_part.tenant AND held.id = source_part.upload_id
+), ` + unkeep + `, removed AS (
+    DELETE FROM source_upload USING held
+    WHERE source_upload.tenant = held.tenant AND source_upload.id = held.id
+    RETURNING source_upload.id
+)
+SELECT (SELECT count(*) FROM removed), coalesce(sum(size_bytes), 0)::bigint FROM gone`
+
+const removeCallbacks = due + `, gone AS (
+    DELETE FROM callback USING due WHERE callback.id = due.part RETURNING length(body) AS size_bytes
+)
+SELECT count(*), coalesce(sum(size_bytes), 0)::bigint FROM gone`
+
+// removeTasks takes no task that something holds, which is about to change it. Whoever gets the row afterwards does
+// not find it. Attempts, events, outputs and callbacks go with it.
+const removeTasks = due + `, held AS MATERIALIZED (
+    SELECT task.id
+    FROM task JOIN due ON due.id = task.id
+    WHERE task.update_time = due.at AND task.state IN ('SUCCEEDED', 'FAILED', 'CANCELED') AND NOT ` + hasOpenAttempt + `
+    FOR UPDATE OF task SKIP LOCKED
+), gone AS MATERIALIZED (
+    SELECT output.key, output.size_bytes
+    FROM held
+    JOIN attempt ON attempt.task_id = held.id
+    JOIN output ON output.attempt_id = attempt.id AND output.remove_time IS NULL
+), ` + unkeep + `, removed AS (
+    DELETE FROM task USING held WHERE task.id = held.id RETURNING task.id
+)
+SELECT (SELECT count(*) FROM removed), coalesce(sum(size_bytes), 0)::bigint FROM gone`
+
+// RemoveAged removes things of a kind that Aged found due, but not those that were used since or that another
+// replica removed. Their files are then in the list of UnkeptFiles.
+func (s *Store) RemoveAged(ctx context.Context, kind lifecycle.Retained, things []lifecycle.Aged) (lifecycle.Removed, error) {
+	sql := map[lifecycle.Retained]string{
+		lifecycle.RetainedOutput: removeOutputs, lifecycle.RetainedSource: removeSources, lifecycle.RetainedUpload: removeUploads,
+		lifecycle.RetainedCallback: removeCallbacks, lifecycle.RetainedTask: removeTasks,
+	}[kind]
+	ids, parts := make([]string, len(things)), make([]int64, len(things))
+	times, tenants := make([]time.Time, len(things)), make([]string, len(things))
+	for i, a := range things {
+		ids[i], parts[i], times[i], tenants[i] = a.ID, a.Part, a.At, a.Tenant
+	}
+	var r lifecycle.Removed
+	if err := s.pool.QueryRow(ctx, sql, ids, parts, times, tenants).Scan(&r.Rows, &r.Bytes); err != nil {
+		return lifecycle.Removed{}, fmt.Errorf("remove %d expired rows of kind %s: %w", len(things), kind, err)
+	}
+	return r, nil
+}
+
+const selectUnkept = `SELECT key FROM unkept_file WHERE key > $1 ORDER BY key LIMIT $2`
+
+// UnkeptFiles returns keys of files that are to be deleted, in order, after one.
+func (s *Store) UnkeptFiles(ctx context.Context, after string, limit int) ([]string, error) {
+	rows, err := s.pool.Query(ctx, selectUnkept, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list the files to delete: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+const deleteUnkept = `DELETE FROM unkept_file WHERE key = ANY ($1::text[])`
+
+// ForgetFiles notes that files are deleted.
+func (s *Store) ForgetFiles(ctx context.Context, keys []string) error {
+	if _, err := s.pool.Exec(ctx, deleteUnkept, keys); err != nil {
+		return fmt.Errorf("note that %d files are deleted: %w", len(keys), err)
+	}
+	return nil
+}
+
+// deleteDays removes a bounded number of counts of days that no quota looks at any more.
+const deleteDays = `
+DELETE FROM tenant_day
+WHERE (tenant, day) IN (
+    SELECT tenant, day FROM tenant_day WHERE day < (now() AT TIME ZONE 'UTC')::date - 7 LIMIT 1000 FOR UPDATE SKIP LOCKED)`
+
+// ForgetDays removes the submissions of past days that were counted for quotas.
+func (s *Store) ForgetDays(ctx context.Context) error {
+	if _, err := s.pool.Exec(ctx, deleteDays); err != nil {
+		return fmt.Errorf("remove the counts of past days: %w", err)
+	}
+	return nil
+}
+
+// HoldRetention lets one replica at a time remove things, which is no more than a courtesy: two at once would only get
+// in each other's way. The lock lives on a connection of its own and goes with it.
+func (s *Store) HoldRetention(ctx context.Context) (release func(), held bool, err error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, false, fmt.Errorf("connect for retention: %w", err)
+	}
+	err = conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('refract.retention', 0))`).Scan(&held)
+	if err != nil || !held {
+		conn.Release()
+		if err != nil {
+			err = fmt.Errorf("take the lock of retention: %w", err)
+		}
+		return nil, false, err
+	}
+	return func() {
+		// A connection that may still hold the lock must not go back to the pool.
+		ctx := context.WithoutCancel(ctx)
+		if _, err := conn.Exec(ctx, `SELECT pg_advisory_unlock(hashtextextended('refract.retention', 0))`); err != nil {
+			_ = conn.Conn().Close(ctx)
+		}
+		conn.Release()
+	}, true, nil
+}
