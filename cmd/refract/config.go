@@ -38,6 +38,8 @@ type serviceFlags struct {
 
 	FetchAllow []string `name:"fetch-allow" env:"REFRACT_FETCH_ALLOW" help:"Hosts, addresses or networks such as 10.1.0.0/16 that results may be fetched from though they are private, on any port, over http too." json:"fetch_allow"`
 
+	keepFlags
+
 	// Tuning is for tests.
 	Tuning tuning `kong:"-" json:"-"`
 
@@ -95,6 +97,9 @@ func (f *serviceFlags) check() error {
 		}
 	}
 	if _, _, err := f.openAccounts(); err != nil {
+		return err
+	}
+	if err := f.keep().Check(); err != nil {
 		return err
 	}
 	if _, err := media.ParseAllowed(f.FetchAllow); err != nil {

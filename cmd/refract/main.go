@@ -33,6 +33,7 @@ type cli struct {
 	Provider providerCmd `cmd:"" help:"For operators: show, limit, pause and resume provider accounts."`
 	Tenant   tenantCmd   `cmd:"" help:"For operators: show tenants, and set their shares and quotas."`
 	Callback callbackCmd `cmd:"" help:"For operators: show and replay the callback inbox."`
+	Retain   retainCmd   `cmd:"" help:"For operators: remove what has expired from database and bucket now, or tell what that is."`
 	Check    checkCmd    `cmd:"" help:"For operators: ask the provider about a task now."`
 }
 

@@ -65,6 +65,9 @@ func (o *outputs) open(ctx context.Context, id task.ID, index int) (task.Output,
 	if err != nil {
 		return output, nil, err
 	}
+	if output.Expired { // Before its file is gone.
+		return output, nil, fs.ErrNotExist
+	}
 	file, err := o.bucket.Open(ctx, output.Key)
 	return output, file, err
 }
@@ -72,8 +75,14 @@ func (o *outputs) open(ctx context.Context, id task.ID, index int) (task.Output,
 // sign returns an address of an output that takes no credentials: the bucket's own where it can sign, and one of ours
 // elsewhere. It is empty where neither can be made now, which is no reason to fail the call.
 func (o *outputs) sign(ctx context.Context, id task.ID, output task.Output) (uri string, expire time.Time) {
-	expire = time.Now().Add(linkValidFor)
-	uri, err := o.bucket.SignedURL(ctx, output.Key, linkValidFor)
+	validFor := linkValidFor
+	if !output.ExpireTime.IsZero() {
+		if validFor = min(validFor, time.Until(output.ExpireTime)); validFor <= 0 {
+			return "", time.Time{}
+		}
+	}
+	expire = time.Now().Add(validFor)
+	uri, err := o.bucket.SignedURL(ctx, output.Key, validFor)
 	if errors.Is(err, errors.ErrUnsupported) {
 		var token string
 		token, err = o.links.Make(id, output.Index, expire)

@@ -58,6 +58,7 @@ func (s *service) run(ctx context.Context) error {
 	}
 	g.Go(func() error { return s.workers.RunExpiry(ctx) })
 	g.Go(func() error { return s.workers.RunSweep(ctx) })
+	g.Go(func() error { return s.workers.RunRetention(ctx) })
 	g.Go(func() error { return s.hub.Run(listening) })
 	g.Go(func() error { return s.notifier.Run(listening) })
 	g.Go(func() error {

@@ -158,6 +158,7 @@ func (s *service) openStores(ctx context.Context, f serviceFlags) (err error) {
 		return err
 	}
 	s.store.UseClock(s.clock)
+	s.store.Keep(f.keep())
 	bucketURL := f.Bucket
 	if bucketURL == "" {
 		bucketURL = (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(dataDir, "bucket"))}).String()
@@ -269,7 +270,7 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 	s.fetcher = media.NewClient(guard)
 	callbackURL := s.callbackBase(f)
 	s.workers, err = worker.New(worker.Config{
-		Lifecycle: verbs, Tasks: s.store, Accounts: s.accounts, Queries: s.store, Sources: s.preparer(f),
+		Lifecycle: verbs, Tasks: s.store, Accounts: s.accounts, Queries: s.store, Sources: s.preparer(f), Retention: s.store,
 		Media:    &media.Saver{Client: s.fetcher, Bucket: s.bucket, MaxBytes: f.Tuning.MaxBytes, Pause: f.Tuning.Pause},
 		Patience: f.Tuning.Save,
 		CallbackURL: func(account string, id task.AttemptID) (string, error) {

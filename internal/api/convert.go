@@ -153,6 +153,12 @@ func (s *TaskService) outputs(t *task.Task) []*refractv1.Output {
 		if o.Duration > 0 {
 			outputs[i].Duration = durationpb.New(o.Duration)
 		}
+		if !o.ExpireTime.IsZero() {
+			outputs[i].ExpireTime = timestamppb.New(o.ExpireTime)
+		}
+		if o.Expired {
+			outputs[i].DownloadUri = ""
+		}
 	}
 	return outputs
 }
@@ -164,6 +170,9 @@ func (s *TaskService) signOutputs(ctx context.Context, t *task.Task, outputs []*
 		return
 	}
 	for i, o := range t.Outputs {
+		if o.Expired {
+			continue
+		}
 		if uri, expire := s.sign(ctx, t.ID, o); uri != "" {
 			outputs[i].SignedUri, outputs[i].SignedUriExpireTime = uri, timestamppb.New(expire)
 		}

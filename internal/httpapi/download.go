@@ -61,7 +61,7 @@ func (h *downloadHandler) serve(w http.ResponseWriter, r *http.Request, params m
 	}
 	content, modTime, err := h.outputs.OpenOutput(r.Context(), id, int(output.GetIndex()))
 	if errors.Is(err, fs.ErrNotExist) {
-		h.refuse(w, http.StatusNotFound, codes.NotFound, "the file of this output is no longer kept")
+		h.refuse(w, http.StatusGone, codes.NotFound, "the file of this output is no longer kept")
 		return
 	}
 	if err != nil {

@@ -172,7 +172,7 @@ func TestDownload_RefusesInTheSameShape(t *testing.T) {
 		"not named by the API": {fileAt + "5", "Bearer token", 404, noOutput},
 		"another spelling":     {fileAt + "00", "Bearer token", 404, noOutput},
 		"not a number":         {fileAt + "..", "Bearer token", 404, `"code":5`},
-		"file is gone":         {fileAt + "2", "Bearer token", 404, `{"code":5,"message":"the file of this output is no longer kept"}`},
+		"file is gone":         {fileAt + "2", "Bearer token", 410, `{"code":5,"message":"the file of this output is no longer kept"}`},
 		"bucket fails":         {fileAt + "3", "Bearer token", 500, `{"code":13,"message":"internal error"}`},
 		"bucket fails later":   {fileAt + "4", "Bearer token", 500, `{"code":13,"message":"internal error"}`},
 	} {

@@ -35,6 +35,7 @@ type Config struct {
 	Accounts  provider.Accounts
 	Queries   Queries
 	Sources   Sources
+	Retention Retention
 	Media     *media.Saver
 	Patience  Patience
 	// CallbackURL returns the URL that a provider account is to call about an attempt. It is a secret.
@@ -58,6 +59,7 @@ type Workers struct {
 	patience    Patience
 	downloads   *semaphore.Weighted
 	saves       *saveMetrics
+	retainer    *Retainer
 	running     context.Context // Ends when saves are cut; the context of a job goes on, to write that down.
 	cutSaves    context.CancelFunc
 }
@@ -72,9 +74,13 @@ func New(cfg Config) (*Workers, error) {
 	if err != nil {
 		return nil, err
 	}
+	retainer, err := retainer(cfg)
+	if err != nil {
+		return nil, err
+	}
 	w := &Workers{
 		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, upstreams: all, sources: cfg.Sources, media: cfg.Media, callbackURL: cfg.CallbackURL, now: cfg.Now, log: cfg.Log,
-		patience: cfg.Patience.withDefaults(), downloads: semaphore.NewWeighted(downloadsAtOnce), saves: saves,
+		patience: cfg.Patience.withDefaults(), downloads: semaphore.NewWeighted(downloadsAtOnce), saves: saves, retainer: retainer,
 	}
 	w.running, w.cutSaves = context.WithCancel(context.Background())
 	return w, nil

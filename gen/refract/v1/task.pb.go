@@ -758,6 +758,8 @@ type Output struct {
 	// The SHA-256 of the file, in lower-case hexadecimal.
 	Sha256 string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// The HTTP address of the file. It takes the same credentials as the API and supports Range.
+	//
+	// Empty once the file has expired.
 	DownloadUri string `protobuf:"bytes,5,opt,name=download_uri,json=downloadUri,proto3" json:"download_uri,omitempty"`
 	// The duration of the video, as its container says.
 	//
@@ -776,10 +778,15 @@ type Output struct {
 	//
 	// Set by GetTask alone. It leads to the bucket itself where that can sign addresses, and to this service elsewhere.
 	SignedUri string `protobuf:"bytes,10,opt,name=signed_uri,json=signedUri,proto3" json:"signed_uri,omitempty"`
-	// The time until which signed_uri works: an hour after the call.
+	// The time until which signed_uri works: an hour after the call, or expire_time where that is sooner.
 	SignedUriExpireTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=signed_uri_expire_time,json=signedUriExpireTime,proto3" json:"signed_uri_expire_time,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// The time at which the file is given up. From then on it can't be downloaded, download_uri and signed_uri are empty, and
+	// size and SHA-256 are what is left of it.
+	//
+	// Absent means that it is kept for ever. It changes when the terms of the tenant do, until the file has gone.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Output) Reset() {
@@ -885,6 +892,13 @@ func (x *Output) GetSignedUri() string {
 func (x *Output) GetSignedUriExpireTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.SignedUriExpireTime
+	}
+	return nil
+}
+
+func (x *Output) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
 	}
 	return nil
 }
@@ -1044,7 +1058,7 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\x10provider_task_id\x18\x03 \x01(\tR\x0eproviderTaskId\x12.\n" +
 	"\x05state\x18\x04 \x01(\x0e2\x18.refract.v1.AttemptStateR\x05state\x12;\n" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\x91\x03\n" +
+	"createTime\"\xce\x03\n" +
 	"\x06Output\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12!\n" +
 	"\fcontent_type\x18\x02 \x01(\tR\vcontentType\x12\x1d\n" +
@@ -1060,7 +1074,9 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"signed_uri\x18\n" +
 	" \x01(\tR\tsignedUri\x12O\n" +
-	"\x16signed_uri_expire_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x13signedUriExpireTime\"\xa2\x02\n" +
+	"\x16signed_uri_expire_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x13signedUriExpireTime\x12;\n" +
+	"\vexpire_time\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"\xa2\x02\n" +
 	"\tTaskEvent\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x03R\brevision\x12;\n" +
 	"\vcreate_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -1161,15 +1177,16 @@ var file_refract_v1_task_proto_depIdxs = []int32{
 	11, // 15: refract.v1.Attempt.create_time:type_name -> google.protobuf.Timestamp
 	13, // 16: refract.v1.Output.duration:type_name -> google.protobuf.Duration
 	11, // 17: refract.v1.Output.signed_uri_expire_time:type_name -> google.protobuf.Timestamp
-	11, // 18: refract.v1.TaskEvent.create_time:type_name -> google.protobuf.Timestamp
-	2,  // 19: refract.v1.TaskEvent.state:type_name -> refract.v1.TaskState
-	12, // 20: refract.v1.TaskEvent.failure:type_name -> refract.v1.Failure
-	7,  // 21: refract.v1.TaskEvent.outputs:type_name -> refract.v1.Output
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	11, // 18: refract.v1.Output.expire_time:type_name -> google.protobuf.Timestamp
+	11, // 19: refract.v1.TaskEvent.create_time:type_name -> google.protobuf.Timestamp
+	2,  // 20: refract.v1.TaskEvent.state:type_name -> refract.v1.TaskState
+	12, // 21: refract.v1.TaskEvent.failure:type_name -> refract.v1.Failure
+	7,  // 22: refract.v1.TaskEvent.outputs:type_name -> refract.v1.Output
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_task_proto_init() }

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/worker"
+)
+
+// keepFlags say how long things are kept.
+type keepFlags struct {
+	KeepOutputs   time.Duration `name:"keep-outputs" env:"REFRACT_KEEP_OUTPUTS" default:"720h" help:"How long outputs are kept after they were saved, unless the tenant's terms say otherwise. 0 is for ever, as in the next three." json:"keep_outputs"`
+	KeepSources   time.Duration `name:"keep-sources" env:"REFRACT_KEEP_SOURCES" default:"168h" help:"How long uploaded sources are kept after their last use; at least 24h." json:"keep_sources"`
+	KeepCallbacks time.Duration `name:"keep-callbacks" env:"REFRACT_KEEP_CALLBACKS" default:"720h" help:"How long callbacks are kept." json:"keep_callbacks"`
+	KeepTasks     time.Duration `name:"keep-tasks" env:"REFRACT_KEEP_TASKS" default:"2160h" help:"How long tasks are kept after they ended, with all that belongs to them; at least 24h." json:"keep_tasks"`
+}
+
+// keep are the flags as the store takes them.
+func (f keepFlags) keep() lifecycle.Keep {
+	return lifecycle.Keep{Outputs: f.KeepOutputs, Sources: f.KeepSources, Callbacks: f.KeepCallbacks, Tasks: f.KeepTasks}
+}
+
+// retainCmd removes what has expired.
+type retainCmd struct {
+	databaseFlags
+	keepFlags
+
+	Bucket string `name:"bucket" env:"REFRACT_BUCKET" help:"Bucket of the outputs, as for serve."`
+	DryRun bool   `name:"dry-run" help:"Only tell what would be removed."`
+}
+
+// Run removes all that has expired, or counts it.
+func (c *retainCmd) Run(ctx context.Context, con console) error {
+	if err := c.keep().Check(); err != nil {
+		return err
+	}
+	if c.Bucket == "" && !c.DryRun {
+		return errors.New("pass --bucket, or set REFRACT_BUCKET")
+	}
+	log, err := newLogger(con.err, "text", "warn")
+	if err != nil {
+		return err
+	}
+	pool, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if err := postgres.CheckSchema(ctx, pool); err != nil {
+		return err
+	}
+	store, err := postgres.NewStore(pool, log)
+	if err != nil {
+		return err
+	}
+	store.Keep(c.keep())
+	r := &worker.Retainer{Store: store, Log: log}
+	if c.DryRun {
+		expired, err := r.Survey(ctx)
+		if err != nil {
+			return err
+		}
+		return showExpired(con.out, expired)
+	}
+	if r.Bucket, err = media.OpenBucket(ctx, c.Bucket); err != nil {
+		return err
+	}
+	return errors.Join(c.remove(ctx, con.out, r), r.Bucket.Close())
+}
+
+// remove makes one round to the end.
+func (c *retainCmd) remove(ctx context.Context, w io.Writer, r *worker.Retainer) error {
+	removed, files, held, err := r.Round(ctx)
+	if err == nil && !held {
+		return errors.New("another process is removing what has expired right now")
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "KIND\tROWS\tBYTES") // Flush tells about failed writes.
+	for _, kind := range lifecycle.RetainedKinds {
+		if sum := removed[kind]; sum.Rows > 0 {
+			_, _ = fmt.Fprintf(table, "%s\t%d\t%d\n", kind, sum.Rows, sum.Bytes)
+		}
+	}
+	_, _ = fmt.Fprintf(table, "file\t%d\t\n", files)
+	return errors.Join(err, table.Flush())
+}
+
+// showExpired prints what would be removed.
+func showExpired(w io.Writer, expired []worker.Expired) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "KIND\tTENANT\tROWS\tBYTES") // Flush tells about failed writes.
+	for _, e := range expired {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\n", e.Kind, oneLine(e.Tenant), e.Rows, e.Bytes)
+	}
+	return table.Flush()
+}
