@@ -306,3 +306,21 @@ func TestRetain_RefusesTimesThatAreTooShort(t *testing.T) {
 		}
 	}
 }
+
+// TestRetention_GetsPastWhatATenantKeepsForLonger puts more than a batch of that before what has expired.
+func TestRetention_GetsPastWhatATenantKeepsForLonger(t *testing.T) {
+	t.Parallel()
+	r := retentionSetup(t)
+	r.exec(t, insertEnded, "archive", 45, postgres.AgedBatch+50)
+	one := r.retainer(t, r.pool)
+	one.Batches = 1
+	for range 2 {
+		if _, _, held, err := one.Round(t.Context()); err != nil || !held {
+			t.Fatalf("Round: held %t, %v", held, err)
+		}
+	}
+	if due := r.keys(t, `SELECT key FROM output JOIN attempt ON attempt.id = attempt_id JOIN task ON task.id = task_id
+		WHERE tenant = 'films' AND remove_time IS NULL AND output.create_time < now() - interval '30 days'`); len(due) > 0 {
+		t.Errorf("after two rounds of a batch each %v are still there", due)
+	}
+}
