@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-
 	"go.uber.org/goleak"
 
 	"github.com/refract-video/refract/internal/lifecycle"

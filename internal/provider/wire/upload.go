@@ -45,7 +45,7 @@ func (c *Client) sendFile(ctx context.Context, u Upload) (Answer, error) {
 		return Answer{}, err
 	}
 	body := &formBody{r: io.MultiReader(bytes.NewReader(head), io.LimitReader(u.File.Content, u.File.SizeBytes), bytes.NewReader(tail))}
-	defer body.Close() // The caller closes the file next, and the transport may be reading it still.
+	defer func() { _ = body.Close() }() // The caller closes the file next, and the transport may be reading it still.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.URL, body)
 	if err != nil {
 		return Answer{}, err
