@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -21,6 +22,12 @@ func TestMain(m *testing.M) {
 		code := run(ctx, os.Args[1:], console{out: os.Stdout, err: os.Stderr})
 		stop()
 		os.Exit(code)
+	}
+	// The tests wait for processes, callbacks and dates most of the time, so that more of them run at once than there
+	// are processors.
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("6")
 	}
 	os.Exit(postgrestest.Main(m))
 }
