@@ -159,6 +159,9 @@ func (s *service) close(ctx context.Context) error {
 	if s.telemetry != nil {
 		errs = append(errs, s.telemetry.stop(ctx))
 	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close(ctx)) // Writes of callers that left may still be under way.
+	}
 	if s.pool != nil {
 		s.pool.Close()
 	}

@@ -251,7 +251,7 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 		return nil, err
 	}
 	s.hub = watch.NewHub(s.store, watch.Config{Bookmark: 10 * time.Second, Logger: s.log})
-	s.notifier = postgres.NewNotifier(s.pool, s.log)
+	s.notifier = s.store.Notifier()
 	verbs, err := lifecycle.New(lifecycle.Config{
 		Store: s.store, Accounts: s.accounts, Route: s.route, Meter: s.telemetry.meter, Now: s.clock.Now, Changed: s.changed,
 		CheckSource: func(uri string) error { return media.CheckURI(uri, f.AllowPrivate) },

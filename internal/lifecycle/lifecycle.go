@@ -93,14 +93,25 @@ type Pause struct {
 
 // Decide decides what becomes of a task that the store has locked. It may be called again when the
 // transaction could not be committed, so it must not do anything else.
+//
+// NOTE: it may be called by another goroutine than that of who gave it, and even after the context of the call has
+// ended. What it notes down is whole only when the call returned no error, or one that it returned itself.
 type Decide func(task.Task) (Change, error)
+
+// NewTask is what became of a new task.
+type NewTask struct {
+	Task task.Task // The task of the request id.
+	New  bool      // Whether it was made now.
+	Err  error
+}
 
 // Store keeps tasks. A decision that is not Changed and carries nothing else is not written. A change that gives an
 // attempt the provider task of another one is refused with ErrProviderTaskTaken.
 type Store interface {
-	// CreateTask stores a new task. When the tenant has used the request id before, it returns that task
-	// and false; when it has used up a quota, a QuotaError.
-	CreateTask(ctx context.Context, d task.Decision) (task.Task, bool, error)
+	// CreateTasks stores new tasks and returns what became of each: when the tenant has used the request id
+	// before, that task; when it has used up a quota, a QuotaError. One that can't be stored does not harm the
+	// others.
+	CreateTasks(ctx context.Context, ds []task.Decision) []NewTask
 	// TaskByRequest returns the task of a request id, or ErrTaskNotFound.
 	TaskByRequest(ctx context.Context, tenant, requestID string) (task.Task, error)
 	// ChangeTask changes a tenant's task, or returns ErrTaskNotFound.

@@ -74,7 +74,10 @@ func (l *Lifecycle) settleCallback(
 		c.Verdict = verdict
 		return Change{Decision: d, Callback: &c}, nil
 	})
-	return c.Verdict, err
+	if err != nil {
+		return "", err // What was noted down does not count, and may still be written.
+	}
+	return c.Verdict, nil
 }
 
 // callbackInput is what a callback means for its attempt, and the verdict if it is applied. A nil input

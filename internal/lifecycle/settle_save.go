@@ -9,8 +9,9 @@ import (
 
 // SettleSave applies what became of saving the outputs of an attempt: the outputs, or why there are none
 // and never will be. It tells whether that changed anything: outputs of an attempt whose outputs are recorded already are not.
-func (l *Lifecycle) SettleSave(ctx context.Context, id task.AttemptID, outputs []task.Output, failure *task.SaveFailed) (changed bool, err error) {
-	_, err = l.change(ctx, "save", id, func(t task.Task) (Change, error) {
+func (l *Lifecycle) SettleSave(ctx context.Context, id task.AttemptID, outputs []task.Output, failure *task.SaveFailed) (bool, error) {
+	var changed bool // Not a named result, which a return would write while a decision may still be under way.
+	_, err := l.change(ctx, "save", id, func(t task.Task) (Change, error) {
 		var in task.Input = task.Saved{Attempt: id, Outputs: outputs}
 		if failure != nil {
 			in = *failure

@@ -16,31 +16,76 @@ const (
 	DefaultMaxAttempts = 1
 )
 
+// Submission is what a tenant submits.
+type Submission struct {
+	RequestID string
+	Spec      task.Spec
+}
+
+// Submitted is what became of a submission.
+type Submitted struct {
+	Task task.Task
+	Err  error // As Submit returns it.
+}
+
 // Submit makes the task of a request id, or returns the one that it made before. It returns a FieldError
 // or a ConflictError for what the caller must mend.
 func (l *Lifecycle) Submit(ctx context.Context, tenant, requestID string, spec task.Spec) (task.Task, error) {
-	spec = complete(spec)
-	route, invalid := l.check(ctx, tenant, spec)
-	if invalid != nil {
-		// What was accepted once is answered again, though the configuration may have changed since.
-		t, err := l.store.TaskByRequest(ctx, tenant, requestID)
-		if err != nil || len(t.Spec.Differences(spec)) > 0 {
-			return task.Task{}, invalid
+	r := l.SubmitAll(ctx, tenant, []Submission{{requestID, spec}})[0]
+	return r.Task, r.Err
+}
+
+// SubmitAll submits many, each as Submit would, and returns what became of each.
+func (l *Lifecycle) SubmitAll(ctx context.Context, tenant string, all []Submission) []Submitted {
+	results := make([]Submitted, len(all))
+	specs := make([]task.Spec, len(all))
+	var begun []task.Decision
+	var places []int // Of those that begin in all.
+	for i, s := range all {
+		specs[i] = complete(s.Spec)
+		route, invalid := l.check(ctx, tenant, specs[i])
+		if invalid != nil {
+			results[i] = l.submittedBefore(ctx, tenant, s.RequestID, specs[i], invalid)
+			continue
 		}
-		return t, nil
+		begun = append(begun, task.New(task.ID(l.ids.next()), tenant, s.RequestID, specs[i], route))
+		places = append(places, i)
 	}
-	t, created, err := l.store.CreateTask(ctx, task.New(task.ID(l.ids.next()), tenant, requestID, spec, route))
-	if err != nil {
-		return task.Task{}, fmt.Errorf("submit request %q: %w", requestID, err)
+	if len(begun) == 0 {
+		return results
 	}
-	if created {
-		l.changed(t.ID, t.State)
-		return t, nil
+	for j, c := range l.store.CreateTasks(ctx, begun) {
+		i := places[j]
+		results[i] = l.submitted(c, specs[i])
+		if err := results[i].Err; err != nil {
+			results[i].Err = fmt.Errorf("submit request %q: %w", all[i].RequestID, err)
+		}
 	}
-	if fields := t.Spec.Differences(spec); len(fields) > 0 {
-		return task.Task{}, &ConflictError{TaskID: t.ID, Fields: fields}
+	return results
+}
+
+// submittedBefore answers again what was accepted once, though the configuration may have changed since.
+func (l *Lifecycle) submittedBefore(ctx context.Context, tenant, requestID string, spec task.Spec, invalid error) Submitted {
+	t, err := l.store.TaskByRequest(ctx, tenant, requestID)
+	if err != nil || len(t.Spec.Differences(spec)) > 0 {
+		return Submitted{Err: invalid}
 	}
-	return t, nil
+	return Submitted{Task: t}
+}
+
+// submitted tells of a new task, and compares a known one with what was submitted.
+func (l *Lifecycle) submitted(c NewTask, spec task.Spec) Submitted {
+	switch {
+	case c.Err != nil:
+		return Submitted{Err: c.Err}
+	case c.New:
+		l.changed(c.Task.ID, c.Task.State)
+	default:
+		if fields := c.Task.Spec.Differences(spec); len(fields) > 0 {
+			return Submitted{Err: &ConflictError{TaskID: c.Task.ID, Fields: fields}}
+		}
+	}
+	return Submitted{Task: c.Task}
 }
 
 // complete fills in the defaults.

@@ -1,8 +1,10 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,17 +27,47 @@ func (s *Store) PrepareAccounts(ctx context.Context, accounts map[string]string)
 	return nil
 }
 
-// queueAccount writes what a change means for the provider account.
-func queueAccount(batch *pgx.Batch, c lifecycle.Change) {
-	if p := c.Pause; p != nil {
-		if p.After > 0 {
-			batch.Queue(countUnknown, p.Account)
-		}
-		batch.Queue(pauseAccount, p.Account, p.Reason, p.For.Seconds(), p.Max.Seconds(), p.Blocks, p.After)
+// accountUpdate pauses a provider account, or ends its probing and its row of unknown outcomes.
+type accountUpdate struct {
+	account string
+	pause   *lifecycle.Pause // Nil to end the probing.
+}
+
+// accountUpdates are what a change means for provider accounts.
+func accountUpdates(c lifecycle.Change) []accountUpdate {
+	var updates []accountUpdate
+	if c.Pause != nil {
+		updates = append(updates, accountUpdate{c.Pause.Account, c.Pause})
 	}
 	if c.Resume != "" {
-		batch.Queue(forgetUnknowns, c.Resume)
-		batch.Queue(resumeAccount, c.Resume)
+		updates = append(updates, accountUpdate{account: c.Resume})
+	}
+	return updates
+}
+
+func (a accountUpdate) queue(batch *pgx.Batch) {
+	p := a.pause
+	if p == nil {
+		batch.Queue(forgetUnknowns, a.account)
+		batch.Queue(resumeAccount, a.account)
+		return
+	}
+	if p.After > 0 {
+		batch.Queue(countUnknown, a.account)
+	}
+	batch.Queue(pauseAccount, a.account, p.Reason, p.For.Seconds(), p.Max.Seconds(), p.Blocks, p.After)
+}
+
+// queueAccounts writes what happened to provider accounts in the order of their names, so that sets that pause several
+// accounts do not wait for each other. What happened to one account keeps its order; what proved several times in a row
+// that it works is said once.
+func queueAccounts(batch *pgx.Batch, updates []accountUpdate) {
+	slices.SortStableFunc(updates, func(a, b accountUpdate) int { return cmp.Compare(a.account, b.account) })
+	updates = slices.CompactFunc(updates, func(a, b accountUpdate) bool {
+		return a.account == b.account && a.pause == nil && b.pause == nil
+	})
+	for _, u := range updates {
+		u.queue(batch)
 	}
 }
 

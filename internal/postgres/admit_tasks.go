@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -50,10 +51,13 @@ WHERE id = ANY ($1::uuid[]) AND state = 'QUEUED' AND deadline_time > now()
 ORDER BY array_position($1::uuid[], id)
 FOR UPDATE SKIP LOCKED`
 
+// errNothingAdmitted rolls a round back that only held rows: their release needs no commit, which would wait for the disk.
+var errNothingAdmitted = errors.New("nothing was admitted")
+
 // AdmitTasks implements lifecycle.Store. The transaction runs at READ COMMITTED and locks the accounts' rows
 // first, then, without waiting for any, tenants that have a quota in flight and the tasks' rows.
 func (s *Store) AdmitTasks(ctx context.Context, r lifecycle.Round) ([]task.Task, error) {
-	var changed []task.Task
+	var w writes
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		usages, err := accountUsages(ctx, tx, lockAccounts, r.Provider, r.Limits)
 		if err != nil {
@@ -65,27 +69,41 @@ func (s *Store) AdmitTasks(ctx context.Context, r lifecycle.Round) ([]task.Task,
 		plan := r.Plan(usages)
 		switch {
 		case len(plan.Permits) > 0:
-			changed, err = s.admitChosen(ctx, tx, r, plan.Permits, longestWindow(usages))
+			err = s.admitChosen(ctx, tx, &w, r, plan.Permits, longestWindow(usages))
 		case plan.MoveOn > 0 && len(usages) == len(r.Limits): // Accounts that were not seen may be well.
-			changed, err = s.changeQueued(ctx, tx, r.MoveOn, lockMovable, r.Provider, plan.MoveOn)
+			err = s.changeQueued(ctx, tx, &w, r.MoveOn, lockMovable, r.Provider, plan.MoveOn)
+		}
+		if err == nil && len(w.changes) == 0 {
+			return errNothingAdmitted
 		}
 		return err
 	})
-	return changed, err
+	if errors.Is(err, errNothingAdmitted) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.wakeWorkers(w.jobs)
+	changed := make([]task.Task, len(w.changes))
+	for i, c := range w.changes {
+		changed[i] = c.Task
+	}
+	return changed, nil
 }
 
 // admitChosen gives permits to the tasks that the policy chooses.
-func (s *Store) admitChosen(ctx context.Context, tx pgx.Tx, r lifecycle.Round, permits []string, window time.Duration) ([]task.Task, error) {
+func (s *Store) admitChosen(ctx context.Context, tx pgx.Tx, w *writes, r lifecycle.Round, permits []string, window time.Duration) error {
 	lines, err := readLines(ctx, tx, r.Provider, window, len(permits))
 	if err != nil {
-		return nil, fmt.Errorf("read the lines of tenants: %w", err)
+		return fmt.Errorf("read the lines of tenants: %w", err)
 	}
 	chosen := r.Share(len(permits), lines)
 	if len(chosen) == 0 {
-		return nil, nil
+		return nil
 	}
 	next := 0
-	return s.changeQueued(ctx, tx, func(t task.Task) (task.Decision, error) {
+	return s.changeQueued(ctx, tx, w, func(t task.Task) (task.Decision, error) {
 		account := permits[next]
 		next++
 		return r.Admit(t, account)
@@ -101,37 +119,27 @@ func longestWindow(usages []lifecycle.Usage) time.Duration {
 }
 
 // changeQueued changes the queued tasks that a statement locks.
-func (s *Store) changeQueued(ctx context.Context, tx pgx.Tx, decide func(task.Task) (task.Decision, error), lock string, args ...any) ([]task.Task, error) {
+func (s *Store) changeQueued(ctx context.Context, tx pgx.Tx, w *writes, decide func(task.Task) (task.Decision, error), lock string, args ...any) error {
 	rows, err := tx.Query(ctx, lock, args...)
 	if err != nil {
-		return nil, fmt.Errorf("read the queue: %w", err)
+		return fmt.Errorf("read the queue: %w", err)
 	}
 	queued, err := pgx.CollectRows(rows, scanTask)
 	if err != nil {
-		return nil, fmt.Errorf("read the queue: %w", err)
-	}
-	if len(queued) == 0 {
-		return nil, nil
+		return fmt.Errorf("read the queue: %w", err)
 	}
 	if err := s.complete(ctx, tx, queued); err != nil {
-		return nil, fmt.Errorf("read the attempts of queued tasks: %w", err)
+		return fmt.Errorf("read the attempts of queued tasks: %w", err)
 	}
-	var batch pgx.Batch
-	var jobs []task.Job
-	decisions := make([]task.Decision, len(queued))
 	for i := range queued {
-		if decisions[i], err = decide(queued[i]); err != nil {
-			return nil, err
+		d, err := decide(queued[i])
+		if err != nil {
+			return err
 		}
-		queueDecision(&batch, &queued[i], &decisions[i].Task, &decisions[i])
-		jobs = append(jobs, decisions[i].Jobs...)
+		w.add(i, &queued[i], lifecycle.Change{Decision: d})
 	}
-	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
-		return nil, fmt.Errorf("write queued tasks: %w", err)
+	if err := w.flush(ctx, tx); err != nil {
+		return fmt.Errorf("write queued tasks: %w", err)
 	}
-	changed := make([]task.Task, len(decisions))
-	for i, d := range decisions {
-		changed[i] = d.Task
-	}
-	return changed, s.enqueue(ctx, tx, jobs)
+	return s.enqueue(ctx, tx, w.jobs)
 }

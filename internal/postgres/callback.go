@@ -7,13 +7,8 @@ import (
 	"github.com/refract-video/refract/internal/lifecycle"
 )
 
-// insertCallback stores an empty body as such, which a nil slice would not be.
-const insertCallback = `
-INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body)
-VALUES ($1, $2, $3, $4, coalesce($5, ''::bytea))`
-
-// insertRefusedCallback keeps at most $6 refused callbacks of an attempt. Two at once may both be kept,
-// which the bound can bear.
+// insertRefusedCallback keeps at most $6 refused callbacks of an attempt. Two at once may both be kept, which the bound
+// can bear. An empty body is stored as such, which a nil slice would not be.
 const insertRefusedCallback = `
 INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body)
 SELECT $1, $2, $3, $4, coalesce($5, ''::bytea)

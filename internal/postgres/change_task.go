@@ -3,187 +3,205 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"math"
+	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/riverqueue/river"
 
+	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
 
-const lockTask = `SELECT ` + taskColumns + ` FROM task WHERE id = $1 AND tenant = $2 FOR UPDATE`
-
-const lockAnyTask = `SELECT ` + taskColumns + ` FROM task WHERE id = $1 FOR UPDATE`
-
-const lockTaskByAttempt = `
-SELECT ` + taskColumns + `
-FROM task
-WHERE id = (SELECT task_id FROM attempt WHERE id = $1)
-FOR UPDATE`
-
 // ChangeTask implements lifecycle.Store.
 func (s *Store) ChangeTask(ctx context.Context, tenant string, id task.ID, decide lifecycle.Decide) (task.Task, error) {
-	t, err := s.change(ctx, decide, lockTask, id, tenant)
+	t, err := s.changeOne(ctx, wish{tenant: tenant, task: id, decide: decide})
 	return t, notFound(err, lifecycle.ErrTaskNotFound)
 }
 
 // ChangeAnyTask implements lifecycle.Store.
 func (s *Store) ChangeAnyTask(ctx context.Context, id task.ID, decide lifecycle.Decide) (task.Task, error) {
-	t, err := s.change(ctx, decide, lockAnyTask, id)
+	t, err := s.changeOne(ctx, wish{task: id, decide: decide})
 	return t, notFound(err, lifecycle.ErrTaskNotFound)
 }
 
-// ChangeByAttempt implements lifecycle.Store.
+// ChangeByAttempt implements lifecycle.Store. Callbacks come this way, so the changes are grouped.
 func (s *Store) ChangeByAttempt(ctx context.Context, id task.AttemptID, decide lifecycle.Decide) (task.Task, error) {
-	t, err := s.change(ctx, decide, lockTaskByAttempt, id)
+	t, err := s.changes.Do(ctx, wish{attempt: id, decide: decide})
 	return t, notFound(err, lifecycle.ErrAttemptNotFound)
 }
 
-// change is the transaction through which a task changes. It runs at READ COMMITTED, locks the task's row
-// first, so two changes of one task follow each other; changes of different tasks meet only where both pause
-// or resume the provider account, whose row comes last.
-func (s *Store) change(ctx context.Context, decide lifecycle.Decide, lock string, args ...any) (task.Task, error) {
-	var t task.Task
+// wish is what one caller wants changed.
+type wish struct {
+	tenant  string         // Whose the task must be; empty means anyone's.
+	task    task.ID        // The task, or else
+	attempt task.AttemptID // an attempt of it.
+	decide  lifecycle.Decide
+}
+
+// changeOne grants a wish in a transaction of its own.
+func (s *Store) changeOne(ctx context.Context, w wish) (task.Task, error) {
+	var result [1]groupcommit.Result[task.Task]
+	if err := s.changeSet(ctx, []wish{w}, result[:]); err != nil {
+		return task.Task{}, err
+	}
+	return result[0].Value, result[0].Err
+}
+
+// changeSet is the transaction through which tasks change. It runs at READ COMMITTED, and locks the rows of all
+// tasks first, in the order of their ids, so two changes of one task follow each other and two sets can't block each
+// other. Then sets meet only where both pause or resume provider accounts, whose rows come last, in the order of
+// their names.
+func (s *Store) changeSet(ctx context.Context, wishes []wish, results []groupcommit.Result[task.Task]) error {
+	ctx, cancel := context.WithTimeout(ctx, setTimeout)
+	defer cancel()
+	var jobs []task.Job
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		before, err := s.oneTask(ctx, tx, lock, args...)
+		tasks, err := holdTasks(ctx, tx, wishes)
 		if err != nil {
-			return err
+			return fmt.Errorf("lock tasks: %w", err)
 		}
-		c, err := decide(before)
-		if err != nil {
-			return err
+		pending := make([]int, len(wishes))
+		for i := range pending {
+			pending[i] = i
 		}
-		t, err = s.write(ctx, tx, before, c)
+		for len(pending) > 0 {
+			var w writes
+			pending = tasks.decide(&w, wishes, pending, results)
+			if err := w.flush(ctx, tx); err != nil {
+				return fmt.Errorf("write changes of tasks: %w", violation(err, "attempt_provider_task", lifecycle.ErrProviderTaskTaken))
+			}
+			if err := s.keepWritten(ctx, tx, tasks, &w, results); err != nil {
+				return fmt.Errorf("read outputs: %w", err)
+			}
+			jobs = append(jobs, w.jobs...)
+		}
+		return s.enqueue(ctx, tx, jobs)
+	})
+	if err != nil {
+		return fate(err, results)
+	}
+	s.wakeWorkers(jobs)
+	return nil
+}
+
+// setTimeout bounds the transaction of a set: with a database that does not answer, nobody may wait for ever.
+const setTimeout = 30 * time.Second
+
+// fate is how a set ends that was not committed: an error that has nothing to do with its items is that of all, and
+// any other means that a part of them may fare better.
+func fate[Out any](err error, results []groupcommit.Result[Out]) error {
+	if !Unavailable(err) {
+		return err
+	}
+	for i := range results {
+		results[i] = groupcommit.Result[Out]{Err: err}
+	}
+	return nil
+}
+
+// heldTasks are tasks that a transaction has locked.
+type heldTasks struct {
+	byID map[task.ID]*task.Task
+	of   map[task.AttemptID]*task.Task
+}
+
+// wishedTasks are the ids of the tasks that wishes name by themselves or by an attempt. Which task an attempt belongs to
+// never changes. As an array that is computed once it lets the index find the tasks, which an OR would not.
+const wishedTasks = `ARRAY(SELECT unnest($1::uuid[]) UNION SELECT task_id FROM attempt WHERE id = ANY ($2::uuid[]))`
+
+const lockTasks = `SELECT ` + taskColumns + ` FROM task WHERE id = ANY (` + wishedTasks + `) ORDER BY id FOR UPDATE`
+
+// selectHeldAttempts is a statement of its own, since one that waits for a lock still sees other tables as they were
+// before it.
+const selectHeldAttempts = `SELECT ` + attemptColumns + ` FROM attempt WHERE task_id = ANY (` + wishedTasks + `) ORDER BY task_id, number`
+
+// limitLockWait keeps a row that somebody else holds from holding up a whole set: the set fails and is halved, until
+// those wait alone that must.
+const limitLockWait = `SELECT set_config('lock_timeout', '3s', true)`
+
+// holdTasks locks the tasks that wishes are about and reads them with their attempts, in one round trip. Tasks that do
+// not exist are left out.
+func holdTasks(ctx context.Context, tx pgx.Tx, wishes []wish) (heldTasks, error) {
+	h := heldTasks{byID: map[task.ID]*task.Task{}, of: map[task.AttemptID]*task.Task{}}
+	tasks, attempts := []task.ID{}, []task.AttemptID{}
+	for _, w := range wishes {
+		if w.task != "" {
+			tasks = append(tasks, w.task)
+		} else {
+			attempts = append(attempts, w.attempt)
+		}
+	}
+	var batch pgx.Batch
+	batch.Queue(limitLockWait)
+	batch.Queue(lockTasks, tasks, attempts).Query(func(rows pgx.Rows) error {
+		locked, err := pgx.CollectRows(rows, scanTask)
+		for i := range locked {
+			h.byID[locked[i].ID] = &locked[i]
+		}
 		return err
 	})
-	return t, err
-}
-
-// write commits a change to the transaction and returns the task as it is then.
-func (s *Store) write(ctx context.Context, tx pgx.Tx, before task.Task, c lifecycle.Change) (task.Task, error) {
-	t := c.Task
-	var batch pgx.Batch
-	if c.Changed {
-		queueDecision(&batch, &before, &t, &c.Decision)
-	}
-	if c.Callback != nil {
-		batch.Queue(insertCallback, c.Callback.AttemptID, c.Callback.Account, c.Callback.ProviderTaskID, c.Callback.Verdict,
-			c.Callback.Body)
-	}
-	queueAccount(&batch, c)
-	if c.Asked {
-		batch.Queue(markAsked, c.Check)
-	}
-	if batch.Len() > 0 {
-		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
-			return t, fmt.Errorf("write task %s: %w", t.ID, violation(err, "attempt_provider_task", lifecycle.ErrProviderTaskTaken))
+	batch.Queue(selectHeldAttempts, tasks, attempts).Query(func(rows pgx.Rows) error {
+		all, err := pgx.CollectRows(rows, scanAttempt)
+		for _, a := range all {
+			if t := h.byID[a.taskID]; t != nil { // Not of a task that appeared after the lock.
+				t.Attempts = append(t.Attempts, a.Attempt)
+				h.of[a.ID] = t
+			}
 		}
-	}
-	if err := s.enqueue(ctx, tx, c.Jobs); err != nil {
-		return t, err
-	}
-	tasks := []task.Task{t}
-	err := s.completeOutputs(ctx, tx, tasks)
-	return tasks[0], err
-}
-
-// updateTask writes the state of a task. The time is that of the transaction, which the event shares. A retry
-// begins the deadline anew, and the place in line.
-const updateTask = `
-UPDATE task
-SET state = $2, revision = $3, allowance = $4, result_attempt = $5, failure_reason = $6, failure_message = $7,
-    failure_payment = $8,
-    not_before_time = CASE WHEN $10 THEN now() + make_interval(secs => $9) ELSE not_before_time END,
-    update_time = CASE WHEN $10 THEN now() ELSE update_time END,
-    deadline_time = CASE WHEN $11 THEN now() + deadline ELSE deadline_time END,
-    line_time = CASE WHEN $11 THEN now() - make_interval(mins => priority) ELSE line_time END,
-    provider = $12
-WHERE id = $1
-RETURNING update_time, deadline_time`
-
-const insertEvent = `
-INSERT INTO task_event (task_id, revision, state, attempt, message, failure_reason, failure_message, failure_payment)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
-
-// insertAttempt writes a new attempt, which is about to be sent.
-const insertAttempt = `
-INSERT INTO attempt (id, task_id, number, provider, account, state)
-VALUES ($1, $2, $3, $4, $5, $6)
-RETURNING create_time`
-
-// updateAttempt writes an attempt. A settled one has been answered; one that is no longer open is no longer
-// checked.
-const updateAttempt = `
-UPDATE attempt
-SET provider_task_id = $2, hinted_task_id = $3, state = $4, sent = $5, saved = $6, message = $7,
-    answer_time = CASE WHEN $4 <> 'SUBMITTING' THEN coalesce(answer_time, now()) END,
-    settle_time = CASE WHEN $4 IN ('SUCCEEDED', 'FAILED') THEN coalesce(settle_time, now()) END,
-    next_check_time = CASE WHEN $4 IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING') THEN next_check_time END
-WHERE id = $1`
-
-// scheduleCheck only ever brings a check forward: a callback that overtakes the answer to its submission asks for
-// one at once, and the answer for one later. least passes over NULL.
-const scheduleCheck = `
-UPDATE attempt SET next_check_time = least(next_check_time, now() + make_interval(secs => $2)) WHERE id = $1`
-
-const insertOutput = `
-INSERT INTO output (attempt_id, index, key, content_type, size_bytes, sha256, duration_ms, width, height, video_codec)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
-
-func queueDecision(batch *pgx.Batch, before, t *task.Task, d *task.Decision) {
-	var reason, message, payment *string
-	if f := t.Failure; f != nil {
-		reason, message, payment = new(string(f.Reason)), &f.Message, new(string(f.Payment))
-	}
-	var result *string
-	if t.Result != "" {
-		result = new(string(t.Result))
-	}
-	batch.Queue(updateTask, t.ID, t.State, t.Revision, t.Allowance, result, reason, message, payment,
-		d.RequeueDelay.Seconds(), d.Event != nil, d.RenewDeadline, t.Provider).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&t.UpdateTime, &t.DeadlineTime)
+		return err
 	})
-	if e := d.Event; e != nil {
-		batch.Queue(insertEvent, t.ID, e.Revision, e.State, e.Attempt, e.Message, reason, message, payment)
-	}
-	queueAttempts(batch, before, t)
-	if d.Check != "" {
-		batch.Queue(scheduleCheck, d.Check, d.CheckDelay.Seconds())
-	}
-	for _, o := range d.Outputs {
-		batch.Queue(insertOutput, d.OutputsOf, o.Index, o.Key, o.ContentType, o.SizeBytes, o.SHA256,
-			o.Duration.Milliseconds(), o.Width, o.Height, o.VideoCodec)
-	}
+	return h, tx.SendBatch(ctx, &batch).Close()
 }
 
-// queueAttempts writes the attempts that differ from before. Attempts are only ever added at the end.
-func queueAttempts(batch *pgx.Batch, before, t *task.Task) {
-	for i := range t.Attempts {
-		a := &t.Attempts[i]
-		switch {
-		case i >= len(before.Attempts):
-			batch.Queue(insertAttempt, a.ID, t.ID, a.Number, a.Provider, a.Account, a.State).QueryRow(func(row pgx.Row) error {
-				return row.Scan(&a.CreateTime)
-			})
-		case *a != before.Attempts[i]:
-			batch.Queue(updateAttempt, a.ID, a.ProviderTaskID, a.HintedTaskID, a.State, a.Sent, a.Saved, a.Message)
-		}
+// find returns the task that a wish is about, or nil.
+func (h heldTasks) find(w wish) *task.Task {
+	t := h.of[w.attempt]
+	if w.task != "" {
+		t = h.byID[w.task]
 	}
-}
-
-// enqueue adds jobs, each to the queue of its kind, in the transaction that makes them necessary. They are tried
-// for as long as it takes: a job that were thrown away would leave its task where it is.
-func (s *Store) enqueue(ctx context.Context, tx pgx.Tx, jobs []task.Job) error {
-	if len(jobs) == 0 {
+	if t != nil && w.tenant != "" && t.Tenant != w.tenant {
 		return nil
 	}
-	params := make([]river.InsertManyParams, len(jobs))
-	for i, j := range jobs {
-		params[i] = river.InsertManyParams{Args: j, InsertOpts: &river.InsertOpts{Queue: j.Kind(), MaxAttempts: math.MaxInt16}}
+	return t
+}
+
+// decide decides the first of the pending wishes about each task and returns the others: a second change of a task
+// must see what the first one made of it, times included.
+func (h heldTasks) decide(w *writes, wishes []wish, pending []int, results []groupcommit.Result[task.Task]) (rest []int) {
+	decided := map[task.ID]bool{}
+	for _, i := range pending {
+		t := h.find(wishes[i])
+		if t == nil {
+			results[i].Err = pgx.ErrNoRows
+			continue
+		}
+		if decided[t.ID] {
+			rest = append(rest, i)
+			continue
+		}
+		c, err := wishes[i].decide(*t)
+		if err != nil {
+			results[i].Err = err // Its own; nothing of it is written.
+			continue
+		}
+		decided[t.ID] = true
+		w.add(i, t, c)
 	}
-	if _, err := s.jobs.InsertManyFastTx(ctx, tx, params); err != nil {
-		return fmt.Errorf("enqueue jobs: %w", err)
+	return rest
+}
+
+// keepWritten makes what was written the state of the held tasks and the result of those who wished it.
+func (s *Store) keepWritten(ctx context.Context, tx pgx.Tx, h heldTasks, w *writes, results []groupcommit.Result[task.Task]) error {
+	tasks := make([]task.Task, len(w.changes))
+	for i, c := range w.changes {
+		tasks[i] = c.Task
+	}
+	if err := s.completeOutputs(ctx, tx, tasks); err != nil {
+		return err
+	}
+	for i, c := range w.changes {
+		*h.byID[c.Task.ID] = tasks[i]
+		results[c.wish].Value = tasks[i]
 	}
 	return nil
 }

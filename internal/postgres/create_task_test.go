@@ -53,17 +53,15 @@ func TestCreateTask_KeepsEveryField(t *testing.T) {
 func TestCreateTask_ReturnsTheTaskOfAUsedRequestID(t *testing.T) {
 	t.Parallel()
 	store, pool := setup(t)
-	first, created, err := store.CreateTask(t.Context(), task.New(task.ID(newID()), "films", "r1", plain(), []string{"kie"}))
-	if err != nil || !created {
-		t.Fatalf("the first CreateTask: created %t, %v", created, err)
+	first := submit(t.Context(), store, "films", "r1", plain())
+	if first.Err != nil || !first.New {
+		t.Fatalf("the first submission = %+v", first)
 	}
-	second, created, err := store.CreateTask(t.Context(), task.New(task.ID(newID()), "films", "r1", plain(), []string{"kie"}))
-	if err != nil || created || second.ID != first.ID {
-		t.Errorf("the second CreateTask = task %s, %t, %v, want task %s, false", second.ID, created, err, first.ID)
+	if second := submit(t.Context(), store, "films", "r1", plain()); second.Err != nil || second.New || second.Task.ID != first.Task.ID {
+		t.Errorf("the second submission = %+v, want task %s, not new", second, first.Task.ID)
 	}
-	other, created, err := store.CreateTask(t.Context(), task.New(task.ID(newID()), "shorts", "r1", plain(), []string{"kie"}))
-	if err != nil || !created || other.ID == first.ID {
-		t.Errorf("CreateTask of another tenant = task %s, %t, %v, want a new task", other.ID, created, err)
+	if other := submit(t.Context(), store, "shorts", "r1", plain()); other.Err != nil || !other.New || other.Task.ID == first.Task.ID {
+		t.Errorf("the submission of another tenant = %+v, want a new task", other)
 	}
 	if n := count(t, pool, "SELECT count(*) FROM task_event"); n != 2 {
 		t.Errorf("%d events, want one for each of the two tasks", n)

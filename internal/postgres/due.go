@@ -35,8 +35,8 @@ RETURNING attempt.id, attempt.task_id, coalesce(nullif(attempt.provider_task_id,
     attempt.provider_task_id = '', due.asked, extract(epoch FROM now() - attempt.create_time)::float8,
     extract(epoch FROM now() - coalesce(attempt.answer_time, attempt.create_time))::float8`
 
-// markAsked marks the next check of an attempt as an operator's, until it is claimed.
-const markAsked = `UPDATE attempt SET asked = true WHERE id = $1`
+// markAsked marks the next check of attempts as an operator's, until it is claimed.
+const markAsked = `UPDATE attempt SET asked = true WHERE id = ANY ($1::uuid[])`
 
 // ClaimChecks implements lifecycle.Store.
 func (s *Store) ClaimChecks(ctx context.Context, account string, c lifecycle.Cadence, limit int) ([]lifecycle.Check, error) {

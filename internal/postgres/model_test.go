@@ -32,9 +32,9 @@ func TestChangeTask_AgreesWithTheStateMachine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		spec := plain()
 		spec.MaxAttempts = rapid.IntRange(1, 3).Draw(t, "max attempts")
-		begun := task.New(task.ID(newID()), "films", newID(), spec, []string{"kie"})
-		if _, _, err := store.CreateTask(ctx, begun); err != nil {
-			t.Fatal(err)
+		begun := begin("films", newID(), spec)
+		if c := store.CreateTasks(ctx, []task.Decision{begun})[0]; c.Err != nil {
+			t.Fatal(c.Err)
 		}
 		m := &model{task: begun.Task, last: begun.Event, outputs: map[task.AttemptID][]task.Output{}}
 		t.Repeat(map[string]func(*rapid.T){

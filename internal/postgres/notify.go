@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,21 +27,24 @@ const notifyBatch = 200
 // only a hint, and watchers find out within a second without it.
 const pendingNotifications = 100_000
 
-// Notifier tells the other replicas which tasks changed. NOTIFY takes a lock of the whole database when it
-// commits, so it is sent after the write and not inside it, and one at a time: while one is under way the
-// next gathers.
+// Notifier tells the other replicas which tasks changed, and the workers of all in which queues there is a new job.
+// NOTIFY takes a lock of the whole database when it commits, so it is sent after the write and not inside it, and
+// one at a time: while one is under way the next gathers. Under load each would still tell of few tasks, and wakes every
+// listener of every replica, so after one the ids gather for a while longer; workers are told at once.
 type Notifier struct {
-	pool *pgxpool.Pool
-	log  *slog.Logger
-	wake chan struct{}
+	pool   *pgxpool.Pool
+	log    *slog.Logger
+	wake   chan struct{} // There is something to send,
+	urgent chan struct{} // and this has no time to gather.
 
 	mu      sync.Mutex
 	pending map[task.ID]struct{}
+	queues  map[string]struct{}
 }
 
 // NewNotifier returns a notifier; its Run must be running for anything to be sent.
 func NewNotifier(pool *pgxpool.Pool, log *slog.Logger) *Notifier {
-	return &Notifier{pool: pool, log: log, wake: make(chan struct{}, 1), pending: map[task.ID]struct{}{}}
+	return &Notifier{pool: pool, log: log, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), pending: map[task.ID]struct{}{}, queues: map[string]struct{}{}}
 }
 
 // Add queues the notification of a task. It never blocks.
@@ -49,41 +54,80 @@ func (n *Notifier) Add(id task.ID) {
 		n.pending[id] = struct{}{}
 	}
 	n.mu.Unlock()
+	signal(n.wake)
+}
+
+// addQueue queues the notification of a new job. It never blocks.
+func (n *Notifier) addQueue(queue string) {
+	n.mu.Lock()
+	n.queues[queue] = struct{}{}
+	n.mu.Unlock()
+	signal(n.urgent)
+}
+
+// signal leaves word in a channel that has room for one.
+func signal(c chan<- struct{}) {
 	select {
-	case n.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
 
+// sendNotifications sends one notification to replicas, unless there is nothing to tell, and one for each queue to
+// workers, in the form of the job queue's own. What is lost with a crash of the database was only a hint, so the commit
+// does not wait for the disk.
+const sendNotifications = `
+SELECT set_config('synchronous_commit', 'off', true), pg_notify(channel, payload)
+FROM (SELECT $1 AS channel, $2 AS payload
+      WHERE $2 <> ''
+      UNION ALL
+      SELECT concat(current_schema(), '.river_insert'), json_build_object('queue', queue)::text
+      FROM unnest($3::text[]) AS queue) AS message`
+
+// gathering is for how long ids gather after a notification.
+const gathering = 5 * time.Millisecond
+
 // Run sends notifications until ctx ends. A notification that can't be sent is dropped.
 func (n *Notifier) Run(ctx context.Context) error {
+	rest := time.NewTimer(0) // Fires when ids have gathered for long enough.
+	defer rest.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-n.wake:
-		}
-		for batch := n.take(); len(batch) > 0; batch = n.take() {
-			_, err := n.pool.Exec(ctx, "SELECT pg_notify($1, $2)", channel, strings.Join(batch, ","))
-			if err != nil && ctx.Err() == nil {
-				n.log.WarnContext(ctx, "notification dropped; watchers on other replicas are up to a second late", "error", err)
+		case <-n.urgent:
+		case <-rest.C:
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-n.urgent:
+			case <-n.wake:
 			}
 		}
+		for ids, queues := n.take(); len(ids)+len(queues) > 0; ids, queues = n.take() {
+			_, err := n.pool.Exec(ctx, sendNotifications, channel, strings.Join(ids, ","), queues)
+			if err != nil && ctx.Err() == nil {
+				n.log.WarnContext(ctx, "notification dropped; watchers on other replicas and workers are up to a second late", "error", err)
+			}
+		}
+		rest.Reset(gathering)
 	}
 }
 
-func (n *Notifier) take() []string {
+func (n *Notifier) take() (ids, queues []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	batch := make([]string, 0, min(len(n.pending), notifyBatch))
+	ids = make([]string, 0, min(len(n.pending), notifyBatch))
 	for id := range n.pending {
-		if len(batch) == notifyBatch {
+		if len(ids) == notifyBatch {
 			break
 		}
-		batch = append(batch, string(id))
+		ids = append(ids, string(id))
 		delete(n.pending, id)
 	}
-	return batch
+	queues = slices.AppendSeq([]string{}, maps.Keys(n.queues))
+	clear(n.queues)
+	return ids, queues
 }
 
 // Listener hears which tasks other replicas changed, over a connection of its own.

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"testing"
 	"time"
@@ -111,4 +112,40 @@ func TestListener_WakesAllAfterItsConnectionBroke(t *testing.T) {
 	ids := []task.ID{task.ID(newID())}
 	notifier.Add(ids[0])
 	h.expect(t, ids)
+}
+
+// Jobs that are enqueued one right after the other each wake the workers, in the form that the job queue listens for.
+func TestNotifier_WakesTheWorkersOfEachJob(t *testing.T) {
+	t.Parallel()
+	store, pool := setup(t)
+	background(t, store.Notifier().Run)
+	conn, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(t.Context(), `LISTEN "public.river_insert"`); err != nil {
+		t.Fatal(err)
+	}
+	expect := func(queue string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		n, err := conn.Conn().WaitForNotification(ctx)
+		if err != nil {
+			t.Fatalf("waiting for a word about %s: %v", queue, err)
+		}
+		var payload struct{ Queue string }
+		if err := json.Unmarshal([]byte(n.Payload), &payload); err != nil || payload.Queue != queue {
+			t.Errorf("heard %q, %v, want queue %s", n.Payload, err, queue)
+		}
+	}
+	for range 3 {
+		created := create(t, store, "films", plain())
+		id := admit(t, store, created.ID)
+		expect("submit_attempt")
+		apply(t, store, created.ID, task.Sending{Attempt: id})
+		apply(t, store, created.ID, task.ResultReady{Attempt: id, ProviderTaskID: providerTask(id)})
+		expect("save_outputs")
+	}
 }

@@ -25,6 +25,21 @@ func (s *Store) Task(ctx context.Context, tenant string, id task.ID) (task.Task,
 	return t, nil
 }
 
+// oneTask reads one task as a whole, or returns pgx.ErrNoRows.
+func (s *Store) oneTask(ctx context.Context, q querier, sql string, args ...any) (task.Task, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return task.Task{}, err
+	}
+	t, err := pgx.CollectExactlyOneRow(rows, scanTask)
+	if err != nil {
+		return task.Task{}, err
+	}
+	tasks := []task.Task{t}
+	err = s.complete(ctx, q, tasks)
+	return tasks[0], err
+}
+
 // snapshot reads in a transaction that sees one moment: a task and its attempts are several statements.
 func (s *Store) snapshot(ctx context.Context, read func(pgx.Tx) error) error {
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}

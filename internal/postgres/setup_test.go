@@ -54,11 +54,21 @@ func plain() task.Spec {
 // create stores a new task of a tenant.
 func create(t *testing.T, store *postgres.Store, tenant string, spec task.Spec) task.Task {
 	t.Helper()
-	created, ok, err := store.CreateTask(t.Context(), task.New(task.ID(newID()), tenant, newID(), spec, []string{"kie"}))
-	if err != nil || !ok {
-		t.Fatalf("create a task: created %t, %v", ok, err)
+	c := submit(t.Context(), store, tenant, newID(), spec)
+	if c.Err != nil || !c.New {
+		t.Fatalf("create a task: new %t, %v", c.New, c.Err)
 	}
-	return created
+	return c.Task
+}
+
+// submit stores a new task under a request id.
+func submit(ctx context.Context, store *postgres.Store, tenant, requestID string, spec task.Spec) lifecycle.NewTask {
+	return store.CreateTasks(ctx, []task.Decision{begin(tenant, requestID, spec)})[0]
+}
+
+// begin decides to begin a task.
+func begin(tenant, requestID string, spec task.Spec) task.Decision {
+	return task.New(task.ID(newID()), tenant, requestID, spec, []string{"kie"})
 }
 
 // apply gives the stored task an input and returns the task as the store returned it.

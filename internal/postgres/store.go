@@ -2,73 +2,72 @@
 //
 // A change of a task is one transaction: the task's row is locked, package task decides through the
 // caller's function, and task, attempts, event, outputs, callback and jobs are written together or not at
-// all. A change that pauses or resumes the provider account takes the account's row last. Admission takes that
+// all. Changes that come at the same time share a transaction: it locks all their tasks in the order of their ids,
+// writes one statement for each kind of row, and commits once; what can't be written fails alone, see package
+// groupcommit. A change that pauses or resumes the provider account takes the account's row last. Admission takes that
 // row first, but then only tasks that it does not have to wait for, so nothing can deadlock.
 //
-// When the database is out of reach every method fails and nothing has happened, but for one case that no
-// client can rule out: a commit whose answer was lost. All inputs of package task may therefore be repeated.
+// When the database is out of reach every method fails and nothing has happened, but for two cases: a commit whose
+// answer was lost, which no client can rule out, and a caller who did not wait for the set of its change. All inputs
+// of package task may therefore be repeated.
 package postgres
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
+	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/task"
 )
 
 // Store implements the stores that lifecycle, watch, api and callback ask for. Its methods may be called
 // concurrently.
 type Store struct {
-	pool *pgxpool.Pool
-	jobs *river.Client[pgx.Tx] // Only inserts; workers run in a client of their own.
-	time *insertTime
-	keep lifecycle.Keep
+	pool     *pgxpool.Pool
+	jobs     *river.Client[pgx.Tx]
+	time     *insertTime
+	keep     lifecycle.Keep
+	notifier *Notifier
+	creates  *groupcommit.Group[task.Decision, created]
+	changes  *groupcommit.Group[wish, task.Task]
 }
 
-// NewStore returns a store over a pool. The pool stays the caller's to close.
+// How writes are grouped.
+var (
+	createLimits = groupcommit.Limits{Set: 256, Waiting: 4096, AtOnce: 2}
+	changeLimits = groupcommit.Limits{Set: 128, Waiting: 1024, AtOnce: 2}
+)
+
+// NewStore returns a store over a pool. The pool stays the caller's to close, after the store.
 func NewStore(pool *pgxpool.Pool, log *slog.Logger) (*Store, error) {
 	at := &insertTime{}
-	jobs, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Logger: log, Test: river.TestConfig{Time: at}})
+	jobs, err := newJobs(pool, at, log)
 	if err != nil {
-		return nil, fmt.Errorf("prepare the job queue: %w", err)
+		return nil, err
 	}
-	return &Store{pool: pool, jobs: jobs, time: at}, nil
+	s := &Store{pool: pool, jobs: jobs, time: at, notifier: NewNotifier(pool, log)}
+	s.creates = groupcommit.New(s.createSet, createLimits)
+	s.changes = groupcommit.New(s.changeSet, changeLimits)
+	return s, nil
+}
+
+// Notifier returns what tells other replicas of changes and workers of jobs. Nothing is told unless its Run runs.
+func (s *Store) Notifier() *Notifier { return s.notifier }
+
+// Close takes no more grouped writes and waits for those that are under way, until ctx ends.
+func (s *Store) Close(ctx context.Context) error {
+	return errors.Join(s.creates.Close(ctx), s.changes.Close(ctx))
 }
 
 // UseClock makes the store date jobs by a clock and not by this machine's, which may be wrong: a job that is dated
 // ahead is not run before the database's clock has got there. It is called once, before the store is used.
 func (s *Store) UseClock(clock *Clock) { s.time.clock = clock }
-
-// insertTime is the time at which jobs are inserted, as the queue asks for it.
-//
-// NOTE: it is a setting for tests, and the one way to keep the queue from dating jobs by this machine's clock.
-type insertTime struct{ clock *Clock }
-
-// early is how much too early jobs are dated, so that none waits where the clock was read badly.
-const early = time.Second
-
-// Now returns the time.
-func (i *insertTime) Now() time.Time {
-	if i.clock == nil {
-		return time.Now()
-	}
-	return i.clock.Now().Add(-early)
-}
-
-// NowOrNil returns the time, or nil for that of the machine.
-func (i *insertTime) NowOrNil() *time.Time {
-	if i.clock == nil {
-		return nil
-	}
-	return new(i.Now())
-}
 
 // Ping asks whether the database answers. A ping is no statement, so it has a deadline of its own.
 func (s *Store) Ping(ctx context.Context) error {

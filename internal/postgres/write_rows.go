@@ -1,0 +1,155 @@
+package postgres
+
+import (
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// failure is why a task failed; all NULL when it has not.
+type failure struct {
+	Reason  *task.Reason  `json:"failure_reason"`
+	Message *string       `json:"failure_message"`
+	Payment *task.Payment `json:"failure_payment"`
+}
+
+type taskUpdate struct {
+	ID        task.ID         `json:"id"`
+	State     task.State      `json:"state"`
+	Revision  int64           `json:"revision"`
+	Allowance int             `json:"allowance"`
+	Result    *task.AttemptID `json:"result_attempt"`
+	Provider  string          `json:"provider"`
+	Requeue   float64         `json:"requeue"` // Seconds for which admission leaves the task alone.
+	Event     bool            `json:"event"`   // Whether the change is an event.
+	Renew     bool            `json:"renew"`   // Whether the deadline begins anew.
+	failure
+}
+
+// updateTasks writes the state of tasks. The time is that of the transaction, which the events share. A retry
+// begins the deadline anew, and the place in line.
+const updateTasks = `
+WITH new AS MATERIALIZED (
+    SELECT *
+    FROM json_to_recordset($1) AS new (
+        id uuid, state text, revision bigint, allowance integer, result_attempt uuid, provider text, requeue float8, event boolean,
+        renew boolean, failure_reason text, failure_message text, failure_payment text)
+)
+UPDATE task
+SET state = new.state, revision = new.revision, allowance = new.allowance, result_attempt = new.result_attempt,
+    failure_reason = new.failure_reason, failure_message = new.failure_message, failure_payment = new.failure_payment,
+    not_before_time = CASE WHEN new.event THEN now() + make_interval(secs => new.requeue) ELSE not_before_time END,
+    update_time = CASE WHEN new.event THEN now() ELSE update_time END,
+    deadline_time = CASE WHEN new.renew THEN now() + deadline ELSE deadline_time END,
+    line_time = CASE WHEN new.renew THEN now() - make_interval(mins => priority) ELSE line_time END,
+    provider = new.provider
+FROM new
+WHERE task.id = new.id AND task.id = ` + anyNew
+
+// anyNew lets the index find the rows of a set. PostgreSQL does not know how many rows a JSON array has, expects a
+// hundred, and would for their sake rather read the whole of a table.
+const anyNew = `ANY (ARRAY(SELECT id FROM new))`
+
+type eventInsert struct {
+	Task     task.ID    `json:"task_id"`
+	Revision int64      `json:"revision"`
+	State    task.State `json:"state"`
+	Attempt  int        `json:"attempt"`
+	Message  string     `json:"message"`
+	failure
+}
+
+const insertEvents = `
+INSERT INTO task_event (task_id, revision, state, attempt, message, failure_reason, failure_message, failure_payment)
+SELECT task_id, revision, state, attempt, message, failure_reason, failure_message, failure_payment
+FROM json_to_recordset($1) AS new (
+    task_id uuid, revision bigint, state text, attempt integer, message text, failure_reason text, failure_message text,
+    failure_payment text)`
+
+type attemptInsert struct {
+	ID       task.AttemptID    `json:"id"`
+	Task     task.ID           `json:"task_id"`
+	Number   int               `json:"number"`
+	Provider string            `json:"provider"`
+	Account  string            `json:"account"`
+	State    task.AttemptState `json:"state"`
+}
+
+// insertAttempts writes new attempts, which are about to be sent.
+const insertAttempts = `
+INSERT INTO attempt (id, task_id, number, provider, account, state)
+SELECT id, task_id, number, provider, account, state
+FROM json_to_recordset($1) AS new (id uuid, task_id uuid, number integer, provider text, account text, state text)`
+
+type attemptUpdate struct {
+	ID             task.AttemptID    `json:"id"`
+	ProviderTaskID string            `json:"provider_task_id"`
+	HintedTaskID   string            `json:"hinted_task_id"`
+	State          task.AttemptState `json:"state"`
+	Sent           bool              `json:"sent"`
+	Saved          bool              `json:"saved"`
+	Message        string            `json:"message"`
+}
+
+// updateAttempts writes attempts. A settled one has been answered; one that is no longer open is no longer checked.
+const updateAttempts = `
+WITH new AS MATERIALIZED (
+    SELECT *
+    FROM json_to_recordset($1) AS new (
+        id uuid, provider_task_id text, hinted_task_id text, state text, sent boolean, saved boolean, message text)
+)
+UPDATE attempt
+SET provider_task_id = new.provider_task_id, hinted_task_id = new.hinted_task_id, state = new.state, sent = new.sent,
+    saved = new.saved, message = new.message,
+    answer_time = CASE WHEN new.state <> 'SUBMITTING' THEN coalesce(answer_time, now()) END,
+    settle_time = CASE WHEN new.state IN ('SUCCEEDED', 'FAILED') THEN coalesce(settle_time, now()) END,
+    next_check_time = CASE WHEN new.state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING') THEN next_check_time END
+FROM new
+WHERE attempt.id = new.id AND attempt.id = ` + anyNew
+
+type checkUpdate struct {
+	Attempt task.AttemptID `json:"id"`
+	Delay   float64        `json:"delay"` // Seconds.
+}
+
+// scheduleChecks only ever brings a check forward: a callback that overtakes the answer to its submission asks for
+// one at once, and the answer for one later. least passes over NULL.
+const scheduleChecks = `
+WITH new AS MATERIALIZED (SELECT * FROM json_to_recordset($1) AS new (id uuid, delay float8))
+UPDATE attempt
+SET next_check_time = least(next_check_time, now() + make_interval(secs => new.delay))
+FROM new
+WHERE attempt.id = new.id AND attempt.id = ` + anyNew
+
+type outputInsert struct {
+	Attempt     task.AttemptID `json:"attempt_id"`
+	Index       int            `json:"index"`
+	Key         string         `json:"key"`
+	ContentType string         `json:"content_type"`
+	SizeBytes   int64          `json:"size_bytes"`
+	SHA256      []byte         `json:"sha256"` // JSON has it in base64.
+	DurationMS  int64          `json:"duration_ms"`
+	Width       int            `json:"width"`
+	Height      int            `json:"height"`
+	VideoCodec  string         `json:"video_codec"`
+}
+
+const insertOutputs = `
+INSERT INTO output (attempt_id, index, key, content_type, size_bytes, sha256, duration_ms, width, height, video_codec)
+SELECT attempt_id, index, key, content_type, size_bytes, decode(sha256, 'base64'), duration_ms, width, height, video_codec
+FROM json_to_recordset($1) AS new (
+    attempt_id uuid, index integer, key text, content_type text, size_bytes bigint, sha256 text, duration_ms bigint,
+    width integer, height integer, video_codec text)`
+
+type callbackInsert struct {
+	Attempt        task.AttemptID    `json:"attempt_id"`
+	Account        string            `json:"account"`
+	ProviderTaskID string            `json:"provider_task_id"`
+	Verdict        lifecycle.Verdict `json:"verdict"`
+	Body           []byte            `json:"body"` // JSON has it in base64, and null for none.
+}
+
+// insertCallbacks stores an empty body as such. The rows keep the order of the set.
+const insertCallbacks = `
+INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body)
+SELECT attempt_id, account, provider_task_id, verdict, coalesce(decode(body, 'base64'), '')
+FROM json_to_recordset($1) AS new (attempt_id uuid, account text, provider_task_id text, verdict text, body text)`

@@ -1,0 +1,145 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// writes are the rows that changes make necessary: one statement for each kind of row, however many changes there are.
+// The rows of a kind travel as one JSON array, which keeps the columns of a row together here and in the statement,
+// and carries lists and bytes like everything else.
+type writes struct {
+	changes []changeWritten
+
+	tasks       []taskUpdate
+	events      []eventInsert
+	newAttempts []attemptInsert
+	attempts    []attemptUpdate
+	checks      []checkUpdate
+	asked       []task.AttemptID // Whose checks operators ask for.
+	outputs     []outputInsert
+	callbacks   []callbackInsert
+	accounts    []accountUpdate
+	jobs        []task.Job
+}
+
+// changeWritten is a change with what is needed to complete its task by the times that the database gives.
+type changeWritten struct {
+	lifecycle.Change
+
+	wish     int // Whose it is.
+	attempts int // How many attempts the task had before.
+}
+
+// add adds the rows of a change to a task.
+func (w *writes) add(wish int, before *task.Task, c lifecycle.Change) {
+	if c.Changed {
+		w.addDecision(before, &c.Decision)
+	}
+	if cb := c.Callback; cb != nil {
+		w.callbacks = append(w.callbacks, callbackInsert{cb.AttemptID, cb.Account, cb.ProviderTaskID, cb.Verdict, cb.Body})
+	}
+	w.accounts = append(w.accounts, accountUpdates(c)...)
+	if c.Asked {
+		w.asked = append(w.asked, c.Check)
+	}
+	w.jobs = append(w.jobs, c.Jobs...)
+	w.changes = append(w.changes, changeWritten{Change: c, wish: wish, attempts: len(before.Attempts)})
+}
+
+func (w *writes) addDecision(before *task.Task, d *task.Decision) {
+	t := &d.Task
+	u := taskUpdate{
+		ID: t.ID, State: t.State, Revision: t.Revision, Allowance: t.Allowance, Provider: t.Provider,
+		Requeue: d.RequeueDelay.Seconds(), Event: d.Event != nil, Renew: d.RenewDeadline,
+	}
+	if t.Result != "" {
+		u.Result = &t.Result
+	}
+	if f := t.Failure; f != nil {
+		u.failure = failure{&f.Reason, &f.Message, &f.Payment}
+	}
+	w.tasks = append(w.tasks, u)
+	if e := d.Event; e != nil {
+		w.events = append(w.events, eventInsert{t.ID, e.Revision, e.State, e.Attempt, e.Message, u.failure})
+	}
+	w.addAttempts(before, t)
+	if d.Check != "" {
+		w.checks = append(w.checks, checkUpdate{d.Check, d.CheckDelay.Seconds()})
+	}
+	for _, o := range d.Outputs {
+		w.outputs = append(w.outputs, outputInsert{
+			d.OutputsOf, o.Index, o.Key, o.ContentType, o.SizeBytes, o.SHA256,
+			o.Duration.Milliseconds(), o.Width, o.Height, o.VideoCodec,
+		})
+	}
+}
+
+// addAttempts adds the attempts that differ from before. Attempts are only ever added at the end.
+func (w *writes) addAttempts(before, t *task.Task) {
+	for i, a := range t.Attempts {
+		switch {
+		case i >= len(before.Attempts):
+			w.newAttempts = append(w.newAttempts, attemptInsert{a.ID, t.ID, a.Number, a.Provider, a.Account, a.State})
+		case a != before.Attempts[i]:
+			w.attempts = append(w.attempts, attemptUpdate{a.ID, a.ProviderTaskID, a.HintedTaskID, a.State, a.Sent, a.Saved, a.Message})
+		}
+	}
+}
+
+// flush writes everything but the jobs in one round trip, the provider accounts last, and puts the times into the
+// changed tasks.
+func (w *writes) flush(ctx context.Context, tx pgx.Tx) error {
+	var now time.Time
+	var batch pgx.Batch
+	batch.Queue(`SELECT now()`).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })
+	queueRows(&batch, updateTasks, w.tasks)
+	queueRows(&batch, insertEvents, w.events)
+	queueRows(&batch, insertAttempts, w.newAttempts)
+	queueRows(&batch, updateAttempts, w.attempts)
+	queueRows(&batch, scheduleChecks, w.checks)
+	if len(w.asked) > 0 {
+		batch.Queue(markAsked, w.asked)
+	}
+	queueRows(&batch, insertOutputs, w.outputs)
+	queueRows(&batch, insertCallbacks, w.callbacks)
+	queueAccounts(&batch, w.accounts)
+	if batch.Len() == 1 {
+		return nil // Nothing changed.
+	}
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return err
+	}
+	for i := range w.changes {
+		w.changes[i].stamp(now)
+	}
+	return nil
+}
+
+func queueRows[Row any](batch *pgx.Batch, statement string, rows []Row) {
+	if len(rows) > 0 {
+		batch.Queue(statement, rows)
+	}
+}
+
+// stamp gives the task the times that its rows have: all that is written in a transaction happens at one moment.
+func (c *changeWritten) stamp(now time.Time) {
+	if !c.Changed {
+		return
+	}
+	t := &c.Task
+	if c.Event != nil {
+		t.UpdateTime = now
+	}
+	if c.RenewDeadline {
+		t.DeadlineTime = now.Add(t.Spec.Deadline)
+	}
+	for i := c.attempts; i < len(t.Attempts); i++ {
+		t.Attempts[i].CreateTime = now
+	}
+}
