@@ -19,6 +19,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/callback"
+	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
@@ -53,6 +54,9 @@ var answers = []struct {
 	{source.ErrDraining, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, time.Second},
 	{source.ErrDamaged, codes.InvalidArgument, refractv1.ErrorReason_ERROR_REASON_SOURCE_DAMAGED, 0},
 	{source.ErrNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_SOURCE_NOT_FOUND, 0},
+	{callback.ErrBusy, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_OVERLOADED, time.Second}, // HTTP 503: providers call again.
+	{groupcommit.ErrFull, codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_OVERLOADED, time.Second},
+	{groupcommit.ErrClosed, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, time.Second},
 	{lifecycle.ErrAttemptNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_ATTEMPT_NOT_FOUND, 0},
 }
 

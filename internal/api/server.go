@@ -22,9 +22,10 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// maxRequest is the largest request in bytes: above the largest valid one, a chunk of an upload, so that what is
-// refused for its size is refused by the rule of its field.
-const maxRequest = 2 << 20
+// maxRequest is the largest request in bytes: far above the largest valid one but a batch, which is a chunk of an
+// upload, so that what is refused for its size is refused by the rule of its field. It bounds only batches, whose
+// answer repeats the request and must stay under the 4 MiB that gRPC clients take by default.
+const maxRequest = 3 << 20
 
 // Config is what the server serves.
 type Config struct {
@@ -47,6 +48,7 @@ func NewServer(cfg Config, options ...grpc.ServerOption) (*grpc.Server, *health.
 		return nil, nil, err
 	}
 	s := &statuses{unavailable: cfg.Unavailable, log: cfg.Log}
+	cfg.Tasks.validate, cfg.Tasks.statuses = validator.Validate, s // A batch validates and answers item by item.
 	// Outermost first. The order of both chains is the same.
 	options = append([]grpc.ServerOption{
 		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithMeterProvider(cfg.Meters))), // Traces and metrics see everything, refusals too.

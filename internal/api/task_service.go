@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"buf.build/go/protovalidate"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
@@ -48,6 +50,10 @@ type TaskService struct {
 	typical   map[string]time.Duration
 	sign      func(context.Context, task.ID, task.Output) (string, time.Time)
 	baseURL   string
+
+	// What the interceptors do with requests and errors, for the items of a batch. NewServer sets them.
+	validate func(proto.Message, ...protovalidate.ValidationOption) error
+	statuses *statuses
 }
 
 // NewTaskService returns the task service.

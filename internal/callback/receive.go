@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 )
@@ -28,6 +29,9 @@ const MaxBody = 256 << 10
 
 // ErrTooLarge means that a body is larger than MaxBody.
 var ErrTooLarge = errors.New("the body of the callback is over 256 KiB")
+
+// ErrBusy means that more callbacks are waiting to be stored than may. This one was not touched.
+var ErrBusy = errors.New("too many callbacks are waiting: call again")
 
 // Settler is what the receiver needs of package lifecycle.
 type Settler interface {
@@ -72,7 +76,7 @@ func NewReceiver(cfg Config) (*Receiver, error) {
 
 // Receive takes one callback: the URL token without a query, then the provider's signature and timestamp,
 // then the inbox and the task in one transaction. It returns ErrToken, ErrTooLarge, one of the provider.ErrCallback
-// sentinels, lifecycle.ErrAttemptNotFound, or what kept the database from answering.
+// sentinels, lifecycle.ErrAttemptNotFound, ErrBusy, or what kept the database from answering.
 func (r *Receiver) Receive(ctx context.Context, account, token string, header http.Header, body []byte) error {
 	if len(body) > MaxBody {
 		r.CountOversized(ctx)
@@ -97,6 +101,10 @@ func (r *Receiver) Receive(ctx context.Context, account, token string, header ht
 		return r.refuse(ctx, c, refusal)
 	}
 	verdict, err := r.settler.SettleCallback(ctx, c, said)
+	if errors.Is(err, groupcommit.ErrFull) {
+		r.count(ctx, account, "busy")
+		return ErrBusy
+	}
 	if err != nil {
 		r.countError(ctx, account, err)
 		return err

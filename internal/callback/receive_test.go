@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/refract-video/refract/internal/callback"
+	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
@@ -265,5 +267,32 @@ func TestReceive_FailsWhenTheDatabaseIsGone(t *testing.T) {
 	}
 	if err := in.Receive(t.Context(), "kie", "forged", http.Header{}, nil); !errors.Is(err, callback.ErrToken) {
 		t.Errorf("Receive with a forged token = %v, want ErrToken without a query", err)
+	}
+}
+
+// busy settles nothing, as if more waited than may.
+type busy struct{ callback.Settler }
+
+func (busy) SettleCallback(context.Context, lifecycle.Callback, provider.Callback) (lifecycle.Verdict, error) {
+	return "", fmt.Errorf("settle: %w", groupcommit.ErrFull)
+}
+
+func TestReceive_SaysWhenTooManyWait(t *testing.T) {
+	t.Parallel()
+	metrics := sdkmetric.NewManualReader()
+	tokens := newTokens(t, newKey)
+	r, err := callback.NewReceiver(callback.Config{
+		Tokens: tokens, Accounts: provider.Accounts{"kie": studio{}}, Settler: busy{},
+		Meter: sdkmetric.NewMeterProvider(sdkmetric.WithReader(metrics)).Meter("test"), Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = r.Receive(t.Context(), "kie", makeToken(t, tokens, newID()), http.Header{"Signature": {"good"}}, []byte(`{"id": "p1"}`))
+	if !errors.Is(err, callback.ErrBusy) {
+		t.Errorf("Receive = %v, want ErrBusy", err)
+	}
+	if n := (ingress{metrics: metrics}).verdicts(t)["kie busy"]; n != 1 {
+		t.Errorf("it was counted %d times, want once", n)
 	}
 }

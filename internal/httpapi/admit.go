@@ -12,9 +12,8 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// maxBody bounds the bodies of REST requests in bytes. The largest request of the contract takes a few ten
-// kilobytes.
-const maxBody = 1 << 20
+// maxBody bounds the bodies of REST requests in bytes, as the gRPC server bounds its own.
+const maxBody = 3 << 20
 
 // admitted hands on requests whose body is complete and within its bound and whose URL is text, without
 // what the gateway would add to the metadata of a call on its own.

@@ -238,7 +238,7 @@ func TestREST_UnknownRouteIsRefusedInTheSameShape(t *testing.T) {
 
 func TestREST_BodyOverBoundIsRefusedWhole(t *testing.T) {
 	t.Parallel()
-	const bound = 1 << 20
+	const bound = 3 << 20
 	s := serveInternal(t, &remote{submit: func(_ context.Context, req *refractv1.SubmitTaskRequest) (*refractv1.SubmitTaskResponse, error) {
 		if len(req.GetPrompt()) != bound-len(`{"prompt":""}`) {
 			t.Errorf("the server got a prompt of %d bytes", len(req.GetPrompt()))

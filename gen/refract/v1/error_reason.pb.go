@@ -63,6 +63,9 @@ const (
 	// The tenant has used up a quota, and nothing was submitted. RESOURCE_EXHAUSTED with google.rpc.RetryInfo and
 	// google.rpc.QuotaFailure; `quota` and `limit` are in the metadata.
 	ErrorReason_ERROR_REASON_QUOTA_EXCEEDED ErrorReason = 16
+	// More writes are waiting for the database than may, and nothing was done. RESOURCE_EXHAUSTED with
+	// google.rpc.RetryInfo; for a callback UNAVAILABLE, so that the provider calls again.
+	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 17
 	// A fault of the service. INTERNAL, with `request_id` in the metadata, under which the log has the
 	// cause.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 14
@@ -105,6 +108,7 @@ var (
 		12: "ERROR_REASON_SHUTTING_DOWN",
 		13: "ERROR_REASON_DATABASE_UNAVAILABLE",
 		16: "ERROR_REASON_QUOTA_EXCEEDED",
+		17: "ERROR_REASON_OVERLOADED",
 		14: "ERROR_REASON_INTERNAL",
 		20: "ERROR_REASON_SOURCE_NOT_FOUND",
 		21: "ERROR_REASON_SOURCE_TOO_LARGE",
@@ -131,6 +135,7 @@ var (
 		"ERROR_REASON_SHUTTING_DOWN":              12,
 		"ERROR_REASON_DATABASE_UNAVAILABLE":       13,
 		"ERROR_REASON_QUOTA_EXCEEDED":             16,
+		"ERROR_REASON_OVERLOADED":                 17,
 		"ERROR_REASON_INTERNAL":                   14,
 		"ERROR_REASON_SOURCE_NOT_FOUND":           20,
 		"ERROR_REASON_SOURCE_TOO_LARGE":           21,
@@ -174,7 +179,7 @@ var File_refract_v1_error_reason_proto protoreflect.FileDescriptor
 const file_refract_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/error_reason.proto\x12\n" +
-	"refract.v1*\xe0\x06\n" +
+	"refract.v1*\xfd\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12$\n" +
@@ -192,7 +197,8 @@ const file_refract_v1_error_reason_proto_rawDesc = "" +
 	"\x1eERROR_REASON_ATTEMPT_NOT_FOUND\x10\v\x12\x1e\n" +
 	"\x1aERROR_REASON_SHUTTING_DOWN\x10\f\x12%\n" +
 	"!ERROR_REASON_DATABASE_UNAVAILABLE\x10\r\x12\x1f\n" +
-	"\x1bERROR_REASON_QUOTA_EXCEEDED\x10\x10\x12\x19\n" +
+	"\x1bERROR_REASON_QUOTA_EXCEEDED\x10\x10\x12\x1b\n" +
+	"\x17ERROR_REASON_OVERLOADED\x10\x11\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x0e\x12!\n" +
 	"\x1dERROR_REASON_SOURCE_NOT_FOUND\x10\x14\x12!\n" +
 	"\x1dERROR_REASON_SOURCE_TOO_LARGE\x10\x15\x12 \n" +

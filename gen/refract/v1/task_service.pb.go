@@ -9,6 +9,7 @@ package refractv1
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
+	status "google.golang.org/genproto/googleapis/rpc/status"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
@@ -342,6 +343,187 @@ func (x *SubmitTaskResponse) GetTask() *Task {
 	return nil
 }
 
+// The request of BatchSubmitTasks.
+type BatchSubmitTasksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The submissions: 1 to 1000. Several with one request_id make one task.
+	//
+	// One that breaks a rule is refused in its own result, under the field path that SubmitTask would name.
+	Requests      []*SubmitTaskRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchSubmitTasksRequest) Reset() {
+	*x = BatchSubmitTasksRequest{}
+	mi := &file_refract_v1_task_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchSubmitTasksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchSubmitTasksRequest) ProtoMessage() {}
+
+func (x *BatchSubmitTasksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_task_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchSubmitTasksRequest.ProtoReflect.Descriptor instead.
+func (*BatchSubmitTasksRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *BatchSubmitTasksRequest) GetRequests() []*SubmitTaskRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+// The response of BatchSubmitTasks.
+type BatchSubmitTasksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The results, one for each submission, in the order of the request.
+	Results       []*BatchSubmitTasksResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchSubmitTasksResponse) Reset() {
+	*x = BatchSubmitTasksResponse{}
+	mi := &file_refract_v1_task_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchSubmitTasksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchSubmitTasksResponse) ProtoMessage() {}
+
+func (x *BatchSubmitTasksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_task_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchSubmitTasksResponse.ProtoReflect.Descriptor instead.
+func (*BatchSubmitTasksResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BatchSubmitTasksResponse) GetResults() []*BatchSubmitTasksResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// What became of one submission of a batch.
+type BatchSubmitTasksResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The outcome.
+	//
+	// Types that are valid to be assigned to Outcome:
+	//
+	//	*BatchSubmitTasksResult_Task
+	//	*BatchSubmitTasksResult_Status
+	Outcome       isBatchSubmitTasksResult_Outcome `protobuf_oneof:"outcome"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchSubmitTasksResult) Reset() {
+	*x = BatchSubmitTasksResult{}
+	mi := &file_refract_v1_task_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchSubmitTasksResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchSubmitTasksResult) ProtoMessage() {}
+
+func (x *BatchSubmitTasksResult) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_task_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchSubmitTasksResult.ProtoReflect.Descriptor instead.
+func (*BatchSubmitTasksResult) Descriptor() ([]byte, []int) {
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *BatchSubmitTasksResult) GetOutcome() isBatchSubmitTasksResult_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+func (x *BatchSubmitTasksResult) GetTask() *Task {
+	if x != nil {
+		if x, ok := x.Outcome.(*BatchSubmitTasksResult_Task); ok {
+			return x.Task
+		}
+	}
+	return nil
+}
+
+func (x *BatchSubmitTasksResult) GetStatus() *status.Status {
+	if x != nil {
+		if x, ok := x.Outcome.(*BatchSubmitTasksResult_Status); ok {
+			return x.Status
+		}
+	}
+	return nil
+}
+
+type isBatchSubmitTasksResult_Outcome interface {
+	isBatchSubmitTasksResult_Outcome()
+}
+
+type BatchSubmitTasksResult_Task struct {
+	// The task of the submission's request_id.
+	Task *Task `protobuf:"bytes,1,opt,name=task,proto3,oneof"`
+}
+
+type BatchSubmitTasksResult_Status struct {
+	// The status with which SubmitTask would have refused the submission, details included.
+	Status *status.Status `protobuf:"bytes,2,opt,name=status,proto3,oneof"`
+}
+
+func (*BatchSubmitTasksResult_Task) isBatchSubmitTasksResult_Outcome() {}
+
+func (*BatchSubmitTasksResult_Status) isBatchSubmitTasksResult_Outcome() {}
+
 // The request of GetTask.
 type GetTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -353,7 +535,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[3]
+	mi := &file_refract_v1_task_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -365,7 +547,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[3]
+	mi := &file_refract_v1_task_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -378,7 +560,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{3}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetTaskRequest) GetTaskId() string {
@@ -399,7 +581,7 @@ type GetTaskResponse struct {
 
 func (x *GetTaskResponse) Reset() {
 	*x = GetTaskResponse{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[4]
+	mi := &file_refract_v1_task_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -411,7 +593,7 @@ func (x *GetTaskResponse) String() string {
 func (*GetTaskResponse) ProtoMessage() {}
 
 func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[4]
+	mi := &file_refract_v1_task_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -424,7 +606,7 @@ func (x *GetTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskResponse.ProtoReflect.Descriptor instead.
 func (*GetTaskResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{4}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetTaskResponse) GetTask() *Task {
@@ -461,7 +643,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[5]
+	mi := &file_refract_v1_task_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -473,7 +655,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[5]
+	mi := &file_refract_v1_task_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -486,7 +668,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{5}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListTasksRequest) GetPageSize() int32 {
@@ -546,7 +728,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[6]
+	mi := &file_refract_v1_task_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -558,7 +740,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[6]
+	mi := &file_refract_v1_task_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,7 +753,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{6}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -599,7 +781,7 @@ type CancelTaskRequest struct {
 
 func (x *CancelTaskRequest) Reset() {
 	*x = CancelTaskRequest{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[7]
+	mi := &file_refract_v1_task_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -611,7 +793,7 @@ func (x *CancelTaskRequest) String() string {
 func (*CancelTaskRequest) ProtoMessage() {}
 
 func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[7]
+	mi := &file_refract_v1_task_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -624,7 +806,7 @@ func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskRequest.ProtoReflect.Descriptor instead.
 func (*CancelTaskRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{7}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CancelTaskRequest) GetTaskId() string {
@@ -645,7 +827,7 @@ type CancelTaskResponse struct {
 
 func (x *CancelTaskResponse) Reset() {
 	*x = CancelTaskResponse{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[8]
+	mi := &file_refract_v1_task_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -657,7 +839,7 @@ func (x *CancelTaskResponse) String() string {
 func (*CancelTaskResponse) ProtoMessage() {}
 
 func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[8]
+	mi := &file_refract_v1_task_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -670,7 +852,7 @@ func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskResponse.ProtoReflect.Descriptor instead.
 func (*CancelTaskResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{8}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CancelTaskResponse) GetTask() *Task {
@@ -696,7 +878,7 @@ type RetryTaskRequest struct {
 
 func (x *RetryTaskRequest) Reset() {
 	*x = RetryTaskRequest{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[9]
+	mi := &file_refract_v1_task_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -708,7 +890,7 @@ func (x *RetryTaskRequest) String() string {
 func (*RetryTaskRequest) ProtoMessage() {}
 
 func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[9]
+	mi := &file_refract_v1_task_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -721,7 +903,7 @@ func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryTaskRequest.ProtoReflect.Descriptor instead.
 func (*RetryTaskRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{9}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RetryTaskRequest) GetTaskId() string {
@@ -749,7 +931,7 @@ type RetryTaskResponse struct {
 
 func (x *RetryTaskResponse) Reset() {
 	*x = RetryTaskResponse{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[10]
+	mi := &file_refract_v1_task_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +943,7 @@ func (x *RetryTaskResponse) String() string {
 func (*RetryTaskResponse) ProtoMessage() {}
 
 func (x *RetryTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[10]
+	mi := &file_refract_v1_task_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +956,7 @@ func (x *RetryTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryTaskResponse.ProtoReflect.Descriptor instead.
 func (*RetryTaskResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{10}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RetryTaskResponse) GetTask() *Task {
@@ -800,7 +982,7 @@ type WatchTaskRequest struct {
 
 func (x *WatchTaskRequest) Reset() {
 	*x = WatchTaskRequest{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[11]
+	mi := &file_refract_v1_task_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +994,7 @@ func (x *WatchTaskRequest) String() string {
 func (*WatchTaskRequest) ProtoMessage() {}
 
 func (x *WatchTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[11]
+	mi := &file_refract_v1_task_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +1007,7 @@ func (x *WatchTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTaskRequest.ProtoReflect.Descriptor instead.
 func (*WatchTaskRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{11}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WatchTaskRequest) GetTaskId() string {
@@ -859,7 +1041,7 @@ type WatchTaskResponse struct {
 
 func (x *WatchTaskResponse) Reset() {
 	*x = WatchTaskResponse{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[12]
+	mi := &file_refract_v1_task_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -871,7 +1053,7 @@ func (x *WatchTaskResponse) String() string {
 func (*WatchTaskResponse) ProtoMessage() {}
 
 func (x *WatchTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[12]
+	mi := &file_refract_v1_task_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -884,7 +1066,7 @@ func (x *WatchTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTaskResponse.ProtoReflect.Descriptor instead.
 func (*WatchTaskResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{12}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchTaskResponse) GetUpdate() isWatchTaskResponse_Update {
@@ -957,7 +1139,7 @@ type WatchBookmark struct {
 
 func (x *WatchBookmark) Reset() {
 	*x = WatchBookmark{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[13]
+	mi := &file_refract_v1_task_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -969,7 +1151,7 @@ func (x *WatchBookmark) String() string {
 func (*WatchBookmark) ProtoMessage() {}
 
 func (x *WatchBookmark) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[13]
+	mi := &file_refract_v1_task_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -982,7 +1164,7 @@ func (x *WatchBookmark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBookmark.ProtoReflect.Descriptor instead.
 func (*WatchBookmark) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{13}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchBookmark) GetRevision() int64 {
@@ -1011,7 +1193,7 @@ type ListTaskEventsRequest struct {
 
 func (x *ListTaskEventsRequest) Reset() {
 	*x = ListTaskEventsRequest{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[14]
+	mi := &file_refract_v1_task_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1205,7 @@ func (x *ListTaskEventsRequest) String() string {
 func (*ListTaskEventsRequest) ProtoMessage() {}
 
 func (x *ListTaskEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[14]
+	mi := &file_refract_v1_task_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1218,7 @@ func (x *ListTaskEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTaskEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListTaskEventsRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{14}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListTaskEventsRequest) GetTaskId() string {
@@ -1075,7 +1257,7 @@ type ListTaskEventsResponse struct {
 
 func (x *ListTaskEventsResponse) Reset() {
 	*x = ListTaskEventsResponse{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[15]
+	mi := &file_refract_v1_task_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1269,7 @@ func (x *ListTaskEventsResponse) String() string {
 func (*ListTaskEventsResponse) ProtoMessage() {}
 
 func (x *ListTaskEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[15]
+	mi := &file_refract_v1_task_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,7 +1282,7 @@ func (x *ListTaskEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTaskEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListTaskEventsResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{15}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListTaskEventsResponse) GetEvents() []*TaskEvent {
@@ -1122,7 +1304,7 @@ var File_refract_v1_task_service_proto protoreflect.FileDescriptor
 const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/task_service.proto\x12\n" +
-	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17refract/v1/source.proto\x1a\x15refract/v1/task.proto\"\x8f\a\n" +
+	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x17refract/v1/source.proto\x1a\x15refract/v1/task.proto\"\x8f\a\n" +
 	"\x11SubmitTaskRequest\x123\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\trequestId\x12y\n" +
@@ -1153,7 +1335,16 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\tsource_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01H\x00R\bsourceIdB\x11\n" +
 	"\blocation\x12\x05\xbaH\x02\b\x01\":\n" +
 	"\x12SubmitTaskResponse\x12$\n" +
-	"\x04task\x18\x01 \x01(\v2\x10.refract.v1.TaskR\x04task\"3\n" +
+	"\x04task\x18\x01 \x01(\v2\x10.refract.v1.TaskR\x04task\"f\n" +
+	"\x17BatchSubmitTasksRequest\x12K\n" +
+	"\brequests\x18\x01 \x03(\v2\x1d.refract.v1.SubmitTaskRequestB\x10\xbaH\r\x92\x01\n" +
+	"\b\x01\x10\xe8\a\"\x03\xd8\x01\x03R\brequests\"X\n" +
+	"\x18BatchSubmitTasksResponse\x12<\n" +
+	"\aresults\x18\x01 \x03(\v2\".refract.v1.BatchSubmitTasksResultR\aresults\"y\n" +
+	"\x16BatchSubmitTasksResult\x12&\n" +
+	"\x04task\x18\x01 \x01(\v2\x10.refract.v1.TaskH\x00R\x04task\x12,\n" +
+	"\x06status\x18\x02 \x01(\v2\x12.google.rpc.StatusH\x00R\x06statusB\t\n" +
+	"\aoutcome\"3\n" +
 	"\x0eGetTaskRequest\x12!\n" +
 	"\atask_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06taskId\"7\n" +
 	"\x0fGetTaskResponse\x12$\n" +
@@ -1203,10 +1394,11 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"o\n" +
 	"\x16ListTaskEventsResponse\x12-\n" +
 	"\x06events\x18\x01 \x03(\v2\x15.refract.v1.TaskEventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xe2\x06\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xe3\a\n" +
 	"\vTaskService\x12a\n" +
 	"\n" +
-	"SubmitTask\x12\x1d.refract.v1.SubmitTaskRequest\x1a\x1e.refract.v1.SubmitTaskResponse\"\x14\x82\xd3\xe4\x93\x02\x0e:\x01*\"\t/v1/tasks\x12b\n" +
+	"SubmitTask\x12\x1d.refract.v1.SubmitTaskRequest\x1a\x1e.refract.v1.SubmitTaskResponse\"\x14\x82\xd3\xe4\x93\x02\x0e:\x01*\"\t/v1/tasks\x12\x7f\n" +
+	"\x10BatchSubmitTasks\x12#.refract.v1.BatchSubmitTasksRequest\x1a$.refract.v1.BatchSubmitTasksResponse\" \x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/tasks:batchSubmit\x12b\n" +
 	"\aGetTask\x12\x1a.refract.v1.GetTaskRequest\x1a\x1b.refract.v1.GetTaskResponse\"\x1e\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/tasks/{task_id}\x90\x02\x01\x12^\n" +
 	"\tListTasks\x12\x1c.refract.v1.ListTasksRequest\x1a\x1d.refract.v1.ListTasksResponse\"\x14\x82\xd3\xe4\x93\x02\v\x12\t/v1/tasks\x90\x02\x01\x12u\n" +
 	"\n" +
@@ -1231,74 +1423,84 @@ func file_refract_v1_task_service_proto_rawDescGZIP() []byte {
 	return file_refract_v1_task_service_proto_rawDescData
 }
 
-var file_refract_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_refract_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_refract_v1_task_service_proto_goTypes = []any{
-	(*SubmitTaskRequest)(nil),      // 0: refract.v1.SubmitTaskRequest
-	(*SubmitTaskSource)(nil),       // 1: refract.v1.SubmitTaskSource
-	(*SubmitTaskResponse)(nil),     // 2: refract.v1.SubmitTaskResponse
-	(*GetTaskRequest)(nil),         // 3: refract.v1.GetTaskRequest
-	(*GetTaskResponse)(nil),        // 4: refract.v1.GetTaskResponse
-	(*ListTasksRequest)(nil),       // 5: refract.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),      // 6: refract.v1.ListTasksResponse
-	(*CancelTaskRequest)(nil),      // 7: refract.v1.CancelTaskRequest
-	(*CancelTaskResponse)(nil),     // 8: refract.v1.CancelTaskResponse
-	(*RetryTaskRequest)(nil),       // 9: refract.v1.RetryTaskRequest
-	(*RetryTaskResponse)(nil),      // 10: refract.v1.RetryTaskResponse
-	(*WatchTaskRequest)(nil),       // 11: refract.v1.WatchTaskRequest
-	(*WatchTaskResponse)(nil),      // 12: refract.v1.WatchTaskResponse
-	(*WatchBookmark)(nil),          // 13: refract.v1.WatchBookmark
-	(*ListTaskEventsRequest)(nil),  // 14: refract.v1.ListTaskEventsRequest
-	(*ListTaskEventsResponse)(nil), // 15: refract.v1.ListTaskEventsResponse
-	nil,                            // 16: refract.v1.SubmitTaskRequest.LabelsEntry
-	nil,                            // 17: refract.v1.ListTasksRequest.LabelsEntry
-	(*durationpb.Duration)(nil),    // 18: google.protobuf.Duration
-	(Strength)(0),                  // 19: refract.v1.Strength
-	(*Task)(nil),                   // 20: refract.v1.Task
-	(TaskState)(0),                 // 21: refract.v1.TaskState
-	(*timestamppb.Timestamp)(nil),  // 22: google.protobuf.Timestamp
-	(*TaskEvent)(nil),              // 23: refract.v1.TaskEvent
-	(*UploadSourceRequest)(nil),    // 24: refract.v1.UploadSourceRequest
-	(*UploadSourceResponse)(nil),   // 25: refract.v1.UploadSourceResponse
+	(*SubmitTaskRequest)(nil),        // 0: refract.v1.SubmitTaskRequest
+	(*SubmitTaskSource)(nil),         // 1: refract.v1.SubmitTaskSource
+	(*SubmitTaskResponse)(nil),       // 2: refract.v1.SubmitTaskResponse
+	(*BatchSubmitTasksRequest)(nil),  // 3: refract.v1.BatchSubmitTasksRequest
+	(*BatchSubmitTasksResponse)(nil), // 4: refract.v1.BatchSubmitTasksResponse
+	(*BatchSubmitTasksResult)(nil),   // 5: refract.v1.BatchSubmitTasksResult
+	(*GetTaskRequest)(nil),           // 6: refract.v1.GetTaskRequest
+	(*GetTaskResponse)(nil),          // 7: refract.v1.GetTaskResponse
+	(*ListTasksRequest)(nil),         // 8: refract.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),        // 9: refract.v1.ListTasksResponse
+	(*CancelTaskRequest)(nil),        // 10: refract.v1.CancelTaskRequest
+	(*CancelTaskResponse)(nil),       // 11: refract.v1.CancelTaskResponse
+	(*RetryTaskRequest)(nil),         // 12: refract.v1.RetryTaskRequest
+	(*RetryTaskResponse)(nil),        // 13: refract.v1.RetryTaskResponse
+	(*WatchTaskRequest)(nil),         // 14: refract.v1.WatchTaskRequest
+	(*WatchTaskResponse)(nil),        // 15: refract.v1.WatchTaskResponse
+	(*WatchBookmark)(nil),            // 16: refract.v1.WatchBookmark
+	(*ListTaskEventsRequest)(nil),    // 17: refract.v1.ListTaskEventsRequest
+	(*ListTaskEventsResponse)(nil),   // 18: refract.v1.ListTaskEventsResponse
+	nil,                              // 19: refract.v1.SubmitTaskRequest.LabelsEntry
+	nil,                              // 20: refract.v1.ListTasksRequest.LabelsEntry
+	(*durationpb.Duration)(nil),      // 21: google.protobuf.Duration
+	(Strength)(0),                    // 22: refract.v1.Strength
+	(*Task)(nil),                     // 23: refract.v1.Task
+	(*status.Status)(nil),            // 24: google.rpc.Status
+	(TaskState)(0),                   // 25: refract.v1.TaskState
+	(*timestamppb.Timestamp)(nil),    // 26: google.protobuf.Timestamp
+	(*TaskEvent)(nil),                // 27: refract.v1.TaskEvent
+	(*UploadSourceRequest)(nil),      // 28: refract.v1.UploadSourceRequest
+	(*UploadSourceResponse)(nil),     // 29: refract.v1.UploadSourceResponse
 }
 var file_refract_v1_task_service_proto_depIdxs = []int32{
 	1,  // 0: refract.v1.SubmitTaskRequest.source:type_name -> refract.v1.SubmitTaskSource
-	16, // 1: refract.v1.SubmitTaskRequest.labels:type_name -> refract.v1.SubmitTaskRequest.LabelsEntry
-	18, // 2: refract.v1.SubmitTaskRequest.deadline:type_name -> google.protobuf.Duration
-	19, // 3: refract.v1.SubmitTaskRequest.strength:type_name -> refract.v1.Strength
-	20, // 4: refract.v1.SubmitTaskResponse.task:type_name -> refract.v1.Task
-	20, // 5: refract.v1.GetTaskResponse.task:type_name -> refract.v1.Task
-	21, // 6: refract.v1.ListTasksRequest.states:type_name -> refract.v1.TaskState
-	17, // 7: refract.v1.ListTasksRequest.labels:type_name -> refract.v1.ListTasksRequest.LabelsEntry
-	22, // 8: refract.v1.ListTasksRequest.create_time_from:type_name -> google.protobuf.Timestamp
-	22, // 9: refract.v1.ListTasksRequest.create_time_to:type_name -> google.protobuf.Timestamp
-	20, // 10: refract.v1.ListTasksResponse.tasks:type_name -> refract.v1.Task
-	20, // 11: refract.v1.CancelTaskResponse.task:type_name -> refract.v1.Task
-	20, // 12: refract.v1.RetryTaskResponse.task:type_name -> refract.v1.Task
-	20, // 13: refract.v1.WatchTaskResponse.task:type_name -> refract.v1.Task
-	23, // 14: refract.v1.WatchTaskResponse.event:type_name -> refract.v1.TaskEvent
-	13, // 15: refract.v1.WatchTaskResponse.bookmark:type_name -> refract.v1.WatchBookmark
-	23, // 16: refract.v1.ListTaskEventsResponse.events:type_name -> refract.v1.TaskEvent
-	0,  // 17: refract.v1.TaskService.SubmitTask:input_type -> refract.v1.SubmitTaskRequest
-	3,  // 18: refract.v1.TaskService.GetTask:input_type -> refract.v1.GetTaskRequest
-	5,  // 19: refract.v1.TaskService.ListTasks:input_type -> refract.v1.ListTasksRequest
-	7,  // 20: refract.v1.TaskService.CancelTask:input_type -> refract.v1.CancelTaskRequest
-	9,  // 21: refract.v1.TaskService.RetryTask:input_type -> refract.v1.RetryTaskRequest
-	11, // 22: refract.v1.TaskService.WatchTask:input_type -> refract.v1.WatchTaskRequest
-	14, // 23: refract.v1.TaskService.ListTaskEvents:input_type -> refract.v1.ListTaskEventsRequest
-	24, // 24: refract.v1.TaskService.UploadSource:input_type -> refract.v1.UploadSourceRequest
-	2,  // 25: refract.v1.TaskService.SubmitTask:output_type -> refract.v1.SubmitTaskResponse
-	4,  // 26: refract.v1.TaskService.GetTask:output_type -> refract.v1.GetTaskResponse
-	6,  // 27: refract.v1.TaskService.ListTasks:output_type -> refract.v1.ListTasksResponse
-	8,  // 28: refract.v1.TaskService.CancelTask:output_type -> refract.v1.CancelTaskResponse
-	10, // 29: refract.v1.TaskService.RetryTask:output_type -> refract.v1.RetryTaskResponse
-	12, // 30: refract.v1.TaskService.WatchTask:output_type -> refract.v1.WatchTaskResponse
-	15, // 31: refract.v1.TaskService.ListTaskEvents:output_type -> refract.v1.ListTaskEventsResponse
-	25, // 32: refract.v1.TaskService.UploadSource:output_type -> refract.v1.UploadSourceResponse
-	25, // [25:33] is the sub-list for method output_type
-	17, // [17:25] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	19, // 1: refract.v1.SubmitTaskRequest.labels:type_name -> refract.v1.SubmitTaskRequest.LabelsEntry
+	21, // 2: refract.v1.SubmitTaskRequest.deadline:type_name -> google.protobuf.Duration
+	22, // 3: refract.v1.SubmitTaskRequest.strength:type_name -> refract.v1.Strength
+	23, // 4: refract.v1.SubmitTaskResponse.task:type_name -> refract.v1.Task
+	0,  // 5: refract.v1.BatchSubmitTasksRequest.requests:type_name -> refract.v1.SubmitTaskRequest
+	5,  // 6: refract.v1.BatchSubmitTasksResponse.results:type_name -> refract.v1.BatchSubmitTasksResult
+	23, // 7: refract.v1.BatchSubmitTasksResult.task:type_name -> refract.v1.Task
+	24, // 8: refract.v1.BatchSubmitTasksResult.status:type_name -> google.rpc.Status
+	23, // 9: refract.v1.GetTaskResponse.task:type_name -> refract.v1.Task
+	25, // 10: refract.v1.ListTasksRequest.states:type_name -> refract.v1.TaskState
+	20, // 11: refract.v1.ListTasksRequest.labels:type_name -> refract.v1.ListTasksRequest.LabelsEntry
+	26, // 12: refract.v1.ListTasksRequest.create_time_from:type_name -> google.protobuf.Timestamp
+	26, // 13: refract.v1.ListTasksRequest.create_time_to:type_name -> google.protobuf.Timestamp
+	23, // 14: refract.v1.ListTasksResponse.tasks:type_name -> refract.v1.Task
+	23, // 15: refract.v1.CancelTaskResponse.task:type_name -> refract.v1.Task
+	23, // 16: refract.v1.RetryTaskResponse.task:type_name -> refract.v1.Task
+	23, // 17: refract.v1.WatchTaskResponse.task:type_name -> refract.v1.Task
+	27, // 18: refract.v1.WatchTaskResponse.event:type_name -> refract.v1.TaskEvent
+	16, // 19: refract.v1.WatchTaskResponse.bookmark:type_name -> refract.v1.WatchBookmark
+	27, // 20: refract.v1.ListTaskEventsResponse.events:type_name -> refract.v1.TaskEvent
+	0,  // 21: refract.v1.TaskService.SubmitTask:input_type -> refract.v1.SubmitTaskRequest
+	3,  // 22: refract.v1.TaskService.BatchSubmitTasks:input_type -> refract.v1.BatchSubmitTasksRequest
+	6,  // 23: refract.v1.TaskService.GetTask:input_type -> refract.v1.GetTaskRequest
+	8,  // 24: refract.v1.TaskService.ListTasks:input_type -> refract.v1.ListTasksRequest
+	10, // 25: refract.v1.TaskService.CancelTask:input_type -> refract.v1.CancelTaskRequest
+	12, // 26: refract.v1.TaskService.RetryTask:input_type -> refract.v1.RetryTaskRequest
+	14, // 27: refract.v1.TaskService.WatchTask:input_type -> refract.v1.WatchTaskRequest
+	17, // 28: refract.v1.TaskService.ListTaskEvents:input_type -> refract.v1.ListTaskEventsRequest
+	28, // 29: refract.v1.TaskService.UploadSource:input_type -> refract.v1.UploadSourceRequest
+	2,  // 30: refract.v1.TaskService.SubmitTask:output_type -> refract.v1.SubmitTaskResponse
+	4,  // 31: refract.v1.TaskService.BatchSubmitTasks:output_type -> refract.v1.BatchSubmitTasksResponse
+	7,  // 32: refract.v1.TaskService.GetTask:output_type -> refract.v1.GetTaskResponse
+	9,  // 33: refract.v1.TaskService.ListTasks:output_type -> refract.v1.ListTasksResponse
+	11, // 34: refract.v1.TaskService.CancelTask:output_type -> refract.v1.CancelTaskResponse
+	13, // 35: refract.v1.TaskService.RetryTask:output_type -> refract.v1.RetryTaskResponse
+	15, // 36: refract.v1.TaskService.WatchTask:output_type -> refract.v1.WatchTaskResponse
+	18, // 37: refract.v1.TaskService.ListTaskEvents:output_type -> refract.v1.ListTaskEventsResponse
+	29, // 38: refract.v1.TaskService.UploadSource:output_type -> refract.v1.UploadSourceResponse
+	30, // [30:39] is the sub-list for method output_type
+	21, // [21:30] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_task_service_proto_init() }
@@ -1312,8 +1514,12 @@ func file_refract_v1_task_service_proto_init() {
 		(*SubmitTaskSource_Uri)(nil),
 		(*SubmitTaskSource_SourceId)(nil),
 	}
-	file_refract_v1_task_service_proto_msgTypes[11].OneofWrappers = []any{}
-	file_refract_v1_task_service_proto_msgTypes[12].OneofWrappers = []any{
+	file_refract_v1_task_service_proto_msgTypes[5].OneofWrappers = []any{
+		(*BatchSubmitTasksResult_Task)(nil),
+		(*BatchSubmitTasksResult_Status)(nil),
+	}
+	file_refract_v1_task_service_proto_msgTypes[14].OneofWrappers = []any{}
+	file_refract_v1_task_service_proto_msgTypes[15].OneofWrappers = []any{
 		(*WatchTaskResponse_Task)(nil),
 		(*WatchTaskResponse_Event)(nil),
 		(*WatchTaskResponse_Bookmark)(nil),
@@ -1324,7 +1530,7 @@ func file_refract_v1_task_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_refract_v1_task_service_proto_rawDesc), len(file_refract_v1_task_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

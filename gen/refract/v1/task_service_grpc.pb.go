@@ -19,14 +19,15 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TaskService_SubmitTask_FullMethodName     = "/refract.v1.TaskService/SubmitTask"
-	TaskService_GetTask_FullMethodName        = "/refract.v1.TaskService/GetTask"
-	TaskService_ListTasks_FullMethodName      = "/refract.v1.TaskService/ListTasks"
-	TaskService_CancelTask_FullMethodName     = "/refract.v1.TaskService/CancelTask"
-	TaskService_RetryTask_FullMethodName      = "/refract.v1.TaskService/RetryTask"
-	TaskService_WatchTask_FullMethodName      = "/refract.v1.TaskService/WatchTask"
-	TaskService_ListTaskEvents_FullMethodName = "/refract.v1.TaskService/ListTaskEvents"
-	TaskService_UploadSource_FullMethodName   = "/refract.v1.TaskService/UploadSource"
+	TaskService_SubmitTask_FullMethodName       = "/refract.v1.TaskService/SubmitTask"
+	TaskService_BatchSubmitTasks_FullMethodName = "/refract.v1.TaskService/BatchSubmitTasks"
+	TaskService_GetTask_FullMethodName          = "/refract.v1.TaskService/GetTask"
+	TaskService_ListTasks_FullMethodName        = "/refract.v1.TaskService/ListTasks"
+	TaskService_CancelTask_FullMethodName       = "/refract.v1.TaskService/CancelTask"
+	TaskService_RetryTask_FullMethodName        = "/refract.v1.TaskService/RetryTask"
+	TaskService_WatchTask_FullMethodName        = "/refract.v1.TaskService/WatchTask"
+	TaskService_ListTaskEvents_FullMethodName   = "/refract.v1.TaskService/ListTaskEvents"
+	TaskService_UploadSource_FullMethodName     = "/refract.v1.TaskService/UploadSource"
 )
 
 // TaskServiceClient is the client API for TaskService service.
@@ -45,6 +46,12 @@ type TaskServiceClient interface {
 	// Work over a provider's limit is queued, not refused. A tenant that has used up a quota of its own is refused
 	// with RESOURCE_EXHAUSTED, google.rpc.QuotaFailure and google.rpc.RetryInfo.
 	SubmitTask(ctx context.Context, in *SubmitTaskRequest, opts ...grpc.CallOption) (*SubmitTaskResponse, error)
+	// Submits up to 1000 tasks, each as SubmitTask would.
+	//
+	// What is wrong with one of them is told in its own result, and does not keep the others from being submitted.
+	// The call as a whole fails only when nothing was submitted, or nothing is known: then it can be made again,
+	// since each request_id makes one task. A request has at most 3 MiB.
+	BatchSubmitTasks(ctx context.Context, in *BatchSubmitTasksRequest, opts ...grpc.CallOption) (*BatchSubmitTasksResponse, error)
 	// Returns one task, and what it waits for.
 	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*GetTaskResponse, error)
 	// Lists tasks, newest first.
@@ -98,6 +105,16 @@ func (c *taskServiceClient) SubmitTask(ctx context.Context, in *SubmitTaskReques
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SubmitTaskResponse)
 	err := c.cc.Invoke(ctx, TaskService_SubmitTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskServiceClient) BatchSubmitTasks(ctx context.Context, in *BatchSubmitTasksRequest, opts ...grpc.CallOption) (*BatchSubmitTasksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchSubmitTasksResponse)
+	err := c.cc.Invoke(ctx, TaskService_BatchSubmitTasks_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -202,6 +219,12 @@ type TaskServiceServer interface {
 	// Work over a provider's limit is queued, not refused. A tenant that has used up a quota of its own is refused
 	// with RESOURCE_EXHAUSTED, google.rpc.QuotaFailure and google.rpc.RetryInfo.
 	SubmitTask(context.Context, *SubmitTaskRequest) (*SubmitTaskResponse, error)
+	// Submits up to 1000 tasks, each as SubmitTask would.
+	//
+	// What is wrong with one of them is told in its own result, and does not keep the others from being submitted.
+	// The call as a whole fails only when nothing was submitted, or nothing is known: then it can be made again,
+	// since each request_id makes one task. A request has at most 3 MiB.
+	BatchSubmitTasks(context.Context, *BatchSubmitTasksRequest) (*BatchSubmitTasksResponse, error)
 	// Returns one task, and what it waits for.
 	GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error)
 	// Lists tasks, newest first.
@@ -253,6 +276,9 @@ type UnimplementedTaskServiceServer struct{}
 
 func (UnimplementedTaskServiceServer) SubmitTask(context.Context, *SubmitTaskRequest) (*SubmitTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SubmitTask not implemented")
+}
+func (UnimplementedTaskServiceServer) BatchSubmitTasks(context.Context, *BatchSubmitTasksRequest) (*BatchSubmitTasksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchSubmitTasks not implemented")
 }
 func (UnimplementedTaskServiceServer) GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTask not implemented")
@@ -310,6 +336,24 @@ func _TaskService_SubmitTask_Handler(srv interface{}, ctx context.Context, dec f
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(TaskServiceServer).SubmitTask(ctx, req.(*SubmitTaskRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TaskService_BatchSubmitTasks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchSubmitTasksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskServiceServer).BatchSubmitTasks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskService_BatchSubmitTasks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskServiceServer).BatchSubmitTasks(ctx, req.(*BatchSubmitTasksRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -432,6 +476,10 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SubmitTask",
 			Handler:    _TaskService_SubmitTask_Handler,
+		},
+		{
+			MethodName: "BatchSubmitTasks",
+			Handler:    _TaskService_BatchSubmitTasks_Handler,
 		},
 		{
 			MethodName: "GetTask",

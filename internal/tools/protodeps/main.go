@@ -16,6 +16,7 @@ import (
 	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"github.com/jhump/protoreflect/v2/protoprint"
 	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
@@ -26,6 +27,7 @@ const folder = ".protodeps"
 var roots = []protoreflect.FileDescriptor{
 	annotations.File_google_api_annotations_proto,
 	validate.File_buf_validate_validate_proto,
+	status.File_google_rpc_status_proto,
 }
 
 func main() {
