@@ -33,6 +33,7 @@ type remote struct {
 	address string
 
 	submit func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error)
+	batch  func(*refractv1.BatchSubmitTasksRequest) (*refractv1.BatchSubmitTasksResponse, error)
 	retry  func(*refractv1.RetryTaskRequest) (*refractv1.Task, error)
 	list   func(*refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error)
 	get    func() (*refractv1.Task, error)
@@ -82,6 +83,11 @@ func (r *remote) SubmitTask(ctx context.Context, req *refractv1.SubmitTaskReques
 	r.count(ctx, "SubmitTask")
 	task, err := r.submit(req)
 	return &refractv1.SubmitTaskResponse{Task: task}, err
+}
+
+func (r *remote) BatchSubmitTasks(ctx context.Context, req *refractv1.BatchSubmitTasksRequest) (*refractv1.BatchSubmitTasksResponse, error) {
+	r.count(ctx, "BatchSubmitTasks")
+	return r.batch(req)
 }
 
 func (r *remote) RetryTask(ctx context.Context, req *refractv1.RetryTaskRequest) (*refractv1.RetryTaskResponse, error) {

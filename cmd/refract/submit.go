@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,24 +12,31 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// submitCmd submits a task.
+// submitCmd submits a task, or many.
 type submitCmd struct {
 	clientFlags
 	waitFlags
 
-	Video       string            `name:"video" required:"" placeholder:"FILE|URI" help:"Video to modify: a file, which is uploaded, or a public https URI."`
-	Prompt      string            `name:"prompt" required:"" help:"The wanted change, in words."`
+	Video       string            `name:"video" required:"" xor:"what" placeholder:"FILE|URI" help:"Video to modify: a file, which is uploaded, or a public https URI."`
+	Prompt      string            `name:"prompt" help:"The wanted change, in words; needed with --video."`
 	RequestID   string            `name:"request-id" help:"Id that makes the submission idempotent. Default: a random one."`
 	Provider    string            `name:"provider" help:"Provider to use. Default: the service's."`
 	Watermark   string            `name:"watermark" help:"Watermark identifier for the provider."`
 	Priority    int32             `name:"priority" placeholder:"N" help:"Priority among your tasks, from -100 to 100; a higher one goes first."`
 	Labels      map[string]string `name:"label" mapsep:"none" placeholder:"KEY=VALUE" help:"Label to list tasks by; can be repeated."`
 	Deadline    time.Duration     `name:"deadline" help:"Time after which the task fails, such as 2h. Default: the service's."`
+	Batch       string            `name:"batch" required:"" xor:"what" type:"existingfile" placeholder:"FILE" help:"Submit every line of this file: the body of POST /v1/tasks as JSON, with its requestId."`
 	MaxAttempts int32             `name:"max-attempts" placeholder:"N" help:"Attempts that may be paid for, from 1 to 5. Default: the service's."`
 }
 
-// Run submits the task, and prints it or waits for its end.
+// Run submits what was asked for, and prints it or waits for its end.
 func (c *submitCmd) Run(ctx context.Context, con console) error {
+	if c.Batch != "" {
+		return c.submitBatch(ctx, con)
+	}
+	if c.Prompt == "" {
+		return errors.New("--video needs --prompt, the wanted change in words")
+	}
 	if c.RequestID == "" {
 		c.RequestID = uuid.NewString()
 		// It is told before it is used: who loses the answer can submit again without a second task.
