@@ -28,6 +28,7 @@ type cli struct {
 	Watch   watchCmd   `cmd:"" help:"Follow a task until it is terminal."`
 	Cancel  cancelCmd  `cmd:"" help:"Cancel a task."`
 	Retry   retryCmd   `cmd:"" help:"Continue a failed or canceled task."`
+	Bench   benchCmd   `cmd:"" help:"Measure what Refract does on this machine, beside what PostgreSQL alone does."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 
 	Provider providerCmd `cmd:"" help:"For operators: show, limit, pause and resume provider accounts."`

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// benchService is a service in a process of its own: what drives the load must not share its scheduler.
+type benchService struct {
+	cmd                 *exec.Cmd
+	grpc, http, ingress string
+	ended               chan error
+}
+
+// startBenchService starts the service and returns when it serves. Its provider can't be reached, so that nothing but
+// the service itself is measured. What it logs at error goes to errs.
+func startBenchService(ctx context.Context, errs io.Writer, r *benchRig, dir string) (*benchService, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find the program to start: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, program, "serve", "--allow-private", "--bucket=file://"+filepath.ToSlash(filepath.Join(dir, "bucket")), //nolint:gosec // This program.
+		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0")
+	cmd.Env = append(os.Environ(), "DATABASE_URL="+r.url, "REFRACT_CALLBACK_KEY="+r.key, "KIE_API_KEY=bench",
+		"KIE_WEBHOOK_KEY="+r.signingKey, "KIE_URL=http://127.0.0.1:1")
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the service: %w", err)
+	}
+	s := &benchService{cmd: cmd, ended: make(chan error, 1)}
+	serving := make(chan error, 1)
+	go func() {
+		s.read(log, errs, serving)
+		s.ended <- cmd.Wait()
+	}()
+	if err := <-serving; err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, nil
+}
+
+// read reads the log of the service until it ends, and says when it serves.
+func (s *benchService) read(log io.Reader, errs io.Writer, serving chan<- error) {
+	lines := bufio.NewScanner(log)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var line struct {
+			Level, Msg, GRPC, HTTP, Ingress string
+		}
+		switch err := json.Unmarshal(lines.Bytes(), &line); {
+		case err != nil || strings.EqualFold(line.Level, "error"):
+			_, _ = fmt.Fprintln(errs, lines.Text())
+		case line.Msg == "serving":
+			s.grpc, s.http, s.ingress = line.GRPC, line.HTTP, line.Ingress
+			serving <- nil
+		}
+	}
+	select {
+	case serving <- errors.New("the service ended before it served"):
+	default:
+	}
+}
+
+// stop stops the service and waits for its end.
+func (s *benchService) stop() error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return <-s.ended
+}

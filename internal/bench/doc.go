@@ -1,0 +1,80 @@
+// Package bench drives load against a running Refract and against PostgreSQL alone, and tells how much each did.
+//
+// A figure by itself says little: it depends on the machine, its neighbours and its disk. So every figure comes with a
+// baseline that writes the same rows and bytes with pgbench, in the same run, and what counts is the ratio.
+//
+// The drivers take addresses and know nothing of how what they drive was started.
+package bench
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Rate is how much was done in a time.
+type Rate struct {
+	Done      int           `json:"done"`
+	PerSecond float64       `json:"per_second"`
+	P50       time.Duration `json:"p50_ns"` // Of one call.
+	P99       time.Duration `json:"p99_ns"`
+}
+
+// drive makes calls from several callers at once for a time, each as soon as its last one is done. Each caller gets a
+// call function of its own, and each call counts for so many. It ends at the first error.
+func drive(ctx context.Context, callers int, duration time.Duration, count int, open func() (call func(context.Context) error, end func(), err error)) (Rate, error) {
+	var mu sync.Mutex
+	var all []time.Duration
+	var errs []error
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	begin := time.Now()
+	for range callers {
+		wg.Go(func() {
+			took, err := callAgainAndAgain(ctx, begin.Add(duration), open)
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, took...)
+			if err != nil && ctx.Err() == nil {
+				errs = append(errs, err)
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	elapsed := time.Since(begin)
+	if err := errors.Join(errs...); err != nil {
+		return Rate{}, err
+	}
+	if len(all) == 0 {
+		return Rate{}, errors.New("nothing was done")
+	}
+	slices.SortFunc(all, cmp.Compare[time.Duration])
+	done := len(all) * count
+	return Rate{
+		Done: done, PerSecond: float64(done) / elapsed.Seconds(), P50: all[len(all)/2], P99: all[len(all)*99/100],
+	}, nil
+}
+
+func callAgainAndAgain(ctx context.Context, until time.Time, open func() (func(context.Context) error, func(), error)) ([]time.Duration, error) {
+	call, end, err := open()
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	defer end()
+	var took []time.Duration
+	for begin := time.Now(); begin.Before(until); {
+		if err := call(ctx); err != nil {
+			return took, err
+		}
+		now := time.Now()
+		took = append(took, now.Sub(begin))
+		begin = now
+	}
+	return took, nil
+}
