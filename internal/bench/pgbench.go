@@ -102,8 +102,8 @@ UPDATE task SET state = 'SAVING', revision = revision + 1, result_attempt = ('00
 WHERE id = ('00000000-0000-7000-8000-' || lpad((:n)::text, 12, '0'))::uuid;
 UPDATE attempt SET state = 'SUCCEEDED', settle_time = now(), next_check_time = NULL
 WHERE id = ('00000000-0000-7000-9000-' || lpad((:n)::text, 12, '0'))::uuid;
-INSERT INTO task_event (task_id, revision, state, attempt, message)
-VALUES (('00000000-0000-7000-8000-' || lpad((:n)::text, 12, '0'))::uuid, 4, 'SAVING', 1, 'kie finished attempt 1');
+INSERT INTO task_event (task_id, revision, state, attempt, message, tenant)
+VALUES (('00000000-0000-7000-8000-' || lpad((:n)::text, 12, '0'))::uuid, 4, 'SAVING', 1, 'kie finished attempt 1', 'bench');
 INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body)
 VALUES (('00000000-0000-7000-9000-' || lpad((:n)::text, 12, '0'))::uuid, 'kie', lpad((:n)::text, 32, '0'), 'applied', '` + body + `');
 COMMIT;
@@ -120,7 +120,7 @@ func SubmitScript() string {
             '', '', '', '', '', '{}', '{kie}', 'kie', 0, '{"team": "films"}', interval '6 hours', 1, 'QUEUED', 1, 1, now() + interval '6 hours')
     RETURNING id
 )
-INSERT INTO task_event (task_id, revision, state, attempt, message)
-SELECT id, 1, 'QUEUED', 0, 'submitted' FROM created;
+INSERT INTO task_event (task_id, revision, state, attempt, message, tenant)
+SELECT id, 1, 'QUEUED', 0, 'submitted', 'baseline' FROM created;
 `
 }

@@ -30,8 +30,8 @@ SELECT ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, ('00000000-
 FROM generate_series($1::int, $2::int - 1) AS n`
 
 const insertEvents = `
-INSERT INTO task_event (task_id, revision, state, attempt, message)
-SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, revision, 'RUNNING', 1, 'kie accepted attempt 1'
+INSERT INTO task_event (task_id, revision, state, attempt, message, tenant)
+SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, revision, 'RUNNING', 1, 'kie accepted attempt 1', 'bench'
 FROM generate_series($1::int, $2::int - 1) AS n, generate_series(1, 3) AS revision`
 
 const holdSaves = `

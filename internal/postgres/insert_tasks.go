@@ -134,8 +134,8 @@ WITH item AS (
     ORDER BY created.tenant
     ON CONFLICT ON CONSTRAINT tenant_day_pkey DO UPDATE SET submissions = tenant_day.submissions + excluded.submissions
 ), event AS (
-    INSERT INTO task_event (task_id, revision, state, attempt, message)
-    SELECT item.id, revision, state, 0, message
+    INSERT INTO task_event (task_id, revision, state, attempt, message, tenant)
+    SELECT item.id, revision, state, 0, message, item.tenant
     FROM created
     JOIN item ON item.id = created.id
 )

@@ -9,6 +9,7 @@ import (
 
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/task"
 )
 
 func TestCheckSchema_TellsOldAndNewFromThisRelease(t *testing.T) {
@@ -60,5 +61,32 @@ func TestMigrate_ReplicasMayStartAtOnce(t *testing.T) {
 	}
 	if err := postgres.CheckSchema(t.Context(), postgrestest.Connect(t, url)); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestMigrate_EventPositionsComeToATableWithData(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]string{
+		"of the release before":     `ALTER TABLE task_event DROP COLUMN position, DROP COLUMN tenant CASCADE; DROP TABLE event_removal`,
+		"where it stopped half way": `DROP INDEX task_event_tenant_position; UPDATE task_event SET position = NULL`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, pool := setup(t)
+			kept := create(t, store, "films", plain())
+			exec(t, pool, before)
+			exec(t, pool, "DELETE FROM goose_db_version WHERE version_id = 80")
+			if err := postgres.Migrate(t.Context(), pool); err != nil {
+				t.Fatal(err)
+			}
+			if err := postgres.CheckSchema(t.Context(), pool); err != nil {
+				t.Error(err)
+			}
+			apply(t, store, kept.ID, task.CancelRequested{})
+			entries, _, err := store.TenantEntries(t.Context(), "films", 0, 1<<40, 10)
+			if err != nil || len(entries) != 1 || entries[0].Event.Revision != 2 {
+				t.Errorf("entries %+v, %v; want the one written since", entries, err)
+			}
+		})
 	}
 }

@@ -33,8 +33,8 @@ FROM generate_series(1, $1::int) AS n
 WHERE n % 100 > 0`
 
 const populateEvents = `
-INSERT INTO task_event (task_id, revision, state, attempt, message)
-SELECT md5('task' || n)::uuid, revision, 'RUNNING', 1, 'accepted'
+INSERT INTO task_event (task_id, revision, state, attempt, message, tenant)
+SELECT md5('task' || n)::uuid, revision, 'RUNNING', 1, 'accepted', 'tenant-' || n % 40
 FROM generate_series(1, $1::int) AS n, generate_series(1, 5) AS revision`
 
 const populateCallbacks = `

@@ -146,3 +146,13 @@ func (s *Store) Revisions(ctx context.Context, ids []task.ID) (map[task.ID]int64
 	}
 	return revisions, nil
 }
+
+const selectHasTask = `SELECT FROM task WHERE id = $1 AND tenant = $2`
+
+// HasTask returns a lifecycle.TaskError with lifecycle.ErrTaskNotFound unless the tenant has the task.
+func (s *Store) HasTask(ctx context.Context, tenant string, id task.ID) error {
+	if err := s.pool.QueryRow(ctx, selectHasTask, id, tenant).Scan(); err != nil {
+		return fmt.Errorf("look for: %w", &lifecycle.TaskError{Task: id, Err: notFound(err, lifecycle.ErrTaskNotFound)})
+	}
+	return nil
+}

@@ -36,6 +36,8 @@ type Store struct {
 	notifier *Notifier
 	creates  *groupcommit.Group[task.Decision, created]
 	changes  *groupcommit.Group[wish, task.Task]
+
+	frontier frontier
 }
 
 // How writes are grouped.

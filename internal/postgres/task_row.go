@@ -148,18 +148,25 @@ func (s *Store) completeOutputs(ctx context.Context, q querier, tasks []task.Tas
 	if len(results) == 0 {
 		return nil
 	}
-	rows, err := q.Query(ctx, selectOutputs, results, s.keep.Outputs.Seconds(), s.keep.Tasks.Seconds())
-	if err != nil {
-		return err
-	}
 	for _, t := range byResult {
 		t.Outputs = nil
+	}
+	return s.eachOutput(ctx, q, results, func(attempt string, o task.Output) {
+		t := byResult[attempt]
+		t.Outputs = append(t.Outputs, o)
+	})
+}
+
+// eachOutput reads the outputs of attempts, those of each in their order.
+func (s *Store) eachOutput(ctx context.Context, q querier, attempts []string, take func(attempt string, o task.Output)) error {
+	rows, err := q.Query(ctx, selectOutputs, attempts, s.keep.Outputs.Seconds(), s.keep.Tasks.Seconds())
+	if err != nil {
+		return err
 	}
 	var attempt string
 	var row outputRow
 	_, err = pgx.ForEachRow(rows, append([]any{&attempt}, row.fields()...), func() error {
-		t := byResult[attempt]
-		t.Outputs = append(t.Outputs, row.output())
+		take(attempt, row.output())
 		return nil
 	})
 	return err

@@ -55,15 +55,16 @@ type eventInsert struct {
 	State    task.State `json:"state"`
 	Attempt  int        `json:"attempt"`
 	Message  string     `json:"message"`
+	Tenant   string     `json:"tenant"`
 	failure
 }
 
 const insertEvents = `
-INSERT INTO task_event (task_id, revision, state, attempt, message, failure_reason, failure_message, failure_payment)
-SELECT task_id, revision, state, attempt, message, failure_reason, failure_message, failure_payment
+INSERT INTO task_event (task_id, revision, state, attempt, message, tenant, failure_reason, failure_message, failure_payment)
+SELECT task_id, revision, state, attempt, message, tenant, failure_reason, failure_message, failure_payment
 FROM json_to_recordset($1) AS new (
-    task_id uuid, revision bigint, state text, attempt integer, message text, failure_reason text, failure_message text,
-    failure_payment text)`
+    task_id uuid, revision bigint, state text, attempt integer, message text, tenant text, failure_reason text,
+    failure_message text, failure_payment text)`
 
 type attemptInsert struct {
 	ID       task.AttemptID    `json:"id"`

@@ -66,7 +66,7 @@ func (w *writes) addDecision(before *task.Task, d *task.Decision) {
 	}
 	w.tasks = append(w.tasks, u)
 	if e := d.Event; e != nil {
-		w.events = append(w.events, eventInsert{t.ID, e.Revision, e.State, e.Attempt, e.Message, u.failure})
+		w.events = append(w.events, eventInsert{t.ID, e.Revision, e.State, e.Attempt, e.Message, t.Tenant, u.failure})
 	}
 	w.addAttempts(before, t)
 	if d.Check != "" {
