@@ -3,6 +3,8 @@ package watch
 import (
 	"errors"
 	"fmt"
+
+	"github.com/refract-video/refract/internal/task"
 )
 
 // Why a watch ends before its task does.
@@ -16,6 +18,12 @@ var (
 	// ErrGap means that what the table answered does not continue what was sent: an event is missing between
 	// two others, or came again. Nothing in Refract can cause it, so it is not hidden from the watcher.
 	ErrGap = errors.New("the events of the task are not consecutive")
+	// ErrFuturePosition means that the log has not reached the position after which entries were asked for.
+	ErrFuturePosition = errors.New("the log of events has not reached this position")
+	// ErrNotReading means that the log of events could not be read since the process began.
+	ErrNotReading = errors.New("the log of events can't be read yet")
+	// ErrToken means that a resume token is not one of ours for this tenant.
+	ErrToken = errors.New("is not a resume token of this tenant")
 )
 
 // ExpiredError means that events which were asked for are older than retention.
@@ -28,10 +36,23 @@ func (e *ExpiredError) Error() string {
 	return fmt.Sprintf("older events were removed: the oldest revision left is %d", e.Oldest)
 }
 
+// RemovedError means that entries which were asked for are older than retention.
+type RemovedError struct {
+	Oldest task.Position // The position after which everything of the tenant is left.
+}
+
+// Error tells what is left.
+func (e *RemovedError) Error() string {
+	return fmt.Sprintf("older events were removed: those after position %d are left", e.Oldest)
+}
+
 // final tells whether an error of a read is an answer, which asking again would only repeat.
 func final(err error) bool {
 	if _, expired := errors.AsType[*ExpiredError](err); expired {
 		return true
 	}
-	return errors.Is(err, ErrFutureRevision) || errors.Is(err, ErrUnknownTask) || errors.Is(err, ErrGap)
+	if _, removed := errors.AsType[*RemovedError](err); removed {
+		return true
+	}
+	return errors.Is(err, ErrFuturePosition) || errors.Is(err, ErrFutureRevision) || errors.Is(err, ErrUnknownTask) || errors.Is(err, ErrGap)
 }

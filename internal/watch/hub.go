@@ -6,12 +6,19 @@ import (
 	"log/slog"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Events is the table of events. Its methods are called concurrently.
+// Table is the table of events. Its methods are called concurrently.
+type Table interface {
+	Events
+	Log
+}
+
+// Events are the events of each task.
 type Events interface {
 	// TaskEvents returns up to limit events of the task after a revision, oldest first, as they were at one
 	// moment. Fewer than limit means that there were no more. The newest event of a task is there as long
@@ -21,43 +28,75 @@ type Events interface {
 	Revisions(ctx context.Context, ids []task.ID) (map[task.ID]int64, error)
 }
 
+// Log are the events of all tasks by position.
+type Log interface {
+	// Frontier returns a position at or below which nothing can appear any more, though above it something may
+	// that is still being committed, and the newest position that was taken.
+	Frontier(ctx context.Context) (settled, newest task.Position, err error)
+	// LastPosition returns the position of the last entry up to another position, be it removed or not; 0 means
+	// that there is none.
+	LastPosition(ctx context.Context, upTo task.Position) (task.Position, error)
+	// Entries returns up to limit entries after a position and up to another, by position. Fewer than limit means
+	// that there are no more.
+	Entries(ctx context.Context, after, upTo task.Position, limit int) ([]task.Entry, error)
+	// TenantEntries returns the same of one tenant, and the greatest position of an entry of it that was removed;
+	// 0 means that none was.
+	TenantEntries(ctx context.Context, tenant string, after, upTo task.Position, limit int) (
+		entries []task.Entry, removed task.Position, err error)
+}
+
 // Config is what can be set of a hub. The zero value works; what is not positive means the default.
 type Config struct {
 	Bookmark time.Duration // How long a stream is silent before it carries a bookmark; 15 seconds by default.
-	Sweep    time.Duration // How often watched tasks are compared with the table; 1 second by default.
+	Sweep    time.Duration // How often the log is read without being told to; half a second by default.
+	Census   time.Duration // How often watched tasks are looked for that do not exist any more; a minute by default.
 	Page     int           // How many new events a watcher reads at once; 100 by default.
+	Reads    int           // How many watchers read at the same time; 8 by default.
 	Logger   *slog.Logger  // Told of outages that sweeps meet; nil means slog.Default().
 }
 
 // Hub wakes watchers. Its methods may be called concurrently.
 type Hub struct {
-	events Events
-	cfg    Config
+	table Table
+	cfg   Config
+	began time.Time
 
 	drained chan struct{} // Closed by drain.
 	drain   func()
-	nudge   chan struct{} // One slot: a sweep is wanted now.
+	nudge   chan struct{} // One slot: the log is to be read now.
+	reads   chan struct{} // Has a place for each read of the table that may begin.
 
 	seed   maphash.Seed
-	shards [64]shard // So many that nobody waits long while a sweep walks through one of them.
+	shards [64]shard // So many that nobody waits long while a census walks through one of them.
+
+	feed      feed
+	followers atomic.Int64
 }
 
-// NewHub returns a hub over the table of events. Sweeps happen while Run runs.
-func NewHub(events Events, cfg Config) *Hub {
+// NewHub returns a hub over the table of events. The log is read while Run runs.
+func NewHub(table Table, cfg Config) *Hub {
 	cfg.Bookmark = positive(cfg.Bookmark, 15*time.Second)
-	cfg.Sweep = positive(cfg.Sweep, time.Second)
+	cfg.Sweep = positive(cfg.Sweep, 500*time.Millisecond)
+	cfg.Census = positive(cfg.Census, time.Minute)
 	cfg.Page = positive(cfg.Page, 100)
+	cfg.Reads = positive(cfg.Reads, 8)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
 	h := &Hub{
-		events:  events,
+		table:   table,
 		cfg:     cfg,
+		began:   time.Now(),
 		drained: make(chan struct{}),
 		nudge:   make(chan struct{}, 1),
+		reads:   make(chan struct{}, cfg.Reads),
 		seed:    maphash.MakeSeed(),
+		feed:    feed{begun: make(chan struct{}), topics: make(map[string]*topic)},
 	}
 	h.drain = sync.OnceFunc(func() { close(h.drained) })
+	for range cfg.Reads {
+		h.reads <- struct{}{}
+	}
 	for i := range h.shards {
 		h.shards[i].first = make(map[task.ID]*watcher)
 	}
@@ -70,15 +109,32 @@ func (h *Hub) Wake(ids ...task.ID) {
 	for _, id := range ids {
 		h.shard(id).wake(id, math.MaxInt64)
 	}
+	if h.followers.Load() > 0 {
+		signal(h.nudge)
+	}
 }
 
-// WakeAll tells that wakes may have been lost, as after a reconnect. It never waits: Run sweeps at once
+// WakeAll tells that wakes may have been lost, as after a reconnect. It never waits: Run reads the log at once
 // instead of at its next turn, so that only watchers which missed something read the table.
 func (h *Hub) WakeAll() { signal(h.nudge) }
 
 // Drain ends every watch, present and future, with ErrDraining. A message that is being sent is not
 // interrupted; no other one follows it.
 func (h *Hub) Drain() { h.drain() }
+
+// Read calls a function that reads the database for a watch that is about to begin, when it has a place among the
+// reads of watchers. However many begin at once, others find the database free.
+func (h *Hub) Read(ctx context.Context, read func() error) error {
+	select {
+	case <-h.reads:
+	case <-h.drained:
+		return ErrDraining
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { h.reads <- struct{}{} }()
+	return read()
+}
 
 // draining tells whether Drain was called.
 func (h *Hub) draining() bool {

@@ -26,10 +26,16 @@ type room struct {
 
 func setup(t *testing.T, cfg watch.Config) room {
 	t.Helper()
+	return over(t, newTable(), cfg)
+}
+
+// over returns a hub over a table that others may have, too.
+func over(t *testing.T, events *table, cfg watch.Config) room {
+	t.Helper()
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := room{table: newTable()}
+	r := room{table: events}
 	r.hub = watch.NewHub(r.table, cfg)
 	var done sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())

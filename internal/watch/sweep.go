@@ -5,44 +5,195 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/refract-video/refract/internal/task"
 )
 
-// sweepBatch is how many tasks one query of a sweep asks for.
-const sweepBatch = 1000
+const (
+	// censusBatch is how many tasks one query of a census asks for.
+	censusBatch = 1000
+	// sweepPage is how many entries one query of a sweep asks for.
+	sweepPage = 1000
+	// gather is how long after a sweep the next one begins at the earliest: a busy log is read in pages, not by entry.
+	gather = 3 * time.Millisecond
+	// firstLook and lastLook are the shortest and the longest pause before a sweep looks again at what was in flight.
+	firstLook, lastLook = time.Millisecond, 50 * time.Millisecond
+)
 
-// Run sweeps until ctx ends, and then returns nil: it compares the newest revision of every watched task
-// with what its watchers have reached, and wakes those that are behind. While the database fails it tries
-// again at every turn; it logs the beginning and the end of an outage, not each failure.
+// Run reads the log until ctx ends, and then returns nil. It wakes the watchers of tasks that are behind it, and those
+// who follow the log. What that costs depends on what changed, and not on how much is watched. While the database fails
+// it tries again at every turn; it logs the beginning and the end of an outage, not each failure.
 func (h *Hub) Run(ctx context.Context) error {
+	var census sync.WaitGroup
+	defer census.Wait()
+	census.Go(func() { h.runCensus(ctx) })
 	turn := time.NewTicker(h.cfg.Sweep)
 	defer turn.Stop()
-	var ids []task.ID // Used again by each sweep.
+	s := sweeper{hub: h}
 	failing := false
 	for {
+		err := s.sweep(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && !failing:
+			h.cfg.Logger.ErrorContext(ctx, "sweeps of the log fail: lost notifications go unnoticed", "error", err)
+		case err == nil && failing:
+			h.cfg.Logger.InfoContext(ctx, "sweeps of the log succeed again")
+		}
+		failing, s.stale = err != nil, err != nil
+		if pause(ctx, gather) != nil {
+			return nil
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-turn.C:
 		case <-h.nudge:
 		}
-		ids = h.waiting(ids[:0])
-		err := h.sweep(ctx, ids)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil && !failing:
-			h.cfg.Logger.ErrorContext(ctx, "sweeps of watched tasks fail: lost notifications go unnoticed", "error", err)
-		case err == nil && failing:
-			h.cfg.Logger.InfoContext(ctx, "sweeps of watched tasks succeed again")
-		}
-		failing = err != nil
 	}
 }
 
-// waiting appends the tasks that a sweep is about.
+// sweeper reads the log.
+type sweeper struct {
+	hub    *Hub
+	begun  bool
+	cursor task.Position // The last entry that was read.
+	seen   task.Position // Up to here there was nothing more.
+	stale  bool          // Whether the last sweep failed, so that there may be entries which were removed before they were read.
+}
+
+// sweep reads everything that was in the log, or in flight, when it began.
+func (s *sweeper) sweep(ctx context.Context) error {
+	look := firstLook
+	settled, target, err := s.frontier(ctx)
+	if err == nil && target < s.cursor {
+		err = s.rewind(ctx, settled)
+	}
+	for {
+		switch {
+		case err != nil:
+		case s.begun:
+			err = s.read(ctx, settled)
+		case settled >= target: // Below that, entries that were removed would seem to be still to come.
+			err = s.begin(ctx, settled)
+		}
+		if err != nil || settled >= target {
+			return err
+		}
+		if err := pause(ctx, look); err != nil {
+			return err
+		}
+		look = min(2*look, lastLook)
+		settled, _, err = s.frontier(ctx)
+	}
+}
+
+// read takes in what lies between the cursor and the frontier.
+//
+// NOTE: the cursor goes to entries, never to the frontier itself. An entry that was read is durable, and with it that
+// its position was taken; a position that nobody committed may be taken again after a crash of the database.
+func (s *sweeper) read(ctx context.Context, settled task.Position) error {
+	for settled > s.seen {
+		entries, err := s.entries(ctx, settled)
+		if err != nil {
+			return err
+		}
+		for i := range entries {
+			s.hub.shard(entries[i].Task).wake(entries[i].Task, entries[i].Event.Revision)
+		}
+		if s.stale {
+			s.hub.feed.skip(entries)
+		} else {
+			s.hub.feed.publish(entries)
+		}
+		if n := len(entries); n > 0 {
+			s.cursor = entries[n-1].Position
+		}
+		if len(entries) < sweepPage {
+			s.seen = settled
+		}
+	}
+	return nil
+}
+
+// begin finds out where the log ends. Whoever watches already looks at the table once more.
+func (s *sweeper) begin(ctx context.Context, settled task.Position) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	last, err := s.hub.table.LastPosition(ctx, settled)
+	if err != nil {
+		return err
+	}
+	s.begun, s.cursor, s.seen = true, last, settled
+	s.hub.feed.begin(last)
+	s.hub.wakeAll()
+	return nil
+}
+
+// rewind follows a log that has shrunk to its new end.
+func (s *sweeper) rewind(ctx context.Context, settled task.Position) error {
+	s.hub.cfg.Logger.ErrorContext(ctx, "the log of events has shrunk: was the database restored?", "read_up_to", s.cursor)
+	last, err := s.hub.table.LastPosition(ctx, settled)
+	if err != nil {
+		return err
+	}
+	s.cursor, s.seen = last, settled
+	s.hub.feed.rewind(last)
+	s.hub.wakeAll()
+	return nil
+}
+
+// frontier asks for the frontier within the time of one read.
+func (s *sweeper) frontier(ctx context.Context) (settled, newest task.Position, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	settled, newest, err = s.hub.table.Frontier(ctx)
+	s.seen = min(s.seen, settled) // Positions that nobody committed may come again after a crash.
+	return settled, newest, err
+}
+
+// entries reads one page within the time of one read.
+func (s *sweeper) entries(ctx context.Context, settled task.Position) ([]task.Entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return s.hub.table.Entries(ctx, s.cursor, settled, sweepPage)
+}
+
+// pause lets time go by.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// runCensus compares the watched tasks with the table now and then: one that was removed leaves no event, and its
+// watchers are to find that out. Errors are left to sweeps to tell.
+func (h *Hub) runCensus(ctx context.Context) {
+	turn := time.NewTicker(h.cfg.Census)
+	defer turn.Stop()
+	var ids []task.ID // Used again by each census.
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-turn.C:
+		}
+		ids = h.waiting(ids[:0])
+		for batch := range slices.Chunk(ids, censusBatch) {
+			if err := h.Read(ctx, func() error { return h.compare(ctx, batch) }); err != nil {
+				break
+			}
+		}
+	}
+}
+
+// waiting appends the tasks that a census is about.
 func (h *Hub) waiting(ids []task.ID) []task.ID {
 	for i := range h.shards {
 		ids = h.shards[i].appendWaiting(ids)
@@ -50,20 +201,18 @@ func (h *Hub) waiting(ids []task.ID) []task.ID {
 	return ids
 }
 
-// sweep wakes the watchers of these tasks that are behind the table. It ends at the first error.
-func (h *Hub) sweep(ctx context.Context, ids []task.ID) error {
-	for batch := range slices.Chunk(ids, sweepBatch) {
-		newest, err := h.revisions(ctx, batch)
-		if err != nil {
-			return err
+// compare wakes the watchers of these tasks that are behind the table.
+func (h *Hub) compare(ctx context.Context, ids []task.ID) error {
+	newest, err := h.revisions(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		revision, ok := newest[id]
+		if !ok {
+			revision = math.MaxInt64 // The task is gone.
 		}
-		for _, id := range batch {
-			revision, ok := newest[id]
-			if !ok {
-				revision = math.MaxInt64 // The task is gone, and its watchers are to find that out.
-			}
-			h.shard(id).wake(id, revision)
-		}
+		h.shard(id).wake(id, revision)
 	}
 	return nil
 }
@@ -72,7 +221,7 @@ func (h *Hub) sweep(ctx context.Context, ids []task.ID) error {
 func (h *Hub) revisions(ctx context.Context, ids []task.ID) (map[task.ID]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	newest, err := h.events.Revisions(ctx, ids)
+	newest, err := h.table.Revisions(ctx, ids)
 	if err != nil {
 		return nil, fmt.Errorf("read newest revisions of %d tasks: %w", len(ids), err)
 	}

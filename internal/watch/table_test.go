@@ -21,7 +21,8 @@ type table struct {
 	poison  task.ID // Every question about it fails.
 	during  func()  // Called once, by the next TaskEvents, after it read and before it answers.
 	reads   int     // Calls of TaskEvents.
-	batches []int   // How many tasks each Revisions asked for.
+	log     log
+	batches []int // How many tasks each Revisions asked for.
 }
 
 type row struct {
@@ -43,6 +44,7 @@ func (t *table) append(id task.ID, states ...task.State) {
 	for _, s := range states {
 		r.revision++
 		r.events = append(r.events, task.Event{Revision: r.revision, State: s})
+		t.log.append(id, r.events[len(r.events)-1])
 	}
 }
 

@@ -3,7 +3,6 @@ package watch
 import (
 	"context"
 	"sync/atomic"
-	"time"
 
 	"github.com/refract-video/refract/internal/task"
 )
@@ -28,13 +27,12 @@ type Update struct {
 //   - the error of the database when reads failed for 30 seconds.
 func (h *Hub) Watch(ctx context.Context, id task.ID, after int64, send func(Update) error) error {
 	w := &watcher{
-		id:       id,
-		woken:    make(chan struct{}, 1),
-		hub:      h,
-		send:     send,
-		sent:     max(after, 0),
-		bookmark: time.NewTimer(h.cfg.Bookmark),
+		id:    id,
+		woken: make(chan struct{}, 1),
+		send:  send,
+		sent:  max(after, 0),
 	}
+	w.pulse = h.newPulse(w)
 	defer w.bookmark.Stop()
 
 	// Before the first read, so that a change which that read does not see wakes the watcher.
@@ -47,7 +45,7 @@ func (h *Hub) Watch(ctx context.Context, id task.ID, after int64, send func(Upda
 		if ended, err := w.catchUp(ctx); ended || err != nil {
 			return err
 		}
-		if err := wait(ctx, w, w.woken); err != nil {
+		if err := wait(ctx, &w.pulse, w.woken); err != nil {
 			return err
 		}
 	}
@@ -62,11 +60,12 @@ type watcher struct {
 	prev, next *watcher // The other watchers of the task. The shard's lock guards them.
 
 	// Only the goroutine of Watch knows the rest.
-	hub      *Hub
-	send     func(Update) error
-	sent     int64 // The newest revision that was sent, or after which the watch began.
-	bookmark *time.Timer
+	pulse
+	send func(Update) error
+	sent int64 // The newest revision that was sent, or after which the watch began.
 }
+
+func (w *watcher) sendBookmark() error { return w.send(Update{Bookmark: w.sent}) }
 
 // catchUp sends what the table has beyond the newest revision sent, and tells whether the task ended with it.
 func (w *watcher) catchUp(ctx context.Context) (ended bool, err error) {
@@ -79,7 +78,7 @@ func (w *watcher) catchUp(ctx context.Context) (ended bool, err error) {
 			if page[i].Revision == w.sent {
 				continue
 			}
-			if err := w.emit(Update{Event: &page[i]}); err != nil {
+			if err := w.emit(func() error { return w.send(Update{Event: &page[i]}) }); err != nil {
 				return false, err
 			}
 			w.sent = page[i].Revision
@@ -88,36 +87,6 @@ func (w *watcher) catchUp(ctx context.Context) (ended bool, err error) {
 		if len(page) < w.limit() {
 			w.reached.Store(w.sent)
 			return page[len(page)-1].State.Terminal(), nil
-		}
-	}
-}
-
-// emit sends one message, unless the hub drains, and puts the bookmark off.
-func (w *watcher) emit(u Update) error {
-	if w.hub.draining() {
-		return ErrDraining
-	}
-	if err := w.send(u); err != nil {
-		return err
-	}
-	w.bookmark.Reset(w.hub.cfg.Bookmark)
-	return nil
-}
-
-// wait returns nil when the channel has something, and sends bookmarks until then.
-func wait[T any](ctx context.Context, w *watcher, until <-chan T) error {
-	for {
-		select {
-		case <-until:
-			return nil
-		case <-w.bookmark.C:
-			if err := w.emit(Update{Bookmark: w.sent}); err != nil {
-				return err
-			}
-		case <-w.hub.drained:
-			return ErrDraining
-		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
 }

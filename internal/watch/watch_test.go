@@ -200,7 +200,7 @@ func TestWatch_UnknownTaskIsRefused(t *testing.T) {
 	})
 }
 
-func TestWatch_RemovedTaskEndsItsWatchesWithinASweep(t *testing.T) {
+func TestWatch_RemovedTaskEndsItsWatchesWithinACensus(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := setup(t, watch.Config{})
@@ -208,7 +208,7 @@ func TestWatch_RemovedTaskEndsItsWatchesWithinASweep(t *testing.T) {
 		s := r.watch(t, 0, nil)
 		s.wantRevisions(t, 1)
 		r.removeTask(id)
-		pass(time.Second)
+		pass(time.Minute)
 		s.wantEnd(t, watch.ErrUnknownTask)
 	})
 }

@@ -1,0 +1,167 @@
+package watch_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+// log is the log of a table. The tenant of a task is what its id says before a slash, or "films".
+type log struct {
+	entries []task.Entry
+	hidden  map[task.Position]bool // In flight: taken and not committed.
+	hiding  bool                   // Whether what is appended stays in flight.
+	taken   task.Position
+	removed map[string]task.Position
+	reads   int // Calls of TenantEntries.
+	labels  map[task.ID]map[string]string
+}
+
+func tenantOf(id task.ID) string {
+	tenant, _, named := strings.Cut(string(id), "/")
+	if !named {
+		return "films"
+	}
+	return tenant
+}
+
+func (l *log) append(id task.ID, e task.Event) {
+	l.taken++
+	if l.hiding {
+		if l.hidden == nil {
+			l.hidden = make(map[task.Position]bool)
+		}
+		l.hidden[l.taken] = true
+	}
+	l.entries = append(l.entries, task.Entry{Position: l.taken, Tenant: tenantOf(id), Task: id, Labels: l.labels[id], Event: e})
+}
+
+// hide lets what is appended from now on stay in flight, or not. It applies to the log alone.
+func (t *table) hide(hiding bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.log.hiding = hiding
+}
+
+// show commits what is in flight.
+func (t *table) show() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.log.hidden, t.log.hiding = nil, false
+}
+
+// label sets the labels of a task that is not there yet.
+func (t *table) label(id task.ID, labels map[string]string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.log.labels == nil {
+		t.log.labels = make(map[task.ID]map[string]string)
+	}
+	t.log.labels[id] = labels
+}
+
+// forget is retention: entries up to a position go.
+func (t *table) forget(upTo task.Position) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.log.entries = slices.DeleteFunc(t.log.entries, func(e task.Entry) bool {
+		gone := e.Position <= upTo && !t.log.hidden[e.Position]
+		if gone {
+			if t.log.removed == nil {
+				t.log.removed = make(map[string]task.Position)
+			}
+			t.log.removed[e.Tenant] = max(t.log.removed[e.Tenant], e.Position)
+		}
+		return gone
+	})
+}
+
+// restore goes back to the time of a position.
+func (t *table) restore(to task.Position) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.log.entries = slices.DeleteFunc(t.log.entries, func(e task.Entry) bool { return e.Position > to })
+	t.log.taken = to
+}
+
+// tableReads returns how often a follower read the table.
+func (t *table) tableReads() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.log.reads
+}
+
+// end returns the newest position.
+func (t *table) end() task.Position {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.log.taken
+}
+
+func (t *table) Frontier(ctx context.Context) (settled, newest task.Position, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.trouble(ctx); err != nil {
+		return 0, 0, err
+	}
+	settled = t.log.taken
+	for p := range t.log.hidden {
+		settled = min(settled, p-1)
+	}
+	return settled, t.log.taken, nil
+}
+
+func (t *table) LastPosition(ctx context.Context, upTo task.Position) (task.Position, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.trouble(ctx); err != nil {
+		return 0, err
+	}
+	var last task.Position
+	for _, e := range t.log.entries {
+		if e.Position <= upTo && !t.log.hidden[e.Position] {
+			last = max(last, e.Position)
+		}
+	}
+	for _, p := range t.log.removed {
+		if p <= upTo {
+			last = max(last, p)
+		}
+	}
+	return last, nil
+}
+
+func (t *table) Entries(ctx context.Context, after, upTo task.Position, limit int) ([]task.Entry, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.trouble(ctx); err != nil {
+		return nil, err
+	}
+	return t.log.page(after, upTo, limit, func(task.Entry) bool { return true }), nil
+}
+
+func (t *table) TenantEntries(ctx context.Context, tenant string, after, upTo task.Position, limit int) ([]task.Entry, task.Position, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.log.reads++
+	if err := t.trouble(ctx); err != nil {
+		return nil, 0, err
+	}
+	return t.log.page(after, upTo, limit, func(e task.Entry) bool { return e.Tenant == tenant }), t.log.removed[tenant], nil
+}
+
+func (l *log) page(after, upTo task.Position, limit int, is func(task.Entry) bool) []task.Entry {
+	var page []task.Entry
+	from, _ := slices.BinarySearchFunc(l.entries, after+1, func(e task.Entry, p task.Position) int { return int(e.Position - p) })
+	for _, e := range l.entries[from:] {
+		if e.Position > upTo || len(page) == limit {
+			break
+		}
+		if !l.hidden[e.Position] && is(e) {
+			page = append(page, e)
+		}
+	}
+	return page
+}
