@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"buf.build/go/protovalidate"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
@@ -167,13 +168,14 @@ func authenticateUnary(a Authenticate) grpc.UnaryServerInterceptor {
 	}
 }
 
-func authenticateStream(a Authenticate) grpc.StreamServerInterceptor {
+// admitStream authenticates a stream and validates what comes on it.
+func admitStream(a Authenticate, v protovalidate.Validator) grpc.StreamServerInterceptor {
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		ctx, err := authenticate(stream.Context(), info.FullMethod, a)
 		if err != nil {
 			return err
 		}
-		return handler(srv, &contextStream{ServerStream: stream, ctx: ctx})
+		return handler(srv, &validatedStream{contextStream: contextStream{ServerStream: stream, ctx: ctx}, validator: v})
 	}
 }
 

@@ -61,12 +61,14 @@ func NewServer(cfg Config, options ...grpc.ServerOption) (*grpc.Server, *health.
 			validateUnary(validator),                                                          // Handlers see only requests that obey the contract.
 		),
 		grpc.ChainStreamInterceptor(
-			requestIDStream, logStream(cfg.Log), s.stream,
+			observeStream(cfg.Log), s.stream,
 			recovery.StreamServerInterceptor(recovery.WithRecoveryHandlerContext(s.recovered)),
-			authenticateStream(cfg.Authenticate), validateStream(validator),
+			admitStream(cfg.Authenticate, validator),
 		),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxConcurrentStreams(100_000),
+		// Most connections carry streams that are silent, and requests are small.
+		grpc.ReadBufferSize(8 << 10),
 		// Connections that died without a word are found within two minutes.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: time.Minute}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
