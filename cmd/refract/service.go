@@ -109,7 +109,11 @@ func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *servi
 	if err != nil {
 		return nil, err
 	}
-	return s, s.openSurfaces(f, verbs, tokens) //nolint:contextcheck // Surfaces get a context with each call.
+	resume, err := s.ownKey(ctx, "resume_token_key")
+	if err != nil {
+		return nil, err
+	}
+	return s, s.openSurfaces(f, verbs, tokens, watch.NewTokens(resume)) //nolint:contextcheck // Surfaces get a context with each call.
 }
 
 // listen opens the listeners first: an address that is taken ends the start before anything else is touched.
@@ -250,7 +254,7 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 	if err != nil {
 		return nil, err
 	}
-	s.hub = watch.NewHub(s.store, watch.Config{Bookmark: 10 * time.Second, Logger: s.log})
+	s.hub = watch.NewHub(s.store, watch.Config{Bookmark: 14 * time.Second, Logger: s.log})
 	s.notifier = s.store.Notifier()
 	verbs, err := lifecycle.New(lifecycle.Config{
 		Store: s.store, Accounts: s.accounts, Route: s.route, Meter: s.telemetry.meter, Now: s.clock.Now, Changed: s.changed,
@@ -285,6 +289,7 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 	if s.queue, err = river.NewClient(riverpgxv5.New(s.pool), s.workers.Queue()); err != nil {
 		return nil, fmt.Errorf("prepare the job queue: %w", err)
 	}
+	s.notifier.Replica = s.queue.ID()
 	for _, name := range providers {
 		s.loops = append(s.loops, admission.NewLoop(func(ctx context.Context) (int, error) {
 			return verbs.Admit(ctx, name, admission.Policy)
@@ -342,7 +347,7 @@ func (s *service) callbackBase(f serviceFlags) string {
 }
 
 // openSurfaces makes the gRPC server, and the HTTP servers that reach it through memory.
-func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, tokens *callback.Tokens) error {
+func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, tokens *callback.Tokens, resume watch.Tokens) error {
 	receiver, err := callback.NewReceiver(callback.Config{
 		Tokens: tokens, Accounts: s.accounts, Settler: verbs, Now: s.clock.Now, Meter: s.telemetry.meter, Log: s.log,
 	})
@@ -359,7 +364,8 @@ func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, token
 	}
 	s.grpc, s.health, err = api.NewServer(api.Config{
 		Tasks: api.NewTaskService(api.TaskServiceConfig{
-			Lifecycle: verbs, Tasks: s.store, Hub: s.hub, Uploads: s.uploads, Typical: typical, SignOutput: s.outputs.sign, BaseURL: s.outputs.baseURL,
+			Lifecycle: verbs, Tasks: s.store, Hub: s.hub, Tokens: resume, Uploads: s.uploads, Typical: typical,
+			SignOutput: s.outputs.sign, BaseURL: s.outputs.baseURL,
 		}),
 		Operators: api.NewOperatorService(api.OperatorServiceConfig{
 			Lifecycle: verbs, Store: s.store, Accounts: s.accounts, Admit: s.nudge, Log: s.log,

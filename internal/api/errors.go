@@ -46,6 +46,7 @@ var answers = []struct {
 	{watch.ErrUnknownTask, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND, 0},
 	{task.ErrNotRetryable, codes.FailedPrecondition, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_RETRYABLE, 0},
 	{watch.ErrDraining, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, time.Second},
+	{watch.ErrNotReading, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE, time.Second},
 	{callback.ErrToken, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CALLBACK_TOKEN_INVALID, 0},
 	{provider.ErrCallbackSignature, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CALLBACK_SIGNATURE_INVALID, 0},
 	{provider.ErrCallbackStale, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CALLBACK_STALE, 0},
@@ -91,7 +92,13 @@ func (s *statuses) describe(err error) *status.Status {
 		return newStatus(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_SOURCE_TOO_LARGE, te.Error(), 0,
 			map[string]string{"limit_bytes": strconv.FormatInt(te.Limit, 10)})
 	}
+	if oe, ok := errors.AsType[*oldestTokenError](err); ok {
+		return newStatus(codes.OutOfRange, refractv1.ErrorReason_ERROR_REASON_REVISION_EXPIRED, oe.Error(), 0,
+			map[string]string{"oldest_resume_token": oe.token})
+	}
 	switch {
+	case errors.Is(err, watch.ErrFuturePosition):
+		return invalid(violation("resume_token", err.Error()))
 	case errors.Is(err, watch.ErrFutureRevision):
 		return invalid(violation("after_revision", err.Error()))
 	case errors.Is(err, context.Canceled):

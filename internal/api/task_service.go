@@ -19,6 +19,8 @@ import (
 type Tasks interface {
 	// Task returns a tenant's task, or lifecycle.ErrTaskNotFound.
 	Task(ctx context.Context, tenant string, id task.ID) (task.Task, error)
+	// HasTask returns lifecycle.ErrTaskNotFound unless the tenant has the task.
+	HasTask(ctx context.Context, tenant string, id task.ID) error
 	// ListTasks returns tasks, newest first.
 	ListTasks(ctx context.Context, f task.Filter) ([]task.Task, error)
 	// TaskEvents returns events of a task after a revision, oldest first.
@@ -31,6 +33,7 @@ type TaskServiceConfig struct {
 	Tasks     Tasks
 	Hub       *watch.Hub
 	Uploads   Uploads
+	Tokens    watch.Tokens // Of WatchTasks.
 	// Typical is how long an attempt usually takes, by provider.
 	Typical map[string]time.Duration
 	// SignOutput returns an address of an output that takes no credentials, and until when it works; empty where
@@ -47,6 +50,7 @@ type TaskService struct {
 	tasks     Tasks
 	hub       *watch.Hub
 	uploads   Uploads
+	tokens    watch.Tokens
 	typical   map[string]time.Duration
 	sign      func(context.Context, task.ID, task.Output) (string, time.Time)
 	baseURL   string
@@ -59,8 +63,8 @@ type TaskService struct {
 // NewTaskService returns the task service.
 func NewTaskService(cfg TaskServiceConfig) *TaskService {
 	return &TaskService{
-		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, hub: cfg.Hub, uploads: cfg.Uploads, typical: cfg.Typical, sign: cfg.SignOutput,
-		baseURL: strings.TrimSuffix(cfg.BaseURL, "/"),
+		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, hub: cfg.Hub, tokens: cfg.Tokens, uploads: cfg.Uploads, typical: cfg.Typical,
+		sign: cfg.SignOutput, baseURL: strings.TrimSuffix(cfg.BaseURL, "/"),
 	}
 }
 
@@ -115,11 +119,8 @@ func (s *TaskService) ListTasks(ctx context.Context, req *refractv1.ListTasksReq
 	}
 	size := pageSize(req.GetPageSize())
 	f := task.Filter{
-		Tenant: tenantOf(ctx), Before: before, Labels: req.GetLabels(), Limit: size + 1,
+		Tenant: tenantOf(ctx), Before: before, States: statesOf(req.GetStates()), Labels: req.GetLabels(), Limit: size + 1,
 		FromTime: timeOf(req.GetCreateTimeFrom()), ToTime: timeOf(req.GetCreateTimeTo()),
-	}
-	for _, state := range req.GetStates() {
-		f.States = append(f.States, task.State(strings.TrimPrefix(state.String(), "TASK_STATE_")))
 	}
 	tasks, err := s.tasks.ListTasks(ctx, f)
 	if err != nil {
@@ -166,6 +167,15 @@ func (s *TaskService) ListTaskEvents(ctx context.Context, req *refractv1.ListTas
 // taskID returns the id in a request, in the spelling of the database. The contract accepts capitals.
 func taskID(req interface{ GetTaskId() string }) task.ID {
 	return task.ID(strings.ToLower(req.GetTaskId()))
+}
+
+// statesOf returns the states that a request names.
+func statesOf(named []refractv1.TaskState) []task.State {
+	states := make([]task.State, len(named))
+	for i, state := range named {
+		states[i] = task.State(strings.TrimPrefix(state.String(), "TASK_STATE_"))
+	}
+	return states
 }
 
 // timeOf returns the time of a field that may be absent.

@@ -10,25 +10,36 @@ import (
 
 // WatchTask streams the events of a task until it is terminal.
 func (s *TaskService) WatchTask(req *refractv1.WatchTaskRequest, stream grpc.ServerStreamingServer[refractv1.WatchTaskResponse]) error {
-	ctx := stream.Context()
-	t, err := s.tasks.Task(ctx, tenantOf(ctx), taskID(req))
+	ctx, id := stream.Context(), taskID(req)
+	after, err := s.begin(req, stream)
 	if err != nil {
 		return err
 	}
-	after := req.GetAfterRevision()
-	if req.AfterRevision == nil {
-		after = t.Revision
-		if err := stream.Send(&refractv1.WatchTaskResponse{Update: &refractv1.WatchTaskResponse_Task{Task: s.task(&t)}}); err != nil {
-			return err
-		}
-	}
-	return s.hub.Watch(ctx, t.ID, after, func(u watch.Update) error {
-		m, err := s.update(stream, t.ID, u)
+	return s.hub.Watch(ctx, id, after, func(u watch.Update) error {
+		m, err := s.update(stream, id, u)
 		if err != nil {
 			return err
 		}
 		return stream.Send(m)
 	})
+}
+
+// begin returns the revision after which events are to be sent. Where the request names none it sends the task as it is.
+func (s *TaskService) begin(req *refractv1.WatchTaskRequest, stream grpc.ServerStreamingServer[refractv1.WatchTaskResponse]) (after int64, err error) {
+	ctx, tenant, id := stream.Context(), tenantOf(stream.Context()), taskID(req)
+	if req.AfterRevision != nil {
+		err := s.hub.Read(ctx, func() error { return s.tasks.HasTask(ctx, tenant, id) })
+		return req.GetAfterRevision(), err
+	}
+	var t task.Task
+	err = s.hub.Read(ctx, func() (err error) {
+		t, err = s.tasks.Task(ctx, tenant, id)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return t.Revision, stream.Send(&refractv1.WatchTaskResponse{Update: &refractv1.WatchTaskResponse_Task{Task: s.task(&t)}})
 }
 
 // update converts one message of a watch.
@@ -39,8 +50,12 @@ func (s *TaskService) update(stream grpc.ServerStream, id task.ID, u watch.Updat
 	}
 	var t task.Task
 	if u.Event.State == task.Succeeded { // Only this event needs more than itself: the outputs.
-		var err error
-		if t, err = s.tasks.Task(stream.Context(), tenantOf(stream.Context()), id); err != nil {
+		ctx := stream.Context()
+		err := s.hub.Read(ctx, func() (err error) {
+			t, err = s.tasks.Task(ctx, tenantOf(ctx), id)
+			return err
+		})
+		if err != nil {
 			return nil, err
 		}
 	}

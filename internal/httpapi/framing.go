@@ -5,14 +5,20 @@ import (
 
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-
-	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
+
+// update is one message of a stream, with what a client needs to resume after it.
+type update struct {
+	message proto.Message // The whole message, as gRPC clients get it.
+	id      string        // What a client sends to resume after it.
+	name    string        // What the body is.
+	body    proto.Message // The part of the message that matters.
+}
 
 // framing turns the messages of a watch into the bytes of a stream.
 type framing interface {
 	contentType() string
-	message(m *refractv1.WatchTaskResponse) ([]byte, error)
+	message(u update) ([]byte, error)
 	failure(st *status.Status) []byte
 }
 
@@ -22,8 +28,8 @@ type jsonLines struct{}
 
 func (jsonLines) contentType() string { return "application/x-ndjson" }
 
-func (jsonLines) message(m *refractv1.WatchTaskResponse) ([]byte, error) {
-	data, err := encode(m)
+func (jsonLines) message(u update) ([]byte, error) {
+	data, err := encode(u.message)
 	if err != nil {
 		return nil, fmt.Errorf("encode a message of a watch: %w", err)
 	}
@@ -35,32 +41,17 @@ func (jsonLines) failure(st *status.Status) []byte {
 }
 
 // serverSentEvents is the format of an EventSource. The name of an event says what the data is, its id is
-// the revision, and a failure has no id, so that it does not change where the client resumes.
+// the revision or the resume token, and a failure has no id, so that it does not change where the client resumes.
 type serverSentEvents struct{}
 
 func (serverSentEvents) contentType() string { return "text/event-stream" }
 
-func (serverSentEvents) message(m *refractv1.WatchTaskResponse) ([]byte, error) {
-	var (
-		name     string
-		revision int64
-		body     proto.Message
-	)
-	switch u := m.GetUpdate().(type) {
-	case *refractv1.WatchTaskResponse_Task:
-		name, revision, body = "task", u.Task.GetRevision(), u.Task
-	case *refractv1.WatchTaskResponse_Event:
-		name, revision, body = "event", u.Event.GetRevision(), u.Event
-	case *refractv1.WatchTaskResponse_Bookmark:
-		name, revision, body = "bookmark", u.Bookmark.GetRevision(), u.Bookmark
-	default:
-		return nil, errUnknownUpdate
-	}
-	data, err := encode(body)
+func (serverSentEvents) message(u update) ([]byte, error) {
+	data, err := encode(u.body)
 	if err != nil {
-		return nil, fmt.Errorf("encode the %s of a watch: %w", name, err)
+		return nil, fmt.Errorf("encode the %s of a watch: %w", u.name, err)
 	}
-	return fmt.Appendf(nil, "id: %d\nevent: %s\ndata: %s\n\n", revision, name, data), nil
+	return fmt.Appendf(nil, "id: %s\nevent: %s\ndata: %s\n\n", u.id, u.name, data), nil
 }
 
 func (serverSentEvents) failure(st *status.Status) []byte {

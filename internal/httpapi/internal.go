@@ -33,7 +33,8 @@ type InternalConfig struct {
 //
 //	/v1/tasks…                              TaskService as REST, by grpc-gateway
 //	/v1/providers… tenants… callbacks…      OperatorService, likewise
-//	/v1/tasks/{task_id}:watch               a stream: lines of JSON, or server-sent events
+//	/v1/tasks:watch                         a stream: lines of JSON, or server-sent events
+//	/v1/tasks/{task_id}:watch               the same of one task
 //	/v1/tasks/{task_id}/outputs/{index}     a file, with Range
 //	/v1/sources/{upload_id}                 an upload, resumable
 //	/v1/outputs/{token}                     a file, by a link that is its own credential
@@ -45,9 +46,10 @@ func NewInternal(cfg InternalConfig) http.Handler {
 	tasks := refractv1.NewTaskServiceClient(impatientConn{cfg.Conn})
 	mux := newGateway(refusals, tasks, refractv1.NewOperatorServiceClient(impatientConn{cfg.Conn}))
 
-	// A route that is added later goes first, so this one stands before the gateway's own.
+	// A route that is added later goes first, so these stand before the gateway's own.
 	w := &watchHandler{mux: mux, tasks: tasks, refuser: refusals}
-	route(mux, "/v1/tasks/{task_id}:watch", w.serve, http.MethodGet)
+	route(mux, "/v1/tasks/{task_id}:watch", w.task, http.MethodGet)
+	route(mux, "/v1/tasks:watch", w.all, http.MethodGet)
 	d := &downloadHandler{mux: mux, tasks: tasks, outputs: cfg.Outputs, refuser: refusals}
 	route(mux, "/v1/tasks/{task_id}/outputs/{index}", d.serve, http.MethodGet, http.MethodHead)
 	route(mux, "/v1/outputs/{token}", d.serveLink, http.MethodGet, http.MethodHead)

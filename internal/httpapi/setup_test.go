@@ -46,6 +46,7 @@ type remote struct {
 	list    func(context.Context, *refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error)
 	watch   func(*refractv1.WatchTaskRequest, watchStream) error
 	upload  func(uploadStream) error
+	all     func(*refractv1.WatchTasksRequest, grpc.ServerStreamingServer[refractv1.WatchTasksResponse]) error
 	receive func(context.Context, *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error)
 }
 
@@ -66,6 +67,10 @@ func (r *remote) WatchTask(req *refractv1.WatchTaskRequest, stream watchStream) 
 }
 
 func (r *remote) UploadSource(stream uploadStream) error { return r.upload(stream) }
+
+func (r *remote) WatchTasks(req *refractv1.WatchTasksRequest, stream grpc.ServerStreamingServer[refractv1.WatchTasksResponse]) error {
+	return r.all(req, stream)
+}
 
 func (r *remote) ReceiveCallback(ctx context.Context, req *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error) {
 	return r.receive(ctx, req)

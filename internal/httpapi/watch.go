@@ -12,12 +12,13 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// watchHandler serves WatchTask. It replaces the gateway's own handler for streams, which answers an error
-// before the first message in another shape than all others and without Retry-After, has no event names, and
+// watchHandler serves WatchTask and WatchTasks. It replaces the gateway's own handler for streams, which answers an
+// error before the first message in another shape than all others and without Retry-After, has no event names, and
 // can't tell a browser that a stream is over.
 type watchHandler struct {
 	mux   *runtime.ServeMux
@@ -25,18 +26,18 @@ type watchHandler struct {
 	refuser
 }
 
-// serve sends each message as one frame. It answers with the first one, so that a refused watch still gets
-// its HTTP status.
-func (h *watchHandler) serve(w http.ResponseWriter, r *http.Request, params map[string]string) {
-	frames, resumed := framingOf(r), r.Header.Get("Last-Event-ID")
+// lastEventID is the header with which an EventSource says where to resume. A browser repeats the URL of its first
+// request, so the header knows better than a parameter.
+const lastEventID = "Last-Event-ID"
+
+// task serves WatchTask.
+func (h *watchHandler) task(w http.ResponseWriter, r *http.Request, params map[string]string) {
 	req := &refractv1.WatchTaskRequest{}
-	if err := runtime.PopulateQueryParameters(req, r.URL.Query(), utilities.NewDoubleArray(nil)); err != nil {
-		h.invalid(w, "", plainWords(err.Error()))
+	if !h.populate(w, r, req) {
 		return
 	}
 	req.TaskId = params["task_id"]
-	if resumed != "" {
-		// A browser repeats the URL of its first request, so the header knows better than after_revision.
+	if resumed := r.Header.Get(lastEventID); resumed != "" {
 		revision, err := strconv.ParseInt(resumed, 10, 64)
 		if err != nil || revision < 0 {
 			h.invalid(w, "after_revision", "Last-Event-ID is not the id of an event of this stream")
@@ -44,14 +45,59 @@ func (h *watchHandler) serve(w http.ResponseWriter, r *http.Request, params map[
 		}
 		req.AfterRevision = &revision
 	}
+	h.serve(w, r, refractv1.TaskService_WatchTask_FullMethodName, func(ctx context.Context) (updates, error) {
+		stream, err := h.tasks.WatchTask(ctx, req)
+		return func() (update, error) {
+			m, err := stream.Recv()
+			if err != nil {
+				return update{}, err
+			}
+			return taskUpdate(m)
+		}, err
+	})
+}
+
+// all serves WatchTasks.
+func (h *watchHandler) all(w http.ResponseWriter, r *http.Request, _ map[string]string) {
+	req := &refractv1.WatchTasksRequest{}
+	if !h.populate(w, r, req) {
+		return
+	}
+	if resumed := r.Header.Get(lastEventID); resumed != "" {
+		req.ResumeToken = resumed
+	}
+	h.serve(w, r, refractv1.TaskService_WatchTasks_FullMethodName, func(ctx context.Context) (updates, error) {
+		stream, err := h.tasks.WatchTasks(ctx, req)
+		return func() (update, error) {
+			m, err := stream.Recv()
+			return tasksUpdate(m), err
+		}, err
+	})
+}
+
+// populate reads a request's parameters. It has answered when it returns false.
+func (h *watchHandler) populate(w http.ResponseWriter, r *http.Request, req proto.Message) bool {
+	if err := runtime.PopulateQueryParameters(req, r.URL.Query(), utilities.NewDoubleArray(nil)); err != nil {
+		h.invalid(w, "", plainWords(err.Error()))
+		return false
+	}
+	return true
+}
+
+// updates returns the next update of a gRPC stream.
+type updates func() (update, error)
+
+// serve sends each message as one frame. It answers with the first one, so that a refused watch still gets
+// its HTTP status.
+func (h *watchHandler) serve(w http.ResponseWriter, r *http.Request, method string, open func(context.Context) (updates, error)) {
 	ctx, cancel := context.WithCancel(r.Context()) // Ends the stream when the client is gone or does not read.
 	defer cancel()
-	ctx, err := runtime.AnnotateContext(ctx, h.mux, r, refractv1.TaskService_WatchTask_FullMethodName)
+	ctx, err := runtime.AnnotateContext(ctx, h.mux, r, method)
 	if err != nil {
 		h.fail(r.Context(), w, err)
 		return
 	}
-	stream, err := h.tasks.WatchTask(ctx, req)
+	next, err := open(ctx)
 	if err != nil {
 		h.fail(ctx, w, err)
 		return
@@ -61,17 +107,12 @@ func (h *watchHandler) serve(w http.ResponseWriter, r *http.Request, params map[
 		h.fail(ctx, w, err)
 		return
 	}
-	h.relay(ctx, &frameWriter{steady: out, framing: frames}, stream, resumed != "")
+	h.relay(ctx, &frameWriter{steady: out, framing: framingOf(r)}, next, r.Header.Get(lastEventID) != "")
 }
 
-// messages is the part of a gRPC stream that relay needs.
-type messages interface {
-	Recv() (*refractv1.WatchTaskResponse, error)
-}
-
-func (h *watchHandler) relay(ctx context.Context, out *frameWriter, in messages, resumed bool) {
+func (h *watchHandler) relay(ctx context.Context, out *frameWriter, next updates, resumed bool) {
 	for {
-		m, err := in.Recv()
+		u, err := next()
 		switch {
 		case errors.Is(err, io.EOF):
 			out.end(resumed)
@@ -83,7 +124,7 @@ func (h *watchHandler) relay(ctx context.Context, out *frameWriter, in messages,
 			_ = out.send(out.framing.failure(h.told(ctx, err))) // The last words, whether heard or not.
 			return
 		}
-		frame, err := out.framing.message(m)
+		frame, err := out.framing.message(u)
 		if err != nil {
 			_ = out.send(out.framing.failure(h.told(ctx, err)))
 			return
@@ -92,6 +133,28 @@ func (h *watchHandler) relay(ctx context.Context, out *frameWriter, in messages,
 			return // The client is gone.
 		}
 	}
+}
+
+func taskUpdate(m *refractv1.WatchTaskResponse) (update, error) {
+	id := func(revision int64) string { return strconv.FormatInt(revision, 10) }
+	switch u := m.GetUpdate().(type) {
+	case *refractv1.WatchTaskResponse_Task:
+		return update{message: m, id: id(u.Task.GetRevision()), name: "task", body: u.Task}, nil
+	case *refractv1.WatchTaskResponse_Event:
+		return update{message: m, id: id(u.Event.GetRevision()), name: "event", body: u.Event}, nil
+	case *refractv1.WatchTaskResponse_Bookmark:
+		return update{message: m, id: id(u.Bookmark.GetRevision()), name: "bookmark", body: u.Bookmark}, nil
+	default:
+		return update{}, errUnknownUpdate
+	}
+}
+
+func tasksUpdate(m *refractv1.WatchTasksResponse) update {
+	u := update{message: m, id: m.GetResumeToken(), name: "bookmark", body: m}
+	if m.GetEvent() != nil {
+		u.name = "event"
+	}
+	return u
 }
 
 // frameWriter writes frames, each as soon as it is there.

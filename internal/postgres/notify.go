@@ -19,6 +19,9 @@ import (
 // channel is where replicas tell each other which tasks changed.
 const channel = "refract_task"
 
+// sender marks the part of a notification that names the replica which sent it.
+const sender = "@"
+
 // notifyBatch is how many task ids go into one notification: 36 bytes and a comma each, under the 8000
 // bytes that PostgreSQL allows.
 const notifyBatch = 200
@@ -32,6 +35,10 @@ const pendingNotifications = 100_000
 // one at a time: while one is under way the next gathers. Under load each would still tell of few tasks, and wakes every
 // listener of every replica, so after one the ids gather for a while longer; workers are told at once.
 type Notifier struct {
+	// Replica is the name of this replica at the job queue. The listener of the same name does not hear what the
+	// notifier sends, since whoever changes a task here wakes its watchers directly. Empty means that all hear it.
+	Replica string
+
 	pool   *pgxpool.Pool
 	log    *slog.Logger
 	wake   chan struct{} // There is something to send,
@@ -105,13 +112,21 @@ func (n *Notifier) Run(ctx context.Context) error {
 			}
 		}
 		for ids, queues := n.take(); len(ids)+len(queues) > 0; ids, queues = n.take() {
-			_, err := n.pool.Exec(ctx, sendNotifications, channel, strings.Join(ids, ","), queues)
+			_, err := n.pool.Exec(ctx, sendNotifications, channel, n.payload(ids), queues)
 			if err != nil && ctx.Err() == nil {
 				n.log.WarnContext(ctx, "notification dropped; watchers on other replicas and workers are up to a second late", "error", err)
 			}
 		}
 		rest.Reset(gathering)
 	}
+}
+
+// payload is what replicas are told of these tasks: nothing where there are none.
+func (n *Notifier) payload(ids []string) string {
+	if n.Replica != "" && len(ids) > 0 {
+		ids = append([]string{sender + n.Replica}, ids...) // A listener of the release before takes it for a task that nobody watches.
+	}
+	return strings.Join(ids, ",")
 }
 
 func (n *Notifier) take() (ids, queues []string) {
@@ -135,7 +150,7 @@ type Listener struct {
 	Pool *pgxpool.Pool
 	Log  *slog.Logger
 	// Replica is the name of this replica at the job queue. The connection holds its lock, which tells that it
-	// lives. Empty means that there is nothing to tell.
+	// lives. Empty means that there is nothing to tell, and that it hears what it sent itself.
 	Replica string
 	// Wake is told the ids of changed tasks.
 	Wake func(ids ...task.ID)
@@ -210,6 +225,12 @@ func hangUp(conn *pgx.Conn) {
 
 func (l *Listener) hear(payload string) {
 	parts := strings.Split(payload, ",")
+	if from, named := strings.CutPrefix(parts[0], sender); named {
+		if from == l.Replica {
+			return
+		}
+		parts = parts[1:]
+	}
 	ids := make([]task.ID, len(parts))
 	for i, p := range parts {
 		ids[i] = task.ID(p)

@@ -149,3 +149,31 @@ func TestNotifier_WakesTheWorkersOfEachJob(t *testing.T) {
 		expect("save_outputs")
 	}
 }
+
+func TestListener_PassesOverWhatItsOwnReplicaSent(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.Pool(t)
+	heardByOwn := heard{ids: make(chan task.ID, 10), all: make(chan struct{}, 10)}
+	own := postgres.Listener{
+		Pool: pool, Log: slog.New(slog.DiscardHandler), Replica: "one",
+		Wake:    func(ids ...task.ID) { heardByOwn.ids <- ids[0] },
+		WakeAll: func() { heardByOwn.all <- struct{}{} },
+	}
+	background(t, own.Run)
+	heardByOwn.connected(t)
+	other := listen(t, pool)
+	first, second := task.ID(newID()), task.ID(newID())
+	for _, sent := range []struct {
+		replica string
+		id      task.ID
+	}{{"one", first}, {"two", second}} {
+		notifier := postgres.NewNotifier(pool, slog.New(slog.DiscardHandler))
+		notifier.Replica = sent.replica
+		background(t, notifier.Run)
+		notifier.Add(sent.id)
+		other.expect(t, []task.ID{sent.id})
+	}
+	if got := <-heardByOwn.ids; got != second {
+		t.Errorf("the listener of replica one heard %s first, want %s, which replica two sent", got, second)
+	}
+}

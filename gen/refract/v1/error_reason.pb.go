@@ -40,8 +40,8 @@ const (
 	ErrorReason_ERROR_REASON_REQUEST_ID_CONFLICT ErrorReason = 4
 	// Only FAILED and CANCELED tasks can be retried. FAILED_PRECONDITION, with `state` in the metadata.
 	ErrorReason_ERROR_REASON_TASK_NOT_RETRYABLE ErrorReason = 5
-	// The revision to resume from is older than what is kept. OUT_OF_RANGE, with `oldest_revision` in the
-	// metadata.
+	// The revision or token to resume from is older than what is kept. OUT_OF_RANGE, with `oldest_revision` or
+	// `oldest_resume_token` in the metadata.
 	ErrorReason_ERROR_REASON_REVISION_EXPIRED ErrorReason = 6
 	// The URL token of a callback is missing or forged. UNAUTHENTICATED.
 	ErrorReason_ERROR_REASON_CALLBACK_TOKEN_INVALID ErrorReason = 7

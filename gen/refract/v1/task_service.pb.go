@@ -1174,6 +1174,207 @@ func (x *WatchBookmark) GetRevision() int64 {
 	return 0
 }
 
+// The request of WatchTasks. The filters must all match.
+type WatchTasksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The resume_token of the newest message that the caller has seen; what follows it is sent. It may have come from
+	// a stream with other filters.
+	//
+	// Empty means from now.
+	ResumeToken string `protobuf:"bytes,1,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	// The states after which events are wanted: SUCCEEDED, FAILED and CANCELED bring the ends of tasks alone.
+	//
+	// Empty means all.
+	States []TaskState `protobuf:"varint,2,rep,packed,name=states,proto3,enum=refract.v1.TaskState" json:"states,omitempty"`
+	// The labels that a task must have, each with this value. Over HTTP: `labels[key]=value`.
+	Labels        map[string]string `protobuf:"bytes,3,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchTasksRequest) Reset() {
+	*x = WatchTasksRequest{}
+	mi := &file_refract_v1_task_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchTasksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchTasksRequest) ProtoMessage() {}
+
+func (x *WatchTasksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_task_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchTasksRequest.ProtoReflect.Descriptor instead.
+func (*WatchTasksRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WatchTasksRequest) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
+func (x *WatchTasksRequest) GetStates() []TaskState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *WatchTasksRequest) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+// One message of WatchTasks: an event, or without one a bookmark.
+type WatchTasksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token that resumes the stream after this message. It means nothing else, and is good for the tenant alone.
+	ResumeToken string `protobuf:"bytes,1,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
+	// The next event.
+	//
+	// Absent in a bookmark, which is a sign of life: it is the first message, and is sent at least every 15 seconds on a
+	// stream without events. Its token is newer than that of the last event, so that a quiet stream does not grow too
+	// old to be resumed.
+	Event         *WatchedTaskEvent `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchTasksResponse) Reset() {
+	*x = WatchTasksResponse{}
+	mi := &file_refract_v1_task_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchTasksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchTasksResponse) ProtoMessage() {}
+
+func (x *WatchTasksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_task_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchTasksResponse.ProtoReflect.Descriptor instead.
+func (*WatchTasksResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *WatchTasksResponse) GetResumeToken() string {
+	if x != nil {
+		return x.ResumeToken
+	}
+	return ""
+}
+
+func (x *WatchTasksResponse) GetEvent() *WatchedTaskEvent {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+// An event, and the task that it is of.
+type WatchedTaskEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the task.
+	TaskId string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// The id that the caller gave the submission of the task.
+	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// The labels of the task.
+	Labels map[string]string `protobuf:"bytes,3,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The event.
+	Event         *TaskEvent `protobuf:"bytes,4,opt,name=event,proto3" json:"event,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchedTaskEvent) Reset() {
+	*x = WatchedTaskEvent{}
+	mi := &file_refract_v1_task_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchedTaskEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchedTaskEvent) ProtoMessage() {}
+
+func (x *WatchedTaskEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_task_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchedTaskEvent.ProtoReflect.Descriptor instead.
+func (*WatchedTaskEvent) Descriptor() ([]byte, []int) {
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *WatchedTaskEvent) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *WatchedTaskEvent) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *WatchedTaskEvent) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *WatchedTaskEvent) GetEvent() *TaskEvent {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
 // The request of ListTaskEvents.
 type ListTaskEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1193,7 +1394,7 @@ type ListTaskEventsRequest struct {
 
 func (x *ListTaskEventsRequest) Reset() {
 	*x = ListTaskEventsRequest{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[17]
+	mi := &file_refract_v1_task_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1205,7 +1406,7 @@ func (x *ListTaskEventsRequest) String() string {
 func (*ListTaskEventsRequest) ProtoMessage() {}
 
 func (x *ListTaskEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[17]
+	mi := &file_refract_v1_task_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1218,7 +1419,7 @@ func (x *ListTaskEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTaskEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListTaskEventsRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{17}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListTaskEventsRequest) GetTaskId() string {
@@ -1257,7 +1458,7 @@ type ListTaskEventsResponse struct {
 
 func (x *ListTaskEventsResponse) Reset() {
 	*x = ListTaskEventsResponse{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[18]
+	mi := &file_refract_v1_task_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1470,7 @@ func (x *ListTaskEventsResponse) String() string {
 func (*ListTaskEventsResponse) ProtoMessage() {}
 
 func (x *ListTaskEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[18]
+	mi := &file_refract_v1_task_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1483,7 @@ func (x *ListTaskEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTaskEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListTaskEventsResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{18}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListTaskEventsResponse) GetEvents() []*TaskEvent {
@@ -1385,7 +1586,27 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\bbookmark\x18\x03 \x01(\v2\x19.refract.v1.WatchBookmarkH\x00R\bbookmarkB\b\n" +
 	"\x06update\"+\n" +
 	"\rWatchBookmark\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x03R\brevision\"\x8c\x01\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\"\xc2\x02\n" +
+	"\x11WatchTasksRequest\x12+\n" +
+	"\fresume_token\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\vresumeToken\x12B\n" +
+	"\x06states\x18\x02 \x03(\x0e2\x15.refract.v1.TaskStateB\x13\xbaH\x10\x92\x01\r\x10\a\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x06states\x12\x80\x01\n" +
+	"\x06labels\x18\x03 \x03(\v2).refract.v1.WatchTasksRequest.LabelsEntryB=\xbaH:\x9a\x017\x10\x10\" r\x1e2\x1c^[a-z0-9][a-z0-9._/-]{0,62}$*\x11r\x0f\x18\x80\x012\n" +
+	"^[^\\x00]*$R\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"k\n" +
+	"\x12WatchTasksResponse\x12!\n" +
+	"\fresume_token\x18\x01 \x01(\tR\vresumeToken\x122\n" +
+	"\x05event\x18\x02 \x01(\v2\x1c.refract.v1.WatchedTaskEventR\x05event\"\xf4\x01\n" +
+	"\x10WatchedTaskEvent\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tR\trequestId\x12@\n" +
+	"\x06labels\x18\x03 \x03(\v2(.refract.v1.WatchedTaskEvent.LabelsEntryR\x06labels\x12+\n" +
+	"\x05event\x18\x04 \x01(\v2\x15.refract.v1.TaskEventR\x05event\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x01\n" +
 	"\x15ListTaskEventsRequest\x12!\n" +
 	"\atask_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06taskId\x12'\n" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
@@ -1394,7 +1615,7 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"o\n" +
 	"\x16ListTaskEventsResponse\x12-\n" +
 	"\x06events\x18\x01 \x03(\v2\x15.refract.v1.TaskEventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xe3\a\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xce\b\n" +
 	"\vTaskService\x12a\n" +
 	"\n" +
 	"SubmitTask\x12\x1d.refract.v1.SubmitTaskRequest\x1a\x1e.refract.v1.SubmitTaskResponse\"\x14\x82\xd3\xe4\x93\x02\x0e:\x01*\"\t/v1/tasks\x12\x7f\n" +
@@ -1404,7 +1625,9 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\n" +
 	"CancelTask\x12\x1d.refract.v1.CancelTaskRequest\x1a\x1e.refract.v1.CancelTaskResponse\"(\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/tasks/{task_id}:cancel\x90\x02\x02\x12n\n" +
 	"\tRetryTask\x12\x1c.refract.v1.RetryTaskRequest\x1a\x1d.refract.v1.RetryTaskResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/tasks/{task_id}:retry\x12p\n" +
-	"\tWatchTask\x12\x1c.refract.v1.WatchTaskRequest\x1a\x1d.refract.v1.WatchTaskResponse\"$\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/tasks/{task_id}:watch\x90\x02\x010\x01\x12~\n" +
+	"\tWatchTask\x12\x1c.refract.v1.WatchTaskRequest\x1a\x1d.refract.v1.WatchTaskResponse\"$\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/tasks/{task_id}:watch\x90\x02\x010\x01\x12i\n" +
+	"\n" +
+	"WatchTasks\x12\x1d.refract.v1.WatchTasksRequest\x1a\x1e.refract.v1.WatchTasksResponse\"\x1a\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/tasks:watch\x90\x02\x010\x01\x12~\n" +
 	"\x0eListTaskEvents\x12!.refract.v1.ListTaskEventsRequest\x1a\".refract.v1.ListTaskEventsResponse\"%\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/tasks/{task_id}/events\x90\x02\x01\x12S\n" +
 	"\fUploadSource\x12\x1f.refract.v1.UploadSourceRequest\x1a .refract.v1.UploadSourceResponse(\x01B\xa6\x01\n" +
 	"\x0ecom.refract.v1B\x10TaskServiceProtoP\x01Z9github.com/refract-video/refract/gen/refract/v1;refractv1\xa2\x02\x03RXX\xaa\x02\n" +
@@ -1423,7 +1646,7 @@ func file_refract_v1_task_service_proto_rawDescGZIP() []byte {
 	return file_refract_v1_task_service_proto_rawDescData
 }
 
-var file_refract_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_refract_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_refract_v1_task_service_proto_goTypes = []any{
 	(*SubmitTaskRequest)(nil),        // 0: refract.v1.SubmitTaskRequest
 	(*SubmitTaskSource)(nil),         // 1: refract.v1.SubmitTaskSource
@@ -1442,65 +1665,77 @@ var file_refract_v1_task_service_proto_goTypes = []any{
 	(*WatchTaskRequest)(nil),         // 14: refract.v1.WatchTaskRequest
 	(*WatchTaskResponse)(nil),        // 15: refract.v1.WatchTaskResponse
 	(*WatchBookmark)(nil),            // 16: refract.v1.WatchBookmark
-	(*ListTaskEventsRequest)(nil),    // 17: refract.v1.ListTaskEventsRequest
-	(*ListTaskEventsResponse)(nil),   // 18: refract.v1.ListTaskEventsResponse
-	nil,                              // 19: refract.v1.SubmitTaskRequest.LabelsEntry
-	nil,                              // 20: refract.v1.ListTasksRequest.LabelsEntry
-	(*durationpb.Duration)(nil),      // 21: google.protobuf.Duration
-	(Strength)(0),                    // 22: refract.v1.Strength
-	(*Task)(nil),                     // 23: refract.v1.Task
-	(*status.Status)(nil),            // 24: google.rpc.Status
-	(TaskState)(0),                   // 25: refract.v1.TaskState
-	(*timestamppb.Timestamp)(nil),    // 26: google.protobuf.Timestamp
-	(*TaskEvent)(nil),                // 27: refract.v1.TaskEvent
-	(*UploadSourceRequest)(nil),      // 28: refract.v1.UploadSourceRequest
-	(*UploadSourceResponse)(nil),     // 29: refract.v1.UploadSourceResponse
+	(*WatchTasksRequest)(nil),        // 17: refract.v1.WatchTasksRequest
+	(*WatchTasksResponse)(nil),       // 18: refract.v1.WatchTasksResponse
+	(*WatchedTaskEvent)(nil),         // 19: refract.v1.WatchedTaskEvent
+	(*ListTaskEventsRequest)(nil),    // 20: refract.v1.ListTaskEventsRequest
+	(*ListTaskEventsResponse)(nil),   // 21: refract.v1.ListTaskEventsResponse
+	nil,                              // 22: refract.v1.SubmitTaskRequest.LabelsEntry
+	nil,                              // 23: refract.v1.ListTasksRequest.LabelsEntry
+	nil,                              // 24: refract.v1.WatchTasksRequest.LabelsEntry
+	nil,                              // 25: refract.v1.WatchedTaskEvent.LabelsEntry
+	(*durationpb.Duration)(nil),      // 26: google.protobuf.Duration
+	(Strength)(0),                    // 27: refract.v1.Strength
+	(*Task)(nil),                     // 28: refract.v1.Task
+	(*status.Status)(nil),            // 29: google.rpc.Status
+	(TaskState)(0),                   // 30: refract.v1.TaskState
+	(*timestamppb.Timestamp)(nil),    // 31: google.protobuf.Timestamp
+	(*TaskEvent)(nil),                // 32: refract.v1.TaskEvent
+	(*UploadSourceRequest)(nil),      // 33: refract.v1.UploadSourceRequest
+	(*UploadSourceResponse)(nil),     // 34: refract.v1.UploadSourceResponse
 }
 var file_refract_v1_task_service_proto_depIdxs = []int32{
 	1,  // 0: refract.v1.SubmitTaskRequest.source:type_name -> refract.v1.SubmitTaskSource
-	19, // 1: refract.v1.SubmitTaskRequest.labels:type_name -> refract.v1.SubmitTaskRequest.LabelsEntry
-	21, // 2: refract.v1.SubmitTaskRequest.deadline:type_name -> google.protobuf.Duration
-	22, // 3: refract.v1.SubmitTaskRequest.strength:type_name -> refract.v1.Strength
-	23, // 4: refract.v1.SubmitTaskResponse.task:type_name -> refract.v1.Task
+	22, // 1: refract.v1.SubmitTaskRequest.labels:type_name -> refract.v1.SubmitTaskRequest.LabelsEntry
+	26, // 2: refract.v1.SubmitTaskRequest.deadline:type_name -> google.protobuf.Duration
+	27, // 3: refract.v1.SubmitTaskRequest.strength:type_name -> refract.v1.Strength
+	28, // 4: refract.v1.SubmitTaskResponse.task:type_name -> refract.v1.Task
 	0,  // 5: refract.v1.BatchSubmitTasksRequest.requests:type_name -> refract.v1.SubmitTaskRequest
 	5,  // 6: refract.v1.BatchSubmitTasksResponse.results:type_name -> refract.v1.BatchSubmitTasksResult
-	23, // 7: refract.v1.BatchSubmitTasksResult.task:type_name -> refract.v1.Task
-	24, // 8: refract.v1.BatchSubmitTasksResult.status:type_name -> google.rpc.Status
-	23, // 9: refract.v1.GetTaskResponse.task:type_name -> refract.v1.Task
-	25, // 10: refract.v1.ListTasksRequest.states:type_name -> refract.v1.TaskState
-	20, // 11: refract.v1.ListTasksRequest.labels:type_name -> refract.v1.ListTasksRequest.LabelsEntry
-	26, // 12: refract.v1.ListTasksRequest.create_time_from:type_name -> google.protobuf.Timestamp
-	26, // 13: refract.v1.ListTasksRequest.create_time_to:type_name -> google.protobuf.Timestamp
-	23, // 14: refract.v1.ListTasksResponse.tasks:type_name -> refract.v1.Task
-	23, // 15: refract.v1.CancelTaskResponse.task:type_name -> refract.v1.Task
-	23, // 16: refract.v1.RetryTaskResponse.task:type_name -> refract.v1.Task
-	23, // 17: refract.v1.WatchTaskResponse.task:type_name -> refract.v1.Task
-	27, // 18: refract.v1.WatchTaskResponse.event:type_name -> refract.v1.TaskEvent
+	28, // 7: refract.v1.BatchSubmitTasksResult.task:type_name -> refract.v1.Task
+	29, // 8: refract.v1.BatchSubmitTasksResult.status:type_name -> google.rpc.Status
+	28, // 9: refract.v1.GetTaskResponse.task:type_name -> refract.v1.Task
+	30, // 10: refract.v1.ListTasksRequest.states:type_name -> refract.v1.TaskState
+	23, // 11: refract.v1.ListTasksRequest.labels:type_name -> refract.v1.ListTasksRequest.LabelsEntry
+	31, // 12: refract.v1.ListTasksRequest.create_time_from:type_name -> google.protobuf.Timestamp
+	31, // 13: refract.v1.ListTasksRequest.create_time_to:type_name -> google.protobuf.Timestamp
+	28, // 14: refract.v1.ListTasksResponse.tasks:type_name -> refract.v1.Task
+	28, // 15: refract.v1.CancelTaskResponse.task:type_name -> refract.v1.Task
+	28, // 16: refract.v1.RetryTaskResponse.task:type_name -> refract.v1.Task
+	28, // 17: refract.v1.WatchTaskResponse.task:type_name -> refract.v1.Task
+	32, // 18: refract.v1.WatchTaskResponse.event:type_name -> refract.v1.TaskEvent
 	16, // 19: refract.v1.WatchTaskResponse.bookmark:type_name -> refract.v1.WatchBookmark
-	27, // 20: refract.v1.ListTaskEventsResponse.events:type_name -> refract.v1.TaskEvent
-	0,  // 21: refract.v1.TaskService.SubmitTask:input_type -> refract.v1.SubmitTaskRequest
-	3,  // 22: refract.v1.TaskService.BatchSubmitTasks:input_type -> refract.v1.BatchSubmitTasksRequest
-	6,  // 23: refract.v1.TaskService.GetTask:input_type -> refract.v1.GetTaskRequest
-	8,  // 24: refract.v1.TaskService.ListTasks:input_type -> refract.v1.ListTasksRequest
-	10, // 25: refract.v1.TaskService.CancelTask:input_type -> refract.v1.CancelTaskRequest
-	12, // 26: refract.v1.TaskService.RetryTask:input_type -> refract.v1.RetryTaskRequest
-	14, // 27: refract.v1.TaskService.WatchTask:input_type -> refract.v1.WatchTaskRequest
-	17, // 28: refract.v1.TaskService.ListTaskEvents:input_type -> refract.v1.ListTaskEventsRequest
-	28, // 29: refract.v1.TaskService.UploadSource:input_type -> refract.v1.UploadSourceRequest
-	2,  // 30: refract.v1.TaskService.SubmitTask:output_type -> refract.v1.SubmitTaskResponse
-	4,  // 31: refract.v1.TaskService.BatchSubmitTasks:output_type -> refract.v1.BatchSubmitTasksResponse
-	7,  // 32: refract.v1.TaskService.GetTask:output_type -> refract.v1.GetTaskResponse
-	9,  // 33: refract.v1.TaskService.ListTasks:output_type -> refract.v1.ListTasksResponse
-	11, // 34: refract.v1.TaskService.CancelTask:output_type -> refract.v1.CancelTaskResponse
-	13, // 35: refract.v1.TaskService.RetryTask:output_type -> refract.v1.RetryTaskResponse
-	15, // 36: refract.v1.TaskService.WatchTask:output_type -> refract.v1.WatchTaskResponse
-	18, // 37: refract.v1.TaskService.ListTaskEvents:output_type -> refract.v1.ListTaskEventsResponse
-	29, // 38: refract.v1.TaskService.UploadSource:output_type -> refract.v1.UploadSourceResponse
-	30, // [30:39] is the sub-list for method output_type
-	21, // [21:30] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	30, // 20: refract.v1.WatchTasksRequest.states:type_name -> refract.v1.TaskState
+	24, // 21: refract.v1.WatchTasksRequest.labels:type_name -> refract.v1.WatchTasksRequest.LabelsEntry
+	19, // 22: refract.v1.WatchTasksResponse.event:type_name -> refract.v1.WatchedTaskEvent
+	25, // 23: refract.v1.WatchedTaskEvent.labels:type_name -> refract.v1.WatchedTaskEvent.LabelsEntry
+	32, // 24: refract.v1.WatchedTaskEvent.event:type_name -> refract.v1.TaskEvent
+	32, // 25: refract.v1.ListTaskEventsResponse.events:type_name -> refract.v1.TaskEvent
+	0,  // 26: refract.v1.TaskService.SubmitTask:input_type -> refract.v1.SubmitTaskRequest
+	3,  // 27: refract.v1.TaskService.BatchSubmitTasks:input_type -> refract.v1.BatchSubmitTasksRequest
+	6,  // 28: refract.v1.TaskService.GetTask:input_type -> refract.v1.GetTaskRequest
+	8,  // 29: refract.v1.TaskService.ListTasks:input_type -> refract.v1.ListTasksRequest
+	10, // 30: refract.v1.TaskService.CancelTask:input_type -> refract.v1.CancelTaskRequest
+	12, // 31: refract.v1.TaskService.RetryTask:input_type -> refract.v1.RetryTaskRequest
+	14, // 32: refract.v1.TaskService.WatchTask:input_type -> refract.v1.WatchTaskRequest
+	17, // 33: refract.v1.TaskService.WatchTasks:input_type -> refract.v1.WatchTasksRequest
+	20, // 34: refract.v1.TaskService.ListTaskEvents:input_type -> refract.v1.ListTaskEventsRequest
+	33, // 35: refract.v1.TaskService.UploadSource:input_type -> refract.v1.UploadSourceRequest
+	2,  // 36: refract.v1.TaskService.SubmitTask:output_type -> refract.v1.SubmitTaskResponse
+	4,  // 37: refract.v1.TaskService.BatchSubmitTasks:output_type -> refract.v1.BatchSubmitTasksResponse
+	7,  // 38: refract.v1.TaskService.GetTask:output_type -> refract.v1.GetTaskResponse
+	9,  // 39: refract.v1.TaskService.ListTasks:output_type -> refract.v1.ListTasksResponse
+	11, // 40: refract.v1.TaskService.CancelTask:output_type -> refract.v1.CancelTaskResponse
+	13, // 41: refract.v1.TaskService.RetryTask:output_type -> refract.v1.RetryTaskResponse
+	15, // 42: refract.v1.TaskService.WatchTask:output_type -> refract.v1.WatchTaskResponse
+	18, // 43: refract.v1.TaskService.WatchTasks:output_type -> refract.v1.WatchTasksResponse
+	21, // 44: refract.v1.TaskService.ListTaskEvents:output_type -> refract.v1.ListTaskEventsResponse
+	34, // 45: refract.v1.TaskService.UploadSource:output_type -> refract.v1.UploadSourceResponse
+	36, // [36:46] is the sub-list for method output_type
+	26, // [26:36] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_task_service_proto_init() }
@@ -1530,7 +1765,7 @@ func file_refract_v1_task_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_refract_v1_task_service_proto_rawDesc), len(file_refract_v1_task_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,7 @@ const (
 	TaskService_CancelTask_FullMethodName       = "/refract.v1.TaskService/CancelTask"
 	TaskService_RetryTask_FullMethodName        = "/refract.v1.TaskService/RetryTask"
 	TaskService_WatchTask_FullMethodName        = "/refract.v1.TaskService/WatchTask"
+	TaskService_WatchTasks_FullMethodName       = "/refract.v1.TaskService/WatchTasks"
 	TaskService_ListTaskEvents_FullMethodName   = "/refract.v1.TaskService/ListTaskEvents"
 	TaskService_UploadSource_FullMethodName     = "/refract.v1.TaskService/UploadSource"
 )
@@ -74,6 +75,17 @@ type TaskServiceClient interface {
 	// is its revision, so that `Last-Event-ID` resumes it. A stream that ends with UNAVAILABLE is resumed
 	// by another call with after_revision set to the newest revision seen.
 	WatchTask(ctx context.Context, in *WatchTaskRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTaskResponse], error)
+	// Follows all tasks of the tenant, or those that match a filter.
+	//
+	// Every event arrives once, and those of each task in order; events of different tasks come about in the order in
+	// which they happened. The first message is a bookmark. The stream has no end of its own. However it ends, another
+	// call with the newest resume_token continues it, at any replica: nothing is lost and nothing comes twice. A stream
+	// that ends with UNAVAILABLE is to be resumed at once. A token older than what is kept is refused with OUT_OF_RANGE,
+	// and the oldest one that is left.
+	//
+	// Over HTTP the stream is a sequence of JSON objects, one a line, or server-sent events when the request accepts
+	// `text/event-stream`; there the id of an event is its resume token, so that `Last-Event-ID` resumes it.
+	WatchTasks(ctx context.Context, in *WatchTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTasksResponse], error)
 	// Lists the events of a task, oldest first.
 	ListTaskEvents(ctx context.Context, in *ListTaskEventsRequest, opts ...grpc.CallOption) (*ListTaskEventsResponse, error)
 	// Uploads a video that has no public URI, to be submitted by its source id: a header, then the bytes.
@@ -180,6 +192,25 @@ func (c *taskServiceClient) WatchTask(ctx context.Context, in *WatchTaskRequest,
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type TaskService_WatchTaskClient = grpc.ServerStreamingClient[WatchTaskResponse]
 
+func (c *taskServiceClient) WatchTasks(ctx context.Context, in *WatchTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTasksResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[1], TaskService_WatchTasks_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchTasksRequest, WatchTasksResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_WatchTasksClient = grpc.ServerStreamingClient[WatchTasksResponse]
+
 func (c *taskServiceClient) ListTaskEvents(ctx context.Context, in *ListTaskEventsRequest, opts ...grpc.CallOption) (*ListTaskEventsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListTaskEventsResponse)
@@ -192,7 +223,7 @@ func (c *taskServiceClient) ListTaskEvents(ctx context.Context, in *ListTaskEven
 
 func (c *taskServiceClient) UploadSource(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[UploadSourceRequest, UploadSourceResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[1], TaskService_UploadSource_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[2], TaskService_UploadSource_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -247,6 +278,17 @@ type TaskServiceServer interface {
 	// is its revision, so that `Last-Event-ID` resumes it. A stream that ends with UNAVAILABLE is resumed
 	// by another call with after_revision set to the newest revision seen.
 	WatchTask(*WatchTaskRequest, grpc.ServerStreamingServer[WatchTaskResponse]) error
+	// Follows all tasks of the tenant, or those that match a filter.
+	//
+	// Every event arrives once, and those of each task in order; events of different tasks come about in the order in
+	// which they happened. The first message is a bookmark. The stream has no end of its own. However it ends, another
+	// call with the newest resume_token continues it, at any replica: nothing is lost and nothing comes twice. A stream
+	// that ends with UNAVAILABLE is to be resumed at once. A token older than what is kept is refused with OUT_OF_RANGE,
+	// and the oldest one that is left.
+	//
+	// Over HTTP the stream is a sequence of JSON objects, one a line, or server-sent events when the request accepts
+	// `text/event-stream`; there the id of an event is its resume token, so that `Last-Event-ID` resumes it.
+	WatchTasks(*WatchTasksRequest, grpc.ServerStreamingServer[WatchTasksResponse]) error
 	// Lists the events of a task, oldest first.
 	ListTaskEvents(context.Context, *ListTaskEventsRequest) (*ListTaskEventsResponse, error)
 	// Uploads a video that has no public URI, to be submitted by its source id: a header, then the bytes.
@@ -294,6 +336,9 @@ func (UnimplementedTaskServiceServer) RetryTask(context.Context, *RetryTaskReque
 }
 func (UnimplementedTaskServiceServer) WatchTask(*WatchTaskRequest, grpc.ServerStreamingServer[WatchTaskResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchTask not implemented")
+}
+func (UnimplementedTaskServiceServer) WatchTasks(*WatchTasksRequest, grpc.ServerStreamingServer[WatchTasksResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchTasks not implemented")
 }
 func (UnimplementedTaskServiceServer) ListTaskEvents(context.Context, *ListTaskEventsRequest) (*ListTaskEventsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTaskEvents not implemented")
@@ -441,6 +486,17 @@ func _TaskService_WatchTask_Handler(srv interface{}, stream grpc.ServerStream) e
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type TaskService_WatchTaskServer = grpc.ServerStreamingServer[WatchTaskResponse]
 
+func _TaskService_WatchTasks_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchTasksRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TaskServiceServer).WatchTasks(m, &grpc.GenericServerStream[WatchTasksRequest, WatchTasksResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type TaskService_WatchTasksServer = grpc.ServerStreamingServer[WatchTasksResponse]
+
 func _TaskService_ListTaskEvents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListTaskEventsRequest)
 	if err := dec(in); err != nil {
@@ -506,6 +562,11 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchTask",
 			Handler:       _TaskService_WatchTask_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchTasks",
+			Handler:       _TaskService_WatchTasks_Handler,
 			ServerStreams: true,
 		},
 		{

@@ -1,0 +1,130 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/watch"
+)
+
+// never is how often the log is read where only a notification shall bring what is new.
+const never = time.Hour
+
+// watching is a replica that does nothing but watch.
+type watching struct {
+	hub *watch.Hub
+	got chan task.Entry
+}
+
+// watchFrom starts a replica that follows a task and the whole tenant, and waits until both streams are open.
+func watchFrom(t *testing.T, url string, sweep time.Duration, listens bool, id task.ID) watching {
+	t.Helper()
+	pool := postgrestest.Connect(t, url)
+	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := watching{hub: watch.NewHub(store, watch.Config{Sweep: sweep, Logger: slog.New(slog.DiscardHandler)}), got: make(chan task.Entry, 1000)}
+	background(t, r.hub.Run)
+	if listens {
+		connected := make(chan struct{}, 10)
+		l := postgres.Listener{
+			Pool: pool, Log: slog.New(slog.DiscardHandler), Replica: "watching", Wake: r.hub.Wake,
+			WakeAll: func() { r.hub.WakeAll(); connected <- struct{}{} },
+		}
+		background(t, l.Run)
+		<-connected
+	}
+	open := make(chan struct{}, 2)
+	background(t, func(ctx context.Context) error {
+		err := r.hub.Watch(ctx, id, 0, func(u watch.Update) error {
+			if u.Event.Revision == 1 {
+				open <- struct{}{}
+			}
+			r.got <- task.Entry{Task: id, Event: *u.Event}
+			return nil
+		})
+		return unlessCanceled(err)
+	})
+	background(t, func(ctx context.Context) error {
+		err := r.hub.Follow(ctx, watch.Following{Tenant: "films", Send: func(e *task.Entry, _ task.Position) error {
+			if e == nil {
+				open <- struct{}{}
+				return nil
+			}
+			r.got <- *e
+			return nil
+		}})
+		return unlessCanceled(err)
+	})
+	<-open
+	<-open
+	return r
+}
+
+func unlessCanceled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// expect waits until a revision of a task came on both streams.
+func (r watching) expect(t *testing.T, revision int64) {
+	t.Helper()
+	timeout := time.After(20 * time.Second)
+	for seen := 0; seen < 2; {
+		select {
+		case e := <-r.got:
+			if e.Event.Revision == revision {
+				seen++
+			}
+		case <-timeout:
+			t.Fatalf("revision %d came on %d of 2 streams", revision, seen)
+		}
+	}
+}
+
+func TestWatching_NotificationAloneBringsWhatAnotherReplicaChanged(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.URL(t)
+	pool := postgrestest.Connect(t, url)
+	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	notifier := postgres.NewNotifier(pool, slog.New(slog.DiscardHandler))
+	notifier.Replica = "changing"
+	background(t, notifier.Run)
+	created := create(t, store, "films", plain())
+	r := watchFrom(t, url, never, true, created.ID)
+	attempt := admit(t, store, created.ID)
+	notifier.Add(created.ID)
+	r.expect(t, 2)
+
+	// While it does not listen it misses this, and finds it when it listens again.
+	exec(t, pool, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND (query = 'LISTEN refract_task' OR query LIKE 'SELECT pg_advisory_lock_shared%')`)
+	apply(t, store, created.ID, task.Sending{Attempt: attempt})
+	apply(t, store, created.ID, task.Accepted{Attempt: attempt, ProviderTaskID: "p"})
+	r.expect(t, 3)
+}
+
+func TestWatching_LogIsReadThoughNobodyNotifies(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.URL(t)
+	store, err := postgres.NewStore(postgrestest.Connect(t, url), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	created := create(t, store, "films", plain())
+	r := watchFrom(t, url, 0, false, created.ID)
+	admit(t, store, created.ID)
+	r.expect(t, 2)
+}
