@@ -39,6 +39,7 @@ type remote struct {
 	get    func() (*refractv1.Task, error)
 	upload func(uploadStream) error
 	watch  []func(watchStream) error // One a call; the last one answers further calls.
+	all    func(*refractv1.WatchTasksRequest, tasksStream) error
 
 	mu      sync.Mutex
 	calls   map[string]int
@@ -121,6 +122,13 @@ func (r *remote) WatchTask(req *refractv1.WatchTaskRequest, stream watchStream) 
 	r.watched = append(r.watched, req.AfterRevision)
 	r.mu.Unlock()
 	return r.watch[min(n, len(r.watch))-1](stream)
+}
+
+type tasksStream = grpc.ServerStreamingServer[refractv1.WatchTasksResponse]
+
+func (r *remote) WatchTasks(req *refractv1.WatchTasksRequest, stream tasksStream) error {
+	r.count(stream.Context(), "WatchTasks")
+	return r.all(req, stream)
 }
 
 // command runs a command line and returns its exit status and what it wrote.

@@ -22,6 +22,11 @@ func follow(ctx context.Context, client refractv1.TaskServiceClient, taskID stri
 	return newFollower(client, taskID, after, p).run(ctx)
 }
 
+const (
+	silence  = 45 * time.Second // After which a stream is taken for dead: the service sends a bookmark every 15 seconds.
+	patience = 5 * time.Minute  // How long to try without a word from the service.
+)
+
 // follower follows one task.
 type follower struct {
 	client refractv1.TaskServiceClient
@@ -30,8 +35,7 @@ type follower struct {
 	show   func(*refractv1.WatchTaskResponse) error
 	note   func(string)
 
-	silence  time.Duration // After which a stream is taken for dead: the service sends a bookmark every 15 seconds.
-	patience time.Duration // How long to try without a word from the service.
+	silence, patience time.Duration
 }
 
 func newFollower(client refractv1.TaskServiceClient, taskID string, after *int64, p *progress) *follower {
@@ -39,37 +43,49 @@ func newFollower(client refractv1.TaskServiceClient, taskID string, after *int64
 		after = new(*after)
 	}
 	return &follower{
-		client: client, taskID: taskID, after: after, show: p.show, note: p.note,
-		silence: 45 * time.Second, patience: 5 * time.Minute,
+		client: client, taskID: taskID, after: after, show: p.show, note: p.note, silence: silence, patience: patience,
 	}
 }
 
-func (f *follower) run(ctx context.Context) (*refractv1.Task, error) {
+func (f *follower) run(ctx context.Context) (t *refractv1.Task, err error) {
+	err = persist(ctx, f.patience, f.note, func() (over, alive bool, err error) {
+		t, alive, err = f.watch(ctx)
+		return t != nil, alive, err
+	})
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("watch task %s: %w", f.taskID, err)
+	}
+	return t, err
+}
+
+// persist calls stream, which shows one stream to its end, until that is over: its connections get lost. It gives up
+// when ctx ends, when the service refuses, or after patience without a sign of life from it.
+func persist(ctx context.Context, patience time.Duration, note func(string), stream func() (over, alive bool, err error)) error {
 	pause := newPause()
 	heard := time.Now()
 	for {
-		t, alive, err := f.watch(ctx)
+		over, alive, err := stream()
 		switch {
-		case t != nil:
-			return t, nil
+		case over:
+			return nil
 		case ctx.Err() != nil:
-			return nil, ctx.Err()
+			return ctx.Err()
 		case err != nil && !transient(err):
-			return nil, err
+			return err
 		}
 		if alive {
 			pause.Reset()
 			heard = time.Now()
 		}
 		if err != nil {
-			if time.Since(heard) >= f.patience {
-				return nil, fmt.Errorf("watch task %s: no word from the service for %s: %w", f.taskID, f.patience, err)
+			if time.Since(heard) >= patience {
+				return fmt.Errorf("no word from the service for %s: %w", patience, err)
 			}
-			f.note("connection lost, resuming")
+			note("connection lost, resuming")
 		}
 		asked := min(detailsOf(statusOf(err)).retry, maxAsked)
 		if err := sleep(ctx, max(pause.NextBackOff(), asked)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 }

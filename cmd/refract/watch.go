@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -11,17 +12,28 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// watchCmd follows a task.
+// watchCmd follows a task, or all of them.
 type watchCmd struct {
 	clientFlags
 
-	ID            string `arg:"" help:"Id of the task."`
-	AfterRevision *int64 `name:"after-revision" help:"Newest revision already seen; 0 shows the whole history. Default: the task as it is, then what follows."`
-	Output        string `name:"output" short:"o" placeholder:"PATH" help:"Download the result to this file or folder."`
+	ID            string            `arg:"" optional:"" help:"Id of the task. Without it all tasks are followed, until interrupted."`
+	AfterRevision *int64            `name:"after-revision" help:"Newest revision already seen; 0 shows the whole history. Default: the task as it is, then what follows."`
+	Output        string            `name:"output" short:"o" placeholder:"PATH" help:"Download the result to this file or folder."`
+	States        []string          `name:"state" help:"Without an id: show changes to this state; can be repeated."`
+	Labels        map[string]string `name:"label" mapsep:"none" placeholder:"KEY=VALUE" help:"Without an id: show tasks with this label; can be repeated, and then all must match."`
+	After         string            `name:"after" placeholder:"TOKEN" help:"Without an id: go on after the message with this resume token. Default: from now."`
 }
 
 // Run prints a line for each event until the task is terminal.
 func (c *watchCmd) Run(ctx context.Context, con console) error {
+	switch {
+	case c.ID == "" && (c.AfterRevision != nil || c.Output != ""):
+		return errors.New("--after-revision and --output need the id of a task")
+	case c.ID == "":
+		return c.all(ctx, con)
+	case len(c.States) > 0 || len(c.Labels) > 0 || c.After != "":
+		return errors.New("--state, --label and --after are for watching all tasks, without an id")
+	}
 	return c.call(func(client refractv1.TaskServiceClient) error {
 		// A service that is not there, or a task that is not, is told at once; only what follows is waited for.
 		resp, err := client.GetTask(ctx, &refractv1.GetTaskRequest{TaskId: c.ID})
