@@ -138,7 +138,7 @@ func (s *Store) changeQueued(ctx context.Context, tx pgx.Tx, w *writes, decide f
 		}
 		w.add(i, &queued[i], lifecycle.Change{Decision: d})
 	}
-	if err := w.flush(ctx, tx); err != nil {
+	if err := w.flush(ctx, tx, func(*pgx.Batch) {}); err != nil {
 		return fmt.Errorf("write queued tasks: %w", err)
 	}
 	return s.enqueue(ctx, tx, w.jobs)

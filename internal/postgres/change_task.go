@@ -55,7 +55,7 @@ func (s *Store) changeSet(ctx context.Context, wishes []wish, results []groupcom
 	ctx, cancel := context.WithTimeout(ctx, setTimeout)
 	defer cancel()
 	var jobs []task.Job
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.pipelined(ctx, func(tx pipelinedTx) error {
 		tasks, err := holdTasks(ctx, tx, wishes)
 		if err != nil {
 			return fmt.Errorf("lock tasks: %w", err)
@@ -67,15 +67,19 @@ func (s *Store) changeSet(ctx context.Context, wishes []wish, results []groupcom
 		for len(pending) > 0 {
 			var w writes
 			pending = tasks.decide(&w, wishes, pending, results)
-			if err := w.flush(ctx, tx); err != nil {
+			last := len(pending) == 0
+			jobs = append(jobs, w.jobs...)
+			if last {
+				if err := s.enqueue(ctx, tx, jobs); err != nil {
+					return err
+				}
+			}
+			if err := s.writeChanges(ctx, tx, &w, last); err != nil {
 				return fmt.Errorf("write changes of tasks: %w", violation(err, "attempt_provider_task", lifecycle.ErrProviderTaskTaken))
 			}
-			if err := s.keepWritten(ctx, tx, tasks, &w, results); err != nil {
-				return fmt.Errorf("read outputs: %w", err)
-			}
-			jobs = append(jobs, w.jobs...)
+			tasks.keep(&w, results)
 		}
-		return s.enqueue(ctx, tx, jobs)
+		return nil
 	})
 	if err != nil {
 		return fate(err, results)
@@ -119,8 +123,8 @@ const selectHeldAttempts = `SELECT ` + attemptColumns + ` FROM attempt WHERE tas
 // those wait alone that must.
 const limitLockWait = `SELECT set_config('lock_timeout', '3s', true)`
 
-// holdTasks locks the tasks that wishes are about and reads them with their attempts, in one round trip. Tasks that do
-// not exist are left out.
+// holdTasks begins the transaction, locks the tasks that wishes are about and reads them with their attempts, in one
+// round trip. Tasks that do not exist are left out.
 func holdTasks(ctx context.Context, tx pgx.Tx, wishes []wish) (heldTasks, error) {
 	h := heldTasks{byID: map[task.ID]*task.Task{}, of: map[task.AttemptID]*task.Task{}}
 	tasks, attempts := []task.ID{}, []task.AttemptID{}
@@ -132,6 +136,7 @@ func holdTasks(ctx context.Context, tx pgx.Tx, wishes []wish) (heldTasks, error)
 		}
 	}
 	var batch pgx.Batch
+	batch.Queue(begin)
 	batch.Queue(limitLockWait)
 	batch.Queue(lockTasks, tasks, attempts).Query(func(rows pgx.Rows) error {
 		locked, err := pgx.CollectRows(rows, scanTask)
@@ -190,18 +195,34 @@ func (h heldTasks) decide(w *writes, wishes []wish, pending []int, results []gro
 	return rest
 }
 
-// keepWritten makes what was written the state of the held tasks and the result of those who wished it.
-func (s *Store) keepWritten(ctx context.Context, tx pgx.Tx, h heldTasks, w *writes, results []groupcommit.Result[task.Task]) error {
-	tasks := make([]task.Task, len(w.changes))
-	for i, c := range w.changes {
-		tasks[i] = c.Task
+// writeChanges writes changes and reads what completes their tasks, in one round trip; the last of a transaction
+// commits it.
+func (s *Store) writeChanges(ctx context.Context, tx pgx.Tx, w *writes, last bool) error {
+	return w.flush(ctx, tx, func(batch *pgx.Batch) {
+		s.queueOutputs(batch, w.changes)
+		if last {
+			batch.Queue(commit)
+		}
+	})
+}
+
+// queueOutputs reads the outputs of tasks that succeeded.
+func (s *Store) queueOutputs(batch *pgx.Batch, changes []changeWritten) {
+	tasks := make([]*task.Task, len(changes))
+	for i := range changes {
+		tasks[i] = &changes[i].Task
 	}
-	if err := s.completeOutputs(ctx, tx, tasks); err != nil {
-		return err
+	if results, take := resultsOf(tasks); len(results) > 0 {
+		batch.Queue(selectOutputs, results, s.keep.Outputs.Seconds(), s.keep.Tasks.Seconds()).Query(func(rows pgx.Rows) error {
+			return eachOutput(rows, take)
+		})
 	}
-	for i, c := range w.changes {
-		*h.byID[c.Task.ID] = tasks[i]
-		results[c.wish].Value = tasks[i]
+}
+
+// keep makes what was written the state of the held tasks and the result of those who wished it.
+func (h heldTasks) keep(w *writes, results []groupcommit.Result[task.Task]) {
+	for _, c := range w.changes {
+		*h.byID[c.Task.ID] = c.Task
+		results[c.wish].Value = c.Task
 	}
-	return nil
 }

@@ -137,24 +137,32 @@ func (s *Store) complete(ctx context.Context, q querier, tasks []task.Task) erro
 }
 
 func (s *Store) completeOutputs(ctx context.Context, q querier, tasks []task.Task) error {
-	byResult := make(map[string]*task.Task)
-	var results []string
+	all := make([]*task.Task, len(tasks))
 	for i := range tasks {
-		if tasks[i].State == task.Succeeded {
-			byResult[string(tasks[i].Result)] = &tasks[i]
-			results = append(results, string(tasks[i].Result))
-		}
+		all[i] = &tasks[i]
 	}
+	results, take := resultsOf(all)
 	if len(results) == 0 {
 		return nil
 	}
-	for _, t := range byResult {
-		t.Outputs = nil
+	return s.eachOutput(ctx, q, results, take)
+}
+
+// resultsOf returns the attempts whose outputs are those of tasks that succeeded, and what gives a task its outputs, of
+// which none has any yet.
+func resultsOf(tasks []*task.Task) (results []string, take func(attempt string, o task.Output)) {
+	byResult := make(map[string]*task.Task)
+	for _, t := range tasks {
+		if t.State == task.Succeeded {
+			byResult[string(t.Result)] = t
+			results = append(results, string(t.Result))
+			t.Outputs = nil
+		}
 	}
-	return s.eachOutput(ctx, q, results, func(attempt string, o task.Output) {
+	return results, func(attempt string, o task.Output) {
 		t := byResult[attempt]
 		t.Outputs = append(t.Outputs, o)
-	})
+	}
 }
 
 // eachOutput reads the outputs of attempts, those of each in their order.
@@ -163,9 +171,13 @@ func (s *Store) eachOutput(ctx context.Context, q querier, attempts []string, ta
 	if err != nil {
 		return err
 	}
+	return eachOutput(rows, take)
+}
+
+func eachOutput(rows pgx.Rows, take func(attempt string, o task.Output)) error {
 	var attempt string
 	var row outputRow
-	_, err = pgx.ForEachRow(rows, append([]any{&attempt}, row.fields()...), func() error {
+	_, err := pgx.ForEachRow(rows, append([]any{&attempt}, row.fields()...), func() error {
 		take(attempt, row.output())
 		return nil
 	})

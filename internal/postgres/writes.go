@@ -92,9 +92,9 @@ func (w *writes) addAttempts(before, t *task.Task) {
 	}
 }
 
-// flush writes everything but the jobs in one round trip, the provider accounts last, and puts the times into the
-// changed tasks.
-func (w *writes) flush(ctx context.Context, tx pgx.Tx) error {
+// flush writes everything but the jobs in one round trip, the provider accounts last, then does what a function queues,
+// and puts the times into the changed tasks.
+func (w *writes) flush(ctx context.Context, tx pgx.Tx, then func(*pgx.Batch)) error {
 	var now time.Time
 	var batch pgx.Batch
 	batch.Queue(`SELECT now()`).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })
@@ -109,6 +109,7 @@ func (w *writes) flush(ctx context.Context, tx pgx.Tx) error {
 	queueRows(&batch, insertOutputs, w.outputs)
 	queueRows(&batch, insertCallbacks, w.callbacks)
 	queueAccounts(&batch, w.accounts)
+	then(&batch)
 	if batch.Len() == 1 {
 		return nil // Nothing changed.
 	}
