@@ -2,11 +2,8 @@ package media
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -126,29 +123,6 @@ func contentRange(h http.Header) (from, to, size int64, ok bool) {
 		size, _ = strconv.ParseInt(m[3], 10, 64)
 	}
 	return from, to, size, from <= to && (size < 0 || to < size)
-}
-
-// withoutQuotes returns an error of the client that is safe to print. *url.Error quotes the link, and
-// others of net/http quote redirects and malformed answers, in which a server can repeat the link:
-// only errors that are known to quote neither pass.
-func withoutQuotes(err error) error {
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err
-	}
-	if _, ok := errors.AsType[net.Error](err); ok {
-		return err
-	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return err
-	}
-	for _, plain := range []error{
-		ErrBlocked, errRedirects, errSlow, context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF,
-	} {
-		if errors.Is(err, plain) {
-			return err
-		}
-	}
-	return errAnswer
 }
 
 // origin is the part of a link that may be told: scheme and host.

@@ -100,7 +100,7 @@ func (g Guard) control(network, address string, conn syscall.RawConn) error {
 		return nil
 	}
 	if err := guardian.Safe(network, address, conn); err != nil {
-		return fmt.Errorf("%w: %w", ErrBlocked, err)
+		return blocked(err)
 	}
 	return nil
 }

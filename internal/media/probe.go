@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,55 +12,83 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// ErrUnreachable means that a source could not be fetched.
+// ErrUnreachable means that a source could not be fetched. The error is an *UnreachableError.
 var ErrUnreachable = errors.New("the source can't be fetched")
 
-const (
-	// probeTimeout bounds a look at a source, all tries included.
-	probeTimeout = 20 * time.Second
-	// probeTries is how often a host is asked that does not answer or is in trouble.
-	probeTries = 3
-)
+// UnreachableError says why a source could not be fetched, in words for the caller.
+type UnreachableError struct {
+	From       string        // The link's scheme and host.
+	Final      bool          // Whether the next try would end the same: the link is dead, or leads where we do not go.
+	RetryAfter time.Duration // How long the host asks to wait; 0 where it does not.
+	Err        error
+}
+
+// Error names the host and what it answered.
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("%v from %s: %v", ErrUnreachable, e.From, e.Err)
+}
+
+// Is tells that it is an ErrUnreachable.
+func (*UnreachableError) Is(target error) bool { return target == ErrUnreachable }
+
+// Unwrap returns the cause.
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// probeTimeout bounds a look at a source by default.
+const probeTimeout = 20 * time.Second
 
 // Prober looks at sources before anybody pays for working with them. It may be used concurrently.
 type Prober struct {
-	Client *http.Client  // From NewClient.
-	Pause  time.Duration // Before the second try, and twice as long before the third. Zero means 1 s.
+	Client  *http.Client  // From NewClient.
+	Timeout time.Duration // Bounds a look; zero means 20 s.
 }
 
 // Probe tells what is behind a link, reading its first 64 KiB and, of an MP4 or QuickTime file, what else tells
 // its duration, up to 2 MiB. It never asks with HEAD, which signed links refuse. A host without Range is read from the
-// beginning, up to 1 MiB; what is not found there stays unknown. It takes at most 20 seconds.
+// beginning, up to 1 MiB; what is not found there stays unknown. It tries once: whether and when to try
+// again is for the caller to say.
 //
-// The error is ErrUnreachable, or that of ctx; it names the link's scheme and host alone.
+// The error is an *UnreachableError, or that of ctx; it names the link's scheme and host alone.
 func (p *Prober) Probe(ctx context.Context, link string) (task.Clip, error) {
-	bounded, cancel := context.WithTimeout(ctx, probeTimeout)
+	bounded, cancel := context.WithTimeout(ctx, cmp.Or(p.Timeout, probeTimeout))
 	defer cancel()
-	pause := p.Pause
-	if pause == 0 {
-		pause = time.Second
+	clip, err := p.look(bounded, link)
+	switch {
+	case err == nil:
+		return clip, nil
+	case ctx.Err() != nil:
+		return task.Clip{}, ctx.Err()
 	}
-	for try := 1; ; try++ {
-		clip, err := p.try(bounded, link)
-		switch {
-		case err == nil:
-			return clip, nil
-		case ctx.Err() != nil:
-			return task.Clip{}, ctx.Err()
-		case try == probeTries, errors.Is(err, ErrLinkDead), errors.Is(err, ErrBlocked), errors.Is(err, errRedirects):
-			return task.Clip{}, fmt.Errorf("%w from %s: %w", ErrUnreachable, origin(link), err)
+	unreachable := &UnreachableError{From: origin(link), Final: final(err), Err: err}
+	if status, ok := errors.AsType[*StatusError](err); ok {
+		unreachable.RetryAfter = status.RetryAfter
+	}
+	return task.Clip{}, unreachable
+}
+
+// final tells whether a link would fail the same way again. What a host may recover from is not: a name that does not
+// resolve (yet), connections that fail, a certificate that has expired, a server in trouble or one that has had enough
+// of us.
+func final(err error) bool {
+	for _, end := range []error{ErrLinkDead, ErrBlocked, ErrNotVideo, errRedirects} {
+		if errors.Is(err, end) {
+			return true
 		}
-		select {
-		case <-bounded.Done():
-			return task.Clip{}, fmt.Errorf("%w from %s within %s: %w", ErrUnreachable, origin(link), probeTimeout, err)
-		case <-time.After(pause):
-			pause *= 2
-		}
+	}
+	status, ok := errors.AsType[*StatusError](err)
+	if !ok || status.Status >= http.StatusInternalServerError {
+		return false
+	}
+	switch status.Status {
+	case http.StatusRequestTimeout, http.StatusMisdirectedRequest, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	default:
+		return true
 	}
 }
 
-// try looks once.
-func (p *Prober) try(ctx context.Context, link string) (task.Clip, error) {
+// look makes the requests of one look.
+func (p *Prober) look(ctx context.Context, link string) (task.Clip, error) {
 	file := &remoteFile{ctx: ctx, client: p.Client, link: link}
 	if err := file.open(); err != nil {
 		return task.Clip{}, err

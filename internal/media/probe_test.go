@@ -2,17 +2,21 @@ package media
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -124,7 +128,7 @@ func newProber(t *testing.T) *Prober {
 	t.Helper()
 	client := NewClient(Guard{AllowPrivate: true})
 	t.Cleanup(client.CloseIdleConnections)
-	return &Prober{Client: client, Pause: time.Millisecond}
+	return &Prober{Client: client}
 }
 
 // without serves the file without ranges, and with its size only when that is told.
@@ -219,42 +223,78 @@ func TestProbe_TellsKindsOfFilesApart(t *testing.T) {
 	}
 }
 
-func TestProbe_GivesUpOnWhatCantBeFetched(t *testing.T) {
+func TestProbe_TellsWhatMayHeal(t *testing.T) {
 	t.Parallel()
+	status := func(code int, retryAfter string) func(*testing.T) string {
+		return func(t *testing.T) string {
+			t.Helper()
+			return serveClip(t, writeClip(t, nil), func(w http.ResponseWriter, _ *http.Request, _ *os.File) {
+				w.Header().Set("Retry-After", retryAfter)
+				w.WriteHeader(code)
+			}).URL
+		}
+	}
+	at := func(url string) func(*testing.T) string { return func(*testing.T) string { return url } }
 	for name, tc := range map[string]struct {
-		status int
-		asked  int64
+		link  func(*testing.T) string
+		final bool
+		after time.Duration
+		says  string
 	}{
-		"gone":       {http.StatusNotFound, 1},
-		"forbidden":  {http.StatusForbidden, 1},
-		"in trouble": {http.StatusServiceUnavailable, 3},
+		"missing":      {status(http.StatusNotFound, ""), true, 0, "status 404"},
+		"gone":         {status(http.StatusGone, ""), true, 0, "status 410"},
+		"forbidden":    {status(http.StatusForbidden, ""), true, 0, "status 403"},
+		"refused":      {status(http.StatusTeapot, ""), true, 0, "status 418"},
+		"in trouble":   {status(http.StatusServiceUnavailable, ""), false, 0, "status 503"},
+		"asks to wait": {status(http.StatusTooManyRequests, "7"), false, 7 * time.Second, "status 429"},
+		"hung up": {func(t *testing.T) string {
+			t.Helper()
+			return serveClip(t, writeClip(t, nil), func(http.ResponseWriter, *http.Request, *os.File) { panic(http.ErrAbortHandler) }).URL //nolint:forbidigo // How a handler hangs up.
+		}, false, 0, ""},
+		"nobody there": {at("http://127.0.0.1:1"), false, 0, "connection refused"},
+		"no such name": {at("http://nowhere.invalid"), false, 0, "host nowhere.invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := serveClip(t, writeClip(t, nil), func(w http.ResponseWriter, _ *http.Request, _ *os.File) { w.WriteHeader(tc.status) })
-			_, err := newProber(t).Probe(t.Context(), h.URL+"/secret?signature=hunter2")
-			if !errors.Is(err, ErrUnreachable) || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), fmt.Sprint("status ", tc.status)) {
-				t.Errorf("got %v", err)
+			_, err := newProber(t).Probe(t.Context(), tc.link(t)+"/secret?signature=hunter2")
+			got, ok := errors.AsType[*UnreachableError](err)
+			if !ok || !errors.Is(err, ErrUnreachable) || got.Final != tc.final || got.RetryAfter != tc.after {
+				t.Fatalf("got %+v, want final %t, after %s", err, tc.final, tc.after)
 			}
-			if n := h.asked.Load(); n != tc.asked {
-				t.Errorf("asked %d times, want %d", n, tc.asked)
+			for _, secret := range []string{"hunter2", "dial", "lookup", "[::"} {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("it tells %q: %v", secret, err)
+				}
+			}
+			if !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("got %v, want %q", err, tc.says)
 			}
 		})
 	}
 }
 
-func TestProbe_TriesAgainWhatMayGetBetter(t *testing.T) {
+func TestProbe_SaysNothingOfOurNetwork(t *testing.T) {
 	t.Parallel()
-	var asked atomic.Int64
-	h := serveClip(t, writeClip(t, sim.TinyClip()), func(w http.ResponseWriter, r *http.Request, file *os.File) {
-		if asked.Add(1) < 3 {
-			w.WriteHeader(http.StatusBadGateway)
-			return
+	for name, tc := range map[string]struct {
+		err  error
+		says string
+	}{
+		"no such name":     {&net.DNSError{Err: "no such host", Name: "example.com", Server: "10.0.0.53:53", IsNotFound: true}, "host example.com does not resolve"},
+		"resolver is down": {&net.DNSError{Err: "server misbehaving", Name: "example.com", Server: "10.0.0.53:53", IsTemporary: true}, "host example.com can't be looked up now"},
+		"resolver is slow": {&net.DNSError{Err: "i/o timeout", Name: "example.com", Server: "10.0.0.53:53", IsTimeout: true}, "host example.com could not be looked up in time"},
+		"refused":          {&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 7), Port: 443}, Err: syscall.ECONNREFUSED}, "connection refused"},
+		"reset":            {&net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 7)}, Err: syscall.ECONNRESET}, "connection reset"},
+		"no route":         {&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 7)}, Err: syscall.EHOSTUNREACH}, "no route to the host"},
+		"odd":              {&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 7)}, Err: errors.New("10.0.0.7 is odd")}, "the connection failed"},
+		"blocked":          {&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 7)}, Err: Guard{}.control("tcp4", "10.0.0.7:443", nil)}, "refused by the network guard: the address is not public"},
+		"too late":         {context.DeadlineExceeded, "no answer in time"},
+		"no HTTP":          {errors.New("malformed HTTP response 10.0.0.7"), "the answer is not usable HTTP"},
+	} {
+		if got := withoutQuotes(&url.Error{Op: "Get", URL: "https://example.com/?signature=hunter2", Err: tc.err}); got.Error() != tc.says {
+			t.Errorf("%s: %q, want %q", name, got, tc.says)
+		} else if name != "no HTTP" && !errors.Is(got, tc.err) && name != "blocked" {
+			t.Errorf("%s: the cause is lost", name)
 		}
-		http.ServeContent(w, r, "", time.Time{}, file)
-	})
-	if got, err := newProber(t).Probe(t.Context(), h.URL); err != nil || got.Duration != time.Second {
-		t.Errorf("clip %+v, %v", got, err)
 	}
 }
 
@@ -289,7 +329,7 @@ func TestProbe_StaysOutOfPrivateNetworks(t *testing.T) {
 			t.Cleanup(outer.Close)
 			client := clientThatTrusts(t, outer)
 			t.Cleanup(client.CloseIdleConnections)
-			_, err := (&Prober{Client: client, Pause: time.Millisecond}).Probe(t.Context(), outer.URL)
+			_, err := (&Prober{Client: client}).Probe(t.Context(), outer.URL)
 			if !errors.Is(err, ErrUnreachable) || !errors.Is(err, ErrBlocked) {
 				t.Errorf("got %v, want ErrUnreachable since ErrBlocked", err)
 			}
