@@ -99,6 +99,15 @@ func (d *Decision) providerBlocked(in ProviderBlocked) {
 	}
 }
 
+func (d *Decision) unprepared(in Unprepared) {
+	switch {
+	case d.Task.State != Queued, d.Task.Provider != in.Provider, d.adopt(in.Message, ""):
+	case !in.Final && d.moveOn(0, in.Message, in.Known):
+	default:
+		d.fail(nil, in.Reason, in.Message)
+	}
+}
+
 // requeue queues the task for another attempt, after a delay, or fails it with a reason where its allowance is
 // spent.
 func (d *Decision) requeue(a *Attempt, spent Reason, message string, delay time.Duration) {

@@ -164,11 +164,13 @@ func attemptID(n int) task.AttemptID { return task.AttemptID(fmt.Sprintf("a%d", 
 // drawInput draws any input, about any attempt, the next one and one of another task included.
 func drawInput(t *rapid.T, h *history) task.Input {
 	id := attemptID(rapid.IntRange(0, len(h.task.Attempts)).Draw(t, "attempt"))
-	switch rapid.IntRange(0, 10).Draw(t, "input") {
+	switch rapid.IntRange(0, 11).Draw(t, "input") {
 	case 0:
 		return task.Admitted{Attempt: attemptID(len(h.task.Attempts) + 1), Account: h.task.Provider}
 	case 10:
 		return task.ProviderBlocked{}
+	case 11:
+		return task.Unprepared{Provider: h.task.Provider, Reason: task.InputUnreachable, Message: "unreachable", Final: rapid.Bool().Draw(t, "final")}
 	case 1:
 		return task.CancelRequested{}
 	case 2:

@@ -20,6 +20,16 @@ type (
 		Known []string // As in Refused.
 	}
 
+	// Unprepared says that the source of a QUEUED task can't be prepared for its provider, so that no attempt is made
+	// there: the task moves on or fails as when an attempt is Refused for good.
+	Unprepared struct {
+		Provider string // The provider that it can't be prepared for.
+		Reason   Reason
+		Message  string
+		Final    bool     // As in Refused.
+		Known    []string // As in Refused.
+	}
+
 	// Sending says that the attempt is about to be sent. Once it is committed the attempt counts as sent,
 	// whatever happens: nobody may send it a second time.
 	Sending struct{ Attempt AttemptID }
@@ -117,6 +127,7 @@ func (h Hinted) provenID() string {
 
 func (Admitted) isInput()         {}
 func (ProviderBlocked) isInput()  {}
+func (Unprepared) isInput()       {}
 func (Sending) isInput()          {}
 func (Accepted) isInput()         {}
 func (Refused) isInput()          {}

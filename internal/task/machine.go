@@ -20,6 +20,7 @@ import (
 //	submission, and a late result is adopted before another attempt is paid for.
 //	Refused leads to FAILED only when it is for good and no provider is left on the route, or none would differ.
 //	ProviderBlocked leads from QUEUED to QUEUED at the next provider.
+//	Unprepared leads from QUEUED to where Refused for good leads from SUBMITTING.
 //	A callback or a check can also confirm an attempt that RUNNING only hopes for: RUNNING stays RUNNING.
 //	CancelRequested leads from every state but the terminal ones to CANCELED.
 //	DeadlinePassed leads from QUEUED, SUBMITTING and RUNNING to FAILED. A result that is being saved is not
@@ -63,6 +64,8 @@ func (t *Task) Apply(in Input) (Decision, error) {
 		err = d.admit(in)
 	case ProviderBlocked:
 		d.providerBlocked(in)
+	case Unprepared:
+		d.unprepared(in)
 	case Sending:
 		err = d.sending(in)
 	case Accepted:

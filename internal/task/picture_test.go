@@ -16,6 +16,8 @@ import (
 const picture = `
 Admitted          QUEUED     → SUBMITTING
 ProviderBlocked   QUEUED     → QUEUED
+Unprepared        QUEUED     → QUEUED
+Unprepared        QUEUED     → FAILED
 
 Accepted          SUBMITTING → RUNNING
 Accepted          RUNNING    → RUNNING
@@ -49,6 +51,10 @@ Refused           RUNNING    → SUBMITTING
 Refused           RUNNING    → RUNNING
 Refused           RUNNING    → SAVING
 Refused           RUNNING    → SUCCEEDED
+Unprepared        QUEUED     → SUBMITTING
+Unprepared        QUEUED     → RUNNING
+Unprepared        QUEUED     → SAVING
+Unprepared        QUEUED     → SUCCEEDED
 SaveFailed        SAVING     → SUBMITTING
 SaveFailed        SAVING     → RUNNING
 GenerationFailed  SUBMITTING → SUBMITTING
@@ -171,6 +177,7 @@ func abstract(t task.Task) string {
 func inputsFor(t task.Task) []task.Input {
 	inputs := []task.Input{
 		task.ProviderBlocked{},
+		task.Unprepared{Provider: t.Provider, Reason: task.InputUnreachable},
 		task.CancelRequested{},
 		task.DeadlinePassed{},
 		task.RetryRequested{},
