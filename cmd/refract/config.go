@@ -67,6 +67,8 @@ type tuning struct {
 	MaxBytes int64 // As in media.Saver, like the next.
 	Pause    time.Duration
 	Save     worker.Patience
+	Sources  worker.SourcePatience
+	Look     time.Duration // As the timeout of media.Prober.
 }
 
 // The default addresses: loopback, so that nothing is reachable from outside by accident.

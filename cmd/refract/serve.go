@@ -65,6 +65,7 @@ func (s *service) run(ctx context.Context) error {
 	for _, c := range s.checkers {
 		g.Go(func() error { return c.Run(ctx) })
 	}
+	g.Go(func() error { return s.workers.Preparer().Run(ctx) })
 	g.Go(func() error { return s.workers.RunExpiry(ctx) })
 	g.Go(func() error { return s.workers.RunSweep(ctx) })
 	g.Go(func() error { return s.workers.RunRetention(ctx) })

@@ -22,12 +22,14 @@ import (
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/worker"
 )
 
-// fetching makes the provider fetch its sources and hand them back as results.
+// fetching makes the provider fetch its sources and hand them back as results, and us look at them, soon to give up.
 func fetching(f *serviceFlags, sc *simConfig) {
 	sc.Source, sc.Transform = sim.SourceFetch, sim.TransformNone
 	f.Probe = "on"
+	f.Tuning.Sources = worker.SourcePatience{Pause: 20 * time.Millisecond, GiveUp: 200 * time.Millisecond}
 }
 
 // send uploads a file in one call and returns the answer.

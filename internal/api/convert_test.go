@@ -45,7 +45,7 @@ func TestEnums_HaveTheirTwins(t *testing.T) {
 		}
 	}
 	for _, w := range []lifecycle.WaitCause{
-		lifecycle.WaitConfirmation, lifecycle.WaitDelay, lifecycle.WaitProviderPaused, lifecycle.WaitTenantShare,
+		lifecycle.WaitConfirmation, lifecycle.WaitSource, lifecycle.WaitDelay, lifecycle.WaitProviderPaused, lifecycle.WaitTenantShare,
 		lifecycle.WaitRateWindow, lifecycle.WaitInFlightCap, lifecycle.WaitAdmission,
 	} {
 		if waiting(&lifecycle.Waiting{Cause: w}).GetCause() == refractv1.WaitingCause_WAITING_CAUSE_UNSPECIFIED {

@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -34,6 +35,8 @@ var (
 	ErrProviderTaskTaken = errors.New("the provider task belongs to another attempt")
 	// ErrCallbackNotFound means that there is no such callback in the inbox.
 	ErrCallbackNotFound = errors.New("no such callback")
+	// ErrUnprepared means that the source of an attempt that is to be sent was not made ready.
+	ErrUnprepared = errors.New("its source was not prepared")
 	// ErrAccountNotFound means that no such provider account is configured.
 	ErrAccountNotFound = errors.New("no such provider account is configured")
 )
@@ -74,10 +77,11 @@ func (e *ConflictError) Error() string {
 // Change is what the store commits for a task, as a whole or not at all.
 type Change struct {
 	task.Decision
-	Callback *Callback // A callback to append to the inbox.
-	Pause    *Pause    // A pause of the provider account.
-	Resume   string    // The provider account that proved to work, which ends its probing and its row of unknown outcomes; empty for none.
-	Asked    bool      // Whether an operator asked for the decision's check.
+	Callback *Callback           // A callback to append to the inbox.
+	Pause    *Pause              // A pause of the provider account.
+	Prepare  *source.Preparation // What keeps the task, which is QUEUED, from admission until it has ended.
+	Resume   string              // The provider account that proved to work, which ends its probing and its row of unknown outcomes; empty for none.
+	Asked    bool                // Whether an operator asked for the decision's check.
 }
 
 // Pause keeps a provider account from being admitted to. Afterwards it is probed with single attempts, until
@@ -134,6 +138,8 @@ type Store interface {
 	// KeepCallback appends a refused callback to the inbox unless it holds limit of them for the attempt,
 	// or returns ErrAttemptNotFound.
 	KeepCallback(ctx context.Context, c Callback, limit int) error
+	// ReleaseTasks lets admission have tasks that waited for a preparation, unless they changed since.
+	ReleaseTasks(ctx context.Context, waiters []source.Waiter) error
 	// UseSource notes that a tenant's source is in use, or returns source.ErrNotFound.
 	UseSource(ctx context.Context, tenant string, id task.SourceID) error
 }

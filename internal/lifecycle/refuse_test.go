@@ -2,12 +2,34 @@ package lifecycle_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
+	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
+
+func TestSend_LeavesAnAttemptAloneWhoseSourceIsNotReady(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	id, attempt := s.begin(t, plain())
+	if err := s.Send(t.Context(), attempt, nil); !errors.Is(err, lifecycle.ErrUnprepared) {
+		t.Errorf("Send = %v, want ErrUnprepared", err)
+	}
+	s.expect(t, id, task.Submitting, task.AttemptSubmitting)
+	if query[bool](t, s, "SELECT sent FROM attempt") {
+		t.Error("it counts as sent")
+	}
+	if _, err := s.Cancel(t.Context(), "films", id); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Send(t.Context(), attempt, nil); err != nil {
+		t.Error(err)
+	}
+	s.expect(t, id, task.Canceled, task.AttemptRefused)
+}
 
 func TestRefuse_CostsNothing(t *testing.T) {
 	t.Parallel()
@@ -16,14 +38,9 @@ func TestRefuse_CostsNothing(t *testing.T) {
 		cause  error
 		state  task.State
 		reason task.Reason
-		paused int // How many accounts pause.
 	}{
-		"unfit":                 {unfit, task.Failed, task.InputTooLong, 0},
-		"file refused":          {&provider.Error{Class: provider.Rejected, Input: true}, task.Failed, task.InputRejected, 0},
-		"uploads out of reach":  {&provider.Error{Class: provider.Unavailable}, task.Queued, "", 0},
-		"uploads, odd answer":   {&provider.Error{Class: provider.Ambiguous}, task.Queued, "", 0},
-		"too many uploads":      {&provider.Error{Class: provider.RateLimited}, task.Queued, "", 1},
-		"credentials are wrong": {&provider.Error{Class: provider.AccountBlocked, Pause: provider.PauseCredentials}, task.Queued, "", 1},
+		"unfit":           {unfit, task.Failed, task.InputTooLong},
+		"account is gone": {&provider.Error{Class: provider.NotSent}, task.Queued, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -36,10 +53,10 @@ func TestRefuse_CostsNothing(t *testing.T) {
 			if tc.reason != "" && (got.Failure == nil || got.Failure.Reason != tc.reason || got.Failure.Payment != task.PaymentNone) {
 				t.Errorf("failure is %+v, want %s and no payment", got.Failure, tc.reason)
 			}
-			if n := query[int](t, s, "SELECT count(*) FROM provider_account WHERE paused_until_time > now()"); n != tc.paused {
-				t.Errorf("%d accounts pause, want %d", n, tc.paused)
+			if n := query[int](t, s, "SELECT count(*) FROM provider_account WHERE paused_until_time > now()"); n != 0 {
+				t.Errorf("%d accounts pause, want none", n)
 			}
-			if tc.state == task.Queued && query[bool](t, s, "SELECT not_before_time IS NULL OR not_before_time <= now() FROM task") && tc.paused == 0 {
+			if tc.state == task.Queued && query[bool](t, s, "SELECT not_before_time IS NULL OR not_before_time <= now() FROM task") {
 				t.Error("the task is tried again at once")
 			}
 			if err := s.Refuse(t.Context(), attempt, tc.cause); err != nil {

@@ -13,10 +13,15 @@ import (
 // Send sends an attempt to its provider, at most once ever, and settles what came of it. deliver makes
 // the one call to the provider. An attempt that is not to be sent, because its task was canceled or its
 // deadline passed, is refused without a call; one that was begun before and never answered, because the
-// process died, becomes unconfirmed.
+// process died, becomes unconfirmed. deliver is nil where the attempt was not to be sent a moment ago, so that its
+// source was not made ready; when it is to be sent after all, since a retry adopted it, Send does nothing and returns
+// ErrUnprepared.
 func (l *Lifecycle) Send(ctx context.Context, id task.AttemptID, deliver func(context.Context, task.Task) (string, error)) error {
 	t, err := l.change(ctx, "submission", id, func(t task.Task) (Change, error) {
 		d, err := t.Apply(task.Sending{Attempt: id})
+		if err == nil && deliver == nil && d.Task.AttemptByID(id).Sent {
+			err = ErrUnprepared
+		}
 		return Change{Decision: d}, err
 	})
 	switch {

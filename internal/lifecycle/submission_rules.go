@@ -89,11 +89,7 @@ var (
 	moveOn = Effect{
 		Attempt: task.AttemptRefused, Task: "QUEUED at the next provider of its route, else FAILED", SendAgain: true,
 		input: func(a answered) task.Input {
-			reason := task.ProviderRejected
-			if a.err.Input {
-				reason = task.InputRejected
-			}
-			return task.Refused{Attempt: a.attempt, Reason: reason, Message: a.err.Error(), Known: a.known}
+			return task.Refused{Attempt: a.attempt, Reason: rejection(a.err), Message: a.err.Error(), Known: a.known}
 		},
 	}
 	countFailure = Effect{
@@ -113,6 +109,14 @@ var (
 		},
 	}
 )
+
+// rejection is why a task fails that a provider rejected.
+func rejection(err *provider.Error) task.Reason {
+	if err.Input {
+		return task.InputRejected
+	}
+	return task.ProviderRejected
+}
 
 // SubmissionRules returns the table, for documents and for those who check it.
 func SubmissionRules() []SubmissionRule { return slices.Clone(submissionRules) }

@@ -14,6 +14,7 @@ type WaitCause string
 // The causes, in the order in which they are looked for.
 const (
 	WaitConfirmation   WaitCause = "UNCONFIRMED_OUTCOME" // It is unknown whether the provider took the attempt.
+	WaitSource         WaitCause = "SOURCE"              // The task's source is being looked at, or handed to the provider.
 	WaitDelay          WaitCause = "RETRY_DELAY"         // The last attempt never reached the provider; the next follows after a pause.
 	WaitProviderPaused WaitCause = "PROVIDER_PAUSED"     // Every account at the provider is paused.
 	WaitTenantShare    WaitCause = "TENANT_SHARE"        // The tenant has its share, or other tasks of it go first.
@@ -33,10 +34,17 @@ type Waiting struct {
 // Standing is where a QUEUED task stands.
 type Standing struct {
 	Usages     []Usage
-	Ahead      int       // How many tasks of the tenant go first.
-	NotBefore  time.Time // Admission leaves the task alone until then; zero means that it does not.
-	TenantOpen int       // How many attempts the tenant has open.
-	TenantMax  int       // How many it may have; 0 means any number.
+	Ahead      int         // How many tasks of the tenant go first.
+	NotBefore  time.Time   // Admission leaves the task alone until then; zero means that it does not.
+	Source     *SourceWait // What keeps the task from admission; nil where its source does not.
+	TenantOpen int         // How many attempts the tenant has open.
+	TenantMax  int         // How many it may have; 0 means any number.
+}
+
+// SourceWait is how the preparation of a task's source stands.
+type SourceWait struct {
+	Message string    // Why it failed the last time; empty where it has not.
+	Until   time.Time // When it is tried again; zero while it is being tried.
 }
 
 // Waiting tells what a task waits for, or nil where it waits for nothing but the work itself.
@@ -61,6 +69,13 @@ func (l *Lifecycle) Waiting(ctx context.Context, t task.Task) (*Waiting, error) 
 
 // waiting is the first cause that keeps the task from going to a provider.
 func (st Standing) waiting(provider string) Waiting {
+	if w := st.Source; w != nil {
+		message := "its source is being looked at, or handed to " + provider
+		if w.Message != "" {
+			message = w.Message + "; it is tried again"
+		}
+		return Waiting{Cause: WaitSource, Until: w.Until, Message: message}
+	}
 	if !st.NotBefore.IsZero() {
 		return Waiting{Cause: WaitDelay, Until: st.NotBefore, Message: "the attempt before never reached the provider; another follows"}
 	}

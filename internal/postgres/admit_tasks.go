@@ -24,13 +24,14 @@ FOR UPDATE SKIP LOCKED`
 // countUsage counts the permits that are taken. An attempt takes one of the window's from its admission
 // until one window after its submission was answered: the request reached the provider somewhere in
 // between, so however long requests take, no window at the provider ever sees more than the limit. A lost
-// attempt may run at the provider for as long as work takes.
+// attempt may run at the provider for as long as work takes. One that was given up before it was sent gives its
+// permit back at once.
 //
 // NOTE: it runs after the account was locked, in a statement of its own. One that locks and counts would
 // count in a snapshot from before the lock, which may lack what the last holder admitted.
 const countUsage = `
 SELECT (SELECT count(*) FROM attempt WHERE account = $1 AND answer_time IS NULL),
-       (SELECT count(*) FROM attempt WHERE account = $1 AND answer_time > now() - make_interval(secs => $2)),
+       (SELECT count(*) FROM attempt WHERE account = $1 AND answer_time > now() - make_interval(secs => $2) AND sent),
        (SELECT count(*) FROM attempt WHERE account = $1 AND state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING'))
        + (SELECT count(*) FROM attempt WHERE account = $1 AND state = 'LOST' AND answer_time > now() - interval '20 minutes')`
 

@@ -64,7 +64,7 @@ CROSS JOIN LATERAL (
     UNION ALL
     SELECT task_id, provider, false
     FROM attempt
-    WHERE account = provider_account.account AND answer_time > now() - make_interval(secs => $2)
+    WHERE account = provider_account.account AND answer_time > now() - make_interval(secs => $2) AND sent
       AND state NOT IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING')
 ) AS used
 JOIN task ON task.id = used.task_id
@@ -162,15 +162,18 @@ func tenantUsage(ctx context.Context, tx pgx.Tx, provider string, window time.Du
 // placesCounted bounds how far a place in line is counted.
 const placesCounted = 10_000
 
-// selectStanding tells where a task stands in its tenant's line and what its tenant has open.
+// selectStanding tells where a task stands in its tenant's line and what its tenant has open. Tasks that wait for their
+// source are passed over by those behind them.
 const selectStanding = `
 SELECT (SELECT count(*)
         FROM (SELECT
               FROM task AS ahead
               WHERE ahead.tenant = line.tenant AND ahead.provider = line.provider AND ahead.state = 'QUEUED'
                 AND (ahead.line_time, ahead.id) < (line.line_time, line.id)
+                AND ahead.not_before_time IS DISTINCT FROM 'infinity'
               LIMIT $2) AS counted),
-       CASE WHEN line.not_before_time > now() THEN line.not_before_time END,
+       CASE WHEN line.not_before_time > now() AND isfinite(line.not_before_time) THEN line.not_before_time END,
+       coalesce(line.not_before_time = 'infinity', false),
        coalesce(terms.max_in_flight, 0),
        (SELECT count(*)
         FROM provider_account
@@ -188,7 +191,12 @@ func (s *Store) Standing(ctx context.Context, t task.Task, r lifecycle.Round) (l
 		if st.Usages, err = accountUsages(ctx, tx, selectAccounts, r.Provider, r.Limits); err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, selectStanding, t.ID, placesCounted).Scan(&st.Ahead, &notBefore, &st.TenantMax, &st.TenantOpen)
+		var held bool
+		err = tx.QueryRow(ctx, selectStanding, t.ID, placesCounted).Scan(&st.Ahead, &notBefore, &held, &st.TenantMax, &st.TenantOpen)
+		if err == nil && held {
+			st.Source, err = sourceWait(ctx, tx, t.ID)
+		}
+		return err
 	})
 	if notBefore != nil {
 		st.NotBefore = *notBefore

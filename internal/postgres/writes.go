@@ -25,6 +25,7 @@ type writes struct {
 	outputs     []outputInsert
 	callbacks   []callbackInsert
 	accounts    []accountUpdate
+	held        []heldTask
 	jobs        []task.Job
 }
 
@@ -45,6 +46,9 @@ func (w *writes) add(wish int, before *task.Task, c lifecycle.Change) {
 		w.callbacks = append(w.callbacks, callbackInsert{cb.AttemptID, cb.Account, cb.ProviderTaskID, cb.Verdict, cb.Body})
 	}
 	w.accounts = append(w.accounts, accountUpdates(c)...)
+	if c.Prepare != nil {
+		w.held = append(w.held, heldTask{c.Task.ID, *c.Prepare})
+	}
 	if c.Asked {
 		w.asked = append(w.asked, c.Check)
 	}
@@ -92,8 +96,8 @@ func (w *writes) addAttempts(before, t *task.Task) {
 	}
 }
 
-// flush writes everything but the jobs in one round trip, the provider accounts last, then does what a function queues,
-// and puts the times into the changed tasks.
+// flush writes everything but the jobs in one round trip, the provider accounts last but for preparations, then does what
+// a function queues, and puts the times into the changed tasks.
 func (w *writes) flush(ctx context.Context, tx pgx.Tx, then func(*pgx.Batch)) error {
 	var now time.Time
 	var batch pgx.Batch
@@ -109,6 +113,7 @@ func (w *writes) flush(ctx context.Context, tx pgx.Tx, then func(*pgx.Batch)) er
 	queueRows(&batch, insertOutputs, w.outputs)
 	queueRows(&batch, insertCallbacks, w.callbacks)
 	queueAccounts(&batch, w.accounts)
+	queueHeld(&batch, w.held)
 	then(&batch)
 	if batch.Len() == 1 {
 		return nil // Nothing changed.

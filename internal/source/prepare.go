@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
@@ -46,58 +48,86 @@ type Account interface {
 type Preparer struct {
 	Store  Handover
 	Bucket *media.Bucket
-	// Probe looks at what is behind a URI; its error is media.ErrUnreachable. Nil means that sources are not judged at all.
+	// Probe looks at what is behind a URI, as media.Prober does. Nil means that sources are not judged at all.
 	Probe func(ctx context.Context, uri string) (task.Clip, error)
 	// Link returns a link to a source on our public listener; nil means that there are none.
 	Link func(id task.SourceID, expiry time.Time) (string, error)
 	// CheckURI tells whether a provider can reach a URI.
 	CheckURI func(uri string) error
 	Log      *slog.Logger
+
+	looks singleflight.Group
 }
 
-// Prepare returns the URI under which a provider account gets the source of a task. It sends nothing that is paid for,
-// and may be repeated.
+// ErrNotHanded means that a source has to be handed to the provider first, which takes a while.
+var ErrNotHanded = errors.New("the source is not handed to the provider yet")
+
+// Look returns the URI under which a provider account gets the source of a task, where that is quickly found out: it hands
+// nothing over, and returns ErrNotHanded where that is needed. It takes as long as the host of a URI does; looks at one URI
+// at the same time are one, which ends with the context of the first. It sends nothing that is paid for, and may be
+// repeated.
 //
-// An UnfitError says that this provider can't work with the source, or that it can't reach it. A *provider.Error is that of
-// an upload to it. Every other error is ours.
-func (p *Preparer) Prepare(ctx context.Context, spec task.Spec, account string, at Account) (string, error) {
+// An UnfitError says that this provider can't work with the source, or that it can't reach it. A *media.UnreachableError
+// says that the source can't be fetched now. Every other error is ours.
+func (p *Preparer) Look(ctx context.Context, spec task.Spec, account string, at Account) (string, error) {
 	if spec.SourceID == "" {
-		return spec.SourceURI, p.judgeURI(ctx, spec.SourceURI, at)
+		return spec.SourceURI, p.judgeURI(ctx, spec.SourceURI, at, p.probeTogether)
 	}
-	s, err := p.Store.Source(ctx, spec.SourceID)
-	if errors.Is(err, ErrNotFound) {
-		return "", &UnfitError{task.InputUnreachable, "the uploaded source is no longer kept: upload it again", true}
-	}
+	s, err := p.source(ctx, spec.SourceID, at)
 	if err != nil {
 		return "", err
 	}
-	if p.Probe != nil {
-		if err := fit(at.Name(), at.Capabilities(), s.Clip); err != nil {
-			return "", err
-		}
+	uri, err := p.reachable(ctx, s, at)
+	if errors.Is(err, ErrNotHanded) {
+		return p.copy(ctx, s, account)
 	}
-	return p.reachable(ctx, s, account, at)
+	return uri, err
 }
 
-// judgeURI looks at what is behind a URI.
-func (p *Preparer) judgeURI(ctx context.Context, uri string, at Account) error {
+// Prepare makes the source of a task ready for a provider account, so that a Look finds it at once. It may take minutes.
+// It sends nothing that is paid for, and may be repeated; two at a time for one source and account are a waste.
+//
+// The errors are those of Look, but for ErrNotHanded, and the *provider.Error of an upload.
+func (p *Preparer) Prepare(ctx context.Context, spec task.Spec, account string, at Account) error {
+	if spec.SourceID == "" {
+		return p.judgeURI(ctx, spec.SourceURI, at, p.probe)
+	}
+	s, err := p.source(ctx, spec.SourceID, at)
+	if err != nil {
+		return err
+	}
+	if _, err = p.reachable(ctx, s, at); errors.Is(err, ErrNotHanded) {
+		return p.hand(ctx, s, account, at)
+	}
+	return err
+}
+
+// source reads an uploaded source, and judges it.
+func (p *Preparer) source(ctx context.Context, id task.SourceID, at Account) (task.Source, error) {
+	s, err := p.Store.Source(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return s, &UnfitError{task.InputUnreachable, "the uploaded source is no longer kept: upload it again", true}
+	}
+	if err == nil && p.Probe != nil {
+		err = fit(at.Name(), at.Capabilities(), s.Clip)
+	}
+	return s, err
+}
+
+// judgeURI looks at what is behind a URI, unless that is remembered.
+func (p *Preparer) judgeURI(ctx context.Context, uri string, at Account, probe func(context.Context, string) (task.Clip, error)) error {
 	if p.Probe == nil {
 		return nil
 	}
 	clip, known, err := p.Store.Probed(ctx, uri)
-	if err != nil {
-		return err
+	if err == nil && !known {
+		clip, err = probe(ctx, uri)
 	}
-	if !known {
-		if clip, err = p.Probe(ctx, uri); errors.Is(err, media.ErrUnreachable) {
-			return &UnfitError{task.InputUnreachable, err.Error(), true}
-		}
-		if err != nil {
-			return fmt.Errorf("look at the source: %w", err)
-		}
-		if err := p.Store.KeepProbe(ctx, uri, clip, probeMemory); err != nil {
-			return err
-		}
+	if unreachable, ok := errors.AsType[*media.UnreachableError](err); ok && unreachable.Final {
+		return &UnfitError{task.InputUnreachable, unreachable.Error(), true}
+	}
+	if err != nil {
+		return fmt.Errorf("look at the source: %w", err)
 	}
 	err = fit(at.Name(), at.Capabilities(), clip)
 	if err == nil && clip.Duration == 0 {
@@ -107,9 +137,30 @@ func (p *Preparer) judgeURI(ctx context.Context, uri string, at Account) error {
 	return err
 }
 
-// reachable makes an uploaded source reachable for a provider: by a link to the bucket or else to our public listener,
-// where there are such, and else by handing it over.
-func (p *Preparer) reachable(ctx context.Context, s task.Source, account string, at Account) (string, error) {
+// probe looks at a URI and remembers what it found.
+func (p *Preparer) probe(ctx context.Context, uri string) (task.Clip, error) {
+	clip, err := p.Probe(ctx, uri)
+	if err == nil {
+		err = p.Store.KeepProbe(ctx, uri, clip, probeMemory)
+	}
+	return clip, err
+}
+
+// probeTogether is probe, once for all who ask at the same time.
+func (p *Preparer) probeTogether(ctx context.Context, uri string) (task.Clip, error) {
+	found := p.looks.DoChan(uri, func() (any, error) { return p.probe(ctx, uri) })
+	select {
+	case <-ctx.Done():
+		return task.Clip{}, ctx.Err()
+	case r := <-found:
+		clip, _ := r.Val.(task.Clip)
+		return clip, r.Err
+	}
+}
+
+// reachable returns a link to an uploaded source for a provider: to the bucket or else to our public listener, where there
+// are such. Else it has to be handed over.
+func (p *Preparer) reachable(ctx context.Context, s task.Source, at Account) (string, error) {
 	link, err := p.Bucket.SignedURL(ctx, s.Key, linkLifetime)
 	switch {
 	case err == nil && p.CheckURI(link) == nil:
@@ -119,7 +170,7 @@ func (p *Preparer) reachable(ctx context.Context, s task.Source, account string,
 	case p.Link != nil:
 		return p.Link(s.ID, time.Now().Add(linkLifetime))
 	case at.Capabilities().Upload:
-		return p.hand(ctx, s, account, at)
+		return "", ErrNotHanded
 	default:
 		return "", &UnfitError{task.InputUnreachable, fmt.Sprintf(
 			"provider %s takes no uploads and can't reach uploaded sources: the operator can serve them with --public-sources, or keep them in a bucket that signs links, such as s3://",
@@ -127,25 +178,33 @@ func (p *Preparer) reachable(ctx context.Context, s task.Source, account string,
 	}
 }
 
-// hand uploads a source to a provider, unless it has a copy that lives for long enough still.
-func (p *Preparer) hand(ctx context.Context, s task.Source, account string, at Account) (string, error) {
+// copy returns where an account has a copy of a source that lives for long enough still, or ErrNotHanded.
+func (p *Preparer) copy(ctx context.Context, s task.Source, account string) (string, error) {
 	uri, err := p.Store.SourceCopy(ctx, s.ID, account)
-	if err != nil || uri != "" {
-		return uri, err
+	if err == nil && uri == "" {
+		err = ErrNotHanded
+	}
+	return uri, err
+}
+
+// hand uploads a source to a provider account, unless it has a copy.
+func (p *Preparer) hand(ctx context.Context, s task.Source, account string, at Account) error {
+	if _, err := p.copy(ctx, s, account); !errors.Is(err, ErrNotHanded) {
+		return err
 	}
 	file, err := p.Bucket.Open(ctx, s.Key)
 	if err != nil {
-		return "", fmt.Errorf("hand source %s to %s: %w", s.ID, account, err)
+		return fmt.Errorf("hand source %s to %s: %w", s.ID, account, err)
 	}
 	defer func() { _ = file.Close() }() // It was only read.
-	uri, err = at.Upload(ctx, provider.File{
+	uri, err := at.Upload(ctx, provider.File{
 		Name: string(s.ID) + "-" + rand.Text()[:8] + extension(s.ContentType), ContentType: s.ContentType, SizeBytes: s.SizeBytes, Content: file,
 	})
 	if err != nil {
-		return "", err
+		return err
 	}
 	// Half its life: an attempt that is sent with it needs it for a while.
-	return uri, p.Store.KeepSourceCopy(ctx, s.ID, account, uri, at.Capabilities().UploadLifetime/2)
+	return p.Store.KeepSourceCopy(ctx, s.ID, account, uri, at.Capabilities().UploadLifetime/2)
 }
 
 // extension is how file names of a content type end. Some providers look at nothing else.

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +56,14 @@ func (s service) preparer(clip task.Clip, err error) (*source.Preparer, *int) {
 	}, looks
 }
 
+// ready prepares a source and looks at it.
+func ready(ctx context.Context, p *source.Preparer, spec task.Spec, account string, at source.Account) (string, error) {
+	if err := p.Prepare(ctx, spec, account, at); err != nil {
+		return "", err
+	}
+	return p.Look(ctx, spec, account, at)
+}
+
 func unfit(t *testing.T, err error) *source.UnfitError {
 	t.Helper()
 	u, ok := errors.AsType[*source.UnfitError](err)
@@ -68,7 +79,7 @@ func TestPrepare_LooksAtAURIOnceInAWhile(t *testing.T) {
 	p, looks := s.preparer(task.Clip{ContentType: "video/mp4", SizeBytes: 5, Duration: 14200 * time.Millisecond}, nil)
 	spec := task.Spec{SourceURI: "https://example.com/a.mp4?signature=1"}
 	for range 3 {
-		_, err := p.Prepare(t.Context(), spec, "kie", newAccount())
+		_, err := ready(t.Context(), p, spec, "kie", newAccount())
 		if u := unfit(t, err); u.Reason != task.InputTooLong || u.Message != "the source has 14.2 s; provider kie takes at most 10 s" {
 			t.Errorf("got %+v", u)
 		}
@@ -78,13 +89,13 @@ func TestPrepare_LooksAtAURIOnceInAWhile(t *testing.T) {
 	}
 	long := newAccount()
 	long.caps.MaxSourceDuration = time.Minute
-	if uri, err := p.Prepare(t.Context(), spec, "other", long); err != nil || uri != spec.SourceURI {
+	if uri, err := ready(t.Context(), p, spec, "other", long); err != nil || uri != spec.SourceURI {
 		t.Errorf("another provider: %q, %v, want the URI as it is", uri, err)
 	}
 	if _, err := s.pool.Exec(t.Context(), "UPDATE source_probe SET expire_time = now()"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Prepare(t.Context(), spec, "kie", newAccount()); err == nil || *looks != 2 {
+	if _, err := ready(t.Context(), p, spec, "kie", newAccount()); err == nil || *looks != 2 {
 		t.Errorf("looked %d times after a while, want twice", *looks)
 	}
 }
@@ -92,9 +103,9 @@ func TestPrepare_LooksAtAURIOnceInAWhile(t *testing.T) {
 func TestPrepare_KeepsNothingOfAURIThatCantBeFetched(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	p, looks := s.preparer(task.Clip{}, fmt.Errorf("%w: status 404", media.ErrUnreachable))
+	p, looks := s.preparer(task.Clip{}, &media.UnreachableError{From: "https://example.com", Final: true, Err: errors.New("status 404")})
 	for range 2 {
-		_, err := p.Prepare(t.Context(), task.Spec{SourceURI: "https://example.com/a.mp4"}, "kie", newAccount())
+		_, err := ready(t.Context(), p, task.Spec{SourceURI: "https://example.com/a.mp4"}, "kie", newAccount())
 		if u := unfit(t, err); u.Reason != task.InputUnreachable || !u.Everywhere {
 			t.Errorf("got %+v", u)
 		}
@@ -102,8 +113,14 @@ func TestPrepare_KeepsNothingOfAURIThatCantBeFetched(t *testing.T) {
 	if *looks != 2 {
 		t.Errorf("looked %d times, want each time: it may have been mended", *looks)
 	}
+	mending := &media.UnreachableError{From: "https://example.com", RetryAfter: time.Minute, Err: errors.New("status 503")}
+	p.Probe = func(context.Context, string) (task.Clip, error) { return task.Clip{}, mending }
+	_, err := ready(t.Context(), p, task.Spec{SourceURI: "https://example.com/a.mp4"}, "kie", newAccount())
+	if _, final := errors.AsType[*source.UnfitError](err); final || !errors.Is(err, mending) {
+		t.Errorf("a host in trouble: %v, want what it said and no verdict", err)
+	}
 	p.Probe = nil
-	if uri, err := p.Prepare(t.Context(), task.Spec{SourceURI: "https://example.com/a.mp4"}, "kie", newAccount()); err != nil || uri == "" {
+	if uri, err := ready(t.Context(), p, task.Spec{SourceURI: "https://example.com/a.mp4"}, "kie", newAccount()); err != nil || uri == "" {
 		t.Errorf("without a probe: %q, %v", uri, err)
 	}
 }
@@ -118,21 +135,64 @@ func TestPrepare_HandsAnUploadedSourceOverOnce(t *testing.T) {
 	p, _ := s.preparer(task.Clip{}, nil)
 	at := newAccount()
 	for range 2 {
-		if uri, err := p.Prepare(t.Context(), spec, "kie", at); err != nil || uri != "https://files.example/1" {
+		if uri, err := ready(t.Context(), p, spec, "kie", at); err != nil || uri != "https://files.example/1" {
 			t.Fatalf("got %q, %v, want the first copy", uri, err)
 		}
 	}
-	if _, err := p.Prepare(t.Context(), spec, "kie-2", at); err != nil {
+	if _, err := ready(t.Context(), p, spec, "kie-2", at); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.pool.Exec(t.Context(), "UPDATE source_copy SET expire_time = now() WHERE account = 'kie'"); err != nil {
 		t.Fatal(err)
 	}
-	if uri, err := p.Prepare(t.Context(), spec, "kie", at); err != nil || uri != "https://files.example/3" {
+	if uri, err := ready(t.Context(), p, spec, "kie", at); err != nil || uri != "https://files.example/3" {
 		t.Errorf("after the copy has expired: %q, %v, want a new one", uri, err)
 	}
 	if len(at.uploads) != 3 || len(at.names) != 3 || at.uploads[2] != string(clip) {
 		t.Errorf("%d files under %d names, want three of each: one an account, and one again", len(at.uploads), len(at.names))
+	}
+}
+
+func TestLook_HandsNothingOver(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	u := s.replica()
+	u.MaxBytes = 1 << 20
+	spec := task.Spec{SourceID: receive(t, u, newUpload(), sim.TinyClip(), 0).Source.ID}
+	p, _ := s.preparer(task.Clip{}, nil)
+	at := newAccount()
+	if uri, err := p.Look(t.Context(), spec, "kie", at); !errors.Is(err, source.ErrNotHanded) || uri != "" || len(at.uploads) != 0 {
+		t.Errorf("got %q, %v after %d uploads, want ErrNotHanded and none", uri, err, len(at.uploads))
+	}
+}
+
+// TestLook_LooksOnceForAllWhoAsk asks many times at once, and leaves before the host answers.
+func TestLook_LooksOnceForAllWhoAsk(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	p, _ := s.preparer(task.Clip{}, nil)
+	var looks atomic.Int64
+	p.Probe = func(ctx context.Context, _ string) (task.Clip, error) {
+		looks.Add(1)
+		<-ctx.Done()
+		return task.Clip{}, ctx.Err()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	for range 10 {
+		asking.Go(func() {
+			if _, err := p.Look(ctx, task.Spec{SourceURI: "https://example.com/a.mp4"}, "kie", newAccount()); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want that the context ended", err)
+			}
+		})
+	}
+	for looks.Load() == 0 {
+		runtime.Gosched()
+	}
+	cancel()
+	asking.Wait()
+	if n := looks.Load(); n != 1 {
+		t.Errorf("looked %d times, want once", n)
 	}
 }
 
@@ -160,7 +220,7 @@ func TestPrepare_SaysWhyAnUploadedSourceIsNotSent(t *testing.T) {
 			p, _ := s.preparer(task.Clip{}, nil)
 			at := newAccount()
 			tc.change(at)
-			_, err := p.Prepare(t.Context(), task.Spec{SourceID: tc.id}, "kie", at)
+			_, err := ready(t.Context(), p, task.Spec{SourceID: tc.id}, "kie", at)
 			if u := unfit(t, err); u.Reason != tc.reason || !strings.Contains(u.Message, tc.says) {
 				t.Errorf("got %s: %s", u.Reason, u.Message)
 			}
@@ -172,7 +232,7 @@ func TestPrepare_SaysWhyAnUploadedSourceIsNotSent(t *testing.T) {
 	}
 	at := newAccount()
 	at.caps.Upload = false
-	if uri, err := p.Prepare(t.Context(), task.Spec{SourceID: good}, "luma", at); err != nil || uri != "https://refract.example/"+string(good) {
+	if uri, err := ready(t.Context(), p, task.Spec{SourceID: good}, "luma", at); err != nil || uri != "https://refract.example/"+string(good) {
 		t.Errorf("with public sources: %q, %v", uri, err)
 	}
 }

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/refract-video/refract/internal/provider"
@@ -10,19 +11,32 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// prepareTimeout bounds the preparation of an attempt: a look at its source, and an upload of that to the provider.
-const prepareTimeout = 12 * time.Minute
-
 // Sources makes sources reachable for providers.
 type Sources interface {
-	// Prepare returns the URI under which a provider account gets the source of a task, or says with a
-	// source.UnfitError or a *provider.Error why the attempt can't be sent.
-	Prepare(ctx context.Context, spec task.Spec, account string, at source.Account) (uri string, err error)
+	// Look returns the URI under which a provider account gets the source of a task, or says with a source.UnfitError
+	// why it can't, or with source.ErrNotHanded that the source has to be prepared first. Every other error passes.
+	Look(ctx context.Context, spec task.Spec, account string, at source.Account) (uri string, err error)
+	// Prepare does what Look asks for. It may also fail with the *provider.Error of an upload.
+	Prepare(ctx context.Context, spec task.Spec, account string, at source.Account) error
 }
 
-// prepare returns the URI of the source of an attempt that is about to be sent, and nothing for one that will not be.
-// It comes before the attempt counts as sent, so whatever fails here is not paid for.
-func (s *submitter) prepare(ctx context.Context, id task.AttemptID) (string, error) {
+// errSourceNotReady means that the source of an attempt was not ready in time, or could not be looked at now.
+var errSourceNotReady = errors.New("the source is not ready")
+
+const (
+	// shortPatience is how long the attempts of a tenant wait whose sources are slow at the moment,
+	shortPatience = 200 * time.Millisecond
+	// slowMemory is how long that moment lasts,
+	slowMemory = 10 * time.Second
+	// slowTenants is of how many tenants that is remembered.
+	slowTenants = 1000
+)
+
+// ready returns the URI of the source of an attempt that is about to be sent, and nothing for one that will not be. It
+// comes before the attempt counts as sent, so whatever fails here is not paid for. The attempt holds a permit and a worker
+// meanwhile, so it waits only shortly, and not for the sake of a second try: with errSourceNotReady the source is prepared in the
+// background.
+func (s *submitter) ready(ctx context.Context, id task.AttemptID) (string, error) {
 	t, err := s.tasks.TaskOfAttempt(ctx, id)
 	if err != nil {
 		return "", err
@@ -35,22 +49,80 @@ func (s *submitter) prepare(ctx context.Context, id task.AttemptID) (string, err
 	if err != nil {
 		return "", &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
 	}
-	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
+	patience := s.sourcePatience.Ready
+	if s.slow.is(t.Tenant) {
+		patience = min(patience, shortPatience)
+	}
+	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	defer context.AfterFunc(s.running, cancel)() //nolint:contextcheck // A stop cuts it, as it cuts saves.
-	uri, err := s.sources.Prepare(ctx, t.Spec, a.Account, u)
-	if ctx.Err() != nil {
-		err = ctx.Err() // Nothing is known of the source or the provider.
-	}
-	if err != nil && refusal(err) {
+	uri, err := s.look(waiting, source.PreparationOf(t, a.Account), u)
+	switch {
+	case err == nil:
+		return uri, nil
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case refusal(err):
 		s.log.WarnContext(ctx, "attempt is not sent", "task_id", t.ID, "attempt_id", id, "account", a.Account, "error", err)
+		return "", err
 	}
-	return uri, err
+	if waiting.Err() != nil {
+		s.slow.add(t.Tenant)
+	}
+	s.log.InfoContext(ctx, "the source of an attempt is prepared first", "task_id", t.ID, "attempt_id", id, "account", a.Account, "cause", err)
+	return "", errSourceNotReady
 }
 
-// refusal tells whether an error of prepare settles the attempt; every other one is ours, and the job is tried again.
+// look waits until a source is ready; one that has to be handed to the provider is left to the preparer.
+func (s *submitter) look(ctx context.Context, p source.Preparation, at source.Account) (string, error) {
+	for begun := false; ; begun = true {
+		ended := s.preparer.ended()
+		uri, err := s.sources.Look(ctx, p.Spec(), p.Account, at)
+		if !errors.Is(err, source.ErrNotHanded) {
+			return uri, err
+		}
+		if !begun {
+			if err := s.preparations.BeginPreparation(ctx, p); err != nil {
+				return "", err
+			}
+			s.preparer.Nudge()
+		}
+		select {
+		case <-ctx.Done():
+			return "", err
+		case <-ended:
+		case <-time.After(elsewhere):
+		}
+	}
+}
+
+// elsewhere is how often it is looked whether another replica has handed a source over.
+const elsewhere = 400 * time.Millisecond
+
+// refusal tells whether an error settles an attempt that was not sent.
 func refusal(err error) bool {
 	_, unfit := errors.AsType[*source.UnfitError](err)
 	_, refused := errors.AsType[*provider.Error](err)
 	return unfit || refused
+}
+
+// slowSources remembers for a moment whose sources are slow, so that a tenant with many of them does not hold permits and
+// workers for long with each. The zero value remembers none.
+type slowSources struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+func (s *slowSources) is(tenant string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Before(s.until[tenant])
+}
+
+func (s *slowSources) add(tenant string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.until == nil || len(s.until) >= slowTenants {
+		s.until = map[string]time.Time{} // The others cost one more wait.
+	}
+	s.until[tenant] = time.Now().Add(slowMemory)
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// submitTimeout bounds a submit job: its preparation, the provider's 30 seconds, and time to write the answer down.
-const submitTimeout = prepareTimeout + 30*time.Second + lifecycle.SettleTimeout + 10*time.Second
+// submitTimeout bounds a submit job: the wait for its source, the provider's 30 seconds, and time to write the answer down.
+const submitTimeout = 5*time.Second + 30*time.Second + lifecycle.SettleTimeout + 10*time.Second
 
 // submitter sends attempts to their provider.
 type submitter struct {
@@ -31,11 +31,13 @@ func (s *submitter) NextRetry(job *river.Job[task.SubmitAttempt]) time.Time {
 	return s.retryAt(job.Attempt)
 }
 
-// Work prepares the attempt and sends it, once.
+// Work sends an attempt whose source is ready, once. One whose source is not is given back.
 func (s *submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]) error {
 	id := job.Args.AttemptID
-	sourceURI, err := s.prepare(ctx, id)
+	sourceURI, err := s.ready(ctx, id)
 	switch {
+	case err == nil && sourceURI == "":
+		err = s.lifecycle.Send(ctx, id, nil)
 	case err == nil:
 		err = s.lifecycle.Send(ctx, id, func(ctx context.Context, t task.Task) (string, error) {
 			providerTaskID, err := s.send(ctx, t, *t.AttemptByID(id), sourceURI)
@@ -44,20 +46,24 @@ func (s *submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]
 			}
 			return providerTaskID, err
 		})
+	case errors.Is(err, errSourceNotReady):
+		err = s.lifecycle.Defer(ctx, id)
+		s.preparer.Nudge()
 	case refusal(err):
 		err = s.lifecycle.Refuse(ctx, id, err)
 	}
-	if errors.Is(err, lifecycle.ErrAttemptNotFound) {
+	switch {
+	case errors.Is(err, lifecycle.ErrAttemptNotFound):
 		return river.JobCancel(err) // Retention removed the task.
+	case errors.Is(err, lifecycle.ErrUnprepared):
+		return river.JobSnooze(0) // A retry adopted the attempt this moment.
+	default:
+		return err
 	}
-	return err
 }
 
 // send makes the one call to the provider.
 func (s *submitter) send(ctx context.Context, t task.Task, a task.Attempt, sourceURI string) (string, error) {
-	if sourceURI == "" { // It was not to be sent a moment ago, and is now: a retry adopted it.
-		return "", &provider.Error{Class: provider.NotSent, Op: "submit", Err: errors.New("its source was not prepared")}
-	}
 	u, err := s.upstream(a.Account)
 	if err != nil {
 		return "", &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}

@@ -1,11 +1,12 @@
-// Package worker does the work that tasks make necessary in the background: sending attempts, asking
+// Package worker does the work that tasks make necessary in the background: preparing sources, sending attempts, asking
 // providers about them, saving results, and ending overdue tasks. A worker loads, calls one port, and hands
 // the verdict to package lifecycle.
 //
 // Submit and save are jobs of the queue: enqueued in the transaction that makes them necessary, run at least
 // once, on any replica. A job that dies with its process is run again; package task makes sure that sending
 // is not repeated, and saving may be. Checks are no jobs but dates on attempts, because an attempt has
-// exactly one next check, which callbacks bring forward.
+// exactly one next check, which callbacks bring forward. Preparations are rows that replicas lease, because many tasks
+// may wait for one.
 package worker
 
 import (
@@ -20,6 +21,7 @@ import (
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -35,9 +37,13 @@ type Config struct {
 	Accounts  provider.Accounts
 	Queries   Queries
 	Sources   Sources
-	Retention Retention
-	Media     *media.Saver
-	Patience  Patience
+	// Preparations is where the work on sources is kept that takes longer.
+	Preparations Preparations
+	// SourcePatience is how long is waited for sources.
+	SourcePatience SourcePatience
+	Retention      Retention
+	Media          *media.Saver
+	Patience       Patience
 	// CallbackURL returns the URL that a provider account is to call about an attempt. It is a secret.
 	CallbackURL func(account string, id task.AttemptID) (string, error)
 	// Now tells the time as the database has it, since jobs and attempts carry the database's times.
@@ -48,20 +54,24 @@ type Config struct {
 
 // Workers do the background work.
 type Workers struct {
-	lifecycle   *lifecycle.Lifecycle
-	tasks       Tasks
-	upstreams   map[string]*upstream
-	sources     Sources
-	media       *media.Saver
-	callbackURL func(string, task.AttemptID) (string, error)
-	now         func() time.Time
-	log         *slog.Logger
-	patience    Patience
-	downloads   *semaphore.Weighted
-	saves       *saveMetrics
-	retainer    *Retainer
-	running     context.Context // Ends when saves are cut; the context of a job goes on, to write that down.
-	cutSaves    context.CancelFunc
+	lifecycle      *lifecycle.Lifecycle
+	tasks          Tasks
+	upstreams      map[string]*upstream
+	sources        Sources
+	preparations   Preparations
+	sourcePatience SourcePatience
+	slow           slowSources
+	preparer       *Preparer
+	media          *media.Saver
+	callbackURL    func(string, task.AttemptID) (string, error)
+	now            func() time.Time
+	log            *slog.Logger
+	patience       Patience
+	downloads      *semaphore.Weighted
+	saves          *saveMetrics
+	retainer       *Retainer
+	running        context.Context // Ends when saves are cut; the context of a job goes on, to write that down.
+	cutSaves       context.CancelFunc
 }
 
 // New returns the workers.
@@ -81,6 +91,10 @@ func New(cfg Config) (*Workers, error) {
 	w := &Workers{
 		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, upstreams: all, sources: cfg.Sources, media: cfg.Media, callbackURL: cfg.CallbackURL, now: cfg.Now, log: cfg.Log,
 		patience: cfg.Patience.withDefaults(), downloads: semaphore.NewWeighted(downloadsAtOnce), saves: saves, retainer: retainer,
+	}
+	w.preparations, w.sourcePatience = cfg.Preparations, cfg.SourcePatience.withDefaults()
+	w.preparer = &Preparer{
+		Workers: w, nudge: make(chan struct{}, 1), making: map[source.PreparationID]string{}, end: make(chan struct{}),
 	}
 	w.running, w.cutSaves = context.WithCancel(context.Background())
 	return w, nil

@@ -43,6 +43,8 @@ const (
 	WaitingCause_WAITING_CAUSE_UNCONFIRMED_OUTCOME WaitingCause = 6
 	// The last attempt never reached the provider; another follows after a pause.
 	WaitingCause_WAITING_CAUSE_RETRY_DELAY WaitingCause = 7
+	// The task's source is being looked at, or handed to the provider, before a permit is taken for it.
+	WaitingCause_WAITING_CAUSE_SOURCE WaitingCause = 8
 )
 
 // Enum value maps for WaitingCause.
@@ -56,6 +58,7 @@ var (
 		5: "WAITING_CAUSE_TENANT_SHARE",
 		6: "WAITING_CAUSE_UNCONFIRMED_OUTCOME",
 		7: "WAITING_CAUSE_RETRY_DELAY",
+		8: "WAITING_CAUSE_SOURCE",
 	}
 	WaitingCause_value = map[string]int32{
 		"WAITING_CAUSE_UNSPECIFIED":         0,
@@ -66,6 +69,7 @@ var (
 		"WAITING_CAUSE_TENANT_SHARE":        5,
 		"WAITING_CAUSE_UNCONFIRMED_OUTCOME": 6,
 		"WAITING_CAUSE_RETRY_DELAY":         7,
+		"WAITING_CAUSE_SOURCE":              8,
 	}
 )
 
@@ -1085,7 +1089,7 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\aattempt\x18\x04 \x01(\x05R\aattempt\x12\x18\n" +
 	"\amessage\x18\x05 \x01(\tR\amessage\x12-\n" +
 	"\afailure\x18\x06 \x01(\v2\x13.refract.v1.FailureR\afailure\x12,\n" +
-	"\aoutputs\x18\a \x03(\v2\x12.refract.v1.OutputR\aoutputs*\x93\x02\n" +
+	"\aoutputs\x18\a \x03(\v2\x12.refract.v1.OutputR\aoutputs*\xad\x02\n" +
 	"\fWaitingCause\x12\x1d\n" +
 	"\x19WAITING_CAUSE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17WAITING_CAUSE_ADMISSION\x10\x01\x12\x1d\n" +
@@ -1094,7 +1098,8 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\x1dWAITING_CAUSE_PROVIDER_PAUSED\x10\x04\x12\x1e\n" +
 	"\x1aWAITING_CAUSE_TENANT_SHARE\x10\x05\x12%\n" +
 	"!WAITING_CAUSE_UNCONFIRMED_OUTCOME\x10\x06\x12\x1d\n" +
-	"\x19WAITING_CAUSE_RETRY_DELAY\x10\a*\xf6\x01\n" +
+	"\x19WAITING_CAUSE_RETRY_DELAY\x10\a\x12\x18\n" +
+	"\x14WAITING_CAUSE_SOURCE\x10\b*\xf6\x01\n" +
 	"\bStrength\x12\x18\n" +
 	"\x14STRENGTH_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11STRENGTH_ADHERE_1\x10\x01\x12\x15\n" +

@@ -1,0 +1,96 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/source"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// Defer gives an attempt back whose source is not ready yet: the task is QUEUED again, holds no permit, and is kept from
+// admission until its source was prepared in the background. Nothing was sent, so nothing was paid. An attempt that was
+// sent meanwhile, by another replica that had the same job, stays as it is.
+func (l *Lifecycle) Defer(ctx context.Context, id task.AttemptID) error {
+	_, err := l.change(ctx, "preparation", id, func(t task.Task) (Change, error) {
+		a := t.AttemptByID(id)
+		if a.Sent || a.State != task.AttemptSubmitting {
+			return Change{Decision: task.Decision{Task: t}}, nil
+		}
+		d, err := t.Apply(task.Refused{Attempt: id, Message: "not sent: its source is prepared first"})
+		c := Change{Decision: d}
+		if d.Changed && d.Task.State == task.Queued {
+			c.Prepare = new(source.PreparationOf(t, a.Account))
+		}
+		return c, err
+	})
+	if err != nil {
+		return fmt.Errorf("defer attempt %s: %w", id, err)
+	}
+	return nil
+}
+
+// Prepared lets admission have tasks whose source is ready.
+func (l *Lifecycle) Prepared(ctx context.Context, waiters []source.Waiter) error {
+	if err := l.store.ReleaseTasks(ctx, waiters); err != nil {
+		return fmt.Errorf("release tasks whose source is ready: %w", err)
+	}
+	for _, w := range waiters {
+		l.changed(w.Task, task.Queued)
+	}
+	return nil
+}
+
+// Unprepared settles a task whose source can't be prepared for an account, for good: with a source.UnfitError, or with the
+// refusal of a *provider.Error. A task that changed since it began to wait stays as it is.
+func (l *Lifecycle) Unprepared(ctx context.Context, w source.Waiter, cause error) error {
+	return l.changeWaiter(ctx, w, func(t task.Task) (Change, error) {
+		in := task.Unprepared{Provider: t.Provider, Known: l.known}
+		unfit, isUnfit := errors.AsType[*source.UnfitError](cause)
+		refused, isRefused := errors.AsType[*provider.Error](cause)
+		switch {
+		case isUnfit:
+			in.Reason, in.Message, in.Final = unfit.Reason, unfit.Message, unfit.Everywhere
+		case isRefused && refused.Class == provider.Rejected:
+			in.Reason, in.Message = rejection(refused), refused.Error()
+		default:
+			return Change{}, fmt.Errorf("not a refusal of its source: %w", cause)
+		}
+		d, err := t.Apply(in)
+		return Change{Decision: d}, err
+	})
+}
+
+// Block pauses an account because of the answer to an upload that a task waits for: all its submissions would be answered
+// the same. The task goes on waiting.
+func (l *Lifecycle) Block(ctx context.Context, w source.Waiter, account string, cause *provider.Error) error {
+	return l.changeWaiter(ctx, w, func(t task.Task) (Change, error) {
+		s := answered{err: cause, caps: l.capabilities(account)}
+		return Change{Decision: task.Decision{Task: t}, Pause: s.rule().pause(account, s)}, nil
+	})
+}
+
+// changeWaiter changes a task that waits for its source still.
+func (l *Lifecycle) changeWaiter(ctx context.Context, w source.Waiter, decide Decide) error {
+	changed := false
+	t, err := l.store.ChangeAnyTask(ctx, w.Task, func(t task.Task) (Change, error) {
+		if t.State != task.Queued || t.Revision != w.Revision {
+			return Change{Decision: task.Decision{Task: t}}, nil
+		}
+		c, err := decide(t)
+		changed = c.Changed
+		return c, err
+	})
+	if errors.Is(err, ErrTaskNotFound) {
+		return nil // Retention removed it.
+	}
+	if err != nil {
+		return fmt.Errorf("settle task %s, which waits for its source: %w", w.Task, err)
+	}
+	if changed {
+		l.changed(t.ID, t.State)
+	}
+	return nil
+}

@@ -1,0 +1,225 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/source"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// upsertPreparation begins a preparation, or joins the one that is under way. It changes the row in either case: see
+// endPreparation.
+const upsertPreparation = `
+INSERT INTO preparation (tenant, account, subject)
+VALUES ($1, $2, $3)
+ON CONFLICT ON CONSTRAINT preparation_subject_key DO UPDATE SET joined = preparation.joined + 1
+RETURNING id`
+
+// holdTask keeps a task from admission until its preparation has ended. It follows the statement that writes the task's
+// revision, in the same transaction. Whatever else changes the task writes not_before_time anew, and ends the wait.
+const holdTask = `
+WITH joined AS (` + upsertPreparation + `
+), held AS (
+    UPDATE task SET not_before_time = 'infinity' WHERE id = $4 RETURNING id, revision
+)
+INSERT INTO preparation_task (task_id, revision, preparation_id)
+SELECT held.id, held.revision, joined.id FROM held, joined
+ON CONFLICT ON CONSTRAINT preparation_task_pkey
+DO UPDATE SET revision = EXCLUDED.revision, preparation_id = EXCLUDED.preparation_id`
+
+// heldTask is a task that waits for a preparation from now on.
+type heldTask struct {
+	id task.ID
+	source.Preparation
+}
+
+// queueHeld holds tasks, in an order that lets two sets of them not block each other.
+func queueHeld(batch *pgx.Batch, held []heldTask) {
+	slices.SortFunc(held, func(a, b heldTask) int {
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Account, b.Account), cmp.Compare(a.Subject(), b.Subject()))
+	})
+	for _, h := range held {
+		batch.Queue(holdTask, h.Tenant, h.Account, h.Subject(), h.id)
+	}
+}
+
+// BeginPreparation implements worker.Preparations.
+func (s *Store) BeginPreparation(ctx context.Context, p source.Preparation) error {
+	if _, err := s.pool.Exec(ctx, upsertPreparation, p.Tenant, p.Account, p.Subject()); err != nil {
+		return fmt.Errorf("begin the preparation of a source for %s: %w", p.Account, err)
+	}
+	return nil
+}
+
+// claimPreparations takes due preparations up, in turn between tenants: of each tenant no more than $4, with what this
+// replica makes for it already ($2 and $3 name tenants and numbers). Whoever dies has put off what it made by $5 seconds
+// at most.
+const claimPreparations = `
+WITH made AS (
+    SELECT tenant, n FROM unnest($2::text[], $3::integer[]) AS made (tenant, n)
+), ranked AS (
+    SELECT id, due_time, coalesce(made.n, 0) + row_number() OVER (PARTITION BY tenant ORDER BY due_time, id) AS rank
+    FROM preparation
+    LEFT JOIN made USING (tenant)
+    WHERE due_time <= now()
+), chosen AS MATERIALIZED (
+    SELECT id
+    FROM preparation
+    WHERE due_time <= now() AND id IN (SELECT id FROM ranked WHERE rank <= $4 ORDER BY rank, due_time LIMIT $1)
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE preparation
+SET busy = true, due_time = now() + make_interval(secs => $5)
+FROM chosen
+WHERE preparation.id = chosen.id
+RETURNING preparation.id, tenant, account, subject, tries, extract(epoch FROM now() - create_time)::float8,
+    coalesce((SELECT task.source_uri
+              FROM preparation_task AS waiter
+              JOIN task ON task.id = waiter.task_id
+              WHERE waiter.preparation_id = preparation.id
+              LIMIT 1), '')`
+
+// ClaimPreparations implements worker.Preparations.
+func (s *Store) ClaimPreparations(ctx context.Context, n int, made map[string]int, each int, lease time.Duration) ([]source.Claimed, error) {
+	tenants, numbers := make([]string, 0, len(made)), make([]int32, 0, len(made))
+	for tenant, n := range made {
+		tenants, numbers = append(tenants, tenant), append(numbers, int32(n)) //nolint:gosec // A replica makes a few.
+	}
+	rows, err := s.pool.Query(ctx, claimPreparations, n, tenants, numbers, each, lease.Seconds())
+	if err != nil {
+		return nil, fmt.Errorf("claim preparations: %w", err)
+	}
+	claimed, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (source.Claimed, error) {
+		var c source.Claimed
+		var subject string
+		var age float64 // Seconds.
+		err := row.Scan(&c.ID, &c.Tenant, &c.Account, &subject, &c.Tries, &age, &c.URI)
+		c.Age = time.Duration(age * float64(time.Second))
+		if c.Subject() != subject {
+			c.Source, c.URI = task.SourceID(subject), ""
+		}
+		return c, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claim preparations: %w", err)
+	}
+	return claimed, nil
+}
+
+const renewPreparations = `UPDATE preparation SET due_time = now() + make_interval(secs => $2) WHERE id = ANY ($1::bigint[]) AND busy`
+
+// RenewPreparations implements worker.Preparations.
+func (s *Store) RenewPreparations(ctx context.Context, ids []source.PreparationID, lease time.Duration) error {
+	if _, err := s.pool.Exec(ctx, renewPreparations, ids, lease.Seconds()); err != nil {
+		return fmt.Errorf("keep preparations: %w", err)
+	}
+	return nil
+}
+
+const delayPreparation = `
+UPDATE preparation
+SET busy = false, due_time = now() + make_interval(secs => $2), tries = tries + $3, message = $4
+WHERE id = $1`
+
+// DelayPreparation implements worker.Preparations.
+func (s *Store) DelayPreparation(ctx context.Context, id source.PreparationID, delay time.Duration, message string) error {
+	return s.putOff(ctx, id, delay, 1, message)
+}
+
+// GiveBackPreparation implements worker.Preparations.
+func (s *Store) GiveBackPreparation(ctx context.Context, c source.Claimed) error {
+	return s.putOff(ctx, c.ID, 0, 0, "")
+}
+
+func (s *Store) putOff(ctx context.Context, id source.PreparationID, delay time.Duration, tries int, message string) error {
+	if _, err := s.pool.Exec(ctx, delayPreparation, id, delay.Seconds(), tries, message); err != nil {
+		return fmt.Errorf("put preparation %d off: %w", id, err)
+	}
+	return nil
+}
+
+// selectWaiters finds the tasks that wait for a preparation still. The number of joins comes from an earlier statement
+// than the waiters, so that it counts none that they lack.
+const selectWaiters = `
+SELECT task.id, task.revision
+FROM preparation_task AS waiter
+JOIN task ON task.id = waiter.task_id
+WHERE waiter.preparation_id = $1 AND task.revision = waiter.revision AND task.state = 'QUEUED' AND task.not_before_time = 'infinity'
+LIMIT $2`
+
+const selectJoined = `SELECT joined FROM preparation WHERE id = $1`
+
+// PreparationWaiters implements worker.Preparations.
+func (s *Store) PreparationWaiters(ctx context.Context, id source.PreparationID, limit int) (waiters []source.Waiter, joined int64, err error) {
+	err = s.pool.QueryRow(ctx, selectJoined, id).Scan(&joined)
+	if err == nil {
+		var rows pgx.Rows
+		if rows, err = s.pool.Query(ctx, selectWaiters, id, limit); err == nil {
+			waiters, err = pgx.CollectRows(rows, pgx.RowToStructByPos[source.Waiter])
+		}
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("read who waits for preparation %d: %w", id, notFound(err, source.ErrNotFound))
+	}
+	return waiters, joined, nil
+}
+
+// releaseTasks lets admission have tasks again. A task that somebody changed since waits for something else.
+const releaseTasks = `
+UPDATE task
+SET not_before_time = now()
+FROM unnest($1::uuid[], $2::bigint[]) AS waiter (id, revision)
+WHERE task.id = waiter.id AND task.revision = waiter.revision AND task.state = 'QUEUED'`
+
+// ReleaseTasks implements lifecycle.Store.
+func (s *Store) ReleaseTasks(ctx context.Context, waiters []source.Waiter) error {
+	ids, revisions := make([]task.ID, len(waiters)), make([]int64, len(waiters))
+	for i, w := range waiters {
+		ids[i], revisions[i] = w.Task, w.Revision
+	}
+	_, err := s.pool.Exec(ctx, releaseTasks, ids, revisions)
+	return err
+}
+
+// endPreparation removes a preparation unless somebody joined it since.
+//
+// NOTE: the count tells that, and not a look at the waiters: a statement that had to wait for the row sees the row as it is
+// then, and all other tables as they were before.
+const endPreparation = `DELETE FROM preparation WHERE id = $1 AND joined = $2`
+
+// EndPreparation implements worker.Preparations.
+func (s *Store) EndPreparation(ctx context.Context, id source.PreparationID, joined int64) (bool, error) {
+	tag, err := s.pool.Exec(ctx, endPreparation, id, joined)
+	if err != nil {
+		return false, fmt.Errorf("end preparation %d: %w", id, err)
+	}
+	return tag.RowsAffected() > 0, nil
+}
+
+// selectSourceWait tells how the preparation stands that a task waits for.
+const selectSourceWait = `
+SELECT preparation.message, CASE WHEN NOT preparation.busy AND preparation.due_time > now() THEN preparation.due_time END
+FROM preparation_task AS waiter
+JOIN preparation ON preparation.id = waiter.preparation_id
+WHERE waiter.task_id = $1`
+
+func sourceWait(ctx context.Context, q querier, id task.ID) (*lifecycle.SourceWait, error) {
+	var w lifecycle.SourceWait
+	var until *time.Time
+	err := q.QueryRow(ctx, selectSourceWait, id).Scan(&w.Message, &until)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = nil // It has ended this moment.
+	}
+	if until != nil {
+		w.Until = *until
+	}
+	return &w, err
+}

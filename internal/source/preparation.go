@@ -1,0 +1,53 @@
+package source
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+// Preparation is a source of a tenant that is looked at or handed to a provider account in the background. There is one
+// at a time for each source and account, whatever number of tasks wait for it.
+type Preparation struct {
+	Tenant  string
+	Account string
+	Source  task.SourceID // Empty where URI names the source.
+	URI     string        // Empty where Source names the source, or where no task waits for the URI any more.
+}
+
+// PreparationOf is the preparation of a task's source for an account.
+func PreparationOf(t task.Task, account string) Preparation {
+	return Preparation{Tenant: t.Tenant, Account: account, Source: t.Spec.SourceID, URI: t.Spec.SourceURI}
+}
+
+// Subject names the source among those of its tenant. It does not tell the URI, which may be signed.
+func (p Preparation) Subject() string {
+	if p.Source != "" {
+		return string(p.Source)
+	}
+	sum := sha256.Sum256([]byte(p.URI))
+	return hex.EncodeToString(sum[:])
+}
+
+// Spec is what of a task concerns its preparation.
+func (p Preparation) Spec() task.Spec { return task.Spec{SourceID: p.Source, SourceURI: p.URI} }
+
+// PreparationID names a preparation that is under way.
+type PreparationID int64
+
+// Claimed is a preparation that this replica is to make.
+type Claimed struct {
+	Preparation
+
+	ID    PreparationID
+	Tries int           // How often it failed.
+	Age   time.Duration // How long ago it was first wanted.
+}
+
+// Waiter is a task that waits for a preparation, at the revision since which it does.
+type Waiter struct {
+	Task     task.ID
+	Revision int64
+}

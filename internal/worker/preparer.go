@@ -1,0 +1,157 @@
+package worker
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/refract-video/refract/internal/source"
+)
+
+const (
+	// preparesAtOnce is how many sources a replica prepares at a time, and
+	preparesAtOnce = 16
+	// preparesOfATenant how many of them for one tenant, so that others find a place.
+	preparesOfATenant = preparesAtOnce / 2
+	// prepareTimeout bounds one try: an upload to a provider lasts up to 10 minutes.
+	prepareTimeout = 12 * time.Minute
+	// prepareTick is how often preparations are looked for that are due, or that another replica left behind.
+	prepareTick = time.Second
+	// prepareLease is for how long nobody else takes up a preparation that is under way, and prepareRenewal how often
+	// that is prolonged: a replica that dies is made up for after the lease.
+	prepareLease   = 20 * time.Second
+	prepareRenewal = 5 * time.Second
+)
+
+// Preparations keeps what is to be prepared, over all replicas.
+type Preparations interface {
+	// BeginPreparation makes sure that a source is being prepared.
+	BeginPreparation(ctx context.Context, p source.Preparation) error
+	// ClaimPreparations takes up at most n preparations that are due, and of each tenant at most so many, with those that
+	// are made already. Nobody else takes them up while the lease lasts.
+	ClaimPreparations(ctx context.Context, n int, made map[string]int, each int, lease time.Duration) ([]source.Claimed, error)
+	// RenewPreparations prolongs the leases of preparations.
+	RenewPreparations(ctx context.Context, ids []source.PreparationID, lease time.Duration) error
+	// DelayPreparation says that a preparation failed, and when it is due again. The message is for callers.
+	DelayPreparation(ctx context.Context, id source.PreparationID, delay time.Duration, message string) error
+	// GiveBackPreparation makes a preparation due at once that this replica does not go on with.
+	GiveBackPreparation(ctx context.Context, c source.Claimed) error
+	// PreparationWaiters returns tasks that wait for a preparation, and a number that changes with each that joins them.
+	PreparationWaiters(ctx context.Context, id source.PreparationID, limit int) (waiters []source.Waiter, joined int64, err error)
+	// EndPreparation ends a preparation, unless that number has changed.
+	EndPreparation(ctx context.Context, id source.PreparationID, joined int64) (bool, error)
+}
+
+// Preparer prepares in the background what submissions did not wait for: it looks at sources on slow hosts, tries again
+// what may heal, and hands uploaded sources to providers. What it works on is in the database, so a replica that stops or
+// dies loses nothing but the try.
+type Preparer struct {
+	*Workers
+	nudge chan struct{}
+
+	mu     sync.Mutex
+	making map[source.PreparationID]string // The tenants of what is under way here.
+	end    chan struct{}                   // Closed when the next preparation ends here.
+}
+
+// Preparer returns the preparer. There is one.
+func (w *Workers) Preparer() *Preparer { return w.preparer }
+
+// Nudge says that there may be something to prepare. It never blocks.
+func (p *Preparer) Nudge() {
+	select {
+	case p.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// Run prepares until ctx ends, which cuts what is under way and leaves it to others.
+func (p *Preparer) Run(ctx context.Context) error {
+	var making sync.WaitGroup
+	defer making.Wait()
+	tick, renewal := time.NewTicker(prepareTick), time.NewTicker(prepareRenewal)
+	defer tick.Stop()
+	defer renewal.Stop()
+	for {
+		if err := p.round(ctx, &making); err != nil && ctx.Err() == nil {
+			p.log.ErrorContext(ctx, "the preparation of sources is interrupted; tasks whose sources are not ready wait", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.nudge:
+		case <-tick.C:
+		case <-renewal.C:
+			if err := p.renew(ctx); err != nil && ctx.Err() == nil {
+				p.log.WarnContext(ctx, "preparations under way may be begun elsewhere, too", "error", err)
+			}
+		}
+	}
+}
+
+// round takes up what is due, as far as there are places.
+func (p *Preparer) round(ctx context.Context, making *sync.WaitGroup) error {
+	tenants := p.tenants()
+	free := preparesAtOnce
+	for _, n := range tenants {
+		free -= n
+	}
+	if free <= 0 {
+		return nil
+	}
+	claimed, err := p.preparations.ClaimPreparations(ctx, free, tenants, preparesOfATenant, prepareLease)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range claimed {
+		p.making[c.ID] = c.Tenant
+		making.Go(func() {
+			defer p.leave(c.ID)
+			p.make(ctx, c)
+		})
+	}
+	return nil
+}
+
+// tenants counts what is under way here for each tenant.
+func (p *Preparer) tenants() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := map[string]int{}
+	for _, tenant := range p.making {
+		n[tenant]++
+	}
+	return n
+}
+
+// renew prolongs what is under way here.
+func (p *Preparer) renew(ctx context.Context) error {
+	p.mu.Lock()
+	ids := slices.Collect(maps.Keys(p.making))
+	p.mu.Unlock()
+	if len(ids) == 0 {
+		return nil
+	}
+	return p.preparations.RenewPreparations(ctx, ids, prepareLease)
+}
+
+// leave gives a place back, and tells who waits here.
+func (p *Preparer) leave(id source.PreparationID) {
+	p.mu.Lock()
+	delete(p.making, id)
+	close(p.end)
+	p.end = make(chan struct{})
+	p.mu.Unlock()
+	p.Nudge()
+}
+
+// ended is closed when the next preparation ends here.
+func (p *Preparer) ended() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.end
+}
