@@ -49,6 +49,7 @@ func TestSubmit_RefusesInvalidRequests(t *testing.T) {
 		{"a source on loopback", uri("https://127.0.0.1/clip.mp4"), codes.InvalidArgument, "INVALID_REQUEST", []string{"source.uri"}},
 		{"a source on a private address", uri("https://10.0.0.7/clip.mp4"), codes.InvalidArgument, "INVALID_REQUEST", []string{"source.uri"}},
 		{"a source at the cloud's metadata", uri("https://169.254.169.254/latest"), codes.InvalidArgument, "INVALID_REQUEST", []string{"source.uri"}},
+		{"a first frame on a private address", func(r *refractv1.SubmitTaskRequest) { r.FirstFrameUri = "https://10.0.0.7/frame.png" }, codes.InvalidArgument, "INVALID_REQUEST", []string{"first_frame_uri"}},
 		{"an over-long source", uri("https://example.com/" + strings.Repeat("x", 2048)), codes.InvalidArgument, "INVALID_REQUEST", []string{"source.uri"}},
 		{"an unknown provider", func(r *refractv1.SubmitTaskRequest) { r.Provider = "nobody" }, codes.InvalidArgument, "INVALID_REQUEST", []string{"provider"}},
 		{"no request id", func(r *refractv1.SubmitTaskRequest) { r.RequestId = "" }, codes.InvalidArgument, "INVALID_REQUEST", []string{"request_id"}},

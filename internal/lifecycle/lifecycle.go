@@ -138,7 +138,7 @@ type Store interface {
 	// KeepCallback appends a refused callback to the inbox unless it holds limit of them for the attempt,
 	// or returns ErrAttemptNotFound.
 	KeepCallback(ctx context.Context, c Callback, limit int) error
-	// ReleaseTasks lets admission have tasks that waited for a preparation, unless they changed since.
+	// ReleaseTasks lets admission have tasks that waited for a preparation, unless they changed since or are being changed.
 	ReleaseTasks(ctx context.Context, waiters []source.Waiter) error
 	// UseSource notes that a tenant's source is in use, or returns source.ErrNotFound.
 	UseSource(ctx context.Context, tenant string, id task.SourceID) error

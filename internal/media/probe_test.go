@@ -249,7 +249,7 @@ func TestProbe_TellsWhatMayHeal(t *testing.T) {
 		"asks to wait": {status(http.StatusTooManyRequests, "7"), false, 7 * time.Second, "status 429"},
 		"hung up": {func(t *testing.T) string {
 			t.Helper()
-			return serveClip(t, writeClip(t, nil), func(http.ResponseWriter, *http.Request, *os.File) { panic(http.ErrAbortHandler) }).URL //nolint:forbidigo // How a handler hangs up.
+			return serveClip(t, writeClip(t, nil), func(http.ResponseWriter, *http.Request, *os.File) { panic(http.ErrAbortHandler) }).URL
 		}, false, 0, ""},
 		"nobody there": {at("http://127.0.0.1:1"), false, 0, "connection refused"},
 		"no such name": {at("http://nowhere.invalid"), false, 0, "host nowhere.invalid"},

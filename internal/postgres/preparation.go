@@ -172,12 +172,20 @@ func (s *Store) PreparationWaiters(ctx context.Context, id source.PreparationID,
 	return waiters, joined, nil
 }
 
-// releaseTasks lets admission have tasks again. A task that somebody changed since waits for something else.
+// releaseTasks lets admission have tasks again. A task that somebody changed since waits for something else. One that
+// somebody changes right now is passed over, so that nobody waits in a circle; who asks for waiters again finds it, if it
+// waits still.
 const releaseTasks = `
+WITH free AS (
+    SELECT task.id
+    FROM unnest($1::uuid[], $2::bigint[]) AS waiter (id, revision)
+    JOIN task ON task.id = waiter.id AND task.revision = waiter.revision AND task.state = 'QUEUED'
+    FOR UPDATE OF task SKIP LOCKED
+)
 UPDATE task
 SET not_before_time = now()
-FROM unnest($1::uuid[], $2::bigint[]) AS waiter (id, revision)
-WHERE task.id = waiter.id AND task.revision = waiter.revision AND task.state = 'QUEUED'`
+FROM free
+WHERE task.id = free.id`
 
 // ReleaseTasks implements lifecycle.Store.
 func (s *Store) ReleaseTasks(ctx context.Context, waiters []source.Waiter) error {

@@ -4,8 +4,9 @@
 // caller's function, and task, attempts, event, outputs, callback and jobs are written together or not at
 // all. Changes that come at the same time share a transaction: it locks all their tasks in the order of their ids,
 // writes one statement for each kind of row, and commits once; what can't be written fails alone, see package
-// groupcommit. A change that pauses or resumes the provider account takes the account's row last. Admission takes that
-// row first, but then only tasks that it does not have to wait for, so nothing can deadlock.
+// groupcommit. A change that pauses or resumes the provider account takes the account's row last, but for those of
+// preparations. Admission takes that row first, but then only tasks that it does not have to wait for, so nothing can
+// deadlock.
 //
 // When the database is out of reach every method fails and nothing has happened, but for two cases: a commit whose
 // answer was lost, which no client can rule out, and a caller who did not wait for the set of its change. All inputs
