@@ -308,8 +308,8 @@ func TestSource_BusyUploadsDelayTheirOwnTasksAlone(t *testing.T) {
 	ts := f.start(t)
 	id := ts.submit(t, "", bySource(ts.uploaded(t))).GetId()
 	eventually(t, "the upload to be tried again", func() bool { return gate.uploads.Load() > 2 })
-	if w := ts.get(t, id).GetWaiting(); w.GetCause() != forSource {
-		t.Errorf("it waits for %v, want its source", w)
+	if w := ts.get(t, id).GetWaiting(); w.GetCause() != forSource || !strings.Contains(w.GetMessage(), "upload: rate_limited: code 429; it is tried again") {
+		t.Errorf("it waits for %v, want another upload", w)
 	}
 	if last := ts.end(t, ts.submit(t, "", byURI(f.sim.URL()+"/clips/sample.mp4")).GetId()); last.GetState() != succeeded {
 		t.Errorf("a task that needs no upload ended %v", last)

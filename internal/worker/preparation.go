@@ -91,7 +91,9 @@ func (p *Preparer) settle(ctx context.Context, c source.Claimed, failure error) 
 				return err
 			}
 		}
-		return p.again(ctx, c, maxUploadPause, refused.RetryAfter, refused.Error())
+		told := *refused
+		told.Err = nil // It may name addresses.
+		return p.again(ctx, c, maxUploadPause, refused.RetryAfter, told.Error())
 	case byHost && c.Age >= p.sourcePatience.GiveUp && c.Tries+1 >= leastTries:
 		message := fmt.Sprintf("%v, tried %d times in %s", unreachable, c.Tries+1, c.Age.Round(time.Second))
 		return p.fail(ctx, c, &source.UnfitError{Reason: task.InputUnreachable, Message: message, Everywhere: true})
