@@ -84,7 +84,7 @@ func startServer() {
 	defer cancel()
 	server.cluster, server.err = pglocal.Start(ctx, pglocal.Config{
 		// The data lives as long as the tests, so it needs no safety from power cuts.
-		Settings: map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"},
+		Settings: map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "600"},
 		Logger:   slog.New(slog.DiscardHandler),
 	})
 	if server.err == nil {
