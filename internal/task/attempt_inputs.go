@@ -67,7 +67,7 @@ func (d *Decision) refuse(a *Attempt, in Refused) {
 		return
 	}
 	switch {
-	case d.adopt(in.Message, a.ID):
+	case d.adopt(in.Message, a.ID), d.failByLost(a):
 	case in.Reason != "" && !in.Final && d.moveOn(a.Number, in.Message, in.Known):
 	case in.Reason != "":
 		d.fail(a, in.Reason, in.Message)
@@ -106,6 +106,19 @@ func (d *Decision) unprepared(in Unprepared) {
 	default:
 		d.fail(nil, in.Reason, in.Message)
 	}
+}
+
+// failByLost fails the task where a newer attempt than the one that brings nothing is LOST, and tells whether there is one:
+// that may have been paid for and yet bring a result, so that another is for the caller to ask for. Of an older one, that
+// has been asked.
+func (d *Decision) failByLost(a *Attempt) bool {
+	for i := range d.Task.Attempts[a.Number:] {
+		if lost := &d.Task.Attempts[a.Number+i]; lost.State == AttemptLost {
+			d.fail(lost, OutcomeUnknown, lost.Message)
+			return true
+		}
+	}
+	return false
 }
 
 // requeue queues the task for another attempt, after a delay, or fails it with a reason where its allowance is
@@ -168,7 +181,7 @@ func (d *Decision) generationFailed(a *Attempt, in GenerationFailed) {
 	message := fmt.Sprintf("%s reports that attempt %d failed: %s", a.Provider, a.Number, in.Message)
 	reason := cmp.Or(in.Reason, ProviderFailed)
 	switch {
-	case d.adopt(message, a.ID):
+	case d.adopt(message, a.ID), d.failByLost(a):
 	case reason != ProviderFailed && reason != InputUnreachable:
 		d.fail(a, reason, message) // Another attempt would end the same.
 	default:

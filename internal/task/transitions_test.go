@@ -149,6 +149,8 @@ func TestApply_Changes(t *testing.T) {
 		{"a hint asks the provider now", 0, inputs{admit(1), send(1), unanswered(1)}, hint(1), outcome{State: "RUNNING", Attempts: "UNCONFIRMED", Check: "a1", Silent: true}},
 		{"a proven hint names the attempt", 0, inputs{admit(1), send(1), unanswered(1)}, prove(1), outcome{State: "RUNNING", Attempts: "RUNNING", Check: "a1"}},
 		{"a hint revives a lost attempt", 0, inputs{admit(1), send(1), unanswered(1), giveUp(1)}, prove(1), outcome{State: "FAILED", Attempts: "RUNNING", Check: "a1", Reason: "OUTCOME_UNKNOWN", Payment: "UNKNOWN", Silent: true}},
+		{"a failure pays for no other attempt while a newer one is lost", 3, inputs{admit(1), send(1), cancel, retryNew, admit(2), accept(1), send(2), accept(2), giveUp(2)}, fail(1), outcome{State: "FAILED", Attempts: "FAILED LOST", Reason: "OUTCOME_UNKNOWN", Payment: "PAID"}},
+		{"a refusal pays for no other attempt while a newer one is lost", 3, inputs{admit(1), send(1), unanswered(1), cancel, retryNew, admit(2), send(2), accept(2), giveUp(2)}, park(1), outcome{State: "FAILED", Attempts: "REFUSED LOST", Reason: "OUTCOME_UNKNOWN", Payment: "PAID"}},
 		{"an attempt that nobody knows of is given up", 0, inputs{admit(1), send(1), unanswered(1)}, giveUp(1), outcome{State: "FAILED", Attempts: "LOST", Reason: "OUTCOME_UNKNOWN", Payment: "UNKNOWN"}},
 
 		// Saving.
