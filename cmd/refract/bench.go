@@ -5,130 +5,70 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"slices"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/refract-video/refract/internal/api"
 	"github.com/refract-video/refract/internal/bench"
-	"github.com/refract-video/refract/internal/callback"
-	"github.com/refract-video/refract/internal/pglocal"
-	"github.com/refract-video/refract/internal/postgres"
-	"github.com/refract-video/refract/internal/task"
 )
 
-// benchCmd measures what a Refract on this machine can do, beside what PostgreSQL alone can.
+// benchCmd measures what a Refract on this machine can do, beside what PostgreSQL, curl or plain HTTP alone can.
 type benchCmd struct {
-	DatabaseURL secret        `name:"database-url" env:"REFRACT_BENCH_DATABASE_URL" placeholder:"URL" help:"Empty PostgreSQL database to measure on; it is filled with rubbish. Default: a private PostgreSQL."`
+	DatabaseURL secret        `name:"database-url" env:"REFRACT_BENCH_DATABASE_URL" placeholder:"URL" help:"Empty PostgreSQL database to measure on; what is in it is REMOVED. Default: a private PostgreSQL."`
 	For         time.Duration `name:"for" default:"5s" help:"How long each load lasts."`
 	Rounds      int           `name:"rounds" default:"3" help:"How often Refract and its baseline take turns. The median counts."`
-	Only        string        `name:"only" enum:"all,callbacks,submit" default:"all" help:"What to measure: all, callbacks or submit."`
+	Only        []string      `name:"only" enum:"start,idle,save,callbacks,submit,watch,growth" default:"start,idle,save,callbacks,submit,watch,growth" help:"What to measure: start, idle, save, callbacks, submit, watch, growth."`
+	Streams     int           `name:"streams" default:"100000" help:"How many WatchTask streams to open."`
+	GrowTo      int           `name:"grow-to" default:"1000000" help:"Up to how many tasks to see whether costs grow. Ten million take a quarter of an hour and 20 GB."`
 	JSON        bool          `name:"json" help:"Print JSON."`
 }
 
-// Run starts PostgreSQL and a service of its own, in processes of their own, measures, and stops them.
+// benchSection measures one thing and returns its rows.
+type benchSection struct {
+	name    string
+	measure func(r *benchRig, ctx context.Context) ([]bench.Row, error)
+}
+
+// benchSections are the sections in the order in which they are measured.
+var benchSections = []benchSection{
+	{"start", (*benchRig).start},
+	{"idle", (*benchRig).idle},
+	{"save", (*benchRig).save},
+	{"callbacks", (*benchRig).callbacks},
+	{"submit", (*benchRig).submits},
+	{"watch", (*benchRig).watches},
+	{"growth", (*benchRig).growth},
+}
+
+// Run measures section by section, each with a service in a process of its own, and prints the table. Being short of a
+// budget is no error: the table says so.
 func (c *benchCmd) Run(ctx context.Context, con console) (err error) {
 	dir, err := demoDir()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	rig := &benchRig{benchCmd: c, key: uuid.NewString() + uuid.NewString(), signingKey: uuid.NewString(), url: c.DatabaseURL.reveal()}
-	if rig.url == "" {
-		log, err := newLogger(con.err, "text", "error")
-		if err != nil {
-			return err
-		}
-		cluster, err := pglocal.Start(ctx, pglocal.Config{DataDir: filepath.Join(dir, "postgres"), Logger: log})
-		if err != nil {
-			return fmt.Errorf("start the private PostgreSQL (or pass --database-url): %w", err)
-		}
-		defer func() { err = errors.Join(err, cluster.Stop(context.WithoutCancel(ctx))) }()
-		rig.url = cluster.URL()
-	}
-	if err := rig.open(ctx, con, dir); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rig.close()) }()
-	report, err := rig.measure(ctx, con)
+	rig, err := c.openRig(ctx, con, dir)
 	if err != nil {
 		return err
+	}
+	defer func() { err = errors.Join(err, rig.close(context.WithoutCancel(ctx))) }()
+	report, err := rig.describe(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range benchSections {
+		if !slices.Contains(c.Only, s.name) {
+			continue
+		}
+		rig.tell("measuring %s …", s.name)
+		rows, err := s.measure(rig, ctx)
+		if err != nil {
+			return fmt.Errorf("measure %s: %w", s.name, err)
+		}
+		report.Rows = append(report.Rows, rows...)
 	}
 	if c.JSON {
-		return report.printJSON(con.out)
+		return report.PrintJSON(con.out)
 	}
-	return report.print(con.out)
-}
-
-// benchRig is what is measured.
-type benchRig struct {
-	*benchCmd
-
-	url        string
-	key        string // Of callback URL tokens.
-	signingKey string
-	token      string // The API token of tenant "bench".
-	pool       *pgxpool.Pool
-	tokens     *callback.Tokens
-	pgbench    bench.Pgbench
-	service    *benchService
-	row        int // The first row that no load has used.
-}
-
-// open prepares the database and starts the service on it.
-func (r *benchRig) open(ctx context.Context, con console, dir string) (err error) {
-	if r.pgbench, err = bench.FindPgbench(r.url); err != nil {
-		return err
-	}
-	if r.pool, err = postgres.Open(ctx, r.url); err != nil {
-		return err
-	}
-	if err := postgres.Migrate(ctx, r.pool); err != nil {
-		return err
-	}
-	if err := bench.HoldSaves(ctx, r.pool); err != nil {
-		return err
-	}
-	if r.tokens, err = callback.NewTokens([]byte(r.key)); err != nil {
-		return err
-	}
-	log, err := newLogger(con.err, "text", "error")
-	if err != nil {
-		return err
-	}
-	store, err := postgres.NewStore(r.pool, log)
-	if err != nil {
-		return err
-	}
-	token, hash := api.NewAPIToken()
-	if _, err := store.CreateAPIToken(ctx, postgres.APIToken{ID: uuid.NewString(), Tenant: "bench"}, hash); err != nil {
-		return err
-	}
-	r.token = token
-	r.service, err = startBenchService(ctx, con.err, r, dir)
-	return err
-}
-
-// close stops the service.
-func (r *benchRig) close() error {
-	r.pool.Close()
-	return r.service.stop()
-}
-
-// rows returns the first of so many rows that nobody has used, and prepares tasks for them if they are to be.
-func (r *benchRig) rows(ctx context.Context, n int, tasks bool) (int, error) {
-	first := r.row
-	r.row += n
-	if tasks {
-		if err := bench.Prepare(ctx, r.pool, first, r.row); err != nil {
-			return 0, err
-		}
-	}
-	return first, nil
-}
-
-func (r *benchRig) callbackToken(n int) (string, error) {
-	return r.tokens.Make("kie", task.AttemptID(bench.AttemptID(n)))
+	return report.Print(con.out)
 }

@@ -21,17 +21,28 @@ type benchService struct {
 	ended               chan error
 }
 
-// startBenchService starts the service and returns when it serves. Its provider can't be reached, so that nothing but
-// the service itself is measured. What it logs at error goes to errs.
-func startBenchService(ctx context.Context, errs io.Writer, r *benchRig, dir string) (*benchService, error) {
+// noProvider is where nobody listens, so that nothing but the service itself is measured.
+const noProvider = "http://127.0.0.1:1"
+
+// serve starts a service on the rig's database whose provider is at a URL.
+func (r *benchRig) serve(ctx context.Context, providerURL string) (*benchService, error) {
+	return r.startService(ctx, []string{
+		"DATABASE_URL=" + r.url, "REFRACT_CALLBACK_KEY=" + r.key, "KIE_API_KEY=bench", "KIE_WEBHOOK_KEY=" + r.signingKey,
+		"KIE_URL=" + providerURL, "KIE_LIMIT=100000/1s/1000000",
+	}, "--bucket=file://"+filepath.ToSlash(filepath.Join(r.dir, "bucket")))
+}
+
+// startService starts a service with an environment and flags, and returns when it serves. What it logs at error
+// goes to the console.
+func (r *benchRig) startService(ctx context.Context, env []string, flags ...string) (*benchService, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the program to start: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, program, "serve", "--allow-private", "--bucket=file://"+filepath.ToSlash(filepath.Join(dir, "bucket")), //nolint:gosec // This program.
-		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0")
-	cmd.Env = append(os.Environ(), "DATABASE_URL="+r.url, "REFRACT_CALLBACK_KEY="+r.key, "KIE_API_KEY=bench",
-		"KIE_WEBHOOK_KEY="+r.signingKey, "KIE_URL=http://127.0.0.1:1")
+	cmd := exec.CommandContext(ctx, program, append([]string{ //nolint:gosec // This program.
+		"serve", "--allow-private", "--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
+	}, flags...)...)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	log, err := cmd.StderrPipe()
 	if err != nil {
@@ -43,7 +54,7 @@ func startBenchService(ctx context.Context, errs io.Writer, r *benchRig, dir str
 	s := &benchService{cmd: cmd, ended: make(chan error, 1)}
 	serving := make(chan error, 1)
 	go func() {
-		s.read(log, errs, serving)
+		s.read(log, r.con.err, serving)
 		s.ended <- cmd.Wait()
 	}()
 	if err := <-serving; err != nil {
@@ -74,10 +85,13 @@ func (s *benchService) read(log io.Reader, errs io.Writer, serving chan<- error)
 	}
 }
 
-// stop stops the service and waits for its end.
-func (s *benchService) stop() error {
+// terminate asks the service to end and does not wait for it.
+func (s *benchService) terminate() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	return <-s.ended
+	return nil
 }
+
+// stop stops the service and waits for its end.
+func (s *benchService) stop() error { return errors.Join(s.terminate(), <-s.ended) }

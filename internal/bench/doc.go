@@ -7,11 +7,9 @@
 package bench
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 )
@@ -54,11 +52,9 @@ func drive(ctx context.Context, callers int, duration time.Duration, count int, 
 	if len(all) == 0 {
 		return Rate{}, errors.New("nothing was done")
 	}
-	slices.SortFunc(all, cmp.Compare[time.Duration])
+	p50, p99, _ := quantiles(all)
 	done := len(all) * count
-	return Rate{
-		Done: done, PerSecond: float64(done) / elapsed.Seconds(), P50: all[len(all)/2], P99: all[len(all)*99/100],
-	}, nil
+	return Rate{Done: done, PerSecond: float64(done) / elapsed.Seconds(), P50: p50, P99: p99}, nil
 }
 
 func callAgainAndAgain(ctx context.Context, until time.Time, open func() (func(context.Context) error, func(), error)) ([]time.Duration, error) {

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/refract-video/refract/internal/bench"
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// growFrom is how many tasks there are when costs are measured first.
+const growFrom = 10_000
+
+// growth measures what single operations cost with few tasks in the database and with many, on the same service.
+func (r *benchRig) growth(ctx context.Context) (rows []bench.Row, err error) {
+	clip := filepath.Join(r.dir, "clip.mp4")
+	if err := errors.Join(r.reset(ctx), bench.HoldSaves(ctx, r.pool), os.WriteFile(clip, sim.TinyClip(), 0o600)); err != nil {
+		return nil, err
+	}
+	p, err := r.startProvider(time.Hour, clip) //nolint:contextcheck // It lives until it is closed.
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	s, err := r.serve(ctx, p.sim.BaseURL(sim.ProfileKie))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	var measured [2][]benchCost
+	for i, to := range []int{growFrom, max(r.GrowTo, growFrom)} {
+		from := []int{0, growFrom}[i]
+		began := time.Now()
+		if err := bench.Grow(ctx, r.pool, from, to); err != nil {
+			return nil, err
+		}
+		r.tell("  made tasks %d to %d in %s", from, to, time.Since(began).Round(time.Second))
+		if measured[i], err = r.costs(ctx, s, p); err != nil {
+			return nil, err
+		}
+	}
+	for i, few := range measured[0] {
+		many := measured[1][i]
+		r.tell("  %s: p50 %s with %d tasks, %s with %d", few.name, few.p50, growFrom, many.p50, r.GrowTo)
+		rows = append(rows, bench.WithinTimes(fmt.Sprintf("%s with %d tasks, p50", few.name, r.GrowTo), "ms",
+			millis(many.p50), millis(few.p50), fmt.Sprintf("with %d", growFrom), 1.3))
+	}
+	return rows, nil
+}
+
+// benchCost is what one operation takes.
+type benchCost struct {
+	name string
+	p50  time.Duration
+}
+
+// costs measures the operations that must not depend on how many tasks there are.
+func (r *benchRig) costs(ctx context.Context, s *benchService, p *benchProvider) ([]benchCost, error) {
+	idle := bench.Idle{Address: s.grpc, Token: r.token, Calls: idleCalls}
+	store, err := r.store()
+	if err != nil {
+		return nil, err
+	}
+	first, err := r.rows(ctx, loadRows(r.For, true), true)
+	if err != nil {
+		return nil, err
+	}
+	var costs []benchCost
+	add := func(name string, p50 time.Duration, err error) error {
+		costs = append(costs, benchCost{name, p50})
+		return err
+	}
+	submit, err := idle.SubmitToPost(ctx, p.host.URL+"/%d.mp4", p.posted)
+	if err := add("submission and admission", submit.P50, err); err != nil {
+		return nil, err
+	}
+	list, err := idle.ListTasks(ctx)
+	if err := add("first page of ListTasks", list.P50, err); err != nil {
+		return nil, err
+	}
+	callbacks, err := r.callbackLoad(s, 1, first).Run(ctx)
+	if err := add("callback", callbacks.P50, err); err != nil {
+		return nil, err
+	}
+	claim, err := bench.Repeat(idleCalls, func() error {
+		_, err := store.ClaimChecks(ctx, "kie", lifecycle.Cadence{Every: time.Minute, Slow: time.Hour, Typical: time.Minute}, 20)
+		return err
+	})
+	if err := add("claim of checks, none due", claim.P50, err); err != nil {
+		return nil, err
+	}
+	aged, err := bench.Repeat(idleCalls, func() error { return lookForAged(ctx, store) })
+	return costs, add("search for what has expired, nothing has", aged.P50, err)
+}
+
+// lookForAged does what a round of retention does first.
+func lookForAged(ctx context.Context, store *postgres.Store) error {
+	for _, kind := range lifecycle.RetainedKinds {
+		if _, err := store.Aged(ctx, kind, lifecycle.Aged{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

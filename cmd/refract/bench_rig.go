@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/refract-video/refract/internal/api"
+	"github.com/refract-video/refract/internal/bench"
+	"github.com/refract-video/refract/internal/callback"
+	"github.com/refract-video/refract/internal/pglocal"
+	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// benchRig is what is measured with: a database, the keys, and programs that make baselines.
+type benchRig struct {
+	*benchCmd
+
+	con        console
+	dir        string
+	cluster    *pglocal.Cluster // Nil with a database of the operator's.
+	url        string
+	key        string // Of callback URL tokens.
+	signingKey string
+	token      string // The API token of tenant "bench".
+	pool       *pgxpool.Pool
+	tokens     *callback.Tokens
+	pgbench    bench.Pgbench
+	row        int // The first row that no load has used.
+}
+
+// openRig prepares the database.
+func (c *benchCmd) openRig(ctx context.Context, con console, dir string) (r *benchRig, err error) {
+	r = &benchRig{
+		benchCmd: c, con: con, dir: dir, url: c.DatabaseURL.reveal(), key: uuid.NewString() + uuid.NewString(), signingKey: uuid.NewString(),
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if r.tokens, err = callback.NewTokens([]byte(r.key)); err != nil {
+		return r, err
+	}
+	if r.url == "" {
+		log, err := newLogger(con.err, "text", "error")
+		if err != nil {
+			return r, err
+		}
+		if r.cluster, err = pglocal.Start(ctx, pglocal.Config{DataDir: filepath.Join(dir, "postgres"), Logger: log}); err != nil {
+			return r, fmt.Errorf("start the private PostgreSQL (or pass --database-url): %w", err)
+		}
+		r.url = r.cluster.URL()
+	}
+	if r.pgbench, err = bench.FindPgbench(r.url); err != nil {
+		return r, err
+	}
+	if r.pool, err = postgres.Open(ctx, r.url); err != nil {
+		return r, err
+	}
+	return r, r.reset(ctx)
+}
+
+// close stops what the rig started.
+func (r *benchRig) close(ctx context.Context) error {
+	if r.pool != nil {
+		r.pool.Close()
+	}
+	if r.cluster != nil {
+		return r.cluster.Stop(ctx)
+	}
+	return nil
+}
+
+// reset removes all that the database holds, so that a section finds it as if it were the first, and makes the schema and
+// the API token.
+func (r *benchRig) reset(ctx context.Context) error {
+	if _, err := r.pool.Exec(ctx, `DROP SCHEMA public CASCADE; CREATE SCHEMA public`); err != nil {
+		return fmt.Errorf("empty the database: %w", err)
+	}
+	if err := postgres.Migrate(ctx, r.pool); err != nil {
+		return err
+	}
+	r.pool.Reset() // What connections know of the old schema is void.
+	store, err := r.store()
+	if err != nil {
+		return err
+	}
+	token, hash := api.NewAPIToken()
+	if _, err := store.CreateAPIToken(ctx, postgres.APIToken{ID: uuid.NewString(), Tenant: "bench"}, hash); err != nil {
+		return err
+	}
+	r.token, r.row = token, 0
+	return nil
+}
+
+// store returns a store of the database, as a replica has it.
+func (r *benchRig) store() (*postgres.Store, error) {
+	log, err := newLogger(r.con.err, "text", "error")
+	if err != nil {
+		return nil, err
+	}
+	return postgres.NewStore(r.pool, log)
+}
+
+// describe says what is measured on.
+func (r *benchRig) describe(ctx context.Context) (bench.Report, error) {
+	report := bench.Machine()
+	report.Version = readVersion().Version
+	err := r.pool.QueryRow(ctx, `SELECT current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit')`).
+		Scan(&report.PostgreSQL, &report.Fsync, &report.SyncCommit)
+	return report, err
+}
+
+// tell says how far the measurement is.
+func (r *benchRig) tell(format string, args ...any) {
+	_, _ = fmt.Fprintf(r.con.err, format+"\n", args...)
+}
+
+// rows returns the first of so many rows that nobody has used, and prepares tasks for them if they are to be.
+func (r *benchRig) rows(ctx context.Context, n int, tasks bool) (int, error) {
+	first := r.row
+	r.row += n
+	if tasks {
+		if err := bench.Prepare(ctx, r.pool, first, r.row); err != nil {
+			return 0, err
+		}
+	}
+	return first, nil
+}
+
+func (r *benchRig) callbackToken(n int) (string, error) {
+	return r.tokens.Make("kie", task.AttemptID(bench.AttemptID(n)))
+}
+
+// callbackLoad is a load of callbacks about prepared rows.
+func (r *benchRig) callbackLoad(s *benchService, connections, from int) bench.Callbacks {
+	return bench.Callbacks{
+		Ingress: s.ingress, SigningKey: r.signingKey, Connections: connections, For: r.For, Token: r.callbackToken, From: from, To: r.row,
+	}
+}
+
+// benchProvider is a simulated provider without limits, and a host of sources, in the process that measures.
+type benchProvider struct {
+	sim  *sim.Server
+	host *httptest.Server
+}
+
+// startProvider starts a provider whose generations take so long, and a host that serves a file at any path.
+func (r *benchRig) startProvider(processing time.Duration, file string) (*benchProvider, error) {
+	unlimited := sim.Limit{N: -1}
+	s, err := sim.Start(sim.Config{
+		APIKeys: []string{"bench"}, WebhookKey: r.signingKey, Processing: processing, Source: sim.SourceFetch,
+		SubmitLimit: unlimited, QueryLimit: unlimited, TaskPrice: -1, CallbackTimeout: time.Minute,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the simulated provider: %w", err)
+	}
+	return &benchProvider{s, httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodPost {
+			return
+		}
+		http.ServeFile(w, req, file)
+	}))}, nil
+}
+
+func (p *benchProvider) close() error {
+	p.host.Close()
+	return p.sim.Close()
+}

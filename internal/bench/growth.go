@@ -1,0 +1,67 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// insertEnded makes tasks of the past, numbered from $1 to $2-1, that have all that a task has when it ends, spread over
+// six days and a hundred tenants. Their ids begin with another digit than those of insertTasks.
+const insertEnded = `
+WITH ended AS MATERIALIZED (
+    SELECT n, ('00000000-0000-7000-b000-' || lpad(n::text, 12, '0'))::uuid AS id,
+           ('00000000-0000-7000-c000-' || lpad(n::text, 12, '0'))::uuid AS attempt,
+           now() - interval '6 days' * random() AS at
+    FROM generate_series($1::int, $2::int - 1) AS n
+), tasks AS (
+    INSERT INTO task (id, tenant, request_id, prompt, source_uri, watermark, strength, model, first_frame_uri, asked_provider,
+                      fallbacks, route, provider, priority, labels, deadline, max_attempts, state, revision, allowance, deadline_time,
+                      create_time, update_time, result_attempt)
+    SELECT id, CASE WHEN n % 2 = 0 THEN 'bench' ELSE 'tenant-' || n % 99 END, 'ended-' || n, $3, $4, '', '', '', '', '', '{}', '{kie}', 'kie', 0,
+           '{"team": "films"}', interval '6 hours', 1, 'SUCCEEDED', 5, 0, at + interval '6 hours', at, at, attempt
+    FROM ended
+), attempts AS (
+    INSERT INTO attempt (id, task_id, number, provider, account, provider_task_id, state, sent, saved, create_time, answer_time, settle_time, next_check_time)
+    SELECT attempt, id, 1, 'kie', 'kie', 'b' || lpad(n::text, 31, '0'), 'SUCCEEDED', true, true, at, at, at, NULL
+    FROM ended
+), callbacks AS (
+    INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body, receive_time)
+    SELECT attempt, 'kie', 'b' || lpad(n::text, 31, '0'), 'applied', convert_to($5, 'UTF8'), at
+    FROM ended
+)
+INSERT INTO task_event (task_id, revision, state, attempt, message, create_time)
+SELECT id, revision, state, 1, 'kie did something', at
+FROM ended, unnest('{QUEUED,SUBMITTING,RUNNING,SAVING,SUCCEEDED}'::text[]) WITH ORDINALITY AS e (state, revision)`
+
+// growBy is how many tasks are inserted at once.
+const growBy = 50_000
+
+// Grow makes tasks of the past, numbered from one to before another, and has the database look at what it has.
+func Grow(ctx context.Context, pool *pgxpool.Pool, from, to int) error {
+	for n := from; n < to; n += growBy {
+		_, err := pool.Exec(ctx, insertEnded, n, min(n+growBy, to), prompt, sourceURI, CallbackBody(ProviderTaskID(0)))
+		if err != nil {
+			return fmt.Errorf("make tasks of the past: %w", err)
+		}
+	}
+	if _, err := pool.Exec(ctx, "VACUUM ANALYZE", pgx.QueryExecModeSimpleProtocol); err != nil {
+		return fmt.Errorf("analyze: %w", err)
+	}
+	_, err := pool.Exec(ctx, "CHECKPOINT")
+	return err
+}
+
+// ListTasks returns how long the first page of a tenant's tasks takes.
+func (i Idle) ListTasks(ctx context.Context) (Latency, error) {
+	return i.measure(ctx, func(ctx context.Context, client refractv1.TaskServiceClient, _ int) (time.Duration, error) {
+		began := time.Now()
+		_, err := client.ListTasks(ctx, &refractv1.ListTasksRequest{PageSize: 50})
+		return time.Since(began), err
+	})
+}

@@ -1,0 +1,148 @@
+package bench
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"text/tabwriter"
+)
+
+// Row is one budget: what was measured, beside what, and whether that is enough.
+type Row struct {
+	Budget   string  `json:"budget"`
+	Figure   float64 `json:"figure"`
+	Unit     string  `json:"unit"` // Of the figure and the baseline.
+	Baseline float64 `json:"baseline,omitempty"`
+	By       string  `json:"by,omitempty"`    // What the baseline is of; empty where there is none.
+	Ratio    float64 `json:"ratio,omitempty"` // Figure by baseline.
+	Need     string  `json:"need"`            // In words.
+	Pass     bool    `json:"pass"`
+	Note     string  `json:"note,omitempty"`
+}
+
+// AtLeast returns a row whose figure must be so many times its baseline or more.
+func AtLeast(budget, unit string, figure, baseline float64, by string, times float64) Row {
+	r := Row{Budget: budget, Figure: figure, Unit: unit, Baseline: baseline, By: by, Ratio: figure / baseline}
+	r.Need, r.Pass = fmt.Sprintf("ratio ≥ %g", times), r.Ratio >= times
+	return r
+}
+
+// WithinTimes returns a row whose figure must be so many times its baseline or less.
+func WithinTimes(budget, unit string, figure, baseline float64, by string, times float64) Row {
+	r := Row{Budget: budget, Figure: figure, Unit: unit, Baseline: baseline, By: by, Ratio: figure / baseline}
+	r.Need, r.Pass = fmt.Sprintf("ratio ≤ %g", times), r.Ratio <= times
+	return r
+}
+
+// AtMost returns a row whose figure must not be above a bound.
+func AtMost(budget, unit string, figure, bound float64) Row {
+	return Row{Budget: budget, Figure: figure, Unit: unit, Need: fmt.Sprintf("≤ %g %s", bound, unit), Pass: figure <= bound}
+}
+
+// Beside adds a baseline that tells what the figure is worth, and that the budget does not depend on.
+func (r Row) Beside(baseline float64, by string) Row {
+	r.Baseline, r.By, r.Ratio = baseline, by, r.Figure/baseline
+	return r
+}
+
+// Noting adds a remark.
+func (r Row) Noting(format string, args ...any) Row {
+	r.Note = fmt.Sprintf(format, args...)
+	return r
+}
+
+// Median returns the row with the median ratio of several turns: figure and baseline of one turn had the same
+// neighbours.
+func Median(turns []Row) Row {
+	turns = slices.SortedFunc(slices.Values(turns), func(a, b Row) int { return cmp.Compare(a.Ratio, b.Ratio) })
+	return turns[len(turns)/2]
+}
+
+// Report is what was measured, on what.
+type Report struct {
+	CPUs       int    `json:"cpus"`
+	CPU        string `json:"cpu,omitempty"`
+	MemoryMiB  int    `json:"memory_mib,omitempty"`
+	System     string `json:"system"`
+	Go         string `json:"go"`
+	Version    string `json:"version"`
+	PostgreSQL string `json:"postgresql"`
+	Fsync      string `json:"fsync"`
+	SyncCommit string `json:"synchronous_commit"`
+	Rows       []Row  `json:"rows"`
+}
+
+// Short returns how many rows are short of their budget.
+func (r Report) Short() int {
+	n := 0
+	for _, row := range r.Rows {
+		if !row.Pass {
+			n++
+		}
+	}
+	return n
+}
+
+// PrintJSON prints the report as JSON.
+func (r Report) PrintJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+// Print prints the report as a table.
+func (r Report) Print(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(cells ...string) error {
+		for _, c := range cells {
+			if _, err := io.WriteString(t, c+"\t"); err != nil {
+				return err
+			}
+		}
+		_, err := io.WriteString(t, "\n")
+		return err
+	}
+	if err := line("budget", "figure", "baseline", "ratio", "needed", ""); err != nil {
+		return err
+	}
+	for _, row := range r.Rows {
+		if err := line(row.cells()...); err != nil {
+			return err
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%d CPUs (%s), %d MiB, %s, shared by load, service and PostgreSQL %s (fsync %s, synchronous_commit %s); %s, refract %s\n",
+		r.CPUs, cmp.Or(r.CPU, "of an unknown kind"), r.MemoryMiB, r.System, r.PostgreSQL, r.Fsync, r.SyncCommit, r.Go, r.Version)
+	return err
+}
+
+// cells are what stands in the table.
+func (r Row) cells() []string {
+	verdict := "short"
+	if r.Pass {
+		verdict = "pass"
+	}
+	if r.Note != "" {
+		verdict += " (" + r.Note + ")"
+	}
+	baseline, ratio := "", ""
+	if r.By != "" {
+		baseline, ratio = fmt.Sprintf("%s (%s)", amount(r.Baseline, r.Unit), r.By), fmt.Sprintf("%.2f", r.Ratio)
+	}
+	return []string{r.Budget, amount(r.Figure, r.Unit), baseline, ratio, r.Need, verdict}
+}
+
+// amount writes a figure with about three digits.
+func amount(v float64, unit string) string {
+	digits := 0
+	if v != 0 {
+		digits = max(0, 2-int(math.Floor(math.Log10(math.Abs(v)))))
+	}
+	return strconv.FormatFloat(v, 'f', min(digits, 3), 64) + " " + unit
+}
