@@ -19,7 +19,8 @@ type Following struct {
 // Follow sends the entries of a tenant that match, each once and by position, so that those of each task come in order.
 // Entries are shared and must not be changed. The position that comes with a message is the one to resume after. A
 // message without an entry is a bookmark: the first message is one, and one comes whenever nothing was sent for
-// Config.Bookmark. Follow runs in the goroutine of its caller and calls Send from nowhere else, one message at a time.
+// Config.Bookmark. Follow runs in the goroutine of its caller. It sends one message at a time, and nothing after it has
+// returned; bookmarks come from a goroutine of Run.
 //
 // It never returns nil, but
 //
@@ -43,8 +44,8 @@ func (h *Hub) Follow(ctx context.Context, f Following) error {
 	case <-time.After(patience):
 		return ErrNotReading
 	}
-	w.pulse = h.newPulse(w)
-	defer w.bookmark.Stop()
+	w.start(h, w)
+	defer w.stop()
 	h.followers.Add(1)
 	defer h.followers.Add(-1)
 	w.sent = h.feed.add(w)
@@ -74,7 +75,7 @@ type follower struct {
 
 	cut bool // Whether the log shrank. The feed's lock guards it.
 
-	// Only the goroutine of Follow knows the rest.
+	// Its lock guards the rest.
 	pulse
 	match func(*task.Entry) bool
 	send  func(*task.Entry, task.Position) error

@@ -59,7 +59,6 @@ type Config struct {
 type Hub struct {
 	table Table
 	cfg   Config
-	began time.Time
 
 	drained chan struct{} // Closed by drain.
 	drain   func()
@@ -71,9 +70,10 @@ type Hub struct {
 
 	feed      feed
 	followers atomic.Int64
+	bookmarks *bookmarks
 }
 
-// NewHub returns a hub over the table of events. The log is read while Run runs.
+// NewHub returns a hub over the table of events. The log is read, and bookmarks are sent, while Run runs.
 func NewHub(table Table, cfg Config) *Hub {
 	cfg.Bookmark = positive(cfg.Bookmark, 15*time.Second)
 	cfg.Sweep = positive(cfg.Sweep, 500*time.Millisecond)
@@ -84,14 +84,14 @@ func NewHub(table Table, cfg Config) *Hub {
 		cfg.Logger = slog.Default()
 	}
 	h := &Hub{
-		table:   table,
-		cfg:     cfg,
-		began:   time.Now(),
-		drained: make(chan struct{}),
-		nudge:   make(chan struct{}, 1),
-		reads:   make(chan struct{}, cfg.Reads),
-		seed:    maphash.MakeSeed(),
-		feed:    feed{begun: make(chan struct{}), topics: make(map[string]*topic)},
+		table:     table,
+		cfg:       cfg,
+		drained:   make(chan struct{}),
+		nudge:     make(chan struct{}, 1),
+		reads:     make(chan struct{}, cfg.Reads),
+		seed:      maphash.MakeSeed(),
+		bookmarks: newBookmarks(cfg.Bookmark),
+		feed:      feed{begun: make(chan struct{}), topics: make(map[string]*topic)},
 	}
 	h.drain = sync.OnceFunc(func() { close(h.drained) })
 	for range cfg.Reads {

@@ -3,6 +3,8 @@ package watch
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,39 +17,66 @@ const (
 )
 
 // pulse keeps a watch alive: whatever it waits for, the stream carries a bookmark in time, and ends when the hub
-// drains. Only the goroutine of the watch knows it.
+// drains. The goroutine of the watch holds its lock except while it waits, and whoever sends a bookmark meanwhile holds
+// it, so the lock guards all that a stream knows of itself: one message is sent at a time, and none after the end.
 type pulse struct {
-	hub      *Hub
-	bookmark *time.Timer
-	beat     beater
+	hub    *Hub
+	beat   beater
+	failed chan error   // One slot: why a bookmark could not be sent. None is tried after it.
+	due    atomic.Int64 // The beat at which a bookmark is due.
+
+	mu sync.Mutex
+
+	// The lock of bookmarks guards the rest.
+	slot  *[]*pulse // Where it waits to be due, and at which place; nil while it is queued.
+	place int
+	ended bool
 }
 
 // beater sends a bookmark.
 type beater interface{ sendBookmark() error }
 
-// beat is the grid on which bookmarks are sent. Those of one connection leave together, with one write for all of them:
-// idle streams cost a fraction of what bookmarks one by one would. A coarser grid would hold up events behind them.
-const beat = 100 * time.Millisecond
-
-func (h *Hub) newPulse(b beater) pulse {
-	return pulse{hub: h, bookmark: time.NewTimer(h.untilBookmark()), beat: b}
+// start begins the pulse of a watch, which calls stop when it returns.
+func (p *pulse) start(h *Hub, b beater) {
+	p.hub, p.beat, p.failed = h, b, make(chan error, 1)
+	p.due.Store(h.bookmarks.due())
+	p.mu.Lock()
+	h.bookmarks.add(p)
 }
 
-// untilBookmark returns how long a stream may be silent from now on, at most Config.Bookmark.
-func (h *Hub) untilBookmark() time.Duration {
-	late := (time.Since(h.began) + h.cfg.Bookmark) % beat
-	return max(h.cfg.Bookmark-late, h.cfg.Bookmark/2)
+// stop makes sure that nothing is sent any more: the lock is never released again.
+func (p *pulse) stop() { p.hub.bookmarks.remove(p) }
+
+// tick sends a bookmark if the stream is silent, and tells whether others may follow. A stream that is locked is
+// sending, or reads what it is about to send.
+func (p *pulse) tick() bool {
+	if !p.mu.TryLock() {
+		return true
+	}
+	defer p.mu.Unlock()
+	if p.due.Load() > p.hub.bookmarks.now() {
+		return true
+	}
+	if err := p.emit(p.beat.sendBookmark); err != nil {
+		p.failed <- err
+		return false
+	}
+	return true
 }
 
-// emit sends one message, unless the hub drains, and puts the bookmark off.
+// emit sends one message, unless the hub drains or a bookmark could not be sent, and puts the next bookmark off.
 func (p *pulse) emit(send func() error) error {
-	if p.hub.draining() {
+	select {
+	case err := <-p.failed:
+		return err
+	case <-p.hub.drained:
 		return ErrDraining
+	default:
 	}
 	if err := send(); err != nil {
 		return err
 	}
-	p.bookmark.Reset(p.hub.untilBookmark())
+	p.due.Store(p.hub.bookmarks.due())
 	return nil
 }
 
@@ -85,20 +114,18 @@ func (p *pulse) readOnce(ctx context.Context, once func(context.Context) error) 
 	return once(ctx)
 }
 
-// wait returns nil when the channel has something, and sends bookmarks until then.
+// wait returns nil when the channel has something. Bookmarks are sent until then.
 func wait[T any](ctx context.Context, p *pulse, until <-chan T) error {
-	for {
-		select {
-		case <-until:
-			return nil
-		case <-p.bookmark.C:
-			if err := p.emit(p.beat.sendBookmark); err != nil {
-				return err
-			}
-		case <-p.hub.drained:
-			return ErrDraining
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	p.mu.Unlock()
+	defer p.mu.Lock()
+	select {
+	case <-until:
+		return nil
+	case err := <-p.failed:
+		return err
+	case <-p.hub.drained:
+		return ErrDraining
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }

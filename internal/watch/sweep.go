@@ -24,11 +24,13 @@ const (
 
 // Run reads the log until ctx ends, and then returns nil. It wakes the watchers of tasks that are behind it, and those
 // who follow the log. What that costs depends on what changed, and not on how much is watched. While the database fails
-// it tries again at every turn; it logs the beginning and the end of an outage, not each failure.
+// it tries again at every turn; it logs the beginning and the end of an outage, not each failure. It sends bookmarks,
+// too, and does not return while one is being sent.
 func (h *Hub) Run(ctx context.Context) error {
-	var census sync.WaitGroup
-	defer census.Wait()
-	census.Go(func() { h.runCensus(ctx) })
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { h.runCensus(ctx) })
+	beside.Go(func() { h.bookmarks.run(ctx) })
 	turn := time.NewTicker(h.cfg.Sweep)
 	defer turn.Stop()
 	s := sweeper{hub: h}

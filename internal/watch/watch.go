@@ -15,7 +15,8 @@ type Update struct {
 
 // Watch sends the events of the task after a revision, each once and in order, and a bookmark whenever
 // nothing was sent for Config.Bookmark. After 0 asks for the whole history; less than 0 means 0. It runs
-// in the goroutine of its caller and calls send from nowhere else, one message at a time.
+// in the goroutine of its caller. It sends one message at a time, and nothing after it has returned; bookmarks come
+// from a goroutine of Run.
 //
 // It returns nil when the task is terminal and all its events were sent, at once if they had been before.
 // A terminal event that a retry followed is history and ends nothing. Otherwise it returns
@@ -32,8 +33,8 @@ func (h *Hub) Watch(ctx context.Context, id task.ID, after int64, send func(Upda
 		send:  send,
 		sent:  max(after, 0),
 	}
-	w.pulse = h.newPulse(w)
-	defer w.bookmark.Stop()
+	w.start(h, w)
+	defer w.stop()
 
 	// Before the first read, so that a change which that read does not see wakes the watcher.
 	h.shard(id).add(w)
@@ -59,7 +60,7 @@ type watcher struct {
 
 	prev, next *watcher // The other watchers of the task. The shard's lock guards them.
 
-	// Only the goroutine of Watch knows the rest.
+	// Its lock guards the rest.
 	pulse
 	send func(Update) error
 	sent int64 // The newest revision that was sent, or after which the watch began.

@@ -1,0 +1,160 @@
+package watch
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	// coarsest is the longest beat. A coarser grid would hold up events behind bookmarks.
+	coarsest = 100 * time.Millisecond
+	// stall is how long nobody takes anything off the queue of bookmarks before others join.
+	stall = 10 * time.Millisecond
+)
+
+// bookmarks sends bookmarks on silent streams. One goroutine goes through those that are due. If each stream sent its own,
+// a collection of garbage would make thousands of goroutines help with it, each for longer than it takes to send,
+// and events would wait behind them.
+//
+// Whoever sends to a receiver that does not read stays with it, as the stream's own goroutine would, until it reads or
+// is gone. Others then go on with the queue: twice as many each time, so that a crowd of such receivers holds up the
+// bookmarks of the rest for a moment only.
+type bookmarks struct {
+	began time.Time
+	every time.Duration // How long a stream may be silent.
+	beat  time.Duration // Streams are due on this grid, so that those of one connection share its writes.
+
+	mu      sync.Mutex
+	at      int64      // The newest beat whose streams were queued.
+	ring    [][]*pulse // Who is due at which beat after it.
+	queue   []*pulse   // Who is due, in order.
+	taken   int        // How many were ever taken off the queue,
+	seen    int        // and how many when that was looked at last.
+	senders int        // How many goroutines send.
+	more    int        // How many join them when nobody takes anything.
+}
+
+func newBookmarks(every time.Duration) *bookmarks {
+	b := &bookmarks{began: time.Now(), every: every, beat: min(coarsest, max(every/2, 1)), more: 1}
+	b.ring = make([][]*pulse, every/b.beat+2)
+	return b
+}
+
+// now returns the beat that passed last, and due the one at which a stream is due that falls silent now.
+func (b *bookmarks) now() int64 { return int64(time.Since(b.began) / b.beat) }
+func (b *bookmarks) due() int64 { return int64((time.Since(b.began) + b.every) / b.beat) }
+
+// add begins to send bookmarks on a stream.
+func (b *bookmarks) add(p *pulse) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.put(p)
+}
+
+// remove ends that. The stream's lock is held for good, so nobody is sending.
+func (b *bookmarks) remove(p *pulse) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p.ended = true
+	if p.slot == nil {
+		return // It is queued, and will be dropped.
+	}
+	last := len(*p.slot) - 1
+	moved := (*p.slot)[last]
+	(*p.slot)[p.place], moved.place = moved, p.place
+	(*p.slot)[last] = nil
+	*p.slot, p.slot = (*p.slot)[:last], nil
+}
+
+// put notes when a stream is due: at the next beat at the earliest.
+func (b *bookmarks) put(p *pulse) {
+	if p.ended {
+		return
+	}
+	n := int64(len(b.ring))
+	due := min(max(p.due.Load(), b.at+1), b.at+n-1)
+	p.slot = &b.ring[due%n]
+	p.place = len(*p.slot)
+	*p.slot = append(*p.slot, p)
+}
+
+// run sends bookmarks until ctx ends, and waits for those who are sending then.
+func (b *bookmarks) run(ctx context.Context) {
+	var senders sync.WaitGroup
+	defer senders.Wait()
+	for {
+		join, idle := b.turn()
+		for range join {
+			senders.Go(func() { b.send(ctx) })
+		}
+		next := b.beat - time.Since(b.began)%b.beat
+		if !idle {
+			next = min(next, stall)
+		}
+		if pause(ctx, next) != nil {
+			return
+		}
+	}
+}
+
+// turn queues who is due, and returns how many senders are to join, and whether there is nothing to send.
+func (b *bookmarks) turn() (join int, idle bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	stalled := len(b.queue) > 0 && b.taken == b.seen
+	for now := b.now(); b.at < now; {
+		b.at++
+		b.enqueue()
+	}
+	switch {
+	case len(b.queue) == 0:
+		b.more = 1
+	case b.senders == 0:
+		join = 1
+	case stalled:
+		join = min(b.more, len(b.queue))
+		b.more *= 2
+	}
+	b.senders += join
+	b.seen = b.taken
+	return join, len(b.queue) == 0
+}
+
+// enqueue queues who is due at the beat that has come. Those who sent something since they were put there are due later.
+func (b *bookmarks) enqueue() {
+	slot := &b.ring[b.at%int64(len(b.ring))]
+	for _, p := range *slot {
+		if p.slot = nil; p.due.Load() > b.at {
+			b.put(p)
+		} else {
+			b.queue = append(b.queue, p)
+		}
+	}
+	clear(*slot)
+	*slot = (*slot)[:0]
+}
+
+// send goes through the queue until it is empty.
+func (b *bookmarks) send(ctx context.Context) {
+	for p := b.take(ctx); p != nil; p = b.take(ctx) {
+		if p.tick() {
+			b.add(p)
+		}
+	}
+}
+
+// take returns the next stream that is due, or nil, with which a sender leaves.
+func (b *bookmarks) take(ctx context.Context) *pulse {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.queue) == 0 || ctx.Err() != nil {
+		b.senders--
+		return nil
+	}
+	p := b.queue[0]
+	b.queue[0] = nil
+	b.queue = b.queue[1:]
+	b.taken++
+	return p
+}
