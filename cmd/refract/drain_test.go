@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"context"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -110,7 +112,58 @@ func (ts *testService) makeBusy(t *testing.T) *sync.WaitGroup {
 			}
 		})
 	}
+	ts.uploadSilently(t, watchers)
 	return watchers
+}
+
+// uploadSilently begins uploads that bring no more bytes. They end with the service.
+func (ts *testService) uploadSilently(t *testing.T, g *sync.WaitGroup) {
+	t.Helper()
+	header := &refractv1.UploadSourceRequest{Part: &refractv1.UploadSourceRequest_Header{
+		Header: &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: 100},
+	}}
+	chunk := &refractv1.UploadSourceRequest{Part: &refractv1.UploadSourceRequest_Chunk{Chunk: []byte("x")}}
+	for _, messages := range [][]*refractv1.UploadSourceRequest{nil, {header}, {header, chunk}} {
+		stream, err := ts.tasks.UploadSource(ts.ctx(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range messages {
+			if err := stream.Send(m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		g.Go(func() {
+			err := stream.RecvMsg(&refractv1.UploadSourceResponse{})
+			if status.Code(err) != codes.Unavailable {
+				t.Errorf("an upload of %d messages ended with %v, want UNAVAILABLE", len(messages), err)
+			}
+		})
+	}
+	body, unsent := io.Pipe()
+	req, err := http.NewRequestWithContext(ts.ctx(t), http.MethodPut,
+		"http://"+ts.httpListener.Addr().String()+"/v1/sources/"+uuid.NewString(), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+ts.token)
+	req.Header.Set("Content-Range", "bytes 0-99/100")
+	req.Header.Set("Expect", "100-continue") // The body is sent when the service reads it.
+	g.Go(func() {
+		defer func() { _ = unsent.Close() }()
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Errorf("an upload over HTTP: %v", err)
+			return
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if resp.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("an upload over HTTP ended with %s, want 503", resp.Status)
+		}
+	})
+	if _, err := unsent.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func isRunning(e *refractv1.TaskEvent) bool {

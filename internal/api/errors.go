@@ -30,6 +30,9 @@ import (
 // domain is the domain of every ErrorInfo.
 const domain = "refract"
 
+// uploadsBusyRetry is when an upload that had no room makes sense again.
+const uploadsBusyRetry = 5 * time.Second
+
 // answers is the table of statuses: which error is answered how. An error that is not in it, nor one of the
 // types that describe handles, is INTERNAL.
 var answers = []struct {
@@ -87,6 +90,14 @@ func (s *statuses) describe(err error) *status.Status {
 	if ce, ok := errors.AsType[*source.ConflictError](err); ok {
 		return newStatus(codes.Aborted, refractv1.ErrorReason_ERROR_REASON_UPLOAD_CONFLICT, ce.Error(), 0,
 			map[string]string{"received_bytes": strconv.FormatInt(ce.Received, 10)})
+	}
+	if se, ok := errors.AsType[*source.StalledError](err); ok {
+		return newStatus(codes.Aborted, refractv1.ErrorReason_ERROR_REASON_UPLOAD_STALLED, se.Error(), 0,
+			map[string]string{"received_bytes": strconv.FormatInt(se.Received, 10)})
+	}
+	if be, ok := errors.AsType[*source.BusyError](err); ok {
+		return newStatus(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_UPLOADS_BUSY, be.Error(), uploadsBusyRetry,
+			map[string]string{"limit": strconv.Itoa(be.Limit)})
 	}
 	if te, ok := errors.AsType[*source.TooLargeError](err); ok {
 		return newStatus(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_SOURCE_TOO_LARGE, te.Error(), 0,

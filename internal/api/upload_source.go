@@ -20,13 +20,15 @@ import (
 type Uploads interface {
 	// Receive takes the next bytes of an upload, and keeps those that came before body failed.
 	Receive(ctx context.Context, tenant string, h source.Header, body io.Reader) (source.Progress, error)
+	// Await waits for what a call says first, which is there when ready is closed, as long as a caller may be silent.
+	Await(ctx context.Context, ready <-chan struct{}) error
 }
 
 type uploadStream = grpc.ClientStreamingServer[refractv1.UploadSourceRequest, refractv1.UploadSourceResponse]
 
 // UploadSource takes the next bytes of an upload.
 func (s *TaskService) UploadSource(stream uploadStream) error {
-	first, err := stream.Recv()
+	first, err := s.firstOf(stream)
 	if err != nil {
 		return err
 	}
@@ -47,6 +49,21 @@ func (s *TaskService) UploadSource(stream uploadStream) error {
 	return stream.SendAndClose(&refractv1.UploadSourceResponse{
 		ReceivedBytes: p.Received, Source: uploadedSource(p.Source), Duplicate: p.Duplicate,
 	})
+}
+
+// firstOf receives the first message. The goroutine that waits for it ends with the call at the latest.
+func (s *TaskService) firstOf(stream uploadStream) (*refractv1.UploadSourceRequest, error) {
+	var first *refractv1.UploadSourceRequest
+	var err error
+	ready := make(chan struct{})
+	go func() {
+		defer close(ready)
+		first, err = stream.Recv()
+	}()
+	if silent := s.uploads.Await(stream.Context(), ready); silent != nil {
+		return nil, silent
+	}
+	return first, err
 }
 
 // chunks reads the bytes that a stream carries after its header.

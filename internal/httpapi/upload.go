@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -39,7 +40,7 @@ type uploadHandler struct {
 // ServeHTTP takes the next bytes of an upload (PUT), or tells how many it has (HEAD, GET).
 func (h *uploadHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := &refractv1.UploadSourceHeader{UploadId: strings.TrimPrefix(r.URL.Path, sourcesPath)}
-	body := io.Reader(http.NoBody)
+	body := &steadyReader{r: http.NoBody, control: http.NewResponseController(w)}
 	switch r.Method {
 	case http.MethodHead, http.MethodGet:
 	case http.MethodPut:
@@ -47,7 +48,7 @@ func (h *uploadHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			h.invalid(w, "", err.Error())
 			return
 		}
-		body = &steadyReader{r: r.Body, control: http.NewResponseController(w)}
+		body.r = r.Body
 	default:
 		w.Header().Set("Allow", "GET, HEAD, PUT")
 		h.routingError(r.Context(), nil, nil, w, r, http.StatusMethodNotAllowed)
@@ -65,9 +66,9 @@ func (h *uploadHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // send passes the body on as the messages of a stream. It goes on when the caller went away in the middle: what came
-// before that is kept.
+// before that is kept. An answer that comes before the end of the body ends that.
 func (h *uploadHandler) send(
-	r *http.Request, header *refractv1.UploadSourceHeader, body io.Reader,
+	r *http.Request, header *refractv1.UploadSourceHeader, body *steadyReader,
 ) (*refractv1.UploadSourceResponse, metadata.MD, error) {
 	ctx, err := runtime.AnnotateContext(context.WithoutCancel(r.Context()), h.mux, r, refractv1.TaskService_UploadSource_FullMethodName)
 	if err != nil {
@@ -80,18 +81,27 @@ func (h *uploadHandler) send(
 	if err != nil {
 		return nil, md, err
 	}
+	resp, answered := &refractv1.UploadSourceResponse{}, make(chan error, 1)
+	go func() {
+		err := stream.RecvMsg(resp)
+		body.cut()
+		answered <- err
+	}()
 	var broken error
 	err = stream.Send(&refractv1.UploadSourceRequest{Part: &refractv1.UploadSourceRequest_Header{Header: header}})
 	if err == nil {
 		broken, err = sendChunks(stream, body)
 	}
 	if err != nil && !errors.Is(err, io.EOF) { // io.EOF means that the server has answered before the end.
+		cancel()
+		_ = <-answered // It says no more than that.
 		return nil, md, err
 	}
 	if broken != nil {
 		defer time.AfterFunc(stallTimeout, cancel).Stop()
 	}
-	resp, err := stream.CloseAndRecv()
+	_ = stream.CloseSend() // It always returns nil.
+	err = <-answered
 	if err == nil && broken != nil && resp.GetSource() == nil {
 		err = bodyError{broken}
 	}
@@ -165,9 +175,14 @@ func (h *uploadHandler) refuseUpload(ctx context.Context, w http.ResponseWriter,
 		if received, ok := info.GetMetadata()["received_bytes"]; ok {
 			w.Header().Set("Upload-Offset", received)
 		}
-		if info.GetReason() == strings.TrimPrefix(refractv1.ErrorReason_ERROR_REASON_SOURCE_TOO_LARGE.String(), "ERROR_REASON_") {
+		switch refractv1.ErrorReason(refractv1.ErrorReason_value["ERROR_REASON_"+info.GetReason()]) {
+		case refractv1.ErrorReason_ERROR_REASON_SOURCE_TOO_LARGE:
 			h.write(w, http.StatusRequestEntityTooLarge, st)
 			return
+		case refractv1.ErrorReason_ERROR_REASON_UPLOAD_STALLED:
+			h.write(w, http.StatusRequestTimeout, st)
+			return
+		default:
 		}
 	}
 	h.fail(ctx, w, err)
@@ -230,11 +245,47 @@ func announcedSHA256(header string) (string, error) {
 type steadyReader struct {
 	r       io.Reader
 	control *http.ResponseController
+
+	mu   sync.Mutex
+	over bool // Whether the body has ended, or nobody wants more of it.
 }
 
 func (s *steadyReader) Read(p []byte) (int, error) {
-	if err := s.control.SetReadDeadline(time.Now().Add(stallTimeout)); err != nil {
-		return 0, fmt.Errorf("extend the read timeout: %w", err)
+	if err := s.extend(); err != nil {
+		return 0, err
 	}
-	return s.r.Read(p)
+	n, err := s.r.Read(p)
+	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.over = true
+	}
+	return n, err
+}
+
+// extend gives the next read its time.
+func (s *steadyReader) extend() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return errCutShort
+	}
+	if err := s.control.SetReadDeadline(time.Now().Add(stallTimeout)); err != nil {
+		return fmt.Errorf("extend the read timeout: %w", err)
+	}
+	return nil
+}
+
+// errCutShort means that a body was answered before its end.
+var errCutShort = errors.New("nobody reads the rest of the body")
+
+// cut ends a body of which nobody wants more, also in the middle of a read. One that has ended is let be: the server waits
+// for the next request already.
+func (s *steadyReader) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.over = true
+		_ = s.control.SetReadDeadline(time.Now()) // Where it can't be set a read ends by itself.
+	}
 }

@@ -154,9 +154,43 @@ func TestUpload_PassesOnWhatCameBeforeACut(t *testing.T) {
 	}
 }
 
+// A body that is silent must not keep an answer that is there: of a replica that shuts down, or of one that knows the file.
+func TestUpload_AnswersBeforeTheEndOfTheBody(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		answer error
+		status int
+	}{
+		"draining": {status.Error(codes.Unavailable, "shutting down"), 503},
+		"known":    {nil, 201},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serveInternal(t, &remote{upload: func(stream uploadStream) error {
+				for range 2 { // The header and the first bytes.
+					if _, err := stream.Recv(); err != nil {
+						return err
+					}
+				}
+				if tc.answer != nil {
+					return tc.answer
+				}
+				return stream.SendAndClose(&refractv1.UploadSourceResponse{Source: &refractv1.UploadedSource{Id: taskID}})
+			}})
+			body, client := io.Pipe()
+			defer client.Close()
+			go func() { _, _ = client.Write([]byte(video)) }()
+			if a := s.do(t, http.MethodPut, uploadAt, body, "Content-Range", "bytes 0-99/100"); a.status != tc.status {
+				t.Errorf("answer %d %s, want %d", a.status, a.body, tc.status)
+			}
+		})
+	}
+}
+
 func TestUpload_RefusesInTheSameShape(t *testing.T) {
 	t.Parallel()
 	conflict := withFacts(t, codes.Aborted, "UPLOAD_CONFLICT", "received_bytes", "7")
+	stalled := withFacts(t, codes.Aborted, "UPLOAD_STALLED", "received_bytes", "7")
 	tooLarge := withFacts(t, codes.ResourceExhausted, "SOURCE_TOO_LARGE", "limit_bytes", "7")
 	for name, tc := range map[string]struct {
 		method  string
@@ -172,6 +206,7 @@ func TestUpload_RefusesInTheSameShape(t *testing.T) {
 		"malformed digest": {http.MethodPut, strings.NewReader(video), []string{"Repr-Digest", "sha-256=abc"}, nil, 400, "sha-256=:BASE64:"},
 		"another method":   {http.MethodPost, strings.NewReader(video), nil, nil, 405, `"code":12`},
 		"conflict":         {http.MethodPut, strings.NewReader(video), nil, conflict, 409, `"reason":"UPLOAD_CONFLICT"`},
+		"stalled":          {http.MethodPut, strings.NewReader(video), nil, stalled, 408, `"reason":"UPLOAD_STALLED"`},
 		"too large":        {http.MethodPut, strings.NewReader(video), nil, tooLarge, 413, `"reason":"SOURCE_TOO_LARGE"`},
 		"bucket fails":     {http.MethodPut, strings.NewReader(video), nil, errors.New("hunter2"), 500, `"message":"internal error"`},
 	} {

@@ -16,12 +16,16 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// finish makes a source of an upload whose bytes have all arrived. Two replicas may finish one upload at a time:
-// each makes a file of its own, and that of the second is removed. It goes on when the caller gives up, who finds the
+// finish makes a source of an upload whose bytes have all arrived. One call of a process finishes an upload at a time, but two
+// replicas may: each makes a file of its own, and that of the second is removed. It goes on when the caller gives up, who finds the
 // source by asking again.
 func (u *Uploads) finish(ctx context.Context, tenant string, id task.UploadID, up Upload) (Progress, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
+	if err := writes.Acquire(ctx, 1); err != nil {
+		return Progress{}, err
+	}
+	defer writes.Release(1)
 	parts, err := u.Store.Parts(ctx, tenant, id)
 	if err != nil {
 		return Progress{}, err

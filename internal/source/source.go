@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/refract-video/refract/internal/task"
 )
@@ -56,6 +57,25 @@ type TooLargeError struct{ Limit int64 }
 // Error names the limit.
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("the file is too large: sources may have up to %d bytes", e.Limit)
+}
+
+// StalledError says that a call ended because its caller sent nothing for too long.
+type StalledError struct {
+	Received int64 // The bytes that the upload has.
+	After    time.Duration
+}
+
+// Error says how to go on.
+func (e *StalledError) Error() string {
+	return fmt.Sprintf("no bytes came for %s: the upload is kept; ask how many bytes it has, and go on from there", e.After)
+}
+
+// BusyError says that a tenant has as many uploads under way as it may.
+type BusyError struct{ Limit int }
+
+// Error names the limit.
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("%d uploads are under way here, which is as many as a tenant may have: go on when one has ended", e.Limit)
 }
 
 // Upload is an upload as it stands. The zero value is one that has not begun.

@@ -12,7 +12,6 @@ import (
 	"io"
 	"path"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -32,6 +31,8 @@ const (
 	finishTimeout = 15 * time.Minute
 	// partsAtOnce is how many parts a process writes at a time: each holds tens of megabytes where the bucket is a cloud's.
 	partsAtOnce = 16
+	// partTime is how long a part may gather: a caller who sends a few bytes now and then keeps no part from others.
+	partTime = time.Minute
 )
 
 // Header is what the caller of an upload says before the bytes.
@@ -53,37 +54,51 @@ type Progress struct {
 type Uploads struct {
 	Store     Store
 	Bucket    *media.Bucket
-	MaxBytes  int64 // The size of the largest file.
-	PartBytes int64 // Zero means 8 MiB.
+	MaxBytes  int64         // The size of the largest file.
+	PartBytes int64         // Zero means 8 MiB.
+	Stall     time.Duration // How long a caller may send nothing; zero means 30 seconds.
+	AtOnce    int           // How many calls of a tenant may send bytes at a time; zero means 8.
 
-	draining atomic.Bool
+	calls calls
 }
 
-// writes are the parts that this process writes.
+// writes are the files that this process writes.
 var writes = semaphore.NewWeighted(partsAtOnce)
 
-// Drain ends the uploads under way at their next part, so that they go on elsewhere.
-func (u *Uploads) Drain() { u.draining.Store(true) }
-
 // Receive takes the next bytes of an upload from body, which ends where the caller has no more for now. What
-// arrived before body failed is kept. A body without bytes asks how the upload stands. The errors are
-// ConflictError, TooLargeError, ErrDamaged, ErrDraining, or else body's, the bucket's or the store's.
+// arrived before body failed, fell silent or was cut by a drain is kept. A body without bytes asks how the upload stands.
+// The errors are ConflictError, TooLargeError, StalledError, BusyError, ErrDamaged, ErrDraining, or else body's, the
+// bucket's or the store's.
+//
+// After an error a read of body may still be under way, which the caller ends with its call.
 func (u *Uploads) Receive(ctx context.Context, tenant string, h Header, body io.Reader) (Progress, error) {
 	up, p, err := u.begin(ctx, tenant, h)
 	if err != nil || p.Source != nil {
 		return p, err
 	}
-	r := bufio.NewReader(body)
-	if _, err := r.Peek(1); err == nil && h.Offset != up.Received {
-		return Progress{}, conflict(up, "the upload has %d bytes: go on from there, not from %d", up.Received, h.Offset)
+	steady, done := u.steady(body) //nolint:contextcheck // What ends it is the process, or the caller with body.
+	defer done()
+	r := bufio.NewReader(steady)
+	if _, err := r.Peek(1); err == nil {
+		if h.Offset != up.Received {
+			return Progress{}, conflict(up, "the upload has %d bytes: go on from there, not from %d", up.Received, h.Offset)
+		}
+		leave, err := u.enter(tenant)
+		if err != nil {
+			return Progress{}, err
+		}
+		defer leave()
 	}
 	if err := u.receive(ctx, tenant, h.Upload, &up, r); err != nil {
+		if errors.Is(err, errSilent) {
+			err = &StalledError{Received: up.Received, After: u.stall()}
+		}
 		return Progress{}, fmt.Errorf("upload %s: %w", h.Upload, err)
 	}
 	if up.SizeBytes == 0 || up.Received < up.SizeBytes {
 		return Progress{Received: up.Received}, nil
 	}
-	p, err = u.finish(ctx, tenant, h.Upload, up)
+	p, err = u.finishOnce(ctx, tenant, h.Upload, up)
 	if err != nil {
 		return Progress{}, fmt.Errorf("finish upload %s: %w", h.Upload, err)
 	}
@@ -167,10 +182,8 @@ func (u *Uploads) receive(ctx context.Context, tenant string, id task.UploadID, 
 			return errors.Join(ErrDamaged, u.drop(ctx, tenant, id))
 		case up.Parts >= maxParts:
 			return conflict(*up, "the upload came in more than %d pieces: begin another one", maxParts)
-		case u.draining.Load():
-			return ErrDraining
 		}
-		if err := u.part(ctx, tenant, id, up, &piece{r: r, left: min(u.partBytes(), limit-up.Received)}); err != nil {
+		if err := u.part(ctx, tenant, id, up, &piece{r: r, left: min(u.partBytes(), limit-up.Received), until: time.Now().Add(partTime)}); err != nil {
 			return err
 		}
 	}
@@ -211,14 +224,15 @@ func (u *Uploads) part(ctx context.Context, tenant string, id task.UploadID, up 
 
 // piece reads a part of a body. An error of the body ends it like its end does, and is kept for later.
 type piece struct {
-	r    io.Reader
-	left int64
-	size int64
-	err  error // Why the body broke off; nil at its end.
+	r     io.Reader
+	left  int64
+	until time.Time // When it ends with what it has.
+	size  int64
+	err   error // Why the body broke off; nil at its end.
 }
 
 func (p *piece) Read(b []byte) (int, error) {
-	if p.left == 0 {
+	if p.left == 0 || p.size > 0 && time.Now().After(p.until) {
 		return 0, io.EOF
 	}
 	n, err := p.r.Read(b[:min(int64(len(b)), p.left)])

@@ -225,23 +225,24 @@ func TestReceive_BringsAnExpiredSourceBack(t *testing.T) {
 	}
 }
 
-func TestDrain_EndsUploadsAtTheirNextPart(t *testing.T) {
+func TestDrain_EndsUploadsWhereTheyAre(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	u, file, id := s.replica(), random(3_000), newUpload()
-	read := 0
-	body := readerFunc(func(p []byte) (int, error) {
-		n := copy(p[:min(len(p), 100)], file[read:])
-		if read += n; read > 500 {
-			u.Drain()
-		}
-		return n, nil
+	silent := readerFunc(func([]byte) (int, error) {
+		u.Drain()
+		<-t.Context().Done()
+		return 0, io.EOF
 	})
-	if _, err := u.Receive(t.Context(), "films", source.Header{Upload: id, SizeBytes: 3_000}, body); !errors.Is(err, source.ErrDraining) {
+	h := source.Header{Upload: id, SizeBytes: 3_000}
+	if _, err := u.Receive(t.Context(), "films", h, io.MultiReader(bytes.NewReader(file[:1_700]), silent)); !errors.Is(err, source.ErrDraining) {
 		t.Errorf("got %v, want ErrDraining", err)
 	}
-	p := receive(t, s.replica(), id, file, partBytes)
+	p := receive(t, s.replica(), id, file, 1_700)
 	if !bytes.Equal(s.stored(t, p.Source), file) {
 		t.Error("the other replica stored another file")
+	}
+	if err := u.Await(t.Context(), nil); !errors.Is(err, source.ErrDraining) {
+		t.Errorf("a call that has said nothing yet: %v, want ErrDraining", err)
 	}
 }

@@ -98,6 +98,10 @@ type TaskServiceClient interface {
 	// a larger one is refused with RESOURCE_EXHAUSTED and SOURCE_TOO_LARGE. Bytes that differ from the announced
 	// SHA-256 are dropped and refused with INVALID_ARGUMENT and SOURCE_DAMAGED.
 	//
+	// A call that brings no bytes for 30 seconds ends with ABORTED and UPLOAD_STALLED, and one that comes while eight others
+	// of the tenant send bytes to the same replica with RESOURCE_EXHAUSTED and UPLOADS_BUSY. A replica that shuts down ends
+	// its calls with UNAVAILABLE. The upload goes on in another call each time.
+	//
 	// Over HTTP: `PUT /v1/sources/{upload_id}` with the file as the body. `Content-Range: bytes 8388608-9999999/10000000`
 	// goes on with an upload, and HEAD tells where, as `Upload-Offset`. `Repr-Digest: sha-256=:…:` announces the
 	// SHA-256. The answer is this call's response, with the status 201 for a new source, 200 for one that was there
@@ -300,6 +304,10 @@ type TaskServiceServer interface {
 	// Equal files of a tenant are one source. A file may have as many bytes as the provider that takes the most;
 	// a larger one is refused with RESOURCE_EXHAUSTED and SOURCE_TOO_LARGE. Bytes that differ from the announced
 	// SHA-256 are dropped and refused with INVALID_ARGUMENT and SOURCE_DAMAGED.
+	//
+	// A call that brings no bytes for 30 seconds ends with ABORTED and UPLOAD_STALLED, and one that comes while eight others
+	// of the tenant send bytes to the same replica with RESOURCE_EXHAUSTED and UPLOADS_BUSY. A replica that shuts down ends
+	// its calls with UNAVAILABLE. The upload goes on in another call each time.
 	//
 	// Over HTTP: `PUT /v1/sources/{upload_id}` with the file as the body. `Content-Range: bytes 8388608-9999999/10000000`
 	// goes on with an upload, and HEAD tells where, as `Upload-Offset`. `Repr-Digest: sha-256=:…:` announces the
