@@ -55,15 +55,18 @@ func TestPromise07_NoLostCallbackMatters(t *testing.T) {
 }
 
 // TestPromise07_EveryAttemptIsAskedAbout makes the checks of many attempts due at once, and expects the provider to be
-// asked about each, as fast as its query limit of 10 a second allows and not faster: 500 take 50 s at that.
+// asked about each, as fast as its query limit of 10 a second allows and not faster: 500 take 50 s at that. The provider
+// answers none of them, which must not keep the others from being asked.
 //
-// It fails without queries.Wait in internal/worker/upstream.go.
+// It fails without the reservations in internal/worker/upstream.go, and when round in internal/worker/check.go waits for
+// what it began.
 func TestPromise07_EveryAttemptIsAskedAbout(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *serviceFlags, c *simConfig) {
 		unlimited(f, c)
 		f.KIE.Poll = time.Hour
 		c.Processing, c.QueryLimit = time.Hour, sim.Limit{N: 1000, Window: time.Second}
+		c.QueryDelay = time.Hour
 	})
 	const attempts = 45 // More than two batches.
 	for range attempts {

@@ -91,6 +91,8 @@ type Config struct {
 	SubmitLimit Limit
 	// QueryLimit is the window of record-info, 10 per 1 s by default.
 	QueryLimit Limit
+	// QueryDelay is how long the answers to queries take, of all profiles.
+	QueryDelay time.Duration
 	// Credits is the balance at the start, 1000 by default; a negative value is an empty account. All profiles share it.
 	Credits int
 	// TaskPrice is the number of credits that a task costs, 1 by default; a negative value makes tasks free.

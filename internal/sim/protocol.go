@@ -65,6 +65,7 @@ func (s *Server) question(r *http.Request, p protocol) *refusal {
 	if wait > 0 {
 		return tooMany(p, wait)
 	}
+	_ = sleep(r.Context(), s.cfg.QueryDelay) // Nobody reads the answer where it fails.
 	return nil
 }
 

@@ -3,9 +3,10 @@ package worker
 import (
 	"context"
 	"math"
+	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
@@ -15,9 +16,15 @@ const (
 	// checkTick is how often due checks are looked for.
 	checkTick = 500 * time.Millisecond
 	// checkBatch is how many due checks are claimed at a time: as many as the strictest documented limit lets begin
-	// in two seconds, so that a check that a callback brings forward does not wait longer. All of a batch may be
-	// under way at once, so that a provider which takes seconds to answer is still asked as often as it allows.
+	// in two seconds, so that a check that a callback brings forward does not wait longer. The next are claimed when
+	// those have begun, whether they were answered or not.
 	checkBatch = 20
+	// checksAtOnce bounds the checks under way: a provider which takes twenty seconds to answer is still asked ten times
+	// in each.
+	checksAtOnce = 200
+	// claimAhead is how long before their turn checks are claimed, so that the provider's time is not lost to the
+	// database's.
+	claimAhead = 200 * time.Millisecond
 	// learnEvery is how often it is learned anew how long attempts take.
 	learnEvery = time.Minute
 )
@@ -28,6 +35,8 @@ type Checker struct {
 	*Workers
 	upstream *upstream
 	nudge    chan struct{}
+	places   *semaphore.Weighted // Of checks under way.
+	underway sync.WaitGroup
 
 	cadence lifecycle.Cadence
 	learned time.Time // When the cadence was; zero for never.
@@ -37,7 +46,7 @@ type Checker struct {
 func (w *Workers) Checkers() []*Checker {
 	checkers := make([]*Checker, 0, len(w.upstreams))
 	for _, u := range w.upstreams {
-		checkers = append(checkers, &Checker{Workers: w, upstream: u, nudge: make(chan struct{}, 1)})
+		checkers = append(checkers, &Checker{Workers: w, upstream: u, nudge: make(chan struct{}, 1), places: semaphore.NewWeighted(checksAtOnce)})
 	}
 	return checkers
 }
@@ -52,14 +61,15 @@ func (c *Checker) Nudge() {
 
 // Run checks until ctx ends. What fails is due again after the provider's poll interval.
 func (c *Checker) Run(ctx context.Context) error {
+	defer c.underway.Wait()
 	ticker := time.NewTicker(checkTick)
 	defer ticker.Stop()
 	for {
-		found, err := c.round(ctx)
+		found, next, err := c.round(ctx)
 		if err != nil && ctx.Err() == nil {
 			c.log.ErrorContext(ctx, "checks are interrupted; callbacks still count", "account", c.upstream.account, "error", err)
 		}
-		if found == checkBatch && ctx.Err() == nil {
+		if found == checkBatch && rest(ctx, time.Until(next.Add(-claimAhead))) {
 			continue
 		}
 		select {
@@ -71,37 +81,47 @@ func (c *Checker) Run(ctx context.Context) error {
 	}
 }
 
-// round claims due checks and makes them, and returns how many there were.
-func (c *Checker) round(ctx context.Context) (int, error) {
+// round claims due checks when there is room for a batch, and begins them. It returns how many there were, and when the
+// next may be asked.
+func (c *Checker) round(ctx context.Context) (found int, next time.Time, err error) {
 	if err := c.learn(ctx); err != nil {
-		return 0, err
+		return 0, next, err
+	}
+	if err := c.places.Acquire(ctx, checkBatch); err != nil {
+		return 0, next, err
 	}
 	checks, err := c.lifecycle.DueChecks(ctx, c.upstream.account, c.cadence, checkBatch)
+	c.places.Release(int64(checkBatch - len(checks)))
+	if len(checks) == 0 {
+		return 0, next, err
+	}
+	next, err = c.upstream.reserve(ctx, questions(checks))
 	if err != nil {
-		return 0, err
+		c.places.Release(int64(len(checks)))
+		return 0, next, err
 	}
-	questions := 0
 	for _, check := range checks {
-		if check.ProviderTaskID != "" {
-			questions++
-		}
-	}
-	at, err := c.upstream.reserve(ctx, questions)
-	if err != nil {
-		return 0, err
-	}
-	var g errgroup.Group
-	for _, check := range checks {
-		turn := at
-		g.Go(func() error {
+		turn := next
+		c.underway.Go(func() {
+			defer c.places.Release(1)
 			c.check(ctx, turn, check)
-			return nil
 		})
 		if check.ProviderTaskID != "" {
-			at = at.Add(c.upstream.pause)
+			next = next.Add(c.upstream.pause)
 		}
 	}
-	return len(checks), g.Wait()
+	return len(checks), next, nil
+}
+
+// questions is how many checks have something to ask by.
+func questions(checks []lifecycle.Check) int {
+	n := 0
+	for _, check := range checks {
+		if check.ProviderTaskID != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // learn brings the cadence up to date now and then.
