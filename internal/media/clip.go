@@ -10,6 +10,9 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
+// HeadBytes is how much of a file tells its kind.
+const HeadBytes = 512
+
 // unknownType is the content type of files of no known kind.
 const unknownType = "application/octet-stream"
 
@@ -18,12 +21,12 @@ const unknownType = "application/octet-stream"
 func InspectClip(r io.ReadSeeker, size int64) (task.Clip, error) { return inspectAt(seekerAt{r}, size) }
 
 func inspectAt(r io.ReaderAt, size int64) (task.Clip, error) {
-	head := make([]byte, 512)
+	head := make([]byte, HeadBytes)
 	n, err := r.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return task.Clip{}, err
 	}
-	clip := task.Clip{SizeBytes: size, ContentType: contentTypeOf(head[:n])}
+	clip := task.Clip{SizeBytes: size, ContentType: ContentTypeOf(head[:n])}
 	if _, known := sniff(head[:n]); !known {
 		return clip, nil
 	}
@@ -39,9 +42,9 @@ func inspectAt(r io.ReaderAt, size int64) (task.Clip, error) {
 	return clip, nil
 }
 
-// contentTypeOf tells the kind of a file from its first bytes. Beside the containers that results come in it knows those
+// ContentTypeOf tells the kind of a file from its first bytes, of which it needs up to HeadBytes. Beside the containers that results come in it knows those
 // that people have.
-func contentTypeOf(head []byte) string {
+func ContentTypeOf(head []byte) string {
 	if contentType, ok := sniff(head); ok {
 		return contentType
 	}

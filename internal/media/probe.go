@@ -101,7 +101,7 @@ func (p *Prober) look(ctx context.Context, link string) (task.Clip, error) {
 		clip, err = inspectAt(file, file.size)
 	}
 	if errors.Is(err, errFarAway) {
-		clip, err = task.Clip{SizeBytes: max(file.size, 0), ContentType: contentTypeOf(file.head)}, nil
+		clip, err = task.Clip{SizeBytes: max(file.size, 0), ContentType: ContentTypeOf(file.head)}, nil
 	}
 	if err != nil {
 		return task.Clip{}, err

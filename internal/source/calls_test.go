@@ -51,81 +51,78 @@ func TestReceive_EndsCallsThatFallSilent(t *testing.T) {
 
 func isStalled(err error) bool { _, ok := errors.AsType[*source.StalledError](err); return ok }
 
+// slowStore holds calls up.
+type slowStore struct {
+	source.Store
+	parts    chan struct{} // Receives when a part is about to be added.
+	finishes chan struct{} // Receives when an upload is about to be finished.
+	release  chan struct{} // Lets them all go on when it is closed.
+}
+
+func slowly(u *source.Uploads) *slowStore {
+	s := &slowStore{Store: u.Store, parts: make(chan struct{}, 10), finishes: make(chan struct{}, 10), release: make(chan struct{})}
+	u.Store = s
+	return s
+}
+
+func (s *slowStore) AddPart(ctx context.Context, tenant string, id task.UploadID, u source.Upload, p source.Part) (bool, error) {
+	if tenant == "films" {
+		s.parts <- struct{}{}
+		<-s.release
+	}
+	return s.Store.AddPart(ctx, tenant, id, u, p)
+}
+
+func (s *slowStore) FinishUpload(ctx context.Context, id task.UploadID, n task.Source) (task.Source, bool, error) {
+	if n.Tenant == "ads" {
+		s.finishes <- struct{}{}
+		<-s.release
+	}
+	return s.Store.FinishUpload(ctx, id, n)
+}
+
 func TestReceive_BoundsTheCallsOfATenant(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	u := s.replica()
 	u.AtOnce = 2
+	slow := slowly(u)
 	var wg sync.WaitGroup
-	var ends []func() error
 	for range 2 {
-		id := newUpload()
-		r, w := io.Pipe()
-		ends = append(ends, w.Close)
 		wg.Go(func() {
-			if p, err := u.Receive(t.Context(), "films", source.Header{Upload: id}, r); err != nil || p.Received != 1 {
+			if p, err := u.Receive(t.Context(), "films", source.Header{Upload: newUpload()}, strings.NewReader("x")); err != nil || p.Received != 1 {
 				t.Errorf("a call within the bound: %+v, %v", p, err)
 			}
 		})
-		if _, err := w.Write([]byte("x")); err != nil {
-			t.Fatal(err)
-		}
+		<-slow.parts
 	}
-	third := source.Header{Upload: newUpload(), SizeBytes: 3}
-	refused := func() error {
-		_, err := u.Receive(t.Context(), "films", third, strings.NewReader("abc"))
-		return err
+	h := source.Header{Upload: newUpload()}
+	_, err := u.Receive(t.Context(), "films", h, strings.NewReader("abc"))
+	if be, ok := errors.AsType[*source.BusyError](err); !ok || be.Limit != 2 {
+		t.Errorf("the third call: %v, want BusyError", err)
 	}
-	// The bytes of the two are on their way from the pipes to the calls.
-	for busy := false; !busy && t.Context().Err() == nil; {
-		err := refused()
-		be, ok := errors.AsType[*source.BusyError](err)
-		switch busy = ok; {
-		case busy && be.Limit != 2:
-			t.Errorf("the bound is told as %d", be.Limit)
-		case err != nil && !busy:
-			t.Fatalf("the third call: %v, want BusyError", err)
-		}
-		third.Upload = newUpload()
-	}
-	if p, err := u.Receive(t.Context(), "films", source.Header{Upload: third.Upload}, nothing()); err != nil || p.Received != 0 {
+	if p, err := u.Receive(t.Context(), "films", h, nothing()); err != nil || p.Received != 0 {
 		t.Errorf("a question beside them: %+v, %v", p, err)
 	}
-	if p, err := u.Receive(t.Context(), "ads", third, strings.NewReader("abc")); err != nil || p.Source == nil {
+	if p, err := u.Receive(t.Context(), "books", h, strings.NewReader("abc")); err != nil || p.Received != 3 {
 		t.Errorf("another tenant: %+v, %v", p, err)
 	}
-	for _, end := range ends {
-		_ = end()
-	}
+	close(slow.release)
 	wg.Wait()
-	if err := refused(); err != nil {
-		t.Errorf("after the others have ended: %v", err)
+	if p, err := u.Receive(t.Context(), "films", h, strings.NewReader("abc")); err != nil || p.Received != 3 {
+		t.Errorf("after the others have ended: %+v, %v", p, err)
 	}
-}
-
-// slowStore holds up whoever finishes an upload.
-type slowStore struct {
-	source.Store
-	finishes chan struct{} // Receives when a finish begins.
-	release  chan struct{}
-}
-
-func (s *slowStore) FinishUpload(ctx context.Context, id task.UploadID, n task.Source) (task.Source, bool, error) {
-	s.finishes <- struct{}{}
-	<-s.release
-	return s.Store.FinishUpload(ctx, id, n)
 }
 
 func TestReceive_AskingAgainBeginsNoSecondFinish(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	u, file, id := s.replica(), random(2_000), newUpload()
-	slow := &slowStore{Store: u.Store, finishes: make(chan struct{}, 10), release: make(chan struct{})}
-	u.Store = slow
+	slow := slowly(u)
 	var wg sync.WaitGroup
 	ask := func(body io.Reader) {
 		wg.Go(func() {
-			p, err := u.Receive(t.Context(), "films", source.Header{Upload: id, SizeBytes: 2_000}, body)
+			p, err := u.Receive(t.Context(), "ads", source.Header{Upload: id, SizeBytes: 2_000}, body)
 			if err != nil || p.Source == nil || p.Duplicate {
 				t.Errorf("%+v, %v, want the source", p, err)
 			}
@@ -138,7 +135,7 @@ func TestReceive_AskingAgainBeginsNoSecondFinish(t *testing.T) {
 	}
 	impatient, cancel := context.WithCancel(t.Context())
 	gone := readerFunc(func([]byte) (int, error) { cancel(); return 0, io.EOF })
-	if _, err := u.Receive(impatient, "films", source.Header{Upload: id, SizeBytes: 2_000}, gone); !errors.Is(err, context.Canceled) {
+	if _, err := u.Receive(impatient, "ads", source.Header{Upload: id, SizeBytes: 2_000}, gone); !errors.Is(err, context.Canceled) {
 		t.Errorf("a caller who goes away: %v, want that the call was canceled", err)
 	}
 	if files := s.files(t, "sources"); len(files) != 1 {

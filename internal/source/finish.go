@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -9,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"path"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -31,8 +33,7 @@ func (u *Uploads) finish(ctx context.Context, tenant string, id task.UploadID, u
 		return Progress{}, err
 	}
 	s := task.Source{ID: task.SourceID(uuid.Must(uuid.NewV7()).String()), Tenant: tenant}
-	s.Key = media.SourcePrefix + path.Join(folder(tenant), string(s.ID))
-	if s.SHA256, err = u.assemble(ctx, s.Key, up, parts); err != nil {
+	if err = u.assemble(ctx, &s, up, parts); err != nil {
 		if again, _, readErr := u.begin(ctx, tenant, Header{Upload: id}); readErr == nil && again.Source != "" {
 			return u.known(ctx, tenant, again) // Another replica was faster, and has removed the parts.
 		}
@@ -56,17 +57,30 @@ func (u *Uploads) finish(ctx context.Context, tenant string, id task.UploadID, u
 	return Progress{Received: up.Received, Source: &stored, Duplicate: duplicate}, u.clean(ctx, tenant, id, parts)
 }
 
-// assemble joins the parts to one file under key and returns its SHA-256.
-func (u *Uploads) assemble(ctx context.Context, key string, up Upload, parts []Part) ([]byte, error) {
-	r := &joined{ctx: ctx, bucket: u.Bucket, parts: parts, hash: sha256.New()}
-	defer r.close()
-	if err := u.Bucket.Put(ctx, key, "application/octet-stream", r); err != nil {
-		return nil, err
+// assemble joins the parts to one file and sets the source's key and SHA-256. Whoever fetches the file from the bucket
+// itself is told what it is, where it looks like a video.
+func (u *Uploads) assemble(ctx context.Context, s *task.Source, up Upload, parts []Part) error {
+	j := &joined{ctx: ctx, bucket: u.Bucket, parts: parts, hash: sha256.New()}
+	defer j.close()
+	r := bufio.NewReaderSize(j, media.HeadBytes)
+	head, err := r.Peek(media.HeadBytes)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
 	}
-	if r.size != up.SizeBytes {
-		return nil, errors.Join(fmt.Errorf("the parts have %d bytes instead of %d", r.size, up.SizeBytes), u.Bucket.Delete(ctx, key))
+	contentType := "application/octet-stream"
+	s.Key = media.SourcePrefix + path.Join(folder(s.Tenant), string(s.ID))
+	if found := media.ContentTypeOf(head); strings.HasPrefix(found, "video/") {
+		contentType = found
+		s.Key += extension(found)
 	}
-	return r.hash.Sum(nil), nil
+	if err := u.Bucket.Put(ctx, s.Key, contentType, r); err != nil {
+		return err
+	}
+	if j.size != up.SizeBytes {
+		return errors.Join(fmt.Errorf("the parts have %d bytes instead of %d", j.size, up.SizeBytes), u.Bucket.Delete(ctx, s.Key))
+	}
+	s.SHA256 = j.hash.Sum(nil)
+	return nil
 }
 
 // inspect reads from the stored file what kind of video it is.

@@ -118,6 +118,9 @@ func TestReceive_ReadsWhatTheFileSaysOfItself(t *testing.T) {
 	if c := p.Source.Clip; c.ContentType != "video/mp4" || c.Width != 160 || c.Height != 90 || c.Duration.Seconds() != 1 || c.Flaw != "" {
 		t.Errorf("clip is %+v", c)
 	}
+	if key := p.Source.Key; !strings.HasSuffix(key, ".mp4") {
+		t.Errorf("key %s does not say what it is", key)
+	}
 	cut := receive(t, u, newUpload(), clip[:len(clip)-100], 0)
 	if cut.Source.Flaw == "" {
 		t.Errorf("a file that is cut short has no flaw: %+v", cut.Source.Clip)
