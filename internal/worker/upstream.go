@@ -95,9 +95,7 @@ func (u *upstream) ask(ctx context.Context, providerTaskID string, age time.Dura
 // check asks at a reserved time about one of the provider's tasks, which was submitted age ago. The adapter compares
 // the time of submission with this machine's clock, so it is given in that.
 func (u *upstream) check(ctx context.Context, at time.Time, providerTaskID string, age time.Duration) (s provider.Status, err error) {
-	select {
-	case <-time.After(time.Until(at)):
-	case <-ctx.Done():
+	if !rest(ctx, time.Until(at)) {
 		return s, &provider.Error{Class: provider.Unavailable, Op: "check", Err: ctx.Err()}
 	}
 	submitted := time.Now().Add(-age)
@@ -106,8 +104,15 @@ func (u *upstream) check(ctx context.Context, at time.Time, providerTaskID strin
 	return u.Check(ctx, providerTaskID, submitted)
 }
 
-// refreshLink asks for a fresh result link.
+// refreshLink asks for a fresh result link, which is a question like others.
 func (u *upstream) refreshLink(ctx context.Context, link string) (fresh string, err error) {
+	at, err := u.reserve(ctx, 1)
+	if err == nil && !rest(ctx, time.Until(at)) {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return "", &provider.Error{Class: provider.Unavailable, Op: "refresh link", Err: err}
+	}
 	ctx, done := u.observe(ctx, "refresh_link")
 	defer done(&err)
 	return u.RefreshLink(ctx, link)
