@@ -158,7 +158,7 @@ func TestTenants_AreBoundAtTheirNextSubmission(t *testing.T) {
 	if _, err := ts.tasks.SubmitTask(ts.ctx(t), goodRequest()); refusalOf(err).Reason != "QUOTA_EXCEEDED" {
 		t.Errorf("a submission over the quota gave %v, want QUOTA_EXCEEDED", err)
 	}
-	if out := o.command(t, "tenant", "list"); !strings.Contains(out, "-       default  1       0       0     -\nacme    own      3       0       1/1   1/1\nops     default  1") {
+	if out := o.command(t, "tenant", "list"); !strings.Contains(out, "acme    own      3       0       1/1   1/1    for ever  for ever  for ever   for ever\nops     default  1") {
 		t.Errorf("tenant list printed\n%s", out)
 	}
 	// The quota of open attempts holds for a task that waits, until it is raised over REST.
@@ -179,5 +179,40 @@ func TestTenants_AreBoundAtTheirNextSubmission(t *testing.T) {
 	ts.submit(t, "")
 	if _, err := ts.tasks.SubmitTask(ts.ctx(t), goodRequest()); refusalOf(err).Code != codes.ResourceExhausted {
 		t.Errorf("a submission over the default's quota gave %v, want RESOURCE_EXHAUSTED", err)
+	}
+}
+
+// TestTenants_KeepTheirThingsForAsLongAsTheirOperatorSays sets retention times, and takes them back one by one.
+func TestTenants_KeepTheirThingsForAsLongAsTheirOperatorSays(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, func(f *serviceFlags, _ *simConfig) {
+		f.keepFlags = keepFlags{KeepOutputs: 720 * time.Hour, KeepSources: 168 * time.Hour, KeepCallbacks: 720 * time.Hour, KeepTasks: 2160 * time.Hour}
+	})
+	o := ts.operator(t)
+	for _, step := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"acme", "--keep-outputs=48h", "--keep-tasks=0"}, "- 48h 168h 720h for ever"},
+		{[]string{"-", "--keep-outputs=2h30m", "--keep-callbacks=24h"}, "- 2h30m 168h 24h 2160h"},
+		{[]string{"acme", "--weight=2"}, "- 48h 168h 24h for ever"},
+		{[]string{"acme", "--keep-outputs=default", "--keep-sources=24h"}, "- 2h30m 24h 24h for ever"},
+		{[]string{"acme", "--default"}, "- 2h30m 168h 24h 2160h"},
+	} {
+		out := o.command(t, append([]string{"tenant", "set"}, step.args...)...)
+		if !strings.Contains(strings.Join(strings.Fields(out), " "), step.want) {
+			t.Errorf("%q printed\n%swant %s", step.args, out, step.want)
+		}
+	}
+	for field, req := range map[string]*refractv1.UpdateTenantRequest{
+		"keep_tasks.keep_for":   {KeepTasks: &refractv1.KeepTime{Time: &refractv1.KeepTime_KeepFor{KeepFor: durationpb.New(23 * time.Hour)}}},
+		"keep_outputs.keep_for": {KeepOutputs: &refractv1.KeepTime{Time: &refractv1.KeepTime_KeepFor{KeepFor: durationpb.New(-time.Hour)}}},
+		"keep_sources":          {KeepSources: &refractv1.KeepTime{}},
+		"use_default":           {UseDefault: true, KeepCallbacks: &refractv1.KeepTime{Time: &refractv1.KeepTime_AsDefault{AsDefault: true}}},
+	} {
+		req.Tenant = "acme"
+		if _, err := o.UpdateTenant(o.ctx(t), req); refusalOf(err).Code != codes.InvalidArgument || !strings.Contains(err.Error(), field) {
+			t.Errorf("%v gave %v, want INVALID_ARGUMENT about %s", req, err, field)
+		}
 	}
 }

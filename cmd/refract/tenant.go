@@ -2,18 +2,23 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
 // tenantCmd shows tenants and sets their terms.
 type tenantCmd struct {
-	List tenantListCmd `cmd:"" help:"Show the tenants: shares, quotas, and how much of them is used."`
-	Set  tenantSetCmd  `cmd:"" help:"Set the share and the quotas of a tenant, live and on all replicas. What is not given is none."`
+	List tenantListCmd `cmd:"" help:"Show the tenants: shares, quotas and how much of them is used, and for how long their things are kept."`
+	Set  tenantSetCmd  `cmd:"" help:"Set the share and the quotas of a tenant, live and on all replicas; what is not given is none. Retention times that are not given stay."`
 }
 
 type tenantListCmd struct {
@@ -45,7 +50,29 @@ type tenantSetCmd struct {
 	MaxQueued   int32  `name:"max-queued" placeholder:"N" help:"Tasks that may be queued; more are refused."`
 	MaxInFlight int32  `name:"max-in-flight" placeholder:"N" help:"Attempts that may be open over all providers; more wait."`
 	MaxPerDay   int32  `name:"max-per-day" placeholder:"N" help:"Tasks that may be submitted in a day of UTC; more are refused."`
-	Default     bool   `name:"default" help:"Let the tenant go by the default's terms instead."`
+	Default     bool   `name:"default" help:"Let the tenant go by the default's terms instead, retention times too."`
+
+	KeepOutputs   keepTime `name:"keep-outputs" placeholder:"TIME" help:"How long outputs are kept after they were saved: 48h for example, 0 for ever, or default. As in the next three."`
+	KeepSources   keepTime `name:"keep-sources" placeholder:"TIME" help:"How long uploaded sources are kept after their last use; at least 24h."`
+	KeepCallbacks keepTime `name:"keep-callbacks" placeholder:"TIME" help:"How long callbacks are kept."`
+	KeepTasks     keepTime `name:"keep-tasks" placeholder:"TIME" help:"How long tasks are kept after they ended; at least 24h."`
+}
+
+// keepTime is a retention time as it was given, or nothing.
+type keepTime struct{ time *refractv1.KeepTime }
+
+// UnmarshalText reads a duration, or the word default.
+func (k *keepTime) UnmarshalText(text []byte) error {
+	if string(text) == "default" {
+		k.time = &refractv1.KeepTime{Time: &refractv1.KeepTime_AsDefault{AsDefault: true}}
+		return nil
+	}
+	d, err := time.ParseDuration(string(text))
+	if err != nil {
+		return errors.New("want a time like 48h, 0 for ever, or default")
+	}
+	k.time = &refractv1.KeepTime{Time: &refractv1.KeepTime_KeepFor{KeepFor: durationpb.New(d)}}
+	return nil
 }
 
 // Run sets the terms.
@@ -53,6 +80,7 @@ func (c *tenantSetCmd) Run(ctx context.Context, con console) error {
 	req := &refractv1.UpdateTenantRequest{
 		Tenant: c.Tenant, Weight: c.Weight, UseDefault: c.Default,
 		MaxQueued: given(c.MaxQueued), MaxInFlight: given(c.MaxInFlight), MaxPerDay: given(c.MaxPerDay),
+		KeepOutputs: c.KeepOutputs.time, KeepSources: c.KeepSources.time, KeepCallbacks: c.KeepCallbacks.time, KeepTasks: c.KeepTasks.time,
 	}
 	if c.Default && c.Weight == 1 {
 		req.Weight = 0
@@ -80,7 +108,7 @@ func (f *clientFlags) showTenants(w io.Writer, tenants ...*refractv1.Tenant) err
 		return printLines(w, tenants)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "TENANT\tTERMS\tWEIGHT\tQUEUED\tOPEN\tTODAY") // Flush tells about failed writes.
+	_, _ = fmt.Fprintln(table, "TENANT\tTERMS\tWEIGHT\tQUEUED\tOPEN\tTODAY\tOUTPUTS\tSOURCES\tCALLBACKS\tTASKS") // Flush tells about failed writes.
 	for _, t := range tenants {
 		terms, today := "default", "-"
 		if t.GetOwnTerms() {
@@ -89,10 +117,25 @@ func (f *clientFlags) showTenants(w io.Writer, tenants ...*refractv1.Tenant) err
 		if t.MaxPerDay != nil {
 			today = ofMost(t.GetSubmissionsToday(), t.MaxPerDay)
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\n", oneLine(t.GetTenant()), terms, t.GetWeight(),
-			ofMost(t.GetQueuedTasks(), t.MaxQueued), ofMost(t.GetOpenAttempts(), t.MaxInFlight), today)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(t.GetTenant()), terms, t.GetWeight(),
+			ofMost(t.GetQueuedTasks(), t.MaxQueued), ofMost(t.GetOpenAttempts(), t.MaxInFlight), today,
+			keptTime(t.GetKeepOutputs()), keptTime(t.GetKeepSources()), keptTime(t.GetKeepCallbacks()), keptTime(t.GetKeepTasks()))
 	}
 	return table.Flush()
+}
+
+// keptTime is for how long something is kept.
+func keptTime(d *durationpb.Duration) string {
+	if d.AsDuration() == 0 {
+		return "for ever"
+	}
+	text := d.AsDuration().String()
+	for _, unit := range []string{"m", "h"} { // 48h0m0s is 48h.
+		if short := text[:len(text)-len("0s")]; strings.HasSuffix(short, unit) {
+			text = short
+		}
+	}
+	return text
 }
 
 // ofMost is how much there is, of how much there may be.

@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"strings"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/lifecycle"
 )
@@ -16,8 +18,8 @@ type TenantStore interface {
 	Tenants(ctx context.Context, after *string, limit int) ([]lifecycle.Tenant, error)
 	// Tenant returns one tenant.
 	Tenant(ctx context.Context, name string) (lifecycle.Tenant, error)
-	// SetTerms sets the terms of a tenant.
-	SetTerms(ctx context.Context, name string, t lifecycle.Terms) error
+	// SetTerms sets the terms of a tenant, and changes the times for which its things are kept.
+	SetTerms(ctx context.Context, name string, t lifecycle.Terms, keep lifecycle.KeepChanges) error
 	// DropTerms takes a tenant's own terms away.
 	DropTerms(ctx context.Context, name string) error
 }
@@ -56,12 +58,13 @@ func (s *OperatorService) UpdateTenant(ctx context.Context, req *refractv1.Updat
 	terms := lifecycle.Terms{
 		Weight: int(req.GetWeight()), MaxQueued: int(req.GetMaxQueued()), MaxInFlight: int(req.GetMaxInFlight()), MaxPerDay: int(req.GetMaxPerDay()),
 	}
-	var err error
+	keep, err := keepChanges(req)
 	switch {
+	case err != nil:
 	case !req.GetUseDefault():
 		terms.Weight = cmp.Or(terms.Weight, 1)
-		err = s.tenants.SetTerms(ctx, name, terms)
-	case terms != lifecycle.Terms{}:
+		err = s.tenants.SetTerms(ctx, name, terms, keep)
+	case terms != lifecycle.Terms{} || len(keep) > 0:
 		err = &lifecycle.FieldError{Field: "use_default", Message: "leaves no room for terms of the tenant's own"}
 	default:
 		err = s.tenants.DropTerms(ctx, name)
@@ -75,8 +78,37 @@ func (s *OperatorService) UpdateTenant(ctx context.Context, req *refractv1.Updat
 		return nil, err
 	}
 	s.logChange(ctx, "terms of a tenant", "tenant", req.GetTenant(), "own", t.Own, "weight", t.Terms.Weight,
-		"max_queued", t.Terms.MaxQueued, "max_in_flight", t.Terms.MaxInFlight, "max_per_day", t.Terms.MaxPerDay)
+		"max_queued", t.Terms.MaxQueued, "max_in_flight", t.Terms.MaxInFlight, "max_per_day", t.Terms.MaxPerDay,
+		"keep_outputs", t.Keep.Outputs, "keep_sources", t.Keep.Sources, "keep_callbacks", t.Keep.Callbacks, "keep_tasks", t.Keep.Tasks)
 	return &refractv1.UpdateTenantResponse{Tenant: tenant(&t)}, nil
+}
+
+// keepChanges are the retention times that a request changes.
+func keepChanges(req *refractv1.UpdateTenantRequest) (lifecycle.KeepChanges, error) {
+	all := lifecycle.KeepChanges{}
+	for _, c := range []struct {
+		field string
+		kind  lifecycle.Retained
+		time  *refractv1.KeepTime
+	}{
+		{"keep_outputs", lifecycle.RetainedOutput, req.GetKeepOutputs()},
+		{"keep_sources", lifecycle.RetainedSource, req.GetKeepSources()},
+		{"keep_callbacks", lifecycle.RetainedCallback, req.GetKeepCallbacks()},
+		{"keep_tasks", lifecycle.RetainedTask, req.GetKeepTasks()},
+	} {
+		if c.time == nil {
+			continue
+		}
+		change := lifecycle.KeepChanges{c.kind: nil}
+		if !c.time.GetAsDefault() {
+			change[c.kind] = new(c.time.GetKeepFor().AsDuration())
+		}
+		if err := change.Check(); err != nil {
+			return nil, &lifecycle.FieldError{Field: c.field + ".keep_for", Message: err.Error()}
+		}
+		all[c.kind] = change[c.kind]
+	}
+	return all, nil
 }
 
 func tenant(t *lifecycle.Tenant) *refractv1.Tenant {
@@ -89,6 +121,11 @@ func tenant(t *lifecycle.Tenant) *refractv1.Tenant {
 		MaxPerDay:    countOf32(t.Terms.MaxPerDay),
 		QueuedTasks:  count32(t.Queued),
 		OpenAttempts: count32(t.Open),
+
+		KeepOutputs:   durationpb.New(t.Keep.Outputs),
+		KeepSources:   durationpb.New(t.Keep.Sources),
+		KeepCallbacks: durationpb.New(t.Keep.Callbacks),
+		KeepTasks:     durationpb.New(t.Keep.Tasks),
 	}
 	if t.Terms.MaxPerDay > 0 && t.Name != "" {
 		m.SubmissionsToday = new(count32(t.Today))

@@ -1,5 +1,7 @@
 package lifecycle
 
+import "time"
+
 // Terms are the share and the quotas of a tenant. A quota of 0 is none.
 type Terms struct {
 	Weight      int // How much of a provider the tenant gets while others wait, relative to them; at least 1.
@@ -14,7 +16,26 @@ type Tenant struct {
 	Name   string
 	Own    bool // Whether the terms are the tenant's own.
 	Terms  Terms
-	Queued int // Counted up to 10,001.
-	Open   int // The attempts that are open over all providers.
-	Today  int // The tasks submitted today; counted only while the tenant has a daily quota.
+	Keep   Keep // The times in force: each the tenant's own, the default's, or the configured one.
+	Queued int  // Counted up to 10,001.
+	Open   int  // The attempts that are open over all providers.
+	Today  int  // The tasks submitted today; counted only while the tenant has a daily quota.
+}
+
+// KeepChanges are changes of the times for which a tenant's things are kept, by kind: outputs, sources, callbacks and
+// tasks. What is not in it stays as it is; nil goes back to the default's time, and 0 means for ever.
+type KeepChanges map[Retained]*time.Duration
+
+// Check refuses times that are too short.
+func (c KeepChanges) Check() error {
+	kept := func(kind Retained) time.Duration {
+		if d := c[kind]; d != nil {
+			return *d
+		}
+		return 0
+	}
+	k := Keep{
+		Outputs: kept(RetainedOutput), Sources: kept(RetainedSource), Callbacks: kept(RetainedCallback), Tasks: kept(RetainedTask),
+	}
+	return k.Check()
 }

@@ -3,8 +3,10 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/refract-video/refract/internal/lifecycle"
 )
@@ -29,8 +31,8 @@ ORDER BY name
 LIMIT $2`
 
 // selectTenants reads the terms in force and the usage of tenants. Submissions are counted only for those with a
-// daily quota.
-const selectTenants = `
+// daily quota. Times are in seconds.
+var selectTenants = `
 WITH open AS (
     SELECT task.tenant, count(*) AS attempts
     FROM provider_account
@@ -42,7 +44,8 @@ WITH open AS (
 SELECT line.tenant, coalesce(terms.tenant = line.tenant, false), coalesce(terms.weight, 1), coalesce(terms.max_queued, 0),
        coalesce(terms.max_in_flight, 0), coalesce(terms.max_per_day, 0),
        (SELECT count(*) FROM (SELECT FROM task WHERE tenant = line.tenant AND state = 'QUEUED' LIMIT $2) AS queued),
-       coalesce(open.attempts, 0), coalesce(today.submissions, 0)
+       coalesce(open.attempts, 0), coalesce(today.submissions, 0), ` + keptSeconds("keep_outputs", "$3") + `,
+       ` + keptSeconds("keep_sources", "$4") + `, ` + keptSeconds("keep_callbacks", "$5") + `, ` + keptSeconds("keep_tasks", "$6") + `
 FROM unnest($1::text[]) AS line (tenant)
 LEFT JOIN LATERAL (
     SELECT tenant, weight, max_queued, max_in_flight, max_per_day
@@ -51,10 +54,17 @@ LEFT JOIN LATERAL (
     ORDER BY tenant DESC
     LIMIT 1
 ) AS terms ON true
+LEFT JOIN tenant AS own ON own.tenant = line.tenant
+LEFT JOIN tenant AS shared ON shared.tenant = ''
 LEFT JOIN open ON open.tenant = line.tenant
 LEFT JOIN tenant_day AS today
     ON today.tenant = line.tenant AND today.day = (now() AT TIME ZONE 'UTC')::date AND terms.max_per_day IS NOT NULL
 ORDER BY line.tenant`
+
+// keptSeconds is for how long something is kept, in seconds; 0 means for ever.
+func keptSeconds(column, parameter string) string {
+	return `coalesce(extract(epoch FROM ` + keptFor(column, parameter) + `), 0)::float8`
+}
 
 // Tenants returns tenants by name, at most limit of them after one; nil means from the beginning. The default,
 // which has the empty name, is the first.
@@ -80,19 +90,29 @@ func (s *Store) Tenant(ctx context.Context, name string) (lifecycle.Tenant, erro
 }
 
 func (s *Store) tenants(ctx context.Context, names []string) ([]lifecycle.Tenant, error) {
-	rows, err := s.pool.Query(ctx, selectTenants, names, placesCounted+1)
+	rows, err := s.pool.Query(ctx, selectTenants, names, placesCounted+1,
+		s.keep.Outputs.Seconds(), s.keep.Sources.Seconds(), s.keep.Callbacks.Seconds(), s.keep.Tasks.Seconds())
 	if err != nil {
 		return nil, fmt.Errorf("read tenants: %w", err)
 	}
 	tenants, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t lifecycle.Tenant, err error) {
 		err = row.Scan(&t.Name, &t.Own, &t.Terms.Weight, &t.Terms.MaxQueued, &t.Terms.MaxInFlight, &t.Terms.MaxPerDay,
-			&t.Queued, &t.Open, &t.Today)
+			&t.Queued, &t.Open, &t.Today, seconds{&t.Keep.Outputs}, seconds{&t.Keep.Sources}, seconds{&t.Keep.Callbacks}, seconds{&t.Keep.Tasks})
 		return t, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read tenants: %w", err)
 	}
 	return tenants, nil
+}
+
+// seconds scans a number of seconds.
+type seconds struct{ d *time.Duration }
+
+// ScanFloat64 implements pgtype.Float64Scanner.
+func (s seconds) ScanFloat64(f pgtype.Float8) error {
+	*s.d = time.Duration(f.Float64 * float64(time.Second))
+	return nil
 }
 
 const upsertTenant = `
@@ -102,9 +122,37 @@ ON CONFLICT ON CONSTRAINT tenant_pkey DO UPDATE
 SET weight = excluded.weight, max_queued = excluded.max_queued, max_in_flight = excluded.max_in_flight,
     max_per_day = excluded.max_per_day`
 
-// SetTerms sets the terms of a tenant, or of the default under the empty name.
-func (s *Store) SetTerms(ctx context.Context, name string, t lifecycle.Terms) error {
-	if _, err := s.pool.Exec(ctx, upsertTenant, name, t.Weight, t.MaxQueued, t.MaxInFlight, t.MaxPerDay); err != nil {
+// keepTenant changes the times for which it is told to: $2, $4, $6 and $8. NULL is the default's.
+const keepTenant = `
+UPDATE tenant
+SET keep_outputs   = CASE WHEN $2 THEN make_interval(secs => $3::float8) ELSE keep_outputs END,
+    keep_sources   = CASE WHEN $4 THEN make_interval(secs => $5::float8) ELSE keep_sources END,
+    keep_callbacks = CASE WHEN $6 THEN make_interval(secs => $7::float8) ELSE keep_callbacks END,
+    keep_tasks     = CASE WHEN $8 THEN make_interval(secs => $9::float8) ELSE keep_tasks END
+WHERE tenant = $1`
+
+// SetTerms sets the terms of a tenant, or of the default under the empty name, and changes the times for which its
+// things are kept.
+func (s *Store) SetTerms(ctx context.Context, name string, t lifecycle.Terms, keep lifecycle.KeepChanges) error {
+	args := []any{name}
+	for _, kind := range []lifecycle.Retained{
+		lifecycle.RetainedOutput, lifecycle.RetainedSource, lifecycle.RetainedCallback, lifecycle.RetainedTask,
+	} {
+		kept, change := keep[kind]
+		var seconds *float64
+		if kept != nil {
+			seconds = new(kept.Seconds())
+		}
+		args = append(args, change, seconds)
+	}
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, upsertTenant, name, t.Weight, t.MaxQueued, t.MaxInFlight, t.MaxPerDay); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, keepTenant, args...)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("set the terms of tenant %q: %w", name, err)
 	}
 	return nil

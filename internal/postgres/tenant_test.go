@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -18,7 +19,7 @@ func TestTenants_ShowTermsInForceAndWhatIsUsed(t *testing.T) {
 	}
 	set := func(name string, terms lifecycle.Terms) {
 		t.Helper()
-		if err := store.SetTerms(t.Context(), name, terms); err != nil {
+		if err := store.SetTerms(t.Context(), name, terms, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,5 +66,42 @@ func TestTenants_ShowTermsInForceAndWhatIsUsed(t *testing.T) {
 	}
 	if one, err := store.Tenant(t.Context(), "waits"); err != nil || one.Terms != (lifecycle.Terms{Weight: 1}) {
 		t.Errorf("Tenant without a default = %+v, %v, want weight 1 and no quota", one, err)
+	}
+}
+
+func TestSetTerms_ChangesTheTimesThatItIsTold(t *testing.T) {
+	t.Parallel()
+	store, _ := setup(t)
+	store.Keep(lifecycle.Keep{Outputs: 10 * time.Hour, Sources: 100 * time.Hour, Callbacks: 20 * time.Hour, Tasks: 200 * time.Hour})
+	hours := func(n float64) *time.Duration { return new(time.Duration(n * float64(time.Hour))) }
+	for _, step := range []struct {
+		name string
+		set  lifecycle.KeepChanges
+		want lifecycle.Keep // Of films.
+	}{
+		{"films", nil, lifecycle.Keep{Outputs: 10 * time.Hour, Sources: 100 * time.Hour, Callbacks: 20 * time.Hour, Tasks: 200 * time.Hour}},
+		{
+			"films",
+			lifecycle.KeepChanges{lifecycle.RetainedOutput: hours(1.5), lifecycle.RetainedTask: hours(0)},
+			lifecycle.Keep{Outputs: 90 * time.Minute, Sources: 100 * time.Hour, Callbacks: 20 * time.Hour},
+		},
+		{
+			"",
+			lifecycle.KeepChanges{lifecycle.RetainedOutput: hours(2), lifecycle.RetainedSource: hours(300)},
+			lifecycle.Keep{Outputs: 90 * time.Minute, Sources: 300 * time.Hour, Callbacks: 20 * time.Hour},
+		},
+		{
+			"films",
+			lifecycle.KeepChanges{lifecycle.RetainedOutput: nil, lifecycle.RetainedCallback: hours(7)},
+			lifecycle.Keep{Outputs: 2 * time.Hour, Sources: 300 * time.Hour, Callbacks: 7 * time.Hour},
+		},
+		{"", lifecycle.KeepChanges{lifecycle.RetainedOutput: nil}, lifecycle.Keep{Outputs: 10 * time.Hour, Sources: 300 * time.Hour, Callbacks: 7 * time.Hour}},
+	} {
+		if err := store.SetTerms(t.Context(), step.name, lifecycle.Terms{Weight: 1}, step.set); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := store.Tenant(t.Context(), "films"); err != nil || got.Keep != step.want {
+			t.Errorf("after %+v of %q films keeps %+v, %v, want %+v", step.set, step.name, got.Keep, err, step.want)
+		}
 	}
 }

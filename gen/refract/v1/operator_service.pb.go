@@ -11,6 +11,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -608,9 +609,19 @@ type UpdateTenantRequest struct {
 	MaxInFlight *int32 `protobuf:"varint,4,opt,name=max_in_flight,json=maxInFlight,proto3,oneof" json:"max_in_flight,omitempty"`
 	// The number of tasks that may be submitted in a day of UTC, from 1 to 10000000; more are refused.
 	MaxPerDay *int32 `protobuf:"varint,5,opt,name=max_per_day,json=maxPerDay,proto3,oneof" json:"max_per_day,omitempty"`
-	// Whether the tenant gives up its own terms and goes by the default's; then no other terms may be set. The
-	// default itself goes back to weight 1 and no quota.
-	UseDefault    bool `protobuf:"varint,6,opt,name=use_default,json=useDefault,proto3" json:"use_default,omitempty"`
+	// Whether the tenant gives up its own terms, retention times too, and goes by the default's; then no other terms may be
+	// set. The default itself goes back to weight 1, no quota and the configured times.
+	UseDefault bool `protobuf:"varint,6,opt,name=use_default,json=useDefault,proto3" json:"use_default,omitempty"`
+	// The time for which outputs are kept after they were saved, at least an hour.
+	//
+	// Absent leaves it as it is, as in the next three. What was removed stays so.
+	KeepOutputs *KeepTime `protobuf:"bytes,7,opt,name=keep_outputs,json=keepOutputs,proto3" json:"keep_outputs,omitempty"`
+	// The time for which uploaded sources are kept after their last use, at least a day.
+	KeepSources *KeepTime `protobuf:"bytes,8,opt,name=keep_sources,json=keepSources,proto3" json:"keep_sources,omitempty"`
+	// The time for which callbacks are kept, at least an hour.
+	KeepCallbacks *KeepTime `protobuf:"bytes,9,opt,name=keep_callbacks,json=keepCallbacks,proto3" json:"keep_callbacks,omitempty"`
+	// The time for which tasks are kept after they ended, with all that belongs to them, at least a day.
+	KeepTasks     *KeepTime `protobuf:"bytes,10,opt,name=keep_tasks,json=keepTasks,proto3" json:"keep_tasks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -687,6 +698,121 @@ func (x *UpdateTenantRequest) GetUseDefault() bool {
 	return false
 }
 
+func (x *UpdateTenantRequest) GetKeepOutputs() *KeepTime {
+	if x != nil {
+		return x.KeepOutputs
+	}
+	return nil
+}
+
+func (x *UpdateTenantRequest) GetKeepSources() *KeepTime {
+	if x != nil {
+		return x.KeepSources
+	}
+	return nil
+}
+
+func (x *UpdateTenantRequest) GetKeepCallbacks() *KeepTime {
+	if x != nil {
+		return x.KeepCallbacks
+	}
+	return nil
+}
+
+func (x *UpdateTenantRequest) GetKeepTasks() *KeepTime {
+	if x != nil {
+		return x.KeepTasks
+	}
+	return nil
+}
+
+// For how long something is kept.
+type KeepTime struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One of them must be set.
+	//
+	// Types that are valid to be assigned to Time:
+	//
+	//	*KeepTime_KeepFor
+	//	*KeepTime_AsDefault
+	Time          isKeepTime_Time `protobuf_oneof:"time"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeepTime) Reset() {
+	*x = KeepTime{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeepTime) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeepTime) ProtoMessage() {}
+
+func (x *KeepTime) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeepTime.ProtoReflect.Descriptor instead.
+func (*KeepTime) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *KeepTime) GetTime() isKeepTime_Time {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *KeepTime) GetKeepFor() *durationpb.Duration {
+	if x != nil {
+		if x, ok := x.Time.(*KeepTime_KeepFor); ok {
+			return x.KeepFor
+		}
+	}
+	return nil
+}
+
+func (x *KeepTime) GetAsDefault() bool {
+	if x != nil {
+		if x, ok := x.Time.(*KeepTime_AsDefault); ok {
+			return x.AsDefault
+		}
+	}
+	return false
+}
+
+type isKeepTime_Time interface {
+	isKeepTime_Time()
+}
+
+type KeepTime_KeepFor struct {
+	// The time, up to a hundred years; 0 means for ever.
+	KeepFor *durationpb.Duration `protobuf:"bytes,1,opt,name=keep_for,json=keepFor,proto3,oneof"`
+}
+
+type KeepTime_AsDefault struct {
+	// The time of the default, or for the default the configured one.
+	AsDefault bool `protobuf:"varint,2,opt,name=as_default,json=asDefault,proto3,oneof"`
+}
+
+func (*KeepTime_KeepFor) isKeepTime_Time() {}
+
+func (*KeepTime_AsDefault) isKeepTime_Time() {}
+
 // The response of UpdateTenant.
 type UpdateTenantResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -698,7 +824,7 @@ type UpdateTenantResponse struct {
 
 func (x *UpdateTenantResponse) Reset() {
 	*x = UpdateTenantResponse{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[11]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -710,7 +836,7 @@ func (x *UpdateTenantResponse) String() string {
 func (*UpdateTenantResponse) ProtoMessage() {}
 
 func (x *UpdateTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[11]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -723,7 +849,7 @@ func (x *UpdateTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTenantResponse.ProtoReflect.Descriptor instead.
 func (*UpdateTenantResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{11}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UpdateTenantResponse) GetTenant() *Tenant {
@@ -766,7 +892,7 @@ type ListCallbacksRequest struct {
 
 func (x *ListCallbacksRequest) Reset() {
 	*x = ListCallbacksRequest{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[12]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -778,7 +904,7 @@ func (x *ListCallbacksRequest) String() string {
 func (*ListCallbacksRequest) ProtoMessage() {}
 
 func (x *ListCallbacksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[12]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -791,7 +917,7 @@ func (x *ListCallbacksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallbacksRequest.ProtoReflect.Descriptor instead.
 func (*ListCallbacksRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{12}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListCallbacksRequest) GetPageSize() int32 {
@@ -858,7 +984,7 @@ type ListCallbacksResponse struct {
 
 func (x *ListCallbacksResponse) Reset() {
 	*x = ListCallbacksResponse{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[13]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -870,7 +996,7 @@ func (x *ListCallbacksResponse) String() string {
 func (*ListCallbacksResponse) ProtoMessage() {}
 
 func (x *ListCallbacksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[13]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -883,7 +1009,7 @@ func (x *ListCallbacksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallbacksResponse.ProtoReflect.Descriptor instead.
 func (*ListCallbacksResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{13}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListCallbacksResponse) GetCallbacks() []*Callback {
@@ -911,7 +1037,7 @@ type GetCallbackRequest struct {
 
 func (x *GetCallbackRequest) Reset() {
 	*x = GetCallbackRequest{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[14]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +1049,7 @@ func (x *GetCallbackRequest) String() string {
 func (*GetCallbackRequest) ProtoMessage() {}
 
 func (x *GetCallbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[14]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +1062,7 @@ func (x *GetCallbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallbackRequest.ProtoReflect.Descriptor instead.
 func (*GetCallbackRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{14}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetCallbackRequest) GetCallbackId() string {
@@ -957,7 +1083,7 @@ type GetCallbackResponse struct {
 
 func (x *GetCallbackResponse) Reset() {
 	*x = GetCallbackResponse{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[15]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -969,7 +1095,7 @@ func (x *GetCallbackResponse) String() string {
 func (*GetCallbackResponse) ProtoMessage() {}
 
 func (x *GetCallbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[15]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -982,7 +1108,7 @@ func (x *GetCallbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallbackResponse.ProtoReflect.Descriptor instead.
 func (*GetCallbackResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{15}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetCallbackResponse) GetCallback() *Callback {
@@ -1003,7 +1129,7 @@ type ReplayCallbackRequest struct {
 
 func (x *ReplayCallbackRequest) Reset() {
 	*x = ReplayCallbackRequest{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[16]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1141,7 @@ func (x *ReplayCallbackRequest) String() string {
 func (*ReplayCallbackRequest) ProtoMessage() {}
 
 func (x *ReplayCallbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[16]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1154,7 @@ func (x *ReplayCallbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayCallbackRequest.ProtoReflect.Descriptor instead.
 func (*ReplayCallbackRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{16}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReplayCallbackRequest) GetCallbackId() string {
@@ -1049,7 +1175,7 @@ type ReplayCallbackResponse struct {
 
 func (x *ReplayCallbackResponse) Reset() {
 	*x = ReplayCallbackResponse{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[17]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1061,7 +1187,7 @@ func (x *ReplayCallbackResponse) String() string {
 func (*ReplayCallbackResponse) ProtoMessage() {}
 
 func (x *ReplayCallbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[17]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,7 +1200,7 @@ func (x *ReplayCallbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayCallbackResponse.ProtoReflect.Descriptor instead.
 func (*ReplayCallbackResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{17}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReplayCallbackResponse) GetInquiry() *Inquiry {
@@ -1095,7 +1221,7 @@ type CheckTaskRequest struct {
 
 func (x *CheckTaskRequest) Reset() {
 	*x = CheckTaskRequest{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[18]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1107,7 +1233,7 @@ func (x *CheckTaskRequest) String() string {
 func (*CheckTaskRequest) ProtoMessage() {}
 
 func (x *CheckTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[18]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1120,7 +1246,7 @@ func (x *CheckTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckTaskRequest.ProtoReflect.Descriptor instead.
 func (*CheckTaskRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{18}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CheckTaskRequest) GetTaskId() string {
@@ -1141,7 +1267,7 @@ type CheckTaskResponse struct {
 
 func (x *CheckTaskResponse) Reset() {
 	*x = CheckTaskResponse{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[19]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1153,7 +1279,7 @@ func (x *CheckTaskResponse) String() string {
 func (*CheckTaskResponse) ProtoMessage() {}
 
 func (x *CheckTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[19]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1166,7 +1292,7 @@ func (x *CheckTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckTaskResponse.ProtoReflect.Descriptor instead.
 func (*CheckTaskResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{19}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CheckTaskResponse) GetInquiry() *Inquiry {
@@ -1197,7 +1323,7 @@ type Inquiry struct {
 
 func (x *Inquiry) Reset() {
 	*x = Inquiry{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[20]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1209,7 +1335,7 @@ func (x *Inquiry) String() string {
 func (*Inquiry) ProtoMessage() {}
 
 func (x *Inquiry) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[20]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1222,7 +1348,7 @@ func (x *Inquiry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inquiry.ProtoReflect.Descriptor instead.
 func (*Inquiry) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{20}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Inquiry) GetOutcome() InquiryOutcome {
@@ -1265,7 +1391,7 @@ var File_refract_v1_operator_service_proto protoreflect.FileDescriptor
 const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"\n" +
 	"!refract/v1/operator_service.proto\x12\n" +
-	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19refract/v1/callback.proto\x1a!refract/v1/provider_account.proto\x1a\x15refract/v1/task.proto\x1a\x17refract/v1/tenant.proto\"\x1d\n" +
+	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19refract/v1/callback.proto\x1a!refract/v1/provider_account.proto\x1a\x15refract/v1/task.proto\x1a\x17refract/v1/tenant.proto\"\x1d\n" +
 	"\x1bListProviderAccountsRequest\"W\n" +
 	"\x1cListProviderAccountsResponse\x127\n" +
 	"\baccounts\x18\x01 \x03(\v2\x1b.refract.v1.ProviderAccountR\baccounts\"\xaf\x01\n" +
@@ -1294,7 +1420,7 @@ const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"k\n" +
 	"\x13ListTenantsResponse\x12,\n" +
 	"\atenants\x18\x01 \x03(\v2\x12.refract.v1.TenantR\atenants\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd6\x02\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xba\x04\n" +
 	"\x13UpdateTenantRequest\x12-\n" +
 	"\x06tenant\x18\x01 \x01(\tB\x15\xbaH\x12r\x10 \x01(@2\n" +
 	"^[^\\x00]*$R\x06tenant\x12\"\n" +
@@ -1305,10 +1431,22 @@ const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"\rmax_in_flight\x18\x04 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01H\x01R\vmaxInFlight\x88\x01\x01\x121\n" +
 	"\vmax_per_day\x18\x05 \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01H\x02R\tmaxPerDay\x88\x01\x01\x12\x1f\n" +
 	"\vuse_default\x18\x06 \x01(\bR\n" +
-	"useDefaultB\r\n" +
+	"useDefault\x127\n" +
+	"\fkeep_outputs\x18\a \x01(\v2\x14.refract.v1.KeepTimeR\vkeepOutputs\x127\n" +
+	"\fkeep_sources\x18\b \x01(\v2\x14.refract.v1.KeepTimeR\vkeepSources\x12;\n" +
+	"\x0ekeep_callbacks\x18\t \x01(\v2\x14.refract.v1.KeepTimeR\rkeepCallbacks\x123\n" +
+	"\n" +
+	"keep_tasks\x18\n" +
+	" \x01(\v2\x14.refract.v1.KeepTimeR\tkeepTasksB\r\n" +
 	"\v_max_queuedB\x10\n" +
 	"\x0e_max_in_flightB\x0e\n" +
-	"\f_max_per_day\"B\n" +
+	"\f_max_per_day\"\x8d\x01\n" +
+	"\bKeepTime\x12H\n" +
+	"\bkeep_for\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
+	"\"\x06\b\x80\xa7\xe4\xe0\v2\x00H\x00R\akeepFor\x12(\n" +
+	"\n" +
+	"as_default\x18\x02 \x01(\bB\a\xbaH\x04j\x02\b\x01H\x00R\tasDefaultB\r\n" +
+	"\x04time\x12\x05\xbaH\x02\b\x01\"B\n" +
 	"\x14UpdateTenantResponse\x12*\n" +
 	"\x06tenant\x18\x01 \x01(\v2\x12.refract.v1.TenantR\x06tenant\"\xbf\x03\n" +
 	"\x14ListCallbacksRequest\x12'\n" +
@@ -1380,7 +1518,7 @@ func file_refract_v1_operator_service_proto_rawDescGZIP() []byte {
 }
 
 var file_refract_v1_operator_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_refract_v1_operator_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_refract_v1_operator_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_refract_v1_operator_service_proto_goTypes = []any{
 	(InquiryOutcome)(0),                  // 0: refract.v1.InquiryOutcome
 	(*ListProviderAccountsRequest)(nil),  // 1: refract.v1.ListProviderAccountsRequest
@@ -1394,68 +1532,75 @@ var file_refract_v1_operator_service_proto_goTypes = []any{
 	(*ListTenantsRequest)(nil),           // 9: refract.v1.ListTenantsRequest
 	(*ListTenantsResponse)(nil),          // 10: refract.v1.ListTenantsResponse
 	(*UpdateTenantRequest)(nil),          // 11: refract.v1.UpdateTenantRequest
-	(*UpdateTenantResponse)(nil),         // 12: refract.v1.UpdateTenantResponse
-	(*ListCallbacksRequest)(nil),         // 13: refract.v1.ListCallbacksRequest
-	(*ListCallbacksResponse)(nil),        // 14: refract.v1.ListCallbacksResponse
-	(*GetCallbackRequest)(nil),           // 15: refract.v1.GetCallbackRequest
-	(*GetCallbackResponse)(nil),          // 16: refract.v1.GetCallbackResponse
-	(*ReplayCallbackRequest)(nil),        // 17: refract.v1.ReplayCallbackRequest
-	(*ReplayCallbackResponse)(nil),       // 18: refract.v1.ReplayCallbackResponse
-	(*CheckTaskRequest)(nil),             // 19: refract.v1.CheckTaskRequest
-	(*CheckTaskResponse)(nil),            // 20: refract.v1.CheckTaskResponse
-	(*Inquiry)(nil),                      // 21: refract.v1.Inquiry
-	(*ProviderAccount)(nil),              // 22: refract.v1.ProviderAccount
-	(*SubmissionRate)(nil),               // 23: refract.v1.SubmissionRate
-	(*Tenant)(nil),                       // 24: refract.v1.Tenant
-	(CallbackVerdict)(0),                 // 25: refract.v1.CallbackVerdict
-	(*timestamppb.Timestamp)(nil),        // 26: google.protobuf.Timestamp
-	(*Callback)(nil),                     // 27: refract.v1.Callback
-	(TaskState)(0),                       // 28: refract.v1.TaskState
-	(*Attempt)(nil),                      // 29: refract.v1.Attempt
+	(*KeepTime)(nil),                     // 12: refract.v1.KeepTime
+	(*UpdateTenantResponse)(nil),         // 13: refract.v1.UpdateTenantResponse
+	(*ListCallbacksRequest)(nil),         // 14: refract.v1.ListCallbacksRequest
+	(*ListCallbacksResponse)(nil),        // 15: refract.v1.ListCallbacksResponse
+	(*GetCallbackRequest)(nil),           // 16: refract.v1.GetCallbackRequest
+	(*GetCallbackResponse)(nil),          // 17: refract.v1.GetCallbackResponse
+	(*ReplayCallbackRequest)(nil),        // 18: refract.v1.ReplayCallbackRequest
+	(*ReplayCallbackResponse)(nil),       // 19: refract.v1.ReplayCallbackResponse
+	(*CheckTaskRequest)(nil),             // 20: refract.v1.CheckTaskRequest
+	(*CheckTaskResponse)(nil),            // 21: refract.v1.CheckTaskResponse
+	(*Inquiry)(nil),                      // 22: refract.v1.Inquiry
+	(*ProviderAccount)(nil),              // 23: refract.v1.ProviderAccount
+	(*SubmissionRate)(nil),               // 24: refract.v1.SubmissionRate
+	(*Tenant)(nil),                       // 25: refract.v1.Tenant
+	(*durationpb.Duration)(nil),          // 26: google.protobuf.Duration
+	(CallbackVerdict)(0),                 // 27: refract.v1.CallbackVerdict
+	(*timestamppb.Timestamp)(nil),        // 28: google.protobuf.Timestamp
+	(*Callback)(nil),                     // 29: refract.v1.Callback
+	(TaskState)(0),                       // 30: refract.v1.TaskState
+	(*Attempt)(nil),                      // 31: refract.v1.Attempt
 }
 var file_refract_v1_operator_service_proto_depIdxs = []int32{
-	22, // 0: refract.v1.ListProviderAccountsResponse.accounts:type_name -> refract.v1.ProviderAccount
-	23, // 1: refract.v1.UpdateProviderLimitsRequest.rate:type_name -> refract.v1.SubmissionRate
-	22, // 2: refract.v1.UpdateProviderLimitsResponse.account:type_name -> refract.v1.ProviderAccount
-	22, // 3: refract.v1.PauseProviderResponse.account:type_name -> refract.v1.ProviderAccount
-	22, // 4: refract.v1.ResumeProviderResponse.account:type_name -> refract.v1.ProviderAccount
-	24, // 5: refract.v1.ListTenantsResponse.tenants:type_name -> refract.v1.Tenant
-	24, // 6: refract.v1.UpdateTenantResponse.tenant:type_name -> refract.v1.Tenant
-	25, // 7: refract.v1.ListCallbacksRequest.verdicts:type_name -> refract.v1.CallbackVerdict
-	26, // 8: refract.v1.ListCallbacksRequest.receive_time_from:type_name -> google.protobuf.Timestamp
-	26, // 9: refract.v1.ListCallbacksRequest.receive_time_to:type_name -> google.protobuf.Timestamp
-	27, // 10: refract.v1.ListCallbacksResponse.callbacks:type_name -> refract.v1.Callback
-	27, // 11: refract.v1.GetCallbackResponse.callback:type_name -> refract.v1.Callback
-	21, // 12: refract.v1.ReplayCallbackResponse.inquiry:type_name -> refract.v1.Inquiry
-	21, // 13: refract.v1.CheckTaskResponse.inquiry:type_name -> refract.v1.Inquiry
-	0,  // 14: refract.v1.Inquiry.outcome:type_name -> refract.v1.InquiryOutcome
-	28, // 15: refract.v1.Inquiry.task_state:type_name -> refract.v1.TaskState
-	29, // 16: refract.v1.Inquiry.attempt:type_name -> refract.v1.Attempt
-	1,  // 17: refract.v1.OperatorService.ListProviderAccounts:input_type -> refract.v1.ListProviderAccountsRequest
-	3,  // 18: refract.v1.OperatorService.UpdateProviderLimits:input_type -> refract.v1.UpdateProviderLimitsRequest
-	5,  // 19: refract.v1.OperatorService.PauseProvider:input_type -> refract.v1.PauseProviderRequest
-	7,  // 20: refract.v1.OperatorService.ResumeProvider:input_type -> refract.v1.ResumeProviderRequest
-	9,  // 21: refract.v1.OperatorService.ListTenants:input_type -> refract.v1.ListTenantsRequest
-	11, // 22: refract.v1.OperatorService.UpdateTenant:input_type -> refract.v1.UpdateTenantRequest
-	13, // 23: refract.v1.OperatorService.ListCallbacks:input_type -> refract.v1.ListCallbacksRequest
-	15, // 24: refract.v1.OperatorService.GetCallback:input_type -> refract.v1.GetCallbackRequest
-	17, // 25: refract.v1.OperatorService.ReplayCallback:input_type -> refract.v1.ReplayCallbackRequest
-	19, // 26: refract.v1.OperatorService.CheckTask:input_type -> refract.v1.CheckTaskRequest
-	2,  // 27: refract.v1.OperatorService.ListProviderAccounts:output_type -> refract.v1.ListProviderAccountsResponse
-	4,  // 28: refract.v1.OperatorService.UpdateProviderLimits:output_type -> refract.v1.UpdateProviderLimitsResponse
-	6,  // 29: refract.v1.OperatorService.PauseProvider:output_type -> refract.v1.PauseProviderResponse
-	8,  // 30: refract.v1.OperatorService.ResumeProvider:output_type -> refract.v1.ResumeProviderResponse
-	10, // 31: refract.v1.OperatorService.ListTenants:output_type -> refract.v1.ListTenantsResponse
-	12, // 32: refract.v1.OperatorService.UpdateTenant:output_type -> refract.v1.UpdateTenantResponse
-	14, // 33: refract.v1.OperatorService.ListCallbacks:output_type -> refract.v1.ListCallbacksResponse
-	16, // 34: refract.v1.OperatorService.GetCallback:output_type -> refract.v1.GetCallbackResponse
-	18, // 35: refract.v1.OperatorService.ReplayCallback:output_type -> refract.v1.ReplayCallbackResponse
-	20, // 36: refract.v1.OperatorService.CheckTask:output_type -> refract.v1.CheckTaskResponse
-	27, // [27:37] is the sub-list for method output_type
-	17, // [17:27] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	23, // 0: refract.v1.ListProviderAccountsResponse.accounts:type_name -> refract.v1.ProviderAccount
+	24, // 1: refract.v1.UpdateProviderLimitsRequest.rate:type_name -> refract.v1.SubmissionRate
+	23, // 2: refract.v1.UpdateProviderLimitsResponse.account:type_name -> refract.v1.ProviderAccount
+	23, // 3: refract.v1.PauseProviderResponse.account:type_name -> refract.v1.ProviderAccount
+	23, // 4: refract.v1.ResumeProviderResponse.account:type_name -> refract.v1.ProviderAccount
+	25, // 5: refract.v1.ListTenantsResponse.tenants:type_name -> refract.v1.Tenant
+	12, // 6: refract.v1.UpdateTenantRequest.keep_outputs:type_name -> refract.v1.KeepTime
+	12, // 7: refract.v1.UpdateTenantRequest.keep_sources:type_name -> refract.v1.KeepTime
+	12, // 8: refract.v1.UpdateTenantRequest.keep_callbacks:type_name -> refract.v1.KeepTime
+	12, // 9: refract.v1.UpdateTenantRequest.keep_tasks:type_name -> refract.v1.KeepTime
+	26, // 10: refract.v1.KeepTime.keep_for:type_name -> google.protobuf.Duration
+	25, // 11: refract.v1.UpdateTenantResponse.tenant:type_name -> refract.v1.Tenant
+	27, // 12: refract.v1.ListCallbacksRequest.verdicts:type_name -> refract.v1.CallbackVerdict
+	28, // 13: refract.v1.ListCallbacksRequest.receive_time_from:type_name -> google.protobuf.Timestamp
+	28, // 14: refract.v1.ListCallbacksRequest.receive_time_to:type_name -> google.protobuf.Timestamp
+	29, // 15: refract.v1.ListCallbacksResponse.callbacks:type_name -> refract.v1.Callback
+	29, // 16: refract.v1.GetCallbackResponse.callback:type_name -> refract.v1.Callback
+	22, // 17: refract.v1.ReplayCallbackResponse.inquiry:type_name -> refract.v1.Inquiry
+	22, // 18: refract.v1.CheckTaskResponse.inquiry:type_name -> refract.v1.Inquiry
+	0,  // 19: refract.v1.Inquiry.outcome:type_name -> refract.v1.InquiryOutcome
+	30, // 20: refract.v1.Inquiry.task_state:type_name -> refract.v1.TaskState
+	31, // 21: refract.v1.Inquiry.attempt:type_name -> refract.v1.Attempt
+	1,  // 22: refract.v1.OperatorService.ListProviderAccounts:input_type -> refract.v1.ListProviderAccountsRequest
+	3,  // 23: refract.v1.OperatorService.UpdateProviderLimits:input_type -> refract.v1.UpdateProviderLimitsRequest
+	5,  // 24: refract.v1.OperatorService.PauseProvider:input_type -> refract.v1.PauseProviderRequest
+	7,  // 25: refract.v1.OperatorService.ResumeProvider:input_type -> refract.v1.ResumeProviderRequest
+	9,  // 26: refract.v1.OperatorService.ListTenants:input_type -> refract.v1.ListTenantsRequest
+	11, // 27: refract.v1.OperatorService.UpdateTenant:input_type -> refract.v1.UpdateTenantRequest
+	14, // 28: refract.v1.OperatorService.ListCallbacks:input_type -> refract.v1.ListCallbacksRequest
+	16, // 29: refract.v1.OperatorService.GetCallback:input_type -> refract.v1.GetCallbackRequest
+	18, // 30: refract.v1.OperatorService.ReplayCallback:input_type -> refract.v1.ReplayCallbackRequest
+	20, // 31: refract.v1.OperatorService.CheckTask:input_type -> refract.v1.CheckTaskRequest
+	2,  // 32: refract.v1.OperatorService.ListProviderAccounts:output_type -> refract.v1.ListProviderAccountsResponse
+	4,  // 33: refract.v1.OperatorService.UpdateProviderLimits:output_type -> refract.v1.UpdateProviderLimitsResponse
+	6,  // 34: refract.v1.OperatorService.PauseProvider:output_type -> refract.v1.PauseProviderResponse
+	8,  // 35: refract.v1.OperatorService.ResumeProvider:output_type -> refract.v1.ResumeProviderResponse
+	10, // 36: refract.v1.OperatorService.ListTenants:output_type -> refract.v1.ListTenantsResponse
+	13, // 37: refract.v1.OperatorService.UpdateTenant:output_type -> refract.v1.UpdateTenantResponse
+	15, // 38: refract.v1.OperatorService.ListCallbacks:output_type -> refract.v1.ListCallbacksResponse
+	17, // 39: refract.v1.OperatorService.GetCallback:output_type -> refract.v1.GetCallbackResponse
+	19, // 40: refract.v1.OperatorService.ReplayCallback:output_type -> refract.v1.ReplayCallbackResponse
+	21, // 41: refract.v1.OperatorService.CheckTask:output_type -> refract.v1.CheckTaskResponse
+	32, // [32:42] is the sub-list for method output_type
+	22, // [22:32] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_operator_service_proto_init() }
@@ -1469,13 +1614,17 @@ func file_refract_v1_operator_service_proto_init() {
 	file_refract_v1_tenant_proto_init()
 	file_refract_v1_operator_service_proto_msgTypes[2].OneofWrappers = []any{}
 	file_refract_v1_operator_service_proto_msgTypes[10].OneofWrappers = []any{}
+	file_refract_v1_operator_service_proto_msgTypes[11].OneofWrappers = []any{
+		(*KeepTime_KeepFor)(nil),
+		(*KeepTime_AsDefault)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_refract_v1_operator_service_proto_rawDesc), len(file_refract_v1_operator_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -9,6 +9,7 @@ package refractv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -21,7 +22,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// The share and the quotas of a tenant, and how much of them is used.
+// The share, the quotas and the retention times of a tenant, and how much of them is used.
 type Tenant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the tenant; `-` stands for the default, which holds for tenants without terms of their own.
@@ -46,8 +47,17 @@ type Tenant struct {
 	//
 	// Absent without one: nobody counts then.
 	SubmissionsToday *int32 `protobuf:"varint,9,opt,name=submissions_today,json=submissionsToday,proto3,oneof" json:"submissions_today,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The time for which outputs are kept after they were saved: the tenant's own, or else the default's, or else the
+	// configured one, each for itself. 0 means for ever. As in the next three.
+	KeepOutputs *durationpb.Duration `protobuf:"bytes,10,opt,name=keep_outputs,json=keepOutputs,proto3" json:"keep_outputs,omitempty"`
+	// The time for which uploaded sources are kept after their last use.
+	KeepSources *durationpb.Duration `protobuf:"bytes,11,opt,name=keep_sources,json=keepSources,proto3" json:"keep_sources,omitempty"`
+	// The time for which callbacks are kept.
+	KeepCallbacks *durationpb.Duration `protobuf:"bytes,12,opt,name=keep_callbacks,json=keepCallbacks,proto3" json:"keep_callbacks,omitempty"`
+	// The time for which tasks are kept after they ended, with all that belongs to them.
+	KeepTasks     *durationpb.Duration `protobuf:"bytes,13,opt,name=keep_tasks,json=keepTasks,proto3" json:"keep_tasks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Tenant) Reset() {
@@ -143,12 +153,40 @@ func (x *Tenant) GetSubmissionsToday() int32 {
 	return 0
 }
 
+func (x *Tenant) GetKeepOutputs() *durationpb.Duration {
+	if x != nil {
+		return x.KeepOutputs
+	}
+	return nil
+}
+
+func (x *Tenant) GetKeepSources() *durationpb.Duration {
+	if x != nil {
+		return x.KeepSources
+	}
+	return nil
+}
+
+func (x *Tenant) GetKeepCallbacks() *durationpb.Duration {
+	if x != nil {
+		return x.KeepCallbacks
+	}
+	return nil
+}
+
+func (x *Tenant) GetKeepTasks() *durationpb.Duration {
+	if x != nil {
+		return x.KeepTasks
+	}
+	return nil
+}
+
 var File_refract_v1_tenant_proto protoreflect.FileDescriptor
 
 const file_refract_v1_tenant_proto_rawDesc = "" +
 	"\n" +
 	"\x17refract/v1/tenant.proto\x12\n" +
-	"refract.v1\"\x88\x03\n" +
+	"refract.v1\x1a\x1egoogle/protobuf/duration.proto\"\x80\x05\n" +
 	"\x06Tenant\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1b\n" +
 	"\town_terms\x18\x02 \x01(\bR\bownTerms\x12\x16\n" +
@@ -159,7 +197,13 @@ const file_refract_v1_tenant_proto_rawDesc = "" +
 	"\vmax_per_day\x18\x06 \x01(\x05H\x02R\tmaxPerDay\x88\x01\x01\x12!\n" +
 	"\fqueued_tasks\x18\a \x01(\x05R\vqueuedTasks\x12#\n" +
 	"\ropen_attempts\x18\b \x01(\x05R\fopenAttempts\x120\n" +
-	"\x11submissions_today\x18\t \x01(\x05H\x03R\x10submissionsToday\x88\x01\x01B\r\n" +
+	"\x11submissions_today\x18\t \x01(\x05H\x03R\x10submissionsToday\x88\x01\x01\x12<\n" +
+	"\fkeep_outputs\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\vkeepOutputs\x12<\n" +
+	"\fkeep_sources\x18\v \x01(\v2\x19.google.protobuf.DurationR\vkeepSources\x12@\n" +
+	"\x0ekeep_callbacks\x18\f \x01(\v2\x19.google.protobuf.DurationR\rkeepCallbacks\x128\n" +
+	"\n" +
+	"keep_tasks\x18\r \x01(\v2\x19.google.protobuf.DurationR\tkeepTasksB\r\n" +
 	"\v_max_queuedB\x10\n" +
 	"\x0e_max_in_flightB\x0e\n" +
 	"\f_max_per_dayB\x14\n" +
@@ -182,14 +226,19 @@ func file_refract_v1_tenant_proto_rawDescGZIP() []byte {
 
 var file_refract_v1_tenant_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
 var file_refract_v1_tenant_proto_goTypes = []any{
-	(*Tenant)(nil), // 0: refract.v1.Tenant
+	(*Tenant)(nil),              // 0: refract.v1.Tenant
+	(*durationpb.Duration)(nil), // 1: google.protobuf.Duration
 }
 var file_refract_v1_tenant_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	1, // 0: refract.v1.Tenant.keep_outputs:type_name -> google.protobuf.Duration
+	1, // 1: refract.v1.Tenant.keep_sources:type_name -> google.protobuf.Duration
+	1, // 2: refract.v1.Tenant.keep_callbacks:type_name -> google.protobuf.Duration
+	1, // 3: refract.v1.Tenant.keep_tasks:type_name -> google.protobuf.Duration
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_tenant_proto_init() }
