@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -33,11 +34,11 @@ type retainCmd struct {
 	keepFlags
 
 	Bucket string `name:"bucket" env:"REFRACT_BUCKET" help:"Bucket of the outputs, as for serve."`
-	DryRun bool   `name:"dry-run" help:"Only tell what would be removed."`
+	DryRun bool   `name:"dry-run" help:"Only tell what would be removed. Files that belong to nothing are counted where the bucket is given."`
 }
 
 // Run removes all that has expired, or counts it.
-func (c *retainCmd) Run(ctx context.Context, con console) error {
+func (c *retainCmd) Run(ctx context.Context, con console) (err error) {
 	if err := c.keep().Check(); err != nil {
 		return err
 	}
@@ -62,17 +63,20 @@ func (c *retainCmd) Run(ctx context.Context, con console) error {
 	}
 	store.Keep(c.keep())
 	r := &worker.Retainer{Store: store, Log: log}
-	if c.DryRun {
-		expired, err := r.Survey(ctx)
-		if err != nil {
+	if c.Bucket != "" {
+		if r.Bucket, err = media.OpenBucket(ctx, c.Bucket); err != nil {
 			return err
 		}
-		return showExpired(con.out, expired)
+		defer func() { err = errors.Join(err, r.Bucket.Close()) }()
 	}
-	if r.Bucket, err = media.OpenBucket(ctx, c.Bucket); err != nil {
+	if !c.DryRun {
+		return c.remove(ctx, con.out, r)
+	}
+	expired, err := r.Survey(ctx)
+	if err != nil {
 		return err
 	}
-	return errors.Join(c.remove(ctx, con.out, r), r.Bucket.Close())
+	return showExpired(con.out, expired)
 }
 
 // remove makes one round to the end.
@@ -83,7 +87,7 @@ func (c *retainCmd) remove(ctx context.Context, w io.Writer, r *worker.Retainer)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "KIND\tROWS\tBYTES") // Flush tells about failed writes.
-	for _, kind := range lifecycle.RetainedKinds {
+	for _, kind := range append(slices.Clone(lifecycle.RetainedKinds), lifecycle.RetainedOrphan) {
 		if sum := removed[kind]; sum.Rows > 0 {
 			_, _ = fmt.Fprintf(table, "%s\t%d\t%d\n", kind, sum.Rows, sum.Bytes)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,14 +123,14 @@ func (r *retention) keys(t *testing.T, sql string) []string {
 	return keys
 }
 
-// files returns the keys of the files in the bucket.
+// files returns the keys of the files in the bucket, without the names of databases.
 func (r *retention) files(t *testing.T) []string {
 	t.Helper()
 	keys, err := r.bucket(t).Keys(t.Context(), "", 10_000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return keys
+	return slices.DeleteFunc(keys, func(key string) bool { return strings.HasPrefix(key, media.OwnerPrefix) })
 }
 
 // kept are the keys of files that rows still name.

@@ -48,9 +48,10 @@ const (
 	RetainedUpload   Retained = "upload" // Of a source, finished or given up.
 	RetainedCallback Retained = "callback"
 	RetainedTask     Retained = "task"
+	RetainedOrphan   Retained = "orphan" // A file that no row names, which a process that died left behind.
 )
 
-// RetainedKinds are all kinds, in the order in which they are removed: a task takes what is left of its own with it.
+// RetainedKinds are all kinds that have rows, in the order in which they are removed: a task takes what is left of its own with it.
 var RetainedKinds = []Retained{RetainedOutput, RetainedSource, RetainedUpload, RetainedCallback, RetainedTask}
 
 // Aged is a thing that is old enough to be removed under somebody's terms. Which fields name it depends on the kind.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -147,20 +146,6 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// DeleteAll removes the files whose keys begin with a prefix. It is for prefixes of a few files.
-func (b *Bucket) DeleteAll(ctx context.Context, prefix string) error {
-	keys, err := b.Keys(ctx, prefix, math.MaxInt)
-	if err != nil {
-		return err
-	}
-	for _, key := range keys {
-		if err := b.Delete(ctx, key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Keys returns the keys that begin with a prefix, at most limit of them, in order.
 func (b *Bucket) Keys(ctx context.Context, prefix string, limit int) ([]string, error) {
 	var keys []string
@@ -177,6 +162,34 @@ func (b *Bucket) Keys(ctx context.Context, prefix string, limit int) ([]string, 
 		}
 	}
 	return keys, nil
+}
+
+// File is a file of a bucket.
+type File struct {
+	Key       string
+	SizeBytes int64
+	ModTime   time.Time // By the bucket's clock.
+}
+
+// Page returns up to limit files whose keys begin with a prefix, in order, and where the next page begins: nil at the end,
+// as for the first.
+func (b *Bucket) Page(ctx context.Context, prefix string, from []byte, limit int) (files []File, next []byte, err error) {
+	if from == nil {
+		from = blob.FirstPageToken
+	}
+	found, next, err := b.blobs.ListPage(ctx, from, limit, &blob.ListOptions{Prefix: prefix})
+	if err != nil {
+		return nil, nil, fmt.Errorf("list %s: %w", prefix, err)
+	}
+	for _, o := range found {
+		if b.folder == "" || !leftover.MatchString(o.Key) {
+			files = append(files, File{o.Key, o.Size, o.ModTime})
+		}
+	}
+	if len(next) == 0 {
+		next = nil
+	}
+	return files, next, nil
 }
 
 // SignedURL returns a URL under which anyone can read the file of a key for a while, from the bucket itself. It is a secret.

@@ -131,6 +131,8 @@ func (s *Store) Aged(ctx context.Context, kind lifecycle.Retained, after lifecyc
 		sql, keep = agedCallbacks, s.keep.Callbacks
 	case lifecycle.RetainedTask:
 		sql, keep = agedTasks, s.keep.Tasks
+	case lifecycle.RetainedOrphan:
+		return nil, nil // That they have no rows is what makes them orphans.
 	}
 	rows, err := s.pool.Query(ctx, sql, after.At, after.ID, after.Part, keep.Seconds())
 	if err != nil {

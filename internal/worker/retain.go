@@ -41,6 +41,7 @@ type Retention interface {
 	ForgetFiles(ctx context.Context, keys []string) error
 	// ForgetDays removes the counts of past days.
 	ForgetDays(ctx context.Context) error
+	Files
 }
 
 // Retainer removes what has been kept for long enough: rows first, in small batches, and then the files that nothing
@@ -56,7 +57,8 @@ type Retainer struct {
 	// Removed is told how much was removed; nil means nobody.
 	Removed func(ctx context.Context, kind lifecycle.Retained, r lifecycle.Removed)
 
-	places map[lifecycle.Retained]lifecycle.Aged // Where the rounds before ended short of the end.
+	places  map[lifecycle.Retained]lifecycle.Aged // Where the rounds before ended short of the end.
+	orphans orphanPlace                           // The same among the files of the bucket.
 }
 
 // Expired is how much of a kind and a tenant has expired.
@@ -67,7 +69,7 @@ type Expired struct {
 }
 
 // Survey counts what a round to the end would remove, by kind and tenant, and removes nothing. What goes with a task
-// is counted with its own kind where that has expired too.
+// is counted with its own kind where that has expired too. Files that belong to nobody are counted where there is a Bucket.
 func (r *Retainer) Survey(ctx context.Context) ([]Expired, error) {
 	var all []Expired
 	for _, kind := range lifecycle.RetainedKinds {
@@ -85,6 +87,15 @@ func (r *Retainer) Survey(ctx context.Context) ([]Expired, error) {
 		}
 		for tenant, sum := range byTenant {
 			all = append(all, Expired{kind, tenant, sum})
+		}
+	}
+	if r.Bucket != nil {
+		sum, err := r.countOrphans(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if sum.Rows > 0 {
+			all = append(all, Expired{lifecycle.RetainedOrphan, "-", sum})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Expired) int {
@@ -113,6 +124,11 @@ func (r *Retainer) Round(ctx context.Context) (removed map[lifecycle.Retained]li
 	}
 	files, err = r.deleteFiles(ctx)
 	errs = append(errs, err, r.Store.ForgetDays(ctx))
+	orphans, err := r.sweepOrphans(ctx)
+	errs = append(errs, err)
+	if orphans.Rows > 0 {
+		removed[lifecycle.RetainedOrphan] = orphans
+	}
 	return removed, files, true, errors.Join(errs...)
 }
 
@@ -200,7 +216,7 @@ func rest(ctx context.Context, d time.Duration) bool {
 // retainer makes the retainer of this replica, which counts what it removes.
 func retainer(cfg Config) (*Retainer, error) {
 	removed, err := cfg.Meter.Int64Counter("refract_retention_removed", metric.WithDescription(
-		"What retention removed, by kind: outputs, sources, uploads, callbacks and tasks."))
+		"What retention removed, by kind: outputs, sources, uploads, callbacks and tasks, and orphans, files that no row named."))
 	if err != nil {
 		return nil, fmt.Errorf("make the counter of retention: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -203,10 +204,26 @@ func listsKeys(t *testing.T, b *media.Bucket) {
 		put(t, b, key, "x")
 	}
 	checkKeys(t, b, "outputs/a/1-", "outputs/a/1-0", "outputs/a/1-1")
-	if err := b.DeleteAll(t.Context(), "outputs/a/1-"); err != nil {
-		t.Fatal(err)
+	checkKeys(t, b, "outputs/", "outputs/a/1-0", "outputs/a/1-1", "outputs/a/12-0", "outputs/ab/1-0")
+	var paged []string
+	for from := []byte(nil); ; {
+		files, next, err := b.Page(t.Context(), "outputs/a", from, 3)
+		if err != nil || len(files) > 3 {
+			t.Fatalf("a page of 3 has %d files, %v", len(files), err)
+		}
+		for _, f := range files {
+			paged = append(paged, f.Key)
+			if f.SizeBytes != 1 || f.ModTime.IsZero() || time.Since(f.ModTime) > time.Hour {
+				t.Errorf("listed as %+v, want 1 byte of now", f)
+			}
+		}
+		if from = next; from == nil {
+			break
+		}
 	}
-	checkKeys(t, b, "outputs/", "outputs/a/12-0", "outputs/ab/1-0")
+	if want := []string{"outputs/a/1-0", "outputs/a/1-1", "outputs/a/12-0", "outputs/ab/1-0"}; !slices.Equal(paged, want) {
+		t.Errorf("pages have %q, want %q", paged, want)
+	}
 	if got, err := b.Keys(t.Context(), "", 1); err != nil || len(got) != 1 {
 		t.Errorf("one key is %v, %v", got, err)
 	}

@@ -1,0 +1,55 @@
+package postgres
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// orphanAge is how old a file must be before it counts as nobody's. It becomes somebody's within minutes.
+const orphanAge = 48 * time.Hour
+
+// selectUnowned finds old files that no row names. The task is in the keys of outputs.
+const selectUnowned = `
+SELECT file.key
+FROM unnest($1::text[], $2::timestamptz[], $3::uuid[]) AS file (key, change_time, task_id)
+WHERE file.change_time < now() - make_interval(secs => $4)
+  AND NOT EXISTS (SELECT FROM unkept_file WHERE unkept_file.key = file.key)
+  AND NOT EXISTS (SELECT FROM source WHERE source.key = file.key)
+  AND NOT EXISTS (SELECT FROM source_part WHERE source_part.key = file.key)
+  AND NOT EXISTS (
+      SELECT FROM attempt JOIN output ON output.attempt_id = attempt.id
+      WHERE attempt.task_id = file.task_id AND output.key = file.key AND output.remove_time IS NULL)`
+
+// outputKey matches the keys of outputs, with the id of their task.
+var outputKey = regexp.MustCompile(`^outputs/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/[^/]+$`)
+
+// UnownedFiles returns those of some files, each with the time at which it changed, that no row names and that are too
+// old to get one.
+func (s *Store) UnownedFiles(ctx context.Context, keys []string, changed []time.Time) ([]string, error) {
+	tasks := make([]*string, len(keys))
+	for i, key := range keys {
+		if m := outputKey.FindStringSubmatch(key); m != nil {
+			tasks[i] = &m[1]
+		}
+	}
+	rows, err := s.pool.Query(ctx, selectUnowned, keys, changed, tasks, orphanAge.Seconds())
+	if err != nil {
+		return nil, fmt.Errorf("look for the rows of %d files: %w", len(keys), err)
+	}
+	unowned, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look for the rows of %d files: %w", len(keys), err)
+	}
+	return unowned, nil
+}
+
+// FilesOwner returns the name under which the files of this database stand in a bucket.
+func (s *Store) FilesOwner(ctx context.Context, proposal []byte) (string, error) {
+	name, err := s.Secret(ctx, "files_owner", proposal)
+	return hex.EncodeToString(name), err
+}
