@@ -16,7 +16,8 @@ import (
 // grows with the tenants that wait and not with their tasks.
 //
 // A tenant with a quota in flight is held, without waiting, since another provider's round may be spending the
-// same quota right now; then the tenant's tasks wait for the next round.
+// same quota right now; then the tenant's tasks wait for the next round. Tenants share 256 locks, since a database has
+// room for some thousands in all: the worst of that is that a tenant waits for a round of which another tenant is.
 const selectLines = `
 WITH RECURSIVE waiting AS (
     (SELECT tenant FROM task WHERE state = 'QUEUED' ORDER BY tenant LIMIT 1)
@@ -40,7 +41,7 @@ SELECT line.tenant, coalesce(terms.weight, 1), coalesce(terms.max_in_flight, 0),
 FROM line
 LEFT JOIN LATERAL (` + selectTerms + `) AS terms ON true
 WHERE terms.max_in_flight IS NULL
-   OR pg_try_advisory_xact_lock(hashtextextended('refract.tenant.in_flight.' || line.tenant, 0))`
+   OR pg_try_advisory_xact_lock(hashtext('refract.tenant.in_flight'), hashtext(line.tenant) & 255)`
 
 // selectTerms are the share and the quotas of line.tenant: its own row, or else that of tenants without one.
 const selectTerms = `
