@@ -101,7 +101,7 @@ func TestService_TakesBackTheOutputsBesideOneThatFails(t *testing.T) {
 	if message := last.GetFailure().GetMessage(); !strings.Contains(message, "output 10 of 11") || !strings.Contains(message, "too large") {
 		t.Fatalf("ended %v, want that output 10 is too large", last)
 	}
-	if keys, err := ts.bucket.Keys(t.Context(), "", 10); err != nil || len(keys) > 0 {
+	if keys, err := ts.bucket.Keys(t.Context(), media.OutputPrefix, 10); err != nil || len(keys) > 0 {
 		t.Errorf("the bucket holds %v, %v, want nothing", keys, err)
 	}
 }

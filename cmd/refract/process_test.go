@@ -276,10 +276,10 @@ func until(ctx context.Context, t *testing.T, what string, condition func() bool
 	}
 }
 
-// filesOf lists the files in a bucket's folder: those that are finished, and those that nobody has finished yet.
+// filesOf lists the results in the folder of a bucket: those that are finished, and those that nobody has finished yet.
 func filesOf(t *testing.T, bucket string) (finished, unfinished []string) {
 	t.Helper()
-	err := filepath.WalkDir(bucket, func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(bucket, "outputs"), func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist), err == nil && entry.IsDir():
 		case strings.HasSuffix(path, ".tmp"):
