@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"log/slog"
 	"net/http"
 	"testing"
 
@@ -69,36 +68,6 @@ func (c operatorCall) refusals(t *testing.T, ts *testService, token string) (ove
 		t.Errorf("%s over REST was not refused: %s", c.rpc, answer)
 	}
 	return refusalOf(err), decodeRefusal(t, answer), status
-}
-
-// replica starts another replica of a service, on its database and provider, and returns how to stop it.
-func (ts *testService) replica(t *testing.T, f serviceFlags) (second *testService, stop func()) {
-	t.Helper()
-	f.KIE.URL, f.Luma.URL, f.LumaAgents.URL = ts.sim.URL(), ts.sim.LumaURL(), ts.sim.LumaAgentsURL()
-	second = &testService{sim: ts.sim, pool: ts.pool, token: ts.token, log: &logBuffer{}}
-	var err error
-	if second.service, err = newService(t.Context(), f, slog.New(slog.NewTextHandler(second.log, nil))); err != nil {
-		t.Fatalf("start another replica: %v", err)
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- second.run(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("run: %v", err)
-		}
-		if err := second.close(context.WithoutCancel(ctx)); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	}
-	t.Cleanup(stop)
-	return second, stop
 }
 
 // jsonOf is a message as REST spells it.

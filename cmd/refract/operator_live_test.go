@@ -44,11 +44,10 @@ func (ts *testService) waits(t *testing.T, id string, cause refractv1.WaitingCau
 // TestLimits_ChangeLiveOverAllReplicas changes limits at one replica, which then stops: the other one obeys.
 func TestLimits_ChangeLiveOverAllReplicas(t *testing.T) {
 	t.Parallel()
-	var flags serviceFlags
-	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+	fleet := startFleet(t, func(f *serviceFlags, c *simConfig) {
 		f.KIE.Limits, c.Processing = []string{"1/1h/100"}, time.Hour
-		flags = *f
 	})
+	ts := fleet.start(t)
 	var ids []string
 	submit := func(n int) {
 		for range n {
@@ -60,7 +59,7 @@ func TestLimits_ChangeLiveOverAllReplicas(t *testing.T) {
 	submit(1)
 	ts.waits(t, ids[1], refractv1.WaitingCause_WAITING_CAUSE_RATE_WINDOW)
 
-	second, stop := ts.replica(t, flags)
+	second := fleet.start(t)
 	o := second.operator(t)
 	resp, err := o.UpdateProviderLimits(o.ctx(t), &refractv1.UpdateProviderLimitsRequest{
 		Account: "kie", Rate: &refractv1.SubmissionRate{Submissions: 3, Window: durationpb.New(time.Hour)},
@@ -72,7 +71,7 @@ func TestLimits_ChangeLiveOverAllReplicas(t *testing.T) {
 	if in.GetRate().GetSubmissions() != 3 || in.GetInFlight() != 100 || configured.GetRate().GetSubmissions() != 1 {
 		t.Errorf("the limits are %v, configured %v, want 3 in place of 1 submission", in, configured)
 	}
-	stop()
+	second.stop()
 
 	submit(2)
 	ts.sent(t, 3)

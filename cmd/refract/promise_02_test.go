@@ -29,7 +29,7 @@ import (
 func TestPromise02_IdempotentSubmit(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, unlimited)
-	replicas := []*testService{f.start(t), f.start(t)}
+	replicas := f.startAll(t, 2)
 	req := goodRequest()
 	body, err := protojson.Marshal(req)
 	if err != nil {
@@ -80,7 +80,7 @@ func TestPromise02_IdempotentSubmit(t *testing.T) {
 func TestPromise02_AnotherPayloadIsRefused(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, nil)
-	replicas := []*testService{f.start(t), f.start(t)}
+	replicas := f.startAll(t, 2)
 	everywhere := map[string]func(*refractv1.SubmitTaskRequest){
 		"prompt": func(r *refractv1.SubmitTaskRequest) { r.Prompt += "!" },
 		"source.uri": func(r *refractv1.SubmitTaskRequest) {

@@ -224,7 +224,7 @@ func TestPromise03_AnOutageIsBraked(t *testing.T) {
 		return nil
 	})
 	f.flags.KIE.URL = man.url
-	replicas := []*testService{f.start(t), f.start(t)}
+	replicas := f.startAll(t, 2)
 	gate.to(replicas...)
 	const tasks = 30
 	for i := range tasks {

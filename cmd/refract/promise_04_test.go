@@ -61,7 +61,7 @@ func TestPromise04_EveryChangeOnceInOrder(t *testing.T) {
 		unlimited(f, c)
 		c.Processing = time.Hour
 	})
-	r := &roster{replicas: []*testService{f.start(t), f.start(t)}}
+	r := &roster{replicas: f.startAll(t, 2)}
 	id := r.nth(0).submit(t, "").GetId()
 	r.nth(0).await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
 

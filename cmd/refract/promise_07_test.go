@@ -15,7 +15,7 @@ import (
 func TestPromise07_NoLostCallbackMatters(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, unlimited)
-	replicas := []*testService{f.start(t), f.start(t)}
+	replicas := f.startAll(t, 2)
 	want := map[string]int{}
 	var ids []string
 	for i, directive := range []string{

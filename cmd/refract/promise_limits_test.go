@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -25,19 +23,14 @@ func TestPromise09_TheFleetObeysTheProvider(t *testing.T) {
 		window           = time.Second
 		few, many, tasks = 5, 9, 60
 	)
-	provider, err := sim.Start(sim.Config{
-		WebhookKey: testWebhookKey, Processing: 300 * time.Millisecond, CallbackSpacing: 50 * time.Millisecond,
-		SubmitLimit: sim.Limit{N: -1, Window: window}, // It refuses none, and remembers the fullest window.
-		QueryLimit:  sim.Limit{N: -1, Window: window},
+	f := startFleet(t, func(f *serviceFlags, c *simConfig) {
+		f.KIE.Limits = []string{fmt.Sprintf("%d/%s/%d", few, window, few+3)}
+		c.Processing = 300 * time.Millisecond
+		c.SubmitLimit = sim.Limit{N: -1, Window: window} // It refuses none, and remembers the fullest window.
+		c.QueryLimit = sim.Limit{N: -1, Window: window}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = provider.Close() })
-	databaseURL := postgrestest.URL(t)
-	pool := postgrestest.Connect(t, databaseURL)
-	replicas := startReplicas(t, 3, databaseURL, provider, fmt.Sprintf("--kie-limit=%d/%s/%d", few, window, few+3))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	provider, replicas := f.sim, f.startAll(t, 3)
+	ctx, cancel := context.WithTimeout(as(t.Context(), f.token), time.Minute)
 	defer cancel()
 	faults := []string{"", "", "[sim:delay=700ms]", "", "[sim:early]", "[sim:drop-after]"}
 	for i := range tasks {
@@ -52,7 +45,7 @@ func TestPromise09_TheFleetObeysTheProvider(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectLimits(t, provider, few, few+3)
-	if _, err := pool.Exec(ctx, "UPDATE provider_account SET max_submissions = $1, rate_window = $2, max_in_flight = $3", many, window, many+3); err != nil {
+	if _, err := f.pool.Exec(ctx, "UPDATE provider_account SET max_submissions = $1, rate_window = $2, max_in_flight = $3", many, window, many+3); err != nil {
 		t.Fatal(err)
 	}
 	if err := provider.Await(ctx, arrived(tasks)); err != nil {
@@ -62,21 +55,6 @@ func TestPromise09_TheFleetObeysTheProvider(t *testing.T) {
 	if peak := provider.Limits().Submissions[0].PeakArrived; peak <= few {
 		t.Errorf("at most %d submissions arrived in a window after the limit was raised to %d: it is not used", peak, many)
 	}
-}
-
-// startReplicas starts services that share a database, a bucket and a provider.
-func startReplicas(t *testing.T, n int, databaseURL string, provider *sim.Server, args ...string) []*serveProcess {
-	t.Helper()
-	bucket := "--bucket=file://" + filepath.Join(t.TempDir(), "bucket")
-	replicas := make([]*serveProcess, n)
-	for i := range replicas {
-		replicas[i] = startProcess(t, append([]string{
-			"--database-url=" + databaseURL, bucket,
-			"--auth=none", "--allow-private", "--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
-			"--kie-url=" + provider.URL(), "--kie-api-key=any", "--kie-webhook-key=" + testWebhookKey,
-		}, args...)...)
-	}
-	return replicas
 }
 
 // expectLimits checks the fullest window and the most generations at a time that the provider ever saw.
@@ -116,17 +94,12 @@ func TestPromise07_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows(t *testing
 // askAboutAll makes replicas ask about open attempts that are all due at once, of a provider whose answers take a while.
 func askAboutAll(t *testing.T, n int, answers time.Duration) {
 	t.Helper()
-	provider, err := sim.Start(sim.Config{
-		WebhookKey: testWebhookKey, Processing: time.Hour, SubmitLimit: sim.Limit{N: -1, Window: time.Second}, QueryDelay: answers,
+	f := startFleet(t, func(f *serviceFlags, c *simConfig) {
+		f.KIE.Limits = []string{fmt.Sprintf("%d/1s/%[1]d", openAttempts)}
+		c.Processing, c.SubmitLimit, c.QueryDelay = time.Hour, sim.Limit{N: -1, Window: time.Second}, answers
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = provider.Close() })
-	databaseURL := postgrestest.URL(t)
-	pool := postgrestest.Connect(t, databaseURL)
-	replicas := startReplicas(t, n, databaseURL, provider, fmt.Sprintf("--kie-limit=%d/1s/%[1]d", openAttempts))
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	provider, replicas := f.sim, f.startAll(t, n)
+	ctx, cancel := context.WithTimeout(as(t.Context(), f.token), 2*time.Minute)
 	defer cancel()
 	for i := range openAttempts {
 		if _, err := replicas[i%n].tasks.SubmitTask(ctx, goodRequest()); err != nil {
@@ -135,7 +108,7 @@ func askAboutAll(t *testing.T, n int, answers time.Duration) {
 	}
 	running := func() bool {
 		var n int
-		err := pool.QueryRow(ctx, "SELECT count(*) FROM attempt WHERE state = 'RUNNING'").Scan(&n)
+		err := f.pool.QueryRow(ctx, "SELECT count(*) FROM attempt WHERE state = 'RUNNING'").Scan(&n)
 		return err == nil && n == openAttempts
 	}
 	if err := provider.Await(ctx, running); err != nil {
@@ -143,7 +116,7 @@ func askAboutAll(t *testing.T, n int, answers time.Duration) {
 	}
 	before := asked(provider)
 	start := time.Now()
-	if _, err := pool.Exec(ctx, "UPDATE attempt SET next_check_time = now()"); err != nil {
+	if _, err := f.pool.Exec(ctx, "UPDATE attempt SET next_check_time = now()"); err != nil {
 		t.Fatal(err)
 	}
 	if err := provider.Await(ctx, func() bool { return asked(provider) >= before+openAttempts }); err != nil {

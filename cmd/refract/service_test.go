@@ -120,6 +120,16 @@ func (f *fleet) start(t *testing.T) *testService {
 	return ts
 }
 
+// startAll starts replicas.
+func (f *fleet) startAll(t *testing.T, n int) []*testService {
+	t.Helper()
+	replicas := make([]*testService, n)
+	for i := range replicas {
+		replicas[i] = f.start(t)
+	}
+	return replicas
+}
+
 func dial(t *testing.T, address string) *grpc.ClientConn {
 	t.Helper()
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
