@@ -2,37 +2,23 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/refract-video/refract/internal/bench"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
-	"github.com/refract-video/refract/internal/sim"
 )
 
 // growFrom is how many tasks there are when costs are measured first.
 const growFrom = 10_000
 
 // growth measures what single operations cost with few tasks in the database and with many, on the same service.
-func (r *benchRig) growth(ctx context.Context) (rows []bench.Row, err error) {
-	clip := filepath.Join(r.dir, "clip.mp4")
-	if err := errors.Join(r.reset(ctx), bench.HoldSaves(ctx, r.pool), os.WriteFile(clip, sim.TinyClip(), 0o600)); err != nil {
-		return nil, err
-	}
-	p, err := r.startProvider(time.Hour, clip) //nolint:contextcheck // It lives until it is closed.
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, p.close()) }()
-	s, err := r.serve(ctx, p.sim.BaseURL(sim.ProfileKie))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, s.stop()) }()
+func (r *benchRig) growth(ctx context.Context) ([]bench.Row, error) {
+	return r.withProvider(ctx, time.Hour, r.withoutSaves, r.growthWith)
+}
+
+func (r *benchRig) growthWith(ctx context.Context, s *benchService, p *benchProvider) (rows []bench.Row, err error) {
 	var measured [2][]benchCost
 	for i, to := range []int{growFrom, max(r.GrowTo, growFrom)} {
 		from := []int{0, growFrom}[i]

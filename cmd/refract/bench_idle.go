@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -45,21 +44,11 @@ func (r *benchRig) start(ctx context.Context) (rows []bench.Row, err error) {
 }
 
 // idle measures the latencies of an idle service.
-func (r *benchRig) idle(ctx context.Context) (rows []bench.Row, err error) {
-	clip := filepath.Join(r.dir, "clip.mp4")
-	if err := errors.Join(r.reset(ctx), bench.HoldSaves(ctx, r.pool), os.WriteFile(clip, sim.TinyClip(), 0o600)); err != nil {
-		return nil, err
-	}
-	p, err := r.startProvider(time.Hour, clip) //nolint:contextcheck // It lives until it is closed.
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, p.close()) }()
-	s, err := r.serve(ctx, p.sim.BaseURL(sim.ProfileKie))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, s.stop()) }()
+func (r *benchRig) idle(ctx context.Context) ([]bench.Row, error) {
+	return r.withProvider(ctx, time.Hour, r.withoutSaves, r.idleWith)
+}
+
+func (r *benchRig) idleWith(ctx context.Context, s *benchService, p *benchProvider) ([]bench.Row, error) {
 	plain, err := bench.PlainPost(ctx, p.host.URL, idleCalls)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -171,6 +172,34 @@ func (r *benchRig) startProvider(processing time.Duration, file string) (*benchP
 		}
 		http.ServeFile(w, req, file)
 	}))}, nil
+}
+
+// withProvider resets the database, starts a provider whose generations take so long and a service of it, has them
+// measured and stops them. A function prepares the database and the file that sources are.
+func (r *benchRig) withProvider(ctx context.Context, processing time.Duration, prepare func(ctx context.Context, clip string) error,
+	measure func(ctx context.Context, s *benchService, p *benchProvider) ([]bench.Row, error),
+) (rows []bench.Row, err error) {
+	clip := filepath.Join(r.dir, "source.mp4")
+	if err := errors.Join(r.reset(ctx), prepare(ctx, clip)); err != nil {
+		return nil, err
+	}
+	defer os.Remove(clip)                       //nolint:errcheck // It goes with its folder.
+	p, err := r.startProvider(processing, clip) //nolint:contextcheck // It lives until it is closed.
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	s, err := r.serve(ctx, p.sim.BaseURL(sim.ProfileKie))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	return measure(ctx, s, p)
+}
+
+// withoutSaves prepares for tasks whose results do not matter, which are not fetched.
+func (r *benchRig) withoutSaves(ctx context.Context, clip string) error {
+	return errors.Join(bench.HoldSaves(ctx, r.pool), os.WriteFile(clip, sim.TinyClip(), 0o600))
 }
 
 func (p *benchProvider) close() error {

@@ -27,26 +27,15 @@ const saveBytes = 500_000_000
 
 // save measures how fast a result comes into the bucket, from the event that says so to the one that says that it is
 // there, against curl, which neither verifies nor syncs what it writes; and by how much the service grows meanwhile.
-func (r *benchRig) save(ctx context.Context) (rows []bench.Row, err error) {
+func (r *benchRig) save(ctx context.Context) ([]bench.Row, error) {
+	return r.withProvider(ctx, 0, writeLargeClip, r.saveWith)
+}
+
+func (r *benchRig) saveWith(ctx context.Context, s *benchService, p *benchProvider) ([]bench.Row, error) {
 	curl, err := exec.LookPath("curl")
 	if err != nil {
 		return nil, fmt.Errorf("find curl, the baseline: %w", err)
 	}
-	clip := filepath.Join(r.dir, "large.mp4")
-	if err := errors.Join(r.reset(ctx), writeLargeClip(clip)); err != nil {
-		return nil, err
-	}
-	defer os.Remove(clip)              //nolint:errcheck // It goes with its folder.
-	p, err := r.startProvider(0, clip) //nolint:contextcheck // It lives until it is closed.
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, p.close()) }()
-	s, err := r.serve(ctx, p.sim.BaseURL(sim.ProfileKie))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, s.stop()) }()
 	conn, err := grpc.NewClient(s.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return nil, err
@@ -126,7 +115,7 @@ func (p *benchProvider) fetchByCurl(ctx context.Context, curl, file string) (tim
 }
 
 // writeLargeClip writes a video that is filled up with zeros, which players skip.
-func writeLargeClip(path string) error {
+func writeLargeClip(_ context.Context, path string) error {
 	clip := sim.TinyClip()
 	padding := binary.BigEndian.AppendUint32(nil, uint32(saveBytes-len(clip))) //nolint:gosec // Half a gigabyte less a clip.
 	if err := os.WriteFile(path, bytes.Join([][]byte{clip, padding, []byte("free")}, nil), 0o600); err != nil {
