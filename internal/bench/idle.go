@@ -101,12 +101,17 @@ func (i Idle) measure(ctx context.Context, call func(ctx context.Context, client
 	})
 }
 
-// warmUp is how many calls come before those that are measured.
-const warmUp = 20
+// warmUp is how many calls come before those that are measured, and rest is what comes before each: the service has to be
+// done with the one before, or it is not idle.
+const (
+	warmUp = 20
+	rest   = 25 * time.Millisecond
+)
 
 func measure(calls int, call func(n int) (time.Duration, error)) (Latency, error) {
 	var took []time.Duration
 	for n := range warmUp + calls {
+		time.Sleep(rest)
 		d, err := call(n)
 		if err != nil {
 			return Latency{}, fmt.Errorf("call %d: %w", n, err)

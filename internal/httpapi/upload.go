@@ -94,7 +94,7 @@ func (h *uploadHandler) send(
 	}
 	if err != nil && !errors.Is(err, io.EOF) { // io.EOF means that the server has answered before the end.
 		cancel()
-		<-answered // It says no more than that.
+		<-answered //nolint:errcheck // It says no more than that.
 		return nil, md, err
 	}
 	if broken != nil {
