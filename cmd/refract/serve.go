@@ -76,7 +76,7 @@ func (s *service) run(ctx context.Context) error {
 		return l.Run(listening)
 	})
 	g.Go(func() error {
-		o := postgres.Orphans{Pool: s.pool, Log: s.log, Replica: s.queue.ID(), Timeouts: s.workers.Timeouts()}
+		o := postgres.Orphans{Pool: s.pool, Log: s.log, Replica: s.queue.ID(), Working: s.workers.Working, Timeouts: s.workers.Timeouts()}
 		return o.Run(ctx)
 	})
 	g.Go(func() error { return s.clock.Run(listening) })

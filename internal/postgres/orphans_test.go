@@ -10,7 +10,7 @@ import (
 )
 
 // TestOrphans_AJobWhoseTimeIsOverIsGivenBack has a replica that lives and has lost what it should have written
-// down, as after an outage of the database.
+// down, as after an outage of the database, and one that was given a job and did not hear of it.
 func TestOrphans_AJobWhoseTimeIsOverIsGivenBack(t *testing.T) {
 	t.Parallel()
 	_, pool := setup(t)
@@ -34,14 +34,15 @@ VALUES ('running', $1, '{}', 1, 25, now() - make_interval(secs => $2), ARRAY['li
 		return id
 	}
 	lost, busy, other := insert("submit_attempt", 200), insert("submit_attempt", 100), insert("another", 1000)
-	own := insert("submit_attempt", 100)
-	if _, err := pool.Exec(ctx, `UPDATE river_job SET attempted_by = ARRAY['own'] WHERE id = $1`, own); err != nil {
+	own, unheard := insert("submit_attempt", 100), insert("submit_attempt", 100)
+	if _, err := pool.Exec(ctx, `UPDATE river_job SET attempted_by = ARRAY['own'] WHERE id = ANY ($1)`, []int64{own, unheard}); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
 		o := postgres.Orphans{
 			Pool: pool, Log: slog.New(slog.DiscardHandler), Replica: "own", // Whose lock is lost.
 			Timeouts: map[string]time.Duration{"submit_attempt": 170 * time.Second},
+			Working:  func(job int64) bool { return job == own },
 		}
 		ended <- o.Run(ctx)
 	}()
@@ -54,11 +55,11 @@ VALUES ('running', $1, '{}', 1, 25, now() - make_interval(secs => $2), ARRAY['li
 	}
 	patience, look := time.After(time.Minute), time.NewTicker(50*time.Millisecond)
 	defer look.Stop()
-	for state(lost) != "available" {
+	for state(lost) != "available" || state(unheard) != "available" {
 		select {
 		case <-look.C:
 		case <-patience:
-			t.Fatal("the job was not given back")
+			t.Fatal("the jobs were not given back")
 		}
 	}
 	for name, id := range map[string]int64{"in time": busy, "without an end": other, "of its own": own} {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/sync/semaphore"
 
@@ -70,6 +71,7 @@ type Workers struct {
 	downloads      *semaphore.Weighted
 	saves          *saveMetrics
 	retainer       *Retainer
+	working        working
 	running        context.Context // Ends when saves are cut; the context of a job goes on, to write that down.
 	cutSaves       context.CancelFunc
 }
@@ -122,7 +124,8 @@ func (w *Workers) Queue() *river.Config {
 			task.SubmitAttempt{}.Kind(): {MaxWorkers: submitsAtOnce},
 			task.SaveOutputs{}.Kind():   {MaxWorkers: savesAtOnce},
 		},
-		Workers: workers,
+		Workers:    workers,
+		Middleware: []rivertype.Middleware{&w.working},
 		// An idle pick-up takes as long as the cooldown, of which a submission is to lose little.
 		FetchCooldown: 2 * time.Millisecond,
 		// The queue judges by this replica's clock whether a job is lost, and one that is minutes ahead takes
