@@ -92,9 +92,9 @@ func (s *Store) changeSet(ctx context.Context, wishes []wish, results []groupcom
 const setTimeout = 30 * time.Second
 
 // fate is how a set ends that was not committed: an error that has nothing to do with its items is that of all, and
-// any other means that a part of them may fare better.
+// any other, such as one row that is held, means that a part of them may fare better.
 func fate[Out any](err error, results []groupcommit.Result[Out]) error {
-	if !Unavailable(err) {
+	if !Unavailable(err) || locked(err) && len(results) > 1 {
 		return err
 	}
 	for i := range results {
@@ -119,9 +119,17 @@ const lockTasks = `SELECT ` + taskColumns + ` FROM task WHERE id = ANY (` + wish
 // before it.
 const selectHeldAttempts = `SELECT ` + attemptColumns + ` FROM attempt WHERE task_id = ANY (` + wishedTasks + `) ORDER BY task_id, number`
 
-// limitLockWait keeps a row that somebody else holds from holding up a whole set: the set fails and is halved, until
+// limitLockWait bounds the wait for rows that somebody else holds.
+const limitLockWait = `SELECT set_config('lock_timeout', $1, true)`
+
+// lockWait keeps a row that somebody else holds from holding up a whole set: the set soon fails and is halved, until
 // those wait alone that must.
-const limitLockWait = `SELECT set_config('lock_timeout', '3s', true)`
+func lockWait(wishes int) string {
+	if wishes == 1 {
+		return "3s"
+	}
+	return "100ms"
+}
 
 // holdTasks begins the transaction, locks the tasks that wishes are about and reads them with their attempts, in one
 // round trip. Tasks that do not exist are left out.
@@ -137,7 +145,7 @@ func holdTasks(ctx context.Context, tx pgx.Tx, wishes []wish) (heldTasks, error)
 	}
 	var batch pgx.Batch
 	batch.Queue(begin)
-	batch.Queue(limitLockWait)
+	batch.Queue(limitLockWait, lockWait(len(wishes)))
 	batch.Queue(lockTasks, tasks, attempts).Query(func(rows pgx.Rows) error {
 		locked, err := pgx.CollectRows(rows, scanTask)
 		for i := range locked {

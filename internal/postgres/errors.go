@@ -30,7 +30,7 @@ func violation(err error, constraint string, as error) error {
 // same call may succeed later.
 func Unavailable(err error) bool {
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return unavailableClasses[pe.Code[:min(2, len(pe.Code))]]
+		return unavailableClasses[pe.Code[:min(2, len(pe.Code))]] || pe.Code == lockNotAvailable
 	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return true
@@ -42,6 +42,15 @@ func Unavailable(err error) bool {
 		return true
 	}
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, puddle.ErrClosedPool)
+}
+
+// lockNotAvailable is the SQLSTATE of a row that somebody else holds for too long.
+const lockNotAvailable = "55P03"
+
+// locked tells whether a statement waited too long for a row that somebody else holds.
+func locked(err error) bool {
+	pe, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pe.Code == lockNotAvailable
 }
 
 // unavailableClasses are the SQLSTATE classes of connections, resources and operator intervention.
