@@ -10,8 +10,13 @@ import (
 	"github.com/refract-video/refract/internal/postgres"
 )
 
-// growFrom is how many tasks there are when costs are measured first.
-const growFrom = 10_000
+const (
+	// growFrom is how many tasks there are when costs are measured first,
+	growFrom = 10_000
+	// growCallbacks is how many more wait for a callback at each measurement: more than one connection brings in growFor.
+	growCallbacks = 2_000
+	growFor       = time.Second
+)
 
 // growth measures what single operations cost with few tasks in the database and with many, on the same service.
 func (r *benchRig) growth(ctx context.Context) ([]bench.Row, error) {
@@ -21,7 +26,7 @@ func (r *benchRig) growth(ctx context.Context) ([]bench.Row, error) {
 func (r *benchRig) growthWith(ctx context.Context, s *benchService, p *benchProvider) (rows []bench.Row, err error) {
 	var measured [2][]benchCost
 	for i, to := range []int{growFrom, max(r.GrowTo, growFrom)} {
-		from := []int{0, growFrom}[i]
+		from := []int{growCallbacks, growFrom}[i] // The first of them are those that wait.
 		began := time.Now()
 		if err := bench.Grow(ctx, r.pool, from, to); err != nil {
 			return nil, err
@@ -48,12 +53,12 @@ type benchCost struct {
 
 // costs measures the operations that must not depend on how many tasks there are.
 func (r *benchRig) costs(ctx context.Context, s *benchService, p *benchProvider) ([]benchCost, error) {
-	idle := bench.Idle{Address: s.grpc, Token: r.token, Calls: idleCalls}
+	idle := bench.Idle{Address: s.grpc, Token: r.token, Calls: r.idleCalls()}
 	store, err := r.store()
 	if err != nil {
 		return nil, err
 	}
-	first, err := r.rows(ctx, loadRows(r.For, true), true)
+	first, err := r.rows(ctx, growCallbacks, true)
 	if err != nil {
 		return nil, err
 	}
@@ -70,18 +75,20 @@ func (r *benchRig) costs(ctx context.Context, s *benchService, p *benchProvider)
 	if err := add("first page of ListTasks", list.P50, err); err != nil {
 		return nil, err
 	}
-	callbacks, err := r.callbackLoad(s, 1, first).Run(ctx)
+	load := r.callbackLoad(s, 1, first)
+	load.For = growFor
+	callbacks, err := load.Run(ctx)
 	if err := add("callback", callbacks.P50, err); err != nil {
 		return nil, err
 	}
-	claim, err := bench.Repeat(idleCalls, func() error {
+	claim, err := bench.Repeat(r.idleCalls(), func() error {
 		_, err := store.ClaimChecks(ctx, "kie", lifecycle.Cadence{Every: time.Minute, Slow: time.Hour, Typical: time.Minute}, 20)
 		return err
 	})
 	if err := add("claim of checks, none due", claim.P50, err); err != nil {
 		return nil, err
 	}
-	aged, err := bench.Repeat(idleCalls, func() error { return lookForAged(ctx, store) })
+	aged, err := bench.Repeat(r.idleCalls(), func() error { return lookForAged(ctx, store) })
 	return costs, add("search for what has expired, nothing has", aged.P50, err)
 }
 

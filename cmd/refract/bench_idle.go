@@ -16,8 +16,8 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// idleCalls is how many calls the latencies are measured by.
-const idleCalls = 300
+// idleCalls is how many calls the latencies are measured by: 300 with the default duration.
+func (r *benchRig) idleCalls() int { return max(10, int(60*r.For.Seconds())) }
 
 // start measures a cold start on a private PostgreSQL that does not exist yet: from the start of the program to its first
 // accepted task.
@@ -49,16 +49,16 @@ func (r *benchRig) idle(ctx context.Context) ([]bench.Row, error) {
 }
 
 func (r *benchRig) idleWith(ctx context.Context, s *benchService, p *benchProvider) ([]bench.Row, error) {
-	plain, err := bench.PlainPost(ctx, p.host.URL, idleCalls)
+	plain, err := bench.PlainPost(ctx, p.host.URL, r.idleCalls())
 	if err != nil {
 		return nil, err
 	}
-	idle := bench.Idle{Address: s.grpc, Token: r.token, Calls: idleCalls}
+	idle := bench.Idle{Address: s.grpc, Token: r.token, Calls: r.idleCalls()}
 	submit, err := idle.SubmitToPost(ctx, p.host.URL+"/%d.mp4", p.posted)
 	if err != nil {
 		return nil, err
 	}
-	first, err := r.rows(ctx, 2*idleCalls, true)
+	first, err := r.rows(ctx, r.idleCalls()+100, true) // Some warm up.
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -42,7 +43,7 @@ func (r *benchRig) startService(ctx context.Context, env []string, flags ...stri
 	cmd := exec.CommandContext(ctx, program, append([]string{ //nolint:gosec // This program.
 		"serve", "--allow-private", "--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
 	}, flags...)...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(environment(), env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	log, err := cmd.StderrPipe()
 	if err != nil {
@@ -61,6 +62,19 @@ func (r *benchRig) startService(ctx context.Context, env []string, flags ...stri
 		return nil, errors.Join(err, s.stop())
 	}
 	return s, nil
+}
+
+// environment is that of this process without what would configure a service or its runtime: the one that is measured has
+// nothing to do with the database and the providers of whoever measures.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		for _, prefix := range []string{"DATABASE_URL=", "REFRACT_", "KIE_", "LUMA_", "GOGC=", "GOMEMLIMIT=", "GOMAXPROCS=", "GODEBUG=", "OTEL_", "PG"} {
+			if strings.HasPrefix(variable, prefix) && !strings.HasPrefix(variable, "REFRACT_TEST_") {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // read reads the log of the service until it ends, and says when it serves.

@@ -10,10 +10,10 @@ import (
 )
 
 // TestBench_MeasuresBudgets runs measurements small, where no figure means anything: each must come, with its baseline.
-// Those that prepare many rows, or a large file, are left out.
+// Those that need many rows, seconds of pgbench or a large file are left out.
 func TestBench_MeasuresBudgets(t *testing.T) {
 	t.Parallel()
-	cmd := program(t.Context(), "bench", "--json", "--for=300ms", "--rounds=1", "--streams=50", "--only=start,idle,submit,watch")
+	cmd := program(t.Context(), "bench", "--json", "--for=300ms", "--rounds=1", "--streams=50", "--only=start,idle,watch")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
@@ -27,8 +27,7 @@ func TestBench_MeasuresBudgets(t *testing.T) {
 		t.Errorf("measured on %+v, want a PostgreSQL that syncs", report)
 	}
 	for _, want := range []string{
-		"start of the program", "SubmitTask to provider's POST", "callback to watcher's message",
-		"SubmitTask over gRPC, 64", "SubmitTask over gRPC, 512", "BatchSubmitTasks", "peak memory", "event to watcher, 1000", "notification lost", "drain",
+		"start of the program", "SubmitTask to provider's POST", "callback to watcher's message", "peak memory", "event to watcher, 1000", "notification lost", "drain",
 	} {
 		found := false
 		for _, row := range report.Rows {

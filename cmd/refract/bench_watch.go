@@ -66,7 +66,7 @@ func (r *benchRig) watches(ctx context.Context) (rows []bench.Row, err error) {
 	return []bench.Row{
 		bench.AtMost(name+": peak memory of the service", "MiB", peak, 2048).Noting("opened in %.0f s", opened.Seconds()),
 		bench.AtMost(fmt.Sprintf("%s: event to watcher, %d a second, p99", name, watchEvents), "ms", millis(told.P99), 100).
-			Noting("p50 %.1f ms, max %.0f ms", millis(told.P50), millis(told.Max)),
+			Noting("%.0f a second, p50 %.1f ms, max %.0f ms", told.PerSecond, millis(told.P50), millis(told.Max)),
 		bench.AtMost(name+": event to watcher, notification lost, p99", "ms", millis(untold.P99), 1000).
 			Noting("p50 %.0f ms, max %.0f ms", millis(untold.P50), millis(untold.Max)),
 		bench.AtMost(name+": drain after SIGTERM", "s", drained.Seconds(), 10),

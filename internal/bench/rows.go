@@ -64,10 +64,12 @@ func Prepare(ctx context.Context, pool *pgxpool.Pool, from, to int) error {
 	return nil
 }
 
-// changeTasks commits an event for each task, in one statement.
+// changeTasks commits an event for each task, in one statement. Calls overlap, so each locks its tasks in the same order.
 const changeTasks = `
-WITH changed AS (
-    UPDATE task SET revision = revision + 1, update_time = now() WHERE id = ANY ($1::uuid[]) RETURNING id, tenant, revision
+WITH held AS MATERIALIZED (
+    SELECT id FROM task WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE
+), changed AS (
+    UPDATE task SET revision = revision + 1, update_time = now() FROM held WHERE task.id = held.id RETURNING task.id, tenant, revision
 )
 INSERT INTO task_event (task_id, tenant, revision, state, attempt, message)
 SELECT id, tenant, revision, 'RUNNING', 1, $2 FROM changed`

@@ -132,12 +132,13 @@ const changeEvery = 10 * time.Millisecond
 // FanOut is how long events took to arrive.
 type FanOut struct {
 	Committed, Received int64
-	Bookmarks           int64 // Which the streams carried meanwhile.
+	PerSecond           float64 // How many were committed: less than was asked for where the database did not keep up.
+	Bookmarks           int64   // Which the streams carried meanwhile.
 	P50, P99, Max       time.Duration
 }
 
-// FanOut changes tasks at random, at a rate a second and for some time, and measures from just before each commit to the
-// receipt by the watcher of the task. The clock is that of this machine, on which Change must run.
+// FanOut changes tasks at random, at a rate a second and for some time, and measures from when each change was due to the
+// receipt by the watcher of the task: what waits for its turn has begun to wait. The clock is that of this machine, on which Change must run.
 func (w *Watchers) FanOut(ctx context.Context, change Change, rate int, lasts time.Duration) (FanOut, error) {
 	var f FanOut
 	received, bookmarks := w.events.Load(), w.bookmarks.Load()
@@ -146,21 +147,21 @@ func (w *Watchers) FanOut(ctx context.Context, change Change, rate int, lasts ti
 	w.mu.Unlock()
 	g, changing := errgroup.WithContext(ctx)
 	g.SetLimit(16)
-	turn := time.NewTicker(changeEvery)
-	defer turn.Stop()
-	for end := time.Now().Add(lasts); time.Now().Before(end); {
-		tasks := w.pick(rate * int(changeEvery) / int(time.Second))
-		f.Committed += int64(len(tasks))
-		g.Go(func() error { return change(changing, tasks, strconv.FormatInt(time.Now().UnixNano(), 10)) })
+	began := time.Now()
+	for at := began; at.Before(began.Add(lasts)); at = at.Add(changeEvery) {
 		select {
-		case <-turn.C:
+		case <-time.After(time.Until(at)):
 		case <-changing.Done():
 			return f, g.Wait()
 		}
+		tasks := w.pick(rate * int(changeEvery) / int(time.Second))
+		f.Committed += int64(len(tasks))
+		g.Go(func() error { return change(changing, tasks, strconv.FormatInt(at.UnixNano(), 10)) }) // Waits where many are under way.
 	}
 	if err := g.Wait(); err != nil {
 		return f, err
 	}
+	f.PerSecond = float64(f.Committed) / time.Since(began).Seconds()
 	// What was lost does not come however long it is waited for.
 	for until := time.Now().Add(10 * time.Second); w.events.Load()-received < f.Committed && time.Now().Before(until); {
 		select {
