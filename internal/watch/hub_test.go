@@ -31,6 +31,25 @@ func TestHub_LostNotificationCostsAtMostOneSweep(t *testing.T) {
 	})
 }
 
+func TestHub_LostNotificationCostsAtMostASecondThoughATransactionStaysOpen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := setup(t, watch.Config{})
+		r.append(id, task.Queued)
+		s := r.watch(t, 0, nil)
+		pass(time.Second)
+		r.hide(true)
+		r.append("another", task.Queued) // Holds the frontier for good.
+		r.hide(false)
+		r.append(id, task.Submitting) // Nobody is told.
+		pass(time.Second)
+		s.wantRevisions(t, 1, 2)
+		r.append(id, task.Running) // A sweep waits for the frontier already.
+		pass(time.Second)
+		s.wantRevisions(t, 1, 2, 3)
+	})
+}
+
 func TestHub_WakeAllBringsWhatWasLostAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

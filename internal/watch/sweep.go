@@ -71,6 +71,7 @@ type sweeper struct {
 func (s *sweeper) sweep(ctx context.Context) error {
 	look := firstLook
 	settled, target, err := s.frontier(ctx)
+	newest := target
 	if err == nil && target < s.cursor {
 		err = s.rewind(ctx, settled)
 	}
@@ -85,11 +86,16 @@ func (s *sweeper) sweep(ctx context.Context) error {
 		if err != nil || settled >= target {
 			return err
 		}
+		if look == lastLook {
+			if err := s.hint(ctx, settled, newest); err != nil {
+				return err
+			}
+		}
 		if err := pause(ctx, look); err != nil {
 			return err
 		}
 		look = min(2*look, lastLook)
-		settled, _, err = s.frontier(ctx)
+		settled, newest, err = s.frontier(ctx)
 	}
 }
 
@@ -99,7 +105,7 @@ func (s *sweeper) sweep(ctx context.Context) error {
 // its position was taken; a position that nobody committed may be taken again after a crash of the database.
 func (s *sweeper) read(ctx context.Context, settled task.Position) error {
 	for settled > s.seen {
-		entries, err := s.entries(ctx, settled)
+		entries, err := s.entries(ctx, s.cursor, settled)
 		if err != nil {
 			return err
 		}
@@ -119,6 +125,24 @@ func (s *sweeper) read(ctx context.Context, settled task.Position) error {
 		}
 	}
 	return nil
+}
+
+// hint wakes the watchers of single tasks by what can be seen above a frontier that stands still, since somebody's
+// transaction stays open. A task's events are in order wherever the frontier is, and who is woken reads them by revision.
+func (s *sweeper) hint(ctx context.Context, settled, newest task.Position) error {
+	for after := settled; ; {
+		entries, err := s.entries(ctx, after, newest)
+		if err != nil {
+			return err
+		}
+		for i := range entries {
+			s.hub.shard(entries[i].Task).wake(entries[i].Task, entries[i].Event.Revision)
+		}
+		if len(entries) < sweepPage {
+			return nil
+		}
+		after = entries[len(entries)-1].Position
+	}
 }
 
 // begin finds out where the log ends. Whoever watches already looks at the table once more.
@@ -158,10 +182,10 @@ func (s *sweeper) frontier(ctx context.Context) (settled, newest task.Position, 
 }
 
 // entries reads one page within the time of one read.
-func (s *sweeper) entries(ctx context.Context, settled task.Position) ([]task.Entry, error) {
+func (s *sweeper) entries(ctx context.Context, after, upTo task.Position) ([]task.Entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	return s.hub.table.Entries(ctx, s.cursor, settled, sweepPage)
+	return s.hub.table.Entries(ctx, after, upTo, sweepPage)
 }
 
 // pause lets time go by.
