@@ -134,7 +134,7 @@ func (r *benchRig) turns(ctx context.Context, name, script string, tasks bool, l
 	for i := range loads {
 		rows = append(rows, bench.Median(turns[i]))
 		if len(waits[i]) > 0 {
-			rows = append(rows, bench.Median(waits[i]))
+			rows = append(rows, bench.MedianFigure(waits[i]))
 		}
 	}
 	return rows, nil

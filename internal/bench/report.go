@@ -62,6 +62,12 @@ func Median(turns []Row) Row {
 	return turns[len(turns)/2]
 }
 
+// MedianFigure returns the row with the median figure of several turns.
+func MedianFigure(turns []Row) Row {
+	turns = slices.SortedFunc(slices.Values(turns), func(a, b Row) int { return cmp.Compare(a.Figure, b.Figure) })
+	return turns[len(turns)/2]
+}
+
 // Report is what was measured, on what.
 type Report struct {
 	CPUs       int    `json:"cpus"`
