@@ -21,6 +21,7 @@ type keepFlags struct {
 	KeepSources   time.Duration `name:"keep-sources" env:"REFRACT_KEEP_SOURCES" default:"168h" help:"How long uploaded sources are kept after their last use; at least 24h." json:"keep_sources"`
 	KeepCallbacks time.Duration `name:"keep-callbacks" env:"REFRACT_KEEP_CALLBACKS" default:"720h" help:"How long callbacks are kept." json:"keep_callbacks"`
 	KeepTasks     time.Duration `name:"keep-tasks" env:"REFRACT_KEEP_TASKS" default:"2160h" help:"How long tasks are kept after they ended, with all that belongs to them; at least 24h." json:"keep_tasks"`
+	SweepOrphans  bool          `name:"sweep-orphans" env:"REFRACT_SWEEP_ORPHANS" help:"Delete files that no row names once they are 48 hours old. It says that this bucket is this database's alone, and the database not one restored from a backup." json:"sweep_orphans"`
 }
 
 // keep are the flags as the store takes them.
@@ -34,7 +35,7 @@ type retainCmd struct {
 	keepFlags
 
 	Bucket string `name:"bucket" env:"REFRACT_BUCKET" help:"Bucket of the outputs, as for serve."`
-	DryRun bool   `name:"dry-run" help:"Only tell what would be removed. Files that belong to nothing are counted where the bucket is given."`
+	DryRun bool   `name:"dry-run" help:"Only tell what would be removed. Files that belong to nothing are counted where the bucket is given, with --sweep-orphans or without."`
 }
 
 // Run removes all that has expired, or counts it.
@@ -62,7 +63,7 @@ func (c *retainCmd) Run(ctx context.Context, con console) (err error) {
 		return err
 	}
 	store.Keep(c.keep())
-	r := &worker.Retainer{Store: store, Log: log}
+	r := &worker.Retainer{Store: store, Log: log, SweepOrphans: c.SweepOrphans}
 	if c.Bucket != "" {
 		if r.Bucket, err = media.OpenBucket(ctx, c.Bucket); err != nil {
 			return err

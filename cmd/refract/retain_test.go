@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,14 +122,14 @@ func (r *retention) keys(t *testing.T, sql string) []string {
 	return keys
 }
 
-// files returns the keys of the files in the bucket, without the names of databases.
+// files returns the keys of the files in the bucket.
 func (r *retention) files(t *testing.T) []string {
 	t.Helper()
 	keys, err := r.bucket(t).Keys(t.Context(), "", 10_000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.DeleteFunc(keys, func(key string) bool { return strings.HasPrefix(key, media.OwnerPrefix) })
+	return keys
 }
 
 // kept are the keys of files that rows still name.

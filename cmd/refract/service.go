@@ -274,7 +274,7 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 	s.fetcher = media.NewClient(guard)
 	callbackURL := s.callbackBase(f)
 	s.workers, err = worker.New(worker.Config{
-		Lifecycle: verbs, Tasks: s.store, Accounts: s.accounts, Queries: s.store, Sources: s.preparer(f), Preparations: s.store, SourcePatience: f.Tuning.Sources, Retention: s.store,
+		Lifecycle: verbs, Tasks: s.store, Accounts: s.accounts, Queries: s.store, Sources: s.preparer(f), Preparations: s.store, SourcePatience: f.Tuning.Sources, Retention: s.store, SweepOrphans: f.SweepOrphans,
 		Media:    &media.Saver{Client: s.fetcher, Bucket: s.bucket, MaxBytes: f.Tuning.MaxBytes, Pause: f.Tuning.Pause},
 		Patience: f.Tuning.Save,
 		CallbackURL: func(account string, id task.AttemptID) (string, error) {

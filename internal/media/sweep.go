@@ -15,7 +15,6 @@ const (
 	OutputPrefix = "outputs/" // Results of tasks.
 	UploadPrefix = "uploads/" // Parts of uploads.
 	SourcePrefix = "sources/" // Sources that were uploaded.
-	OwnerPrefix  = "owners/"  // An empty file for each database whose rows name files.
 )
 
 // leftover matches the names of the files into which file buckets write before they rename them.

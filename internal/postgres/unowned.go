@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"regexp"
 	"time"
@@ -46,10 +45,4 @@ func (s *Store) UnownedFiles(ctx context.Context, keys []string, changed []time.
 		return nil, fmt.Errorf("look for the rows of %d files: %w", len(keys), err)
 	}
 	return unowned, nil
-}
-
-// FilesOwner returns the name under which the files of this database stand in a bucket.
-func (s *Store) FilesOwner(ctx context.Context, proposal []byte) (string, error) {
-	name, err := s.Secret(ctx, "files_owner", proposal)
-	return hex.EncodeToString(name), err
 }

@@ -2,11 +2,8 @@ package worker
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/refract-video/refract/internal/lifecycle"
@@ -24,8 +21,6 @@ const (
 type Files interface {
 	// UnownedFiles returns those files that no row names and that changed too long ago to get one.
 	UnownedFiles(ctx context.Context, keys []string, changed []time.Time) ([]string, error)
-	// FilesOwner returns the name under which the files of the database stand in a bucket; the first proposal makes it.
-	FilesOwner(ctx context.Context, proposal []byte) (string, error)
 }
 
 // ours matches the keys that we make. Other files are left alone.
@@ -40,18 +35,13 @@ type orphanPlace struct {
 // orphanPrefixes are where orphans can be.
 var orphanPrefixes = []string{media.OutputPrefix, media.SourcePrefix, media.UploadPrefix}
 
-// errShared means that orphans can't be told from the files of another database.
-var errShared = errors.New("the bucket holds files of several databases, so that those of none are removed")
-
 // sweepOrphans deletes files that no row names: a process died after it had stored them, or could not take them back.
 //
-// NOTE: the files of another database look just the same. Each database therefore leaves its name in the bucket, and
-// nothing is deleted before its own name is old, by when every other had the time to leave its own, nor while there are
-// two.
+// NOTE: the files of another database, or of rows newer than a restored one, look just the same. Nothing here can tell,
+// so that only the operator, who can, turns it on.
 func (r *Retainer) sweepOrphans(ctx context.Context) (lifecycle.Removed, error) {
-	alone, err := r.alone(ctx, true)
-	if err != nil || !alone {
-		return lifecycle.Removed{}, err
+	if !r.SweepOrphans {
+		return lifecycle.Removed{}, nil
 	}
 	pages := orphanPages
 	if r.Batches == 0 {
@@ -59,6 +49,7 @@ func (r *Retainer) sweepOrphans(ctx context.Context) (lifecycle.Removed, error) 
 	}
 	var errs []error
 	var sum lifecycle.Removed
+	var err error
 	r.orphans, err = r.walkFiles(ctx, r.orphans, pages, func(f media.File) {
 		if err := r.Bucket.Delete(ctx, f.Key); err != nil {
 			errs = append(errs, err)
@@ -75,49 +66,12 @@ func (r *Retainer) sweepOrphans(ctx context.Context) (lifecycle.Removed, error) 
 	return sum, errors.Join(append(errs, err)...)
 }
 
-// countOrphans counts what sweepOrphans would delete.
+// countOrphans counts what sweepOrphans deletes where it is turned on.
 func (r *Retainer) countOrphans(ctx context.Context) (sum lifecycle.Removed, err error) {
-	alone, err := r.alone(ctx, false)
-	if err != nil || !alone {
-		return sum, err
-	}
 	_, err = r.walkFiles(ctx, orphanPlace{}, 0, func(f media.File) {
 		sum.Add(lifecycle.Removed{Rows: 1, Bytes: f.SizeBytes})
 	})
 	return sum, err
-}
-
-// alone tells whether the bucket has been this database's alone for long enough. Where it is told to, it leaves the name
-// of the database there.
-func (r *Retainer) alone(ctx context.Context, leaveName bool) (bool, error) {
-	proposal := make([]byte, 8)
-	_, _ = rand.Read(proposal) // It never fails: a system without randomness ends the process.
-	owner, err := r.Store.FilesOwner(ctx, proposal)
-	if err != nil {
-		return false, err
-	}
-	name := media.OwnerPrefix + owner
-	owners, _, err := r.Bucket.Page(ctx, media.OwnerPrefix, nil, 10)
-	if err != nil {
-		return false, err
-	}
-	var mine []media.File
-	for _, f := range owners {
-		if f.Key == name {
-			mine = append(mine, f)
-		}
-	}
-	if len(mine) == 0 && leaveName {
-		if err := r.Bucket.Put(ctx, name, "text/plain", strings.NewReader("")); err != nil {
-			return false, err
-		}
-	}
-	if len(owners) > len(mine) {
-		return false, fmt.Errorf("%w: delete the files in %s of those that do not use it any more, which is all but %s",
-			errShared, media.OwnerPrefix, name)
-	}
-	old, err := r.unowned(ctx, mine)
-	return len(old) > 0, err
 }
 
 // walkFiles visits the orphans in up to so many pages of the bucket, or in all for 0, and returns where it ended.

@@ -54,6 +54,8 @@ type Retainer struct {
 	// Batches bounds the batches of one kind in a round; 0 means that a round goes to the end.
 	Batches int
 	Pause   time.Duration // Between batches.
+	// SweepOrphans deletes old files that no row names. The bucket must be this database's alone.
+	SweepOrphans bool
 	// Removed is told how much was removed; nil means nobody.
 	Removed func(ctx context.Context, kind lifecycle.Retained, r lifecycle.Removed)
 
@@ -69,7 +71,8 @@ type Expired struct {
 }
 
 // Survey counts what a round to the end would remove, by kind and tenant, and removes nothing. What goes with a task
-// is counted with its own kind where that has expired too. Files that belong to nobody are counted where there is a Bucket.
+// is counted with its own kind where that has expired too. Files that belong to nobody are counted where there is a Bucket,
+// whether a round would delete them or not.
 func (r *Retainer) Survey(ctx context.Context) ([]Expired, error) {
 	var all []Expired
 	for _, kind := range lifecycle.RetainedKinds {
@@ -222,6 +225,7 @@ func retainer(cfg Config) (*Retainer, error) {
 	}
 	return &Retainer{
 		Store: cfg.Retention, Bucket: cfg.Media.Bucket, Log: cfg.Log, Batches: retainBatches, Pause: retainPause,
+		SweepOrphans: cfg.SweepOrphans,
 		Removed: func(ctx context.Context, kind lifecycle.Retained, r lifecycle.Removed) {
 			removed.Add(ctx, r.Rows, metric.WithAttributes(attribute.String("kind", string(kind))))
 		},

@@ -43,8 +43,10 @@ type Config struct {
 	// SourcePatience is how long is waited for sources.
 	SourcePatience SourcePatience
 	Retention      Retention
-	Media          *media.Saver
-	Patience       Patience
+	// SweepOrphans deletes old files that no row names. The bucket must be this database's alone.
+	SweepOrphans bool
+	Media        *media.Saver
+	Patience     Patience
 	// CallbackURL returns the URL that a provider account is to call about an attempt. It is a secret.
 	CallbackURL func(account string, id task.AttemptID) (string, error)
 	// Now tells the time as the database has it, since jobs and attempts carry the database's times.
