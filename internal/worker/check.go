@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
 )
 
@@ -149,7 +150,7 @@ func (c *Checker) check(ctx context.Context, at time.Time, check lifecycle.Check
 	}
 	if answer != nil {
 		c.log.WarnContext(ctx, "check failed; it is repeated", "task_id", check.Task, "attempt_id", check.Attempt,
-			"account", c.upstream.account, "error", answer)
+			"account", c.upstream.account, "error", answer, "cause", plain.Hidden(answer))
 	}
 	if err := c.lifecycle.SettleCheck(ctx, check, status, answer); err != nil {
 		c.log.ErrorContext(ctx, "check could not be settled; it is repeated", "task_id", check.Task,

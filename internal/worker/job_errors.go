@@ -6,6 +6,8 @@ import (
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+
+	"github.com/refract-video/refract/internal/plain"
 )
 
 // jobErrors logs what jobs end with. They are tried again in any case.
@@ -13,7 +15,7 @@ type jobErrors struct{ log *slog.Logger }
 
 // HandleError logs an error, which a job is expected to meet now and then.
 func (j jobErrors) HandleError(ctx context.Context, job *rivertype.JobRow, err error) *river.ErrorHandlerResult {
-	j.log.WarnContext(ctx, "job failed; it is tried again", "job", job.Kind, "try", job.Attempt, "error", err)
+	j.log.WarnContext(ctx, "job failed; it is tried again", "job", job.Kind, "try", job.Attempt, "error", err, "cause", plain.Hidden(err))
 	return nil
 }
 

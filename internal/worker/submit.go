@@ -10,6 +10,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -87,5 +88,5 @@ func (s *submitter) tell(ctx context.Context, t task.Task, id task.AttemptID, er
 	if provider.ClassOf(err) == provider.AccountBlocked {
 		level, message = slog.LevelError, "the provider account is blocked; it pauses and is probed"
 	}
-	s.log.Log(ctx, level, message, "task_id", t.ID, "attempt_id", id, "account", t.AttemptByID(id).Account, "error", err) //nolint:sloglint // One of two constants.
+	s.log.Log(ctx, level, message, "task_id", t.ID, "attempt_id", id, "account", t.AttemptByID(id).Account, "error", err, "cause", plain.Hidden(err)) //nolint:sloglint // One of two constants.
 }

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
 )
 
@@ -169,13 +170,18 @@ func retryAfter(s string, now time.Time) time.Duration {
 	return min(max(d, 0), maxRetryAfter)
 }
 
-// cause makes an error of the transport fit to be shown: without the URL that *url.Error adds, and with
-// the bytes that some quote from the wire cleaned and bounded. What it wraps can still be asked for.
+// cause makes an error of the transport fit to be shown: in plain words where the network failed, and else without the
+// URL that *url.Error adds, and with the bytes that some quote from the wire cleaned and bounded. What it wraps can still
+// be asked for.
 func (c *Client) cause(err error, secrets []string) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
-	return &cleanError{text: c.Words(err.Error(), secrets...), err: err}
+	clean := &cleanError{text: c.Words(err.Error(), secrets...), err: err}
+	if text := plain.Network(err); text != "" {
+		return &plain.Error{Text: text, Cause: clean} // The log may read the cause.
+	}
+	return clean
 }
 
 type cleanError struct {
