@@ -23,6 +23,10 @@ var (
 	ErrTooLarge = errors.New("the file is too large")
 )
 
+// ErrNotStored means that the bucket did not take the file. What the error says beside this names the bucket, and is
+// for a log.
+var ErrNotStored = errors.New("the result could not be stored")
+
 // Saved describes a file as it lies in the bucket.
 type Saved struct {
 	SizeBytes int64
@@ -95,7 +99,7 @@ func (s *Saver) save(ctx context.Context, link, key string) (Saved, error) {
 		return Saved{}, notVideo("it does not begin like an MP4 or QuickTime file")
 	}
 	if err := s.Bucket.Put(ctx, key, contentType, r); err != nil {
-		return Saved{}, cmp.Or(d.failed, err) // The bucket would say that it failed to write what could not be read.
+		return Saved{}, cmp.Or(d.failed, fmt.Errorf("%w: %w", ErrNotStored, err)) // The bucket would say that it failed to write what could not be read.
 	}
 	saved := Saved{SizeBytes: d.offset, Container: d.container}
 	d.hash.Sum(saved.SHA256[:0])

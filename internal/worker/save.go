@@ -13,6 +13,7 @@ import (
 
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -156,11 +157,12 @@ func (s *saver) giveUp(ctx context.Context, a task.Attempt, err error) error {
 	if now.AttemptByID(a.ID).Saved {
 		return nil // A replica that was thought dead has done it.
 	}
-	failure := &task.SaveFailed{Attempt: a.ID, Reason: task.OutputUnavailable, Message: "save the result: " + err.Error()}
+	failure := &task.SaveFailed{Attempt: a.ID, Reason: task.OutputUnavailable, Message: "save the result: " + told(err)}
 	if errors.Is(err, media.ErrNotVideo) || errors.Is(err, media.ErrTooLarge) {
 		failure.Reason = task.OutputInvalid
 	}
 	s.saves.failed(ctx, a.Account, err)
+	s.log.WarnContext(ctx, "a result is given up", "attempt_id", a.ID, "account", a.Account, "error", err, "cause", plain.Hidden(err))
 	_, err = s.lifecycle.SettleSave(ctx, a.ID, nil, failure)
 	return err
 }
@@ -193,7 +195,7 @@ func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 	if err != nil {
 		return nil, err
 	}
-	results := &results{saver: s, upstream: u, again: onceAgain(func(ctx context.Context) ([]string, error) { return s.links(ctx, u, t, a) })}
+	results := &results{saver: s, upstream: u, count: len(links), again: onceAgain(func(ctx context.Context) ([]string, error) { return s.links(ctx, u, t, a) })}
 	keys, outputs := outputKeys(t.ID, a.Number, len(links)), make([]task.Output, len(links))
 	g, groupCtx := errgroup.WithContext(ctx)
 	g.SetLimit(outputsAtOnce)
@@ -202,7 +204,7 @@ func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 			key := keys[i]
 			saved, err := results.save(groupCtx, i, link, key)
 			if err != nil {
-				return fmt.Errorf("output %d of %d: %w", i, len(links), err)
+				return err
 			}
 			outputs[i] = task.Output{
 				Index: i, Key: key, ContentType: saved.ContentType, SizeBytes: saved.SizeBytes, SHA256: saved.SHA256[:],

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"github.com/refract-video/refract/internal/media"
@@ -14,6 +13,7 @@ import (
 type results struct {
 	*saver
 	upstream *upstream
+	count    int
 	again    func(context.Context) ([]string, error) // Asks the provider for the links once more, once for all results.
 }
 
@@ -21,7 +21,7 @@ type results struct {
 // second answer of the provider, whose links may be fresh, and then by exchanging the link, where the provider can do that.
 // The error says what was tried.
 func (r *results) save(ctx context.Context, index int, link, key string) (media.Saved, error) {
-	var tried attempts
+	tried := attempts{of: fmt.Sprintf("output %d of %d", index, r.count)}
 	saved, err := r.download(ctx, link, key)
 	if tried.add("the provider's link", err); !stale(err) {
 		return saved, tried.sum(err)
@@ -31,9 +31,9 @@ func (r *results) save(ctx context.Context, index int, link, key string) (media.
 	case askErr != nil:
 		tried.add("the provider was asked for another", askErr)
 	case index >= len(links):
-		tried.add("the provider was asked for another", errors.New("it names fewer files now"))
+		tried.add("the provider was asked for another", errFewer)
 	case links[index] == link:
-		tried.add("the provider was asked for another", errors.New("it names the same"))
+		tried.add("the provider was asked for another", errSame)
 	default:
 		link = links[index]
 		saved, err = r.download(ctx, link, key)
@@ -67,37 +67,6 @@ func (r *results) download(ctx context.Context, link, key string) (media.Saved, 
 func stale(err error) bool {
 	return errors.Is(err, media.ErrLinkDead) || errors.Is(err, media.ErrNotVideo)
 }
-
-// attempts are what was tried to get a result, in order.
-type attempts []string
-
-// add notes what was tried and what came of it.
-func (a *attempts) add(what string, err error) {
-	if err == nil {
-		return
-	}
-	if failed, ok := errors.AsType[*media.SaveError](err); ok {
-		err = failed.Err // Without key and host, which say nothing to a caller.
-	}
-	*a = append(*a, what+": "+err.Error())
-}
-
-// sum returns err with all that was tried, or nil without one.
-func (a *attempts) sum(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &triedError{text: strings.Join(*a, "; "), err: err}
-}
-
-// triedError tells what was tried instead of its cause alone.
-type triedError struct {
-	text string
-	err  error
-}
-
-func (e *triedError) Error() string { return e.text }
-func (e *triedError) Unwrap() error { return e.err }
 
 // onceAgain makes the results of one attempt share one more question to the provider.
 func onceAgain(ask func(context.Context) ([]string, error)) func(context.Context) ([]string, error) {

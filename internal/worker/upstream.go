@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
 )
 
@@ -80,6 +81,9 @@ func (u *upstream) reserve(ctx context.Context, n int) (time.Time, error) {
 		return time.Now(), nil
 	}
 	wait, err := u.queries.ReserveQueries(ctx, u.account, n, u.pause)
+	if err != nil { // The database's words are not for callers.
+		err = &plain.Error{Text: "the question could not be reserved", Cause: err}
+	}
 	return time.Now().Add(wait), err
 }
 
