@@ -194,8 +194,8 @@ func TestTenants_KeepTheirThingsForAsLongAsTheirOperatorSays(t *testing.T) {
 	}{
 		{[]string{"acme", "--keep-outputs=48h", "--keep-tasks=0"}, "- 48h 168h 720h for ever"},
 		{[]string{"-", "--keep-outputs=2h30m", "--keep-callbacks=24h"}, "- 2h30m 168h 24h 2160h"},
-		{[]string{"acme", "--weight=2"}, "- 48h 168h 24h for ever"},
-		{[]string{"acme", "--keep-outputs=default", "--keep-sources=24h"}, "- 2h30m 24h 24h for ever"},
+		{[]string{"acme", "--weight=2", "--max-queued=9"}, "acme own 2 0/9 0 - 48h 168h 24h for ever"},
+		{[]string{"acme", "--keep-outputs=default", "--keep-sources=24h"}, "acme own 2 0/9 0 - 2h30m 24h 24h for ever"},
 		{[]string{"acme", "--default"}, "- 2h30m 168h 24h 2160h"},
 	} {
 		out := o.command(t, append([]string{"tenant", "set"}, step.args...)...)

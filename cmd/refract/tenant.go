@@ -18,7 +18,7 @@ import (
 // tenantCmd shows tenants and sets their terms.
 type tenantCmd struct {
 	List tenantListCmd `cmd:"" help:"Show the tenants: shares, quotas and how much of them is used, and for how long their things are kept."`
-	Set  tenantSetCmd  `cmd:"" help:"Set the share and the quotas of a tenant, live and on all replicas; what is not given is none. Retention times that are not given stay."`
+	Set  tenantSetCmd  `cmd:"" help:"Set the share and the quotas of a tenant, live and on all replicas; of these, what is not given is none. Retention times that are not given stay, and given alone they change nothing else."`
 }
 
 type tenantListCmd struct {
@@ -46,7 +46,7 @@ type tenantSetCmd struct {
 	clientFlags
 
 	Tenant      string `arg:"" help:"Name of the tenant; - for the default, which holds for tenants without terms of their own."`
-	Weight      int32  `name:"weight" default:"1" help:"How much of a provider the tenant gets while others wait, relative to them."`
+	Weight      int32  `name:"weight" placeholder:"N" help:"How much of a provider the tenant gets while others wait, relative to them. Default: 1."`
 	MaxQueued   int32  `name:"max-queued" placeholder:"N" help:"Tasks that may be queued; more are refused."`
 	MaxInFlight int32  `name:"max-in-flight" placeholder:"N" help:"Attempts that may be open over all providers; more wait."`
 	MaxPerDay   int32  `name:"max-per-day" placeholder:"N" help:"Tasks that may be submitted in a day of UTC; more are refused."`
@@ -81,9 +81,6 @@ func (c *tenantSetCmd) Run(ctx context.Context, con console) error {
 		Tenant: c.Tenant, Weight: c.Weight, UseDefault: c.Default,
 		MaxQueued: given(c.MaxQueued), MaxInFlight: given(c.MaxInFlight), MaxPerDay: given(c.MaxPerDay),
 		KeepOutputs: c.KeepOutputs.time, KeepSources: c.KeepSources.time, KeepCallbacks: c.KeepCallbacks.time, KeepTasks: c.KeepTasks.time,
-	}
-	if c.Default && c.Weight == 1 {
-		req.Weight = 0
 	}
 	return c.operate(func(client refractv1.OperatorServiceClient) error {
 		resp, err := client.UpdateTenant(ctx, req)

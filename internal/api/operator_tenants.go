@@ -20,6 +20,8 @@ type TenantStore interface {
 	Tenant(ctx context.Context, name string) (lifecycle.Tenant, error)
 	// SetTerms sets the terms of a tenant, and changes the times for which its things are kept.
 	SetTerms(ctx context.Context, name string, t lifecycle.Terms, keep lifecycle.KeepChanges) error
+	// SetKeep changes those times alone. A tenant without terms of its own gets a copy of the default's.
+	SetKeep(ctx context.Context, name string, keep lifecycle.KeepChanges) error
 	// DropTerms takes a tenant's own terms away.
 	DropTerms(ctx context.Context, name string) error
 }
@@ -49,7 +51,7 @@ func (s *OperatorService) ListTenants(ctx context.Context, req *refractv1.ListTe
 	return resp, nil
 }
 
-// UpdateTenant sets the terms of a tenant.
+// UpdateTenant sets the terms of a tenant, or its retention times alone where nothing else is given.
 func (s *OperatorService) UpdateTenant(ctx context.Context, req *refractv1.UpdateTenantRequest) (*refractv1.UpdateTenantResponse, error) {
 	name := req.GetTenant()
 	if name == defaultTenant {
@@ -61,6 +63,8 @@ func (s *OperatorService) UpdateTenant(ctx context.Context, req *refractv1.Updat
 	keep, err := keepChanges(req)
 	switch {
 	case err != nil:
+	case !req.GetUseDefault() && terms == lifecycle.Terms{} && len(keep) > 0:
+		err = s.tenants.SetKeep(ctx, name, keep)
 	case !req.GetUseDefault():
 		terms.Weight = cmp.Or(terms.Weight, 1)
 		err = s.tenants.SetTerms(ctx, name, terms, keep)

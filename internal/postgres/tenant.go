@@ -122,6 +122,14 @@ ON CONFLICT ON CONSTRAINT tenant_pkey DO UPDATE
 SET weight = excluded.weight, max_queued = excluded.max_queued, max_in_flight = excluded.max_in_flight,
     max_per_day = excluded.max_per_day`
 
+// copyDefault gives a tenant without terms of its own those of the default.
+const copyDefault = `
+INSERT INTO tenant (tenant, weight, max_queued, max_in_flight, max_per_day)
+SELECT line.tenant, coalesce(shared.weight, 1), shared.max_queued, shared.max_in_flight, shared.max_per_day
+FROM (VALUES ($1::text)) AS line (tenant)
+LEFT JOIN tenant AS shared ON shared.tenant = ''
+ON CONFLICT ON CONSTRAINT tenant_pkey DO NOTHING`
+
 // keepTenant changes the times for which it is told to: $2, $4, $6 and $8. NULL is the default's.
 const keepTenant = `
 UPDATE tenant
@@ -134,6 +142,17 @@ WHERE tenant = $1`
 // SetTerms sets the terms of a tenant, or of the default under the empty name, and changes the times for which its
 // things are kept.
 func (s *Store) SetTerms(ctx context.Context, name string, t lifecycle.Terms, keep lifecycle.KeepChanges) error {
+	return s.changeTenant(ctx, name, keep, upsertTenant, t.Weight, t.MaxQueued, t.MaxInFlight, t.MaxPerDay)
+}
+
+// SetKeep changes times for which a tenant's things are kept, and leaves share and quotas as they are: a tenant without
+// terms of its own goes on under a copy of the default's.
+func (s *Store) SetKeep(ctx context.Context, name string, keep lifecycle.KeepChanges) error {
+	return s.changeTenant(ctx, name, keep, copyDefault)
+}
+
+// changeTenant makes or changes the row of a tenant by a statement with the name and more arguments, and then its times.
+func (s *Store) changeTenant(ctx context.Context, name string, keep lifecycle.KeepChanges, statement string, terms ...any) error {
 	args := []any{name}
 	for _, kind := range []lifecycle.Retained{
 		lifecycle.RetainedOutput, lifecycle.RetainedSource, lifecycle.RetainedCallback, lifecycle.RetainedTask,
@@ -146,7 +165,7 @@ func (s *Store) SetTerms(ctx context.Context, name string, t lifecycle.Terms, ke
 		args = append(args, change, seconds)
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, upsertTenant, name, t.Weight, t.MaxQueued, t.MaxInFlight, t.MaxPerDay); err != nil {
+		if _, err := tx.Exec(ctx, statement, append([]any{name}, terms...)...); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, keepTenant, args...)

@@ -105,3 +105,29 @@ func TestSetTerms_ChangesTheTimesThatItIsTold(t *testing.T) {
 		}
 	}
 }
+
+func TestSetKeep_LeavesShareAndQuotas(t *testing.T) {
+	t.Parallel()
+	store, _ := setup(t)
+	byDefault, own := lifecycle.Terms{Weight: 2, MaxQueued: 50, MaxInFlight: 8, MaxPerDay: 90}, lifecycle.Terms{Weight: 7, MaxPerDay: 4}
+	kept := 48 * time.Hour
+	keep := func(name string, want lifecycle.Tenant) {
+		t.Helper()
+		if err := store.SetKeep(t.Context(), name, lifecycle.KeepChanges{lifecycle.RetainedOutput: &kept}); err != nil {
+			t.Fatal(err)
+		}
+		want.Name, want.Own, want.Keep.Outputs = name, true, kept
+		if got, err := store.Tenant(t.Context(), name); err != nil || got != want {
+			t.Errorf("after times alone the tenant is %+v, %v, want %+v", got, err, want)
+		}
+	}
+	keep("before any default", lifecycle.Tenant{Terms: lifecycle.Terms{Weight: 1}})
+	for name, terms := range map[string]lifecycle.Terms{"": byDefault, "films": own} {
+		if err := store.SetTerms(t.Context(), name, terms, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keep("films", lifecycle.Tenant{Terms: own})
+	keep("by the default", lifecycle.Tenant{Terms: byDefault})
+	keep("", lifecycle.Tenant{Terms: byDefault})
+}

@@ -599,11 +599,11 @@ type UpdateTenantRequest struct {
 	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	// The weight, from 1 to 1000: how much of a provider the tenant gets while others wait, relative to them.
 	//
-	// 0 means 1.
+	// 0 means 1, unless only retention times are set.
 	Weight int32 `protobuf:"varint,2,opt,name=weight,proto3" json:"weight,omitempty"`
 	// The number of tasks that may be QUEUED, from 1 to 10000000; more are refused at submit.
 	//
-	// Absent means any number, as in the next two.
+	// Absent means any number, as in the next two, unless only retention times are set.
 	MaxQueued *int32 `protobuf:"varint,3,opt,name=max_queued,json=maxQueued,proto3,oneof" json:"max_queued,omitempty"`
 	// The number of attempts that may be open over all providers, from 1 to 10000000; more wait.
 	MaxInFlight *int32 `protobuf:"varint,4,opt,name=max_in_flight,json=maxInFlight,proto3,oneof" json:"max_in_flight,omitempty"`

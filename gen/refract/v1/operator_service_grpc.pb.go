@@ -57,7 +57,8 @@ type OperatorServiceClient interface {
 	// Lists the tenants that have terms of their own, an API token or a task that waits, by name. The default is
 	// the first.
 	ListTenants(ctx context.Context, in *ListTenantsRequest, opts ...grpc.CallOption) (*ListTenantsResponse, error)
-	// Sets the share and the quotas of a tenant, as a whole: what is absent is none. They hold from the next
+	// Sets the share and the quotas of a tenant, as a whole: what is absent is none. With retention times and nothing
+	// else, share and quotas stay; a tenant without terms of its own gets a copy of the default's. They hold from the next
 	// submission and the next round of admission on, over all replicas.
 	UpdateTenant(ctx context.Context, in *UpdateTenantRequest, opts ...grpc.CallOption) (*UpdateTenantResponse, error)
 	// Lists the callback inbox, newest first, without the bodies.
@@ -209,7 +210,8 @@ type OperatorServiceServer interface {
 	// Lists the tenants that have terms of their own, an API token or a task that waits, by name. The default is
 	// the first.
 	ListTenants(context.Context, *ListTenantsRequest) (*ListTenantsResponse, error)
-	// Sets the share and the quotas of a tenant, as a whole: what is absent is none. They hold from the next
+	// Sets the share and the quotas of a tenant, as a whole: what is absent is none. With retention times and nothing
+	// else, share and quotas stay; a tenant without terms of its own gets a copy of the default's. They hold from the next
 	// submission and the next round of admission on, over all replicas.
 	UpdateTenant(context.Context, *UpdateTenantRequest) (*UpdateTenantResponse, error)
 	// Lists the callback inbox, newest first, without the bodies.
