@@ -36,6 +36,9 @@ const (
 	partsAtOnce = 2
 )
 
+// maxFolderTries is how often a folder is made that a Delete beside may remove while it is empty.
+const maxFolderTries = 10
+
 // OpenBucket opens the bucket at a URL:
 //
 //	file:///var/lib/refract/media    a folder, made when it is missing; file://./media is relative to the working directory
@@ -96,10 +99,14 @@ func (b *Bucket) Put(ctx context.Context, key, contentType string, r io.Reader) 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var file *os.File // Stays nil unless this is a file bucket.
-	w, err := b.blobs.NewWriter(ctx, key, &blob.WriterOptions{
+	options := &blob.WriterOptions{
 		ContentType: contentType, BufferSize: partBytes, MaxConcurrency: partsAtOnce,
 		BeforeWrite: func(as func(any) bool) error { as(&file); return nil },
-	})
+	}
+	w, err := b.blobs.NewWriter(ctx, key, options)
+	for try := 1; errors.Is(err, fs.ErrNotExist) && try < maxFolderTries; try++ { // A Delete removed the folder that was made for it.
+		w, err = b.blobs.NewWriter(ctx, key, options)
+	}
 	if err != nil {
 		return fmt.Errorf("put %s: %w", key, err)
 	}
@@ -143,6 +150,9 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 	if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 		return fmt.Errorf("delete %s: %w", key, err)
 	}
+	if b.folder != "" && checkKey(key) == nil {
+		b.removeEmptyFolders(key)
+	}
 	return nil
 }
 
@@ -174,6 +184,9 @@ type File struct {
 // Page returns up to limit files whose keys begin with a prefix, in order, and where the next page begins: nil at the end,
 // as for the first.
 func (b *Bucket) Page(ctx context.Context, prefix string, from []byte, limit int) (files []File, next []byte, err error) {
+	if b.folder != "" {
+		return b.pageFolder(ctx, prefix, string(from), limit)
+	}
 	if from == nil {
 		from = blob.FirstPageToken
 	}
@@ -182,9 +195,7 @@ func (b *Bucket) Page(ctx context.Context, prefix string, from []byte, limit int
 		return nil, nil, fmt.Errorf("list %s: %w", prefix, err)
 	}
 	for _, o := range found {
-		if b.folder == "" || !leftover.MatchString(o.Key) {
-			files = append(files, File{o.Key, o.Size, o.ModTime})
-		}
+		files = append(files, File{o.Key, o.Size, o.ModTime})
 	}
 	if len(next) == 0 {
 		next = nil

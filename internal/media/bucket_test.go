@@ -3,11 +3,14 @@ package media_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -188,3 +191,68 @@ func TestBucket_SweepsOldLeftovers(t *testing.T) {
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// TestBucket_PagesFoldersInOrder puts names around the slash, which a walk and the order of keys sort differently.
+func TestBucket_PagesFoldersInOrder(t *testing.T) {
+	t.Parallel()
+	b := openFolder(t, t.TempDir())
+	want := []string{"a/b/1", "a/b/2", "a/b-c", "a/b.d/1", "a/c", "a/d/e/f/1", "a/d/e/f/2", "a/d/g"}
+	for _, key := range append([]string{"0", "ab/1", "b/1"}, want...) {
+		if err := b.Put(t.Context(), key, "video/mp4", strings.NewReader("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for limit := 1; limit <= len(want)+1; limit++ {
+		var got []string
+		for from := []byte(nil); ; {
+			files, next, err := b.Page(t.Context(), "a/", from, limit)
+			if err != nil || len(files) > limit {
+				t.Fatalf("a page of %d has %d files, %v", limit, len(files), err)
+			}
+			for _, f := range files {
+				got = append(got, f.Key)
+			}
+			if from = next; from == nil {
+				break
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("pages of %d have %q, want %q", limit, got, want)
+		}
+	}
+	if files, next, err := b.Page(t.Context(), "none/", nil, 1); err != nil || files != nil || next != nil {
+		t.Errorf("a page of nothing is %v, %q, %v", files, next, err)
+	}
+}
+
+// TestBucket_LeavesNoEmptyFolders deletes beside puts into the same folder, which all come through.
+func TestBucket_LeavesNoEmptyFolders(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	b := openFolder(t, folder)
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			key := fmt.Sprintf("outputs/t/%d", i)
+			for range 50 {
+				if err := errors.Join(b.Put(t.Context(), key, "video/mp4", strings.NewReader("x")), b.Delete(t.Context(), key)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if left, err := os.ReadDir(filepath.Join(folder, "outputs")); err != nil || len(left) != 0 {
+		t.Errorf("the last delete leaves %v, %v, want the top folder alone", left, err)
+	}
+}
+
+func openFolder(t *testing.T, folder string) *media.Bucket {
+	t.Helper()
+	b, err := media.OpenBucket(t.Context(), "file://"+folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	return b
+}
