@@ -87,6 +87,9 @@ RETURNING preparation.id, tenant, account, subject, tries, extract(epoch FROM no
               WHERE waiter.preparation_id = preparation.id
               LIMIT 1), '')`
 
+// sourceIDLength is the length of a subject that is the id of an uploaded source; the SHA-256 of a URI has 64 digits.
+const sourceIDLength = 36
+
 // ClaimPreparations implements worker.Preparations.
 func (s *Store) ClaimPreparations(ctx context.Context, n int, made map[string]int, each int, lease time.Duration) ([]source.Claimed, error) {
 	tenants, numbers := make([]string, 0, len(made)), make([]int32, 0, len(made))
@@ -104,7 +107,10 @@ func (s *Store) ClaimPreparations(ctx context.Context, n int, made map[string]in
 		err := row.Scan(&c.ID, &c.Tenant, &c.Account, &subject, &c.Tries, &age, &c.URI)
 		c.Age = time.Duration(age * float64(time.Second))
 		if c.Subject() != subject {
-			c.Source, c.URI = task.SourceID(subject), ""
+			c.URI = "" // The subject tells no URI, so nobody can make one that lost its waiters.
+			if len(subject) == sourceIDLength {
+				c.Source = task.SourceID(subject)
+			}
 		}
 		return c, err
 	})
