@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/refract-video/refract/internal/media"
@@ -42,6 +43,8 @@ const (
 	maxAskedPause = 15 * time.Minute
 	// waitersAtOnce is how many tasks are told at a time that their source is ready or is not to be had.
 	waitersAtOnce = 500
+	// tellPause is the rest before tasks are told again of which somebody held every row.
+	tellPause = 50 * time.Millisecond
 )
 
 // make makes one try at a preparation and writes down what came of it. What can't be written down is repeated by whoever
@@ -131,9 +134,10 @@ func (p *Preparer) block(ctx context.Context, c source.Claimed, cause *provider.
 	return p.lifecycle.Block(ctx, waiters[0], c.Account, cause)
 }
 
-// tell tells everybody who waits for a preparation, and ends it. Who comes meanwhile is told, too.
+// tell tells everybody who waits for a preparation, and ends it. Who comes meanwhile is told, too. So is, once more, who
+// could not be told since somebody was changing the task.
 func (p *Preparer) tell(ctx context.Context, c source.Claimed, each func(context.Context, []source.Waiter) error) error {
-	for {
+	for told := []source.Waiter(nil); ; {
 		waiters, joined, err := p.preparations.PreparationWaiters(ctx, c.ID, waitersAtOnce)
 		if errors.Is(err, source.ErrNotFound) {
 			return nil // Another replica, which took it for left behind, has ended it.
@@ -142,6 +146,10 @@ func (p *Preparer) tell(ctx context.Context, c source.Claimed, each func(context
 			return err
 		}
 		if len(waiters) > 0 {
+			if sameWaiters(waiters, told) && !rest(ctx, tellPause) {
+				return ctx.Err()
+			}
+			told = waiters
 			if err := each(ctx, waiters); err != nil {
 				return err
 			}
@@ -151,4 +159,10 @@ func (p *Preparer) tell(ctx context.Context, c source.Claimed, each func(context
 			return err
 		}
 	}
+}
+
+// sameWaiters tells whether two sets of waiters are one. It sorts the first, as it did the second before.
+func sameWaiters(waiters, sorted []source.Waiter) bool {
+	slices.SortFunc(waiters, func(a, b source.Waiter) int { return cmp.Compare(a.Task, b.Task) })
+	return slices.Equal(waiters, sorted)
 }
