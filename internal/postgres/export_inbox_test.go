@@ -26,6 +26,7 @@ var HotStatements = map[string]string{
 	"lock chosen":           lockChosen,
 	"lock movable":          lockMovable,
 	"hold task":             holdTask,
+	"join preparation":      upsertPreparation,
 	"release tasks":         releaseTasks,
 	"waiters":               selectWaiters,
 	"source wait":           selectSourceWait,

@@ -20,18 +20,19 @@ import (
 const upsertPreparation = `
 INSERT INTO preparation (tenant, account, subject)
 VALUES ($1, $2, $3)
-ON CONFLICT ON CONSTRAINT preparation_subject_key DO UPDATE SET joined = preparation.joined + 1
-RETURNING id`
+ON CONFLICT ON CONSTRAINT preparation_subject_key DO UPDATE SET joined = preparation.joined + 1`
 
-// holdTask keeps a task from admission until its preparation has ended. It follows the statement that writes the task's
-// revision, in the same transaction. Whatever else changes the task writes not_before_time anew, and ends the wait.
+// holdTask keeps a task from admission until its preparation has ended, which the transaction joined before. It follows the
+// statement that writes the task's revision, in the same transaction. Whatever else changes the task writes not_before_time
+// anew, and ends the wait.
 const holdTask = `
-WITH joined AS (` + upsertPreparation + `
-), held AS (
+WITH held AS (
     UPDATE task SET not_before_time = 'infinity' WHERE id = $4 RETURNING id, revision
 )
 INSERT INTO preparation_task (task_id, revision, preparation_id)
-SELECT held.id, held.revision, joined.id FROM held, joined
+SELECT held.id, held.revision, preparation.id
+FROM held, preparation
+WHERE preparation.tenant = $1 AND preparation.account = $2 AND preparation.subject = $3
 ON CONFLICT ON CONSTRAINT preparation_task_pkey
 DO UPDATE SET revision = EXCLUDED.revision, preparation_id = EXCLUDED.preparation_id`
 
@@ -41,11 +42,19 @@ type heldTask struct {
 	source.Preparation
 }
 
-// queueHeld holds tasks, in an order that lets two sets of them not block each other.
+func (h heldTask) compare(other heldTask) int {
+	return cmp.Or(cmp.Compare(h.Tenant, other.Tenant), cmp.Compare(h.Account, other.Account), cmp.Compare(h.Subject(), other.Subject()))
+}
+
+// queueHeld holds tasks. It locks their preparations first, in order, and then the rows of those who wait: so it can't wait
+// in a circle with another set of tasks, nor with the end of a preparation, which removes what still names it.
 func queueHeld(batch *pgx.Batch, held []heldTask) {
-	slices.SortFunc(held, func(a, b heldTask) int {
-		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Account, b.Account), cmp.Compare(a.Subject(), b.Subject()))
-	})
+	slices.SortFunc(held, heldTask.compare)
+	for i, h := range held {
+		if i == 0 || h.compare(held[i-1]) != 0 {
+			batch.Queue(upsertPreparation, h.Tenant, h.Account, h.Subject())
+		}
+	}
 	for _, h := range held {
 		batch.Queue(holdTask, h.Tenant, h.Account, h.Subject(), h.id)
 	}
@@ -120,7 +129,16 @@ func (s *Store) ClaimPreparations(ctx context.Context, n int, made map[string]in
 	return claimed, nil
 }
 
-const renewPreparations = `UPDATE preparation SET due_time = now() + make_interval(secs => $2) WHERE id = ANY ($1::bigint[]) AND busy`
+// renewPreparations prolongs leases. One whose row somebody has is passed over, so that nobody waits in a circle: it is
+// prolonged with the next renewal, long before it ends.
+const renewPreparations = `
+WITH free AS (
+    SELECT id FROM preparation WHERE id = ANY ($1::bigint[]) AND busy FOR UPDATE SKIP LOCKED
+)
+UPDATE preparation
+SET due_time = now() + make_interval(secs => $2)
+FROM free
+WHERE preparation.id = free.id`
 
 // RenewPreparations implements worker.Preparations.
 func (s *Store) RenewPreparations(ctx context.Context, ids []source.PreparationID, lease time.Duration) error {

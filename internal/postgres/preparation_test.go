@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -56,5 +57,32 @@ func TestClaimPreparations_NameNoSourceOnceItsWaitersAreGone(t *testing.T) {
 		if got[want] != 1 {
 			t.Errorf("claimed %v, want %+v once", got, want)
 		}
+	}
+}
+
+func TestRenewPreparations_PassesOverWhatSomebodyJoins(t *testing.T) {
+	t.Parallel()
+	store, pool := setup(t)
+	hold(t, store, create(t, store, "films", plain()).ID, "first")
+	hold(t, store, create(t, store, "films", plain()).ID, "second")
+	var ids []source.PreparationID
+	for _, c := range claim(t, store) {
+		ids = append(ids, c.ID)
+	}
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(t.Context()) }()
+	if _, err := tx.Exec(t.Context(), "UPDATE preparation SET joined = joined + 1 WHERE account = 'first'"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := store.RenewPreparations(ctx, ids, time.Hour); err != nil {
+		t.Fatalf("it waits for who joins: %v", err)
+	}
+	if n := count(t, pool, "SELECT count(*) FROM preparation WHERE due_time > now() + interval '30 minutes'"); n != 1 {
+		t.Errorf("%d leases are prolonged, want that of the other", n)
 	}
 }
