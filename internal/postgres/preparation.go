@@ -69,20 +69,22 @@ func (s *Store) BeginPreparation(ctx context.Context, p source.Preparation) erro
 }
 
 // claimPreparations takes due preparations up, in turn between tenants: of each tenant no more than $4, with what this
-// replica makes for it already ($2 and $3 name tenants and numbers). Whoever dies has put off what it made by $5 seconds
+// replica makes for it already ($2 and $3 name tenants and numbers), and first what did not fail before, so that sources on
+// hosts that are well do not wait for those that hang. Whoever dies has put off what it made by $5 seconds
 // at most.
 const claimPreparations = `
 WITH made AS (
     SELECT tenant, n FROM unnest($2::text[], $3::integer[]) AS made (tenant, n)
 ), ranked AS (
-    SELECT id, due_time, coalesce(made.n, 0) + row_number() OVER (PARTITION BY tenant ORDER BY due_time, id) AS rank
+    SELECT id, due_time, tries > 0 AS failed,
+           coalesce(made.n, 0) + row_number() OVER (PARTITION BY tenant ORDER BY tries > 0, due_time, id) AS rank
     FROM preparation
     LEFT JOIN made USING (tenant)
     WHERE due_time <= now()
 ), chosen AS MATERIALIZED (
     SELECT id
     FROM preparation
-    WHERE due_time <= now() AND id IN (SELECT id FROM ranked WHERE rank <= $4 ORDER BY rank, due_time LIMIT $1)
+    WHERE due_time <= now() AND id IN (SELECT id FROM ranked WHERE rank <= $4 ORDER BY rank, failed, due_time, id LIMIT $1)
     FOR UPDATE SKIP LOCKED
 )
 UPDATE preparation

@@ -86,3 +86,20 @@ func TestRenewPreparations_PassesOverWhatSomebodyJoins(t *testing.T) {
 		t.Errorf("%d leases are prolonged, want that of the other", n)
 	}
 }
+
+func TestClaimPreparations_TakeWhatNeverFailedFirst(t *testing.T) {
+	t.Parallel()
+	store, pool := setup(t)
+	for _, name := range []string{"failing", "healthy"} {
+		spec := plain()
+		spec.SourceURI = "https://" + name + ".example.com/a.mp4"
+		hold(t, store, create(t, store, "films", spec).ID, name)
+	}
+	exec(t, pool, "UPDATE preparation SET tries = 1, due_time = now() - interval '1 hour' WHERE account = 'failing'")
+	for _, want := range []string{"healthy", "failing"} {
+		claimed, err := store.ClaimPreparations(t.Context(), 1, nil, 1, time.Minute)
+		if err != nil || len(claimed) != 1 || claimed[0].Account != want {
+			t.Errorf("claimed %+v, %v, want the %s one", claimed, err, want)
+		}
+	}
+}

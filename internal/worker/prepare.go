@@ -65,7 +65,7 @@ func (s *submitter) ready(ctx context.Context, id task.AttemptID) (string, error
 		s.log.WarnContext(ctx, "attempt is not sent", "task_id", t.ID, "attempt_id", id, "account", a.Account, "error", err)
 		return "", err
 	}
-	if waiting.Err() != nil {
+	if waiting.Err() != nil && !errors.Is(err, source.ErrNotHanded) { // An upload to the provider is not the host's doing.
 		s.slow.add(t.Tenant)
 	}
 	s.log.InfoContext(ctx, "the source of an attempt is prepared first", "task_id", t.ID, "attempt_id", id, "account", a.Account, "cause", err)
