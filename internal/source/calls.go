@@ -13,7 +13,8 @@ import (
 const (
 	// defaultStall is how long a caller may send nothing.
 	defaultStall = 30 * time.Second
-	// defaultAtOnce is how many calls of a tenant may send bytes at a time: half of the parts that a process writes.
+	// defaultAtOnce is how many calls of a tenant may send bytes or finish an upload at a time: half of what a process
+	// writes.
 	defaultAtOnce = partsAtOnce / 2
 )
 
@@ -25,7 +26,7 @@ type calls struct {
 	mu       sync.Mutex
 	life     context.Context //nolint:containedctx // It ends with a drain, not with a call.
 	drain    context.CancelFunc
-	sending  map[string]int // How many send bytes, by tenant.
+	sending  map[string]int // How many send bytes or finish an upload, by tenant.
 	finishes map[finishKey]*finishing
 }
 
@@ -83,7 +84,7 @@ func (u *Uploads) stall() time.Duration {
 	return u.Stall
 }
 
-// enter lets a call send bytes, until leave is called, or refuses it where the tenant has as many calls as it may.
+// enter lets a call send bytes or finish an upload, until leave is called, or refuses it where the tenant has as many calls as it may.
 func (u *Uploads) enter(tenant string) (leave func(), err error) {
 	limit := u.AtOnce
 	if limit == 0 {
@@ -108,8 +109,9 @@ func (u *Uploads) enter(tenant string) (leave func(), err error) {
 	}, nil
 }
 
-// finishOnce finishes an upload, or waits for the call that does so already, as long as its own caller does.
-func (u *Uploads) finishOnce(ctx context.Context, tenant string, id task.UploadID, up Upload) (Progress, error) {
+// finishOnce finishes an upload, or waits for the call that does so already, as long as its own caller does. A call that
+// has not entered does so where it is the one that finishes: that takes one of the places to write for long.
+func (u *Uploads) finishOnce(ctx context.Context, tenant string, id task.UploadID, up Upload, entered bool) (Progress, error) {
 	key, c := finishKey{tenant, id}, &u.calls
 	c.mu.Lock()
 	f, busy := c.finishes[key]
@@ -136,6 +138,14 @@ func (u *Uploads) finishOnce(ctx context.Context, tenant string, id task.UploadI
 		c.mu.Unlock()
 		close(f.done)
 	}()
+	if !entered {
+		leave, err := u.enter(tenant)
+		if err != nil {
+			f.err = err
+			return f.p, f.err
+		}
+		defer leave()
+	}
 	f.p, f.err = u.finish(ctx, tenant, id, up)
 	return f.p, f.err
 }

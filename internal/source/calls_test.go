@@ -147,3 +147,38 @@ func TestReceive_AskingAgainBeginsNoSecondFinish(t *testing.T) {
 		t.Errorf("the upload was finished %d times more", n)
 	}
 }
+
+// A call may bring no bytes and still be the one that tells the size.
+func TestReceive_BoundsTheFinishesOfATenant(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	u := s.replica()
+	u.AtOnce = 1
+	slow := slowly(u)
+	headers := make([]source.Header, 2)
+	for i := range headers {
+		headers[i] = source.Header{Upload: newUpload()}
+		if _, err := u.Receive(t.Context(), "ads", headers[i], bytes.NewReader(random(500))); err != nil {
+			t.Fatal(err)
+		}
+		headers[i].SizeBytes = 500
+	}
+	var wg sync.WaitGroup
+	finish := func() {
+		if p, err := u.Receive(t.Context(), "ads", headers[0], nothing()); err != nil || p.Source == nil {
+			t.Errorf("within the bound: %+v, %v, want the source", p, err)
+		}
+	}
+	wg.Go(finish)
+	<-slow.finishes
+	wg.Go(finish) // It waits for the first, and takes no place.
+	_, err := u.Receive(t.Context(), "ads", headers[1], nothing())
+	if _, busy := errors.AsType[*source.BusyError](err); !busy {
+		t.Errorf("the second upload: %v, want BusyError", err)
+	}
+	close(slow.release)
+	wg.Wait()
+	if p, err := u.Receive(t.Context(), "ads", headers[1], nothing()); err != nil || p.Source == nil {
+		t.Errorf("after the first has ended: %+v, %v, want the source", p, err)
+	}
+}

@@ -57,7 +57,7 @@ type Uploads struct {
 	MaxBytes  int64         // The size of the largest file.
 	PartBytes int64         // Zero means 8 MiB.
 	Stall     time.Duration // How long a caller may send nothing; zero means 30 seconds.
-	AtOnce    int           // How many calls of a tenant may send bytes at a time; zero means 8.
+	AtOnce    int           // How many calls of a tenant may send bytes or finish an upload at a time; zero means 8.
 
 	calls calls
 }
@@ -79,6 +79,7 @@ func (u *Uploads) Receive(ctx context.Context, tenant string, h Header, body io.
 	steady, done := u.steady(body) //nolint:contextcheck // What ends it is the process, or the caller with body.
 	defer done()
 	r := bufio.NewReader(steady)
+	entered := false
 	if _, err := r.Peek(1); err == nil {
 		if h.Offset != up.Received {
 			return Progress{}, conflict(up, "the upload has %d bytes: go on from there, not from %d", up.Received, h.Offset)
@@ -88,6 +89,7 @@ func (u *Uploads) Receive(ctx context.Context, tenant string, h Header, body io.
 			return Progress{}, err
 		}
 		defer leave()
+		entered = true
 	}
 	if err := u.receive(ctx, tenant, h.Upload, &up, r); err != nil {
 		if errors.Is(err, errSilent) {
@@ -98,7 +100,7 @@ func (u *Uploads) Receive(ctx context.Context, tenant string, h Header, body io.
 	if up.SizeBytes == 0 || up.Received < up.SizeBytes {
 		return Progress{Received: up.Received}, nil
 	}
-	p, err = u.finishOnce(ctx, tenant, h.Upload, up)
+	p, err = u.finishOnce(ctx, tenant, h.Upload, up, entered)
 	if err != nil {
 		return Progress{}, fmt.Errorf("finish upload %s: %w", h.Upload, err)
 	}
