@@ -13,7 +13,8 @@ import (
 )
 
 // selectLines finds who waits at a provider: it steps from tenant to tenant through the index, so that its cost
-// grows with the tenants that wait and not with their tasks.
+// grows with the tenants that wait and not with their tasks. That not_before_time is not infinity, which the next condition
+// says too, is a column of index task_place: it passes over the tasks that wait for their source without a look at them.
 //
 // A tenant with a quota in flight is held, without waiting, since another provider's round may be spending the
 // same quota right now; then the tenant's tasks wait for the next round. Tenants share 256 locks, since a database has
@@ -31,7 +32,7 @@ WITH RECURSIVE waiting AS (
     CROSS JOIN LATERAL (
         SELECT line_time
         FROM task
-        WHERE tenant = waiting.tenant AND provider = $1 AND state = 'QUEUED'
+        WHERE tenant = waiting.tenant AND provider = $1 AND state = 'QUEUED' AND not_before_time IS DISTINCT FROM 'infinity'
           AND (not_before_time IS NULL OR not_before_time <= now()) AND deadline_time > now()
         ORDER BY line_time, id
         LIMIT 1
@@ -77,7 +78,7 @@ FROM unnest($2::text[]) AS line (tenant)
 CROSS JOIN LATERAL (
     SELECT id, line_time
     FROM task
-    WHERE tenant = line.tenant AND provider = $1 AND state = 'QUEUED'
+    WHERE tenant = line.tenant AND provider = $1 AND state = 'QUEUED' AND not_before_time IS DISTINCT FROM 'infinity'
       AND (not_before_time IS NULL OR not_before_time <= now()) AND deadline_time > now()
     ORDER BY line_time, id
     LIMIT $3
