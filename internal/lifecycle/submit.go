@@ -40,10 +40,11 @@ func (l *Lifecycle) SubmitAll(ctx context.Context, tenant string, all []Submissi
 	results := make([]Submitted, len(all))
 	specs := make([]task.Spec, len(all))
 	var begun []task.Decision
-	var places []int // Of those that begin in all.
+	var places []int                  // Of those that begin in all.
+	used := map[task.SourceID]error{} // Of many tasks of one clip, the first notes its use.
 	for i, s := range all {
 		specs[i] = complete(s.Spec)
-		route, invalid := l.check(ctx, tenant, specs[i])
+		route, invalid := l.check(ctx, tenant, specs[i], used)
 		if invalid != nil {
 			results[i] = l.submittedBefore(ctx, tenant, s.RequestID, specs[i], invalid)
 			continue
@@ -101,12 +102,13 @@ func complete(spec task.Spec) task.Spec {
 }
 
 // check refuses what can be told wrong without a look at the source, and returns the route.
-func (l *Lifecycle) check(ctx context.Context, tenant string, spec task.Spec) ([]string, error) {
+func (l *Lifecycle) check(ctx context.Context, tenant string, spec task.Spec, used map[task.SourceID]error) ([]string, error) {
 	if spec.SourceID != "" {
-		if err := l.store.UseSource(ctx, tenant, spec.SourceID); errors.Is(err, source.ErrNotFound) {
-			return nil, &source.NotFoundError{ID: spec.SourceID}
-		} else if err != nil {
-			return nil, fmt.Errorf("look for source %s: %w", spec.SourceID, err)
+		if _, known := used[spec.SourceID]; !known {
+			used[spec.SourceID] = l.useSource(ctx, tenant, spec.SourceID)
+		}
+		if err := used[spec.SourceID]; err != nil {
+			return nil, err
 		}
 	} else if err := l.checkSource(spec.SourceURI); err != nil {
 		return nil, &FieldError{Field: "source.uri", Message: err.Error()}
@@ -117,4 +119,16 @@ func (l *Lifecycle) check(ctx context.Context, tenant string, spec task.Spec) ([
 		}
 	}
 	return l.route(spec)
+}
+
+// useSource finds an uploaded source and notes that it is in use.
+func (l *Lifecycle) useSource(ctx context.Context, tenant string, id task.SourceID) error {
+	switch err := l.store.UseSource(ctx, tenant, id); {
+	case errors.Is(err, source.ErrNotFound):
+		return &source.NotFoundError{ID: id}
+	case err != nil:
+		return fmt.Errorf("look for source %s: %w", id, err)
+	default:
+		return nil
+	}
 }
