@@ -55,7 +55,7 @@ func (t *Tokens) Verify(account, token string) (task.AttemptID, error) {
 		return "", ErrToken
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil {
+	if err != nil || len(raw) != tokenBytes { // Line breaks are skipped.
 		return "", ErrToken
 	}
 	id := uuid.UUID(raw[:16])
