@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,7 +58,7 @@ func TestLinks_RefuseEveryChange(t *testing.T) {
 			t.Errorf("byte %d changed: got %v, want ErrLink", i, err)
 		}
 	}
-	for _, other := range []string{"", "x", token[:len(token)-1], token + "A", token + "=", "../" + token} {
+	for _, other := range []string{"", "x", token[:len(token)-1], token + "A", token + "=", "../" + token, strings.Repeat("\n", len(token))} {
 		if _, _, err := links.Verify(other, now); !errors.Is(err, media.ErrLink) {
 			t.Errorf("%q: got %v, want ErrLink", other, err)
 		}

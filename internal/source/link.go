@@ -60,7 +60,7 @@ func (l *Links) Verify(token string, now time.Time) (task.SourceID, error) {
 		return "", errLink
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil {
+	if err != nil || len(raw) != signedBytes+macBytes { // Line breaks are skipped.
 		return "", errLink
 	}
 	signed := raw[:signedBytes]

@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"encoding/base64"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,7 +62,7 @@ func TestLinks_RefuseEveryOtherToken(t *testing.T) {
 		}
 		raw[i] ^= 1
 	}
-	for _, other := range []string{"", "x", token + "A", token[1:], token[:len(token)-1] + "!"} {
+	for _, other := range []string{"", "x", token + "A", token[1:], token[:len(token)-1] + "!", strings.Repeat("\n", len(token))} {
 		if _, err := l.Verify(other, now); err == nil {
 			t.Errorf("%q works", other)
 		}
