@@ -200,12 +200,12 @@ func (u *Uploads) partBytes() int64 {
 
 // part stores one part and appends it to the upload, also when the caller goes away in the middle of it.
 func (u *Uploads) part(ctx context.Context, tenant string, id task.UploadID, up *Upload, r *piece) error {
+	ctx, done := lingering(ctx) // Before the wait for a place: what has arrived may be all that the caller could send.
+	defer done()
 	if err := writes.Acquire(ctx, 1); err != nil {
 		return err
 	}
 	defer writes.Release(1)
-	ctx, done := lingering(ctx)
-	defer done()
 	key := media.UploadPrefix + path.Join(folder(tenant), string(id), strconv.FormatInt(up.Received, 10)+"-"+rand.Text()[:8])
 	if err := u.Bucket.Put(ctx, key, "application/octet-stream", r); err != nil {
 		return err
