@@ -198,7 +198,7 @@ func TestFollow_TakesASilentStreamForDead(t *testing.T) {
 	p, _ := plain()
 	defer p.done()
 	f := newFollower(connect(t, r), testID, new(int64(0)), p)
-	f.silence = 50 * time.Millisecond
+	f.silence = 500 * time.Millisecond
 	if _, err := f.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
