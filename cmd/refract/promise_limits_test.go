@@ -126,9 +126,7 @@ func askAboutAll(t *testing.T, n int, answers time.Duration) {
 	if took := time.Since(start); took > openAttempts*time.Minute/500+time.Second {
 		t.Errorf("%d open attempts were all asked about within %s, want the rate of 500 a minute", openAttempts, took)
 	}
-	// Where the machine stops for a moment, questions arrive closer to each other than they left; two replicas that did not
-	// share the limit would have a half refused.
-	if refused := provider.Limits().Queries[0].Refused; refused > openAttempts/10 {
+	if refused := provider.Limits().Queries[0].Refused; refused > 0 {
 		t.Errorf("the provider refused %d questions", refused)
 	}
 }

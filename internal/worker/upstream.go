@@ -96,11 +96,28 @@ func (u *upstream) ask(ctx context.Context, providerTaskID string, age time.Dura
 	return u.check(ctx, at, providerTaskID, age)
 }
 
+// turn waits for a reserved time. A time that has passed is void, as after a stop of the machine: the questions that
+// waited meanwhile would leave together, so each that is late takes another turn.
+func (u *upstream) turn(ctx context.Context, at time.Time) error {
+	for {
+		if !rest(ctx, time.Until(at)) {
+			return ctx.Err()
+		}
+		if u.pause == 0 || time.Since(at) <= u.pause/2 {
+			return nil
+		}
+		var err error
+		if at, err = u.reserve(ctx, 1); err != nil {
+			return err
+		}
+	}
+}
+
 // check asks at a reserved time about one of the provider's tasks, which was submitted age ago. The adapter compares
 // the time of submission with this machine's clock, so it is given in that.
 func (u *upstream) check(ctx context.Context, at time.Time, providerTaskID string, age time.Duration) (s provider.Status, err error) {
-	if !rest(ctx, time.Until(at)) {
-		return s, &provider.Error{Class: provider.Unavailable, Op: "check", Err: ctx.Err()}
+	if err := u.turn(ctx, at); err != nil {
+		return s, &provider.Error{Class: provider.Unavailable, Op: "check", Err: err}
 	}
 	submitted := time.Now().Add(-age)
 	ctx, done := u.observe(ctx, "check")
@@ -111,8 +128,8 @@ func (u *upstream) check(ctx context.Context, at time.Time, providerTaskID strin
 // refreshLink asks for a fresh result link, which is a question like others.
 func (u *upstream) refreshLink(ctx context.Context, link string) (fresh string, err error) {
 	at, err := u.reserve(ctx, 1)
-	if err == nil && !rest(ctx, time.Until(at)) {
-		err = ctx.Err()
+	if err == nil {
+		err = u.turn(ctx, at)
 	}
 	if err != nil {
 		return "", &provider.Error{Class: provider.Unavailable, Op: "refresh link", Err: err}

@@ -59,3 +59,29 @@ func TestUpstream_EveryQuestionWaitsForItsTurn(t *testing.T) {
 		}
 	})
 }
+
+// TestUpstream_QuestionsWhoseTurnHasPassedTakeOthers has the machine stop while several questions wait for their times.
+func TestUpstream_QuestionsWhoseTurnHasPassedTakeOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		all, err := upstreams(provider.Accounts{"kie": limited{}}, &line{}, noop.NewMeterProvider().Meter(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		u := all["kie"]
+		first, err := u.reserve(t.Context(), 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(4 * u.pause) // The machine stops.
+		start := time.Now()
+		for i := range 3 {
+			if _, err := u.check(t.Context(), first.Add(time.Duration(i)*u.pause), "p1", 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(start); took < 2*u.pause {
+			t.Errorf("three late questions left within %s, want two pauses of %s", took, u.pause)
+		}
+	})
+}
