@@ -26,14 +26,14 @@ type Row struct {
 
 // AtLeast returns a row whose figure must be so many times its baseline or more.
 func AtLeast(budget, unit string, figure, baseline float64, by string, times float64) Row {
-	r := Row{Budget: budget, Figure: figure, Unit: unit, Baseline: baseline, By: by, Ratio: figure / baseline}
+	r := Row{Budget: budget, Figure: figure, Unit: unit}.Beside(baseline, by)
 	r.Need, r.Pass = fmt.Sprintf("ratio ≥ %g", times), r.Ratio >= times
 	return r
 }
 
 // WithinTimes returns a row whose figure must be so many times its baseline or less.
 func WithinTimes(budget, unit string, figure, baseline float64, by string, times float64) Row {
-	r := Row{Budget: budget, Figure: figure, Unit: unit, Baseline: baseline, By: by, Ratio: figure / baseline}
+	r := Row{Budget: budget, Figure: figure, Unit: unit}.Beside(baseline, by)
 	r.Need, r.Pass = fmt.Sprintf("ratio ≤ %g", times), r.Ratio <= times
 	return r
 }
@@ -57,14 +57,13 @@ func (r Row) Noting(format string, args ...any) Row {
 
 // Median returns the row with the median ratio of several turns: figure and baseline of one turn had the same
 // neighbours.
-func Median(turns []Row) Row {
-	turns = slices.SortedFunc(slices.Values(turns), func(a, b Row) int { return cmp.Compare(a.Ratio, b.Ratio) })
-	return turns[len(turns)/2]
-}
+func Median(turns []Row) Row { return median(turns, func(r Row) float64 { return r.Ratio }) }
 
 // MedianFigure returns the row with the median figure of several turns.
-func MedianFigure(turns []Row) Row {
-	turns = slices.SortedFunc(slices.Values(turns), func(a, b Row) int { return cmp.Compare(a.Figure, b.Figure) })
+func MedianFigure(turns []Row) Row { return median(turns, func(r Row) float64 { return r.Figure }) }
+
+func median(turns []Row, by func(Row) float64) Row {
+	turns = slices.SortedFunc(slices.Values(turns), func(a, b Row) int { return cmp.Compare(by(a), by(b)) })
 	return turns[len(turns)/2]
 }
 
