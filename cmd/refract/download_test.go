@@ -218,7 +218,7 @@ func TestDownload_CutsATryThatStalls(t *testing.T) {
 	output := f.output()
 	output.DownloadUri = s.URL
 	path := filepath.Join(t.TempDir(), "x.mp4")
-	d := &transfer{client: s.Client(), output: output, progress: p, stall: 100 * time.Millisecond, hash: sha256.New()}
+	d := &transfer{client: s.Client(), output: output, progress: p, stall: time.Second, hash: sha256.New()}
 	if err := d.run(t.Context(), path); err != nil {
 		t.Fatal(err)
 	}

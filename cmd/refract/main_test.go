@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	// are processors.
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		_ = f.Value.Set("4")
+		_ = f.Value.Set("3")
 	}
 	os.Exit(postgrestest.Main(m))
 }
