@@ -35,8 +35,11 @@ func (t Tokens) Make(tenant string, p task.Position) string {
 
 // Parse returns the position of a token, or ErrToken.
 func (t Tokens) Parse(tenant, token string) (task.Position, error) {
+	if len(token) != base64.RawURLEncoding.EncodedLen(tokenSize) {
+		return 0, ErrToken
+	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(raw) != tokenSize || raw[0] != tokenVersion {
+	if err != nil || len(raw) != tokenSize || raw[0] != tokenVersion { // Line breaks are skipped.
 		return 0, ErrToken
 	}
 	body := raw[:tokenSize-tokenMAC]

@@ -34,6 +34,7 @@ func TestTokens_RefuseWhatTheyDidNotMakeForTheTenant(t *testing.T) {
 	}
 	bad := map[string]string{
 		"nothing": "", "a word": "newest", "too short": good[:22], "too long": good + "A", "padded": good + "=",
+		"with a line break": good[:9] + "\r" + good[9:], "a line break for a letter": good[:9] + "\n" + good[10:],
 		"of another tenant": tokens.Make("ads", 7),
 		"of another key":    watch.NewTokens([]byte("other")).Make("films", 7),
 	}
@@ -60,6 +61,7 @@ func FuzzTokens(f *testing.F) {
 	f.Add("", "")
 	f.Add("films", "AQAAAAAAAAAHAAAAAAAAAAA")
 	f.Add("films", "AQ==")
+	f.Add("films", tokens.Make("films", 7)+"\n")
 	f.Fuzz(func(t *testing.T, tenant, token string) {
 		p, err := tokens.Parse(tenant, token)
 		switch {
