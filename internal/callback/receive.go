@@ -122,6 +122,8 @@ func (r *Receiver) Receive(ctx context.Context, account, token string, header ht
 const (
 	urlScheme = `(?i)(https?:(?:\\*/|\\+u002f){2,})`
 	urlRest   = `(?:[^"\\\s<>]|\\+[^"\\\s<>])*`
+	// notSlash goes on after an escape's u when that is not u002f, nor the end of the URL, which stays where it is.
+	notSlash = `(?:[^0"\\\s<>]|0[^0"\\\s<>]|00[^2"\\\s<>]|002[^f"\\\s<>]|0{0,2}2?\\+[^"\\\s<>])`
 )
 
 var (
@@ -129,7 +131,7 @@ var (
 	links = regexp.MustCompile(urlScheme + `(?:[^/\\"\s<>?#]*@)?([^/\\"\s<>?#@]*)` + urlRest)
 	// disguised finds URLs with another escape than a slash before the first slash, so that a user and a password
 	// may pass for the host.
-	disguised = regexp.MustCompile(urlScheme + `[^/\\"\s<>?#]*\\+(?:[^/u"\\\s<>]|u(?:[^0]|0[^0]|00[^2]|002[^f]))` + urlRest)
+	disguised = regexp.MustCompile(urlScheme + `[^/\\"\s<>?#]*\\+(?:[^/u"\\\s<>]|u` + notSlash + `)` + urlRest)
 )
 
 // redact takes out what must not be stored: our URL token, which the provider echoes, and all of a URL but its
