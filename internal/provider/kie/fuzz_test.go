@@ -59,10 +59,7 @@ func FuzzCallback(f *testing.F) {
 // checkSaid compares a callback with an independent reading of its body.
 func checkSaid(t *testing.T, got provider.Callback, body []byte) {
 	t.Helper()
-	var seen map[string]any
-	if err := json.Unmarshal(body, &seen); err != nil {
-		t.Fatalf("read from what is no JSON object: %v", err)
-	}
+	seen := wiretest.Object(t, body)
 	data, _ := seen["data"].(map[string]any)
 	for _, id := range []any{data["taskId"], data["task_id"], seen["taskId"], seen["task_id"]} {
 		if id != nil && id != "" && id != got.ProviderTaskID {
