@@ -51,21 +51,24 @@ func (f *feed) rewind(to task.Position) {
 	}
 }
 
-// skip moves on past entries and sends all followers to the table: after an outage it alone can tell whether retention
-// has removed what was not read in time.
-func (f *feed) skip(entries []task.Entry) {
+// skip moves on past entries, up to the last of them, and sends all followers to the table.
+func (f *feed) skip(last task.Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(entries) == 0 {
-		return
-	}
-	f.cursor = entries[len(entries)-1].Position
+	f.cursor = last
 	for _, t := range f.topics {
-		t.after, t.entries = f.cursor, nil
+		t.after, t.entries = last, nil
 		for w := range t.followers {
 			signal(w.woken)
 		}
 	}
+}
+
+// empty tells whether nobody follows the log.
+func (f *feed) empty() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.topics) == 0
 }
 
 // add makes a follower known. From then on what is read wakes it. It returns up to where the log was read.

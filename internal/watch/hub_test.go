@@ -50,6 +50,47 @@ func TestHub_LostNotificationCostsAtMostASecondThoughATransactionStaysOpen(t *te
 	})
 }
 
+func TestHub_ReadsNothingThatNobodyWatches(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := setup(t, watch.Config{})
+		pass(time.Second)
+		for range 10 {
+			r.append(id, task.Queued)
+			pass(time.Second)
+		}
+		if n := r.pagesRead(); n != 0 {
+			t.Errorf("%d pages of the log were read for nobody", n)
+		}
+		s := r.follow(t, nil)
+		r.append(id, task.Running)
+		pass(time.Second)
+		s.want(t, string(id)+"@11")
+	})
+}
+
+func TestHub_WhoBeginsWhileEntriesArePassedOverGetsWhatFollows(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := setup(t, watch.Config{})
+		pass(time.Second)
+		var watching *stream
+		var following *tail
+		r.beforeNextLast(func() {
+			watching, following = r.watch(t, 0, nil), r.follow(t, nil)
+			pass(time.Millisecond)
+		})
+		r.append(id, task.Queued)
+		pass(time.Second)
+		watching.wantRevisions(t, 1)
+		following.want(t, string(id)+"@1")
+		r.append(id, task.Running)
+		pass(time.Second)
+		watching.wantRevisions(t, 1, 2)
+		following.want(t, string(id)+"@1", string(id)+"@2")
+	})
+}
+
 func TestHub_WakeAllBringsWhatWasLostAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

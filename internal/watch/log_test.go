@@ -15,7 +15,9 @@ type log struct {
 	hiding  bool                   // Whether what is appended stays in flight.
 	taken   task.Position
 	removed map[string]task.Position
-	reads   int // Calls of TenantEntries.
+	reads   int    // Calls of TenantEntries.
+	pages   int    // Calls of Entries.
+	before  func() // Called once, after the next LastPosition found its answer and before it gives it.
 	labels  map[task.ID]map[string]string
 }
 
@@ -130,6 +132,12 @@ func (t *table) LastPosition(ctx context.Context, upTo task.Position) (task.Posi
 			last = max(last, p)
 		}
 	}
+	if before := t.log.before; before != nil {
+		t.log.before = nil
+		t.mu.Unlock()
+		before()
+		t.mu.Lock()
+	}
 	return last, nil
 }
 
@@ -139,7 +147,22 @@ func (t *table) Entries(ctx context.Context, after, upTo task.Position, limit in
 	if err := t.trouble(ctx); err != nil {
 		return nil, err
 	}
+	t.log.pages++
 	return t.log.page(after, upTo, limit, func(task.Entry) bool { return true }), nil
+}
+
+// pagesRead returns how many pages of the whole log were read.
+func (t *table) pagesRead() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.log.pages
+}
+
+// beforeNextLast lets something happen before LastPosition answers next.
+func (t *table) beforeNextLast(f func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.log.before = f
 }
 
 func (t *table) TenantEntries(ctx context.Context, tenant string, after, upTo task.Position, limit int) ([]task.Entry, task.Position, error) {

@@ -38,6 +38,13 @@ func (s *shard) remove(w *watcher) {
 	}
 }
 
+// empty tells whether nobody watches a task of the shard.
+func (s *shard) empty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.first) == 0
+}
+
 // wake wakes the watchers of the task that have not reached the revision.
 func (s *shard) wake(id task.ID, revision int64) {
 	s.mu.Lock()

@@ -105,6 +105,9 @@ func (s *sweeper) sweep(ctx context.Context) error {
 // its position was taken; a position that nobody committed may be taken again after a crash of the database.
 func (s *sweeper) read(ctx context.Context, settled task.Position) error {
 	for settled > s.seen {
+		if s.hub.unwatched() {
+			return s.pass(ctx, settled)
+		}
 		entries, err := s.entries(ctx, s.cursor, settled)
 		if err != nil {
 			return err
@@ -112,19 +115,49 @@ func (s *sweeper) read(ctx context.Context, settled task.Position) error {
 		for i := range entries {
 			s.hub.shard(entries[i].Task).wake(entries[i].Task, entries[i].Event.Revision)
 		}
-		if s.stale {
-			s.hub.feed.skip(entries)
+		n := len(entries)
+		if n > 0 {
+			s.cursor = entries[n-1].Position
+		}
+		if s.stale && n > 0 { // The table alone can tell whether retention has removed what was not read in time.
+			s.hub.feed.skip(s.cursor)
 		} else {
 			s.hub.feed.publish(entries)
 		}
-		if n := len(entries); n > 0 {
-			s.cursor = entries[n-1].Position
-		}
-		if len(entries) < sweepPage {
+		if n < sweepPage {
 			s.seen = settled
 		}
 	}
 	return nil
+}
+
+// pass steps over what nobody here watches. Who began to while it was found out reads the table, where all of this is by
+// now.
+func (s *sweeper) pass(ctx context.Context, settled task.Position) error {
+	last, err := s.hub.last(ctx, settled)
+	if err != nil {
+		return err
+	}
+	s.cursor, s.seen = last, settled
+	s.hub.feed.skip(last)
+	return nil
+}
+
+// unwatched tells whether nobody watches here.
+func (h *Hub) unwatched() bool {
+	for i := range h.shards {
+		if !h.shards[i].empty() {
+			return false
+		}
+	}
+	return h.feed.empty()
+}
+
+// last asks for the last entry up to a position within the time of one read.
+func (h *Hub) last(ctx context.Context, upTo task.Position) (task.Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return h.table.LastPosition(ctx, upTo)
 }
 
 // hint wakes the watchers of single tasks by what can be seen above a frontier that stands still, since somebody's
@@ -147,9 +180,7 @@ func (s *sweeper) hint(ctx context.Context, settled, newest task.Position) error
 
 // begin finds out where the log ends. Whoever watches already looks at the table once more.
 func (s *sweeper) begin(ctx context.Context, settled task.Position) error {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	last, err := s.hub.table.LastPosition(ctx, settled)
+	last, err := s.hub.last(ctx, settled)
 	if err != nil {
 		return err
 	}
@@ -162,7 +193,7 @@ func (s *sweeper) begin(ctx context.Context, settled task.Position) error {
 // rewind follows a log that has shrunk to its new end.
 func (s *sweeper) rewind(ctx context.Context, settled task.Position) error {
 	s.hub.cfg.Logger.ErrorContext(ctx, "the log of events has shrunk: was the database restored?", "read_up_to", s.cursor)
-	last, err := s.hub.table.LastPosition(ctx, settled)
+	last, err := s.hub.last(ctx, settled)
 	if err != nil {
 		return err
 	}
