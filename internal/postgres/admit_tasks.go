@@ -59,13 +59,15 @@ var errNothingAdmitted = errors.New("nothing was admitted")
 // first, then, without waiting for any, tenants that have a quota in flight and the tasks' rows.
 func (s *Store) AdmitTasks(ctx context.Context, r lifecycle.Round) ([]task.Task, error) {
 	var w writes
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		usages, err := accountUsages(ctx, tx, lockAccounts, r.Provider, r.Limits)
+	err := s.pipelined(ctx, func(tx pipelinedTx) error {
+		var batch pgx.Batch
+		batch.Queue(begin)
+		usages, err := accountUsagesAfter(ctx, tx, &batch, lockAccounts, r.Provider, r.Limits)
 		if err != nil {
 			return fmt.Errorf("hold the accounts: %w", err)
 		}
 		if len(usages) == 0 && len(r.Limits) > 0 {
-			return nil // Another replica admits.
+			return errNothingAdmitted // Another replica admits.
 		}
 		plan := r.Plan(usages)
 		switch {
@@ -119,7 +121,7 @@ func longestWindow(usages []lifecycle.Usage) time.Duration {
 	return window
 }
 
-// changeQueued changes the queued tasks that a statement locks.
+// changeQueued changes the queued tasks that a statement locks, if there are any, and commits.
 func (s *Store) changeQueued(ctx context.Context, tx pgx.Tx, w *writes, decide func(task.Task) (task.Decision, error), lock string, args ...any) error {
 	rows, err := tx.Query(ctx, lock, args...)
 	if err != nil {
@@ -139,8 +141,14 @@ func (s *Store) changeQueued(ctx context.Context, tx pgx.Tx, w *writes, decide f
 		}
 		w.add(i, &queued[i], lifecycle.Change{Decision: d})
 	}
-	if err := w.flush(ctx, tx, func(*pgx.Batch) {}); err != nil {
+	if len(queued) == 0 {
+		return nil
+	}
+	if err := s.enqueue(ctx, tx, w.jobs); err != nil {
+		return err
+	}
+	if err := w.flush(ctx, tx, func(batch *pgx.Batch) { batch.Queue(commit) }); err != nil {
 		return fmt.Errorf("write queued tasks: %w", err)
 	}
-	return s.enqueue(ctx, tx, w.jobs)
+	return nil
 }

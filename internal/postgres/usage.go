@@ -22,27 +22,38 @@ ORDER BY account`
 
 // accountUsages reads the configured accounts that a statement selects, and counts their usage by others.
 // configured gives the limits that hold where no operator has set any.
-func accountUsages(ctx context.Context, q querier, statement string, which any, configured lifecycle.AccountLimits) ([]lifecycle.Usage, error) {
-	rows, err := q.Query(ctx, statement, which)
-	if err != nil {
+func accountUsages(ctx context.Context, tx pgx.Tx, statement string, which any, configured lifecycle.AccountLimits) ([]lifecycle.Usage, error) {
+	return accountUsagesAfter(ctx, tx, &pgx.Batch{}, statement, which, configured)
+}
+
+// accountUsagesAfter sends what a batch holds with the statement.
+func accountUsagesAfter(
+	ctx context.Context, tx pgx.Tx, batch *pgx.Batch, statement string, which any, configured lifecycle.AccountLimits,
+) (usages []lifecycle.Usage, err error) {
+	batch.Queue(statement, which).Query(func(rows pgx.Rows) (err error) {
+		usages, err = pgx.CollectRows(rows, scanUsage)
+		return err
+	})
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, err
 	}
-	all, err := pgx.CollectRows(rows, scanUsage)
-	if err != nil {
-		return nil, err
-	}
-	usages := all[:0]
-	for _, u := range all {
-		if !configured.InForce(&u) {
-			continue // An account of an earlier configuration.
+	known := usages[:0]
+	for _, u := range usages {
+		if configured.InForce(&u) { // Else it is of an earlier configuration.
+			known = append(known, u)
 		}
-		err := q.QueryRow(ctx, countUsage, u.Account, u.Limits.Window.Seconds()).Scan(&u.Unanswered, &u.Recent, &u.InFlight)
-		if err != nil {
-			return nil, err
-		}
-		usages = append(usages, u)
 	}
-	return usages, nil
+	if len(known) == 0 {
+		return nil, nil
+	}
+	var counts pgx.Batch
+	for i := range known {
+		u := &known[i]
+		counts.Queue(countUsage, u.Account, u.Limits.Window.Seconds()).QueryRow(func(row pgx.Row) error {
+			return row.Scan(&u.Unanswered, &u.Recent, &u.InFlight)
+		})
+	}
+	return known, tx.SendBatch(ctx, &counts).Close()
 }
 
 // scanUsage reads an account. Its limits are the operator's, 0 where there are none.
