@@ -20,6 +20,8 @@ const (
 	linkLifetime = 24 * time.Hour
 	// probeMemory is for how long it is believed what was found behind a URI.
 	probeMemory = 10 * time.Minute
+	// rememberTimeout bounds the writing of it.
+	rememberTimeout = 10 * time.Second
 )
 
 // Handover keeps the rows of sources that are handed to providers.
@@ -146,9 +148,24 @@ func (p *Preparer) probe(ctx context.Context, uri string) (task.Clip, error) {
 	return clip, err
 }
 
-// probeTogether is probe, once for all who ask at the same time.
+// remember notes what was found behind a URI.
+func (p *Preparer) remember(ctx context.Context, uri string, clip task.Clip) {
+	ctx, cancel := context.WithTimeout(ctx, rememberTimeout)
+	defer cancel()
+	if err := p.Store.KeepProbe(ctx, uri, clip, probeMemory); err != nil {
+		p.Log.WarnContext(ctx, "what was found behind a source could not be noted; it is looked at again", "error", err)
+	}
+}
+
+// probeTogether probes once for all who ask at the same time, and lets none of them wait for the disk.
 func (p *Preparer) probeTogether(ctx context.Context, uri string) (task.Clip, error) {
-	found := p.looks.DoChan(uri, func() (any, error) { return p.probe(ctx, uri) })
+	found := p.looks.DoChan(uri, func() (any, error) {
+		clip, err := p.Probe(ctx, uri)
+		if err == nil {
+			go p.remember(context.WithoutCancel(ctx), uri, clip) // Nobody waits: losing it costs another look.
+		}
+		return clip, err
+	})
 	select {
 	case <-ctx.Done():
 		return task.Clip{}, ctx.Err()
