@@ -16,13 +16,13 @@ const insertEnded = `
 WITH ended AS MATERIALIZED (
     SELECT n, ('00000000-0000-7000-b000-' || lpad(n::text, 12, '0'))::uuid AS id,
            ('00000000-0000-7000-c000-' || lpad(n::text, 12, '0'))::uuid AS attempt,
-           now() - interval '6 days' * random() AS at
+           CASE WHEN n % 2 = 0 THEN 'bench' ELSE 'tenant-' || n % 99 END AS tenant, now() - interval '6 days' * random() AS at
     FROM generate_series($1::int, $2::int - 1) AS n
 ), tasks AS (
     INSERT INTO task (id, tenant, request_id, prompt, source_uri, watermark, strength, model, first_frame_uri, asked_provider,
                       fallbacks, route, provider, priority, labels, deadline, max_attempts, state, revision, allowance, deadline_time,
                       create_time, update_time, result_attempt)
-    SELECT id, CASE WHEN n % 2 = 0 THEN 'bench' ELSE 'tenant-' || n % 99 END, 'ended-' || n, $3, $4, '', '', '', '', '', '{}', '{kie}', 'kie', 0,
+    SELECT id, tenant, 'ended-' || n, $3, $4, '', '', '', '', '', '{}', '{kie}', 'kie', 0,
            '{"team": "films"}', interval '6 hours', 1, 'SUCCEEDED', 5, 0, at + interval '6 hours', at, at, attempt
     FROM ended
 ), attempts AS (
@@ -34,8 +34,8 @@ WITH ended AS MATERIALIZED (
     SELECT attempt, 'kie', 'b' || lpad(n::text, 31, '0'), 'applied', convert_to($5, 'UTF8'), at
     FROM ended
 )
-INSERT INTO task_event (task_id, revision, state, attempt, message, create_time)
-SELECT id, revision, state, 1, 'kie did something', at
+INSERT INTO task_event (task_id, revision, state, attempt, message, tenant, create_time)
+SELECT id, revision, state, 1, 'kie did something', tenant, at
 FROM ended, unnest('{QUEUED,SUBMITTING,RUNNING,SAVING,SUCCEEDED}'::text[]) WITH ORDINALITY AS e (state, revision)`
 
 // growBy is how many tasks are inserted at once.

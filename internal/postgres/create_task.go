@@ -37,29 +37,30 @@ func (s *Store) createSet(ctx context.Context, ds []task.Decision, results []gro
 	ctx, cancel := context.WithTimeout(ctx, setTimeout)
 	defer cancel()
 	first := make(map[request]int, len(ds))
-	var items []newTask
+	var items newTasks
 	for i := range ds {
 		if _, known := first[requestOf(&ds[i])]; !known {
 			first[requestOf(&ds[i])] = i
-			items = append(items, newTaskOf(i, &ds[i]))
+			items.add(&ds[i])
 		}
 	}
-	inserted, err := s.insertTasks(ctx, items)
+	inserted, err := s.insertTasks(ctx, &items)
 	if err != nil {
 		return fate(fmt.Errorf("insert tasks: %w", err), results)
 	}
 	known := map[request]bool{}
 	for i := range ds {
-		row, ok := inserted[first[requestOf(&ds[i])]]
+		made := &ds[first[requestOf(&ds[i])]].Task
+		row, ok := inserted[made.ID]
 		switch {
 		case !ok:
 			known[requestOf(&ds[i])] = true
 		case row.quota != "":
 			results[i].Err = row.refusal(ds[i].Task.Tenant)
 		default:
-			t := ds[first[requestOf(&ds[i])]].Task
+			t := *made
 			t.CreateTime, t.UpdateTime, t.DeadlineTime = row.createTime, row.createTime, row.deadlineTime
-			results[i].Value = created{t, first[requestOf(&ds[i])] == i}
+			results[i].Value = created{t, made == &ds[i].Task}
 		}
 	}
 	s.findKnown(ctx, known, ds, results)

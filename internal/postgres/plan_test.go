@@ -122,7 +122,7 @@ func sample(t *testing.T, oid uint32) any {
 	t.Helper()
 	samples := map[uint32]any{
 		16: true, 17: []byte("{}"), 20: int64(1), 21: int16(1), 23: int32(1), 25: "QUEUED", 114: "{}", 700: float32(1), 701: 1.0,
-		1009: []string{"a"}, 1016: []int64{1}, 1184: time.Now(), 1185: []time.Time{time.Now()}, 2950: "00000000-0000-7000-8000-000000000000",
+		1007: []int32{1}, 1009: []string{"a"}, 1016: []int64{1}, 1022: []float64{1}, 3807: []map[string]string{{}}, 1184: time.Now(), 1185: []time.Time{time.Now()}, 2950: "00000000-0000-7000-8000-000000000000",
 		2951: []string{"00000000-0000-7000-8000-000000000000"}, 3802: map[string]string{}, 1700: 1.0,
 	}
 	v, ok := samples[oid]
