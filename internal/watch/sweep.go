@@ -86,7 +86,7 @@ func (s *sweeper) sweep(ctx context.Context) error {
 		if err != nil || settled >= target {
 			return err
 		}
-		if look == lastLook {
+		if look == lastLook && !s.hub.unwatched() {
 			if err := s.hint(ctx, settled, newest); err != nil {
 				return err
 			}
