@@ -16,11 +16,7 @@ func (s *TaskService) WatchTask(req *refractv1.WatchTaskRequest, stream grpc.Ser
 		return err
 	}
 	return s.hub.Watch(ctx, id, after, func(u watch.Update) error {
-		m, err := s.update(stream, id, u)
-		if err != nil {
-			return err
-		}
-		return stream.Send(m)
+		return stream.Send(s.update(id, u))
 	})
 }
 
@@ -43,21 +39,11 @@ func (s *TaskService) begin(req *refractv1.WatchTaskRequest, stream grpc.ServerS
 }
 
 // update converts one message of a watch.
-func (s *TaskService) update(stream grpc.ServerStream, id task.ID, u watch.Update) (*refractv1.WatchTaskResponse, error) {
+func (s *TaskService) update(id task.ID, u watch.Update) *refractv1.WatchTaskResponse {
 	if u.Event == nil {
 		bookmark := &refractv1.WatchBookmark{Revision: u.Bookmark}
-		return &refractv1.WatchTaskResponse{Update: &refractv1.WatchTaskResponse_Bookmark{Bookmark: bookmark}}, nil
+		return &refractv1.WatchTaskResponse{Update: &refractv1.WatchTaskResponse_Bookmark{Bookmark: bookmark}}
 	}
-	var t task.Task
-	if u.Event.State == task.Succeeded { // Only this event needs more than itself: the outputs.
-		ctx := stream.Context()
-		err := s.hub.Read(ctx, func() (err error) {
-			t, err = s.tasks.Task(ctx, tenantOf(ctx), id)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return &refractv1.WatchTaskResponse{Update: &refractv1.WatchTaskResponse_Event{Event: s.event(u.Event, &t)}}, nil
+	event := s.event(u.Event, &task.Task{ID: id, Outputs: u.Outputs})
+	return &refractv1.WatchTaskResponse{Update: &refractv1.WatchTaskResponse_Event{Event: event}}
 }

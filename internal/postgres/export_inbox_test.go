@@ -43,6 +43,7 @@ var HotStatements = map[string]string{
 	"insert callbacks":      insertCallbacks,
 	"keep refused callback": insertRefusedCallback,
 	"output":                selectOutput,
+	"task outputs":          selectTaskOutputs,
 	"aged outputs":          agedOutputs,
 	"aged sources":          agedSources,
 	"aged uploads":          agedUploads,

@@ -52,6 +52,13 @@ func TestTenantEntries_AreTheTenantsOwnWithWhatTheyAreChosenBy(t *testing.T) {
 	if diff := cmp.Diff([]task.Output{out}, entries[5].Outputs); diff != "" {
 		t.Errorf("outputs (-want +got):\n%s", diff)
 	}
+	outputs, err := store.TaskOutputs(t.Context(), done.ID)
+	if diff := cmp.Diff([]task.Output{out}, outputs); diff != "" || err != nil {
+		t.Errorf("outputs of the task: %v (-want +got):\n%s", err, diff)
+	}
+	if outputs, err := store.TaskOutputs(t.Context(), mine.ID); len(outputs) != 0 || err != nil {
+		t.Errorf("outputs of a task that is queued = %v, %v, want none", outputs, err)
+	}
 	if first := entries[0]; first.Task != mine.ID || first.RequestID != mine.RequestID || first.Labels["film"] != "7" {
 		t.Errorf("the first entry is %+v", first)
 	}

@@ -77,6 +77,76 @@ func TestBookmarks_OneGoroutineSendsThoseOfReceiversThatRead(t *testing.T) {
 	})
 }
 
+func TestBookmarks_CrowdThatReadsIsNotSilent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := setup(t, watch.Config{Bookmark: 14 * time.Second})
+		r.append(id, task.Queued)
+		var crowd []*stream
+		for n := range 80 {
+			last := time.Now()
+			crowd = append(crowd, r.watch(t, 1, func(u watch.Update) error {
+				if silent := time.Since(last); silent > 15*time.Second {
+					t.Errorf("stream %d was silent for %v", n, silent)
+				}
+				if u.Event != nil && len(u.Outputs) != 1 {
+					t.Errorf("revision %d has %d outputs, want 1", u.Event.Revision, len(u.Outputs))
+				}
+				last = time.Now()
+				return nil
+			}))
+		}
+		pass(12900 * time.Millisecond)
+		r.setSlow(2400 * time.Millisecond) // First the events, then the outputs.
+		r.commit(id, task.Succeeded)
+		pass(time.Minute)
+		most := 0
+		for _, s := range crowd {
+			s.wantRevisions(t, 2)
+			s.wantEnd(t, nil)
+			most = max(most, len(s.bookmarks()))
+		}
+		if most < 3 {
+			t.Errorf("%d bookmarks on the stream that was read for last, want 3: its place was to be long in coming", most)
+		}
+	})
+}
+
+func TestBookmarks_ReceiverThatDoesNotReadKeepsNoPlace(t *testing.T) {
+	t.Parallel()
+	r := setup(t, watch.Config{Bookmark: 10 * time.Millisecond, Reads: 1})
+	r.append(id, task.Queued)
+	sending, free := make(chan struct{}), make(chan struct{})
+	r.beforeNextAnswer(func() { // It holds the only place until its stream carries a bookmark that nobody takes.
+		select {
+		case <-sending:
+		case <-time.After(10 * time.Second):
+			t.Error("no bookmark was sent while the stream reads")
+		}
+	})
+	block := sync.OnceFunc(func() { close(sending); <-free })
+	stuck := r.watch(t, 1, func(watch.Update) error { block(); return nil })
+	<-sending
+	arrived := make(chan struct{})
+	arrive := sync.OnceFunc(func() { close(arrived) })
+	other := r.watch(t, 0, func(u watch.Update) error {
+		if u.Event != nil {
+			arrive()
+		}
+		return nil
+	})
+	select {
+	case <-arrived:
+	case <-time.After(10 * time.Second):
+		t.Error("a stream finds no place while another receiver does not read")
+	}
+	close(free)
+	for _, s := range []*stream{stuck, other} {
+		s.cancel()
+		<-s.done
+	}
+}
+
 func TestBookmarks_StreamThatIsSendingCarriesNone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

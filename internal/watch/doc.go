@@ -13,8 +13,8 @@
 //     a few at a time, so that a crowd of them takes it from nobody.
 //   - An idle watcher costs its caller's goroutine and about a kilobyte beside its stack. It starts no
 //     goroutine and asks the database nothing.
-//   - A silent stream carries a bookmark. It is late only by a read that is under way, 5 seconds at most. One
-//     goroutine sends those of all streams, and a receiver that does not read holds up no other's.
+//   - A silent stream carries a bookmark, also while it reads or waits for a place to. One goroutine sends those of all
+//     streams, and a receiver that does not read holds up no other's, nor anybody's reads.
 //
 // Those who follow a tenant ([Hub.Follow]) share the newest events of it in memory; whoever has fallen behind them, or
 // resumes from before, reads the table, which alone can tell what retention has removed.

@@ -131,14 +131,15 @@ func (w *follower) catchUp(ctx context.Context) error {
 }
 
 // readTable returns the next page of the table up to a position, and the position that the follower has reached with it.
+// A bookmark that is sent meanwhile moves nothing, since the feed does not have what comes next.
 func (w *follower) readTable(ctx context.Context, upTo task.Position) (page []*task.Entry, reached task.Position, err error) {
-	limit := w.hub.cfg.Page
+	after, limit := w.sent, w.hub.cfg.Page
 	err = w.read(ctx, func(ctx context.Context) error {
-		entries, removed, err := w.hub.table.TenantEntries(ctx, w.tenant, w.sent, upTo, limit)
+		entries, removed, err := w.hub.table.TenantEntries(ctx, w.tenant, after, upTo, limit)
 		if err != nil {
 			return err
 		}
-		if removed > w.sent {
+		if removed > after {
 			return &RemovedError{Oldest: removed}
 		}
 		page, reached = make([]*task.Entry, len(entries)), upTo
@@ -151,7 +152,7 @@ func (w *follower) readTable(ctx context.Context, upTo task.Position) (page []*t
 		return nil
 	})
 	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("follow tenant %q after position %d: %w", w.tenant, w.sent, err)
+		err = fmt.Errorf("follow tenant %q after position %d: %w", w.tenant, after, err)
 	}
 	return page, reached, err
 }

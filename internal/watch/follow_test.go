@@ -347,6 +347,34 @@ func TestFollow_SlowFollowerReadsTheTableAndDelaysNobody(t *testing.T) {
 	})
 }
 
+func TestFollow_LongWayThroughTheTableIsNotSilent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := setup(t, watch.Config{Page: 1, Bookmark: 14 * time.Second})
+		r.append("a", task.Queued, task.Submitting, task.Running, task.Saving, task.Succeeded, task.Succeeded)
+		sweep()
+		r.setSlow(4 * time.Second)
+		last := time.Now()
+		s := followLog(t.Context(), r.hub, watch.Following{
+			Tenant: "films", After: new(task.Position),
+			Match: func(e *task.Entry) bool { return e.Event.Revision == 6 },
+			Send: func(*task.Entry, task.Position) error {
+				if silent := time.Since(last); silent > 15*time.Second {
+					t.Errorf("the stream was silent for %v", silent)
+				}
+				last = time.Now()
+				return nil
+			},
+		})
+		pass(20 * time.Second)
+		if got := s.last(); got != 3 {
+			t.Errorf("a bookmark after 14 seconds resumes after position %d, want 3", got)
+		}
+		pass(time.Minute)
+		s.want(t, "a@6")
+	})
+}
+
 func TestFollow_DrainEndsItAndAnotherReplicaGoesOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -24,6 +24,8 @@ type Events interface {
 	// moment. Fewer than limit means that there were no more. The newest event of a task is there as long
 	// as the task is, whatever retention removes.
 	TaskEvents(ctx context.Context, id task.ID, after int64, limit int) ([]task.Event, error)
+	// TaskOutputs returns the outputs of a task that SUCCEEDED, as they are now: some may have expired.
+	TaskOutputs(ctx context.Context, id task.ID) ([]task.Output, error)
 	// Revisions returns the newest revision of each of these tasks. It leaves out tasks that do not exist.
 	Revisions(ctx context.Context, ids []task.ID) (map[task.ID]int64, error)
 }

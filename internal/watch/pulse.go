@@ -17,8 +17,8 @@ const (
 )
 
 // pulse keeps a watch alive: whatever it waits for, the stream carries a bookmark in time, and ends when the hub
-// drains. The goroutine of the watch holds its lock except while it waits, and whoever sends a bookmark meanwhile holds
-// it, so the lock guards all that a stream knows of itself: one message is sent at a time, and none after the end.
+// drains. The goroutine of the watch holds its lock except while it waits or reads, and whoever sends a bookmark meanwhile
+// holds it, so the lock guards all that a stream knows of itself: one message is sent at a time, and none after the end.
 type pulse struct {
 	hub    *Hub
 	beat   beater
@@ -48,7 +48,7 @@ func (p *pulse) start(h *Hub, b beater) {
 func (p *pulse) stop() { p.hub.bookmarks.remove(p) }
 
 // tick sends a bookmark if the stream is silent, and tells whether others may follow. A stream that is locked is
-// sending, or reads what it is about to send.
+// sending, or about to wait.
 func (p *pulse) tick() bool {
 	if !p.mu.TryLock() {
 		return true
@@ -64,7 +64,8 @@ func (p *pulse) tick() bool {
 	return true
 }
 
-// emit sends one message, unless the hub drains or a bookmark could not be sent, and puts the next bookmark off.
+// emit sends one message, unless the hub drains or a bookmark could not be sent, and puts the next bookmark off. To send
+// is all that it does: a stream that read what belongs to its message here would be silent until it has a place.
 func (p *pulse) emit(send func() error) error {
 	select {
 	case err := <-p.failed:
@@ -80,12 +81,17 @@ func (p *pulse) emit(send func() error) error {
 	return nil
 }
 
-// read reads the table by a function, which is called again when it fails, with bookmarks meanwhile. Reads of all
-// watches together are bounded: who finds no place waits in the same way.
+// read reads the table by a function, which is called without the lock, and again when it fails. Bookmarks are sent
+// meanwhile. Reads of all watches together are bounded: who finds no place waits in the same way.
+//
+// NOTE: the lock is not taken before the place is given back. It may be held by a bookmark whose receiver does not read,
+// and a few of those would keep all places.
 func (p *pulse) read(ctx context.Context, once func(context.Context) error) error {
+	p.mu.Unlock()
+	defer p.mu.Lock()
 	var began time.Time
 	for delay := firstDelay; ; delay = min(2*delay, lastDelay) {
-		if err := wait(ctx, p, p.hub.reads); err != nil {
+		if err := await(ctx, p, p.hub.reads); err != nil {
 			return err
 		}
 		if began.IsZero() {
@@ -101,7 +107,7 @@ func (p *pulse) read(ctx context.Context, once func(context.Context) error) erro
 			return err
 		}
 		spread := rand.N(delay) //nolint:gosec // Keeps watchers from knocking in step; nobody gains by guessing it.
-		if err := wait(ctx, p, time.After(delay/2+spread/2)); err != nil {
+		if err := await(ctx, p, time.After(delay/2+spread/2)); err != nil {
 			return err
 		}
 	}
@@ -118,6 +124,11 @@ func (p *pulse) readOnce(ctx context.Context, once func(context.Context) error) 
 func wait[T any](ctx context.Context, p *pulse, until <-chan T) error {
 	p.mu.Unlock()
 	defer p.mu.Lock()
+	return await(ctx, p, until)
+}
+
+// await is wait for those who do not hold the lock.
+func await[T any](ctx context.Context, p *pulse, until <-chan T) error {
 	select {
 	case <-until:
 		return nil

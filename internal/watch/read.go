@@ -12,8 +12,9 @@ func (w *watcher) limit() int { return w.hub.cfg.Page + 1 }
 
 // read returns at least one event: the newest one that was sent, if the table still has it, and those that
 // follow it. The page begins with the event that was sent last: its state tells whether there is anything to wait for,
-// and its absence that the table is not the one that was read before.
-func (w *watcher) read(ctx context.Context) (page []task.Event, err error) {
+// and its absence that the table is not the one that was read before. With a page that says for the first time that the
+// task SUCCEEDED come its outputs.
+func (w *watcher) read(ctx context.Context) (page []task.Event, outputs []task.Output, err error) {
 	err = w.pulse.read(ctx, func(ctx context.Context) (err error) {
 		if page, err = w.hub.table.TaskEvents(ctx, w.id, max(w.sent-1, 0), w.limit()); err != nil {
 			return fmt.Errorf("read events: %w", err)
@@ -21,12 +22,20 @@ func (w *watcher) read(ctx context.Context) (page []task.Event, err error) {
 		if len(page) == 0 {
 			return w.explainNothing(ctx)
 		}
-		return check(page, w.sent)
+		if err := check(page, w.sent); err != nil {
+			return err
+		}
+		if last := &page[len(page)-1]; last.State == task.Succeeded && last.Revision > w.sent { // Nothing follows it, ever.
+			if outputs, err = w.hub.table.TaskOutputs(ctx, w.id); err != nil {
+				return fmt.Errorf("read outputs: %w", err)
+			}
+		}
+		return nil
 	})
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("watch task %s after revision %d: %w", w.id, w.sent, err)
 	}
-	return page, err
+	return page, outputs, err
 }
 
 // explainNothing returns the error that explains why the table has neither the newest event that was sent

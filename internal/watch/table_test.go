@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/refract-video/refract/internal/task"
 )
@@ -18,9 +19,10 @@ type table struct {
 	tasks   map[task.ID]*row
 	down    bool
 	hanging bool
-	poison  task.ID // Every question about it fails.
-	during  func()  // Called once, by the next TaskEvents, after it read and before it answers.
-	reads   int     // Calls of TaskEvents.
+	slow    time.Duration // How long each answer takes.
+	poison  task.ID       // Every question about it fails.
+	during  func()        // Called once, by the next TaskEvents, after it read and before it answers.
+	reads   int           // Calls of TaskEvents.
 	log     log
 	batches []int // How many tasks each Revisions asked for.
 }
@@ -77,6 +79,12 @@ func (t *table) setHanging(hanging bool) {
 	t.hanging = hanging
 }
 
+func (t *table) setSlow(slow time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.slow = slow
+}
+
 func (t *table) beforeNextAnswer(f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -123,6 +131,15 @@ func (t *table) page(ctx context.Context, id task.ID, after int64, limit int) ([
 	return page, during, nil
 }
 
+func (t *table) TaskOutputs(ctx context.Context, id task.ID) ([]task.Output, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.trouble(ctx, id); err != nil {
+		return nil, err
+	}
+	return []task.Output{{Key: "outputs/" + string(id)}}, nil
+}
+
 func (t *table) Revisions(ctx context.Context, ids []task.ID) (map[task.ID]int64, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -146,6 +163,15 @@ func (t *table) trouble(ctx context.Context, ids ...task.ID) error {
 		<-ctx.Done()
 		t.mu.Lock()
 		return ctx.Err()
+	}
+	if t.slow > 0 {
+		late := time.After(t.slow)
+		t.mu.Unlock()
+		select {
+		case <-late:
+		case <-ctx.Done():
+		}
+		t.mu.Lock()
 	}
 	if t.down || t.poison != "" && slices.Contains(ids, t.poison) {
 		return errOutage

@@ -9,14 +9,16 @@ import (
 
 // Update is one message of a watch: an event or a bookmark.
 type Update struct {
-	Event    *task.Event // The next event, or nil. It is the receiver's to keep.
-	Bookmark int64       // Without an event: the newest revision that was sent, or after which the watch began.
+	Event    *task.Event   // The next event, or nil. It is the receiver's to keep.
+	Outputs  []task.Output // With an event whose state is SUCCEEDED.
+	Bookmark int64         // Without an event: the newest revision that was sent, or after which the watch began.
 }
 
 // Watch sends the events of the task after a revision, each once and in order, and a bookmark whenever
 // nothing was sent for Config.Bookmark. After 0 asks for the whole history; less than 0 means 0. It runs
 // in the goroutine of its caller. It sends one message at a time, and nothing after it has returned; bookmarks come
-// from a goroutine of Run.
+// from a goroutine of Run. An update is whole: send has no need to read, and is to send alone, since the stream carries
+// no bookmark meanwhile.
 //
 // It returns nil when the task is terminal and all its events were sent, at once if they had been before.
 // A terminal event that a retry followed is history and ends nothing. Otherwise it returns
@@ -71,7 +73,7 @@ func (w *watcher) sendBookmark() error { return w.send(Update{Bookmark: w.sent})
 // catchUp sends what the table has beyond the newest revision sent, and tells whether the task ended with it.
 func (w *watcher) catchUp(ctx context.Context) (ended bool, err error) {
 	for {
-		page, err := w.read(ctx)
+		page, outputs, err := w.read(ctx)
 		if err != nil {
 			return false, err
 		}
@@ -79,7 +81,11 @@ func (w *watcher) catchUp(ctx context.Context) (ended bool, err error) {
 			if page[i].Revision == w.sent {
 				continue
 			}
-			if err := w.emit(func() error { return w.send(Update{Event: &page[i]}) }); err != nil {
+			u := Update{Event: &page[i]}
+			if page[i].State == task.Succeeded {
+				u.Outputs = outputs
+			}
+			if err := w.emit(func() error { return w.send(u) }); err != nil {
 				return false, err
 			}
 			w.sent = page[i].Revision
