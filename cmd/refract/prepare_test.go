@@ -57,7 +57,7 @@ func (w *answeredWriter) WriteHeader(status int) {
 //
 // It fails when countUsage (internal/postgres/admit_tasks.go) counts attempts that were not sent, when holdTask
 // (internal/postgres/preparation.go) leaves tasks to admission, when Look is waited for until it ends, and, for the second
-// tenant, when preparesOfATenant is preparesAtOnce.
+// tenant, when fill (internal/worker/preparer.go) gives all places to one tenant.
 func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *serviceFlags, c *simConfig) {

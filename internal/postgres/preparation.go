@@ -68,10 +68,10 @@ func (s *Store) BeginPreparation(ctx context.Context, p source.Preparation) erro
 	return nil
 }
 
-// claimPreparations takes due preparations up, in turn between tenants: of each tenant no more than $4, with what this
-// replica makes for it already ($2 and $3 name tenants and numbers), and first what did not fail before, so that sources on
-// hosts that are well do not wait for those that hang. Whoever dies has put off what it made by $5 seconds
-// at most.
+// claimPreparations takes due preparations up whose subjects are $6 long, in turn between tenants: of each tenant no more
+// than $4, with what this replica makes for it already ($2 and $3 name tenants and numbers), and first what did not fail
+// before, so that sources on hosts that are well do not wait for those that hang. Whoever dies has put off what it made by
+// $5 seconds at most.
 const claimPreparations = `
 WITH made AS (
     SELECT tenant, n FROM unnest($2::text[], $3::integer[]) AS made (tenant, n)
@@ -80,7 +80,7 @@ WITH made AS (
            coalesce(made.n, 0) + row_number() OVER (PARTITION BY tenant ORDER BY tries > 0, due_time, id) AS rank
     FROM preparation
     LEFT JOIN made USING (tenant)
-    WHERE due_time <= now()
+    WHERE due_time <= now() AND length(subject) = $6
 ), chosen AS MATERIALIZED (
     SELECT id
     FROM preparation
@@ -98,16 +98,23 @@ RETURNING preparation.id, tenant, account, subject, tries, extract(epoch FROM no
               WHERE waiter.preparation_id = preparation.id
               LIMIT 1), '')`
 
-// sourceIDLength is the length of a subject that is the id of an uploaded source; the SHA-256 of a URI has 64 digits.
-const sourceIDLength = 36
+// How long subjects are: the ids of uploaded sources, and the SHA-256 of URIs.
+const (
+	sourceIDLength = 36
+	uriHashLength  = 64
+)
 
 // ClaimPreparations implements worker.Preparations.
-func (s *Store) ClaimPreparations(ctx context.Context, n int, made map[string]int, each int, lease time.Duration) ([]source.Claimed, error) {
-	tenants, numbers := make([]string, 0, len(made)), make([]int32, 0, len(made))
-	for tenant, n := range made {
+func (s *Store) ClaimPreparations(ctx context.Context, want source.Claim) ([]source.Claimed, error) {
+	tenants, numbers := make([]string, 0, len(want.Made)), make([]int32, 0, len(want.Made))
+	for tenant, n := range want.Made {
 		tenants, numbers = append(tenants, tenant), append(numbers, int32(n)) //nolint:gosec // A replica makes a few.
 	}
-	rows, err := s.pool.Query(ctx, claimPreparations, n, tenants, numbers, each, lease.Seconds())
+	length := uriHashLength
+	if want.Uploaded {
+		length = sourceIDLength
+	}
+	rows, err := s.pool.Query(ctx, claimPreparations, want.Limit, tenants, numbers, want.Each, want.Lease.Seconds(), length)
 	if err != nil {
 		return nil, fmt.Errorf("claim preparations: %w", err)
 	}

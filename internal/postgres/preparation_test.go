@@ -27,11 +27,20 @@ func hold(t *testing.T, store *postgres.Store, id task.ID, account string) {
 // claim takes all preparations up that are due.
 func claim(t *testing.T, store *postgres.Store) []source.Claimed {
 	t.Helper()
-	claimed, err := store.ClaimPreparations(t.Context(), 10, nil, 10, time.Minute)
-	if err != nil {
-		t.Fatal(err)
+	var all []source.Claimed
+	for _, uploaded := range []bool{false, true} {
+		claimed, err := store.ClaimPreparations(t.Context(), source.Claim{Uploaded: uploaded, Limit: 10, Each: 10, Lease: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range claimed {
+			if (c.Source != "") != uploaded {
+				t.Errorf("claimed %+v where uploaded is %t", c, uploaded)
+			}
+		}
+		all = append(all, claimed...)
 	}
-	return claimed
+	return all
 }
 
 func TestClaimPreparations_NameNoSourceOnceItsWaitersAreGone(t *testing.T) {
@@ -97,7 +106,7 @@ func TestClaimPreparations_TakeWhatNeverFailedFirst(t *testing.T) {
 	}
 	exec(t, pool, "UPDATE preparation SET tries = 1, due_time = now() - interval '1 hour' WHERE account = 'failing'")
 	for _, want := range []string{"healthy", "failing"} {
-		claimed, err := store.ClaimPreparations(t.Context(), 1, nil, 1, time.Minute)
+		claimed, err := store.ClaimPreparations(t.Context(), source.Claim{Limit: 1, Each: 1, Lease: time.Minute})
 		if err != nil || len(claimed) != 1 || claimed[0].Account != want {
 			t.Errorf("claimed %+v, %v, want the %s one", claimed, err, want)
 		}

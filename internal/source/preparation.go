@@ -37,6 +37,15 @@ func (p Preparation) Spec() task.Spec { return task.Spec{SourceID: p.Source, Sou
 // PreparationID names a preparation that is under way.
 type PreparationID int64
 
+// Claim says which due preparations a replica takes up.
+type Claim struct {
+	Uploaded bool           // Whether it wants uploaded sources, which are handed over, or URIs, which are looked at.
+	Limit    int            // How many at most.
+	Each     int            // How many at most of each tenant, with those that
+	Made     map[string]int // the replica makes already, by tenant.
+	Lease    time.Duration  // For how long nobody else takes them up.
+}
+
 // Claimed is a preparation that this replica is to make.
 type Claimed struct {
 	Preparation

@@ -2,12 +2,16 @@ package worker
 
 import (
 	"context"
+	"log/slog"
+	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/refract-video/refract/internal/source"
+	"github.com/refract-video/refract/internal/task"
 )
 
 // waiting is a preparation for which tasks wait, in an order that changes with each look.
@@ -50,6 +54,94 @@ func TestTell_RestsWhileTheSameTasksAreBeingChanged(t *testing.T) {
 		w.tasks = []source.Waiter{{Task: "a"}}
 		if err := p.tell(ctx, source.Claimed{}, func(context.Context, []source.Waiter) error { return nil }); err == nil {
 			t.Error("it goes on when it is stopped")
+		}
+	})
+}
+
+// due is what is to be prepared, and what becomes of it.
+type due struct {
+	Preparations
+	mu      sync.Mutex
+	rows    []source.Claimed
+	handing map[string]int // The uploads under way, by tenant.
+	looked  int
+}
+
+func (d *due) ClaimPreparations(_ context.Context, want source.Claim) (claimed []source.Claimed, _ error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	made := maps.Clone(want.Made)
+	d.rows = slices.DeleteFunc(d.rows, func(c source.Claimed) bool {
+		if (c.Source != "") != want.Uploaded || made[c.Tenant] == want.Each || len(claimed) == want.Limit {
+			return false
+		}
+		made[c.Tenant]++
+		claimed = append(claimed, c)
+		return true
+	})
+	return claimed, nil
+}
+
+func (d *due) RenewPreparations(context.Context, []source.PreparationID, time.Duration) error {
+	return nil
+}
+
+func (d *due) GiveBackPreparation(context.Context, source.Claimed) error { return nil }
+
+func (d *due) PreparationWaiters(context.Context, source.PreparationID, int) ([]source.Waiter, int64, error) {
+	return nil, 1, nil
+}
+
+func (d *due) EndPreparation(context.Context, source.PreparationID, int64) (bool, error) {
+	return true, nil
+}
+
+func (d *due) Look(context.Context, task.Spec, string, source.Account) (string, error) {
+	return "", source.ErrNotHanded
+}
+
+// Prepare looks at once, and uploads for ever. The id of an uploaded source is its tenant.
+func (d *due) Prepare(ctx context.Context, spec task.Spec, _ string, _ source.Account) error {
+	d.mu.Lock()
+	if spec.SourceID == "" {
+		defer d.mu.Unlock()
+		d.looked++
+		return nil
+	}
+	d.handing[string(spec.SourceID)]++
+	d.mu.Unlock()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestPreparer_LooksDoNotWaitForUploads(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &due{handing: map[string]int{}}
+		add := func(n int, p source.Preparation) {
+			for range n {
+				p.Account = "kie"
+				d.rows = append(d.rows, source.Claimed{Preparation: p, ID: source.PreparationID(len(d.rows) + 1)})
+			}
+		}
+		add(40, source.Preparation{Tenant: "films", Source: "films"})
+		add(40, source.Preparation{Tenant: "shorts", Source: "shorts"})
+		add(40, source.Preparation{Tenant: "films", URI: "https://example.com/a.mp4"})
+		add(40, source.Preparation{Tenant: "ads", URI: "https://example.com/b.mp4"})
+		w := &Workers{preparations: d, sources: d, upstreams: map[string]*upstream{"kie": {}}, log: slog.New(slog.DiscardHandler)}
+		p := newPreparer(w)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() { _ = p.Run(ctx) }() // It returns nil.
+		<-time.After(time.Minute)
+		synctest.Wait()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.looked != 80 {
+			t.Errorf("%d of 80 sources were looked at while uploads take long", d.looked)
+		}
+		if want := map[string]int{"films": 4, "shorts": 4}; !maps.Equal(d.handing, want) {
+			t.Errorf("uploads under way: %v, want %v", d.handing, want)
 		}
 	})
 }

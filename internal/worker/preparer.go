@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	// preparesAtOnce is how many sources a replica prepares at a time, and
-	preparesAtOnce = 16
-	// preparesOfATenant how many of them for one tenant, so that others find a place.
-	preparesOfATenant = preparesAtOnce / 2
+	// looksAtOnce is how many sources a replica looks at at a time, and uploadsAtOnce how many uploaded ones it hands to
+	// providers. An upload lasts minutes where a look lasts seconds, so they have places of their own.
+	looksAtOnce   = 16
+	uploadsAtOnce = 8
 	// prepareTimeout bounds one try: an upload to a provider lasts up to 10 minutes.
 	prepareTimeout = 12 * time.Minute
 	// prepareTick is how often preparations are looked for that are due, or that another replica left behind.
@@ -29,9 +29,8 @@ const (
 type Preparations interface {
 	// BeginPreparation makes sure that a source is being prepared.
 	BeginPreparation(ctx context.Context, p source.Preparation) error
-	// ClaimPreparations takes up at most n preparations that are due, and of each tenant at most so many, with those that
-	// are made already. Nobody else takes them up while the lease lasts.
-	ClaimPreparations(ctx context.Context, n int, made map[string]int, each int, lease time.Duration) ([]source.Claimed, error)
+	// ClaimPreparations takes up preparations that are due.
+	ClaimPreparations(ctx context.Context, want source.Claim) ([]source.Claimed, error)
 	// RenewPreparations prolongs the leases of preparations.
 	RenewPreparations(ctx context.Context, ids []source.PreparationID, lease time.Duration) error
 	// DelayPreparation says that a preparation failed, and when it is due again. The message is for callers.
@@ -52,8 +51,14 @@ type Preparer struct {
 	nudge chan struct{}
 
 	mu     sync.Mutex
-	making map[source.PreparationID]string // The tenants of what is under way here.
-	end    chan struct{}                   // Closed when the next preparation ends here.
+	making map[source.PreparationID]source.Preparation // What is under way here.
+	end    chan struct{}                               // Closed when the next preparation ends here.
+}
+
+func newPreparer(w *Workers) *Preparer {
+	return &Preparer{
+		Workers: w, nudge: make(chan struct{}, 1), making: map[source.PreparationID]source.Preparation{}, end: make(chan struct{}),
+	}
 }
 
 // Preparer returns the preparer. There is one.
@@ -93,22 +98,33 @@ func (p *Preparer) Run(ctx context.Context) error {
 
 // round takes up what is due, as far as there are places.
 func (p *Preparer) round(ctx context.Context, making *sync.WaitGroup) error {
-	tenants := p.tenants()
-	free := preparesAtOnce
-	for _, n := range tenants {
+	if err := p.fill(ctx, making, false, looksAtOnce); err != nil {
+		return err
+	}
+	return p.fill(ctx, making, true, uploadsAtOnce)
+}
+
+// fill takes up what is due of one kind, as far as it has places. Half of them are for one tenant at most, so that others
+// find a place.
+func (p *Preparer) fill(ctx context.Context, making *sync.WaitGroup, uploaded bool, places int) error {
+	made := p.made(uploaded)
+	free := places
+	for _, n := range made {
 		free -= n
 	}
 	if free <= 0 {
 		return nil
 	}
-	claimed, err := p.preparations.ClaimPreparations(ctx, free, tenants, preparesOfATenant, prepareLease)
+	claimed, err := p.preparations.ClaimPreparations(ctx, source.Claim{
+		Uploaded: uploaded, Limit: free, Each: places / 2, Made: made, Lease: prepareLease,
+	})
 	if err != nil {
 		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range claimed {
-		p.making[c.ID] = c.Tenant
+		p.making[c.ID] = c.Preparation
 		making.Go(func() {
 			defer p.leave(c.ID)
 			p.make(ctx, c)
@@ -117,13 +133,15 @@ func (p *Preparer) round(ctx context.Context, making *sync.WaitGroup) error {
 	return nil
 }
 
-// tenants counts what is under way here for each tenant.
-func (p *Preparer) tenants() map[string]int {
+// made counts what is under way here of one kind for each tenant.
+func (p *Preparer) made(uploaded bool) map[string]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := map[string]int{}
-	for _, tenant := range p.making {
-		n[tenant]++
+	for _, m := range p.making {
+		if (m.Source != "") == uploaded {
+			n[m.Tenant]++
+		}
 	}
 	return n
 }

@@ -22,7 +22,6 @@ import (
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/provider"
-	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -97,9 +96,7 @@ func New(cfg Config) (*Workers, error) {
 		patience: cfg.Patience.withDefaults(), downloads: semaphore.NewWeighted(downloadsAtOnce), saves: saves, retainer: retainer,
 	}
 	w.preparations, w.sourcePatience = cfg.Preparations, cfg.SourcePatience.withDefaults()
-	w.preparer = &Preparer{
-		Workers: w, nudge: make(chan struct{}, 1), making: map[source.PreparationID]string{}, end: make(chan struct{}),
-	}
+	w.preparer = newPreparer(w)
 	w.running, w.cutSaves = context.WithCancel(context.Background())
 	return w, nil
 }
