@@ -24,6 +24,9 @@ var changes = []change{{
 	new:  "Poll    time.Duration `name:\"poll\" help:\"How often a running attempt is checked.\" json:\"poll\"`",
 }}
 
+// programPackage is the package of the program.
+const programPackage = "github.com/refract-video/refract/cmd/refract"
+
 // clockVariable names the file in which a process finds how far its clock is to be off; only the long run's looks.
 const clockVariable = "REFRACT_FAULT_CLOCK"
 
@@ -76,7 +79,7 @@ func build(ctx context.Context, dir string) (string, error) {
 	}
 	program := filepath.Join(dir, "refract")
 	args := append([]string{"build", "-o", program, "-overlay", name}, raceFlag...)
-	out, err := exec.CommandContext(ctx, "go", append(args, "github.com/refract-video/refract/cmd/refract")...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", append(args, programPackage)...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}

@@ -62,6 +62,7 @@ type fleet struct {
 // newFleet returns a fleet of which no replica runs.
 func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	t.Helper()
+	builtFrom.look()
 	cfg.sim.WebhookKey, cfg.sim.APIKeys, cfg.sim.Credits = webhookKey, []string{apiKey}, 1_000_000
 	cfg.sim.QueryLimit = sim.Limit{N: -1, Window: time.Second}
 	// The simulator measures and refuses nothing, so that it is the fleet alone which keeps the limits.

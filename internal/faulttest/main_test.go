@@ -12,8 +12,11 @@ import (
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
-// program is the path of the built program.
-var program string
+// program is the path of the built program, and builtFrom what it was built from.
+var (
+	program   string
+	builtFrom sources
+)
 
 // TestMain builds the program once for all tests.
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -30,10 +33,20 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if program, err = build(context.Background(), dir); err != nil {
+	if builtFrom, err = listSources(context.Background()); err == nil {
+		program, err = build(context.Background(), dir)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "build the program:", err)
 		return 1
 	}
 	// Links that were cut while a toxic held something leave the toxic behind; that is the proxy's, not ours.
-	return postgrestest.Main(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"))
+	code := postgrestest.Main(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"))
+	if builtFrom.changed() {
+		if err := forget(); err != nil {
+			fmt.Fprintln(os.Stderr, "keep the result from being kept:", err)
+			return 1
+		}
+	}
+	return code
 }
