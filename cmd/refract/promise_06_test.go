@@ -69,6 +69,7 @@ func TestPromise06_NoTokenNoDatabase(t *testing.T) {
 func TestPromise06_CallbacksAreHints(t *testing.T) {
 	t.Parallel()
 	unsigned := func(f *serviceFlags) { f.KIE.WebhookKeys = nil }
+	polled := func(f *serviceFlags) { f.KIE.Poll = 300 * time.Millisecond } // No callback brings it to its end.
 	for _, tc := range []struct {
 		name     string
 		prompt   string
@@ -78,8 +79,8 @@ func TestPromise06_CallbacksAreHints(t *testing.T) {
 	}{
 		{"forged links under a valid signature", "[sim:forge-urls]", "kie", nil, []string{"applied"}},
 		{"a forged failure under a valid signature", "[sim:forge-code=500]", "kie", nil, []string{"asked"}},
-		{"a wrong signature", "[sim:bad-signature]", "kie", nil, []string{"bad_signature"}},
-		{"a stale timestamp", "[sim:stale=1h]", "kie", nil, []string{"stale"}},
+		{"a wrong signature", "[sim:bad-signature]", "kie", polled, []string{"bad_signature"}},
+		{"a stale timestamp", "[sim:stale=1h]", "kie", polled, []string{"stale"}},
 		{"no key: a forged success", "[sim:forge-code=200,processing=300ms]", "kie", unsigned, []string{"asked"}},
 		{"no key: a forged failure", "[sim:forge-code=500,processing=300ms]", "kie", unsigned, []string{"asked"}},
 		{"no signatures: a forged failure", "[sim:forge-code=500,processing=300ms]", luma.Name, nil, []string{"asked"}},
@@ -97,7 +98,7 @@ func TestPromise06_CallbacksAreHints(t *testing.T) {
 			t.Parallel()
 			ts := startService(t, func(f *serviceFlags, c *simConfig) {
 				unlimited(f, c)
-				f.Luma.Poll = 300 * time.Millisecond
+				f.KIE.Poll, f.Luma.Poll = time.Hour, time.Hour // No check comes but of a callback, and so before it.
 				if tc.amend != nil {
 					tc.amend(f)
 				}
