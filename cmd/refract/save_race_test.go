@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"net/http"
 	"testing"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
@@ -17,7 +18,14 @@ func TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst(t *testing.T) {
 	f := startFleet(t, unlimited)
 	replicas := f.startAll(t, 2)
 	ts := replicas[0]
-	id := ts.submit(t, "[sim:slow=1s]").GetId()
+	both := make(chan struct{})
+	host := clipServer(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-both:
+		case <-r.Context().Done():
+		}
+	})
+	id := ts.submit(t, "[sim:redirect="+host.URL+"]").GetId()
 	eventually(t, "the save to begin", func() bool { return len(ts.sim.Downloads()) == 1 })
 	do(t, ts.pool, `
 		INSERT INTO river_job (args, kind, max_attempts, metadata, priority, queue, state, scheduled_at)
@@ -25,6 +33,7 @@ func TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst(t *testing.T) {
 		FROM river_job
 		WHERE kind = 'save_outputs'`)
 	eventually(t, "the second save to begin", func() bool { return len(ts.sim.Downloads()) == 2 })
+	close(both)
 	if last := ts.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 		t.Fatalf("the task ended %v", last)
 	}
