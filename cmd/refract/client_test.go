@@ -52,11 +52,19 @@ type watchStream = grpc.ServerStreamingServer[refractv1.WatchTaskResponse]
 // startRemote starts a remote, which ends with the test.
 func startRemote(t *testing.T, r *remote, options ...grpc.ServerOption) *remote {
 	t.Helper()
-	r.calls = map[string]int{}
 	lis, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // Listening on this machine does not wait.
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.serve(t, lis, options...)
+	r.address = lis.Addr().String()
+	return r
+}
+
+// serve serves the remote until the test ends.
+func (r *remote) serve(t *testing.T, lis net.Listener, options ...grpc.ServerOption) {
+	t.Helper()
+	r.calls = map[string]int{}
 	server := grpc.NewServer(options...)
 	refractv1.RegisterTaskServiceServer(server, r)
 	served := make(chan error, 1)
@@ -67,8 +75,6 @@ func startRemote(t *testing.T, r *remote, options ...grpc.ServerOption) *remote 
 			t.Errorf("the remote ended: %v", err)
 		}
 	})
-	r.address = lis.Addr().String()
-	return r
 }
 
 func (r *remote) count(ctx context.Context, method string) int {

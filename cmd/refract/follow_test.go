@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,7 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -184,27 +187,41 @@ func TestFollow_EndsWhenTheServiceRefuses(t *testing.T) {
 
 func TestFollow_TakesASilentStreamForDead(t *testing.T) {
 	t.Parallel()
-	r := startRemote(t, &remote{
-		get: func() (*refractv1.Task, error) { return newTask(2, failed), nil },
-		watch: []func(watchStream) error{
-			func(stream watchStream) error {
-				_ = stream.Send(event(newEvent(1, queued, "submitted")))
-				<-stream.Context().Done() // As a connection that a proxy forgot.
-				return nil
+	synctest.Test(t, func(t *testing.T) {
+		r := &remote{
+			get: func() (*refractv1.Task, error) { return newTask(2, failed), nil },
+			watch: []func(watchStream) error{
+				func(stream watchStream) error {
+					_ = stream.Send(event(newEvent(1, queued, "submitted")))
+					<-stream.Context().Done() // As a connection that a proxy forgot.
+					return nil
+				},
+				sends(nil, event(newEvent(2, failed, "refused"))),
 			},
-			sends(nil, event(newEvent(2, failed, "refused"))),
-		},
+		}
+		lis := bufconn.Listen(1 << 16) // A socket would let time pass while something is on its way.
+		r.serve(t, lis)
+		conn, err := grpc.NewClient("passthrough:remote", grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		p, _ := plain()
+		defer p.done()
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*silence)
+		defer cancel()
+		if _, err := follow(ctx, refractv1.NewTaskServiceClient(conn), testID, new(int64(0)), p); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]*int64{new(int64(0)), new(int64(1))}, r.watched); diff != "" {
+			t.Errorf("after_revision of the calls (-want +got):\n%s", diff)
+		}
+		if took := time.Since(start); took < silence || took > silence+time.Second {
+			t.Errorf("the stream was taken for dead within %s, want %s of silence", took, silence)
+		}
 	})
-	p, _ := plain()
-	defer p.done()
-	f := newFollower(connect(t, r), testID, new(int64(0)), p)
-	f.silence = 500 * time.Millisecond
-	if _, err := f.run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]*int64{new(int64(0)), new(int64(1))}, r.watched); diff != "" {
-		t.Errorf("after_revision of the calls (-want +got):\n%s", diff)
-	}
 }
 
 // deadConn is a connection on which every call fails at once.
