@@ -12,34 +12,50 @@ func (w *watcher) limit() int { return w.hub.cfg.Page + 1 }
 
 // read returns at least one event: the newest one that was sent, if the table still has it, and those that
 // follow it. The page begins with the event that was sent last: its state tells whether there is anything to wait for,
-// and its absence that the table is not the one that was read before. With a page that says for the first time that the
-// task SUCCEEDED come its outputs.
-func (w *watcher) read(ctx context.Context) (page []task.Event, outputs []task.Output, err error) {
-	err = w.pulse.read(ctx, func(ctx context.Context) (err error) {
+// and its absence that the table is not the one that was read before.
+func (w *watcher) read(ctx context.Context) (page []task.Event, err error) {
+	err = w.readTable(ctx, func(ctx context.Context) (err error) {
 		if page, err = w.hub.table.TaskEvents(ctx, w.id, max(w.sent-1, 0), w.limit()); err != nil {
 			return fmt.Errorf("read events: %w", err)
 		}
 		if len(page) == 0 {
 			return w.explainNothing(ctx)
 		}
-		if err := check(page, w.sent); err != nil {
-			return err
+		return check(page, w.sent)
+	})
+	return page, err
+}
+
+// outputs returns what goes with a page: the outputs, where it says for the first time that the task SUCCEEDED. It is a read of
+// its own, which has its own time.
+func (w *watcher) outputs(ctx context.Context, page []task.Event) (outputs []task.Output, err error) {
+	last := &page[len(page)-1]
+	if last.State != task.Succeeded || last.Revision <= w.sent { // Nothing follows it, ever.
+		return nil, nil
+	}
+	err = w.readTable(ctx, func(ctx context.Context) (err error) {
+		if outputs, err = w.hub.table.TaskOutputs(ctx, w.id); err != nil {
+			return fmt.Errorf("read outputs: %w", err)
 		}
-		if last := &page[len(page)-1]; last.State == task.Succeeded && last.Revision > w.sent { // Nothing follows it, ever.
-			if outputs, err = w.hub.table.TaskOutputs(ctx, w.id); err != nil {
-				return fmt.Errorf("read outputs: %w", err)
-			}
+		if len(outputs) == 0 {
+			return w.explainNothing(ctx) // Retention has removed the task.
 		}
 		return nil
 	})
+	return outputs, err
+}
+
+// readTable reads the table by a function, and says what it was read for when that fails.
+func (w *watcher) readTable(ctx context.Context, once func(context.Context) error) error {
+	err := w.pulse.read(ctx, once)
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("watch task %s after revision %d: %w", w.id, w.sent, err)
 	}
-	return page, outputs, err
+	return err
 }
 
-// explainNothing returns the error that explains why the table has neither the newest event that was sent
-// nor any after it.
+// explainNothing returns the error that explains why the table has not what belongs to the task: neither the newest event
+// that was sent nor any after it, or no outputs.
 func (w *watcher) explainNothing(ctx context.Context) error {
 	newest, err := w.hub.revisions(ctx, []task.ID{w.id})
 	if err != nil {
@@ -52,7 +68,7 @@ func (w *watcher) explainNothing(ctx context.Context) error {
 	case revision < w.sent:
 		return fmt.Errorf("the newest revision is %d: %w", revision, ErrFutureRevision)
 	default:
-		return fmt.Errorf("read events: revision %d was committed meanwhile", revision) // Not final: the next read has it.
+		return fmt.Errorf("revision %d was committed meanwhile", revision) // Not final: the next read has it.
 	}
 }
 

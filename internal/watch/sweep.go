@@ -86,7 +86,7 @@ func (s *sweeper) sweep(ctx context.Context) error {
 		if err != nil || settled >= target {
 			return err
 		}
-		if look == lastLook && !s.hub.unwatched() {
+		if look == lastLook && s.hub.watchesTasks() {
 			if err := s.hint(ctx, settled, newest); err != nil {
 				return err
 			}
@@ -144,13 +144,16 @@ func (s *sweeper) pass(ctx context.Context, settled task.Position) error {
 }
 
 // unwatched tells whether nobody watches here.
-func (h *Hub) unwatched() bool {
+func (h *Hub) unwatched() bool { return !h.watchesTasks() && h.feed.empty() }
+
+// watchesTasks tells whether somebody watches single tasks here.
+func (h *Hub) watchesTasks() bool {
 	for i := range h.shards {
 		if !h.shards[i].empty() {
-			return false
+			return true
 		}
 	}
-	return h.feed.empty()
+	return false
 }
 
 // last asks for the last entry up to a position within the time of one read.

@@ -137,6 +137,9 @@ func (t *table) TaskOutputs(ctx context.Context, id task.ID) ([]task.Output, err
 	if err := t.trouble(ctx, id); err != nil {
 		return nil, err
 	}
+	if t.tasks[id] == nil {
+		return nil, nil
+	}
 	return []task.Output{{Key: "outputs/" + string(id)}}, nil
 }
 

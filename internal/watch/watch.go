@@ -73,7 +73,11 @@ func (w *watcher) sendBookmark() error { return w.send(Update{Bookmark: w.sent})
 // catchUp sends what the table has beyond the newest revision sent, and tells whether the task ended with it.
 func (w *watcher) catchUp(ctx context.Context) (ended bool, err error) {
 	for {
-		page, outputs, err := w.read(ctx)
+		page, err := w.read(ctx)
+		if err != nil {
+			return false, err
+		}
+		outputs, err := w.outputs(ctx, page)
 		if err != nil {
 			return false, err
 		}

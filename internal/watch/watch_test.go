@@ -200,6 +200,16 @@ func TestWatch_UnknownTaskIsRefused(t *testing.T) {
 	})
 }
 
+func TestWatch_TaskThatIsRemovedBeforeItsOutputsAreReadIsUnknown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := setup(t, watch.Config{})
+		r.append(id, task.Queued, task.Succeeded)
+		r.beforeNextAnswer(func() { r.removeTask(id) })
+		r.watch(t, 0, nil).wantEnd(t, watch.ErrUnknownTask)
+	})
+}
+
 func TestWatch_RemovedTaskEndsItsWatchesWithinACensus(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
