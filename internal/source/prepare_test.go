@@ -100,6 +100,31 @@ func TestPrepare_LooksAtAURIOnceInAWhile(t *testing.T) {
 	}
 }
 
+func TestLook_NotesWhatItFoundForTheNext(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	p, looks := s.preparer(task.Clip{ContentType: "video/mp4", SizeBytes: 5, Duration: time.Second}, nil)
+	const uri = "https://example.com/a.mp4"
+	look := func() {
+		if got, err := p.Look(t.Context(), task.Spec{SourceURI: uri}, "kie", newAccount()); err != nil || got != uri {
+			t.Fatalf("got %q, %v", got, err)
+		}
+	}
+	look()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for noted := false; !noted; { // The look itself does not wait for it.
+		var err error
+		if _, noted, err = s.store.Probed(ctx, uri); err != nil {
+			t.Fatalf("nothing was noted: %v", err)
+		}
+	}
+	look()
+	if *looks != 1 {
+		t.Errorf("looked %d times, want once", *looks)
+	}
+}
+
 func TestPrepare_KeepsNothingOfAURIThatCantBeFetched(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
