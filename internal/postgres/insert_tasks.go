@@ -139,7 +139,8 @@ WITH item AS (
                       asked_provider, fallbacks, route, provider, priority, labels, deadline, max_attempts, state, revision,
                       allowance, deadline_time, line_time, source_id)
     SELECT id, tenant, request_id, prompt, source_uri, watermark, strength, model, first_frame_uri,
-           asked_provider, string_to_array(fallbacks, ','), string_to_array(route, ','), provider, priority, labels, make_interval(secs => deadline), max_attempts, state, revision,
+           asked_provider, string_to_array(fallbacks, ','), string_to_array(route, ','), provider, priority, labels,
+           make_interval(secs => deadline), max_attempts, state, revision,
            allowance, now() + make_interval(secs => deadline), now() - make_interval(mins => priority), source_id
     FROM item
     WHERE id NOT IN (SELECT id FROM spent)

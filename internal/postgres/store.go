@@ -43,7 +43,7 @@ type Store struct {
 
 // How writes are grouped.
 var (
-	createLimits = groupcommit.Limits{Set: 512, Waiting: 4096, AtOnce: 2} // A whole batch of BatchSubmitTasks is one set.
+	createLimits = groupcommit.Limits{Set: 512, Waiting: 4096, AtOnce: 2} // A batch of BatchSubmitTasks is a set or two.
 	changeLimits = groupcommit.Limits{Set: 128, Waiting: 1024, AtOnce: 2}
 )
 
