@@ -3,10 +3,8 @@ package media
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"time"
@@ -45,7 +43,7 @@ type download struct {
 	failed    error // Why there is no more to read, unless it has ended.
 	pauses    *backoff.ExponentialBackOff
 
-	hash      hash.Hash
+	hash      *hasher
 	sieve     sieve
 	container Container
 }
@@ -53,10 +51,13 @@ type download struct {
 // begin connects and returns the download, whose close the caller calls.
 func (s *Saver) begin(ctx context.Context, link string) (*download, error) {
 	d := &download{
-		ctx: ctx, client: s.Client, link: link, limit: cmp.Or(s.MaxBytes, DefaultMaxBytes), total: -1, hash: sha256.New(),
-		pauses: s.pauses(),
+		ctx: ctx, client: s.Client, link: link, limit: cmp.Or(s.MaxBytes, DefaultMaxBytes), total: -1, pauses: s.pauses(),
 	}
-	return d, d.connect()
+	if err := d.connect(); err != nil {
+		return nil, err
+	}
+	d.hash = newHasher()
+	return d, nil
 }
 
 func (s *Saver) pauses() *backoff.ExponentialBackOff {
@@ -83,7 +84,7 @@ func (d *download) read(p []byte) (int, error) {
 			}
 		}
 		n, err := d.body.Read(p)
-		d.hash.Write(p[:n])
+		d.hash.write(p[:n])
 		_, _ = d.sieve.Write(p[:n]) // It never fails.
 		d.offset += int64(n)
 		switch {
@@ -106,6 +107,7 @@ func (d *download) close() {
 	if d.body != nil {
 		_ = d.body.Close() // It was only read.
 	}
+	d.hash.sum()
 }
 
 // hangUp ends a connection that broke.

@@ -101,7 +101,5 @@ func (s *Saver) save(ctx context.Context, link, key string) (Saved, error) {
 	if err := s.Bucket.Put(ctx, key, contentType, r); err != nil {
 		return Saved{}, cmp.Or(d.failed, fmt.Errorf("%w: %w", ErrNotStored, err)) // The bucket would say that it failed to write what could not be read.
 	}
-	saved := Saved{SizeBytes: d.offset, Container: d.container}
-	d.hash.Sum(saved.SHA256[:0])
-	return saved, nil
+	return Saved{SizeBytes: d.offset, SHA256: d.hash.sum(), Container: d.container}, nil
 }
