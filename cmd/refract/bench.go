@@ -18,7 +18,7 @@ type benchCmd struct {
 	Rounds      int           `name:"rounds" default:"3" help:"How often Refract and its baseline take turns. The median counts."`
 	Only        []string      `name:"only" enum:"start,idle,save,callbacks,submit,watch,growth" default:"start,idle,save,callbacks,submit,watch,growth" help:"What to measure: start, idle, save, callbacks, submit, watch, growth."`
 	Streams     int           `name:"streams" default:"100000" help:"How many WatchTask streams to open."`
-	GrowTo      int           `name:"grow-to" default:"1000000" help:"Up to how many tasks to see whether costs grow. Ten million take a quarter of an hour and 20 GB."`
+	GrowTo      int           `name:"grow-to" default:"1000000" help:"Up to how many tasks to see whether costs grow. Ten million take half an hour and 30 GB."`
 	JSON        bool          `name:"json" help:"Print JSON."`
 }
 

@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/refract-video/refract/internal/bench"
 	"github.com/refract-video/refract/internal/lifecycle"
@@ -27,16 +24,11 @@ func (r *benchRig) growth(ctx context.Context) ([]bench.Row, error) {
 }
 
 func (r *benchRig) growthWith(ctx context.Context, s *benchService, p *benchProvider) (rows []bench.Row, err error) {
-	conn, err := pgx.Connect(ctx, r.url)
-	if err != nil {
-		return nil, fmt.Errorf("connect to make tasks of the past: %w", err)
-	}
-	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
 	var measured [2][]benchCost
 	for i, to := range []int{growFrom, max(r.GrowTo, growFrom)} {
 		from := []int{growCallbacks, growFrom}[i] // The first of them are those that wait.
 		began := time.Now()
-		if err := bench.Grow(ctx, conn, from, to); err != nil {
+		if err := bench.Grow(ctx, r.loader, from, to); err != nil {
 			return nil, err
 		}
 		r.tell("  made tasks %d to %d in %s", from, to, time.Since(began).Round(time.Second))

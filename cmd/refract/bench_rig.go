@@ -32,8 +32,9 @@ type benchRig struct {
 	url        string
 	key        string // Of callback URL tokens.
 	signingKey string
-	token      string // The API token of tenant "bench".
-	pool       *pgxpool.Pool
+	token      string        // The API token of tenant "bench".
+	pool       *pgxpool.Pool // As the service has it.
+	loader     *pgxpool.Pool // Without deadlines: to fill the database and to analyze it may take minutes.
 	tokens     *callback.Tokens
 	pgbench    bench.Pgbench
 	row        int // The first row that no load has used.
@@ -68,13 +69,18 @@ func (c *benchCmd) openRig(ctx context.Context, con console, dir string) (r *ben
 	if r.pool, err = postgres.Open(ctx, r.url); err != nil {
 		return r, err
 	}
+	if r.loader, err = pgxpool.New(ctx, r.url); err != nil {
+		return r, errors.New("--database-url is not a PostgreSQL URL") // The error would quote its password.
+	}
 	return r, r.reset(ctx)
 }
 
 // close stops what the rig started.
 func (r *benchRig) close(ctx context.Context) error {
-	if r.pool != nil {
-		r.pool.Close()
+	for _, pool := range []*pgxpool.Pool{r.pool, r.loader} {
+		if pool != nil {
+			pool.Close()
+		}
 	}
 	if r.cluster != nil {
 		return r.cluster.Stop(ctx)
@@ -92,6 +98,7 @@ func (r *benchRig) reset(ctx context.Context) error {
 		return err
 	}
 	r.pool.Reset() // What connections know of the old schema is void.
+	r.loader.Reset()
 	store, err := r.store()
 	if err != nil {
 		return err
@@ -132,7 +139,7 @@ func (r *benchRig) rows(ctx context.Context, n int, tasks bool) (int, error) {
 	first := r.row
 	r.row += n
 	if tasks {
-		if err := bench.Prepare(ctx, r.pool, first, r.row); err != nil {
+		if err := bench.Prepare(ctx, r.loader, first, r.row); err != nil {
 			return 0, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
@@ -43,18 +44,18 @@ const growBy = 50_000
 
 // Grow makes tasks of the past, numbered from one to before another, and has the database look at what it has.
 //
-// It needs a connection without deadlines: to look at tens of millions of rows takes minutes.
-func Grow(ctx context.Context, conn *pgx.Conn, from, to int) error {
+// It needs connections without deadlines: to look at tens of millions of rows takes minutes.
+func Grow(ctx context.Context, pool *pgxpool.Pool, from, to int) error {
 	for n := from; n < to; n += growBy {
-		_, err := conn.Exec(ctx, insertEnded, n, min(n+growBy, to), prompt, sourceURI, CallbackBody(ProviderTaskID(0)))
+		_, err := pool.Exec(ctx, insertEnded, n, min(n+growBy, to), prompt, sourceURI, CallbackBody(ProviderTaskID(0)))
 		if err != nil {
 			return fmt.Errorf("make tasks of the past: %w", err)
 		}
 	}
-	if _, err := conn.Exec(ctx, "VACUUM ANALYZE", pgx.QueryExecModeSimpleProtocol); err != nil {
+	if _, err := pool.Exec(ctx, "VACUUM ANALYZE", pgx.QueryExecModeSimpleProtocol); err != nil {
 		return fmt.Errorf("analyze: %w", err)
 	}
-	_, err := conn.Exec(ctx, "CHECKPOINT")
+	_, err := pool.Exec(ctx, "CHECKPOINT")
 	return err
 }
 

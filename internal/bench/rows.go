@@ -47,7 +47,8 @@ func HoldSaves(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// Prepare makes tasks that wait for their callback, numbered from one to before another. It needs the schema.
+// Prepare makes tasks that wait for their callback, numbered from one to before another. It needs the schema, and
+// connections without deadlines, as Grow does.
 func Prepare(ctx context.Context, pool *pgxpool.Pool, from, to int) error {
 	if _, err := pool.Exec(ctx, insertTasks, from, to, prompt, sourceURI); err != nil {
 		return fmt.Errorf("prepare tasks: %w", err)
