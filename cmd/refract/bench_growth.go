@@ -58,6 +58,9 @@ func (r *benchRig) costs(ctx context.Context, s *benchService, p *benchProvider)
 	if err != nil {
 		return nil, err
 	}
+	if err := bench.RemoveOpen(ctx, r.loader); err != nil {
+		return nil, err
+	}
 	first, err := r.rows(ctx, growCallbacks, true)
 	if err != nil {
 		return nil, err

@@ -59,6 +59,15 @@ func Grow(ctx context.Context, pool *pgxpool.Pool, from, to int) error {
 	return err
 }
 
+// RemoveOpen removes the tasks that are under way: what they cost, such as the questions about them, is not the cost of those
+// that there are.
+func RemoveOpen(ctx context.Context, pool *pgxpool.Pool) error {
+	if _, err := pool.Exec(ctx, "DELETE FROM task WHERE state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELED')"); err != nil {
+		return fmt.Errorf("remove the tasks under way: %w", err)
+	}
+	return nil
+}
+
 // ListTasks returns how long the first page of a tenant's tasks takes.
 func (i Idle) ListTasks(ctx context.Context) (Latency, error) {
 	return i.measure(ctx, func(ctx context.Context, client refractv1.TaskServiceClient, _ int) (time.Duration, error) {
