@@ -194,31 +194,50 @@ func TestLook_HandsNothingOver(t *testing.T) {
 // TestLook_LooksOnceForAllWhoAsk asks many times at once, and leaves before the host answers.
 func TestLook_LooksOnceForAllWhoAsk(t *testing.T) {
 	t.Parallel()
+	const askers = 10
 	s := setup(t)
 	p, _ := s.preparer(task.Clip{}, nil)
-	var looks atomic.Int64
+	asked := &countedProbes{Handover: p.Store}
+	p.Store = asked
+	var looking atomic.Int64
+	var together atomic.Bool
 	p.Probe = func(ctx context.Context, _ string) (task.Clip, error) {
-		looks.Add(1)
+		if looking.Add(1) > 1 {
+			together.Store(true)
+		}
+		defer looking.Add(-1)
 		<-ctx.Done()
 		return task.Clip{}, ctx.Err()
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var asking sync.WaitGroup
-	for range 10 {
+	for range askers {
 		asking.Go(func() {
 			if _, err := p.Look(ctx, task.Spec{SourceURI: "https://example.com/a.mp4"}, "kie", newAccount()); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v, want that the context ended", err)
 			}
 		})
 	}
-	for looks.Load() == 0 {
+	for looking.Load() == 0 || asked.n.Load() < askers {
 		runtime.Gosched()
 	}
 	cancel()
 	asking.Wait()
-	if n := looks.Load(); n != 1 {
-		t.Errorf("looked %d times, want once", n)
+	if together.Load() {
+		t.Error("looked several times at once, want once")
 	}
+}
+
+// countedProbes counts who has been told that nothing is known of a URI.
+type countedProbes struct {
+	source.Handover
+	n atomic.Int64
+}
+
+func (c *countedProbes) Probed(ctx context.Context, uri string) (task.Clip, bool, error) {
+	clip, known, err := c.Handover.Probed(ctx, uri)
+	c.n.Add(1)
+	return clip, known, err
 }
 
 func TestPrepare_SaysWhyAnUploadedSourceIsNotSent(t *testing.T) {
