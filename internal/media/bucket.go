@@ -110,9 +110,10 @@ func (b *Bucket) Put(ctx context.Context, key, contentType string, r io.Reader) 
 	if err != nil {
 		return fmt.Errorf("put %s: %w", key, err)
 	}
-	_, err = io.Copy(w, r)
-	if err == nil && file != nil {
-		err = file.Sync() // Before the rename: a name must not outlive a power cut that its bytes do not.
+	if file == nil {
+		_, err = io.Copy(w, r)
+	} else {
+		err = copySynced(w, r, file)
 	}
 	if err != nil {
 		cancel() // Closing a writer after its context discards what was written.
@@ -128,6 +129,17 @@ func (b *Bucket) Put(ctx context.Context, key, contentType string, r io.Reader) 
 		}
 	}
 	return nil
+}
+
+// copySynced copies what a writer puts into a file, and returns when the disk has it. It comes before the rename: a name
+// must not outlive a power cut that its bytes do not.
+func copySynced(w io.Writer, r io.Reader, file *os.File) error {
+	back := &writeBack{r: r, file: file}
+	_, err := io.Copy(w, back)
+	if err := errors.Join(err, back.end()); err != nil {
+		return err
+	}
+	return file.Sync()
 }
 
 // Open opens the file under key for reading, as ctx allows; the caller closes it. The error is
