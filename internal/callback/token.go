@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/urltoken"
 )
 
 // macBytes is how much of the HMAC a token carries: 128 bits, beyond guessing.
@@ -51,11 +52,8 @@ func (t *Tokens) Make(account string, id task.AttemptID) (string, error) {
 
 // Verify returns the attempt that a token names, or ErrToken. It takes the same time for every forgery.
 func (t *Tokens) Verify(account, token string) (task.AttemptID, error) {
-	if len(token) != base64.RawURLEncoding.EncodedLen(tokenBytes) {
-		return "", ErrToken
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(raw) != tokenBytes { // Line breaks are skipped.
+	raw, ok := urltoken.Decode(token, tokenBytes)
+	if !ok {
 		return "", ErrToken
 	}
 	id := uuid.UUID(raw[:16])

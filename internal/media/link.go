@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/urltoken"
 )
 
 // ErrLink means that the token of a download link is forged or has expired.
@@ -50,11 +51,8 @@ func (l *Links) Make(id task.ID, index int, expire time.Time) (string, error) {
 
 // Verify returns the task and the index of the output that a token opens now, or ErrLink.
 func (l *Links) Verify(token string, now time.Time) (task.ID, int, error) {
-	if len(token) != base64.RawURLEncoding.EncodedLen(linkBytes) {
-		return "", 0, ErrLink
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(raw) != linkBytes || !hmac.Equal(raw[linkBody:], l.mac(raw[:linkBody])) {
+	raw, ok := urltoken.Decode(token, linkBytes)
+	if !ok || !hmac.Equal(raw[linkBody:], l.mac(raw[:linkBody])) {
 		return "", 0, ErrLink
 	}
 	if expire := binary.BigEndian.Uint64(raw[20:]); now.Unix() >= int64(expire) { //nolint:gosec // Our own, see Make.

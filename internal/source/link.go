@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/urltoken"
 )
 
 const (
@@ -56,11 +57,8 @@ func (l *Links) Make(id task.SourceID, expiry time.Time) (string, error) {
 // Verify returns the source that a token names, or an error for every other one. It takes the same time for every
 // forgery.
 func (l *Links) Verify(token string, now time.Time) (task.SourceID, error) {
-	if len(token) != base64.RawURLEncoding.EncodedLen(signedBytes+macBytes) {
-		return "", errLink
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(raw) != signedBytes+macBytes { // Line breaks are skipped.
+	raw, ok := urltoken.Decode(token, signedBytes+macBytes)
+	if !ok {
 		return "", errLink
 	}
 	signed := raw[:signedBytes]

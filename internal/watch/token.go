@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/urltoken"
 )
 
 // Tokens makes and reads resume tokens: positions that callers keep without knowing what they mean. A token is bound
@@ -35,11 +36,8 @@ func (t Tokens) Make(tenant string, p task.Position) string {
 
 // Parse returns the position of a token, or ErrToken.
 func (t Tokens) Parse(tenant, token string) (task.Position, error) {
-	if len(token) != base64.RawURLEncoding.EncodedLen(tokenSize) {
-		return 0, ErrToken
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(raw) != tokenSize || raw[0] != tokenVersion { // Line breaks are skipped.
+	raw, ok := urltoken.Decode(token, tokenSize)
+	if !ok || raw[0] != tokenVersion {
 		return 0, ErrToken
 	}
 	body := raw[:tokenSize-tokenMAC]
