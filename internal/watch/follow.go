@@ -62,7 +62,10 @@ func (h *Hub) Follow(ctx context.Context, f Following) error {
 		if err := w.catchUp(ctx); err != nil {
 			return err
 		}
-		if err := wait(ctx, &w.pulse, w.woken); err != nil {
+		w.mu.Unlock()
+		err := await(ctx, &w.pulse, w.woken)
+		w.mu.Lock()
+		if err != nil {
 			return err
 		}
 	}

@@ -120,26 +120,10 @@ func (p *pulse) readOnce(ctx context.Context, once func(context.Context) error) 
 	return once(ctx)
 }
 
-// wait returns nil when the channel has something. Bookmarks are sent until then.
+// await returns nil when the channel has something. It is called without the lock, so that bookmarks are sent until then.
 //
-// NOTE: here an idle stream stands, and it does not call await for the sake of its stack: with one frame more that of each
-// of a hundred thousand streams would be kept at twice its size.
-func wait(ctx context.Context, p *pulse, until <-chan struct{}) error {
-	p.mu.Unlock()
-	defer p.mu.Lock()
-	select {
-	case <-until:
-		return nil
-	case err := <-p.failed:
-		return err
-	case <-p.hub.drained:
-		return ErrDraining
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// await is wait for those who do not hold the lock.
+// NOTE: here idle streams stand, and no function comes between their loop and this one for the sake of their stacks: with one
+// frame more those of a hundred thousand streams would be kept at twice their size.
 func await[T any](ctx context.Context, p *pulse, until <-chan T) error {
 	select {
 	case <-until:

@@ -48,7 +48,10 @@ func (h *Hub) Watch(ctx context.Context, id task.ID, after int64, send func(Upda
 		if ended, err := w.catchUp(ctx); ended || err != nil {
 			return err
 		}
-		if err := wait(ctx, &w.pulse, w.woken); err != nil {
+		w.mu.Unlock()
+		err := await(ctx, &w.pulse, w.woken)
+		w.mu.Lock()
+		if err != nil {
 			return err
 		}
 	}
