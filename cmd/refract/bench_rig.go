@@ -69,8 +69,8 @@ func (c *benchCmd) openRig(ctx context.Context, con console, dir string) (r *ben
 	if r.pool, err = postgres.Open(ctx, r.url); err != nil {
 		return r, err
 	}
-	if r.loader, err = pgxpool.New(ctx, r.url); err != nil {
-		return r, errors.New("--database-url is not a PostgreSQL URL") // The error would quote its password.
+	if r.loader, err = postgres.WithoutDeadlines(ctx, r.pool); err != nil {
+		return r, err
 	}
 	return r, r.reset(ctx)
 }

@@ -32,7 +32,7 @@ func MigrationFiles() fs.FS { return migrationFiles }
 // Migrate brings the schema to this release's version: our tables and those of the job queue. Replicas
 // may call it at once; one of them works, the others wait. A database of a newer release is refused.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
-	pool, err := withoutDeadlines(ctx, pool)
+	pool, err := WithoutDeadlines(ctx, pool)
 	if err != nil {
 		return fmt.Errorf("connect for the migration: %w", err)
 	}

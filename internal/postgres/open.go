@@ -72,9 +72,9 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 	return pool, nil
 }
 
-// withoutDeadlines returns a pool on the same database whose statements may take as long as they need, as the
+// WithoutDeadlines returns a pool on the same database whose statements may take as long as they need, as the
 // building of an index does.
-func withoutDeadlines(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
+func WithoutDeadlines(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
 	config := pool.Config()
 	config.ConnConfig.Tracer, config.ConnConfig.AfterConnect = nil, nil
 	return pgxpool.NewWithConfig(ctx, config)
