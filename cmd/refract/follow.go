@@ -34,8 +34,6 @@ type follower struct {
 	after  *int64 // The newest revision shown.
 	show   func(*refractv1.WatchTaskResponse) error
 	note   func(string)
-
-	silence, patience time.Duration
 }
 
 func newFollower(client refractv1.TaskServiceClient, taskID string, after *int64, p *progress) *follower {
@@ -43,12 +41,12 @@ func newFollower(client refractv1.TaskServiceClient, taskID string, after *int64
 		after = new(*after)
 	}
 	return &follower{
-		client: client, taskID: taskID, after: after, show: p.show, note: p.note, silence: silence, patience: patience,
+		client: client, taskID: taskID, after: after, show: p.show, note: p.note,
 	}
 }
 
 func (f *follower) run(ctx context.Context) (t *refractv1.Task, err error) {
-	err = persist(ctx, f.patience, f.note, func() (over, alive bool, err error) {
+	err = persist(ctx, patience, f.note, func() (over, alive bool, err error) {
 		t, alive, err = f.watch(ctx)
 		return t != nil, alive, err
 	})
@@ -113,8 +111,8 @@ func (f *follower) watch(ctx context.Context) (t *refractv1.Task, alive bool, er
 func (f *follower) stream(ctx context.Context) (alive bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	silence := time.AfterFunc(f.silence, cancel)
-	defer silence.Stop()
+	dead := time.AfterFunc(silence, cancel)
+	defer dead.Stop()
 	stream, err := f.client.WatchTask(ctx, &refractv1.WatchTaskRequest{TaskId: f.taskID, AfterRevision: f.after})
 	if err != nil {
 		return false, err
@@ -128,7 +126,7 @@ func (f *follower) stream(ctx context.Context) (alive bool, err error) {
 			return alive, err
 		}
 		alive = true
-		silence.Reset(f.silence)
+		dead.Reset(silence)
 		if err := f.update(u); err != nil {
 			return alive, err
 		}
