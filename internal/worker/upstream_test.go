@@ -33,14 +33,20 @@ func (l *line) ReserveQueries(_ context.Context, _ string, n int, pause time.Dur
 	return wait, nil
 }
 
+// newUpstream returns an account whose questions are limited, and the first in their line.
+func newUpstream(t *testing.T) *upstream {
+	t.Helper()
+	all, err := upstreams(provider.Accounts{"kie": limited{}}, &line{}, noop.NewMeterProvider().Meter(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all["kie"]
+}
+
 func TestUpstream_EveryQuestionWaitsForItsTurn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		all, err := upstreams(provider.Accounts{"kie": limited{}}, &line{}, noop.NewMeterProvider().Meter(""))
-		if err != nil {
-			t.Fatal(err)
-		}
-		u, start := all["kie"], time.Now()
+		u, start := newUpstream(t), time.Now()
 		for range 3 {
 			if _, err := u.ask(t.Context(), "p1", 0); err != nil {
 				t.Fatal(err)
@@ -64,11 +70,7 @@ func TestUpstream_EveryQuestionWaitsForItsTurn(t *testing.T) {
 func TestUpstream_QuestionsWhoseTurnHasPassedTakeOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		all, err := upstreams(provider.Accounts{"kie": limited{}}, &line{}, noop.NewMeterProvider().Meter(""))
-		if err != nil {
-			t.Fatal(err)
-		}
-		u := all["kie"]
+		u := newUpstream(t)
 		first, err := u.reserve(t.Context(), 3)
 		if err != nil {
 			t.Fatal(err)
