@@ -19,6 +19,13 @@ const (
 	statementTimeout = 10 * time.Second
 )
 
+// defaultMaxConns is the size of the pool where the URL does not name one as pool_max_conns. A commit is one round trip, so
+// a few connections carry thousands of them a second.
+const defaultMaxConns = 20
+
+// errNoPostgresURL replaces the errors of the URL parser, which quote the password.
+var errNoPostgresURL = errors.New("--database-url is not a PostgreSQL URL")
+
 // sessionSettings make the server give up on us in turn. A replica that fell silent may hold the row of a
 // provider account, and while it does nobody is admitted there; its connection to listen says that it lives.
 //
@@ -45,10 +52,13 @@ func Open(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
-		return nil, errors.New("--database-url is not a PostgreSQL URL") // The error would quote its password.
+		return nil, errNoPostgresURL
 	}
-	// A commit is one round trip, so a few connections carry thousands of them a second.
-	config.MaxConns = max(config.MaxConns, 20)
+	if named, err := namesPoolSize(databaseURL); err != nil {
+		return nil, err
+	} else if !named {
+		config.MaxConns = defaultMaxConns
+	}
 	if _, named := config.ConnConfig.RuntimeParams["application_name"]; !named {
 		config.ConnConfig.RuntimeParams["application_name"] = "refract" // So that operators know whose connections they see.
 	}
@@ -70,6 +80,17 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 		return nil, fmt.Errorf("reach the database: %w", err)
 	}
 	return pool, nil
+}
+
+// namesPoolSize reports whether a URL sets pool_max_conns itself. pgxpool replaces a missing one by a default of its own,
+// which its configuration does not distinguish from a setting.
+func namesPoolSize(databaseURL string) (bool, error) {
+	config, err := pgx.ParseConfig(databaseURL)
+	if err != nil {
+		return false, errNoPostgresURL
+	}
+	_, named := config.RuntimeParams["pool_max_conns"]
+	return named, nil
 }
 
 // WithoutDeadlines returns a pool on the same database whose statements may take as long as they need, as the

@@ -215,3 +215,18 @@ func TestUnavailable_AConnectionThatWasFoundClosed(t *testing.T) {
 		t.Errorf("a closed connection gave %v, want an error that says the database is out of reach", err)
 	}
 }
+
+func TestOpen_KeepsToThePoolSizeOfTheURL(t *testing.T) {
+	t.Parallel()
+	databaseURL := postgrestest.URL(t)
+	for query, want := range map[string]int32{"": 20, "&pool_max_conns=3": 3, "&pool_max_conns=50": 50} {
+		pool, err := postgres.Open(t.Context(), databaseURL+query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := pool.Config().MaxConns; got != want {
+			t.Errorf("with %q the pool holds up to %d connections, want %d", query, got, want)
+		}
+		pool.Close()
+	}
+}
