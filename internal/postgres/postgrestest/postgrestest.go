@@ -87,9 +87,11 @@ func startServer() {
 		Settings: map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "600"},
 		Logger:   slog.New(slog.DiscardHandler),
 	})
-	if server.err == nil {
-		server.url = server.cluster.URL()
+	if server.err != nil {
+		return
 	}
+	server.url = server.cluster.URL()
+	server.err = cheapenPasswords(ctx, server.url)
 }
 
 // URL returns the address of a fresh database with the schema of this release.
