@@ -1,115 +1,67 @@
 package buckettest
 
 import (
-	"context"
 	"fmt"
-	"net"
-	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/refract-video/refract/internal/media"
 )
 
-// S3 is an S3 server: a gateway in front of a folder, which checks signatures and knows uploads in parts. It runs in a process
-// of its own until the test ends, and its module keeps its many dependencies to itself.
+// S3 is an S3 server that runs until the test ends. It is a light one in memory, in the process of the test; with the build
+// tag s3 it is a real one, versitygw, in a process of its own. Its methods may be called concurrently.
 type S3 struct {
-	endpoint string
-	folder   string
-	buckets  atomic.Int32
+	// ChecksSignatures reports whether the server refuses signed URLs that were changed or have expired.
+	ChecksSignatures bool
+
+	endpoint     string
+	createBucket func(name string) error
+	buckets      atomic.Int32
 }
 
-// StartS3 builds and starts the server. Building it takes minutes the first time.
+// Who the tests are to the server.
+const (
+	accessKey = "refract"
+	secretKey = "refract-test-secret" //nolint:gosec // It opens nothing but the servers of tests.
+)
+
+// setCredentials sets the credentials of all S3 servers for the whole process. gocloud reads them from the environment and
+// from files only. Unlike t.Setenv, which restores the variables, this lets tests run in parallel: all of them use the
+// same values, and nothing but S3 buckets reads them.
+var setCredentials = sync.OnceValue(func() error {
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey,
+		"AWS_SESSION_TOKEN": "", // A developer's own would be sent along.
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+})
+
+// StartS3 starts a server.
 func StartS3(t testing.TB) *S3 {
 	t.Helper()
-	t.Setenv("AWS_ACCESS_KEY_ID", "refract")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "refract-test-secret")
-	s := &S3{folder: t.TempDir()}
-	for range 3 { // Another process may take the port in between.
-		if s.start(t) {
-			return s
-		}
-	}
-	t.Fatal("the S3 server does not start")
-	return nil
-}
-
-func (s *S3) start(t testing.TB) bool {
-	t.Helper()
-	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
+	if err := setCredentials(); err != nil {
 		t.Fatal(err)
 	}
-	address := lis.Addr().String()
-	if err := lis.Close(); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program(t), //nolint:gosec // Our own build.
-		"--port", address, "--health", "/healthz", "--quiet", "posix", s.folder)
-	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY=refract", "ROOT_SECRET_KEY=refract-test-secret")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
-	s.endpoint = "http://" + address
-	return s.up(t, ended)
+	return startS3(t)
 }
 
-// up waits until the server answers, and tells whether it does.
-func (s *S3) up(t testing.TB, ended <-chan struct{}) bool {
-	t.Helper()
-	timeout := time.After(30 * time.Second)
-	for tick := time.NewTicker(50 * time.Millisecond); ; {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.endpoint+"/healthz", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				tick.Stop()
-				return true
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ended:
-			return false
-		case <-timeout:
-			return false
-		}
-	}
+// Kind returns the kind of bucket that the server has.
+func (s *S3) Kind() Kind {
+	return Kind{Open: s.Open, Signs: true, ChecksSignatures: s.ChecksSignatures}
 }
 
-// program returns the path of the server, built from the module that pins it.
-func program(t testing.TB) string {
-	t.Helper()
-	root, err := exec.CommandContext(t.Context(), "go", "env", "GOMOD").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), "go", "tool", "-modfile=internal/tools/versitygw.mod", "-n", "versitygw")
-	cmd.Dir, cmd.Stderr = filepath.Dir(strings.TrimSpace(string(root))), os.Stderr
-	path, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("build the S3 server: %v", err)
-	}
-	return strings.TrimSpace(string(path))
-}
-
-// NewBucket makes a bucket that holds nothing and returns its name and its URL.
+// NewBucket creates an empty bucket and returns its name and its URL.
 func (s *S3) NewBucket(t testing.TB) (name, bucketURL string) {
 	t.Helper()
 	name = fmt.Sprintf("bucket-%d", s.buckets.Add(1))
-	if err := os.Mkdir(filepath.Join(s.folder, name), 0o750); err != nil {
+	if err := s.createBucket(name); err != nil {
 		t.Fatal(err)
 	}
 	q := url.Values{"endpoint": {s.endpoint}, "region": {"us-east-1"}, "use_path_style": {"true"}}
@@ -121,19 +73,4 @@ func (s *S3) Open(t *testing.T) *media.Bucket {
 	t.Helper()
 	_, bucketURL := s.NewBucket(t)
 	return Open(t, bucketURL)
-}
-
-// Open opens a bucket, and closes it when the test ends.
-func Open(t testing.TB, bucketURL string) *media.Bucket {
-	t.Helper()
-	bucket, err := media.OpenBucket(t.Context(), bucketURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := bucket.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return bucket
 }

@@ -27,8 +27,10 @@ import (
 type Kind struct {
 	// Open returns a bucket that holds nothing, which is closed when the test ends.
 	Open func(*testing.T) *media.Bucket
-	// Signs says whether it signs URLs that lead to itself.
+	// Signs reports whether it signs URLs that lead to itself.
 	Signs bool
+	// ChecksSignatures reports whether it refuses signed URLs that were changed or have expired.
+	ChecksSignatures bool
 }
 
 // Run runs the suite.
@@ -55,6 +57,27 @@ func Run(t *testing.T, kind Kind) {
 		t.Parallel()
 		signs(t, kind.Open(t), kind.Signs)
 	})
+	if kind.ChecksSignatures {
+		t.Run("refuses signed URLs that were changed or have expired", func(t *testing.T) {
+			t.Parallel()
+			refusesURLs(t, kind.Open(t))
+		})
+	}
+}
+
+// Open opens a bucket, and closes it when the test ends.
+func Open(t testing.TB, bucketURL string) *media.Bucket {
+	t.Helper()
+	bucket, err := media.OpenBucket(t.Context(), bucketURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := bucket.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return bucket
 }
 
 func put(t *testing.T, b *media.Bucket, key, text string) {
@@ -262,6 +285,17 @@ func signs(t *testing.T, b *media.Bucket, can bool) {
 	if status != http.StatusPartialContent || body != "234" {
 		t.Errorf("a range gave %d, %q, want 206 and 234", status, body)
 	}
+}
+
+func refusesURLs(t *testing.T, b *media.Bucket) {
+	t.Helper()
+	for _, key := range []string{"outputs/t/1-0", "outputs/t/1-1"} {
+		put(t, b, key, "0123456789")
+	}
+	url, err := b.SignedURL(t.Context(), "outputs/t/1-0", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if status, body := get(t, strings.Replace(url, "1-0?", "1-1?", 1), ""); status != http.StatusForbidden {
 		t.Errorf("a URL that was changed gave %d, %q, want 403", status, body)
 	}
@@ -269,16 +303,16 @@ func signs(t *testing.T, b *media.Bucket, can bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.After(10 * time.Second)
-	for tick := time.NewTicker(100 * time.Millisecond); ; {
-		if status, _ := get(t, brief, ""); status == http.StatusForbidden {
-			tick.Stop()
+	signed := time.Now()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for asked := signed; ; asked = <-tick.C {
+		status, _ := get(t, brief, "")
+		if status == http.StatusForbidden {
 			return
 		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("a URL for a second works for ten")
+		if asked.Sub(signed) > 10*time.Second {
+			t.Fatalf("a URL for a second gives %d after ten", status)
 		}
 	}
 }

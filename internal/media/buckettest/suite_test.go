@@ -1,6 +1,7 @@
 package buckettest_test
 
 import (
+	"net/url"
 	"path/filepath"
 	"testing"
 	"time"
@@ -30,10 +31,27 @@ func TestMemoryBucket(t *testing.T) {
 	}})
 }
 
-func TestS3Bucket(t *testing.T) { //nolint:paralleltest // It sets the credentials in the environment.
+func TestS3Bucket(t *testing.T) {
+	t.Parallel()
 	server := buckettest.StartS3(t)
-	t.Run("suite", func(t *testing.T) { buckettest.Run(t, buckettest.Kind{Open: server.Open, Signs: true}) })
+	t.Run("suite", func(t *testing.T) { buckettest.Run(t, server.Kind()) })
+	t.Run("signs URLs for the time that is asked for", func(t *testing.T) { signsForAWhile(t, server) })
 	t.Run("sweeps uploads that nobody completes", func(t *testing.T) { sweepsUploads(t, server) })
+}
+
+func signsForAWhile(t *testing.T, server *buckettest.S3) {
+	t.Helper()
+	link, err := server.Open(t).SignedURL(t.Context(), "outputs/t/1-0", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := u.Query(); len(q.Get("X-Amz-Signature")) != 64 || q.Get("X-Amz-Expires") != "60" {
+		t.Errorf("got %s, want a signature over 60 seconds", link)
+	}
 }
 
 // sweepsUploads leaves uploads in parts behind, as a process does that dies.
