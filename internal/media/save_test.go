@@ -47,7 +47,7 @@ func setup(t *testing.T, handler http.HandlerFunc) (saver *media.Saver, folder, 
 	srv := httptest.NewServer(handler)
 	t.Cleanup(srv.Close)
 	bucket, folder := openBucket(t)
-	return &media.Saver{Client: newClient(t, 0), Bucket: bucket, Pause: time.Millisecond}, folder, srv.URL + secret
+	return &media.Saver{Client: newClient(t, 0), Bucket: bucket, Pause: time.Microsecond}, folder, srv.URL + secret
 }
 
 // newClient returns a client that reaches loopback addresses.
@@ -300,14 +300,16 @@ func TestSave_CancelLeavesNoTrace(t *testing.T) {
 		<-r.Context().Done()
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
+	var err error
+	done := make(chan struct{})
 	go func() {
-		_, err := saver.Save(ctx, link, key)
-		done <- err
+		defer close(done)
+		_, err = saver.Save(ctx, link, key)
 	}()
-	waitForFile(t, folder)
+	waitForFile(t, folder, done)
 	cancel()
-	if err := <-done; !errors.Is(err, context.Canceled) {
+	<-done
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 	if files := filesIn(t, folder); len(files) > 0 {
@@ -315,17 +317,16 @@ func TestSave_CancelLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// waitForFile returns when a file, temporary or not, is in the folder.
-func waitForFile(t *testing.T, folder string) {
+// waitForFile returns when a file, temporary or not, is in the folder. It fails the test when the save ends before that.
+func waitForFile(t *testing.T, folder string, saved <-chan struct{}) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	timeout := time.After(10 * time.Second)
 	for len(filesIn(t, folder)) == 0 {
 		select {
 		case <-tick.C:
-		case <-timeout:
-			t.Fatal("no file appeared")
+		case <-saved:
+			t.Fatal("the save ended before a file appeared")
 		}
 	}
 }
