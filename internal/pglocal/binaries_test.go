@@ -21,16 +21,12 @@ import (
 func installStandIn(t *testing.T, dir, version string) {
 	t.Helper()
 	for _, program := range []string{"postgres", "initdb"} {
-		name := filepath.Join(dir, program)
-		write(t, name, "#!/bin/sh\necho '"+version+"'\n")
-		if err := os.Chmod(name, 0o755); err != nil {
-			t.Fatal(err)
-		}
+		writeProgram(t, filepath.Join(dir, program), "echo '"+version+"'\n")
 	}
 }
 
 func TestFindBinaries_PathFirstThenNewest(t *testing.T) {
-	root := testDir(t)
+	root := programDir(t)
 	for dir, answer := range map[string]string{
 		"path": "postgres (PostgreSQL) 15.8 (Debian 15.8-0+deb12u1)",
 		"14":   "postgres (PostgreSQL) 14.1",
@@ -106,7 +102,7 @@ func repository(t *testing.T, breakSum bool) (url string, requests *[]string) {
 func TestFetch_LeavesOnlyThePrograms(t *testing.T) {
 	t.Parallel()
 	url, requests := repository(t, false)
-	cache := testDir(t)
+	cache := programDir(t)
 	got, err := fetch(t.Context(), source{cache: cache, repository: url}, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +143,7 @@ func TestFetch_FailsWithoutTraces(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			cache := testDir(t)
+			cache := programDir(t)
 			_, err := fetch(t.Context(), source{cache: cache, repository: tt.url}, tt.major)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
@@ -173,7 +169,7 @@ func TestFetch_EndsWithItsContext(t *testing.T) {
 		server.Close()
 		http.DefaultClient.CloseIdleConnections()
 	})
-	cache := testDir(t)
+	cache := programDir(t)
 	if _, err := fetch(ctx, source{cache: cache, repository: server.URL}, 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}

@@ -49,10 +49,10 @@ func DefaultDataDir() (string, error) {
 }
 
 // openFolder creates the folder when it is missing, makes sure that it is empty or ours before anything in it is changed,
-// and locks it. An empty path means a temporary folder.
-func openFolder(path string) (*folder, error) {
+// and locks it. An empty path means a temporary folder in tempDir.
+func openFolder(path, tempDir string) (*folder, error) {
 	temporary := path == ""
-	path, err := makeFolder(path)
+	path, err := makeFolder(path, tempDir)
 	if err != nil {
 		return nil, err
 	}
@@ -77,12 +77,13 @@ func openFolder(path string) (*folder, error) {
 }
 
 // makeFolder returns the absolute path without symbolic links, so that each run names the folder in the same way.
-func makeFolder(path string) (string, error) {
-	var err error
+func makeFolder(path, tempDir string) (_ string, err error) {
 	create := false
 	if path == "" {
-		path, err = os.MkdirTemp("", "refract-postgres-")
 		create = true
+		if path, err = os.MkdirTemp(tempDir, "refract-postgres-"); err == nil {
+			path, err = filepath.Abs(path)
+		}
 	} else if path, err = filepath.Abs(path); err == nil {
 		_, statErr := os.Lstat(path)
 		create = errors.Is(statErr, fs.ErrNotExist)

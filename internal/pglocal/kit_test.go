@@ -13,42 +13,60 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/refract-video/refract/internal/pglocal/pgtest"
 )
 
+// hung is a time after which a condition will not become true, however slow the machine is.
+const hung = 5 * time.Minute
+
+// templateDir is the folder of the template, empty until a test needs it.
+var templateDir string
+
 // template makes one stopped cluster, of which most tests get a copy: initdb is what takes their time.
-var template = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "pglocal-test-template-")
+var template = sync.OnceValue(func() (err error) {
+	if templateDir, err = os.MkdirTemp(pgtest.Dir(), "pglocal-test-template-"); err != nil {
+		return err
+	}
+	if err := os.Chmod(templateDir, folderMode()); err != nil {
+		return err
+	}
+	c, err := Start(context.Background(), testConfig(templateDir))
 	if err != nil {
-		return "", err
+		return err
 	}
-	if err := os.Chmod(dir, folderMode()); err != nil {
-		return "", err
-	}
-	c, err := Start(context.Background(), testConfig(dir))
-	if err != nil {
-		return "", err
-	}
-	return dir, c.Stop(context.Background())
+	return c.Stop(context.Background())
 })
 
 // clusterDir returns a folder with a stopped cluster.
 func clusterDir(t *testing.T) string {
 	t.Helper()
-	from, err := template()
-	if err != nil {
+	if err := template(); err != nil {
 		t.Fatal(err)
 	}
 	dir := testDir(t)
-	if out, err := exec.CommandContext(t.Context(), "cp", "-a", from+"/.", dir).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "cp", "-a", templateDir+"/.", dir).CombinedOutput(); err != nil {
 		t.Fatalf("copy the template: %v: %s", err, out)
 	}
 	return dir
 }
 
-// testDir is t.TempDir for the account that PostgreSQL runs as: that one is closed to others.
+// testDir returns a folder for data of PostgreSQL, in memory where possible.
 func testDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "pglocal-test-") //nolint:usetesting // see above
+	return openDir(t, pgtest.Dir())
+}
+
+// programDir returns a folder that programs can be run from.
+func programDir(t *testing.T) string {
+	t.Helper()
+	return openDir(t, "")
+}
+
+// openDir returns a folder for the account that PostgreSQL runs as, to which t.TempDir is closed.
+func openDir(t *testing.T, parent string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(parent, "pglocal-test-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +84,7 @@ func testDir(t *testing.T) string {
 func testConfig(dir string) Config {
 	return Config{
 		DataDir:  dir,
+		TempDir:  pgtest.Dir(),
 		Settings: map[string]string{"fsync": "off", "shared_buffers": "1MB"},
 		Logger:   slog.New(slog.DiscardHandler),
 	}
@@ -83,9 +102,7 @@ func start(t *testing.T, cfg Config) *Cluster {
 
 func stop(t *testing.T, c *Cluster) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 20*time.Second)
-	defer cancel()
-	if err := c.Stop(ctx); err != nil {
+	if err := c.Stop(context.WithoutCancel(t.Context())); err != nil {
 		t.Error(err)
 	}
 }
@@ -121,6 +138,15 @@ func write(t *testing.T, name, content string) {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writeProgram writes a shell script that can be run.
+func writeProgram(t *testing.T, name, content string) {
+	t.Helper()
+	write(t, name, "#!/bin/sh\n"+content)
+	if err := os.Chmod(name, 0o755); err != nil {
 		t.Fatal(err)
 	}
 }

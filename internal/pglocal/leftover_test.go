@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -131,7 +132,7 @@ func TestStart_SparesAStrangerWithAStalePid(t *testing.T) {
 	data := filepath.Join(dir, "data")
 	write(t, filepath.Join(data, "postmaster.pid"), fmt.Sprintf("%d\n%s\n", stranger.Process.Pid, data))
 
-	if err := stopLeftover(t.Context(), data, testConfig("").Logger); err != nil {
+	if err := stopLeftover(t.Context(), data, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	if err := stranger.Process.Signal(syscall.Signal(0)); err != nil {
@@ -141,7 +142,7 @@ func TestStart_SparesAStrangerWithAStalePid(t *testing.T) {
 
 func eventually(t *testing.T, holds func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	defer cancel()
 	for !holds() {
 		if pause(ctx, 10*time.Millisecond) != nil {

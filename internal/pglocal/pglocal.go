@@ -44,6 +44,10 @@ type Config struct {
 	// Empty means a temporary folder that Stop removes.
 	DataDir string
 
+	// TempDir is where the temporary folder is created, as in [os.MkdirTemp]. It must exist, and the account that PostgreSQL
+	// runs as must be able to enter it. Empty means os.TempDir(). It has no meaning beside a DataDir.
+	TempDir string
+
 	// Settings are further PostgreSQL settings, such as fsync=off in tests. A setting on which this package relies is refused.
 	Settings map[string]string
 
@@ -69,7 +73,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err := checkSettings(cfg.Settings); err != nil {
 		return nil, err
 	}
-	dir, err := openFolder(cfg.DataDir)
+	dir, err := openFolder(cfg.DataDir, cfg.TempDir)
 	if err != nil {
 		return nil, err
 	}

@@ -24,9 +24,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if dir, err := template(); err == nil {
-			_ = os.RemoveAll(dir)
-		}
+		_ = os.RemoveAll(templateDir)
 		os.Exit(code)
 	}))
 }
