@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,32 +30,66 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-func TestStart_AnswersQueries(t *testing.T) {
+// TestCluster_Running looks at one running cluster from all sides.
+func TestCluster_Running(t *testing.T) {
 	t.Parallel()
-	c := start(t, testConfig(clusterDir(t)))
+	const value = `a b'; $(touch x) "c"`
+	var log safeBuffer
+	cfg := testConfig(clusterDir(t))
+	cfg.Settings["refract.test"] = value
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c := start(t, cfg)
 	conn := connect(t, c)
-	got := queryRow[string](t, conn, `SELECT current_user || ' ' || current_database() || ' ' || current_setting('fsync')`)
-	if want := "refract refract off"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
 
-func TestStart_AsksForThePassword(t *testing.T) {
-	t.Parallel()
-	c := start(t, testConfig(clusterDir(t)))
-	cfg, err := pgx.ParseConfig(c.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg.Password = "guess"
-	conn, err := pgx.ConnectConfig(t.Context(), cfg)
-	if err == nil {
-		_ = conn.Close(t.Context())
-		t.Fatal("connected with a wrong password")
-	}
-	if !strings.Contains(err.Error(), "28P01") {
-		t.Errorf("got %v, want SQLSTATE 28P01", err)
-	}
+	t.Run("AnswersQueries", func(t *testing.T) {
+		got := queryRow[string](t, conn, `SELECT current_user || ' ' || current_database() || ' ' || current_setting('fsync')`)
+		if want := "refract refract off"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+	t.Run("HasSettingsVerbatim", func(t *testing.T) {
+		if got := queryRow[string](t, conn, `SHOW refract.test`); got != value {
+			t.Errorf("got %q, want %q", got, value)
+		}
+	})
+	t.Run("AsksForThePassword", func(t *testing.T) {
+		cfg, err := pgx.ParseConfig(c.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Password = "guess"
+		conn, err := pgx.ConnectConfig(t.Context(), cfg)
+		if err == nil {
+			_ = conn.Close(t.Context())
+			t.Fatal("connected with a wrong password")
+		}
+		if !strings.Contains(err.Error(), "28P01") {
+			t.Errorf("got %v, want SQLSTATE 28P01", err)
+		}
+	})
+	t.Run("WaitReturnsWithItsContext", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := c.Wait(ctx); err != nil {
+			t.Errorf("got %v, want nil", err)
+		}
+	})
+	t.Run("LogsNoRowValuesAndNoPassword", func(t *testing.T) {
+		execute(t, conn, `CREATE TABLE token (value text UNIQUE)`)
+		for range 2 {
+			_, _ = conn.Exec(t.Context(), `INSERT INTO token VALUES ($1)`, "s3cret-value")
+		}
+		stop(t, c)
+		got := log.String()
+		if !strings.Contains(got, "duplicate key") {
+			t.Errorf("the log misses PostgreSQL's words:\n%s", got)
+		}
+		for _, secret := range []string{"s3cret-value", conn.Config().Password} {
+			if strings.Contains(got, secret) {
+				t.Errorf("the log tells %q:\n%s", secret, got)
+			}
+		}
+	})
 }
 
 func TestStop_KeepsData(t *testing.T) {
@@ -122,7 +157,9 @@ func TestStop_EndsTheServerThoughTimeIsUp(t *testing.T) {
 
 func TestWait_ReportsADeadServer(t *testing.T) {
 	t.Parallel()
-	c := start(t, testConfig(clusterDir(t)))
+	dir := clusterDir(t)
+	c := start(t, testConfig(dir))
+	execute(t, connect(t, c), `CREATE TABLE kept (n int); INSERT INTO kept VALUES (42)`)
 	if err := syscall.Kill(c.server.pid(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -131,20 +168,19 @@ func TestWait_ReportsADeadServer(t *testing.T) {
 		t.Errorf("got %v, want an error that tells of the kill", err)
 	}
 	stop(t, c)
-}
 
-func TestWait_ReturnsWithItsContext(t *testing.T) {
-	t.Parallel()
-	c := start(t, testConfig(clusterDir(t)))
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := c.Wait(ctx); err != nil {
-		t.Errorf("got %v, want nil", err)
+	again := start(t, testConfig(dir)) // It also frees the shared memory that the killed server could not.
+	if got := queryRow[int](t, connect(t, again), `SELECT n FROM kept`); got != 42 {
+		t.Errorf("got %d after recovery, want 42", got)
 	}
 }
 
 func TestStart_RefusesAndTouchesNothing(t *testing.T) {
 	t.Parallel()
+	// made returns the files of a cluster as far as a start looks at them before it runs the server.
+	made := func(version string) map[string]string {
+		return map[string]string{lockName: strconv.Itoa(os.Getpid()) + "\n", "password": "guess\n", "data/PG_VERSION": version + "\n", "data/base/1/1": "rows"}
+	}
 	tests := []struct {
 		name string
 		// prepare fills the folder; a cluster was made in it and stopped when cluster is true.
@@ -154,9 +190,9 @@ func TestStart_RefusesAndTouchesNothing(t *testing.T) {
 	}{
 		{name: "foreign folder", prepare: map[string]string{"thesis.tex": "years of work"}, want: []string{"thesis.tex", "not a cluster made by refract"}},
 		{name: "someone's cluster", prepare: map[string]string{"PG_VERSION": "15\n", "base/1/1": "rows"}, want: []string{"not a cluster made by refract"}},
-		{name: "newer major version", cluster: true, prepare: map[string]string{"data/PG_VERSION": "99\n"}, want: []string{"made by PostgreSQL 99", "this machine has PostgreSQL 1"}},
-		{name: "ancient version", cluster: true, prepare: map[string]string{"data/PG_VERSION": "9.6\n"}, want: []string{"made by PostgreSQL 9 ", "at least 14"}},
-		{name: "no version", cluster: true, prepare: map[string]string{"data/PG_VERSION": "?\n"}, want: []string{"names no version"}},
+		{name: "newer major version", prepare: made("99"), want: []string{"made by PostgreSQL 99", "this machine has PostgreSQL 1"}},
+		{name: "ancient version", prepare: made("9.6"), want: []string{"made by PostgreSQL 9 ", "at least 14"}},
+		{name: "no version", prepare: made("?"), want: []string{"names no version"}},
 		{name: "broken configuration", cluster: true, prepare: map[string]string{"data/postgresql.conf": "no such thing"}, want: []string{"ended while starting", "syntax error"}},
 	}
 	for _, tt := range tests {
@@ -220,17 +256,6 @@ func TestStart_RefusesSettings(t *testing.T) {
 	}
 }
 
-func TestStart_PassesSettingsVerbatim(t *testing.T) {
-	t.Parallel()
-	const value = `a b'; $(touch x) "c"`
-	cfg := testConfig(clusterDir(t))
-	cfg.Settings["refract.test"] = value
-	c := start(t, cfg)
-	if got := queryRow[string](t, connect(t, c), `SHOW refract.test`); got != value {
-		t.Errorf("got %q, want %q", got, value)
-	}
-}
-
 func TestStart_RecoversFromAnInterruptedCreate(t *testing.T) {
 	t.Parallel()
 	dir := testDir(t)
@@ -274,30 +299,6 @@ func TestStart_SaysWhatToDoWhenTheAccountCannotEnter(t *testing.T) {
 	for _, want := range []string{"cannot enter the folder", "/var/lib/refract/postgres", "--database-url"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got error %q, want it to contain %q", err, want)
-		}
-	}
-}
-
-func TestLog_TellsNoRowValuesAndNoPassword(t *testing.T) {
-	t.Parallel()
-	var log safeBuffer
-	cfg := testConfig(clusterDir(t))
-	cfg.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	c := start(t, cfg)
-	conn := connect(t, c)
-	execute(t, conn, `CREATE TABLE token (value text UNIQUE)`)
-	for range 2 {
-		_, _ = conn.Exec(t.Context(), `INSERT INTO token VALUES ($1)`, "s3cret-value")
-	}
-	password := conn.Config().Password
-	stop(t, c)
-	got := log.String()
-	if !strings.Contains(got, "duplicate key") {
-		t.Errorf("the log misses PostgreSQL's words:\n%s", got)
-	}
-	for _, secret := range []string{"s3cret-value", password} {
-		if strings.Contains(got, secret) {
-			t.Errorf("the log tells %q:\n%s", secret, got)
 		}
 	}
 }
