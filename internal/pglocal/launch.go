@@ -35,18 +35,16 @@ type serverSpec struct {
 // launch starts the server and tries again when it ends early: between choosing a port and PostgreSQL binding it somebody
 // else may take it, and the backends of a killed server need a moment to let go of their shared memory.
 func launch(ctx context.Context, dir *folder, spec serverSpec) (*Cluster, error) {
-	var err error
-	for try := range launchTries {
-		var c *Cluster
-		if c, err = launchOnce(ctx, dir, spec); !errors.Is(err, errEndedEarly) {
+	for try := 1; ; try++ {
+		c, err := launchOnce(ctx, dir, spec)
+		if !errors.Is(err, errEndedEarly) || try == launchTries {
 			return c, err
 		}
-		spec.cfg.Logger.DebugContext(ctx, "postgres ended while starting", "try", try+1, "error", err)
-		if pause(ctx, time.Duration(try+1)*100*time.Millisecond) != nil {
-			break
+		spec.cfg.Logger.DebugContext(ctx, "postgres ended while starting", "try", try, "error", err)
+		if pause(ctx, time.Duration(try)*100*time.Millisecond) != nil {
+			return nil, err
 		}
 	}
-	return nil, err
 }
 
 func launchOnce(ctx context.Context, dir *folder, spec serverSpec) (*Cluster, error) {
