@@ -56,7 +56,7 @@ func (f *folder) makePassword(user account) (string, error) {
 }
 
 // create makes the data directory under another name and renames it, so that a directory named data is always complete.
-func (f *folder) create(ctx context.Context, user account, bin binaries, cfg Config) error {
+func (f *folder) create(ctx context.Context, spec serverSpec) error {
 	fresh := f.data() + ".new"
 	if err := os.RemoveAll(fresh); err != nil { // what an interrupted create left; it never held data
 		return fmt.Errorf("clear unfinished cluster: %w", err)
@@ -68,7 +68,7 @@ func (f *folder) create(ctx context.Context, user account, bin binaries, cfg Con
 	if err != nil {
 		return fmt.Errorf("make cluster: %w", err)
 	}
-	if err := errors.Join(user.own(dir), dir.Close()); err != nil {
+	if err := errors.Join(spec.user.own(dir), dir.Close()); err != nil {
 		return fmt.Errorf("make cluster: %w", err)
 	}
 
@@ -76,13 +76,14 @@ func (f *folder) create(ctx context.Context, user account, bin binaries, cfg Con
 		"--pgdata=" + fresh, "--username=" + superuser, "--pwfile=" + f.passwordFile(), "--auth=scram-sha-256",
 		"--locale=C", "--encoding=UTF8", "--no-instructions",
 	}
-	noSync := cfg.Settings["fsync"] == "off"
+	noSync := spec.cfg.Settings["fsync"] == "off"
 	if noSync {
 		args = append(args, "--no-sync")
 	}
-	output := &logTail{logger: cfg.Logger}
-	cmd := user.command(f.path, bin.path("initdb"), args...)
+	output := &logTail{logger: spec.cfg.Logger}
+	cmd := spec.user.command(f.path, spec.bin.path("initdb"), args...)
 	cmd.Stdout, cmd.Stderr = output, output
+	spec.waiting.detailedStep("creating the cluster", output.attrs)
 	if err := runProcess(ctx, cmd, output); err != nil {
 		return fmt.Errorf("make cluster in %s: %w", f.path, err)
 	}

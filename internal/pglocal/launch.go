@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -30,6 +31,7 @@ type serverSpec struct {
 	bin      binaries
 	password string
 	cfg      Config
+	waiting  *Waiting
 }
 
 // launch starts the server and tries again when it ends early: between choosing a port and PostgreSQL binding it somebody
@@ -61,9 +63,12 @@ func launchOnce(ctx context.Context, dir *folder, spec serverSpec) (*Cluster, er
 	}
 
 	c := &Cluster{folder: dir, server: server, output: output, url: clusterURL(spec.password, port, databaseName)}
+	spec.waiting.detailedStep("starting the server, or recovering", c.startState)
 	err = c.awaitReady(ctx)
 	if err == nil {
-		err = ensureDatabase(ctx, clusterURL(spec.password, port, "postgres"))
+		spec.waiting.detailedStep("creating the database", output.attrs)
+		// Without the limit that a PGCONNECT_TIMEOUT of the user's would set.
+		err = ensureDatabase(ctx, clusterURL(spec.password, port, "postgres")+"&connect_timeout=0")
 	}
 	if err != nil {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonLimit)
@@ -86,10 +91,20 @@ func (c *Cluster) awaitReady(ctx context.Context) error {
 			return fmt.Errorf("wait until it takes connections: %w%s", ctx.Err(), c.output)
 		case <-ticker.C:
 		}
-		if p := readPidFile(c.folder.data()); p.ready && p.pid == c.server.pid() {
+		if p := readPidFile(c.folder.data()); p.status == statusReady && p.pid == c.server.pid() {
 			return nil
 		}
 	}
+}
+
+// startState returns the status and the last log line of a server that does not accept connections yet. In a long recovery
+// PostgreSQL logs how far it is.
+func (c *Cluster) startState() []slog.Attr {
+	var attrs []slog.Attr
+	if p := readPidFile(c.folder.data()); p.pid == c.server.pid() && p.status != "" {
+		attrs = append(attrs, slog.String("server_status", p.status))
+	}
+	return append(attrs, c.output.attrs()...)
 }
 
 func ensureDatabase(ctx context.Context, adminURL string) (err error) {
@@ -115,9 +130,12 @@ func ensureDatabase(ctx context.Context, adminURL string) (err error) {
 
 // pidFile is what PostgreSQL tells about itself in postmaster.pid.
 type pidFile struct {
-	pid   int
-	ready bool
+	pid    int
+	status string // "starting", "stopping", "ready" or "standby"; empty at first.
 }
+
+// statusReady is the status of a server that accepts connections.
+const statusReady = "ready"
 
 // readPidFile returns the zero value when there is no file or none that makes sense: no server, as far as we know.
 func readPidFile(data string) pidFile {
@@ -132,7 +150,11 @@ func readPidFile(data string) pidFile {
 	if err != nil || pid <= 1 {
 		return pidFile{}
 	}
-	return pidFile{pid: pid, ready: len(lines) > statusLine && strings.TrimSpace(lines[statusLine]) == "ready"}
+	file := pidFile{pid: pid}
+	if len(lines) > statusLine {
+		file.status = strings.TrimSpace(lines[statusLine])
+	}
+	return file
 }
 
 func freePort(ctx context.Context) (int, error) {

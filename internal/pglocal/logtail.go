@@ -63,3 +63,17 @@ func (t *logTail) String() string {
 	}
 	return "; its last words:\n" + text
 }
+
+// attrs returns the last line for a log message, nothing when there is none.
+func (t *logTail) attrs() []slog.Attr {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := strings.TrimSpace(string(t.partial))
+	if last == "" && len(t.lines) > 0 {
+		last = t.lines[len(t.lines)-1]
+	}
+	if last == "" {
+		return nil
+	}
+	return []slog.Attr{slog.String("last_line", last)}
+}

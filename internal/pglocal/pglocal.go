@@ -9,6 +9,8 @@
 // When a neighbour fails:
 //   - No server binaries on the machine: they are fetched once into a cache; when that fails too, the error says how to go on.
 //   - PostgreSQL does not start: the error carries the last lines of its log.
+//   - PostgreSQL starts slowly, as on a busy machine or after a crash: Start waits for as long as the server process runs, and
+//     logs every few seconds what it waits for.
 //   - PostgreSQL dies later: [Cluster.Wait] returns an error, and the service is expected to end.
 //   - Refract is killed: on Linux the kernel tells the server to shut down; elsewhere it keeps running, and the next Start
 //     on the folder stops it before it starts its own.
@@ -32,8 +34,6 @@ const (
 	superuser    = "refract"
 	databaseName = "refract"
 
-	// startLimit bounds everything Start does after the binaries are there. Recovery after a crash is the long part.
-	startLimit = 30 * time.Second
 	// abandonLimit is what a server that did not come up gets for an orderly end.
 	abandonLimit = 10 * time.Second
 )
@@ -51,7 +51,8 @@ type Config struct {
 	// Settings are further PostgreSQL settings, such as fsync=off in tests. A setting on which this package relies is refused.
 	Settings map[string]string
 
-	// Logger receives PostgreSQL's own log at debug level. Nil means slog.Default().
+	// Logger receives PostgreSQL's own log at debug level, and at info level what a slow start waits for. Nil means
+	// slog.Default().
 	Logger *slog.Logger
 }
 
@@ -64,9 +65,18 @@ type Cluster struct {
 	stopping atomic.Bool
 }
 
-// Start brings the cluster up and returns when the database "refract" answers. The context bounds the start, not the life
-// of the server; apart from fetching binaries the start takes at most 30 seconds. The caller must call Stop.
+// Start brings the cluster up and returns when the database "refract" answers. It has no time limit of its own: creating the
+// cluster, recovery after a crash, or a busy machine may take minutes. It ends early when ctx does or when the server
+// process ends by itself. NOTE: a server that runs but never accepts connections thus keeps Start waiting; the log says
+// for how long and for what, see [Waiting]. The context bounds the start, not the life of the server. The caller must
+// call Stop.
 func Start(ctx context.Context, cfg Config) (*Cluster, error) {
+	w := NewWaiting(ctx, cfg.Logger)
+	defer w.Stop()
+	return startWith(ctx, cfg, w)
+}
+
+func startWith(ctx context.Context, cfg Config, w *Waiting) (*Cluster, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
@@ -77,14 +87,14 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := startIn(ctx, dir, cfg)
+	c, err := startIn(ctx, dir, cfg, w)
 	if err != nil {
 		return nil, errors.Join(err, dir.close())
 	}
 	return c, nil
 }
 
-func startIn(ctx context.Context, dir *folder, cfg Config) (*Cluster, error) {
+func startIn(ctx context.Context, dir *folder, cfg Config, w *Waiting) (*Cluster, error) {
 	major, err := dir.major()
 	if err != nil {
 		return nil, err
@@ -93,13 +103,12 @@ func startIn(ctx context.Context, dir *folder, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.Step("finding the server programs, or downloading them")
 	bin, err := chooseBinaries(ctx, user, dir, major)
 	if err != nil {
 		return nil, err
 	}
-
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
+	w.Step("running a server program in the data folder")
 	if err := user.checkEnter(ctx, bin, dir.path); err != nil {
 		return nil, err
 	}
@@ -107,14 +116,18 @@ func startIn(ctx context.Context, dir *folder, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	spec := serverSpec{user: user, bin: bin, password: password, cfg: cfg, waiting: w}
 	if major == 0 {
-		if err := dir.create(ctx, user, bin, cfg); err != nil {
+		if err := dir.create(ctx, spec); err != nil {
 			return nil, err
 		}
-	} else if err := stopLeftover(ctx, dir.data(), cfg.Logger); err != nil {
-		return nil, err
+	} else {
+		w.Step("stopping the server of an earlier process")
+		if err := stopLeftover(ctx, dir.data(), cfg.Logger); err != nil {
+			return nil, err
+		}
 	}
-	return launch(ctx, dir, serverSpec{user: user, bin: bin, password: password, cfg: cfg})
+	return launch(ctx, dir, spec)
 }
 
 // URL returns the connection URL of the database "refract" with the superuser's name and password. It is a secret.
