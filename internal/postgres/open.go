@@ -44,7 +44,7 @@ SET jit = off`
 
 // Open connects to a database and finds out at once when it can't be reached. Every statement on the pool, and on
 // connections made with its configuration, ends after 10 seconds at the latest, with an error that Unavailable
-// knows; waiting for a notification is no statement.
+// knows; waiting for a notification is no statement. Calls with a context of WithoutTimeouts are exempt.
 func Open(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	return open(ctx, databaseURL, statementTimeout)
 }
@@ -65,7 +65,17 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
+	config.BeforeConnect = func(ctx context.Context, conn *pgx.ConnConfig) error {
+		if unlimited(ctx) {
+			conn.ConnectTimeout = 0
+		}
+		return nil
+	}
 	config.PingTimeout = limit // Of a connection that was idle for a while, before it is lent.
+	config.ShouldPing = func(ctx context.Context, params pgxpool.ShouldPingParams) bool {
+		// A connection whose making took long counts as idle.
+		return params.IdleDuration > time.Second && !unlimited(ctx)
+	}
 	config.ConnConfig.Tracer = deadlines{limit}
 	// Not as parameters of the connection, which a pooler between us and the database may refuse.
 	config.ConnConfig.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
@@ -93,6 +103,19 @@ func namesPoolSize(databaseURL string) (bool, error) {
 	return named, nil
 }
 
+// WithoutTimeouts returns a context with which a pool of Open has no timeouts of its own, neither for connecting nor for
+// statements: a call ends when the context or the connection does. It is for the start of a database on this machine,
+// where a timeout shows only that the machine is slow. NOTE: the server keeps its statement_timeout of 15 seconds, which
+// does not count the time that a connection or an answer takes.
+func WithoutTimeouts(ctx context.Context) context.Context {
+	return context.WithValue(ctx, unlimitedKey{}, true)
+}
+
+// unlimitedKey is where a context of WithoutTimeouts keeps its mark.
+type unlimitedKey struct{}
+
+func unlimited(ctx context.Context) bool { return ctx.Value(unlimitedKey{}) != nil }
+
 // WithoutDeadlines returns a pool on the same database whose statements may take as long as they need, as the
 // building of an index does.
 func WithoutDeadlines(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
@@ -115,6 +138,9 @@ var (
 type cancelKey struct{}
 
 func (d deadlines) begin(ctx context.Context) context.Context {
+	if unlimited(ctx) {
+		return ctx
+	}
 	ctx, cancel := context.WithTimeout(ctx, d.limit)
 	return context.WithValue(ctx, cancelKey{}, cancel)
 }

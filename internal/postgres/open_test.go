@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -51,6 +52,15 @@ func (h *hole) swallow() {
 		if _, err := h.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
 			h.t.Fatal(err)
 		}
+	}
+}
+
+// delay lets each answer through late.
+func (h *hole) delay(d time.Duration) {
+	h.t.Helper()
+	toxic := fmt.Sprintf(`{"name":"late","type":"latency","stream":"downstream","attributes":{"latency":%d}}`, d.Milliseconds())
+	if _, err := h.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
+		h.t.Fatal(err)
 	}
 }
 
@@ -110,6 +120,26 @@ func TestOpen_SilenceEndsEveryStatement(t *testing.T) {
 				t.Errorf("after the silence: %v", err)
 			}
 		})
+	}
+}
+
+// TestWithoutTimeouts_WaitsForASlowDatabase has statements and a connect take longer than a pool allows.
+func TestWithoutTimeouts_WaitsForASlowDatabase(t *testing.T) {
+	t.Parallel()
+	h := dig(t)
+	const limit = 50 * time.Millisecond
+	ctx := postgres.WithoutTimeouts(t.Context())
+	h.delay(350 * time.Millisecond)                                          // A connect takes four answers at least,
+	pool, err := postgres.OpenWithin(ctx, h.url+"&connect_timeout=1", limit) // so it outlives this timeout.
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if _, err := pool.Exec(ctx, "SELECT 1"); err != nil {
+		t.Errorf("without timeouts a statement failed: %v", err)
+	}
+	if _, err := pool.Exec(t.Context(), "SELECT 1"); !postgres.Unavailable(err) {
+		t.Errorf("with its timeout a statement gave %v, want an error that says the database is out of reach", err)
 	}
 }
 
