@@ -54,10 +54,11 @@ func (c *benchCmd) openRig(ctx context.Context, con console, dir string) (r *ben
 		return r, err
 	}
 	if r.url == "" {
-		log, err := newLogger(con.err, "text", "error")
+		log, err := newLogger(con.err, "text", "info") // What a slow start waits for.
 		if err != nil {
 			return r, err
 		}
+		ctx = postgres.WithoutTimeouts(ctx)
 		if r.cluster, err = pglocal.Start(ctx, pglocal.Config{DataDir: filepath.Join(dir, "postgres"), Logger: log}); err != nil {
 			return r, fmt.Errorf("start the private PostgreSQL (or pass --database-url): %w", err)
 		}

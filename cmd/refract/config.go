@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"os"
@@ -45,6 +46,9 @@ type serviceFlags struct {
 
 	// Tenant is who everyone is with --auth=none; set by the demo alone.
 	Tenant string `kong:"-" json:"-"`
+
+	// StartLog gets what a slow start of the private PostgreSQL waits for; set by the demo alone. Nil means the service's log.
+	StartLog *slog.Logger `kong:"-" json:"-"`
 
 	providerFlags
 
@@ -136,6 +140,9 @@ func loopback(address string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
+
+// private reports whether the service runs a PostgreSQL of its own.
+func (f *serviceFlags) private() bool { return f.DatabaseURL == "" }
 
 // tenant is who everyone is without authentication.
 func (f *serviceFlags) tenant() string { return cmp.Or(f.Tenant, "default") }

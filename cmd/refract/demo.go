@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
@@ -39,11 +40,7 @@ func (c *demoCmd) Run(ctx context.Context, con console) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	level, logTo := "error", io.Discard
-	if c.Log {
-		level, logTo = "debug", con.err
-	}
-	log, err := newLogger(logTo, "text", level)
+	log, startLog, err := c.logs(con)
 	if err != nil {
 		return err
 	}
@@ -57,7 +54,7 @@ func (c *demoCmd) Run(ctx context.Context, con console) (err error) {
 	}
 	defer func() { err = errors.Join(err, provider.Close()) }()
 	flags := serviceFlags{
-		DataDir: dir, Auth: "none", Tenant: "demo", AllowPrivate: true, PublicSources: true,
+		DataDir: dir, Auth: "none", Tenant: "demo", StartLog: startLog, AllowPrivate: true, PublicSources: true,
 		GRPC: listenerFlags{Address: "127.0.0.1:0"}, HTTP: listenerFlags{Address: "127.0.0.1:0"}, Ingress: listenerFlags{Address: "127.0.0.1:0"},
 	}
 	if err := flags.simulate(c.Provider, provider, key, signingKey); err != nil {
@@ -83,6 +80,20 @@ func (c *demoCmd) Run(ctx context.Context, con console) (err error) {
 		return c.modify(running, con, s.grpcListener.Addr().String())
 	})
 	return g.Wait()
+}
+
+// logs returns the log of the service, and that of the start of PostgreSQL, of which a person always sees what a slow one
+// waits for.
+func (c *demoCmd) logs(con console) (service, start *slog.Logger, err error) {
+	if c.Log {
+		service, err = newLogger(con.err, "text", "debug")
+		return service, service, err
+	}
+	if start, err = newLogger(con.err, "text", "info"); err != nil {
+		return nil, nil, err
+	}
+	service, err = newLogger(io.Discard, "text", "error")
+	return service, start, err
 }
 
 // simulate configures one provider to be the simulator, as an operator configures a real one.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -89,6 +90,9 @@ func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *servi
 	if s.telemetry, err = startTelemetry(ctx); err != nil {
 		return nil, err
 	}
+	if f.private() {
+		ctx = postgres.WithoutTimeouts(ctx)
+	}
 	if err := s.openStores(ctx, f); err != nil {
 		return nil, err
 	}
@@ -130,27 +134,16 @@ func (s *service) listen(f serviceFlags) (err error) {
 
 // openStores opens the database, brings or holds it to this release's schema, and opens the bucket.
 func (s *service) openStores(ctx context.Context, f serviceFlags) (err error) {
-	databaseURL, dataDir := f.DatabaseURL.reveal(), f.DataDir
-	private := databaseURL == ""
-	if dataDir == "" && (private || f.Bucket == "") {
+	dataDir := f.DataDir
+	if dataDir == "" && (f.private() || f.Bucket == "") {
 		if dataDir, err = defaultDataDir(); err != nil {
 			return err
 		}
 	}
-	if private {
-		s.cluster, err = pglocal.Start(ctx, pglocal.Config{DataDir: filepath.Join(dataDir, "postgres"), Logger: s.log})
-		if err != nil {
-			return fmt.Errorf("start the private PostgreSQL (or pass --database-url): %w", err)
-		}
-		databaseURL = s.cluster.URL()
-	}
-	if s.pool, err = postgres.Open(ctx, databaseURL); err != nil {
-		return err
-	}
-	if private || f.Migrate {
-		err = postgres.Migrate(ctx, s.pool)
+	if f.private() {
+		err = s.startDatabase(ctx, filepath.Join(dataDir, "postgres"), cmp.Or(f.StartLog, s.log))
 	} else {
-		err = postgres.CheckSchema(ctx, s.pool)
+		err = s.openDatabase(ctx, f)
 	}
 	if err != nil {
 		return err
@@ -169,6 +162,33 @@ func (s *service) openStores(ctx context.Context, f serviceFlags) (err error) {
 	}
 	s.bucket, err = media.OpenBucket(ctx, bucketURL)
 	return err
+}
+
+// startDatabase starts the private PostgreSQL, opens it and brings it to this release's schema. That takes as long as it
+// takes: a timeout would show only that the machine is slow, and the log says what a slow start waits for.
+func (s *service) startDatabase(ctx context.Context, dir string, log *slog.Logger) (err error) {
+	if s.cluster, err = pglocal.Start(ctx, pglocal.Config{DataDir: dir, Logger: log}); err != nil {
+		return fmt.Errorf("start the private PostgreSQL (or pass --database-url): %w", err)
+	}
+	w := pglocal.NewWaiting(ctx, log)
+	defer w.Stop()
+	w.Step("connecting")
+	if s.pool, err = postgres.Open(ctx, s.cluster.URL()); err != nil {
+		return err
+	}
+	w.Step("migrating the schema")
+	return postgres.Migrate(ctx, s.pool)
+}
+
+// openDatabase opens the operator's database, and brings or holds it to this release's schema.
+func (s *service) openDatabase(ctx context.Context, f serviceFlags) (err error) {
+	if s.pool, err = postgres.Open(ctx, f.DatabaseURL.reveal()); err != nil {
+		return err
+	}
+	if f.Migrate {
+		return postgres.Migrate(ctx, s.pool)
+	}
+	return postgres.CheckSchema(ctx, s.pool)
 }
 
 // tellForgetful tells of a database that does not keep what it has committed.
