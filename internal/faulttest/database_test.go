@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/pglocal"
+	"github.com/refract-video/refract/internal/pglocal/pgtest"
 	"github.com/refract-video/refract/internal/postgres"
 )
 
@@ -20,7 +21,7 @@ import (
 func startDatabase(t *testing.T) string {
 	t.Helper()
 	cluster, err := pglocal.Start(t.Context(), pglocal.Config{
-		Settings: map[string]string{"max_connections": "200"}, Logger: slog.New(slog.DiscardHandler),
+		TempDir: pgtest.Dir(), Settings: map[string]string{"max_connections": "200"}, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

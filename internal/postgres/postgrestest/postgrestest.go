@@ -19,7 +19,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib" // The driver "pgx" of database/sql, which pgtestdb uses.
@@ -27,6 +26,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/refract-video/refract/internal/pglocal"
+	"github.com/refract-video/refract/internal/pglocal/pgtest"
 	"github.com/refract-video/refract/internal/postgres"
 )
 
@@ -80,9 +80,9 @@ func startServer() {
 	if server.url = os.Getenv("REFRACT_TEST_DATABASE_URL"); server.url != "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
+	ctx := context.Background() // A slow machine may take long; the time limit of go test ends a start that hangs.
 	server.cluster, server.err = pglocal.Start(ctx, pglocal.Config{
+		TempDir: pgtest.Dir(),
 		// The data lives as long as the tests, so it needs no safety from power cuts.
 		Settings: map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "600"},
 		Logger:   slog.New(slog.DiscardHandler),
