@@ -19,6 +19,7 @@ type chaos struct {
 	calm   time.Duration // then none for so long, since what dies all the time gets nothing done.
 	kills  int           // How many kills there are to be; 0 leaves it to the context to end them.
 	deck   []accident    // What happens, in an order of chance, and then again.
+	dealt  chan struct{} // Closed once the deck has been dealt.
 	work   sync.WaitGroup
 }
 
@@ -36,6 +37,7 @@ func (c *chaos) run(ctx context.Context) {
 	defer c.work.Wait()
 	began := time.Now()
 	var order []int
+	dealt := sync.OnceFunc(func() { close(c.dealt) })
 	for ctx.Err() == nil && (c.kills == 0 || c.done.get("kills") < c.kills) {
 		if phase := time.Since(began) % (c.storm + c.calm); phase >= c.storm {
 			_ = pause(ctx, c.storm+c.calm-phase)
@@ -45,7 +47,9 @@ func (c *chaos) run(ctx context.Context) {
 			order = c.random.Perm(len(c.deck))
 		}
 		c.deck[order[0]](c, ctx, c.replicas[c.random.IntN(len(c.replicas))])
-		order = order[1:]
+		if order = order[1:]; len(order) == 0 {
+			dealt()
+		}
 		_ = pause(ctx, time.Duration(c.random.Int64N(int64(2*c.gap))))
 	}
 }
@@ -74,7 +78,7 @@ func (c *chaos) terminate(ctx context.Context, r *replica) {
 func (c *chaos) revive(ctx context.Context, r *replica, after time.Duration) {
 	c.work.Go(func() {
 		_ = pause(ctx, after)
-		for range 100 {
+		for began := time.Now(); time.Since(began) < hung; {
 			err := r.start(ctx)
 			if err == nil {
 				return
@@ -91,7 +95,7 @@ func (c *chaos) revive(ctx context.Context, r *replica, after time.Duration) {
 
 // crashDatabase makes the database crash and recover.
 func (c *chaos) crashDatabase(ctx context.Context, _ *replica) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hung)
 	defer cancel()
 	if err := crash(ctx, c.cfg.databaseURL); err != nil {
 		c.t.Logf("crash the database: %v", err) // It is recovering still.

@@ -8,7 +8,7 @@
 //
 // The ordinary test run has a short run of each kind. The long one is built with the tag soak:
 //
-//	go test -tags soak -run TestSoak -timeout 60m -v ./internal/faulttest
+//	go test -tags soak -run 'TestSoak|EveryStep' -timeout 60m -v ./internal/faulttest
 //
 // The processes are the real program, built with two changes that no release has: how often providers are asked can
 // be set, since a test can't wait for half a minute each time, and in the long run the clock of a replica, all of its

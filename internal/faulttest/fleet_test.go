@@ -57,7 +57,11 @@ type fleet struct {
 	mu      sync.Mutex
 	submits []audit.Submit
 	watches []audit.Watch
+	open    map[string]bool // The ids of tasks whose watches have not ended.
 }
+
+// hung bounds every wait of a test: what takes longer has stopped. On no machine does a test need more.
+const hung = 5 * time.Minute
 
 // newFleet returns a fleet of which no replica runs.
 func newFleet(t *testing.T, cfg fleetConfig) *fleet {
@@ -76,7 +80,7 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	}
 	dir := folder(t)
 	f := &fleet{
-		t: t, cfg: cfg, provider: provider, grpc: newBalancer(t), ingress: newBalancer(t), bucket: filepath.Join(dir, "bucket"),
+		t: t, cfg: cfg, open: map[string]bool{}, provider: provider, grpc: newBalancer(t), ingress: newBalancer(t), bucket: filepath.Join(dir, "bucket"),
 	}
 	t.Cleanup(func() { _ = provider.Close() })
 	f.args = []string{

@@ -36,9 +36,6 @@ type process struct {
 	err           error
 }
 
-// startLimit bounds how long a process may take until it serves, on a machine that does much else.
-const startLimit = time.Minute
-
 // errNoStart means that a process ended before it served, as it does when the database is away.
 var errNoStart = errors.New("the process ended before it served")
 
@@ -58,10 +55,10 @@ func (r *replica) start(ctx context.Context) error {
 	case <-p.serving:
 	case <-p.ended:
 		return fmt.Errorf("start %s: %w: %w", r.name, errNoStart, p.err)
-	case <-time.After(startLimit):
+	case <-time.After(hung):
 		_ = p.cmd.Process.Kill()
 		<-p.ended
-		return fmt.Errorf("start %s: it does not serve within %v", r.name, startLimit)
+		return fmt.Errorf("start %s: it does not serve within %v", r.name, hung)
 	}
 	r.process = p
 	r.fleet.grpc.set(p.grpc, true)

@@ -2,12 +2,16 @@ package faulttest_test
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/faulttest/audit"
@@ -17,7 +21,7 @@ import (
 // load is what a random run asks of a fleet.
 type load struct {
 	tasks    int
-	over     time.Duration // They are submitted over so long.
+	over     time.Duration // The time over which they are submitted.
 	watchers int           // Which follow a task each at a time.
 	cancels  int           // One task in so many is canceled; 0 means none.
 	retries  int           // One failed task in so many is retried.
@@ -38,7 +42,7 @@ func seed(t *testing.T) uint64 {
 func TestFaults_ARandomRun(t *testing.T) {
 	t.Parallel()
 	s := seed(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	defer cancel()
 	f := newFleet(t, fleetConfig{
 		replicas: 3, databaseURL: startDatabase(t),
@@ -50,14 +54,14 @@ func TestFaults_ARandomRun(t *testing.T) {
 		sim: sim.Config{Script: (&firsts{seen: map[string]bool{}}).script, Luma: sim.LumaConfig{CallbackSpacing: time.Second}},
 	})
 	f.start(ctx)
-	c := &chaos{fleet: f, random: rand.New(rand.NewPCG(s, 1)), gap: 600 * time.Millisecond, storm: 9 * time.Second, calm: 6 * time.Second, deck: deckOf(10)}
-	f.random(ctx, load{tasks: 90, over: 20 * time.Second, watchers: 30, cancels: 30, retries: 3}, c, &kitchen{
+	c := &chaos{fleet: f, random: rand.New(rand.NewPCG(s, 1)), gap: 500 * time.Millisecond, storm: 9 * time.Second, calm: 4 * time.Second, deck: deckOf(8), dealt: make(chan struct{})}
+	f.random(ctx, load{tasks: 60, over: 12 * time.Second, watchers: 30, cancels: 30, retries: 3}, c, &kitchen{
 		random: rand.New(rand.NewPCG(s, 2)), rare: 1, served: map[string]int{},
-	}, 45*time.Second)
+	})
 }
 
 // random runs a load through a fleet while chaos reigns, waits for what is under way, and audits.
-func (f *fleet) random(ctx context.Context, l load, c *chaos, k *kitchen, patience time.Duration) audit.Report {
+func (f *fleet) random(ctx context.Context, l load, c *chaos, k *kitchen) audit.Report {
 	f.t.Helper()
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
@@ -72,23 +76,66 @@ func (f *fleet) random(ctx context.Context, l load, c *chaos, k *kitchen, patien
 		watchers.Go(func() {
 			for id := range ids {
 				f.watch(watching, own, id)
+				f.watched(id, false)
 			}
 		})
 	}
 	f.feed(ctx, l, k, client, ids)
 	close(ids)
 	if c.kills == 0 {
+		select {
+		case <-c.dealt:
+		case <-ctx.Done():
+		}
 		calmDown()
 	}
 	breakers.Wait()
 	f.start(ctx)
-	settling, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	f.settle(settling)
-	time.AfterFunc(10*time.Second, stopWatching) // Watchers of tasks that wait for an unknown outcome see no end.
+	f.settle(ctx)
+	f.awaitWatches(ctx)
+	stopWatching()
 	watchers.Wait()
 	f.drain()
 	return f.audit(ctx)
+}
+
+// watched records that a task is to be watched, or that its watch has ended.
+func (f *fleet) watched(id string, open bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if open {
+		f.open[id] = true
+	} else {
+		delete(f.open, id)
+	}
+}
+
+// awaitWatches waits until the watches have ended of all tasks but those that wait for an unknown outcome, which have no end.
+func (f *fleet) awaitWatches(ctx context.Context) {
+	f.t.Helper()
+	conn, err := pgx.Connect(ctx, f.cfg.databaseURL)
+	if err != nil {
+		f.t.Fatal("connect to the database")
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	for {
+		f.mu.Lock()
+		open := slices.Collect(maps.Keys(f.open))
+		f.mu.Unlock()
+		var ended int
+		const find = `SELECT count(*) FROM task WHERE id::text = ANY ($1) AND state IN ('SUCCEEDED', 'FAILED', 'CANCELED')`
+		if err := conn.QueryRow(ctx, find, open).Scan(&ended); err != nil {
+			f.t.Errorf("wait for the watches of ended tasks: %v", err)
+			return
+		}
+		if ended == 0 {
+			return
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			f.t.Errorf("%d tasks have ended and their watches have not", ended)
+			return
+		}
+	}
 }
 
 // feed submits the load, a part of it twice, cancels some of it, and retries some of what failed.
@@ -114,6 +161,7 @@ func (f *fleet) feed(ctx context.Context, l load, k *kitchen, client refractv1.T
 				f.t.Errorf("submit %s: %v", o.requestID, err)
 				return
 			}
+			f.watched(id, true)
 			ids <- id
 			switch {
 			case cancel:
