@@ -31,6 +31,10 @@ const (
 	testWebhookKey = "test-webhook-hmac-key"
 )
 
+// fewConnections bounds the pool of a service. A test needs few at a time, and each connection costs a process of PostgreSQL
+// and the planning of every statement.
+const fewConnections = "&pool_max_conns=4"
+
 // simConfig is the simulator's, under a name that no variable shadows.
 type simConfig = sim.Config
 
@@ -67,7 +71,7 @@ func startFleet(t *testing.T, configure func(*serviceFlags, *simConfig)) *fleet 
 	t.Helper()
 	sc := simConfig{APIKeys: []string{testAPIKey}, WebhookKey: testWebhookKey, CallbackSpacing: 50 * time.Millisecond}
 	f := serviceFlags{
-		DatabaseURL: secret(postgrestest.URL(t)), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
+		DatabaseURL: secret(postgrestest.URL(t) + fewConnections), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
 		Auth: "tokens", AllowPrivate: true, Probe: "off", // The sources of most tests lead nowhere.
 		GRPC: listenerFlags{Address: "127.0.0.1:0"}, HTTP: listenerFlags{Address: "127.0.0.1:0"}, Ingress: listenerFlags{Address: "127.0.0.1:0"},
 		providerFlags: providerFlags{
