@@ -39,22 +39,36 @@ var benchSections = []benchSection{
 	{"growth", (*benchRig).growth},
 }
 
-// Run measures section by section, each with a service in a process of its own, and prints the table. Being short of a
-// budget is no error: the table says so.
-func (c *benchCmd) Run(ctx context.Context, con console) (err error) {
-	dir, err := demoDir()
+// Help describes the exit status.
+func (c *benchCmd) Help() string {
+	return "The exit status is 0 when every budget is met, 2 when at least one is short, and 1 when measuring failed."
+}
+
+// Run measures section by section, each with a service in a process of its own, and prints the table. It returns a
+// *bench.ShortError if everything was measured and a budget is short.
+func (c *benchCmd) Run(ctx context.Context, con console) error {
+	report, err := c.report(ctx, con)
 	if err != nil {
 		return err
+	}
+	return report.Check()
+}
+
+// report measures, prints the report and removes what it measured with.
+func (c *benchCmd) report(ctx context.Context, con console) (report bench.Report, err error) {
+	dir, err := demoDir()
+	if err != nil {
+		return report, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	rig, err := c.openRig(ctx, con, dir)
 	if err != nil {
-		return err
+		return report, err
 	}
 	defer func() { err = errors.Join(err, rig.close(context.WithoutCancel(ctx))) }()
-	report, err := rig.describe(ctx)
+	report, err = rig.describe(ctx)
 	if err != nil {
-		return err
+		return report, err
 	}
 	for _, s := range benchSections {
 		if !slices.Contains(c.Only, s.name) {
@@ -63,12 +77,12 @@ func (c *benchCmd) Run(ctx context.Context, con console) (err error) {
 		rig.tell("measuring %s …", s.name)
 		rows, err := s.measure(rig, ctx)
 		if err != nil {
-			return fmt.Errorf("measure %s: %w", s.name, err)
+			return report, fmt.Errorf("measure %s: %w", s.name, err)
 		}
 		report.Rows = append(report.Rows, rows...)
 	}
 	if c.JSON {
-		return report.PrintJSON(con.out)
+		return report, report.PrintJSON(con.out)
 	}
-	return report.Print(con.out)
+	return report, report.Print(con.out)
 }

@@ -3,11 +3,47 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 
 	"github.com/refract-video/refract/internal/bench"
 )
+
+func TestRun_ExitStatusTellsAShortBudgetFromAFailure(t *testing.T) {
+	t.Parallel()
+	short := bench.Report{Rows: []bench.Row{bench.AtLeast("callbacks", "/s", 1, 2, "pgbench", 1)}}.Check()
+	for name, tt := range map[string]struct {
+		err  error
+		want int
+	}{
+		"a short budget":                   {short, 2},
+		"a failure":                        {errors.New("the database is down"), 1},
+		"a failure that was explained":     {errQuiet, 1},
+		"a measurement without a baseline": {fmt.Errorf("measure callbacks: %w", bench.ErrNoPgbench), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var errs bytes.Buffer
+			if got := fail(console{out: io.Discard, err: &errs}, tt.err); got != tt.want {
+				t.Errorf("exit status %d, want %d; it printed %q", got, tt.want, &errs)
+			}
+		})
+	}
+}
+
+func TestBench_HelpExplainsTheExitStatus(t *testing.T) {
+	t.Parallel()
+	var help bytes.Buffer
+	if exit := run(t.Context(), []string{"bench", "--help"}, console{out: &help, err: &help}); exit != 0 {
+		t.Fatalf("--help ended with %d", exit)
+	}
+	if text := strings.Join(strings.Fields(help.String()), " "); !strings.Contains(text, "2 when at least one is short") {
+		t.Errorf("the help does not explain exit status 2:\n%s", &help)
+	}
+}
 
 // TestBench_MeasuresBudgets runs measurements small, where no figure means anything: each must come, with its baseline.
 // Those that need many rows, seconds of pgbench or a large file are left out.
@@ -16,12 +52,15 @@ func TestBench_MeasuresBudgets(t *testing.T) {
 	cmd := program(t.Context(), "bench", "--json", "--for=300ms", "--rounds=1", "--streams=50", "--only=start,idle,watch")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
+	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() != exitShort {
 		t.Fatalf("bench: %v\n%s", err, &errs)
 	}
 	var report bench.Report
 	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
 		t.Fatalf("bench printed no report: %v\n%s", err, &out)
+	}
+	if short := report.Check() != nil; short != (cmd.ProcessState.ExitCode() == exitShort) {
+		t.Errorf("exit status %d, with budgets that are short: %t", cmd.ProcessState.ExitCode(), short)
 	}
 	if report.Fsync != "on" || report.SyncCommit != "on" || report.PostgreSQL == "" {
 		t.Errorf("measured on %+v, want a PostgreSQL that syncs", report)

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/refract-video/refract/internal/bench"
 )
 
 // cli is the command line: one field a command.
@@ -52,7 +54,13 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], console{out: os.Stdout, err: os.Stderr}))
 }
 
-// run parses and runs a command line and returns the exit status: 0, or 1 with one line that says what to do.
+// The exit statuses other than 0.
+const (
+	exitFailed = 1
+	exitShort  = 2 // All was measured, and a budget is short.
+)
+
+// run parses and runs a command line and returns the exit status: 0, or another with one line that says what to do.
 func run(ctx context.Context, args []string, con console) int {
 	exit := -1
 	parser, err := kong.New(&cli{},
@@ -87,5 +95,9 @@ func fail(con console, err error) int {
 		line := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\t' }), " ")
 		_, _ = fmt.Fprintln(con.err, "refract:", line) // Where errors can't be written there is nobody to tell.
 	}
-	return 1
+	var short *bench.ShortError
+	if errors.As(err, &short) {
+		return exitShort
+	}
+	return exitFailed
 }

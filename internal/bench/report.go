@@ -8,44 +8,56 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 )
 
-// Row is one budget: what was measured, beside what, and whether that is enough.
+// Row is one budget: the figure, its baseline, and whether the figure meets the budget.
 type Row struct {
 	Budget   string  `json:"budget"`
 	Figure   float64 `json:"figure"`
 	Unit     string  `json:"unit"` // Of the figure and the baseline.
 	Baseline float64 `json:"baseline,omitempty"`
-	By       string  `json:"by,omitempty"`    // What the baseline is of; empty where there is none.
-	Ratio    float64 `json:"ratio,omitempty"` // Figure by baseline.
-	Need     string  `json:"need"`            // In words.
-	Pass     bool    `json:"pass"`
+	By       string  `json:"by,omitempty"`    // What the baseline measures; empty without a baseline.
+	Ratio    float64 `json:"ratio,omitempty"` // Figure divided by baseline.
+	Need     string  `json:"need"`            // The budget in words.
+	Goal     float64 `json:"goal,omitempty"`  // The ratio that the design aims at; 0 means that the budget is the goal.
+	Pass     bool    `json:"pass"`            // Reports whether the figure meets the budget, whatever the goal.
 	Note     string  `json:"note,omitempty"`
 }
 
-// AtLeast returns a row whose figure must be so many times its baseline or more.
+// AtLeast returns a row that passes when the figure is at least the baseline multiplied by times.
 func AtLeast(budget, unit string, figure, baseline float64, by string, times float64) Row {
-	r := Row{Budget: budget, Figure: figure, Unit: unit}.Beside(baseline, by)
+	r := ratioRow(budget, unit, figure, baseline, by)
 	r.Need, r.Pass = fmt.Sprintf("ratio ≥ %g", times), r.Ratio >= times
 	return r
 }
 
-// WithinTimes returns a row whose figure must be so many times its baseline or less.
+// WithinTimes returns a row that passes when the figure is at most the baseline multiplied by times.
 func WithinTimes(budget, unit string, figure, baseline float64, by string, times float64) Row {
-	r := Row{Budget: budget, Figure: figure, Unit: unit}.Beside(baseline, by)
+	r := ratioRow(budget, unit, figure, baseline, by)
 	r.Need, r.Pass = fmt.Sprintf("ratio ≤ %g", times), r.Ratio <= times
 	return r
 }
 
-// AtMost returns a row whose figure must not be above a bound.
+func ratioRow(budget, unit string, figure, baseline float64, by string) Row {
+	return Row{Budget: budget, Figure: figure, Unit: unit, Baseline: baseline, By: by, Ratio: figure / baseline}
+}
+
+// AtMost returns a row that passes when the figure is at most bound.
 func AtMost(budget, unit string, figure, bound float64) Row {
 	return Row{Budget: budget, Figure: figure, Unit: unit, Need: fmt.Sprintf("≤ %g %s", bound, unit), Pass: figure <= bound}
 }
 
-// Beside adds a baseline that tells what the figure is worth, and that the budget does not depend on.
+// Beside adds a baseline that the budget does not depend on.
 func (r Row) Beside(baseline float64, by string) Row {
 	r.Baseline, r.By, r.Ratio = baseline, by, r.Figure/baseline
+	return r
+}
+
+// Aiming adds the ratio that the design aims at. The row passes without it.
+func (r Row) Aiming(goal float64) Row {
+	r.Goal = goal
 	return r
 }
 
@@ -55,8 +67,8 @@ func (r Row) Noting(format string, args ...any) Row {
 	return r
 }
 
-// Median returns the row with the median ratio of several turns: figure and baseline of one turn had the same
-// neighbours.
+// Median returns the row with the median ratio of several turns: figure and baseline of one turn ran with the same
+// neighbors.
 func Median(turns []Row) Row { return median(turns, func(r Row) float64 { return r.Ratio }) }
 
 // MedianFigure returns the row with the median figure of several turns.
@@ -67,7 +79,7 @@ func median(turns []Row, by func(Row) float64) Row {
 	return turns[len(turns)/2]
 }
 
-// Report is what was measured, on what.
+// Report holds the budgets and describes the machine that they were measured on.
 type Report struct {
 	CPUs       int    `json:"cpus"`
 	CPU        string `json:"cpu,omitempty"`
@@ -81,15 +93,29 @@ type Report struct {
 	Rows       []Row  `json:"rows"`
 }
 
-// Short returns how many rows are short of their budget.
-func (r Report) Short() int {
-	n := 0
+// ShortError means that a report is complete and that some of its budgets are not met.
+type ShortError struct {
+	Short []string // The budgets that are not met.
+	Rows  int      // The number of budgets.
+}
+
+// Error names the budgets that are not met.
+func (e *ShortError) Error() string {
+	return fmt.Sprintf("%d of %d budgets not met: %s", len(e.Short), e.Rows, strings.Join(e.Short, "; "))
+}
+
+// Check returns a *ShortError if any row is short of its budget, or else nil.
+func (r Report) Check() error {
+	var short []string
 	for _, row := range r.Rows {
 		if !row.Pass {
-			n++
+			short = append(short, row.Budget)
 		}
 	}
-	return n
+	if len(short) == 0 {
+		return nil
+	}
+	return &ShortError{Short: short, Rows: len(r.Rows)}
 }
 
 // PrintJSON prints the report as JSON.
@@ -127,20 +153,24 @@ func (r Report) Print(w io.Writer) error {
 	return err
 }
 
-// cells are what stands in the table.
+// cells returns the columns of the table.
 func (r Row) cells() []string {
-	verdict := "short"
+	verdict := "SHORT"
 	if r.Pass {
 		verdict = "pass"
 	}
 	if r.Note != "" {
 		verdict += " (" + r.Note + ")"
 	}
+	need := r.Need
+	if r.Goal != 0 {
+		need += fmt.Sprintf(" (goal %g)", r.Goal)
+	}
 	baseline, ratio := "", ""
 	if r.By != "" {
 		baseline, ratio = fmt.Sprintf("%s (%s)", amount(r.Baseline, r.Unit), r.By), fmt.Sprintf("%.2f", r.Ratio)
 	}
-	return []string{r.Budget, amount(r.Figure, r.Unit), baseline, ratio, r.Need, verdict}
+	return []string{r.Budget, amount(r.Figure, r.Unit), baseline, ratio, need, verdict}
 }
 
 // amount writes a figure with about three digits.

@@ -3,8 +3,10 @@ package bench_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +39,26 @@ func TestRow_PassesAtItsBound(t *testing.T) {
 	}
 }
 
+func TestRow_PassesWithoutItsGoal(t *testing.T) {
+	t.Parallel()
+	if row := bench.AtLeast("b", "/s", 85, 100, "pgbench", 0.8).Aiming(1); !row.Pass || row.Goal != 1 {
+		t.Errorf("the row %+v, want one that passes and shows the goal 1", row)
+	}
+}
+
+func TestReport_CheckNamesTheBudgetsThatAreShort(t *testing.T) {
+	t.Parallel()
+	met, short := bench.AtLeast("callbacks", "/s", 80, 100, "x", 0.8), bench.AtLeast("submits", "/s", 79, 100, "x", 0.8)
+	if err := (bench.Report{Rows: []bench.Row{met, met}}).Check(); err != nil {
+		t.Errorf("a report that meets its budgets: %v, want no error", err)
+	}
+	err := bench.Report{Rows: []bench.Row{met, short, met}}.Check()
+	var shortErr *bench.ShortError
+	if !errors.As(err, &shortErr) || !slices.Equal(shortErr.Short, []string{"submits"}) || shortErr.Rows != 3 {
+		t.Errorf("a report with a short budget: %v, want a *ShortError that names submits", err)
+	}
+}
+
 func TestMedian_IsByRatio(t *testing.T) {
 	t.Parallel()
 	turns := []bench.Row{
@@ -50,13 +72,14 @@ func TestMedian_IsByRatio(t *testing.T) {
 func TestReport_Prints(t *testing.T) {
 	t.Parallel()
 	r := bench.Report{CPUs: 2, PostgreSQL: "15", Fsync: "on", SyncCommit: "on", Rows: []bench.Row{
-		bench.AtLeast("callbacks", "/s", 3000, 2500, "pgbench, 8 clients", 1).Noting("p99 %d ms", 40), bench.AtMost("latency", "ms", 51.23, 50),
+		bench.AtLeast("callbacks", "/s", 3000, 2500, "pgbench, 8 clients", 1).Noting("p99 %d ms", 40),
+		bench.AtLeast("submits", "/s", 900, 1000, "pgbench, 8 clients", 0.8).Aiming(1), bench.AtMost("latency", "ms", 51.23, 50),
 	}}
 	var table, encoded bytes.Buffer
 	if err := r.Print(&table); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"3000 /s", "2500 /s (pgbench, 8 clients)", "1.20", "ratio ≥ 1", "pass (p99 40 ms)", "51.2 ms", "≤ 50 ms", "short", "fsync on"} {
+	for _, want := range []string{"3000 /s", "2500 /s (pgbench, 8 clients)", "1.20", "ratio ≥ 1", "ratio ≥ 0.8 (goal 1)", "pass (p99 40 ms)", "51.2 ms", "≤ 50 ms", "SHORT", "fsync on"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("%q is missing in the table:\n%s", want, &table)
 		}
