@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/refract-video/refract/internal/bench"
 )
 
-// The connections that a load comes over: what the budgets name, and how many more must not slow it down.
+// The connections that a load comes over: few, and many, which must not be slower.
 const (
 	benchCallers = 64
 	benchCrowd   = 512
@@ -40,9 +39,9 @@ func (r *benchRig) callbacks(ctx context.Context) (rows []bench.Row, err error) 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	return r.turns(ctx, "callbacks over HTTP", bench.CallbackScript(), true, []benchLoad{
-		{"64 connections", benchCallers, 1, r.callbackRun(s, benchCallers)},
-		{"512 connections", benchCrowd, 0, r.callbackRun(s, benchCrowd)},
+	return r.turns(ctx, "callbacks over HTTP", benchBaseline{bench.CallbackScripts(), true}, []benchLoad{
+		{bench.Load{Name: "64 connections", Callers: benchCallers, Floor: 0.8, Goal: 1}, r.callbackRun(s, benchCallers)},
+		{bench.Load{Name: "512 connections", Callers: benchCrowd, Floor: 1.3, Goal: 1.5, Than: "64 connections"}, r.callbackRun(s, benchCrowd)},
 	})
 }
 
@@ -78,79 +77,78 @@ func (r *benchRig) submits(ctx context.Context) (rows []bench.Row, err error) {
 	crowd, batches := load, load
 	crowd.Callers = benchCrowd
 	batches.Callers, batches.Batch = 4, 500
-	return r.turns(ctx, "SubmitTask over gRPC", bench.SubmitScript(), false, []benchLoad{
-		{"64 callers", benchCallers, 0.7, load.Run},
-		{"512 callers", benchCrowd, 0, crowd.Run},
-		{"BatchSubmitTasks, 4 callers of 500", 4, 3, batches.Run},
+	return r.turns(ctx, "SubmitTask over gRPC", benchBaseline{bench.SubmitScripts(), false}, []benchLoad{
+		{bench.Load{Name: "64 callers", Callers: benchCallers, Floor: 0.7, Goal: 1}, load.Run},
+		{bench.Load{Name: "512 callers", Callers: benchCrowd, Floor: 0.9, Than: "64 callers"}, crowd.Run},
+		{bench.Load{Name: "BatchSubmitTasks, 4 callers of 500", Callers: 4, Floor: 3, Goal: 4}, batches.Run},
 	})
 }
 
-// benchLoad is a load that takes turns with a baseline.
+// benchLoad is a load with the function that runs it once.
 type benchLoad struct {
-	name    string
-	callers int
-	needed  float64 // By the baseline's rate; 0 means that it is measured by the first load.
-	run     func(context.Context) (bench.Rate, error)
+	bench.Load
+
+	run func(context.Context) (bench.Rate, error)
 }
 
-// crowdKeeps is how much of the rate of few callers many must keep, and crowdWaits how long a call of theirs may take.
-const (
-	crowdKeeps = 0.9
-	crowdWaits = 250 * time.Millisecond
-)
+// benchBaseline is what pgbench does in turn with loads.
+type benchBaseline struct {
+	scripts  []bench.Script
+	prepared bool // Whether the scripts need tasks that wait for their callback.
+}
 
-// turns lets loads and their baseline take turns, and returns the row of each load with the median ratio.
-func (r *benchRig) turns(ctx context.Context, name, script string, tasks bool, loads []benchLoad) ([]bench.Row, error) {
-	clients, err := r.bestClients(ctx, script, tasks)
+// turns tries which script is the best baseline, lets it and the loads take turns, and returns the rows of the loads.
+func (r *benchRig) turns(ctx context.Context, operation string, b benchBaseline, loads []benchLoad) ([]bench.Row, error) {
+	baseline, err := r.bestBaseline(ctx, b)
 	if err != nil {
 		return nil, err
 	}
-	by := fmt.Sprintf("pgbench, %d clients", clients)
-	turns, waits := make([][]bench.Row, len(loads)), make([][]bench.Row, len(loads))
+	var turns []bench.Turn
 	for range r.Rounds {
-		baseline, err := r.baseline(ctx, script, clients, tasks)
+		turn, err := r.turn(ctx, operation, b, baseline, loads)
 		if err != nil {
 			return nil, err
 		}
-		var first bench.Rate
-		for i, l := range loads {
-			rate, err := l.run(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if i == 0 {
-				first = rate
-			}
-			r.tell("  %s, %s: %.0f/s, p50 %s, p99 %s; pgbench %.0f/s", name, l.name, rate.PerSecond, rate.P50, rate.P99, baseline.PerSecond)
-			row := bench.AtLeast(name+", "+l.name, "/s", rate.PerSecond, baseline.PerSecond, by, l.needed)
-			if l.needed == 0 {
-				row = bench.AtLeast(name+", "+l.name, "/s", rate.PerSecond, first.PerSecond, loads[0].name, crowdKeeps)
-				waits[i] = append(waits[i], bench.AtMost(name+", "+l.name+", p99", "ms", millis(rate.P99), millis(crowdWaits)).Beside(millis(first.P99), loads[0].name))
-			}
-			turns[i] = append(turns[i], row.Noting("p50 %.1f ms, p99 %.1f ms", millis(rate.P50), millis(rate.P99)))
-		}
+		turns = append(turns, turn)
 	}
-	var rows []bench.Row
-	for i := range loads {
-		rows = append(rows, bench.Median(turns[i]))
-		if len(waits[i]) > 0 {
-			rows = append(rows, bench.MedianFigure(waits[i]))
-		}
+	budgets := make([]bench.Load, len(loads))
+	for i, l := range loads {
+		budgets[i] = l.Load
 	}
-	return rows, nil
+	return bench.LoadRows(operation, budgets, turns), nil
 }
 
-func (r *benchRig) bestClients(ctx context.Context, script string, tasks bool) (int, error) {
-	duration := r.For / 2
-	return r.pgbench.Best(ctx, script, duration, func() (int, error) { return r.rows(ctx, loadRows(duration, tasks), tasks) })
-}
-
-func (r *benchRig) baseline(ctx context.Context, script string, clients int, tasks bool) (bench.Rate, error) {
-	first, err := r.rows(ctx, loadRows(r.For, tasks), tasks)
+func (r *benchRig) turn(ctx context.Context, operation string, b benchBaseline, baseline bench.Trial, loads []benchLoad) (bench.Turn, error) {
+	first, err := r.rows(ctx, loadRows(r.For, b.prepared), b.prepared)
 	if err != nil {
-		return bench.Rate{}, err
+		return bench.Turn{}, err
 	}
-	return r.pgbench.Run(ctx, script, clients, r.For, first)
+	run := bench.PgbenchRun{Script: baseline.Script, Clients: baseline.Clients, FirstRow: first, For: r.For}
+	if baseline.Rate, err = r.pgbench.Run(ctx, run); err != nil {
+		return bench.Turn{}, err
+	}
+	turn := bench.Turn{Baseline: baseline}
+	for _, l := range loads {
+		rate, err := l.run(ctx)
+		if err != nil {
+			return turn, err
+		}
+		r.tell("  %s, %s: %.0f/s, p50 %s, p99 %s; pgbench %.0f/s", operation, l.Name, rate.PerSecond, rate.P50, rate.P99, baseline.Rate.PerSecond)
+		turn.Rates = append(turn.Rates, rate)
+	}
+	return turn, nil
+}
+
+func (r *benchRig) bestBaseline(ctx context.Context, b benchBaseline) (bench.Trial, error) {
+	duration := r.For / 2
+	trials, err := r.pgbench.Try(ctx, b.scripts, duration, func() (int, error) { return r.rows(ctx, loadRows(duration, b.prepared), b.prepared) })
+	if err != nil {
+		return bench.Trial{}, err
+	}
+	for _, t := range trials {
+		r.tell("  %s: %.0f/s", t, t.Rate.PerSecond)
+	}
+	return bench.Best(trials), nil
 }
 
 func millis(d time.Duration) float64 { return d.Seconds() * 1000 }
