@@ -66,33 +66,35 @@ func (r *benchRig) costs(ctx context.Context, s *benchService, p *benchProvider)
 		return nil, err
 	}
 	var costs []benchCost
-	add := func(name string, p50 time.Duration, err error) error {
-		costs = append(costs, benchCost{name, p50})
+	add := func(name string, l []bench.Latency, err error) error {
+		if err == nil {
+			costs = append(costs, benchCost{name, l[0].P50})
+		}
 		return err
 	}
 	submit, err := idle.SubmitToPost(ctx, p.host.URL+"/%d.mp4", p.posted)
-	if err := add("submission and admission", submit.P50, err); err != nil {
+	if err := add("submission and admission", submit, err); err != nil {
 		return nil, err
 	}
 	list, err := idle.ListTasks(ctx)
-	if err := add("first page of ListTasks", list.P50, err); err != nil {
+	if err := add("first page of ListTasks", list, err); err != nil {
 		return nil, err
 	}
 	load := r.callbackLoad(s, 1, first)
 	load.For = growFor
 	callbacks, err := load.Run(ctx)
-	if err := add("callback", callbacks.P50, err); err != nil {
+	if err := add("callback", []bench.Latency{{P50: callbacks.P50}}, err); err != nil {
 		return nil, err
 	}
-	claim, err := bench.Repeat(r.idleCalls(), func() error {
+	claim, err := bench.Measure(ctx, r.idleCalls(), bench.Timed(func(ctx context.Context) error {
 		_, err := store.ClaimChecks(ctx, "kie", lifecycle.Cadence{Every: time.Minute, Slow: time.Hour, Typical: time.Minute}, 20)
 		return err
-	})
-	if err := add("claim of checks, none due", claim.P50, err); err != nil {
+	}))
+	if err := add("claim of checks, none due", claim, err); err != nil {
 		return nil, err
 	}
-	aged, err := bench.Repeat(r.idleCalls(), func() error { return lookForAged(ctx, store) })
-	return costs, add("search for what has expired, nothing has", aged.P50, err)
+	aged, err := bench.Measure(ctx, r.idleCalls(), bench.Timed(func(ctx context.Context) error { return lookForAged(ctx, store) }))
+	return costs, add("search for what has expired, nothing has", aged, err)
 }
 
 // lookForAged does what a round of retention does first.

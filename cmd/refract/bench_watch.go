@@ -8,6 +8,7 @@ import (
 
 	"github.com/refract-video/refract/internal/bench"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/watch"
 )
 
 // How streams are opened, and what is sent through them.
@@ -15,7 +16,7 @@ const (
 	watchesPerConnection = 1000
 	watchOpeners         = 64
 	watchEvents          = 1000 // A second, over all streams.
-	watchEventsUntold    = 100  // A second, while nobody is told of them.
+	watchEventsLost      = 100  // A second, while notifications get lost.
 )
 
 // watches measures many open streams: what they cost, how fast events reach them, and how fast they are drained.
@@ -49,7 +50,7 @@ func (r *benchRig) watches(ctx context.Context) (rows []bench.Row, err error) {
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	r.tell("  opened %d streams in %s", r.Streams, opened.Round(time.Millisecond))
-	told, untold, err := r.fanOuts(ctx, w)
+	notified, lost, err := r.fanOuts(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -62,22 +63,16 @@ func (r *benchRig) watches(ctx context.Context) (rows []bench.Row, err error) {
 	if err := errors.Join(err, <-s.ended); err != nil {
 		return nil, err
 	}
-	name := fmt.Sprintf("%d WatchTask streams", r.Streams)
-	return []bench.Row{
-		bench.AtMost(name+": peak memory of the service", "MiB", peak, 2048).Noting("opened in %.0f s", opened.Seconds()),
-		bench.AtMost(fmt.Sprintf("%s: event to watcher, %d a second, p99", name, watchEvents), "ms", millis(told.P99), 100).
-			Noting("%.0f a second, p50 %.1f ms, max %.0f ms", told.PerSecond, millis(told.P50), millis(told.Max)),
-		bench.AtMost(name+": event to watcher, notification lost, p99", "ms", millis(untold.P99), 1000).
-			Noting("p50 %.0f ms, max %.0f ms", millis(untold.P50), millis(untold.Max)),
-		bench.AtMost(name+": drain after SIGTERM", "s", drained.Seconds(), 10),
-	}, nil
+	return bench.WatchResult{
+		Streams: r.Streams, Opened: opened, PeakMiB: peak, Notified: notified, Lost: lost, Drained: drained, Sweep: watch.DefaultSweep,
+	}.Rows(), nil
 }
 
-// fanOuts changes tasks as another replica does, which tells of it, and then as one does whose notifications get lost.
-func (r *benchRig) fanOuts(ctx context.Context, w *bench.Watchers) (told, untold bench.FanOut, err error) {
+// fanOuts changes tasks as another replica does, which sends notifications, and then as one whose notifications get lost.
+func (r *benchRig) fanOuts(ctx context.Context, w *bench.Watchers) (notified, lost bench.FanOut, err error) {
 	store, err := r.store()
 	if err != nil {
-		return told, untold, err
+		return notified, lost, err
 	}
 	notifying, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
@@ -91,18 +86,18 @@ func (r *benchRig) fanOuts(ctx context.Context, w *bench.Watchers) (told, untold
 		}
 		return nil
 	}
-	told, err = w.FanOut(ctx, change, watchEvents, time.Duration(r.Rounds)*r.For)
+	notified, err = w.FanOut(ctx, change, watchEvents, time.Duration(r.Rounds)*r.For)
 	stop()
 	if err := errors.Join(err, <-ended); err != nil {
-		return told, untold, err
+		return notified, lost, err
 	}
 	silent := func(ctx context.Context, tasks []string, message string) error {
 		return bench.ChangeTasks(ctx, r.pool, tasks, message)
 	}
-	untold, err = w.FanOut(ctx, silent, watchEventsUntold, r.For)
-	if err == nil && (told.Received < told.Committed || untold.Received < untold.Committed) {
-		err = fmt.Errorf("of %d events %d arrived, of %d untold ones %d", told.Committed, told.Received, untold.Committed, untold.Received)
+	lost, err = w.FanOut(ctx, silent, watchEventsLost, r.For)
+	if err == nil && (notified.Received < notified.Committed || lost.Received < lost.Committed) {
+		err = fmt.Errorf("%d of %d events arrived, and %d of %d whose notification was lost", notified.Received, notified.Committed, lost.Received, lost.Committed)
 	}
-	r.tell("  told: %+v; untold: %+v", told, untold)
-	return told, untold, err
+	r.tell("  with notifications: %+v; without: %+v", notified, lost)
+	return notified, lost, err
 }

@@ -68,9 +68,9 @@ func RemoveOpen(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// ListTasks returns how long the first page of a tenant's tasks takes.
-func (i Idle) ListTasks(ctx context.Context) (Latency, error) {
-	return i.measure(ctx, func(ctx context.Context, client refractv1.TaskServiceClient, _ int) (time.Duration, error) {
+// ListTasks returns the latency of the first page of a tenant's tasks.
+func (i Idle) ListTasks(ctx context.Context) ([]Latency, error) {
+	return i.measure(ctx, nil, func(ctx context.Context, client refractv1.TaskServiceClient, _ int) (time.Duration, error) {
 		began := time.Now()
 		_, err := client.ListTasks(ctx, &refractv1.ListTasksRequest{PageSize: 50})
 		return time.Since(began), err

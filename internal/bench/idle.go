@@ -5,10 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,17 +25,21 @@ type Latency struct {
 type Idle struct {
 	Address string // Of gRPC.
 	Token   string // The API token.
-	Calls   int    // How many calls are measured, one after another.
+	Calls   int    // The number of calls that are measured.
 }
 
 // arrival bounds the wait for what one call causes.
 const arrival = 10 * time.Second
 
-// SubmitToPost submits tasks and returns how long it took from the call to the arrival of the provider's POST.
-// Each task has a source of its own, source with its number in place of %d, so that each is looked at as well. posted
-// waits for the POST with a prompt and returns when it arrived, on this machine's clock.
-func (i Idle) SubmitToPost(ctx context.Context, source string, posted func(ctx context.Context, prompt string) (time.Time, error)) (Latency, error) {
-	return i.measure(ctx, func(ctx context.Context, client refractv1.TaskServiceClient, n int) (time.Duration, error) {
+// SubmitToPost submits tasks and returns the latency from the call to the arrival of the provider's POST, followed by those of
+// the calls beside it, which take turns with the submissions.
+//
+// Each task has a source of its own, source with its number in place of %d, so that each is looked at as well. The function
+// posted waits for the POST with a prompt and returns when it arrived, on this machine's clock.
+func (i Idle) SubmitToPost(
+	ctx context.Context, source string, posted func(ctx context.Context, prompt string) (time.Time, error), beside ...Call,
+) ([]Latency, error) {
+	return i.measure(ctx, beside, func(ctx context.Context, client refractv1.TaskServiceClient, n int) (time.Duration, error) {
 		prompt := fmt.Sprintf("idle %d of %s", n, uuid.NewString())
 		req := &refractv1.SubmitTaskRequest{
 			RequestId: uuid.NewString(), Prompt: prompt,
@@ -53,17 +54,17 @@ func (i Idle) SubmitToPost(ctx context.Context, source string, posted func(ctx c
 	})
 }
 
-// CallbackToWatcher watches prepared tasks from c.From on, posts their callbacks, and returns how long it took from each
-// post to the watcher's message.
-func (i Idle) CallbackToWatcher(ctx context.Context, c Callbacks) (Latency, error) {
+// CallbackToWatcher watches prepared tasks from c.From on, posts their callbacks, and returns the latency from each post to
+// the watcher's message, followed by those of the calls beside it, which take turns with the callbacks.
+func (i Idle) CallbackToWatcher(ctx context.Context, c Callbacks, beside ...Call) ([]Latency, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", c.Ingress)
 	if err != nil {
-		return Latency{}, err
+		return nil, err
 	}
 	defer conn.Close() //nolint:errcheck // Nothing is in it any more.
 	answers := bufio.NewReader(conn)
-	return i.measure(ctx, func(ctx context.Context, client refractv1.TaskServiceClient, n int) (time.Duration, error) {
+	return i.measure(ctx, beside, func(ctx context.Context, client refractv1.TaskServiceClient, n int) (time.Duration, error) {
 		stream, err := client.WatchTask(ctx, &refractv1.WatchTaskRequest{TaskId: TaskID(c.From + n)})
 		if err != nil {
 			return 0, err
@@ -86,67 +87,62 @@ func (i Idle) CallbackToWatcher(ctx context.Context, c Callbacks) (Latency, erro
 	})
 }
 
-func (i Idle) measure(ctx context.Context, call func(ctx context.Context, client refractv1.TaskServiceClient, n int) (time.Duration, error)) (Latency, error) {
+func (i Idle) measure(
+	ctx context.Context, beside []Call, call func(ctx context.Context, client refractv1.TaskServiceClient, n int) (time.Duration, error),
+) ([]Latency, error) {
 	conn, err := grpc.NewClient(i.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
-		return Latency{}, fmt.Errorf("prepare the connection to %s: %w", i.Address, err)
+		return nil, fmt.Errorf("prepare the connection to %s: %w", i.Address, err)
 	}
 	defer conn.Close()
 	client := refractv1.NewTaskServiceClient(conn)
 	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+i.Token)
-	return measure(i.Calls, func(n int) (time.Duration, error) {
+	own := func(ctx context.Context, n int) (time.Duration, error) {
 		ctx, cancel := context.WithTimeout(ctx, arrival)
 		defer cancel()
 		return call(ctx, client, n)
-	})
+	}
+	return Measure(ctx, i.Calls, append([]Call{own}, beside...)...)
 }
 
-// warmUp is how many calls come before those that are measured, and rest is what comes before each: the service has to be
-// done with the one before, or it is not idle.
+// Call is the nth call of a measurement. It returns how long the part took that is measured.
+type Call func(ctx context.Context, n int) (time.Duration, error)
+
+// warmUp is the number of calls before those that are measured; no more than these. rest is the pause before each call: the
+// service must have finished with the previous one, or else it is not idle.
 const (
 	warmUp = 20
 	rest   = 25 * time.Millisecond
 )
 
-func measure(calls int, call func(n int) (time.Duration, error)) (Latency, error) {
-	var took []time.Duration
-	for n := range warmUp + calls {
-		time.Sleep(rest)
-		d, err := call(n)
-		if err != nil {
-			return Latency{}, fmt.Errorf("call %d: %w", n, err)
-		}
-		if n >= warmUp {
-			took = append(took, d)
+// Measure lets calls take turns, so that all have the same neighbors, and returns the latency of each.
+func Measure(ctx context.Context, times int, turns ...Call) ([]Latency, error) {
+	took := make([][]time.Duration, len(turns))
+	warm := min(warmUp, times)
+	for n := range warm + times {
+		for i, call := range turns {
+			time.Sleep(rest)
+			d, err := call(ctx, n)
+			if err != nil {
+				return nil, fmt.Errorf("call %d: %w", n, err)
+			}
+			if n >= warm {
+				took[i] = append(took[i], d)
+			}
 		}
 	}
-	p50, p99, most := quantiles(took)
-	return Latency{p50, p99, most}, nil
+	latencies := make([]Latency, len(turns))
+	for i := range took {
+		latencies[i] = latencyOf(took[i])
+	}
+	return latencies, nil
 }
 
-// PlainPost returns how long plain HTTP posts to a server take, one after another on one connection: what the machine and
-// its network stack need by themselves.
-func PlainPost(ctx context.Context, url string, calls int) (Latency, error) {
-	return measure(calls, func(int) (time.Duration, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(CallbackBody(ProviderTaskID(0))))
-		if err != nil {
-			return 0, err
-		}
+// Timed returns a call that runs a function.
+func Timed(do func(ctx context.Context) error) Call {
+	return func(ctx context.Context, _ int) (time.Duration, error) {
 		began := time.Now()
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return 0, err
-		}
-		_, err = io.Copy(io.Discard, resp.Body)
-		return time.Since(began), errors.Join(err, resp.Body.Close())
-	})
-}
-
-// Repeat returns how long a function takes, called again and again.
-func Repeat(calls int, do func() error) (Latency, error) {
-	return measure(calls, func(int) (time.Duration, error) {
-		began := time.Now()
-		err := do()
+		err := do(ctx)
 		return time.Since(began), err
-	})
+	}
 }

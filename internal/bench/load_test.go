@@ -35,7 +35,8 @@ func TestLoadRows_MeasureFewCallersByPgbenchAndManyByFew(t *testing.T) {
 		"long waits":        {[]bench.Turn{turn(700, 1024, 1600*time.Millisecond)}, []bool{false, true, false}, []float64{0.7, 1.46, 3.2}},
 		"the median counts": {
 			[]bench.Turn{turn(100, 1024, time.Minute), turn(850, 1190, time.Second), turn(900, 1024, time.Millisecond)},
-			[]bool{true, true, true}, []float64{0.85, 1.4, 2.32},
+			[]bool{true, true, true},
+			[]float64{0.85, 1.4, 2.32},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

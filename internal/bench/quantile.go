@@ -2,8 +2,39 @@ package bench
 
 import (
 	"slices"
+	"sync"
 	"time"
 )
+
+// latencies collects durations. Its methods may be called concurrently.
+type latencies struct {
+	mu  sync.Mutex
+	all []time.Duration
+}
+
+func (l *latencies) add(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, d)
+}
+
+func (l *latencies) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = nil
+}
+
+func (l *latencies) latency() Latency {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return latencyOf(l.all)
+}
+
+// latencyOf sorts durations and returns their quantiles.
+func latencyOf(d []time.Duration) Latency {
+	p50, p99, most := quantiles(d)
+	return Latency{p50, p99, most}
+}
 
 // quantiles returns the median, the 99th percentile and the maximum of durations, which it sorts.
 func quantiles(d []time.Duration) (p50, p99, most time.Duration) {

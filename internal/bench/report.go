@@ -44,15 +44,10 @@ func ratioRow(budget, unit string, figure, baseline float64, by string) Row {
 	return Row{Budget: budget, Figure: figure, Unit: unit, Baseline: baseline, By: by, Ratio: figure / baseline}
 }
 
-// AtMost returns a row that passes when the figure is at most bound.
+// AtMost returns a row that passes when the figure is at most bound. It is for amounts of memory: a bound on a time would
+// depend on the machine.
 func AtMost(budget, unit string, figure, bound float64) Row {
 	return Row{Budget: budget, Figure: figure, Unit: unit, Need: fmt.Sprintf("≤ %g %s", bound, unit), Pass: figure <= bound}
-}
-
-// Beside adds a baseline that the budget does not depend on.
-func (r Row) Beside(baseline float64, by string) Row {
-	r.Baseline, r.By, r.Ratio = baseline, by, r.Figure/baseline
-	return r
 }
 
 // Aiming adds the ratio that the design aims at. The row passes without it.
@@ -69,13 +64,8 @@ func (r Row) Noting(format string, args ...any) Row {
 
 // Median returns the row with the median ratio of several turns: figure and baseline of one turn ran with the same
 // neighbors.
-func Median(turns []Row) Row { return median(turns, func(r Row) float64 { return r.Ratio }) }
-
-// MedianFigure returns the row with the median figure of several turns.
-func MedianFigure(turns []Row) Row { return median(turns, func(r Row) float64 { return r.Figure }) }
-
-func median(turns []Row, by func(Row) float64) Row {
-	turns = slices.SortedFunc(slices.Values(turns), func(a, b Row) int { return cmp.Compare(by(a), by(b)) })
+func Median(turns []Row) Row {
+	turns = slices.SortedFunc(slices.Values(turns), func(a, b Row) int { return cmp.Compare(a.Ratio, b.Ratio) })
 	return turns[len(turns)/2]
 }
 

@@ -38,9 +38,10 @@ type Watchers struct {
 
 	events, bookmarks, drained, broken atomic.Int64
 
-	mu        sync.Mutex
-	latencies []time.Duration
-	err       error // The first one with which a stream broke.
+	latencies latencies // Of events.
+
+	mu  sync.Mutex
+	err error // The first one with which a stream broke.
 }
 
 // OpenWatchers opens the streams, and returns once each has its first message, which is the task. The time that took is
@@ -118,9 +119,7 @@ func (w *Watchers) measure(e *refractv1.TaskEvent) {
 	if err != nil {
 		return // Not one of ours.
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.latencies = append(w.latencies, now.Sub(time.Unix(0, nanos)))
+	w.latencies.add(now.Sub(time.Unix(0, nanos)))
 }
 
 // Change commits one event for each of these tasks, with a message, as another replica of the service would.
@@ -134,7 +133,8 @@ type FanOut struct {
 	Committed, Received int64
 	PerSecond           float64 // How many were committed: less than was asked for where the database did not keep up.
 	Bookmarks           int64   // Which the streams carried meanwhile.
-	P50, P99, Max       time.Duration
+	Commit              Latency // From when each change was due to its commit.
+	Latency                     // From when each change was due to the receipt of its event.
 }
 
 // FanOut changes tasks at random, at a rate a second and for some time, and measures from when each change was due to the
@@ -142,9 +142,8 @@ type FanOut struct {
 func (w *Watchers) FanOut(ctx context.Context, change Change, rate int, lasts time.Duration) (FanOut, error) {
 	var f FanOut
 	received, bookmarks := w.events.Load(), w.bookmarks.Load()
-	w.mu.Lock()
-	w.latencies = nil
-	w.mu.Unlock()
+	w.latencies.reset()
+	var commits latencies
 	g, changing := errgroup.WithContext(ctx)
 	g.SetLimit(16)
 	began := time.Now()
@@ -156,7 +155,11 @@ func (w *Watchers) FanOut(ctx context.Context, change Change, rate int, lasts ti
 		}
 		tasks := w.pick(rate * int(changeEvery) / int(time.Second))
 		f.Committed += int64(len(tasks))
-		g.Go(func() error { return change(changing, tasks, strconv.FormatInt(at.UnixNano(), 10)) }) // Waits where many are under way.
+		g.Go(func() error { // Waits where many are under way.
+			err := change(changing, tasks, strconv.FormatInt(at.UnixNano(), 10))
+			commits.add(time.Since(at))
+			return err
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return f, err
@@ -171,9 +174,7 @@ func (w *Watchers) FanOut(ctx context.Context, change Change, rate int, lasts ti
 		}
 	}
 	f.Received, f.Bookmarks = w.events.Load()-received, w.bookmarks.Load()-bookmarks
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	f.P50, f.P99, f.Max = quantiles(w.latencies)
+	f.Commit, f.Latency = commits.latency(), w.latencies.latency()
 	return f, nil
 }
 

@@ -81,7 +81,7 @@ func TestWatchers_MeasureWhatArrivesAndHowStreamsEnd(t *testing.T) {
 		return nil
 	}
 	f, err := w.FanOut(t.Context(), change, 300, 100*time.Millisecond)
-	if err != nil || f.Committed == 0 || f.Received != f.Committed || f.P50 <= 0 || f.P99 < f.P50 || f.Max < f.P99 {
+	if err != nil || f.Committed == 0 || f.Received != f.Committed || f.P50 <= 0 || f.P99 < f.P50 || f.Max < f.P99 || f.Commit.P50 <= 0 || f.Commit.P50 > f.P99 {
 		t.Errorf("fan-out %+v, %v", f, err)
 	}
 	errDown := errors.New("down")

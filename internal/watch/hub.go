@@ -47,10 +47,13 @@ type Log interface {
 		entries []task.Entry, removed task.Position, err error)
 }
 
+// DefaultSweep is how often a hub reads the log unless configured otherwise.
+const DefaultSweep = 500 * time.Millisecond
+
 // Config is what can be set of a hub. The zero value works; what is not positive means the default.
 type Config struct {
 	Bookmark time.Duration // How long a stream is silent before it carries a bookmark; 15 seconds by default.
-	Sweep    time.Duration // How often the log is read without being told to; half a second by default.
+	Sweep    time.Duration // How often the log is read without being told to; DefaultSweep by default.
 	Census   time.Duration // How often watched tasks are looked for that do not exist any more; a minute by default.
 	Page     int           // How many new events a watcher reads at once; 100 by default.
 	Reads    int           // How many watchers read at the same time; 8 by default.
@@ -78,7 +81,7 @@ type Hub struct {
 // NewHub returns a hub over the table of events. The log is read, and bookmarks are sent, while Run runs.
 func NewHub(table Table, cfg Config) *Hub {
 	cfg.Bookmark = positive(cfg.Bookmark, 15*time.Second)
-	cfg.Sweep = positive(cfg.Sweep, 500*time.Millisecond)
+	cfg.Sweep = positive(cfg.Sweep, DefaultSweep)
 	cfg.Census = positive(cfg.Census, time.Minute)
 	cfg.Page = positive(cfg.Page, 100)
 	cfg.Reads = positive(cfg.Reads, 8)
