@@ -19,7 +19,7 @@ import (
 )
 
 // idleCalls is how many calls the latencies are measured by: 300 with the default duration.
-func (r *benchRig) idleCalls() int { return max(5, int(60*r.For.Seconds())) }
+func (r *benchRig) idleCalls() int { return max(3, int(60*r.For.Seconds())) }
 
 // start measures a cold start on a private PostgreSQL that does not exist yet, from the start of the program to its first
 // accepted task, against the creation and start of such a PostgreSQL alone.

@@ -52,7 +52,7 @@ func TestBench_HelpExplainsTheExitStatus(t *testing.T) {
 // left out; the rules of their rows are tested in internal/bench.
 func TestBench_MeasuresBudgets(t *testing.T) {
 	t.Parallel()
-	cmd := program(t.Context(), "bench", "--json", "--for=100ms", "--rounds=1", "--streams=20", "--only=idle,watch", "--database-url="+postgrestest.EmptyURL(t))
+	cmd := program(t.Context(), "bench", "--json", "--for=50ms", "--rounds=1", "--streams=20", "--only=idle,watch", "--database-url="+postgrestest.EmptyURL(t))
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() != exitShort {
