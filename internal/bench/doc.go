@@ -1,9 +1,11 @@
-// Package bench drives load against a running Refract and against PostgreSQL alone, and tells how much each did.
+// Package bench drives load against a running Refract and against PostgreSQL alone, and compares the two.
 //
-// A figure by itself says little: it depends on the machine, its neighbours and its disk. So every figure comes with a
-// baseline that writes the same rows and bytes with pgbench, in the same run, and what counts is the ratio.
+// A figure by itself depends on the machine, its neighbours and its disk. Every budget of a rate or a latency is therefore a
+// ratio to a baseline of the same run: the same rows written with pgbench, in the shape and with the number of clients that are
+// fastest; durable commits and plain POSTs that take turns with the calls of an idle service; or the mean latency that follows
+// from a rate. Only amounts of memory have absolute bounds.
 //
-// The drivers take addresses and know nothing of how what they drive was started.
+// The drivers take addresses and do not know how the service was started.
 package bench
 
 import (

@@ -63,7 +63,7 @@ func (r Row) Noting(format string, args ...any) Row {
 }
 
 // Median returns the row with the median ratio of several turns: figure and baseline of one turn ran with the same
-// neighbors.
+// neighbours.
 func Median(turns []Row) Row {
 	turns = slices.SortedFunc(slices.Values(turns), func(a, b Row) int { return cmp.Compare(a.Ratio, b.Ratio) })
 	return turns[len(turns)/2]
