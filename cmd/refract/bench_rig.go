@@ -40,7 +40,7 @@ type benchRig struct {
 	row        int // The first row that no load has used.
 }
 
-// openRig prepares the database.
+// openRig starts PostgreSQL, or opens the database of the operator, as it is: each section that uses it calls reset.
 func (c *benchCmd) openRig(ctx context.Context, con console, dir string) (r *benchRig, err error) {
 	r = &benchRig{
 		benchCmd: c, con: con, dir: dir, url: c.DatabaseURL.reveal(), key: uuid.NewString() + uuid.NewString(), signingKey: uuid.NewString(),
@@ -73,7 +73,7 @@ func (c *benchCmd) openRig(ctx context.Context, con console, dir string) (r *ben
 	if r.loader, err = postgres.WithoutDeadlines(ctx, r.pool); err != nil {
 		return r, err
 	}
-	return r, r.reset(ctx)
+	return r, nil
 }
 
 // close stops what the rig started.
