@@ -133,3 +133,12 @@ func TestProviderFlags_MakeAccounts(t *testing.T) {
 		t.Errorf("kie has limits %+v, want its own", got)
 	}
 }
+
+// asked returns how many questions the provider has answered or refused.
+func asked(provider *sim.Server) int {
+	queries := provider.Limits().Queries
+	if len(queries) == 0 {
+		return 0
+	}
+	return queries[0].Accepted + queries[0].Refused
+}

@@ -194,7 +194,7 @@ func (ts *testService) watchHTTP(t *testing.T, id string) *bufio.Scanner {
 // await waits until nothing is left, which the other side of a connection learns a moment later than we.
 func await(t *testing.T, what string, left func() []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

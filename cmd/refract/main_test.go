@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -23,11 +25,11 @@ func TestMain(m *testing.M) {
 		stop()
 		os.Exit(code)
 	}
-	// The tests wait for processes, callbacks and dates most of the time, so that more of them run at once than there
-	// are processors.
+	// The tests wait for processes, callbacks and dates most of the time, so more of them run at once than there are
+	// processors.
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		_ = f.Value.Set("3")
+		_ = f.Value.Set(strconv.Itoa(3 * runtime.GOMAXPROCS(0)))
 	}
 	os.Exit(postgrestest.Main(m))
 }

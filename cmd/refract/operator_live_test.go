@@ -26,7 +26,7 @@ func (ts *testService) sent(t *testing.T, n int) {
 // waits waits until a task says that it waits for this.
 func (ts *testService) waits(t *testing.T, id string, cause refractv1.WaitingCause) *refractv1.Waiting {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ts.ctx(t), 10*time.Second)
+	ctx, cancel := context.WithTimeout(ts.ctx(t), hung)
 	defer cancel()
 	for {
 		w := ts.get(t, id).GetWaiting()

@@ -72,7 +72,7 @@ func startProcessIn(t *testing.T, env []string, args ...string) *serveProcess {
 	case <-serving:
 	case <-p.drained:
 		t.Fatalf("the service ended before it served:\n%s", p.log)
-	case <-time.After(30 * time.Second):
+	case <-time.After(hung):
 		t.Fatal("the service does not serve")
 	}
 	p.tasks = refractv1.NewTaskServiceClient(dial(t, p.grpc))
@@ -104,7 +104,7 @@ func TestSIGKILL_BetweenSubmitAndCallbackLosesNothing(t *testing.T) {
 		"--kie-url=" + provider.URL(), "--kie-api-key=any", "--kie-webhook-key=" + testWebhookKey,
 	}
 	first := startProcess(t, args...)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	defer cancel()
 	submitted, err := first.tasks.SubmitTask(ctx, goodRequest())
 	if err != nil {
@@ -156,7 +156,7 @@ func TestSIGTERM_Drains(t *testing.T) {
 	t.Cleanup(func() { _ = provider.Close() })
 	p := startProcess(t, "--database-url="+postgrestest.URL(t), "--bucket=file://"+filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
 		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0", "--kie-url="+provider.URL(), "--kie-api-key="+testAPIKey, "--kie-webhook-key="+testWebhookKey)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	defer cancel()
 	submitted, err := p.tasks.SubmitTask(ctx, goodRequest())
 	if err != nil {
@@ -221,7 +221,7 @@ func interruptSave(t *testing.T, stop func(*testing.T, *serveProcess)) int {
 		"--kie-url=" + provider.URL(), "--kie-api-key=any", "--kie-webhook-key=" + testWebhookKey,
 	}
 	first := startProcess(t, args...)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	defer cancel()
 	req := goodRequest()
 	req.Prompt += " [sim:slow=5s]"
@@ -315,7 +315,7 @@ func TestDemo_LeavesAPlayableFileAndNothingElse(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for range 2 {
-		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // It hangs then, however slow the machine is.
+		ctx, cancel := context.WithTimeout(t.Context(), hung)
 		defer cancel()
 		cmd := program(ctx, "demo")
 		cmd.Dir = dir

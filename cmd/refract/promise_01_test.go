@@ -63,7 +63,7 @@ func TestPromise01_DurableAcknowledgement(t *testing.T) {
 	}
 
 	second := startProcess(t, args...)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	defer cancel()
 	for id, task := range requests {
 		again := goodRequest()
@@ -89,7 +89,7 @@ func TestPromise01_DurableAcknowledgement(t *testing.T) {
 // request id.
 func submitUntil(t *testing.T, p *serveProcess, enough func(acknowledged int) bool) map[string]*refractv1.Task {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	defer cancel()
 	var mu sync.Mutex
 	requests := map[string]*refractv1.Task{}

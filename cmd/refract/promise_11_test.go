@@ -117,7 +117,7 @@ func echoRequest(w http.ResponseWriter, r *http.Request, provider string) {
 // provoke submits a task for each kind of trouble, waits until each has met it, and returns the tasks.
 func provoke(t *testing.T, p *serveProcess, pool *pgxpool.Pool, token string, said *swept) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(as(t.Context(), token), time.Minute)
+	ctx, cancel := context.WithTimeout(as(t.Context(), token), hung)
 	defer cancel()
 	var ids []string
 	for _, trouble := range []string{

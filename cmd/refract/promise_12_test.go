@@ -40,7 +40,7 @@ func TestPromise12_Graceful(t *testing.T) {
 	gate.open.Store(true)
 	args := processArgs(t, database, provider.URL(), "--callback-url="+gate.url)
 	first := startProcess(t, args...)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	defer cancel()
 
 	const tasks = 24

@@ -30,10 +30,13 @@ func unlimited(f *serviceFlags, c *simConfig) {
 	c.SubmitLimit, c.QueryLimit, c.Credits = sim.Limit{N: -1}, sim.Limit{N: -1}, 1_000_000
 }
 
+// hung bounds every wait of a test: what takes longer has stopped, on any machine.
+const hung = 5 * time.Minute
+
 // eventually waits until a condition holds, which it asks again and again.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline, ticker := time.After(40*time.Second), time.NewTicker(20*time.Millisecond)
+	deadline, ticker := time.After(hung), time.NewTicker(20*time.Millisecond)
 	defer ticker.Stop()
 	for !cond() {
 		select {

@@ -238,7 +238,7 @@ func TestRetention_OneReplicaAtATimeInBatches(t *testing.T) {
 	t.Parallel()
 	r := retentionSetup(t)
 	r.exec(t, insertEnded, "films", 60, postgres.AgedBatch*2)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	defer cancel()
 	results := make(chan error, 2)
 	sums := make(chan int64, 100)

@@ -43,6 +43,9 @@ import (
 	"github.com/refract-video/refract/internal/worker"
 )
 
+// bookmarkInterval is how long a stream may be silent before it carries a bookmark. Callers are promised one within 15 seconds.
+const bookmarkInterval = 14 * time.Second
+
 // service is the whole process, built and ready to run.
 type service struct {
 	log       *slog.Logger
@@ -274,7 +277,7 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 	if err != nil {
 		return nil, err
 	}
-	s.hub = watch.NewHub(s.store, watch.Config{Bookmark: 14 * time.Second, Logger: s.log})
+	s.hub = watch.NewHub(s.store, watch.Config{Bookmark: bookmarkInterval, Logger: s.log})
 	s.notifier = s.store.Notifier()
 	verbs, err := lifecycle.New(lifecycle.Config{
 		Store: s.store, Accounts: s.accounts, Route: s.route, Meter: s.telemetry.meter, Now: s.clock.Now, Changed: s.changed,

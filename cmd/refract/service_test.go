@@ -177,7 +177,7 @@ func (ts *testService) ctx(t *testing.T) context.Context {
 // untold returns a context that does not say who calls, and ends before the test would hang.
 func (*testService) untold(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -257,7 +257,7 @@ func (ts *testService) rest(t *testing.T, method, path, body string, header ...s
 // request makes an HTTP request with headers given as name, value, name, value.
 func request(t *testing.T, method, url, body string, header ...string) (int, http.Header, []byte) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
@@ -244,7 +243,7 @@ func TestWatchTasks_OverHTTPLastEventIDResumes(t *testing.T) {
 	ts.end(t, task.GetId())
 	// events reads until the end of the task, cut off after n events, and returns their data and the last id.
 	events := func(after string, n int) (data []string, id string) {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), hung)
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+ts.httpListener.Addr().String()+"/v1/tasks:watch", nil)
 		if err != nil {

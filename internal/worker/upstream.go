@@ -33,9 +33,14 @@ type upstream struct {
 	calls   metric.Float64Histogram
 }
 
-// queryMargin is how much further apart questions are than the limit asks for: they do not arrive as evenly as
-// they leave. A busy machine may hold one up for a seventh of a second, and the provider still counts no more than it allows.
-const queryMargin = 1.15
+const (
+	// queryMargin is how much further apart questions are than the limit asks for. One half of the margin is for questions
+	// that leave late, the other half for questions that the network delays.
+	queryMargin = 1.15
+	// latest is how long after its reserved time a question may leave. Questions that leave on time or at most so late never
+	// exceed the limit within any second.
+	latest = time.Duration((queryMargin - 1) / 2 * float64(time.Second))
+)
 
 // upstreams makes the upstream of each account.
 func upstreams(accounts provider.Accounts, queries Queries, meter metric.Meter) (map[string]*upstream, error) {
@@ -96,14 +101,14 @@ func (u *upstream) ask(ctx context.Context, providerTaskID string, age time.Dura
 	return u.check(ctx, at, providerTaskID, age)
 }
 
-// turn waits for a reserved time. A time that has passed is void, as after a stop of the machine: the questions that
-// waited meanwhile would leave together, so each that is late takes another turn.
+// turn waits for a reserved time. A question that is late, as after a stop of the machine, reserves another time: otherwise
+// all that waited meanwhile would leave together.
 func (u *upstream) turn(ctx context.Context, at time.Time) error {
 	for {
 		if !rest(ctx, time.Until(at)) {
 			return ctx.Err()
 		}
-		if u.pause == 0 || time.Since(at) <= u.pause/2 {
+		if u.pause == 0 || time.Since(at) <= latest {
 			return nil
 		}
 		var err error

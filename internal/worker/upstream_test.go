@@ -2,11 +2,14 @@ package worker
 
 import (
 	"context"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"go.opentelemetry.io/otel/metric/noop"
+	"pgregory.net/rapid"
 
 	"github.com/refract-video/refract/internal/provider"
 )
@@ -24,10 +27,29 @@ func (limited) Check(context.Context, string, time.Time) (provider.Status, error
 
 func (limited) RefreshLink(context.Context, string) (string, error) { return "", nil }
 
+// asked is limited, and records when questions leave.
+type asked struct {
+	limited
+	mu    sync.Mutex
+	times []time.Time
+}
+
+func (a *asked) Check(context.Context, string, time.Time) (provider.Status, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.times = append(a.times, time.Now())
+	return provider.Status{}, nil
+}
+
 // line is where the questions of one replica stand in line.
-type line struct{ next time.Time }
+type line struct {
+	mu   sync.Mutex
+	next time.Time
+}
 
 func (l *line) ReserveQueries(_ context.Context, _ string, n int, pause time.Duration) (time.Duration, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	wait := max(time.Until(l.next), 0)
 	l.next = time.Now().Add(wait + time.Duration(n)*pause)
 	return wait, nil
@@ -85,5 +107,51 @@ func TestUpstream_QuestionsWhoseTurnHasPassedTakeOthers(t *testing.T) {
 		if took := time.Since(start); took < 2*u.pause {
 			t.Errorf("three late questions left within %s, want two pauses of %s", took, u.pause)
 		}
+	})
+}
+
+// TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit has two replicas share a limit of two questions a second while each
+// question is held up for a time of its own, as on a machine that is busy or stops. Each question leaves once.
+//
+// It fails when turn lets questions leave that are late by half a pause.
+func TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		stalls := rapid.SliceOfN(rapid.SliceOfN(rapid.IntRange(0, 3000), 1, 8), 2, 2).Draw(rt, "stalls")
+		synctest.Test(t, func(t *testing.T) {
+			a, shared := &asked{}, &line{}
+			var all sync.WaitGroup
+			questions := 0
+			for _, replica := range stalls {
+				upstreams, err := upstreams(provider.Accounts{"kie": a}, shared, noop.NewMeterProvider().Meter(""))
+				if err != nil {
+					t.Fatal(err)
+				}
+				u := upstreams["kie"]
+				at, err := u.reserve(t.Context(), len(replica))
+				if err != nil {
+					t.Fatal(err)
+				}
+				questions += len(replica)
+				for i, stall := range replica {
+					all.Go(func() {
+						<-time.After(time.Duration(stall) * time.Millisecond)
+						if _, err := u.check(t.Context(), at.Add(time.Duration(i)*u.pause), "p1", 0); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+			}
+			all.Wait()
+			slices.SortFunc(a.times, time.Time.Compare)
+			if len(a.times) != questions {
+				t.Fatalf("%d questions left, want %d", len(a.times), questions)
+			}
+			for i := 2; i < len(a.times); i++ {
+				if within := a.times[i].Sub(a.times[i-2]); within < time.Second {
+					t.Fatalf("three questions left within %s, want two a second: %v", within, a.times)
+				}
+			}
+		})
 	})
 }
