@@ -70,45 +70,45 @@ func TestPromise06_CallbacksAreHints(t *testing.T) {
 	t.Parallel()
 	unsigned := func(f *serviceFlags) { f.KIE.WebhookKeys = nil }
 	polled := func(f *serviceFlags) { f.KIE.Poll = 300 * time.Millisecond } // No callback brings it to its end.
+	oldAndNew := func(f *serviceFlags) { f.KIE.WebhookKeys = []secret{"the-old-key-of-the-account", testWebhookKey} }
+	newAndOld := func(f *serviceFlags) { f.KIE.WebhookKeys = []secret{testWebhookKey, "the-new-key-of-the-account"} }
+	configured := func(amend func(*serviceFlags)) *testService {
+		return startService(t, func(f *serviceFlags, c *simConfig) {
+			unlimited(f, c)
+			f.KIE.Poll, f.Luma.Poll = time.Hour, time.Hour // No check comes but of a callback, and so before it.
+			amend(f)
+		})
+	}
+	signed, asking, keyless := configured(func(*serviceFlags) {}), configured(polled), configured(unsigned)
 	for _, tc := range []struct {
 		name     string
 		prompt   string
 		provider string
-		amend    func(*serviceFlags)
+		ts       *testService
 		verdicts []string // At least these must be in the inbox.
 	}{
-		{"forged links under a valid signature", "[sim:forge-urls]", "kie", nil, []string{"applied"}},
-		{"a forged failure under a valid signature", "[sim:forge-code=500]", "kie", nil, []string{"asked"}},
-		{"a wrong signature", "[sim:bad-signature]", "kie", polled, []string{"bad_signature"}},
-		{"a stale timestamp", "[sim:stale=1h]", "kie", polled, []string{"stale"}},
-		{"no key: a forged success", "[sim:forge-code=200,processing=300ms]", "kie", unsigned, []string{"asked"}},
-		{"no key: a forged failure", "[sim:forge-code=500,processing=300ms]", "kie", unsigned, []string{"asked"}},
-		{"no signatures: a forged failure", "[sim:forge-code=500,processing=300ms]", luma.Name, nil, []string{"asked"}},
-		{"the new key of two", "", "kie", func(f *serviceFlags) {
-			f.KIE.WebhookKeys = []secret{"the-old-key-of-the-account", testWebhookKey}
-		}, []string{"applied"}},
-		{"the old key of two", "", "kie", func(f *serviceFlags) {
-			f.KIE.WebhookKeys = []secret{testWebhookKey, "the-new-key-of-the-account"}
-		}, []string{"applied"}},
-		{"it overtakes its answer", "[sim:early]", "kie", nil, []string{"applied"}},
-		{"it overtakes its answer, which is lost", "[sim:early,drop-after]", "kie", nil, []string{"applied"}},
-		{"twice, and then the opposite", "[sim:duplicate=2,conflict]", "kie", nil, []string{"applied", "duplicate", "conflict"}},
+		{"forged links under a valid signature", "[sim:forge-urls]", "kie", signed, []string{"applied"}},
+		{"a forged failure under a valid signature", "[sim:forge-code=500]", "kie", signed, []string{"asked"}},
+		{"a wrong signature", "[sim:bad-signature]", "kie", asking, []string{"bad_signature"}},
+		{"a stale timestamp", "[sim:stale=1h]", "kie", asking, []string{"stale"}},
+		{"no key: a forged success", "[sim:forge-code=200,processing=300ms]", "kie", keyless, []string{"asked"}},
+		{"no key: a forged failure", "[sim:forge-code=500,processing=300ms]", "kie", keyless, []string{"asked"}},
+		{"no signatures: a forged failure", "[sim:forge-code=500,processing=300ms]", luma.Name, signed, []string{"asked"}},
+		{"the new key of two", "", "kie", configured(oldAndNew), []string{"applied"}},
+		{"the old key of two", "", "kie", configured(newAndOld), []string{"applied"}},
+		{"it overtakes its answer", "[sim:early]", "kie", signed, []string{"applied"}},
+		{"it overtakes its answer, which is lost", "[sim:early,drop-after]", "kie", signed, []string{"applied"}},
+		{"twice, and then the opposite", "[sim:duplicate=2,conflict]", "kie", signed, []string{"applied", "duplicate", "conflict"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			ts := startService(t, func(f *serviceFlags, c *simConfig) {
-				unlimited(f, c)
-				f.KIE.Poll, f.Luma.Poll = time.Hour, time.Hour // No check comes but of a callback, and so before it.
-				if tc.amend != nil {
-					tc.amend(f)
-				}
-			})
-			task := ts.submit(t, tc.prompt, at(tc.provider))
+			ts := tc.ts
+			task := ts.submit(t, tc.name+" "+tc.prompt, at(tc.provider))
 			last := ts.end(t, task.GetId())
 			if last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 				t.Fatalf("ended %v, want SUCCEEDED", last)
 			}
-			checkOutputs(t, ts, last, ts.sim.Ledger()[0].TaskID, 1)
+			checkOutputs(t, ts, last, ts.entry(t, task).TaskID, 1)
 			if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; paid != 1 {
 				t.Errorf("paid %d times, want once", paid)
 			}
@@ -119,7 +119,8 @@ func TestPromise06_CallbacksAreHints(t *testing.T) {
 			}
 			for _, verdict := range tc.verdicts {
 				eventually(t, "a callback to be "+verdict, func() bool {
-					return ask[bool](t, ts.pool, "SELECT EXISTS (SELECT FROM callback WHERE verdict = $1)", verdict)
+					return ask[bool](t, ts.pool, `SELECT EXISTS (SELECT FROM callback JOIN attempt ON attempt.id = attempt_id
+						WHERE task_id = $1 AND verdict = $2)`, task.GetId(), verdict)
 				})
 			}
 			if after := ts.get(t, task.GetId()).GetRevision(); after != last.GetRevision() {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
@@ -20,6 +21,7 @@ import (
 // It fails when Saved is applied in Work (internal/worker/save.go) before the file is in the bucket.
 func TestPromise08_NoResultIsLost(t *testing.T) {
 	t.Parallel()
+	ts := startService(t, unlimited)
 	for _, tc := range []struct {
 		prompt  string
 		outputs int
@@ -34,29 +36,47 @@ func TestPromise08_NoResultIsLost(t *testing.T) {
 	} {
 		t.Run(tc.prompt, func(t *testing.T) {
 			t.Parallel()
-			ts := startService(t, unlimited)
-			last := ts.end(t, ts.submit(t, tc.prompt).GetId())
+			task := ts.submit(t, "clean "+tc.prompt)
+			last := ts.end(t, task.GetId())
 			if last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 				t.Fatalf("ended %v, want SUCCEEDED", last)
 			}
-			checkOutputs(t, ts, last, ts.sim.Ledger()[0].TaskID, tc.outputs)
+			checkOutputs(t, ts, last, ts.entry(t, task).TaskID, tc.outputs)
 		})
 	}
 	for _, prompt := range []string{"[sim:html-result]", "[sim:gone]"} {
 		t.Run(prompt, func(t *testing.T) {
 			t.Parallel()
-			ts := startService(t, unlimited)
-			id := ts.submit(t, prompt).GetId()
-			eventually(t, "the save to be tried", func() bool { return len(ts.sim.Downloads()) > 0 })
+			task := ts.submit(t, "broken "+prompt)
+			eventually(t, "the save to be tried", func() bool {
+				for _, e := range ts.sim.Ledger() {
+					if e.Prompt == task.GetPrompt() && slices.ContainsFunc(ts.sim.Downloads(), func(d sim.Download) bool { return d.TaskID == e.TaskID }) {
+						return true
+					}
+				}
+				return false
+			})
 			// A dead link may come back; it is not given up for ten minutes.
-			if state := ts.get(t, id).GetState(); state == refractv1.TaskState_TASK_STATE_SUCCEEDED {
+			if state := ts.get(t, task.GetId()).GetState(); state == refractv1.TaskState_TASK_STATE_SUCCEEDED {
 				t.Error("SUCCEEDED without the video")
 			}
-			if n := ask[int](t, ts.pool, "SELECT count(*) FROM output"); n != 0 {
+			if n := ask[int](t, ts.pool, "SELECT count(*) FROM output JOIN attempt ON attempt.id = attempt_id WHERE task_id = $1", task.GetId()); n != 0 {
 				t.Errorf("%d outputs are stored", n)
 			}
 		})
 	}
+}
+
+// entry returns what the provider's ledger says about the submission of a task, whose prompt is its own.
+func (ts *testService) entry(t *testing.T, task *refractv1.Task) sim.Entry {
+	t.Helper()
+	for _, e := range ts.sim.Ledger() {
+		if e.Prompt == task.GetPrompt() {
+			return e
+		}
+	}
+	t.Fatalf("the provider's ledger does not hold %q", task.GetPrompt())
+	return sim.Entry{}
 }
 
 // checkOutputs compares what a task is said to have brought, what the database has, and what is in the bucket.
