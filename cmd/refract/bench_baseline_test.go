@@ -34,7 +34,7 @@ func TestBench_BaselineWritesWhatTheServiceWrites(t *testing.T) {
 	if err := ts.store.HoldAccount(t.Context(), "kie", "the submission is compared"); err != nil {
 		t.Fatal(err)
 	}
-	pgbench, err := bench.FindPgbench(f.flags.DatabaseURL.reveal())
+	pgbench, err := bench.FindPgbench(strings.TrimSuffix(f.flags.DatabaseURL.reveal(), fewConnections))
 	if err != nil {
 		t.Fatal(err)
 	}
