@@ -80,6 +80,9 @@ func startServer() {
 	if server.url = os.Getenv("REFRACT_TEST_DATABASE_URL"); server.url != "" {
 		return
 	}
+	if server.err = pgtest.RemoveAbandoned(pgtest.Dir()); server.err != nil {
+		return
+	}
 	ctx := context.Background() // A slow machine may take long; the time limit of go test ends a start that hangs.
 	server.cluster, server.err = pglocal.Start(ctx, pglocal.Config{
 		TempDir: pgtest.Dir(),
