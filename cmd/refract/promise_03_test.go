@@ -1,12 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -113,19 +115,11 @@ func (m *middleman) sent(prompt string) int {
 func TestPromise03_NeverPayTwice(t *testing.T) {
 	t.Parallel()
 	const (
-		queued, running, failed, succeeded = "QUEUED", "RUNNING", "FAILED", "SUCCEEDED"
-		refused, unconfirmed               = "REFUSED", "UNCONFIRMED"
+		queued, running, failed = "QUEUED", "RUNNING", "FAILED"
+		refused, unconfirmed    = "REFUSED", "UNCONFIRMED"
 	)
 	drop := func(created bool) ending { return broken(created, "") }
-	for _, tc := range []struct {
-		name     string
-		provider string // kie where empty.
-		end      ending
-		attempt  string
-		task     string
-		again    bool // Whether it is sent again by itself.
-		paid     int  // At the ledger, before it is.
-	}{
+	for name, rows := range byService([]submissionEnd{
 		{"accepted", "", nil, running, running, false, 1},
 		{"refused with 429", "", without(429, `{"code":429,"msg":"slow down"}`), refused, queued, true, 0},
 		{"refused with 429 in the body", "", without(200, `{"code":429,"msg":"slow down"}`), refused, queued, true, 0},
@@ -153,32 +147,69 @@ func TestPromise03_NeverPayTwice(t *testing.T) {
 		// Nobody will ever tell.
 		{"luma-agents, connection reset", lumaagents.Name, drop(true), "LOST", failed, false, 1},
 		{"luma-agents, 503", lumaagents.Name, answered(503, `{"detail":"later"}`), "LOST", failed, false, 1},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
+	}) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := startPayment(t, tc.provider, tc.end)
-			id := r.ts.submit(t, "first", at(r.provider)).GetId()
-			r.expect(t, id, tc.attempt, tc.task)
-			if paid := r.paid("first"); paid != tc.paid {
-				t.Errorf("paid %d times, want %d", paid, tc.paid)
-			}
-			switch {
-			case tc.again:
-				do(t, r.ts.pool, "UPDATE provider_account SET paused_until_time = now()")
-				r.gate.open.Store(true)
-				r.expectEnd(t, id, succeeded, tc.paid+1, 2)
-			case tc.attempt == unconfirmed:
-				r.followUnknown(t, id, tc.paid)
-			case tc.attempt == running:
-				r.gate.open.Store(true)
-				r.expectEnd(t, id, succeeded, 1, 1)
-			default: // It has failed, and only a caller can have another attempt made.
-				r.expectEnd(t, id, failed, tc.paid, 1)
-				r.gate.open.Store(true)
-				r.ts.retry(t, id)
-				r.expectEnd(t, id, succeeded, tc.paid+1, 2)
+			r := startPayment(t, rows[0].provider, nil)
+			for _, row := range rows {
+				t.Run(row.name, func(t *testing.T) { r.never(t, row) })
 			}
 		})
+	}
+}
+
+// submissionEnd is a way in which a submission ends, with what must become of it.
+type submissionEnd struct {
+	name     string
+	provider string // kie where empty.
+	end      ending
+	attempt  string
+	task     string
+	again    bool // Whether it is sent again by itself.
+	paid     int  // At the ledger, before it is.
+}
+
+// byService divides rows between a service of each provider, and two of kie. Rows of one service follow each other.
+func byService(rows []submissionEnd) map[string][]submissionEnd {
+	services := map[string][]submissionEnd{}
+	for i, row := range rows {
+		name := row.provider
+		if name == "" {
+			name = fmt.Sprintf("kie %d", i%2+1)
+		}
+		services[name] = append(services[name], row)
+	}
+	return services
+}
+
+// never ends the first submission of a task as the row says, on an account that has forgotten the rows before, and follows the
+// task to its end.
+func (r *payment) never(t *testing.T, row submissionEnd) {
+	t.Helper()
+	do(t, r.ts.pool, "UPDATE provider_account SET paused_until_time = NULL, pauses = 0, blocked = false, unknowns = 0")
+	r.gate.open.Store(false)
+	r.end.Store(&row.end)
+	first := row.name + ": first"
+	id := r.ts.submit(t, first, at(r.provider)).GetId()
+	r.expect(t, id, row.attempt, row.task)
+	if paid := r.paid(first); paid != row.paid {
+		t.Errorf("paid %d times, want %d", paid, row.paid)
+	}
+	switch {
+	case row.again:
+		do(t, r.ts.pool, "UPDATE provider_account SET paused_until_time = now()")
+		r.gate.open.Store(true)
+		r.expectEnd(t, id, "SUCCEEDED", row.paid+1, 2)
+	case row.attempt == "UNCONFIRMED":
+		r.followUnknown(t, id, row)
+	case row.attempt == "RUNNING":
+		r.gate.open.Store(true)
+		r.expectEnd(t, id, "SUCCEEDED", 1, 1)
+	default: // It has failed, and only a caller can have another attempt made.
+		r.expectEnd(t, id, "FAILED", row.paid, 1)
+		r.gate.open.Store(true)
+		r.ts.retry(t, id)
+		r.expectEnd(t, id, "SUCCEEDED", row.paid+1, 2)
 	}
 }
 
@@ -197,11 +228,13 @@ type payment struct {
 	provider string
 	gate     *gate
 	man      *middleman
+	end      atomic.Pointer[ending] // Of the first submission of each prompt.
 }
 
 func startPayment(t *testing.T, providerName string, end ending) *payment {
 	t.Helper()
 	r := &payment{provider: providerName, gate: startGate(t)}
+	r.end.Store(&end)
 	if r.provider == "" {
 		r.provider = kie.Name
 	}
@@ -212,7 +245,7 @@ func startPayment(t *testing.T, providerName string, end ending) *payment {
 	})
 	r.man = startMiddleman(t, f.sim, func(_ string, nth int) ending {
 		if nth == 1 {
-			return end
+			return *r.end.Load()
 		}
 		return nil
 	})
@@ -261,16 +294,16 @@ func (r *payment) expectEnd(t *testing.T, id, want string, paid, sent int) {
 }
 
 // followUnknown follows an attempt with unknown outcome to its callback, and a second task's to the end of the wait.
-func (r *payment) followUnknown(t *testing.T, id string, created int) {
+func (r *payment) followUnknown(t *testing.T, id string, row submissionEnd) {
 	t.Helper()
-	lost := r.ts.submit(t, "second", at(r.provider)).GetId()
+	lost := r.ts.submit(t, row.name+": second", at(r.provider)).GetId()
 	r.expect(t, lost, "UNCONFIRMED", "RUNNING")
 	do(t, r.ts.pool, `UPDATE attempt SET create_time = now() - interval '31 minutes', next_check_time = now() WHERE task_id = $1`, lost)
 	last := r.ts.end(t, lost)
 	if f := last.GetFailure(); f.GetReason() != refractv1.FailureReason_FAILURE_REASON_OUTCOME_UNKNOWN || f.GetPayment() != refractv1.Payment_PAYMENT_UNKNOWN {
 		t.Errorf("failed with %v, want OUTCOME_UNKNOWN and a payment that is unknown", f)
 	}
-	if created == 0 { // Nobody will call. The retry is the caller's word that another attempt may be paid for.
+	if row.paid == 0 { // Nobody will call. The retry is the caller's word that another attempt may be paid for.
 		r.gate.open.Store(true)
 		r.ts.retry(t, lost)
 		r.expectEnd(t, lost, "SUCCEEDED", 1, 2)

@@ -86,8 +86,8 @@ func startServer() {
 	ctx := context.Background() // A slow machine may take long; the time limit of go test ends a start that hangs.
 	server.cluster, server.err = pglocal.Start(ctx, pglocal.Config{
 		TempDir: pgtest.Dir(),
-		// The data lives as long as the tests, so it needs no safety from power cuts.
-		Settings: map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "600"},
+		// The data lives as long as the tests, so it needs no safety from power cuts, and no vacuum.
+		Settings: map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off", "max_connections": "600"},
 		Logger:   slog.New(slog.DiscardHandler),
 	})
 	if server.err != nil {
