@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -35,6 +36,40 @@ func TestMutations_FitTheSource(t *testing.T) {
 		names[m.String()] = true
 		if strings.HasSuffix(m.file, "_test.go") {
 			t.Errorf("%s mutates a test", m)
+		}
+	}
+}
+
+// A new promise test needs a mutation, and a mutation a test that exists.
+func TestMutations_CoverEveryPromiseTest(t *testing.T) {
+	t.Parallel()
+	existing := map[test]bool{}
+	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`)
+	files, err := exec.CommandContext(t.Context(), "git", "-C", checkout, "ls-files", "*_test.go").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file := range strings.FieldsSeq(string(files)) {
+		source, err := os.ReadFile(filepath.Join(checkout, file))
+		if err != nil {
+			continue // It is removed, and not yet committed.
+		}
+		for _, m := range declared.FindAllStringSubmatch(string(source), -1) {
+			existing[test{filepath.ToSlash(filepath.Dir(file)), m[1]}] = true
+		}
+	}
+	covered := map[test]bool{}
+	for _, m := range mutations {
+		for _, tt := range m.tests {
+			covered[tt] = true
+			if !existing[tt] {
+				t.Errorf("%s names %s, which is not there", m, tt)
+			}
+		}
+	}
+	for tt := range existing {
+		if strings.HasPrefix(tt.name, "TestPromise") && !covered[tt] {
+			t.Errorf("no mutation makes %s fail", tt)
 		}
 	}
 }

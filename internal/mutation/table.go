@@ -5,13 +5,45 @@ import "fmt"
 // The packages whose tests are named.
 const (
 	service   = "cmd/refract"
+	admission = "internal/admission"
+	callback  = "internal/callback"
+	commits   = "internal/groupcommit"
 	lifecycle = "internal/lifecycle"
 	postgres  = "internal/postgres"
+	task      = "internal/task"
+	watch     = "internal/watch"
+	wire      = "internal/provider/wire"
+	worker    = "internal/worker"
 )
 
 // mutations are all mutations, by promise. A mutation must not make one of its tests loop forever, which can take all
 // memory before the timeout.
 var mutations = append(differences(), []mutation{
+	// 1. Durable acknowledgement.
+	{
+		1, "acknowledged-before-commit", "internal/lifecycle/submit.go",
+		"	for j, c := range l.store.CreateTasks(ctx, begun) {\n",
+		"	go l.store.CreateTasks(context.WithoutCancel(ctx), begun)\n" +
+			"	for j, d := range begun {\n" +
+			"		c := NewTask{Task: d.Task, New: true}\n",
+		[]test{{service, "TestPromise01_DurableAcknowledgement"}},
+	},
+	{
+		1, "callback-not-in-inbox", "internal/lifecycle/settle_callback.go",
+		"return Change{Decision: d, Callback: &c}, nil",
+		"return Change{Decision: d}, nil",
+		[]test{
+			{service, "TestPromise01_DurableAcknowledgement"},
+			{lifecycle, "TestSettleCallback_VerdictInboxAndTaskAgree"},
+		},
+	},
+	{
+		1, "failed-commit-acknowledged", "internal/groupcommit/settle.go",
+		"			results[i] = Result[Out]{Err: err}\n",
+		"			results[i] = Result[Out]{}\n",
+		[]test{{commits, "TestGroup_EveryItemGetsExactlyOneTrueResult"}},
+	},
+
 	// 2. Idempotent submit.
 	{
 		2, "no-on-conflict", "internal/postgres/insert_tasks.go",
@@ -22,6 +54,439 @@ var mutations = append(differences(), []mutation{
 			{postgres, "TestCreateTasks_OneRequestIDMakesOneTask"},
 			{lifecycle, "TestSubmit_ConcurrentCallsMakeOneTask"},
 		},
+	},
+
+	// 3. Never pay twice.
+	{
+		3, "sent-attempt-sent-again", "internal/task/attempt_inputs.go",
+		"	case a.Sent:\n		return fmt.Errorf(\"attempt %s: %w\", in.Attempt, ErrAlreadySent)\n",
+		"",
+		[]test{
+			{service, "TestPromise03_NeverPayTwiceWhenKilled"},
+			{service, "TestPromise03_NeverPayTwiceWhenAJobRunsTwice"},
+			{task, "TestApply_KeepsItsPromisesInEveryOrder"},
+		},
+	},
+	{
+		3, "intent-not-recorded", "internal/task/attempt_inputs.go",
+		"		a.Sent = true\n",
+		"",
+		[]test{
+			{service, "TestPromise03_NeverPayTwiceWhenKilled"},
+			{service, "TestPromise03_NeverPayTwiceWhenAJobRunsTwice"},
+		},
+	},
+	{
+		3, "answer-settled-once", "internal/lifecycle/send.go",
+		"if err == nil || errors.Is(err, task.ErrProviderTaskMismatch) || errors.Is(err, ErrAttemptNotFound) {",
+		"if true {",
+		[]test{
+			{service, "TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost"},
+			{lifecycle, "TestSend_WritesTheAnswerDownWhenTheDatabaseWorksAgain"},
+		},
+	},
+	{
+		3, "answer-lost-with-caller", "internal/lifecycle/send.go",
+		"context.WithTimeout(context.WithoutCancel(ctx), SettleTimeout)",
+		"context.WithTimeout(ctx, SettleTimeout)",
+		[]test{{lifecycle, "TestSend_WritesTheAnswerDownThoughItsCallerIsStopped"}},
+	},
+	{
+		3, "not-sent-awaits-callback", "internal/lifecycle/submission_rules.go",
+		"{provider.NotSent, CreatedNo, sendAgain,",
+		"{provider.NotSent, CreatedNo, awaitCallback,",
+		[]test{
+			{service, "TestPromise03_NothingWasSent"},
+			{lifecycle, "TestSend_EveryAnswerEndsAsTheTableSays"},
+		},
+	},
+	{
+		3, "no-brake", "internal/lifecycle/submission_rules.go",
+		`var brake = &Pause{Reason: "unknown_outcomes", For: 5 * time.Second, Max: 5 * time.Minute, After: 3}`,
+		"var brake *Pause",
+		[]test{
+			{service, "TestPromise03_AnOutageIsBraked"},
+			{admission, "TestAdmit_UnknownOutcomesInARowPauseAndAreProbed"},
+		},
+	},
+	{
+		3, "ambiguous-sent-again", "internal/lifecycle/submission_rules.go",
+		"{provider.Ambiguous, CreatedUnknown, awaitCallback, brake}",
+		"{provider.Ambiguous, CreatedUnknown, sendAgain, brake}",
+		[]test{
+			{service, "TestPromise03_NeverPayTwice"},
+			{lifecycle, "TestSubmissionRules_NeverPayTwice"},
+		},
+	},
+	{
+		3, "body-can-be-rewound", "internal/provider/wire/call.go",
+		"	req.Body = &watchedBody{bytes.NewReader(buf.Bytes()), touched}\n",
+		"	req.GetBody = func() (io.ReadCloser, error) { return &watchedBody{bytes.NewReader(buf.Bytes()), touched}, nil }\n" +
+			"	req.Body, _ = req.GetBody()\n",
+		[]test{
+			{"internal/provider/kie", "TestExchanges"},
+			{"internal/provider/luma", "TestExchanges"},
+			{"internal/provider/lumaagents", "TestExchanges"},
+		},
+	},
+	{
+		3, "provider-task-of-two-attempts", "internal/postgres/migrations/00021_unknown_outcomes.sql",
+		"CREATE UNIQUE INDEX attempt_provider_task",
+		"CREATE INDEX attempt_provider_task",
+		[]test{{lifecycle, "TestProviderTask_OfAnotherAttemptIsNotBelieved"}},
+	},
+
+	// 4. Every change, once, in order.
+	{
+		4, "sent-revision-not-noted", "internal/watch/watch.go",
+		"			w.sent = page[i].Revision\n",
+		"",
+		[]test{{service, "TestPromise04_EveryChangeOnceInOrder"}},
+	},
+	{
+		4, "streams-not-drained", "internal/watch/hub.go",
+		"func (h *Hub) Drain() { h.drain() }",
+		"func (h *Hub) Drain() {}",
+		[]test{
+			{service, "TestPromise04_EveryChangeOnceInOrder"},
+			{service, "TestSIGTERM_Drains"},
+			{watch, "TestHub_DrainEndsEveryWatch"},
+		},
+	},
+	{
+		4, "changes-of-others-unnoticed", "cmd/refract/serve.go",
+		`	g.Go(func() error { return s.hub.Run(listening) })
+	g.Go(func() error { return s.notifier.Run(listening) })
+	g.Go(func() error {
+		l := postgres.Listener{Pool: s.pool, Log: s.log, Replica: s.queue.ID(), Wake: s.hub.Wake, WakeAll: s.hub.WakeAll}
+		return l.Run(listening)
+	})
+`,
+		"	g.Go(func() error { return s.notifier.Run(listening) })\n",
+		[]test{{service, "TestPromise04_EveryChangeOnceInOrder"}},
+	},
+	{
+		4, "late-bookmarks", "cmd/refract/service.go",
+		"Bookmark: 14 * time.Second",
+		"Bookmark: 16 * time.Second",
+		[]test{{service, "TestPromise04_IdleStreamsCarryBookmarks"}},
+	},
+	{
+		4, "removed-revisions-passed-over", "internal/watch/read.go",
+		"	case next > sent+1:\n		return &ExpiredError{Oldest: next}\n",
+		"",
+		[]test{
+			{service, "TestPromise04_EveryChangeOnceInOrder"},
+			{watch, "TestWatch_ExpiredRevisionIsRefusedWithTheOldest"},
+		},
+	},
+	{
+		4, "steps-over-what-is-in-flight", "internal/postgres/frontier.go",
+		"	if int32(oldest-f.mark.next) >= 0 {",
+		"	if true {",
+		[]test{{postgres, "TestFrontier_StepsOverNothingThatIsStillInFlight"}},
+	},
+
+	// 5. Terminal is terminal.
+	{
+		5, "late-result-surfaced", "internal/task/attempt_inputs.go",
+		`	case Queued, Submitting, Running:
+		d.save(a, fmt.Sprintf("%s finished attempt %d", a.Provider, a.Number))
+	case Failed, Canceled:
+		// Not surfaced, but kept: a retry adopts it for free.
+		d.enqueue(SaveOutputs{AttemptID: a.ID})
+`,
+		`	case Queued, Submitting, Running, Failed, Canceled:
+		d.save(a, fmt.Sprintf("%s finished attempt %d", a.Provider, a.Number))
+`,
+		[]test{
+			{service, "TestPromise05_TerminalIsTerminal"},
+			{task, "TestApply_KeepsItsPromisesInEveryOrder"},
+		},
+	},
+	{
+		5, "terminal-task-canceled", "internal/task/caller_inputs.go",
+		"	if d.Task.State.Terminal() {\n",
+		"	if false {\n",
+		[]test{
+			{service, "TestPromise05_TerminalIsTerminal"},
+			{task, "TestApply_KeepsItsPromisesInEveryOrder"},
+		},
+	},
+
+	// 6. Callbacks are hints until proven.
+	{
+		6, "kept-before-verified", "internal/callback/receive.go",
+		"	id, err := r.tokens.Verify(account, token)\n",
+		`	if err := r.settler.RefuseCallback(ctx, lifecycle.Callback{
+		AttemptID: "01970000-0000-7000-8000-000000000000", Account: account, Verdict: lifecycle.Malformed,
+	}); err != nil && !errors.Is(err, lifecycle.ErrAttemptNotFound) {
+		return err
+	}
+	id, err := r.tokens.Verify(account, token)
+`,
+		[]test{{service, "TestPromise06_NoTokenNoDatabase"}},
+	},
+	{
+		6, "looked-up-before-verified", "internal/callback/receive.go",
+		"	id, err := r.tokens.Verify(account, token)\n",
+		`	if _, err := r.settler.SettleCallback(ctx, lifecycle.Callback{
+		AttemptID: "01970000-0000-7000-8000-000000000000", Account: account,
+	}, provider.Callback{}); err != nil && !errors.Is(err, lifecycle.ErrAttemptNotFound) {
+		return err
+	}
+	id, err := r.tokens.Verify(account, token)
+`,
+		[]test{{service, "TestPromise06_NoTokenNoDatabase"}},
+	},
+	{
+		6, "token-not-verified", "internal/callback/token.go",
+		"	if !valid {\n",
+		"	if false {\n",
+		[]test{
+			{service, "TestPromise06_NoTokenNoDatabase"},
+			{callback, "TestVerify_RefusesEveryForgedBit"},
+		},
+	},
+	{
+		6, "failure-believed", "internal/lifecycle/settle_callback.go",
+		"	case a.State == task.AttemptRefused:\n		return nil, Conflict\n",
+		"	case said.Status.Phase == provider.Failed:\n" +
+			"		return task.GenerationFailed{Attempt: id, ProviderTaskID: said.ProviderTaskID, Message: said.Status.Message}, Applied\n" +
+			"	case a.State == task.AttemptRefused:\n		return nil, Conflict\n",
+		[]test{{service, "TestPromise06_CallbacksAreHints"}},
+	},
+	{
+		6, "unproven-success-believed", "internal/lifecycle/settle_callback.go",
+		"	case said.Proven && said.Status.Phase == provider.Succeeded:\n",
+		"	case said.Status.Phase == provider.Succeeded:\n",
+		[]test{{service, "TestPromise06_CallbacksAreHints"}},
+	},
+	{
+		6, "refused-callbacks-unbounded", "internal/postgres/callback.go",
+		"'stale', 'malformed')) < $6",
+		"'stale', 'malformed')) < $6 + 1000",
+		[]test{
+			{service, "TestPromise06_RefusedCallbacksAreBounded"},
+			{lifecycle, "TestRefuseCallback_IsBoundedPerAttempt"},
+			{postgres, "TestKeepCallback_KeepsUpToItsLimit"},
+		},
+	},
+	{
+		6, "unknown-hint-excused", "internal/worker/check.go",
+		"	if c.Hinted {\n",
+		"	if false {\n",
+		[]test{{service, "TestUnsignedCallback_CantGiveAnAttemptAForeignID"}},
+	},
+
+	// 7. No lost callback matters.
+	{
+		7, "no-checkers", "cmd/refract/serve.go",
+		"	for _, c := range s.checkers {\n		g.Go(func() error { return c.Run(ctx) })\n	}\n",
+		"",
+		[]test{{service, "TestPromise07_NoLostCallbackMatters"}},
+	},
+	{
+		7, "verdicts-not-counted", "internal/lifecycle/lifecycle.go",
+		"	if a.State != before && !a.Open() {\n",
+		"	if false && a.State != before {\n",
+		[]test{{service, "TestPromise07_NoLostCallbackMatters"}},
+	},
+	{
+		7, "no-reservations", "internal/worker/upstream.go",
+		"	if u.pause == 0 || n == 0 {\n",
+		"	if true {\n",
+		[]test{
+			{service, "TestPromise07_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows"},
+			{worker, "TestUpstream_EveryQuestionWaitsForItsTurn"},
+		},
+	},
+	{
+		7, "round-waits-for-answers", "internal/worker/check.go",
+		"	return len(checks), next, nil\n",
+		"	c.underway.Wait()\n	return len(checks), next, nil\n",
+		[]test{{service, "TestPromise07_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows"}},
+	},
+	{
+		7, "each-replica-for-itself", "internal/postgres/due.go",
+		"SET next_time = greatest(q.next_time, clock_timestamp()) +",
+		"SET next_time = clock_timestamp() +",
+		[]test{
+			{service, "TestPromise07_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows"},
+			{postgres, "TestReserveQueries_GivesEveryQuestionATimeOfItsOwn"},
+		},
+	},
+	{
+		7, "asks-without-a-pause", "internal/worker/upstream.go",
+		"		if !rest(ctx, time.Until(at)) {\n			return ctx.Err()\n		}\n",
+		"		if true {\n			return ctx.Err()\n		}\n",
+		[]test{
+			{service, "TestPromise07_EveryAttemptIsAskedAbout"},
+			{service, "TestPromise07_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows"},
+			{worker, "TestUpstream_EveryQuestionWaitsForItsTurn"},
+		},
+	},
+
+	// 8. No result is lost.
+	{
+		8, "succeeded-before-saved", "internal/worker/save.go",
+		"	outputs, err := s.saveInTime(ctx, t, *a)\n",
+		`	early := []task.Output{{Key: outputKeys(t.ID, a.Number, 1)[0], ContentType: "video/mp4", SizeBytes: 1, SHA256: make([]byte, 32)}}
+	if err := s.settle(ctx, id, early); err != nil {
+		return err
+	}
+	outputs, err := s.saveInTime(ctx, t, *a)
+`,
+		[]test{{service, "TestPromise08_NoResultIsLost"}},
+	},
+	{
+		8, "file-not-stored", "internal/media/save.go",
+		"	if err := s.Bucket.Put(ctx, key, contentType, r); err != nil {\n",
+		"	_ = contentType\n	if _, err := io.Copy(io.Discard, r); err != nil {\n",
+		[]test{
+			{service, "TestPromise08_NoResultIsLost"},
+			{"internal/media", "TestSave_StoresWholeFile"},
+		},
+	},
+	{
+		8, "two-saves-one-key", "internal/worker/save.go",
+		"	_, _ = rand.Read(try)",
+		"	_, _ = rand.Read(nil)",
+		[]test{{service, "TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst"}},
+	},
+	{
+		8, "recorded-file-taken-back", "internal/worker/save.go",
+		"	if !recorded && (err == nil",
+		"	if (recorded || !recorded) && (err == nil",
+		[]test{{service, "TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst"}},
+	},
+
+	// 9. The fleet obeys the provider.
+	{
+		9, "unanswered-not-counted", "internal/postgres/admit_tasks.go",
+		"WHERE account = $1 AND answer_time IS NULL)",
+		"WHERE account = $1 AND answer_time IS NULL AND false)",
+		[]test{
+			{service, "TestPromise09_TheFleetObeysTheProvider"},
+			{admission, "TestAdmit_WindowIsExactWhileManyReplicasAdmit"},
+		},
+	},
+	{
+		9, "answered-not-counted", "internal/postgres/admit_tasks.go",
+		"answer_time > now() - make_interval(secs => $2) AND sent)",
+		"answer_time > now() - make_interval(secs => $2) AND false)",
+		[]test{{service, "TestPromise09_TheFleetObeysTheProvider"}},
+	},
+	{
+		9, "window-from-create-time", "internal/postgres/admit_tasks.go",
+		"answer_time > now() - make_interval(secs => $2) AND sent)",
+		"create_time > now() - make_interval(secs => $2) AND answer_time IS NOT NULL AND sent)",
+		[]test{{service, "TestPromise09_TheFleetObeysTheProvider"}},
+	},
+	{
+		9, "in-flight-not-counted", "internal/postgres/admit_tasks.go",
+		"WHERE account = $1 AND state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING'))",
+		"WHERE account = $1 AND false)",
+		[]test{{admission, "TestAdmit_InFlightCapIsExactWhileManyReplicasAdmit"}},
+	},
+	{
+		9, "account-not-locked", "internal/postgres/admit_tasks.go",
+		"ORDER BY account\nFOR UPDATE SKIP LOCKED`",
+		"ORDER BY account`",
+		[]test{{admission, "TestAdmit_WindowIsExactWhileManyReplicasAdmit"}},
+	},
+
+	// 10. Fair, bounded and visible.
+	{
+		10, "shares-not-compared", "internal/lifecycle/admit.go",
+		"mine != others {",
+		"false && mine != others {",
+		[]test{
+			{admission, "TestPromise10_ABacklogDelaysItsOwnTenantAlone"},
+			{admission, "TestShare_IsFairWhateverWaits"},
+		},
+	},
+	{
+		10, "unsent-attempt-takes-permit", "internal/postgres/admit_tasks.go",
+		"answer_time > now() - make_interval(secs => $2) AND sent)",
+		"answer_time > now() - make_interval(secs => $2))",
+		[]test{
+			{service, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"},
+			{lifecycle, "TestDefer_HoldsNothing"},
+		},
+	},
+	{
+		10, "unprepared-task-admitted", "internal/postgres/preparation.go",
+		"UPDATE task SET not_before_time = 'infinity'",
+		"UPDATE task SET not_before_time = now()",
+		[]test{
+			{service, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"},
+			{lifecycle, "TestDefer_HoldsNothing"},
+		},
+	},
+	{
+		10, "source-awaited-with-permit", "internal/worker/prepare.go",
+		"	waiting, cancel := context.WithTimeout(ctx, patience)\n",
+		"	waiting, cancel := context.WithCancel(ctx)\n",
+		[]test{{service, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"}},
+	},
+	{
+		10, "all-places-to-one-tenant", "internal/worker/preparer.go",
+		"Each: places / 2,",
+		"Each: places,",
+		[]test{{service, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"}},
+	},
+	{
+		10, "quotas-not-locked", "internal/postgres/insert_tasks.go",
+		"SELECT pg_advisory_xact_lock(key)\n",
+		"SELECT key\n",
+		[]test{{lifecycle, "TestSubmit_QuotasAreExactUnderConcurrency"}},
+	},
+
+	// 11. No secret leaks.
+	{
+		11, "words-of-providers-kept", "internal/provider/wire/words.go",
+		"	cut := len(s) > maxWords\n",
+		"	if s != \"\" {\n		return s\n	}\n	cut := len(s) > maxWords\n",
+		[]test{
+			{service, "TestPromise11_NoSecretLeaks"},
+			{wire, "TestWords_KeepNoSecret"},
+		},
+	},
+	{
+		11, "callback-bodies-kept", "internal/callback/receive.go",
+		"		Body: redact(body, token),\n",
+		"		Body: body,\n",
+		[]test{
+			{service, "TestPromise11_NoSecretLeaks"},
+			{callback, "TestReceive_StoresNoURLTokenAndNoLink"},
+		},
+	},
+	{
+		11, "database-url-quoted", "internal/postgres/open.go",
+		`errors.New("--database-url is not a PostgreSQL URL")`,
+		`errors.New("--database-url is not a PostgreSQL URL: " + databaseURL)`,
+		[]test{{service, "TestPromise11_NoSecretLeaks"}},
+	},
+	{
+		11, "settings-logged", "cmd/refract/secret.go",
+		"{ return []byte(s.String()), nil }",
+		"{ return []byte(s), nil }",
+		[]test{{service, "TestPromise11_NoSecretLeaks"}},
+	},
+
+	// 12. Graceful.
+	{
+		12, "jobs-canceled", "cmd/refract/serve.go",
+		"s.queue.Stop(ctx)",
+		"s.queue.StopAndCancel(ctx)",
+		[]test{{service, "TestPromise12_Graceful"}},
+	},
+	{
+		12, "streams-not-drained", "internal/watch/hub.go",
+		"func (h *Hub) Drain() { h.drain() }",
+		"func (h *Hub) Drain() {}",
+		[]test{{service, "TestPromise12_Graceful"}},
 	},
 }...)
 
