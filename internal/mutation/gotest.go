@@ -92,7 +92,11 @@ func goTest(root string) func(context.Context, []test, string, time.Duration) ma
 		if overlay != "" {
 			args = append(args, "-failfast", "-overlay="+overlay)
 		}
-		cmd := exec.CommandContext(ctx, "go", append(args, "./"+tests[0].pkg)...) //nolint:gosec // The arguments are those of the table.
+		args = append(args, "./"+tests[0].pkg)
+		if usesRapid[tests[0].pkg] {
+			args = append(args, "-rapid.nofailfile") // It would leave the failure in the checkout.
+		}
+		cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // The arguments are those of the table.
 		cmd.Dir = root
 		output, _ := cmd.Output() // It says by itself whether tests failed.
 		return judge(string(output), tests)

@@ -43,7 +43,7 @@ func TestMutations_FitTheSource(t *testing.T) {
 // A new promise test needs a mutation, and a mutation a test that exists.
 func TestMutations_CoverEveryPromiseTest(t *testing.T) {
 	t.Parallel()
-	existing := map[test]bool{}
+	existing, drawn := map[test]bool{}, map[string]bool{}
 	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`)
 	files, err := exec.CommandContext(t.Context(), "git", "-C", checkout, "ls-files", "*_test.go").Output()
 	if err != nil {
@@ -54,9 +54,11 @@ func TestMutations_CoverEveryPromiseTest(t *testing.T) {
 		if err != nil {
 			continue // It is removed, and not yet committed.
 		}
+		pkg := filepath.ToSlash(filepath.Dir(file))
 		for _, m := range declared.FindAllStringSubmatch(string(source), -1) {
-			existing[test{filepath.ToSlash(filepath.Dir(file)), m[1]}] = true
+			existing[test{pkg, m[1]}] = true
 		}
+		drawn[pkg] = drawn[pkg] || strings.Contains(string(source), `"pgregory.net/rapid"`)
 	}
 	covered := map[test]bool{}
 	for _, m := range mutations {
@@ -64,6 +66,9 @@ func TestMutations_CoverEveryPromiseTest(t *testing.T) {
 			covered[tt] = true
 			if !existing[tt] {
 				t.Errorf("%s names %s, which is not there", m, tt)
+			}
+			if drawn[tt.pkg] != usesRapid[tt.pkg] {
+				t.Errorf("usesRapid[%q] is %v, and tests there say otherwise", tt.pkg, usesRapid[tt.pkg])
 			}
 		}
 	}

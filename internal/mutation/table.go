@@ -16,6 +16,9 @@ const (
 	worker    = "internal/worker"
 )
 
+// usesRapid has the packages whose tests draw their inputs by rapid.
+var usesRapid = map[string]bool{admission: true, commits: true, postgres: true, task: true, watch: true}
+
 // mutations are all mutations, by promise. A mutation must not make one of its tests loop forever, which can take all
 // memory before the timeout.
 var mutations = append(differences(), []mutation{
