@@ -27,7 +27,7 @@ import (
 func main() {
 	pattern := flag.String("run", "", "run only the mutations and tests that match this regular expression")
 	list := flag.Bool("list", false, "list mutations and tests, and run nothing")
-	timeout := flag.Duration("timeout", 3*time.Minute, "how long a test may take on mutated code; those of a package on unchanged code may take four times as long")
+	timeout := flag.Duration("timeout", 5*time.Minute, "how long a test may take on mutated code; those of a package on unchanged code may take four times as long")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, *pattern, *list, *timeout, os.Stdout)
