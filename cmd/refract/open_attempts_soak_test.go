@@ -11,10 +11,10 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// TestPromise07_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows has replicas follow 500 attempts whose callbacks never
+// TestSoak_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows has replicas follow 500 attempts whose callbacks never
 // come, at a provider that allows ten questions a second. All are due at once, and all are asked about within a minute, by two
 // replicas and by one that is answered slowly. It measures time, so it needs a machine that does nothing else.
-func TestPromise07_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows(t *testing.T) {
+func TestSoak_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		replicas int

@@ -25,7 +25,7 @@ import (
 
 // TestPromise02_IdempotentSubmit submits one request id 64 times at once, over two replicas, gRPC and REST.
 //
-// It fails without ON CONFLICT in internal/postgres/create_task.go.
+// It fails without ON CONFLICT in internal/postgres/insert_tasks.go.
 func TestPromise02_IdempotentSubmit(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, unlimited)

@@ -17,7 +17,7 @@ const (
 )
 
 // usesRapid has the packages whose tests draw their inputs by rapid.
-var usesRapid = map[string]bool{admission: true, commits: true, postgres: true, task: true, watch: true}
+var usesRapid = map[string]bool{admission: true, commits: true, postgres: true, task: true, watch: true, worker: true}
 
 // mutations are all mutations, by promise. A mutation must not make one of its tests loop forever, which can take all
 // memory before the timeout.
@@ -170,8 +170,8 @@ var mutations = append(differences(), []mutation{
 	},
 	{
 		4, "late-bookmarks", "cmd/refract/service.go",
-		"Bookmark: 14 * time.Second",
-		"Bookmark: 16 * time.Second",
+		"bookmarkInterval = 14 * time.Second",
+		"bookmarkInterval = 16 * time.Second",
 		[]test{{service, "TestPromise04_IdleStreamsCarryBookmarks"}},
 	},
 	{
@@ -300,7 +300,7 @@ var mutations = append(differences(), []mutation{
 		"	if u.pause == 0 || n == 0 {\n",
 		"	if true {\n",
 		[]test{
-			{service, "TestPromise07_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows"},
+			{service, "TestPromise07_EveryAttemptIsAskedAbout"},
 			{worker, "TestUpstream_EveryQuestionWaitsForItsTurn"},
 		},
 	},
@@ -308,25 +308,30 @@ var mutations = append(differences(), []mutation{
 		7, "round-waits-for-answers", "internal/worker/check.go",
 		"	return len(checks), next, nil\n",
 		"	c.underway.Wait()\n	return len(checks), next, nil\n",
-		[]test{{service, "TestPromise07_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows"}},
+		[]test{{worker, "TestChecker_AsksOnWhileAnswersAreAwaited"}},
 	},
 	{
 		7, "each-replica-for-itself", "internal/postgres/due.go",
 		"SET next_time = greatest(q.next_time, clock_timestamp()) +",
 		"SET next_time = clock_timestamp() +",
 		[]test{
-			{service, "TestPromise07_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows"},
+			{service, "TestPromise07_EveryAttemptIsAskedAbout"},
 			{postgres, "TestReserveQueries_GivesEveryQuestionATimeOfItsOwn"},
 		},
+	},
+	{
+		7, "late-questions-leave", "internal/worker/upstream.go",
+		"time.Since(at) <= latest",
+		"time.Since(at) <= u.pause/2",
+		[]test{{worker, "TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit"}},
 	},
 	{
 		7, "asks-without-a-pause", "internal/worker/upstream.go",
 		"		if !rest(ctx, time.Until(at)) {\n			return ctx.Err()\n		}\n",
 		"		if true {\n			return ctx.Err()\n		}\n",
 		[]test{
-			{service, "TestPromise07_EveryAttemptIsAskedAbout"},
-			{service, "TestPromise07_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows"},
 			{worker, "TestUpstream_EveryQuestionWaitsForItsTurn"},
+			{worker, "TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit"},
 		},
 	},
 

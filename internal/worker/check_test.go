@@ -1,0 +1,141 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/metric/noop"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+)
+
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
+
+// silent is a provider that answers no question before it is stopped.
+type silent struct {
+	provider.Provider
+	asked chan string // The provider task of each question.
+}
+
+func (silent) Name() string { return "kie" }
+
+func (silent) Capabilities() provider.Capabilities {
+	return provider.Capabilities{Limits: provider.Limits{Submissions: 1000, Window: time.Second, InFlight: 1000}, PollInterval: time.Hour}
+}
+
+func (s silent) Check(ctx context.Context, providerTaskID string, _ time.Time) (provider.Status, error) {
+	s.asked <- providerTaskID
+	<-ctx.Done()
+	return provider.Status{}, ctx.Err()
+}
+
+// TestChecker_AsksOnWhileAnswersAreAwaited makes the checks of more attempts due than are claimed at a time. The provider
+// answers none of them.
+//
+// It fails when round waits for the answers to what it began.
+func TestChecker_AsksOnWhileAnswersAreAwaited(t *testing.T) {
+	t.Parallel()
+	const attempts = 2*checkBatch + 5
+	kie := silent{asked: make(chan string, attempts)}
+	c := newChecker(t, kie, attempts)
+	ctx, cancel := context.WithCancel(t.Context())
+	var g errgroup.Group
+	g.Go(func() error { return c.Run(ctx) })
+	asked := map[string]int{}
+	for range attempts {
+		select {
+		case id := <-kie.asked:
+			asked[id]++
+		case <-time.After(2 * time.Minute): // It hangs.
+			t.Fatalf("%d of %d attempts were asked about", len(asked), attempts)
+		}
+	}
+	cancel()
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
+	if len(asked) != attempts {
+		t.Errorf("%d of %d attempts were asked about, some of them twice: %v", len(asked), attempts, asked)
+	}
+}
+
+// newChecker returns the checker of an account with running attempts whose checks are due.
+func newChecker(t *testing.T, kie provider.Provider, attempts int) *Checker {
+	t.Helper()
+	pool, log := postgrestest.Pool(t), slog.New(slog.DiscardHandler)
+	store, err := postgres.NewStore(pool, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
+		t.Fatal(err)
+	}
+	accounts := provider.Accounts{"kie": kie}
+	verbs, err := lifecycle.New(lifecycle.Config{
+		Store: store, Accounts: accounts, Route: []string{"kie"},
+		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range attempts {
+		if _, err := verbs.Submit(t.Context(), "films", fmt.Sprint(i), task.Spec{Prompt: "snow", SourceURI: "https://example.com/a.mp4"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	everything := lifecycle.Policy{
+		Plan: func([]lifecycle.Usage) lifecycle.Plan {
+			return lifecycle.Plan{Permits: slices.Repeat([]string{"kie"}, attempts)}
+		},
+		Share: func(_ int, lines []lifecycle.Line) (all []task.ID) {
+			for _, l := range lines {
+				for _, p := range l.Tasks {
+					all = append(all, p.Task)
+				}
+			}
+			return all
+		},
+	}
+	for {
+		admitted, err := verbs.Admit(t.Context(), "kie", everything)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if admitted == 0 {
+			break
+		}
+	}
+	rows, err := pool.Query(t.Context(), "SELECT id::text FROM attempt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(ids) != attempts {
+		t.Fatalf("%d attempts are admitted, %v, want %d", len(ids), err, attempts)
+	}
+	for i, id := range ids {
+		send := func(context.Context, task.Task) (string, error) { return fmt.Sprintf("provider-task-%d", i), nil }
+		if err := verbs.Send(t.Context(), task.AttemptID(id), send); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := pool.Exec(t.Context(), "UPDATE attempt SET next_check_time = now()"); err != nil {
+		t.Fatal(err)
+	}
+	all, err := upstreams(accounts, store, noop.NewMeterProvider().Meter(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return (&Workers{lifecycle: verbs, upstreams: all, log: log}).Checkers()[0]
+}
