@@ -23,14 +23,14 @@ type step struct {
 }
 
 // entered tells whether the step brought the task into the state, or into it anew.
-func (s step) entered(state task.State) bool {
+func (s *step) entered(state task.State) bool {
 	return s.decision.Event != nil && s.decision.Event.State == state
 }
 
 // history is a task's life as a store would keep it: every step since submission.
 type history struct {
 	task    task.Task
-	steps   []step
+	steps   []*step
 	pending []task.Job                  // Enqueued and not yet ended.
 	sending map[task.AttemptID]struct{} // Sent by a submit job that has not answered yet.
 	checked map[task.AttemptID]struct{} // The provider is asked about these for as long as they are open.
@@ -53,7 +53,7 @@ func (h *history) clone() *history {
 
 // apply gives the task an input and stores the decision. done is the job that thereby ends, or nil.
 func (h *history) apply(in task.Input, done task.Job) error {
-	s := step{before: copyOf(h.task), in: in}
+	s := &step{before: copyOf(h.task), in: in}
 	s.decision, s.err = h.task.Apply(in)
 	s.receiver = h.task
 	if s.err == nil && s.decision.Changed {

@@ -2,7 +2,9 @@ package task_test
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -122,18 +124,22 @@ func TestApply_MatchesThePicture(t *testing.T) {
 func explore(t *testing.T) []string {
 	t.Helper()
 	seen := map[string]bool{}
-	var queue []task.Task
-	visit := func(tk task.Task) {
+	var queue []*task.Task
+	visit := func(tk *task.Task) {
 		if key := abstract(tk); !seen[key] {
 			seen[key] = true
 			queue = append(queue, tk)
 		}
 	}
 	for maxAttempts := 1; maxAttempts <= 2; maxAttempts++ {
-		visit(newHistory(maxAttempts).task)
-		visit(newHistory(maxAttempts, "luma").task)
+		visit(&newHistory(maxAttempts).task)
+		visit(&newHistory(maxAttempts, "luma").task)
 	}
-	transitions := map[string]bool{}
+	type transition struct {
+		input    reflect.Type
+		from, to task.State
+	}
+	transitions := map[transition]bool{}
 	for len(queue) > 0 {
 		from := queue[0]
 		queue = queue[1:]
@@ -143,38 +149,45 @@ func explore(t *testing.T) []string {
 				continue
 			}
 			if d.Event != nil {
-				kind := strings.TrimPrefix(fmt.Sprintf("%T", in), "task.")
-				transitions[fmt.Sprintf("%s %s → %s", kind, from.State, d.Task.State)] = true
+				transitions[transition{reflect.TypeOf(in), from.State, d.Task.State}] = true
 			}
-			visit(d.Task)
+			visit(&d.Task)
 		}
 	}
 	t.Logf("%d states of a task", len(seen))
 	var all []string
-	for s := range transitions {
-		all = append(all, s)
+	for tr := range transitions {
+		all = append(all, fmt.Sprintf("%s %s → %s", tr.input.Name(), tr.from, tr.to))
 	}
 	slices.Sort(all)
 	return all
 }
 
 // abstract names what decides about a task's future.
-func abstract(t task.Task) string {
-	var b strings.Builder
-	b.WriteString(strings.Join(append(t.Route, t.Provider, string(t.State), string(t.Result)), " "))
+func abstract(t *task.Task) string {
+	key := make([]byte, 0, 256) // The walk spends most of its time here.
+	for _, provider := range t.Route {
+		key = append(append(key, provider...), ' ')
+	}
+	key = append(append(key, t.Provider...), ' ')
+	key = append(append(key, t.State...), ' ')
+	key = append(key, t.Result...)
 	paid := 0
-	for _, a := range t.Attempts {
-		fmt.Fprintf(&b, " %s/%t/%t/%t", a.State, a.Sent, a.Saved, a.ProviderTaskID != "")
+	for i := range t.Attempts {
+		a := &t.Attempts[i]
+		key = append(append(key, ' '), a.State...)
+		key = strconv.AppendBool(append(key, '/'), a.Sent)
+		key = strconv.AppendBool(append(key, '/'), a.Saved)
+		key = strconv.AppendBool(append(key, '/'), a.ProviderTaskID != "")
 		if a.State != task.AttemptRefused {
 			paid++
 		}
 	}
-	fmt.Fprintf(&b, " %t", paid < t.Allowance)
-	return b.String()
+	return string(strconv.AppendBool(append(key, ' '), paid < t.Allowance))
 }
 
 // inputsFor are all inputs in all their kinds, about every attempt of the task.
-func inputsFor(t task.Task) []task.Input {
+func inputsFor(t *task.Task) []task.Input {
 	inputs := []task.Input{
 		task.ProviderBlocked{},
 		task.Unprepared{Provider: t.Provider, Reason: task.InputUnreachable},
