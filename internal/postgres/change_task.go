@@ -52,11 +52,11 @@ func (s *Store) changeOne(ctx context.Context, w wish) (task.Task, error) {
 // other. Then sets meet only where both pause or resume provider accounts, whose rows come last, in the order of
 // their names.
 func (s *Store) changeSet(ctx context.Context, wishes []wish, results []groupcommit.Result[task.Task]) error {
-	ctx, cancel := context.WithTimeout(ctx, setTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.timeouts.set)
 	defer cancel()
 	var jobs []task.Job
 	err := s.pipelined(ctx, func(tx pipelinedTx) error {
-		tasks, err := holdTasks(ctx, tx, wishes)
+		tasks, err := holdTasks(ctx, tx, wishes, s.timeouts)
 		if err != nil {
 			return fmt.Errorf("lock tasks: %w", err)
 		}
@@ -88,8 +88,12 @@ func (s *Store) changeSet(ctx context.Context, wishes []wish, results []groupcom
 	return nil
 }
 
-// setTimeout bounds the transaction of a set: with a database that does not answer, nobody may wait for ever.
-const setTimeout = 30 * time.Second
+// changeTimeouts bound the transaction of a set, whose callers would wait forever for a database that does not answer, and
+// its wait for a row that another transaction holds. That wait is short for a set of several changes, which then fails and
+// is halved, so that in the end only the changes that need the row wait for it, each alone in its set.
+type changeTimeouts struct{ set, alone, together time.Duration }
+
+var defaultChangeTimeouts = changeTimeouts{set: 30 * time.Second, alone: 3 * time.Second, together: 100 * time.Millisecond}
 
 // fate is how a set ends that was not committed: an error that has nothing to do with its items is that of all, and
 // any other, such as one row that is held, means that a part of them may fare better.
@@ -122,18 +126,18 @@ const selectHeldAttempts = `SELECT ` + attemptColumns + ` FROM attempt WHERE tas
 // limitLockWait bounds the wait for rows that somebody else holds.
 const limitLockWait = `SELECT set_config('lock_timeout', $1, true)`
 
-// lockWait keeps a row that somebody else holds from holding up a whole set: the set soon fails and is halved, until
-// those wait alone that must.
-func lockWait(wishes int) string {
+// lockTimeout returns how long a transaction with so many wishes waits for a row that another one holds.
+func (t changeTimeouts) lockTimeout(wishes int) string {
+	limit := t.together
 	if wishes == 1 {
-		return "3s"
+		limit = t.alone
 	}
-	return "100ms"
+	return fmt.Sprintf("%dms", limit.Milliseconds())
 }
 
 // holdTasks begins the transaction, locks the tasks that wishes are about and reads them with their attempts, in one
 // round trip. Tasks that do not exist are left out.
-func holdTasks(ctx context.Context, tx pgx.Tx, wishes []wish) (heldTasks, error) {
+func holdTasks(ctx context.Context, tx pgx.Tx, wishes []wish, timeouts changeTimeouts) (heldTasks, error) {
 	h := heldTasks{byID: map[task.ID]*task.Task{}, of: map[task.AttemptID]*task.Task{}}
 	tasks, attempts := []task.ID{}, []task.AttemptID{}
 	for _, w := range wishes {
@@ -145,7 +149,7 @@ func holdTasks(ctx context.Context, tx pgx.Tx, wishes []wish) (heldTasks, error)
 	}
 	var batch pgx.Batch
 	batch.Queue(begin)
-	batch.Queue(limitLockWait, lockWait(len(wishes)))
+	batch.Queue(limitLockWait, timeouts.lockTimeout(len(wishes)))
 	batch.Queue(lockTasks, tasks, attempts).Query(func(rows pgx.Rows) error {
 		locked, err := pgx.CollectRows(rows, scanTask)
 		for i := range locked {

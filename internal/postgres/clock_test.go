@@ -10,7 +10,7 @@ import (
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
-// TestClock_IsTheDatabasesAndNotOurs has a database whose clock is an hour ahead.
+// TestClock_IsTheDatabasesAndNotOurs has a database whose clock is a day ahead.
 func TestClock_IsTheDatabasesAndNotOurs(t *testing.T) {
 	t.Parallel()
 	u, err := url.Parse(postgrestest.URL(t))
@@ -19,7 +19,7 @@ func TestClock_IsTheDatabasesAndNotOurs(t *testing.T) {
 	}
 	const ahead = `CREATE SCHEMA ahead;
 		CREATE FUNCTION ahead.clock_timestamp() RETURNS timestamptz LANGUAGE sql
-		AS $$ SELECT pg_catalog.clock_timestamp() + interval '1 hour' $$`
+		AS $$ SELECT pg_catalog.clock_timestamp() + interval '24 hours' $$`
 	if _, err := postgrestest.Connect(t, u.String()).Exec(t.Context(), ahead); err != nil {
 		t.Fatal(err)
 	}
@@ -30,11 +30,11 @@ func TestClock_IsTheDatabasesAndNotOurs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ahead := time.Until(clock.Now()); ahead < 59*time.Minute || ahead > 61*time.Minute {
-		t.Errorf("the clock is %v ahead of ours, want an hour as the database", ahead)
+	if ahead := time.Until(clock.Now()); ahead < 23*time.Hour || ahead > 25*time.Hour {
+		t.Errorf("the clock is %v ahead of ours, want a day as the database", ahead)
 	}
-	if job := jobDatedBy(t, clock); time.Until(job) < 59*time.Minute || time.Until(job) > 61*time.Minute {
-		t.Errorf("a job is dated %v, want an hour ahead of us as the database's clock", job)
+	if job := jobDatedBy(t, clock); time.Until(job) < 23*time.Hour || time.Until(job) > 25*time.Hour {
+		t.Errorf("a job is dated %v, want a day ahead of us as the database's clock", job)
 	}
 	if first, second := clock.Now(), clock.Now(); second.Before(first) {
 		t.Errorf("the clock went back from %v to %v", first, second)

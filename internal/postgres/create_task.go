@@ -34,7 +34,7 @@ func requestOf(d *task.Decision) request { return request{d.Task.Tenant, d.Task.
 // createSet makes the tasks of a set in one transaction, and answers for those whose request id is known with the
 // task that it belongs to. Of items with one request id the first makes the task, and the others find it.
 func (s *Store) createSet(ctx context.Context, ds []task.Decision, results []groupcommit.Result[created]) error {
-	ctx, cancel := context.WithTimeout(ctx, setTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.timeouts.set)
 	defer cancel()
 	first := make(map[request]int, len(ds))
 	var items newTasks

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
@@ -24,6 +25,26 @@ func (s *Store) CreateTogether(ctx context.Context, ds []task.Decision) error {
 
 // WaitingChanges returns how many grouped changes wait for their set.
 func (s *Store) WaitingChanges() int { return s.changes.Waiting() }
+
+// SetChangeTimeout bounds the transaction of a set of changes, and its waits for rows that other transactions hold.
+func (s *Store) SetChangeTimeout(d time.Duration) {
+	s.timeouts = changeTimeouts{set: d, alone: d, together: d}
+}
+
+// SetLockTimeout bounds only how long a change that is alone in its set waits for a row that another transaction holds.
+func (s *Store) SetLockTimeout(alone time.Duration) { s.timeouts.alone = alone }
+
+// SetFrontierPatience sets how long a mark waits for all transactions before only those count that write events.
+func (s *Store) SetFrontierPatience(d time.Duration) { s.frontier.patience = d }
+
+// LookEvery sets how often orphans are looked for.
+func (o *Orphans) LookEvery(tick time.Duration) { o.tick = tick }
+
+// ReconnectAfter sets how long a listener pauses after its connection broke.
+func (l *Listener) ReconnectAfter(wait time.Duration) { l.reconnectWait = wait }
+
+// Locked reports whether a transaction failed because another one held a row for too long.
+var Locked = locked
 
 // ChangeSetsAtOnce is how many sets of changes are committed at the same time.
 var ChangeSetsAtOnce = changeLimits.AtOnce

@@ -22,10 +22,11 @@ import (
 // would hold this up. So when a mark waits for long, only those count that have written events: they hold a lock on
 // the table until they end. Who does not write waits for nobody here, and writers never wait for readers.
 type frontier struct {
-	mu      sync.Mutex
-	settled task.Position
-	mark    *mark
-	crowded bool // Whether the last mark was held up by transactions that do not count.
+	mu       sync.Mutex
+	settled  task.Position
+	patience time.Duration
+	mark     *mark
+	crowded  bool // Whether the last mark was held up by transactions that do not count.
 }
 
 type mark struct {
@@ -95,7 +96,7 @@ func (s *Store) over(ctx context.Context, f *frontier, oldest uint32) (bool, err
 		f.crowded = false
 		return true, nil
 	}
-	if !f.crowded && time.Since(f.mark.taken) < patience {
+	if !f.crowded && time.Since(f.mark.taken) < f.patience {
 		return false, nil
 	}
 	var writer bool

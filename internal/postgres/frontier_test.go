@@ -46,7 +46,7 @@ func (r *reader) read(t *testing.T) {
 // readUntil reads until so many entries were read.
 func (r *reader) readUntil(t *testing.T, n int) {
 	t.Helper()
-	for until := time.Now().Add(20 * time.Second); len(r.got) < n; r.read(t) {
+	for until := time.Now().Add(hung); len(r.got) < n; r.read(t) {
 		if time.Now().After(until) {
 			t.Fatalf("%d entries were read, want %d", len(r.got), n)
 		}
@@ -97,9 +97,12 @@ func TestFrontier_StepsOverNothingThatIsStillInFlight(t *testing.T) {
 	addEvent(t.Context(), t, later, late.ID)
 	commit(t, later)
 	third := create(t, store, "films", plain())
-	// The open one holds the reader up for as long as it lasts, past the patience with those that do not count.
-	for until := time.Now().Add(200 * time.Millisecond); time.Now().Before(until); {
-		r.read(t)
+	// The open one holds the reader up for as long as it lasts, also past the patience with those that do not count.
+	for _, patience := range []time.Duration{hung, 0} {
+		store.SetFrontierPatience(patience)
+		for range 10 {
+			r.read(t)
+		}
 	}
 	if len(r.got) != 2 {
 		t.Fatalf("read %v while an earlier position was in flight, want nothing", r.got[2:])

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -156,7 +157,12 @@ type Listener struct {
 	Wake func(ids ...task.ID)
 	// WakeAll is called when the connection was (re)made: notifications may have been missed.
 	WakeAll func()
+
+	reconnectWait time.Duration // The pause before it reconnects; 0 means reconnectWait.
 }
+
+// reconnectWait is the pause between a connection of a listener that broke and the next one.
+const reconnectWait = time.Second
 
 // silence is how long the connection may be silent before it is asked whether it still lives.
 const silence = 10 * time.Second
@@ -172,7 +178,7 @@ func (l *Listener) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(time.Second):
+		case <-time.After(cmp.Or(l.reconnectWait, reconnectWait)):
 		}
 	}
 }

@@ -33,6 +33,7 @@ func listen(t *testing.T, pool *pgxpool.Pool) heard {
 		},
 		WakeAll: func() { h.all <- struct{}{} },
 	}
+	l.ReconnectAfter(10 * time.Millisecond)
 	background(t, l.Run)
 	h.connected(t)
 	return h
@@ -56,7 +57,7 @@ func (h heard) connected(t *testing.T) {
 	t.Helper()
 	select {
 	case <-h.all:
-	case <-time.After(10 * time.Second):
+	case <-time.After(hung):
 		t.Fatal("the listener did not connect")
 	}
 }
@@ -68,7 +69,7 @@ func (h heard) expect(t *testing.T, ids []task.ID) {
 	for _, id := range ids {
 		missing[id] = true
 	}
-	timeout := time.After(10 * time.Second)
+	timeout := time.After(hung)
 	for len(missing) > 0 {
 		select {
 		case id := <-h.ids:
@@ -129,9 +130,7 @@ func TestNotifier_WakesTheWorkersOfEachJob(t *testing.T) {
 	}
 	expect := func(queue string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		n, err := conn.Conn().WaitForNotification(ctx)
+		n, err := conn.Conn().WaitForNotification(t.Context())
 		if err != nil {
 			t.Fatalf("waiting for a word about %s: %v", queue, err)
 		}

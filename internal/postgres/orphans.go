@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -33,12 +34,14 @@ type Orphans struct {
 	Replica  string                   // The name of this replica at the job queue, which knows that it lives.
 	Working  func(job int64) bool     // Whether this replica works on a job.
 	Timeouts map[string]time.Duration // How long jobs of each kind may take.
+
+	tick time.Duration // How often it looks; 0 means orphanTick.
 }
 
 // Run looks for orphans until ctx ends. A job is given back when it was found twice in a row, so that a
 // replica that reconnects keeps its jobs.
 func (o *Orphans) Run(ctx context.Context) error {
-	ticker := time.NewTicker(orphanTick)
+	ticker := time.NewTicker(cmp.Or(o.tick, orphanTick))
 	defer ticker.Stop()
 	var suspects []int64
 	for {

@@ -33,7 +33,7 @@ VALUES ('running', $1, '{}', 1, 25, now() - make_interval(secs => $2), ARRAY['li
 		}
 		return id
 	}
-	lost, busy, other := insert("submit_attempt", 200), insert("submit_attempt", 100), insert("another", 1000)
+	lost, busy, other := insert("submit_attempt", 2*3600), insert("submit_attempt", 100), insert("another", 1000)
 	own, unheard := insert("submit_attempt", 100), insert("submit_attempt", 100)
 	if _, err := pool.Exec(ctx, `UPDATE river_job SET attempted_by = ARRAY['own'] WHERE id = ANY ($1)`, []int64{own, unheard}); err != nil {
 		t.Fatal(err)
@@ -41,9 +41,10 @@ VALUES ('running', $1, '{}', 1, 25, now() - make_interval(secs => $2), ARRAY['li
 	go func() {
 		o := postgres.Orphans{
 			Pool: pool, Log: slog.New(slog.DiscardHandler), Replica: "own", // Whose lock is lost.
-			Timeouts: map[string]time.Duration{"submit_attempt": 170 * time.Second},
+			Timeouts: map[string]time.Duration{"submit_attempt": time.Hour},
 			Working:  func(job int64) bool { return job == own },
 		}
+		o.LookEvery(20 * time.Millisecond)
 		ended <- o.Run(ctx)
 	}()
 	state := func(id int64) (state string) {
@@ -53,15 +54,7 @@ VALUES ('running', $1, '{}', 1, 25, now() - make_interval(secs => $2), ARRAY['li
 		}
 		return state
 	}
-	patience, look := time.After(time.Minute), time.NewTicker(50*time.Millisecond)
-	defer look.Stop()
-	for state(lost) != "available" || state(unheard) != "available" {
-		select {
-		case <-look.C:
-		case <-patience:
-			t.Fatal("the jobs were not given back")
-		}
-	}
+	until(t, func() bool { return state(lost) == "available" && state(unheard) == "available" })
 	for name, id := range map[string]int64{"in time": busy, "without an end": other, "of its own": own} {
 		if got := state(id); got != "running" {
 			t.Errorf("a job %s is %s, want running", name, got)

@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 	os.Exit(postgrestest.Main(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")))
 }
 
+// hung is how long a test waits for what must happen, so that only one that hangs reaches it.
+const hung = 5 * time.Minute
+
 // setup returns a store over a fresh database, and the pool under it.
 func setup(t *testing.T) (*postgres.Store, *pgxpool.Pool) {
 	t.Helper()
@@ -36,6 +39,7 @@ func setup(t *testing.T) (*postgres.Store, *pgxpool.Pool) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	store.SetChangeTimeout(hung)
 	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}

@@ -38,6 +38,7 @@ type Store struct {
 	creates  *groupcommit.Group[task.Decision, created]
 	changes  *groupcommit.Group[wish, task.Task]
 
+	timeouts changeTimeouts
 	frontier frontier
 }
 
@@ -54,7 +55,7 @@ func NewStore(pool *pgxpool.Pool, log *slog.Logger) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool, jobs: jobs, time: at, notifier: NewNotifier(pool, log)}
+	s := &Store{pool: pool, jobs: jobs, time: at, notifier: NewNotifier(pool, log), timeouts: defaultChangeTimeouts, frontier: frontier{patience: patience}}
 	s.creates = groupcommit.New(s.createSet, createLimits)
 	s.changes = groupcommit.New(s.changeSet, changeLimits)
 	return s, nil

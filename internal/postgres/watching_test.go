@@ -38,6 +38,7 @@ func watchFrom(t *testing.T, url string, sweep time.Duration, listens bool, id t
 			Pool: pool, Log: slog.New(slog.DiscardHandler), Replica: "watching", Wake: r.hub.Wake,
 			WakeAll: func() { r.hub.WakeAll(); connected <- struct{}{} },
 		}
+		l.ReconnectAfter(10 * time.Millisecond)
 		background(t, l.Run)
 		<-connected
 	}
@@ -78,7 +79,7 @@ func unlessCanceled(err error) error {
 // expect waits until a revision of a task came on both streams.
 func (r watching) expect(t *testing.T, revision int64) {
 	t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(hung)
 	for seen := 0; seen < 2; {
 		select {
 		case e := <-r.got:
@@ -124,7 +125,7 @@ func TestWatching_LogIsReadThoughNobodyNotifies(t *testing.T) {
 		t.Fatal(err)
 	}
 	created := create(t, store, "films", plain())
-	r := watchFrom(t, url, 0, false, created.ID)
+	r := watchFrom(t, url, 10*time.Millisecond, false, created.ID)
 	admit(t, store, created.ID)
 	r.expect(t, 2)
 }
