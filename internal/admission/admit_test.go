@@ -39,7 +39,17 @@ type service struct {
 	*lifecycle.Lifecycle
 	store *postgres.Store
 	pool  *pgxpool.Pool
+	pause *pauseTime
 }
+
+// pauseTime is what a test knows about the pause of the account.
+type pauseTime struct {
+	answered time.Time     // The database's time before the newest answers.
+	extended time.Duration // By how much the test extended the pause, so that it does not end meanwhile.
+}
+
+// window is the rate window of setup. No test lasts as long, so that a permit comes back only when a test says so.
+const window = time.Hour
 
 // setup returns the verbs over a fresh database and a provider with these limits.
 func setup(t *testing.T, submissions, inFlight int) service {
@@ -52,7 +62,7 @@ func setup(t *testing.T, submissions, inFlight int) service {
 	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}
-	limits := provider.Limits{Submissions: submissions, Window: 10 * time.Second, InFlight: inFlight}
+	limits := provider.Limits{Submissions: submissions, Window: window, InFlight: inFlight}
 	verbs, err := lifecycle.New(lifecycle.Config{
 		Store: store, Accounts: provider.Accounts{"kie": studio{limits: limits}}, Route: []string{"kie"},
 		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
@@ -60,7 +70,7 @@ func setup(t *testing.T, submissions, inFlight int) service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return service{Lifecycle: verbs, store: store, pool: pool}
+	return service{Lifecycle: verbs, store: store, pool: pool, pause: &pauseTime{}}
 }
 
 // submit makes tasks of this priority and returns their ids.
@@ -113,14 +123,41 @@ func (s service) submitting(t *testing.T) []task.AttemptID {
 	return ids
 }
 
-// answer lets the provider answer every attempt that waits for it.
+// answer lets the provider answer every attempt that waits for it, and extends the pause that the answers cause, so that
+// it outlasts the test.
 func (s service) answer(t *testing.T, answer error) {
 	t.Helper()
+	s.noteTime(t)
 	for _, id := range s.submitting(t) {
 		err := s.Send(t.Context(), id, func(context.Context, task.Task) (string, error) { return "p-" + string(id), answer })
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.extendPause(t)
+	}
+}
+
+// noteTime notes the database's time before answers.
+func (s service) noteTime(t *testing.T) {
+	t.Helper()
+	if err := s.pool.QueryRow(t.Context(), "SELECT clock_timestamp()").Scan(&s.pause.answered); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// extendPause extends a pause once, by an hour.
+func (s service) extendPause(t *testing.T) {
+	t.Helper()
+	if s.pause.extended > 0 {
+		return
+	}
+	const extend = "UPDATE provider_account SET paused_until_time = paused_until_time + interval '1 hour' WHERE paused_until_time IS NOT NULL"
+	tag, err := s.pool.Exec(t.Context(), extend)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tag.RowsAffected() == 1 {
+		s.pause.extended = time.Hour
 	}
 }
 
@@ -151,7 +188,7 @@ func (s service) admitAtOnce(t *testing.T, replicas int) {
 	results := make(chan error, replicas)
 	for range replicas {
 		go func() {
-			for range 20 {
+			for range 10 {
 				if _, err := s.Admit(t.Context(), "kie", admission.Policy); err != nil {
 					results <- err
 					return
@@ -182,8 +219,8 @@ func TestAdmit_WindowIsExactWhileManyReplicasAdmit(t *testing.T) {
 		t.Fatalf("%d attempts were admitted within the window, want none", n)
 	}
 	// Three answers leave the window.
-	s.exec(t, `UPDATE attempt SET answer_time = now() - interval '10.001 s'
-		WHERE id IN (SELECT id FROM attempt ORDER BY id LIMIT 3)`)
+	s.exec(t, `UPDATE attempt SET answer_time = now() - $1::float8 * interval '1 s' - interval '1 ms'
+		WHERE id IN (SELECT id FROM attempt ORDER BY id LIMIT 3)`, window.Seconds())
 	s.admitAtOnce(t, 8)
 	if n := len(s.submitting(t)); n != 3 {
 		t.Fatalf("%d attempts were admitted, want the 3 whose permits came back", n)
@@ -244,7 +281,7 @@ func TestAdmit_PriorityGoesBeforeAge(t *testing.T) {
 		}
 		got = append(got, admitted.ID)
 		s.answer(t, nil)
-		s.exec(t, "UPDATE attempt SET answer_time = now() - interval '1 minute'")
+		s.leaveWindow(t)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("admitted tasks (-want +got):\n%s", diff)
@@ -258,6 +295,7 @@ func TestAdmit_KeepsADelayedTaskWaiting(t *testing.T) {
 	s.expect(t, 1)
 	s.answer(t, &provider.Error{Class: provider.NotSent})
 	s.pass(t)
+	s.exec(t, "UPDATE task SET not_before_time = not_before_time + interval '1 hour'") // So that it does not end meanwhile.
 	s.expect(t, 0)
 	s.exec(t, "UPDATE task SET not_before_time = now()")
 	s.expect(t, 1)

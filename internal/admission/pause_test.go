@@ -16,32 +16,41 @@ var (
 	limited = &provider.Error{Class: provider.RateLimited}
 )
 
-// pause returns for how long the account is paused from now on, and how often in a row it was.
-func (s service) pause(t *testing.T) (left time.Duration, reason string, pauses int) {
+// expectPause checks for how long the newest answers paused the account, and how often in a row it was paused.
+func (s service) expectPause(t *testing.T, want time.Duration, wantReason string, wantPauses int) {
 	t.Helper()
-	var seconds float64
-	err := s.pool.QueryRow(t.Context(), `SELECT coalesce(extract(epoch FROM paused_until_time - now()), 0)::float8, pause_reason, pauses
-		FROM provider_account`).Scan(&seconds, &reason, &pauses)
+	var until *time.Time
+	var now time.Time
+	var reason string
+	var pauses int
+	err := s.pool.QueryRow(t.Context(), "SELECT paused_until_time, clock_timestamp(), pause_reason, pauses FROM provider_account").Scan(&until, &now, &reason, &pauses)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return time.Duration(seconds * float64(time.Second)), reason, pauses
-}
-
-// expectPause checks the account's pause, within two seconds.
-func (s service) expectPause(t *testing.T, want time.Duration, wantReason string, wantPauses int) {
-	t.Helper()
-	left, reason, pauses := s.pause(t)
-	if left > want || left < want-2*time.Second || reason != wantReason || pauses != wantPauses {
-		t.Fatalf("the account is paused for %s (%q, %d in a row), want %s (%q, %d)", left, reason, pauses, want, wantReason, wantPauses)
+	if reason != wantReason || pauses != wantPauses || (until != nil) != (want > 0) {
+		t.Fatalf("the account is paused until %v (%q, %d in a row), want %s (%q, %d)", until, reason, pauses, want, wantReason, wantPauses)
+	}
+	if until == nil {
+		return
+	}
+	begun := until.Add(-want - s.pause.extended)
+	if begun.Before(s.pause.answered) || begun.After(now) {
+		t.Fatalf("a pause of %s would have begun at %v, want a moment between the answers at %v and now, %v", want, begun, s.pause.answered, now)
 	}
 }
 
 // pass lets the account's pause pass, and every permit of the window come back.
 func (s service) pass(t *testing.T) {
 	t.Helper()
+	s.pause.extended = 0
 	s.exec(t, "UPDATE provider_account SET paused_until_time = now()")
-	s.exec(t, "UPDATE attempt SET answer_time = now() - interval '1 minute' WHERE answer_time IS NOT NULL")
+	s.leaveWindow(t)
+}
+
+// leaveWindow lets every permit of the window come back.
+func (s service) leaveWindow(t *testing.T) {
+	t.Helper()
+	s.exec(t, "UPDATE attempt SET answer_time = now() - 2 * $1::float8 * interval '1 s' WHERE answer_time IS NOT NULL", window.Seconds())
 }
 
 func TestAdmit_BlockedAccountIsProbedUntilItWorks(t *testing.T) {
@@ -109,7 +118,7 @@ func TestAdmit_PausesAreNeverShortened(t *testing.T) {
 		"limited, then blocked":           {[]error{limited, blocked}, 30 * time.Second, "credits", 1},
 		"limited for long, then blocked":  {[]error{wait(time.Minute), blocked}, time.Minute, "credits", 1},
 		"blocked, then limited for long":  {[]error{blocked, wait(time.Minute)}, time.Minute, "credits", 1},
-		"limited, then limited for long":  {[]error{limited, wait(time.Minute)}, time.Minute, "rate_limited", 1},
+		"limited, then limited for long":  {[]error{wait(30 * time.Second), wait(time.Minute)}, time.Minute, "rate_limited", 1},
 		"limited for long, then for less": {[]error{wait(time.Minute), limited}, time.Minute, "rate_limited", 1},
 	}
 	s := setup(t, 10, 100)
@@ -119,6 +128,7 @@ func TestAdmit_PausesAreNeverShortened(t *testing.T) {
 			s.exec(t, "UPDATE provider_account SET pauses = 0, pause_reason = '', paused_until_time = NULL, blocked = false, unknowns = 0")
 			s.submit(t, len(test.answers), 0)
 			s.expect(t, len(test.answers))
+			s.noteTime(t)
 			for i, id := range s.submitting(t) {
 				answer := func(context.Context, task.Task) (string, error) { return "", test.answers[i] }
 				if err := s.Send(t.Context(), id, answer); err != nil {
@@ -154,7 +164,7 @@ func TestAdmit_UnknownOutcomesInARowPauseAndAreProbed(t *testing.T) {
 		t.Helper()
 		s.expect(t, 1)
 		s.answer(t, err)
-		s.exec(t, "UPDATE attempt SET answer_time = now() - interval '1 minute' WHERE answer_time IS NOT NULL")
+		s.leaveWindow(t)
 	}
 	answer(errUnknown)
 	answer(errUnknown)

@@ -1,0 +1,6 @@
+//go:build !soak
+
+package admission_test
+
+// backlogTasks is how many tasks of one tenant wait before those of another.
+const backlogTasks = 10_000
