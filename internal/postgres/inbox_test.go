@@ -146,7 +146,7 @@ func TestCallbacks_CostDoesNotGrowWithTheInbox(t *testing.T) {
 	// One in ten thousand is rare, and all of these are old.
 	exec(t, pool, `INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body, receive_time)
 		SELECT $1, 'kie', '', CASE WHEN n % 10000 = 0 AND n < 30000 THEN 'stale' ELSE 'applied' END, '', '2026-01-01'::timestamptz + make_interval(secs => n)
-		FROM generate_series(1, 100000) AS n`, attempt)
+		FROM generate_series(1, 50000) AS n`, attempt)
 	exec(t, pool, `ANALYZE callback`)
 	all := lifecycle.Verdicts
 	for name, args := range map[string][]any{

@@ -7,11 +7,11 @@ import (
 	"github.com/refract-video/refract/internal/postgres"
 )
 
-// TestPlans_TheNextInLineIsFoundBehindHeldTasks has thousands of tasks at the head of each line that wait for their source.
+// TestPlans_TheNextInLineIsFoundBehindHeldTasks has hundreds of tasks at the head of each line that wait for their source.
 func TestPlans_TheNextInLineIsFoundBehindHeldTasks(t *testing.T) {
 	t.Parallel()
 	store, pool := setup(t)
-	exec(t, pool, populate, 20_000)
+	exec(t, pool, populate, 10_000)
 	exec(t, pool, "UPDATE task SET state = 'QUEUED', result_attempt = NULL, not_before_time = 'infinity' WHERE state <> 'QUEUED'")
 	exec(t, pool, "VACUUM ANALYZE task")
 	last := create(t, store, "tenant-1", plain()) // A tenant of which only held tasks stand before it.

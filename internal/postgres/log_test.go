@@ -131,10 +131,10 @@ func TestLog_IsReadByIndex(t *testing.T) {
 	busy := create(t, store, "busy", plain())
 	create(t, store, "films", plain())
 	exec(t, pool, `INSERT INTO task_event (task_id, revision, state, attempt, message, tenant)
-		SELECT $1, n, 'QUEUED', 0, '', 'busy' FROM generate_series(2, 20000) AS n`, busy.ID)
+		SELECT $1, n, 'QUEUED', 0, '', 'busy' FROM generate_series(2, 5000) AS n`, busy.ID)
 	exec(t, pool, `ANALYZE task_event, task`)
 	for name, test := range map[string]struct{ sql, index string }{
-		"of all":       {`SELECT * FROM task_event WHERE position > 19990 AND position <= 30000 ORDER BY position LIMIT 100`, "task_event_position_idx"},
+		"of all":       {`SELECT * FROM task_event WHERE position > 4990 AND position <= 30000 ORDER BY position LIMIT 100`, "task_event_position_idx"},
 		"of a tenant":  {`SELECT * FROM task_event WHERE position > 0 AND position <= 30000 AND tenant = 'films' ORDER BY position LIMIT 100`, "task_event_tenant_position"},
 		"its last one": {`SELECT max(position) FROM task_event WHERE position <= 30000`, "task_event_position_idx"},
 	} {

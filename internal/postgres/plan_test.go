@@ -50,7 +50,7 @@ func TestPlans_NoHotStatementReadsAWholeTable(t *testing.T) {
 	t.Parallel()
 	_, pool := setup(t)
 	for _, sql := range []string{populate, populateAttempts, populateEvents} {
-		exec(t, pool, sql, 20_000)
+		exec(t, pool, sql, 5_000)
 	}
 	exec(t, pool, populateCallbacks)
 	exec(t, pool, populateOutputs)

@@ -111,11 +111,9 @@ func TestLook_NotesWhatItFoundForTheNext(t *testing.T) {
 		}
 	}
 	look()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
 	for noted := false; !noted; { // The look itself does not wait for it.
 		var err error
-		if _, noted, err = s.store.Probed(ctx, uri); err != nil {
+		if _, noted, err = s.store.Probed(t.Context(), uri); err != nil {
 			t.Fatalf("nothing was noted: %v", err)
 		}
 	}
