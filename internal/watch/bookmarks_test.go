@@ -120,7 +120,7 @@ func TestBookmarks_ReceiverThatDoesNotReadKeepsNoPlace(t *testing.T) {
 	r.beforeNextAnswer(func() { // It holds the only place until its stream carries a bookmark that nobody takes.
 		select {
 		case <-sending:
-		case <-time.After(10 * time.Second):
+		case <-time.After(hung):
 			t.Error("no bookmark was sent while the stream reads")
 		}
 	})
@@ -137,7 +137,7 @@ func TestBookmarks_ReceiverThatDoesNotReadKeepsNoPlace(t *testing.T) {
 	})
 	select {
 	case <-arrived:
-	case <-time.After(10 * time.Second):
+	case <-time.After(hung):
 		t.Error("a stream finds no place while another receiver does not read")
 	}
 	close(free)
