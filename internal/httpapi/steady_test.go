@@ -15,13 +15,16 @@ import (
 	"github.com/refract-video/refract/internal/httpapi"
 )
 
-// serveImpatient serves with timeouts of 100 milliseconds.
+// shortTimeout is a timeout of a server for what follows the header of a request: long enough that a handler begins before.
+const shortTimeout = time.Second
+
+// serveImpatient serves with short timeouts.
 func serveImpatient(t *testing.T, r *remote, outputs httpapi.Outputs) site {
 	t.Helper()
 	text := &logText{}
 	h := httpapi.NewInternal(httpapi.InternalConfig{Conn: dial(t, r), Outputs: outputs, Log: text.logger()})
 	return serve(t, h, text, func(srv *http.Server) {
-		srv.ReadTimeout, srv.WriteTimeout = 100*time.Millisecond, 100*time.Millisecond
+		srv.ReadHeaderTimeout, srv.ReadTimeout, srv.WriteTimeout = hung, shortTimeout, shortTimeout
 	})
 }
 
@@ -97,7 +100,7 @@ func TestREST_BodyThatDoesNotArriveIsAnswered(t *testing.T) {
 	t.Parallel()
 	text := &logText{}
 	h := httpapi.NewInternal(httpapi.InternalConfig{Conn: dial(t, &remote{}), Log: text.logger()})
-	s := serve(t, h, text, func(srv *http.Server) { srv.ReadTimeout = 100 * time.Millisecond })
+	s := serve(t, h, text, func(srv *http.Server) { srv.ReadHeaderTimeout, srv.ReadTimeout = hung, shortTimeout })
 	got, want := s.slowRequest(t), `{"code":4,"message":"the body did not arrive in time"}`
 	if !strings.HasPrefix(got, "HTTP/1.1 408 ") || !strings.HasSuffix(got, want) {
 		t.Errorf("answer %q, want 408 %s", got, want)

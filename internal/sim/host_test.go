@@ -201,18 +201,18 @@ func TestResult_FaultyHostsServeWhatTheySay(t *testing.T) {
 		t.Errorf("half-result: status %d with %d bytes, want the first half of %d", got.status, len(got.raw), len(clip(id)))
 	}
 	id, urls = w.result("long-length=7")
-	if length, raw := w.broken(urls[0]); length != int64(len(clip(id))+7) || raw != clip(id) {
+	if length, raw := w.broken(urls[0], len(clip(id))); length != int64(len(clip(id))+7) || raw != clip(id) {
 		t.Errorf("long-length: %d bytes announced as %d, want the clip of %d and 7 more", len(raw), length, len(clip(id)))
 	}
 	if got := w.ranged(urls[0], fmt.Sprintf("bytes=%d-", len(clip(id)))); got.status != 416 {
 		t.Errorf("long-length: the rest is answered %d, want 416", got.status)
 	}
 	_, urls = w.result("loris=1h")
-	if _, raw := w.broken(urls[0]); len(raw) != 1 {
+	if _, raw := w.broken(urls[0], 1); len(raw) != 1 {
 		t.Errorf("loris: %d bytes at once, want 1", len(raw))
 	}
 	id, urls = w.result("endless")
-	if length, raw := w.broken(urls[0]); length != -1 || len(raw) != 1<<20 || !strings.HasPrefix(raw, clip(id)) {
+	if length, raw := w.broken(urls[0], 1<<20); length != -1 || len(raw) != 1<<20 || !strings.HasPrefix(raw, clip(id)) {
 		t.Errorf("endless: %d bytes of %d, want a megabyte of an unknown length that begins like the clip", len(raw), length)
 	}
 	_, urls = w.result("redirect=http://127.0.0.1:1/elsewhere")
@@ -222,10 +222,11 @@ func TestResult_FaultyHostsServeWhatTheySay(t *testing.T) {
 	}
 }
 
-// broken downloads what comes of a file within half a second, at most a megabyte, and the length that was announced.
-func (w *world) broken(url string) (length int64, raw string) {
+// broken downloads at least some bytes of a file, then what follows within a moment, at most a megabyte in all. It returns
+// them and the length that was announced.
+func (w *world) broken(url string, atLeast int) (length int64, raw string) {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(w.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithCancel(w.Context())
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -236,6 +237,11 @@ func (w *world) broken(url string) (length int64, raw string) {
 		w.Fatal(err)
 	}
 	defer resp.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) // Its end is not an orderly one.
-	return resp.ContentLength, string(text)
+	text := make([]byte, atLeast)
+	if _, err := io.ReadFull(resp.Body, text); err != nil {
+		w.Errorf("less than %d bytes came: %v", atLeast, err)
+	}
+	defer time.AfterFunc(100*time.Millisecond, cancel).Stop()
+	rest, _ := io.ReadAll(io.LimitReader(resp.Body, int64(1<<20-atLeast))) // Its end is not an orderly one.
+	return resp.ContentLength, string(text) + string(rest)
 }

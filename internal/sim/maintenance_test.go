@@ -44,7 +44,7 @@ func TestMaintenance_EndsByItself(t *testing.T) {
 	if got := w.post(modifyPath, w.modifyRequest("[sim:maintenance=20ms]")); got.status != 503 {
 		t.Errorf("got status %d, want 503", got.status)
 	}
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(hung)
 	for w.post(modifyPath, w.modifyRequest("p")).status != 201 {
 		select {
 		case <-deadline:

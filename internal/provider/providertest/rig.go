@@ -19,8 +19,8 @@ const (
 	apiKey     = wiretest.Key
 	signingKey = "signing-key-0123456789"
 
-	// patience is how long a case waits for what takes milliseconds.
-	patience = 20 * time.Second
+	// hung is how long a case waits for what must happen, so that only one that hangs reaches it.
+	hung = 5 * time.Minute
 )
 
 // rig is what a case works with: a simulator, a receiver for its callbacks, and the provider under test.
@@ -146,7 +146,7 @@ func (r *rig) finish(id string) provider.Status {
 // await waits until something is true that the simulator does by itself.
 func (r *rig) await(what string, cond func() bool) {
 	r.Helper()
-	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	ctx, cancel := context.WithTimeout(r.Context(), hung)
 	defer cancel()
 	if err := r.sim.Await(ctx, cond); err != nil {
 		r.Fatalf("wait for %s: %v", what, err)
