@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,11 +44,13 @@ func watchFrom(t *testing.T, url string, sweep time.Duration, listens bool, id t
 		<-connected
 	}
 	open := make(chan struct{}, 2)
+	watched, followed := sync.OnceFunc(func() { open <- struct{}{} }), sync.OnceFunc(func() { open <- struct{}{} })
 	background(t, func(ctx context.Context) error {
 		err := r.hub.Watch(ctx, id, 0, func(u watch.Update) error {
-			if u.Event.Revision == 1 {
-				open <- struct{}{}
+			if u.Event == nil {
+				return nil // A bookmark.
 			}
+			watched()
 			r.got <- task.Entry{Task: id, Event: *u.Event}
 			return nil
 		})
@@ -55,9 +58,9 @@ func watchFrom(t *testing.T, url string, sweep time.Duration, listens bool, id t
 	})
 	background(t, func(ctx context.Context) error {
 		err := r.hub.Follow(ctx, watch.Following{Tenant: "films", Send: func(e *task.Entry, _ task.Position) error {
+			followed()
 			if e == nil {
-				open <- struct{}{}
-				return nil
+				return nil // A bookmark, which the stream begins with.
 			}
 			r.got <- *e
 			return nil
