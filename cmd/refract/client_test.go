@@ -261,12 +261,7 @@ func TestClient_TrustsTheGivenCA(t *testing.T) {
 
 func TestClient_SaysWhatToDoWhenNothingAnswers(t *testing.T) {
 	t.Parallel()
-	lis, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // Listening on this machine does not wait.
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := lis.Addr().String()
-	_ = lis.Close()
+	address := freeAddress(t)
 	for _, args := range [][]string{{"get", testID}, {"list"}, {"watch", testID}, {"cancel", testID}, {"retry", testID}} {
 		exit, out, errs := command(t, &remote{address: address}, args...)
 		want := "refract: nothing answers at " + address + ": start the service with `refract serve`, or pass --address\n"

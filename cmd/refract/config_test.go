@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"testing"
@@ -13,15 +14,20 @@ import (
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
-// freeAddress returns an address of this machine that nobody listens on.
+// freeAddress returns an address of this machine that nothing listens on. Its port is below those that systems give to sockets
+// that ask for any, so no other test gets it meanwhile.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, last = 10_000, 30_000
+	for range 1000 {
+		lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first)))
+		if err == nil {
+			defer lis.Close()
+			return lis.Addr().String()
+		}
 	}
-	defer lis.Close()
-	return lis.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // TestServe_RefusesToStart checks that what would be unsafe or can't work ends the start with one line that
