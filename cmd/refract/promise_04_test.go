@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
@@ -134,6 +136,70 @@ func TestPromise04_IdleStreamsCarryBookmarks(t *testing.T) {
 	}
 	if promised := 15 * time.Second; bookmarkInterval >= promised {
 		t.Errorf("a bookmark is sent after %s of silence, and %s are promised", bookmarkInterval, promised)
+	}
+}
+
+// TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams cuts one of two replicas off from the database, while an idle
+// stream of it follows a task that ends on the other.
+//
+// It fails when nothing confirms bookmarks (tick in internal/watch/pulse.go), and when the hub reports no loss of its log
+// (Readable in service.go).
+func TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, func(f *serviceFlags, c *simConfig) {
+		unlimited(f, c)
+		c.Processing = time.Hour
+	})
+	well := f.start(t)
+	u, err := url.Parse(f.flags.DatabaseURL.reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wire := startWiretap(t, u.Host)
+	u.Host = wire.address
+	f.flags.DatabaseURL = secret(u.String())
+	cut := f.start(t)
+	health := grpc_health_v1.NewHealthClient(dial(t, cut.grpcListener.Addr().String()))
+	awaitHealth := func(want grpc_health_v1.HealthCheckResponse_ServingStatus) {
+		t.Helper()
+		eventually(t, "the health of the replica to be "+want.String(), func() bool {
+			resp, err := health.Check(cut.untold(t), &grpc_health_v1.HealthCheckRequest{})
+			return err == nil && resp.GetStatus() == want
+		})
+	}
+	awaitHealth(grpc_health_v1.HealthCheckResponse_SERVING)
+
+	id := well.submit(t, "").GetId()
+	cut.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
+	stream, err := cut.tasks.WatchTask(cut.ctx(t), &refractv1.WatchTaskRequest{TaskId: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil { // The task as it is.
+		t.Fatal(err)
+	}
+	wire.set(true)
+	if _, err := well.tasks.CancelTask(well.ctx(t), &refractv1.CancelTaskRequest{TaskId: id}); err != nil {
+		t.Fatal(err)
+	}
+	bookmarks := 0
+	for err == nil {
+		if _, err = stream.Recv(); err == nil {
+			bookmarks++
+		}
+	}
+	if got := refusalOf(err); got.Code != codes.Unavailable || got.Reason != "DATABASE_UNAVAILABLE" || retryOf(err) == 0 {
+		t.Errorf("the stream ended with %+v, want UNAVAILABLE, DATABASE_UNAVAILABLE and a time to retry", got)
+	}
+	if bookmarks > 1 { // Before the cut the log may have been read once more.
+		t.Errorf("the stream carried %d bookmarks without the database, want one at most", bookmarks)
+	}
+	awaitHealth(grpc_health_v1.HealthCheckResponse_NOT_SERVING)
+
+	wire.set(false)
+	awaitHealth(grpc_health_v1.HealthCheckResponse_SERVING)
+	if got := cut.end(t, id).GetState(); got != refractv1.TaskState_TASK_STATE_CANCELED {
+		t.Errorf("after the outage the task ended as %v, want CANCELED", got)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/refract-video/refract/internal/postgres"
 )
@@ -65,6 +64,7 @@ func (s *service) run(ctx context.Context) error {
 	if err := s.queue.Start(context.WithoutCancel(ctx)); err != nil { // Stop ends it, so that jobs under way finish.
 		return fmt.Errorf("start the job queue: %w", err)
 	}
+	s.setServing(true) // Before the hub, which takes it back when it can't read the log.
 	for _, l := range s.loops {
 		g.Go(func() error { return l.Run(ctx) })
 	}
@@ -98,7 +98,6 @@ func (s *service) run(ctx context.Context) error {
 		defer stopListening()
 		return s.drain(context.WithoutCancel(ctx))
 	})
-	s.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)
 	return g.Wait()
 }
 

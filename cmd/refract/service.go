@@ -277,7 +277,7 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 	if err != nil {
 		return nil, err
 	}
-	s.hub = watch.NewHub(s.store, watch.Config{Bookmark: bookmarkInterval, Logger: s.log})
+	s.hub = watch.NewHub(s.store, watch.Config{Bookmark: bookmarkInterval, Logger: s.log, Readable: s.setServing})
 	s.notifier = s.store.Notifier()
 	verbs, err := lifecycle.New(lifecycle.Config{
 		Store: s.store, Accounts: s.accounts, Route: s.route, Meter: s.telemetry.meter, Now: s.clock.Now, Changed: s.changed,
@@ -421,6 +421,15 @@ func (s *service) openHTTP(receiver *callback.Receiver) {
 		ingress.Sources = &sources{store: s.store, bucket: s.bucket, links: s.links}
 	}
 	s.ingress = httpapi.NewServer(httpapi.NewIngress(ingress), s.log)
+}
+
+// setServing sets the gRPC health of the replica. After the start of a drain it changes nothing.
+func (s *service) setServing(serving bool) {
+	state := grpc_health_v1.HealthCheckResponse_NOT_SERVING
+	if serving {
+		state = grpc_health_v1.HealthCheckResponse_SERVING
+	}
+	s.health.SetServingStatus("", state)
 }
 
 // ready tells whether this replica can serve.

@@ -11,6 +11,8 @@ const (
 	coarsest = 100 * time.Millisecond
 	// stall is how long nobody takes anything off the queue of bookmarks before others join.
 	stall = 10 * time.Millisecond
+	// unconfirmedDelay is how long after a bookmark that nothing confirms its stream is looked at again.
+	unconfirmedDelay = 500 * time.Millisecond
 )
 
 // bookmarks sends bookmarks on silent streams. One goroutine goes through those that are due. If each stream sent its own,
@@ -24,6 +26,7 @@ type bookmarks struct {
 	began time.Time
 	every time.Duration // How long a stream may be silent.
 	beat  time.Duration // Streams are due on this grid, so that those of one connection share its writes.
+	log   *logState
 
 	mu      sync.Mutex
 	at      int64      // The newest beat whose streams were queued.
@@ -35,8 +38,8 @@ type bookmarks struct {
 	more    int        // How many join them when nobody takes anything.
 }
 
-func newBookmarks(every time.Duration) *bookmarks {
-	b := &bookmarks{began: time.Now(), every: every, beat: min(coarsest, max(every/2, 1)), more: 1}
+func newBookmarks(every time.Duration, log *logState) *bookmarks {
+	b := &bookmarks{began: time.Now(), every: every, beat: min(coarsest, max(every/2, 1)), log: log, more: 1}
 	b.ring = make([][]*pulse, every/b.beat+2)
 	return b
 }
@@ -44,6 +47,9 @@ func newBookmarks(every time.Duration) *bookmarks {
 // now returns the beat that passed last, and due the one at which a stream is due that falls silent now.
 func (b *bookmarks) now() int64 { return int64(time.Since(b.began) / b.beat) }
 func (b *bookmarks) due() int64 { return int64((time.Since(b.began) + b.every) / b.beat) }
+
+// retry returns the beat at which a stream is due again whose bookmark nothing confirms yet.
+func (b *bookmarks) retry() int64 { return int64((time.Since(b.began) + unconfirmedDelay) / b.beat) }
 
 // add begins to send bookmarks on a stream.
 func (b *bookmarks) add(p *pulse) {
@@ -84,7 +90,7 @@ func (b *bookmarks) run(ctx context.Context) {
 	var senders sync.WaitGroup
 	defer senders.Wait()
 	for {
-		join, idle := b.turn()
+		join, idle := b.turn(b.log.expire(ctx))
 		for range join {
 			senders.Go(func() { b.send(ctx) })
 		}
@@ -98,14 +104,18 @@ func (b *bookmarks) run(ctx context.Context) {
 	}
 }
 
-// turn queues who is due, and returns how many senders are to join, and whether there is nothing to send.
-func (b *bookmarks) turn() (join int, idle bool) {
+// turn queues who is due, or every stream when all end, and returns how many senders are to join, and whether there is
+// nothing to send.
+func (b *bookmarks) turn(all bool) (join int, idle bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	stalled := len(b.queue) > 0 && b.taken == b.seen
 	for now := b.now(); b.at < now; {
 		b.at++
 		b.enqueue()
+	}
+	if all {
+		b.enqueueAll()
 	}
 	switch {
 	case len(b.queue) == 0:
@@ -133,6 +143,18 @@ func (b *bookmarks) enqueue() {
 	}
 	clear(*slot)
 	*slot = (*slot)[:0]
+}
+
+// enqueueAll queues every stream.
+func (b *bookmarks) enqueueAll() {
+	for i := range b.ring {
+		for _, p := range b.ring[i] {
+			p.slot = nil
+			b.queue = append(b.queue, p)
+		}
+		clear(b.ring[i])
+		b.ring[i] = b.ring[i][:0]
+	}
 }
 
 // send goes through the queue until it is empty.

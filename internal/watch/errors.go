@@ -20,8 +20,9 @@ var (
 	ErrGap = errors.New("the events of the task are not consecutive")
 	// ErrFuturePosition means that the log has not reached the position after which entries were asked for.
 	ErrFuturePosition = errors.New("the log of events has not reached this position")
-	// ErrNotReading means that the log of events could not be read since the process began.
-	ErrNotReading = errors.New("the log of events can't be read yet")
+	// ErrNotReading means that the log of events could not be read for 30 seconds, or since the process began. The watch
+	// resumes elsewhere from where it is.
+	ErrNotReading = errors.New("the log of events can't be read")
 	// ErrToken means that a resume token is not one of ours for this tenant.
 	ErrToken = errors.New("is not a resume token of this tenant")
 )

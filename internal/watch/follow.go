@@ -19,7 +19,7 @@ type Following struct {
 // Follow sends the entries of a tenant that match, each once and by position, so that those of each task come in order.
 // Entries are shared and must not be changed. The position that comes with a message is the one to resume after. A
 // message without an entry is a bookmark: the first message is one, and one comes whenever nothing was sent for
-// Config.Bookmark. Follow runs in the goroutine of its caller. It sends one message at a time, and nothing after it has
+// Config.Bookmark and the log confirms that there is nothing. Follow runs in the goroutine of its caller. It sends one message at a time, and nothing after it has
 // returned; bookmarks come from a goroutine of Run.
 //
 // It never returns nil, but
@@ -27,13 +27,13 @@ type Following struct {
 //   - a *RemovedError when retention removed entries that follow what was sent,
 //   - ErrFuturePosition when the log has not reached the position after which entries are wanted, or does not any more
 //     since the database went back in time,
-//   - ErrNotReading when the log could not be read since the process began,
+//   - ErrNotReading when the log could not be read for 30 seconds; until it can, Follow returns at once,
 //   - ErrDraining after Drain, the error of ctx after its end, and an error of Send as it is, at once,
-//   - the error of the database when reads failed for 30 seconds.
+//   - the error of the database when reads of this call failed for 30 seconds.
 func (h *Hub) Follow(ctx context.Context, f Following) error {
 	w := &follower{tenant: f.Tenant, match: f.Match, send: f.Send, woken: make(chan struct{}, 1)}
-	if h.draining() {
-		return ErrDraining
+	if err := h.refusal(); err != nil {
+		return err
 	}
 	select {
 	case <-h.feed.begun:
@@ -54,6 +54,9 @@ func (h *Hub) Follow(ctx context.Context, f Following) error {
 		if err := w.begin(ctx, *f.After); err != nil {
 			return err
 		}
+	}
+	if err := w.awaitLog(ctx); err != nil {
+		return err
 	}
 	if err := w.emit(w.sendBookmark); err != nil {
 		return err
@@ -100,6 +103,13 @@ func (w *follower) begin(ctx context.Context, after task.Position) error {
 		}
 		return err
 	})
+}
+
+// awaitLog waits until sweeps succeed, so that the first bookmark does not come from a log that nobody can read.
+func (w *follower) awaitLog(ctx context.Context) error {
+	w.mu.Unlock()
+	defer w.mu.Lock()
+	return await(ctx, &w.pulse, w.hub.log.answering())
 }
 
 // catchUp sends what the feed has, or where that has moved on without the follower, the table.

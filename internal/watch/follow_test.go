@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -72,6 +73,13 @@ func (s *tail) got() []string {
 		got = append(got, fmt.Sprintf("%s@%d", e.Task, e.Event.Revision))
 	}
 	return got
+}
+
+// positions returns those of all messages.
+func (s *tail) positions() []task.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.at)
 }
 
 // last returns the position to resume after.
@@ -475,7 +483,7 @@ func TestHub_ReadsOfWatchersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := setup(t, watch.Config{Reads: 3})
 		r.append(id, task.Queued)
-		r.setHanging(true)
+		r.setStuck(id)
 		var streams []*stream
 		for range 20 {
 			streams = append(streams, r.watch(t, 0, nil))
@@ -491,7 +499,7 @@ func TestHub_ReadsOfWatchersAreBounded(t *testing.T) {
 		}
 		streams[19].cancel()
 		streams[19].wantEnd(t, context.Canceled)
-		r.setHanging(false)
+		r.setPoison("")
 		pass(10 * time.Second)
 		for _, s := range streams[:19] {
 			s.wantRevisions(t, 1)

@@ -57,7 +57,10 @@ type Config struct {
 	Census   time.Duration // How often watched tasks are looked for that do not exist any more; a minute by default.
 	Page     int           // How many new events a watcher reads at once; 100 by default.
 	Reads    int           // How many watchers read at the same time; 8 by default.
-	Logger   *slog.Logger  // Told of outages that sweeps meet; nil means slog.Default().
+	Logger   *slog.Logger  // Gets one line when sweeps begin to fail, and when they succeed again; nil means slog.Default().
+	// Readable is called with false when the log could not be read for 30 seconds, before the watches end, and with true
+	// once it can be read again. It must not block or call the hub. Nil does nothing.
+	Readable func(readable bool)
 }
 
 // Hub wakes watchers. Its methods may be called concurrently.
@@ -73,6 +76,7 @@ type Hub struct {
 	seed   maphash.Seed
 	shards [64]shard // So many that nobody waits long while a census walks through one of them.
 
+	log       *logState
 	feed      feed
 	followers atomic.Int64
 	bookmarks *bookmarks
@@ -88,6 +92,10 @@ func NewHub(table Table, cfg Config) *Hub {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
+	if cfg.Readable == nil {
+		cfg.Readable = func(bool) {}
+	}
+	state := newLogState(cfg.Logger, cfg.Readable)
 	h := &Hub{
 		table:     table,
 		cfg:       cfg,
@@ -95,7 +103,8 @@ func NewHub(table Table, cfg Config) *Hub {
 		nudge:     make(chan struct{}, 1),
 		reads:     make(chan struct{}, cfg.Reads),
 		seed:      maphash.MakeSeed(),
-		bookmarks: newBookmarks(cfg.Bookmark),
+		log:       state,
+		bookmarks: newBookmarks(cfg.Bookmark, state),
 		feed:      feed{begun: make(chan struct{}), topics: make(map[string]*topic)},
 	}
 	h.drain = sync.OnceFunc(func() { close(h.drained) })
@@ -128,8 +137,12 @@ func (h *Hub) WakeAll() { signal(h.nudge) }
 func (h *Hub) Drain() { h.drain() }
 
 // Read calls a function that reads the database for a watch that is about to begin, when it has a place among the
-// reads of watchers. However many begin at once, others find the database free.
+// reads of watchers. However many begin at once, others find the database free. While the log is lost it returns
+// ErrNotReading at once.
 func (h *Hub) Read(ctx context.Context, read func() error) error {
+	if err := h.refusal(); err != nil {
+		return err
+	}
 	select {
 	case <-h.reads:
 	case <-h.drained:
@@ -149,6 +162,14 @@ func (h *Hub) draining() bool {
 	default:
 		return false
 	}
+}
+
+// refusal returns why no watch can begin now, or nil.
+func (h *Hub) refusal() error {
+	if h.draining() {
+		return ErrDraining
+	}
+	return h.log.lost()
 }
 
 // shard returns the shard that holds the watchers of the task.

@@ -17,15 +17,16 @@ const (
 )
 
 // pulse keeps a watch alive: whatever it waits for, the stream carries a bookmark in time, and ends when the hub
-// drains. The goroutine of the watch holds its lock except while it waits or reads, and whoever sends a bookmark meanwhile
+// drains or the log is lost. The goroutine of the watch holds its lock except while it waits or reads, and whoever sends a bookmark meanwhile
 // holds it, so the lock guards all that a stream knows of itself: one message is sent at a time, and none after the end.
 type pulse struct {
 	hub    *Hub
 	beat   beater
-	failed chan error   // One slot: why a bookmark could not be sent. None is tried after it.
+	failed chan error   // One slot: why the stream ends, since a bookmark could not be sent or the log is lost. No bookmark follows.
 	due    atomic.Int64 // The beat at which a bookmark is due.
 
-	mu sync.Mutex
+	mu   sync.Mutex
+	last time.Duration // When the newest message was sent, or the stream began, as the state of the log counts it.
 
 	// The lock of bookmarks guards the rest.
 	slot  *[]*pulse // Where it waits to be due, and at which place; nil while it is queued.
@@ -38,7 +39,7 @@ type beater interface{ sendBookmark() error }
 
 // start begins the pulse of a watch, which calls stop when it returns.
 func (p *pulse) start(h *Hub, b beater) {
-	p.hub, p.beat, p.failed = h, b, make(chan error, 1)
+	p.hub, p.beat, p.failed, p.last = h, b, make(chan error, 1), h.log.now()
 	p.due.Store(h.bookmarks.due())
 	p.mu.Lock()
 	h.bookmarks.add(p)
@@ -47,14 +48,22 @@ func (p *pulse) start(h *Hub, b beater) {
 // stop makes sure that nothing is sent any more: the lock is never released again.
 func (p *pulse) stop() { p.hub.bookmarks.remove(p) }
 
-// tick sends a bookmark if the stream is silent, and tells whether others may follow. A stream that is locked is
-// sending, or about to wait.
+// tick sends a bookmark if the stream is silent and the log confirms it, and tells whether others may follow. A stream
+// that is locked is sending, or about to wait. When the log is lost tick ends the stream instead.
 func (p *pulse) tick() bool {
+	if err := p.hub.log.lost(); err != nil {
+		p.failed <- err
+		return false
+	}
 	if !p.mu.TryLock() {
 		return true
 	}
 	defer p.mu.Unlock()
 	if p.due.Load() > p.hub.bookmarks.now() {
+		return true
+	}
+	if !p.hub.log.confirmedAfter(p.last) {
+		p.due.Store(p.hub.bookmarks.retry())
 		return true
 	}
 	if err := p.emit(p.beat.sendBookmark); err != nil {
@@ -64,7 +73,7 @@ func (p *pulse) tick() bool {
 	return true
 }
 
-// emit sends one message, unless the hub drains or a bookmark could not be sent, and puts the next bookmark off. To send
+// emit sends one message, unless the stream has to end, and puts the next bookmark off. To send
 // is all that it does: a stream that read what belongs to its message here would be silent until it has a place.
 func (p *pulse) emit(send func() error) error {
 	select {
@@ -77,6 +86,7 @@ func (p *pulse) emit(send func() error) error {
 	if err := send(); err != nil {
 		return err
 	}
+	p.last = p.hub.log.now()
 	p.due.Store(p.hub.bookmarks.due())
 	return nil
 }

@@ -24,8 +24,8 @@ const (
 
 // Run reads the log until ctx ends, and then returns nil. It wakes the watchers of tasks that are behind it, and those
 // who follow the log. What that costs depends on what changed, and not on how much is watched. While the database fails
-// it tries again at every turn; it logs the beginning and the end of an outage, not each failure. It sends bookmarks,
-// too, and does not return while one is being sent.
+// it tries again at every turn; it logs the beginning and the end of an outage, not each failure, and ends all watches
+// after 30 seconds of it. It sends bookmarks, too, and does not return while one is being sent.
 func (h *Hub) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	defer beside.Wait()
@@ -37,9 +37,13 @@ func (h *Hub) Run(ctx context.Context) error {
 	failing := false
 	for {
 		err := s.sweep(ctx)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return nil
+		}
+		if err != nil {
+			h.log.fail(err)
+		}
+		switch {
 		case err != nil && !failing:
 			h.cfg.Logger.ErrorContext(ctx, "sweeps of the log fail: lost notifications go unnoticed", "error", err)
 		case err == nil && failing:
@@ -64,6 +68,7 @@ type sweeper struct {
 	begun  bool
 	cursor task.Position // The last entry that was read.
 	seen   task.Position // Up to here there was nothing more.
+	asked  time.Duration // When the frontier was asked for last.
 	stale  bool          // Whether the last sweep failed, so that there may be entries which were removed before they were read.
 }
 
@@ -83,13 +88,15 @@ func (s *sweeper) sweep(ctx context.Context) error {
 		case settled >= target: // Below that, entries that were removed would seem to be still to come.
 			err = s.begin(ctx, settled)
 		}
-		if err != nil || settled >= target {
+		if err == nil && settled < target && look == lastLook && s.hub.watchesTasks() {
+			err = s.hint(ctx, settled, newest)
+		}
+		if err != nil {
 			return err
 		}
-		if look == lastLook && s.hub.watchesTasks() {
-			if err := s.hint(ctx, settled, newest); err != nil {
-				return err
-			}
+		s.hub.log.confirm(s.asked)
+		if settled >= target {
+			return nil
 		}
 		if err := pause(ctx, look); err != nil {
 			return err
@@ -108,6 +115,7 @@ func (s *sweeper) read(ctx context.Context, settled task.Position) error {
 		if s.hub.unwatched() {
 			return s.pass(ctx, settled)
 		}
+		asked := s.hub.log.now()
 		entries, err := s.entries(ctx, s.cursor, settled)
 		if err != nil {
 			return err
@@ -127,6 +135,7 @@ func (s *sweeper) read(ctx context.Context, settled task.Position) error {
 		if n < sweepPage {
 			s.seen = settled
 		}
+		s.hub.log.confirm(asked) // However long the log is, each page of it is progress.
 	}
 	return nil
 }
@@ -210,6 +219,7 @@ func (s *sweeper) rewind(ctx context.Context, settled task.Position) error {
 func (s *sweeper) frontier(ctx context.Context) (settled, newest task.Position, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	s.asked = s.hub.log.now()
 	settled, newest, err = s.hub.table.Frontier(ctx)
 	s.seen = min(s.seen, settled) // Positions that nobody committed may come again after a crash.
 	return settled, newest, err

@@ -20,9 +20,10 @@ type table struct {
 	down    bool
 	hanging bool
 	slow    time.Duration // How long each answer takes.
-	poison  task.ID       // Every question about it fails.
-	during  func()        // Called once, by the next TaskEvents, after it read and before it answers.
-	reads   int           // Calls of TaskEvents.
+	poison  task.ID       // Every question about it fails, or hangs where stuck is set; the log is read.
+	stuck   bool
+	during  func() // Called once, by the next TaskEvents, after it read and before it answers.
+	reads   int    // Calls of TaskEvents.
 	log     log
 	batches []int // How many tasks each Revisions asked for.
 }
@@ -77,6 +78,20 @@ func (t *table) setHanging(hanging bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.hanging = hanging
+}
+
+// setPoison lets every question about a task fail.
+func (t *table) setPoison(id task.ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.poison, t.stuck = id, false
+}
+
+// setStuck lets every question about a task hang.
+func (t *table) setStuck(id task.ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.poison, t.stuck = id, true
 }
 
 func (t *table) setSlow(slow time.Duration) {
@@ -161,7 +176,8 @@ func (t *table) Revisions(ctx context.Context, ids []task.ID) (map[task.ID]int64
 
 // trouble is what keeps the table from answering. It is called, and returns, with the lock held.
 func (t *table) trouble(ctx context.Context, ids ...task.ID) error {
-	if t.hanging {
+	poisoned := t.poison != "" && slices.Contains(ids, t.poison)
+	if t.hanging || t.stuck && poisoned {
 		t.mu.Unlock()
 		<-ctx.Done()
 		t.mu.Lock()
@@ -176,7 +192,7 @@ func (t *table) trouble(ctx context.Context, ids ...task.ID) error {
 		}
 		t.mu.Lock()
 	}
-	if t.down || t.poison != "" && slices.Contains(ids, t.poison) {
+	if t.down || poisoned {
 		return errOutage
 	}
 	return ctx.Err()

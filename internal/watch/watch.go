@@ -15,7 +15,7 @@ type Update struct {
 }
 
 // Watch sends the events of the task after a revision, each once and in order, and a bookmark whenever
-// nothing was sent for Config.Bookmark. After 0 asks for the whole history; less than 0 means 0. It runs
+// nothing was sent for Config.Bookmark and the log confirms that there is nothing. After 0 asks for the whole history; less than 0 means 0. It runs
 // in the goroutine of its caller. It sends one message at a time, and nothing after it has returned; bookmarks come
 // from a goroutine of Run. An update is whole: send has no need to read, and is to send alone, since the stream carries
 // no bookmark meanwhile.
@@ -27,7 +27,8 @@ type Update struct {
 //   - ErrFutureRevision when the task has not reached the revision after which events are to be sent,
 //   - ErrUnknownTask when there is no such task, also when it is removed while it is watched,
 //   - ErrDraining after Drain, the error of ctx after its end, and an error of send as it is, at once,
-//   - the error of the database when reads failed for 30 seconds.
+//   - ErrNotReading when the log could not be read for 30 seconds; until it can, a watch ends as it begins,
+//   - the error of the database when reads of this watch failed for 30 seconds.
 func (h *Hub) Watch(ctx context.Context, id task.ID, after int64, send func(Update) error) error {
 	w := &watcher{
 		id:    id,
@@ -38,6 +39,9 @@ func (h *Hub) Watch(ctx context.Context, id task.ID, after int64, send func(Upda
 	w.start(h, w)
 	defer w.stop()
 
+	if err := h.log.lost(); err != nil {
+		return err
+	}
 	// Before the first read, so that a change which that read does not see wakes the watcher.
 	h.shard(id).add(w)
 	defer h.shard(id).remove(w)

@@ -1118,7 +1118,8 @@ type WatchTaskResponse_Event struct {
 }
 
 type WatchTaskResponse_Bookmark struct {
-	// A sign of life on a stream without events, sent at least every 15 seconds.
+	// A sign of life on a stream without events, sent at least every 15 seconds while the service can read the log of
+	// events.
 	Bookmark *WatchBookmark `protobuf:"bytes,3,opt,name=bookmark,proto3,oneof"`
 }
 
@@ -1251,7 +1252,7 @@ type WatchTasksResponse struct {
 	// The next event.
 	//
 	// Absent in a bookmark, which is a sign of life: it is the first message, and is sent at least every 15 seconds on a
-	// stream without events. Its token is newer than that of the last event, so that a quiet stream does not grow too
+	// stream without events while the service can read the log of events. Its token is newer than that of the last event, so that a quiet stream does not grow too
 	// old to be resumed.
 	Event         *WatchedTaskEvent `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
 	unknownFields protoimpl.UnknownFields
