@@ -64,8 +64,9 @@ var answers = []struct {
 	{lifecycle.ErrAttemptNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_ATTEMPT_NOT_FOUND, 0},
 }
 
-// describe returns the status of an error as callers see it, or nil for one that is a fault of ours.
-func (s *statuses) describe(err error) *status.Status {
+// describe returns the status of an error as callers see it, or nil for one that is a fault of ours. ctx is the call's:
+// only its end makes an error the caller's. A deadline of the service that passed is an error like any other.
+func (s *statuses) describe(ctx context.Context, err error) *status.Status {
 	for _, a := range answers {
 		if errors.Is(err, a.err) {
 			return newStatus(a.code, a.reason, a.err.Error(), a.retry, facts(err))
@@ -112,15 +113,22 @@ func (s *statuses) describe(err error) *status.Status {
 		return invalid(violation("resume_token", err.Error()))
 	case errors.Is(err, watch.ErrFutureRevision):
 		return invalid(violation("after_revision", err.Error()))
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return status.New(codes.Canceled, "the caller canceled the call")
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded) && deadlinePassed(ctx):
 		return status.New(codes.DeadlineExceeded, "the call took longer than the caller allows")
 	case s.unavailable(err):
 		return newStatus(codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE,
 			"the database is out of reach: call again", time.Second, nil)
 	}
 	return nil
+}
+
+// deadlinePassed reports whether the deadline of a call has passed. The clock knows that before the context does, and a
+// connection may go by the clock.
+func deadlinePassed(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
 }
 
 // facts are what clients are told about the task, source, account or callback that an error is about.
@@ -215,7 +223,7 @@ func (s *statuses) convert(ctx context.Context, method string, err error) error 
 	if _, isStatus := err.(interface{ GRPCStatus() *status.Status }); isStatus {
 		return err
 	}
-	if st := s.describe(err); st != nil {
+	if st := s.describe(ctx, err); st != nil {
 		return st.Err()
 	}
 	id := requestIDOf(ctx)

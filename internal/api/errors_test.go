@@ -1,12 +1,16 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/groupcommit"
@@ -25,7 +29,7 @@ func TestDescribe_TellsWhenToComeAgain(t *testing.T) {
 		{callback.ErrBusy, codes.Unavailable, "OVERLOADED"}, // HTTP 503.
 		{groupcommit.ErrClosed, codes.Unavailable, "SHUTTING_DOWN"},
 	} {
-		st := s.describe(fmt.Errorf("submit request %q: %w", "r1", errors.Join(tc.err)))
+		st := s.describe(t.Context(), fmt.Errorf("submit request %q: %w", "r1", errors.Join(tc.err)))
 		var reason string
 		var retry bool
 		for _, d := range st.Details() {
@@ -39,5 +43,40 @@ func TestDescribe_TellsWhenToComeAgain(t *testing.T) {
 		if st.Code() != tc.code || reason != tc.reason || !retry {
 			t.Errorf("%v is answered %v, want %s with %s and RetryInfo", tc.err, st, tc.code, tc.reason)
 		}
+	}
+}
+
+// TestConvert_OnlyTheCallersEndIsTheCallers ends calls by deadlines and cancellations of the service and of the caller.
+func TestConvert_OnlyTheCallersEndIsTheCallers(t *testing.T) {
+	t.Parallel()
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, cancelLate := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	t.Cleanup(cancelLate)
+	patient, cancelPatient := context.WithTimeout(t.Context(), time.Hour)
+	t.Cleanup(cancelPatient)
+	for name, tc := range map[string]struct {
+		ctx      context.Context
+		err      error
+		database bool // Whether the error comes from the database.
+		want     codes.Code
+	}{
+		"a statement that took too long":             {t.Context(), context.DeadlineExceeded, true, codes.Unavailable},
+		"the same of a caller who allows more":       {patient, context.DeadlineExceeded, true, codes.Unavailable},
+		"the same of a caller whose time is up":      {late, context.DeadlineExceeded, true, codes.DeadlineExceeded},
+		"the same of a caller who has gone":          {canceled, context.Canceled, true, codes.Canceled},
+		"a statement that the service canceled":      {t.Context(), context.Canceled, true, codes.Unavailable},
+		"a deadline of an unknown part":              {t.Context(), context.DeadlineExceeded, false, codes.Internal},
+		"a cancellation by an unknown part":          {patient, context.Canceled, false, codes.Internal},
+		"another fault while the caller has gone":    {canceled, errors.New("a fault"), false, codes.Internal},
+		"another fault when the caller's time is up": {late, errors.New("a fault"), false, codes.Internal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &statuses{unavailable: func(error) bool { return tc.database }, log: slog.New(slog.DiscardHandler)}
+			if got := status.Code(s.convert(tc.ctx, "/method", fmt.Errorf("read task: %w", tc.err))); got != tc.want {
+				t.Errorf("%v is answered %v, want %v", tc.err, got, tc.want)
+			}
+		})
 	}
 }

@@ -8,13 +8,18 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
@@ -25,13 +30,37 @@ const callTimeout = 30 * time.Second
 // requestIDKey is the metadata under which a request id travels in both directions.
 const requestIDKey = "x-request-id"
 
-// impatientConn is a connection whose unary calls end after callTimeout.
+// impatientConn is a connection whose unary calls end after callTimeout, with a status that does not take that time for
+// the caller's.
 type impatientConn struct{ grpc.ClientConnInterface }
 
+// lateRetry is when a call that was not answered within callTimeout makes sense again.
+const lateRetry = time.Second
+
 func (c impatientConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	bounded, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return c.ClientConnInterface.Invoke(ctx, method, args, reply, opts...)
+	err := c.ClientConnInterface.Invoke(bounded, method, args, reply, opts...)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return lateStatus().Err()
+	}
+	return err
+}
+
+// lateStatus answers a call that was not answered within callTimeout. What every call waits for is the database.
+func lateStatus() *status.Status {
+	st := status.New(codes.Unavailable, fmt.Sprintf("the service did not answer within %v: call again", callTimeout))
+	detailed, err := st.WithDetails(
+		&errdetails.ErrorInfo{
+			Reason: strings.TrimPrefix(refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE.String(), "ERROR_REASON_"),
+			Domain: "refract",
+		},
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(lateRetry)},
+	)
+	if err != nil {
+		return st
+	}
+	return detailed
 }
 
 // newGateway returns the router with the REST routes of TaskService and OperatorService.

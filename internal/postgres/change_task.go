@@ -52,10 +52,21 @@ func (s *Store) changeOne(ctx context.Context, w wish) (task.Task, error) {
 // other. Then sets meet only where both pause or resume provider accounts, whose rows come last, in the order of
 // their names.
 func (s *Store) changeSet(ctx context.Context, wishes []wish, results []groupcommit.Result[task.Task]) error {
-	ctx, cancel := context.WithTimeout(ctx, s.timeouts.set)
-	defer cancel()
 	var jobs []task.Job
-	err := s.pipelined(ctx, func(tx pipelinedTx) error {
+	err := within(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
+		jobs, err = s.changeTasks(ctx, wishes, results)
+		return err
+	})
+	if err != nil {
+		return fate(err, results)
+	}
+	s.wakeWorkers(jobs)
+	return nil
+}
+
+// changeTasks is the transaction of changeSet. It returns the jobs that it has enqueued.
+func (s *Store) changeTasks(ctx context.Context, wishes []wish, results []groupcommit.Result[task.Task]) (jobs []task.Job, err error) {
+	err = s.pipelined(ctx, func(tx pipelinedTx) error {
 		tasks, err := holdTasks(ctx, tx, wishes, s.timeouts)
 		if err != nil {
 			return fmt.Errorf("lock tasks: %w", err)
@@ -81,11 +92,7 @@ func (s *Store) changeSet(ctx context.Context, wishes []wish, results []groupcom
 		}
 		return nil
 	})
-	if err != nil {
-		return fate(err, results)
-	}
-	s.wakeWorkers(jobs)
-	return nil
+	return jobs, err
 }
 
 // changeTimeouts bound the transaction of a set, whose callers would wait forever for a database that does not answer, and

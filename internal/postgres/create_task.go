@@ -34,8 +34,6 @@ func requestOf(d *task.Decision) request { return request{d.Task.Tenant, d.Task.
 // createSet makes the tasks of a set in one transaction, and answers for those whose request id is known with the
 // task that it belongs to. Of items with one request id the first makes the task, and the others find it.
 func (s *Store) createSet(ctx context.Context, ds []task.Decision, results []groupcommit.Result[created]) error {
-	ctx, cancel := context.WithTimeout(ctx, s.timeouts.set)
-	defer cancel()
 	first := make(map[request]int, len(ds))
 	var items newTasks
 	for i := range ds {
@@ -44,7 +42,11 @@ func (s *Store) createSet(ctx context.Context, ds []task.Decision, results []gro
 			items.add(&ds[i])
 		}
 	}
-	inserted, err := s.insertTasks(ctx, &items)
+	var inserted map[task.ID]insertedTask
+	err := within(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
+		inserted, err = s.insertTasks(ctx, &items)
+		return err
+	})
 	if err != nil {
 		return fate(fmt.Errorf("insert tasks: %w", err), results)
 	}
@@ -73,7 +75,11 @@ func (s *Store) findKnown(ctx context.Context, known map[request]bool, ds []task
 	if len(known) == 0 {
 		return
 	}
-	found, err := s.tasksByRequest(ctx, known)
+	var found map[request]task.Task
+	err := within(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
+		found, err = s.tasksByRequest(ctx, known)
+		return err
+	})
 	for i := range ds {
 		r := requestOf(&ds[i])
 		if !known[r] {

@@ -1,9 +1,12 @@
 package postgres
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -35,6 +38,9 @@ func Unavailable(err error) bool {
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return true
 	}
+	if _, ok := errors.AsType[*timeoutError](err); ok {
+		return true
+	}
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true
 	}
@@ -42,6 +48,28 @@ func Unavailable(err error) bool {
 		return true
 	}
 	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, puddle.ErrClosedPool)
+}
+
+// timeoutError is what ended with a deadline of ours.
+type timeoutError struct {
+	after time.Duration
+	err   error
+}
+
+func (e *timeoutError) Error() string { return fmt.Sprintf("not done within %v: %v", e.after, e.err) }
+
+func (e *timeoutError) Unwrap() error { return e.err }
+
+// within calls a function with a context that ends after a while. Where that time is over, but not the caller's, the
+// error is one that Unavailable knows.
+func within(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := do(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return &timeoutError{limit, err}
+	}
+	return err
 }
 
 // lockNotAvailable is the SQLSTATE of a row that somebody else holds for too long.

@@ -51,3 +51,6 @@ var ChangeSetsAtOnce = changeLimits.AtOnce
 
 // CreateQueue is how many new tasks may wait.
 var CreateQueue = createLimits.Waiting
+
+// Within is within.
+var Within = within

@@ -75,7 +75,5 @@ func (s *Store) UseClock(clock *Clock) { s.time.clock = clock }
 
 // Ping asks whether the database answers. A ping is no statement, so it has a deadline of its own.
 func (s *Store) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
-	defer cancel()
-	return s.pool.Ping(ctx)
+	return within(ctx, statementTimeout, s.pool.Ping)
 }

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -125,9 +126,13 @@ func (p *pulse) read(ctx context.Context, once func(context.Context) error) erro
 
 func (p *pulse) readOnce(ctx context.Context, once func(context.Context) error) error {
 	defer func() { p.hub.reads <- struct{}{} }()
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	bounded, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	return once(ctx)
+	err := once(bounded)
+	if err != nil && !final(err) && bounded.Err() != nil && ctx.Err() == nil { // The time was ours, not the caller's.
+		return fmt.Errorf("%w within %v: %w", ErrNotReading, readTimeout, err)
+	}
+	return err
 }
 
 // await returns nil when the channel has something. It is called without the lock, so that bookmarks are sent until then.
