@@ -11,6 +11,7 @@ import (
 	"time"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/api"
 	"github.com/refract-video/refract/internal/httpapi"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
@@ -23,11 +24,12 @@ const linkValidFor = time.Hour
 
 // outputs opens outputs for downloads, and makes addresses for them: the database knows the key, the bucket has the file.
 type outputs struct {
-	store   *postgres.Store
-	bucket  *media.Bucket
-	links   *media.Links
-	baseURL string
-	log     *slog.Logger
+	store    *postgres.Store
+	bucket   *media.Bucket
+	statuses *api.Statuses // So that a download is refused as a call is.
+	links    *media.Links
+	baseURL  string
+	log      *slog.Logger
 }
 
 // OpenOutput implements httpapi.Outputs.
@@ -63,13 +65,16 @@ func (o *outputs) open(ctx context.Context, id task.ID, index int) (task.Output,
 		return output, nil, fs.ErrNotExist
 	}
 	if err != nil {
-		return output, nil, err
+		return output, nil, o.statuses.Convert(ctx, "download", err)
 	}
 	if output.Expired { // Before its file is gone.
 		return output, nil, fs.ErrNotExist
 	}
 	file, err := o.bucket.Open(ctx, output.Key)
-	return output, file, err
+	if errors.Is(err, fs.ErrNotExist) {
+		return output, nil, err
+	}
+	return output, file, o.statuses.Convert(ctx, "download", err)
 }
 
 // sign returns an address of an output that takes no credentials: the bucket's own where it can sign, and one of ours

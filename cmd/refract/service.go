@@ -55,6 +55,7 @@ type service struct {
 	clock     *postgres.Clock
 	store     *postgres.Store
 	bucket    *media.Bucket
+	statuses  *api.Statuses
 	outputs   *outputs
 	fetcher   *http.Client // For results.
 	prober    *http.Client // For sources of tenants, whom --fetch-allow opens nothing.
@@ -81,7 +82,7 @@ type service struct {
 
 // newService builds the process from the inside out. What it opened is closed again when it fails.
 func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *service, err error) {
-	s := &service{log: log}
+	s := &service{log: log, statuses: &api.Statuses{Unavailable: postgres.Unavailable, Log: log}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
@@ -163,7 +164,19 @@ func (s *service) openStores(ctx context.Context, f serviceFlags) (err error) {
 	if bucketURL == "" {
 		bucketURL = (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(dataDir, "bucket"))}).String()
 	}
-	s.bucket, err = media.OpenBucket(ctx, bucketURL)
+	return s.openBucket(ctx, bucketURL)
+}
+
+// openBucket opens the bucket and counts its failures.
+func (s *service) openBucket(ctx context.Context, bucketURL string) error {
+	failures, err := s.telemetry.meter.Int64Counter("refract_storage_failures",
+		metric.WithDescription("Failures of the storage of files, by operation: put, open, read, delete, list, sign and sweep."))
+	if err != nil {
+		return fmt.Errorf("make the counter of storage failures: %w", err)
+	}
+	s.bucket, err = media.OpenObservedBucket(ctx, bucketURL, func(ctx context.Context, e *media.StorageError) {
+		failures.Add(ctx, 1, metric.WithAttributes(attribute.String("operation", e.Op)))
+	})
 	return err
 }
 
@@ -247,7 +260,7 @@ func (s *service) openOutputs(ctx context.Context, f serviceFlags) error {
 	if baseURL == "" {
 		baseURL = f.HTTP.scheme() + "://" + s.httpListener.Addr().String()
 	}
-	s.outputs = &outputs{store: s.store, bucket: s.bucket, links: links, baseURL: strings.TrimSuffix(baseURL, "/"), log: s.log}
+	s.outputs = &outputs{store: s.store, bucket: s.bucket, statuses: s.statuses, links: links, baseURL: strings.TrimSuffix(baseURL, "/"), log: s.log}
 	return nil
 }
 
@@ -393,7 +406,7 @@ func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, token
 		Operators: api.NewOperatorService(api.OperatorServiceConfig{
 			Lifecycle: verbs, Store: s.store, Accounts: s.accounts, Admit: s.nudge, Log: s.log,
 		}),
-		Callbacks: api.NewCallbackService(receiver), Authenticate: authenticate, Unavailable: postgres.Unavailable,
+		Callbacks: api.NewCallbackService(receiver), Authenticate: authenticate, Statuses: s.statuses,
 		Meters: s.telemetry.meters, Log: s.log,
 	})
 	if err != nil {
@@ -418,7 +431,7 @@ func (s *service) openHTTP(receiver *callback.Receiver) {
 	}), s.log)
 	ingress := httpapi.IngressConfig{Conn: s.conn, MaxBody: callback.MaxBody, OnOversized: receiver.CountOversized, Log: s.log}
 	if s.links != nil {
-		ingress.Sources = &sources{store: s.store, bucket: s.bucket, links: s.links}
+		ingress.Sources = &sources{store: s.store, bucket: s.bucket, statuses: s.statuses, links: s.links}
 	}
 	s.ingress = httpapi.NewServer(httpapi.NewIngress(ingress), s.log)
 }

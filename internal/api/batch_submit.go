@@ -36,6 +36,6 @@ func (s *TaskService) BatchSubmitTasks(ctx context.Context, req *refractv1.Batch
 
 // refused is the result of an item that was not submitted.
 func (s *TaskService) refused(ctx context.Context, err error) *refractv1.BatchSubmitTasksResult {
-	st := status.Convert(s.statuses.convert(ctx, refractv1.TaskService_BatchSubmitTasks_FullMethodName, err))
+	st := status.Convert(s.statuses.Convert(ctx, refractv1.TaskService_BatchSubmitTasks_FullMethodName, err))
 	return &refractv1.BatchSubmitTasksResult{Outcome: &refractv1.BatchSubmitTasksResult_Status{Status: st.Proto()}}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"buf.build/go/protovalidate"
+	"github.com/google/uuid"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -21,6 +23,7 @@ import (
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
@@ -32,6 +35,9 @@ const domain = "refract"
 
 // uploadsBusyRetry is when an upload that had no room makes sense again.
 const uploadsBusyRetry = 5 * time.Second
+
+// storageRetry is when a call that met a storage in trouble makes sense again: somebody has to make room, or it fails over.
+const storageRetry = 5 * time.Second
 
 // answers is the table of statuses: which error is answered how. An error that is not in it, nor one of the
 // types that describe handles, is INTERNAL.
@@ -62,11 +68,18 @@ var answers = []struct {
 	{groupcommit.ErrFull, codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_OVERLOADED, time.Second},
 	{groupcommit.ErrClosed, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, time.Second},
 	{lifecycle.ErrAttemptNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_ATTEMPT_NOT_FOUND, 0},
+	{media.ErrStorage, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_STORAGE_UNAVAILABLE, storageRetry}, // After what may be joined to it.
 }
 
 // describe returns the status of an error as callers see it, or nil for one that is a fault of ours. ctx is the call's:
 // only its end makes an error the caller's. A deadline of the service that passed is an error like any other.
-func (s *statuses) describe(ctx context.Context, err error) *status.Status {
+func (s *Statuses) describe(ctx context.Context, err error) *status.Status {
+	switch {
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return status.New(codes.Canceled, "the caller canceled the call")
+	case errors.Is(err, context.DeadlineExceeded) && deadlinePassed(ctx):
+		return status.New(codes.DeadlineExceeded, "the call took longer than the caller allows")
+	}
 	for _, a := range answers {
 		if errors.Is(err, a.err) {
 			return newStatus(a.code, a.reason, a.err.Error(), a.retry, facts(err))
@@ -113,11 +126,7 @@ func (s *statuses) describe(ctx context.Context, err error) *status.Status {
 		return invalid(violation("resume_token", err.Error()))
 	case errors.Is(err, watch.ErrFutureRevision):
 		return invalid(violation("after_revision", err.Error()))
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		return status.New(codes.Canceled, "the caller canceled the call")
-	case errors.Is(err, context.DeadlineExceeded) && deadlinePassed(ctx):
-		return status.New(codes.DeadlineExceeded, "the call took longer than the caller allows")
-	case s.unavailable(err):
+	case s.Unavailable(err):
 		return newStatus(codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE,
 			"the database is out of reach: call again", time.Second, nil)
 	}
@@ -210,41 +219,47 @@ func exhausted(qe *lifecycle.QuotaError) *status.Status {
 		&errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: "tenant:" + qe.Tenant, Description: qe.Error()}}})
 }
 
-// statuses turns the errors of handlers into statuses.
-type statuses struct {
-	unavailable func(error) bool
-	log         *slog.Logger
+// Statuses turns errors into statuses, in one way for all surfaces.
+type Statuses struct {
+	// Unavailable reports whether an error means that the database is out of reach.
+	Unavailable func(error) bool
+	Log         *slog.Logger
 }
 
-func (s *statuses) convert(ctx context.Context, method string, err error) error {
+// Convert returns the status of an error that a call met, and nil for nil. ctx is the call's and method its name, which stands
+// in the log with what the status does not tell.
+func (s *Statuses) Convert(ctx context.Context, method string, err error) error {
 	if err == nil {
 		return nil
 	}
 	if _, isStatus := err.(interface{ GRPCStatus() *status.Status }); isStatus {
 		return err
 	}
+	id := cmp.Or(requestIDOf(ctx), uuid.NewString()) // A download over HTTP has no name yet.
 	if st := s.describe(ctx, err); st != nil {
+		if failure, ok := errors.AsType[*media.StorageError](err); ok && st.Code() == codes.Unavailable {
+			s.Log.ErrorContext(ctx, "storage failed; the caller may call again", "method", method, "request_id", id, "error", failure)
+		}
 		return st.Err()
 	}
-	id := requestIDOf(ctx)
-	s.log.ErrorContext(ctx, "call failed", "method", method, "request_id", id, "error", err)
+	s.Log.ErrorContext(ctx, "call failed", "method", method, "request_id", id, "error", err)
 	return newStatus(codes.Internal, refractv1.ErrorReason_ERROR_REASON_INTERNAL,
 		"internal error; the log has the cause under request id "+id, 0, map[string]string{"request_id": id}).Err()
 }
 
-func (s *statuses) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+func (s *Statuses) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	resp, err := handler(ctx, req)
-	return resp, s.convert(ctx, info.FullMethod, err)
+	return resp, s.Convert(ctx, info.FullMethod, err)
 }
 
-func (s *statuses) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	return s.convert(stream.Context(), info.FullMethod, handler(srv, stream))
+func (s *Statuses) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return s.Convert(stream.Context(), info.FullMethod, handler(srv, stream))
 }
 
 // errPanic stands for a panic, of which callers see INTERNAL.
 var errPanic = errors.New("panic")
 
-func (s *statuses) recovered(ctx context.Context, p any) error {
-	s.log.ErrorContext(ctx, "panic", "request_id", requestIDOf(ctx), "panic", p, "stack", string(debug.Stack()))
+func (s *Statuses) recovered(ctx context.Context, p any) error {
+	s.Log.ErrorContext(ctx, "panic", "request_id", requestIDOf(ctx), "panic", p, "stack", string(debug.Stack()))
 	return errPanic
 }

@@ -19,7 +19,7 @@ import (
 // TestDescribe_TellsWhenToComeAgain checks the refusals of a service that has more to write than it can.
 func TestDescribe_TellsWhenToComeAgain(t *testing.T) {
 	t.Parallel()
-	s := &statuses{unavailable: func(error) bool { return false }}
+	s := &Statuses{Unavailable: func(error) bool { return false }}
 	for _, tc := range []struct {
 		err    error
 		code   codes.Code
@@ -73,8 +73,8 @@ func TestConvert_OnlyTheCallersEndIsTheCallers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &statuses{unavailable: func(error) bool { return tc.database }, log: slog.New(slog.DiscardHandler)}
-			if got := status.Code(s.convert(tc.ctx, "/method", fmt.Errorf("read task: %w", tc.err))); got != tc.want {
+			s := &Statuses{Unavailable: func(error) bool { return tc.database }, Log: slog.New(slog.DiscardHandler)}
+			if got := status.Code(s.Convert(tc.ctx, "/method", fmt.Errorf("read task: %w", tc.err))); got != tc.want {
 				t.Errorf("%v is answered %v, want %v", tc.err, got, tc.want)
 			}
 		})

@@ -34,10 +34,9 @@ type Config struct {
 	Callbacks *CallbackService
 	// Authenticate tells whose credentials these are. OperatorService is for operators alone.
 	Authenticate Authenticate
-	// Unavailable tells whether an error means that the database is out of reach.
-	Unavailable func(error) bool
-	Meters      metric.MeterProvider // For what every call takes.
-	Log         *slog.Logger
+	Statuses     *Statuses
+	Meters       metric.MeterProvider // For what every call takes.
+	Log          *slog.Logger
 }
 
 // NewServer returns a gRPC server with all services, health and reflection. Extra options are for
@@ -47,7 +46,7 @@ func NewServer(cfg Config, options ...grpc.ServerOption) (*grpc.Server, *health.
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &statuses{unavailable: cfg.Unavailable, log: cfg.Log}
+	s := cfg.Statuses
 	cfg.Tasks.validate, cfg.Tasks.statuses = validator.Validate, s // A batch validates and answers item by item.
 	// Outermost first. The order of both chains is the same.
 	options = append([]grpc.ServerOption{

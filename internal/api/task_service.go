@@ -57,7 +57,7 @@ type TaskService struct {
 
 	// What the interceptors do with requests and errors, for the items of a batch. NewServer sets them.
 	validate func(proto.Message, ...protovalidate.ValidationOption) error
-	statuses *statuses
+	statuses *Statuses
 }
 
 // NewTaskService returns the task service.

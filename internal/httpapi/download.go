@@ -96,6 +96,14 @@ func (h *downloadHandler) send(w http.ResponseWriter, r *http.Request, o *Linked
 	}
 	describe(w.Header(), o.TaskID, o.Output)
 	http.ServeContent(&contentWriter{steadyWriter: steady, refuser: h.refuser}, r, "", o.ModTime, o.Content)
+	h.logBroken(r.Context(), o.Content)
+}
+
+// logBroken logs why a file could not be read to its end, where it says so: http.ServeContent only breaks the answer off.
+func (f refuser) logBroken(ctx context.Context, content io.Reader) {
+	if file, ok := content.(interface{ Err() error }); ok && file.Err() != nil && ctx.Err() == nil {
+		f.log.ErrorContext(ctx, "storage failed in the middle of a download", "error", file.Err())
+	}
 }
 
 // find returns the output as the API knows it, or nil when the task has none of this index.

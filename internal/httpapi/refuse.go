@@ -50,6 +50,12 @@ func (f refuser) told(ctx context.Context, err error) *status.Status {
 		return invalidRequest("", "the path is malformed")
 	}
 	st, ok := status.FromError(err)
+	if inner, wrapped := errors.AsType[interface {
+		error
+		GRPCStatus() *status.Status
+	}](err); wrapped {
+		st, ok = inner.GRPCStatus(), true // FromError would add the words that wrap it, which are for logs.
+	}
 	switch {
 	case ok && hasErrorInfo(st):
 		return st

@@ -18,16 +18,14 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// Object is an open file of a bucket: an io.ReadSeekCloser that knows its Size and ModTime, as
-// http.ServeContent asks for. It is used by one goroutine at a time.
-type Object = blob.Reader
-
 // Bucket keeps files under keys. A key is a slash-separated path as fs.ValidPath describes it. It may
 // be used concurrently.
 type Bucket struct {
 	blobs  *blob.Bucket
 	folder string // Of a file bucket; empty for others.
 	name   string // Of a bucket in a cloud.
+
+	observe func(context.Context, *StorageError) // Gets every failure; nil does nothing.
 }
 
 // How a file goes to a bucket over the network: in parts of which a few are in memory at a time. S3 takes 10,000 of them.
@@ -47,11 +45,17 @@ const maxFolderTries = 10
 //
 // A release also opens gs:// and azblob://. Credentials come from where the cloud's own tools look for them.
 func OpenBucket(ctx context.Context, bucketURL string) (*Bucket, error) {
+	return OpenObservedBucket(ctx, bucketURL, nil)
+}
+
+// OpenObservedBucket is OpenBucket for a bucket whose failures are reported to a function as well, which may be called
+// concurrently.
+func OpenObservedBucket(ctx context.Context, bucketURL string, observe func(context.Context, *StorageError)) (*Bucket, error) {
 	u, err := url.Parse(bucketURL)
 	if err != nil {
 		return nil, errors.New("open bucket: it is not a URL") // The cause would quote it, credentials and all.
 	}
-	b := &Bucket{name: u.Host}
+	b := &Bucket{name: u.Host, observe: observe}
 	if u.Scheme == "file" {
 		if b.folder, err = completeFileURL(u); err != nil {
 			return nil, fmt.Errorf("open bucket %s: %w", u.Redacted(), err)
@@ -90,7 +94,8 @@ func completeFileURL(u *url.URL) (folder string, err error) {
 // Put stores what r yields under key, in one step at the end: readers see the former file or the new
 // one, whole. When r or the bucket fails, or ctx ends, the key is left as it was. In a file bucket the
 // file has reached the disk when Put returns. An error of the last step itself leaves open
-// whether the new file is there; putting it again settles that. It holds some 50 MB of memory where the bucket is behind a
+// whether the new file is there; putting it again settles that. An error of r is returned as such, any other failure is a
+// *StorageError. It holds some 50 MB of memory where the bucket is behind a
 // network, and a few kilobytes elsewhere.
 func (b *Bucket) Put(ctx context.Context, key, contentType string, r io.Reader) error {
 	if err := checkKey(key); err != nil {
@@ -108,24 +113,30 @@ func (b *Bucket) Put(ctx context.Context, key, contentType string, r io.Reader) 
 		w, err = b.blobs.NewWriter(ctx, key, options)
 	}
 	if err != nil {
-		return fmt.Errorf("put %s: %w", key, err)
+		return b.failed(ctx, "put", key, err)
 	}
+	from := &sourceReader{r: r}
 	if file == nil {
-		_, err = io.Copy(w, r)
+		_, err = io.Copy(w, from)
 	} else {
-		err = copySynced(w, r, file)
+		err = copySynced(w, from, file)
 	}
 	if err != nil {
+		if from.err != nil {
+			err = fmt.Errorf("put %s: %w", key, from.err)
+		} else {
+			err = b.failed(ctx, "put", key, err)
+		}
 		cancel() // Closing a writer after its context discards what was written.
 		_ = w.Close()
-		return fmt.Errorf("put %s: %w", key, err)
+		return err
 	}
 	if err := w.Close(); err != nil {
-		return fmt.Errorf("put %s: %w", key, err)
+		return b.failed(ctx, "put", key, err)
 	}
 	if file != nil {
 		if err := syncFolders(filepath.Dir(file.Name()), key); err != nil {
-			return fmt.Errorf("put %s: %w", key, err)
+			return b.failed(ctx, "put", key, err)
 		}
 	}
 	return nil
@@ -143,16 +154,16 @@ func copySynced(w io.Writer, r io.Reader, file *os.File) error {
 }
 
 // Open opens the file under key for reading, as ctx allows; the caller closes it. The error is
-// fs.ErrNotExist when there is none.
+// fs.ErrNotExist when there is none, and otherwise a *StorageError.
 func (b *Bucket) Open(ctx context.Context, key string) (*Object, error) {
 	r, err := b.blobs.NewReader(ctx, key, nil)
 	if gcerrors.Code(err) == gcerrors.NotFound {
 		return nil, fmt.Errorf("open %s: %w", key, fs.ErrNotExist)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", key, err)
+		return nil, b.failed(ctx, "open", key, err)
 	}
-	return r, nil
+	return &Object{ctx: ctx, bucket: b, key: key, blob: r}, nil
 }
 
 // Delete removes the file under key. A key without a file is no error, so that a deletion can be
@@ -160,7 +171,7 @@ func (b *Bucket) Open(ctx context.Context, key string) (*Object, error) {
 func (b *Bucket) Delete(ctx context.Context, key string) error {
 	err := b.blobs.Delete(ctx, key)
 	if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
-		return fmt.Errorf("delete %s: %w", key, err)
+		return b.failed(ctx, "delete", key, err)
 	}
 	if b.folder != "" && checkKey(key) == nil {
 		b.removeEmptyFolders(key)
@@ -177,7 +188,7 @@ func (b *Bucket) Keys(ctx context.Context, prefix string, limit int) ([]string, 
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", prefix, err)
+			return nil, b.failed(ctx, "list", prefix, err)
 		}
 		if b.folder == "" || !leftover.MatchString(o.Key) {
 			keys = append(keys, o.Key)
@@ -204,7 +215,7 @@ func (b *Bucket) Page(ctx context.Context, prefix string, from []byte, limit int
 	}
 	found, next, err := b.blobs.ListPage(ctx, from, limit, &blob.ListOptions{Prefix: prefix})
 	if err != nil {
-		return nil, nil, fmt.Errorf("list %s: %w", prefix, err)
+		return nil, nil, b.failed(ctx, "list", prefix, err)
 	}
 	for _, o := range found {
 		files = append(files, File{o.Key, o.Size, o.ModTime})
@@ -223,7 +234,7 @@ func (b *Bucket) SignedURL(ctx context.Context, key string, validFor time.Durati
 		return "", errors.ErrUnsupported
 	}
 	if err != nil {
-		return "", fmt.Errorf("sign %s: %w", key, err)
+		return "", b.failed(ctx, "sign", key, err)
 	}
 	return signed, nil
 }

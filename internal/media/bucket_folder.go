@@ -3,7 +3,6 @@ package media
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -18,7 +17,7 @@ import (
 func (b *Bucket) pageFolder(ctx context.Context, prefix, from string, limit int) (files []File, next []byte, err error) {
 	root, err := os.OpenRoot(b.folder)
 	if err != nil {
-		return nil, nil, fmt.Errorf("list %s: %w", prefix, err)
+		return nil, nil, b.failed(ctx, "list", prefix, err)
 	}
 	defer func() { _ = root.Close() }()
 	err = fs.WalkDir(root.FS(), path.Dir(prefix+"."), func(key string, entry fs.DirEntry, err error) error {
@@ -47,7 +46,7 @@ func (b *Bucket) pageFolder(ctx context.Context, prefix, from string, limit int)
 		return err
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("list %s: %w", prefix, err)
+		return nil, nil, b.failed(ctx, "list", prefix, err)
 	}
 	return files, next, nil
 }

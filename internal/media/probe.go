@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/refract-video/refract/internal/task"
@@ -48,7 +49,7 @@ type Prober struct {
 // beginning, up to 1 MiB; what is not found there stays unknown. It tries once: whether and when to try
 // again is for the caller to say.
 //
-// The error is an *UnreachableError, or that of ctx; it names the link's scheme and host alone.
+// The error is an *UnreachableError, that of ctx, or a shortage of this machine; it names the link's scheme and host alone.
 func (p *Prober) Probe(ctx context.Context, link string) (task.Clip, error) {
 	bounded, cancel := context.WithTimeout(ctx, cmp.Or(p.Timeout, probeTimeout))
 	defer cancel()
@@ -58,12 +59,25 @@ func (p *Prober) Probe(ctx context.Context, link string) (task.Clip, error) {
 		return clip, nil
 	case ctx.Err() != nil:
 		return task.Clip{}, ctx.Err()
+	case exhausted(err):
+		return task.Clip{}, fmt.Errorf("look at a file of %s: %w", origin(link), err)
 	}
 	unreachable := &UnreachableError{From: origin(link), Final: final(err), Err: err}
 	if status, ok := errors.AsType[*StatusError](err); ok {
 		unreachable.RetryAfter = status.RetryAfter
 	}
 	return task.Clip{}, unreachable
+}
+
+// exhausted reports whether a connection failed since this machine has no more files, buffers or ports for it. The host
+// has no part in that.
+func exhausted(err error) bool {
+	for _, shortage := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
+		if errors.Is(err, shortage) {
+			return true
+		}
+	}
+	return false
 }
 
 // final tells whether a link would fail the same way again. What a host may recover from is not: a name that does not

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -289,14 +290,35 @@ func TestProbe_SaysNothingOfOurNetwork(t *testing.T) {
 		"blocked":          {&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 7)}, Err: Guard{}.control("tcp4", "10.0.0.7:443", nil)}, "refused by the network guard: the address is not public"},
 		"too late":         {context.DeadlineExceeded, "no answer in time"},
 		"no HTTP":          {errors.New("malformed HTTP response 10.0.0.7"), "the answer is not usable HTTP"},
+		"a disk of ours":   {&fs.PathError{Op: "write", Path: "/var/10.0.0.7", Err: syscall.ENOSPC}, "the answer is not usable HTTP"},
 	} {
 		if got := withoutQuotes(&url.Error{Op: "Get", URL: "https://example.com/?signature=hunter2", Err: tc.err}); got.Error() != tc.says {
 			t.Errorf("%s: %q, want %q", name, got, tc.says)
-		} else if name != "no HTTP" && !errors.Is(got, tc.err) && name != "blocked" {
+		} else if tc.says != errAnswer.Error() && !errors.Is(got, tc.err) && name != "blocked" {
 			t.Errorf("%s: the cause is lost", name)
 		}
 	}
 }
+
+// TestProbe_AShortageOfThisMachineIsNotTheHosts lets connections fail on this side.
+func TestProbe_AShortageOfThisMachineIsNotTheHosts(t *testing.T) {
+	t.Parallel()
+	for cause, byHost := range map[syscall.Errno]bool{
+		syscall.EMFILE: false, syscall.ENFILE: false, syscall.ENOBUFS: false, syscall.ENOMEM: false, syscall.EADDRNOTAVAIL: false,
+		syscall.ECONNREFUSED: true, syscall.ECONNRESET: true,
+	} {
+		p := &Prober{Client: &http.Client{Transport: failing{&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("socket", cause)}}}}
+		_, err := p.Probe(t.Context(), "https://example.com/clip.mp4?signature=hunter2")
+		if _, unreachable := errors.AsType[*UnreachableError](err); unreachable != byHost || err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v gave %v; want the host blamed: %v", cause, err, byHost)
+		}
+	}
+}
+
+// failing is a transport that only fails.
+type failing struct{ err error }
+
+func (f failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, f.err }
 
 // The host stands for a public one: the dialer lets its address through, and asks the guard about all others.
 func TestProbe_StaysOutOfPrivateNetworks(t *testing.T) {

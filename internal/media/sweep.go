@@ -3,7 +3,6 @@ package media
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"regexp"
@@ -28,7 +27,7 @@ func (b *Bucket) Sweep(ctx context.Context, before time.Time) error {
 		return b.sweepFolder(ctx, before)
 	}
 	if err := sweepParts(ctx, b.blobs, b.name, before); err != nil {
-		return fmt.Errorf("sweep the bucket: %w", err)
+		return b.failed(ctx, "sweep", "", err)
 	}
 	return nil
 }
@@ -36,7 +35,7 @@ func (b *Bucket) Sweep(ctx context.Context, before time.Time) error {
 func (b *Bucket) sweepFolder(ctx context.Context, before time.Time) error {
 	root, err := os.OpenRoot(b.folder)
 	if err != nil {
-		return fmt.Errorf("sweep the bucket: %w", err)
+		return b.failed(ctx, "sweep", "", err)
 	}
 	defer func() { _ = root.Close() }()
 	err = fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
@@ -60,7 +59,7 @@ func (b *Bucket) sweepFolder(ctx context.Context, before time.Time) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("sweep the bucket: %w", err)
+		return b.failed(ctx, "sweep", "", err)
 	}
 	return nil
 }

@@ -47,6 +47,9 @@ func Network(err error) string {
 		}
 	}
 	failed, isNet := errors.AsType[net.Error](err)
+	if _, bare := failed.(syscall.Errno); bare {
+		isNet = false // Every errno is a net.Error, that of a full disk too; an error of a connection wraps its own.
+	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), isNet && failed.Timeout():
 		return "no answer in time"

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,8 +27,11 @@ func violation(err error, constraint string, as error) error {
 	return err
 }
 
-// Unavailable tells whether an error means that the database is out of reach or going down, so that the
-// same call may succeed later.
+// Unavailable reports whether an error means that the database is out of reach or going down, so that the same call may
+// succeed later.
+//
+// NOTE: it goes by the component that an error comes from, never by a type that others have too. Every errno is a
+// net.Error, and a broken download ends with io.ErrUnexpectedEOF: a full disk would pass for a lost database.
 func Unavailable(err error) bool {
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return unavailableClasses[pe.Code[:min(2, len(pe.Code))]] || pe.Code == lockNotAvailable
@@ -41,13 +42,16 @@ func Unavailable(err error) bool {
 	if _, ok := errors.AsType[*timeoutError](err); ok {
 		return true
 	}
-	if _, ok := errors.AsType[net.Error](err); ok {
+	if _, ok := errors.AsType[*connError](err); ok {
+		return true
+	}
+	if pgconn.Timeout(err) {
 		return true
 	}
 	if pgconn.SafeToRetry(err) { // Nothing was sent, as on a connection that was found closed.
 		return true
 	}
-	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, puddle.ErrClosedPool)
+	return errors.Is(err, puddle.ErrClosedPool)
 }
 
 // timeoutError is what ended with a deadline of ours.

@@ -71,6 +71,7 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 		}
 		return nil
 	}
+	config.ConnConfig.DialFunc = marking(config.ConnConfig.DialFunc)
 	config.PingTimeout = limit // Of a connection that was idle for a while, before it is lent.
 	config.ShouldPing = func(ctx context.Context, params pgxpool.ShouldPingParams) bool {
 		// A connection whose making took long counts as idle.

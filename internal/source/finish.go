@@ -24,8 +24,8 @@ import (
 func (u *Uploads) finish(ctx context.Context, tenant string, id task.UploadID, up Upload) (Progress, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
-	if err := writes.Acquire(ctx, 1); err != nil {
-		return Progress{}, err
+	if err := writes.Acquire(ctx, 1); err != nil { // All places were taken for as long as a source may take: nothing gets written.
+		return Progress{}, &media.StorageError{Op: "put", Err: err}
 	}
 	defer writes.Release(1)
 	parts, err := u.Store.Parts(ctx, tenant, id)

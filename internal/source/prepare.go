@@ -217,6 +217,9 @@ func (p *Preparer) hand(ctx context.Context, s task.Source, account string, at A
 	uri, err := at.Upload(ctx, provider.File{
 		Name: string(s.ID) + "-" + rand.Text()[:8] + extension(s.ContentType), ContentType: s.ContentType, SizeBytes: s.SizeBytes, Content: file,
 	})
+	if broken := file.Err(); broken != nil { // The provider's client would report it as the provider's.
+		return fmt.Errorf("hand source %s to %s: %w", s.ID, account, broken)
+	}
 	if err != nil {
 		return err
 	}

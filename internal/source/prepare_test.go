@@ -176,6 +176,30 @@ func TestPrepare_HandsAnUploadedSourceOverOnce(t *testing.T) {
 	}
 }
 
+// brokenOff is an account whose client reports a file that can't be read as trouble of the provider, as clients do.
+type brokenOff struct{ *account }
+
+func (brokenOff) Upload(_ context.Context, f provider.File) (string, error) {
+	if c, ok := f.Content.(io.Closer); ok {
+		_ = c.Close()
+	}
+	_, err := io.ReadAll(f.Content)
+	return "", &provider.Error{Class: provider.Unavailable, Op: "upload", Err: err}
+}
+
+func TestPrepare_AFileThatCantBeReadIsNotTheProviders(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	u := s.replica()
+	u.MaxBytes = 1 << 20
+	spec := task.Spec{SourceID: receive(t, u, newUpload(), sim.TinyClip(), 0).Source.ID}
+	p, _ := s.preparer(task.Clip{}, nil)
+	err := p.Prepare(t.Context(), spec, "kie", brokenOff{newAccount()})
+	if _, byProvider := errors.AsType[*provider.Error](err); byProvider || !errors.Is(err, media.ErrStorage) {
+		t.Errorf("got %v, want a failure of the storage", err)
+	}
+}
+
 func TestLook_HandsNothingOver(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -58,8 +58,11 @@ const (
 	// This replica is shutting down. UNAVAILABLE with google.rpc.RetryInfo; another replica, or this one
 	// after its restart, continues.
 	ErrorReason_ERROR_REASON_SHUTTING_DOWN ErrorReason = 12
-	// The database is out of reach. UNAVAILABLE with google.rpc.RetryInfo.
+	// The database is out of reach, or did not answer in time. UNAVAILABLE with google.rpc.RetryInfo.
 	ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE ErrorReason = 13
+	// The storage of files did not take or give a file: it is full, out of reach, or refuses the service. Nothing was
+	// done, and what came of an upload before is kept. UNAVAILABLE with google.rpc.RetryInfo.
+	ErrorReason_ERROR_REASON_STORAGE_UNAVAILABLE ErrorReason = 18
 	// The tenant has used up a quota, and nothing was submitted. RESOURCE_EXHAUSTED with google.rpc.RetryInfo and
 	// google.rpc.QuotaFailure; `quota` and `limit` are in the metadata.
 	ErrorReason_ERROR_REASON_QUOTA_EXCEEDED ErrorReason = 16
@@ -113,6 +116,7 @@ var (
 		11: "ERROR_REASON_ATTEMPT_NOT_FOUND",
 		12: "ERROR_REASON_SHUTTING_DOWN",
 		13: "ERROR_REASON_DATABASE_UNAVAILABLE",
+		18: "ERROR_REASON_STORAGE_UNAVAILABLE",
 		16: "ERROR_REASON_QUOTA_EXCEEDED",
 		17: "ERROR_REASON_OVERLOADED",
 		14: "ERROR_REASON_INTERNAL",
@@ -142,6 +146,7 @@ var (
 		"ERROR_REASON_ATTEMPT_NOT_FOUND":          11,
 		"ERROR_REASON_SHUTTING_DOWN":              12,
 		"ERROR_REASON_DATABASE_UNAVAILABLE":       13,
+		"ERROR_REASON_STORAGE_UNAVAILABLE":        18,
 		"ERROR_REASON_QUOTA_EXCEEDED":             16,
 		"ERROR_REASON_OVERLOADED":                 17,
 		"ERROR_REASON_INTERNAL":                   14,
@@ -189,7 +194,7 @@ var File_refract_v1_error_reason_proto protoreflect.FileDescriptor
 const file_refract_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/error_reason.proto\x12\n" +
-	"refract.v1*\xbd\a\n" +
+	"refract.v1*\xe3\a\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12$\n" +
@@ -206,7 +211,8 @@ const file_refract_v1_error_reason_proto_rawDesc = "" +
 	"\x1fERROR_REASON_CALLBACK_TOO_LARGE\x10\x0f\x12\"\n" +
 	"\x1eERROR_REASON_ATTEMPT_NOT_FOUND\x10\v\x12\x1e\n" +
 	"\x1aERROR_REASON_SHUTTING_DOWN\x10\f\x12%\n" +
-	"!ERROR_REASON_DATABASE_UNAVAILABLE\x10\r\x12\x1f\n" +
+	"!ERROR_REASON_DATABASE_UNAVAILABLE\x10\r\x12$\n" +
+	" ERROR_REASON_STORAGE_UNAVAILABLE\x10\x12\x12\x1f\n" +
 	"\x1bERROR_REASON_QUOTA_EXCEEDED\x10\x10\x12\x1b\n" +
 	"\x17ERROR_REASON_OVERLOADED\x10\x11\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10\x0e\x12!\n" +
