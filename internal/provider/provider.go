@@ -24,7 +24,8 @@ type Provider interface {
 	Capabilities() Capabilities
 
 	// Submit asks the provider to start one attempt and returns the provider task id. An error of
-	// class Ambiguous leaves open whether the provider started (and charges) anything.
+	// class Ambiguous leaves open whether the provider started (and charges) anything. The request must not leave
+	// once MaySend says no, which is asked as late as possible; then the error is of class NotSent.
 	Submit(ctx context.Context, s Submission) (providerTaskID string, err error)
 
 	// Check asks how the provider's task is doing. The time of submission lets the adapter tell a task

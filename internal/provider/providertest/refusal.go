@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/provider/wire"
 	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 	"github.com/refract-video/refract/internal/sim"
@@ -23,6 +24,7 @@ func (s Subject) refusalCases() []testCase {
 		{name: "turned away by a firewall", faults: "html403", run: func(r *rig) { r.refused(wire.Blocked) }},
 		{name: "nobody listens", run: (*rig).nobodyListens},
 		{name: "given up before", run: (*rig).givenUpBefore},
+		{name: "late", run: (*rig).late},
 	}
 	codes := map[int]wire.Verdict{
 		401: wire.Credentials, 402: wire.Credits, 429: wire.RateLimited, 500: wire.Ambiguous, 502: wire.Ambiguous, 504: wire.Ambiguous,
@@ -115,6 +117,13 @@ func (r *rig) nobodyListens() {
 	r.want(err, notSent)
 	_, err = p.Check(r.Context(), "123", time.Now())
 	r.want(err, wire.Unavailable)
+}
+
+// late is a process that was stopped before its request left.
+func (r *rig) late() {
+	_, err := r.p.Submit(provider.WithSendBy(r.Context(), time.Now().Add(-time.Nanosecond)), r.submission())
+	r.want(err, notSent)
+	r.wantPaid(0)
 }
 
 func (r *rig) givenUpBefore() {

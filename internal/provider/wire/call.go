@@ -77,10 +77,11 @@ func (c *Client) Do(ctx context.Context, call Call) (Answer, *provider.Error) {
 // tells whether the provider may have seen the request all the same.
 func (c *Client) exchange(ctx context.Context, call Call) (a Answer, sent bool, err error) {
 	var touched atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	body := &watchedBody{touched: &touched, maySend: func() bool { return call.Op != OpSubmit || provider.MaySend(ctx) }}
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { touched.Store(true) },
 	})
-	req, err := c.request(ctx, call, &touched)
+	req, err := c.request(traced, call, body)
 	if err != nil {
 		return Answer{}, false, err
 	}
@@ -90,19 +91,19 @@ func (c *Client) exchange(ctx context.Context, call Call) (a Answer, sent bool, 
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return Answer{}, touched.Load(), err
+		return Answer{}, touched.Load() && !body.withheld.Load(), err
 	}
 	defer resp.Body.Close()
 	a = Answer{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), dateOf(resp.Header))}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
-	if err == nil && len(body) > MaxAnswer {
+	read, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
+	if err == nil && len(read) > MaxAnswer {
 		err = fmt.Errorf("answer is longer than %d bytes", MaxAnswer)
 	}
 	if err != nil { // A body that was cut says nothing, but its HTTP status stands.
 		a.Err = err
 		return a, true, nil
 	}
-	a.Body = body
+	a.Body = read
 	return a, true, nil
 }
 
@@ -110,7 +111,7 @@ func (c *Client) exchange(ctx context.Context, call Call) (a Answer, sent bool, 
 //
 // NOTE: it has no GetBody. With one, net/http sends a POST again by itself when a stream of HTTP/2 is reset with
 // PROTOCOL_ERROR or ended by GOAWAY, which may come after the provider has acted on it.
-func (c *Client) request(ctx context.Context, call Call, touched *atomic.Bool) (*http.Request, error) {
+func (c *Client) request(ctx context.Context, call Call, body *watchedBody) (*http.Request, error) {
 	target := c.base + call.Path
 	if len(call.Query) > 0 {
 		target += "?" + call.Query.Encode()
@@ -133,18 +134,32 @@ func (c *Client) request(ctx context.Context, call Call, touched *atomic.Bool) (
 		return nil, err
 	}
 	req.ContentLength = int64(buf.Len())
-	req.Body = &watchedBody{bytes.NewReader(buf.Bytes()), touched}
+	body.r = bytes.NewReader(buf.Bytes())
+	req.Body = body
 	return req, nil
 }
 
 // watchedBody notes that somebody began to read it. A transport that was lent to us and does not call
 // httptrace would otherwise make a request that left look like one that never did.
+//
+// NOTE: it is where a submission that is late is kept from leaving. The transport reads the body when it has a connection
+// and is about to write, so that a process that was stopped before, for however long, sends nothing: without its body a
+// request asks for nothing. What remains is a process that is stopped between this reading and the writing, which are some
+// microseconds apart.
 type watchedBody struct {
-	r       *bytes.Reader
-	touched *atomic.Bool
+	r        *bytes.Reader
+	touched  *atomic.Bool
+	maySend  func() bool
+	withheld atomic.Bool // Whether no byte of it was given away because it was too late.
 }
 
+var errTooLate = errors.New("the time in which the request may leave is over")
+
 func (b *watchedBody) Read(p []byte) (int, error) {
+	if !b.maySend() {
+		b.withheld.Store(b.r.Len() == int(b.r.Size()))
+		return 0, errTooLate
+	}
 	b.touched.Store(true)
 	return b.r.Read(p)
 }

@@ -1,0 +1,29 @@
+package provider
+
+import (
+	"context"
+	"time"
+)
+
+type sendByKey struct{}
+
+// WithSendBy returns a context for a submission whose request must leave by a time, or not at all.
+func WithSendBy(ctx context.Context, by time.Time) context.Context {
+	return context.WithValue(ctx, sendByKey{}, by)
+}
+
+// SendBy returns the time of WithSendBy, and false without one.
+func SendBy(ctx context.Context) (by time.Time, limited bool) {
+	by, limited = ctx.Value(sendByKey{}).(time.Time)
+	return by, limited
+}
+
+// MaySend reports whether the request of a submission with this context may still leave. Without WithSendBy it always may.
+//
+// It compares both clocks of a time, and either ends it: on a machine that was suspended the monotonic clock stood still and
+// the wall clock did not; a wall clock that was set back does not matter to a process that was stopped.
+func MaySend(ctx context.Context) bool {
+	by, limited := SendBy(ctx)
+	now := time.Now()
+	return !limited || !now.After(by) && !now.Round(0).After(by.Round(0))
+}
