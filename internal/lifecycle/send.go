@@ -17,6 +17,9 @@ import (
 // source was not made ready; when it is to be sent after all, since a retry adopted it, Send does nothing and returns
 // ErrUnprepared.
 func (l *Lifecycle) Send(ctx context.Context, id task.AttemptID, deliver func(context.Context, task.Task) (string, error)) error {
+	// NOTE: the time is read before the transaction begins, so the deadlines that follow from it are no later than those
+	// of a replica that finds the attempt sent and counts from then.
+	start := time.Now()
 	t, err := l.change(ctx, "submission", id, func(t task.Task) (Change, error) {
 		d, err := t.Apply(task.Sending{Attempt: id})
 		if err == nil && deliver == nil && d.Task.AttemptByID(id).Sent {
@@ -26,38 +29,51 @@ func (l *Lifecycle) Send(ctx context.Context, id task.AttemptID, deliver func(co
 	})
 	switch {
 	case errors.Is(err, task.ErrAlreadySent):
-		return l.settleSubmission(ctx, id, "", &provider.Error{
-			Class: provider.Ambiguous, Op: "submit", Err: errStopped,
-		})
+		stopped := &provider.Error{Class: provider.Ambiguous, Op: "submit", Err: errStopped}
+		return l.settleSubmission(ctx, id, answer{err: stopped, arriveBy: start.Add(arriveWithin)})
 	case err != nil:
 		return fmt.Errorf("begin to send attempt %s: %w", id, err)
 	}
 	if t.AttemptByID(id).State != task.AttemptSubmitting {
 		return nil // Refused before it was sent.
 	}
-	providerTaskID, deliverErr := deliver(ctx, t)
-	return l.settleAnswer(ctx, id, providerTaskID, deliverErr)
+	got := answer{arriveBy: start.Add(arriveWithin)}
+	sending, cancel := context.WithDeadline(provider.WithSendBy(ctx, start.Add(SendTimeout)), got.arriveBy)
+	defer cancel()
+	got.providerTaskID, got.err = deliver(sending, t)
+	return l.settleAnswer(ctx, id, got)
 }
 
-// answerWait is how long the answer may still come that somebody else waits for: calls last 30 seconds at most.
-const answerWait = 30 * time.Second
+// The timeouts of a submission. Together they bound when its request can arrive, whatever becomes of the process that sends
+// it: the process may lose the database, or be stopped and continue later.
+const (
+	// SendTimeout is how long after the commit of sent the request may leave; later it does not leave: provider.MaySend.
+	SendTimeout = 10 * time.Second
+	// AnswerTimeout is how long after that the request may arrive, and its answer may come.
+	AnswerTimeout = 30 * time.Second
+	// arriveWithin is how long after the commit of sent the request may arrive at the provider.
+	//
+	// NOTE: with a shorter one, a replica that settles the attempt of another gives its permit to a second request
+	// before the first one has arrived, and the provider sees more than its limit.
+	arriveWithin = SendTimeout + AnswerTimeout
+)
 
 // SettleTimeout is how long an answer is held while the database is out of reach: longer than a failover takes.
 const SettleTimeout = 2 * time.Minute
 
 // settleAnswer settles a submission even when the caller is being shut down, and for as long as a failover of
 // the database takes: an answer that is not written down makes a paid attempt unconfirmed.
-func (l *Lifecycle) settleAnswer(ctx context.Context, id task.AttemptID, providerTaskID string, answer error) error {
+func (l *Lifecycle) settleAnswer(ctx context.Context, id task.AttemptID, got answer) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), SettleTimeout)
 	defer cancel()
 	for {
-		err := l.settleSubmission(ctx, id, providerTaskID, answer)
+		err := l.settleSubmission(ctx, id, got)
 		if err == nil || errors.Is(err, task.ErrProviderTaskMismatch) || errors.Is(err, ErrAttemptNotFound) {
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the provider's answer is lost, its task id is %q: %w", providerTaskID, err)
+			return fmt.Errorf("the provider's answer is lost, its task id is %q: %w", got.providerTaskID, err)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}

@@ -80,6 +80,9 @@ func TestSend_AfterACrashWaitsForTheCallback(t *testing.T) {
 	if wait := query[float64](t, s, "SELECT extract(epoch FROM next_check_time - answer_time)::float8 FROM attempt"); wait < 29*60 || wait > 30*60 {
 		t.Errorf("the wait for the callback ends in %v s, want about 30 minutes", wait)
 	}
+	if checks := s.checks(t); len(checks) != 1 || checks[0].SubmitAge < 0 {
+		t.Errorf("checks = %+v, want one of an attempt that was not submitted in the future", checks)
+	}
 }
 
 // TestSend_AnAnswerThatSomebodyElseAwaitsMayStillCome runs the job of an attempt again while the first run, cut off

@@ -19,24 +19,32 @@ const (
 	confirmWait = 30 * time.Minute
 )
 
+// answer is what came back for a submission.
+type answer struct {
+	providerTaskID string
+	err            error
+	arriveBy       time.Time // When the request has arrived at the latest; zero where it has.
+}
+
 // settleSubmission applies the answer to a submission as submissionRules says.
-func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, providerTaskID string, answer error) error {
+func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, got answer) error {
+	inTransit := max(time.Until(got.arriveBy), 0) // Before the transaction, from whose beginning it counts.
 	_, err := l.change(ctx, "submission", id, func(t task.Task) (Change, error) {
 		a := t.AttemptByID(id)
-		s := l.answered(*a, providerTaskID, answer)
+		s := l.answered(*a, got, inTransit)
 		rule := s.rule()
 		d, err := t.Apply(rule.Effect.input(s))
 		c := Change{Decision: d, Pause: rule.pause(a.Account, s)}
-		if c.Pause != nil && c.Pause.After > 0 && (!d.Changed || ourOwnDoing(answer)) {
+		if c.Pause != nil && c.Pause.After > 0 && (!d.Changed || ourOwnDoing(got.err)) {
 			c.Pause = nil // It tells nothing about the provider.
 		}
-		if answer == nil {
+		if got.err == nil {
 			c.Resume = a.Account
 		}
 		return c, err
 	})
 	if errors.Is(err, ErrProviderTaskTaken) {
-		return l.settleSubmission(ctx, id, "", &provider.Error{Class: provider.Ambiguous, Op: "submit", Err: err})
+		return l.settleSubmission(ctx, id, answer{err: &provider.Error{Class: provider.Ambiguous, Op: "submit", Err: err}})
 	}
 	if err != nil {
 		return fmt.Errorf("settle the submission of attempt %s: %w", id, err)
@@ -44,11 +52,15 @@ func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, pro
 	return nil
 }
 
-// answered is a submission of an attempt with its answer.
-func (l *Lifecycle) answered(a task.Attempt, providerTaskID string, answer error) answered {
-	return answered{
-		attempt: a.ID, providerTaskID: providerTaskID, err: refusal(answer), caps: l.capabilities(a.Account), known: l.known,
+// answered is a submission of an attempt with its answer. A code proves that the request arrived.
+func (l *Lifecycle) answered(a task.Attempt, got answer, inTransit time.Duration) answered {
+	s := answered{
+		attempt: a.ID, providerTaskID: got.providerTaskID, err: refusal(got.err), caps: l.capabilities(a.Account), known: l.known,
 	}
+	if s.err != nil && s.err.Code == 0 {
+		s.inTransit = inTransit
+	}
+	return s
 }
 
 // errStopped is what becomes of an attempt that somebody else began to send. They have died, or are cut off from the

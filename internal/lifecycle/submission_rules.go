@@ -64,6 +64,7 @@ type answered struct {
 	attempt        task.AttemptID
 	providerTaskID string
 	err            *provider.Error // Nil where it was accepted.
+	inTransit      time.Duration   // For how long the request may still arrive; 0 where the answer proves that it did.
 	caps           provider.Capabilities
 	known          []string // The providers that have an account.
 }
@@ -103,9 +104,9 @@ var (
 		input: func(a answered) task.Input {
 			wait := waitForCallback(a.caps)
 			if errors.Is(a.err, errStopped) {
-				wait = max(wait, answerWait)
+				wait = max(wait, a.inTransit) // The answer may still come to whoever sent it.
 			}
-			return task.Ambiguous{Attempt: a.attempt, CheckAfter: wait, Message: a.err.Error()}
+			return task.Ambiguous{Attempt: a.attempt, CheckAfter: wait, InTransit: a.inTransit, Message: a.err.Error()}
 		},
 	}
 )

@@ -21,11 +21,11 @@ WHERE provider = $1
 ORDER BY account
 FOR UPDATE SKIP LOCKED`
 
-// countUsage counts the permits that are taken. An attempt takes one of the window's from its admission
-// until one window after its submission was answered: the request reached the provider somewhere in
-// between, so however long requests take, no window at the provider ever sees more than the limit. A lost
-// attempt may run at the provider for as long as work takes. One that was given up before it was sent gives its
-// permit back at once.
+// countUsage counts the permits that are taken. An attempt takes one of the window's from its admission until one window
+// after its submission stopped being under way, which answer_time says and updateAttempts decides: the request reached the
+// provider somewhere in between, so however long requests take, no window at the provider ever sees more than the limit. A
+// lost attempt may run at the provider for as long as work takes. One that was given up before it was sent gives its permit
+// back at once.
 //
 // NOTE: it runs after the account was locked, in a statement of its own. One that locks and counts would
 // count in a snapshot from before the lock, which may lack what the last holder admitted.

@@ -33,7 +33,7 @@ FROM due, task
 WHERE attempt.id = due.id AND task.id = due.task_id
 RETURNING attempt.id, attempt.task_id, coalesce(nullif(attempt.provider_task_id, ''), attempt.hinted_task_id),
     attempt.provider_task_id = '', due.asked, extract(epoch FROM now() - attempt.create_time)::float8,
-    extract(epoch FROM now() - coalesce(attempt.answer_time, attempt.create_time))::float8`
+    extract(epoch FROM now() - least(coalesce(attempt.answer_time, attempt.create_time), now()))::float8`
 
 // markAsked marks the next check of attempts as an operator's, until it is claimed.
 const markAsked = `UPDATE attempt SET asked = true WHERE id = ANY ($1::uuid[])`

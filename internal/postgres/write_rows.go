@@ -89,19 +89,28 @@ type attemptUpdate struct {
 	Sent           bool              `json:"sent"`
 	Saved          bool              `json:"saved"`
 	Message        string            `json:"message"`
+	InTransit      float64           `json:"in_transit"` // Seconds for which an UNCONFIRMED attempt's request may still arrive.
 }
 
-// updateAttempts writes attempts. A settled one has been answered; one that is no longer open is no longer checked.
+// updateAttempts writes attempts. One that is no longer open is no longer checked.
+//
+// answer_time is when the submission stopped being under way. An attempt that becomes UNCONFIRMED without an answer may
+// still be sent by a process that has lost the database, so that its answer_time is in the future: the latest time at
+// which its request can arrive. Every state but UNCONFIRMED and LOST proves that the request arrived or never left, and
+// brings a time in the future forward to now; the previous release keeps it, which holds the permit for longer.
 const updateAttempts = `
 WITH new AS MATERIALIZED (
     SELECT *
     FROM json_to_recordset($1) AS new (
-        id uuid, provider_task_id text, hinted_task_id text, state text, sent boolean, saved boolean, message text)
+        id uuid, provider_task_id text, hinted_task_id text, state text, sent boolean, saved boolean, message text, in_transit float8)
 )
 UPDATE attempt
 SET provider_task_id = new.provider_task_id, hinted_task_id = new.hinted_task_id, state = new.state, sent = new.sent,
     saved = new.saved, message = new.message,
-    answer_time = CASE WHEN new.state <> 'SUBMITTING' THEN coalesce(answer_time, now()) END,
+    answer_time = CASE
+        WHEN new.state = 'SUBMITTING' THEN NULL
+        WHEN new.state IN ('UNCONFIRMED', 'LOST') THEN coalesce(answer_time, now() + make_interval(secs => new.in_transit))
+        ELSE least(answer_time, now()) END,
     settle_time = CASE WHEN new.state IN ('SUCCEEDED', 'FAILED') THEN coalesce(settle_time, now()) END,
     next_check_time = CASE WHEN new.state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING') THEN next_check_time END
 FROM new

@@ -72,7 +72,7 @@ func (w *writes) addDecision(before *task.Task, d *task.Decision) {
 	if e := d.Event; e != nil {
 		w.events = append(w.events, eventInsert{t.ID, e.Revision, e.State, e.Attempt, e.Message, t.Tenant, u.failure})
 	}
-	w.addAttempts(before, t)
+	w.addAttempts(before, d)
 	if d.Check != "" {
 		w.checks = append(w.checks, checkUpdate{d.Check, d.CheckDelay.Seconds()})
 	}
@@ -85,13 +85,16 @@ func (w *writes) addDecision(before *task.Task, d *task.Decision) {
 }
 
 // addAttempts adds the attempts that differ from before. Attempts are only ever added at the end.
-func (w *writes) addAttempts(before, t *task.Task) {
+func (w *writes) addAttempts(before *task.Task, d *task.Decision) {
+	t := &d.Task
 	for i, a := range t.Attempts {
 		switch {
 		case i >= len(before.Attempts):
 			w.newAttempts = append(w.newAttempts, attemptInsert{a.ID, t.ID, a.Number, a.Provider, a.Account, a.State})
 		case a != before.Attempts[i]:
-			w.attempts = append(w.attempts, attemptUpdate{a.ID, a.ProviderTaskID, a.HintedTaskID, a.State, a.Sent, a.Saved, a.Message})
+			w.attempts = append(w.attempts, attemptUpdate{
+				a.ID, a.ProviderTaskID, a.HintedTaskID, a.State, a.Sent, a.Saved, a.Message, d.InTransit.Seconds(),
+			})
 		}
 	}
 }

@@ -137,6 +137,7 @@ func (d *Decision) ambiguous(a *Attempt, in Ambiguous) {
 		return
 	}
 	d.set(a, AttemptUnconfirmed, in.Message)
+	d.InTransit = in.InTransit
 	d.checkAfter(a, in.CheckAfter)
 	if d.awaits(a) {
 		d.move(Running, a.Number, fmt.Sprintf(

@@ -11,6 +11,7 @@ type Decision struct {
 	OutputsOf     AttemptID     // The attempt that Outputs belong to.
 	Check         AttemptID     // The attempt that the provider is to be asked about, or empty,
 	CheckDelay    time.Duration // after this long, or sooner where a sooner check is due.
+	InTransit     time.Duration // For how long the request of an attempt that becomes UNCONFIRMED may still arrive at the provider.
 	RequeueDelay  time.Duration // How long a task that was queued again is kept from admission.
 	RenewDeadline bool          // Whether the deadline begins anew.
 	Changed       bool          // Whether anything at all is to be committed.

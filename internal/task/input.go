@@ -58,6 +58,7 @@ type (
 	Ambiguous struct {
 		Attempt    AttemptID
 		CheckAfter time.Duration // When the wait for its callback ends.
+		InTransit  time.Duration // For how long the request may still arrive at the provider; 0 where an answer proves that it did.
 		Message    string
 	}
 

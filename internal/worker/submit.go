@@ -15,8 +15,8 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// submitTimeout bounds a submit job: the wait for its source, the provider's 30 seconds, and time to write the answer down.
-const submitTimeout = 5*time.Second + 30*time.Second + lifecycle.SettleTimeout + 10*time.Second
+// submitTimeout bounds a submit job: the wait for its source, the submission, and time to write the answer down.
+const submitTimeout = 5*time.Second + lifecycle.SendTimeout + lifecycle.AnswerTimeout + lifecycle.SettleTimeout + 10*time.Second
 
 // submitter sends attempts to their provider.
 type submitter struct {
