@@ -11,9 +11,12 @@ import (
 	"github.com/refract-video/refract/internal/lifecycle"
 )
 
+// insertAccount leaves a row alone that is as it should be. ON CONFLICT locks it even where it changes nothing, and would
+// wait for a replica that was stopped in a round of admission, for longer than a statement may take.
 const insertAccount = `
 INSERT INTO provider_account (account, provider)
-VALUES ($1, $2)
+SELECT $1, $2
+WHERE NOT EXISTS (SELECT FROM provider_account WHERE account = $1 AND provider = $2)
 ON CONFLICT ON CONSTRAINT provider_account_pkey DO UPDATE SET provider = excluded.provider
 WHERE provider_account.provider <> excluded.provider`
 

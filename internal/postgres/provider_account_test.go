@@ -106,3 +106,31 @@ func TestReleaseAccount_EndsEveryPause(t *testing.T) {
 		}
 	}
 }
+
+// TestPrepareAccounts_DoesNotWaitForARoundOfAdmission has a replica start while another one is stopped in such a round.
+//
+// It fails when insertAccount inserts what is there.
+func TestPrepareAccounts_DoesNotWaitForARoundOfAdmission(t *testing.T) {
+	t.Parallel()
+	store, pool := setup(t)
+	round, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = round.Rollback(t.Context()) }()
+	if _, err := round.Exec(t.Context(), "SELECT FROM provider_account FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "kie", "luma": "luma"}); err != nil {
+		t.Error(err)
+	}
+	if err := round.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "another"}); err != nil {
+		t.Error(err)
+	}
+	if got := value[string](t, pool, "SELECT provider FROM provider_account WHERE account = 'kie'"); got != "another" {
+		t.Errorf("the account is at %s, want another", got)
+	}
+}
