@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -121,7 +122,9 @@ func TestPrepareAccounts_DoesNotWaitForARoundOfAdmission(t *testing.T) {
 	if _, err := round.Exec(t.Context(), "SELECT FROM provider_account FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "kie", "luma": "luma"}); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := store.PrepareAccounts(ctx, map[string]string{"kie": "kie", "luma": "luma"}); err != nil {
 		t.Error(err)
 	}
 	if err := round.Rollback(t.Context()); err != nil {
