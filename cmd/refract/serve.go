@@ -64,7 +64,8 @@ func (s *service) run(ctx context.Context) error {
 	if err := s.queue.Start(context.WithoutCancel(ctx)); err != nil { // Stop ends it, so that jobs under way finish.
 		return fmt.Errorf("start the job queue: %w", err)
 	}
-	s.setServing(true) // Before the hub, which takes it back when it can't read the log.
+	s.setReadable(true) // Before the hub, which takes it back when it can't read the log.
+	postgres.WriteStateOf(s.pool).Notify(s.setWritable)
 	for _, l := range s.loops {
 		g.Go(func() error { return l.Run(ctx) })
 	}

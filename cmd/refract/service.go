@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -49,6 +50,8 @@ const bookmarkInterval = 14 * time.Second
 // service is the whole process, built and ready to run.
 type service struct {
 	log       *slog.Logger
+	lines     *outageLines
+	serving   serving
 	telemetry *telemetry
 	cluster   *pglocal.Cluster // Nil with a database of the operator's.
 	pool      *pgxpool.Pool
@@ -82,7 +85,9 @@ type service struct {
 
 // newService builds the process from the inside out. What it opened is closed again when it fails.
 func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *service, err error) {
-	s := &service{log: log, statuses: &api.Statuses{Unavailable: postgres.Unavailable, Log: log}}
+	lines := newOutageLog(log.Handler(), func(err error) bool { return postgres.Unavailable(err) || errors.Is(err, errNotServing) })
+	log = slog.New(lines)
+	s := &service{log: log, lines: lines.outageLines, statuses: &api.Statuses{Unavailable: postgres.Unavailable, Log: log}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
@@ -290,7 +295,7 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 	if err != nil {
 		return nil, err
 	}
-	s.hub = watch.NewHub(s.store, watch.Config{Bookmark: bookmarkInterval, Logger: s.log, Readable: s.setServing})
+	s.hub = watch.NewHub(s.store, watch.Config{Bookmark: bookmarkInterval, Logger: s.log, Readable: s.setReadable})
 	s.notifier = s.store.Notifier()
 	verbs, err := lifecycle.New(lifecycle.Config{
 		Store: s.store, Accounts: s.accounts, Route: s.route, Meter: s.telemetry.meter, Now: s.clock.Now, Changed: s.changed,
@@ -436,19 +441,52 @@ func (s *service) openHTTP(receiver *callback.Receiver) {
 	s.ingress = httpapi.NewServer(httpapi.NewIngress(ingress), s.log)
 }
 
-// setServing sets the gRPC health of the replica. After the start of a drain it changes nothing.
-func (s *service) setServing(serving bool) {
-	state := grpc_health_v1.HealthCheckResponse_NOT_SERVING
-	if serving {
-		state = grpc_health_v1.HealthCheckResponse_SERVING
+// serving is what keeps a replica from serving. The zero value is nothing.
+type serving struct {
+	mu                     sync.Mutex
+	unreadable, unwritable bool
+}
+
+// setReadable takes in whether the log of events can be read.
+func (s *service) setReadable(readable bool) {
+	s.serving.mu.Lock()
+	defer s.serving.mu.Unlock()
+	s.serving.unreadable = !readable
+	s.setHealth()
+}
+
+// setWritable takes in that the database takes writes again, or none. Its lines in the log are the only ones that repeat.
+func (s *service) setWritable(c postgres.WriteChange) {
+	s.serving.mu.Lock()
+	defer s.serving.mu.Unlock()
+	s.serving.unwritable = !c.Writable
+	s.setHealth()
+	ctx := context.Background()
+	if !c.Writable {
+		s.log.ErrorContext(ctx, "the database takes no writes; the replica is not ready, and drops its connections", "error", c.Cause)
+		s.lines.begin()
+		return
+	}
+	held := s.lines.end()
+	s.log.InfoContext(ctx, "the database takes writes again", "after", c.After, "failures", c.Failures, "lines_held_back", held)
+}
+
+// setHealth sets the gRPC health of the replica. After the start of a drain it changes nothing.
+func (s *service) setHealth() {
+	state := grpc_health_v1.HealthCheckResponse_SERVING
+	if s.serving.unreadable || s.serving.unwritable {
+		state = grpc_health_v1.HealthCheckResponse_NOT_SERVING
 	}
 	s.health.SetServingStatus("", state)
 }
 
+// errNotServing means that the gRPC health is not SERVING.
+var errNotServing = errors.New("not serving")
+
 // ready tells whether this replica can serve.
 func (s *service) ready(ctx context.Context) error {
 	if resp, err := s.health.Check(ctx, &grpc_health_v1.HealthCheckRequest{}); err != nil || resp.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
-		return errors.New("not serving")
+		return errNotServing
 	}
 	return s.store.Ping(ctx)
 }

@@ -27,14 +27,14 @@ func violation(err error, constraint string, as error) error {
 	return err
 }
 
-// Unavailable reports whether an error means that the database is out of reach or going down, so that the same call may
-// succeed later.
+// Unavailable reports whether an error means that the database is out of reach, is going down or can't write now, so that
+// the same call may succeed later.
 //
 // NOTE: it goes by the component that an error comes from, never by a type that others have too. Every errno is a
 // net.Error, and a broken download ends with io.ErrUnexpectedEOF: a full disk would pass for a lost database.
 func Unavailable(err error) bool {
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return unavailableClasses[pe.Code[:min(2, len(pe.Code))]] || pe.Code == lockNotAvailable
+		return unavailableClasses[pe.Code[:min(2, len(pe.Code))]] || pe.Code == lockNotAvailable || pe.Code == readOnlyTransaction
 	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return true
@@ -51,7 +51,7 @@ func Unavailable(err error) bool {
 	if pgconn.SafeToRetry(err) { // Nothing was sent, as on a connection that was found closed.
 		return true
 	}
-	return errors.Is(err, puddle.ErrClosedPool)
+	return errors.Is(err, puddle.ErrClosedPool) || errors.Is(err, errReadOnly)
 }
 
 // timeoutError is what ended with a deadline of ours.
@@ -85,5 +85,17 @@ func locked(err error) bool {
 	return ok && pe.Code == lockNotAvailable
 }
 
-// unavailableClasses are the SQLSTATE classes of connections, resources and operator intervention.
-var unavailableClasses = map[string]bool{"08": true, "53": true, "57": true}
+// unavailableClasses are the SQLSTATE classes of connections, resources, operator intervention and of errors of the system
+// below the server.
+var unavailableClasses = map[string]bool{"08": true, "53": true, "57": true, "58": true}
+
+// errReadOnly means that a session may not write.
+var errReadOnly = errors.New("the session is read-only")
+
+// sqlState returns the SQLSTATE of an error that the server reported; empty for any other.
+func sqlState(err error) string {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pe.Code
+	}
+	return ""
+}

@@ -206,7 +206,7 @@ func (l *Listener) listen(ctx context.Context) error {
 		case err == nil:
 			l.hear(notification.Payload)
 		case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
-			if err := ping(ctx, conn); err != nil {
+			if err := checkListening(ctx, conn); err != nil {
 				return err
 			}
 		default:
@@ -215,11 +215,12 @@ func (l *Listener) listen(ctx context.Context) error {
 	}
 }
 
-// ping asks whether the other end still lives; a silent one does not.
-func ping(ctx context.Context, conn *pgx.Conn) error {
+// checkListening asks whether the other end still lives, and whether changes are still made there: a server that became a
+// standby stays silent for good.
+func checkListening(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	return conn.Ping(ctx)
+	return checkWritable(ctx, conn)
 }
 
 // hangUp closes a connection, whose other end may be silent. Nothing is lost when the farewell is not heard.

@@ -77,15 +77,19 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 		// A connection whose making took long counts as idle.
 		return params.IdleDuration > time.Second && !unlimited(ctx)
 	}
-	config.ConnConfig.Tracer = deadlines{limit}
+	writes := &WriteState{}
+	config.ConnConfig.Tracer = deadlines{limit, writes}
+	config.AfterRelease = writes.keep
 	// Not as parameters of the connection, which a pooler between us and the database may refuse.
 	config.ConnConfig.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		conn.CustomData()[madeKey] = time.Now()
 		return conn.Exec(ctx, sessionSettings).Close()
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
+	writes.reset = pool.Reset
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("reach the database: %w", err)
@@ -121,13 +125,16 @@ func unlimited(ctx context.Context) bool { return ctx.Value(unlimitedKey{}) != n
 // building of an index does.
 func WithoutDeadlines(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
 	config := pool.Config()
-	config.ConnConfig.Tracer, config.ConnConfig.AfterConnect = nil, nil
+	config.ConnConfig.Tracer, config.ConnConfig.AfterConnect, config.AfterRelease = nil, nil, nil
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
 // deadlines gives every statement a deadline: pgx uses the context that its tracer returns for the rest of the
-// call, up to the last row.
-type deadlines struct{ limit time.Duration }
+// call, up to the last row. How statements end goes to the state of writes.
+type deadlines struct {
+	limit  time.Duration
+	writes *WriteState
+}
 
 var (
 	_ pgx.QueryTracer    = deadlines{}
@@ -158,8 +165,9 @@ func (d deadlines) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.Trace
 }
 
 // TraceQueryEnd ends it.
-func (d deadlines) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {
+func (d deadlines) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryEndData) {
 	d.end(ctx)
+	d.writes.ended(conn, data.CommandTag, data.Err)
 }
 
 // TraceBatchStart begins the time of a batch.
@@ -167,12 +175,15 @@ func (d deadlines) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.Trace
 	return d.begin(ctx)
 }
 
-// TraceBatchQuery is told of each statement of a batch, which shares the batch's time.
-func (d deadlines) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+// TraceBatchQuery gets each statement of a batch, which shares the batch's time.
+func (d deadlines) TraceBatchQuery(_ context.Context, conn *pgx.Conn, data pgx.TraceBatchQueryData) {
+	d.writes.ended(conn, data.CommandTag, data.Err)
+}
 
-// TraceBatchEnd ends it.
-func (d deadlines) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchEndData) {
+// TraceBatchEnd ends it. A statement whose result nobody read leaves its error here.
+func (d deadlines) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchEndData) {
 	d.end(ctx)
+	d.writes.ended(conn, pgconn.CommandTag{}, data.Err)
 }
 
 // TraceCopyFromStart begins the time of a bulk insert.
@@ -181,6 +192,7 @@ func (d deadlines) TraceCopyFromStart(ctx context.Context, _ *pgx.Conn, _ pgx.Tr
 }
 
 // TraceCopyFromEnd ends it.
-func (d deadlines) TraceCopyFromEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceCopyFromEndData) {
+func (d deadlines) TraceCopyFromEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceCopyFromEndData) {
 	d.end(ctx)
+	d.writes.ended(conn, pgconn.CommandTag{}, data.Err)
 }

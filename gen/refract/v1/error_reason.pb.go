@@ -58,7 +58,8 @@ const (
 	// This replica is shutting down. UNAVAILABLE with google.rpc.RetryInfo; another replica, or this one
 	// after its restart, continues.
 	ErrorReason_ERROR_REASON_SHUTTING_DOWN ErrorReason = 12
-	// The database is out of reach, or did not answer in time. UNAVAILABLE with google.rpc.RetryInfo.
+	// The database is out of reach, did not answer in time, or can't write now, as after a failover. UNAVAILABLE with
+	// google.rpc.RetryInfo.
 	ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE ErrorReason = 13
 	// The storage of files did not take or give a file: it is full, out of reach, or refuses the service. Nothing was
 	// done, and what came of an upload before is kept. UNAVAILABLE with google.rpc.RetryInfo.
