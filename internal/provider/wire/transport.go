@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -44,9 +45,9 @@ func newHTTPClients(lent *http.Client) (orders, questions *http.Client) {
 		c := newHTTPClient(lent.Transport)
 		return c, c
 	}
-	fresh := newTransport()
+	fresh := newTransport(boundUnacknowledged)
 	fresh.DisableKeepAlives = true
-	return newHTTPClient(fresh), newHTTPClient(newTransport())
+	return newHTTPClient(fresh), newHTTPClient(newTransport(nil))
 }
 
 // newHTTPClient returns a client that follows no redirect: a 307 would make it send a submission a second time.
@@ -57,10 +58,11 @@ func newHTTPClient(transport http.RoundTripper) *http.Client {
 	}
 }
 
-func newTransport() *http.Transport {
+// newTransport returns a transport of our own. control may set options of its sockets.
+func newTransport(control func(network, address string, c syscall.RawConn) error) *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: idleTimeout}).DialContext,
+		DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: idleTimeout, Control: control}).DialContext,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConnsPerHost:    16,
 		IdleConnTimeout:        idleTimeout,
