@@ -386,6 +386,15 @@ var mutations = append(differences(), []mutation{
 		},
 	},
 	{
+		9, "takeover-frees-permits", "internal/lifecycle/submission_rules.go",
+		"InTransit: a.inTransit,",
+		"InTransit: 0,",
+		[]test{
+			{service, "TestPromise09_ATakeoverKeepsTheLimit"},
+			{lifecycle, "TestPermits_AreHeldUntilTheRequestCanNoLongerArrive"},
+		},
+	},
+	{
 		9, "answered-not-counted", "internal/postgres/admit_tasks.go",
 		"answer_time > now() - make_interval(secs => $2) AND sent)",
 		"answer_time > now() - make_interval(secs => $2) AND false)",
