@@ -64,6 +64,7 @@ func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 		fetching(f, c)
 		f.KIE.Limits, f.KIE.Poll = []string{"4/1h/4"}, 300*time.Millisecond
 		f.Tuning.Sources = worker.SourcePatience{Ready: 100 * time.Millisecond}
+		f.Tuning.Look = 5 * time.Second // The tenant's own good source may wait for five rounds of its hanging ones.
 	})
 	release := make(chan struct{})
 	var hung atomic.Int64
