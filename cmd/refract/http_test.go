@@ -6,12 +6,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestMetrics_TellOperatorsWhatGoesOn reads what a task leaves behind.
 func TestMetrics_TellOperatorsWhatGoesOn(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
+	ts := startService(t, func(f *serviceFlags, _ *simConfig) { f.KIE.Poll = time.Hour })
 	ts.end(t, ts.submit(t, "").GetId())
 	wanted := []string{
 		`rpc_server_call_duration_seconds_count{`, `rpc_method="refract.v1.TaskService/SubmitTask"`,
