@@ -1,18 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestMetrics_TellOperatorsWhatGoesOn reads what a task leaves behind.
 func TestMetrics_TellOperatorsWhatGoesOn(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, _ *simConfig) { f.KIE.Poll = time.Hour })
+	ts := startService(t, nil)
 	ts.end(t, ts.submit(t, "").GetId())
 	wanted := []string{
 		`rpc_server_call_duration_seconds_count{`, `rpc_method="refract.v1.TaskService/SubmitTask"`,
@@ -34,6 +35,33 @@ func TestMetrics_TellOperatorsWhatGoesOn(t *testing.T) {
 		wanted = slices.DeleteFunc(wanted, func(want string) bool { return strings.Contains(string(body), want) })
 		return len(wanted) == 0
 	})
+}
+
+// TestMetrics_OneThatCollidesCostsOnlyItself has two libraries count under one name, as two kinds of bucket do: the exporter
+// leaves out by what they differ.
+func TestMetrics_OneThatCollidesCostsOnlyItself(t *testing.T) {
+	t.Parallel()
+	tel, err := startTelemetry(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tel.stop(context.WithoutCancel(t.Context())) })
+	for _, library := range []string{"a", "b"} {
+		counter, err := tel.meters.Meter(library).Int64Counter("collides")
+		if err != nil {
+			t.Fatal(err)
+		}
+		counter.Add(t.Context(), 1)
+	}
+	server := httptest.NewServer(tel.metrics)
+	t.Cleanup(server.Close)
+	status, _, body := request(t, http.MethodGet, server.URL, "")
+	if status != http.StatusOK || !strings.Contains(string(body), "go_goroutines") || !strings.Contains(string(body), "collides_total") {
+		t.Errorf("answered %d: %s", status, body)
+	}
+	if _, _, body = request(t, http.MethodGet, server.URL, ""); !strings.Contains(string(body), `promhttp_metric_handler_errors_total{cause="gathering"} 1`) {
+		t.Errorf("the metric that was left out is not counted: %s", body)
+	}
 }
 
 // TestREST_DescribesItself asks for what needs no credentials.

@@ -61,9 +61,10 @@ func startTelemetry(ctx context.Context) (*telemetry, error) {
 		stop = func(ctx context.Context) error { return errors.Join(traces.Shutdown(ctx), meters.Shutdown(ctx)) }
 	}
 	return &telemetry{
-		meter:   meters.Meter("refract"),
-		meters:  meters,
-		metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+		meter:  meters.Meter("refract"),
+		meters: meters,
+		// A metric that can't be gathered costs only itself; promhttp_metric_handler_errors_total counts it.
+		metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, Registry: registry}),
 		stop:    stop,
 	}, nil
 }
