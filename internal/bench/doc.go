@@ -24,8 +24,8 @@ type Rate struct {
 	P99       time.Duration `json:"p99_ns"`
 }
 
-// drive makes calls from several callers at once for a time, each as soon as its last one is done. Each caller gets a
-// call function of its own, and each call counts for so many. It ends at the first error.
+// drive makes calls from several callers at once for a time, each as soon as its last one is done, and at least one. Each
+// caller gets a call function of its own, and each call counts for so many. It ends at the first error.
 func drive(ctx context.Context, callers int, duration time.Duration, count int, open func() (call func(context.Context) error, end func(), err error)) (Rate, error) {
 	var mu sync.Mutex
 	var all []time.Duration
@@ -66,13 +66,14 @@ func callAgainAndAgain(ctx context.Context, until time.Time, open func() (func(c
 	}
 	defer end()
 	var took []time.Duration
-	for begin := time.Now(); begin.Before(until); {
+	for begin := time.Now(); ; {
 		if err := call(ctx); err != nil {
 			return took, err
 		}
 		now := time.Now()
 		took = append(took, now.Sub(begin))
-		begin = now
+		if begin = now; !begin.Before(until) {
+			return took, nil
+		}
 	}
-	return took, nil
 }
