@@ -13,7 +13,11 @@ import (
 	"syscall"
 )
 
-const lockName = "refract.lock"
+const (
+	lockName = "refract.lock"
+	// temporaryPrefix begins the names of temporary folders.
+	temporaryPrefix = "refract-postgres-"
+)
 
 // folder is an opened and locked data folder:
 //
@@ -81,7 +85,7 @@ func makeFolder(path, tempDir string) (_ string, err error) {
 	create := false
 	if path == "" {
 		create = true
-		if path, err = os.MkdirTemp(tempDir, "refract-postgres-"); err == nil {
+		if path, err = os.MkdirTemp(tempDir, temporaryPrefix); err == nil {
 			path, err = filepath.Abs(path)
 		}
 	} else if path, err = filepath.Abs(path); err == nil {

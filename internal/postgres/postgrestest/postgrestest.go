@@ -80,7 +80,7 @@ func startServer() {
 	if server.url = os.Getenv("REFRACT_TEST_DATABASE_URL"); server.url != "" {
 		return
 	}
-	if server.err = pgtest.RemoveAbandoned(pgtest.Dir()); server.err != nil {
+	if server.err = pglocal.RemoveAbandoned(pgtest.Dir()); server.err != nil {
 		return
 	}
 	ctx := context.Background() // A slow machine may take long; the time limit of go test ends a start that hangs.

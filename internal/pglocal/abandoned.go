@@ -1,4 +1,4 @@
-package pgtest
+package pglocal
 
 import (
 	"errors"
@@ -14,8 +14,8 @@ const abandonedAfter = time.Hour
 
 // RemoveAbandoned removes the temporary clusters in a folder whose processes were killed, and so could not remove them. A
 // process that lives holds the lock of its cluster.
-func RemoveAbandoned(dir string) error {
-	clusters, err := filepath.Glob(filepath.Join(dir, "refract-postgres-*"))
+func RemoveAbandoned(tempDir string) error {
+	clusters, err := filepath.Glob(filepath.Join(tempDir, temporaryPrefix+"*"))
 	if err != nil {
 		return err
 	}
@@ -25,7 +25,7 @@ func RemoveAbandoned(dir string) error {
 		if err != nil || time.Since(info.ModTime()) < abandonedAfter {
 			continue
 		}
-		lock, err := os.OpenFile(filepath.Join(cluster, "refract.lock"), os.O_RDWR|syscall.O_NOFOLLOW, 0)
+		lock, err := os.OpenFile(filepath.Join(cluster, lockName), os.O_RDWR|syscall.O_NOFOLLOW, 0)
 		if err != nil {
 			continue // It belongs to another user, or is not what it seems.
 		}
