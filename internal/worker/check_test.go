@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"testing"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
@@ -94,21 +94,8 @@ func newChecker(t *testing.T, kie provider.Provider, attempts int) *Checker {
 			t.Fatal(err)
 		}
 	}
-	everything := lifecycle.Policy{
-		Plan: func([]lifecycle.Usage) lifecycle.Plan {
-			return lifecycle.Plan{Permits: slices.Repeat([]string{"kie"}, attempts)}
-		},
-		Share: func(_ int, lines []lifecycle.Line) (all []task.ID) {
-			for _, l := range lines {
-				for _, p := range l.Tasks {
-					all = append(all, p.Task)
-				}
-			}
-			return all
-		},
-	}
 	for {
-		admitted, err := verbs.Admit(t.Context(), "kie", everything)
+		admitted, err := verbs.Admit(t.Context(), "kie", admission.Policy)
 		if err != nil {
 			t.Fatal(err)
 		}
