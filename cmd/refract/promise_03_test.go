@@ -152,7 +152,7 @@ func TestPromise03_NeverPayTwice(t *testing.T) {
 			t.Parallel()
 			r := startPayment(t, rows[0].provider, nil)
 			for _, row := range rows {
-				t.Run(row.name, func(t *testing.T) { r.never(t, row) })
+				t.Run(row.name, func(t *testing.T) { r.endSubmission(t, row) })
 			}
 		})
 	}
@@ -182,9 +182,9 @@ func byService(rows []submissionEnd) map[string][]submissionEnd {
 	return services
 }
 
-// never ends the first submission of a task as the row says, on an account that has forgotten the rows before, and follows the
-// task to its end.
-func (r *payment) never(t *testing.T, row submissionEnd) {
+// endSubmission ends the first submission of a task as the row says, on an account that has forgotten the rows before, and
+// follows the task to its end.
+func (r *payment) endSubmission(t *testing.T, row submissionEnd) {
 	t.Helper()
 	do(t, r.ts.pool, "UPDATE provider_account SET paused_until_time = NULL, pauses = 0, blocked = false, unknowns = 0")
 	r.gate.open.Store(false)
@@ -303,7 +303,7 @@ func (r *payment) followUnknown(t *testing.T, id string, row submissionEnd) {
 	if f := last.GetFailure(); f.GetReason() != refractv1.FailureReason_FAILURE_REASON_OUTCOME_UNKNOWN || f.GetPayment() != refractv1.Payment_PAYMENT_UNKNOWN {
 		t.Errorf("failed with %v, want OUTCOME_UNKNOWN and a payment that is unknown", f)
 	}
-	if row.paid == 0 { // Nobody will call. The retry is the caller's word that another attempt may be paid for.
+	if row.paid == 0 { // No callback will come. The retry allows another attempt, which may be paid for.
 		r.gate.open.Store(true)
 		r.ts.retry(t, lost)
 		r.expectEnd(t, lost, "SUCCEEDED", 1, 2)

@@ -62,7 +62,7 @@ func TestReady_ADatabaseThatBecomesReadOnly(t *testing.T) {
 		t.Errorf("a read ended with %v", err)
 	}
 
-	setReadOnly("off") // Nobody ends the sessions that are read-only.
+	setReadOnly("off") // The sessions that are read-only stay so.
 	eventually(t, "writes to succeed again", func() bool {
 		_, err := ts.tasks.SubmitTask(ts.ctx(t), goodRequest())
 		return err == nil

@@ -36,7 +36,7 @@ const domain = "refract"
 // uploadsBusyRetry is when an upload that had no room makes sense again.
 const uploadsBusyRetry = 5 * time.Second
 
-// storageRetry is when a call that met a storage in trouble makes sense again: somebody has to make room, or it fails over.
+// storageRetry is the RetryInfo of a call that failed for the storage: an operator has to make room, or the storage fails over.
 const storageRetry = 5 * time.Second
 
 // answers is the table of statuses: which error is answered how. An error that is not in it, nor one of the
@@ -227,7 +227,7 @@ type Statuses struct {
 }
 
 // Convert returns the status of an error that a call met, and nil for nil. ctx is the call's and method its name, which stands
-// in the log with what the status does not tell.
+// in the log with what the status does not say.
 func (s *Statuses) Convert(ctx context.Context, method string, err error) error {
 	if err == nil {
 		return nil

@@ -32,14 +32,14 @@ type Idle struct {
 const arrival = 10 * time.Second
 
 // SubmitToPost submits tasks and returns the latency from the call to the arrival of the provider's POST, followed by those of
-// the calls beside it, which take turns with the submissions.
+// the baselines, which take turns with the submissions.
 //
 // Each task has a source of its own, source with its number in place of %d, so that each is looked at as well. The function
 // posted waits for the POST with a prompt and returns when it arrived, on this machine's clock.
 func (i Idle) SubmitToPost(
-	ctx context.Context, source string, posted func(ctx context.Context, prompt string) (time.Time, error), beside ...Call,
+	ctx context.Context, source string, posted func(ctx context.Context, prompt string) (time.Time, error), baselines ...Call,
 ) ([]Latency, error) {
-	return i.measure(ctx, beside, func(ctx context.Context, client refractv1.TaskServiceClient, n int) (time.Duration, error) {
+	return i.measure(ctx, baselines, func(ctx context.Context, client refractv1.TaskServiceClient, n int) (time.Duration, error) {
 		prompt := fmt.Sprintf("idle %d of %s", n, uuid.NewString())
 		req := &refractv1.SubmitTaskRequest{
 			RequestId: uuid.NewString(), Prompt: prompt,
@@ -55,8 +55,8 @@ func (i Idle) SubmitToPost(
 }
 
 // CallbackToWatcher watches prepared tasks from c.From on, posts their callbacks, and returns the latency from each post to
-// the watcher's message, followed by those of the calls beside it, which take turns with the callbacks.
-func (i Idle) CallbackToWatcher(ctx context.Context, c Callbacks, beside ...Call) ([]Latency, error) {
+// the watcher's message, followed by those of the baselines, which take turns with the callbacks.
+func (i Idle) CallbackToWatcher(ctx context.Context, c Callbacks, baselines ...Call) ([]Latency, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", c.Ingress)
 	if err != nil {
@@ -64,7 +64,7 @@ func (i Idle) CallbackToWatcher(ctx context.Context, c Callbacks, beside ...Call
 	}
 	defer conn.Close() //nolint:errcheck // Nothing is in it any more.
 	answers := bufio.NewReader(conn)
-	return i.measure(ctx, beside, func(ctx context.Context, client refractv1.TaskServiceClient, n int) (time.Duration, error) {
+	return i.measure(ctx, baselines, func(ctx context.Context, client refractv1.TaskServiceClient, n int) (time.Duration, error) {
 		stream, err := client.WatchTask(ctx, &refractv1.WatchTaskRequest{TaskId: TaskID(c.From + n)})
 		if err != nil {
 			return 0, err
@@ -88,7 +88,7 @@ func (i Idle) CallbackToWatcher(ctx context.Context, c Callbacks, beside ...Call
 }
 
 func (i Idle) measure(
-	ctx context.Context, beside []Call, call func(ctx context.Context, client refractv1.TaskServiceClient, n int) (time.Duration, error),
+	ctx context.Context, baselines []Call, call func(ctx context.Context, client refractv1.TaskServiceClient, n int) (time.Duration, error),
 ) ([]Latency, error) {
 	conn, err := grpc.NewClient(i.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -102,7 +102,7 @@ func (i Idle) measure(
 		defer cancel()
 		return call(ctx, client, n)
 	}
-	return Measure(ctx, i.Calls, append([]Call{own}, beside...)...)
+	return Measure(ctx, i.Calls, append([]Call{own}, baselines...)...)
 }
 
 // Call is the nth call of a measurement. It returns how long the part took that is measured.

@@ -112,7 +112,7 @@ func (s service) pass(t *testing.T, d time.Duration) {
 }
 
 // TestPermits_AreHeldUntilTheRequestCanNoLongerArrive has each way out of SUBMITTING, as the table in docs/guarantees.md.
-// One window after it an attempt of which nobody knows whether its request arrived still holds its permit of the window, and
+// One window after it an attempt whose request may not have arrived yet still holds its permit of the window, and
 // gives it back when the request can no longer arrive.
 //
 // It fails when updateAttempts (internal/postgres/write_rows.go) leaves in_transit out.

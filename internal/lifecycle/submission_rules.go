@@ -104,7 +104,7 @@ var (
 		input: func(a answered) task.Input {
 			wait := waitForCallback(a.caps)
 			if errors.Is(a.err, errStopped) {
-				wait = max(wait, a.inTransit) // The answer may still come to whoever sent it.
+				wait = max(wait, a.inTransit) // The answer may still come to the process that sent it.
 			}
 			return task.Ambiguous{Attempt: a.attempt, CheckAfter: wait, InTransit: a.inTransit, Message: a.err.Error()}
 		},

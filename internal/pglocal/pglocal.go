@@ -45,7 +45,7 @@ type Config struct {
 	DataDir string
 
 	// TempDir is where the temporary folder is created, as in [os.MkdirTemp]. It must exist, and the account that PostgreSQL
-	// runs as must be able to enter it. Empty means os.TempDir(). It has no meaning beside a DataDir.
+	// runs as must be able to enter it. Empty means os.TempDir(). It is ignored with a DataDir.
 	TempDir string
 
 	// Settings are further PostgreSQL settings, such as fsync=off in tests. A setting on which this package relies is refused.

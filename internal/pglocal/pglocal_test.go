@@ -86,7 +86,7 @@ func TestCluster_Running(t *testing.T) {
 		}
 		for _, secret := range []string{"s3cret-value", conn.Config().Password} {
 			if strings.Contains(got, secret) {
-				t.Errorf("the log tells %q:\n%s", secret, got)
+				t.Errorf("the log holds %q:\n%s", secret, got)
 			}
 		}
 	})

@@ -15,7 +15,7 @@ const (
 )
 
 // Waiting logs at info level what a start waits for: after 5 seconds, then every 10 seconds. A start has no time limit, so
-// this is how an operator tells a slow one from a hung one. Its methods may be called concurrently.
+// this is how an operator distinguishes a slow one from a hung one. Its methods may be called concurrently.
 type Waiting struct {
 	logger *slog.Logger
 	after  func(time.Duration) <-chan time.Time

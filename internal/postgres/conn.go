@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// connError is an error of a connection to the database. The type tells it from those of other connections and of files,
+// connError is an error of a connection to the database. The type distinguishes it from those of other connections and of files,
 // which are of the same types otherwise.
 type connError struct{ err error }
 

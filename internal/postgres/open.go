@@ -180,7 +180,7 @@ func (d deadlines) TraceBatchQuery(_ context.Context, conn *pgx.Conn, data pgx.T
 	d.writes.ended(conn, data.CommandTag, data.Err)
 }
 
-// TraceBatchEnd ends it. A statement whose result nobody read leaves its error here.
+// TraceBatchEnd ends it. The error of a statement whose result was not read is reported here.
 func (d deadlines) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchEndData) {
 	d.end(ctx)
 	d.writes.ended(conn, pgconn.CommandTag{}, data.Err)

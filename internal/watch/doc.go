@@ -21,7 +21,7 @@
 // resumes from before, reads the table, which alone can tell what retention has removed.
 //
 // When the database fails, streams fall silent and watchers try again. When the log could not be read for 30 seconds,
-// every watch ends with [ErrNotReading], new ones are refused, and Config.Readable tells the process, until a sweep
+// every watch ends with [ErrNotReading], new ones are refused, and Config.Readable is called, until a sweep
 // succeeds. A watch whose own reads fail for 30 seconds ends with the error. Both resume elsewhere from where they are. When the
 // LISTEN connection fails, sweeps do its work until [Hub.WakeAll] tells that it is back. When a receiver
 // fails, its watch alone ends. When the process drains, every watch ends with [ErrDraining].

@@ -105,7 +105,7 @@ func (w *follower) begin(ctx context.Context, after task.Position) error {
 	})
 }
 
-// awaitLog waits until sweeps succeed, so that the first bookmark does not come from a log that nobody can read.
+// awaitLog waits until sweeps succeed, so that the first bookmark does not come from a log that cannot be read.
 func (w *follower) awaitLog(ctx context.Context) error {
 	w.mu.Unlock()
 	defer w.mu.Lock()

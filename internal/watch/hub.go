@@ -53,7 +53,7 @@ const DefaultSweep = 500 * time.Millisecond
 // Config is what can be set of a hub. The zero value works; what is not positive means the default.
 type Config struct {
 	Bookmark time.Duration // How long a stream is silent before it carries a bookmark; 15 seconds by default.
-	Sweep    time.Duration // How often the log is read without being told to; DefaultSweep by default.
+	Sweep    time.Duration // How often the log is read without a notification; DefaultSweep by default.
 	Census   time.Duration // How often watched tasks are looked for that do not exist any more; a minute by default.
 	Page     int           // How many new events a watcher reads at once; 100 by default.
 	Reads    int           // How many watchers read at the same time; 8 by default.

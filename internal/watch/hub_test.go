@@ -317,7 +317,7 @@ func TestWatch_ReadsThatFailForLongEndItWithTheError(t *testing.T) {
 				r.append(id, task.Queued)
 				s := r.watch(t, 0, nil)
 				s.wantRevisions(t, 1)
-				tt.begin(r.table, id) // A deadline of the hub is reported as such, whoever watches.
+				tt.begin(r.table, id) // A deadline of the hub is reported as such on every kind of watch.
 				r.commit(id, task.Submitting)
 				pass(29 * time.Second)
 				s.wantOpen(t)

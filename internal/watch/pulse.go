@@ -18,8 +18,8 @@ const (
 )
 
 // pulse keeps a watch alive: whatever it waits for, the stream carries a bookmark in time, and ends when the hub
-// drains or the log is lost. The goroutine of the watch holds its lock except while it waits or reads, and whoever sends a bookmark meanwhile
-// holds it, so the lock guards all that a stream knows of itself: one message is sent at a time, and none after the end.
+// drains or the log is lost. The goroutine of the watch holds its lock except while it waits or reads, and the
+// sender of a bookmark holds it meanwhile, so the lock guards all that a stream knows of itself: one message is sent at a time, and none after the end.
 type pulse struct {
 	hub    *Hub
 	beat   beater
@@ -49,7 +49,7 @@ func (p *pulse) start(h *Hub, b beater) {
 // stop makes sure that nothing is sent any more: the lock is never released again.
 func (p *pulse) stop() { p.hub.bookmarks.remove(p) }
 
-// tick sends a bookmark if the stream is silent and the log confirms it, and tells whether others may follow. A stream
+// tick sends a bookmark if the stream is silent and the log confirms it, and reports whether others may follow. A stream
 // that is locked is sending, or about to wait. When the log is lost tick ends the stream instead.
 func (p *pulse) tick() bool {
 	if err := p.hub.log.lost(); err != nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestNewClient_TheKernelGivesUpOnASubmissionToo reads back what the kernel was told of the connections of submissions.
+// TestNewClient_TheKernelGivesUpOnASubmissionToo reads back the option of the connections of submissions.
 //
 // It fails when newHTTPClients dials without boundUnacknowledged.
 func TestNewClient_TheKernelGivesUpOnASubmissionToo(t *testing.T) {
