@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -49,18 +48,8 @@ func (c impatientConn) Invoke(ctx context.Context, method string, args, reply an
 
 // lateStatus answers a call that was not answered within callTimeout. What every call waits for is the database.
 func lateStatus() *status.Status {
-	st := status.New(codes.Unavailable, fmt.Sprintf("the service did not answer within %v: call again", callTimeout))
-	detailed, err := st.WithDetails(
-		&errdetails.ErrorInfo{
-			Reason: strings.TrimPrefix(refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE.String(), "ERROR_REASON_"),
-			Domain: "refract",
-		},
-		&errdetails.RetryInfo{RetryDelay: durationpb.New(lateRetry)},
-	)
-	if err != nil {
-		return st
-	}
-	return detailed
+	return newStatus(codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE,
+		fmt.Sprintf("the service did not answer within %v: call again", callTimeout), &errdetails.RetryInfo{RetryDelay: durationpb.New(lateRetry)})
 }
 
 // newGateway returns the router with the REST routes of TaskService and OperatorService.

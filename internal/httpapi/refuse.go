@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/protoadapt"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
@@ -90,16 +91,17 @@ func plainWords(message string) string {
 }
 
 func invalidRequest(field, description string) *status.Status {
-	st := status.New(codes.InvalidArgument, "the request is invalid: "+description)
-	detailed, err := st.WithDetails(
-		&errdetails.ErrorInfo{
-			Reason: strings.TrimPrefix(refractv1.ErrorReason_ERROR_REASON_INVALID_REQUEST.String(), "ERROR_REASON_"),
-			Domain: "refract",
-		},
+	return newStatus(codes.InvalidArgument, refractv1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "the request is invalid: "+description,
 		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
 			{Field: field, Description: description},
-		}},
-	)
+		}})
+}
+
+// newStatus returns a status with an ErrorInfo and another detail.
+func newStatus(code codes.Code, reason refractv1.ErrorReason, message string, detail protoadapt.MessageV1) *status.Status {
+	st := status.New(code, message)
+	info := &errdetails.ErrorInfo{Reason: strings.TrimPrefix(reason.String(), "ERROR_REASON_"), Domain: "refract"}
+	detailed, err := st.WithDetails(info, detail)
 	if err != nil {
 		return st
 	}
