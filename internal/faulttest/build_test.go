@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 )
 
 // raceFlag is set when the tests themselves are built with the race detector.
@@ -24,18 +26,45 @@ var changes = []change{{
 	new:  "Poll    time.Duration `name:\"poll\" help:\"How often a running attempt is checked.\" json:\"poll\"`",
 }}
 
+// shorterWaits shorten what the short run would spend its time waiting for: dead replicas, a silent database, and requests
+// that may still arrive at the provider. Their proportions stay.
+var shorterWaits = []change{
+	{"../provider/wire/transport.go", "SubmitTimeout   = 30 * time.Second", "SubmitTimeout   = 9 * time.Second"},
+	{"../lifecycle/send.go", "SendTimeout = 10 * time.Second", "SendTimeout = 3 * time.Second"},
+	{"../lifecycle/send.go", "AnswerTimeout = 30 * time.Second", "AnswerTimeout = 9 * time.Second"},
+	{"../postgres/open.go", "statementTimeout = 10 * time.Second", "statementTimeout = 4 * time.Second"},
+	{"../postgres/notify.go", "silence = 10 * time.Second", "silence = 4 * time.Second"},
+	{"../postgres/orphans.go", "orphanTick = 5 * time.Second", "orphanTick = 2 * time.Second"},
+	{"../postgres/orphans.go", "unheard = 15 * time.Second", "unheard = 5 * time.Second"},
+}
+
+// waits are how long providers and outages last, so that they outlast what the program waits for.
+type waits struct {
+	processing time.Duration // A task at the provider, until the last replica has taken its job up again.
+	answer     time.Duration // The answer to a submission, until the replica that waits for it is dead.
+	silence    time.Duration // A database that does not answer, for longer than a statement may take.
+	late       time.Duration // An answer that comes after the silence.
+}
+
+// outlast fits the program with shorterWaits, or the one without.
+var outlast = waits{processing: 12 * time.Second, answer: 8 * time.Second, silence: 6 * time.Second, late: 7 * time.Second}
+
 // programPackage is the package of the program.
 const programPackage = "github.com/refract-video/refract/cmd/refract"
 
 // clockVariable names the file in which a process finds how far its clock is to be off; only the long run's looks.
 const clockVariable = "REFRACT_FAULT_CLOCK"
 
-// apply returns the changed text of the file.
-func (c change) apply() (string, error) {
+// apply returns the changed text of a file, which changed holds if an earlier change was to it.
+func (c change) apply(changed string) (string, error) {
 	if c.old == "" {
 		return c.new, nil
 	}
-	source, err := os.ReadFile(c.file)
+	name := c.file
+	if changed != "" {
+		name = changed
+	}
+	source, err := os.ReadFile(name)
 	if err != nil {
 		return "", err
 	}
@@ -53,18 +82,18 @@ func build(ctx context.Context, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for i, c := range changes {
+	for i, c := range slices.Concat(changes, shorterWaits) {
 		c.file = strings.Replace(c.file, "$GOROOT", strings.TrimSpace(string(root)), 1)
-		text, err := c.apply()
+		file, err := filepath.Abs(c.file)
+		if err != nil {
+			return "", err
+		}
+		text, err := c.apply(overlay.Replace[file])
 		if err != nil {
 			return "", err
 		}
 		changed := filepath.Join(dir, fmt.Sprintf("%d-%s", i, filepath.Base(c.file)))
 		if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
-			return "", err
-		}
-		file, err := filepath.Abs(c.file)
-		if err != nil {
 			return "", err
 		}
 		overlay.Replace[file] = changed

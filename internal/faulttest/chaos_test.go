@@ -119,7 +119,7 @@ func (c *chaos) delay(ctx context.Context, r *replica) {
 
 // swallow lets nothing through the link of a replica, for shorter or longer than it waits for an answer.
 func (c *chaos) swallow(ctx context.Context, r *replica) {
-	c.poison(ctx, r, "silent links", swallow, time.Duration(1+c.random.IntN(13))*time.Second)
+	c.poison(ctx, r, "silent links", swallow, time.Duration(1+c.random.IntN(int(outlast.silence/time.Second)))*time.Second)
 }
 
 // poison makes a link bad for a while, unless it is already.

@@ -43,12 +43,13 @@ func TestFaults_ASilentDatabaseHoldsNothingUpForGood(t *testing.T) {
 			}
 		}
 	}
-	give("processing=1s", "processing=3s", "processing=20s", "delay=2s", "delay=14s", "slow=5s")
+	late := outlast.late.String()
+	give("processing=1s", "processing=3s", "processing="+late, "delay=2s", "delay="+late, "slow=5s")
 	_ = pause(ctx, 300*time.Millisecond)
 	if err := f.replicas[0].link.poison(swallow); err != nil {
 		t.Fatal(err)
 	}
-	_ = pause(ctx, 13*time.Second) // Longer than a statement may take.
+	_ = pause(ctx, outlast.silence)
 	f.replicas[0].link.heal(ctx)
 	give("processing=100ms")
 	f.settle(ctx)

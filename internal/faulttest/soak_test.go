@@ -31,8 +31,12 @@ const clockTick = `100 * time.Millisecond`
 
 // The long run puts the clocks of processes forward and back: the package time itself is built with a wall clock that
 // can be set, so that nothing in the process, ours or not, sees another.
+//
+// Its program waits as long as a released one.
 func init() {
 	allSteps = true
+	shorterWaits = nil
+	outlast = waits{processing: 30 * time.Second, answer: 20 * time.Second, silence: 13 * time.Second, late: 14 * time.Second}
 	changes = append(changes, change{
 		file: "$GOROOT/src/time/time.go",
 		old:  "\tsec, nsec, mono := runtimeNow()\n\tif mono == 0 {\n\t\treturn Time{uint64(nsec), sec + unixToInternal, Local}",

@@ -18,7 +18,7 @@ import (
 type step struct {
 	name               string
 	table, event, when string
-	fault              string // What the provider does to get there, as the simulator spells it.
+	fault              string // What the provider does to get there, as the simulator spells it; LONG stands for outlast.processing.
 	only               string // The provider of the short run, where the adapter makes no difference to the step.
 }
 
@@ -29,8 +29,8 @@ var allSteps = false
 // works until the last replica has taken the job up again, so that only the database keeps it from sending a second time.
 var steps = []step{
 	{"attempt sent", "attempt", "UPDATE", "NEW.sent AND NOT OLD.sent", "processing=100ms", ""},
-	{"answer settled", "attempt", "UPDATE", "NEW.state = 'RUNNING' AND OLD.state = 'SUBMITTING'", "processing=30s", ""},
-	{"outcome unknown", "attempt", "UPDATE", "NEW.state = 'UNCONFIRMED' AND OLD.state <> 'UNCONFIRMED'", "processing=30s,drop-after", ""},
+	{"answer settled", "attempt", "UPDATE", "NEW.state = 'RUNNING' AND OLD.state = 'SUBMITTING'", "processing=LONG", ""},
+	{"outcome unknown", "attempt", "UPDATE", "NEW.state = 'UNCONFIRMED' AND OLD.state <> 'UNCONFIRMED'", "processing=LONG,drop-after", ""},
 	{"task inserted", "task", "INSERT", "true", "processing=100ms", "luma"},
 	{"attempt admitted", "attempt", "INSERT", "true", "processing=100ms", "luma"},
 	{"callback stored", "callback", "INSERT", "true", "processing=100ms", "kie"},
@@ -122,7 +122,7 @@ func (k *killer) at(ctx context.Context, s step, m moment) {
 // duringTheCall kills the replica while the provider, which has created the task, holds its answer back.
 func (k *killer) duringTheCall(ctx context.Context) {
 	k.t.Helper()
-	o := k.order("call", "during", "processing=30s,delay=20s")
+	o := k.order("call", "during", fmt.Sprintf("processing=LONG,delay=%s", outlast.answer))
 	k.start(ctx)
 	k.send(ctx, o)
 	if err := k.fleet.provider.Await(ctx, func() bool { return k.took(o) }); err != nil {
@@ -133,6 +133,7 @@ func (k *killer) duringTheCall(ctx context.Context) {
 }
 
 func (k *killer) order(name string, m moment, fault string) order {
+	fault = strings.ReplaceAll(fault, "LONG", outlast.processing.String())
 	o := order{
 		requestID: strings.ReplaceAll(fmt.Sprintf("%s %s", m, name), " ", "-"), provider: k.provider, maxAttempts: 2, outcomes: []string{"SUCCEEDED"},
 		prompt: fmt.Sprintf("killed %s %s [sim:%s]", m, name, fault),
