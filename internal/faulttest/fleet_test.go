@@ -38,6 +38,7 @@ type fleetConfig struct {
 	databaseURL string
 	limits      map[string]audit.Limit // Of each provider.
 	sim         sim.Config
+	ownWays     bool // Whether each replica has a link of its own to the provider, which can be cut.
 }
 
 // fleet is replicas of Refract on one database, with a provider.
@@ -53,11 +54,12 @@ type fleet struct {
 	env      []string
 	work     sync.WaitGroup // The readers of logs.
 
-	done    counter
-	mu      sync.Mutex
-	submits []audit.Submit
-	watches []audit.Watch
-	open    map[string]bool // The ids of tasks whose watches have not ended.
+	done      counter
+	mu        sync.Mutex
+	submits   []audit.Submit
+	watches   []audit.Watch
+	witnesses []audit.Witness
+	open      map[string]bool // The ids of tasks whose watches have not ended.
 }
 
 // hung bounds every wait of a test: what takes longer has stopped. On no machine does a test need more.
@@ -86,7 +88,6 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	f.args = []string{
 		"--auth=none", "--allow-private", "--bucket=file://" + f.bucket, "--callback-url=http://" + f.ingress.address,
 		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
-		"--kie-url=" + provider.URL(), "--luma-url=" + provider.LumaURL(), "--luma-agents-url=" + provider.LumaAgentsURL(),
 		"--kie-poll=3s", "--luma-poll=3s", "--luma-agents-poll=1s",
 	}
 	f.env = []string{"KIE_WEBHOOK_KEY=" + webhookKey, "REFRACT_CALLBACK_KEY=" + callbackKey}
@@ -97,9 +98,17 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	}
 	for i := range cfg.replicas {
 		name := fmt.Sprintf("replica-%d", i+1)
-		f.replicas = append(f.replicas, &replica{
+		r := &replica{
 			fleet: f, name: name, link: newLink(t, cfg.databaseURL, name), log: filepath.Join(dir, name+".log"), clock: filepath.Join(dir, name+".clock"),
-		})
+			provider: &link{url: provider.URL()},
+		}
+		if cfg.ownWays {
+			r.provider = newLink(t, provider.URL(), name)
+		}
+		for p, profile := range map[string]string{"kie": provider.URL(), "luma": provider.LumaURL(), "luma-agents": provider.LumaAgentsURL()} {
+			r.args = append(r.args, "--"+p+"-url="+r.provider.url+strings.TrimPrefix(profile, provider.URL()))
+		}
+		f.replicas = append(f.replicas, r)
 	}
 	t.Cleanup(func() {
 		for _, r := range f.replicas {
@@ -168,7 +177,7 @@ func (f *fleet) dial() refractv1.TaskServiceClient {
 func (f *fleet) audit(ctx context.Context) audit.Report {
 	f.t.Helper()
 	facts := audit.Facts{
-		Done: f.done.list(), Submits: f.submits, Watches: f.watches, Limits: f.cfg.limits,
+		Done: f.done.list(), Submits: f.submits, Watches: f.watches, Witnesses: f.witnesses, Limits: f.cfg.limits,
 		Secrets: []string{apiKey, webhookKey, callbackKey, passwordOf(f.t, f.cfg.databaseURL)},
 	}
 	sources := audit.Sources{

@@ -12,18 +12,19 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// link is the way of one replica to the database, which can be cut, slowed down and made to swallow everything.
+// link is the way of one replica to the database or to the provider, which can be cut, slowed down and made to swallow
+// everything.
 type link struct {
 	proxy *toxiproxy.Proxy
 	url   string
 }
 
-// newLink returns a whole link to a database, whose server is told the name of who comes through it.
-func newLink(t *testing.T, databaseURL, name string) *link {
+// newLink returns a whole link to the host of a URL. A database is told the name of who comes through it.
+func newLink(t *testing.T, target, name string) *link {
 	t.Helper()
-	u, err := url.Parse(databaseURL)
+	u, err := url.Parse(target)
 	if err != nil {
-		t.Fatal("the URL of the database can't be parsed")
+		t.Fatal("the URL of the link's target can't be parsed") // The error would quote a password.
 	}
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	l := &link{proxy: toxiproxy.NewProxy(server, name, "127.0.0.1:0", u.Host)}
@@ -32,9 +33,11 @@ func newLink(t *testing.T, databaseURL, name string) *link {
 	}
 	t.Cleanup(l.proxy.Stop)
 	u.Host = l.proxy.Listen
-	q := u.Query()
-	q.Set("application_name", name)
-	u.RawQuery = q.Encode()
+	if u.Scheme == "postgres" || u.Scheme == "postgresql" {
+		q := u.Query()
+		q.Set("application_name", name)
+		u.RawQuery = q.Encode()
+	}
 	l.url = u.String()
 	return l
 }

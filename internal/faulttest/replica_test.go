@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,11 +18,13 @@ import (
 // replica is one place of the fleet: a process that is started again and again, with a link to the database and a
 // log that last.
 type replica struct {
-	fleet *fleet
-	name  string
-	link  *link
-	log   string // Of all its processes.
-	clock string // The file in which they find how far their clock is off.
+	fleet    *fleet
+	name     string
+	link     *link // To the database.
+	provider *link
+	args     []string // Beside those of the fleet.
+	log      string   // Of all its processes.
+	clock    string   // The file in which they find how far their clock is off.
 
 	mu      sync.Mutex
 	process *process // Nil while none runs.
@@ -100,7 +103,7 @@ func (r *replica) launch(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	p := &process{
-		cmd:     exec.CommandContext(context.WithoutCancel(ctx), program, append([]string{"serve", "--probe=off", "--database-url=" + r.link.url}, r.fleet.args...)...),
+		cmd:     exec.CommandContext(context.WithoutCancel(ctx), program, append([]string{"serve", "--probe=off", "--database-url=" + r.link.url}, slices.Concat(r.args, r.fleet.args)...)...),
 		serving: make(chan struct{}), ended: make(chan struct{}),
 	}
 	p.cmd.Env = append(append(os.Environ(), r.fleet.env...), clockVariable+"="+r.clock)
@@ -159,4 +162,23 @@ func (r *replica) runs() bool {
 func (r *replica) kill() {
 	_ = r.stop(syscall.SIGKILL)
 	r.fleet.done.add("kills", 1)
+}
+
+// signal sends a signal to the process, if one runs.
+func (r *replica) signal(signal syscall.Signal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.process != nil && !r.process.gone() {
+		_ = r.process.cmd.Process.Signal(signal)
+	}
+}
+
+// address returns where the process serves gRPC, or nothing while none runs.
+func (r *replica) address() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.process == nil {
+		return ""
+	}
+	return r.process.grpc
 }

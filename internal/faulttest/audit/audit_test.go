@@ -19,6 +19,9 @@ const (
 	thirdAttempt  = "0a000000-0000-7000-8000-000000000003"
 )
 
+// began is when the run began.
+var began = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // callbackURL returns a callback URL that names an attempt.
 func callbackURL(attempt string) string {
 	id, err := hex.DecodeString(strings.ReplaceAll(attempt, "-", ""))
@@ -36,6 +39,11 @@ func good() *audit.Facts {
 		Done:    []audit.Count{{Name: "kills", N: 7}},
 		Submits: []audit.Submit{{"r1", firstTask, []string{"SUCCEEDED"}}, {"r1", firstTask, nil}, {"r2", secondTask, nil}},
 		Watches: []audit.Watch{{TaskID: firstTask, Seen: []audit.Seen{{1, "QUEUED"}, {2, "SUCCEEDED"}}, Reconnects: 3, Ended: true}},
+		Witnesses: []audit.Witness{{"replica-1", []audit.Stream{{began.Add(-time.Second), began.Add(time.Minute), []audit.Heard{
+			{began.Add(-time.Second), "", 0}, {began, firstTask, 1}, {began, firstTask, 2},
+			{began, secondTask, 1}, {began, secondTask, 2}, {began, secondTask, 3}, {began, secondTask, 4},
+			{began.Add(40 * time.Second), "", 0},
+		}}}}},
 		Limits:  map[string]audit.Limit{"kie": {2, time.Second, 2}, "luma-agents": {2, time.Second, 1}},
 		Secrets: []string{"the-api-key"},
 		Logs:    map[string]string{"one.log": `{"msg":"serving"}`},
@@ -61,12 +69,12 @@ func good() *audit.Facts {
 			{ID: thirdAttempt, TaskID: secondTask, Number: 2, Provider: "luma-agents", ProviderTaskID: "p3", State: "SUCCEEDED", Sent: true},
 		},
 		Events: []audit.Event{
-			{firstTask, 1, "QUEUED", "submitted"},
-			{firstTask, 2, "SUCCEEDED", "outputs saved"},
-			{secondTask, 1, "QUEUED", "submitted"},
-			{secondTask, 2, "FAILED", "failed"},
-			{secondTask, 3, "QUEUED", "retry requested"},
-			{secondTask, 4, "SUCCEEDED", "outputs saved"},
+			{firstTask, 1, "QUEUED", "submitted", began},
+			{firstTask, 2, "SUCCEEDED", "outputs saved", began},
+			{secondTask, 1, "QUEUED", "submitted", began},
+			{secondTask, 2, "FAILED", "failed", began},
+			{secondTask, 3, "QUEUED", "retry requested", began},
+			{secondTask, 4, "SUCCEEDED", "outputs saved", began},
 		},
 		Outputs: []audit.Output{
 			{firstAttempt, 0, "outputs/1", 3, "abc"}, {thirdAttempt, 0, "outputs/2", 3, "abc"},
@@ -111,6 +119,14 @@ var doctored = []struct {
 	{"watchers see the end", func(f *audit.Facts) { f.Watches[0].Seen = f.Watches[0].Seen[:1] }},
 	{"watchers see the end", func(f *audit.Facts) { f.Watches[0].Ended = false }},
 	{"watchers see the end", func(f *audit.Facts) { f.Watches[0].TaskID = thirdAttempt }},
+	{"no stream vouches for what it can't know", func(f *audit.Facts) {
+		heard := f.Witnesses[0].Streams[0].Heard
+		f.Witnesses[0].Streams[0].Heard = append(heard[:6:6], heard[7:]...)
+	}},
+	{"no stream vouches for what it can't know", func(f *audit.Facts) {
+		f.Witnesses[0].Streams[0].Heard[6].At = began.Add(41 * time.Second)
+	}},
+	{"no stream is silent and open", func(f *audit.Facts) { f.Witnesses[0].Streams[0].Ended = began.Add(2 * time.Minute) }},
 	{"no change follows an end", func(f *audit.Facts) { f.Events[4].Message = "callback" }},
 	{"no forged file was fetched", func(f *audit.Facts) { f.Downloads[0].Forged = true }},
 	{"every task ended as it was to", func(f *audit.Facts) { f.Submits[0].Outcomes = []string{"FAILED/PROVIDER_FAILED"} }},

@@ -28,6 +28,19 @@ func (f *Facts) counts() []Count {
 	add("watches", len(f.Watches))
 	add("  reconnects", reconnects)
 	add("  revisions seen", seen)
+	streams, bookmarks := 0, 0
+	for _, w := range f.Witnesses {
+		streams += len(w.Streams)
+		for _, s := range w.Streams {
+			for _, h := range s.Heard {
+				if h.TaskID == "" {
+					bookmarks++
+				}
+			}
+		}
+	}
+	add("streams of witnesses", streams)
+	add("  bookmarks", bookmarks)
 	paid := 0
 	for _, p := range f.Posts {
 		if p.Paid {

@@ -9,13 +9,14 @@ import (
 // Facts are what is known of a run.
 type Facts struct {
 	// What the run did and was told.
-	Done     []Count // Kills, restarts and the like, for the report.
-	Submits  []Submit
-	Watches  []Watch
-	Limits   map[string]Limit // By profile of the provider.
-	Secrets  []string         // What nobody may read, beside the URL tokens and the result links.
-	Logs     map[string]string
-	Original map[File]Content // What the provider has.
+	Done      []Count // Kills, restarts and the like, for the report.
+	Submits   []Submit
+	Watches   []Watch
+	Witnesses []Witness
+	Limits    map[string]Limit // By profile of the provider.
+	Secrets   []string         // What nobody may read, beside the URL tokens and the result links.
+	Logs      map[string]string
+	Original  map[File]Content // What the provider has.
 
 	// What the provider saw.
 	Posts       []Post
@@ -59,6 +60,25 @@ type Watch struct {
 type Seen struct {
 	Revision int64
 	State    string
+}
+
+// Witness is what one watcher of all tasks was sent by one replica, which it stays with whatever becomes of that.
+type Witness struct {
+	Replica string
+	Streams []Stream // Each resumes the one before.
+}
+
+// Stream is one stream of a witness.
+type Stream struct {
+	Opened, Ended time.Time
+	Heard         []Heard // The first is the bookmark that opens a stream.
+}
+
+// Heard is a message on a stream: an event, or a bookmark, which has no task.
+type Heard struct {
+	At       time.Time
+	TaskID   string
+	Revision int64
 }
 
 // Limit is what the service was told that a provider allows.
@@ -158,6 +178,7 @@ type Event struct {
 	Revision int64
 	State    string
 	Message  string
+	Created  time.Time
 }
 
 // Output is a row of the output table.

@@ -3,6 +3,7 @@ package audit
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // historyChecks are about promises 4 and 5: every change once and in order, and ends that last.
@@ -65,6 +66,24 @@ var historyChecks = []check{
 			}
 		}
 	}},
+	{4, "no stream vouches for what it can't know", func(f *Facts, fail func(string, ...any)) {
+		for _, w := range f.Witnesses {
+			w.vouches(f, fail)
+		}
+	}},
+	{4, "no stream is silent and open", func(f *Facts, fail func(string, ...any)) {
+		for _, w := range f.Witnesses {
+			for _, s := range w.Streams {
+				last := s.Opened
+				for _, at := range s.times() {
+					if gap := at.Sub(last); gap > silenceBound {
+						fail("a stream of %s was open and silent for %v", w.Replica, gap)
+					}
+					last = at
+				}
+			}
+		}
+	}},
 	{5, "no change follows an end", func(f *Facts, fail func(string, ...any)) {
 		for id, events := range f.history {
 			for i, e := range events[1:] {
@@ -78,3 +97,51 @@ var historyChecks = []check{
 
 // isRetry tells whether a change was asked for by the caller, who alone may take a task on from its end.
 func isRetry(e Event) bool { return strings.HasPrefix(e.Message, "retry requested") }
+
+const (
+	// vouchBound is how old the newest change may be that a bookmark leaves out. Bookmarks come every 15 seconds, and each
+	// needs a confirmation of the log since the one before. The rest is for a process that was stopped meanwhile.
+	vouchBound = 30 * time.Second
+	// silenceBound is the 45 seconds after which a client takes a stream for dead, and the rest as above.
+	silenceBound = 60 * time.Second
+)
+
+// vouches fails for each bookmark that came though an older change had not.
+func (w Witness) vouches(f *Facts, fail func(string, ...any)) {
+	type change struct {
+		task     string
+		revision int64
+	}
+	var begin time.Time
+	seen := map[change]time.Time{}
+	for _, s := range w.Streams {
+		for _, h := range s.Heard {
+			if begin.IsZero() {
+				begin = h.At
+			}
+			seen[change{h.TaskID, h.Revision}] = h.At
+		}
+	}
+	for _, s := range w.Streams {
+		for i, h := range s.Heard {
+			if i == 0 || h.TaskID != "" {
+				continue
+			}
+			for _, e := range f.Events {
+				at, came := seen[change{e.TaskID, e.Revision}]
+				if e.Created.After(begin) && h.At.Sub(e.Created) > vouchBound && (!came || at.After(h.At)) {
+					fail("a bookmark of %s came %v after revision %d of task %s, which had not come", w.Replica, h.At.Sub(e.Created), e.Revision, e.TaskID)
+				}
+			}
+		}
+	}
+}
+
+// times returns when something happened on a stream after it was opened.
+func (s Stream) times() []time.Time {
+	times := make([]time.Time, 0, len(s.Heard)+1)
+	for _, h := range s.Heard {
+		times = append(times, h.At)
+	}
+	return append(times, s.Ended)
+}

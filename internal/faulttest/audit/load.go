@@ -88,7 +88,7 @@ func (f *Facts) readDatabase(ctx context.Context, databaseURL string) (err error
 			rows(ctx, tx, &f.Tasks, `SELECT id::text, tenant, request_id, prompt, state, revision, max_attempts, allowance,
 				coalesce(result_attempt::text, ''), coalesce(failure_reason, ''), coalesce(failure_message, '') FROM task`),
 			rows(ctx, tx, &f.Attempts, `SELECT id::text, task_id::text, number, provider, provider_task_id, state, message, sent FROM attempt`),
-			rows(ctx, tx, &f.Events, `SELECT task_id::text, revision, state, message FROM task_event`),
+			rows(ctx, tx, &f.Events, `SELECT task_id::text, revision, state, message, create_time FROM task_event`),
 			rows(ctx, tx, &f.Outputs, `SELECT attempt_id::text, index, key, size_bytes, encode(sha256, 'hex') FROM output`),
 			rows(ctx, tx, &f.Callbacks, `SELECT attempt_id::text, verdict, convert_from(body, 'LATIN1') FROM callback`),
 		)
