@@ -120,9 +120,18 @@ type heldTasks struct {
 	of   map[task.AttemptID]*task.Task
 }
 
-// wishedTasks are the ids of the tasks that wishes name by themselves or by an attempt. Which task an attempt belongs to
-// never changes. As an array that is computed once it lets the index find the tasks, which an OR would not.
-const wishedTasks = `ARRAY(SELECT unnest($1::uuid[]) UNION SELECT task_id FROM attempt WHERE id = ANY ($2::uuid[]))`
+// wishedTasks are the ids of the tasks that wishes name by themselves, each with the tenant whose it must be, or by an
+// attempt. Neither the tenant of a task nor the task of an attempt ever changes. As an array that is computed once it lets
+// the index find the tasks, which an OR would not.
+//
+// NOTE: the tenant is checked here, before the lock: a caller who knows the id of another tenant's task must neither hold
+// its row nor wait for it.
+const wishedTasks = `ARRAY(
+    SELECT wished.id
+    FROM unnest($1::uuid[], $2::text[]) AS wished (id, tenant)
+    JOIN task AS own ON own.id = wished.id AND (wished.tenant = '' OR own.tenant = wished.tenant)
+    UNION
+    SELECT task_id FROM attempt WHERE id = ANY ($3::uuid[]))`
 
 const lockTasks = `SELECT ` + taskColumns + ` FROM task WHERE id = ANY (` + wishedTasks + `) ORDER BY id FOR UPDATE`
 
@@ -146,10 +155,10 @@ func (t changeTimeouts) lockTimeout(wishes int) string {
 // round trip. Tasks that do not exist are left out.
 func holdTasks(ctx context.Context, tx pgx.Tx, wishes []wish, timeouts changeTimeouts) (heldTasks, error) {
 	h := heldTasks{byID: map[task.ID]*task.Task{}, of: map[task.AttemptID]*task.Task{}}
-	tasks, attempts := []task.ID{}, []task.AttemptID{}
+	tasks, tenants, attempts := []task.ID{}, []string{}, []task.AttemptID{}
 	for _, w := range wishes {
 		if w.task != "" {
-			tasks = append(tasks, w.task)
+			tasks, tenants = append(tasks, w.task), append(tenants, w.tenant)
 		} else {
 			attempts = append(attempts, w.attempt)
 		}
@@ -157,14 +166,14 @@ func holdTasks(ctx context.Context, tx pgx.Tx, wishes []wish, timeouts changeTim
 	var batch pgx.Batch
 	batch.Queue(begin)
 	batch.Queue(limitLockWait, timeouts.lockTimeout(len(wishes)))
-	batch.Queue(lockTasks, tasks, attempts).Query(func(rows pgx.Rows) error {
+	batch.Queue(lockTasks, tasks, tenants, attempts).Query(func(rows pgx.Rows) error {
 		locked, err := pgx.CollectRows(rows, scanTask)
 		for i := range locked {
 			h.byID[locked[i].ID] = &locked[i]
 		}
 		return err
 	})
-	batch.Queue(selectHeldAttempts, tasks, attempts).Query(func(rows pgx.Rows) error {
+	batch.Queue(selectHeldAttempts, tasks, tenants, attempts).Query(func(rows pgx.Rows) error {
 		all, err := pgx.CollectRows(rows, scanAttempt)
 		for _, a := range all {
 			if t := h.byID[a.taskID]; t != nil { // Not of a task that appeared after the lock.

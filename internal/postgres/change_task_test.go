@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -219,3 +220,25 @@ func TestKeepCallback_KeepsUpToItsLimit(t *testing.T) {
 }
 
 var _ lifecycle.Store = (*postgres.Store)(nil)
+
+// A caller who knows the id of another tenant's task must neither hold its row nor wait for it.
+func TestChangeTask_OfAnotherTenantTouchesNoLock(t *testing.T) {
+	t.Parallel()
+	store, pool := setup(t)
+	store.SetLockTimeout(time.Millisecond)
+	created := create(t, store, "films", plain())
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	if _, err := tx.Exec(t.Context(), "SELECT FROM task WHERE id = $1 FOR UPDATE", created.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.ChangeTask(t.Context(), "strangers", created.ID, applying(task.CancelRequested{})); !errors.Is(err, lifecycle.ErrTaskNotFound) {
+		t.Errorf("ChangeTask for another tenant while the row is held = %v, want ErrTaskNotFound", err)
+	}
+	if _, err := store.ChangeTask(t.Context(), "films", created.ID, applying(task.CancelRequested{})); !postgres.Locked(err) {
+		t.Errorf("ChangeTask for the tenant while the row is held = %v, want an error that says it is locked", err)
+	}
+}
