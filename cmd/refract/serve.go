@@ -87,6 +87,9 @@ func (s *service) run(ctx context.Context) error {
 		return o.Run(ctx)
 	})
 	g.Go(func() error { return s.clock.Run(listening) })
+	if s.keyring != nil {
+		g.Go(func() error { return s.keyring.Run(listening) })
+	}
 	if s.cluster != nil {
 		g.Go(func() error { return s.cluster.Wait(ctx) })
 	}

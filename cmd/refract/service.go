@@ -59,6 +59,7 @@ type service struct {
 	store     *postgres.Store
 	bucket    *media.Bucket
 	statuses  *api.Statuses
+	keyring   *api.Keyring // Nil without authentication.
 	outputs   *outputs
 	fetcher   *http.Client // For results.
 	prober    *http.Client // For sources of tenants, whom --fetch-allow opens nothing.
@@ -399,9 +400,10 @@ func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, token
 	for _, p := range s.accounts {
 		typical[p.Name()] = p.Capabilities().TypicalDuration
 	}
-	authenticate := api.ByToken(s.store)
-	if f.Auth == "none" {
-		authenticate = api.As(f.tenant())
+	authenticate := api.As(f.tenant())
+	if f.Auth != "none" {
+		s.keyring = api.NewKeyring(s.store)
+		authenticate = s.keyring.Authenticate
 	}
 	s.grpc, s.health, err = api.NewServer(api.Config{
 		Tasks: api.NewTaskService(api.TaskServiceConfig{

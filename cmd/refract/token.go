@@ -19,7 +19,7 @@ import (
 type tokenCmd struct {
 	Create tokenCreateCmd `cmd:"" help:"Create a token for a tenant and print it. It is shown once."`
 	List   tokenListCmd   `cmd:"" help:"List tokens, without what would let anyone use them."`
-	Revoke tokenRevokeCmd `cmd:"" help:"Revoke a token. Replicas may remember it for five seconds."`
+	Revoke tokenRevokeCmd `cmd:"" help:"Revoke a token. Calls with it are refused, and its open streams end, within five seconds."`
 }
 
 type tokenCreateCmd struct {

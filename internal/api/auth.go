@@ -7,8 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
-	"sync"
-	"time"
 
 	"buf.build/go/protovalidate"
 	"google.golang.org/grpc"
@@ -27,6 +25,9 @@ var errNotOperator = errors.New("the call is for operators: create a token with 
 type Identity struct {
 	Tenant   string
 	Operator bool // Whether the caller may call OperatorService, too.
+
+	live context.Context //nolint:containedctx // It ends with the credentials, not with a call. Nil never ends.
+	end  context.CancelCauseFunc
 }
 
 // Authenticate returns whose credentials an Authorization header carries, or an error. It may be called
@@ -57,72 +58,6 @@ func hashAPIToken(token string) []byte {
 	return h[:]
 }
 
-// Tokens is where the hashes of API tokens are.
-type Tokens interface {
-	// TenantByTokenHash returns whose live token has this hash, or an empty tenant where none has, and whether it
-	// is an operator's.
-	TenantByTokenHash(ctx context.Context, hash []byte) (tenant string, operator bool, err error)
-}
-
-const (
-	// tokenMemory is how long a good token is remembered, and so how long a revoked one may still work.
-	tokenMemory = 5 * time.Second
-	// tokensRemembered bounds the memory. Only good tokens are remembered, so strangers can't fill it.
-	tokensRemembered = 10_000
-)
-
-// ByToken returns an Authenticate that looks API tokens up, remembering good ones for a few seconds.
-func ByToken(tokens Tokens) Authenticate {
-	m := tokenMap{holders: map[string]remembered{}}
-	return func(ctx context.Context, authorization string) (Identity, error) {
-		scheme, token, _ := strings.Cut(authorization, " ")
-		if !strings.EqualFold(scheme, "bearer") || !strings.HasPrefix(token, tokenPrefix) || len(token) > 128 {
-			return Identity{}, errCredentials
-		}
-		hash := hashAPIToken(token)
-		if id, ok := m.get(string(hash)); ok {
-			return id, nil
-		}
-		tenant, operator, err := tokens.TenantByTokenHash(ctx, hash)
-		if err != nil {
-			return Identity{}, err
-		}
-		if tenant == "" {
-			return Identity{}, errCredentials
-		}
-		id := Identity{Tenant: tenant, Operator: operator}
-		m.put(string(hash), id)
-		return id, nil
-	}
-}
-
-type remembered struct {
-	Identity
-
-	until time.Time
-}
-
-type tokenMap struct {
-	mu      sync.Mutex
-	holders map[string]remembered
-}
-
-func (m *tokenMap) get(hash string) (Identity, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r, ok := m.holders[hash]
-	return r.Identity, ok && time.Now().Before(r.until)
-}
-
-func (m *tokenMap) put(hash string, id Identity) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if len(m.holders) >= tokensRemembered {
-		clear(m.holders)
-	}
-	m.holders[hash] = remembered{Identity: id, until: time.Now().Add(tokenMemory)}
-}
-
 // tenantKey is where a request's context carries the tenant.
 type tenantKey struct{}
 
@@ -139,10 +74,10 @@ func isOf(service grpc.ServiceDesc, method string) bool {
 
 // authenticate finds out who calls, and whether they may. Callbacks carry a token of their own, and health and
 // reflection tell nothing about anyone.
-func authenticate(ctx context.Context, method string, a Authenticate) (context.Context, error) {
+func authenticate(ctx context.Context, method string, a Authenticate) (context.Context, Identity, error) {
 	forOperators := isOf(refractv1.OperatorService_ServiceDesc, method)
 	if !forOperators && !isOf(refractv1.TaskService_ServiceDesc, method) {
-		return ctx, nil
+		return ctx, Identity{}, nil
 	}
 	var authorization string
 	if values := metadata.ValueFromIncomingContext(ctx, "authorization"); len(values) > 0 {
@@ -150,17 +85,17 @@ func authenticate(ctx context.Context, method string, a Authenticate) (context.C
 	}
 	id, err := a(ctx, authorization)
 	if err != nil {
-		return ctx, err
+		return ctx, id, err
 	}
 	if forOperators && !id.Operator {
-		return ctx, errNotOperator
+		return ctx, id, errNotOperator
 	}
-	return context.WithValue(ctx, tenantKey{}, id.Tenant), nil
+	return context.WithValue(ctx, tenantKey{}, id.Tenant), id, nil
 }
 
 func authenticateUnary(a Authenticate) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		ctx, err := authenticate(ctx, info.FullMethod, a)
+		ctx, _, err := authenticate(ctx, info.FullMethod, a)
 		if err != nil {
 			return nil, err
 		}
@@ -168,14 +103,34 @@ func authenticateUnary(a Authenticate) grpc.UnaryServerInterceptor {
 	}
 }
 
-// admitStream authenticates a stream and validates what comes on it.
+// admitStream authenticates a stream, validates what comes on it, and ends it with errCredentials when the credentials are
+// revoked.
 func admitStream(a Authenticate, v protovalidate.Validator) grpc.StreamServerInterceptor {
 	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		ctx, err := authenticate(stream.Context(), info.FullMethod, a)
+		ctx, id, err := authenticate(stream.Context(), info.FullMethod, a)
 		if err != nil {
 			return err
 		}
-		return handler(srv, &validatedStream{contextStream: contextStream{ServerStream: stream, ctx: ctx}, validator: v})
+		ctx, stop := id.bind(ctx)
+		defer stop()
+		err = handler(srv, &validatedStream{contextStream: contextStream{ServerStream: stream, ctx: ctx}, validator: v})
+		if err != nil && errors.Is(context.Cause(ctx), errCredentials) {
+			return errCredentials
+		}
+		return err
+	}
+}
+
+// bind returns a context that also ends, with the cause errCredentials, when the credentials are revoked.
+func (id Identity) bind(ctx context.Context) (_ context.Context, stop func()) {
+	if id.live == nil {
+		return ctx, func() {}
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	forget := context.AfterFunc(id.live, func() { end(errCredentials) })
+	return ctx, func() {
+		forget()
+		end(nil)
 	}
 }
 

@@ -93,17 +93,23 @@ func (s *Store) RevokeAPIToken(ctx context.Context, id string) error {
 	return nil
 }
 
-const selectHolder = `SELECT tenant, operator FROM api_token WHERE hash = $1 AND revoke_time IS NULL`
+const selectLiveTokens = `SELECT hash, tenant, operator FROM api_token WHERE revoke_time IS NULL`
 
-// TenantByTokenHash returns whose live token has this hash, or an empty tenant where none has, and whether it is
-// an operator's.
-func (s *Store) TenantByTokenHash(ctx context.Context, hash []byte) (tenant string, operator bool, err error) {
-	err = s.pool.QueryRow(ctx, selectHolder, hash).Scan(&tenant, &operator)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return "", false, nil
-	}
+// LiveTokens calls add with the hash of each live token, whose it is, and whether it is an operator's.
+func (s *Store) LiveTokens(ctx context.Context, add func(hash []byte, tenant string, operator bool)) error {
+	rows, err := s.pool.Query(ctx, selectLiveTokens)
 	if err != nil {
-		return "", false, fmt.Errorf("look up a token: %w", err)
+		return fmt.Errorf("read the live tokens: %w", err)
 	}
-	return tenant, operator, nil
+	var hash []byte
+	var tenant string
+	var operator bool
+	_, err = pgx.ForEachRow(rows, []any{&hash, &tenant, &operator}, func() error {
+		add(hash, tenant, operator)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the live tokens: %w", err)
+	}
+	return nil
 }

@@ -150,7 +150,8 @@ func (u *Uploads) finishOnce(ctx context.Context, tenant string, id task.UploadI
 	return f.p, f.err
 }
 
-// steadyBody is a body that ends with errSilent where it falls silent, and with ErrDraining when the process stops.
+// steadyBody is a body that ends with errSilent where it falls silent, with ErrDraining when the process stops, and with the
+// cause for which the context of its call was canceled, such as credentials that were revoked.
 type steadyBody struct {
 	pipe    *io.PipeReader
 	silence *time.Timer
@@ -161,17 +162,23 @@ type steadyBody struct {
 // silence.
 //
 // NOTE: the goroutine that reads from body lasts as long as the read that it is in, which done does not end.
-func (u *Uploads) steady(body io.Reader) (s *steadyBody, done func()) {
+func (u *Uploads) steady(ctx context.Context, body io.Reader) (s *steadyBody, done func()) {
 	in, out := io.Pipe()
 	go func() {
 		_, err := io.Copy(out, body)
 		_ = out.CloseWithError(err) // It always returns nil.
 	}()
 	stop := context.AfterFunc(u.life(), func() { _ = out.CloseWithError(ErrDraining) })
+	forget := context.AfterFunc(ctx, func() {
+		if cause := context.Cause(ctx); cause != ctx.Err() { //nolint:errorlint // A caller who is gone ends body, after what came before.
+			_ = out.CloseWithError(cause)
+		}
+	})
 	silence := time.AfterFunc(u.stall(), func() { _ = out.CloseWithError(errSilent) })
 	silence.Stop()
 	return &steadyBody{pipe: in, silence: silence, stall: u.stall()}, func() {
 		stop()
+		forget()
 		silence.Stop()
 		_ = in.Close()
 	}

@@ -76,7 +76,7 @@ func (u *Uploads) Receive(ctx context.Context, tenant string, h Header, body io.
 	if err != nil || p.Source != nil {
 		return p, err
 	}
-	steady, done := u.steady(body) //nolint:contextcheck // What ends it is the process, or the caller with body.
+	steady, done := u.steady(ctx, body)
 	defer done()
 	r := bufio.NewReader(steady)
 	entered := false
