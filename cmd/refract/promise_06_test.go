@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math/bits"
 	"net/http"
 	"strconv"
 	"strings"
@@ -150,5 +151,39 @@ func TestPromise06_RefusedCallbacksAreBounded(t *testing.T) {
 	}
 	if n := ts.metric(t, "refract_callbacks_total", `verdict="bad_signature"`); n != 20 {
 		t.Errorf("%d are counted, want all 20", n)
+	}
+}
+
+// TestPromise06_AcceptedCallbacksAreBounded replays one callback with its captured signature and with other bodies, which the
+// signature does not cover.
+//
+// It fails without the bounds of insertCallbacks, or of scheduleChecks (internal/postgres/write_rows.go).
+func TestPromise06_AcceptedCallbacksAreBounded(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+		unlimited(f, c)
+		f.KIE.Poll, c.Processing = time.Hour, time.Hour
+	})
+	id := ts.submit(t, "").GetId()
+	ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
+	entry := ts.sim.Ledger()[0]
+	now := strconv.FormatInt(time.Now().Unix(), 10)
+	header := []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", sim.Sign(testWebhookKey, entry.TaskID, now)}
+	began := time.Now()
+	for i := range 80 {
+		body := `{"code":500,"n":` + strconv.Itoa(i) + `,"data":{"taskId":"` + entry.TaskID + `"},"pad":"` + strings.Repeat("x", 250_000) + `"}`
+		if status, _, answer := request(t, http.MethodPost, entry.CallbackURL, body, header...); status != http.StatusOK {
+			t.Fatalf("callback %d was answered %d %s, want 200", i, status, answer)
+		}
+	}
+	if n := ts.metric(t, "refract_callbacks_total", `verdict="asked"`); n != 80 {
+		t.Errorf("%d are counted, want all 80", n)
+	}
+	if kept := ask[int](t, ts.pool, "SELECT sum(octet_length(body)) FROM callback"); kept > 256<<10 {
+		t.Errorf("%d bytes are kept, want at most 256 KiB", kept)
+	}
+	asked := ts.metric(t, "refract_provider_call_seconds_count", `operation="check"`)
+	if most := 2 + bits.Len(uint(time.Since(began)/time.Second)); asked > most {
+		t.Errorf("%d questions were asked in %v, want at most %d", asked, time.Since(began), most)
 	}
 }

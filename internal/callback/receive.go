@@ -139,7 +139,8 @@ var (
 func redact(body []byte, token string) []byte {
 	body = bytes.ReplaceAll(body, []byte(token), []byte("[redacted]"))
 	body = disguised.ReplaceAll(body, []byte("${1}[redacted]"))
-	return links.ReplaceAll(body, []byte("${1}${2}/[redacted]"))
+	body = links.ReplaceAll(body, []byte("${1}${2}/[redacted]"))
+	return body[:min(len(body), MaxBody)] // What took the place of short URLs can make it longer.
 }
 
 // refuse keeps a refused callback with its verdict and returns why it was refused.

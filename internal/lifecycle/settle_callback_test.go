@@ -1,10 +1,12 @@
 package lifecycle_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
@@ -193,6 +195,95 @@ func TestSettleCallback_OfAnUnknownAttemptKeepsNothing(t *testing.T) {
 	}
 }
 
+// A signature covers the id alone, so whoever has seen one callback can send others with any body.
+func TestSettleCallback_RowsAndBytesAreBoundedPerAttempt(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	const large = 250_000
+	for name, test := range map[string]struct {
+		size, rows, bytes int
+	}{
+		"large": {large, 2, 2 * large}, // One that was asked about, and the one that was applied.
+		"small": {10, 33, 33 * 10},
+		"empty": {0, 33, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.clear(t)
+			id, attempt := s.start(t, "p1")
+			send := func(said provider.Callback, want lifecycle.Verdict) {
+				t.Helper()
+				c := lifecycle.Callback{AttemptID: attempt, Account: "kie", ProviderTaskID: "p1", Body: bytes.Repeat([]byte("x"), test.size)}
+				if got, err := s.SettleCallback(t.Context(), c, said); err != nil || got != want {
+					t.Fatalf("SettleCallback = %s, %v, want %s", got, err, want)
+				}
+			}
+			for range 80 {
+				send(proven("p1", provider.Failed), lifecycle.Asked)
+			}
+			send(proven("p1", provider.Succeeded), lifecycle.Applied)
+			for range 80 {
+				send(proven("p1", provider.Succeeded), lifecycle.Duplicate)
+				send(proven("p1", provider.Failed), lifecycle.Conflict)
+			}
+			s.expect(t, id, task.Saving, task.AttemptSucceeded)
+			rows, kept := query[int](t, s, "SELECT count(*) FROM callback"), query[int](t, s, "SELECT sum(octet_length(body)) FROM callback")
+			if rows != test.rows || kept != test.bytes {
+				t.Errorf("%d rows of %d bytes are kept, want %d of %d", rows, kept, test.rows, test.bytes)
+			}
+			if n := query[int](t, s, "SELECT count(*) FROM callback WHERE verdict = 'applied'"); n != 1 {
+				t.Errorf("%d callbacks are kept as applied, want 1", n)
+			}
+		})
+	}
+}
+
+func TestSettleCallback_BringsFewerAndFewerQuestions(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	rarely := lifecycle.Cadence{Every: 100 * time.Hour, Slow: 100 * time.Hour, Typical: time.Minute}
+	for name, act := range map[string]func(t *testing.T, id task.ID, attempt task.AttemptID){
+		"a running task": func(*testing.T, task.ID, task.AttemptID) {},
+		"a terminal task": func(t *testing.T, id task.ID, _ task.AttemptID) {
+			if _, err := s.Cancel(t.Context(), "films", id); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a lost attempt": func(t *testing.T, _ task.ID, _ task.AttemptID) {
+			s.exec(t, "UPDATE attempt SET state = 'LOST', next_check_time = NULL")
+			s.exec(t, "UPDATE task SET state = 'FAILED', failure_reason = 'OUTCOME_UNKNOWN', failure_message = '', failure_payment = 'UNKNOWN'")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.clear(t)
+			id, attempt := s.start(t, "p1")
+			act(t, id, attempt)
+			questions := 0
+			for i := range 120 { // Forty callbacks in forty seconds, and eighty more in two hours.
+				passed := 1.0
+				if i >= 40 {
+					passed = 90
+				}
+				if err := s.callback(t.Context(), attempt, unproven("p1", provider.Failed), lifecycle.Asked); err != nil {
+					t.Fatal(err)
+				}
+				checks, err := s.DueChecks(t.Context(), "kie", rarely, 10)
+				if err != nil {
+					t.Fatal(err)
+				}
+				questions += len(checks)
+				if i == 0 && len(checks) != 1 {
+					t.Errorf("the first callback led to %d questions, want 1", len(checks))
+				}
+				s.exec(t, `UPDATE attempt SET last_check_time = last_check_time - make_interval(secs => $1),
+					next_check_time = next_check_time - make_interval(secs => $1)`, passed)
+			}
+			if questions < 6 || questions > 18 {
+				t.Errorf("callbacks led to %d questions in two hours, want about ten", questions)
+			}
+		})
+	}
+}
+
 func TestRefuseCallback_IsBoundedPerAttempt(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -207,6 +298,18 @@ func TestRefuseCallback_IsBoundedPerAttempt(t *testing.T) {
 	}
 	if n := query[int](t, s, "SELECT count(*) FROM callback"); n != 8 {
 		t.Errorf("%d refused callbacks are kept, want 8", n)
+	}
+	_, second := s.start(t, "p2")
+	for range 20 {
+		err := s.RefuseCallback(t.Context(), lifecycle.Callback{
+			AttemptID: second, Account: "kie", Verdict: lifecycle.Malformed, Body: bytes.Repeat([]byte("x"), 200_000),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := query[int](t, s, "SELECT count(*) FROM callback WHERE attempt_id = $1", second); n != 1 {
+		t.Errorf("%d large callbacks are kept, want 1", n)
 	}
 	if err := s.callback(t.Context(), attempt, proven("p1", provider.Succeeded), lifecycle.Applied); err != nil {
 		t.Errorf("a good callback after many refused ones: %v", err)

@@ -23,7 +23,7 @@ WITH due AS (
     FOR UPDATE OF attempt SKIP LOCKED
 )
 UPDATE attempt
-SET asked = false,
+SET asked = false, last_check_time = now(),
     next_check_time = now() + (0.9 + 0.2 * random()) * make_interval(secs =>
         CASE WHEN task.state IN ('SUCCEEDED', 'FAILED', 'CANCELED') THEN $3::float8
              WHEN now() - attempt.create_time BETWEEN make_interval(secs => $4::float8 / 2) AND make_interval(secs => $4::float8 * 2)

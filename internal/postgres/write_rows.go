@@ -117,18 +117,32 @@ FROM new
 WHERE attempt.id = new.id AND attempt.id = ` + anyNew
 
 type checkUpdate struct {
-	Attempt task.AttemptID `json:"id"`
-	Delay   float64        `json:"delay"` // Seconds.
+	Attempt  task.AttemptID `json:"id"`
+	Delay    float64        `json:"delay"`    // Seconds.
+	Callback bool           `json:"callback"` // Whether a callback asks for it.
 }
 
 // scheduleChecks only ever brings a check forward: a callback that overtakes the answer to its submission asks for
 // one at once, and the answer for one later. least passes over NULL.
+//
+// NOTE: whoever has seen a callback can repeat it, and each check costs one of the account's queries. So the first callback
+// leads to a check at once, and each further one that brings a check forward to one that is 1 s, 2 s, 4 s and so on away from
+// the check before it, up to 17 minutes. The regular checks are soon more frequent than that, and callbacks cost no more
+// queries.
 const scheduleChecks = `
-WITH new AS MATERIALIZED (SELECT * FROM json_to_recordset($1) AS new (id uuid, delay float8))
+WITH new AS MATERIALIZED (
+    SELECT * FROM json_to_recordset($1) AS new (id uuid, delay float8, callback boolean)
+)
 UPDATE attempt
-SET next_check_time = least(next_check_time, now() + make_interval(secs => new.delay))
+SET next_check_time = least(next_check_time, ` + checkTime + `),
+    hints = hints + CASE WHEN new.callback AND (next_check_time IS NULL OR next_check_time > ` + checkTime + `) THEN 1 ELSE 0 END
 FROM new
 WHERE attempt.id = new.id AND attempt.id = ` + anyNew
+
+// checkTime is when a check of scheduleChecks is to be. greatest passes over NULL.
+const checkTime = `CASE
+    WHEN new.callback THEN greatest(now(), last_check_time + CASE hints WHEN 0 THEN interval '0' ELSE interval '1 s' * power(2, least(hints - 1, 10)) END)
+    ELSE now() + make_interval(secs => new.delay) END`
 
 type outputInsert struct {
 	Attempt     task.AttemptID `json:"attempt_id"`
@@ -158,8 +172,20 @@ type callbackInsert struct {
 	Body           []byte            `json:"body"` // JSON has it in base64, and null for none.
 }
 
+// keptCallbackBytes is how many bytes of bodies are kept of the accepted callbacks of an attempt, and of the refused ones,
+// where that is more than one.
+const keptCallbackBytes = `262144`
+
 // insertCallbacks stores an empty body as such. The rows keep the order of the set.
+//
+// Of the callbacks of an attempt the one that was applied is always kept, and of the others the first, and up to 32 of
+// keptCallbackBytes together: whoever has seen a callback can repeat it, with any body. The transaction holds the task, so the
+// bound is exact.
 const insertCallbacks = `
 INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body)
 SELECT attempt_id, account, provider_task_id, verdict, coalesce(decode(body, 'base64'), '')
-FROM json_to_recordset($1) AS new (attempt_id uuid, account text, provider_task_id text, verdict text, body text)`
+FROM json_to_recordset($1) AS new (attempt_id uuid, account text, provider_task_id text, verdict text, body text)
+WHERE verdict = 'applied' OR (
+    SELECT count(*) = 0 OR count(*) < 32 AND sum(octet_length(kept.body)) + coalesce(length(new.body), 0) * 3 / 4 <= ` + keptCallbackBytes + `
+    FROM callback AS kept
+    WHERE kept.attempt_id = new.attempt_id AND kept.verdict IN ('asked', 'duplicate', 'conflict', 'mismatch'))`

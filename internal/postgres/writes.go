@@ -41,6 +41,9 @@ type changeWritten struct {
 func (w *writes) add(wish int, before *task.Task, c lifecycle.Change) {
 	if c.Changed {
 		w.addDecision(before, &c.Decision)
+		if c.Check != "" {
+			w.checks = append(w.checks, checkUpdate{c.Check, c.CheckDelay.Seconds(), c.Callback != nil})
+		}
 	}
 	if cb := c.Callback; cb != nil {
 		w.callbacks = append(w.callbacks, callbackInsert{cb.AttemptID, cb.Account, cb.ProviderTaskID, cb.Verdict, cb.Body})
@@ -73,9 +76,6 @@ func (w *writes) addDecision(before *task.Task, d *task.Decision) {
 		w.events = append(w.events, eventInsert{t.ID, e.Revision, e.State, e.Attempt, e.Message, t.Tenant, u.failure})
 	}
 	w.addAttempts(before, d)
-	if d.Check != "" {
-		w.checks = append(w.checks, checkUpdate{d.Check, d.CheckDelay.Seconds()})
-	}
 	for _, o := range d.Outputs {
 		w.outputs = append(w.outputs, outputInsert{
 			d.OutputsOf, o.Index, o.Key, o.ContentType, o.SizeBytes, o.SHA256,

@@ -11,6 +11,7 @@ import (
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
 )
 
 const (
@@ -38,6 +39,8 @@ type Checker struct {
 	nudge    chan struct{}
 	places   *semaphore.Weighted // Of checks under way.
 	underway sync.WaitGroup
+	mu       sync.Mutex
+	asking   map[task.AttemptID]chan struct{} // The attempts that are being asked about; closed when that is over.
 
 	cadence lifecycle.Cadence
 	learned time.Time // When the cadence was; zero for never.
@@ -47,7 +50,7 @@ type Checker struct {
 func (w *Workers) Checkers() []*Checker {
 	checkers := make([]*Checker, 0, len(w.upstreams))
 	for _, u := range w.upstreams {
-		checkers = append(checkers, &Checker{Workers: w, upstream: u, nudge: make(chan struct{}, 1), places: semaphore.NewWeighted(checksAtOnce)})
+		checkers = append(checkers, &Checker{Workers: w, upstream: u, nudge: make(chan struct{}, 1), places: semaphore.NewWeighted(checksAtOnce), asking: map[task.AttemptID]chan struct{}{}})
 	}
 	return checkers
 }
@@ -143,6 +146,11 @@ func (c *Checker) check(ctx context.Context, at time.Time, check lifecycle.Check
 	var status provider.Status
 	var answer error
 	if check.ProviderTaskID != "" {
+		done, ok := c.alone(ctx, check.Attempt)
+		if !ok {
+			return
+		}
+		defer done()
 		status, answer = c.upstream.check(ctx, at, check.ProviderTaskID, age(check))
 	}
 	if ctx.Err() != nil {
@@ -155,6 +163,32 @@ func (c *Checker) check(ctx context.Context, at time.Time, check lifecycle.Check
 	if err := c.lifecycle.SettleCheck(ctx, check, status, answer); err != nil {
 		c.log.ErrorContext(ctx, "check could not be settled; it is repeated", "task_id", check.Task,
 			"attempt_id", check.Attempt, "error", err)
+	}
+}
+
+// alone waits until nobody asks about an attempt, so that callbacks that come while the provider is being asked lead to one
+// question at a time. It returns false when ctx ended first.
+func (c *Checker) alone(ctx context.Context, id task.AttemptID) (done func(), ok bool) {
+	for {
+		c.mu.Lock()
+		other, busy := c.asking[id]
+		if !busy {
+			over := make(chan struct{})
+			c.asking[id] = over
+			c.mu.Unlock()
+			return func() {
+				c.mu.Lock()
+				delete(c.asking, id)
+				c.mu.Unlock()
+				close(over)
+			}, true
+		}
+		c.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, false
+		}
 	}
 }
 

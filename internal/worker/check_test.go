@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -125,4 +127,50 @@ func newChecker(t *testing.T, kie provider.Provider, attempts int) *Checker {
 		t.Fatal(err)
 	}
 	return (&Workers{lifecycle: verbs, upstreams: all, log: log}).Checkers()[0]
+}
+
+// However many callbacks bring checks of one attempt forward, the provider is asked about it once at a time.
+func TestChecker_AsksAboutAnAttemptOnceAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := &Checker{asking: map[task.AttemptID]chan struct{}{}}
+		first, ok := c.alone(t.Context(), "a")
+		if !ok {
+			t.Fatal("the first question was not let through")
+		}
+		var asking, most, asked atomic.Int32
+		for range 10 {
+			go func() {
+				done, ok := c.alone(t.Context(), "a")
+				if !ok {
+					t.Error("a question was not let through")
+					return
+				}
+				defer done()
+				most.Store(max(most.Load(), asking.Add(1)))
+				time.Sleep(time.Second)
+				asking.Add(-1)
+				asked.Add(1)
+			}()
+		}
+		synctest.Wait()
+		if asking.Load() != 0 {
+			t.Error("a second question was let through")
+		}
+		other, ok := c.alone(t.Context(), "b")
+		if !ok {
+			t.Error("a question about another attempt was not let through")
+		}
+		other()
+		canceled, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, ok := c.alone(canceled, "a"); ok {
+			t.Error("a question was let through after its context ended")
+		}
+		first()
+		time.Sleep(time.Minute)
+		if most.Load() != 1 || asked.Load() != 10 || len(c.asking) != 0 {
+			t.Errorf("%d questions at a time and %d in all, want 1 and 10", most.Load(), asked.Load())
+		}
+	})
 }
