@@ -7,13 +7,11 @@
 package callback
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"regexp"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -22,6 +20,7 @@ import (
 	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/redact"
 )
 
 // MaxBody is the largest body of a callback in bytes. The largest documented one has about a kilobyte.
@@ -95,7 +94,7 @@ func (r *Receiver) Receive(ctx context.Context, account, token string, header ht
 	said, refusal := p.Callback(header, body, r.now())
 	c := lifecycle.Callback{
 		AttemptID: id, Account: account, ProviderTaskID: said.ProviderTaskID,
-		Body: redact(body, token),
+		Body: redactBody(body, token),
 	}
 	if refusal != nil {
 		return r.refuse(ctx, c, refusal)
@@ -117,29 +116,10 @@ func (r *Receiver) Receive(ctx context.Context, account, token string, header ht
 	return nil
 }
 
-// How URLs stand in JSON: each level of JSON in a string of JSON adds backslashes before what is escaped. A URL goes
-// on to what can't be in one; an apostrophe can.
-const (
-	urlScheme = `(?i)(https?:(?:\\*/|\\+u002f){2,})`
-	urlRest   = `(?:[^"\\\s<>]|\\+[^"\\\s<>])*`
-	// notSlash goes on after an escape's u when that is not u002f, nor the end of the URL, which stays where it is.
-	notSlash = `(?:[^0"\\\s<>]|0[^0"\\\s<>]|00[^2"\\\s<>]|002[^f"\\\s<>]|0{0,2}2?\\+[^"\\\s<>])`
-)
-
-var (
-	// links finds URLs with their hosts.
-	links = regexp.MustCompile(urlScheme + `(?:[^/\\"\s<>?#]*@)?([^/\\"\s<>?#@]*)` + urlRest)
-	// disguised finds URLs with another escape than a slash before the first slash, so that a user and a password
-	// may pass for the host.
-	disguised = regexp.MustCompile(urlScheme + `[^/\\"\s<>?#]*\\+(?:[^/u"\\\s<>]|u` + notSlash + `)` + urlRest)
-)
-
-// redact takes out what must not be stored: our URL token, which the provider echoes, and all of a URL but its
+// redactBody takes out what must not be stored: our URL token, which the provider echoes, and all of a URL but its
 // host, since whoever has a signed one has the file.
-func redact(body []byte, token string) []byte {
-	body = bytes.ReplaceAll(body, []byte(token), []byte("[redacted]"))
-	body = disguised.ReplaceAll(body, []byte("${1}[redacted]"))
-	body = links.ReplaceAll(body, []byte("${1}${2}/[redacted]"))
+func redactBody(body []byte, token string) []byte {
+	body = redact.Links(redact.Secrets(body, token))
 	return body[:min(len(body), MaxBody)] // What took the place of short URLs can make it longer.
 }
 

@@ -15,15 +15,15 @@ const fuzzToken = "AZOxFZsweg6PjR1qXlvcTgAAAAAAAAAAAAAAAAAAAAA"
 func FuzzRedact(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		given := bytes.Clone(body)
-		stored := redact(body, fuzzToken)
+		stored := redactBody(body, fuzzToken)
 		if !bytes.Equal(given, body) {
 			t.Fatalf("redact changed the caller's body %q to %q", given, body)
 		}
 		if bytes.Contains(stored, []byte(fuzzToken)) {
-			t.Fatalf("redact(%q) = %q, which holds the token", body, stored)
+			t.Fatalf("redactBody(%q) = %q, which holds the token", body, stored)
 		}
 		if left := shownOfURLs(string(stored)); left != "" {
-			t.Fatalf("redact(%q) = %q, which shows %q of a URL", body, stored, left)
+			t.Fatalf("redactBody(%q) = %q, which shows %q of a URL", body, stored, left)
 		}
 		if json.Valid(body) && !json.Valid(stored) {
 			t.Fatalf("redact made %q, which is no JSON, of the JSON %q", stored, body)
@@ -49,9 +49,9 @@ func FuzzRedact_Echo(f *testing.F) {
 			body = quote(t, body, style)
 			style >>= 2
 		}
-		stored := string(redact([]byte(body), fuzzToken))
+		stored := string(redactBody([]byte(body), fuzzToken))
 		if strings.Contains(stored, secret) || !json.Valid([]byte(stored)) {
-			t.Fatalf("redact(%s) = %s", body, stored)
+			t.Fatalf("redactBody(%s) = %s", body, stored)
 		}
 	})
 }

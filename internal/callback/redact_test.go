@@ -16,8 +16,8 @@ func TestRedact_LeavesOnlyTheHostOfALink(t *testing.T) {
 		`{"token":"TOKEN","u":"https://refract.example/v1/callbacks/kie/TOKEN"}`:    `{"token":"[redacted]","u":"https://refract.example/[redacted]"}`,
 		`{"code":200,"msg":"no link","data":{"taskId":"774d9a7dd608a0e493095e45"}}`: `{"code":200,"msg":"no link","data":{"taskId":"774d9a7dd608a0e493095e45"}}`,
 	} {
-		if got := string(redact([]byte(body), token)); got != want {
-			t.Errorf("redact(%s)\n got %s\nwant %s", body, got, want)
+		if got := string(redactBody([]byte(body), token)); got != want {
+			t.Errorf("redactBody(%s)\n got %s\nwant %s", body, got, want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/redact"
 )
 
 // FuzzWords checks that whatever a provider says, what is shown of it is bounded, holds no secret, and holds no URL
@@ -47,7 +48,7 @@ func shownOfURLs(s string) string {
 			rest = rest[:end]
 		}
 		host, path, found := strings.Cut(rest, "/")
-		if strings.ContainsAny(host, "@?#\\") || found && !strings.HasPrefix(redacted, path) {
+		if strings.ContainsAny(host, "@?#\\") || found && !strings.HasPrefix(redact.Mark, path) {
 			return rest
 		}
 	}

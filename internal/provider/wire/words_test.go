@@ -3,6 +3,8 @@ package wire
 import (
 	"strings"
 	"testing"
+
+	"github.com/refract-video/refract/internal/redact"
 )
 
 func TestWords_KeepNoSecret(t *testing.T) {
@@ -44,8 +46,8 @@ func TestCallbackSecrets_CoverEveryFormOfTheToken(t *testing.T) {
 	c := newClient(t, "http://localhost", nil)
 	const callbackURL = "https://h/v1/callbacks/kie/to%2Bken%20x/?y=1"
 	for _, in := range []string{callbackURL, "to%2Bken%20x", "to+ken x"} {
-		if got := c.Words(in, CallbackSecrets(callbackURL)...); got != redacted {
-			t.Errorf("words(%q) = %q, want %q", in, got, redacted)
+		if got := c.Words(in, CallbackSecrets(callbackURL)...); got != redact.Mark {
+			t.Errorf("words(%q) = %q, want %q", in, got, redact.Mark)
 		}
 	}
 }
