@@ -60,8 +60,12 @@ func TestPick_FitsTheData(t *testing.T) {
 	}
 }
 
-// repository serves the stand-in archive in the way of the real one, and counts requests.
-func repository(t *testing.T, breakSum bool) (url string, requests *[]string) {
+// right leaves a checksum as it is.
+func right(sum string) string { return sum }
+
+// repository serves the stand-in archive in the way of the real one, with its checksum amended, and counts requests. An empty
+// checksum is not there.
+func repository(t *testing.T, amend func(sum string) string) (url string, requests *[]string) {
 	t.Helper()
 	archive, err := os.ReadFile(filepath.Join("testdata", "standin.txz"))
 	if err != nil {
@@ -80,14 +84,16 @@ func repository(t *testing.T, breakSum bool) (url string, requests *[]string) {
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256(jar.Bytes())
-	if breakSum {
-		sum[0]++
-	}
+	text := amend(hex.EncodeToString(sum[:]))
 	requests = new([]string)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		*requests = append(*requests, r.URL.Path)
 		if strings.HasSuffix(r.URL.Path, ".sha256") {
-			_, _ = w.Write([]byte(hex.EncodeToString(sum[:])))
+			if text == "" {
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
+			_, _ = w.Write([]byte(text))
 			return
 		}
 		_, _ = w.Write(jar.Bytes())
@@ -101,7 +107,7 @@ func repository(t *testing.T, breakSum bool) (url string, requests *[]string) {
 
 func TestFetch_LeavesOnlyThePrograms(t *testing.T) {
 	t.Parallel()
-	url, requests := repository(t, false)
+	url, requests := repository(t, right)
 	cache := programDir(t)
 	got, err := fetch(t.Context(), source{cache: cache, repository: url}, 0)
 	if err != nil {
@@ -128,8 +134,11 @@ func TestFetch_LeavesOnlyThePrograms(t *testing.T) {
 
 func TestFetch_FailsWithoutTraces(t *testing.T) {
 	t.Parallel()
-	good, _ := repository(t, false)
-	broken, _ := repository(t, true)
+	good, _ := repository(t, right)
+	broken, _ := repository(t, func(sum string) string { return strings.Map(func(r rune) rune { return '0' + (r+1)%10 }, sum) })
+	bare, _ := repository(t, func(string) string { return "" })
+	blank, _ := repository(t, func(string) string { return " \n" })
+	page, _ := repository(t, func(string) string { return "<html>" })
 	tests := []struct {
 		name  string
 		url   string
@@ -138,6 +147,9 @@ func TestFetch_FailsWithoutTraces(t *testing.T) {
 	}{
 		{"unknown version", good, 12, "not available"},
 		{"damaged archive", broken, 0, "checksums do not match"},
+		{"no checksum", bare, 0, "404"},
+		{"empty checksum", blank, 0, "checksum is empty"},
+		{"another checksum", page, 0, "no SHA-256"},
 		{"nobody there", "http://127.0.0.1:1", 0, "unable to connect"},
 	}
 	for _, tt := range tests {

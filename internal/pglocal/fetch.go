@@ -1,6 +1,7 @@
 package pglocal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,8 +44,8 @@ func cacheDir() (string, error) {
 
 // fetch brings the binaries of a major version (0: the newest known) into the cache.
 //
-// NOTE: the library knows no context. When ctx ends first its download goes on unheeded; it writes to a folder of its own
-// and what it completes serves the next start.
+// NOTE: the library knows no context. When ctx ends its download fails, but what it is unpacking goes on unheeded; it writes
+// to a folder of its own and what it completes serves the next start.
 func fetch(ctx context.Context, from source, major int) (binaries, error) {
 	if major == 0 {
 		major = fetchedMajor
@@ -58,7 +59,7 @@ func fetch(ctx context.Context, from source, major int) (binaries, error) {
 	}
 	result := make(chan error, 1)
 	final := filepath.Join(from.cache, "postgresql-"+string(release))
-	go func() { result <- fetchInto(final, from, release) }()
+	go func() { result <- fetchInto(ctx, final, from, release) }()
 	select {
 	case err := <-result:
 		if err != nil {
@@ -77,7 +78,7 @@ func fetch(ctx context.Context, from source, major int) (binaries, error) {
 // version and holds nothing else, and port 0, which PostgreSQL refuses: after unpacking there is nothing it could run.
 // NOTE: that Start ends in an error is therefore the plan; the verdict is whether the programs are there. It never learns
 // of the real data folder.
-func fetchInto(final string, from source, release embeddedpostgres.PostgresVersion) (err error) {
+func fetchInto(ctx context.Context, final string, from source, release embeddedpostgres.PostgresVersion) (err error) {
 	if err := os.MkdirAll(from.cache, 0o755); err != nil { //nolint:gosec // The server's user must enter it; it holds public programs.
 		return err
 	}
@@ -97,11 +98,15 @@ func fetchInto(final string, from source, release embeddedpostgres.PostgresVersi
 	unpacked := filepath.Join(work, "unpacked")
 	cfg := embeddedpostgres.DefaultConfig().Version(release).Port(0).Logger(io.Discard).
 		CachePath(work).RuntimePath(filepath.Join(work, "runtime")).BinariesPath(unpacked).DataPath(data)
-	if from.repository != "" {
-		cfg = cfg.BinaryRepositoryURL(from.repository)
+	repository, err := startVerified(ctx, cmp.Or(from.repository, defaultRepository))
+	if err != nil {
+		return err
 	}
-	server := embeddedpostgres.NewDatabase(cfg)
+	server := embeddedpostgres.NewDatabase(cfg.BinaryRepositoryURL(repository.url))
 	startErr := server.Start()
+	if err := repository.stop(); err != nil {
+		return err
+	}
 	if startErr == nil {
 		startErr = errors.Join(errors.New("the library started a server on an empty folder"), server.Stop())
 	}
