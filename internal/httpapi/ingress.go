@@ -40,11 +40,11 @@ var callbackHeaders = []string{"x-webhook-timestamp", "x-webhook-signature"}
 // calls.
 func NewIngress(cfg IngressConfig) http.Handler {
 	refusals := refuser{log: cfg.Log}
-	return recovered(refusals, &ingress{
+	return recovered(refusals, private(&ingress{
 		callbacks: refractv1.NewCallbackServiceClient(impatientConn{cfg.Conn}),
 		sources:   publicSourceHandler{sources: cfg.Sources, refuser: refusals},
 		maxBody:   cfg.MaxBody, onOversized: cfg.OnOversized, refuser: refusals,
-	})
+	}))
 }
 
 type ingress struct {

@@ -63,7 +63,7 @@ func NewInternal(cfg InternalConfig) http.Handler {
 		route(mux, "/metrics", plain(cfg.Metrics), http.MethodGet)
 	}
 	uploads := &uploadHandler{mux: mux, tasks: tasks, refuser: refusals}
-	return recovered(refusals, split(uploads, admitted(refusals, mux)))
+	return recovered(refusals, private(split(uploads, admitted(refusals, mux))))
 }
 
 // split sends uploads past what holds whole bodies.

@@ -80,7 +80,7 @@ func TestREST_RefusalArrivesAsStatusWithDetails(t *testing.T) {
 	}{
 		"credentials": {
 			err:    refusal(t, codes.Unauthenticated, "CREDENTIALS_INVALID", "no token"),
-			status: 401, header: map[string]string{"WWW-Authenticate": "Bearer", "Content-Type": "application/json"},
+			status: 401, header: map[string]string{"WWW-Authenticate": "Bearer", "Cache-Control": "no-store", "Content-Type": "application/json"},
 			body: `{"code":16,"message":"no token","details":[` + info("CREDENTIALS_INVALID") + `]}`,
 		},
 		"conflict names fields": {

@@ -71,7 +71,7 @@ func TestWatch_FramesEveryMessage(t *testing.T) {
 			if a.status != http.StatusOK || a.body != tc.body {
 				t.Errorf("answer %d\n%s\nwant 200\n%s", a.status, a.body, tc.body)
 			}
-			for key, want := range map[string]string{"Content-Type": tc.contentType, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"} {
+			for key, want := range map[string]string{"Content-Type": tc.contentType, "Cache-Control": "no-cache", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"} {
 				if got := a.header.Get(key); got != want {
 					t.Errorf("%s: %q, want %q", key, got, want)
 				}
