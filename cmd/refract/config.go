@@ -4,15 +4,19 @@ import (
 	"cmp"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/worker"
 )
 
@@ -55,6 +59,57 @@ type serviceFlags struct {
 	LogLevel  string `name:"log-level" env:"REFRACT_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least level that is logged: debug, info, warn or error." json:"log_level"`
 	LogFormat string `name:"log-format" env:"REFRACT_LOG_FORMAT" enum:"json,text" default:"json" help:"Format of the log: json or text." json:"log_format"`
 }
+
+// shown returns the settings as they may be shown: addresses can hold a user and a password, and a bucket's other secrets.
+func (f serviceFlags) shown() shownFlags {
+	f.Bucket, f.BaseURL, f.CallbackURL = redact.URL(f.Bucket), redact.URL(f.BaseURL), redact.URL(f.CallbackURL)
+	for _, u := range []*upstreamFlags{&f.KIE, &f.Luma, &f.LumaAgents} {
+		u.URL = redact.URL(u.URL)
+	}
+	return shownFlags(f)
+}
+
+// shownFlags are settings that may be shown. They have no methods that would show them in another way.
+type shownFlags serviceFlags
+
+// String hides secrets from fmt.
+func (f serviceFlags) String() string { return fmt.Sprintf("%+v", f.shown()) }
+
+// GoString hides secrets from %#v.
+func (f serviceFlags) GoString() string { return fmt.Sprintf("%#v", f.shown()) }
+
+// LogValue hides secrets from slog.
+func (f serviceFlags) LogValue() slog.Value { return slog.AnyValue(f.shown()) }
+
+// MarshalJSON hides secrets from JSON.
+func (f serviceFlags) MarshalJSON() ([]byte, error) { return json.Marshal(f.shown()) }
+
+// secrets are the settings that must appear nowhere.
+func (f *serviceFlags) secrets() []string {
+	all := slices.Clone(f.CallbackKeys)
+	for _, u := range []upstreamFlags{f.KIE, f.Luma, f.LumaAgents} {
+		for _, s := range slices.Concat(u.APIKeys, u.WebhookKeys) {
+			_, key, _ := strings.Cut(s.reveal(), "=")
+			all = append(all, s, secret(key))
+		}
+	}
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
+		for header := range strings.SplitSeq(os.Getenv(name), ",") {
+			_, value, _ := strings.Cut(header, "=")
+			all = append(all, secret(value))
+		}
+	}
+	var texts []string
+	for _, s := range all {
+		if len(s) >= minSecret { // A shorter one, as tests have, would be found where it is not.
+			texts = append(texts, s.reveal())
+		}
+	}
+	return texts
+}
+
+// minSecret is the length from which a setting is looked for in the log.
+const minSecret = 8
 
 // listenerFlags are the settings of one listener.
 type listenerFlags struct {
@@ -123,10 +178,10 @@ func (f *serviceFlags) checkCallbackURL() error {
 	}
 	u, err := url.Parse(f.CallbackURL)
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") || u.RawQuery != "" || u.Fragment != "" {
-		return fmt.Errorf("--callback-url=%s is not an address such as https://refract.example.com", f.CallbackURL)
+		return fmt.Errorf("--callback-url=%s is not an address such as https://refract.example.com", redact.URL(f.CallbackURL))
 	}
 	if !f.AllowPrivate && (u.Scheme != "https" || media.CheckPublicHost(u.Hostname()) != nil) {
-		return fmt.Errorf("--callback-url=%s can't be reached by a provider, or only in the clear: it takes a public https address (or --allow-private for development)", f.CallbackURL)
+		return fmt.Errorf("--callback-url=%s can't be reached by a provider, or only in the clear: it takes a public https address (or --allow-private for development)", redact.URL(f.CallbackURL))
 	}
 	return nil
 }

@@ -56,6 +56,15 @@ func TestServe_RefusesToStart(t *testing.T) {
 		{"a database that is not there", append(good, "--database-url=postgres://u:hunter2@127.0.0.1:1/x"), "reach the database"},
 		{"a certificate without a key", append(good, "--grpc-tls-cert=config_test.go"), "certificate"},
 		{"a short callback key", append(good, "--database-url="+postgrestest.URL(t), "--callback-key=short"), "32 bytes"},
+		{"a short webhook key", append(good, "--kie-webhook-key=k"), "16 bytes"},
+		{"a short webhook key of two", append(good, "--kie-webhook-key=a-key-that-is-long-enough,hunter2"), "16 bytes"},
+		{"a callback URL in the clear with a password", []string{"--kie-api-key=any", "--callback-url=http://u:hunter2@refract.example.com"}, "https"},
+		{"a callback URL with a query", []string{"--kie-api-key=any", "--callback-url=https://refract.example.com?token=hunter2"}, "not an address"},
+		{"a callback URL that is broken", []string{"--kie-api-key=any", "--callback-url=https://u:hunter2@%zz"}, "not an address"},
+		{"a base URL of a provider with a password", append(good, "--kie-url=https://u:hunter2@kie.example.com"), "no user"},
+		{"a bucket that is broken", append(good, "--database-url="+postgrestest.URL(t), "--bucket=s3://name?nonsense=hunter2&endpoint=https://u:hunter2@minio:9000"), "open bucket"},
+		{"a bucket of a kind that is not there", append(good, "--database-url="+postgrestest.URL(t), "--bucket=nowhere://u:hunter2@name?endpoint=https://u:hunter2@minio:9000"), "open bucket"},
+		{"an argument too many", append(good, "postgres://u:hunter2@db/x"), "unexpected argument"},
 		{"an unknown flag", []string{"--nonsense"}, "--nonsense"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -77,6 +86,8 @@ func TestSecret_NeverShows(t *testing.T) {
 	t.Parallel()
 	f := serviceFlags{DatabaseURL: "hunter2", CallbackKeys: []secret{"hunter2"}, providerFlags: providerFlags{KIE: upstreamFlags{APIKeys: []secret{"hunter2"}, WebhookKeys: []secret{"hunter2"}}}}
 	var log bytes.Buffer
+	f.CallbackURL, f.BaseURL, f.KIE.URL = "https://u:hunter2@a.example", "https://hunter2@b.example", "https://u:hunter2@c.example"
+	f.Bucket = "s3://name?region=eu-west-1&endpoint=https://u:hunter2@d.example"
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "config", f, "secret", f.DatabaseURL)
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "config", f, "secret", f.DatabaseURL)
 	fmt.Fprintf(&log, "%v %+v %#v %s %q", f, f, f, f.DatabaseURL, f.DatabaseURL)
@@ -85,5 +96,8 @@ func TestSecret_NeverShows(t *testing.T) {
 	}
 	if strings.Contains(log.String(), "hunter2") {
 		t.Errorf("a secret shows:\n%s", log.String())
+	}
+	if got := f.KIE.WebhookKeys[0].reveal() + f.CallbackURL; got != "hunter2https://u:hunter2@a.example" {
+		t.Errorf("the settings themselves were changed to %s", got)
 	}
 }

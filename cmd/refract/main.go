@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/refract-video/refract/internal/bench"
+	"github.com/refract-video/refract/internal/redact"
 )
 
 // cli is the command line: one field a command.
@@ -93,7 +94,7 @@ var errQuiet = errors.New("failed")
 func fail(con console, err error) int {
 	if !errors.Is(err, errQuiet) {
 		line := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\t' }), " ")
-		_, _ = fmt.Fprintln(con.err, "refract:", line) // Where errors can't be written there is nobody to tell.
+		_, _ = fmt.Fprintln(con.err, "refract:", redact.Users(line)) // Where errors can't be written there is nobody to tell.
 	}
 	var short *bench.ShortError
 	if errors.As(err, &short) {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,11 +58,16 @@ func TestPromise11_NoSecretLeaks(t *testing.T) {
 	wire := startWiretap(t, u.Host)
 	u.Host = wire.address
 	token := createToken(t, pool, "acme")
-	p := startProcessIn(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + traces.url},
+	const headerSecret, callbackPassword, basePassword = "collector-9d1e77", "callback-password-51c", "base-password-90aa"
+	g := startGate(t)
+	p := startProcessIn(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + traces.url, "OTEL_EXPORTER_OTLP_HEADERS=authorization=" + headerSecret + ",broken=" + headerSecret + "%zz"},
+		"--callback-url="+strings.Replace(g.url, "://", "://refract:"+callbackPassword+"@", 1), "--base-url=http://refract:"+basePassword+"@files.example.com",
 		"--database-url="+u.String(), "--bucket=file://"+filepath.Join(t.TempDir(), "bucket"), "--allow-private", "--log-level=debug",
 		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
 		"--kie-url="+echo.URL, "--kie-api-key="+testAPIKey, "--kie-webhook-key="+testWebhookKey, "--kie-limit=1000/1s/1000")
 
+	g.toAddress(p.ingress)
+	g.open.Store(true)
 	said := &swept{}
 	ids := provoke(t, p, pool, token, said)
 	wire.set(true) // The database is away for a while.
@@ -87,6 +94,7 @@ func TestPromise11_NoSecretLeaks(t *testing.T) {
 	secrets := map[string]string{
 		"the API key": testAPIKey, "the signing key": testWebhookKey, "the password of the database": password,
 		"a caller's token": token, "the signature of a source": sourceSecret, "a result link": "/results/",
+		"the password of the callback URL": callbackPassword, "the password of the base URL": basePassword, "the header of the collector": headerSecret,
 	}
 	for _, e := range provider.Ledger() {
 		if _, urlToken, ok := strings.Cut(e.CallbackURL, "/v1/callbacks/kie/"); ok {
@@ -108,8 +116,17 @@ func echoRequest(w http.ResponseWriter, r *http.Request, provider string) {
 		forward(w, r, provider)
 		return
 	}
-	status, _ := strconv.Atoi(rest)
+	code, spelling, _ := strings.Cut(rest, ",")
+	status, _ := strconv.Atoi(code)
 	words, _ := json.Marshal(r.Header.Get("Authorization") + " sent " + string(body))
+	switch spelling {
+	case "percent":
+		words = []byte(`"` + strings.ToUpper(spellEach("%%%02x", string(words))) + `"`)
+	case "json":
+		words = []byte(`"` + spellEach(`\u%04x`, string(words)) + `"`)
+	case "base64":
+		words = []byte(`"` + base64.StdEncoding.EncodeToString(words) + `"`)
+	}
 	w.WriteHeader(status)
 	_, _ = fmt.Fprintf(w, `{"code":%d,"msg":%s}`, status, words)
 }
@@ -124,6 +141,7 @@ func provoke(t *testing.T, p *serveProcess, pool *pgxpool.Pool, token string, sa
 		"", "[sim:fail,reason=calling+back]", "[sim:drop-after]", "[sim:truncate]", "[sim:bad-signature]", "[sim:stale]", "[sim:null-data]",
 		"[sim:prompt-object]", "[sim:conflict]", "[sim:forge-urls]", "[sim:html-result]", "[sim:gone]", "[sim:once]", "[sim:html403]",
 		"echo=400", "echo=401", "echo=402", "echo=404", "echo=422", "echo=429", "echo=455", "echo=500", "echo=501", "echo=302",
+		"echo=500,percent", "echo=422,json", "echo=422,base64",
 	} {
 		req := goodRequest()
 		req.Prompt = trouble
@@ -162,7 +180,10 @@ func abuseCallbacks(t *testing.T, provider *sim.Server, ingress string, said *sw
 		if e.CallbackURL == "" {
 			continue
 		}
-		for _, body := range []string{`{"code":500,"msg":"` + e.CallbackURL + `"}`, e.CallbackURL, `{"code":200,"data":{"taskId":"x","u":"` + e.CallbackURL + `"}}`} {
+		for _, body := range []string{`{"code":500,"msg":"` + e.CallbackURL + `"}`, e.CallbackURL, `{"code":200,"data":{"taskId":"x","u":"` + e.CallbackURL + `"}}`,
+			`{"code":200,"data":{"taskId":"x","u":"` + spellEach("%%%02x", e.CallbackURL) + `","v":"` + base64.StdEncoding.EncodeToString([]byte(e.CallbackURL)) + `"}}`,
+			`{"code":200,"data":{"taskId":"x","u":"` + spellEach(`\u%04X`, e.CallbackURL) + `","v":"` + url.QueryEscape(url.QueryEscape(e.CallbackURL)) + `"}}`,
+		} {
 			_, _, answer := request(t, http.MethodPost, e.CallbackURL, body)
 			said.add("the answer to a callback", string(answer))
 		}
@@ -213,7 +234,7 @@ func (s *swept) sweep(t *testing.T, secrets map[string]string) {
 	t.Helper()
 	for where, text := range s.all {
 		for what, secret := range secrets {
-			for _, form := range []string{secret, url.QueryEscape(secret), strings.ReplaceAll(secret, "/", `\/`), hex.EncodeToString([]byte(secret))} {
+			for _, form := range spellings(secret) {
 				if i := strings.Index(text, form); i >= 0 {
 					t.Errorf("%s is in %s: …%s…", what, where, text[max(0, i-150):min(len(text), i+len(form)+50)])
 					break
@@ -221,6 +242,28 @@ func (s *swept) sweep(t *testing.T, secrets map[string]string) {
 			}
 		}
 	}
+}
+
+// spellEach writes each character of s by a format.
+func spellEach(format, s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		fmt.Fprintf(&b, format, c)
+	}
+	return b.String()
+}
+
+// spellings returns how a secret may stand in text, and in the hexadecimal text that rows have of bytes.
+func spellings(secret string) []string {
+	encoded := base64.RawStdEncoding.EncodeToString([]byte(secret))
+	forms := []string{
+		secret, url.QueryEscape(secret), strings.ReplaceAll(secret, "/", `\/`), encoded[:len(encoded)-2],
+		spellEach("%%%02x", secret), spellEach("%%%02X", secret), spellEach(`\u%04x`, secret), spellEach(`\u%04X`, secret),
+	}
+	for _, form := range slices.Clone(forms) {
+		forms = append(forms, hex.EncodeToString([]byte(form)))
+	}
+	return forms
 }
 
 // collector takes the traces.

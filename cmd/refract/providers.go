@@ -135,8 +135,18 @@ func (r registration) addTo(accounts provider.Accounts, others []string) error {
 			return fmt.Errorf("%s: account %s has settings and no API key", r.name, account)
 		}
 	}
+	for account, keys := range webhooks {
+		for _, key := range keys {
+			if len(key) < minWebhookKey {
+				return fmt.Errorf("%s: the webhook key of account %s has less than %d bytes and could be guessed: pass the whole key that the provider shows", r.name, account, minWebhookKey)
+			}
+		}
+	}
 	return nil
 }
+
+// minWebhookKey is the least length of a webhook key in bytes. Whoever guesses the key can sign callbacks.
+const minWebhookKey = 16
 
 // byAccount takes values of the form [ACCOUNT=]VALUE apart.
 func (r registration) byAccount(what string, values []secret, others []string) (map[string][]string, error) {

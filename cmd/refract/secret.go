@@ -1,18 +1,20 @@
 package main
 
-import "log/slog"
+import (
+	"log/slog"
+
+	"github.com/refract-video/refract/internal/redact"
+)
 
 // secret is a setting that never shows: not in logs, not in JSON, not through fmt. Only reveal returns it.
 type secret string
-
-const redacted = "[redacted]"
 
 // String hides the secret from fmt.
 func (s secret) String() string {
 	if s == "" {
 		return ""
 	}
-	return redacted
+	return redact.Mark
 }
 
 // GoString hides the secret from %#v.

@@ -38,6 +38,7 @@ import (
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/watch"
@@ -86,7 +87,7 @@ type service struct {
 
 // newService builds the process from the inside out. What it opened is closed again when it fails.
 func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *service, err error) {
-	lines := newOutageLog(log.Handler(), func(err error) bool { return postgres.Unavailable(err) || errors.Is(err, errNotServing) })
+	lines := newOutageLog(redact.NewHandler(log.Handler(), f.secrets()...), func(err error) bool { return postgres.Unavailable(err) || errors.Is(err, errNotServing) })
 	log = slog.New(lines)
 	s := &service{log: log, lines: lines.outageLines, statuses: &api.Statuses{Unavailable: postgres.Unavailable, Log: log}}
 	defer func() {
@@ -97,6 +98,7 @@ func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *servi
 	if err := s.listen(f); err != nil {
 		return nil, err
 	}
+	logTelemetry(log)
 	if s.telemetry, err = startTelemetry(ctx); err != nil {
 		return nil, err
 	}
@@ -263,6 +265,11 @@ func (s *service) openOutputs(ctx context.Context, f serviceFlags) error {
 		return err
 	}
 	baseURL := f.BaseURL
+	if u, err := url.Parse(baseURL); err == nil && u.User != nil {
+		s.log.WarnContext(ctx, "the user and the password of --base-url are left out of links, which everyone may read")
+		u.User = nil
+		baseURL = u.String()
+	}
 	if baseURL == "" {
 		baseURL = f.HTTP.scheme() + "://" + s.httpListener.Addr().String()
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -24,6 +25,8 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/refract-video/refract/internal/redact"
 )
 
 // telemetry is what the process tells about itself.
@@ -69,6 +72,14 @@ func startTelemetry(ctx context.Context) (*telemetry, error) {
 	}, nil
 }
 
+// logTelemetry sends what telemetry has to say to the log. By default it prints what it meets, addresses and headers included.
+func logTelemetry(log *slog.Logger) {
+	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		log.WarnContext(context.Background(), "telemetry failed", "error", err)
+	}))
+}
+
 // tracing tells whether the environment names a collector and does not switch tracing off.
 func tracing() bool {
 	if os.Getenv("OTEL_SDK_DISABLED") == "true" || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
@@ -94,7 +105,7 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	}
 	options := &slog.HandlerOptions{Level: least}
 	if format == "text" {
-		return slog.New(slog.NewTextHandler(w, options)), nil
+		return slog.New(redact.NewHandler(slog.NewTextHandler(w, options))), nil
 	}
-	return slog.New(slog.NewJSONHandler(w, options)), nil
+	return slog.New(redact.NewHandler(slog.NewJSONHandler(w, options))), nil
 }

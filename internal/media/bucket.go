@@ -16,6 +16,8 @@ import (
 	_ "gocloud.dev/blob/fileblob" // Opens file:// buckets.
 	_ "gocloud.dev/blob/memblob"  // Opens mem:// buckets.
 	"gocloud.dev/gcerrors"
+
+	"github.com/refract-video/refract/internal/redact"
 )
 
 // Bucket keeps files under keys. A key is a slash-separated path as fs.ValidPath describes it. It may
@@ -58,13 +60,27 @@ func OpenObservedBucket(ctx context.Context, bucketURL string, observe func(cont
 	b := &Bucket{name: u.Host, observe: observe}
 	if u.Scheme == "file" {
 		if b.folder, err = completeFileURL(u); err != nil {
-			return nil, fmt.Errorf("open bucket %s: %w", u.Redacted(), err)
+			return nil, fmt.Errorf("open bucket %s: %w", redact.URL(bucketURL), err)
 		}
 	}
 	if b.blobs, err = blob.OpenBucket(ctx, u.String()); err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", u.Redacted(), err)
+		return nil, fmt.Errorf("open bucket %s: %s", redact.URL(bucketURL), withoutURL(err, u, bucketURL)) //nolint:errorlint // It quotes the URL.
 	}
 	return b, nil
+}
+
+// withoutURL returns the text of an error that may quote the URL of the bucket, credentials and all.
+func withoutURL(err error, u *url.URL, bucketURL string) string {
+	text := err.Error()
+	for _, quoted := range []string{u.String(), u.Redacted(), bucketURL} {
+		text = strings.ReplaceAll(text, quoted, redact.URL(bucketURL))
+	}
+	for _, values := range u.Query() {
+		for _, value := range values {
+			text = strings.ReplaceAll(text, value, redact.URL(value))
+		}
+	}
+	return redact.Users(text)
 }
 
 // completeFileURL sets what a file bucket needs for whole files only, and refuses URLs that fileblob would
