@@ -27,10 +27,11 @@ func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
 // studio is a provider of which admission asks nothing but its limits.
 type studio struct {
 	provider.Provider
+	name   string
 	limits provider.Limits
 }
 
-func (studio) Name() string { return "kie" }
+func (s studio) Name() string { return s.name }
 
 func (s studio) Capabilities() provider.Capabilities { return provider.Capabilities{Limits: s.limits} }
 
@@ -64,7 +65,7 @@ func setup(t *testing.T, submissions, inFlight int) service {
 	}
 	limits := provider.Limits{Submissions: submissions, Window: window, InFlight: inFlight}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Accounts: provider.Accounts{"kie": studio{limits: limits}}, Route: []string{"kie"},
+		Store: store, Accounts: provider.Accounts{"kie": studio{name: "kie", limits: limits}, "luma": studio{name: "luma", limits: limits}}, Route: []string{"kie"},
 		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
@@ -151,7 +152,9 @@ func (s service) extendPause(t *testing.T) {
 	if s.pause.extended > 0 {
 		return
 	}
-	const extend = "UPDATE provider_account SET paused_until_time = paused_until_time + interval '1 hour' WHERE paused_until_time IS NOT NULL"
+	const extend = `UPDATE provider_account
+		SET paused_until_time = paused_until_time + interval '1 hour', task_probe_time = task_probe_time + interval '1 hour'
+		WHERE paused_until_time IS NOT NULL`
 	tag, err := s.pool.Exec(t.Context(), extend)
 	if err != nil {
 		t.Fatal(err)
@@ -166,11 +169,10 @@ func (s service) states(t *testing.T, ids []task.ID) []task.State {
 	t.Helper()
 	states := make([]task.State, len(ids))
 	for i, id := range ids {
-		got, err := s.store.Task(t.Context(), "films", id)
+		err := s.pool.QueryRow(t.Context(), "SELECT state FROM task WHERE id = $1", id).Scan(&states[i])
 		if err != nil {
 			t.Fatal(err)
 		}
-		states[i] = got.State
 	}
 	return states
 }

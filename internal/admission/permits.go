@@ -5,21 +5,26 @@ import (
 )
 
 // Policy is how Refract admits: limits by account, fair shares between tenants.
-var Policy = lifecycle.Policy{Plan: Plan, Share: Share}
+var Policy = lifecycle.Policy{Plan: Plan, Share: Share, Probe: Probe}
 
 // maxRound bounds how many tasks one round changes, so that a round stays a short transaction.
 const maxRound = 100
 
 // Plan chooses what goes next to a provider: as many tasks as its accounts have permits, each to the account
-// that has most left. Where every account is in trouble, tasks that have another provider to go to move on;
-// the others wait for a probe.
+// that has most left. Accounts that were paused are probed. Where every account is blocked, tasks that have another provider
+// to go to move on, unless a probe is under way.
 func Plan(usages []lifecycle.Usage) lifecycle.Plan {
 	var p lifecycle.Plan
 	left := make([]int, len(usages))
 	blocked := true // So is a provider without any account.
 	for i, u := range usages {
-		left[i] = u.Permits()
-		blocked = blocked && u.Paused && u.Blocked
+		blocked = blocked && u.Paused && u.Blocked && u.Unanswered == 0
+		switch {
+		case u.Probeable():
+			p.Probes = append(p.Probes, u)
+		case !u.Probing:
+			left[i] = u.Permits()
+		}
 	}
 	if blocked {
 		p.MoveOn = maxRound

@@ -17,10 +17,18 @@ func TestPlan_ChoosesAccountsByTheirFreePermits(t *testing.T) {
 	}
 	inTrouble := func(u lifecycle.Usage, paused bool) lifecycle.Usage {
 		u.Paused, u.Probing, u.Blocked = paused, true, true
+		if paused {
+			u.Probers = lifecycle.NoTasks
+		}
 		return u
 	}
 	limited := account("kie", 3)
-	limited.Paused, limited.Probing = true, true
+	limited.Paused, limited.Probing, limited.Probers = true, true, lifecycle.NoTasks
+	probed := inTrouble(account("kie", 5), false)
+	doubted := inTrouble(account("kie", 5), true)
+	doubted.Probers = lifecycle.OtherTenants
+	beingProbed := doubted
+	beingProbed.Unanswered = 1
 	for _, tc := range []struct {
 		name   string
 		usages []lifecycle.Usage
@@ -32,7 +40,9 @@ func TestPlan_ChoosesAccountsByTheirFreePermits(t *testing.T) {
 		{"none is free", []lifecycle.Usage{account("kie", 0)}, lifecycle.Plan{}},
 		{"the only account is paused for its rate", []lifecycle.Usage{limited}, lifecycle.Plan{}},
 		{"the only account is in trouble", []lifecycle.Usage{inTrouble(account("kie", 5), true)}, lifecycle.Plan{MoveOn: 100}},
-		{"the only account is probed", []lifecycle.Usage{inTrouble(account("kie", 5), false)}, lifecycle.Plan{Permits: []string{"kie"}}},
+		{"the only account is probed", []lifecycle.Usage{probed}, lifecycle.Plan{Probes: []lifecycle.Usage{probed}}},
+		{"a pause is doubted", []lifecycle.Usage{doubted}, lifecycle.Plan{Probes: []lifecycle.Usage{doubted}, MoveOn: 100}},
+		{"a probe is under way", []lifecycle.Usage{beingProbed}, lifecycle.Plan{}},
 		{"one of two is in trouble", []lifecycle.Usage{inTrouble(account("kie", 5), true), account("kie-2", 1)}, lifecycle.Plan{Permits: []string{"kie-2"}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -21,8 +21,21 @@ type Usage struct {
 	Held        bool            // Whether an operator paused it, until one resumes it.
 	PausedUntil time.Time       // When the pause ends; zero while an operator's lasts.
 	Probing     bool            // Whether the account was paused and has not proved to work since.
+	Probers     Probers         // Which tasks may probe it now.
 	Blocked     bool            // Whether the account can't submit at all.
 }
+
+// Probers says which tasks may probe an account. An account is in trouble by the word of those that it refused, so that
+// tasks that it did not refuse since its trouble began may probe it before its pause ends: first of all those of other tenants.
+type Probers int
+
+// The tasks that may probe, fewer from one to the next.
+const (
+	AllTasks     Probers = iota
+	OtherTasks           // Tasks that were not refused.
+	OtherTenants         // Tasks of tenants of which none was refused.
+	NoTasks
+)
 
 // WindowLeft is how many submissions the rate window leaves now.
 func (u Usage) WindowLeft() int { return max(u.Limits.Submissions-u.Unanswered-u.Recent, 0) }
@@ -45,6 +58,11 @@ func (u Usage) Permits() int {
 	return permits
 }
 
+// Probeable reports whether one attempt may go to an account that is being probed.
+func (u Usage) Probeable() bool {
+	return u.Probing && u.Probers != NoTasks && u.Unanswered == 0 && u.WindowLeft() > 0 && u.InFlightLeft() > 0
+}
+
 // AccountLimits are limits by account.
 type AccountLimits map[string]provider.Limits
 
@@ -65,6 +83,7 @@ func (l AccountLimits) InForce(u *Usage) bool {
 // Plan is what one round of admission does with the queue of a provider.
 type Plan struct {
 	Permits []string // The accounts that the next tasks go to, one a task.
+	Probes  []Usage  // The accounts that one task each may probe.
 	MoveOn  int      // How many tasks that may do so move on to their next provider.
 }
 
@@ -76,12 +95,15 @@ type Line struct {
 	Left   int       // How many more attempts the tenant's own quota allows.
 	First  time.Time // The place of the task that goes next: the time at which it was queued, less its priority in minutes.
 	Tasks  []Place   // The tasks that go next, in this order.
+
+	Refused bool // Whether the account that is to be probed refused a task of the tenant since its trouble began.
 }
 
 // Place is a task in a line.
 type Place struct {
-	Task task.ID
-	Time time.Time // As Line.First.
+	Task    task.ID
+	Time    time.Time // As Line.First.
+	Refused time.Time // When the account that is to be probed last refused the task since its trouble began; zero where it did not.
 }
 
 // Before tells whether the tenant's next task goes before that of another: who has least of the provider
@@ -102,6 +124,9 @@ type Policy struct {
 	Plan func([]Usage) Plan
 	// Share chooses at most so many tasks from lines, in the order in which they go.
 	Share func(permits int, lines []Line) []task.ID
+	// Probe chooses the task that probes an account, or returns false. A line has the first of its tasks that were not
+	// refused, if there is one, and those that were.
+	Probe func(account Usage, lines []Line) (task.ID, bool)
 }
 
 // Round is one round of admission at a provider.

@@ -80,7 +80,7 @@ type Change struct {
 	Callback *Callback           // A callback to append to the inbox.
 	Pause    *Pause              // A pause of the provider account.
 	Prepare  *source.Preparation // What keeps the task, which is QUEUED, from admission until it has ended.
-	Resume   string              // The provider account that proved to work, which ends its probing and its row of unknown outcomes; empty for none.
+	Resume   *Resume             // That a provider account proved to work.
 	Asked    bool                // Whether an operator asked for the decision's check.
 }
 
@@ -91,8 +91,20 @@ type Pause struct {
 	Reason  string
 	For     time.Duration // The first pause in a row lasts so long, each further one twice the one before,
 	Max     time.Duration // up to this.
+	Asked   time.Duration // For how long the provider asked to be left alone, which may be more; 0 where it did not say.
 	Blocks  bool          // Whether the account can't submit at all, so that tasks may move on to another provider.
+	Met     time.Time     // When the attempt was admitted that met the trouble; zero means now.
 	After   int           // Only so many unknown outcomes in a row make the account pause, or one while it is probed; 0 means that this is no unknown outcome.
+}
+
+// Doubted reports whether the trouble may be that of the task that met it, so that another tenant's task finds that out at
+// once. A rate limit and a network that can't be reached are the same for all.
+func (p Pause) Doubted() bool { return p.Blocks || p.After > 0 }
+
+// Resume ends the probing of a provider account and its row of unknown outcomes.
+type Resume struct {
+	Account  string
+	Admitted time.Time // When the attempt was admitted that the provider accepted.
 }
 
 // Decide decides what becomes of a task that the store has locked. It may be called again when the
@@ -129,6 +141,8 @@ type Store interface {
 	Standing(ctx context.Context, t task.Task, r Round) (Standing, error)
 	// ClaimChecks returns attempts of an account whose check is due, and makes each due again as the cadence says.
 	ClaimChecks(ctx context.Context, account string, c Cadence, limit int) ([]Check, error)
+	// Testimony returns what is known of an attempt's task and the account that refused it now, or ErrAttemptNotFound.
+	Testimony(ctx context.Context, id task.AttemptID) (Testimony, error)
 	// TypicalDuration returns how long recent attempts of an account took, or 0 while too few are known.
 	TypicalDuration(ctx context.Context, account string) (time.Duration, error)
 	// ChangeAnyTask changes a task, whoever's it is, or returns ErrTaskNotFound.

@@ -29,17 +29,25 @@ type answer struct {
 // settleSubmission applies the answer to a submission as submissionRules says.
 func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, got answer) error {
 	inTransit := max(time.Until(got.arriveBy), 0) // Before the transaction, from whose beginning it counts.
-	_, err := l.change(ctx, "submission", id, func(t task.Task) (Change, error) {
+	testimony, err := l.testimony(ctx, id, got)
+	if err != nil {
+		return fmt.Errorf("settle the submission of attempt %s: %w", id, err)
+	}
+	_, err = l.change(ctx, "submission", id, func(t task.Task) (Change, error) {
 		a := t.AttemptByID(id)
 		s := l.answered(*a, got, inTransit)
 		rule := s.rule()
+		if !ourOwnDoing(got.err) { // Else it says nothing about the provider.
+			s.judgment = rule.judge(testimony, s.err)
+		}
 		d, err := t.Apply(rule.Effect.input(s))
-		c := Change{Decision: d, Pause: rule.pause(a.Account, s)}
-		if c.Pause != nil && c.Pause.After > 0 && (!d.Changed || ourOwnDoing(got.err)) {
-			c.Pause = nil // It tells nothing about the provider.
+		c := Change{Decision: d}
+		if s.judgment.blame == task.BlameAccount && (d.Changed || rule.Created == CreatedNo) {
+			c.Pause = rule.pause(a.Account, s)
+			c.Pause.Met = a.CreateTime
 		}
 		if got.err == nil {
-			c.Resume = a.Account
+			c.Resume = &Resume{Account: a.Account, Admitted: a.CreateTime}
 		}
 		return c, err
 	})
@@ -103,14 +111,13 @@ func waitForCallback(caps provider.Capabilities) time.Duration {
 	return confirmWait
 }
 
-// pause is how an account pauses after an answer, or nil. The provider may ask for more than the rule.
+// pause is how an account pauses after an answer, or nil.
 func (r SubmissionRule) pause(account string, s answered) *Pause {
 	if r.Pause == nil {
 		return nil
 	}
 	p := *r.Pause
 	p.Account, p.Reason = account, cmp.Or(p.Reason, string(s.err.Pause), r.Class.String())
-	p.For = max(p.For, s.err.RetryAfter)
-	p.Max = max(p.Max, s.err.RetryAfter)
+	p.Asked = s.err.RetryAfter
 	return &p
 }

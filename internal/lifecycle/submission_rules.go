@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -65,6 +66,7 @@ type answered struct {
 	providerTaskID string
 	err            *provider.Error // Nil where it was accepted.
 	inTransit      time.Duration   // For how long the request may still arrive; 0 where the answer proves that it did.
+	judgment       judgment
 	caps           provider.Capabilities
 	known          []string // The providers that have an account.
 }
@@ -80,9 +82,13 @@ var (
 	sendAgain = Effect{
 		Attempt: task.AttemptRefused, Task: "QUEUED", SendAgain: true,
 		input: func(a answered) task.Input {
-			refused := task.Refused{Attempt: a.attempt, Message: a.err.Error()}
+			refused := task.Refused{Attempt: a.attempt, Message: a.err.Error(), Blame: a.judgment.blame, Delay: a.judgment.delay}
 			if a.err.Class == provider.NotSent {
-				refused.Delay = requeueDelay
+				refused.Delay = max(refused.Delay, requeueDelay)
+			}
+			if n := a.judgment.refusals; n > 0 {
+				refused.Reason, refused.Known = a.judgment.reason, a.known
+				refused.Message = fmt.Sprintf("the provider refused this task's request %d times while it accepted others: %s", n, refused.Message)
 			}
 			return refused
 		},
@@ -106,7 +112,7 @@ var (
 			if errors.Is(a.err, errStopped) {
 				wait = max(wait, a.inTransit) // The answer may still come to the process that sent it.
 			}
-			return task.Ambiguous{Attempt: a.attempt, CheckAfter: wait, InTransit: a.inTransit, Message: a.err.Error()}
+			return task.Ambiguous{Attempt: a.attempt, CheckAfter: wait, InTransit: a.inTransit, Message: a.err.Error(), Blame: a.judgment.blame}
 		},
 	}
 )

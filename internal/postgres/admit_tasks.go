@@ -70,6 +70,11 @@ func (s *Store) AdmitTasks(ctx context.Context, r lifecycle.Round) ([]task.Task,
 			return errNothingAdmitted // Another replica admits.
 		}
 		plan := r.Plan(usages)
+		for _, u := range plan.Probes {
+			if err = s.admitProbe(ctx, tx, &w, r, u, longestWindow(usages)); err != nil || len(w.changes) > 0 {
+				return err
+			}
+		}
 		switch {
 		case len(plan.Permits) > 0:
 			err = s.admitChosen(ctx, tx, &w, r, plan.Permits, longestWindow(usages))
@@ -111,6 +116,19 @@ func (s *Store) admitChosen(ctx context.Context, tx pgx.Tx, w *writes, r lifecyc
 		next++
 		return r.Admit(t, account)
 	}, lockChosen, chosen)
+}
+
+// admitProbe lets a task probe an account, if one may.
+func (s *Store) admitProbe(ctx context.Context, tx pgx.Tx, w *writes, r lifecycle.Round, u lifecycle.Usage, window time.Duration) error {
+	lines, err := readProbers(ctx, tx, r.Provider, u.Account, window)
+	if err != nil {
+		return fmt.Errorf("read who may probe %s: %w", u.Account, err)
+	}
+	chosen, ok := r.Probe(u, lines)
+	if !ok {
+		return nil
+	}
+	return s.changeQueued(ctx, tx, w, func(t task.Task) (task.Decision, error) { return r.Admit(t, u.Account) }, lockChosen, []task.ID{chosen})
 }
 
 func longestWindow(usages []lifecycle.Usage) time.Duration {

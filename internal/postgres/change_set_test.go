@@ -190,7 +190,7 @@ func TestChangeSet_WhatCantBeWrittenFailsAlone(t *testing.T) {
 		}, func(err error) bool { return errors.Is(err, errUndecided) }},
 		{"a decision that panics", func(task.AttemptID) lifecycle.Decide {
 			return func(t task.Task) (lifecycle.Change, error) {
-				return lifecycle.Change{Resume: t.Attempts[7].Account}, nil
+				return lifecycle.Change{Resume: &lifecycle.Resume{Account: t.Attempts[7].Account}}, nil
 			}
 		}, func(err error) bool { _, ok := errors.AsType[*groupcommit.PanicError](err); return ok }},
 		{"a callback of nobody", func(id task.AttemptID) lifecycle.Decide {

@@ -122,6 +122,86 @@ func readLines(ctx context.Context, tx pgx.Tx, provider string, window time.Dura
 	return lines, err
 }
 
+// refusedTasks are the tasks that account $1 refused since its trouble began, and those that are at fault for a refusal.
+const refusedTasks = `
+WITH refused AS MATERIALIZED (
+    SELECT attempt.task_id, max(attempt.answer_time) AS refuse_time, bool_or(attempt.blame = 'ACCOUNT') AS in_row
+    FROM provider_account
+    JOIN attempt ON attempt.account = provider_account.account AND attempt.blame <> ''
+        AND attempt.create_time >= least(provider_account.trouble_time, now() - interval '1 day')
+        AND (attempt.create_time >= provider_account.trouble_time OR attempt.blame = 'TASK')
+    WHERE provider_account.account = $1
+    GROUP BY attempt.task_id
+)`
+
+// selectProbers finds, in the line of each tenant, the first task that was not refused, and those that were.
+const selectProbers = refusedTasks + `
+SELECT line.tenant, place.id, place.line_time, NULL
+FROM unnest($3::text[]) AS line (tenant)
+CROSS JOIN LATERAL (
+    SELECT id, line_time
+    FROM task
+    WHERE tenant = line.tenant AND provider = $2 AND state = 'QUEUED' AND not_before_time IS DISTINCT FROM 'infinity'
+      AND (not_before_time IS NULL OR not_before_time <= now()) AND deadline_time > now()
+      AND id NOT IN (SELECT task_id FROM refused)
+    ORDER BY line_time, id
+    LIMIT 1
+) AS place
+UNION ALL
+SELECT task.tenant, task.id, task.line_time, refused.refuse_time
+FROM refused
+JOIN task ON task.id = refused.task_id
+WHERE task.tenant = ANY ($3) AND task.provider = $2 AND task.state = 'QUEUED' AND task.not_before_time IS DISTINCT FROM 'infinity'
+  AND (task.not_before_time IS NULL OR task.not_before_time <= now()) AND task.deadline_time > now()
+ORDER BY 1, 4 NULLS FIRST, 2`
+
+// selectRefusedTenants finds the tenants of which the account refused a task since its trouble began. The task may have ended since.
+const selectRefusedTenants = refusedTasks + `
+SELECT DISTINCT task.tenant
+FROM refused
+JOIN task ON task.id = refused.task_id
+WHERE refused.in_row`
+
+// readProbers reads the lines of which a task may probe an account.
+func readProbers(ctx context.Context, tx pgx.Tx, provider, account string, window time.Duration) ([]lifecycle.Line, error) {
+	lines, err := standingLines(ctx, tx, provider, window)
+	if err != nil || len(lines) == 0 {
+		return nil, err
+	}
+	names := make([]string, len(lines))
+	byTenant := make(map[string]*lifecycle.Line, len(lines))
+	for i := range lines {
+		names[i] = lines[i].Tenant
+		byTenant[lines[i].Tenant] = &lines[i]
+	}
+	var batch pgx.Batch
+	batch.Queue(selectProbers, account, provider, names).Query(func(rows pgx.Rows) error {
+		var tenant string
+		var p lifecycle.Place
+		var refused *time.Time
+		_, err := pgx.ForEachRow(rows, []any{&tenant, &p.Task, &p.Time, &refused}, func() error {
+			p.Refused = time.Time{}
+			if refused != nil {
+				p.Refused = *refused
+			}
+			l := byTenant[tenant]
+			l.Tasks = append(l.Tasks, p)
+			return nil
+		})
+		return err
+	})
+	batch.Queue(selectRefusedTenants, account).Query(func(rows pgx.Rows) error {
+		tenants, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		for _, tenant := range tenants {
+			if l, waits := byTenant[tenant]; waits {
+				l.Refused = true
+			}
+		}
+		return err
+	})
+	return lines, tx.SendBatch(ctx, &batch).Close()
+}
+
 // standingLines reads who waits, and what each has, without the tasks.
 func standingLines(ctx context.Context, tx pgx.Tx, provider string, window time.Duration) ([]lifecycle.Line, error) {
 	rows, err := tx.Query(ctx, selectLines, provider)

@@ -75,7 +75,8 @@ func (s *Store) HoldAccount(ctx context.Context, account, reason string) error {
 
 const releaseAccount = `
 UPDATE provider_account
-SET hold_reason = NULL, pauses = 0, pause_reason = '', paused_until_time = NULL, blocked = false
+SET hold_reason = NULL, pauses = 0, pause_reason = '', paused_until_time = NULL, blocked = false,
+    trouble_time = NULL, pause_time = NULL, task_probe_time = NULL, tenant_probe_time = NULL
 WHERE account = $1`
 
 // ReleaseAccount ends every pause of an account, an operator's and its own, and its probing; or it returns

@@ -41,7 +41,7 @@ func scanTask(row pgx.CollectableRow) (task.Task, error) {
 
 // attemptColumns are the columns that scanAttempt reads, in its order.
 const attemptColumns = `attempt.task_id, attempt.id, attempt.number, attempt.provider, attempt.account, attempt.provider_task_id,
-	attempt.hinted_task_id, attempt.state, attempt.sent, attempt.saved, attempt.message, attempt.create_time`
+	attempt.hinted_task_id, attempt.state, attempt.sent, attempt.saved, attempt.blame, attempt.message, attempt.create_time`
 
 // attemptRow is an attempt with the task that it belongs to.
 type attemptRow struct {
@@ -52,7 +52,7 @@ type attemptRow struct {
 func scanAttempt(row pgx.CollectableRow) (attemptRow, error) {
 	var a attemptRow
 	err := row.Scan(&a.taskID, &a.ID, &a.Number, &a.Provider, &a.Account, &a.ProviderTaskID, &a.HintedTaskID, &a.State, &a.Sent,
-		&a.Saved, &a.Message, &a.CreateTime)
+		&a.Saved, &a.Blame, &a.Message, &a.CreateTime)
 	return a, err
 }
 

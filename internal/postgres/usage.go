@@ -12,6 +12,11 @@ import (
 // usageColumns are the columns of an account that accountUsages reads, in its order.
 const usageColumns = `account, hold_reason IS NOT NULL OR coalesce(paused_until_time > now(), false),
 	coalesce(hold_reason, pause_reason), CASE WHEN hold_reason IS NULL THEN paused_until_time END, pauses > 0, blocked, hold_reason IS NOT NULL,
+	CASE WHEN hold_reason IS NOT NULL THEN 3
+	     WHEN coalesce(paused_until_time <= now(), true) THEN 0
+	     WHEN task_probe_time <= now() THEN 1
+	     WHEN tenant_probe_time <= now() THEN 2
+	     ELSE 3 END,
 	coalesce(max_submissions, 0), coalesce(extract(epoch FROM rate_window), 0)::float8, coalesce(max_in_flight, 0)`
 
 const selectAccounts = `
@@ -61,7 +66,7 @@ func scanUsage(row pgx.CollectableRow) (lifecycle.Usage, error) {
 	var u lifecycle.Usage
 	var until *time.Time
 	var window float64 // Seconds.
-	err := row.Scan(&u.Account, &u.Paused, &u.PauseReason, &until, &u.Probing, &u.Blocked, &u.Held,
+	err := row.Scan(&u.Account, &u.Paused, &u.PauseReason, &until, &u.Probing, &u.Blocked, &u.Held, &u.Probers,
 		&u.Limits.Submissions, &window, &u.Limits.InFlight)
 	u.Limits.Window = time.Duration(window * float64(time.Second))
 	if until != nil {

@@ -88,6 +88,7 @@ type attemptUpdate struct {
 	State          task.AttemptState `json:"state"`
 	Sent           bool              `json:"sent"`
 	Saved          bool              `json:"saved"`
+	Blame          task.Blame        `json:"blame"`
 	Message        string            `json:"message"`
 	InTransit      float64           `json:"in_transit"` // Seconds for which an UNCONFIRMED attempt's request may still arrive.
 }
@@ -102,11 +103,12 @@ const updateAttempts = `
 WITH new AS MATERIALIZED (
     SELECT *
     FROM json_to_recordset($1) AS new (
-        id uuid, provider_task_id text, hinted_task_id text, state text, sent boolean, saved boolean, message text, in_transit float8)
+        id uuid, provider_task_id text, hinted_task_id text, state text, sent boolean, saved boolean, blame text, message text,
+        in_transit float8)
 )
 UPDATE attempt
 SET provider_task_id = new.provider_task_id, hinted_task_id = new.hinted_task_id, state = new.state, sent = new.sent,
-    saved = new.saved, message = new.message,
+    saved = new.saved, blame = new.blame, message = new.message,
     answer_time = CASE
         WHEN new.state = 'SUBMITTING' THEN NULL
         WHEN new.state IN ('UNCONFIRMED', 'LOST') THEN coalesce(answer_time, now() + make_interval(secs => new.in_transit))

@@ -93,7 +93,7 @@ func (w *writes) addAttempts(before *task.Task, d *task.Decision) {
 			w.newAttempts = append(w.newAttempts, attemptInsert{a.ID, t.ID, a.Number, a.Provider, a.Account, a.State})
 		case a != before.Attempts[i]:
 			w.attempts = append(w.attempts, attemptUpdate{
-				a.ID, a.ProviderTaskID, a.HintedTaskID, a.State, a.Sent, a.Saved, a.Message, d.InTransit.Seconds(),
+				a.ID, a.ProviderTaskID, a.HintedTaskID, a.State, a.Sent, a.Saved, a.Blame, a.Message, d.InTransit.Seconds(),
 			})
 		}
 	}

@@ -16,6 +16,15 @@ const (
 	AttemptLost        AttemptState = "LOST"        // The outcome stayed unknown.
 )
 
+// Blame is what it is held against that a provider did not accept an attempt.
+type Blame string
+
+// What it is held against. An outcome that says nothing about the account has none.
+const (
+	BlameAccount Blame = "ACCOUNT" // The account, which pauses: any task's submission could have ended so.
+	BlameTask    Blame = "TASK"    // The task: the account accepted others meanwhile.
+)
+
 // Attempt is one try of a task at a provider: the unit that costs money.
 type Attempt struct {
 	ID             AttemptID
@@ -27,6 +36,7 @@ type Attempt struct {
 	State          AttemptState
 	Sent           bool   // Whether sending began. What was sent is never sent again.
 	Saved          bool   // Whether its outputs are in the bucket.
+	Blame          Blame  // What it is held against that the provider did not accept it.
 	Message        string // The provider's words on a refusal or failure.
 	CreateTime     time.Time
 }

@@ -63,6 +63,7 @@ func (d *Decision) refuse(a *Attempt, in Refused) {
 	}
 	awaited := d.awaits(a)
 	d.set(a, AttemptRefused, in.Message)
+	a.Blame = in.Blame
 	if !awaited {
 		return
 	}
@@ -137,6 +138,7 @@ func (d *Decision) ambiguous(a *Attempt, in Ambiguous) {
 		return
 	}
 	d.set(a, AttemptUnconfirmed, in.Message)
+	a.Blame = in.Blame
 	d.InTransit = in.InTransit
 	d.checkAfter(a, in.CheckAfter)
 	if d.awaits(a) {

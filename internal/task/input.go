@@ -49,6 +49,7 @@ type (
 		Reason  Reason
 		Delay   time.Duration
 		Message string
+		Blame   Blame
 		Final   bool     // Whether no other provider would take it either, so that the task does not move on.
 		Known   []string // The providers that have an account; others are passed over. Empty means all.
 	}
@@ -60,6 +61,7 @@ type (
 		CheckAfter time.Duration // When the wait for its callback ends.
 		InTransit  time.Duration // For how long the request may still arrive at the provider; 0 where an answer proves that it did.
 		Message    string
+		Blame      Blame
 	}
 
 	// Hinted says that a callback came which does not settle the matter by itself: the provider is to be

@@ -142,6 +142,9 @@ func (d *Decision) fail(a *Attempt, reason Reason, message string) {
 // set changes the state of an attempt.
 func (d *Decision) set(a *Attempt, s AttemptState, message string) {
 	a.State, a.Message = s, message
+	if s == AttemptRunning || s == AttemptSucceeded || s == AttemptFailed { // The provider accepted it after all.
+		a.Blame = ""
+	}
 	d.Changed = true
 }
 

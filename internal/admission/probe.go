@@ -1,0 +1,62 @@
+package admission
+
+import (
+	"cmp"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// Probe chooses the task that finds out whether an account works again: the one that has least to do with the refusals
+// that made it pause. Tasks of tenants of which none was refused go first, then tasks that were not refused, then the one
+// whose refusal is oldest. So a task that the account always refuses is not probed with again while any other waits.
+//
+// A pause that rests on few tasks is short for all others: see lifecycle.Probers.
+func Probe(account lifecycle.Usage, lines []lifecycle.Line) (task.ID, bool) {
+	var best candidate
+	for _, l := range lines {
+		if l.Left <= 0 {
+			continue
+		}
+		for _, p := range l.Tasks {
+			c := candidate{line: l, place: p}
+			if account.Probers <= c.needs() && (best.place.Task == "" || c.compare(best) < 0) {
+				best = c
+			}
+		}
+	}
+	return best.place.Task, best.place.Task != ""
+}
+
+// candidate is a task that may probe.
+type candidate struct {
+	line  lifecycle.Line
+	place lifecycle.Place
+}
+
+// needs is the narrowest set of probers that the task belongs to.
+func (c candidate) needs() lifecycle.Probers {
+	switch {
+	case !c.place.Refused.IsZero():
+		return lifecycle.AllTasks
+	case c.line.Refused:
+		return lifecycle.OtherTasks
+	default:
+		return lifecycle.OtherTenants
+	}
+}
+
+func (c candidate) compare(o candidate) int {
+	if n := cmp.Or(-cmp.Compare(c.needs(), o.needs()), c.place.Refused.Compare(o.place.Refused)); n != 0 {
+		return n
+	}
+	c.line.First, o.line.First = c.place.Time, o.place.Time
+	switch {
+	case c.line.Before(o.line):
+		return -1
+	case o.line.Before(c.line):
+		return 1
+	default:
+		return 0
+	}
+}

@@ -1,0 +1,60 @@
+package lifecycle
+
+import (
+	"context"
+	"time"
+
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// Testimony is what other tasks say about an account that refuses a task.
+type Testimony struct {
+	Refused  int  // How often the account refused the task before, for the account's sake or as the task's fault.
+	Faults   int  // How many of those are held against the task.
+	Accepted bool // Whether the newest answer to others, of those admitted since the first of these refusals, was an acceptance.
+}
+
+// maxFaults is how many refusals are held against a task before it ends. The one that came before them paused the account.
+const maxFaults = 2
+
+// judgment is what an answer that accepts nothing means for the account and its task.
+type judgment struct {
+	blame    task.Blame
+	delay    time.Duration // How long the task is kept from admission.
+	refusals int           // How often the task was refused in all, where it is at fault; else 0.
+	reason   task.Reason   // Why the task ends, where it is at fault.
+}
+
+// judge decides between an account and the task that it refused. A task that has been refused before, while the account
+// accepted another task since, is contradicted by that: it waits longer, and where the account is said to be blocked, the
+// refusal is held against the task. The account does not pause then, and after maxFaults the task is at fault.
+//
+// NOTE: a task is never at fault for a rate limit or a connection that did not come about, since those befall any task by
+// chance; nor for an unknown outcome, since its attempt may have been paid for and is not followed by another.
+func (r SubmissionRule) judge(t Testimony, answer *provider.Error) judgment {
+	switch {
+	case r.Pause == nil:
+		return judgment{}
+	case r.Created != CreatedNo || !t.Accepted:
+		return judgment{blame: task.BlameAccount}
+	case !r.Pause.Blocks:
+		return judgment{blame: task.BlameAccount, delay: min(r.Pause.For<<min(t.Refused, 10), r.Pause.Max)}
+	case t.Faults+1 < maxFaults:
+		return judgment{blame: task.BlameTask, delay: max(r.Pause.For, answer.RetryAfter)}
+	}
+	j := judgment{blame: task.BlameTask, refusals: t.Refused + 1, reason: task.ProviderRejected}
+	if answer.Pause == provider.PauseCredits {
+		j.reason = task.InsufficientCredits // It may cost more than is left, and others less.
+	}
+	return j
+}
+
+// testimony reads what others say about the account of a refused attempt, and nothing where no decision depends on it.
+func (l *Lifecycle) testimony(ctx context.Context, id task.AttemptID, got answer) (Testimony, error) {
+	s := answered{err: refusal(got.err)}
+	if r := s.rule(); r.Pause == nil || r.Created != CreatedNo {
+		return Testimony{}, nil
+	}
+	return l.store.Testimony(ctx, id)
+}

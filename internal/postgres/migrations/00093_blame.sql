@@ -1,0 +1,37 @@
+-- +goose NO TRANSACTION
+-- +goose Up
+
+ALTER TABLE attempt ADD COLUMN IF NOT EXISTS blame text NOT NULL DEFAULT '';
+
+COMMENT ON COLUMN attempt.blame IS
+    'What it is held against that the provider did not accept the attempt: ACCOUNT, so that the account pauses, or TASK, where the account accepted others meanwhile. Empty where it says nothing about the account.';
+
+DROP INDEX CONCURRENTLY IF EXISTS attempt_blame;
+CREATE INDEX CONCURRENTLY attempt_blame ON attempt (account, create_time) WHERE blame <> '';
+
+COMMENT ON INDEX attempt_blame IS 'Finds the tasks that an account did not accept since its trouble began: others probe it first.';
+
+ALTER TABLE provider_account
+    ADD COLUMN IF NOT EXISTS trouble_time      timestamptz,
+    ADD COLUMN IF NOT EXISTS pause_time        timestamptz,
+    ADD COLUMN IF NOT EXISTS task_probe_time   timestamptz,
+    ADD COLUMN IF NOT EXISTS tenant_probe_time timestamptz;
+
+COMMENT ON COLUMN provider_account.trouble_time IS
+    'When the first attempt was admitted that met the trouble for which the account pauses, or is probed.';
+COMMENT ON COLUMN provider_account.pause_time IS
+    'When the account was last found in trouble. An acceptance proves that it works again if the attempt was admitted since.';
+COMMENT ON COLUMN provider_account.task_probe_time IS
+    'When a task may probe the account of which no attempt was refused in the current row: at the end of the pause or before.';
+COMMENT ON COLUMN provider_account.tenant_probe_time IS
+    'When a task may probe the account of whose tenant no attempt was refused in the current row: at task_probe_time or before.';
+
+-- +goose Down
+
+ALTER TABLE provider_account
+    DROP COLUMN IF EXISTS trouble_time, DROP COLUMN IF EXISTS pause_time,
+    DROP COLUMN IF EXISTS task_probe_time, DROP COLUMN IF EXISTS tenant_probe_time;
+
+DROP INDEX CONCURRENTLY IF EXISTS attempt_blame;
+
+ALTER TABLE attempt DROP COLUMN IF EXISTS blame;
