@@ -471,6 +471,36 @@ var mutations = append(differences(), []mutation{
 		[]test{{service, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"}},
 	},
 	{
+		10, "failed-probe-probes-again", "internal/admission/probe.go",
+		"	if n := cmp.Or(-cmp.Compare(c.needs(), o.needs()), c.place.Refused.Compare(o.place.Refused)); n != 0 {\n",
+		"	if n := cmp.Compare(c.needs(), o.needs()); n != 0 {\n",
+		[]test{{admission, "TestProbe_IndependentWitnessesGoFirst"}},
+	},
+	{
+		10, "pause-by-one-task-for-all", "internal/postgres/usage.go",
+		"	     WHEN tenant_probe_time <= now() THEN 2\n",
+		"",
+		[]test{
+			{service, "TestPromise10_OnePoisonousTaskStopsNobody"},
+			{admission, "TestProbe_ATaskAtFaultStopsNobody"},
+		},
+	},
+	{
+		10, "no-task-at-fault", "internal/lifecycle/testimony.go",
+		"r.Created != CreatedNo || !t.Accepted:",
+		"true:",
+		[]test{
+			{service, "TestPromise10_OnePoisonousTaskStopsNobody"},
+			{admission, "TestProbe_ATaskAtFaultStopsNobody"},
+		},
+	},
+	{
+		10, "old-acceptance-resumes", "internal/postgres/account.go",
+		"coalesce(pause_time < $2, paused_until_time <= now())",
+		"true",
+		[]test{{admission, "TestProbe_ATaskAtFaultStopsNobody"}},
+	},
+	{
 		10, "quotas-not-locked", "internal/postgres/insert_tasks.go",
 		"SELECT pg_advisory_xact_lock(key)\n",
 		"SELECT key\n",

@@ -30,8 +30,8 @@ const (
 	// The provider refused the input, which is the prompt or the source. Nothing was created. A retry of
 	// the same request does not help.
 	FailureReason_FAILURE_REASON_INPUT_REJECTED FailureReason = 1
-	// The provider refused the request for a reason other than its input. Nothing was created. A retry can
-	// help once the cause is mended.
+	// The provider refused the request for a reason other than its input, or as if the account were blocked, several
+	// times while it accepted other tasks. Nothing was created. A retry can help once the cause is mended.
 	FailureReason_FAILURE_REASON_PROVIDER_REJECTED FailureReason = 2
 	// The provider tried and failed. Whether it refunds is the provider's affair. A retry can help.
 	FailureReason_FAILURE_REASON_PROVIDER_FAILED FailureReason = 3
@@ -54,8 +54,8 @@ const (
 	FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED FailureReason = 9
 	// The source is too large for the provider. A retry of the same request does not help.
 	FailureReason_FAILURE_REASON_INPUT_TOO_LARGE FailureReason = 10
-	// The budget of the provider account was spent before the attempt was finished. A retry can help once it is
-	// filled up.
+	// The budget of the provider account was spent before the attempt was finished, or is too small for this task
+	// while it suffices for others. A retry can help once it is filled up.
 	FailureReason_FAILURE_REASON_INSUFFICIENT_CREDITS FailureReason = 11
 	// The source or the first frame could not be fetched, by the provider or by the service, which looks at a
 	// source before it pays for an attempt. A retry can help once they can be reached.
