@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/refract-video/refract/internal/provider"
@@ -48,6 +49,19 @@ func (r SubmissionRule) judge(t Testimony, answer *provider.Error) judgment {
 		j.reason = task.InsufficientCredits // It may cost more than is left, and others less.
 	}
 	return j
+}
+
+// JudgeUpload decides as for submissions what it is held against that an account, which is blocked by what it says, refused an
+// upload. It returns the refusal by which the tasks end that wait for the upload, once the upload is at fault.
+func JudgeUpload(t Testimony, answer *provider.Error) (blame task.Blame, fault *provider.Error) {
+	j := ruleFor(provider.AccountBlocked).judge(t, answer)
+	if j.refusals == 0 {
+		return j.blame, nil
+	}
+	return j.blame, &provider.Error{
+		Class: provider.Rejected, Op: answer.Op, Code: answer.Code,
+		Message: provider.TrimMessage(fmt.Sprintf("refused %d times while it accepted other tasks: %s", j.refusals, answer.Message)),
+	}
 }
 
 // testimony reads what others say about the account of a refused attempt, and nothing where no decision depends on it.

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -108,5 +109,52 @@ func TestClaimPreparations_TakeWhatNeverFailedFirst(t *testing.T) {
 		if err != nil || len(claimed) != 1 || claimed[0].Account != want {
 			t.Errorf("claimed %+v, %v, want the %s one", claimed, err, want)
 		}
+	}
+}
+
+// TestPreparationTestimony_IsThatOfTasksAdmittedSince refuses an upload again and again, while other tasks come and go.
+func TestPreparationTestimony_IsThatOfTasksAdmittedSince(t *testing.T) {
+	t.Parallel()
+	store, _ := setup(t)
+	uploaded := plain()
+	uploaded.SourceURI, uploaded.SourceID = "", task.SourceID(newID())
+	hold(t, store, create(t, store, "films", uploaded).ID, "kie")
+	id := claim(t, store)[0].ID
+	early := create(t, store, "films", plain())
+	before := admit(t, store, early.ID)
+	refuse := func(blame task.Blame) {
+		t.Helper()
+		if err := store.RefusePreparation(t.Context(), id, blame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(want lifecycle.Testimony) {
+		t.Helper()
+		got, err := store.PreparationTestimony(t.Context(), id)
+		if err != nil || got != want {
+			t.Errorf("the testimony is %+v, %v, want %+v", got, err, want)
+		}
+	}
+	expect(lifecycle.Testimony{})
+	refuse(task.BlameAccount)
+	apply(t, store, early.ID, task.Sending{Attempt: before})
+	apply(t, store, early.ID, task.Accepted{Attempt: before, ProviderTaskID: "p1"})
+	expect(lifecycle.Testimony{Refused: 1}) // It was admitted before, so it says nothing.
+	for _, provided := range []bool{true, false} {
+		other := create(t, store, "music", plain())
+		attempt := admit(t, store, other.ID)
+		apply(t, store, other.ID, task.Sending{Attempt: attempt})
+		if provided {
+			apply(t, store, other.ID, task.Accepted{Attempt: attempt, ProviderTaskID: "p2"})
+			expect(lifecycle.Testimony{Refused: 1, Accepted: true})
+			refuse(task.BlameTask)
+			expect(lifecycle.Testimony{Refused: 2, Faults: 1, Accepted: true})
+		} else {
+			apply(t, store, other.ID, task.Refused{Attempt: attempt, Blame: task.BlameAccount})
+			expect(lifecycle.Testimony{Refused: 2, Faults: 1})
+		}
+	}
+	if _, err := store.PreparationTestimony(t.Context(), id+1); !errors.Is(err, source.ErrNotFound) {
+		t.Errorf("an unknown preparation: %v, want ErrNotFound", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
@@ -90,8 +91,12 @@ func (p *Preparer) settle(ctx context.Context, c source.Claimed, failure error) 
 		return p.fail(ctx, c, failure)
 	case byProvider:
 		if refused.Class == provider.AccountBlocked {
-			if err := p.block(ctx, c, refused); err != nil {
+			fault, err := p.blocked(ctx, c, refused)
+			if err != nil {
 				return err
+			}
+			if fault != nil {
+				return p.fail(ctx, c, fault)
 			}
 		}
 		told := *refused
@@ -123,6 +128,29 @@ func (p *Preparer) fail(ctx context.Context, c source.Claimed, cause error) erro
 		}
 		return nil
 	})
+}
+
+// blocked decides whether a refusal that an account gives for its own sake pauses it, or is held against the upload, since the
+// account accepts other tasks. It returns the refusal by which those who wait end, when it has been held so often enough.
+func (p *Preparer) blocked(ctx context.Context, c source.Claimed, cause *provider.Error) (fault *provider.Error, err error) {
+	testimony, err := p.preparations.PreparationTestimony(ctx, c.ID)
+	if errors.Is(err, source.ErrNotFound) {
+		return nil, nil //nolint:nilnil // Another replica has ended it.
+	}
+	if err != nil {
+		return nil, err
+	}
+	blame, fault := lifecycle.JudgeUpload(testimony, cause)
+	if fault != nil {
+		return fault, nil
+	}
+	if err := p.preparations.RefusePreparation(ctx, c.ID, blame); err != nil {
+		return nil, err
+	}
+	if blame == task.BlameAccount {
+		return nil, p.block(ctx, c, cause)
+	}
+	return nil, nil //nolint:nilnil // It is tried again.
 }
 
 // block pauses the account, through one of the tasks that wait.

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -144,4 +146,64 @@ func TestPreparer_LooksDoNotWaitForUploads(t *testing.T) {
 			t.Errorf("uploads under way: %v, want %v", d.handing, want)
 		}
 	})
+}
+
+// refusing is a preparation of an upload that the account refuses for its own sake.
+type refusing struct {
+	Preparations
+	testimony lifecycle.Testimony
+	did       []string
+}
+
+func (r *refusing) PreparationTestimony(context.Context, source.PreparationID) (lifecycle.Testimony, error) {
+	return r.testimony, nil
+}
+
+func (r *refusing) RefusePreparation(_ context.Context, _ source.PreparationID, blame task.Blame) error {
+	r.did = append(r.did, "held against "+string(blame))
+	return nil
+}
+
+func (r *refusing) PreparationWaiters(_ context.Context, _ source.PreparationID, limit int) ([]source.Waiter, int64, error) {
+	if limit == 1 {
+		r.did = append(r.did, "paused") // Through the first of those who wait, of whom there are none here.
+	}
+	return nil, 1, nil
+}
+
+func (r *refusing) DelayPreparation(context.Context, source.PreparationID, time.Duration, string) error {
+	r.did = append(r.did, "again")
+	return nil
+}
+
+func (r *refusing) EndPreparation(context.Context, source.PreparationID, int64) (bool, error) {
+	r.did = append(r.did, "ended")
+	return true, nil
+}
+
+// TestPreparer_AnUploadAtFaultStopsNobody has an account refuse an upload for its own sake, while it accepts other tasks.
+func TestPreparer_AnUploadAtFaultStopsNobody(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		testimony lifecycle.Testimony
+		want      []string
+	}{
+		"the first time":              {lifecycle.Testimony{}, []string{"held against ACCOUNT", "paused", "again"}},
+		"again, and others, too":      {lifecycle.Testimony{Refused: 3}, []string{"held against ACCOUNT", "paused", "again"}},
+		"again, and others are taken": {lifecycle.Testimony{Refused: 1, Accepted: true}, []string{"held against TASK", "again"}},
+		"once more":                   {lifecycle.Testimony{Refused: 2, Faults: 1, Accepted: true}, []string{"ended"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := &refusing{testimony: tc.testimony}
+			p := &Preparer{Workers: &Workers{preparations: r, log: slog.New(slog.DiscardHandler)}}
+			refusal := &provider.Error{Class: provider.AccountBlocked, Pause: provider.PauseBlocked}
+			if err := p.settle(t.Context(), source.Claimed{}, refusal); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(r.did, tc.want) {
+				t.Errorf("it did %v, want %v", r.did, tc.want)
+			}
+		})
+	}
 }

@@ -7,7 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/source"
+	"github.com/refract-video/refract/internal/task"
 )
 
 const (
@@ -35,6 +37,10 @@ type Preparations interface {
 	RenewPreparations(ctx context.Context, ids []source.PreparationID, lease time.Duration) error
 	// DelayPreparation says that a preparation failed, and when it is due again. The message is for callers.
 	DelayPreparation(ctx context.Context, id source.PreparationID, delay time.Duration, message string) error
+	// PreparationTestimony returns what is known of an account that refused an upload now, or source.ErrNotFound.
+	PreparationTestimony(ctx context.Context, id source.PreparationID) (lifecycle.Testimony, error)
+	// RefusePreparation counts that an account refused an upload for the account's sake, and what that is held against.
+	RefusePreparation(ctx context.Context, id source.PreparationID, blame task.Blame) error
 	// GiveBackPreparation makes a preparation due at once that this replica does not go on with.
 	GiveBackPreparation(ctx context.Context, c source.Claimed) error
 	// PreparationWaiters returns tasks that wait for a preparation, and a number that changes with each that joins them.

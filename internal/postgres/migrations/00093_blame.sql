@@ -26,7 +26,18 @@ COMMENT ON COLUMN provider_account.task_probe_time IS
 COMMENT ON COLUMN provider_account.tenant_probe_time IS
     'When a task may probe the account of whose tenant no attempt was refused in the current row: at task_probe_time or before.';
 
+ALTER TABLE preparation
+    ADD COLUMN IF NOT EXISTS refuse_time timestamptz,
+    ADD COLUMN IF NOT EXISTS refusals    integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS faults      integer NOT NULL DEFAULT 0;
+
+COMMENT ON COLUMN preparation.refuse_time IS 'When the account first refused the upload for its own sake.';
+COMMENT ON COLUMN preparation.refusals IS 'How often it did so.';
+COMMENT ON COLUMN preparation.faults IS 'How many of those are held against the upload, since the account accepted other tasks meanwhile.';
+
 -- +goose Down
+
+ALTER TABLE preparation DROP COLUMN IF EXISTS refuse_time, DROP COLUMN IF EXISTS refusals, DROP COLUMN IF EXISTS faults;
 
 ALTER TABLE provider_account
     DROP COLUMN IF EXISTS trouble_time, DROP COLUMN IF EXISTS pause_time,
