@@ -15,7 +15,7 @@ type WaitCause string
 const (
 	WaitConfirmation   WaitCause = "UNCONFIRMED_OUTCOME" // It is unknown whether the provider took the attempt.
 	WaitSource         WaitCause = "SOURCE"              // The task's source is being looked at, or handed to the provider.
-	WaitDelay          WaitCause = "RETRY_DELAY"         // The last attempt never reached the provider; the next follows after a pause.
+	WaitDelay          WaitCause = "RETRY_DELAY"         // The last attempt created nothing at the provider; the next follows after a pause.
 	WaitProviderPaused WaitCause = "PROVIDER_PAUSED"     // Every account at the provider is paused.
 	WaitTenantShare    WaitCause = "TENANT_SHARE"        // The tenant has its share, or other tasks of it go first.
 	WaitRateWindow     WaitCause = "RATE_WINDOW"         // The rate windows are full.
@@ -77,7 +77,7 @@ func (st Standing) waiting(provider string) Waiting {
 		return Waiting{Cause: WaitSource, Until: w.Until, Message: message}
 	}
 	if !st.NotBefore.IsZero() {
-		return Waiting{Cause: WaitDelay, Until: st.NotBefore, Message: "the attempt before never reached the provider; another follows"}
+		return Waiting{Cause: WaitDelay, Until: st.NotBefore, Message: "the attempt before created nothing at the provider; another follows"}
 	}
 	if w, paused := st.paused(provider); paused {
 		return w

@@ -86,7 +86,7 @@ func (s *submitter) send(ctx context.Context, t task.Task, a task.Attempt, sourc
 func (s *submitter) tell(ctx context.Context, t task.Task, id task.AttemptID, err error) {
 	level, message := slog.LevelWarn, "submission was not accepted"
 	if provider.ClassOf(err) == provider.AccountBlocked {
-		level, message = slog.LevelError, "the provider account is blocked; it pauses and is probed"
+		level, message = slog.LevelError, "the provider account is blocked for this task; it pauses and is probed, unless it accepts others"
 	}
 	s.log.Log(ctx, level, message, "task_id", t.ID, "attempt_id", id, "account", t.AttemptByID(id).Account, "error", err, "cause", plain.Hidden(err)) //nolint:sloglint // One of two constants.
 }

@@ -41,7 +41,7 @@ const (
 	WaitingCause_WAITING_CAUSE_TENANT_SHARE WaitingCause = 5
 	// It is unknown whether the provider took the attempt; its callback is awaited.
 	WaitingCause_WAITING_CAUSE_UNCONFIRMED_OUTCOME WaitingCause = 6
-	// The last attempt never reached the provider; another follows after a pause.
+	// The last attempt created nothing at the provider; another follows after a pause.
 	WaitingCause_WAITING_CAUSE_RETRY_DELAY WaitingCause = 7
 	// The task's source is being looked at, or handed to the provider, before a permit is taken for it.
 	WaitingCause_WAITING_CAUSE_SOURCE WaitingCause = 8
