@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -375,5 +376,34 @@ func refusedBy(constraint string) func(error) bool {
 	return func(err error) bool {
 		pe, ok := errors.AsType[*pgconn.PgError](err)
 		return ok && pe.ConstraintName == constraint
+	}
+}
+
+// TestChanges_AreRepeatedAfterARollbackOfTheServers has the server roll the first try of each transaction back, as it does to end
+// a deadlock. Numbers of a sequence survive that.
+func TestChanges_AreRepeatedAfterARollbackOfTheServers(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"40001", "40P01"} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			store, pool := setup(t)
+			exec(t, pool, "CREATE SEQUENCE tries")
+			exec(t, pool, fmt.Sprintf(`CREATE FUNCTION fail_at_first() RETURNS trigger LANGUAGE plpgsql AS $$
+				BEGIN
+					IF nextval('tries') %% 2 = 1 THEN
+						RAISE EXCEPTION 'rolled back' USING ERRCODE = '%s';
+					END IF;
+					RETURN NEW;
+				END $$`, code))
+			exec(t, pool, "CREATE TRIGGER fail_at_first BEFORE INSERT ON task_event FOR EACH ROW EXECUTE FUNCTION fail_at_first()")
+			id := create(t, store, "films", plain()).ID
+			attempt := admit(t, store, id)
+			if _, err := store.ChangeByAttempt(t.Context(), attempt, func(tk task.Task) (lifecycle.Change, error) {
+				d, err := tk.Apply(task.CancelRequested{})
+				return lifecycle.Change{Decision: d}, err
+			}); err != nil {
+				t.Errorf("a grouped change: %v", err)
+			}
+		})
 	}
 }

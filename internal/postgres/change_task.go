@@ -53,7 +53,7 @@ func (s *Store) changeOne(ctx context.Context, w wish) (task.Task, error) {
 // their names.
 func (s *Store) changeSet(ctx context.Context, wishes []wish, results []groupcommit.Result[task.Task]) error {
 	var jobs []task.Job
-	err := within(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
+	err := transact(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
 		jobs, err = s.changeTasks(ctx, wishes, results)
 		return err
 	})

@@ -43,7 +43,7 @@ func (s *Store) createSet(ctx context.Context, ds []task.Decision, results []gro
 		}
 	}
 	var inserted map[task.ID]insertedTask
-	err := within(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
+	err := transact(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
 		inserted, err = s.insertTasks(ctx, &items)
 		return err
 	})
@@ -76,7 +76,7 @@ func (s *Store) findKnown(ctx context.Context, known map[request]bool, ds []task
 		return
 	}
 	var found map[request]task.Task
-	err := within(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
+	err := transact(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
 		found, err = s.tasksByRequest(ctx, known)
 		return err
 	})

@@ -34,7 +34,7 @@ func violation(err error, constraint string, as error) error {
 // net.Error, and a broken download ends with io.ErrUnexpectedEOF: a full disk would pass for a lost database.
 func Unavailable(err error) bool {
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return unavailableClasses[pe.Code[:min(2, len(pe.Code))]] || pe.Code == lockNotAvailable || pe.Code == readOnlyTransaction
+		return unavailableClasses[pe.Code[:min(2, len(pe.Code))]] || unavailableCodes[pe.Code] || rolledBack(err)
 	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return true
@@ -76,6 +76,25 @@ func within(ctx context.Context, limit time.Duration, do func(context.Context) e
 	return err
 }
 
+// transact runs a transaction within a limit, and again where the server rolled it back for the sake of another one, twice at most.
+func transact(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
+	return within(ctx, limit, func(ctx context.Context) (err error) {
+		for range 3 {
+			if err = do(ctx); !rolledBack(err) {
+				return err
+			}
+		}
+		return err
+	})
+}
+
+// rolledBack reports whether the server rolled a transaction back for the sake of another one: of two that can't be serialized, or
+// that wait for each other, it ends one.
+func rolledBack(err error) bool {
+	code := sqlState(err)
+	return code == "40001" || code == "40P01"
+}
+
 // lockNotAvailable is the SQLSTATE of a row that somebody else holds for too long.
 const lockNotAvailable = "55P03"
 
@@ -88,6 +107,10 @@ func locked(err error) bool {
 // unavailableClasses are the SQLSTATE classes of connections, resources, operator intervention and of errors of the system
 // below the server.
 var unavailableClasses = map[string]bool{"08": true, "53": true, "57": true, "58": true}
+
+// unavailableCodes are single SQLSTATEs beside them: a row that somebody else holds, a server that takes no writes, and a
+// transaction that the server ended since it took too long, as after a replica was stopped for a while.
+var unavailableCodes = map[string]bool{lockNotAvailable: true, readOnlyTransaction: true, "25P03": true, "25P04": true}
 
 // errReadOnly means that a session may not write.
 var errReadOnly = errors.New("the session is read-only")

@@ -110,6 +110,7 @@ func TestUnavailable_ServersThatCantWrite(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]bool{
 		"25006": true, "53100": true, "53200": true, "53300": true, "57P01": true, "57P03": true, "58030": true, "58000": true, "08006": true,
+		"57P02": true, "57014": true, "25P03": true, "25P04": true, "40001": true, "40P01": true, "55P03": true, "25P02": false, "XX000": false,
 		"25001": false, "23505": false, "42P01": false, "XX001": false,
 	} {
 		if got := postgres.Unavailable(&pgconn.PgError{Code: code}); got != want {
