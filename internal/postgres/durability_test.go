@@ -1,39 +1,20 @@
 package postgres_test
 
 import (
-	"log/slog"
 	"slices"
 	"testing"
-
-	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/refract-video/refract/internal/postgres"
-	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
 func TestForgetful_NamesWhatIsSwitchedOff(t *testing.T) {
 	t.Parallel()
-	config, err := pgxpool.ParseConfig(postgrestest.URL(t))
+	store, pool := setup(t)
+	got, err := store.Forgetful(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, setting := range []string{"off", "on"} {
-		config.ConnConfig.RuntimeParams["synchronous_commit"] = setting
-		pool, err := pgxpool.NewWithConfig(t.Context(), config.Copy())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer pool.Close()
-		store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := store.Forgetful(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if slices.Contains(got, "synchronous_commit") != (setting == "off") {
-			t.Errorf("with synchronous_commit %s the database is forgetful for %v", setting, got)
+	for _, setting := range []string{"fsync", "full_page_writes"} { // The private server of the tests has them off.
+		if off := value[string](t, pool, "SELECT current_setting($1)", setting) == "off"; slices.Contains(got, setting) != off {
+			t.Errorf("%s is off: %v, but the database is forgetful for %v", setting, off, got)
 		}
 	}
 }

@@ -26,22 +26,6 @@ const defaultMaxConns = 20
 // errNoPostgresURL replaces the errors of the URL parser, which quote the password.
 var errNoPostgresURL = errors.New("--database-url is not a PostgreSQL URL")
 
-// sessionSettings make the server give up on us in turn. A replica that fell silent may hold the row of a
-// provider account, and while it does nobody is admitted there; its connection to listen says that it lives.
-//
-// No statement here is long enough to be worth compiling, and PostgreSQL, which judges by estimates, would compile some
-// at every call: 80 ms for what takes 5.
-//
-// NOTE: the times bound what a client that is gone leaves behind, so they are longer than what a living one waits.
-const sessionSettings = `
-SET idle_in_transaction_session_timeout = '15s';
-SET statement_timeout = '15s';
-SET tcp_keepalives_idle = '10s';
-SET tcp_keepalives_interval = '5s';
-SET tcp_keepalives_count = 3;
-SET tcp_user_timeout = '30s';
-SET jit = off`
-
 // Open connects to a database and finds out at once when it can't be reached. Every statement on the pool, and on
 // connections made with its configuration, ends after 10 seconds at the latest, with an error that Unavailable
 // knows; waiting for a notification is no statement. Calls with a context of WithoutTimeouts are exempt.
@@ -80,17 +64,22 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 	writes := &WriteState{}
 	config.ConnConfig.Tracer = deadlines{limit, writes}
 	config.AfterRelease = writes.keep
-	// Not as parameters of the connection, which a pooler between us and the database may refuse.
-	config.ConnConfig.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
-		conn.CustomData()[madeKey] = time.Now()
-		return conn.Exec(ctx, sessionSettings).Close()
+	searchPath, named := takeSearchPath(config.ConnConfig.RuntimeParams)
+	config.ConnConfig.AfterConnect = beginSession(searchPath)
+	if err := checkPooler(ctx, config); err != nil {
+		return nil, fmt.Errorf("reach the database: %w", err)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	writes.reset = pool.Reset
-	if err := pool.Ping(ctx); err != nil {
+	if named {
+		err = pool.Ping(ctx)
+	} else {
+		err = checkSearchPath(ctx, pool)
+	}
+	if err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("reach the database: %w", err)
 	}
@@ -125,7 +114,16 @@ func unlimited(ctx context.Context) bool { return ctx.Value(unlimitedKey{}) != n
 // building of an index does.
 func WithoutDeadlines(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
 	config := pool.Config()
-	config.ConnConfig.Tracer, config.ConnConfig.AfterConnect, config.AfterRelease = nil, nil, nil
+	config.ConnConfig.Tracer, config.AfterRelease = nil, nil
+	begin := config.ConnConfig.AfterConnect
+	config.ConnConfig.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
+		if begin != nil {
+			if err := begin(ctx, conn); err != nil {
+				return err
+			}
+		}
+		return conn.Exec(ctx, migratingTimeouts).Close()
+	}
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
