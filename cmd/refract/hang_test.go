@@ -60,4 +60,7 @@ func TestCalls_ADatabaseThatHangsIsUnavailable(t *testing.T) {
 		}
 	})
 	calls.Wait()
+	if n := ts.metric(t, "refract_database_failures_total", `cause="timeout"`); n == 0 {
+		t.Error("no timeout of the database was counted")
+	}
 }

@@ -2,79 +2,115 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"maps"
 	"sync"
+	"time"
+
+	"github.com/refract-video/refract/internal/postgres"
 )
 
-// outageLog is a log handler that, while the database takes no writes, passes each message about that once and counts the
-// rest. Otherwise every call and every loop would repeat the one cause as long as it lasts.
+// repeatAfter is when a message about the database may repeat while no fault of it is known.
+const repeatAfter = time.Minute
+
+// outageLog is a log handler that counts repeated messages about the database instead of passing them on: during a fault of it
+// each passes once, otherwise once a minute. Otherwise every call and every loop would repeat the one cause as long as it lasts.
 type outageLog struct {
 	slog.Handler
 	*outageLines
 }
 
-// outageLines are the lines of an outage, which handlers of one log share.
+// outageLines are the lines about the database, which handlers of one log share.
 type outageLines struct {
-	about func(error) bool // Reports whether an error is about the outage.
+	about func(a slog.Attr, outage bool) bool // Reports whether a field is about the database.
 
 	mu     sync.Mutex
-	passed map[string]bool // The messages that were passed; nil without an outage.
-	held   int
+	outage bool
+	passed map[string]time.Time // When each message was passed.
+	held   int                  // How many lines were held back since the last one that says so.
 }
 
-func newOutageLog(h slog.Handler, about func(error) bool) outageLog {
-	return outageLog{h, &outageLines{about: about}}
+func newOutageLog(h slog.Handler, about func(a slog.Attr, outage bool) bool) outageLog {
+	return outageLog{h, &outageLines{about: about, passed: map[string]time.Time{}}}
 }
 
-// begin begins an outage.
+// begin begins an outage, unless one goes on. What was passed just before counts.
 func (l *outageLines) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.passed, l.held = map[string]bool{}, 0
+	if l.outage {
+		return
+	}
+	l.outage = true
+	maps.DeleteFunc(l.passed, func(_ string, at time.Time) bool { return time.Since(at) >= repeatAfter })
 }
 
 // end ends it and returns how many lines were held back.
 func (l *outageLines) end() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.passed = nil
-	return l.held
+	held := l.held
+	l.outage, l.held = false, 0
+	clear(l.passed)
+	return held
 }
 
-// Handle passes a line on, unless it repeats one of the outage.
+// Handle passes a line on, unless it repeats another one.
 func (h outageLog) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level >= slog.LevelWarn && h.repeats(r) {
+	if r.Level < slog.LevelWarn {
+		return h.Handler.Handle(ctx, r)
+	}
+	repeats, held := h.repeats(r)
+	if repeats {
 		return nil
+	}
+	if held > 0 {
+		r = r.Clone()
+		r.AddAttrs(slog.Int("lines_held_back", held))
 	}
 	return h.Handler.Handle(ctx, r)
 }
 
-func (l *outageLines) repeats(r slog.Record) bool {
+// repeats reports whether a line repeats another one. A line that does not, outside an outage, also says how many did.
+func (l *outageLines) repeats(r slog.Record) (repeats bool, held int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.passed == nil || !l.concerns(r) {
-		return false
+	if !l.concerns(r) {
+		return false, 0
 	}
-	if l.passed[r.Message] {
+	at, seen := l.passed[r.Message]
+	if seen && (l.outage || r.Time.Sub(at) < repeatAfter) {
 		l.held++
-		return true
+		return true, 0
 	}
-	l.passed[r.Message] = true
-	return false
+	l.passed[r.Message] = r.Time
+	if !l.outage {
+		held, l.held = l.held, 0
+	}
+	return false, held
 }
 
-// concerns reports whether a line is about the outage. The job queue logs its errors as text, and meets no others.
+// concerns reports whether a line is about the database.
 func (l *outageLines) concerns(r slog.Record) (is bool) {
 	r.Attrs(func(a slog.Attr) bool {
-		switch value := a.Value.Any().(type) {
-		case error:
-			is = l.about(value)
-		case string:
-			is = a.Key == "err" || a.Key == "error"
-		}
+		is = l.about(a, l.outage)
 		return !is
 	})
 	return is
+}
+
+// aboutDatabase reports whether a field is an error of the database. During an outage a wait for a connection ends with a bare
+// deadline, and the job queue, which logs some errors as text, meets no others.
+func aboutDatabase(a slog.Attr, outage bool) bool {
+	switch value := a.Value.Any().(type) {
+	case error:
+		return postgres.Unavailable(value) || errors.Is(value, errNotServing) || outage && errors.Is(value, context.DeadlineExceeded)
+	case string:
+		return outage && (a.Key == "err" || a.Key == "error")
+	default:
+		return false
+	}
 }
 
 // WithAttrs keeps the lines.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"net/url"
 	"sync"
 	"testing"
@@ -195,9 +196,20 @@ func TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams(t *testing.T) {
 		t.Errorf("the stream carried %d bookmarks without the database, want one at most", bookmarks)
 	}
 	awaitHealth(grpc_health_v1.HealthCheckResponse_NOT_SERVING)
+	_, err = cut.tasks.SubmitTask(cut.ctx(t), goodRequest())
+	if got := refusalOf(err); got.Code != codes.Unavailable || got.Reason != "DATABASE_UNAVAILABLE" || retryOf(err) == 0 {
+		t.Errorf("a call ended with %+v, want UNAVAILABLE, DATABASE_UNAVAILABLE and a time to retry", got)
+	}
+	if status, _ := cut.rest(t, http.MethodGet, "/readyz", ""); status != http.StatusServiceUnavailable {
+		t.Errorf("/readyz answered %d, want 503", status)
+	}
+	if n := cut.metric(t, "refract_database_failures_total", `cause="connection"`); n == 0 {
+		t.Error("no failure of the database was counted")
+	}
 
 	wire.set(false)
 	awaitHealth(grpc_health_v1.HealthCheckResponse_SERVING)
+	cut.logsFaultOnce(t, "no connection to the database can be made; calls that need one end with UNAVAILABLE", "connections to the database can be made again", "failed to connect")
 	if got := cut.end(t, id).GetState(); got != refractv1.TaskState_TASK_STATE_CANCELED {
 		t.Errorf("after the outage the task ended as %v, want CANCELED", got)
 	}

@@ -60,12 +60,14 @@ func (c *serveCmd) Run(ctx context.Context, con console) error {
 func (s *service) run(ctx context.Context) error {
 	listening, stopListening := context.WithCancel(context.WithoutCancel(ctx)) // Until the last stream has ended.
 	defer stopListening()
+	if err := s.observeDatabase(); err != nil {
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	if err := s.queue.Start(context.WithoutCancel(ctx)); err != nil { // Stop ends it, so that jobs under way finish.
 		return fmt.Errorf("start the job queue: %w", err)
 	}
 	s.setReadable(true) // Before the hub, which takes it back when it can't read the log.
-	postgres.WriteStateOf(s.pool).Notify(s.setWritable)
 	for _, l := range s.loops {
 		g.Go(func() error { return l.Run(ctx) })
 	}

@@ -52,6 +52,7 @@ const bookmarkInterval = 14 * time.Second
 type service struct {
 	log       *slog.Logger
 	lines     *outageLines
+	stateLog  *slog.Logger // For changes of the database's state; it holds no line back.
 	serving   serving
 	telemetry *telemetry
 	cluster   *pglocal.Cluster // Nil with a database of the operator's.
@@ -87,9 +88,11 @@ type service struct {
 
 // newService builds the process from the inside out. What it opened is closed again when it fails.
 func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *service, err error) {
-	lines := newOutageLog(redact.NewHandler(log.Handler(), f.secrets()...), func(err error) bool { return postgres.Unavailable(err) || errors.Is(err, errNotServing) })
+	log = slog.New(redact.NewHandler(log.Handler(), f.secrets()...))
+	lines := newOutageLog(log.Handler(), aboutDatabase)
+	stateLog := log
 	log = slog.New(lines)
-	s := &service{log: log, lines: lines.outageLines, statuses: &api.Statuses{Unavailable: postgres.Unavailable, Log: log}}
+	s := &service{log: log, lines: lines.outageLines, stateLog: stateLog, statuses: &api.Statuses{Unavailable: postgres.Unavailable, Log: log}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
@@ -452,8 +455,9 @@ func (s *service) openHTTP(receiver *callback.Receiver) {
 
 // serving is what keeps a replica from serving. The zero value is nothing.
 type serving struct {
-	mu                     sync.Mutex
-	unreadable, unwritable bool
+	mu         sync.Mutex
+	unreadable bool
+	faults     map[postgres.Fault]bool // Those of the database that go on.
 }
 
 // setReadable takes in whether the log of events can be read.
@@ -464,26 +468,53 @@ func (s *service) setReadable(readable bool) {
 	s.setHealth()
 }
 
-// setWritable takes in that the database takes writes again, or none. Its lines in the log are the only ones that repeat.
-func (s *service) setWritable(c postgres.WriteChange) {
+// faultMessages are what the log says when a fault of the database begins, and when it is over.
+var faultMessages = map[postgres.Fault][2]string{
+	postgres.NoWrites:      {"the database takes no writes; the replica is not ready, and drops its connections", "the database takes writes again"},
+	postgres.NoConnections: {"no connection to the database can be made; calls that need one end with UNAVAILABLE", "connections to the database can be made again"},
+}
+
+// observeDatabase makes the failures of the database a metric, and its faults lines in the log.
+func (s *service) observeDatabase() error {
+	failures, err := s.telemetry.meter.Int64Counter("refract_database_failures",
+		metric.WithDescription("Statements and connects that failed for the database, by cause: an SQLSTATE, connection or timeout."))
+	if err != nil {
+		return fmt.Errorf("make the counter of database failures: %w", err)
+	}
+	postgres.StateOf(s.pool).Notify(s.databaseChanged, func(cause string) {
+		failures.Add(context.Background(), 1, metric.WithAttributes(attribute.String("cause", cause)))
+	})
+	return nil
+}
+
+// databaseChanged takes in a fault of the database, another cause of it, or its end.
+func (s *service) databaseChanged(c postgres.Change) {
 	s.serving.mu.Lock()
 	defer s.serving.mu.Unlock()
-	s.serving.unwritable = !c.Writable
-	s.setHealth()
+	if s.serving.faults == nil {
+		s.serving.faults = map[postgres.Fault]bool{}
+	}
 	ctx := context.Background()
-	if !c.Writable {
-		s.log.ErrorContext(ctx, "the database takes no writes; the replica is not ready, and drops its connections", "error", c.Cause)
+	if !c.Over {
+		s.serving.faults[c.Fault] = true
+		s.setHealth()
 		s.lines.begin()
+		s.stateLog.ErrorContext(ctx, faultMessages[c.Fault][0], "error", c.Cause)
 		return
 	}
-	held := s.lines.end()
-	s.log.InfoContext(ctx, "the database takes writes again", "after", c.After, "failures", c.Failures, "lines_held_back", held)
+	delete(s.serving.faults, c.Fault)
+	s.setHealth()
+	var held int
+	if len(s.serving.faults) == 0 {
+		held = s.lines.end()
+	}
+	s.stateLog.InfoContext(ctx, faultMessages[c.Fault][1], "after", c.After, "failures", c.Failures, "lines_held_back", held)
 }
 
 // setHealth sets the gRPC health of the replica. After the start of a drain it changes nothing.
 func (s *service) setHealth() {
 	state := grpc_health_v1.HealthCheckResponse_SERVING
-	if s.serving.unreadable || s.serving.unwritable {
+	if s.serving.unreadable || s.serving.faults[postgres.NoWrites] {
 		state = grpc_health_v1.HealthCheckResponse_NOT_SERVING
 	}
 	s.health.SetServingStatus("", state)

@@ -48,6 +48,12 @@ var mutations = append(differences(), []mutation{
 		"			results[i] = Result[Out]{}\n",
 		[]test{{commits, "TestGroup_EveryItemGetsExactlyOneTrueResult"}},
 	},
+	{
+		1, "commits-of-a-default", "internal/postgres/session.go",
+		"set_config('synchronous_commit', 'on', false)",
+		"set_config('synchronous_commit', 'off', false)",
+		[]test{{postgres, "TestOpen_InheritedDefaultsChangeNothing"}},
+	},
 
 	// 2. Idempotent submit.
 	{
@@ -59,6 +65,12 @@ var mutations = append(differences(), []mutation{
 			{postgres, "TestCreateTasks_OneRequestIDMakesOneTask"},
 			{lifecycle, "TestSubmit_ConcurrentCallsMakeOneTask"},
 		},
+	},
+	{
+		2, "isolation-of-a-default", "internal/postgres/session.go",
+		"SET default_transaction_isolation = 'read committed';\n",
+		"",
+		[]test{{postgres, "TestOpen_InheritedDefaultsChangeNothing"}},
 	},
 
 	// 3. Never pay twice.

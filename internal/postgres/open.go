@@ -61,9 +61,9 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 		// A connection whose making took long counts as idle.
 		return params.IdleDuration > time.Second && !unlimited(ctx)
 	}
-	writes := &WriteState{}
-	config.ConnConfig.Tracer = deadlines{limit, writes}
-	config.AfterRelease = writes.keep
+	state := &State{}
+	config.ConnConfig.Tracer = deadlines{limit, state}
+	config.AfterRelease = state.keep
 	searchPath, named := takeSearchPath(config.ConnConfig.RuntimeParams)
 	config.ConnConfig.AfterConnect = beginSession(searchPath)
 	if err := checkPooler(ctx, config); err != nil {
@@ -73,7 +73,7 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	writes.reset = pool.Reset
+	state.reset = pool.Reset
 	if named {
 		err = pool.Ping(ctx)
 	} else {
@@ -128,17 +128,21 @@ func WithoutDeadlines(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, e
 }
 
 // deadlines gives every statement a deadline: pgx uses the context that its tracer returns for the rest of the
-// call, up to the last row. How statements end goes to the state of writes.
+// call, up to the last row. How statements and connects end goes to the state of the database.
 type deadlines struct {
-	limit  time.Duration
-	writes *WriteState
+	limit time.Duration
+	state *State
 }
 
 var (
 	_ pgx.QueryTracer    = deadlines{}
 	_ pgx.BatchTracer    = deadlines{}
 	_ pgx.CopyFromTracer = deadlines{}
+	_ pgx.ConnectTracer  = deadlines{}
 )
+
+// errOverLimit is the cause of a context that ended by our own limit.
+var errOverLimit = errors.New("the statement took too long")
 
 // cancelKey is where a context keeps the function that frees its timer.
 type cancelKey struct{}
@@ -147,11 +151,15 @@ func (d deadlines) begin(ctx context.Context) context.Context {
 	if unlimited(ctx) {
 		return ctx
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.limit)
+	ctx, cancel := context.WithTimeoutCause(ctx, d.limit, errOverLimit)
 	return context.WithValue(ctx, cancelKey{}, cancel)
 }
 
-func (d deadlines) end(ctx context.Context) {
+// end frees the timer of a call, and counts the call when it failed for the database.
+func (d deadlines) end(ctx context.Context, err error) {
+	if err != nil {
+		d.state.count(err, errors.Is(context.Cause(ctx), errOverLimit))
+	}
 	if cancel, ok := ctx.Value(cancelKey{}).(context.CancelFunc); ok {
 		cancel()
 	}
@@ -164,8 +172,8 @@ func (d deadlines) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.Trace
 
 // TraceQueryEnd ends it.
 func (d deadlines) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryEndData) {
-	d.end(ctx)
-	d.writes.ended(conn, data.CommandTag, data.Err)
+	d.end(ctx, data.Err)
+	d.state.ended(conn, data.CommandTag, data.Err)
 }
 
 // TraceBatchStart begins the time of a batch.
@@ -175,13 +183,13 @@ func (d deadlines) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.Trace
 
 // TraceBatchQuery gets each statement of a batch, which shares the batch's time.
 func (d deadlines) TraceBatchQuery(_ context.Context, conn *pgx.Conn, data pgx.TraceBatchQueryData) {
-	d.writes.ended(conn, data.CommandTag, data.Err)
+	d.state.ended(conn, data.CommandTag, data.Err)
 }
 
 // TraceBatchEnd ends it. The error of a statement whose result was not read is reported here.
 func (d deadlines) TraceBatchEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceBatchEndData) {
-	d.end(ctx)
-	d.writes.ended(conn, pgconn.CommandTag{}, data.Err)
+	d.end(ctx, data.Err)
+	d.state.ended(conn, pgconn.CommandTag{}, data.Err)
 }
 
 // TraceCopyFromStart begins the time of a bulk insert.
@@ -191,6 +199,16 @@ func (d deadlines) TraceCopyFromStart(ctx context.Context, _ *pgx.Conn, _ pgx.Tr
 
 // TraceCopyFromEnd ends it.
 func (d deadlines) TraceCopyFromEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceCopyFromEndData) {
-	d.end(ctx)
-	d.writes.ended(conn, pgconn.CommandTag{}, data.Err)
+	d.end(ctx, data.Err)
+	d.state.ended(conn, pgconn.CommandTag{}, data.Err)
+}
+
+// TraceConnectStart changes nothing: a connect has a timeout of its own.
+func (d deadlines) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectStartData) context.Context {
+	return ctx
+}
+
+// TraceConnectEnd takes in how a connect ended.
+func (d deadlines) TraceConnectEnd(_ context.Context, data pgx.TraceConnectEndData) {
+	d.state.connected(data.Err)
 }

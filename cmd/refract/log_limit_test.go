@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// TestOutageLog_RepeatsNothingAboutTheDatabase logs the same again and again, before, during and after an outage.
+func TestOutageLog_RepeatsNothingAboutTheDatabase(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		errLost, errOther := error(&pgconn.PgError{Severity: "FATAL", Message: "lost", Code: "57P03"}), errors.New("other")
+		var text bytes.Buffer
+		lines := newOutageLog(slog.NewTextHandler(&text, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}}), aboutDatabase)
+		log := slog.New(lines)
+		twice := func(message string, err any) {
+			log.Warn(message, "error", err)
+			log.With("replica", 1).Warn(message, "error", err)
+		}
+		var got []string
+		expect := func(want ...string) {
+			t.Helper()
+			got = strings.FieldsFunc(text.String(), func(r rune) bool { return r == '\n' })
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("the log (-want +got):\n%s", diff)
+			}
+			text.Reset()
+		}
+		const a, b, other, words = `level=WARN msg=a error="try: FATAL: lost (SQLSTATE 57P03)"`, `level=WARN msg=b error="FATAL: lost (SQLSTATE 57P03)"`, "level=WARN msg=c error=other", "level=WARN msg=d error=words"
+		const deadline = `level=WARN msg=e error="context deadline exceeded"`
+		twice("a", fmt.Errorf("try: %w", errLost))
+		twice("c", errOther)
+		twice("d", "words")
+		expect(a, other, strings.Replace(other, "msg=c", "msg=c replica=1", 1), words, strings.Replace(words, "msg=d", "msg=d replica=1", 1))
+		time.Sleep(repeatAfter) //nolint:forbidigo // In a bubble.
+		twice("a", errLost)
+		expect(`level=WARN msg=a error="FATAL: lost (SQLSTATE 57P03)" lines_held_back=1`)
+
+		lines.begin()
+		lines.begin()               // Another fault.
+		time.Sleep(2 * repeatAfter) //nolint:forbidigo // In a bubble.
+		twice("a", errLost)
+		twice("b", errLost)
+		twice("d", "words")
+		twice("e", context.DeadlineExceeded)
+		twice("c", errOther)
+		expect(b, words, deadline, other, strings.Replace(other, "msg=c", "msg=c replica=1", 1))
+		if held := lines.end(); held != 6 {
+			t.Errorf("%d lines were held back, want 6", held)
+		}
+		twice("a", errLost)
+		expect(`level=WARN msg=a error="FATAL: lost (SQLSTATE 57P03)"`)
+	})
+}
