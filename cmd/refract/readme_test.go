@@ -108,25 +108,7 @@ func TestDocs_NameTheTestsOfThePromises(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := map[string]bool{}
-	for _, name := range regexp.MustCompile("`(Test[A-Za-z0-9_]+)`").FindAllSubmatch(page, -1) {
-		named[string(name[1])] = true
-	}
-	declared := map[string]bool{}
-	declaration := regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9_]+)\(t \*testing\.T\)`)
-	err = filepath.WalkDir("../..", func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		source, err := os.ReadFile(path)
-		for _, name := range declaration.FindAllSubmatch(source, -1) {
-			declared[string(name[1])] = true
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	named, declared := namedTests(string(page)), declaredTests(t)
 	for name := range named {
 		if !declared[name] {
 			t.Errorf("%s names %s, which does not exist", guaranteesPath, name)
@@ -142,6 +124,70 @@ func TestDocs_NameTheTestsOfThePromises(t *testing.T) {
 			t.Errorf("%s has no promise %d", guaranteesPath, n+1)
 		}
 	}
+}
+
+// TestDocs_NameATestOfEachFault checks that each row of the tables of faults names tests which exist, and that the page quotes the
+// log as it is.
+func TestDocs_NameATestOfEachFault(t *testing.T) {
+	t.Parallel()
+	const path = "../../docs/troubleshooting.md"
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := declaredTests(t)
+	rows := regexp.MustCompile(`(?m)^\| \*\*.*$`).FindAllString(string(page), -1)
+	if len(rows) == 0 {
+		t.Errorf("%s has no row of a fault", path)
+	}
+	for _, row := range rows {
+		named := namedTests(row)
+		if len(named) == 0 {
+			t.Errorf("%s names no test in the row %s", path, row)
+		}
+		for name := range named {
+			if !declared[name] {
+				t.Errorf("%s names %s, which does not exist", path, name)
+			}
+		}
+	}
+	for _, messages := range faultMessages {
+		for _, message := range messages {
+			if !strings.Contains(string(page), "`"+message+"`") {
+				t.Errorf("%s does not have the message %q", path, message)
+			}
+		}
+	}
+}
+
+// namedTests returns the tests that a text names.
+func namedTests(text string) map[string]bool {
+	named := map[string]bool{}
+	for _, name := range regexp.MustCompile("`(Test[A-Za-z0-9_]+)`").FindAllStringSubmatch(text, -1) {
+		named[name[1]] = true
+	}
+	return named
+}
+
+// declaredTests returns the tests of the module.
+func declaredTests(t *testing.T) map[string]bool {
+	t.Helper()
+	declared := map[string]bool{}
+	declaration := regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9_]+)\(t \*testing\.T\)`)
+	err := filepath.WalkDir("../..", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, name := range declaration.FindAllSubmatch(source, -1) {
+			declared[string(name[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return declared
 }
 
 var capabilityNames = []string{
