@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/httpfield"
 )
 
 // sourcesPath is where sources are uploaded, each under the id of its upload.
@@ -188,37 +188,29 @@ func (h *uploadHandler) refuseUpload(ctx context.Context, w http.ResponseWriter,
 	h.fail(ctx, w, err)
 }
 
-// contentRange is the header of a request that carries a part of a file: first and last byte, and the size or a star. Without
-// bytes it only tells the size.
-var contentRange = regexp.MustCompile(`^bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)$`)
-
 // describeUpload reads from the headers of a request what its body is.
 func describeUpload(h *refractv1.UploadSourceHeader, r *http.Request) error {
 	var err error
 	if h.Sha256, err = announcedSHA256(r.Header.Get("Repr-Digest")); err != nil {
 		return err
 	}
-	given := r.Header.Get("Content-Range")
-	if given == "" {
+	if r.Header.Get("Content-Range") == "" {
 		if r.ContentLength < 0 {
 			return errors.New("the size is missing: send Content-Length, or Content-Range with the size of the file")
 		}
 		h.SizeBytes = r.ContentLength
 		return nil
 	}
-	parts := contentRange.FindStringSubmatch(given)
-	if parts == nil {
+	part, ok := httpfield.ContentRange(r.Header)
+	if !ok {
 		return errors.New("Content-Range must be of the form: bytes FIRST-LAST/SIZE")
 	}
-	if parts[3] != "*" {
-		h.SizeBytes, _ = strconv.ParseInt(parts[3], 10, 64) // Digits that fit, as matched.
+	h.SizeBytes = max(part.Size, 0)
+	if part.First < 0 {
+		return nil // It only names the size.
 	}
-	if parts[1] == "" {
-		return nil
-	}
-	h.Offset, _ = strconv.ParseInt(parts[1], 10, 64)
-	last, _ := strconv.ParseInt(parts[2], 10, 64)
-	if r.ContentLength >= 0 && r.ContentLength != last-h.GetOffset()+1 {
+	h.Offset = part.First
+	if r.ContentLength >= 0 && r.ContentLength != part.Last-part.First+1 {
 		return errors.New("Content-Range must have as many bytes as the body")
 	}
 	return nil

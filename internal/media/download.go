@@ -15,6 +15,9 @@ import (
 // errAnew means that a download can't go on where it was: the file has changed, or the server knows no ranges.
 var errAnew = errors.New("the download has to begin anew")
 
+// errEnded means that there is no more of the file than what was received.
+var errEnded = errors.New("the file has ended")
+
 // How often a download is taken up again.
 const (
 	maxFruitless = 10 // Connections in a row that brought less than minProgress.
@@ -92,8 +95,8 @@ func (d *download) read(p []byte) (int, error) {
 			return n, fmt.Errorf("%w: more than the %d bytes allowed", ErrTooLarge, d.limit)
 		case err == nil:
 			return n, nil
-		case errors.Is(err, io.EOF) && (d.total < 0 || d.offset == d.total):
-			return n, d.end()
+		case d.offset == d.total, errors.Is(err, io.EOF) && d.total < 0:
+			return n, d.end() // A connection that breaks after the last byte breaks nothing.
 		}
 		d.hangUp(err)
 		if n > 0 {
@@ -192,6 +195,13 @@ func (d *download) ask() error {
 		return errAnew
 	}
 	resp, err := fetch(d.ctx, d.client, d.link, part{d.offset, d.validator})
+	if errors.Is(err, errEnded) && (d.total < 0 || d.total == d.offset) {
+		d.total, d.body, d.broke = d.offset, http.NoBody, nil
+		return nil
+	}
+	if errors.Is(err, errEnded) {
+		return errAnew // It is shorter than it was.
+	}
 	if err != nil {
 		return err
 	}
@@ -209,17 +219,17 @@ func (d *download) accept(resp *http.Response) error {
 		d.total, d.validator = resp.ContentLength, validatorOf(resp.Header)
 		return d.fits()
 	}
-	begin, _, total, ok := contentRange(resp.Header)
+	r, ok := partOf(resp)
 	switch {
-	case resp.StatusCode != http.StatusPartialContent, !ok, begin != d.offset:
+	case !ok, r.First != d.offset:
 		return errAnew
-	case total >= 0 && d.total >= 0 && total != d.total:
+	case r.Size >= 0 && d.total >= 0 && r.Size != d.total:
 		return errAnew
 	case resp.Header.Get("ETag") != "" && validatorOf(resp.Header) != d.validator && d.validator[0] == '"':
 		return errAnew // A server that does not heed If-Range.
 	}
 	if d.total < 0 {
-		d.total = total // The first answer did not say; without it, any clean end would be taken for the file's.
+		d.total = r.Size // The first answer did not say; without it, any clean end would be taken for the file's.
 	}
 	return d.fits()
 }

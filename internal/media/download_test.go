@@ -207,6 +207,7 @@ func TestSave_DistrustsParts(t *testing.T) {
 		},
 		"in several parts": func(w http.ResponseWriter, from int) {
 			w.Header().Set("Content-Type", "multipart/byteranges; boundary=x")
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(data)-1, len(data))) // That of its first part.
 			w.WriteHeader(http.StatusPartialContent)
 			_, _ = w.Write(data[from:])
 		},
@@ -380,5 +381,91 @@ func TestSave_LearnsTheSizeFromALaterAnswer(t *testing.T) {
 	saver.MaxBytes = 150_000
 	if _, err := saver.Save(t.Context(), link, key); !errors.Is(err, media.ErrTooLarge) || !strings.Contains(err.Error(), "200000 bytes") {
 		t.Errorf("Save: %v, want that 200000 bytes are too large", err)
+	}
+}
+
+// TestSave_AConnectionThatBreaksAfterTheLastByteBreaksNothing sends whole files and then breaks off, so that the size is
+// learned from the answer to the request for more.
+func TestSave_AConnectionThatBreaksAfterTheLastByteBreaksNothing(t *testing.T) {
+	t.Parallel()
+	data, other := video(300_000), video(200_000)
+	for _, tt := range []struct {
+		name   string
+		header http.Header // Of the answer to the request for more, with the status 416.
+		begins int32
+		want   []byte
+	}{
+		{"the file ends there", http.Header{"Content-Range": {"bytes */300000"}}, 1, data},
+		{"the file ends there, in other letters", http.Header{"Content-Range": {"Bytes  */300000 "}, "Etag": {`"v1"`}}, 1, data},
+		{"the file is shorter now", http.Header{"Content-Range": {"bytes */200000"}}, 2, other},
+		{"the file is another of the same size", http.Header{"Content-Range": {"bytes */300000"}, "Etag": {`"v2"`}}, 2, other},
+		{"the size is not named", http.Header{}, 2, other},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var begins atomic.Int32
+			saver, _, link := setup(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("ETag", `"v1"`)
+				if r.Header.Get("Range") != "" {
+					w.Header().Del("ETag")
+					for name, values := range tt.header {
+						w.Header()[name] = values
+					}
+					w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+					return
+				}
+				if begins.Add(1) > 1 {
+					_, _ = w.Write(other)
+					return
+				}
+				(&cutWriter{w, len(data)}).Write(data) // Without the end of the last chunk.
+			})
+			saved, err := saver.Save(t.Context(), link, key)
+			if err != nil || saved.SHA256 != sha256.Sum256(tt.want) || begins.Load() != tt.begins {
+				t.Errorf("%d begins, %d bytes, %v, want %d and %d", begins.Load(), saved.SizeBytes, err, tt.begins, len(tt.want))
+			}
+		})
+	}
+}
+
+// TestSave_KnowsTheLastByteByTheSizeOfALaterAnswer breaks off twice: in the middle, and after the last byte.
+func TestSave_KnowsTheLastByteByTheSizeOfALaterAnswer(t *testing.T) {
+	t.Parallel()
+	data := video(300_000)
+	var requests atomic.Int32
+	saver, _, link := setup(t, func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		w.Header().Set("ETag", `"v1"`)
+		if r.Header.Get("Range") == "" {
+			(&cutWriter{w, 100_000}).Write(data)
+		}
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes 100000-%d/%d", len(data)-1, len(data)))
+		w.WriteHeader(http.StatusPartialContent)
+		(&cutWriter{w, 200_000}).Write(data[100_000:])
+	})
+	if saved, err := saver.Save(t.Context(), link, key); err != nil || saved.SHA256 != sha256.Sum256(data) || requests.Load() != 2 {
+		t.Errorf("%d requests, %+v, %v", requests.Load(), saved, err)
+	}
+}
+
+// TestSave_TakesARestInPieces gives less of the rest than it is asked for, again and again.
+func TestSave_TakesARestInPieces(t *testing.T) {
+	t.Parallel()
+	data := video(300_000)
+	saver, _, link := setup(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"v1"`)
+		span := r.Header.Get("Range")
+		if span == "" {
+			sendHalf(w, data)
+			panic(http.ErrAbortHandler)
+		}
+		from, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(span, "bytes="), "-"))
+		to := min(from+70_000, len(data))
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to-1, len(data)))
+		w.WriteHeader(http.StatusPartialContent)
+		_, _ = w.Write(data[from:to])
+	})
+	if saved, err := saver.Save(t.Context(), link, key); err != nil || saved.SHA256 != sha256.Sum256(data) {
+		t.Errorf("%+v, %v", saved, err)
 	}
 }

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
-	"regexp"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/refract-video/refract/internal/httpfield"
 )
 
 // ErrLinkDead means that the link is expired, withdrawn or malformed. A fresh link may help.
@@ -55,7 +56,12 @@ func usable(resp *http.Response, p part) error {
 	switch code := resp.StatusCode; {
 	case code == http.StatusPartialContent && p.offset > 0, code == http.StatusOK:
 	case code == http.StatusRequestedRangeNotSatisfiable && p.offset > 0:
-		return errAnew // The file is shorter than it was.
+		// The file has ended, which a server that did not tell its size could not say before, or is another one now.
+		named := validatorOf(resp.Header)
+		if r, ok := httpfield.ContentRange(resp.Header); ok && r.Size == p.offset && (named == "" || named == p.validator) {
+			return errEnded
+		}
+		return errAnew
 	default:
 		return statusError(resp)
 	}
@@ -71,14 +77,14 @@ type StatusError struct {
 	RetryAfter time.Duration // How long the server asks to wait; 0 where it does not.
 }
 
+// maxRetryAfter bounds for how long a host is waited for.
+const maxRetryAfter = time.Hour
+
 // Error names the status.
 func (e *StatusError) Error() string { return fmt.Sprintf("status %d", e.Status) }
 
 func statusError(resp *http.Response) error {
-	err := &StatusError{Status: resp.StatusCode}
-	if seconds, parseErr := strconv.Atoi(resp.Header.Get("Retry-After")); parseErr == nil && seconds > 0 {
-		err.RetryAfter = time.Duration(min(seconds, 3600)) * time.Second
-	}
+	err := &StatusError{Status: resp.StatusCode, RetryAfter: min(httpfield.RetryAfter(resp.Header, time.Now()), maxRetryAfter)}
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone,
 		http.StatusBadRequest: // What Google Cloud Storage answers to an expired signature, and S3 to an expired session.
@@ -107,22 +113,12 @@ func validatorOf(h http.Header) string {
 	return h.Get("Last-Modified")
 }
 
-var contentRangePattern = regexp.MustCompile(`^bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)$`)
-
-// contentRange reads "bytes 100-999/1000": first and last byte of a part, and the size of the file, which is -1 where
-// it is not told.
-func contentRange(h http.Header) (from, to, size int64, ok bool) {
-	m := contentRangePattern.FindStringSubmatch(h.Get("Content-Range"))
-	if m == nil {
-		return 0, 0, 0, false
-	}
-	from, _ = strconv.ParseInt(m[1], 10, 64) // Digits that fit, as matched.
-	to, _ = strconv.ParseInt(m[2], 10, 64)
-	size = -1
-	if m[3] != "*" {
-		size, _ = strconv.ParseInt(m[3], 10, 64)
-	}
-	return from, to, size, from <= to && (size < 0 || to < size)
+// partOf returns which part of the file an answer holds. It is false for one that does not say, and for one in several
+// pieces, for which nobody asked.
+func partOf(resp *http.Response) (httpfield.Range, bool) {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	r, ok := httpfield.ContentRange(resp.Header)
+	return r, ok && r.First >= 0 && resp.StatusCode == http.StatusPartialContent && kind != "multipart/byteranges"
 }
 
 // origin is the part of a link that may be told: scheme and host.

@@ -43,15 +43,15 @@ func (f *remoteFile) open() error {
 	if err != nil {
 		return err
 	}
-	switch resp.StatusCode {
-	case http.StatusPartialContent, http.StatusOK:
-	case http.StatusRequestedRangeNotSatisfiable: // What an empty file answers.
-		return resp.Body.Close()
-	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusPreconditionFailed:
+	head, ranged := partOf(resp)
+	switch {
+	case resp.StatusCode == http.StatusOK, ranged && head.First == 0:
+	case mayTakeTheWhole(resp):
 		_ = resp.Body.Close()
-		if resp, err = fetch(f.ctx, f.client, f.link, part{}); err != nil { // Perhaps it is the range that it dislikes.
+		if resp, err = fetch(f.ctx, f.client, f.link, part{}); err != nil {
 			return err
 		}
+		ranged = false
 	default:
 		_ = resp.Body.Close()
 		return statusError(resp)
@@ -60,12 +60,8 @@ func (f *remoteFile) open() error {
 	f.contentType, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	limit := int64(plainBytes)
 	f.size = resp.ContentLength
-	if resp.StatusCode == http.StatusPartialContent {
-		from, to, size, ok := contentRange(resp.Header)
-		if !ok || from != 0 || to >= headBytes {
-			return errAnswer
-		}
-		limit, f.size, f.ranged = to+1, size, size > 0
+	if ranged {
+		limit, f.size, f.ranged = min(head.Last+1, headBytes), head.Size, head.Size > 0
 	}
 	if f.head, err = io.ReadAll(io.LimitReader(resp.Body, limit)); err != nil {
 		return withoutQuotes(err)
@@ -74,6 +70,18 @@ func (f *remoteFile) open() error {
 		f.size = int64(len(f.head)) // All that there was.
 	}
 	return nil
+}
+
+// mayTakeTheWhole reports whether a host that gave no range may give the whole file: it dislikes ranges, or gives another
+// than it was asked for. A file that is empty, or that is shorter than what was asked for, has no such range either.
+func mayTakeTheWhole(resp *http.Response) bool {
+	switch resp.StatusCode {
+	case http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable, http.StatusBadRequest, http.StatusMethodNotAllowed,
+		http.StatusNotImplemented, http.StatusPreconditionFailed:
+		return true
+	default:
+		return false
+	}
 }
 
 // get asks for a range of the file, which the host may or may not heed.
@@ -108,7 +116,7 @@ func (f *remoteFile) ReadAt(p []byte, at int64) (int, error) {
 		return copy(p, f.head[at:]), io.EOF
 	}
 	if !f.ranged || f.asked >= ranges || f.read+int64(len(want)) > rangeBytes {
-		return 0, errFarAway
+		return copy(p, f.head[min(at, int64(len(f.head))):]), errFarAway
 	}
 	n, err := f.readRange(want, at)
 	if err == nil && n < len(p) {
@@ -117,21 +125,41 @@ func (f *remoteFile) ReadAt(p []byte, at int64) (int, error) {
 	return n, err
 }
 
-// readRange reads exactly one range.
+// readRange reads exactly one range. A host may split it, or give up ranges on the way.
 func (f *remoteFile) readRange(p []byte, at int64) (int, error) {
+	done := 0
+	for done < len(p) {
+		if f.asked >= ranges {
+			return done, errFarAway
+		}
+		n, err := f.readPart(p[done:], at+int64(done))
+		done += n
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// readPart reads the range that the host gives of what it is asked for.
+func (f *remoteFile) readPart(p []byte, at int64) (int, error) {
 	f.asked++
-	resp, err := f.get(at, at+int64(len(p))-1)
+	end := at + int64(len(p)) - 1
+	resp, err := f.get(at, end)
 	if err != nil {
 		return 0, err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusPartialContent {
+	got, ok := partOf(resp)
+	switch {
+	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable, ok && got.Size >= 0 && got.Size != f.size:
+		return 0, errAnswer // The file has changed since its beginning was read.
+	case resp.StatusCode == http.StatusOK, resp.StatusCode == http.StatusPartialContent && (!ok || got.First != at):
+		return 0, errFarAway
+	case resp.StatusCode != http.StatusPartialContent:
 		return 0, statusError(resp)
 	}
-	if from, to, size, ok := contentRange(resp.Header); !ok || from != at || to != at+int64(len(p))-1 || size != f.size {
-		return 0, errAnswer
-	}
-	n, err := io.ReadFull(resp.Body, p)
+	n, err := io.ReadFull(resp.Body, p[:min(got.Last, end)-at+1])
 	f.read += int64(n)
 	if err != nil {
 		return n, withoutQuotes(err)

@@ -10,20 +10,16 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/refract-video/refract/internal/httpfield"
 	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
 )
 
 // MaxAnswer is the longest body that is read, in bytes; real answers have about one thousand.
 const MaxAnswer = 1 << 20
-
-// maxRetryAfter bounds what a Retry-After header can ask for.
-const maxRetryAfter = 24 * time.Hour
 
 // Op is what is asked of a provider, as errors call it.
 type Op string
@@ -94,7 +90,7 @@ func (c *Client) exchange(ctx context.Context, call Call) (a Answer, sent bool, 
 		return Answer{}, touched.Load() && !body.withheld.Load(), err
 	}
 	defer resp.Body.Close()
-	a = Answer{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), dateOf(resp.Header))}
+	a = Answer{Status: resp.StatusCode, RetryAfter: httpfield.RetryAfter(resp.Header, time.Now())}
 	read, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
 	if err == nil && len(read) > MaxAnswer {
 		err = fmt.Errorf("answer is longer than %d bytes", MaxAnswer)
@@ -165,25 +161,6 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 }
 
 func (b *watchedBody) Close() error { return nil }
-
-// dateOf returns the time of an answer as the server has it, whose clock and ours may differ.
-func dateOf(h http.Header) time.Time {
-	if at, err := http.ParseTime(h.Get("Date")); err == nil {
-		return at
-	}
-	return time.Now()
-}
-
-// retryAfter reads the header in both its forms, seconds and date.
-func retryAfter(s string, now time.Time) time.Duration {
-	var d time.Duration
-	if seconds, err := strconv.Atoi(strings.TrimSpace(s)); err == nil {
-		d = time.Duration(min(seconds, int(maxRetryAfter/time.Second))) * time.Second
-	} else if at, err := http.ParseTime(s); err == nil {
-		d = at.Sub(now)
-	}
-	return min(max(d, 0), maxRetryAfter)
-}
 
 // cause makes an error of the transport fit to be shown: in plain words where the network failed, and else without the
 // URL that *url.Error adds, and with the bytes that some quote from the wire cleaned and bounded. What it wraps can still

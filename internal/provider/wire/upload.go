@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/refract-video/refract/internal/httpfield"
 	"github.com/refract-video/refract/internal/provider"
 )
 
@@ -60,7 +61,7 @@ func (c *Client) sendFile(ctx context.Context, u Upload) (Answer, error) {
 		return Answer{}, err
 	}
 	defer resp.Body.Close()
-	a := Answer{Status: resp.StatusCode, RetryAfter: retryAfter(resp.Header.Get("Retry-After"), dateOf(resp.Header))}
+	a := Answer{Status: resp.StatusCode, RetryAfter: httpfield.RetryAfter(resp.Header, time.Now())}
 	a.Body, a.Err = io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
 	if a.Err == nil && len(a.Body) > MaxAnswer {
 		a.Err = fmt.Errorf("answer is longer than %d bytes", MaxAnswer)

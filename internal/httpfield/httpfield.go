@@ -1,0 +1,60 @@
+// Package httpfield reads the fields of HTTP messages in which servers give hints, in every form that RFC 9110 allows, and
+// in those that careless servers send and that can mean one thing only. Whatever a field says, what is returned is bounded.
+package httpfield
+
+import (
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// MaxRetryAfter is the longest wait that RetryAfter returns.
+const MaxRetryAfter = 24 * time.Hour
+
+// RetryAfter returns how long a server asks to wait, in seconds or until a date, and 0 where it does not or where the time has
+// passed. A date counts from the server's own clock, which its Date tells, or else from now.
+func RetryAfter(h http.Header, now time.Time) time.Duration {
+	s := strings.TrimSpace(h.Get("Retry-After"))
+	if seconds, err := strconv.ParseFloat(s, 64); isDecimal(s) && (err == nil || seconds != 0) { // Too large a number is infinite.
+		return time.Duration(min(max(seconds, 0), MaxRetryAfter.Seconds()) * float64(time.Second))
+	}
+	at, err := http.ParseTime(s)
+	if err != nil {
+		return 0
+	}
+	if date, err := http.ParseTime(strings.TrimSpace(h.Get("Date"))); err == nil {
+		now = date
+	}
+	return min(max(at.Sub(now), 0), MaxRetryAfter)
+}
+
+// isDecimal reports whether s is a number as people write it, without an exponent.
+func isDecimal(s string) bool { return s != "" && strings.Trim(s, "+-.0123456789") == "" }
+
+// Range is a part of a file: its first and last byte, and the size of the whole.
+type Range struct {
+	First, Last int64 // Both -1 where the field names the size alone, as with 416 Range Not Satisfiable.
+	Size        int64 // -1 where the server does not know or say it.
+}
+
+var contentRange = regexp.MustCompile(`(?i)^\s*bytes\s+(?:(\d{1,18})\s*-\s*(\d{1,18})|\*)\s*/\s*(\d{1,18}|\*)\s*$`)
+
+// ContentRange reads a Content-Range such as "bytes 100-999/1000", "bytes 100-999/*" or "bytes */1000". It returns false
+// without one, and for one that contradicts itself.
+func ContentRange(h http.Header) (Range, bool) {
+	m := contentRange.FindStringSubmatch(h.Get("Content-Range"))
+	if m == nil {
+		return Range{}, false
+	}
+	number := func(s string) int64 {
+		n, err := strconv.ParseInt(s, 10, 64) // Digits fit, as matched.
+		if err != nil {
+			return -1 // A star, or nothing.
+		}
+		return n
+	}
+	r := Range{number(m[1]), number(m[2]), number(m[3])}
+	return r, r.First <= r.Last && (r.Size < 0 || r.Last < r.Size)
+}
