@@ -37,6 +37,7 @@ func (b *blockReader) load(at int64) error {
 	if b.err != nil {
 		return b.err
 	}
+	wanted := at
 	at -= at % blockSize
 	n := min(blockSize, b.size-at)
 	if n <= 0 {
@@ -52,9 +53,11 @@ func (b *blockReader) load(at int64) error {
 		if err == nil || errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF // It promised size bytes.
 		}
-		b.err = err
-		return err
+		if !errors.Is(err, errFarAway) || wanted >= at+int64(got) { // Of a file that is far away, some of a block may be near.
+			b.err = err
+			return err
+		}
 	}
-	b.block = block
+	b.block = block[:got]
 	return nil
 }

@@ -11,10 +11,10 @@ import (
 
 // Container is what the container of a video says about it.
 type Container struct {
-	ContentType string        // "video/mp4" or "video/quicktime".
-	Codec       string        // Of the first video track: "h264", "hevc", "av1" and so on, else the four characters of its sample entry.
-	Duration    time.Duration // Of the first video track; 0 where the container does not say.
-	Width       int           // In pixels, as coded: a display may turn or stretch the picture.
+	ContentType string        // "video/mp4" or "video/quicktime"; of sources also that of the other known containers.
+	Codec       string        // Of the video track: "h264", "hevc", "av1" and so on, else the four characters of its sample entry.
+	Duration    time.Duration // How long a player plays: the longest track, cut as its edit list says. 0 where the container does not say.
+	Width       int           // In pixels, as a player shows the picture: turned and stretched.
 	Height      int
 }
 
@@ -27,22 +27,52 @@ const (
 )
 
 // Inspect reads the container of the MP4 or QuickTime file in the first size bytes of r, and refuses one that is not
-// whole: the boxes must fill the file to its end and hold a video track with frames. The frames themselves it leaves alone.
+// whole: it must hold a video track with frames, and all its boxes and frames must lie within the file. Bytes that follow a
+// whole file and are no box of it, such as tags or what a camera appends, are ignored, as players do. The frames themselves
+// it leaves alone.
 //
-// Whatever the bytes are, it visits at most 10,000 boxes, reads in blocks of 32 KiB, holds at most about a megabyte, and does
+// Whatever the bytes are, it visits at most 10,000 boxes, reads in blocks of 32 KiB, holds at most some megabytes, and does
 // not panic. The error is ErrNotVideo, with what is wrong, when the file can't be used, or else what r answered.
-func Inspect(r io.ReaderAt, size int64) (c Container, err error) {
+func Inspect(r io.ReaderAt, size int64) (Container, error) {
+	c, err := inspectBoxes(r, size)
+	if err != nil {
+		return Container{}, err
+	}
+	return c, nil
+}
+
+// inspectBoxes is Inspect for a file that may be far away: with errFarAway it returns what it has read by then. A file
+// whose tracks it has read, and which has no video among them, is ErrNotVideo all the same.
+func inspectBoxes(r io.ReaderAt, size int64) (c Container, err error) {
 	blocks := &blockReader{r: r, size: size}
 	defer func() {
 		if p := recover(); p != nil { // The library is made for files that are well formed.
 			c, err = Container{}, notVideo("the container can't be read: %v", p)
 		}
-		if blocks.err != nil { // What the file seemed to be is the fault of the reader.
+		if blocks.err != nil && !errors.Is(blocks.err, errFarAway) { // What the file seemed to be is the fault of the reader.
 			c, err = Container{}, fmt.Errorf("read the container: %w", blocks.err)
 		}
 	}()
-	in := &inspector{r: io.NewSectionReader(blocks, 0, size), left: maxBoxes}
-	return in.inspect(size)
+	in := &inspector{r: io.NewSectionReader(blocks, 0, size), size: size, left: maxBoxes}
+	contentType, err := in.begin()
+	if err != nil {
+		return Container{}, err
+	}
+	walked := in.walk()
+	if blocks.err != nil {
+		walked = blocks.err
+	}
+	switch {
+	case errors.Is(walked, errFarAway) && in.movie == nil:
+		return Container{ContentType: contentType}, walked
+	case walked != nil && !errors.Is(walked, errFarAway):
+		return Container{}, walked
+	}
+	if c, err = in.container(walked == nil); err != nil {
+		return Container{}, err
+	}
+	c.ContentType = contentType
+	return c, walked
 }
 
 func notVideo(format string, args ...any) error {
@@ -51,123 +81,114 @@ func notVideo(format string, args ...any) error {
 
 // inspector reads the boxes of one file.
 type inspector struct {
-	r     *io.SectionReader
-	left  int               // How many more boxes are read.
-	depth int               // How many boxes the present one is in.
-	video *track            // The first video track.
-	media int64             // The bytes of media data.
-	ticks uint64            // Where the last fragment of the video track ends, in its time scale.
-	parts bool              // Whether the video track has fragments.
-	steps map[uint32]uint32 // The duration of a frame by track, for fragments that don't say.
+	r       *io.SectionReader
+	size    int64
+	left    int    // How many more boxes are read.
+	depth   int    // How many boxes the present one is in.
+	movie   *movie // Nil before its box was read.
+	media   int64  // The bytes of media data.
+	indexed span   // What the index of segments covers.
+	items   bool   // Whether the file has items, such as photos, beside or instead of a movie.
 }
 
-func (in *inspector) inspect(size int64) (Container, error) {
+// begin returns the content type.
+func (in *inspector) begin() (string, error) {
 	head := make([]byte, sniffBytes)
 	n, err := in.r.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return Container{}, err
+		return "", err
 	}
 	contentType, ok := sniff(head[:n])
 	if !ok {
-		return Container{}, notVideo("it does not begin like an MP4 or QuickTime file")
+		return "", notVideo("it does not begin like an MP4 or QuickTime file")
 	}
-	if err := in.boxes(0, size, in.topLevel); err != nil {
-		return Container{}, err
+	return contentType, nil
+}
+
+// walk reads all boxes. What follows a whole file and is no box of it ends the walk: tags, padding, or what a camera adds.
+func (in *inspector) walk() error {
+	err := in.boxes(0, in.size, in.topLevel)
+	if odd, ok := errors.AsType[*brokenBox](err); ok && odd.depth == 0 && !fileBoxes[odd.kind] && in.whole() {
+		return nil
 	}
-	switch v := in.video; {
-	case v == nil:
-		return Container{}, notVideo("it has no video track")
-	case v.samples == 0 && !in.parts, in.media == 0:
+	return err
+}
+
+// fileBoxes are the boxes that a file consists of (ISO/IEC 14496-12, and QuickTime). One of them that is broken is not
+// taken for something that follows the file.
+var fileBoxes = map[string]bool{
+	"ftyp": true, "moov": true, "moof": true, "mdat": true, "free": true, "skip": true, "wide": true, "pnot": true,
+	"uuid": true, "udta": true, "meta": true, "styp": true, "sidx": true, "ssix": true, "prft": true, "emsg": true,
+	"mfra": true, "pdin": true, "imda": true,
+}
+
+// whole reports whether what was read so far is a whole file.
+func (in *inspector) whole() bool {
+	if in.movie == nil {
+		return false
+	}
+	_, err := in.container(true)
+	return err == nil
+}
+
+// container returns what the boxes say, or why that is no video. The complete file was read, or else some of it.
+func (in *inspector) container(complete bool) (Container, error) {
+	if in.movie == nil {
+		return Container{}, in.noVideo()
+	}
+	v := in.movie.video()
+	if v == nil {
+		return Container{}, in.noVideo()
+	}
+	if complete && (v.frames == 0 || in.media == 0) {
 		return Container{}, notVideo("its video track has no frames")
-	case v.width == 0 || v.height == 0:
+	}
+	width, height := in.movie.shownSize(v)
+	if width == 0 || height == 0 {
 		return Container{}, notVideo("its picture has no size")
 	}
-	duration, err := in.duration()
+	if end := in.movie.dataEnd(); end > in.size {
+		return Container{}, notVideo("it is cut short: its frames end at byte %d of %d", end, in.size)
+	}
+	duration, err := in.duration(v, complete)
 	if err != nil {
 		return Container{}, err
 	}
-	return Container{
-		ContentType: contentType, Codec: in.video.codec, Duration: duration, Width: in.video.width, Height: in.video.height,
-	}, nil
+	return Container{Codec: v.codec, Duration: duration, Width: width, Height: height}, nil
 }
 
-// duration is that of the video track, which in a fragmented file is the end of its last fragment.
-func (in *inspector) duration() (time.Duration, error) {
-	ticks := max(in.video.duration, in.ticks)
-	if in.video.timescale == 0 {
-		return 0, notVideo("its video track has no time scale")
+// noVideo says what the file holds instead of a video.
+func (in *inspector) noVideo() error {
+	switch {
+	case in.movie.holds("vide"):
+		return notVideo("it has no video track, only still pictures such as a cover")
+	case in.items && !in.movie.holds("soun"), in.movie.holds("pict"):
+		return notVideo("it has no video track: it is a photo")
+	case in.movie.holds("soun"):
+		return notVideo("it has no video track, only sound")
+	case in.movie.holds("text"), in.movie.holds("sbtl"), in.movie.holds("subt"):
+		return notVideo("it has no video track, only text")
+	default:
+		return notVideo("it has no video track")
 	}
-	seconds := float64(ticks) / float64(in.video.timescale)
-	if seconds > maxVideoDuration.Seconds() {
-		return 0, notVideo("its duration of %.0f s is not credible", seconds)
-	}
-	return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond), nil
 }
 
 func (in *inspector) topLevel(b *mp4.BoxInfo) error {
 	switch b.Type.String() {
 	case "moov":
-		return in.children(b, in.movie)
+		if in.movie != nil {
+			return nil // Players take the first.
+		}
+		in.movie = &movie{chapters: map[uint32]bool{}, steps: map[uint32]uint32{}}
+		return in.children(b, in.movieBox)
 	case "moof":
 		return in.children(b, in.fragment)
+	case "sidx":
+		return in.segmentIndex(b)
+	case "meta":
+		in.items = true
 	case "mdat":
 		in.media += payloadSize(b)
 	}
 	return nil
-}
-
-func (in *inspector) movie(b *mp4.BoxInfo) error {
-	switch b.Type.String() {
-	case "trak":
-		t := &track{}
-		if err := in.children(b, func(b *mp4.BoxInfo) error { return in.track(t, b) }); err != nil {
-			return err
-		}
-		if t.handler == "vide" && in.video == nil {
-			in.video = t
-		}
-	case "mvex":
-		return in.children(b, in.defaults)
-	}
-	return nil
-}
-
-// children reads the boxes inside one.
-func (in *inspector) children(b *mp4.BoxInfo, f func(*mp4.BoxInfo) error) error {
-	if in.depth == maxBoxDepth {
-		return notVideo("its boxes are nested too deep")
-	}
-	in.depth++
-	defer func() { in.depth-- }()
-	begin := int64(b.Offset + b.HeaderSize) //nolint:gosec // Inside the file, see boxes.
-	return in.boxes(begin, begin+payloadSize(b), f)
-}
-
-// boxes calls f with each of the boxes that fill the bytes from one offset to another. A rest that is too short to be a box
-// ends it: QuickTime ends lists so.
-func (in *inspector) boxes(from, to int64, f func(*mp4.BoxInfo) error) error {
-	for to-from >= mp4.SmallHeaderSize {
-		if in.left--; in.left < 0 {
-			return notVideo("it has more than %d boxes", maxBoxes)
-		}
-		if _, err := in.r.Seek(from, io.SeekStart); err != nil {
-			return err
-		}
-		b, err := mp4.ReadBoxInfo(in.r)
-		if err != nil {
-			return notVideo("the box at byte %d can't be read: %v", from, err)
-		}
-		if b.Size < b.HeaderSize || b.Size > uint64(to-from) { //nolint:gosec // to is above from.
-			return notVideo("the box %q at byte %d is %d bytes long where %d are left", b.Type, from, b.Size, to-from)
-		}
-		if err := f(b); err != nil {
-			return err
-		}
-		from += int64(b.Size) //nolint:gosec // Inside the file.
-	}
-	return nil
-}
-
-func payloadSize(b *mp4.BoxInfo) int64 {
-	return int64(b.Size - b.HeaderSize) //nolint:gosec // Inside the file, see boxes.
 }

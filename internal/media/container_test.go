@@ -130,7 +130,6 @@ func TestInspect_RefusesWhatIsNoWholeVideo(t *testing.T) {
 		{"cut by a byte", "are left", clip[:len(clip)-1]},
 		{"cut in half", "are left", clip[:len(clip)/2]},
 		{"cut after the first box", "no video track", clip[:binary.BigEndian.Uint32(clip)]},
-		{"followed by something else", "are left", append(slices.Clone(clip), "<!DOCTYPE html>"...)},
 		{"sound alone", "no video track", spoilt(func(p *clipParts) { p.handler, p.codec = "soun", "mp4a" })},
 		{"no frames", "no frames", spoilt(func(p *clipParts) { p.samples = 0 })},
 		{"no media data", "no frames", goodClip().file()[:len(goodClip().file())-108]},

@@ -1,42 +1,117 @@
 package media
 
 import (
-	"bytes"
 	"encoding/binary"
-	"io"
 	"math"
 
 	"github.com/abema/go-mp4"
 )
 
+// Bounds of what is told apart in a movie.
+const (
+	maxTracks   = 64
+	maxEdits    = 1000
+	maxChapters = 64
+)
+
+// movie is what a file says about its tracks.
+type movie struct {
+	timescale  uint32 // Of edits and of the durations below.
+	duration   uint64
+	fragments  uint64 // The duration with all fragments, where the file says.
+	fragmented bool
+	matrix     [9]int32
+	tracks     []*track
+	chapters   map[uint32]bool   // The tracks that hold titles or pictures of chapters.
+	steps      map[uint32]uint32 // The duration of a frame by track, for fragments that don't say.
+}
+
 // track is what a track says about itself.
 type track struct {
 	id            uint32
+	enabled       bool
 	handler       string // "vide" for moving pictures.
 	codec         string
-	width, height int
+	width, height int // As coded, without what the container says to cut off.
+	cut           bool
+	pixelWidth    uint32 // To pixelHeight as the width of a pixel to its height.
+	pixelHeight   uint32
+	shownWidth    uint32 // As the track header says, in 65536ths of a pixel.
+	shownHeight   uint32
+	matrix        [9]int32
 	timescale     uint32
-	duration      uint64 // In the time scale.
-	samples       uint32
+	begin, end    uint64 // In the time scale: the media that there is.
+	delay         int32  // How much later than it is decoded the first frame is shown.
+	inMovie       uint64 // Where the media ends that is no fragment's.
+	duration      uint64 // As the track header says, in the movie's time scale.
+	edits         []edit
+	moreEdits     uint64 // How long the edits are that are too many to be kept.
+	frames        uint64
+	perChunk      uint32 // Frames in the last chunk.
+	lastChunk     int64  // Its bytes, or 0 where they are not known.
+	dataEnd       int64
+}
+
+// edit is a part of what a player plays of a track.
+type edit struct {
+	duration uint64 // In the movie's time scale; 0 means to the end.
+	at       int64  // Where in the media, in the track's time scale; negative means that nothing is shown.
+	rate     int32  // In 65536ths. 0 means that one frame is shown for the duration.
+}
+
+// movieBox reads a box of the movie.
+func (in *inspector) movieBox(b *mp4.BoxInfo) error {
+	m := in.movie
+	switch b.Type.String() {
+	case "mvhd":
+		var box mp4.Mvhd
+		err := in.unmarshal(b, &box)
+		m.timescale, m.duration, m.matrix = box.Timescale, known(box.GetVersion(), box.GetDuration()), box.Matrix
+		return err
+	case "trak":
+		t := &track{perChunk: 1}
+		if err := in.children(b, func(b *mp4.BoxInfo) error { return in.track(t, b) }); err != nil {
+			return err
+		}
+		if len(m.tracks) < maxTracks {
+			m.tracks = append(m.tracks, t)
+		}
+	case "mvex":
+		m.fragmented = true
+		return in.children(b, in.defaults)
+	}
+	return nil
+}
+
+// known returns a duration, and 0 for all ones, which mean that it is not known.
+func known(version uint8, duration uint64) uint64 {
+	if version == 0 && duration == math.MaxUint32 || duration == math.MaxUint64 {
+		return 0
+	}
+	return duration
 }
 
 // track reads a box of a track. The boxes on the way down to the sample table only hold others.
 func (in *inspector) track(t *track, b *mp4.BoxInfo) error {
 	switch b.Type.String() {
-	case "mdia", "minf", "stbl":
+	case "edts", "mdia", "minf", "stbl":
 		return in.children(b, func(b *mp4.BoxInfo) error { return in.track(t, b) })
+	case "tref":
+		return in.children(b, in.reference)
 	case "tkhd":
+		const enabled = 1
 		var box mp4.Tkhd
 		err := in.unmarshal(b, &box)
-		t.id = box.TrackID
+		t.id, t.enabled, t.duration = box.TrackID, box.CheckFlag(enabled), known(box.GetVersion(), box.GetDuration())
+		t.shownWidth, t.shownHeight, t.matrix = box.Width, box.Height, box.Matrix
 		return err
+	case "elst":
+		return in.editList(t, b)
 	case "mdhd":
 		var box mp4.Mdhd
 		err := in.unmarshal(b, &box)
-		t.timescale, t.duration = box.Timescale, box.GetDuration()
-		if box.GetVersion() == 0 && t.duration == math.MaxUint32 || t.duration == math.MaxUint64 {
-			t.duration = 0 // All ones mean that it is not known.
-		}
+		t.timescale, t.end = box.Timescale, known(box.GetVersion(), box.GetDuration())
+		t.inMovie = t.end
 		return err
 	case "hdlr":
 		if t.handler != "" {
@@ -46,186 +121,57 @@ func (in *inspector) track(t *track, b *mp4.BoxInfo) error {
 		err := in.unmarshal(b, &box)
 		t.handler = string(box.HandlerType[:])
 		return err
-	case "stsd":
-		return in.sampleEntry(t, b)
-	case "stsz", "stz2":
-		head, err := in.head(b, 12) // Version and flags, the size of all frames or of the fields, how many there are.
-		if err == nil {
-			t.samples = binary.BigEndian.Uint32(head[8:])
-		}
-		return err
-	}
-	return nil
-}
-
-// sampleEntry reads the first sample entry: the codec and the size of the picture.
-func (in *inspector) sampleEntry(t *track, b *mp4.BoxInfo) error {
-	if t.codec != "" || t.handler != "" && t.handler != "vide" {
-		return nil // Sound and text have entries of other shapes.
-	}
-	const head = 8                          // Version and flags, and how many entries there are.
-	begin := int64(b.Offset + b.HeaderSize) //nolint:gosec // Inside the file, see boxes.
-	return in.boxes(begin+head, begin+payloadSize(b), func(b *mp4.BoxInfo) error {
-		const fixed = 78 // What all entries of video tracks begin with (ISO/IEC 14496-12, 12.1.3).
-		if t.codec != "" || payloadSize(b) < fixed {
-			return nil
-		}
-		p, err := in.head(b, fixed)
-		if err != nil {
-			return err
-		}
-		entry := mp4.VisualSampleEntry{SampleEntry: mp4.SampleEntry{AnyTypeBox: mp4.AnyTypeBox{Type: mp4.BoxTypeAvc1()}}}
-		if _, err := mp4.Unmarshal(bytes.NewReader(p), fixed, &entry, mp4.Context{}); err != nil {
-			return notVideo("its sample entry can't be read: %v", err)
-		}
-		t.codec, t.width, t.height = codecName(b.Type.String()), int(entry.Width), int(entry.Height)
-		return nil
-	})
-}
-
-// codecName returns what a codec is usually called.
-func codecName(sampleEntry string) string {
-	switch sampleEntry {
-	case "avc1", "avc3":
-		return "h264"
-	case "hvc1", "hev1":
-		return "hevc"
-	case "av01":
-		return "av1"
-	case "vp08":
-		return "vp8"
-	case "vp09":
-		return "vp9"
-	case "mp4v":
-		return "mpeg4"
-	case "apco", "apcs", "apcn", "apch", "ap4h", "ap4x":
-		return "prores"
 	default:
-		return sampleEntry // mp4.BoxType escapes what can't be printed.
+		return in.sampleTable(t, b)
 	}
 }
 
-// defaults reads what fragments fall back on.
-func (in *inspector) defaults(b *mp4.BoxInfo) error {
-	if b.Type.String() != "trex" || len(in.steps) > maxTracks {
+// reference notes which tracks belong to chapters.
+func (in *inspector) reference(b *mp4.BoxInfo) error {
+	if b.Type.String() != "chap" {
 		return nil
 	}
-	var box mp4.Trex
-	err := in.unmarshal(b, &box)
-	if in.steps == nil {
-		in.steps = map[uint32]uint32{}
+	ids, err := in.head(b, min(payloadSize(b)/4, maxChapters)*4)
+	for ; len(ids) >= 4 && len(in.movie.chapters) < maxChapters; ids = ids[4:] {
+		in.movie.chapters[binary.BigEndian.Uint32(ids)] = true
 	}
-	in.steps[box.TrackID] = box.DefaultSampleDuration
 	return err
 }
 
-// maxTracks bounds how many tracks are told apart.
-const maxTracks = 64
-
-// fragment reads a box of a fragment.
-func (in *inspector) fragment(b *mp4.BoxInfo) error {
-	if b.Type.String() != "traf" || in.video == nil {
-		return nil
-	}
-	run := fragmentRun{end: in.ticks}
-	if err := in.children(b, func(b *mp4.BoxInfo) error { return in.run(&run, b) }); err != nil {
-		return err
-	}
-	if run.track == in.video.id && run.frames {
-		in.ticks, in.parts = max(in.ticks, run.end), true
-	}
-	return nil
-}
-
-// fragmentRun is what a fragment says about one track.
-type fragmentRun struct {
-	track  uint32
-	step   uint32 // The duration of a frame that does not say.
-	end    uint64
-	frames bool
-}
-
-func (in *inspector) run(run *fragmentRun, b *mp4.BoxInfo) error {
-	switch b.Type.String() {
-	case "tfhd":
-		var box mp4.Tfhd
-		err := in.unmarshal(b, &box)
-		run.track, run.step = box.TrackID, in.steps[box.TrackID]
-		if box.CheckFlag(mp4.TfhdDefaultSampleDurationPresent) {
-			run.step = box.DefaultSampleDuration
-		}
-		return err
-	case "tfdt":
-		var box mp4.Tfdt
-		err := in.unmarshal(b, &box)
-		run.end = box.GetBaseMediaDecodeTime()
-		return err
-	case "trun":
-		return in.frames(run, b)
-	}
-	return nil
-}
-
-// frames adds up the durations in a track run. It reads them itself: the library makes room for as many frames as the box
+// editList reads what a player plays of a track. It reads the entries itself: the library makes room for as many as the box
 // claims, though they may take no bytes at all.
-func (in *inspector) frames(run *fragmentRun, b *mp4.BoxInfo) error {
+func (in *inspector) editList(t *track, b *mp4.BoxInfo) error {
 	head, err := in.head(b, 8)
 	if err != nil {
 		return err
 	}
-	flags, count := binary.BigEndian.Uint32(head), binary.BigEndian.Uint32(head[4:])
-	run.frames = run.frames || count > 0
-	const durations = 0x100
-	if flags&durations == 0 {
-		run.end += uint64(count) * uint64(run.step)
-		return nil
+	long := head[0] == 1 // Version 1 has times of 64 bits.
+	width := int64(12)
+	if long {
+		width = 20
 	}
-	skip := int64(8)
-	for _, optional := range []uint32{0x1, 0x4} {
-		if flags&optional != 0 {
-			skip += 4
-		}
-	}
-	width := int64(0)
-	for _, field := range []uint32{durations, 0x200, 0x400, 0x800} {
-		if flags&field != 0 {
-			width += 4
-		}
-	}
-	if payloadSize(b) < skip+int64(count)*width {
-		return notVideo("a track run is shorter than it says")
-	}
-	p, err := in.head(b, skip+int64(count)*width)
+	entries := (min(payloadSize(b), maxBoxPayload) - 8) / width
+	entries = min(entries, int64(binary.BigEndian.Uint32(head[4:])))
+	p, err := in.head(b, 8+entries*width)
 	if err != nil {
 		return err
 	}
-	for p = p[skip:]; len(p) > 0; p = p[width:] {
-		run.end += uint64(binary.BigEndian.Uint32(p))
+	for p = p[8:]; len(p) > 0; p = p[width:] {
+		e := edit{
+			duration: known(0, uint64(binary.BigEndian.Uint32(p))), at: int64(int32(binary.BigEndian.Uint32(p[4:]))), //nolint:gosec // Signed in the file.
+			rate: int32(binary.BigEndian.Uint32(p[8:])), //nolint:gosec // As above.
+		}
+		if long {
+			e = edit{
+				duration: known(1, binary.BigEndian.Uint64(p)), at: int64(binary.BigEndian.Uint64(p[8:])), //nolint:gosec // As above.
+				rate: int32(binary.BigEndian.Uint32(p[16:])), //nolint:gosec // As above.
+			}
+		}
+		if len(t.edits) < maxEdits {
+			t.edits = append(t.edits, e)
+		} else {
+			t.moreEdits += e.duration
+		}
 	}
 	return nil
-}
-
-// unmarshal reads a small box whole.
-func (in *inspector) unmarshal(b *mp4.BoxInfo, box mp4.IBox) error {
-	p, err := in.head(b, payloadSize(b))
-	if err != nil {
-		return err
-	}
-	if _, err := mp4.Unmarshal(bytes.NewReader(p), uint64(len(p)), box, mp4.Context{}); err != nil {
-		return notVideo("the box %q at byte %d can't be read: %v", b.Type, b.Offset, err)
-	}
-	return nil
-}
-
-// head reads the first n bytes of a box.
-func (in *inspector) head(b *mp4.BoxInfo, n int64) ([]byte, error) {
-	if n > payloadSize(b) || n > maxBoxPayload {
-		return nil, notVideo("the box %q at byte %d has an unusable size of %d bytes", b.Type, b.Offset, b.Size)
-	}
-	p := make([]byte, n)
-	_, err := in.r.ReadAt(p, int64(b.Offset+b.HeaderSize)) //nolint:gosec // Inside the file, see boxes.
-	if err == io.EOF {
-		err = nil // The box ends with the file.
-	}
-	return p, err
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"syscall"
 	"time"
 
@@ -46,7 +45,7 @@ type Prober struct {
 
 // Probe tells what is behind a link, reading its first 64 KiB and, of an MP4 or QuickTime file, what else tells
 // its duration, up to 2 MiB. It never asks with HEAD, which signed links refuse. A host without Range is read from the
-// beginning, up to 1 MiB; what is not found there stays unknown. It tries once: whether and when to try
+// beginning, up to 1 MiB; what is not found there stays unknown. What the host says of the file does not count. It tries once: whether and when to try
 // again is for the caller to say.
 //
 // The error is an *UnreachableError, that of ctx, or a shortage of this machine; it names the link's scheme and host alone.
@@ -110,18 +109,5 @@ func (p *Prober) look(ctx context.Context, link string) (task.Clip, error) {
 	if file.size == 0 {
 		return task.Clip{ContentType: unknownType, Flaw: "it is empty"}, nil
 	}
-	clip, err := task.Clip{}, errFarAway
-	if file.size > 0 { // Where the size is not known it can't be told whether the file is whole.
-		clip, err = inspectAt(file, file.size)
-	}
-	if errors.Is(err, errFarAway) {
-		clip, err = task.Clip{SizeBytes: max(file.size, 0), ContentType: ContentTypeOf(file.head)}, nil
-	}
-	if err != nil {
-		return task.Clip{}, err
-	}
-	if clip.ContentType == unknownType && strings.HasPrefix(file.contentType, "video/") {
-		clip.ContentType = file.contentType
-	}
-	return clip, nil
+	return inspectAt(file, file.size)
 }

@@ -14,7 +14,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -160,7 +159,47 @@ func TestProbe_ReadsOnlyWhatItNeeds(t *testing.T) {
 		"no ranges, index at the end": {
 			false, without(true), task.Clip{SizeBytes: large, ContentType: "video/mp4"}, 1,
 		},
-		"no ranges and no size": {true, without(false), task.Clip{ContentType: "video/mp4"}, 1},
+		"no ranges and no size":                   {true, without(false), task.Clip{ContentType: "video/mp4", Duration: time.Second, Width: 160, Height: 90}, 1},
+		"no ranges and no size, index at the end": {false, without(false), task.Clip{ContentType: "video/mp4"}, 1},
+		"ranges beyond its end": {true, func(w http.ResponseWriter, r *http.Request, file *os.File) {
+			if r.Header.Get("Range") != "" {
+				w.Header().Set("Content-Range", "bytes */50000000")
+				w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+				return
+			}
+			without(true)(w, r, file)
+		}, known, 2},
+		"another range": {true, func(w http.ResponseWriter, r *http.Request, file *os.File) {
+			if r.Header.Get("Range") != "" {
+				w.Header().Set("Content-Range", "bytes 100-199/50000000")
+				w.WriteHeader(http.StatusPartialContent)
+				return
+			}
+			without(true)(w, r, file)
+		}, known, 2},
+		"several ranges": {true, func(w http.ResponseWriter, r *http.Request, file *os.File) {
+			if r.Header.Get("Range") != "" {
+				w.Header().Set("Content-Type", "multipart/byteranges; boundary=x")
+				w.WriteHeader(http.StatusPartialContent)
+				return
+			}
+			without(true)(w, r, file)
+		}, known, 2},
+		"parts of ranges": {false, func(w http.ResponseWriter, r *http.Request, file *os.File) {
+			var from, to int64
+			_, _ = fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &from, &to)
+			to = min(to, from+9999, large-1)
+			w.Header().Set("Content-Range", fmt.Sprintf("Bytes %d-%d/%d", from, to, large))
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = io.Copy(w, io.NewSectionReader(file, from, to-from+1))
+		}, known, 12},
+		"ranges at first": {false, func(w http.ResponseWriter, r *http.Request, file *os.File) {
+			if r.Header.Get("Range") == "bytes=0-65535" {
+				http.ServeContent(w, r, "", time.Time{}, file)
+				return
+			}
+			without(true)(w, r, file)
+		}, task.Clip{SizeBytes: large, ContentType: "video/mp4"}, 2},
 		"dislikes ranges": {true, func(w http.ResponseWriter, r *http.Request, file *os.File) {
 			if r.Header.Get("Range") != "" {
 				w.WriteHeader(http.StatusNotImplemented)
@@ -199,21 +238,25 @@ func TestProbe_TellsKindsOfFilesApart(t *testing.T) {
 		contentType string
 		flaw        string
 	}{
-		"video":            {clip, "video/mp4", ""},
-		"cut short":        {clip[:len(clip)-100], "video/mp4", "not a video"},
-		"empty":            {nil, "application/octet-stream", "it is empty"},
-		"web page":         {[]byte("<!DOCTYPE html><html><body>hello"), "text/html", ""},
-		"picture":          {[]byte("\x89PNG\r\n\x1a\n"), "image/png", ""},
-		"AVI":              {[]byte("RIFF\x00\x00\x00\x00AVI LIST"), "video/x-msvideo", ""},
-		"Matroska":         {[]byte("\x1a\x45\xdf\xa3\x01\x00\x00\x00"), "video/x-matroska", ""},
-		"early QuickTime":  {slices.Concat(boxesOf(t, clip)["moov"], boxesOf(t, clip)["mdat"]), "video/quicktime", ""},
-		"known to nobody":  {[]byte{0xfe, 0xdc, 0xba, 0x00}, "application/octet-stream", ""},
-		"known to nobody2": {bytes.Repeat([]byte{0xfe, 0x00}, headBytes), "application/octet-stream", ""},
+		"video":             {clip, "video/mp4", ""},
+		"cut short":         {clip[:len(clip)-100], "video/mp4", "not a video"},
+		"empty":             {nil, "application/octet-stream", "it is empty"},
+		"web page":          {[]byte("<!DOCTYPE html><html><body>hello"), "text/html", ""},
+		"picture":           {[]byte("\x89PNG\r\n\x1a\n"), "image/png", ""},
+		"AVI":               {aviOf(aviStream("vids")), "video/x-msvideo", ""},
+		"sound in AVI":      {aviOf(aviStream("auds")), "video/x-msvideo", "no video stream"},
+		"Matroska":          {matroskaTracks(1, 2), "video/x-matroska", ""},
+		"sound in Matroska": {matroskaTracks(2, 17), "video/x-matroska", "no video track"},
+		"early QuickTime":   {append([]byte("\x00\x00\x00\x20free"), clip[8:]...), "video/quicktime", ""},
+		"sound in MP4":      {bytes.ReplaceAll(clip, []byte("vide"), []byte("soun")), "video/mp4", "only sound"},
+		"photo":             {append([]byte("\x00\x00\x00\x10ftypheic\x00\x00\x00\x00"), boxOf("meta", make([]byte, 100))...), "video/mp4", "it is a photo"},
+		"known to nobody":   {[]byte{0xfe, 0xdc, 0xba, 0x00}, "application/octet-stream", ""},
+		"known to nobody2":  {bytes.Repeat([]byte{0xfe, 0x00}, headBytes), "application/octet-stream", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := serveClip(t, writeClip(t, tc.content), func(w http.ResponseWriter, r *http.Request, file *os.File) {
-				w.Header().Set("Content-Type", "application/octet-stream")
+				w.Header().Set("Content-Type", "video/mp4") // Whatever it is.
 				http.ServeContent(w, r, "", time.Time{}, file)
 			})
 			got, err := newProber(t).Probe(t.Context(), h.URL)
@@ -242,12 +285,16 @@ func TestProbe_TellsWhatMayHeal(t *testing.T) {
 		after time.Duration
 		says  string
 	}{
-		"missing":      {status(http.StatusNotFound, ""), true, 0, "status 404"},
-		"gone":         {status(http.StatusGone, ""), true, 0, "status 410"},
-		"forbidden":    {status(http.StatusForbidden, ""), true, 0, "status 403"},
-		"refused":      {status(http.StatusTeapot, ""), true, 0, "status 418"},
-		"in trouble":   {status(http.StatusServiceUnavailable, ""), false, 0, "status 503"},
-		"asks to wait": {status(http.StatusTooManyRequests, "7"), false, 7 * time.Second, "status 429"},
+		"missing":                            {status(http.StatusNotFound, ""), true, 0, "status 404"},
+		"gone":                               {status(http.StatusGone, ""), true, 0, "status 410"},
+		"forbidden":                          {status(http.StatusForbidden, ""), true, 0, "status 403"},
+		"refused":                            {status(http.StatusTeapot, ""), true, 0, "status 418"},
+		"in trouble":                         {status(http.StatusServiceUnavailable, ""), false, 0, "status 503"},
+		"asks to wait":                       {status(http.StatusTooManyRequests, "7"), false, 7 * time.Second, "status 429"},
+		"asks to wait, and how":              {status(http.StatusServiceUnavailable, " 1.5 "), false, 1500 * time.Millisecond, "status 503"},
+		"asks to wait for ever":              {status(http.StatusServiceUnavailable, "99999999999999999999"), false, time.Hour, "status 503"},
+		"asks to wait until a date":          {status(http.StatusServiceUnavailable, "Fri, 31 Dec 9999 23:59:59 GMT"), false, time.Hour, "status 503"},
+		"asks to wait until a date long ago": {status(http.StatusServiceUnavailable, "Sunday, 06-Nov-94 08:49:37 GMT"), false, 0, "status 503"},
 		"hung up": {func(t *testing.T) string {
 			t.Helper()
 			return serveClip(t, writeClip(t, nil), func(http.ResponseWriter, *http.Request, *os.File) { panic(http.ErrAbortHandler) }).URL

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 )
 
@@ -29,12 +28,11 @@ type remoteFile struct {
 	client *http.Client
 	link   string
 
-	head        []byte
-	size        int64 // -1 where the host does not tell it.
-	contentType string
-	ranged      bool // Whether the host knows ranges.
-	asked       int
-	read        int64 // Beyond the head.
+	head   []byte
+	size   int64 // -1 where the host does not tell it.
+	ranged bool  // Whether the host knows ranges.
+	asked  int
+	read   int64 // Beyond the head.
 }
 
 // open reads the head and learns the size.
@@ -57,7 +55,6 @@ func (f *remoteFile) open() error {
 		return statusError(resp)
 	}
 	defer resp.Body.Close()
-	f.contentType, _, _ = mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	limit := int64(plainBytes)
 	f.size = resp.ContentLength
 	if ranged {

@@ -15,8 +15,8 @@ func TestSniff_KnowsVideos(t *testing.T) {
 		{"box too small", "\x00\x00\x00\x0fftypisom", ""},
 		{"box too large", "\x00\x00\x10\x01ftypisom", ""},
 		{"box to the end of the file", "\x00\x00\x00\x00ftypisom", ""},
-		{"picture", "\x00\x00\x00\x20ftypavif", ""},
-		{"sound", "\x00\x00\x00\x20ftypM4A ", ""},
+		{"brand of pictures", "\x00\x00\x00\x20ftypavif", "video/mp4"}, // Its tracks decide.
+		{"brand of sound", "\x00\x00\x00\x20ftypM4A ", "video/mp4"},
 		{"cut short", "\x00\x00\x00\x20ftypiso", ""},
 		{"web page", "<!DOCTYPE html><html>", ""},
 		{"Matroska", "\x1a\x45\xdf\xa3\x01\x00\x00\x00\x00\x00\x00\x1f", ""},

@@ -33,7 +33,7 @@ func fit(name string, caps provider.Capabilities, c task.Clip) error {
 	case len(caps.SourceTypes) > 0 && !slices.Contains(caps.SourceTypes, c.ContentType):
 		return &UnfitError{task.InputUnsupported, fmt.Sprintf("the source is %s; provider %s takes %s",
 			c.ContentType, name, strings.Join(caps.SourceTypes, ", ")), false}
-	case len(caps.SourceTypes) == 0 && !mayBeVideo(c.ContentType):
+	case len(caps.SourceTypes) == 0 && !strings.HasPrefix(c.ContentType, "video/"):
 		return &UnfitError{task.InputUnsupported, fmt.Sprintf("the source is no video but %s", c.ContentType), true}
 	case c.SizeBytes > caps.MaxSourceBytes:
 		return &UnfitError{task.InputTooLarge, fmt.Sprintf("the source has %s; provider %s takes at most %s",
@@ -44,11 +44,6 @@ func fit(name string, caps provider.Capabilities, c task.Clip) error {
 	default:
 		return nil
 	}
-}
-
-// mayBeVideo tells whether something of a content type could be one: videos, and what is of no known kind.
-func mayBeVideo(contentType string) bool {
-	return strings.HasPrefix(contentType, "video/") || contentType == "application/octet-stream"
 }
 
 // megabytes is a size as people and providers count it, rounded up so that what is over a limit looks so.

@@ -29,12 +29,11 @@ func TestFit_SaysWhatAProviderDoesNotTake(t *testing.T) {
 		final  bool
 		says   string
 	}{
-		"at the limits":         {caps, good, "", false, ""},
-		"a frame too long":      {caps, clip(func(c *task.Clip) { c.Duration += 41 * time.Millisecond }), "", false, ""},
-		"unknown duration":      {caps, clip(func(c *task.Clip) { c.Duration, c.ContentType = 0, "video/x-msvideo" }), "", false, ""},
-		"unknown size":          {caps, clip(func(c *task.Clip) { c.SizeBytes = 0 }), "", false, ""},
-		"undocumented types":    {anything, clip(func(c *task.Clip) { c.ContentType = "video/x-matroska" }), "", false, ""},
-		"unknown type, luckily": {anything, clip(func(c *task.Clip) { c.ContentType = "application/octet-stream" }), "", false, ""},
+		"at the limits":      {caps, good, "", false, ""},
+		"a frame too long":   {caps, clip(func(c *task.Clip) { c.Duration += 41 * time.Millisecond }), "", false, ""},
+		"unknown duration":   {caps, clip(func(c *task.Clip) { c.Duration, c.ContentType = 0, "video/x-msvideo" }), "", false, ""},
+		"unknown size":       {caps, clip(func(c *task.Clip) { c.SizeBytes = 0 }), "", false, ""},
+		"undocumented types": {anything, clip(func(c *task.Clip) { c.ContentType = "video/x-matroska" }), "", false, ""},
 		"too long": {
 			caps, clip(func(c *task.Clip) { c.Duration = 14200 * time.Millisecond }), task.InputTooLong, false,
 			"the source has 14.2 s; provider kie takes at most 10 s",
@@ -50,6 +49,10 @@ func TestFit_SaysWhatAProviderDoesNotTake(t *testing.T) {
 		"another type": {
 			caps, clip(func(c *task.Clip) { c.ContentType = "video/x-matroska" }), task.InputUnsupported, false,
 			"the source is video/x-matroska; provider kie takes video/mp4, video/x-msvideo",
+		},
+		"of no known kind": {
+			anything, clip(func(c *task.Clip) { c.ContentType = "application/octet-stream" }), task.InputUnsupported, true,
+			"the source is no video but application/octet-stream",
 		},
 		"no video": {
 			anything, clip(func(c *task.Clip) { c.ContentType = "text/html" }), task.InputUnsupported, true,
