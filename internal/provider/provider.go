@@ -97,6 +97,7 @@ func (p Phase) String() string {
 type Status struct {
 	Phase      Phase
 	ResultURLs []string // Links to the results when Succeeded; may be empty, which is a fault of the provider's.
+	Unread     string   // What of the links could not be read when Succeeded, in words for operators, at most MaxMessage bytes.
 	Cause      Cause    // Why it Failed, where the provider says so in a form that can be relied on.
 	Code       int      // The provider's code when Failed; 0 where its codes are words, which begin the Message.
 	Message    string   // The provider's words when Failed, at most MaxMessage bytes.

@@ -160,6 +160,10 @@ func (c *Checker) check(ctx context.Context, at time.Time, check lifecycle.Check
 		c.log.WarnContext(ctx, "check failed; it is repeated", "task_id", check.Task, "attempt_id", check.Attempt,
 			"account", c.upstream.account, "error", answer, "cause", plain.Hidden(answer))
 	}
+	if status.Unread != "" {
+		c.log.WarnContext(ctx, "the provider reports success with links that can't be read; they are asked for again", "task_id", check.Task,
+			"attempt_id", check.Attempt, "account", c.upstream.account, "links", len(status.ResultURLs), "answer", status.Unread)
+	}
 	if err := c.lifecycle.SettleCheck(ctx, check, status, answer); err != nil {
 		c.log.ErrorContext(ctx, "check could not be settled; it is repeated", "task_id", check.Task,
 			"attempt_id", check.Attempt, "error", err)

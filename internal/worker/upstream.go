@@ -92,13 +92,18 @@ func (u *upstream) reserve(ctx context.Context, n int) (time.Time, error) {
 	return time.Now().Add(wait), err
 }
 
-// ask asks about one of the provider's tasks, as soon as a question may be asked.
+// ask asks about one of the provider's tasks, as soon as a question may be asked. A success whose links can't be read at all
+// is no answer: the error says what stands in their place.
 func (u *upstream) ask(ctx context.Context, providerTaskID string, age time.Duration) (provider.Status, error) {
 	at, err := u.reserve(ctx, 1)
 	if err != nil {
 		return provider.Status{}, &provider.Error{Class: provider.Unavailable, Op: "check", Err: err}
 	}
-	return u.check(ctx, at, providerTaskID, age)
+	status, err := u.check(ctx, at, providerTaskID, age)
+	if err == nil && status.Phase == provider.Succeeded && len(status.ResultURLs) == 0 && status.Unread != "" {
+		err = &provider.Error{Class: provider.Unavailable, Op: "check", Message: status.Unread, Err: errors.New("success without a link that can be read")}
+	}
+	return status, err
 }
 
 // turn waits for a reserved time. A question that is late, as after a stop of the machine, reserves another time: otherwise

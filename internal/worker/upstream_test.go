@@ -55,6 +55,31 @@ func (l *line) ReserveQueries(_ context.Context, _ string, n int, pause time.Dur
 	return wait, nil
 }
 
+// unreadable is limited, and reports success in a shape that nobody can read.
+type unreadable struct {
+	limited
+	links []string
+}
+
+func (u unreadable) Check(context.Context, string, time.Time) (provider.Status, error) {
+	return provider.Status{Phase: provider.Succeeded, ResultURLs: u.links, Unread: "resultUrls can't be read: 7"}, nil
+}
+
+// TestUpstream_ASuccessWithoutAReadableLinkIsNoAnswer asks for links: the error is what the caller is told in the end.
+func TestUpstream_ASuccessWithoutAReadableLinkIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	for want, links := range map[string][]string{`check: unavailable: "resultUrls can't be read: 7": success without a link that can be read`: nil, "": {"https://h/1.mp4"}} {
+		all, err := upstreams(provider.Accounts{"kie": unreadable{links: links}}, &line{}, noop.NewMeterProvider().Meter(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = all["kie"].ask(t.Context(), "p1", 0)
+		if want == "" && err != nil || want != "" && (err == nil || told(err) != want) {
+			t.Errorf("with links %q: %v, want %q", links, err, want)
+		}
+	}
+}
+
 // newUpstream returns an account whose questions are limited, and the first in their line.
 func newUpstream(t *testing.T) *upstream {
 	t.Helper()

@@ -1,6 +1,7 @@
 package kie
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,10 +55,7 @@ func parse(got wire.Answer) answer {
 		return a
 	}
 	a.code, a.hasCode = envelope.Integer("code")
-	a.message = envelope.Text("msg")
-	if a.message == "" {
-		a.message = envelope.Text("message")
-	}
+	a.message = cmp.Or(envelope.Said("msg"), envelope.Said("message"))
 	a.data = envelope["data"]
 	if !a.hasCode {
 		a.Err = errors.New("answer has no code")
@@ -84,9 +82,5 @@ func (a answer) effectiveCode() int {
 // echoSecrets finds the callback URL in the provider's echo of our request, which is an object or, more
 // often, a string that holds one.
 func echoSecrets(o wire.Object, key string) []string {
-	echo, ok := wire.DecodeObject(o[key])
-	if !ok {
-		echo, _ = wire.DecodeObject([]byte(o.Text(key)))
-	}
-	return wire.CallbackSecrets(echo.Text("callBackUrl"))
+	return wire.CallbackSecrets(o.Object(key).Text("callBackUrl"))
 }

@@ -1,6 +1,7 @@
 package kie
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"time"
@@ -42,12 +43,9 @@ func (p *Provider) Callback(header http.Header, body []byte, now time.Time) (pro
 
 func (p *Provider) callbackStatus(code int, root, data wire.Object) provider.Status {
 	if code == http.StatusOK {
-		return provider.Status{Phase: provider.Succeeded, ResultURLs: data.Links("resultUrls")}
+		return p.wire.Success(data, "resultUrls", echoSecrets(data, "promptJson")...)
 	}
-	message := root.Text("msg")
-	if message == "" {
-		message = root.Text("message")
-	}
+	message := cmp.Or(root.Said("msg"), root.Said("message"))
 	return provider.Status{
 		Phase:   provider.Failed,
 		Code:    code,
@@ -67,7 +65,7 @@ func callbackTaskID(root, data wire.Object) (string, error) {
 		if wire.IsNull(raw) || string(raw) == `""` { // Siblings send empty strings for what they do not know.
 			continue
 		}
-		found := place.in.Text(place.key)
+		found := place.in.ID(place.key)
 		switch {
 		case !wire.IsTaskID(found):
 			return "", fmt.Errorf("%w: unusable task id", provider.ErrCallbackMalformed)

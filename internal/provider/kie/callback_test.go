@@ -19,6 +19,9 @@ func TestCallback_ReadsEveryDocumentedShape(t *testing.T) {
 	succeeded := func(id string, links ...string) provider.Callback {
 		return provider.Callback{ProviderTaskID: id, Status: provider.Status{Phase: provider.Succeeded, ResultURLs: links}}
 	}
+	unread := func(what string, links ...string) provider.Callback {
+		return provider.Callback{ProviderTaskID: "T", Status: provider.Status{Phase: provider.Succeeded, ResultURLs: links, Unread: what}}
+	}
 	failed := func(id string, code int, message string) provider.Callback {
 		return provider.Callback{ProviderTaskID: id, Status: provider.Status{Phase: provider.Failed, Code: code, Message: message}}
 	}
@@ -53,8 +56,12 @@ func TestCallback_ReadsEveryDocumentedShape(t *testing.T) {
 		{"code in a string", `{"code":"200","data":{"taskId":"T"}}`, succeeded("T")},
 		{"another 2xx is no success", `{"code":201,"data":{"taskId":"T","resultUrls":["https://h/1"]}}`, failed("T", 201, "")},
 		{"message for msg", `{"code":500,"message":"no","data":{"taskId":"T"}}`, failed("T", 500, "no")},
-		{"fields of odd types", `{"code":500,"msg":{"en":"no"},"data":{"taskId":"T","resultUrls":7}}`, failed("T", 500, "")},
-		{"links that are none", `{"code":200,"data":{"taskId":"T","resultUrls":["",null,"javascript:x","/a","http://h/a"]}}`, succeeded("T", "http://h/a")},
+		{"fields of odd types", `{"code":500,"msg":{"en":"no"},"data":{"taskId":"T","resultUrls":7}}`, failed("T", 500, `{"en":"no"}`)},
+		{"links that are none", `{"code":200,"data":{"taskId":"T","resultUrls":["",null,"javascript:x","/a","http://h/a"]}}`, unread(`resultUrls can't be read: ["",null,"javascript:x","/a","http://h/[redacted]"]`, "http://h/a")},
+		{"links in a string", `{"code":200.0,"data":{"taskId":" T ","resultUrls":"[\" https://h/1\",\"https://h/1\"]"}}`, succeeded("T", "https://h/1")},
+		{"objects with links", `{"code":200,"data":{"taskId":"T","resultUrls":[{"url":"https://h/1"}]}}`, succeeded("T", "https://h/1")},
+		{"data in a string", `{"code":200,"data":"{\"taskId\":\"T\",\"resultUrls\":\"https://h/1\"}"}`, succeeded("T", "https://h/1")},
+		{"links of an odd type", `{"code":200,"data":{"taskId":"T","resultUrls":7}}`, unread("resultUrls can't be read: 7")},
 		{"origins are not results", `{"code":200,"data":{"taskId":"T","originUrls":["https://h/in.mp4"]}}`, succeeded("T")},
 		{
 			"callback URL echoed",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/refract-video/refract/internal/provider"
@@ -64,28 +65,27 @@ func (p *Provider) readCheck(a answer, perr *provider.Error, id string, age time
 }
 
 func (p *Provider) readRecord(a answer, id string) (provider.Status, *provider.Error) {
-	record, ok := wire.DecodeObject(a.data)
+	record, ok := wire.AsObject(a.data)
 	if !ok {
 		perr := checkError(provider.Unavailable, a.code, "")
 		perr.Err = errors.New("record is not a JSON object")
 		return provider.Status{}, perr
 	}
-	if got := record.Text("taskId"); got != "" && got != id {
+	if got := record.ID("taskId"); got != "" && got != id {
 		perr := checkError(provider.Unavailable, a.code, "")
 		perr.Err = errors.New("record is of another task")
 		return provider.Status{}, perr
 	}
-	flag, ok := record.Integer("successFlag")
-	if !ok {
-		flag = -1
-	}
-	switch flag {
+	switch flagOf(record) {
 	case flagGenerating:
 		return provider.Status{Phase: provider.Running}, nil
 	case flagSuccess, flagCallbackFailed:
 		// NOTE: only resultUrls. originUrls beside it is our own source, hosted again.
-		links := record.Object("response").Links("resultUrls")
-		return provider.Status{Phase: provider.Succeeded, ResultURLs: links}, nil
+		response, ok := wire.AsObject(record["response"])
+		if !ok {
+			return p.wire.Unread(record, "response", echoSecrets(record, "paramJson")...), nil
+		}
+		return p.wire.Success(response, "resultUrls", echoSecrets(record, "paramJson")...), nil
 	case flagCreateFailed, flagGenerateFailed:
 		return p.failure(record), nil
 	default:
@@ -94,11 +94,37 @@ func (p *Provider) readRecord(a answer, id string) (provider.Status, *provider.E
 	}
 }
 
+// flagNames are what the provider's pages call the flags.
+var flagNames = map[string]int{
+	"generating": flagGenerating, "success": flagSuccess, "create_task_failed": flagCreateFailed,
+	"generate_failed": flagGenerateFailed, "callback_failed": flagCallbackFailed,
+}
+
+// flagOf returns the successFlag of a record, or -1 where it is not certain. True is 1 and false is 0, but a false beside an
+// error may mean any failure.
+func flagOf(record wire.Object) int {
+	if flag, ok := record.Integer("successFlag"); ok {
+		return flag
+	}
+	said := strings.ToLower(strings.TrimSpace(record.Said("successFlag")))
+	if flag, ok := flagNames[said]; ok {
+		return flag
+	}
+	switch code, _ := record.Integer("errorCode"); {
+	case said == "true":
+		return flagSuccess
+	case said == "false" && code == 0 && record.Said("errorMessage") == "":
+		return flagGenerating
+	default:
+		return -1
+	}
+}
+
 // failure reads the end of a task that failed. An errorCode that is not a number is a word, and kept as one.
 func (p *Provider) failure(record wire.Object) provider.Status {
-	message := record.Text("errorMessage")
+	message := record.Said("errorMessage")
 	code, ok := record.Integer("errorCode")
-	if word := record.Text("errorCode"); !ok && word != "" {
+	if word := record.Said("errorCode"); !ok && word != "" {
 		message = word + ": " + message
 	}
 	return provider.Status{

@@ -1,8 +1,8 @@
 package kie
 
 import (
+	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +49,9 @@ func TestCheck_ReadsEveryRecord(t *testing.T) {
 	succeeded := func(links ...string) provider.Status {
 		return provider.Status{Phase: provider.Succeeded, ResultURLs: links}
 	}
+	unread := func(what string, links ...string) provider.Status {
+		return provider.Status{Phase: provider.Succeeded, ResultURLs: links, Unread: what}
+	}
 	failed := func(code int, message string) provider.Status {
 		return provider.Status{Phase: provider.Failed, Code: code, Message: message}
 	}
@@ -64,7 +67,30 @@ func TestCheck_ReadsEveryRecord(t *testing.T) {
 		{Name: "success, response absent", Body: record(`"successFlag":1`), Want: succeeded()},
 		{Name: "success, no links", Body: record(`"successFlag":1,"response":{"resultUrls":[]}`), Want: succeeded()},
 		{Name: "success, only origins", Body: record(`"successFlag":1,"response":{"originUrls":["https://h/1.mp4"]}`), Want: succeeded()},
-		{Name: "links that are none", Body: record(`"successFlag":1,"response":{"resultUrls":["","/a.mp4","file:///etc/passwd","ftp://h/a","//h/a","https://",7,null,"https://h/1.mp4"]}`), Want: succeeded("https://h/1.mp4")},
+		{Name: "links that are none", Body: record(`"successFlag":1,"response":{"resultUrls":["","/a.mp4","file:///etc/passwd","ftp://h/a","//h/a",7,null,"https://h/1.mp4"]}`), Want: unread(`resultUrls can't be read: ["","/a.mp4","file:///etc/passwd","ftp://h/a","//h/a",7,null,"https://h/[redacted]"]`, "https://h/1.mp4")},
+		{Name: "one link", Body: record(`"successFlag":1,"response":{"resultUrls":"https://h/1.mp4"}`), Want: succeeded("https://h/1.mp4")},
+		{Name: "a list in a string", Body: record(`"successFlag":1,"response":{"resultUrls":"[\"https://h/1.mp4\", \"https://h/2.mp4\"]"}`), Want: succeeded("https://h/1.mp4", "https://h/2.mp4")},
+		{Name: "objects", Body: record(`"successFlag":1,"response":{"resultUrls":[{"url":"https://h/1.mp4"},{"url":"https://h/2.mp4","type":"video/mp4"},{"url":"https://h/c.png","type":"image"}]}`), Want: succeeded("https://h/1.mp4", "https://h/2.mp4")},
+		{Name: "one object", Body: record(`"successFlag":1,"response":{"resultUrls":{"url":"https://h/1.mp4"}}`), Want: succeeded("https://h/1.mp4")},
+		{Name: "objects in a string", Body: record(`"successFlag":1,"response":{"resultUrls":"[{\"url\":\"https://h/1.mp4\"}]"}`), Want: succeeded("https://h/1.mp4")},
+		{Name: "blanks and repetitions", Body: record(`"successFlag":1,"response":{"resultUrls":[" https://h/1.mp4\n","https://h/1.mp4","\thttps://h/2.mp4 "]}`), Want: succeeded("https://h/1.mp4", "https://h/2.mp4")},
+		{Name: "an empty string", Body: record(`"successFlag":1,"response":{"resultUrls":" "}`), Want: succeeded()},
+		{Name: "a list of nulls", Body: record(`"successFlag":1,"response":{"resultUrls":[null,""]}`), Want: succeeded()},
+		{Name: "several links in a string", Body: record(`"successFlag":1,"response":{"resultUrls":"https://h/1.mp4,https://h/2.mp4"}`), Want: unread(`resultUrls can't be read: "https://h/[redacted]"`)},
+		{Name: "objects without url", Body: record(`"successFlag":1,"response":{"resultUrls":[{"href":"https://h/1.mp4"}]}`), Want: unread(`resultUrls can't be read: [{"href":"https://h/[redacted]"}]`)},
+		{Name: "a number for links", Body: record(`"successFlag":1,"response":{"resultUrls":7}`), Want: unread(`resultUrls can't be read: 7`)},
+		{Name: "half a list in a string", Body: record(`"successFlag":1,"response":{"resultUrls":"[\"https://h/1.mp4\","}`), Want: unread(`resultUrls can't be read: "[\"https://h/[redacted]","`)},
+		{Name: "lists without end", Body: record(`"successFlag":1,"response":{"resultUrls":[[[[[["https://h/1.mp4"]]]]]]}`), Want: unread(`resultUrls can't be read: [[[[[["https://h/[redacted]"]]]]]]`)},
+		{Name: "response in a string", Body: record(`"successFlag":1,"response":"{\"resultUrls\":[\"https://h/1.mp4\"]}"`), Want: succeeded("https://h/1.mp4")},
+		{Name: "response of another kind", Body: record(`"successFlag":1,"response":["https://h/1.mp4"]`), Want: unread(`response can't be read: ["https://h/[redacted]"]`)},
+		{Name: "record in a string", Body: `{"code":200,"data":"{\"successFlag\":1,\"response\":{\"resultUrls\":[\"https://h/1.mp4\"]}}"}`, Want: succeeded("https://h/1.mp4")},
+		{Name: "numbers as fractions", Body: `{"code":200.0,"data":{"taskId":"` + taskID + `","successFlag":1.0,"response":{"resultUrls":["https://h/1.mp4"]}}}`, Want: succeeded("https://h/1.mp4")},
+		{Name: "numbers in strings", Body: `{"code":" 200 ","data":{"taskId":" ` + taskID + ` ","successFlag":"4.0","response":{"resultUrls":["https://h/1.mp4"]}}}`, Want: succeeded("https://h/1.mp4")},
+		{Name: "flag true", Body: record(`"successFlag":true,"response":{"resultUrls":["https://h/1.mp4"]}`), Want: succeeded("https://h/1.mp4")},
+		{Name: "flag false", Body: record(`"successFlag":false,"errorCode":null,"errorMessage":""`), Want: running},
+		{Name: "flag by name", Body: record(`"successFlag":"GENERATE_FAILED","errorCode":501.0,"errorMessage":"Generation failed"`), Want: failed(501, "Generation failed")},
+		{Name: "flag by name, success", Body: record(`"successFlag":"Success","response":{"resultUrls":["https://h/1.mp4"]}`), Want: succeeded("https://h/1.mp4")},
+		{Name: "failed, message an object", Body: record(`"successFlag":3,"errorMessage":{"message":"no"}`), Want: failed(0, "no")},
 		{Name: "not created", Body: record(`"successFlag":2,"response":null,"errorCode":422,"errorMessage":"bad video"`), Want: failed(422, "bad video")},
 		{Name: "failed", Body: record(`"successFlag":3,"response":null,"errorCode":501,"errorMessage":"Generation failed"`), Want: failed(501, "Generation failed")},
 		{Name: "failed, code in a string", Body: record(`"successFlag":3,"errorCode":"501","errorMessage":"Generation failed"`), Want: failed(501, "Generation failed")},
@@ -83,7 +109,9 @@ func TestCheck_IsUnavailableWhenTheRecordSaysNothing(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, body, message string }{
 		{"unknown flag", record(`"successFlag":7`), "unknown successFlag 7"},
-		{"flag of another type", record(`"successFlag":true`), "unknown successFlag true"},
+		{"flag of another type", record(`"successFlag":[1]`), "unknown successFlag [1]"},
+		{"flag that is half a number", record(`"successFlag":1.5`), "unknown successFlag 1.5"},
+		{"flag false beside an error", record(`"successFlag":false,"errorCode":501`), "unknown successFlag false"},
 		{"no flag", record(`"x":1`), "unknown successFlag"},
 		{"record of another task", `{"code":200,"data":{"taskId":"other","successFlag":1}}`, ""},
 		{"data a string", `{"code":200,"data":"gone"}`, ""},
@@ -140,7 +168,10 @@ func TestCheck_GivesATaskTimeToBecomeVisible(t *testing.T) {
 
 func TestCheck_KeepsAtMostSoManyLinks(t *testing.T) {
 	t.Parallel()
-	links := `"https://h/1.mp4"` + strings.Repeat(`,"https://h/1.mp4"`, 2*wire.MaxLinks)
+	links := `"https://h/0.mp4"`
+	for i := range 2 * wire.MaxLinks {
+		links += fmt.Sprintf(`,"https://h/%d.mp4"`, i+1)
+	}
 	p := answering(t, http.StatusOK, record(`"successFlag":1,"response":{"resultUrls":[`+links+`]}`))
 	status, err := p.Check(t.Context(), taskID, time.Now())
 	if err != nil || len(status.ResultURLs) != wire.MaxLinks {

@@ -2,7 +2,6 @@ package kie
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -32,8 +31,8 @@ func (p *Provider) readLink(call wire.Call, a answer, perr *provider.Error) (str
 	if perr != nil {
 		return "", perr
 	}
-	var fresh string
-	if err := json.Unmarshal(a.data, &fresh); err != nil || !wire.IsLink(fresh) {
+	fresh, ok := wire.Links(a.data)
+	if !ok || len(fresh) != 1 {
 		return "", &provider.Error{
 			Class:   provider.Unavailable,
 			Op:      string(call.Op),
@@ -42,5 +41,5 @@ func (p *Provider) readLink(call wire.Call, a answer, perr *provider.Error) (str
 			Err:     errors.New("answer holds no link"),
 		}
 	}
-	return fresh, nil
+	return fresh[0], nil
 }

@@ -33,7 +33,7 @@ func TestRefreshLink_ReturnsTheFreshLink(t *testing.T) {
 
 func TestRefreshLink_IsUnavailableWithoutALink(t *testing.T) {
 	t.Parallel()
-	for _, data := range []string{`null`, `""`, `"file:///x"`, `"no link"`, `{"url":"https://h/a"}`, `7`} {
+	for _, data := range []string{`null`, `""`, `"file:///x"`, `"no link"`, `["https://h/a","https://h/b"]`, `{"href":"https://h/a"}`, `7`} {
 		perr := wiretest.WantClass(t, wiretest.Do(t, answering(t, http.StatusOK, `{"code":200,"msg":"hm","data":`+data+`}`), wire.OpLink), provider.Unavailable)
 		if perr.Message != "hm" {
 			t.Errorf("data %s: message is %q", data, perr.Message)

@@ -62,8 +62,8 @@ func (p *Provider) readSubmit(call wire.Call, a answer, perr *provider.Error) (s
 // createdID returns the id that an answer names, and whether it names any: data.taskId on the Luma page, data.task_id
 // in the provider's general introduction. Two that differ name nothing that can be relied on.
 func createdID(a answer) (id string, named bool) {
-	data, _ := wire.DecodeObject(a.data)
-	camel, snake := data.Text("taskId"), data.Text("task_id")
+	data, _ := wire.AsObject(a.data)
+	camel, snake := data.ID("taskId"), data.ID("task_id")
 	if camel != "" && snake != "" && camel != snake {
 		return "", true
 	}

@@ -32,10 +32,10 @@ func (p *Provider) readUpload(a answer) (string, error) {
 		perr.Input = perr.Class == provider.Rejected && (perr.Code == http.StatusBadRequest || perr.Code == http.StatusRequestEntityTooLarge)
 		return "", perr
 	}
-	data, _ := wire.DecodeObject(a.data)
+	data, _ := wire.AsObject(a.data)
 	for _, key := range []string{"downloadUrl", "fileUrl"} { // Two pages, two names [D!].
-		if link := data.Text(key); wire.IsLink(link) {
-			return link, nil
+		if links, ok := wire.Links(data[key]); ok && len(links) == 1 {
+			return links[0], nil
 		}
 	}
 	return "", &provider.Error{

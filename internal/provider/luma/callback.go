@@ -19,13 +19,14 @@ func (p *Provider) Callback(_ http.Header, body []byte, _ time.Time) (provider.C
 	if !ok {
 		return provider.Callback{}, fmt.Errorf("%w: not a JSON object", provider.ErrCallbackMalformed)
 	}
-	id := generation.Text("id")
+	id := generation.ID("id")
 	if !wire.IsPathTaskID(id) {
 		return provider.Callback{}, fmt.Errorf("%w: no usable id", provider.ErrCallbackMalformed)
 	}
 	status, ok := p.readGeneration(generation)
 	if !ok {
-		return provider.Callback{}, fmt.Errorf("%w: unknown state", provider.ErrCallbackMalformed)
+		return provider.Callback{}, fmt.Errorf("%w: unknown state %s", provider.ErrCallbackMalformed,
+			p.wire.Words(string(generation["state"]), echoSecrets(generation)...))
 	}
 	return provider.Callback{ProviderTaskID: id, Status: status}, nil
 }

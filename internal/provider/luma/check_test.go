@@ -23,14 +23,21 @@ var generations = []wiretest.Reading{
 	{Name: "completed, assets null", Body: generation(`"state":"completed","assets":null`), Want: succeeded()},
 	{Name: "completed, assets absent", Body: generation(`"state":"completed"`), Want: succeeded()},
 	{Name: "completed, video null", Body: generation(`"state":"completed","assets":{"video":null}`), Want: succeeded()},
-	{Name: "completed, no link", Body: generation(`"state":"completed","assets":{"video":"file:///etc/passwd"}`), Want: succeeded()},
-	{Name: "completed, a list of links", Body: generation(`"state":"completed","assets":{"video":["https://h/1.mp4"]}`), Want: succeeded()},
+	{Name: "completed, no link", Body: generation(`"state":"completed","assets":{"video":"file:///etc/passwd"}`), Want: unread(`video can't be read: "file:///etc/passwd"`)},
+	{Name: "completed, a list of links", Body: generation(`"state":"completed","assets":{"video":["https://h/1.mp4"]}`), Want: succeeded("https://h/1.mp4")},
+	{Name: "completed, an object", Body: generation(`"state":"completed","assets":{"video":{"url":" https://h/1.mp4 "}}`), Want: succeeded("https://h/1.mp4")},
+	{Name: "completed, a list in a string, with repetitions", Body: generation(`"state":"completed","assets":{"video":"[\"https://h/1.mp4\",\"https://h/1.mp4\"]"}`), Want: succeeded("https://h/1.mp4")},
+	{Name: "completed, assets in a string", Body: generation(`"state":"completed","assets":"{\"video\":\"https://h/1.mp4\"}"`), Want: succeeded("https://h/1.mp4")},
+	{Name: "completed, assets a link", Body: generation(`"state":"completed","assets":"https://h/1.mp4"`), Want: unread(`assets can't be read: "https://h/[redacted]"`)},
+	{Name: "completed, assets a list", Body: generation(`"state":"completed","assets":[7]`), Want: unread(`assets can't be read: [7]`)},
+	{Name: "completed, in other letters", Body: generation(`"state":" Completed ","assets":{"video":"https://h/1.mp4"}`), Want: succeeded("https://h/1.mp4")},
 	{Name: "completed, only by-products", Body: generation(`"state":"completed","assets":{"image":"https://h/1.png","progress_video":"https://h/p.mp4"}`), Want: succeeded()},
 	{Name: "completed, only the source", Body: generation(`"state":"completed","request":{"media":{"url":"https://h/in.mp4"}}`), Want: succeeded()},
 	{Name: "failed", Body: generation(`"state":"failed","failure_reason":"Job failed"`), Want: failed(provider.CauseUnspecified, "Job failed")},
 	{Name: "failed, no reason", Body: generation(`"state":"failed"`), Want: failed(provider.CauseUnspecified, "")},
 	{Name: "failed, reason null", Body: generation(`"state":"failed","failure_reason":null`), Want: failed(provider.CauseUnspecified, "")},
-	{Name: "failed, reason of another type", Body: generation(`"state":"failed","failure_reason":{"en":"no"}`), Want: failed(provider.CauseUnspecified, "")},
+	{Name: "failed, reason of another type", Body: generation(`"state":"failed","failure_reason":{"en":"no"}`), Want: failed(provider.CauseUnspecified, `{"en":"no"}`)},
+	{Name: "failed, reason an object with a message", Body: generation(`"state":"failed","failure_reason":{"message":"Frame moderation failed"}`), Want: failed(provider.CauseModerated, "Frame moderation failed")},
 	{Name: "failed, prompt processing", Body: generation(`"state":"failed","failure_reason":"Prompt processing failed"`), Want: failed(provider.CauseUnspecified, "Prompt processing failed")},
 	{Name: "failed, blacklisted", Body: generation(`"state":"failed","failure_reason":"Contains blacklisted words"`), Want: failed(provider.CauseModerated, "Contains blacklisted words")},
 	{Name: "failed, frame", Body: generation(`"state":"failed","failure_reason":"400: Frame moderation failed."`), Want: failed(provider.CauseModerated, "400: Frame moderation failed.")},
@@ -44,6 +51,10 @@ var generations = []wiretest.Reading{
 }
 
 func generation(fields string) string { return `{"id":"` + taskID + `",` + fields + `}` }
+
+func unread(what string, links ...string) provider.Status {
+	return provider.Status{Phase: provider.Succeeded, ResultURLs: links, Unread: what}
+}
 
 func succeeded(links ...string) provider.Status {
 	return provider.Status{Phase: provider.Succeeded, ResultURLs: links}
@@ -79,7 +90,7 @@ func TestCheck_IsUnavailableWhenTheAnswerSaysNothing(t *testing.T) {
 	t.Parallel()
 	adapter().TestUnreadable(t, taskID, []wiretest.Answer{
 		{Name: "unknown state", Body: generation(`"state":"pondering"`), Want: `state "pondering"`},
-		{Name: "state of another case", Body: generation(`"state":"Completed","assets":{"video":"https://h/1.mp4"}`), Want: `state "Completed"`},
+		{Name: "state of another word", Body: generation(`"state":"complete","assets":{"video":"https://h/1.mp4"}`), Want: `state "complete"`},
 		{Name: "state of another type", Body: generation(`"state":1`), Want: "state 1"},
 		{Name: "no state", Body: generation(`"assets":{"video":"https://h/1.mp4"}`), Want: "state"},
 		{Name: "another generation", Body: `{"id":"U","state":"completed","assets":{"video":"https://h/1.mp4"}}`},

@@ -18,13 +18,13 @@ const (
 // readGeneration returns what a generation says of itself, as answers and callbacks carry it, and false where
 // its state is none that we know.
 func (p *Provider) readGeneration(generation wire.Object) (provider.Status, bool) {
-	switch generation.Text("state") {
+	switch generation.Word("state") {
 	case stateQueued, stateDreaming:
 		return provider.Status{Phase: provider.Running}, true
 	case stateCompleted:
-		return provider.Status{Phase: provider.Succeeded, ResultURLs: results(generation)}, true
+		return p.results(generation), true
 	case stateFailed:
-		message := p.wire.Words(generation.Text("failure_reason"), echoSecrets(generation)...)
+		message := p.wire.Words(generation.Said("failure_reason"), echoSecrets(generation)...)
 		return provider.Status{Phase: provider.Failed, Cause: causeOf(message), Message: message}, true
 	default:
 		return provider.Status{}, false
@@ -32,11 +32,12 @@ func (p *Provider) readGeneration(generation wire.Object) (provider.Status, bool
 }
 
 // results returns the link to the video. The image and the progress video beside it are no results.
-func results(generation wire.Object) []string {
-	if link := generation.Object("assets").Text("video"); wire.IsLink(link) {
-		return []string{link}
+func (p *Provider) results(generation wire.Object) provider.Status {
+	assets, ok := wire.AsObject(generation["assets"])
+	if !ok {
+		return p.wire.Unread(generation, "assets", echoSecrets(generation)...)
 	}
-	return nil
+	return p.wire.Success(assets, "video", echoSecrets(generation)...)
 }
 
 func causeOf(reason string) provider.Cause {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/refract-video/refract/internal/provider"
@@ -53,11 +54,11 @@ func (p *Provider) readCheck(
 
 // readGeneration returns what a generation says of itself, and false where its state is none that we know.
 func (p *Provider) readGeneration(generation wire.Object) (provider.Status, bool) {
-	switch generation.Text("state") {
+	switch generation.Word("state") {
 	case stateQueued, stateProcessing:
 		return provider.Status{Phase: provider.Running}, true
 	case stateCompleted:
-		return provider.Status{Phase: provider.Succeeded, ResultURLs: results(generation)}, true
+		return p.wire.Success(generation, "output"), true // Without the EXR export, which we don't ask for.
 	case stateFailed:
 		return p.failure(generation), true
 	default:
@@ -65,27 +66,14 @@ func (p *Provider) readGeneration(generation wire.Object) (provider.Status, bool
 	}
 }
 
-// results returns the links to the videos among the outputs. An EXR export, which we don't ask for, would
-// stand beside them.
-func results(generation wire.Object) []string {
-	var links []string
-	for _, output := range generation.Objects("output") {
-		kind, link := output.Text("type"), output.Text("url")
-		if (kind == "video" || wire.IsNull(output["type"])) && wire.IsLink(link) {
-			links = append(links, link)
-		}
-	}
-	return links
-}
-
 // failure reads the end of a generation that failed. The failure code is a word and begins the message.
 func (p *Provider) failure(generation wire.Object) provider.Status {
-	code, message := generation.Text("failure_code"), generation.Text("failure_reason")
+	code, message := generation.Said("failure_code"), generation.Said("failure_reason")
 	switch {
 	case message == "":
 		message = code
 	case code != "":
 		message = code + ": " + message
 	}
-	return provider.Status{Phase: provider.Failed, Cause: causes[code], Message: p.wire.Words(message)}
+	return provider.Status{Phase: provider.Failed, Cause: causes[strings.ToLower(strings.TrimSpace(code))], Message: p.wire.Words(message)}
 }

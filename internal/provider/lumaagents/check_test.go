@@ -1,8 +1,8 @@
 package lumaagents
 
 import (
+	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -26,14 +26,22 @@ var generations = []wiretest.Reading{
 	{Name: "completed, output null", Body: generation(`"state":"completed","output":null`), Want: succeeded()},
 	{Name: "completed, output absent", Body: generation(`"state":"completed"`), Want: succeeded()},
 	{Name: "completed, output empty", Body: generation(`"state":"completed","output":[]`), Want: succeeded()},
-	{Name: "completed, output an object", Body: generation(`"state":"completed","output":{"type":"video","url":"https://h/1.mp4"}`), Want: succeeded()},
-	{Name: "completed, links that are none", Body: generation(`"state":"completed","output":["https://h/1.mp4",null,7,{"type":"video","url":"file:///etc/passwd"},{"type":"video","url":null},{"type":"video","url":"https://h/2.mp4"}]`), Want: succeeded("https://h/2.mp4")},
+	{Name: "completed, output an object", Body: generation(`"state":"completed","output":{"type":"video","url":"https://h/1.mp4"}`), Want: succeeded("https://h/1.mp4")},
+	{Name: "completed, output in a string", Body: generation(`"state":"completed","output":"[{\"type\":\"Video\",\"url\":\" https://h/1.mp4\"},{\"type\":\"image\",\"url\":\"https://h/1.png\"}]"`), Want: succeeded("https://h/1.mp4")},
+	{Name: "completed, a link alone", Body: generation(`"state":"completed","output":"https://h/1.mp4"`), Want: succeeded("https://h/1.mp4")},
+	{Name: "completed, links alone, with repetitions", Body: generation(`"state":"completed","output":["https://h/1.mp4","https://h/1.mp4 ","https://h/2.mp4"]`), Want: succeeded("https://h/1.mp4", "https://h/2.mp4")},
+	{Name: "completed, output a number", Body: generation(`"state":"completed","output":7`), Want: unread("output can't be read: 7")},
+	{Name: "completed, in other letters", Body: generation(`"state":"COMPLETED","output":"https://h/1.mp4"`), Want: succeeded("https://h/1.mp4")},
+	{Name: "completed, links that are none", Body: generation(`"state":"completed","output":["https://h/1.mp4",null,7,{"type":"video","url":"file:///etc/passwd"},{"type":"video","url":null},{"type":"video","url":"https://h/2.mp4"}]`), Want: unread(
+		`output can't be read: ["https://h/[redacted]",null,7,{"type":"video","url":"file:///etc/passwd"},{"type":"video","url":null},{"type":"video","url":"https://h/[redacted]"}]`,
+		"https://h/1.mp4", "https://h/2.mp4")},
 	{Name: "failed", Body: generation(`"state":"failed","failure_code":"generation_failed","failure_reason":"Internal error"`), Want: failed(provider.CauseUnspecified, "generation_failed: Internal error")},
 	{Name: "failed, code alone", Body: generation(`"state":"failed","failure_code":"content_moderated","failure_reason":null`), Want: failed(provider.CauseModerated, "content_moderated")},
 	{Name: "failed, reason alone", Body: generation(`"state":"failed","failure_reason":"no"`), Want: failed(provider.CauseUnspecified, "no")},
 	{Name: "failed, nulls", Body: generation(`"state":"failed","failure_code":null,"failure_reason":null`), Want: failed(provider.CauseUnspecified, "")},
 	{Name: "failed, nothing", Body: generation(`"state":"failed"`), Want: failed(provider.CauseUnspecified, "")},
-	{Name: "failed, odd types", Body: generation(`"state":"failed","failure_code":7,"failure_reason":["no"]`), Want: failed(provider.CauseUnspecified, "")},
+	{Name: "failed, odd types", Body: generation(`"state":"failed","failure_code":7,"failure_reason":["no"]`), Want: failed(provider.CauseUnspecified, `7: ["no"]`)},
+	{Name: "failed, code in other letters", Body: generation(`"state":"failed","failure_code":" Content_Moderated"`), Want: failed(provider.CauseModerated, "Content_Moderated")},
 	{
 		Name: "failed, source echoed",
 		Body: generation(`"state":"failed","failure_code":"corrupt_input","failure_reason":"can't decode https://b.example/in.mp4?sig=s3cr3t"`),
@@ -42,6 +50,10 @@ var generations = []wiretest.Reading{
 }
 
 func generation(fields string) string { return `{"id":"` + taskID + `",` + fields + `}` }
+
+func unread(what string, links ...string) provider.Status {
+	return provider.Status{Phase: provider.Succeeded, ResultURLs: links, Unread: what}
+}
 
 func succeeded(links ...string) provider.Status {
 	return provider.Status{Phase: provider.Succeeded, ResultURLs: links}
@@ -77,7 +89,7 @@ func TestCheck_IsUnavailableWhenTheAnswerSaysNothing(t *testing.T) {
 	t.Parallel()
 	adapter().TestUnreadable(t, taskID, []wiretest.Answer{
 		{Name: "unknown state", Body: generation(`"state":"pondering"`), Want: `state "pondering"`},
-		{Name: "state of another case", Body: generation(`"state":"Completed","output":[{"type":"video","url":"https://h/1.mp4"}]`), Want: `state "Completed"`},
+		{Name: "state of another word", Body: generation(`"state":"complete","output":[{"type":"video","url":"https://h/1.mp4"}]`), Want: `state "complete"`},
 		{Name: "state of another type", Body: generation(`"state":1`), Want: "state 1"},
 		{Name: "no state", Body: generation(`"output":[{"type":"video","url":"https://h/1.mp4"}]`), Want: "state"},
 		{Name: "another generation", Body: `{"id":"U","state":"completed","output":[{"type":"video","url":"https://h/1.mp4"}]}`},
@@ -112,7 +124,10 @@ func TestCheck_WaitsForAGenerationThatIsNotVisibleYet(t *testing.T) {
 
 func TestCheck_KeepsAtMostSoManyLinks(t *testing.T) {
 	t.Parallel()
-	links := `{"type":"video","url":"https://h/1.mp4"}` + strings.Repeat(`,{"type":"video","url":"https://h/1.mp4"}`, 2*wire.MaxLinks)
+	links := `{"type":"video","url":"https://h/0.mp4"}`
+	for i := range 2 * wire.MaxLinks {
+		links += fmt.Sprintf(`,{"type":"video","url":"https://h/%d.mp4"}`, i+1)
+	}
 	p := answering(t, http.StatusOK, generation(`"state":"completed","output":[`+links+`]`))
 	status, err := p.Check(t.Context(), taskID, longAgo())
 	if err != nil || len(status.ResultURLs) != wire.MaxLinks {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -30,28 +31,25 @@ func DecodeObject(raw []byte) (Object, bool) {
 	return o, true
 }
 
+// AsObject returns the object that a value is, or that it holds as JSON in a string.
+func AsObject(raw json.RawMessage) (Object, bool) {
+	if o, ok := DecodeObject(raw); ok {
+		return o, true
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return DecodeObject([]byte(text))
+	}
+	return nil, false
+}
+
 // Object returns the object under key, or an empty one.
 func (o Object) Object(key string) Object {
-	inner, _ := DecodeObject(o[key])
+	inner, _ := AsObject(o[key])
 	return inner
 }
 
-// Objects returns those elements of the array under key that are objects, at most MaxLinks.
-func (o Object) Objects(key string) []Object {
-	var objects []Object
-	for _, raw := range o.elements(key) {
-		element, ok := DecodeObject(raw)
-		if !ok {
-			continue
-		}
-		if objects = append(objects, element); len(objects) == MaxLinks {
-			break
-		}
-	}
-	return objects
-}
-
-// Text returns the string under key, or "".
+// Text returns the string under key as it is, or "".
 func (o Object) Text(key string) string {
 	var s string
 	if err := json.Unmarshal(o[key], &s); err != nil {
@@ -60,38 +58,61 @@ func (o Object) Text(key string) string {
 	return s
 }
 
-// Integer returns the number under key, which may stand in a string.
+// Word returns the string under key in lower case and without blanks around it, as names of states are compared.
+func (o Object) Word(key string) string { return strings.ToLower(strings.TrimSpace(o.Text(key))) }
+
+// ID returns the id under key, without blanks around it. Ids are strings in every contract; a number would have lost digits
+// on its way, if it is one.
+func (o Object) ID(key string) string { return strings.TrimSpace(o.Text(key)) }
+
+// Said returns the words under key: a string, the message of an object, or the JSON of whatever else stands there, such as
+// a list of invalid fields.
+func (o Object) Said(key string) string {
+	raw := o[key]
+	if s := o.Text(key); s != "" {
+		return s
+	}
+	if s := o.Object(key).Text("message"); s != "" {
+		return s
+	}
+	if IsNull(raw) || string(raw) == `""` {
+		return ""
+	}
+	return spelled(raw)
+}
+
+// spelled returns a JSON value in one spelling, whatever its own.
+func spelled(raw json.RawMessage) string {
+	var v any
+	if err := json.Unmarshal(raw, &v); err != nil {
+		return string(raw) // A number that Go can't hold.
+	}
+	var s strings.Builder
+	enc := json.NewEncoder(&s)
+	enc.SetEscapeHTML(false) // Links are found by their own letters.
+	if err := enc.Encode(v); err != nil {
+		return string(raw)
+	}
+	return strings.TrimSpace(s.String())
+}
+
+// Integer returns the whole number under key, which may stand in a string or be written as a fraction.
 func (o Object) Integer(key string) (int, bool) {
-	s := o.Text(key)
+	s := strings.TrimSpace(o.Text(key))
 	if s == "" {
 		s = string(o[key])
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 32)
-	return int(n), err == nil
-}
-
-// Links returns those elements of the array under key that are links, at most MaxLinks.
-func (o Object) Links(key string) []string {
-	var links []string
-	for _, raw := range o.elements(key) {
-		var s string
-		if json.Unmarshal(raw, &s) != nil || !IsLink(s) {
-			continue
-		}
-		if links = append(links, s); len(links) == MaxLinks {
-			break
-		}
+	if n, err := strconv.ParseInt(s, 10, 32); err == nil {
+		return int(n), true
 	}
-	return links
-}
-
-// elements returns the elements of the array under key, or none where it is no array.
-func (o Object) elements(key string) []json.RawMessage {
-	var elements []json.RawMessage
-	if err := json.Unmarshal(o[key], &elements); err != nil {
-		return nil
+	if strings.Trim(s, "+-.0123456789eE") != "" {
+		return 0, false
 	}
-	return elements
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || f != math.Trunc(f) || math.Abs(f) > math.MaxInt32 {
+		return 0, false
+	}
+	return int(f), true
 }
 
 // IsNull reports whether a value is absent or null.

@@ -39,7 +39,7 @@ func (c *Client) ReadObject(call Call, codes Table, a Answer) (Object, *provider
 // Created returns the id of the object that a submission created, as CallObject returned it. An answer that
 // says something was created and does not name it is Ambiguous.
 func Created(o Object, perr *provider.Error) (string, error) {
-	id := o.Text("id")
+	id := o.ID("id")
 	switch {
 	case perr != nil && id != "" && o.Text("state") != "":
 		// NOTE: a refusal that holds an object with a state proves nothing about money.
@@ -75,7 +75,7 @@ func (c *Client) ReadTask(
 	case perr != nil:
 		return provider.Status{}, perr
 	}
-	if id := o.Text("id"); id != "" && id != asked.ID {
+	if id := o.ID("id"); id != "" && id != asked.ID {
 		return provider.Status{}, unreadable("answer is about another generation", "")
 	}
 	status, ok := read(o)
@@ -89,18 +89,11 @@ func unreadable(why, message string) *provider.Error {
 	return &provider.Error{Class: provider.Unavailable, Op: string(OpCheck), Message: message, Err: errors.New(why)}
 }
 
-// errorWords returns what an error body says under the keys that APIs use: a string, an object with a
-// message, or the JSON of whatever else stands there, such as a list of invalid fields.
+// errorWords returns what an error body says under the keys that APIs use.
 func errorWords(o Object) string {
 	for _, key := range []string{"detail", "message", "error"} {
-		if s := o.Text(key); s != "" {
+		if s := o.Said(key); s != "" {
 			return s
-		}
-		if s := o.Object(key).Text("message"); s != "" {
-			return s
-		}
-		if raw := o[key]; !IsNull(raw) && string(raw) != `""` {
-			return string(raw)
 		}
 	}
 	return ""

@@ -27,7 +27,7 @@ func TestReadObject_FindsTheWordsWhereverTheyStand(t *testing.T) {
 		`{"detail":"first","message":"second","error":"third"}`:   "first",
 		`{"detail":null,"message":"","error":"third"}`:            "third",
 		`{"detail":[{"loc":["body","prompt"],"msg":"required"}]}`: `[{"loc":["body","prompt"],"msg":"required"}]`,
-		`{"detail":[{"input":"https:\/\/h\/v.mp4?sig=s3cr3t"}]}`:  `[{"input":"https:\/\/h/[redacted]"}]`,
+		`{"detail":[{"input":"https:\/\/h\/v.mp4?sig=s3cr3t"}]}`:  `[{"input":"https://h/[redacted]"}]`,
 		`{"title":"no"}`: `{"title":"no"}`,
 		`["no"]`:         `["no"]`,
 		`no`:             `no`,
