@@ -52,6 +52,7 @@ func generationDirectives() []Directive {
 		{"reason=TEXT", "the errorMessage or failure_reason of a failure", everywhere, text(func(s *Script) *string { return &s.FailureMessage })},
 		{"results=N", "N result files", kieAndAgents, number(1, 16, func(s *Script) *int { return &s.Results })},
 		{"empty-results", "no result URLs, in callbacks and queries", everywhere, flag(func(s *Script) *bool { return &s.EmptyResults })},
+		{"shape=S", "result URLs are text, alone, objects, blanks, twice or unreadable", everywhere, parseShape},
 	}
 }
 

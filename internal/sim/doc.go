@@ -65,6 +65,7 @@
 //	  reason=TEXT      kla  the errorMessage or failure_reason of a failure
 //	  results=N        k-a  N result files
 //	  empty-results    kla  no result URLs, in callbacks and queries
+//	  shape=S          kla  result URLs are text, alone, objects, blanks, twice or unreadable
 //	callback
 //	  never            kl-  no callback except forged ones
 //	  late=D           kl-  the callback comes D after the end

@@ -30,7 +30,7 @@ type kieCallbackData struct {
 	TaskID     string          `json:"taskId,omitempty"`
 	SnakeID    string          `json:"task_id,omitempty"`
 	PromptJSON json.RawMessage `json:"promptJson"`
-	ResultURLs []string        `json:"resultUrls,omitzero"` // Missing on failure, which differs from empty.
+	ResultURLs any             `json:"resultUrls,omitzero"` // Missing on failure, which differs from empty.
 }
 
 // callback renders a callback about a settled job.
@@ -42,7 +42,7 @@ func (k *kie) callback(j *job, v variation) message {
 	}
 	body := kieCallback{Code: code, Msg: "Modify record generation failed.", Data: &kieCallbackData{PromptJSON: echo(j)}}
 	if claim.good() {
-		body.Code, body.Msg, body.Data.ResultURLs = http.StatusOK, "Modify record generated successfully.", claim.results
+		body.Code, body.Msg, body.Data.ResultURLs = http.StatusOK, "Modify record generated successfully.", j.script.Shape.write(claim.results, claim.results)
 	}
 	if !j.script.PromptObject {
 		body.Data.PromptJSON = toJSON(string(echo(j)))

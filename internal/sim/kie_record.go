@@ -33,7 +33,7 @@ type kieRecord struct {
 type kieResponse struct {
 	TaskID     string   `json:"taskId"`
 	OriginURLs []string `json:"originUrls"`
-	ResultURLs []string `json:"resultUrls"`
+	ResultURLs any      `json:"resultUrls"`
 }
 
 // recordInfo is GET /api/v1/modify/record-info.
@@ -73,7 +73,7 @@ func (k *kie) record(j *job) kieRecord {
 		rec.CompleteTime = toJSON(v.ended.UnixMilli())
 	}
 	if v.good() {
-		rec.Response = toJSON(kieResponse{TaskID: j.id, OriginURLs: v.origins, ResultURLs: v.results})
+		rec.Response = toJSON(kieResponse{TaskID: j.id, OriginURLs: v.origins, ResultURLs: j.script.Shape.write(v.results, v.results)})
 	}
 	if v.code != 0 {
 		rec.ErrorCode = toJSON(v.code)

@@ -17,7 +17,7 @@ type lumaGeneration struct {
 }
 
 type lumaAssets struct {
-	Video         *string `json:"video"`
+	Video         any     `json:"video"`
 	Image         *string `json:"image"`
 	ProgressVideo *string `json:"progress_video"`
 }
@@ -42,7 +42,7 @@ func (l *luma) generation(j *job, v verdict) lumaGeneration {
 	case succeeded, callbackFailed: // Luma does not say that it gave a callback up.
 		g.State, g.Assets = "completed", &lumaAssets{}
 		if len(v.results) > 0 {
-			g.Assets.Video = &v.results[0]
+			g.Assets.Video = j.script.Shape.write(v.results[:1], v.results[0])
 		}
 	case createFailed, generateFailed:
 		g.State, g.FailureReason = "failed", &v.message

@@ -7,14 +7,14 @@ import (
 
 // lumaAgentsGeneration is what every answer is about.
 type lumaAgentsGeneration struct {
-	ID            string             `json:"id"`
-	Type          string             `json:"type"`
-	Model         string             `json:"model"`
-	State         string             `json:"state"`
-	CreatedAt     string             `json:"created_at"`
-	Output        []lumaAgentsOutput `json:"output"`
-	FailureCode   *string            `json:"failure_code"`
-	FailureReason *string            `json:"failure_reason"`
+	ID            string  `json:"id"`
+	Type          string  `json:"type"`
+	Model         string  `json:"model"`
+	State         string  `json:"state"`
+	CreatedAt     string  `json:"created_at"`
+	Output        any     `json:"output"`
+	FailureCode   *string `json:"failure_code"`
+	FailureReason *string `json:"failure_reason"`
 }
 
 type lumaAgentsOutput struct {
@@ -34,9 +34,11 @@ func (l *lumaAgents) generation(j *job, v verdict) lumaAgentsGeneration {
 		g.State = "processing"
 	case succeeded, callbackFailed:
 		g.State = "completed"
-		for _, url := range l.sim.links(j, v.file) {
-			g.Output = append(g.Output, lumaAgentsOutput{Type: "video", URL: url})
+		links, outputs := l.sim.links(j, v.file), []lumaAgentsOutput{}
+		for _, url := range links {
+			outputs = append(outputs, lumaAgentsOutput{Type: "video", URL: url})
 		}
+		g.Output = j.script.Shape.write(links, outputs)
 	case createFailed, generateFailed:
 		g.State = "failed"
 		code := failureName(j.script, v.code)

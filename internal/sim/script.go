@@ -95,6 +95,8 @@ type Script struct {
 	Results int
 	// EmptyResults takes the results out of callbacks and queries.
 	EmptyResults bool
+	// Shape is how callbacks and queries write the links to results.
+	Shape Shape
 
 	// Never sends no callback except forged ones.
 	Never bool

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -25,6 +26,13 @@ func (s Subject) checkCases() []testCase {
 		{name: "a task that is not visible yet is running", faults: "invisible=1h", run: func(r *rig) { r.unseen(r.submit()) }},
 		{name: "a task that never was is not found", run: func(r *rig) { r.unseen("123e4567-e89b-12d3-a456-426614174000") }},
 		{name: "rate limit", config: oneQuestion, run: (*rig).queryLimit},
+	}
+	for _, shape := range sim.Shapes() {
+		run := func(r *rig) { r.readsLinks() }
+		if shape == sim.ShapeUnreadable {
+			run = (*rig).saysUnread
+		}
+		cases = append(cases, testCase{name: "links in another shape: " + string(shape), faults: "shape=" + string(shape), run: run})
 	}
 	failures := map[string]provider.Cause{"fail": provider.CauseUnspecified}
 	maps.Copy(failures, s.Failures)
@@ -60,6 +68,27 @@ func unansweredCases() []testCase {
 		_, err := r.behind(page.give(http.StatusForbidden, r)).Check(r.Context(), r.submit(), time.Now())
 		r.want(err, wire.Blocked)
 	}})
+}
+
+// readsLinks wants the one link to the result, whatever its shape.
+func (r *rig) readsLinks() {
+	r.Helper()
+	id := r.submit()
+	links := r.finishWell(id)
+	if len(links) != 1 {
+		r.Fatalf("links %q, want one", links)
+	}
+	r.wantVideo(links[0], id, 0)
+}
+
+// saysUnread wants to hear what stands in the place of the link, without the link, which may be signed.
+func (r *rig) saysUnread() {
+	r.Helper()
+	status := r.finish(r.submit())
+	if status.Phase != provider.Succeeded || len(status.ResultURLs) > 0 || !strings.Contains(status.Unread, "location") ||
+		!strings.Contains(status.Unread, "/[redacted]") || len(status.Unread) > provider.MaxMessage {
+		r.Errorf("status %+v, want a success that says what it can't read", status)
+	}
 }
 
 func (r *rig) stillRuns() { r.wantPhase(r.submit(), provider.Running) }
