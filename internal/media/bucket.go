@@ -1,6 +1,7 @@
 package media
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"gocloud.dev/blob"
@@ -23,9 +26,13 @@ import (
 // Bucket keeps files under keys. A key is a slash-separated path as fs.ValidPath describes it. It may
 // be used concurrently.
 type Bucket struct {
-	blobs  *blob.Bucket
-	folder string // Of a file bucket; empty for others.
-	name   string // Of a bucket in a cloud.
+	url      string
+	folder   string // Of a file bucket; empty for others.
+	name     string // Of a bucket in a cloud.
+	probeKey string // Of Probe.
+
+	mu   sync.Mutex
+	blob *blob.Bucket // What keeps the files; nil while the folder of a file bucket was never there.
 
 	observe func(context.Context, *StorageError) // Gets every failure; nil does nothing.
 }
@@ -36,16 +43,23 @@ const (
 	partsAtOnce = 2
 )
 
+// openTimeout bounds the wait for a folder when a bucket is opened.
+const openTimeout = 5 * time.Second
+
 // maxFolderTries is how often a folder is made that a Delete beside may remove while it is empty.
 const maxFolderTries = 10
 
 // OpenBucket opens the bucket at a URL:
 //
-//	file:///var/lib/refract/media    a folder, made when it is missing; file://./media is relative to the working directory
+//	file:///var/lib/refract/media    a folder; file://./media is relative to the working directory
 //	mem://                           one that lives as long as the process
 //	s3://name?region=eu-west-1       S3; endpoint=http://host:9000 and use_path_style=true for others that speak its protocol
 //
 // A release also opens gs:// and azblob://. Credentials come from where the cloud's own tools look for them.
+//
+// A URL that names no bucket is an error. A bucket that does not work is none: its use fails until it does. A folder that is
+// missing is made when it is first used, and never again. One that vanishes later, as with the disk that holds it, took
+// files along, and an empty one in its place would hide that and fill another disk.
 func OpenBucket(ctx context.Context, bucketURL string) (*Bucket, error) {
 	return OpenObservedBucket(ctx, bucketURL, nil)
 }
@@ -57,13 +71,26 @@ func OpenObservedBucket(ctx context.Context, bucketURL string, observe func(cont
 	if err != nil {
 		return nil, errors.New("open bucket: it is not a URL") // The cause would quote it, credentials and all.
 	}
-	b := &Bucket{name: u.Host, observe: observe}
+	b := &Bucket{name: u.Host, observe: observe, probeKey: newProbeKey()}
 	if u.Scheme == "file" {
 		if b.folder, err = completeFileURL(u); err != nil {
 			return nil, fmt.Errorf("open bucket %s: %w", redact.URL(bucketURL), err)
 		}
 	}
-	if b.blobs, err = blob.OpenBucket(ctx, u.String()); err != nil {
+	b.url = u.String()
+	opened := make(chan error, 1)
+	go func() {
+		_, err := b.use(ctx)
+		if err != nil && b.folderFails(err) {
+			err = nil
+		}
+		opened <- err
+	}()
+	select {
+	case err = <-opened:
+	case <-time.After(openTimeout): // A dead mount never answers, and can't be left.
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %s", redact.URL(bucketURL), withoutURL(err, u, bucketURL)) //nolint:errorlint // It quotes the URL.
 	}
 	return b, nil
@@ -81,6 +108,67 @@ func withoutURL(err error, u *url.URL, bucketURL string) string {
 		}
 	}
 	return redact.Users(text)
+}
+
+// use returns what keeps the files.
+func (b *Bucket) use(ctx context.Context) (*blob.Bucket, error) {
+	blobs, err := b.library(ctx)
+	if err == nil {
+		err = b.checkFolder()
+	}
+	return blobs, err
+}
+
+// library opens the library's bucket, once.
+func (b *Bucket) library(ctx context.Context) (*blob.Bucket, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.blob == nil {
+		opened, err := blob.OpenBucket(ctx, b.url)
+		if err != nil {
+			if _, statErr := os.Stat(b.folder); b.folder != "" && statErr == nil {
+				return nil, cmp.Or(b.checkFolder(), err) // The library has no error of its own for a file in the place of the folder.
+			}
+			return nil, err
+		}
+		b.blob = opened
+	}
+	return b.blob, nil
+}
+
+// checkFolder returns an error where the folder of a file bucket is not there.
+func (b *Bucket) checkFolder() error {
+	if b.folder == "" {
+		return nil
+	}
+	info, err := os.Stat(b.folder)
+	if err == nil && !info.IsDir() {
+		err = &fs.PathError{Op: "stat", Path: b.folder, Err: syscall.ENOTDIR}
+	}
+	return err
+}
+
+// folderFails reports whether a bucket could not be opened because of its folder, and not of its URL.
+func (b *Bucket) folderFails(err error) bool {
+	if b.folder == "" || b.checkFolder() == nil {
+		return false
+	}
+	_, ofFile := errors.AsType[*fs.PathError](err)
+	_, statErr := os.Stat(b.folder)
+	return ofFile || statErr == nil // It is there, and is no folder.
+}
+
+// vanished returns why a file that was not found does not mean that there is none: the bucket itself is not there. Nil means
+// that it is.
+func (b *Bucket) vanished(ctx context.Context, blobs *blob.Bucket) error {
+	if b.folder != "" {
+		return b.checkFolder()
+	}
+	there, err := blobs.IsAccessible(ctx)
+	if err == nil && !there {
+		err = errNoBucket
+	}
+	return err
 }
 
 // completeFileURL sets what a file bucket needs for whole files only, and refuses URLs that fileblob would
@@ -117,6 +205,10 @@ func (b *Bucket) Put(ctx context.Context, key, contentType string, r io.Reader) 
 	if err := checkKey(key); err != nil {
 		return fmt.Errorf("put %q: %w", key, err)
 	}
+	blobs, err := b.use(ctx)
+	if err != nil {
+		return b.failed(ctx, "put", key, err)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var file *os.File // Stays nil unless this is a file bucket.
@@ -124,9 +216,9 @@ func (b *Bucket) Put(ctx context.Context, key, contentType string, r io.Reader) 
 		ContentType: contentType, BufferSize: partBytes, MaxConcurrency: partsAtOnce,
 		BeforeWrite: func(as func(any) bool) error { as(&file); return nil },
 	}
-	w, err := b.blobs.NewWriter(ctx, key, options)
+	w, err := blobs.NewWriter(ctx, key, options)
 	for try := 1; errors.Is(err, fs.ErrNotExist) && try < maxFolderTries; try++ { // A Delete removed the folder that was made for it.
-		w, err = b.blobs.NewWriter(ctx, key, options)
+		w, err = blobs.NewWriter(ctx, key, options)
 	}
 	if err != nil {
 		return b.failed(ctx, "put", key, err)
@@ -141,18 +233,18 @@ func (b *Bucket) Put(ctx context.Context, key, contentType string, r io.Reader) 
 		if from.err != nil {
 			err = fmt.Errorf("put %s: %w", key, from.err)
 		} else {
-			err = b.failed(ctx, "put", key, err)
+			err = b.failedPut(ctx, key, from, err)
 		}
 		cancel() // Closing a writer after its context discards what was written.
 		_ = w.Close()
 		return err
 	}
 	if err := w.Close(); err != nil {
-		return b.failed(ctx, "put", key, err)
+		return b.failedPut(ctx, key, from, err)
 	}
 	if file != nil {
 		if err := syncFolders(filepath.Dir(file.Name()), key); err != nil {
-			return b.failed(ctx, "put", key, err)
+			return b.failedPut(ctx, key, from, err)
 		}
 	}
 	return nil
@@ -172,9 +264,15 @@ func copySynced(w io.Writer, r io.Reader, file *os.File) error {
 // Open opens the file under key for reading, as ctx allows; the caller closes it. The error is
 // fs.ErrNotExist when there is none, and otherwise a *StorageError.
 func (b *Bucket) Open(ctx context.Context, key string) (*Object, error) {
-	r, err := b.blobs.NewReader(ctx, key, nil)
+	blobs, err := b.use(ctx)
+	if err != nil {
+		return nil, b.failed(ctx, "open", key, err)
+	}
+	r, err := blobs.NewReader(ctx, key, nil)
 	if gcerrors.Code(err) == gcerrors.NotFound {
-		return nil, fmt.Errorf("open %s: %w", key, fs.ErrNotExist)
+		if err = b.vanished(ctx, blobs); err == nil {
+			return nil, fmt.Errorf("open %s: %w", key, fs.ErrNotExist)
+		}
 	}
 	if err != nil {
 		return nil, b.failed(ctx, "open", key, err)
@@ -185,8 +283,14 @@ func (b *Bucket) Open(ctx context.Context, key string) (*Object, error) {
 // Delete removes the file under key. A key without a file is no error, so that a deletion can be
 // repeated.
 func (b *Bucket) Delete(ctx context.Context, key string) error {
-	err := b.blobs.Delete(ctx, key)
-	if err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+	blobs, err := b.use(ctx)
+	if err == nil {
+		err = blobs.Delete(ctx, key)
+	}
+	if err != nil && gcerrors.Code(err) == gcerrors.NotFound {
+		err = b.vanished(ctx, blobs)
+	}
+	if err != nil {
 		return b.failed(ctx, "delete", key, err)
 	}
 	if b.folder != "" && checkKey(key) == nil {
@@ -195,10 +299,14 @@ func (b *Bucket) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// Keys returns the keys that begin with a prefix, at most limit of them, in order.
+// Keys returns the keys that begin with a prefix, at most limit of them, in order, without those of probes.
 func (b *Bucket) Keys(ctx context.Context, prefix string, limit int) ([]string, error) {
+	blobs, err := b.use(ctx)
+	if err != nil {
+		return nil, b.failed(ctx, "list", prefix, err)
+	}
 	var keys []string
-	for it := b.blobs.List(&blob.ListOptions{Prefix: prefix}); len(keys) < limit; {
+	for it := blobs.List(&blob.ListOptions{Prefix: prefix}); len(keys) < limit; {
 		o, err := it.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			break
@@ -206,7 +314,7 @@ func (b *Bucket) Keys(ctx context.Context, prefix string, limit int) ([]string, 
 		if err != nil {
 			return nil, b.failed(ctx, "list", prefix, err)
 		}
-		if b.folder == "" || !leftover.MatchString(o.Key) {
+		if (b.folder == "" || !leftover.MatchString(o.Key)) && !strings.HasPrefix(o.Key, probePrefix) {
 			keys = append(keys, o.Key)
 		}
 	}
@@ -220,8 +328,8 @@ type File struct {
 	ModTime   time.Time // By the bucket's clock.
 }
 
-// Page returns up to limit files whose keys begin with a prefix, in order, and where the next page begins: nil at the end,
-// as for the first.
+// Page returns up to limit files whose keys begin with a prefix, in order, without those of probes, and where the next page
+// begins: nil at the end, as for the first.
 func (b *Bucket) Page(ctx context.Context, prefix string, from []byte, limit int) (files []File, next []byte, err error) {
 	if b.folder != "" {
 		return b.pageFolder(ctx, prefix, string(from), limit)
@@ -229,11 +337,18 @@ func (b *Bucket) Page(ctx context.Context, prefix string, from []byte, limit int
 	if from == nil {
 		from = blob.FirstPageToken
 	}
-	found, next, err := b.blobs.ListPage(ctx, from, limit, &blob.ListOptions{Prefix: prefix})
+	blobs, err := b.use(ctx)
+	if err != nil {
+		return nil, nil, b.failed(ctx, "list", prefix, err)
+	}
+	found, next, err := blobs.ListPage(ctx, from, limit, &blob.ListOptions{Prefix: prefix})
 	if err != nil {
 		return nil, nil, b.failed(ctx, "list", prefix, err)
 	}
 	for _, o := range found {
+		if strings.HasPrefix(o.Key, probePrefix) {
+			continue
+		}
 		files = append(files, File{o.Key, o.Size, o.ModTime})
 	}
 	if len(next) == 0 {
@@ -245,7 +360,11 @@ func (b *Bucket) Page(ctx context.Context, prefix string, from []byte, limit int
 // SignedURL returns a URL under which anyone can read the file of a key for a while, from the bucket itself. It is a secret.
 // The error is errors.ErrUnsupported where the bucket can't do that.
 func (b *Bucket) SignedURL(ctx context.Context, key string, validFor time.Duration) (string, error) {
-	signed, err := b.blobs.SignedURL(ctx, key, &blob.SignedURLOptions{Expiry: validFor})
+	blobs, err := b.use(ctx)
+	if err != nil {
+		return "", b.failed(ctx, "sign", key, err)
+	}
+	signed, err := blobs.SignedURL(ctx, key, &blob.SignedURLOptions{Expiry: validFor})
 	if gcerrors.Code(err) == gcerrors.Unimplemented {
 		return "", errors.ErrUnsupported
 	}
@@ -255,8 +374,26 @@ func (b *Bucket) SignedURL(ctx context.Context, key string, validFor time.Durati
 	return signed, nil
 }
 
+// String returns where the bucket is, without credentials and settings, for logs.
+func (b *Bucket) String() string {
+	u, err := url.Parse(b.url)
+	if err != nil {
+		return "" // It was parsed before.
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
 // Close releases the bucket; nothing may be in use any more.
-func (b *Bucket) Close() error { return b.blobs.Close() }
+func (b *Bucket) Close() error {
+	if !b.mu.TryLock() {
+		return nil // A folder that does not answer is still being opened. There is nothing to release.
+	}
+	defer b.mu.Unlock()
+	if b.blob == nil {
+		return nil
+	}
+	return b.blob.Close()
+}
 
 // checkKey keeps keys to those that every kind of bucket spells alike.
 func checkKey(key string) error {

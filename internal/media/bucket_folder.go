@@ -15,7 +15,7 @@ import (
 //
 // NOTE: keys are the paths of files here. Those that the library would spell otherwise on the disk are none of ours.
 func (b *Bucket) pageFolder(ctx context.Context, prefix, from string, limit int) (files []File, next []byte, err error) {
-	root, err := os.OpenRoot(b.folder)
+	root, err := b.root(ctx)
 	if err != nil {
 		return nil, nil, b.failed(ctx, "list", prefix, err)
 	}
@@ -30,7 +30,7 @@ func (b *Bucket) pageFolder(ctx context.Context, prefix, from string, limit int)
 			return ctx.Err()
 		case entry.IsDir() && !leadsTo(key, prefix, from):
 			return fs.SkipDir
-		case !entry.Type().IsRegular() || !strings.HasPrefix(key, prefix) || comparePaths(key, from) <= 0 || leftover.MatchString(key):
+		case !entry.Type().IsRegular() || !strings.HasPrefix(key, prefix) || comparePaths(key, from) <= 0 || leftover.MatchString(key) || strings.HasPrefix(key, probePrefix):
 			return nil
 		case len(files) == limit:
 			next = []byte(files[limit-1].Key)
@@ -49,6 +49,14 @@ func (b *Bucket) pageFolder(ctx context.Context, prefix, from string, limit int)
 		return nil, nil, b.failed(ctx, "list", prefix, err)
 	}
 	return files, next, nil
+}
+
+// root opens the folder of a file bucket.
+func (b *Bucket) root(ctx context.Context) (*os.Root, error) {
+	if _, err := b.use(ctx); err != nil {
+		return nil, err
+	}
+	return os.OpenRoot(b.folder)
 }
 
 // leadsTo tells whether a folder may hold files with a prefix behind the path from.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -18,9 +19,10 @@ var ErrStorage = errors.New("the storage does not work")
 // StorageError is a failure of the bucket itself. What a bucket answers, such as that there is no such file, is none, nor
 // is the failure of what a Put reads from.
 type StorageError struct {
-	Op  string // What failed: put, open, read, delete, list, sign or sweep.
-	Key string // Of which file, or with which prefix; empty where that says nothing.
-	Err error
+	Op    string // What failed: put, open, read, delete, list, sign or sweep.
+	Key   string // Of which file, or with which prefix; empty where that says nothing.
+	Bytes int64  // How much of the file a put had taken.
+	Err   error
 }
 
 // Error names operation, key and cause. It is for logs: the cause names paths and addresses.
@@ -39,12 +41,31 @@ func (b *Bucket) failed(ctx context.Context, op, key string, err error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("%s %s: %w", op, key, err)
 	}
-	failure := &StorageError{Op: op, Key: key, Err: err}
+	return b.report(ctx, &StorageError{Op: op, Key: key, Err: err})
+}
+
+func (b *Bucket) failedPut(ctx context.Context, key string, from *sourceReader, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("put %s: %w", key, err)
+	}
+	return b.report(ctx, &StorageError{Op: "put", Key: key, Bytes: from.n, Err: err})
+}
+
+func (b *Bucket) report(ctx context.Context, failure *StorageError) error {
+	if errors.Is(failure.Err, fs.ErrNotExist) {
+		// NOTE: it is the folder that is missing. Who asks for a file would take that for the file, and write it off.
+		failure.Err = &missingError{failure.Err}
+	}
 	if b.observe != nil {
 		b.observe(ctx, failure)
 	}
 	return failure
 }
+
+// missingError is an error that is fs.ErrNotExist no more.
+type missingError struct{ err error }
+
+func (e *missingError) Error() string { return e.err.Error() }
 
 // Object is an open file of a bucket: an io.ReadSeekCloser that knows its Size and ModTime, as http.ServeContent asks for.
 // It is used by one goroutine at a time.
@@ -99,11 +120,13 @@ func (o *Object) ModTime() time.Time { return o.blob.ModTime() }
 // sourceReader remembers why what a Put reads from failed, so that the bucket is not blamed for it.
 type sourceReader struct {
 	r   io.Reader
+	n   int64
 	err error
 }
 
 func (s *sourceReader) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
+	s.n += int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.err = err
 	}

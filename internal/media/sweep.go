@@ -3,10 +3,14 @@ package media
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
-	"os"
 	"regexp"
+	"strings"
 	"time"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
 )
 
 // What the keys in a bucket begin with.
@@ -20,20 +24,42 @@ const (
 var leftover = regexp.MustCompile(`\.[0-9a-f]{12,16}\.tmp$`)
 
 // Sweep removes what writes left behind that began before a time and never ended, because their process died: temporary
-// files of file buckets, and uploads in parts of S3. None of them was ever visible. Other processes may write meanwhile, so
-// the time must lie further back than any write takes.
+// files of file buckets, uploads in parts of S3, and files of probes. Other processes may write meanwhile, so the time must
+// lie further back than any write takes.
 func (b *Bucket) Sweep(ctx context.Context, before time.Time) error {
 	if b.folder != "" {
 		return b.sweepFolder(ctx, before)
 	}
-	if err := sweepParts(ctx, b.blobs, b.name, before); err != nil {
+	blobs, err := b.use(ctx)
+	if err == nil {
+		err = errors.Join(sweepParts(ctx, blobs, b.name, before), sweepProbes(ctx, blobs, before))
+	}
+	if err != nil {
 		return b.failed(ctx, "sweep", "", err)
 	}
 	return nil
 }
 
+// sweepProbes deletes the files of probes whose process died.
+func sweepProbes(ctx context.Context, blobs *blob.Bucket, before time.Time) error {
+	for it := blobs.List(&blob.ListOptions{Prefix: probePrefix}); ; {
+		o, err := it.Next(ctx)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case o.ModTime.After(before):
+			continue
+		}
+		if err := blobs.Delete(ctx, o.Key); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+			return err
+		}
+	}
+}
+
 func (b *Bucket) sweepFolder(ctx context.Context, before time.Time) error {
-	root, err := os.OpenRoot(b.folder)
+	root, err := b.root(ctx)
 	if err != nil {
 		return b.failed(ctx, "sweep", "", err)
 	}
@@ -46,7 +72,7 @@ func (b *Bucket) sweepFolder(ctx context.Context, before time.Time) error {
 			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case !entry.Type().IsRegular() || !leftover.MatchString(entry.Name()):
+		case !entry.Type().IsRegular() || !leftover.MatchString(entry.Name()) && !strings.HasPrefix(path, probePrefix):
 			return nil
 		}
 		info, err := entry.Info()

@@ -47,6 +47,7 @@ func Run(t *testing.T, kind Kind) {
 		"lists keys by prefix":                    listsKeys,
 		"refuses keys that are not paths":         refusesKeys,
 		"a file that is not there does not exist": missing,
+		"is probed without a trace":               probed,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -266,6 +267,17 @@ func missing(t *testing.T, b *media.Bucket) {
 	if _, err := b.Open(t.Context(), "outputs/t/1-0"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v, want fs.ErrNotExist", err)
 	}
+}
+
+func probed(t *testing.T, b *media.Bucket) {
+	t.Helper()
+	put(t, b, "outputs/t/1-0", "x")
+	for _, size := range []int64{64 << 10, 6 << 20} { // S3 gets the larger one in parts.
+		if err := b.Probe(t.Context(), size); err != nil {
+			t.Errorf("probe with %d bytes: %v", size, err)
+		}
+	}
+	checkKeys(t, b, "", "outputs/t/1-0")
 }
 
 func signs(t *testing.T, b *media.Bucket, can bool) {

@@ -1,8 +1,11 @@
 package buckettest_test
 
 import (
+	"errors"
+	"io/fs"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +40,52 @@ func TestS3Bucket(t *testing.T) {
 	t.Run("suite", func(t *testing.T) { buckettest.Run(t, server.Kind()) })
 	t.Run("signs URLs for the time that is asked for", func(t *testing.T) { signsForAWhile(t, server) })
 	t.Run("sweeps uploads that nobody completes", func(t *testing.T) { sweepsUploads(t, server) })
+	t.Run("sweeps probes whose process died", func(t *testing.T) { sweepsProbes(t, server) })
+	t.Run("is missing where there is no bucket", func(t *testing.T) { isMissing(t, server) })
+}
+
+func sweepsProbes(t *testing.T, server *buckettest.S3) {
+	t.Helper()
+	_, bucketURL := server.NewBucket(t)
+	blobs, err := blob.OpenBucket(t.Context(), bucketURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blobs.Close()
+	for _, key := range []string{"outputs/probe-OLD", "outputs/t/1-0"} {
+		if err := blobs.WriteAll(t.Context(), key, []byte("x"), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bucket := buckettest.Open(t, bucketURL)
+	for before, want := range map[time.Time]bool{time.Now().Add(-time.Hour): true, time.Now().Add(time.Hour): false} {
+		_ = bucket.Sweep(t.Context(), before) // The light server knows no uploads in parts of this bucket.
+		if !want {
+			if there, err := blobs.Exists(t.Context(), "outputs/probe-OLD"); err != nil || there {
+				t.Errorf("the probe is there: %t, %v", there, err)
+			}
+		}
+	}
+	if there, err := blobs.Exists(t.Context(), "outputs/t/1-0"); err != nil || !there {
+		t.Errorf("the result is there: %t, %v", there, err)
+	}
+}
+
+// isMissing calls a bucket that nobody created. A file that is not found there must not pass for one that was removed.
+func isMissing(t *testing.T, server *buckettest.S3) {
+	t.Helper()
+	name, bucketURL := server.NewBucket(t)
+	bucket := buckettest.Open(t, strings.Replace(bucketURL, name, "nobodys", 1))
+	_, openErr := bucket.Open(t.Context(), "outputs/t/1-0")
+	_, _, pageErr := bucket.Page(t.Context(), "outputs/", nil, 10)
+	for what, err := range map[string]error{
+		"open": openErr, "page": pageErr, "delete": bucket.Delete(t.Context(), "outputs/t/1-0"), "probe": bucket.Probe(t.Context(), 1),
+		"put": bucket.Put(t.Context(), "outputs/t/1-0", "video/mp4", strings.NewReader("x")),
+	} {
+		if !errors.Is(err, media.ErrStorage) || errors.Is(err, fs.ErrNotExist) || media.StorageCause(err) != "is missing" {
+			t.Errorf("%s gave %v, %q; want a StorageError that the storage is missing", what, err, media.StorageCause(err))
+		}
+	}
 }
 
 func signsForAWhile(t *testing.T, server *buckettest.S3) {
