@@ -8,22 +8,23 @@ import (
 	"sync"
 	"time"
 
+	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
 )
 
-// repeatAfter is when a message about the database may repeat while no fault of it is known.
+// repeatAfter is when a message about the database or the storage may repeat while no fault is known.
 const repeatAfter = time.Minute
 
-// outageLog is a log handler that counts repeated messages about the database instead of passing them on: during a fault of it
+// outageLog is a log handler that counts repeated messages about the database, or about the storage, instead of passing them on: during a fault of it
 // each passes once, otherwise once a minute. Otherwise every call and every loop would repeat the one cause as long as it lasts.
 type outageLog struct {
 	slog.Handler
 	*outageLines
 }
 
-// outageLines are the lines about the database, which handlers of one log share.
+// outageLines are the lines about the database, or about the storage, which handlers of one log share.
 type outageLines struct {
-	about func(a slog.Attr, outage bool) bool // Reports whether a field is about the database.
+	about func(a slog.Attr, outage bool) bool // Reports whether a field is about what fails.
 
 	mu     sync.Mutex
 	outage bool
@@ -91,7 +92,7 @@ func (l *outageLines) repeats(r slog.Record) (repeats bool, held int) {
 	return false, held
 }
 
-// concerns reports whether a line is about the database.
+// concerns reports whether a line is about what fails.
 func (l *outageLines) concerns(r slog.Record) (is bool) {
 	r.Attrs(func(a slog.Attr) bool {
 		is = l.about(a, l.outage)
@@ -111,6 +112,12 @@ func aboutDatabase(a slog.Attr, outage bool) bool {
 	default:
 		return false
 	}
+}
+
+// aboutStorage reports whether a field is an error of the storage.
+func aboutStorage(a slog.Attr, _ bool) bool {
+	err, ok := a.Value.Any().(error)
+	return ok && errors.Is(err, media.ErrStorage)
 }
 
 // WithAttrs keeps the lines.

@@ -154,6 +154,8 @@ func accountState(a *refractv1.ProviderAccount) string {
 	switch {
 	case p.GetByOperator():
 		return "paused by an operator: " + oneLine(p.GetReason())
+	case p != nil && p.GetUntilTime() == nil:
+		return "paused: " + oneLine(p.GetReason())
 	case p != nil:
 		return fmt.Sprintf("paused until %s: %s", stamp(p.GetUntilTime()), cmp.Or(oneLine(p.GetReason()), "trouble"))
 	case a.GetProbing():

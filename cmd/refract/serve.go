@@ -68,6 +68,7 @@ func (s *service) run(ctx context.Context) error {
 		return fmt.Errorf("start the job queue: %w", err)
 	}
 	s.setReadable(true) // Before the hub, which takes it back when it can't read the log.
+	g.Go(func() error { return s.storage.Run(ctx) })
 	for _, l := range s.loops {
 		g.Go(func() error { return l.Run(ctx) })
 	}

@@ -40,6 +40,7 @@ import (
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/source"
+	"github.com/refract-video/refract/internal/storage"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/watch"
 	"github.com/refract-video/refract/internal/worker"
@@ -51,8 +52,9 @@ const bookmarkInterval = 14 * time.Second
 // service is the whole process, built and ready to run.
 type service struct {
 	log       *slog.Logger
-	lines     *outageLines
-	stateLog  *slog.Logger // For changes of the database's state; it holds no line back.
+	lines     *outageLines // About the database.
+	unstored  *outageLines // About the storage.
+	stateLog  *slog.Logger // For changes of the state of either; it holds no line back.
 	serving   serving
 	telemetry *telemetry
 	cluster   *pglocal.Cluster // Nil with a database of the operator's.
@@ -60,6 +62,7 @@ type service struct {
 	clock     *postgres.Clock
 	store     *postgres.Store
 	bucket    *media.Bucket
+	storage   *storage.Watcher
 	statuses  *api.Statuses
 	keyring   *api.Keyring // Nil without authentication.
 	outputs   *outputs
@@ -90,9 +93,13 @@ type service struct {
 func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *service, err error) {
 	log = slog.New(redact.NewHandler(log.Handler(), f.secrets()...))
 	lines := newOutageLog(log.Handler(), aboutDatabase)
+	unstored := newOutageLog(lines, aboutStorage)
 	stateLog := log
-	log = slog.New(lines)
-	s := &service{log: log, lines: lines.outageLines, stateLog: stateLog, statuses: &api.Statuses{Unavailable: postgres.Unavailable, Log: log}}
+	log = slog.New(unstored)
+	s := &service{
+		log: log, lines: lines.outageLines, unstored: unstored.outageLines, stateLog: stateLog,
+		statuses: &api.Statuses{Unavailable: postgres.Unavailable, Log: log},
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
@@ -178,7 +185,7 @@ func (s *service) openStores(ctx context.Context, f serviceFlags) (err error) {
 	return s.openBucket(ctx, bucketURL)
 }
 
-// openBucket opens the bucket and counts its failures.
+// openBucket opens the bucket. Every failure of it is counted, and makes it be probed at once.
 func (s *service) openBucket(ctx context.Context, bucketURL string) error {
 	failures, err := s.telemetry.meter.Int64Counter("refract_storage_failures",
 		metric.WithDescription("Failures of the storage of files, by operation: put, open, read, delete, list, sign and sweep."))
@@ -187,8 +194,28 @@ func (s *service) openBucket(ctx context.Context, bucketURL string) error {
 	}
 	s.bucket, err = media.OpenObservedBucket(ctx, bucketURL, func(ctx context.Context, e *media.StorageError) {
 		failures.Add(ctx, 1, metric.WithAttributes(attribute.String("operation", e.Op)))
+		if !e.Probe { // It is called by what runs, which comes after watchStorage.
+			s.storage.Failed(e.Bytes)
+		}
 	})
 	return err
+}
+
+// watchStorage makes what watches the bucket. A replica has the name there that it has at the job queue.
+func (s *service) watchStorage() error {
+	s.storage = storage.NewWatcher(storage.Config{Probe: s.bucket.Probe, Records: s.store, Replica: s.queue.ID(), Changed: s.setStorable})
+	_, err := s.telemetry.meter.Int64ObservableGauge("refract_storage_up",
+		metric.WithDescription("Whether this replica can store results, as its last probe found: 1, or 0."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			if working, known := s.storage.Probed(); known {
+				o.Observe(map[bool]int64{true: 1}[working])
+			}
+			return nil
+		}))
+	if err != nil {
+		return fmt.Errorf("make the metric of the storage: %w", err)
+	}
+	return nil
 }
 
 // startDatabase starts the private PostgreSQL, opens it and brings it to this release's schema. That takes as long as it
@@ -326,7 +353,7 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 	s.fetcher = media.NewClient(guard)
 	callbackURL := s.callbackBase(f)
 	s.workers, err = worker.New(worker.Config{
-		Lifecycle: verbs, Tasks: s.store, Accounts: s.accounts, Queries: s.store, Sources: s.preparer(f), Preparations: s.store, SourcePatience: f.Tuning.Sources, Retention: s.store, SweepOrphans: f.SweepOrphans,
+		Lifecycle: verbs, Tasks: s.store, Troubles: s.store, Accounts: s.accounts, Queries: s.store, Sources: s.preparer(f), Preparations: s.store, SourcePatience: f.Tuning.Sources, Retention: s.store, SweepOrphans: f.SweepOrphans,
 		Media:    &media.Saver{Client: s.fetcher, Bucket: s.bucket, MaxBytes: f.Tuning.MaxBytes, Pause: f.Tuning.Pause},
 		Patience: f.Tuning.Save,
 		CallbackURL: func(account string, id task.AttemptID) (string, error) {
@@ -342,8 +369,14 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 		return nil, fmt.Errorf("prepare the job queue: %w", err)
 	}
 	s.notifier.Replica = s.queue.ID()
+	if err := s.watchStorage(); err != nil {
+		return nil, err
+	}
 	for _, name := range providers {
 		s.loops = append(s.loops, admission.NewLoop(func(ctx context.Context) (int, error) {
+			if !s.storage.Working() {
+				return 0, nil // NOTE: what could not be saved is not paid for.
+			}
 			return verbs.Admit(ctx, name, admission.Policy)
 		}, s.log))
 	}
@@ -458,6 +491,7 @@ type serving struct {
 	mu         sync.Mutex
 	unreadable bool
 	faults     map[postgres.Fault]bool // Those of the database that go on.
+	storable   bool                    // Whether results can be stored.
 }
 
 // setReadable takes in whether the log of events can be read.
@@ -511,21 +545,47 @@ func (s *service) databaseChanged(c postgres.Change) {
 	s.stateLog.InfoContext(ctx, faultMessages[c.Fault][1], "after", c.After, "failures", c.Failures, "lines_held_back", held)
 }
 
+// setStorable takes in that results can be stored, or not, or not for another cause.
+func (s *service) setStorable(c storage.Change) {
+	s.serving.mu.Lock()
+	defer s.serving.mu.Unlock()
+	s.serving.storable = c.Working
+	s.setHealth()
+	ctx := context.Background()
+	if !c.Working {
+		s.unstored.begin()
+		s.stateLog.ErrorContext(ctx, "results can't be stored; the replica is not ready, and admits no task until they can",
+			"bucket", s.bucket.String(), "cause", "the storage "+c.Cause, "error", c.Err)
+		return
+	}
+	held := s.unstored.end()
+	if c.Failures > 0 {
+		s.stateLog.InfoContext(ctx, "results can be stored again", "bucket", s.bucket.String(), "after", c.After, "failed_probes", c.Failures, "lines_held_back", held)
+	}
+	s.nudge()
+}
+
 // setHealth sets the gRPC health of the replica. After the start of a drain it changes nothing.
 func (s *service) setHealth() {
 	state := grpc_health_v1.HealthCheckResponse_SERVING
-	if s.serving.unreadable || s.serving.faults[postgres.NoWrites] {
+	if s.serving.unreadable || s.serving.faults[postgres.NoWrites] || !s.serving.storable {
 		state = grpc_health_v1.HealthCheckResponse_NOT_SERVING
 	}
 	s.health.SetServingStatus("", state)
 }
 
-// errNotServing means that the gRPC health is not SERVING.
-var errNotServing = errors.New("not serving")
+// What keeps a replica from being ready beside the database itself.
+var (
+	errNotServing = errors.New("not serving") // The gRPC health is not SERVING.
+	errUnstorable = fmt.Errorf("results can't be stored: %w", media.ErrStorage)
+)
 
 // ready tells whether this replica can serve.
 func (s *service) ready(ctx context.Context) error {
 	if resp, err := s.health.Check(ctx, &grpc_health_v1.HealthCheckRequest{}); err != nil || resp.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		if working, known := s.storage.Probed(); known && !working {
+			return errUnstorable
+		}
 		return errNotServing
 	}
 	return s.store.Ping(ctx)

@@ -111,8 +111,15 @@ func providerAccount(a *lifecycle.Account) *refractv1.ProviderAccount {
 		UnknownOutcomes:       count32(a.Unknown),
 		QueuedTasks:           count32(a.Queued),
 	}
-	if a.Paused {
-		m.Pause = &refractv1.ProviderPause{Reason: a.PauseReason, ByOperator: a.Held}
+	switch {
+	case a.Storage != "" && !a.Held: // It holds for every account, and longer than most pauses.
+		m.Pause = &refractv1.ProviderPause{
+			Cause: refractv1.WaitingCause_WAITING_CAUSE_STORAGE_UNAVAILABLE, Reason: "results can't be stored: the storage " + a.Storage,
+		}
+	case a.Paused:
+		m.Pause = &refractv1.ProviderPause{
+			Cause: refractv1.WaitingCause_WAITING_CAUSE_PROVIDER_PAUSED, Reason: a.PauseReason, ByOperator: a.Held,
+		}
 		if !a.Held {
 			m.Pause.UntilTime = timestamppb.New(a.PausedUntil)
 		}

@@ -139,6 +139,9 @@ type Store interface {
 	AdmitTasks(ctx context.Context, r Round) ([]task.Task, error)
 	// Standing tells where a QUEUED task stands at the provider of a round.
 	Standing(ctx context.Context, t task.Task, r Round) (Standing, error)
+	// SaveTrouble returns why the outputs of an attempt are not saved, as noted since a time; the zero value where no try
+	// failed. storage is why results can't be stored at any replica; empty where they can.
+	SaveTrouble(ctx context.Context, id task.AttemptID, since time.Time) (trouble SaveTrouble, storage string, err error)
 	// ClaimChecks returns attempts of an account whose check is due, and makes each due again as the cadence says.
 	ClaimChecks(ctx context.Context, account string, c Cadence, limit int) ([]Check, error)
 	// Testimony returns what is known of an attempt's task and the account that refused it now, or ErrAttemptNotFound.

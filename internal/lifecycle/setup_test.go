@@ -87,6 +87,7 @@ func (s service) clear(t *testing.T) {
 	s.exec(t, "DELETE FROM task")
 	s.exec(t, "DELETE FROM river_job")
 	s.exec(t, "DELETE FROM tenant")
+	s.exec(t, "DELETE FROM storage_probe")
 	s.exec(t, `UPDATE provider_account SET pauses = 0, pause_reason = '', paused_until_time = NULL, blocked = false, unknowns = 0,
 		hold_reason = NULL, max_submissions = NULL, rate_window = NULL, max_in_flight = NULL`)
 }

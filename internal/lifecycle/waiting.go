@@ -13,6 +13,10 @@ type WaitCause string
 
 // The causes, in the order in which they are looked for.
 const (
+	WaitStorage        WaitCause = "STORAGE_UNAVAILABLE" // Results can't be stored, so that nothing more is spent.
+	WaitDownload       WaitCause = "DOWNLOAD_FAILING"    // The result can't be downloaded from the provider.
+	WaitLinks          WaitCause = "LINKS_MISSING"       // The provider names no link to the result.
+	WaitAnswer         WaitCause = "ANSWER_UNREADABLE"   // The provider does not say where the result is.
 	WaitConfirmation   WaitCause = "UNCONFIRMED_OUTCOME" // It is unknown whether the provider took the attempt.
 	WaitSource         WaitCause = "SOURCE"              // The task's source is being looked at, or handed to the provider.
 	WaitDelay          WaitCause = "RETRY_DELAY"         // The last attempt created nothing at the provider; the next follows after a pause.
@@ -39,6 +43,7 @@ type Standing struct {
 	Source     *SourceWait // What keeps the task from admission; nil where its source does not.
 	TenantOpen int         // How many attempts the tenant has open.
 	TenantMax  int         // How many it may have; 0 means any number.
+	Storage    string      // Why results can't be stored at any replica; empty where they can.
 }
 
 // SourceWait is how the preparation of a task's source stands.
@@ -55,6 +60,8 @@ func (l *Lifecycle) Waiting(ctx context.Context, t task.Task) (*Waiting, error) 
 			Cause:   WaitConfirmation,
 			Message: fmt.Sprintf("no answer tells whether %s took attempt %d; its callback is awaited for %s", a.Provider, a.Number, waitForCallback(l.capabilities(a.Account))),
 		}, nil
+	case t.State == task.Saving:
+		return l.waitingSave(ctx, t)
 	case t.State != task.Queued:
 		return nil, nil //nolint:nilnil // Nothing is what most tasks wait for.
 	}
@@ -69,6 +76,9 @@ func (l *Lifecycle) Waiting(ctx context.Context, t task.Task) (*Waiting, error) 
 
 // waiting is the first cause that keeps the task from going to a provider.
 func (st Standing) waiting(provider string) Waiting {
+	if st.Storage != "" {
+		return Waiting{Cause: WaitStorage, Message: "results can't be stored, since the storage " + st.Storage + "; nothing is sent to " + provider + " until they can"}
+	}
 	if w := st.Source; w != nil {
 		message := "its source is being looked at, or handed to " + provider
 		if w.Message != "" {

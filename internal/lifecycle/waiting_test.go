@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/provider"
 )
 
 // TestWaiting_NamesTheCause makes three tasks of one tenant and looks at the last.
@@ -28,6 +29,7 @@ func TestWaiting_NamesTheCause(t *testing.T) {
 		{"paused", "UPDATE provider_account SET pauses = 1, pause_reason = 'credits', paused_until_time = now() + interval '1 hour'", lifecycle.WaitProviderPaused, "account kie is paused: credits", time.Hour},
 		{"probed", "UPDATE provider_account SET pauses = 1, pause_reason = 'credits', paused_until_time = now(); UPDATE attempt SET answer_time = NULL, state = 'SUBMITTING'", lifecycle.WaitProviderPaused, "probed", 0},
 		{"delayed", "UPDATE task SET not_before_time = now() + interval '1 hour' WHERE state = 'QUEUED'", lifecycle.WaitDelay, "never reached", time.Hour},
+		{"storage", "INSERT INTO storage_probe (replica, cause) VALUES ('r1', 'is full'); UPDATE provider_account SET pauses = 1, paused_until_time = now() + interval '1 hour'", lifecycle.WaitStorage, "the storage is full; nothing is sent to kie", 0},
 		{"the tenant's quota", "INSERT INTO tenant (tenant, max_in_flight) VALUES ('films', 1)", lifecycle.WaitTenantShare, "1 attempts open and may have 1", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -67,5 +69,35 @@ func TestWaiting_TellsAnUnconfirmedOutcomeAndNothingElseOfRunningTasks(t *testin
 	id, _ = s.start(t, "p1")
 	if w, err := s.Waiting(t.Context(), s.task(t, id)); w != nil || err != nil {
 		t.Errorf("Waiting of a running task = %+v, %v, want nothing", w, err)
+	}
+}
+
+func TestWaiting_NamesWhatASaveWaitsFor(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	id, attempt := s.start(t, "p1")
+	s.check(t, provider.Status{Phase: provider.Succeeded}, nil)
+	if w, err := s.Waiting(t.Context(), s.task(t, id)); w != nil || err != nil {
+		t.Errorf("Waiting of a save that is under way = %+v, %v, want nothing", w, err)
+	}
+	for _, cause := range []lifecycle.WaitCause{lifecycle.WaitDownload, lifecycle.WaitLinks, lifecycle.WaitAnswer, lifecycle.WaitStorage} {
+		if _, err := s.store.NoteSaveTrouble(t.Context(), attempt, time.Now().Add(-time.Hour), lifecycle.SaveFailure{
+			Cause: cause, Message: "it said " + string(cause), RetryAfter: time.Minute,
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w, err := s.Waiting(t.Context(), s.task(t, id))
+		if err != nil || w == nil || w.Cause != cause || w.Message != "it said "+string(cause)+"; it is tried again" || w.Place != 0 || time.Until(w.Until) > time.Minute {
+			t.Errorf("Waiting = %+v, %v, want %s", w, err, cause)
+		}
+	}
+	s.exec(t, "INSERT INTO storage_probe (replica, cause) VALUES ('r1', 'is read-only')")
+	if w, err := s.Waiting(t.Context(), s.task(t, id)); err != nil || w == nil || w.Cause != lifecycle.WaitStorage || !strings.Contains(w.Message, "the storage is read-only") {
+		t.Errorf("Waiting = %+v, %v, want the storage", w, err)
+	}
+	s.exec(t, "UPDATE task SET update_time = now() + interval '1 hour'")
+	s.exec(t, "DELETE FROM storage_probe")
+	if w, err := s.Waiting(t.Context(), s.task(t, id)); w != nil || err != nil {
+		t.Errorf("Waiting = %+v, %v, want nothing of an earlier save", w, err)
 	}
 }

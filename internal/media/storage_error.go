@@ -22,6 +22,7 @@ type StorageError struct {
 	Op    string // What failed: put, open, read, delete, list, sign or sweep.
 	Key   string // Of which file, or with which prefix; empty where that says nothing.
 	Bytes int64  // How much of the file a put had taken.
+	Probe bool   // Whether it is a probe that failed.
 	Err   error
 }
 
@@ -56,6 +57,7 @@ func (b *Bucket) report(ctx context.Context, failure *StorageError) error {
 		// NOTE: it is the folder that is missing. Who asks for a file would take that for the file, and write it off.
 		failure.Err = &missingError{failure.Err}
 	}
+	failure.Probe = failure.Key == b.probeKey
 	if b.observe != nil {
 		b.observe(ctx, failure)
 	}

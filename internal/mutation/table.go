@@ -398,6 +398,38 @@ var mutations = append(differences(), []mutation{
 		[]test{{service, "TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst"}},
 	},
 
+	// 19. Nothing is spent that cannot be saved. It stands with the results that are not lost.
+	{
+		19, "admitted-without-storage", "cmd/refract/service.go",
+		"			if !s.storage.Working() {\n",
+		"			if false {\n",
+		[]test{{service, "TestPromise19_NothingIsSpentThatCannotBeSaved"}, {service, "TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers"}},
+	},
+	{
+		19, "failed-save-not-reported", "cmd/refract/service.go",
+		"			s.storage.Failed(e.Bytes)\n",
+		"",
+		[]test{{service, "TestPromise19_NothingIsSpentThatCannotBeSaved"}},
+	},
+	{
+		19, "storage-counts-as-the-provider", "internal/worker/save_trouble.go",
+		"	case errors.Is(err, media.ErrStorage):\n		return lifecycle.WaitStorage\n",
+		"",
+		[]test{{service, "TestPromise19_NothingIsSpentThatCannotBeSaved"}},
+	},
+	{
+		19, "old-probe-clears-new-failure", "internal/storage/watcher.go",
+		"		if w.reports == reports {\n",
+		"		if w.reports >= reports {\n",
+		[]test{{"internal/storage", "TestWatcher_AReportedFailureCountsUntilAProbeSucceeds"}},
+	},
+	{
+		19, "missing-bucket-is-a-missing-file", "internal/media/bucket.go",
+		"		if err = b.vanished(ctx, blobs); err == nil {\n",
+		"		if err != nil {\n",
+		[]test{{"internal/media/buckettest", "TestS3Bucket"}},
+	},
+
 	// 9. The fleet obeys the provider.
 	{
 		9, "unanswered-not-counted", "internal/postgres/admit_tasks.go",

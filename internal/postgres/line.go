@@ -261,7 +261,8 @@ SELECT (SELECT count(*)
        (SELECT count(*)
         FROM provider_account
         JOIN attempt ON attempt.account = provider_account.account AND attempt.state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING')
-        JOIN task AS other ON other.id = attempt.task_id AND other.tenant = line.tenant)
+        JOIN task AS other ON other.id = attempt.task_id AND other.tenant = line.tenant),
+       coalesce(` + storageCause + `, '')
 FROM task AS line
 LEFT JOIN LATERAL (` + selectTerms + `) AS terms ON true
 WHERE line.id = $1`
@@ -275,7 +276,7 @@ func (s *Store) Standing(ctx context.Context, t task.Task, r lifecycle.Round) (l
 			return err
 		}
 		var held bool
-		err = tx.QueryRow(ctx, selectStanding, t.ID, placesCounted).Scan(&st.Ahead, &notBefore, &held, &st.TenantMax, &st.TenantOpen)
+		err = tx.QueryRow(ctx, selectStanding, t.ID, placesCounted).Scan(&st.Ahead, &notBefore, &held, &st.TenantMax, &st.TenantOpen, &st.Storage)
 		if err == nil && held {
 			st.Source, err = sourceWait(ctx, tx, t.ID)
 		}

@@ -75,7 +75,7 @@ func TestMigrate_EventPositionsComeToATableWithData(t *testing.T) {
 			store, pool := setup(t)
 			kept := create(t, store, "films", plain())
 			exec(t, pool, before)
-			exec(t, pool, "DROP TABLE preparation_task, preparation") // What came afterwards.
+			exec(t, pool, "DROP TABLE preparation_task, preparation, save_trouble, storage_probe") // What came afterwards.
 			exec(t, pool, "DELETE FROM goose_db_version WHERE version_id >= 80")
 			if err := postgres.Migrate(t.Context(), pool); err != nil {
 				t.Fatal(err)

@@ -22,7 +22,8 @@ const selectAccountState = `
 SELECT provider,
        (SELECT count(*) FROM attempt WHERE account = $1 AND state = 'UNCONFIRMED'),
        (SELECT count(*)
-        FROM (SELECT FROM task WHERE provider = provider_account.provider AND state = 'QUEUED' LIMIT 100000) AS queued)
+        FROM (SELECT FROM task WHERE provider = provider_account.provider AND state = 'QUEUED' LIMIT 100000) AS queued),
+       coalesce(` + storageCause + `, '')
 FROM provider_account
 WHERE account = $1`
 
@@ -36,7 +37,7 @@ func (s *Store) ProviderAccounts(ctx context.Context, configured lifecycle.Accou
 		}
 		for _, u := range usages {
 			a := lifecycle.Account{Usage: u, Configured: configured[u.Account]}
-			if err := tx.QueryRow(ctx, selectAccountState, u.Account).Scan(&a.Provider, &a.Unknown, &a.Queued); err != nil {
+			if err := tx.QueryRow(ctx, selectAccountState, u.Account).Scan(&a.Provider, &a.Unknown, &a.Queued, &a.Storage); err != nil {
 				return err
 			}
 			if a.Typical, err = typicalDuration(ctx, tx, u.Account); err != nil {

@@ -87,6 +87,8 @@ func (p *Preparer) settle(ctx context.Context, c source.Claimed, failure error) 
 	unreachable, byHost := errors.AsType[*media.UnreachableError](failure)
 	_, unfit := errors.AsType[*source.UnfitError](failure)
 	switch {
+	case errors.Is(failure, media.ErrStorage): // Whatever else the provider's client made of it.
+		return p.again(ctx, c, maxUploadPause, 0, "the source can't be read, since our storage "+media.StorageCause(failure))
 	case unfit, byProvider && refused.Class == provider.Rejected:
 		return p.fail(ctx, c, failure)
 	case byProvider:

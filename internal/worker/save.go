@@ -105,15 +105,7 @@ func (s *saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 	if ctx.Err() != nil || s.running.Err() != nil {
 		return fmt.Errorf("save attempt %s: the service stops: %w", id, err) // Nothing is known of the result.
 	}
-	age := s.now().Sub(job.CreatedAt)
-	switch {
-	case errors.Is(err, errNotReady) && age < s.patience.NotReady, errors.Is(err, errNoLinks) && age < s.patience.NoLinks:
-		return river.JobSnooze(min(notReadyWait, s.patience.NoLinks))
-	case lasting(err, job.Attempt), job.Attempt >= s.patience.Tries, job.Attempt > 1 && age >= s.patience.Limit:
-		return s.giveUp(ctx, *a, err)
-	default:
-		return fmt.Errorf("save attempt %s, try %d of %d: %w", id, job.Attempt, s.patience.Tries, err)
-	}
+	return s.failed(ctx, job, *a, err)
 }
 
 // lasting tells whether another try would meet the same. What is no video is tried twice: hosts show pages in place
@@ -149,7 +141,7 @@ func (s *saver) takeBack(ctx context.Context, keys []string) {
 }
 
 // giveUp settles that there are no outputs.
-func (s *saver) giveUp(ctx context.Context, a task.Attempt, err error) error {
+func (s *saver) giveUp(ctx context.Context, a task.Attempt, err error, storage lifecycle.StorageTrouble) error {
 	now, readErr := s.tasks.TaskOfAttempt(ctx, a.ID)
 	if readErr != nil {
 		return readErr
@@ -160,6 +152,9 @@ func (s *saver) giveUp(ctx context.Context, a task.Attempt, err error) error {
 	failure := &task.SaveFailed{Attempt: a.ID, Reason: task.OutputUnavailable, Message: "save the result: " + told(err)}
 	if errors.Is(err, media.ErrNotVideo) || errors.Is(err, media.ErrTooLarge) {
 		failure.Reason = task.OutputInvalid
+	}
+	if storage.Cause != "" {
+		failure.Message = storage.String() + ", and the provider's result is gone: " + failure.Message
 	}
 	s.saves.failed(ctx, a.Account, err)
 	s.log.WarnContext(ctx, "a result is given up", "attempt_id", a.ID, "account", a.Account, "error", err, "cause", plain.Hidden(err))

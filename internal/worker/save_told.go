@@ -58,6 +58,9 @@ func told(err error) string {
 	if tried, ok := errors.AsType[*triedError](err); ok {
 		return tried.told
 	}
+	if errors.Is(err, media.ErrStorage) {
+		return media.ErrNotStored.Error() + ": our storage " + media.StorageCause(err)
+	}
 	if errors.Is(err, media.ErrNotStored) {
 		return media.ErrNotStored.Error()
 	}

@@ -3,7 +3,9 @@ package worker
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/refract-video/refract/internal/media"
@@ -19,11 +21,13 @@ func TestTold_NamesNothingOfOurs(t *testing.T) {
 	for want, err := range map[string]error{
 		"the result could not be stored":                                     errors.New("dial tcp 10.1.2.3:5432: connection refused"),
 		"output 0 of 1: the provider's link: the result could not be stored": tried("the provider's link", saved(fmt.Errorf("%w: %w", media.ErrNotStored, bucket))),
-		"output 0 of 1: the provider's link: the link is dead: 404":          tried("the provider's link", saved(fmt.Errorf("%w: 404", media.ErrLinkDead))),
-		"output 0 of 1: asked for another: it names the same":                tried("asked for another", errSame),
-		"check: unavailable: connection refused":                             fmt.Errorf("no answer: %w", &provider.Error{Class: provider.Unavailable, Op: "check", Err: errors.New("connection refused")}),
-		"the provider shows no result yet":                                   fmt.Errorf("links: %w", errNotReady),
-		"the attempt's provider account is not configured any more":          fmt.Errorf("account %q: %w", "kie", errNoAccount),
+		"output 0 of 1: the provider's link: the result could not be stored: our storage is read-only": tried("the provider's link", saved(fmt.Errorf("%w: %w", media.ErrNotStored,
+			&media.StorageError{Op: "put", Key: "outputs/1", Err: &fs.PathError{Op: "open", Path: "/var/lib/refract/media", Err: syscall.EROFS}}))),
+		"output 0 of 1: the provider's link: the link is dead: 404": tried("the provider's link", saved(fmt.Errorf("%w: 404", media.ErrLinkDead))),
+		"output 0 of 1: asked for another: it names the same":       tried("asked for another", errSame),
+		"check: unavailable: connection refused":                    fmt.Errorf("no answer: %w", &provider.Error{Class: provider.Unavailable, Op: "check", Err: errors.New("connection refused")}),
+		"the provider shows no result yet":                          fmt.Errorf("links: %w", errNotReady),
+		"the attempt's provider account is not configured any more": fmt.Errorf("account %q: %w", "kie", errNoAccount),
 	} {
 		if got := told(err); got != want {
 			t.Errorf("told(%v) = %q, want %q", err, got, want)

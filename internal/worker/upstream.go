@@ -61,6 +61,9 @@ func upstreams(accounts provider.Accounts, queries Queries, meter metric.Meter) 
 	return all, nil
 }
 
+// errNotReserved means that the database did not reserve a question, which is not the provider's fault.
+var errNotReserved = errors.New("reserve a question")
+
 // errNoAccount means that an attempt belongs to an account that is no longer configured.
 var errNoAccount = errors.New("the attempt's provider account is not configured any more")
 
@@ -87,7 +90,7 @@ func (u *upstream) reserve(ctx context.Context, n int) (time.Time, error) {
 	}
 	wait, err := u.queries.ReserveQueries(ctx, u.account, n, u.pause)
 	if err != nil { // The database's words are not for callers.
-		err = &plain.Error{Text: "the question could not be reserved", Cause: err}
+		err = &plain.Error{Text: "the question could not be reserved", Cause: fmt.Errorf("%w: %w", errNotReserved, err)}
 	}
 	return time.Now().Add(wait), err
 }

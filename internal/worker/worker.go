@@ -30,10 +30,17 @@ type Tasks interface {
 	TaskOfAttempt(ctx context.Context, id task.AttemptID) (task.Task, error)
 }
 
+// Troubles is where it is kept why outputs are not saved yet.
+type Troubles interface {
+	// NoteSaveTrouble notes what a try met, and returns what is known since the job began that saves the outputs.
+	NoteSaveTrouble(ctx context.Context, id task.AttemptID, began time.Time, n lifecycle.SaveFailure) (lifecycle.SaveTrouble, error)
+}
+
 // Config is what the workers work with.
 type Config struct {
 	Lifecycle *lifecycle.Lifecycle
 	Tasks     Tasks
+	Troubles  Troubles
 	Accounts  provider.Accounts
 	Queries   Queries
 	Sources   Sources
@@ -58,6 +65,7 @@ type Config struct {
 type Workers struct {
 	lifecycle      *lifecycle.Lifecycle
 	tasks          Tasks
+	troubles       Troubles
 	upstreams      map[string]*upstream
 	sources        Sources
 	preparations   Preparations
@@ -92,7 +100,7 @@ func New(cfg Config) (*Workers, error) {
 		return nil, err
 	}
 	w := &Workers{
-		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, upstreams: all, sources: cfg.Sources, media: cfg.Media, callbackURL: cfg.CallbackURL, now: cfg.Now, log: cfg.Log,
+		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, troubles: cfg.Troubles, upstreams: all, sources: cfg.Sources, media: cfg.Media, callbackURL: cfg.CallbackURL, now: cfg.Now, log: cfg.Log,
 		patience: cfg.Patience.withDefaults(), downloads: semaphore.NewWeighted(downloadsAtOnce), saves: saves, retainer: retainer,
 	}
 	w.preparations, w.sourcePatience = cfg.Preparations, cfg.SourcePatience.withDefaults()

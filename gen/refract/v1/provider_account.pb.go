@@ -192,8 +192,10 @@ type ProviderPause struct {
 	ByOperator bool `protobuf:"varint,2,opt,name=by_operator,json=byOperator,proto3" json:"by_operator,omitempty"`
 	// The time at which the pause ends by itself.
 	//
-	// Absent for an operator's.
-	UntilTime     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
+	// Absent for an operator's, and while results can't be stored.
+	UntilTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
+	// The cause: PROVIDER_PAUSED, or STORAGE_UNAVAILABLE while results can't be stored at any replica, which ends by itself.
+	Cause         WaitingCause `protobuf:"varint,4,opt,name=cause,proto3,enum=refract.v1.WaitingCause" json:"cause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -247,6 +249,13 @@ func (x *ProviderPause) GetUntilTime() *timestamppb.Timestamp {
 		return x.UntilTime
 	}
 	return nil
+}
+
+func (x *ProviderPause) GetCause() WaitingCause {
+	if x != nil {
+		return x.Cause
+	}
+	return WaitingCause_WAITING_CAUSE_UNSPECIFIED
 }
 
 // What a provider account may do.
@@ -364,7 +373,7 @@ var File_refract_v1_provider_account_proto protoreflect.FileDescriptor
 const file_refract_v1_provider_account_proto_rawDesc = "" +
 	"\n" +
 	"!refract/v1/provider_account.proto\x12\n" +
-	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x04\n" +
+	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15refract/v1/task.proto\"\xc0\x04\n" +
 	"\x0fProviderAccount\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x122\n" +
@@ -379,13 +388,14 @@ const file_refract_v1_provider_account_proto_rawDesc = "" +
 	" \x01(\bR\ablocked\x12)\n" +
 	"\x10unknown_outcomes\x18\v \x01(\x05R\x0funknownOutcomes\x12!\n" +
 	"\fqueued_tasks\x18\f \x01(\x05R\vqueuedTasks\x12D\n" +
-	"\x10typical_duration\x18\r \x01(\v2\x19.google.protobuf.DurationR\x0ftypicalDuration\"\x83\x01\n" +
+	"\x10typical_duration\x18\r \x01(\v2\x19.google.protobuf.DurationR\x0ftypicalDuration\"\xb3\x01\n" +
 	"\rProviderPause\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1f\n" +
 	"\vby_operator\x18\x02 \x01(\bR\n" +
 	"byOperator\x129\n" +
 	"\n" +
-	"until_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\"]\n" +
+	"until_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\x12.\n" +
+	"\x05cause\x18\x04 \x01(\x0e2\x18.refract.v1.WaitingCauseR\x05cause\"]\n" +
 	"\x0eProviderLimits\x12.\n" +
 	"\x04rate\x18\x01 \x01(\v2\x1a.refract.v1.SubmissionRateR\x04rate\x12\x1b\n" +
 	"\tin_flight\x18\x02 \x01(\x05R\binFlight\"\x8a\x01\n" +
@@ -416,6 +426,7 @@ var file_refract_v1_provider_account_proto_goTypes = []any{
 	(*SubmissionRate)(nil),        // 3: refract.v1.SubmissionRate
 	(*durationpb.Duration)(nil),   // 4: google.protobuf.Duration
 	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(WaitingCause)(0),             // 6: refract.v1.WaitingCause
 }
 var file_refract_v1_provider_account_proto_depIdxs = []int32{
 	2, // 0: refract.v1.ProviderAccount.limits:type_name -> refract.v1.ProviderLimits
@@ -423,13 +434,14 @@ var file_refract_v1_provider_account_proto_depIdxs = []int32{
 	1, // 2: refract.v1.ProviderAccount.pause:type_name -> refract.v1.ProviderPause
 	4, // 3: refract.v1.ProviderAccount.typical_duration:type_name -> google.protobuf.Duration
 	5, // 4: refract.v1.ProviderPause.until_time:type_name -> google.protobuf.Timestamp
-	3, // 5: refract.v1.ProviderLimits.rate:type_name -> refract.v1.SubmissionRate
-	4, // 6: refract.v1.SubmissionRate.window:type_name -> google.protobuf.Duration
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	6, // 5: refract.v1.ProviderPause.cause:type_name -> refract.v1.WaitingCause
+	3, // 6: refract.v1.ProviderLimits.rate:type_name -> refract.v1.SubmissionRate
+	4, // 7: refract.v1.SubmissionRate.window:type_name -> google.protobuf.Duration
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_provider_account_proto_init() }
@@ -437,6 +449,7 @@ func file_refract_v1_provider_account_proto_init() {
 	if File_refract_v1_provider_account_proto != nil {
 		return
 	}
+	file_refract_v1_task_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

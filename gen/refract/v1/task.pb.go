@@ -45,20 +45,35 @@ const (
 	WaitingCause_WAITING_CAUSE_RETRY_DELAY WaitingCause = 7
 	// The task's source is being looked at, or handed to the provider, before a permit is taken for it.
 	WaitingCause_WAITING_CAUSE_SOURCE WaitingCause = 8
+	// Results can't be stored: the service's own storage fails, at every replica. A QUEUED task is not sent to a provider
+	// before they can. A task in SAVING, whose attempt was paid for, is saved when they can, and does not fail because of it
+	// while the provider's links live.
+	WaitingCause_WAITING_CAUSE_STORAGE_UNAVAILABLE WaitingCause = 9
+	// The download of the result from the provider failed. It is tried again, with fresh links where the provider gives them.
+	// After an hour of that, or 12 times, the task fails with OUTPUT_UNAVAILABLE.
+	WaitingCause_WAITING_CAUSE_DOWNLOAD_FAILING WaitingCause = 10
+	// The provider reports success, but names no link to the result yet. It is asked again, for up to 30 minutes.
+	WaitingCause_WAITING_CAUSE_LINKS_MISSING WaitingCause = 11
+	// The provider does not say where the result is: it does not answer, or its answer can't be read. It is asked again.
+	WaitingCause_WAITING_CAUSE_ANSWER_UNREADABLE WaitingCause = 12
 )
 
 // Enum value maps for WaitingCause.
 var (
 	WaitingCause_name = map[int32]string{
-		0: "WAITING_CAUSE_UNSPECIFIED",
-		1: "WAITING_CAUSE_ADMISSION",
-		2: "WAITING_CAUSE_RATE_WINDOW",
-		3: "WAITING_CAUSE_IN_FLIGHT_CAP",
-		4: "WAITING_CAUSE_PROVIDER_PAUSED",
-		5: "WAITING_CAUSE_TENANT_SHARE",
-		6: "WAITING_CAUSE_UNCONFIRMED_OUTCOME",
-		7: "WAITING_CAUSE_RETRY_DELAY",
-		8: "WAITING_CAUSE_SOURCE",
+		0:  "WAITING_CAUSE_UNSPECIFIED",
+		1:  "WAITING_CAUSE_ADMISSION",
+		2:  "WAITING_CAUSE_RATE_WINDOW",
+		3:  "WAITING_CAUSE_IN_FLIGHT_CAP",
+		4:  "WAITING_CAUSE_PROVIDER_PAUSED",
+		5:  "WAITING_CAUSE_TENANT_SHARE",
+		6:  "WAITING_CAUSE_UNCONFIRMED_OUTCOME",
+		7:  "WAITING_CAUSE_RETRY_DELAY",
+		8:  "WAITING_CAUSE_SOURCE",
+		9:  "WAITING_CAUSE_STORAGE_UNAVAILABLE",
+		10: "WAITING_CAUSE_DOWNLOAD_FAILING",
+		11: "WAITING_CAUSE_LINKS_MISSING",
+		12: "WAITING_CAUSE_ANSWER_UNREADABLE",
 	}
 	WaitingCause_value = map[string]int32{
 		"WAITING_CAUSE_UNSPECIFIED":         0,
@@ -70,6 +85,10 @@ var (
 		"WAITING_CAUSE_UNCONFIRMED_OUTCOME": 6,
 		"WAITING_CAUSE_RETRY_DELAY":         7,
 		"WAITING_CAUSE_SOURCE":              8,
+		"WAITING_CAUSE_STORAGE_UNAVAILABLE": 9,
+		"WAITING_CAUSE_DOWNLOAD_FAILING":    10,
+		"WAITING_CAUSE_LINKS_MISSING":       11,
+		"WAITING_CAUSE_ANSWER_UNREADABLE":   12,
 	}
 )
 
@@ -589,7 +608,7 @@ func (x *Task) GetWaiting() *Waiting {
 	return nil
 }
 
-// What a task waits for.
+// What a task waits for that is QUEUED, in SAVING, or RUNNING with an unknown outcome.
 type Waiting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The cause of the wait.
@@ -598,7 +617,7 @@ type Waiting struct {
 	//
 	// 0 for a task that is not QUEUED.
 	PlaceInLine int32 `protobuf:"varint,2,opt,name=place_in_line,json=placeInLine,proto3" json:"place_in_line,omitempty"`
-	// The time at which this cause ends.
+	// The time at which this cause ends, or in SAVING the time of the next try.
 	//
 	// Absent where nobody knows.
 	UntilTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
@@ -1089,7 +1108,7 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\aattempt\x18\x04 \x01(\x05R\aattempt\x12\x18\n" +
 	"\amessage\x18\x05 \x01(\tR\amessage\x12-\n" +
 	"\afailure\x18\x06 \x01(\v2\x13.refract.v1.FailureR\afailure\x12,\n" +
-	"\aoutputs\x18\a \x03(\v2\x12.refract.v1.OutputR\aoutputs*\xad\x02\n" +
+	"\aoutputs\x18\a \x03(\v2\x12.refract.v1.OutputR\aoutputs*\xbe\x03\n" +
 	"\fWaitingCause\x12\x1d\n" +
 	"\x19WAITING_CAUSE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17WAITING_CAUSE_ADMISSION\x10\x01\x12\x1d\n" +
@@ -1099,7 +1118,12 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\x1aWAITING_CAUSE_TENANT_SHARE\x10\x05\x12%\n" +
 	"!WAITING_CAUSE_UNCONFIRMED_OUTCOME\x10\x06\x12\x1d\n" +
 	"\x19WAITING_CAUSE_RETRY_DELAY\x10\a\x12\x18\n" +
-	"\x14WAITING_CAUSE_SOURCE\x10\b*\xf6\x01\n" +
+	"\x14WAITING_CAUSE_SOURCE\x10\b\x12%\n" +
+	"!WAITING_CAUSE_STORAGE_UNAVAILABLE\x10\t\x12\"\n" +
+	"\x1eWAITING_CAUSE_DOWNLOAD_FAILING\x10\n" +
+	"\x12\x1f\n" +
+	"\x1bWAITING_CAUSE_LINKS_MISSING\x10\v\x12#\n" +
+	"\x1fWAITING_CAUSE_ANSWER_UNREADABLE\x10\f*\xf6\x01\n" +
 	"\bStrength\x12\x18\n" +
 	"\x14STRENGTH_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11STRENGTH_ADHERE_1\x10\x01\x12\x15\n" +

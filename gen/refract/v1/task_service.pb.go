@@ -636,9 +636,13 @@ type ListTasksRequest struct {
 	// The time at or after which tasks were submitted.
 	CreateTimeFrom *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time_from,json=createTimeFrom,proto3" json:"create_time_from,omitempty"`
 	// The time before which tasks were submitted.
-	CreateTimeTo  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time_to,json=createTimeTo,proto3" json:"create_time_to,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CreateTimeTo *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time_to,json=createTimeTo,proto3" json:"create_time_to,omitempty"`
+	// The reasons of failure to list. Tasks that did not fail have none.
+	//
+	// Empty means all tasks, failed or not.
+	FailureReasons []FailureReason `protobuf:"varint,7,rep,packed,name=failure_reasons,json=failureReasons,proto3,enum=refract.v1.FailureReason" json:"failure_reasons,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListTasksRequest) Reset() {
@@ -709,6 +713,13 @@ func (x *ListTasksRequest) GetCreateTimeFrom() *timestamppb.Timestamp {
 func (x *ListTasksRequest) GetCreateTimeTo() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CreateTimeTo
+	}
+	return nil
+}
+
+func (x *ListTasksRequest) GetFailureReasons() []FailureReason {
+	if x != nil {
+		return x.FailureReasons
 	}
 	return nil
 }
@@ -1506,7 +1517,7 @@ var File_refract_v1_task_service_proto protoreflect.FileDescriptor
 const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/task_service.proto\x12\n" +
-	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x17refract/v1/source.proto\x1a\x15refract/v1/task.proto\"\x8f\a\n" +
+	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18refract/v1/failure.proto\x1a\x17refract/v1/source.proto\x1a\x15refract/v1/task.proto\"\x8f\a\n" +
 	"\x11SubmitTaskRequest\x123\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\trequestId\x12y\n" +
@@ -1550,7 +1561,7 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\x0eGetTaskRequest\x12!\n" +
 	"\atask_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06taskId\"7\n" +
 	"\x0fGetTaskResponse\x12$\n" +
-	"\x04task\x18\x01 \x01(\v2\x10.refract.v1.TaskR\x04task\"\xec\x03\n" +
+	"\x04task\x18\x01 \x01(\v2\x10.refract.v1.TaskR\x04task\"\xc5\x04\n" +
 	"\x10ListTasksRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
@@ -1560,7 +1571,8 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\x06labels\x18\x04 \x03(\v2(.refract.v1.ListTasksRequest.LabelsEntryB=\xbaH:\x9a\x017\x10\x10\" r\x1e2\x1c^[a-z0-9][a-z0-9._/-]{0,62}$*\x11r\x0f\x18\x80\x012\n" +
 	"^[^\\x00]*$R\x06labels\x12D\n" +
 	"\x10create_time_from\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x0ecreateTimeFrom\x12@\n" +
-	"\x0ecreate_time_to\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fcreateTimeTo\x1a9\n" +
+	"\x0ecreate_time_to\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fcreateTimeTo\x12W\n" +
+	"\x0ffailure_reasons\x18\a \x03(\x0e2\x19.refract.v1.FailureReasonB\x13\xbaH\x10\x92\x01\r\x10 \x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x0efailureReasons\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"c\n" +
@@ -1681,9 +1693,10 @@ var file_refract_v1_task_service_proto_goTypes = []any{
 	(*status.Status)(nil),            // 29: google.rpc.Status
 	(TaskState)(0),                   // 30: refract.v1.TaskState
 	(*timestamppb.Timestamp)(nil),    // 31: google.protobuf.Timestamp
-	(*TaskEvent)(nil),                // 32: refract.v1.TaskEvent
-	(*UploadSourceRequest)(nil),      // 33: refract.v1.UploadSourceRequest
-	(*UploadSourceResponse)(nil),     // 34: refract.v1.UploadSourceResponse
+	(FailureReason)(0),               // 32: refract.v1.FailureReason
+	(*TaskEvent)(nil),                // 33: refract.v1.TaskEvent
+	(*UploadSourceRequest)(nil),      // 34: refract.v1.UploadSourceRequest
+	(*UploadSourceResponse)(nil),     // 35: refract.v1.UploadSourceResponse
 }
 var file_refract_v1_task_service_proto_depIdxs = []int32{
 	1,  // 0: refract.v1.SubmitTaskRequest.source:type_name -> refract.v1.SubmitTaskSource
@@ -1700,43 +1713,44 @@ var file_refract_v1_task_service_proto_depIdxs = []int32{
 	23, // 11: refract.v1.ListTasksRequest.labels:type_name -> refract.v1.ListTasksRequest.LabelsEntry
 	31, // 12: refract.v1.ListTasksRequest.create_time_from:type_name -> google.protobuf.Timestamp
 	31, // 13: refract.v1.ListTasksRequest.create_time_to:type_name -> google.protobuf.Timestamp
-	28, // 14: refract.v1.ListTasksResponse.tasks:type_name -> refract.v1.Task
-	28, // 15: refract.v1.CancelTaskResponse.task:type_name -> refract.v1.Task
-	28, // 16: refract.v1.RetryTaskResponse.task:type_name -> refract.v1.Task
-	28, // 17: refract.v1.WatchTaskResponse.task:type_name -> refract.v1.Task
-	32, // 18: refract.v1.WatchTaskResponse.event:type_name -> refract.v1.TaskEvent
-	16, // 19: refract.v1.WatchTaskResponse.bookmark:type_name -> refract.v1.WatchBookmark
-	30, // 20: refract.v1.WatchTasksRequest.states:type_name -> refract.v1.TaskState
-	24, // 21: refract.v1.WatchTasksRequest.labels:type_name -> refract.v1.WatchTasksRequest.LabelsEntry
-	19, // 22: refract.v1.WatchTasksResponse.event:type_name -> refract.v1.WatchedTaskEvent
-	25, // 23: refract.v1.WatchedTaskEvent.labels:type_name -> refract.v1.WatchedTaskEvent.LabelsEntry
-	32, // 24: refract.v1.WatchedTaskEvent.event:type_name -> refract.v1.TaskEvent
-	32, // 25: refract.v1.ListTaskEventsResponse.events:type_name -> refract.v1.TaskEvent
-	0,  // 26: refract.v1.TaskService.SubmitTask:input_type -> refract.v1.SubmitTaskRequest
-	3,  // 27: refract.v1.TaskService.BatchSubmitTasks:input_type -> refract.v1.BatchSubmitTasksRequest
-	6,  // 28: refract.v1.TaskService.GetTask:input_type -> refract.v1.GetTaskRequest
-	8,  // 29: refract.v1.TaskService.ListTasks:input_type -> refract.v1.ListTasksRequest
-	10, // 30: refract.v1.TaskService.CancelTask:input_type -> refract.v1.CancelTaskRequest
-	12, // 31: refract.v1.TaskService.RetryTask:input_type -> refract.v1.RetryTaskRequest
-	14, // 32: refract.v1.TaskService.WatchTask:input_type -> refract.v1.WatchTaskRequest
-	17, // 33: refract.v1.TaskService.WatchTasks:input_type -> refract.v1.WatchTasksRequest
-	20, // 34: refract.v1.TaskService.ListTaskEvents:input_type -> refract.v1.ListTaskEventsRequest
-	33, // 35: refract.v1.TaskService.UploadSource:input_type -> refract.v1.UploadSourceRequest
-	2,  // 36: refract.v1.TaskService.SubmitTask:output_type -> refract.v1.SubmitTaskResponse
-	4,  // 37: refract.v1.TaskService.BatchSubmitTasks:output_type -> refract.v1.BatchSubmitTasksResponse
-	7,  // 38: refract.v1.TaskService.GetTask:output_type -> refract.v1.GetTaskResponse
-	9,  // 39: refract.v1.TaskService.ListTasks:output_type -> refract.v1.ListTasksResponse
-	11, // 40: refract.v1.TaskService.CancelTask:output_type -> refract.v1.CancelTaskResponse
-	13, // 41: refract.v1.TaskService.RetryTask:output_type -> refract.v1.RetryTaskResponse
-	15, // 42: refract.v1.TaskService.WatchTask:output_type -> refract.v1.WatchTaskResponse
-	18, // 43: refract.v1.TaskService.WatchTasks:output_type -> refract.v1.WatchTasksResponse
-	21, // 44: refract.v1.TaskService.ListTaskEvents:output_type -> refract.v1.ListTaskEventsResponse
-	34, // 45: refract.v1.TaskService.UploadSource:output_type -> refract.v1.UploadSourceResponse
-	36, // [36:46] is the sub-list for method output_type
-	26, // [26:36] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	32, // 14: refract.v1.ListTasksRequest.failure_reasons:type_name -> refract.v1.FailureReason
+	28, // 15: refract.v1.ListTasksResponse.tasks:type_name -> refract.v1.Task
+	28, // 16: refract.v1.CancelTaskResponse.task:type_name -> refract.v1.Task
+	28, // 17: refract.v1.RetryTaskResponse.task:type_name -> refract.v1.Task
+	28, // 18: refract.v1.WatchTaskResponse.task:type_name -> refract.v1.Task
+	33, // 19: refract.v1.WatchTaskResponse.event:type_name -> refract.v1.TaskEvent
+	16, // 20: refract.v1.WatchTaskResponse.bookmark:type_name -> refract.v1.WatchBookmark
+	30, // 21: refract.v1.WatchTasksRequest.states:type_name -> refract.v1.TaskState
+	24, // 22: refract.v1.WatchTasksRequest.labels:type_name -> refract.v1.WatchTasksRequest.LabelsEntry
+	19, // 23: refract.v1.WatchTasksResponse.event:type_name -> refract.v1.WatchedTaskEvent
+	25, // 24: refract.v1.WatchedTaskEvent.labels:type_name -> refract.v1.WatchedTaskEvent.LabelsEntry
+	33, // 25: refract.v1.WatchedTaskEvent.event:type_name -> refract.v1.TaskEvent
+	33, // 26: refract.v1.ListTaskEventsResponse.events:type_name -> refract.v1.TaskEvent
+	0,  // 27: refract.v1.TaskService.SubmitTask:input_type -> refract.v1.SubmitTaskRequest
+	3,  // 28: refract.v1.TaskService.BatchSubmitTasks:input_type -> refract.v1.BatchSubmitTasksRequest
+	6,  // 29: refract.v1.TaskService.GetTask:input_type -> refract.v1.GetTaskRequest
+	8,  // 30: refract.v1.TaskService.ListTasks:input_type -> refract.v1.ListTasksRequest
+	10, // 31: refract.v1.TaskService.CancelTask:input_type -> refract.v1.CancelTaskRequest
+	12, // 32: refract.v1.TaskService.RetryTask:input_type -> refract.v1.RetryTaskRequest
+	14, // 33: refract.v1.TaskService.WatchTask:input_type -> refract.v1.WatchTaskRequest
+	17, // 34: refract.v1.TaskService.WatchTasks:input_type -> refract.v1.WatchTasksRequest
+	20, // 35: refract.v1.TaskService.ListTaskEvents:input_type -> refract.v1.ListTaskEventsRequest
+	34, // 36: refract.v1.TaskService.UploadSource:input_type -> refract.v1.UploadSourceRequest
+	2,  // 37: refract.v1.TaskService.SubmitTask:output_type -> refract.v1.SubmitTaskResponse
+	4,  // 38: refract.v1.TaskService.BatchSubmitTasks:output_type -> refract.v1.BatchSubmitTasksResponse
+	7,  // 39: refract.v1.TaskService.GetTask:output_type -> refract.v1.GetTaskResponse
+	9,  // 40: refract.v1.TaskService.ListTasks:output_type -> refract.v1.ListTasksResponse
+	11, // 41: refract.v1.TaskService.CancelTask:output_type -> refract.v1.CancelTaskResponse
+	13, // 42: refract.v1.TaskService.RetryTask:output_type -> refract.v1.RetryTaskResponse
+	15, // 43: refract.v1.TaskService.WatchTask:output_type -> refract.v1.WatchTaskResponse
+	18, // 44: refract.v1.TaskService.WatchTasks:output_type -> refract.v1.WatchTasksResponse
+	21, // 45: refract.v1.TaskService.ListTaskEvents:output_type -> refract.v1.ListTaskEventsResponse
+	35, // 46: refract.v1.TaskService.UploadSource:output_type -> refract.v1.UploadSourceResponse
+	37, // [37:47] is the sub-list for method output_type
+	27, // [27:37] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_task_service_proto_init() }
@@ -1744,6 +1758,7 @@ func file_refract_v1_task_service_proto_init() {
 	if File_refract_v1_task_service_proto != nil {
 		return
 	}
+	file_refract_v1_failure_proto_init()
 	file_refract_v1_source_proto_init()
 	file_refract_v1_task_proto_init()
 	file_refract_v1_task_service_proto_msgTypes[1].OneofWrappers = []any{

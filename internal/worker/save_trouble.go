@@ -1,0 +1,92 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/plain"
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// maxOwnWait is how long a save waits at most that failed because of us: it is to follow soon when the storage works again.
+const maxOwnWait = 30 * time.Second
+
+// failed decides what follows a try that failed: another one, or the end.
+//
+// A failure of ours, which is the storage's or the database's, does not count: the save is tried until the provider's links
+// are really gone. Only a try can show that, since it asks for the links and begins to download before it stores anything.
+// What the provider is at fault for counts from when the storage worked again.
+func (s *saver) failed(ctx context.Context, job *river.Job[task.SaveOutputs], a task.Attempt, err error) error {
+	failure := lifecycle.SaveFailure{Cause: saveCause(err), Message: told(err), RetryAfter: s.retryAt(job.Attempt).Sub(s.now())}
+	switch failure.Cause {
+	case "":
+		return s.tryAgain(ctx, job, err)
+	case lifecycle.WaitStorage:
+		failure.Storage, failure.RetryAfter = media.StorageCause(err), ownWait(job)
+	case lifecycle.WaitLinks:
+		failure.RetryAfter = min(notReadyWait, s.patience.NoLinks)
+	default:
+	}
+	trouble, noteErr := s.troubles.NoteSaveTrouble(ctx, a.ID, job.CreatedAt, failure)
+	age := trouble.Until.Add(-failure.RetryAfter).Sub(trouble.Since)
+	switch {
+	case noteErr != nil:
+		return s.tryAgain(ctx, job, noteErr)
+	case failure.Cause == lifecycle.WaitStorage:
+		return s.tryAgain(ctx, job, err)
+	case errors.Is(err, errNotReady) && age < s.patience.NotReady, errors.Is(err, errNoLinks) && age < s.patience.NoLinks:
+		return river.JobSnooze(failure.RetryAfter)
+	case lasting(err, job.Attempt), job.Attempt >= s.patience.Tries, job.Attempt > 1 && age >= s.patience.Limit:
+		return s.giveUp(ctx, a, err, trouble.Storage)
+	default:
+		return fmt.Errorf("save attempt %s, try %d of %d: %w", a.ID, job.Attempt, s.patience.Tries, err)
+	}
+}
+
+// tryAgain has a save tried again that failed because of us. The try does not count.
+func (s *saver) tryAgain(ctx context.Context, job *river.Job[task.SaveOutputs], err error) error {
+	wait := ownWait(job)
+	s.log.WarnContext(ctx, "a result could not be saved because of us; it is tried again until the provider's links are gone",
+		"attempt_id", job.Args.AttemptID, "wait", wait, "error", err, "cause", plain.Hidden(err))
+	return river.JobSnooze(wait)
+}
+
+// ownWait is how long a save waits that failed because of us: 1 s, 2 s, 4 s and so on.
+func ownWait(job *river.Job[task.SaveOutputs]) time.Duration {
+	var counted struct {
+		Snoozes int `json:"snoozes"` // The job queue counts them here.
+	}
+	_ = json.Unmarshal(job.Metadata, &counted) // Without it the wait is the shortest.
+	return min(time.Second<<min(counted.Snoozes, 10), maxOwnWait)
+}
+
+// saveCause is what a save waits for after an error; empty for a failure of the database.
+//
+// NOTE: it goes by the component that an error comes from. What is not known to be the provider's or its hosts' does not count
+// against them.
+func saveCause(err error) lifecycle.WaitCause {
+	_, ofHost := errors.AsType[*media.SaveError](err)
+	_, ofProvider := errors.AsType[*provider.Error](err)
+	switch {
+	case errors.Is(err, media.ErrStorage):
+		return lifecycle.WaitStorage
+	case errors.Is(err, errNoLinks), errors.Is(err, errNotReady):
+		return lifecycle.WaitLinks
+	case errors.Is(err, errNotReserved):
+		return ""
+	case ofHost:
+		return lifecycle.WaitDownload
+	case ofProvider, errors.Is(err, errNoAccount):
+		return lifecycle.WaitAnswer
+	default:
+		return ""
+	}
+}
