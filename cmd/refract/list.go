@@ -13,9 +13,10 @@ import (
 type listCmd struct {
 	clientFlags
 
-	States []string          `name:"state" help:"List tasks in this state; can be repeated."`
-	Labels map[string]string `name:"label" mapsep:"none" placeholder:"KEY=VALUE" help:"List tasks with this label; can be repeated, and then all must match."`
-	Limit  int               `name:"limit" default:"50" help:"The most tasks to list; 0 lists all."`
+	States  []string          `name:"state" help:"List tasks in this state; can be repeated."`
+	Reasons []string          `name:"reason" help:"List tasks that failed with this reason; can be repeated."`
+	Labels  map[string]string `name:"label" mapsep:"none" placeholder:"KEY=VALUE" help:"List tasks with this label; can be repeated, and then all must match."`
+	Limit   int               `name:"limit" default:"50" help:"The most tasks to list; 0 lists all."`
 }
 
 // maxPage is the largest page that the service gives.
@@ -27,11 +28,15 @@ func (c *listCmd) Run(ctx context.Context, con console) error {
 	if err != nil {
 		return err
 	}
+	reasons, err := parseReasons(c.Reasons)
+	if err != nil {
+		return err
+	}
 	if c.Limit < 0 {
 		return fmt.Errorf("--limit=%d is negative", c.Limit)
 	}
 	return c.call(func(client refractv1.TaskServiceClient) error {
-		req := &refractv1.ListTasksRequest{States: states, Labels: c.Labels}
+		req := &refractv1.ListTasksRequest{States: states, FailureReasons: reasons, Labels: c.Labels}
 		for left := c.Limit; ; {
 			req.PageSize = maxPage
 			if c.Limit > 0 {

@@ -30,7 +30,7 @@ type cli struct {
 	List    listCmd    `cmd:"" help:"List tasks, newest first."`
 	Watch   watchCmd   `cmd:"" help:"Follow a task until it is terminal."`
 	Cancel  cancelCmd  `cmd:"" help:"Cancel a task."`
-	Retry   retryCmd   `cmd:"" help:"Continue a failed or canceled task."`
+	Retry   retryCmd   `cmd:"" help:"Continue a failed or canceled task, or all that match filters."`
 	Bench   benchCmd   `cmd:"" help:"Measure what Refract does on this machine, beside what PostgreSQL alone does."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 
@@ -43,6 +43,7 @@ type cli struct {
 
 // console is where a command talks to the person or program that runs it.
 type console struct {
+	in  io.Reader // Answers of a person.
 	out io.Writer // Data and progress.
 	err io.Writer // The service's log, and errors.
 }
@@ -52,7 +53,7 @@ func main() {
 	defer stop()
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], console{out: os.Stdout, err: os.Stderr}))
+	os.Exit(run(ctx, os.Args[1:], console{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
 }
 
 // The exit statuses other than 0.

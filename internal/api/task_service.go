@@ -120,7 +120,7 @@ func (s *TaskService) ListTasks(ctx context.Context, req *refractv1.ListTasksReq
 	size := pageSize(req.GetPageSize())
 	f := task.Filter{
 		Tenant: tenantOf(ctx), Before: before, States: statesOf(req.GetStates()), Labels: req.GetLabels(), Limit: size + 1,
-		FromTime: timeOf(req.GetCreateTimeFrom()), ToTime: timeOf(req.GetCreateTimeTo()),
+		FromTime: timeOf(req.GetCreateTimeFrom()), ToTime: timeOf(req.GetCreateTimeTo()), Reasons: reasonsOf(req.GetFailureReasons()),
 	}
 	tasks, err := s.tasks.ListTasks(ctx, f)
 	if err != nil {
@@ -176,6 +176,15 @@ func statesOf(named []refractv1.TaskState) []task.State {
 		states[i] = task.State(strings.TrimPrefix(state.String(), "TASK_STATE_"))
 	}
 	return states
+}
+
+// reasonsOf returns the reasons of failure that a request names.
+func reasonsOf(named []refractv1.FailureReason) []task.Reason {
+	reasons := make([]task.Reason, len(named))
+	for i, r := range named {
+		reasons[i] = task.Reason(strings.TrimPrefix(r.String(), "FAILURE_REASON_"))
+	}
+	return reasons
 }
 
 // timeOf returns the time of a field that may be absent.

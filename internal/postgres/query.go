@@ -57,6 +57,7 @@ WHERE tenant = $1
   AND labels @> $4
   AND create_time >= coalesce($5::timestamptz, '-infinity')
   AND create_time < coalesce($6::timestamptz, 'infinity')
+  AND (cardinality($8::text[]) = 0 OR failure_reason = ANY ($8))
 ORDER BY tenant, id DESC
 LIMIT $7`
 
@@ -66,6 +67,10 @@ func (s *Store) ListTasks(ctx context.Context, f task.Filter) ([]task.Task, erro
 	for i, st := range f.States {
 		states[i] = string(st)
 	}
+	reasons := make([]string, len(f.Reasons))
+	for i, r := range f.Reasons {
+		reasons[i] = string(r)
+	}
 	labels := f.Labels
 	if labels == nil {
 		labels = map[string]string{}
@@ -73,7 +78,7 @@ func (s *Store) ListTasks(ctx context.Context, f task.Filter) ([]task.Task, erro
 	var tasks []task.Task
 	err := s.snapshot(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, listTasks, f.Tenant, optional(string(f.Before)), states, labels, optional(f.FromTime),
-			optional(f.ToTime), f.Limit)
+			optional(f.ToTime), f.Limit, reasons)
 		if err != nil {
 			return err
 		}

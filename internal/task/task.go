@@ -167,6 +167,7 @@ type Filter struct {
 	Tenant   string
 	Before   ID // Only tasks submitted before this one; empty means from the newest.
 	States   []State
+	Reasons  []Reason // Of failure.
 	Labels   map[string]string
 	FromTime time.Time // Zero means no bound.
 	ToTime   time.Time
