@@ -194,8 +194,15 @@ func (s *service) openBucket(ctx context.Context, bucketURL string) error {
 	}
 	s.bucket, err = media.OpenObservedBucket(ctx, bucketURL, func(ctx context.Context, e *media.StorageError) {
 		failures.Add(ctx, 1, metric.WithAttributes(attribute.String("operation", e.Op)))
-		if !e.Probe { // It is called by what runs, which comes after watchStorage.
+		if e.Probe {
+			return
+		}
+		// What runs comes after watchStorage. NOTE: the end of a caller's time proves nothing: with short deadlines anybody could
+		// keep admission paused. So it is with what is read.
+		if e.Op == "put" && ctx.Err() == nil {
 			s.storage.Failed(e.Bytes)
+		} else {
+			s.storage.Look()
 		}
 	})
 	return err

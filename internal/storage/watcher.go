@@ -5,7 +5,7 @@
 // admits: a folder may be read-only on one machine alone. What each replica found is recorded in the database, so that every
 // replica can say what tasks wait for. A row that is not renewed for a while no longer counts: its replica died.
 //
-// A failure that a save or an upload meets counts at once, until a probe has shown otherwise. When the database fails, nothing
+// A file that could not be stored counts at once, until a probe has shown otherwise. When the database fails, nothing
 // is recorded, and the state of this replica holds all the same.
 package storage
 
@@ -106,12 +106,17 @@ func (w *Watcher) Probed() (working, known bool) {
 	return w.probed && w.cause == "", w.probed
 }
 
-// Failed takes in that a call to the storage failed, which had taken so many bytes, and has the storage probed at once.
+// Failed takes in that a file could not be stored, of which so many bytes were taken, and has the storage probed at once.
 func (w *Watcher) Failed(bytes int64) {
 	w.mu.Lock()
 	w.suspects = max(w.suspects, bytes)
 	w.reports++
 	w.mu.Unlock()
+	w.Look()
+}
+
+// Look has the storage probed at once.
+func (w *Watcher) Look() {
 	select {
 	case w.reported <- struct{}{}:
 	default:
