@@ -1,0 +1,58 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/plain"
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// TestSaveCause_GoesByTheComponent has errors as saves meet them. Those of the database count for nobody.
+func TestSaveCause_GoesByTheComponent(t *testing.T) {
+	t.Parallel()
+	saved := func(err error) error {
+		return tried("the provider's link", &media.SaveError{Key: "k", Origin: "o", Err: err})
+	}
+	reserved := &plain.Error{Text: "the question could not be reserved", Cause: fmt.Errorf("%w: %w", errNotReserved, errors.New("no connection"))}
+	for _, tc := range []struct {
+		err  error
+		want lifecycle.WaitCause
+	}{
+		{saved(fmt.Errorf("%w: %w", media.ErrNotStored, &media.StorageError{Op: "put", Err: errors.New("x")})), lifecycle.WaitStorage},
+		{saved(media.ErrLinkDead), lifecycle.WaitDownload},
+		{saved(context.DeadlineExceeded), lifecycle.WaitDownload},
+		{errNoLinks, lifecycle.WaitLinks},
+		{fmt.Errorf("links: %w", errNotReady), lifecycle.WaitLinks},
+		{&provider.Error{Class: provider.Unavailable, Op: "check"}, lifecycle.WaitAnswer},
+		{fmt.Errorf("account: %w", errNoAccount), lifecycle.WaitAnswer},
+		{&provider.Error{Class: provider.Unavailable, Op: "check", Err: reserved}, ""},
+		{errors.New("settle: no connection"), ""},
+		{fmt.Errorf("settle: %w", context.DeadlineExceeded), ""},
+	} {
+		if got := saveCause(tc.err); got != tc.want {
+			t.Errorf("saveCause(%v) = %q, want %q", tc.err, got, tc.want)
+		}
+	}
+}
+
+func TestOwnWait_GrowsUpToHalfAMinute(t *testing.T) {
+	t.Parallel()
+	for metadata, want := range map[string]time.Duration{
+		"": time.Second, "{}": time.Second, `{"snoozes": 1}`: 2 * time.Second, `{"snoozes": 4}`: 16 * time.Second, `{"snoozes": 9000}`: 30 * time.Second,
+	} {
+		job := &river.Job[task.SaveOutputs]{JobRow: &rivertype.JobRow{Metadata: []byte(metadata)}}
+		if got := ownWait(job); got != want {
+			t.Errorf("after %q: %s, want %s", metadata, got, want)
+		}
+	}
+}
