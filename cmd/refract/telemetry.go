@@ -76,7 +76,7 @@ func startTelemetry(ctx context.Context) (*telemetry, error) {
 func logTelemetry(log *slog.Logger) {
 	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		log.WarnContext(context.Background(), "telemetry failed", "error", err)
+		log.Warn("telemetry failed", "error", err)
 	}))
 }
 

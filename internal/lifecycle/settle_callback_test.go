@@ -244,11 +244,13 @@ func TestSettleCallback_BringsFewerAndFewerQuestions(t *testing.T) {
 	for name, act := range map[string]func(t *testing.T, id task.ID, attempt task.AttemptID){
 		"a running task": func(*testing.T, task.ID, task.AttemptID) {},
 		"a terminal task": func(t *testing.T, id task.ID, _ task.AttemptID) {
+			t.Helper()
 			if _, err := s.Cancel(t.Context(), "films", id); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"a lost attempt": func(t *testing.T, _ task.ID, _ task.AttemptID) {
+			t.Helper()
 			s.exec(t, "UPDATE attempt SET state = 'LOST', next_check_time = NULL")
 			s.exec(t, "UPDATE task SET state = 'FAILED', failure_reason = 'OUTCOME_UNKNOWN', failure_message = '', failure_payment = 'UNKNOWN'")
 		},

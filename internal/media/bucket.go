@@ -91,7 +91,7 @@ func OpenObservedBucket(ctx context.Context, bucketURL string, observe func(cont
 	case <-time.After(openTimeout): // A dead mount never answers, and can't be left.
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %s", redact.URL(bucketURL), withoutURL(err, u, bucketURL)) //nolint:errorlint // It quotes the URL.
+		return nil, fmt.Errorf("open bucket %s: %s", redact.URL(bucketURL), withoutURL(err, u, bucketURL))
 	}
 	return b, nil
 }
