@@ -87,7 +87,7 @@ func (st Standing) waiting(provider string) Waiting {
 		return Waiting{Cause: WaitSource, Until: w.Until, Message: message}
 	}
 	if !st.NotBefore.IsZero() {
-		return Waiting{Cause: WaitDelay, Until: st.NotBefore, Message: "the attempt before created nothing at the provider; another follows"}
+		return Waiting{Cause: WaitDelay, Until: st.NotBefore, Message: "the attempt before never reached the provider, or was refused while others were accepted; another follows"}
 	}
 	if w, paused := st.paused(provider); paused {
 		return w
