@@ -541,7 +541,7 @@ var mutations = append(differences(), []mutation{
 	{
 		10, "old-acceptance-resumes", "internal/postgres/account.go",
 		"coalesce(pause_time < $2, paused_until_time <= now())",
-		"true",
+		"$2::timestamptz IS NOT NULL",
 		[]test{{admission, "TestProbe_ATaskAtFaultStopsNobody"}},
 	},
 	{
