@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/health/grpc_health_v1"
 
@@ -18,8 +19,7 @@ const storageUnavailable = refractv1.WaitingCause_WAITING_CAUSE_STORAGE_UNAVAILA
 
 // TestPromise19_NothingIsSpentThatCannotBeSaved takes the bucket away while a result is paid for, and gives it back.
 //
-// It fails when admission does not ask the watcher of the storage, when the failure of a save is not reported to it, and when
-// the tries of a save count that the storage ends.
+// It fails when admission does not ask the watcher of the storage, and when the tries of a save count that the storage ends.
 func TestPromise19_NothingIsSpentThatCannotBeSaved(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *serviceFlags, _ *simConfig) { f.Tuning.Save = worker.Patience{Tries: 2} })
@@ -135,6 +135,8 @@ func checkStorageLog(t *testing.T, ts *testService) {
 
 // TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers starts one replica with a bucket that does not work, beside one
 // whose bucket does.
+//
+// It fails when admission does not ask the watcher of the storage.
 func TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers(t *testing.T) {
 	t.Parallel()
 	fleet := startFleet(t, nil)
@@ -148,14 +150,15 @@ func TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers(t *testing.T) 
 	awaitReady(t, broken, http.StatusServiceUnavailable)
 	id := broken.submit(t, "").GetId()
 	eventually(t, "the task to wait for the storage", func() bool { return broken.get(t, id).GetWaiting().GetCause() == storageUnavailable })
-	if n := len(fleet.sim.Ledger()); n > 0 {
-		t.Errorf("%d submissions reached a provider", n)
-	}
 
+	started := ask[time.Time](t, fleet.pool, `SELECT now()`)
 	fleet.flags.Bucket = "file://" + folder
 	works := fleet.start(t)
 	if last := broken.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 		t.Errorf("ended %v, want SUCCEEDED", last)
+	}
+	if admitted := broken.get(t, id).GetAttempt().GetCreateTime().AsTime(); admitted.Before(started) {
+		t.Errorf("the task was admitted at %s, and the replica that can save it started at %s", admitted, started)
 	}
 	awaitReady(t, works, http.StatusOK)
 	awaitReady(t, broken, http.StatusServiceUnavailable)

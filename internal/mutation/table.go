@@ -406,12 +406,6 @@ var mutations = append(differences(), []mutation{
 		[]test{{service, "TestPromise19_NothingIsSpentThatCannotBeSaved"}, {service, "TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers"}},
 	},
 	{
-		19, "failed-save-not-reported", "cmd/refract/service.go",
-		"			s.storage.Failed(e.Bytes)\n",
-		"",
-		[]test{{service, "TestPromise19_NothingIsSpentThatCannotBeSaved"}},
-	},
-	{
 		19, "storage-counts-as-the-provider", "internal/worker/save_trouble.go",
 		"	case errors.Is(err, media.ErrStorage):\n		return lifecycle.WaitStorage\n",
 		"",
