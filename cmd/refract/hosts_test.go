@@ -59,6 +59,7 @@ func TestService_SurvivesResultHosts(t *testing.T) {
 			"provider's link: the link is dead: status 403", "it names the same", "was to be exchanged:", "404",
 		}, "link_dead"},
 		{"expired, and the provider can't help", "gone=410", "luma", unavailable, []string{"the link is dead: status 410", "it names the same"}, "link_dead"},
+		{"links that nobody can read", "shape=unreadable", "kie", unavailable, []string{`check: unavailable: "resultUrls can't be read: {\"location\":`}, "unreachable"},
 		{"no links", "empty-results", "kie", unavailable, []string{"success, but names no result file"}, "no_links"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

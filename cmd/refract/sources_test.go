@@ -132,6 +132,7 @@ func TestProbe_RefusesBeforeAnythingIsPaid(t *testing.T) {
 	}
 	files := map[string][]byte{
 		"/long.mp4": slowClip(t, 14), "/page.html": []byte("<!DOCTYPE html><html>"), "/cut.mp4": sim.TinyClip()[:3000],
+		"/sound.mp4": bytes.Replace(sim.TinyClip(), []byte("vide"), []byte("soun"), 1), "/photo.mp4": []byte("\x00\x00\x00\x10ftypheic\x00\x00\x00\x00\x00\x00\x00\x0cmeta\x00\x00\x00\x00"),
 	}
 	huge := paddedClip(t, 612_345_678)
 	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -168,6 +169,8 @@ func TestProbe_RefusesBeforeAnythingIsPaid(t *testing.T) {
 		"too large":     {"kie", byURI(host.URL + "/huge.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_TOO_LARGE, "the source has 612.346 MB; provider kie takes at most 500 MB"},
 		"web page":      {"kie", byURI(host.URL + "/page.html"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "the source is text/html; provider kie takes video/mp4"},
 		"damaged":       {"kie", byURI(host.URL + "/cut.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "the source can't be used"},
+		"sound":         {"kie", byURI(host.URL + "/sound.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "it has no video track, only sound"},
+		"photo":         {"luma", byURI(host.URL + "/photo.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "it is a photo"},
 		"no way to it":  {"luma", bySource(uploaded.GetSource().GetId()), refractv1.FailureReason_FAILURE_REASON_INPUT_UNREACHABLE, "--public-sources"},
 		"uploaded long": {"kie", bySource(long.GetSource().GetId()), refractv1.FailureReason_FAILURE_REASON_INPUT_TOO_LONG, "takes at most 10 s"},
 	} {
