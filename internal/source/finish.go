@@ -24,10 +24,14 @@ import (
 func (u *Uploads) finish(ctx context.Context, tenant string, id task.UploadID, up Upload) (Progress, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
-	if err := writes.Acquire(ctx, 1); err != nil { // All places were taken for as long as a source may take: nothing gets written.
-		return Progress{}, &media.StorageError{Op: "put", Err: err}
+	leave, err := write(ctx, tenant)
+	if errors.Is(err, context.DeadlineExceeded) { // All places were taken for as long as a source may take: nothing gets written.
+		err = &media.StorageError{Op: "put", Err: err}
 	}
-	defer writes.Release(1)
+	if err != nil {
+		return Progress{}, err
+	}
+	defer leave()
 	parts, err := u.Store.Parts(ctx, tenant, id)
 	if err != nil {
 		return Progress{}, err

@@ -70,12 +70,12 @@ func (e *StalledError) Error() string {
 	return fmt.Sprintf("no bytes came for %s: the upload is kept; ask how many bytes it has, and go on from there", e.After)
 }
 
-// BusyError says that a tenant has as many uploads under way as it may.
+// BusyError says that a tenant has as many uploads under way as it may, or that too many of all tenants wait.
 type BusyError struct{ Limit int }
 
 // Error names the limit.
 func (e *BusyError) Error() string {
-	return fmt.Sprintf("%d uploads are under way here, which is as many as a tenant may have: go on when one has ended", e.Limit)
+	return fmt.Sprintf("%d uploads are under way here, which is as many as may be: go on when one has ended", e.Limit)
 }
 
 // Upload is an upload as it stands. The zero value is one that has not begun.

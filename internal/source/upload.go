@@ -14,8 +14,7 @@ import (
 	"strconv"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
+	"github.com/refract-video/refract/internal/fair"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -31,6 +30,8 @@ const (
 	finishTimeout = 15 * time.Minute
 	// partsAtOnce is how many parts a process writes at a time: each holds tens of megabytes where the bucket is a cloud's.
 	partsAtOnce = 16
+	// partsWaiting is how many callers wait until they may have a part written.
+	partsWaiting = 256
 	// partTime is how long a part may gather: a caller who sends a few bytes now and then keeps no part from others.
 	partTime = time.Minute
 )
@@ -62,8 +63,17 @@ type Uploads struct {
 	calls calls
 }
 
-// writes are the files that this process writes.
-var writes = semaphore.NewWeighted(partsAtOnce)
+// writes are the files that this process writes. A tenant's share is not more than defaultAtOnce.
+var writes = fair.New(partsAtOnce, partsWaiting)
+
+// write waits for a place to write a file of a tenant, which leave gives back.
+func write(ctx context.Context, tenant string) (leave func(), err error) {
+	leave, err = writes.Acquire(ctx, fair.Claim{Tenant: tenant, Due: time.Now()})
+	if errors.Is(err, fair.ErrFull) {
+		err = &BusyError{Limit: partsAtOnce}
+	}
+	return leave, err
+}
 
 // Receive takes the next bytes of an upload from body, which ends where the caller has no more for now. What
 // arrived before body failed, fell silent or was cut by a drain is kept. A body without bytes asks how the upload stands.
@@ -202,10 +212,11 @@ func (u *Uploads) partBytes() int64 {
 func (u *Uploads) part(ctx context.Context, tenant string, id task.UploadID, up *Upload, r *piece) error {
 	ctx, done := lingering(ctx) // Before the wait for a place: what has arrived may be all that the caller could send.
 	defer done()
-	if err := writes.Acquire(ctx, 1); err != nil {
+	leave, err := write(ctx, tenant)
+	if err != nil {
 		return err
 	}
-	defer writes.Release(1)
+	defer leave()
 	key := media.UploadPrefix + path.Join(folder(tenant), string(id), strconv.FormatInt(up.Received, 10)+"-"+rand.Text()[:8])
 	if err := u.Bucket.Put(ctx, key, "application/octet-stream", r); err != nil {
 		return err
