@@ -73,7 +73,7 @@ type saver struct {
 
 // Timeout bounds one try.
 func (s *saver) Timeout(*river.Job[task.SaveOutputs]) time.Duration {
-	return saveTimeout + settleTimeout
+	return turnTimeout + saveTimeout + settleTimeout
 }
 
 // NextRetry waits longer with every try.
@@ -94,6 +94,11 @@ func (s *saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 	if a.State != task.AttemptSucceeded || a.Saved {
 		return nil // Settled otherwise since the job was made.
 	}
+	leave, err := s.turn(ctx, job, t, *a)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	outputs, err := s.saveInTime(ctx, t, *a)
 	if err == nil {
 		s.saves.saved(ctx, a.Account, s.linkLeft(a.Account, job.CreatedAt))
@@ -190,7 +195,7 @@ func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 	if err != nil {
 		return nil, err
 	}
-	results := &results{saver: s, upstream: u, count: len(links), again: onceAgain(func(ctx context.Context) ([]string, error) { return s.links(ctx, u, t, a) })}
+	results := &results{saver: s, upstream: u, count: len(links), tenant: t.Tenant, due: s.linksEnd(a), again: onceAgain(func(ctx context.Context) ([]string, error) { return s.links(ctx, u, t, a) })}
 	keys, outputs := outputKeys(t.ID, a.Number, len(links)), make([]task.Output, len(links))
 	g, groupCtx := errgroup.WithContext(ctx)
 	g.SetLimit(outputsAtOnce)

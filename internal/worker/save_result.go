@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
+	"github.com/refract-video/refract/internal/fair"
 	"github.com/refract-video/refract/internal/media"
 )
 
@@ -14,6 +16,8 @@ type results struct {
 	*saver
 	upstream *upstream
 	count    int
+	tenant   string
+	due      time.Time                               // When the links may end.
 	again    func(context.Context) ([]string, error) // Asks the provider for the links once more, once for all results.
 }
 
@@ -56,10 +60,11 @@ func (r *results) save(ctx context.Context, index int, link, key string) (media.
 
 // download saves what is behind a link, when its turn has come among all downloads of this replica.
 func (r *results) download(ctx context.Context, link, key string) (media.Saved, error) {
-	if err := r.downloads.Acquire(ctx, 1); err != nil {
+	leave, err := r.downloads.Acquire(ctx, fair.Claim{Tenant: r.tenant, Host: hostOf(link), Due: r.due})
+	if err != nil {
 		return media.Saved{}, err
 	}
-	defer r.downloads.Release(1)
+	defer leave()
 	return r.media.Save(ctx, link, key)
 }
 

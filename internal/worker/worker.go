@@ -17,8 +17,8 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 	"go.opentelemetry.io/otel/metric"
-	"golang.org/x/sync/semaphore"
 
+	"github.com/refract-video/refract/internal/fair"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/provider"
@@ -77,7 +77,8 @@ type Workers struct {
 	now            func() time.Time
 	log            *slog.Logger
 	patience       Patience
-	downloads      *semaphore.Weighted
+	saveGate       *fair.Gate // For attempts, by tenant and account.
+	downloads      *fair.Gate // For results, by tenant and host.
 	saves          *saveMetrics
 	retainer       *Retainer
 	working        working
@@ -101,9 +102,10 @@ func New(cfg Config) (*Workers, error) {
 	}
 	w := &Workers{
 		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, troubles: cfg.Troubles, upstreams: all, sources: cfg.Sources, media: cfg.Media, callbackURL: cfg.CallbackURL, now: cfg.Now, log: cfg.Log,
-		patience: cfg.Patience.withDefaults(), downloads: semaphore.NewWeighted(downloadsAtOnce), saves: saves, retainer: retainer,
+		patience: cfg.Patience.withDefaults(), saves: saves, retainer: retainer,
 	}
 	w.preparations, w.sourcePatience = cfg.Preparations, cfg.SourcePatience.withDefaults()
+	w.saveGate, w.downloads = fair.New(savesAtOnce, savesWaiting), fair.New(downloadsAtOnce, savesAtOnce*outputsAtOnce)
 	w.preparer = newPreparer(w)
 	w.running, w.cutSaves = context.WithCancel(context.Background())
 	return w, nil
@@ -113,13 +115,8 @@ func New(cfg Config) (*Workers, error) {
 // would otherwise last as long as the slowest download.
 func (w *Workers) CutSaves() { w.cutSaves() }
 
-// How many jobs of a kind one replica runs at once. Submissions are bounded by admission; saves, each of which may
-// have several results, by what a small machine can stream.
-const (
-	submitsAtOnce   = 32
-	savesAtOnce     = 8
-	downloadsAtOnce = 8
-)
+// submitsAtOnce is how many submissions one replica makes at a time. Admission bounds them, too.
+const submitsAtOnce = 32
 
 // Queue returns the configuration of the client that runs jobs. Its Start and Stop are the caller's.
 func (w *Workers) Queue() *river.Config {
@@ -129,7 +126,7 @@ func (w *Workers) Queue() *river.Config {
 	return &river.Config{
 		Queues: map[string]river.QueueConfig{
 			task.SubmitAttempt{}.Kind(): {MaxWorkers: submitsAtOnce},
-			task.SaveOutputs{}.Kind():   {MaxWorkers: savesAtOnce},
+			task.SaveOutputs{}.Kind():   {MaxWorkers: saveWorkers},
 		},
 		Workers:    workers,
 		Middleware: []rivertype.Middleware{&w.working},
@@ -154,7 +151,7 @@ func (w *Workers) Timeouts() map[string]time.Duration {
 	const grace = 10 * time.Second // To write down what became of it.
 	return map[string]time.Duration{
 		task.SubmitAttempt{}.Kind(): submitTimeout + grace,
-		task.SaveOutputs{}.Kind():   saveTimeout + settleTimeout + grace,
+		task.SaveOutputs{}.Kind():   turnTimeout + saveTimeout + settleTimeout + grace,
 	}
 }
 
