@@ -51,13 +51,13 @@ func (w *answeredWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// TestPromise10_SlowSourcesDelayTheirOwnTenantAlone gives one tenant 40 sources on a host that hangs, at a provider that
-// allows four submissions an hour: that the others' tasks go proves that those hold no permit. The second tenant's source is
+// TestPromise10_SlowSourcesDelayTheirOwnTenantAlone gives two tenants 20 sources each on a host that hangs, at a provider that
+// allows four submissions an hour: that the others' tasks go proves that those hold no permit. The third tenant's source is
 // itself too slow for a submission to wait for, and finds a place among those that are prepared.
 //
 // It fails when countUsage (internal/postgres/admit_tasks.go) counts attempts that were not sent, when holdTask
-// (internal/postgres/preparation.go) leaves tasks to admission, when Look is waited for until it ends, and, for the second
-// tenant, when fill (internal/worker/preparer.go) gives all places to one tenant.
+// (internal/postgres/preparation.go) leaves tasks to admission, when Look is waited for until it ends, and, for the third
+// tenant, when claimPreparations (internal/postgres/preparation.go) gives all places to two tenants.
 func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *serviceFlags, c *simConfig) {
@@ -78,9 +78,10 @@ func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 	})
 	t.Cleanup(func() { close(release) })
 	slow := clipServer(t, func(http.ResponseWriter, *http.Request) { <-time.After(300 * time.Millisecond) })
-	ids := make([]string, 40)
+	ids, slowToo := make([]string, 40), ts.as(t, "films")
 	for i := range ids {
-		ids[i] = ts.submit(t, "", byURI(fmt.Sprintf("%s/%d.mp4", hanging.URL, i))).GetId()
+		tenant := []*testService{ts, slowToo}[i/20]
+		ids[i] = tenant.submit(t, "", byURI(fmt.Sprintf("%s/%d.mp4", hanging.URL, i))).GetId()
 	}
 	eventually(t, "all of them to wait for their source", func() bool {
 		return ask[int](t, ts.pool, "SELECT count(*) FROM preparation_task") == len(ids)
@@ -91,8 +92,7 @@ func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 	if w := ts.get(t, ids[7]).GetWaiting(); w.GetCause() != forSource {
 		t.Errorf("one waits for %v, want its source", w)
 	}
-	other := *ts
-	other.token = createToken(t, ts.pool, "ads")
+	other := ts.as(t, "ads")
 	second := other.submit(t, "", byURI(slow.URL+"/slow.mp4"))
 	if last := other.end(t, second.GetId()); last.GetState() != succeeded {
 		t.Errorf("another tenant's task ended %v", last)
@@ -107,8 +107,8 @@ func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 	if got := ts.get(t, ids[0]); got.GetState() != queued {
 		t.Errorf("one of the slow ones is %v", got.GetState())
 	}
-	if n := hung.Load(); n > 8 {
-		t.Errorf("%d sources of one tenant are looked at at a time", n)
+	if n := hung.Load(); n > 16 {
+		t.Errorf("%d sources on one host are looked at at a time for two tenants, want 8 for each", n)
 	}
 }
 

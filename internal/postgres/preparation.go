@@ -18,8 +18,8 @@ import (
 // upsertPreparation begins a preparation, or joins the one that is under way. It changes the row in either case: see
 // endPreparation.
 const upsertPreparation = `
-INSERT INTO preparation (tenant, account, subject)
-VALUES ($1, $2, $3)
+INSERT INTO preparation (tenant, account, subject, host)
+VALUES ($1, $2, $3, $4)
 ON CONFLICT ON CONSTRAINT preparation_subject_key DO UPDATE SET joined = preparation.joined + 1`
 
 // holdTask keeps a task from admission until its preparation has ended, which the transaction joined before. It follows the
@@ -52,7 +52,7 @@ func queueHeld(batch *pgx.Batch, held []heldTask) {
 	slices.SortFunc(held, heldTask.compare)
 	for i, h := range held {
 		if i == 0 || h.compare(held[i-1]) != 0 {
-			batch.Queue(upsertPreparation, h.Tenant, h.Account, h.Subject())
+			batch.Queue(upsertPreparation, h.Tenant, h.Account, h.Subject(), h.Host())
 		}
 	}
 	for _, h := range held {
@@ -62,36 +62,47 @@ func queueHeld(batch *pgx.Batch, held []heldTask) {
 
 // BeginPreparation implements worker.Preparations.
 func (s *Store) BeginPreparation(ctx context.Context, p source.Preparation) error {
-	if _, err := s.pool.Exec(ctx, upsertPreparation, p.Tenant, p.Account, p.Subject()); err != nil {
+	if _, err := s.pool.Exec(ctx, upsertPreparation, p.Tenant, p.Account, p.Subject(), p.Host()); err != nil {
 		return fmt.Errorf("begin the preparation of a source for %s: %w", p.Account, err)
 	}
 	return nil
 }
 
-// claimPreparations takes due preparations up whose subjects are $6 long, in turn between tenants: of each tenant no more
-// than $4, with what this replica makes for it already ($2 and $3 name tenants and numbers), and first what did not fail
-// before, so that sources on hosts that are well do not wait for those that hang. Whoever dies has put off what it made by
-// $5 seconds at most.
+// claimPreparations takes due preparations up whose subjects are $6 long, for half of $1 free places, in turn between tenants,
+// and of a tenant between hosts. It takes first what did not fail before, so that sources on hosts that are well do not wait for
+// those that hang. $2, $3 and $4 name tenants and hosts and what this replica makes for them already: with that, a tenant has
+// half of its places and the free ones at most, and a host half of what it has and the tenant may yet have, as by fair.Limit. A
+// replica that dies has put off what it made by $5 seconds at most.
 const claimPreparations = `
 WITH made AS (
-    SELECT tenant, n FROM unnest($2::text[], $3::integer[]) AS made (tenant, n)
-), ranked AS (
-    SELECT id, due_time, tries > 0 AS failed,
-           coalesce(made.n, 0) + row_number() OVER (PARTITION BY tenant ORDER BY tries > 0, due_time, id) AS rank
+    SELECT tenant, host, n FROM unnest($2::text[], $3::text[], $4::integer[]) AS made (tenant, host, n)
+), held AS (
+    SELECT tenant, sum(n) AS held, greatest((sum(n) + $1) / 2, 1) AS most FROM made GROUP BY tenant
+), due AS (
+    SELECT id, tenant, due_time, tries > 0 AS failed, coalesce(held, 0) AS held, coalesce(most, greatest($1 / 2, 1)) AS most,
+           coalesce(n, 0) AS of_host,
+           row_number() OVER (PARTITION BY tenant, host ORDER BY tries > 0, due_time, id) AS place
     FROM preparation
-    LEFT JOIN made USING (tenant)
+    LEFT JOIN made USING (tenant, host)
+    LEFT JOIN held USING (tenant)
     WHERE due_time <= now() AND length(subject) = $6
+), ranked AS (
+    SELECT id, due_time, failed, most,
+           held + row_number() OVER (PARTITION BY tenant ORDER BY failed, of_host + place, due_time, id) AS rank
+    FROM due
+    WHERE of_host + place <= greatest((of_host + most - held) / 2, 1)
 ), chosen AS MATERIALIZED (
     SELECT id
     FROM preparation
-    WHERE due_time <= now() AND id IN (SELECT id FROM ranked WHERE rank <= $4 ORDER BY rank, failed, due_time, id LIMIT $1)
+    WHERE due_time <= now()
+      AND id IN (SELECT id FROM ranked WHERE rank <= most ORDER BY rank, failed, due_time, id LIMIT ($1 + 1) / 2)
     FOR UPDATE SKIP LOCKED
 )
 UPDATE preparation
 SET busy = true, due_time = now() + make_interval(secs => $5)
 FROM chosen
 WHERE preparation.id = chosen.id
-RETURNING preparation.id, tenant, account, subject, tries, extract(epoch FROM now() - create_time)::float8,
+RETURNING preparation.id, tenant, host, account, subject, tries, extract(epoch FROM now() - create_time)::float8,
     coalesce((SELECT task.source_uri
               FROM preparation_task AS waiter
               JOIN task ON task.id = waiter.task_id
@@ -106,15 +117,15 @@ const (
 
 // ClaimPreparations implements worker.Preparations.
 func (s *Store) ClaimPreparations(ctx context.Context, want source.Claim) ([]source.Claimed, error) {
-	tenants, numbers := make([]string, 0, len(want.Made)), make([]int32, 0, len(want.Made))
-	for tenant, n := range want.Made {
-		tenants, numbers = append(tenants, tenant), append(numbers, int32(n)) //nolint:gosec // A replica makes a few.
+	tenants, hosts, numbers := make([]string, 0, len(want.Made)), make([]string, 0, len(want.Made)), make([]int32, 0, len(want.Made))
+	for p, n := range want.Made {
+		tenants, hosts, numbers = append(tenants, p.Tenant), append(hosts, p.Host), append(numbers, int32(n)) //nolint:gosec // A replica makes a few.
 	}
 	length := uriHashLength
 	if want.Uploaded {
 		length = sourceIDLength
 	}
-	rows, err := s.pool.Query(ctx, claimPreparations, want.Limit, tenants, numbers, want.Each, want.Lease.Seconds(), length)
+	rows, err := s.pool.Query(ctx, claimPreparations, want.Free, tenants, hosts, numbers, want.Lease.Seconds(), length)
 	if err != nil {
 		return nil, fmt.Errorf("claim preparations: %w", err)
 	}
@@ -122,8 +133,8 @@ func (s *Store) ClaimPreparations(ctx context.Context, want source.Claim) ([]sou
 		var c source.Claimed
 		var subject string
 		var age float64 // Seconds.
-		err := row.Scan(&c.ID, &c.Tenant, &c.Account, &subject, &c.Tries, &age, &c.URI)
-		c.Age = time.Duration(age * float64(time.Second))
+		err := row.Scan(&c.ID, &c.Tenant, &c.Party.Host, &c.Account, &subject, &c.Tries, &age, &c.URI)
+		c.Party.Tenant, c.Age = c.Tenant, time.Duration(age*float64(time.Second))
 		if c.Subject() != subject {
 			c.URI = "" // The subject tells no URI, so nobody can make one that lost its waiters.
 			if len(subject) == sourceIDLength {

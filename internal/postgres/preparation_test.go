@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func claim(t *testing.T, store *postgres.Store) []source.Claimed {
 	t.Helper()
 	var all []source.Claimed
 	for _, uploaded := range []bool{false, true} {
-		claimed, err := store.ClaimPreparations(t.Context(), source.Claim{Uploaded: uploaded, Limit: 10, Each: 10, Lease: time.Minute})
+		claimed, err := store.ClaimPreparations(t.Context(), source.Claim{Uploaded: uploaded, Free: 100, Lease: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +106,7 @@ func TestClaimPreparations_TakeWhatNeverFailedFirst(t *testing.T) {
 	}
 	exec(t, pool, "UPDATE preparation SET tries = 1, due_time = now() - interval '1 hour' WHERE account = 'failing'")
 	for _, want := range []string{"healthy", "failing"} {
-		claimed, err := store.ClaimPreparations(t.Context(), source.Claim{Limit: 1, Each: 1, Lease: time.Minute})
+		claimed, err := store.ClaimPreparations(t.Context(), source.Claim{Free: 1, Lease: time.Minute})
 		if err != nil || len(claimed) != 1 || claimed[0].Account != want {
 			t.Errorf("claimed %+v, %v, want the %s one", claimed, err, want)
 		}
@@ -156,5 +157,65 @@ func TestPreparationTestimony_IsThatOfTasksAdmittedSince(t *testing.T) {
 	}
 	if _, err := store.PreparationTestimony(t.Context(), id+1); !errors.Is(err, source.ErrNotFound) {
 		t.Errorf("an unknown preparation: %v, want ErrNotFound", err)
+	}
+}
+
+// TestClaimPreparations_ShareThePlacesByTenantAndHost has tenants whose preparations never end.
+func TestClaimPreparations_ShareThePlacesByTenantAndHost(t *testing.T) {
+	t.Parallel()
+	store, _ := setup(t)
+	begin := func(n int, p source.Preparation) {
+		for i := range n {
+			p.Account = "kie"
+			if p.URI != "" {
+				p.URI = fmt.Sprintf("https://%s/%d.mp4", p.Host(), i)
+			} else {
+				p.Source = task.SourceID(newID())
+			}
+			if err := store.BeginPreparation(t.Context(), p); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	made, places := map[source.Party]int{}, 32
+	claim := func(uploaded bool) {
+		for {
+			claimed, err := store.ClaimPreparations(t.Context(), source.Claim{Uploaded: uploaded, Free: places, Made: made, Lease: time.Hour})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(claimed) == 0 {
+				return
+			}
+			for _, c := range claimed {
+				made[c.Party]++
+				places--
+			}
+		}
+	}
+	films, ads := source.Party{Tenant: "films", Host: "slow.example.com"}, source.Party{Tenant: "ads", Host: "slow.example.com"}
+	for _, step := range []struct {
+		source.Party
+		n, want int
+	}{
+		{films, 20, 8}, // Half of the half that the tenant leaves.
+		{source.Party{Tenant: "films", Host: "other.example.com"}, 20, 4},
+		{ads, 20, 5}, // Half of ten, which is half of what the first leaves.
+		{source.Party{Tenant: "books", Host: "slow.example.com"}, 1, 1},
+	} {
+		begin(step.n, source.Preparation{Tenant: step.Tenant, URI: "https://" + step.Host})
+		if claim(false); made[step.Party] != step.want {
+			t.Errorf("%v has %d places of %d, want %d", step.Party, made[step.Party], 32, step.want)
+		}
+	}
+	clear(made)
+	places = 16
+	begin(20, source.Preparation{Tenant: "films", Source: "a"})
+	begin(20, source.Preparation{Tenant: "ads", Source: "a"})
+	claim(true)
+	for _, tenant := range []string{"films", "ads"} {
+		if n := made[source.Party{Tenant: tenant, Host: "kie"}]; n != 4 {
+			t.Errorf("%s hands %d sources to one account at a time, want 4 of 16", tenant, n)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package source
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"net/url"
 	"time"
 
 	"github.com/refract-video/refract/internal/task"
@@ -31,6 +32,18 @@ func (p Preparation) Subject() string {
 	return hex.EncodeToString(sum[:])
 }
 
+// Host is the party that may keep the preparation waiting: the host of the URI, or the account that gets an uploaded source.
+func (p Preparation) Host() string {
+	if p.Source != "" {
+		return p.Account
+	}
+	u, err := url.Parse(p.URI)
+	if err != nil {
+		return "" // Looking at it fails at once.
+	}
+	return u.Host
+}
+
 // Spec is what of a task concerns its preparation.
 func (p Preparation) Spec() task.Spec { return task.Spec{SourceID: p.Source, SourceURI: p.URI} }
 
@@ -39,11 +52,16 @@ type PreparationID int64
 
 // Claim says which due preparations a replica takes up.
 type Claim struct {
-	Uploaded bool           // Whether it wants uploaded sources, which are handed over, or URIs, which are looked at.
-	Limit    int            // How many at most.
-	Each     int            // How many at most of each tenant, with those that
-	Made     map[string]int // the replica makes already, by tenant.
-	Lease    time.Duration  // For how long nobody else takes them up.
+	Uploaded bool          // Whether it wants uploaded sources, which are handed over, or URIs, which are looked at.
+	Free     int           // How many places it has for them. It gets up to half of them at a time, shared as by package fair,
+	Made     map[Party]int // beside what it makes already.
+	Lease    time.Duration // For how long nobody else takes them up.
+}
+
+// Party is what holds the places of a replica that makes preparations.
+type Party struct {
+	Tenant string
+	Host   string // As by Preparation.Host.
 }
 
 // Claimed is a preparation that this replica is to make.
@@ -51,6 +69,7 @@ type Claimed struct {
 	Preparation
 
 	ID    PreparationID
+	Party Party
 	Tries int           // How often it failed.
 	Age   time.Duration // How long ago it was first wanted.
 }

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/refract-video/refract/internal/fair"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
@@ -74,10 +75,11 @@ func (d *due) ClaimPreparations(_ context.Context, want source.Claim) (claimed [
 	defer d.mu.Unlock()
 	made := maps.Clone(want.Made)
 	d.rows = slices.DeleteFunc(d.rows, func(c source.Claimed) bool {
-		if (c.Source != "") != want.Uploaded || made[c.Tenant] == want.Each || len(claimed) == want.Limit {
+		c.Party.Tenant = c.Tenant // Each has one host here.
+		if (c.Source != "") != want.Uploaded || made[c.Party] >= fair.Limit(fair.Limit(want.Free+want.Made[c.Party])) || len(claimed) >= (want.Free+1)/2 {
 			return false
 		}
-		made[c.Tenant]++
+		made[c.Party]++
 		claimed = append(claimed, c)
 		return true
 	})

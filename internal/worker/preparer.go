@@ -14,9 +14,10 @@ import (
 
 const (
 	// looksAtOnce is how many sources a replica looks at at a time, and uploadsAtOnce how many uploaded ones it hands to
-	// providers. An upload lasts minutes where a look lasts seconds, so they have places of their own.
-	looksAtOnce   = 16
-	uploadsAtOnce = 8
+	// providers. An upload lasts minutes where a look lasts seconds, so they have places of their own. They are shared as by
+	// package fair: eight looks are at one host of a tenant at most, and four uploads go to one account for it.
+	looksAtOnce   = 32
+	uploadsAtOnce = 16
 	// prepareTimeout bounds one try: an upload to a provider lasts up to 10 minutes.
 	prepareTimeout = 12 * time.Minute
 	// prepareTick is how often preparations are looked for that are due, or that another replica left behind.
@@ -57,13 +58,13 @@ type Preparer struct {
 	nudge chan struct{}
 
 	mu     sync.Mutex
-	making map[source.PreparationID]source.Preparation // What is under way here.
-	end    chan struct{}                               // Closed when the next preparation ends here.
+	making map[source.PreparationID]source.Claimed // What is under way here.
+	end    chan struct{}                           // Closed when the next preparation ends here.
 }
 
 func newPreparer(w *Workers) *Preparer {
 	return &Preparer{
-		Workers: w, nudge: make(chan struct{}, 1), making: map[source.PreparationID]source.Preparation{}, end: make(chan struct{}),
+		Workers: w, nudge: make(chan struct{}, 1), making: map[source.PreparationID]source.Claimed{}, end: make(chan struct{}),
 	}
 }
 
@@ -110,8 +111,8 @@ func (p *Preparer) round(ctx context.Context, making *sync.WaitGroup) error {
 	return p.fill(ctx, making, true, uploadsAtOnce)
 }
 
-// fill takes up what is due of one kind, as far as it has places. Half of them are for one tenant at most, so that others
-// find a place.
+// fill takes up what is due of one kind, as far as it has places. It takes half of the free ones at a time, and looks for more
+// where it found something, so that each tenant's share follows from what the others have taken.
 func (p *Preparer) fill(ctx context.Context, making *sync.WaitGroup, uploaded bool, places int) error {
 	made := p.made(uploaded)
 	free := places
@@ -121,16 +122,17 @@ func (p *Preparer) fill(ctx context.Context, making *sync.WaitGroup, uploaded bo
 	if free <= 0 {
 		return nil
 	}
-	claimed, err := p.preparations.ClaimPreparations(ctx, source.Claim{
-		Uploaded: uploaded, Limit: free, Each: places / 2, Made: made, Lease: prepareLease,
-	})
+	claimed, err := p.preparations.ClaimPreparations(ctx, source.Claim{Uploaded: uploaded, Free: free, Made: made, Lease: prepareLease})
 	if err != nil {
 		return err
+	}
+	if len(claimed) > 0 {
+		p.Nudge()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range claimed {
-		p.making[c.ID] = c.Preparation
+		p.making[c.ID] = c
 		making.Go(func() {
 			defer p.leave(c.ID)
 			p.make(ctx, c)
@@ -139,14 +141,14 @@ func (p *Preparer) fill(ctx context.Context, making *sync.WaitGroup, uploaded bo
 	return nil
 }
 
-// made counts what is under way here of one kind for each tenant.
-func (p *Preparer) made(uploaded bool) map[string]int {
+// made counts what is under way here of one kind.
+func (p *Preparer) made(uploaded bool) map[source.Party]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := map[string]int{}
+	n := map[source.Party]int{}
 	for _, m := range p.making {
 		if (m.Source != "") == uploaded {
-			n[m.Tenant]++
+			n[m.Party]++
 		}
 	}
 	return n
