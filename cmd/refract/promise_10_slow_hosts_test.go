@@ -20,6 +20,7 @@ import (
 func TestPromise10_SlowHostsOfOneTenantDelayNoOther(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, unlimited)
+	ts.uploads.Stall = hung // However slow the machine is, no stalled upload ends by itself.
 	good, hostile := ts.as(t, "good"), []*testService{ts.as(t, "films"), ts.as(t, "ads")}
 
 	t.Run("results", func(t *testing.T) {
@@ -72,7 +73,7 @@ func TestPromise10_SlowHostsOfOneTenantDelayNoOther(t *testing.T) {
 		}
 		eventually(t, "the stalled uploads to be written", func() bool {
 			files, err := filepath.Glob(filepath.Join(strings.TrimPrefix(ts.bucketURL, "file://"), "uploads", "*", "*", "*.tmp"))
-			return err == nil && len(files) >= 12 // Half of the places, and half of the others.
+			return err == nil && len(files) >= 10 // Of 16: five and five, or eight and four, or what lies between.
 		})
 		clip := distinctClip(t.Name())
 		if _, err := good.send(t, good.token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip); err != nil {
