@@ -157,7 +157,7 @@ func TestTenants_AreBoundAtTheirNextSubmission(t *testing.T) {
 	if _, err := ts.tasks.SubmitTask(ts.ctx(t), goodRequest()); refusalOf(err).Reason != "QUOTA_EXCEEDED" {
 		t.Errorf("a submission over the quota gave %v, want QUOTA_EXCEEDED", err)
 	}
-	if out := o.command(t, "tenant", "list"); !strings.Contains(out, "acme    own      3       0       1/1   1/1    for ever  for ever  for ever   for ever\nops     default  1") {
+	if out := o.command(t, "tenant", "list"); !strings.Contains(out, "acme    own      3       0       1/1   1/1    for ever  for ever  for ever   for ever  0/107374182400  0/10000  0/1000\nops     default  1") {
 		t.Errorf("tenant list printed\n%s", out)
 	}
 	// The quota of open attempts holds for a task that waits, until it is raised over REST.

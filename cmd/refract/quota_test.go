@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,5 +55,30 @@ func TestQuota_IsToldWithItsDetails(t *testing.T) {
 	w := ts.get(t, second.GetId()).GetWaiting()
 	if w.GetCause() != refractv1.WaitingCause_WAITING_CAUSE_IN_FLIGHT_CAP || w.GetPlaceInLine() != 1 {
 		t.Errorf("the second task waits for %v, want IN_FLIGHT_CAP at place 1", w)
+	}
+
+	// Uploads have quotas of their own, which an operator sets and sees.
+	o := ts.operator(t)
+	clip := distinctClip(t.Name())
+	h := &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}
+	if out := o.command(t, "tenant", "set", "acme", "--max-source-bytes=1000000", "--max-sources=1", "--max-unfinished-uploads=7"); !strings.Contains(out, "0/1000000  0/1      0/7") {
+		t.Errorf("tenant set printed\n%s", out)
+	}
+	if _, err := ts.send(t, ts.token, h, clip); err != nil {
+		t.Fatal(err)
+	}
+	h.UploadId, clip = uuid.NewString(), distinctClip("another")
+	h.SizeBytes = int64(len(clip))
+	_, err = ts.send(t, ts.token, h, clip)
+	refused := refusalOf(err)
+	if refused.Code != codes.ResourceExhausted || refused.Reason != "QUOTA_EXCEEDED" {
+		t.Errorf("an upload over the quota is answered %v, want RESOURCE_EXHAUSTED with QUOTA_EXCEEDED", err)
+	}
+	code, body = ts.rest(t, http.MethodPut, "/v1/sources/"+uuid.NewString(), string(clip))
+	if code != http.StatusTooManyRequests || decodeError(t, body).Details[0].Metadata["quota"] != "max_sources" {
+		t.Errorf("over REST it is %d %s, want 429 with the quota", code, body)
+	}
+	if out := o.command(t, "tenant", "list"); !strings.Contains(strings.Join(strings.Fields(out), " "), "/1000000 1/1 0/7") {
+		t.Errorf("tenant list printed\n%s", out)
 	}
 }

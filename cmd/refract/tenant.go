@@ -45,12 +45,15 @@ func (c *tenantListCmd) Run(ctx context.Context, con console) error {
 type tenantSetCmd struct {
 	clientFlags
 
-	Tenant      string `arg:"" help:"Name of the tenant; - for the default, which holds for tenants without terms of their own."`
-	Weight      int32  `name:"weight" placeholder:"N" help:"How much of a provider the tenant gets while others wait, relative to them. Default: 1."`
-	MaxQueued   int32  `name:"max-queued" placeholder:"N" help:"Tasks that may be queued; more are refused."`
-	MaxInFlight int32  `name:"max-in-flight" placeholder:"N" help:"Attempts that may be open over all providers; more wait."`
-	MaxPerDay   int32  `name:"max-per-day" placeholder:"N" help:"Tasks that may be submitted in a day of UTC; more are refused."`
-	Default     bool   `name:"default" help:"Let the tenant go by the default's terms instead, retention times too."`
+	Tenant         string `arg:"" help:"Name of the tenant; - for the default, which holds for tenants without terms of their own."`
+	Weight         int32  `name:"weight" placeholder:"N" help:"How much of a provider the tenant gets while others wait, relative to them. Default: 1."`
+	MaxQueued      int32  `name:"max-queued" placeholder:"N" help:"Tasks that may be queued; more are refused."`
+	MaxInFlight    int32  `name:"max-in-flight" placeholder:"N" help:"Attempts that may be open over all providers; more wait."`
+	MaxPerDay      int32  `name:"max-per-day" placeholder:"N" help:"Tasks that may be submitted in a day of UTC; more are refused."`
+	MaxSourceBytes int64  `name:"max-source-bytes" placeholder:"N" help:"Bytes that uploaded sources and unfinished uploads may have; more are refused. Default: 107374182400."`
+	MaxSources     int32  `name:"max-sources" placeholder:"N" help:"Uploaded sources and unfinished uploads that may be kept; more are refused. Default: 10000."`
+	MaxUploads     int32  `name:"max-unfinished-uploads" placeholder:"N" help:"Unfinished uploads that may be kept; more are refused. Default: 1000."`
+	Default        bool   `name:"default" help:"Let the tenant go by the default's terms instead, retention times too."`
 
 	KeepOutputs   keepTime `name:"keep-outputs" placeholder:"TIME" help:"How long outputs are kept after they were saved: 48h for example, 0 for ever, or default. As in the next three."`
 	KeepSources   keepTime `name:"keep-sources" placeholder:"TIME" help:"How long uploaded sources are kept after their last use; at least 24h."`
@@ -80,6 +83,7 @@ func (c *tenantSetCmd) Run(ctx context.Context, con console) error {
 	req := &refractv1.UpdateTenantRequest{
 		Tenant: c.Tenant, Weight: c.Weight, UseDefault: c.Default,
 		MaxQueued: given(c.MaxQueued), MaxInFlight: given(c.MaxInFlight), MaxPerDay: given(c.MaxPerDay),
+		MaxSourceBytes: given(c.MaxSourceBytes), MaxSources: given(c.MaxSources), MaxUnfinishedUploads: given(c.MaxUploads),
 		KeepOutputs: c.KeepOutputs.time, KeepSources: c.KeepSources.time, KeepCallbacks: c.KeepCallbacks.time, KeepTasks: c.KeepTasks.time,
 	}
 	return c.operate(func(client refractv1.OperatorServiceClient) error {
@@ -92,7 +96,7 @@ func (c *tenantSetCmd) Run(ctx context.Context, con console) error {
 }
 
 // given is a number that was given, or nothing.
-func given(n int32) *int32 {
+func given[N int32 | int64](n N) *N {
 	if n == 0 {
 		return nil
 	}
@@ -105,7 +109,7 @@ func (f *clientFlags) showTenants(w io.Writer, tenants ...*refractv1.Tenant) err
 		return printLines(w, tenants)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "TENANT\tTERMS\tWEIGHT\tQUEUED\tOPEN\tTODAY\tOUTPUTS\tSOURCES\tCALLBACKS\tTASKS") // Flush tells about failed writes.
+	_, _ = fmt.Fprintln(table, "TENANT\tTERMS\tWEIGHT\tQUEUED\tOPEN\tTODAY\tOUTPUTS\tSOURCES\tCALLBACKS\tTASKS\tUPLOADED\tUPLOADS\tUNFINISHED") // Flush tells about failed writes.
 	for _, t := range tenants {
 		terms, today := "default", "-"
 		if t.GetOwnTerms() {
@@ -114,9 +118,10 @@ func (f *clientFlags) showTenants(w io.Writer, tenants ...*refractv1.Tenant) err
 		if t.MaxPerDay != nil {
 			today = ofMost(t.GetSubmissionsToday(), t.MaxPerDay)
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(t.GetTenant()), terms, t.GetWeight(),
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", oneLine(t.GetTenant()), terms, t.GetWeight(),
 			ofMost(t.GetQueuedTasks(), t.MaxQueued), ofMost(t.GetOpenAttempts(), t.MaxInFlight), today,
-			keptTime(t.GetKeepOutputs()), keptTime(t.GetKeepSources()), keptTime(t.GetKeepCallbacks()), keptTime(t.GetKeepTasks()))
+			keptTime(t.GetKeepOutputs()), keptTime(t.GetKeepSources()), keptTime(t.GetKeepCallbacks()), keptTime(t.GetKeepTasks()),
+			ofMost(t.GetSourceBytes(), &t.MaxSourceBytes), ofMost(t.GetSources(), &t.MaxSources), ofMost(t.GetUnfinishedUploads(), &t.MaxUnfinishedUploads))
 	}
 	return table.Flush()
 }
@@ -136,10 +141,10 @@ func keptTime(d *durationpb.Duration) string {
 }
 
 // ofMost is how much there is, of how much there may be.
-func ofMost(n int32, most *int32) string {
-	text := strconv.Itoa(int(n))
+func ofMost[N int32 | int64](n N, most *N) string {
+	text := strconv.FormatInt(int64(n), 10)
 	if most != nil {
-		text += "/" + strconv.Itoa(int(*most))
+		text += "/" + strconv.FormatInt(int64(*most), 10)
 	}
 	return text
 }

@@ -36,6 +36,9 @@ const domain = "refract"
 // uploadsBusyRetry is when an upload that had no room makes sense again.
 const uploadsBusyRetry = 5 * time.Second
 
+// sourceQuotaRetry is when an upload over a quota makes sense again: old sources are removed every ten minutes.
+const sourceQuotaRetry = 10 * time.Minute
+
 // storageRetry is the RetryInfo of a call that failed for the storage: an operator has to make room, or the storage fails over.
 const storageRetry = 5 * time.Second
 
@@ -96,7 +99,10 @@ func (s *Statuses) describe(ctx context.Context, err error) *status.Status {
 		return conflict(ce)
 	}
 	if qe, ok := errors.AsType[*lifecycle.QuotaError](err); ok {
-		return exhausted(qe)
+		return exhausted(qe.Tenant, string(qe.Quota), int64(qe.Limit), qe.Error(), qe.Retry)
+	}
+	if qe, ok := errors.AsType[*source.QuotaError](err); ok {
+		return exhausted(qe.Tenant, string(qe.Quota), qe.Limit, qe.Error(), sourceQuotaRetry)
 	}
 	if ee, ok := errors.AsType[*watch.ExpiredError](err); ok {
 		return newStatus(codes.OutOfRange, refractv1.ErrorReason_ERROR_REASON_REVISION_EXPIRED, ee.Error(), 0,
@@ -214,10 +220,11 @@ func conflict(ce *lifecycle.ConflictError) *status.Status {
 		map[string]string{"task_id": string(ce.TaskID)}, &errdetails.BadRequest{FieldViolations: fields})
 }
 
-func exhausted(qe *lifecycle.QuotaError) *status.Status {
-	return newStatus(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_QUOTA_EXCEEDED, qe.Error(), qe.Retry,
-		map[string]string{"quota": string(qe.Quota), "limit": strconv.Itoa(qe.Limit)},
-		&errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: "tenant:" + qe.Tenant, Description: qe.Error()}}})
+// exhausted returns the status of a quota that a tenant has used up.
+func exhausted(tenant, quota string, limit int64, message string, retry time.Duration) *status.Status {
+	return newStatus(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_QUOTA_EXCEEDED, message, retry,
+		map[string]string{"quota": quota, "limit": strconv.FormatInt(limit, 10)},
+		&errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: "tenant:" + tenant, Description: message}}})
 }
 
 // Statuses turns errors into statuses, in one way for all surfaces.

@@ -10,6 +10,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/source"
 )
 
 // TenantStore is what operators see and change of tenants. The empty name is that of the default.
@@ -59,6 +60,7 @@ func (s *OperatorService) UpdateTenant(ctx context.Context, req *refractv1.Updat
 	}
 	terms := lifecycle.Terms{
 		Weight: int(req.GetWeight()), MaxQueued: int(req.GetMaxQueued()), MaxInFlight: int(req.GetMaxInFlight()), MaxPerDay: int(req.GetMaxPerDay()),
+		Sources: source.Limits{Bytes: req.GetMaxSourceBytes(), Sources: int(req.GetMaxSources()), Uploads: int(req.GetMaxUnfinishedUploads())},
 	}
 	keep, err := keepChanges(req)
 	switch {
@@ -83,6 +85,7 @@ func (s *OperatorService) UpdateTenant(ctx context.Context, req *refractv1.Updat
 	}
 	s.logChange(ctx, "terms of a tenant", "tenant", req.GetTenant(), "own", t.Own, "weight", t.Terms.Weight,
 		"max_queued", t.Terms.MaxQueued, "max_in_flight", t.Terms.MaxInFlight, "max_per_day", t.Terms.MaxPerDay,
+		"max_source_bytes", t.Terms.Sources.Bytes, "max_sources", t.Terms.Sources.Sources, "max_unfinished_uploads", t.Terms.Sources.Uploads,
 		"keep_outputs", t.Keep.Outputs, "keep_sources", t.Keep.Sources, "keep_callbacks", t.Keep.Callbacks, "keep_tasks", t.Keep.Tasks)
 	return &refractv1.UpdateTenantResponse{Tenant: tenant(&t)}, nil
 }
@@ -116,6 +119,7 @@ func keepChanges(req *refractv1.UpdateTenantRequest) (lifecycle.KeepChanges, err
 }
 
 func tenant(t *lifecycle.Tenant) *refractv1.Tenant {
+	limits := t.Terms.Sources.WithDefaults()
 	m := &refractv1.Tenant{
 		Tenant:       cmp.Or(t.Name, defaultTenant),
 		OwnTerms:     t.Own,
@@ -125,6 +129,9 @@ func tenant(t *lifecycle.Tenant) *refractv1.Tenant {
 		MaxPerDay:    countOf32(t.Terms.MaxPerDay),
 		QueuedTasks:  count32(t.Queued),
 		OpenAttempts: count32(t.Open),
+
+		MaxSourceBytes: limits.Bytes, MaxSources: count32(limits.Sources), MaxUnfinishedUploads: count32(limits.Uploads),
+		SourceBytes: t.Used.Bytes, Sources: count32(t.Used.Sources), UnfinishedUploads: count32(t.Used.Uploads),
 
 		KeepOutputs:   durationpb.New(t.Keep.Outputs),
 		KeepSources:   durationpb.New(t.Keep.Sources),

@@ -1,6 +1,10 @@
 package lifecycle
 
-import "time"
+import (
+	"time"
+
+	"github.com/refract-video/refract/internal/source"
+)
 
 // Terms are the share and the quotas of a tenant. A quota of 0 is none.
 type Terms struct {
@@ -8,6 +12,7 @@ type Terms struct {
 	MaxQueued   int // How many tasks may be QUEUED.
 	MaxInFlight int // How many attempts may be open over all providers.
 	MaxPerDay   int // How many tasks may be submitted in a day of UTC.
+	Sources     source.Limits
 }
 
 // Tenant is a tenant, the terms that hold for it, and what it has. An empty name stands for the tenants that have
@@ -20,6 +25,7 @@ type Tenant struct {
 	Queued int  // Counted up to 10,001.
 	Open   int  // The attempts that are open over all providers.
 	Today  int  // The tasks submitted today; counted only while the tenant has a daily quota.
+	Used   source.Usage
 }
 
 // KeepChanges are changes of the times for which a tenant's things are kept, by kind: outputs, sources, callbacks and

@@ -11,7 +11,7 @@ import (
 )
 
 const selectUpload = `
-SELECT size_bytes, sha256, received_bytes, parts, coalesce(source_id::text, ''), duplicate
+SELECT size_bytes, sha256, received_bytes, parts, coalesce(source_id::text, ''), duplicate, true
 FROM source_upload
 WHERE tenant = $1 AND id = $2`
 
@@ -28,11 +28,70 @@ func (s *Store) Upload(ctx context.Context, tenant string, id task.UploadID) (so
 	return found[0], nil
 }
 
-// insertUpload begins an upload with nothing in it.
-const insertUpload = `
+// lockSources makes what takes room of a tenant's quotas follow each other, so that they are exact over all replicas.
+const lockSources = `SELECT pg_advisory_xact_lock(hashtextextended('refract.tenant.sources.' || $1, 0))`
+
+// selectSourceUsage reads what tenants have uploaded and may upload, by their own terms or else the default's; upload $2 does
+// not count.
+//
+// NOTE: it runs after lockSources, in a statement of its own: one that waited for a lock itself would count in a snapshot from
+// before.
+var selectSourceUsage = `
+SELECT coalesce(max_source_bytes, 0), coalesce(max_sources, 0), coalesce(max_unfinished_uploads, 0), bytes, sources, uploads
+FROM (` + sourceUsage("$1", "source_upload.id <> $2") + `) AS used
+LEFT JOIN LATERAL (
+    SELECT max_source_bytes, max_sources, max_unfinished_uploads
+    FROM tenant
+    WHERE tenant IN ($1, '')
+    ORDER BY tenant DESC
+    LIMIT 1
+) AS terms ON true`
+
+// sourceUsage selects a source.Usage: what a tenant has uploaded, with the unfinished uploads that meet a condition.
+func sourceUsage(tenant, counted string) string {
+	return `
+    SELECT kept.bytes + unfinished.bytes AS bytes, kept.n AS sources, unfinished.n AS uploads
+    FROM (SELECT coalesce(sum(size_bytes), 0)::bigint AS bytes, count(*) AS n
+          FROM source
+          WHERE source.tenant = ` + tenant + ` AND state = 'READY') AS kept
+    CROSS JOIN (SELECT coalesce(sum(greatest(size_bytes, received_bytes)), 0)::bigint AS bytes, count(*) AS n
+                FROM source_upload
+                WHERE source_upload.tenant = ` + tenant + ` AND source_id IS NULL AND ` + counted + `) AS unfinished`
+}
+
+// takeRoom lets an upload have so many bytes in all, for the rest of the transaction, or returns a *source.QuotaError.
+func takeRoom(ctx context.Context, tx pgx.Tx, tenant string, id task.UploadID, bytes int64) error {
+	if _, err := tx.Exec(ctx, lockSources, tenant); err != nil {
+		return err
+	}
+	var limits source.Limits
+	var used source.Usage
+	err := tx.QueryRow(ctx, selectSourceUsage, tenant, id).
+		Scan(&limits.Bytes, &limits.Sources, &limits.Uploads, &used.Bytes, &used.Sources, &used.Uploads)
+	if err != nil {
+		return err
+	}
+	return limits.Admit(tenant, used, bytes)
+}
+
+// upsertUpload begins an upload with nothing in it, or notes its size.
+const upsertUpload = `
 INSERT INTO source_upload (tenant, id, size_bytes, sha256, received_bytes, parts)
-VALUES ($1, $2, 0, '', 0, 0)
-ON CONFLICT ON CONSTRAINT source_upload_pkey DO NOTHING`
+VALUES ($1, $2, $3, '', 0, 0)
+ON CONFLICT ON CONSTRAINT source_upload_pkey DO UPDATE
+SET size_bytes = EXCLUDED.size_bytes
+WHERE source_upload.size_bytes = 0 AND source_upload.source_id IS NULL`
+
+// BeginUpload implements source.Store. What arrived of an upload counts where that is more than its size.
+func (s *Store) BeginUpload(ctx context.Context, tenant string, id task.UploadID, u source.Upload) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := takeRoom(ctx, tx, tenant, id, max(u.SizeBytes, u.Received, 1)); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, upsertUpload, tenant, id, u.SizeBytes)
+		return err
+	})
+}
 
 // extendUpload is what tells two calls apart that append to one upload at a time: the second waits for the first one's
 // commit, and then finds more bytes than it knows of.
@@ -47,8 +106,8 @@ const insertPart = `INSERT INTO source_part (tenant, upload_id, start_byte, size
 func (s *Store) AddPart(ctx context.Context, tenant string, id task.UploadID, u source.Upload, p source.Part) (bool, error) {
 	added := false
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if p.Start == 0 {
-			if _, err := tx.Exec(ctx, insertUpload, tenant, id); err != nil {
+		if u.SizeBytes == 0 {
+			if err := takeRoom(ctx, tx, tenant, id, p.Start+p.SizeBytes); err != nil {
 				return err
 			}
 		}

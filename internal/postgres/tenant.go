@@ -43,17 +43,19 @@ WITH open AS (
 )
 SELECT line.tenant, coalesce(terms.tenant = line.tenant, false), coalesce(terms.weight, 1), coalesce(terms.max_queued, 0),
        coalesce(terms.max_in_flight, 0), coalesce(terms.max_per_day, 0),
+       coalesce(terms.max_source_bytes, 0), coalesce(terms.max_sources, 0), coalesce(terms.max_unfinished_uploads, 0),
        (SELECT count(*) FROM (SELECT FROM task WHERE tenant = line.tenant AND state = 'QUEUED' LIMIT $2) AS queued),
-       coalesce(open.attempts, 0), coalesce(today.submissions, 0), ` + keptSeconds("keep_outputs", "$3") + `,
+       coalesce(open.attempts, 0), coalesce(today.submissions, 0), used.bytes, used.sources, used.uploads, ` + keptSeconds("keep_outputs", "$3") + `,
        ` + keptSeconds("keep_sources", "$4") + `, ` + keptSeconds("keep_callbacks", "$5") + `, ` + keptSeconds("keep_tasks", "$6") + `
 FROM unnest($1::text[]) AS line (tenant)
 LEFT JOIN LATERAL (
-    SELECT tenant, weight, max_queued, max_in_flight, max_per_day
+    SELECT tenant, weight, max_queued, max_in_flight, max_per_day, max_source_bytes, max_sources, max_unfinished_uploads
     FROM tenant
     WHERE tenant IN (line.tenant, '')
     ORDER BY tenant DESC
     LIMIT 1
 ) AS terms ON true
+CROSS JOIN LATERAL (` + sourceUsage("line.tenant", "true") + `) AS used
 LEFT JOIN tenant AS own ON own.tenant = line.tenant
 LEFT JOIN tenant AS shared ON shared.tenant = ''
 LEFT JOIN open ON open.tenant = line.tenant
@@ -97,7 +99,9 @@ func (s *Store) tenants(ctx context.Context, names []string) ([]lifecycle.Tenant
 	}
 	tenants, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t lifecycle.Tenant, err error) {
 		err = row.Scan(&t.Name, &t.Own, &t.Terms.Weight, &t.Terms.MaxQueued, &t.Terms.MaxInFlight, &t.Terms.MaxPerDay,
-			&t.Queued, &t.Open, &t.Today, seconds{&t.Keep.Outputs}, seconds{&t.Keep.Sources}, seconds{&t.Keep.Callbacks}, seconds{&t.Keep.Tasks})
+			&t.Terms.Sources.Bytes, &t.Terms.Sources.Sources, &t.Terms.Sources.Uploads,
+			&t.Queued, &t.Open, &t.Today, &t.Used.Bytes, &t.Used.Sources, &t.Used.Uploads,
+			seconds{&t.Keep.Outputs}, seconds{&t.Keep.Sources}, seconds{&t.Keep.Callbacks}, seconds{&t.Keep.Tasks})
 		return t, err
 	})
 	if err != nil {
@@ -116,16 +120,19 @@ func (s seconds) ScanFloat64(f pgtype.Float8) error {
 }
 
 const upsertTenant = `
-INSERT INTO tenant (tenant, weight, max_queued, max_in_flight, max_per_day)
-VALUES ($1, $2, nullif($3::integer, 0), nullif($4::integer, 0), nullif($5::integer, 0))
+INSERT INTO tenant (tenant, weight, max_queued, max_in_flight, max_per_day, max_source_bytes, max_sources, max_unfinished_uploads)
+VALUES ($1, $2, nullif($3::integer, 0), nullif($4::integer, 0), nullif($5::integer, 0),
+        nullif($6::bigint, 0), nullif($7::integer, 0), nullif($8::integer, 0))
 ON CONFLICT ON CONSTRAINT tenant_pkey DO UPDATE
 SET weight = excluded.weight, max_queued = excluded.max_queued, max_in_flight = excluded.max_in_flight,
-    max_per_day = excluded.max_per_day`
+    max_per_day = excluded.max_per_day, max_source_bytes = excluded.max_source_bytes, max_sources = excluded.max_sources,
+    max_unfinished_uploads = excluded.max_unfinished_uploads`
 
 // copyDefault gives a tenant without terms of its own those of the default.
 const copyDefault = `
-INSERT INTO tenant (tenant, weight, max_queued, max_in_flight, max_per_day)
-SELECT line.tenant, coalesce(shared.weight, 1), shared.max_queued, shared.max_in_flight, shared.max_per_day
+INSERT INTO tenant (tenant, weight, max_queued, max_in_flight, max_per_day, max_source_bytes, max_sources, max_unfinished_uploads)
+SELECT line.tenant, coalesce(shared.weight, 1), shared.max_queued, shared.max_in_flight, shared.max_per_day,
+       shared.max_source_bytes, shared.max_sources, shared.max_unfinished_uploads
 FROM (VALUES ($1::text)) AS line (tenant)
 LEFT JOIN tenant AS shared ON shared.tenant = ''
 ON CONFLICT ON CONSTRAINT tenant_pkey DO NOTHING`
@@ -142,7 +149,8 @@ WHERE tenant = $1`
 // SetTerms sets the terms of a tenant, or of the default under the empty name, and changes the times for which its
 // things are kept.
 func (s *Store) SetTerms(ctx context.Context, name string, t lifecycle.Terms, keep lifecycle.KeepChanges) error {
-	return s.changeTenant(ctx, name, keep, upsertTenant, t.Weight, t.MaxQueued, t.MaxInFlight, t.MaxPerDay)
+	return s.changeTenant(ctx, name, keep, upsertTenant, t.Weight, t.MaxQueued, t.MaxInFlight, t.MaxPerDay,
+		t.Sources.Bytes, t.Sources.Sources, t.Sources.Uploads)
 }
 
 // SetKeep changes times for which a tenant's things are kept, and leaves share and quotas as they are: a tenant without

@@ -55,6 +55,13 @@ func (s service) replica() *source.Uploads {
 	return &source.Uploads{Store: s.store, Bucket: s.bucket, MaxBytes: maxBytes, PartBytes: partBytes}
 }
 
+func (s service) exec(t *testing.T, sql string) {
+	t.Helper()
+	if _, err := s.pool.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // files lists the files in the bucket below a prefix.
 func (s service) files(t *testing.T, prefix string) []string {
 	t.Helper()

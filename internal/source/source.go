@@ -86,6 +86,7 @@ type Upload struct {
 	Parts     int    // In how many parts.
 	Source    task.SourceID
 	Duplicate bool // Whether Source was there before.
+	Begun     bool // Whether the tenant's quotas have room for SizeBytes.
 }
 
 // Part is a stretch of the bytes of an upload, in the bucket.
@@ -99,8 +100,11 @@ type Part struct {
 type Store interface {
 	// Upload returns an upload, which is the zero value where the tenant has none of this id.
 	Upload(ctx context.Context, tenant string, id task.UploadID) (Upload, error)
-	// AddPart appends a part to an upload, which begins with its first one. u has what was announced. When the
-	// upload does not end where the part begins, it returns false and changes nothing.
+	// BeginUpload begins an upload, or notes its size where that was not known. u has what was announced, for which the
+	// tenant's quotas must have room: else it returns a QuotaError and changes nothing.
+	BeginUpload(ctx context.Context, tenant string, id task.UploadID, u Upload) error
+	// AddPart appends a part to an upload that was begun. u has what was announced. When the upload does not end where
+	// the part begins, it returns false and changes nothing. While the size is not known, it may return a QuotaError.
 	AddPart(ctx context.Context, tenant string, id task.UploadID, u Upload, p Part) (bool, error)
 	// Parts returns the parts of an upload in order.
 	Parts(ctx context.Context, tenant string, id task.UploadID) ([]Part, error)

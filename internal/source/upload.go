@@ -77,7 +77,7 @@ func write(ctx context.Context, tenant string) (leave func(), err error) {
 
 // Receive takes the next bytes of an upload from body, which ends where the caller has no more for now. What
 // arrived before body failed, fell silent or was cut by a drain is kept. A body without bytes asks how the upload stands.
-// The errors are ConflictError, TooLargeError, StalledError, BusyError, ErrDamaged, ErrDraining, or else body's, the
+// The errors are ConflictError, TooLargeError, QuotaError, StalledError, BusyError, ErrDamaged, ErrDraining, or else body's, the
 // bucket's or the store's.
 //
 // After an error a read of body may still be under way, which the caller ends with its call.
@@ -130,7 +130,7 @@ func (u *Uploads) begin(ctx context.Context, tenant string, h Header) (Upload, P
 	switch {
 	case h.SizeBytes == 0 || h.SizeBytes == up.SizeBytes:
 	case up.SizeBytes == 0:
-		up.SizeBytes = h.SizeBytes
+		up.SizeBytes, up.Begun = h.SizeBytes, false
 	default:
 		return up, Progress{}, conflict(up, "the upload was begun with a size of %d bytes", up.SizeBytes)
 	}
@@ -148,7 +148,7 @@ func (u *Uploads) begin(ctx context.Context, tenant string, h Header) (Upload, P
 		}
 		// The source that it became is no longer kept: it begins anew.
 		err = u.drop(ctx, tenant, h.Upload)
-		up.Source, up.Received, up.Parts = "", 0, 0
+		up.Source, up.Received, up.Parts, up.Begun = "", 0, 0, false
 	}
 	return up, p, err
 }
@@ -217,11 +217,20 @@ func (u *Uploads) part(ctx context.Context, tenant string, id task.UploadID, up 
 		return err
 	}
 	defer leave()
+	if !up.Begun {
+		if err := u.Store.BeginUpload(ctx, tenant, id, *up); err != nil {
+			return fmt.Errorf("begin: %w", err)
+		}
+		up.Begun = true
+	}
 	key := media.UploadPrefix + path.Join(folder(tenant), string(id), strconv.FormatInt(up.Received, 10)+"-"+rand.Text()[:8])
 	if err := u.Bucket.Put(ctx, key, "application/octet-stream", r); err != nil {
 		return err
 	}
 	added, err := u.Store.AddPart(ctx, tenant, id, *up, Part{Start: up.Received, SizeBytes: r.size, Key: key})
+	if _, full := errors.AsType[*QuotaError](err); full {
+		return errors.Join(err, u.Bucket.Delete(ctx, key))
+	}
 	if err != nil {
 		return fmt.Errorf("append a part: %w", err) // The part may have its row all the same.
 	}

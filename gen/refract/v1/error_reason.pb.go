@@ -64,7 +64,7 @@ const (
 	// The storage of files did not take or give a file: it is full, out of reach, or refuses the service. Nothing was
 	// done, and what came of an upload before is kept. UNAVAILABLE with google.rpc.RetryInfo.
 	ErrorReason_ERROR_REASON_STORAGE_UNAVAILABLE ErrorReason = 18
-	// The tenant has used up a quota, and nothing was submitted. RESOURCE_EXHAUSTED with google.rpc.RetryInfo and
+	// The tenant has used up a quota, and nothing was submitted; of an upload, what arrived before is kept. RESOURCE_EXHAUSTED with google.rpc.RetryInfo and
 	// google.rpc.QuotaFailure; `quota` and `limit` are in the metadata.
 	ErrorReason_ERROR_REASON_QUOTA_EXCEEDED ErrorReason = 16
 	// More writes are waiting for the database than may, and nothing was done. RESOURCE_EXHAUSTED with

@@ -621,9 +621,22 @@ type UpdateTenantRequest struct {
 	// The time for which callbacks are kept, at least an hour.
 	KeepCallbacks *KeepTime `protobuf:"bytes,9,opt,name=keep_callbacks,json=keepCallbacks,proto3" json:"keep_callbacks,omitempty"`
 	// The time for which tasks are kept after they ended, with all that belongs to them, at least a day.
-	KeepTasks     *KeepTime `protobuf:"bytes,10,opt,name=keep_tasks,json=keepTasks,proto3" json:"keep_tasks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	KeepTasks *KeepTime `protobuf:"bytes,10,opt,name=keep_tasks,json=keepTasks,proto3" json:"keep_tasks,omitempty"`
+	// The number of bytes that the tenant's uploaded sources and unfinished uploads may have, from 1 to 2^60; an upload that needs
+	// more is refused.
+	//
+	// Absent means 100 GiB, unless only retention times are set.
+	MaxSourceBytes *int64 `protobuf:"varint,11,opt,name=max_source_bytes,json=maxSourceBytes,proto3,oneof" json:"max_source_bytes,omitempty"`
+	// The number of uploaded sources and unfinished uploads that the tenant may have, from 1 to 10000000.
+	//
+	// Absent means 10000, unless only retention times are set.
+	MaxSources *int32 `protobuf:"varint,12,opt,name=max_sources,json=maxSources,proto3,oneof" json:"max_sources,omitempty"`
+	// The number of unfinished uploads that the tenant may have, from 1 to 10000000.
+	//
+	// Absent means 1000, unless only retention times are set.
+	MaxUnfinishedUploads *int32 `protobuf:"varint,13,opt,name=max_unfinished_uploads,json=maxUnfinishedUploads,proto3,oneof" json:"max_unfinished_uploads,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *UpdateTenantRequest) Reset() {
@@ -724,6 +737,27 @@ func (x *UpdateTenantRequest) GetKeepTasks() *KeepTime {
 		return x.KeepTasks
 	}
 	return nil
+}
+
+func (x *UpdateTenantRequest) GetMaxSourceBytes() int64 {
+	if x != nil && x.MaxSourceBytes != nil {
+		return *x.MaxSourceBytes
+	}
+	return 0
+}
+
+func (x *UpdateTenantRequest) GetMaxSources() int32 {
+	if x != nil && x.MaxSources != nil {
+		return *x.MaxSources
+	}
+	return 0
+}
+
+func (x *UpdateTenantRequest) GetMaxUnfinishedUploads() int32 {
+	if x != nil && x.MaxUnfinishedUploads != nil {
+		return *x.MaxUnfinishedUploads
+	}
+	return 0
 }
 
 // For how long something is kept.
@@ -1420,7 +1454,7 @@ const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"k\n" +
 	"\x13ListTenantsResponse\x12,\n" +
 	"\atenants\x18\x01 \x03(\v2\x12.refract.v1.TenantR\atenants\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xba\x04\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb9\x06\n" +
 	"\x13UpdateTenantRequest\x12-\n" +
 	"\x06tenant\x18\x01 \x01(\tB\x15\xbaH\x12r\x10 \x01(@2\n" +
 	"^[^\\x00]*$R\x06tenant\x12\"\n" +
@@ -1437,10 +1471,17 @@ const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"\x0ekeep_callbacks\x18\t \x01(\v2\x14.refract.v1.KeepTimeR\rkeepCallbacks\x123\n" +
 	"\n" +
 	"keep_tasks\x18\n" +
-	" \x01(\v2\x14.refract.v1.KeepTimeR\tkeepTasksB\r\n" +
+	" \x01(\v2\x14.refract.v1.KeepTimeR\tkeepTasks\x12@\n" +
+	"\x10max_source_bytes\x18\v \x01(\x03B\x11\xbaH\x0e\"\f\x18\x80\x80\x80\x80\x80\x80\x80\x80\x10(\x01H\x03R\x0emaxSourceBytes\x88\x01\x01\x122\n" +
+	"\vmax_sources\x18\f \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01H\x04R\n" +
+	"maxSources\x88\x01\x01\x12G\n" +
+	"\x16max_unfinished_uploads\x18\r \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01H\x05R\x14maxUnfinishedUploads\x88\x01\x01B\r\n" +
 	"\v_max_queuedB\x10\n" +
 	"\x0e_max_in_flightB\x0e\n" +
-	"\f_max_per_day\"\x8d\x01\n" +
+	"\f_max_per_dayB\x13\n" +
+	"\x11_max_source_bytesB\x0e\n" +
+	"\f_max_sourcesB\x19\n" +
+	"\x17_max_unfinished_uploads\"\x8d\x01\n" +
 	"\bKeepTime\x12H\n" +
 	"\bkeep_for\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
 	"\"\x06\b\x80\xa7\xe4\xe0\v2\x00H\x00R\akeepFor\x12(\n" +

@@ -55,9 +55,23 @@ type Tenant struct {
 	// The time for which callbacks are kept.
 	KeepCallbacks *durationpb.Duration `protobuf:"bytes,12,opt,name=keep_callbacks,json=keepCallbacks,proto3" json:"keep_callbacks,omitempty"`
 	// The time for which tasks are kept after they ended, with all that belongs to them.
-	KeepTasks     *durationpb.Duration `protobuf:"bytes,13,opt,name=keep_tasks,json=keepTasks,proto3" json:"keep_tasks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	KeepTasks *durationpb.Duration `protobuf:"bytes,13,opt,name=keep_tasks,json=keepTasks,proto3" json:"keep_tasks,omitempty"`
+	// The number of bytes that the tenant's uploaded sources and unfinished uploads may have; an upload that needs more is
+	// refused. As in the next two, the limit in force: the default of the release where none is set.
+	MaxSourceBytes int64 `protobuf:"varint,14,opt,name=max_source_bytes,json=maxSourceBytes,proto3" json:"max_source_bytes,omitempty"`
+	// The number of uploaded sources and unfinished uploads that the tenant may have.
+	MaxSources int32 `protobuf:"varint,15,opt,name=max_sources,json=maxSources,proto3" json:"max_sources,omitempty"`
+	// The number of unfinished uploads that the tenant may have.
+	MaxUnfinishedUploads int32 `protobuf:"varint,16,opt,name=max_unfinished_uploads,json=maxUnfinishedUploads,proto3" json:"max_unfinished_uploads,omitempty"`
+	// The number of bytes that the tenant's uploaded sources and unfinished uploads have. An unfinished upload has the size that
+	// it announced, or what arrived while it announces none. 0 for the default, as in the next two.
+	SourceBytes int64 `protobuf:"varint,17,opt,name=source_bytes,json=sourceBytes,proto3" json:"source_bytes,omitempty"`
+	// The number of uploaded sources that are kept for the tenant.
+	Sources int32 `protobuf:"varint,18,opt,name=sources,proto3" json:"sources,omitempty"`
+	// The number of unfinished uploads that are kept for the tenant.
+	UnfinishedUploads int32 `protobuf:"varint,19,opt,name=unfinished_uploads,json=unfinishedUploads,proto3" json:"unfinished_uploads,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Tenant) Reset() {
@@ -181,12 +195,54 @@ func (x *Tenant) GetKeepTasks() *durationpb.Duration {
 	return nil
 }
 
+func (x *Tenant) GetMaxSourceBytes() int64 {
+	if x != nil {
+		return x.MaxSourceBytes
+	}
+	return 0
+}
+
+func (x *Tenant) GetMaxSources() int32 {
+	if x != nil {
+		return x.MaxSources
+	}
+	return 0
+}
+
+func (x *Tenant) GetMaxUnfinishedUploads() int32 {
+	if x != nil {
+		return x.MaxUnfinishedUploads
+	}
+	return 0
+}
+
+func (x *Tenant) GetSourceBytes() int64 {
+	if x != nil {
+		return x.SourceBytes
+	}
+	return 0
+}
+
+func (x *Tenant) GetSources() int32 {
+	if x != nil {
+		return x.Sources
+	}
+	return 0
+}
+
+func (x *Tenant) GetUnfinishedUploads() int32 {
+	if x != nil {
+		return x.UnfinishedUploads
+	}
+	return 0
+}
+
 var File_refract_v1_tenant_proto protoreflect.FileDescriptor
 
 const file_refract_v1_tenant_proto_rawDesc = "" +
 	"\n" +
 	"\x17refract/v1/tenant.proto\x12\n" +
-	"refract.v1\x1a\x1egoogle/protobuf/duration.proto\"\x80\x05\n" +
+	"refract.v1\x1a\x1egoogle/protobuf/duration.proto\"\xed\x06\n" +
 	"\x06Tenant\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1b\n" +
 	"\town_terms\x18\x02 \x01(\bR\bownTerms\x12\x16\n" +
@@ -203,7 +259,14 @@ const file_refract_v1_tenant_proto_rawDesc = "" +
 	"\fkeep_sources\x18\v \x01(\v2\x19.google.protobuf.DurationR\vkeepSources\x12@\n" +
 	"\x0ekeep_callbacks\x18\f \x01(\v2\x19.google.protobuf.DurationR\rkeepCallbacks\x128\n" +
 	"\n" +
-	"keep_tasks\x18\r \x01(\v2\x19.google.protobuf.DurationR\tkeepTasksB\r\n" +
+	"keep_tasks\x18\r \x01(\v2\x19.google.protobuf.DurationR\tkeepTasks\x12(\n" +
+	"\x10max_source_bytes\x18\x0e \x01(\x03R\x0emaxSourceBytes\x12\x1f\n" +
+	"\vmax_sources\x18\x0f \x01(\x05R\n" +
+	"maxSources\x124\n" +
+	"\x16max_unfinished_uploads\x18\x10 \x01(\x05R\x14maxUnfinishedUploads\x12!\n" +
+	"\fsource_bytes\x18\x11 \x01(\x03R\vsourceBytes\x12\x18\n" +
+	"\asources\x18\x12 \x01(\x05R\asources\x12-\n" +
+	"\x12unfinished_uploads\x18\x13 \x01(\x05R\x11unfinishedUploadsB\r\n" +
 	"\v_max_queuedB\x10\n" +
 	"\x0e_max_in_flightB\x0e\n" +
 	"\f_max_per_dayB\x14\n" +

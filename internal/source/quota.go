@@ -1,0 +1,71 @@
+package source
+
+import (
+	"cmp"
+	"fmt"
+)
+
+// Limits bound what a tenant may upload. Zero fields mean the defaults.
+type Limits struct {
+	Bytes   int64 // How many bytes its sources and unfinished uploads may have: 100 GiB.
+	Sources int   // How many sources and unfinished uploads it may have: 10,000.
+	Uploads int   // How many unfinished uploads it may have: 1,000.
+}
+
+// WithDefaults returns the limits in force.
+func (l Limits) WithDefaults() Limits {
+	return Limits{Bytes: cmp.Or(l.Bytes, 100<<30), Sources: cmp.Or(l.Sources, 10_000), Uploads: cmp.Or(l.Uploads, 1_000)}
+}
+
+// Usage is what a tenant has uploaded. An unfinished upload has the bytes that it announced, or those that arrived while it
+// announces none.
+type Usage struct {
+	Bytes   int64 // Of sources and unfinished uploads.
+	Sources int   // Without unfinished uploads.
+	Uploads int   // Unfinished ones.
+}
+
+// Quota is a limit of what a tenant may upload.
+type Quota string
+
+// The quotas.
+const (
+	QuotaBytes   Quota = "max_source_bytes"
+	QuotaSources Quota = "max_sources"
+	QuotaUploads Quota = "max_unfinished_uploads"
+)
+
+// QuotaError means that a tenant has used up a quota. What arrived of the upload before is kept.
+type QuotaError struct {
+	Tenant string
+	Quota  Quota
+	Limit  int64
+}
+
+// Error says which quota is used up, and what to do.
+func (e *QuotaError) Error() string {
+	const then = "sources go some days after their last use, or an operator can raise the quota"
+	switch e.Quota {
+	case QuotaBytes:
+		return fmt.Sprintf("the sources and unfinished uploads of tenant %s may have %d bytes, and this upload needs more than is left: %s", e.Tenant, e.Limit, then)
+	case QuotaSources:
+		return fmt.Sprintf("tenant %s has %d sources and unfinished uploads, which is its quota: %s", e.Tenant, e.Limit, then)
+	default:
+		return fmt.Sprintf("tenant %s has %d unfinished uploads, which is its quota: finish some of them first", e.Tenant, e.Limit)
+	}
+}
+
+// Admit reports by a QuotaError that a tenant has no room for one more upload with so many bytes, beside what it uses already.
+func (l Limits) Admit(tenant string, used Usage, bytes int64) error {
+	l = l.WithDefaults()
+	switch {
+	case used.Uploads >= l.Uploads:
+		return &QuotaError{tenant, QuotaUploads, int64(l.Uploads)}
+	case used.Sources+used.Uploads >= l.Sources:
+		return &QuotaError{tenant, QuotaSources, int64(l.Sources)}
+	case bytes > l.Bytes-used.Bytes:
+		return &QuotaError{tenant, QuotaBytes, l.Bytes}
+	default:
+		return nil
+	}
+}
