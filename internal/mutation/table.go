@@ -9,9 +9,11 @@ const (
 	callback  = "internal/callback"
 	commits   = "internal/groupcommit"
 	api       = "internal/api"
+	fair      = "internal/fair"
 	lifecycle = "internal/lifecycle"
 	postgres  = "internal/postgres"
 	redact    = "internal/redact"
+	source    = "internal/source"
 	task      = "internal/task"
 	watch     = "internal/watch"
 	wire      = "internal/provider/wire"
@@ -19,7 +21,7 @@ const (
 )
 
 // usesRapid has the packages whose tests draw their inputs by rapid.
-var usesRapid = map[string]bool{admission: true, commits: true, postgres: true, task: true, watch: true, worker: true}
+var usesRapid = map[string]bool{admission: true, commits: true, fair: true, postgres: true, task: true, watch: true, worker: true}
 
 // mutations are all mutations, by promise. A mutation must not make one of its tests loop forever, which can take all
 // memory before the timeout.
@@ -503,10 +505,25 @@ var mutations = append(differences(), []mutation{
 		[]test{{service, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"}},
 	},
 	{
-		10, "all-places-to-one-tenant", "internal/worker/preparer.go",
-		"Each: places / 2,",
-		"Each: places,",
-		[]test{{service, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"}},
+		10, "all-places-to-one-tenant", "internal/fair/fair.go",
+		"return max(room/2, 1)",
+		"return max(room, 1)",
+		[]test{
+			{service, "TestPromise10_SlowHostsOfOneTenantDelayNoOther"},
+			{fair, "TestAcquire_HoldersThatNeverReturnDelayNoOther"},
+		},
+	},
+	{
+		10, "all-looks-to-one-host", "internal/postgres/preparation.go",
+		"<= greatest((of_host + most - held) / 2, 1)",
+		"<= of_host + most - held",
+		[]test{{postgres, "TestClaimPreparations_ShareThePlacesByTenantAndHost"}},
+	},
+	{
+		10, "source-quotas-not-locked", "internal/postgres/source_upload.go",
+		"SELECT pg_advisory_xact_lock(hashtextextended('refract.tenant.sources.' || $1, 0))",
+		"SELECT hashtextextended('refract.tenant.sources.' || $1, 0)",
+		[]test{{source, "TestReceive_QuotasAreExactUnderConcurrency"}},
 	},
 	{
 		10, "failed-probe-probes-again", "internal/admission/probe.go",
