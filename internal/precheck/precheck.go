@@ -1,0 +1,347 @@
+// Package precheck refuses a request for the number of its items before anything is made of them: decoding 700,000 items and
+// finding each of them wrong costs hundreds of megabytes, counting up to the first one too many nothing. The numbers are the
+// contract's own, from its validation rules.
+package precheck
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	"buf.build/go/protovalidate"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// Error is what is wrong with one field.
+type Error struct {
+	Field   string // Its path, as validation would name it.
+	Problem string
+}
+
+// Error returns the field and what is wrong with it.
+func (e *Error) Error() string { return e.Field + ": " + e.Problem }
+
+// unbounded is the number of items of a field without a rule. No field of a request should need it.
+const unbounded = 1000
+
+// plan is what is to be known of a message to count its items.
+type plan struct {
+	byNumber map[protoreflect.FieldNumber]*field
+	byName   map[string]*field // By both spellings that JSON may have.
+	lists    int
+}
+
+type field struct {
+	protoreflect.FieldDescriptor
+	list    int // Its place among the lists and maps of its message.
+	limit   int // How many items it may have; 0 where it is neither a list nor a map.
+	message *plan
+}
+
+var plans sync.Map // Of *plan by protoreflect.FullName.
+
+func planOf(md protoreflect.MessageDescriptor) *plan {
+	if p, ok := plans.Load(md.FullName()); ok {
+		return p.(*plan)
+	}
+	p := newPlan(md)
+	plans.Store(md.FullName(), p)
+	return p
+}
+
+// newPlan reads the rules of a message. Messages of requests do not contain themselves.
+func newPlan(md protoreflect.MessageDescriptor) *plan {
+	p := &plan{byNumber: map[protoreflect.FieldNumber]*field{}, byName: map[string]*field{}}
+	for i := range md.Fields().Len() {
+		fd := md.Fields().Get(i)
+		f := &field{FieldDescriptor: fd}
+		if fd.IsList() || fd.IsMap() {
+			f.limit, f.list = limitOf(fd), p.lists
+			p.lists++
+		}
+		if fd.Message() != nil && !fd.IsMap() {
+			f.message = planOf(fd.Message())
+		}
+		p.byNumber[fd.Number()], p.byName[fd.JSONName()], p.byName[fd.TextName()] = f, f, f
+	}
+	return p
+}
+
+func limitOf(fd protoreflect.FieldDescriptor) int {
+	rules, err := protovalidate.ResolveFieldRules(fd)
+	if err != nil {
+		return unbounded
+	}
+	var limit uint64
+	switch r := rules.GetType().(type) {
+	case *validate.FieldRules_Repeated:
+		limit = r.Repeated.GetMaxItems()
+	case *validate.FieldRules_Map:
+		limit = r.Map.GetMaxPairs()
+	}
+	if limit == 0 || limit > unbounded {
+		return unbounded
+	}
+	return int(limit)
+}
+
+// tooMany is the error of a list or map that is too long.
+func (f *field) tooMany() error {
+	noun := "items"
+	if f.IsMap() {
+		noun = "entries"
+	}
+	return &Error{Field: string(f.Name()), Problem: fmt.Sprintf("must have at most %d %s", f.limit, noun)}
+}
+
+// within returns an error as the message that contains the field has it.
+func (f *field) within(index int, err error) error {
+	inner, ok := errors.AsType[*Error](err)
+	if !ok {
+		return err
+	}
+	path := string(f.Name())
+	if f.IsList() {
+		path = fmt.Sprintf("%s[%d]", path, index)
+	}
+	return &Error{Field: path + "." + inner.Field, Problem: inner.Problem}
+}
+
+// Wire returns an *Error when the encoded message has too many items in a list or map. What is malformed is left to the
+// decoder.
+func Wire(md protoreflect.MessageDescriptor, b []byte) error { return planOf(md).wire(b) }
+
+func (p *plan) wire(b []byte) error {
+	counts := make([]int, p.lists)
+	for len(b) > 0 {
+		number, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return nil
+		}
+		b = b[n:]
+		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
+			return nil
+		}
+		if f := p.byNumber[number]; f != nil {
+			if err := f.wire(kind, b[:n], counts); err != nil {
+				return err
+			}
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+func (f *field) wire(kind protowire.Type, value []byte, counts []int) error {
+	if f.limit > 0 {
+		counts[f.list] += f.items(kind, value)
+		if counts[f.list] > f.limit {
+			return f.tooMany()
+		}
+	}
+	if f.message == nil || kind != protowire.BytesType {
+		return nil
+	}
+	inner, n := protowire.ConsumeBytes(value)
+	if n < 0 {
+		return nil
+	}
+	index := 0
+	if f.limit > 0 {
+		index = counts[f.list] - 1
+	}
+	if err := f.message.wire(inner); err != nil {
+		return f.within(index, err)
+	}
+	return nil
+}
+
+// items counts the items of one occurrence of a field: several where they are packed.
+func (f *field) items(kind protowire.Type, value []byte) int {
+	switch f.Kind() {
+	case protoreflect.StringKind, protoreflect.BytesKind, protoreflect.MessageKind, protoreflect.GroupKind:
+		return 1
+	}
+	if kind != protowire.BytesType {
+		return 1
+	}
+	packed, _ := protowire.ConsumeBytes(value)
+	switch f.Kind() {
+	case protoreflect.Fixed32Kind, protoreflect.Sfixed32Kind, protoreflect.FloatKind:
+		return len(packed) / 4
+	case protoreflect.Fixed64Kind, protoreflect.Sfixed64Kind, protoreflect.DoubleKind:
+		return len(packed) / 8
+	}
+	items := 0
+	for _, b := range packed {
+		if b < 0x80 { // The last byte of a varint.
+			items++
+		}
+	}
+	return items
+}
+
+// JSON does as Wire for a message in JSON.
+func JSON(md protoreflect.MessageDescriptor, text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := planOf(md).json(d); err != nil && !errors.Is(err, errStop) {
+		return err
+	}
+	return nil
+}
+
+// errStop ends the count: the decoder of messages fails here, or nothing follows that is to be counted.
+var errStop = errors.New("not counted")
+
+// json counts in the value that comes next.
+func (p *plan) json(d *json.Decoder) error {
+	if open, err := opens(d); err != nil || open != '{' {
+		return skip(open, err)
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return errStop
+		}
+		name, _ := key.(string)
+		f := p.byName[name]
+		if f == nil {
+			return errStop // Unknown fields are refused.
+		}
+		if err := f.json(d); err != nil {
+			return err
+		}
+	}
+	return closes(d)
+}
+
+func (f *field) json(d *json.Decoder) error {
+	switch {
+	case f.IsMap():
+		open, err := opens(d)
+		if err != nil || open != '{' {
+			return skip(open, err)
+		}
+		for n := 1; d.More(); n++ {
+			if n > f.limit {
+				return f.tooMany()
+			}
+			if _, err := d.Token(); err != nil { // The key.
+				return errStop
+			}
+			if err := skipValue(d); err != nil {
+				return err
+			}
+		}
+		return closes(d)
+	case f.IsList():
+		open, err := opens(d)
+		if err != nil || open != '[' {
+			return skip(open, err)
+		}
+		for n := 1; d.More(); n++ {
+			if n > f.limit {
+				return f.tooMany()
+			}
+			if err := f.value(d); err != nil {
+				return f.within(n-1, err)
+			}
+		}
+		return closes(d)
+	default:
+		if err := f.value(d); err != nil {
+			return f.within(0, err)
+		}
+		return nil
+	}
+}
+
+func (f *field) value(d *json.Decoder) error {
+	if f.message == nil {
+		return skipValue(d)
+	}
+	return f.message.json(d)
+}
+
+// opens reads the token with which a value begins, and returns the bracket that it is; 0 for a whole value.
+func opens(d *json.Decoder) (json.Delim, error) {
+	t, err := d.Token()
+	if err != nil {
+		return 0, errStop
+	}
+	open, _ := t.(json.Delim)
+	return open, nil
+}
+
+func closes(d *json.Decoder) error {
+	if _, err := d.Token(); err != nil {
+		return errStop
+	}
+	return nil
+}
+
+func skipValue(d *json.Decoder) error {
+	open, err := opens(d)
+	return skip(open, err)
+}
+
+// skip goes on to the end of a value that has begun. The decoder of messages refuses a list or an object here, before it
+// makes anything of it.
+func skip(open json.Delim, err error) error {
+	if err != nil || open != 0 {
+		return errStop
+	}
+	return nil
+}
+
+// Times returns an *Error for the first timestamp or duration of a message that is none: before the year 1, after 9999, or
+// with nanoseconds that are no part of a second. Everything that follows may compare and store the others.
+func Times(m proto.Message) error {
+	return times(m.ProtoReflect())
+}
+
+func times(m protoreflect.Message) (err error) {
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if fd.Message() == nil || fd.IsMap() {
+			return true
+		}
+		f := &field{FieldDescriptor: fd}
+		if !fd.IsList() {
+			err = f.times(0, v.Message())
+			return err == nil
+		}
+		for i := range v.List().Len() {
+			if err = f.times(i, v.List().Get(i).Message()); err != nil {
+				return false
+			}
+		}
+		return true
+	})
+	return err
+}
+
+func (f *field) times(index int, m protoreflect.Message) error {
+	switch t := m.Interface().(type) {
+	case *timestamppb.Timestamp:
+		if t.CheckValid() != nil {
+			return &Error{Field: string(f.Name()), Problem: "must be a time from the year 1 to the year 9999"}
+		}
+	case *durationpb.Duration:
+		if t.CheckValid() != nil {
+			return &Error{Field: string(f.Name()), Problem: "must be a duration of at most 10000 years"}
+		}
+	default:
+		if err := times(m); err != nil {
+			return f.within(index, err)
+		}
+	}
+	return nil
+}
