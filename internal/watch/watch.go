@@ -30,6 +30,12 @@ type Update struct {
 //   - ErrNotReading when the log could not be read for 30 seconds; until it can, a watch ends as it begins,
 //   - the error of the database when reads of this watch failed for 30 seconds.
 func (h *Hub) Watch(ctx context.Context, id task.ID, after int64, send func(Update) error) error {
+	return h.WatchFrom(ctx, id, after, nil, send)
+}
+
+// WatchFrom is Watch with a function that is called once, where the watch begins to wait without having sent anything: the
+// watch is not refused then, and not over. Nil does nothing.
+func (h *Hub) WatchFrom(ctx context.Context, id task.ID, after int64, waits func() error, send func(Update) error) error {
 	w := &watcher{
 		id:    id,
 		woken: make(chan struct{}, 1),
@@ -52,6 +58,12 @@ func (h *Hub) Watch(ctx context.Context, id task.ID, after int64, send func(Upda
 		if ended, err := w.catchUp(ctx); ended || err != nil {
 			return err
 		}
+		if waits != nil && w.sent == max(after, 0) {
+			if err := waits(); err != nil {
+				return err
+			}
+		}
+		waits = nil
 		w.mu.Unlock()
 		err := await(ctx, &w.pulse, w.woken)
 		w.mu.Lock()

@@ -1,6 +1,7 @@
 package watch_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -279,4 +280,39 @@ func TestWatch_SendErrorEndsItAtOnce(t *testing.T) {
 		pass(15 * time.Second)
 		onBookmark.wantEnd(t, errGone)
 	})
+}
+
+// TestWatchFrom_SaysThatItWaits begins watches that have something to send, nothing yet, and nothing ever.
+func TestWatchFrom_SaysThatItWaits(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		state task.State
+		after int64
+		want  int
+	}{
+		"something to send": {task.Running, 0, 0},
+		"nothing yet":       {task.Running, 1, 1},
+		"nothing ever":      {task.Failed, 1, 0},
+		"refused":           {task.Running, 2, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := setup(t, watch.Config{})
+				r.append(id, tc.state)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				waits, ended := 0, make(chan error, 1)
+				go func() {
+					ended <- r.hub.WatchFrom(ctx, id, tc.after, func() error { waits++; return nil }, func(watch.Update) error { return nil })
+				}()
+				synctest.Wait()
+				cancel()
+				<-ended
+				if waits != tc.want {
+					t.Errorf("it said %d times that it waits, want %d", waits, tc.want)
+				}
+			})
+		})
+	}
 }
