@@ -288,7 +288,7 @@ type PauseProviderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the account.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// The reason, 1 to 256 printable characters, not all of them blank. Tenants read it in what their tasks wait for.
+	// The reason, 1 to 256 printable characters, at least one of them visible. Tenants read it in what their tasks wait for.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -479,7 +479,7 @@ func (x *ResumeProviderResponse) GetAccount() *ProviderAccount {
 // The request of ListTenants.
 type ListTenantsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The number of tenants to return at the most, up to 500.
+	// The number of tenants to return at the most, up to 500. A page has fewer where it would be larger than 4 MiB.
 	//
 	// 0 means the default, which is 50.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -896,7 +896,7 @@ func (x *UpdateTenantResponse) GetTenant() *Tenant {
 // The request of ListCallbacks. The filters must all match.
 type ListCallbacksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The number of callbacks to return at the most, up to 500.
+	// The number of callbacks to return at the most, up to 500. A page has fewer where it would be larger than 4 MiB.
 	//
 	// 0 means the default, which is 50.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -1436,11 +1436,11 @@ const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"\n" +
 	"_in_flight\"U\n" +
 	"\x1cUpdateProviderLimitsResponse\x125\n" +
-	"\aaccount\x18\x01 \x01(\v2\x1b.refract.v1.ProviderAccountR\aaccount\"\xb2\x01\n" +
+	"\aaccount\x18\x01 \x01(\v2\x1b.refract.v1.ProviderAccountR\aaccount\"\xd1\x02\n" +
 	"\x14PauseProviderRequest\x12#\n" +
-	"\aaccount\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 R\aaccount\x12u\n" +
-	"\x06reason\x18\x02 \x01(\tB]\xbaHZ\xba\x01H\n" +
-	"\x10reason.not_blank\x12\x11must not be blank\x1a!this == '' || this.matches('\\\\S')r\r\x10\x01\x18\x80\x022\x06^\\PC*$R\x06reason\"N\n" +
+	"\aaccount\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 R\aaccount\x12\x93\x02\n" +
+	"\x06reason\x18\x02 \x01(\tB\xfa\x01\xbaH\xf6\x01\xba\x01\xe3\x01\n" +
+	"\x10reason.not_blank\x12\x11must not be blank\x1a\xbb\x01this == '' || this.matches('[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}\\\\x{034F}\\\\x{115F}\\\\x{1160}\\\\x{17B4}\\\\x{17B5}\\\\x{180B}-\\\\x{180F}\\\\x{2800}\\\\x{3164}\\\\x{FE00}-\\\\x{FE0F}\\\\x{FFA0}\\\\x{E0100}-\\\\x{E01EF}]')r\r\x10\x01\x18\x80\x022\x06^\\PC*$R\x06reason\"N\n" +
 	"\x15PauseProviderResponse\x125\n" +
 	"\aaccount\x18\x01 \x01(\v2\x1b.refract.v1.ProviderAccountR\aaccount\"<\n" +
 	"\x15ResumeProviderRequest\x12#\n" +

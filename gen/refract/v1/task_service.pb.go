@@ -32,7 +32,9 @@ type SubmitTaskRequest struct {
 	// The id that makes the call idempotent, chosen by the caller: 1 to 128 visible ASCII characters,
 	// unique within the tenant.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// The wanted change, in words: 1 to 6000 characters, not all of them blank and none of them NUL.
+	// The wanted change, in words: 1 to 6000 characters, at least one of them visible and none of them NUL.
+	//
+	// Spaces of any kind, control characters and characters without a width of their own are not visible.
 	//
 	// Provider kie understands English only.
 	Prompt string `protobuf:"bytes,2,opt,name=prompt,proto3" json:"prompt,omitempty"`
@@ -619,7 +621,7 @@ func (x *GetTaskResponse) GetTask() *Task {
 // The request of ListTasks. The filters must all match.
 type ListTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The number of tasks to return at the most, up to 500.
+	// The number of tasks to return at the most, up to 500. A page has fewer where it would be larger than 4 MiB.
 	//
 	// 0 means the default, which is 50.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -633,9 +635,9 @@ type ListTasksRequest struct {
 	States []TaskState `protobuf:"varint,3,rep,packed,name=states,proto3,enum=refract.v1.TaskState" json:"states,omitempty"`
 	// The labels that a task must have, each with this value. Over HTTP: `labels[key]=value`.
 	Labels map[string]string `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// The time at or after which tasks were submitted.
+	// The time at or after which tasks were submitted, from the year 1 to the year 9999.
 	CreateTimeFrom *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time_from,json=createTimeFrom,proto3" json:"create_time_from,omitempty"`
-	// The time before which tasks were submitted.
+	// The time before which tasks were submitted, likewise.
 	CreateTimeTo *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time_to,json=createTimeTo,proto3" json:"create_time_to,omitempty"`
 	// The reasons of failure to list. Tasks that did not fail have none.
 	//
@@ -1392,7 +1394,7 @@ type ListTaskEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the task.
 	TaskId string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
-	// The number of events to return at the most, up to 500.
+	// The number of events to return at the most, up to 500. A page has fewer where it would be larger than 4 MiB.
 	//
 	// 0 means the default, which is 50.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -1517,12 +1519,12 @@ var File_refract_v1_task_service_proto protoreflect.FileDescriptor
 const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/task_service.proto\x12\n" +
-	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18refract/v1/failure.proto\x1a\x17refract/v1/source.proto\x1a\x15refract/v1/task.proto\"\x8f\a\n" +
+	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18refract/v1/failure.proto\x1a\x17refract/v1/source.proto\x1a\x15refract/v1/task.proto\"\xae\b\n" +
 	"\x11SubmitTaskRequest\x123\n" +
 	"\n" +
-	"request_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\trequestId\x12y\n" +
-	"\x06prompt\x18\x02 \x01(\tBa\xbaH^\xba\x01H\n" +
-	"\x10prompt.not_blank\x12\x11must not be blank\x1a!this == '' || this.matches('\\\\S')r\x11\x10\x01\x18\xf0.2\n" +
+	"request_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\trequestId\x12\x97\x02\n" +
+	"\x06prompt\x18\x02 \x01(\tB\xfe\x01\xbaH\xfa\x01\xba\x01\xe3\x01\n" +
+	"\x10prompt.not_blank\x12\x11must not be blank\x1a\xbb\x01this == '' || this.matches('[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}\\\\x{034F}\\\\x{115F}\\\\x{1160}\\\\x{17B4}\\\\x{17B5}\\\\x{180B}-\\\\x{180F}\\\\x{2800}\\\\x{3164}\\\\x{FE00}-\\\\x{FE0F}\\\\x{FFA0}\\\\x{E0100}-\\\\x{E01EF}]')r\x11\x10\x01\x18\xf0.2\n" +
 	"^[^\\x00]*$R\x06prompt\x12<\n" +
 	"\x06source\x18\x03 \x01(\v2\x1c.refract.v1.SubmitTaskSourceB\x06\xbaH\x03\xc8\x01\x01R\x06source\x122\n" +
 	"\twatermark\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x18\x80\x012\n" +

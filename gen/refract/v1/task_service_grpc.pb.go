@@ -51,7 +51,9 @@ type TaskServiceClient interface {
 	//
 	// What is wrong with one of them is told in its own result, and does not keep the others from being submitted.
 	// The call as a whole fails only when nothing was submitted, or nothing is known: then it can be made again,
-	// since each request_id makes one task. A request has at most 3 MiB.
+	// since each request_id makes one task. A request has at most 3 MiB, and a response less than 4 MiB: where it would have
+	// more, statuses go without all details but google.rpc.ErrorInfo, and then tasks without all but id, request_id, state and
+	// revision.
 	BatchSubmitTasks(ctx context.Context, in *BatchSubmitTasksRequest, opts ...grpc.CallOption) (*BatchSubmitTasksResponse, error)
 	// Returns one task, and what it waits for.
 	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*GetTaskResponse, error)
@@ -72,7 +74,9 @@ type TaskServiceClient interface {
 	//
 	// Every revision arrives once and in order. Over HTTP the stream is a sequence of JSON objects, one a
 	// line, or server-sent events when the request accepts `text/event-stream`; there the id of an event
-	// is its revision, so that `Last-Event-ID` resumes it. A stream that ends with UNAVAILABLE is resumed
+	// is its revision, so that `Last-Event-ID` resumes it. Such a stream begins as soon as the watch is taken; one that
+	// can't begin now but may later is answered 200 and ends with an event `error`, since an EventSource reconnects only
+	// then. A stream that ends with UNAVAILABLE is resumed
 	// by another call with after_revision set to the newest revision seen.
 	WatchTask(ctx context.Context, in *WatchTaskRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTaskResponse], error)
 	// Follows all tasks of the tenant, or those that match a filter.
@@ -258,7 +262,9 @@ type TaskServiceServer interface {
 	//
 	// What is wrong with one of them is told in its own result, and does not keep the others from being submitted.
 	// The call as a whole fails only when nothing was submitted, or nothing is known: then it can be made again,
-	// since each request_id makes one task. A request has at most 3 MiB.
+	// since each request_id makes one task. A request has at most 3 MiB, and a response less than 4 MiB: where it would have
+	// more, statuses go without all details but google.rpc.ErrorInfo, and then tasks without all but id, request_id, state and
+	// revision.
 	BatchSubmitTasks(context.Context, *BatchSubmitTasksRequest) (*BatchSubmitTasksResponse, error)
 	// Returns one task, and what it waits for.
 	GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error)
@@ -279,7 +285,9 @@ type TaskServiceServer interface {
 	//
 	// Every revision arrives once and in order. Over HTTP the stream is a sequence of JSON objects, one a
 	// line, or server-sent events when the request accepts `text/event-stream`; there the id of an event
-	// is its revision, so that `Last-Event-ID` resumes it. A stream that ends with UNAVAILABLE is resumed
+	// is its revision, so that `Last-Event-ID` resumes it. Such a stream begins as soon as the watch is taken; one that
+	// can't begin now but may later is answered 200 and ends with an event `error`, since an EventSource reconnects only
+	// then. A stream that ends with UNAVAILABLE is resumed
 	// by another call with after_revision set to the newest revision seen.
 	WatchTask(*WatchTaskRequest, grpc.ServerStreamingServer[WatchTaskResponse]) error
 	// Follows all tasks of the tenant, or those that match a filter.
