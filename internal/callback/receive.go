@@ -7,6 +7,7 @@
 package callback
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/task"
 )
 
 // MaxBody is the largest body of a callback in bytes. The largest documented one has about a kilobyte.
@@ -73,6 +75,29 @@ func NewReceiver(cfg Config) (*Receiver, error) {
 	}, nil
 }
 
+// CheckToken returns ErrToken for a callback whose URL token is missing or forged, and counts it, so that no body of a
+// stranger's needs to be read.
+func (r *Receiver) CheckToken(ctx context.Context, account, token string) error {
+	_, err := r.attempt(ctx, account, token)
+	return err
+}
+
+// attempt returns the attempt that a URL token names.
+func (r *Receiver) attempt(ctx context.Context, account, token string) (task.AttemptID, error) {
+	if _, known := r.accounts[account]; !known {
+		r.count(ctx, "unknown", "bad_token") // The name is a stranger's, so it is no metric label.
+		return "", ErrToken
+	}
+	id, err := r.tokens.Verify(account, token)
+	if err != nil {
+		r.count(ctx, account, "bad_token")
+	}
+	return id, err
+}
+
+// byteOrderMark may begin a text in UTF-8, and means nothing.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 // Receive takes one callback: the URL token without a query, then the provider's signature and timestamp,
 // then the inbox and the task in one transaction. It returns ErrToken, ErrTooLarge, one of the provider.ErrCallback
 // sentinels, lifecycle.ErrAttemptNotFound, ErrBusy, or what kept the database from answering.
@@ -81,17 +106,12 @@ func (r *Receiver) Receive(ctx context.Context, account, token string, header ht
 		r.CountOversized(ctx)
 		return ErrTooLarge
 	}
-	p, known := r.accounts[account]
-	if !known {
-		r.count(ctx, "unknown", "bad_token") // The name is a stranger's, so it is no metric label.
-		return ErrToken
-	}
-	id, err := r.tokens.Verify(account, token)
+	id, err := r.attempt(ctx, account, token)
 	if err != nil {
-		r.count(ctx, account, "bad_token")
 		return err
 	}
-	said, refusal := p.Callback(header, body, r.now())
+	body = bytes.TrimPrefix(body, byteOrderMark)
+	said, refusal := r.accounts[account].Callback(header, body, r.now())
 	c := lifecycle.Callback{
 		AttemptID: id, Account: account, ProviderTaskID: said.ProviderTaskID,
 		Body: redactBody(body, token),
