@@ -35,7 +35,7 @@ type serviceFlags struct {
 	BaseURL      string   `name:"base-url" env:"REFRACT_BASE_URL" help:"Address of the HTTP listener as callers reach it, for download links. Default: its listening address." json:"base_url"`
 	CallbackURL  string   `name:"callback-url" env:"REFRACT_CALLBACK_URL" help:"Public https address of the ingress listener, which providers call." json:"callback_url"`
 	CallbackKeys []secret `name:"callback-key" env:"REFRACT_CALLBACK_KEY" help:"Key of callback URL tokens, at least 32 bytes. The first makes tokens, all verify. Default: a key that the database keeps." json:"callback_keys"`
-	Auth         string   `name:"auth" env:"REFRACT_AUTH" enum:"tokens,none" default:"tokens" help:"Who may call: holders of API tokens, or (on loopback only) anyone, as tenant 'default'." json:"auth"`
+	Auth         string   `name:"auth" env:"REFRACT_AUTH" enum:"tokens,none" default:"tokens" help:"Who may call: holders of API tokens, or (none, on loopback only) anyone: every caller is tenant 'default' and an operator, who may pause providers and change limits. Web pages of other sites are refused." json:"auth"`
 	AllowPrivate bool     `name:"allow-private" env:"REFRACT_ALLOW_PRIVATE" help:"For development: accept sources, results and a callback URL on private addresses and over plain http." json:"allow_private"`
 
 	Probe         string `name:"probe" env:"REFRACT_PROBE" enum:"on,off" default:"on" help:"Whether to look at a source before an attempt is paid for: that it can be fetched, and what the provider takes. off leaves it to the provider." json:"probe"`
@@ -202,8 +202,8 @@ func (f *serviceFlags) private() bool { return f.DatabaseURL == "" }
 // tenant is who everyone is without authentication.
 func (f *serviceFlags) tenant() string { return cmp.Or(f.Tenant, "default") }
 
-// listen opens the listener, with TLS where a certificate is set.
-func (f listenerFlags) listen(clientCA string) (net.Listener, error) {
+// listen opens the listener, within a limit of connections, and with TLS where a certificate is set.
+func (f listenerFlags) listen(clientCA string, limited func(net.Listener) net.Listener) (net.Listener, error) {
 	config, err := f.tls(clientCA)
 	if err != nil {
 		return nil, err
@@ -212,6 +212,7 @@ func (f listenerFlags) listen(clientCA string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
+	lis = limited(lis)
 	if config != nil {
 		lis = tls.NewListener(lis, config)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -96,7 +97,7 @@ func (s *service) run(ctx context.Context) error {
 	if s.cluster != nil {
 		g.Go(func() error { return s.cluster.Wait(ctx) })
 	}
-	g.Go(func() error { return serveGRPC(s.grpc, s.local) })
+	g.Go(func() error { return serveGRPC(s.inner, s.local) })
 	g.Go(func() error { return serveGRPC(s.grpc, s.grpcListener) })
 	g.Go(func() error { return serveHTTP(s.http, s.httpListener) })
 	g.Go(func() error { return serveHTTP(s.ingress, s.ingressListener) })
@@ -124,7 +125,10 @@ func (s *service) drain(ctx context.Context) error {
 	// REST goes before gRPC, which carries it.
 	g.Go(func() error { return s.http.Shutdown(ctx) })
 	err := g.Wait()
-	stopGRPC(ctx, s.grpc)
+	var servers sync.WaitGroup
+	servers.Go(func() { stopGRPC(ctx, s.grpc) })
+	servers.Go(func() { stopGRPC(ctx, s.inner) })
+	servers.Wait()
 	if err != nil {
 		return fmt.Errorf("drain: %w", err)
 	}

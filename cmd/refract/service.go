@@ -32,6 +32,7 @@ import (
 	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/api"
 	"github.com/refract-video/refract/internal/callback"
+	"github.com/refract-video/refract/internal/connlimit"
 	"github.com/refract-video/refract/internal/httpapi"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
@@ -81,7 +82,8 @@ type service struct {
 
 	grpc    *grpc.Server
 	health  *health.Server
-	local   *bufconn.Listener // How REST reaches gRPC.
+	inner   *grpc.Server      // For REST.
+	local   *bufconn.Listener // How REST reaches it.
 	conn    *grpc.ClientConn
 	http    *http.Server
 	ingress *http.Server
@@ -144,13 +146,15 @@ func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *servi
 
 // listen opens the listeners first: an address that is taken ends the start before anything else is touched.
 func (s *service) listen(f serviceFlags) (err error) {
-	if s.grpcListener, err = f.GRPC.listen(f.GRPCClientCA); err != nil {
+	internal, public := connections(openFiles())
+	callers := func(l net.Listener) net.Listener { return connlimit.NewBusy(l, internal) } // gRPC says nothing of its connections.
+	if s.grpcListener, err = f.GRPC.listen(f.GRPCClientCA, callers); err != nil {
 		return err
 	}
-	if s.httpListener, err = f.HTTP.listen(""); err != nil {
+	if s.httpListener, err = f.HTTP.listen("", func(l net.Listener) net.Listener { return connlimit.New(l, internal) }); err != nil {
 		return err
 	}
-	s.ingressListener, err = f.Ingress.listen("")
+	s.ingressListener, err = f.Ingress.listen("", func(l net.Listener) net.Listener { return connlimit.New(l, public) })
 	return err
 }
 
@@ -438,7 +442,8 @@ func (s *service) callbackBase(f serviceFlags) string {
 	return f.Ingress.scheme() + "://" + s.ingressListener.Addr().String()
 }
 
-// openSurfaces makes the gRPC server, and the HTTP servers that reach it through memory.
+// openSurfaces makes the gRPC server, the HTTP server that reaches one of its own through memory, and the ingress, which needs
+// none.
 func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, tokens *callback.Tokens, resume watch.Tokens) error {
 	receiver, err := callback.NewReceiver(callback.Config{
 		Tokens: tokens, Accounts: s.accounts, Settler: verbs, Now: s.clock.Now, Meter: s.telemetry.meter, Log: s.log,
@@ -455,42 +460,55 @@ func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, token
 		s.keyring = api.NewKeyring(s.store)
 		authenticate = s.keyring.Authenticate
 	}
-	s.grpc, s.health, err = api.NewServer(api.Config{
+	callbacks := api.NewCallbackService(receiver)
+	cfg := api.Config{
 		Tasks: api.NewTaskService(api.TaskServiceConfig{
 			Lifecycle: verbs, Tasks: s.store, Hub: s.hub, Tokens: resume, Uploads: s.uploads, Typical: typical,
-			SignOutput: s.outputs.sign, BaseURL: s.outputs.baseURL,
+			SignOutput: s.outputs.sign, Statuses: s.statuses, BaseURL: s.outputs.baseURL,
 		}),
 		Operators: api.NewOperatorService(api.OperatorServiceConfig{
 			Lifecycle: verbs, Store: s.store, Accounts: s.accounts, Admit: s.nudge, Log: s.log,
 		}),
-		Callbacks: api.NewCallbackService(receiver), Authenticate: authenticate, Statuses: s.statuses,
+		Callbacks: callbacks, Authenticate: authenticate, Statuses: s.statuses,
 		Meters: s.telemetry.meters, Log: s.log,
-	})
-	if err != nil {
-		return fmt.Errorf("prepare the gRPC server: %w", err)
 	}
+	s.grpc, s.health = api.NewServer(cfg)
+	s.inner = api.NewInProcessServer(cfg)
 	s.local = bufconn.Listen(1 << 20)
 	s.conn, err = grpc.NewClient("passthrough:///local",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.local.DialContext(ctx) }),
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(api.MaxInProcess), grpc.MaxCallSendMsgSize(api.MaxInProcess)))
 	if err != nil {
 		return fmt.Errorf("connect REST to gRPC: %w", err)
 	}
-	s.openHTTP(receiver)
+	s.openHTTP(f, authenticate)
+	s.openIngress(receiver, api.NewInProcessCallbacks(callbacks, s.statuses, s.log))
 	return s.observeQueues()
 }
 
-// openHTTP makes the HTTP servers.
-func (s *service) openHTTP(receiver *callback.Receiver) {
-	s.http = httpapi.NewServer(httpapi.NewInternal(httpapi.InternalConfig{
-		Conn: s.conn, Outputs: s.outputs, OpenAPI: openapi.JSON,
+// openHTTP makes the server of REST.
+func (s *service) openHTTP(f serviceFlags, authenticate api.Authenticate) {
+	cfg := httpapi.InternalConfig{
+		Conn: s.conn, Outputs: s.outputs, OpenAPI: openapi.JSON, Open: f.Auth == "none", BaseURL: f.BaseURL,
 		Ready: s.ready, Metrics: s.telemetry.metrics, Log: s.log,
-	}), s.log)
-	ingress := httpapi.IngressConfig{Conn: s.conn, MaxBody: callback.MaxBody, OnOversized: receiver.CountOversized, Log: s.log}
-	if s.links != nil {
-		ingress.Sources = &sources{store: s.store, bucket: s.bucket, statuses: s.statuses, links: s.links}
 	}
-	s.ingress = httpapi.NewServer(httpapi.NewIngress(ingress), s.log)
+	if !cfg.Open {
+		cfg.Authenticate = func(ctx context.Context, authorization string) error {
+			_, err := authenticate(ctx, authorization)
+			return s.statuses.Convert(ctx, "http", err)
+		}
+	}
+	s.http = httpapi.NewServer(httpapi.NewInternal(cfg), s.log)
+}
+
+// openIngress makes the server that providers reach.
+func (s *service) openIngress(receiver *callback.Receiver, callbacks httpapi.Callbacks) {
+	cfg := httpapi.IngressConfig{Callbacks: callbacks, MaxBody: callback.MaxBody, OnOversized: receiver.CountOversized, Log: s.log}
+	if s.links != nil {
+		cfg.Sources = &sources{store: s.store, bucket: s.bucket, statuses: s.statuses, links: s.links}
+	}
+	s.ingress = httpapi.NewPublicServer(httpapi.NewIngress(cfg), s.log)
 }
 
 // serving is what keeps a replica from serving. The zero value is nothing.

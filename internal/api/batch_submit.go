@@ -3,10 +3,12 @@ package api
 import (
 	"context"
 
+	"buf.build/go/protovalidate"
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/publicerr"
 )
 
 // BatchSubmitTasks submits many tasks. Items that obey the contract are submitted together; every other is refused as
@@ -16,7 +18,10 @@ func (s *TaskService) BatchSubmitTasks(ctx context.Context, req *refractv1.Batch
 	var valid []lifecycle.Submission
 	var places []int // Of the valid ones in the request.
 	for i, item := range req.GetRequests() {
-		if err := s.validate(item); err != nil {
+		if err := ctx.Err(); err != nil {
+			return nil, err // Nobody waits for the answer.
+		}
+		if err := protovalidate.Validate(item); err != nil {
 			results[i] = s.refused(ctx, err)
 			continue
 		}
@@ -31,7 +36,44 @@ func (s *TaskService) BatchSubmitTasks(ctx context.Context, req *refractv1.Batch
 		}
 		results[i] = &refractv1.BatchSubmitTasksResult{Outcome: &refractv1.BatchSubmitTasksResult_Task{Task: s.task(&r.Task)}}
 	}
+	shrink(results)
 	return &refractv1.BatchSubmitTasksResponse{Results: results}, nil
+}
+
+// shrink makes results fit into an answer. First statuses go without what is only for people, then tasks without what the
+// caller knows, from the last on.
+func shrink(results []*refractv1.BatchSubmitTasksResult) {
+	sizes := make([]int, len(results))
+	total := 0
+	for i, r := range results {
+		sizes[i] = itemSize(r)
+		total += sizes[i]
+	}
+	for _, short := range []func(*refractv1.BatchSubmitTasksResult) *refractv1.BatchSubmitTasksResult{shortStatus, shortTask} {
+		for i := len(results) - 1; i >= 0 && total > maxAnswer; i-- {
+			results[i] = short(results[i])
+			total -= sizes[i]
+			sizes[i] = itemSize(results[i])
+			total += sizes[i]
+		}
+	}
+}
+
+func shortStatus(r *refractv1.BatchSubmitTasksResult) *refractv1.BatchSubmitTasksResult {
+	if r.GetStatus() == nil {
+		return r
+	}
+	return &refractv1.BatchSubmitTasksResult{Outcome: &refractv1.BatchSubmitTasksResult_Status{Status: publicerr.Brief(r.GetStatus())}}
+}
+
+func shortTask(r *refractv1.BatchSubmitTasksResult) *refractv1.BatchSubmitTasksResult {
+	t := r.GetTask()
+	if t == nil {
+		return r
+	}
+	return &refractv1.BatchSubmitTasksResult{Outcome: &refractv1.BatchSubmitTasksResult_Task{Task: &refractv1.Task{
+		Id: t.GetId(), RequestId: t.GetRequestId(), State: t.GetState(), Revision: t.GetRevision(),
+	}}}
 }
 
 // refused is the result of an item that was not submitted.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
 
 	"buf.build/go/protovalidate"
@@ -16,22 +15,19 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/protoadapt"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/precheck"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/publicerr"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/watch"
 )
-
-// domain is the domain of every ErrorInfo.
-const domain = "refract"
 
 // uploadsBusyRetry is when an upload that had no room makes sense again.
 const uploadsBusyRetry = 5 * time.Second
@@ -86,14 +82,17 @@ func (s *Statuses) describe(ctx context.Context, err error) *status.Status {
 	}
 	for _, a := range answers {
 		if errors.Is(err, a.err) {
-			return newStatus(a.code, a.reason, a.err.Error(), a.retry, facts(err))
+			return publicerr.New(a.code, a.reason, a.err.Error(), a.retry, facts(err))
 		}
 	}
 	if ve, ok := errors.AsType[*protovalidate.ValidationError](err); ok {
-		return invalid(violations(ve)...)
+		return publicerr.Invalid("", violations(ve)...)
+	}
+	if pe, ok := errors.AsType[*precheck.Error](err); ok {
+		return publicerr.Invalid("", publicerr.Violation(pe.Field, pe.Problem))
 	}
 	if fe, ok := errors.AsType[*lifecycle.FieldError](err); ok {
-		return invalid(violation(fe.Field, fe.Message))
+		return publicerr.Invalid("", publicerr.Violation(fe.Field, fe.Message))
 	}
 	if ce, ok := errors.AsType[*lifecycle.ConflictError](err); ok {
 		return conflict(ce)
@@ -105,36 +104,38 @@ func (s *Statuses) describe(ctx context.Context, err error) *status.Status {
 		return exhausted(qe.Tenant, string(qe.Quota), qe.Limit, qe.Error(), sourceQuotaRetry)
 	}
 	if ee, ok := errors.AsType[*watch.ExpiredError](err); ok {
-		return newStatus(codes.OutOfRange, refractv1.ErrorReason_ERROR_REASON_REVISION_EXPIRED, ee.Error(), 0,
+		return publicerr.New(codes.OutOfRange, refractv1.ErrorReason_ERROR_REASON_REVISION_EXPIRED, ee.Error(), 0,
 			map[string]string{"oldest_revision": strconv.FormatInt(ee.Oldest, 10)})
 	}
 	if ce, ok := errors.AsType[*source.ConflictError](err); ok {
-		return newStatus(codes.Aborted, refractv1.ErrorReason_ERROR_REASON_UPLOAD_CONFLICT, ce.Error(), 0,
+		return publicerr.New(codes.Aborted, refractv1.ErrorReason_ERROR_REASON_UPLOAD_CONFLICT, ce.Error(), 0,
 			map[string]string{"received_bytes": strconv.FormatInt(ce.Received, 10)})
 	}
 	if se, ok := errors.AsType[*source.StalledError](err); ok {
-		return newStatus(codes.Aborted, refractv1.ErrorReason_ERROR_REASON_UPLOAD_STALLED, se.Error(), 0,
+		return publicerr.New(codes.Aborted, refractv1.ErrorReason_ERROR_REASON_UPLOAD_STALLED, se.Error(), 0,
 			map[string]string{"received_bytes": strconv.FormatInt(se.Received, 10)})
 	}
 	if be, ok := errors.AsType[*source.BusyError](err); ok {
-		return newStatus(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_UPLOADS_BUSY, be.Error(), uploadsBusyRetry,
+		return publicerr.New(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_UPLOADS_BUSY, be.Error(), uploadsBusyRetry,
 			map[string]string{"limit": strconv.Itoa(be.Limit)})
 	}
 	if te, ok := errors.AsType[*source.TooLargeError](err); ok {
-		return newStatus(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_SOURCE_TOO_LARGE, te.Error(), 0,
+		return publicerr.New(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_SOURCE_TOO_LARGE, te.Error(), 0,
 			map[string]string{"limit_bytes": strconv.FormatInt(te.Limit, 10)})
 	}
 	if oe, ok := errors.AsType[*oldestTokenError](err); ok {
-		return newStatus(codes.OutOfRange, refractv1.ErrorReason_ERROR_REASON_REVISION_EXPIRED, oe.Error(), 0,
+		return publicerr.New(codes.OutOfRange, refractv1.ErrorReason_ERROR_REASON_REVISION_EXPIRED, oe.Error(), 0,
 			map[string]string{"oldest_resume_token": oe.token})
 	}
 	switch {
+	case errors.Is(err, errMalformed):
+		return publicerr.Invalid("", publicerr.Violation("", err.Error()))
 	case errors.Is(err, watch.ErrFuturePosition):
-		return invalid(violation("resume_token", err.Error()))
+		return publicerr.Invalid("", publicerr.Violation("resume_token", err.Error()))
 	case errors.Is(err, watch.ErrFutureRevision):
-		return invalid(violation("after_revision", err.Error()))
+		return publicerr.Invalid("", publicerr.Violation("after_revision", err.Error()))
 	case s.Unavailable(err):
-		return newStatus(codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE,
+		return publicerr.New(codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE,
 			"the database is out of reach: call again", time.Second, nil)
 	}
 	return nil
@@ -169,43 +170,12 @@ func facts(err error) map[string]string {
 	return facts
 }
 
-// newStatus returns a status with ErrorInfo, and RetryInfo where retry is not 0.
-func newStatus(code codes.Code, reason refractv1.ErrorReason, message string, retry time.Duration, facts map[string]string,
-	details ...protoadapt.MessageV1,
-) *status.Status {
-	details = append([]protoadapt.MessageV1{&errdetails.ErrorInfo{
-		Reason: strings.TrimPrefix(reason.String(), "ERROR_REASON_"), Domain: domain, Metadata: facts,
-	}}, details...)
-	if retry > 0 {
-		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retry)})
-	}
-	st := status.New(code, message)
-	detailed, err := st.WithDetails(details...)
-	if err != nil {
-		return st // The details can't be encoded, which no value of ours can cause.
-	}
-	return detailed
-}
-
-// invalid returns INVALID_ARGUMENT with the fields that break a rule.
-func invalid(fields ...*errdetails.BadRequest_FieldViolation) *status.Status {
-	messages := make([]string, len(fields))
-	for i, f := range fields {
-		messages[i] = f.GetField() + ": " + f.GetDescription()
-	}
-	return newStatus(codes.InvalidArgument, refractv1.ErrorReason_ERROR_REASON_INVALID_REQUEST, strings.Join(messages, "; "), 0, nil,
-		&errdetails.BadRequest{FieldViolations: fields})
-}
-
-func violation(field, description string) *errdetails.BadRequest_FieldViolation {
-	return &errdetails.BadRequest_FieldViolation{Field: field, Description: description}
-}
-
 // violations translates what protovalidate found, with field paths as the caller wrote them.
 func violations(ve *protovalidate.ValidationError) []*errdetails.BadRequest_FieldViolation {
-	fields := make([]*errdetails.BadRequest_FieldViolation, len(ve.Violations))
-	for i, v := range ve.Violations {
-		fields[i] = violation(protovalidate.FieldPathString(v.Proto.GetField()), v.Proto.GetMessage())
+	found := ve.Violations[:min(len(ve.Violations), publicerr.MaxViolations)]
+	fields := make([]*errdetails.BadRequest_FieldViolation, len(found))
+	for i, v := range found {
+		fields[i] = publicerr.Violation(protovalidate.FieldPathString(v.Proto.GetField()), sentence(v))
 		fields[i].Reason = v.Proto.GetRuleId()
 	}
 	return fields
@@ -214,15 +184,15 @@ func violations(ve *protovalidate.ValidationError) []*errdetails.BadRequest_Fiel
 func conflict(ce *lifecycle.ConflictError) *status.Status {
 	fields := make([]*errdetails.BadRequest_FieldViolation, len(ce.Fields))
 	for i, f := range ce.Fields {
-		fields[i] = violation(f, "differs from the first submission with this request_id")
+		fields[i] = publicerr.Violation(f, "differs from the first submission with this request_id")
 	}
-	return newStatus(codes.AlreadyExists, refractv1.ErrorReason_ERROR_REASON_REQUEST_ID_CONFLICT, ce.Error(), 0,
+	return publicerr.New(codes.AlreadyExists, refractv1.ErrorReason_ERROR_REASON_REQUEST_ID_CONFLICT, ce.Error(), 0,
 		map[string]string{"task_id": string(ce.TaskID)}, &errdetails.BadRequest{FieldViolations: fields})
 }
 
 // exhausted returns the status of a quota that a tenant has used up.
 func exhausted(tenant, quota string, limit int64, message string, retry time.Duration) *status.Status {
-	return newStatus(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_QUOTA_EXCEEDED, message, retry,
+	return publicerr.New(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_QUOTA_EXCEEDED, message, retry,
 		map[string]string{"quota": quota, "limit": strconv.FormatInt(limit, 10)},
 		&errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{{Subject: "tenant:" + tenant, Description: message}}})
 }
@@ -240,18 +210,18 @@ func (s *Statuses) Convert(ctx context.Context, method string, err error) error 
 	if err == nil {
 		return nil
 	}
-	if _, isStatus := err.(interface{ GRPCStatus() *status.Status }); isStatus {
-		return err
+	if is, ok := err.(interface{ GRPCStatus() *status.Status }); ok {
+		return publicerr.Bound(is.GRPCStatus()).Err()
 	}
 	id := cmp.Or(requestIDOf(ctx), uuid.NewString()) // A download over HTTP has no name yet.
 	if st := s.describe(ctx, err); st != nil {
 		if failure, ok := errors.AsType[*media.StorageError](err); ok && st.Code() == codes.Unavailable {
 			s.Log.ErrorContext(ctx, "storage failed; the caller may call again", "method", method, "request_id", id, "error", failure)
 		}
-		return st.Err()
+		return publicerr.Bound(st).Err()
 	}
 	s.Log.ErrorContext(ctx, "call failed", "method", method, "request_id", id, "error", err)
-	return newStatus(codes.Internal, refractv1.ErrorReason_ERROR_REASON_INTERNAL,
+	return publicerr.New(codes.Internal, refractv1.ErrorReason_ERROR_REASON_INTERNAL,
 		"internal error; the log has the cause under request id "+id, 0, map[string]string{"request_id": id}).Err()
 }
 

@@ -7,14 +7,12 @@ import (
 	"strings"
 	"time"
 
-	"buf.build/go/protovalidate"
 	"github.com/google/uuid"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 )
 
 // requestIDHeader is the metadata key under which callers may name a call, and are told its name.
@@ -122,32 +120,4 @@ func message(err error) string {
 		return ""
 	}
 	return err.Error()
-}
-
-func validateUnary(v protovalidate.Validator) grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		if m, ok := req.(proto.Message); ok {
-			if err := v.Validate(m); err != nil {
-				return nil, err
-			}
-		}
-		return handler(ctx, req)
-	}
-}
-
-// validatedStream validates every message it receives.
-type validatedStream struct {
-	contextStream
-	validator protovalidate.Validator
-}
-
-// RecvMsg receives and validates.
-func (s *validatedStream) RecvMsg(m any) error {
-	if err := s.contextStream.RecvMsg(m); err != nil {
-		return err
-	}
-	if m, ok := m.(proto.Message); ok {
-		return s.validator.Validate(m)
-	}
-	return nil
 }

@@ -42,14 +42,11 @@ func (s *OperatorService) ListCallbacks(ctx context.Context, req *refractv1.List
 	if err != nil {
 		return nil, err
 	}
-	resp := &refractv1.ListCallbacksResponse{}
-	if len(callbacks) > size {
-		callbacks = callbacks[:size]
-		last := callbacks[size-1]
+	page, more := fill(callbacks, size, inboxCallback)
+	resp := &refractv1.ListCallbacksResponse{Callbacks: page}
+	if more {
+		last := callbacks[len(page)-1]
 		resp.NextPageToken = callbackPageToken(lifecycle.CallbackPlace{Time: last.ReceiveTime, ID: last.ID})
-	}
-	for i := range callbacks {
-		resp.Callbacks = append(resp.Callbacks, inboxCallback(&callbacks[i]))
 	}
 	return resp, nil
 }

@@ -41,13 +41,10 @@ func (s *OperatorService) ListTenants(ctx context.Context, req *refractv1.ListTe
 	if err != nil {
 		return nil, err
 	}
-	resp := &refractv1.ListTenantsResponse{}
-	if len(tenants) > size {
-		tenants = tenants[:size]
-		resp.NextPageToken = tenantPageToken(tenants[size-1].Name)
-	}
-	for i := range tenants {
-		resp.Tenants = append(resp.Tenants, tenant(&tenants[i]))
+	page, more := fill(tenants, size, tenant)
+	resp := &refractv1.ListTenantsResponse{Tenants: page}
+	if more {
+		resp.NextPageToken = tenantPageToken(tenants[len(page)-1].Name)
 	}
 	return resp, nil
 }

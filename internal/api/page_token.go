@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
@@ -18,6 +20,31 @@ func pageSize(n int32) int {
 		return defaultPage
 	}
 	return int(n)
+}
+
+// maxAnswer bounds an answer with many items in bytes, so that it stays under the 4 MiB that gRPC clients take by default.
+const maxAnswer = 4<<20 - 64<<10
+
+// itemSize is what an item takes in an answer, with its tag and length.
+func itemSize(m proto.Message) int {
+	return protowire.SizeTag(1) + protowire.SizeBytes(proto.Size(m))
+}
+
+// fill converts items to messages until a page is full: of its number of items, or of what an answer may hold. It returns
+// whether there are more. A page has one item at least.
+func fill[T any, M proto.Message](items []T, size int, convert func(*T) M) (page []M, more bool) {
+	total := 0
+	for i := range items {
+		if i == size {
+			return page, true
+		}
+		m := convert(&items[i])
+		if total += itemSize(m); total > maxAnswer && i > 0 {
+			return page, true
+		}
+		page = append(page, m)
+	}
+	return page, false
 }
 
 // errPageToken answers a page token that we have not made.

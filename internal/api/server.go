@@ -7,6 +7,7 @@ package api
 
 import (
 	"log/slog"
+	"math"
 	"time"
 
 	"buf.build/go/protovalidate"
@@ -14,18 +15,32 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
 // maxRequest is the largest request in bytes: far above the largest valid one but a batch, which is a chunk of an
 // upload, so that what is refused for its size is refused by the rule of its field. It bounds only batches, whose
-// answer repeats the request and must stay under the 4 MiB that gRPC clients take by default.
+// answer repeats the request.
 const maxRequest = 3 << 20
+
+// What callers of the public listener may make us hold. A watch is one stream, and its metadata counts as long as it lasts.
+const (
+	maxStreams  = 10_000   // Of one connection; a client opens another one when it wants more.
+	maxMetadata = 16 << 10 // Of one call, in bytes.
+	// handshakeTimeout is how long a connection may take until it speaks gRPC.
+	handshakeTimeout = 10 * time.Second
+)
+
+// MaxInProcess bounds the messages between REST and gRPC in bytes, in both directions. It is not the callers' bound: what
+// REST has taken, and what it is to answer, passes.
+const MaxInProcess = 16 << 20
 
 // Config is what the server serves.
 type Config struct {
@@ -39,15 +54,29 @@ type Config struct {
 	Log          *slog.Logger
 }
 
-// NewServer returns a gRPC server with all services, health and reflection. Extra options are for
-// credentials.
-func NewServer(cfg Config, options ...grpc.ServerOption) (*grpc.Server, *health.Server, error) {
-	validator, err := protovalidate.New()
-	if err != nil {
-		return nil, nil, err
-	}
+// NewServer returns a gRPC server for callers, with all services, health and reflection. Extra options are for credentials.
+func NewServer(cfg Config, options ...grpc.ServerOption) (*grpc.Server, *health.Server) {
+	server := newServer(cfg, append([]grpc.ServerOption{
+		grpc.MaxRecvMsgSize(maxRequest), grpc.MaxConcurrentStreams(maxStreams), grpc.MaxHeaderListSize(maxMetadata),
+		grpc.ConnectionTimeout(handshakeTimeout),
+	}, options...))
+	healthServer := health.NewServer()
+	grpc_health_v1.RegisterHealthServer(server, healthServer)
+	reflection.Register(server)
+	return server, healthServer
+}
+
+// NewInProcessServer returns a server with the same services and interceptors for REST, which reaches it through memory and
+// has bounds of its own: all callers of REST share one connection.
+func NewInProcessServer(cfg Config) *grpc.Server {
+	return newServer(cfg, []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(MaxInProcess), grpc.MaxConcurrentStreams(math.MaxUint32), grpc.MaxHeaderListSize(1 << 20),
+	})
+}
+
+func newServer(cfg Config, options []grpc.ServerOption) *grpc.Server {
+	validator := protovalidate.GlobalValidator
 	s := cfg.Statuses
-	cfg.Tasks.validate, cfg.Tasks.statuses = validator.Validate, s // A batch validates and answers item by item.
 	// Outermost first. The order of both chains is the same.
 	options = append([]grpc.ServerOption{
 		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithMeterProvider(cfg.Meters))), // Traces and metrics see everything, refusals too.
@@ -56,16 +85,15 @@ func NewServer(cfg Config, options ...grpc.ServerOption) (*grpc.Server, *health.
 			logUnary(cfg.Log), // Logs the status as the caller sees it,
 			s.unary,           // which is made here from the errors of all below.
 			recovery.UnaryServerInterceptor(recovery.WithRecoveryHandlerContext(s.recovered)), // A panic becomes an error.
-			authenticateUnary(cfg.Authenticate),                                               // Strangers cost no validation.
-			validateUnary(validator),                                                          // Handlers see only requests that obey the contract.
+			authenticateUnary(cfg.Authenticate),                                               // Below, the request is decoded and validated.
 		),
 		grpc.ChainStreamInterceptor(
 			observeStream(cfg.Log), s.stream,
 			recovery.StreamServerInterceptor(recovery.WithRecoveryHandlerContext(s.recovered)),
 			admitStream(cfg.Authenticate, validator),
 		),
-		grpc.MaxRecvMsgSize(maxRequest),
-		grpc.MaxConcurrentStreams(100_000),
+		grpc.ForceServerCodecV2(newCodec()),
+		grpc.UnknownServiceHandler(unknownMethod),
 		// Most connections carry streams that are silent, and requests are small.
 		grpc.ReadBufferSize(8 << 10),
 		// Connections that died without a word are found within two minutes.
@@ -73,11 +101,13 @@ func NewServer(cfg Config, options ...grpc.ServerOption) (*grpc.Server, *health.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	}, options...)
 	server := grpc.NewServer(options...)
-	refractv1.RegisterTaskServiceServer(server, cfg.Tasks)
-	refractv1.RegisterOperatorServiceServer(server, cfg.Operators)
-	refractv1.RegisterCallbackServiceServer(server, cfg.Callbacks)
-	healthServer := health.NewServer()
-	grpc_health_v1.RegisterHealthServer(server, healthServer)
-	reflection.Register(server)
-	return server, healthServer, nil
+	server.RegisterService(decodingLast(refractv1.TaskService_ServiceDesc, validator), cfg.Tasks)
+	server.RegisterService(decodingLast(refractv1.OperatorService_ServiceDesc, validator), cfg.Operators)
+	server.RegisterService(decodingLast(refractv1.CallbackService_ServiceDesc, validator), cfg.Callbacks)
+	return server
+}
+
+// unknownMethod refuses a method that there is not. gRPC itself would repeat its name, of any length.
+func unknownMethod(any, grpc.ServerStream) error {
+	return status.Error(codes.Unimplemented, "there is no such method; reflection lists those that there are")
 }

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"buf.build/go/protovalidate"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
@@ -39,6 +37,8 @@ type TaskServiceConfig struct {
 	// SignOutput returns an address of an output that takes no credentials, and until when it works; empty where
 	// there is none. Nil means that there never is.
 	SignOutput func(context.Context, task.ID, task.Output) (uri string, expire time.Time)
+	// Statuses answers the items of a batch.
+	Statuses *Statuses
 	// BaseURL is the address of the HTTP listener as callers reach it, without a slash at its end.
 	BaseURL string
 }
@@ -55,8 +55,6 @@ type TaskService struct {
 	sign      func(context.Context, task.ID, task.Output) (string, time.Time)
 	baseURL   string
 
-	// What the interceptors do with requests and errors, for the items of a batch. NewServer sets them.
-	validate func(proto.Message, ...protovalidate.ValidationOption) error
 	statuses *Statuses
 }
 
@@ -64,7 +62,7 @@ type TaskService struct {
 func NewTaskService(cfg TaskServiceConfig) *TaskService {
 	return &TaskService{
 		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, hub: cfg.Hub, tokens: cfg.Tokens, uploads: cfg.Uploads, typical: cfg.Typical,
-		sign: cfg.SignOutput, baseURL: strings.TrimSuffix(cfg.BaseURL, "/"),
+		sign: cfg.SignOutput, statuses: cfg.Statuses, baseURL: strings.TrimSuffix(cfg.BaseURL, "/"),
 	}
 }
 
@@ -126,13 +124,10 @@ func (s *TaskService) ListTasks(ctx context.Context, req *refractv1.ListTasksReq
 	if err != nil {
 		return nil, err
 	}
-	resp := &refractv1.ListTasksResponse{}
-	if len(tasks) > size {
-		tasks = tasks[:size]
-		resp.NextPageToken = taskPageToken(tasks[size-1].ID)
-	}
-	for i := range tasks {
-		resp.Tasks = append(resp.Tasks, s.task(&tasks[i]))
+	page, more := fill(tasks, size, s.task)
+	resp := &refractv1.ListTasksResponse{Tasks: page}
+	if more {
+		resp.NextPageToken = taskPageToken(tasks[len(page)-1].ID)
 	}
 	return resp, nil
 }
@@ -153,13 +148,10 @@ func (s *TaskService) ListTaskEvents(ctx context.Context, req *refractv1.ListTas
 	if err != nil {
 		return nil, err
 	}
-	resp := &refractv1.ListTaskEventsResponse{}
-	if len(events) > size {
-		events = events[:size]
-		resp.NextPageToken = eventPageToken(events[size-1].Revision)
-	}
-	for i := range events {
-		resp.Events = append(resp.Events, s.event(&events[i], &t))
+	page, more := fill(events, size, func(e *task.Event) *refractv1.TaskEvent { return s.event(e, &t) })
+	resp := &refractv1.ListTaskEventsResponse{Events: page}
+	if more {
+		resp.NextPageToken = eventPageToken(events[len(page)-1].Revision)
 	}
 	return resp, nil
 }

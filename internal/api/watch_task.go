@@ -2,11 +2,15 @@ package api
 
 import (
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/watch"
 )
+
+// watchingKey is the metadata that says that a watch is taken, where there is no message yet.
+const watchingKey = "x-watching"
 
 // WatchTask streams the events of a task until it is terminal.
 func (s *TaskService) WatchTask(req *refractv1.WatchTaskRequest, stream grpc.ServerStreamingServer[refractv1.WatchTaskResponse]) error {
@@ -15,7 +19,11 @@ func (s *TaskService) WatchTask(req *refractv1.WatchTaskRequest, stream grpc.Ser
 	if err != nil {
 		return err
 	}
-	return s.hub.Watch(ctx, id, after, func(u watch.Update) error {
+	var waits func() error
+	if req.AfterRevision != nil { // Nothing was sent yet, and the caller is to know that the watch is taken.
+		waits = func() error { return stream.SendHeader(metadata.Pairs(watchingKey, "1")) }
+	}
+	return s.hub.WatchFrom(ctx, id, after, waits, func(u watch.Update) error {
 		return stream.Send(s.update(id, u))
 	})
 }

@@ -1,42 +1,131 @@
 package httpapi
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
+
+	"github.com/refract-video/refract/internal/publicerr"
 )
 
 // maxBody bounds the bodies of REST requests in bytes, as the gRPC server bounds its own.
 const maxBody = 3 << 20
 
-// admitted hands on requests whose body is complete and within its bound and whose URL is text, without
-// what the gateway would add to the metadata of a call on its own.
-func admitted(refusals refuser, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !isText(r.URL) {
-			refusals.invalid(w, "", "the URL is not UTF-8 text")
+// admission decides which requests get to the routes. It reads no body: whoever sends one must have shown credentials first,
+// and the route must exist.
+type admission struct {
+	refuser
+	authenticate func(ctx context.Context, authorization string) error // Nil takes everyone.
+	own          *ownSite                                              // Nil where callers authenticate.
+	uploads      http.Handler
+	routes       *routes
+}
+
+func (a *admission) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !isText(r.URL) {
+		a.invalid(closing(w, r), "", "the URL is not UTF-8 text")
+		return
+	}
+	if a.own != nil {
+		if problem := a.own.foreign(r); problem != "" {
+			a.refuse(closing(w, r), http.StatusForbidden, codes.PermissionDenied, problem)
 			return
 		}
-		body, err := readBody(w, r, maxBody)
-		if err != nil {
-			refusals.refuseBody(w, err)
-			return
+	}
+	if r.ContentLength != 0 && !a.admitBody(w, r) {
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, sourcesPath) {
+		a.uploads.ServeHTTP(w, r)
+		return
+	}
+	a.routes.ServeHTTP(w, forGateway(r))
+}
+
+// forGateway returns a request without what the gateway would add to the metadata of a call on its own, or complain about.
+func forGateway(r *http.Request) *http.Request {
+	r = r.WithContext(r.Context())
+	// The gateway forwards these as x-forwarded-for and x-forwarded-host, whatever its matcher says.
+	r.Host, r.RemoteAddr = "", ""
+	r.Header = r.Header.Clone()
+	r.Header.Del("X-Forwarded-For")
+	r.Header.Del("X-Forwarded-Host")
+	r.Header.Del("Content-Type") // It was judged, and there is one way to read a body.
+	return r
+}
+
+// admitBody reports whether the body of a request may be read. It has answered when it returns false.
+func (a *admission) admitBody(w http.ResponseWriter, r *http.Request) bool {
+	if a.authenticate != nil {
+		if err := a.authenticate(r.Context(), r.Header.Get("Authorization")); err != nil {
+			a.fail(r.Context(), closing(w, r), err)
+			return false
 		}
-		r = r.WithContext(r.Context())
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		// The gateway forwards these as x-forwarded-for and x-forwarded-host, whatever its matcher says.
-		r.Host, r.RemoteAddr = "", ""
-		r.Header = r.Header.Clone()
-		r.Header.Del("X-Forwarded-For")
-		r.Header.Del("X-Forwarded-Host")
-		next.ServeHTTP(w, r)
-	})
+	}
+	if encoding := r.Header.Get("Content-Encoding"); isEncoded(encoding) {
+		a.refuseEncoding(closing(w, r), encoding)
+		return false
+	}
+	if strings.HasPrefix(r.URL.Path, sourcesPath) {
+		return true // A file is of any type.
+	}
+	if !isJSON(r.Header.Get("Content-Type"), a.own == nil) {
+		a.refuse(closing(w, r), http.StatusUnsupportedMediaType, codes.InvalidArgument,
+			"the body must be JSON in UTF-8, sent with Content-Type: application/json")
+		return false
+	}
+	return true
+}
+
+// isEncoded reports whether a Content-Encoding changes the bytes.
+func isEncoded(encoding string) bool {
+	return encoding != "" && !strings.EqualFold(encoding, "identity")
+}
+
+// refuseEncoding answers a body that is compressed.
+func (f refuser) refuseEncoding(w http.ResponseWriter, encoding string) {
+	w.Header().Set("Accept-Encoding", "identity")
+	f.refuse(w, http.StatusUnsupportedMediaType, codes.InvalidArgument,
+		"the Content-Encoding "+publicerr.Echo(encoding)+" is not supported: send the body as it is")
+}
+
+// isJSON reports whether a Content-Type is that of JSON in UTF-8. Where callers authenticate, no type is one as well, and so
+// is the type that curl and other tools send unless they are asked for another one.
+func isJSON(contentType string, lenient bool) bool {
+	if contentType == "" {
+		return lenient
+	}
+	kind, parameters, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return false
+	}
+	if charset, ok := parameters["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+		return false
+	}
+	switch kind {
+	case "application/json":
+		return true
+	case "application/x-www-form-urlencoded":
+		return lenient
+	default:
+		return strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json")
+	}
+}
+
+// closing makes the answer the last of its connection where a body is left unread: it may still be on its way.
+func closing(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+	if r.ContentLength != 0 && r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close")
+	}
+	return w
 }
 
 // isText tells whether path and query are valid UTF-8, as strings in messages must be.
@@ -74,3 +163,6 @@ func (f refuser) refuseBody(w http.ResponseWriter, err error) {
 		f.refuse(w, http.StatusBadRequest, codes.InvalidArgument, "the body is incomplete")
 	}
 }
+
+// byteOrderMark may begin a text in UTF-8, and means nothing.
+var byteOrderMark = []byte("\xef\xbb\xbf")

@@ -5,6 +5,8 @@ import (
 
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/refract-video/refract/internal/publicerr"
 )
 
 // update is one message of a stream, with what a client needs to resume after it.
@@ -18,6 +20,8 @@ type update struct {
 // framing turns the messages of a watch into the bytes of a stream.
 type framing interface {
 	contentType() string
+	first() []byte    // What a stream begins with.
+	reconnects() bool // Whether clients come back by themselves, but for a status other than 200.
 	message(u update) ([]byte, error)
 	failure(st *status.Status) []byte
 }
@@ -28,6 +32,10 @@ type jsonLines struct{}
 
 func (jsonLines) contentType() string { return "application/x-ndjson" }
 
+func (jsonLines) first() []byte { return nil }
+
+func (jsonLines) reconnects() bool { return false }
+
 func (jsonLines) message(u update) ([]byte, error) {
 	data, err := encode(u.message)
 	if err != nil {
@@ -37,7 +45,7 @@ func (jsonLines) message(u update) ([]byte, error) {
 }
 
 func (jsonLines) failure(st *status.Status) []byte {
-	return fmt.Appendf(nil, "{\"error\":%s}\n", encodeStatus(st))
+	return fmt.Appendf(nil, "{\"error\":%s}\n", encodeStatus(publicerr.Bound(st)))
 }
 
 // serverSentEvents is the format of an EventSource. The name of an event says what the data is, its id is
@@ -45,6 +53,11 @@ func (jsonLines) failure(st *status.Status) []byte {
 type serverSentEvents struct{}
 
 func (serverSentEvents) contentType() string { return "text/event-stream" }
+
+// first says after how many milliseconds an EventSource reconnects. Each browser has another idea of it otherwise.
+func (serverSentEvents) first() []byte { return []byte("retry: 2000\n\n") }
+
+func (serverSentEvents) reconnects() bool { return true }
 
 func (serverSentEvents) message(u update) ([]byte, error) {
 	data, err := encode(u.body)
@@ -55,5 +68,5 @@ func (serverSentEvents) message(u update) ([]byte, error) {
 }
 
 func (serverSentEvents) failure(st *status.Status) []byte {
-	return fmt.Appendf(nil, "event: error\ndata: %s\n\n", encodeStatus(st))
+	return fmt.Appendf(nil, "event: error\ndata: %s\n\n", encodeStatus(publicerr.Bound(st)))
 }

@@ -22,9 +22,10 @@ import (
 	"github.com/refract-video/refract/internal/httpapi"
 )
 
-// tape is a connection to a gRPC server that takes down what it is asked and answers callbacks with success and
-// streams with an error.
+// tape is a connection to a gRPC server that takes down what it is asked, and a callback service that takes all. Streams are
+// answered with an error.
 type tape struct {
+	refractv1.UnimplementedCallbackServiceServer
 	asked []proto.Message
 	md    metadata.MD
 }
@@ -34,16 +35,21 @@ func (c *tape) take(ctx context.Context, m any) {
 	c.md, _ = metadata.FromOutgoingContext(ctx)
 }
 
-func (c *tape) Invoke(ctx context.Context, _ string, args, reply any, _ ...grpc.CallOption) error {
+func (c *tape) Invoke(ctx context.Context, _ string, args, _ any, _ ...grpc.CallOption) error {
 	c.take(ctx, args)
-	if r, ok := reply.(*refractv1.ReceiveCallbackResponse); ok {
-		r.Status = "received"
-	}
 	return nil
 }
 
 func (c *tape) NewStream(ctx context.Context, _ *grpc.StreamDesc, _ string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
 	return &tapedStream{tape: c, ctx: ctx}, nil
+}
+
+func (c *tape) CheckToken(context.Context, string, string) error { return nil }
+
+func (c *tape) ReceiveCallback(ctx context.Context, req *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error) {
+	c.asked = append(c.asked, req)
+	c.md, _ = metadata.FromIncomingContext(ctx)
+	return received, nil
 }
 
 type tapedStream struct {
@@ -117,7 +123,7 @@ func checkRefusal(t *testing.T, answer *httptest.ResponseRecorder) {
 // all.
 func FuzzIngress(f *testing.F) {
 	conn := &tape{}
-	handler := httpapi.NewIngress(httpapi.IngressConfig{Conn: conn, MaxBody: 1 << 10, Log: slog.New(slog.DiscardHandler)})
+	handler := httpapi.NewIngress(httpapi.IngressConfig{Callbacks: conn, MaxBody: 1 << 10, Log: slog.New(slog.DiscardHandler)})
 	f.Fuzz(func(t *testing.T, method, path, timestamp, signature string, body []byte) {
 		conn.asked, conn.md = nil, nil
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body))

@@ -11,16 +11,16 @@ import (
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/publicerr"
 )
 
 // callTimeout bounds every unary call. Streams last as long as their task.
@@ -48,30 +48,34 @@ func (c impatientConn) Invoke(ctx context.Context, method string, args, reply an
 
 // lateStatus answers a call that was not answered within callTimeout. What every call waits for is the database.
 func lateStatus() *status.Status {
-	return newStatus(codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE,
-		fmt.Sprintf("the service did not answer within %v: call again", callTimeout), &errdetails.RetryInfo{RetryDelay: durationpb.New(lateRetry)})
+	return publicerr.New(codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE,
+		fmt.Sprintf("the service did not answer within %v: call again", callTimeout), lateRetry, nil)
 }
 
-// newGateway returns the router with the REST routes of TaskService and OperatorService.
-func newGateway(refusals refuser, tasks refractv1.TaskServiceClient, operators refractv1.OperatorServiceClient) *runtime.ServeMux {
-	mux := runtime.NewServeMux(
+// newRoutes returns the router with the REST routes of TaskService and OperatorService.
+func newRoutes(refusals refuser, tasks refractv1.TaskServiceClient, operators refractv1.OperatorServiceClient) *routes {
+	s := &routes{refuser: refusals, parameters: map[string]protoreflect.MessageType{}, bodies: map[string]protoreflect.MessageDescriptor{}, verbs: map[string]bool{}, free: map[string]bool{}}
+	s.ServeMux = runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, strictJSON{&runtime.JSONPb{}}),
 		runtime.WithIncomingHeaderMatcher(toMetadata),
 		runtime.WithOutgoingHeaderMatcher(toHeader),
 		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
-		runtime.WithErrorHandler(refusals.gatewayError),
-		runtime.WithRoutingErrorHandler(refusals.routingError),
+		runtime.WithErrorHandler(s.gatewayError),
+		runtime.WithRoutingErrorHandler(s.routingError),
 		runtime.WithDisablePathLengthFallback(), // A POST is a POST, whatever X-HTTP-Method-Override says.
 		runtime.WithWriteContentLength(),
+		runtime.WithMiddlewares(s.admit),
 	)
 	err := errors.Join(
-		refractv1.RegisterTaskServiceHandlerClient(context.Background(), mux, tasks),
-		refractv1.RegisterOperatorServiceHandlerClient(context.Background(), mux, operators),
+		refractv1.RegisterTaskServiceHandlerClient(context.Background(), s.ServeMux, tasks),
+		refractv1.RegisterOperatorServiceHandlerClient(context.Background(), s.ServeMux, operators),
+		s.readContract(refractv1.File_refract_v1_task_service_proto.Services().ByName("TaskService")),
+		s.readContract(refractv1.File_refract_v1_operator_service_proto.Services().ByName("OperatorService")),
 	)
 	if err != nil {
 		panic(err) //nolint:forbidigo // Registration depends on generated code alone, so every test would find this.
 	}
-	return mux
+	return s
 }
 
 // toMetadata names the headers that the gRPC server gets to see, beside Authorization, which the gateway
@@ -140,7 +144,7 @@ func (strictJSON) NewDecoder(r io.Reader) runtime.Decoder {
 		if !ok {
 			return fmt.Errorf("decode %T: not a message", v)
 		}
-		body, err := io.ReadAll(r) // The body is in memory already, see admitted.
+		body, err := io.ReadAll(r) // The body is in memory already, see routes.
 		if err != nil {
 			return err
 		}

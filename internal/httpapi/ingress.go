@@ -1,24 +1,32 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
 	"unicode/utf8"
 
-	"google.golang.org/grpc"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// IngressConfig says what the public handler serves. Conn, MaxBody and Log are required.
+// Callbacks takes callbacks. It is called in this process, since a connection to the gRPC server would be shared with others.
+type Callbacks interface {
+	refractv1.CallbackServiceServer
+	// CheckToken returns the status of a callback whose URL token is missing or forged. It reads nothing but memory.
+	CheckToken(ctx context.Context, provider, token string) error
+}
+
+// IngressConfig says what the public handler serves. Callbacks, MaxBody and Log are required.
 type IngressConfig struct {
-	// Conn leads to the gRPC server that has CallbackService.
-	Conn grpc.ClientConnInterface
+	// Callbacks takes what was posted.
+	Callbacks Callbacks
 	// MaxBody is the size in bytes that the body of a callback may have.
 	MaxBody int64
 	// OnOversized is called for each callback that was refused for its size.
@@ -29,26 +37,41 @@ type IngressConfig struct {
 	Log *slog.Logger
 }
 
-// callbackHeaders are the headers of a callback that reach the gRPC server, as metadata of these names.
+// callbackHeaders are the headers of a callback that reach the service, as metadata of these names.
 var callbackHeaders = []string{"x-webhook-timestamp", "x-webhook-signature"}
 
 // NewIngress returns the handler of the public listener. It takes POST /v1/callbacks/{provider}/{token} with
-// any body of any type, which reaches the gRPC server byte by byte, and answers 404 to everything else. A
+// any body of any type, which reaches the service byte by byte, and answers 404 to everything else. A
 // callback that was taken is answered 200. With Sources it also serves GET /v1/sources/{token}, with ranges.
 //
-// It does without grpc-gateway, which would forward Authorization, Grpc-Timeout and the addresses of whoever
+// The route is grpc-gateway's, which calls the service in this process. What stands before it reads no body without a token
+// of ours, and takes away what the gateway would forward by itself: Authorization, Grpc-Timeout and the addresses of whoever
 // calls.
 func NewIngress(cfg IngressConfig) http.Handler {
 	refusals := refuser{log: cfg.Log}
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, rawBody{}),
+		runtime.WithIncomingHeaderMatcher(func(header string) (string, bool) { return strings.ToLower(header), true }), // Of those that are left.
+		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithErrorHandler(refusals.gatewayError),
+		runtime.WithRoutingErrorHandler(refusals.notFound),
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithWriteContentLength(),
+	)
+	if err := refractv1.RegisterCallbackServiceHandlerServer(context.Background(), mux, boundedCallbacks{Callbacks: cfg.Callbacks}); err != nil {
+		panic(err) //nolint:forbidigo // Registration depends on generated code alone, so every test would find this.
+	}
 	return recovered(refusals, private(&ingress{
-		callbacks: refractv1.NewCallbackServiceClient(impatientConn{cfg.Conn}),
-		sources:   publicSourceHandler{sources: cfg.Sources, refuser: refusals},
-		maxBody:   cfg.MaxBody, onOversized: cfg.OnOversized, refuser: refusals,
+		mux: mux, callbacks: cfg.Callbacks, sources: publicSourceHandler{sources: cfg.Sources, refuser: refusals},
+		maxBody: cfg.MaxBody, onOversized: cfg.OnOversized, refuser: refusals,
 	}))
 }
 
+// ingress stands before the gateway.
 type ingress struct {
-	callbacks   refractv1.CallbackServiceClient
+	mux         http.Handler
+	callbacks   Callbacks
 	sources     publicSourceHandler
 	maxBody     int64
 	onOversized func(ctx context.Context)
@@ -61,61 +84,90 @@ func (h *ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.sources.serve(w, r)
 		return
 	}
-	req, ok := callbackRequest(r)
+	provider, token, ok := callbackOf(r)
 	if !ok {
-		h.refuse(w, http.StatusNotFound, codes.NotFound, "not found")
+		h.notFound(r.Context(), nil, nil, w, r, 0)
 		return
 	}
-	var err error
-	if req.Body, err = readBody(w, r, h.maxBody); err != nil {
+	if err := h.callbacks.CheckToken(r.Context(), provider, token); err != nil {
+		h.fail(r.Context(), closing(w, r), err)
+		return
+	}
+	if encoding := r.Header.Get("Content-Encoding"); isEncoded(encoding) {
+		h.refuseEncoding(closing(w, r), encoding)
+		return
+	}
+	body, err := readBody(w, r, h.maxBody)
+	if err != nil {
 		if errors.Is(err, errBodyTooLarge) && h.onOversized != nil {
 			h.onOversized(r.Context())
 		}
 		h.refuseBody(w, err)
 		return
 	}
-	ctx := metadata.NewOutgoingContext(r.Context(), callbackMetadata(r.Header))
-	resp, err := h.callbacks.ReceiveCallback(ctx, req)
-	if err != nil {
-		h.fail(ctx, w, err)
-		return
-	}
-	body, err := encode(resp)
-	if err != nil {
-		h.fail(ctx, w, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // The provider went away; it will call again, and that changes nothing.
+	bare := r.WithContext(r.Context())
+	bare.Header, bare.Body = signatureOf(r.Header), io.NopCloser(bytes.NewReader(body))
+	bare.Host, bare.RemoteAddr = "", "" // The gateway forwards these, whatever its matcher says.
+	h.mux.ServeHTTP(w, bare)
 }
 
-// callbackRequest reads the request line. A token of any form is left to the server to judge and count.
-func callbackRequest(r *http.Request) (*refractv1.ReceiveCallbackRequest, bool) {
+// notFound answers what is no callback. It says nothing about why.
+func (f refuser) notFound(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, _ int) {
+	f.refuse(closing(w, r), http.StatusNotFound, codes.NotFound, "not found")
+}
+
+// callbackOf reads the request line. A token of any form is left to the service to judge and count.
+func callbackOf(r *http.Request) (provider, token string, ok bool) {
 	rest, ok := strings.CutPrefix(r.URL.Path, "/v1/callbacks/")
 	if !ok || r.Method != http.MethodPost || !utf8.ValidString(rest) {
-		return nil, false
+		return "", "", false
 	}
-	provider, token, ok := strings.Cut(rest, "/")
-	if !ok || provider == "" || strings.Contains(token, "/") {
-		return nil, false
-	}
-	return &refractv1.ReceiveCallbackRequest{Provider: provider, Token: token}, true
+	provider, token, ok = strings.Cut(rest, "/")
+	return provider, token, ok && provider != "" && !strings.Contains(token, "/")
 }
 
-// callbackMetadata picks the headers of callbackHeaders. A value that metadata can't carry is left out, and
+// signatureOf picks the headers of callbackHeaders. A value that metadata can't carry is left out, and
 // so counts as missing; no provider sends one.
-func callbackMetadata(header http.Header) metadata.MD {
-	md := metadata.MD{}
+func signatureOf(header http.Header) http.Header {
+	picked := http.Header{}
 	for _, name := range callbackHeaders {
 		for _, value := range header.Values(name) {
 			if isPrintable(value) {
-				md.Append(name, value)
+				picked.Add(name, value)
 			}
 		}
 	}
-	return md
+	return picked
 }
 
 func isPrintable(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' })
+}
+
+// boundedCallbacks ends calls after callTimeout, with a status that does not take that time for the caller's.
+type boundedCallbacks struct{ Callbacks }
+
+// ReceiveCallback takes one callback.
+func (b boundedCallbacks) ReceiveCallback(ctx context.Context, req *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error) {
+	bounded, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	resp, err := b.Callbacks.ReceiveCallback(bounded, req)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return nil, lateStatus().Err()
+	}
+	return resp, err
+}
+
+// rawBody hands the body of a callback on as it is: no provider signs it, and operators see what came.
+type rawBody struct{ strictJSON }
+
+func (rawBody) NewDecoder(r io.Reader) runtime.Decoder {
+	return runtime.DecoderFunc(func(v any) (err error) {
+		body, ok := v.(*[]byte)
+		if !ok {
+			return errors.New("the body of a callback is bytes")
+		}
+		*body, err = io.ReadAll(r) // It is in memory already.
+		return err
+	})
 }

@@ -30,9 +30,51 @@ func serveIngress(t *testing.T, receive receiveFunc) (site, *atomic.Int32) {
 	t.Helper()
 	text, oversized := &logText{}, &atomic.Int32{}
 	return serve(t, httpapi.NewIngress(httpapi.IngressConfig{
-		Conn: dial(t, &remote{receive: receive}), MaxBody: bodyBound, Log: text.logger(),
+		Callbacks: &inbox{receive: receive}, MaxBody: bodyBound, Log: text.logger(),
 		OnOversized: func(context.Context) { oversized.Add(1) },
 	}), text), oversized
+}
+
+// inbox is a callback service that knows good tokens from others.
+type inbox struct {
+	refractv1.UnimplementedCallbackServiceServer
+	receive receiveFunc
+	wrong   error // Of every token that is not url-token.
+}
+
+func (i *inbox) CheckToken(_ context.Context, _, token string) error {
+	if token == "url-token" {
+		return nil
+	}
+	return i.wrong
+}
+
+func (i *inbox) ReceiveCallback(ctx context.Context, req *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error) {
+	return i.receive(ctx, req)
+}
+
+// TestIngress_ReadsNoBodyWithoutAToken announces a body and sends none. Without the check before the body nobody is answered
+// before its time is up.
+func TestIngress_ReadsNoBodyWithoutAToken(t *testing.T) {
+	t.Parallel()
+	text := &logText{}
+	s := serve(t, httpapi.NewIngress(httpapi.IngressConfig{
+		Callbacks: &inbox{wrong: refusal(t, codes.Unauthenticated, "CALLBACK_TOKEN_INVALID", "no")}, MaxBody: bodyBound, Log: text.logger(),
+	}), text, func(s *http.Server) { s.ReadTimeout = 0 })
+	body, never := io.Pipe()
+	defer never.Close()
+	if a := s.do(t, http.MethodPost, "/v1/callbacks/kie/another", body); a.status != http.StatusUnauthorized {
+		t.Errorf("answer %d %s, want 401", a.status, a.body)
+	}
+}
+
+func TestIngress_RefusesCompressedBodies(t *testing.T) {
+	t.Parallel()
+	s, _ := serveIngress(t, nil)
+	a := s.do(t, http.MethodPost, callbackPath, strings.NewReader("{}"), "Content-Encoding", "gzip")
+	if a.status != http.StatusUnsupportedMediaType || a.header.Get("Accept-Encoding") != "identity" {
+		t.Errorf("answer %d %s", a.status, a.body)
+	}
 }
 
 var received = &refractv1.ReceiveCallbackResponse{Status: "received"}
@@ -169,7 +211,7 @@ func TestIngress_PanicKeepsTheTokenOutOfTheLog(t *testing.T) {
 	t.Parallel()
 	text := &logText{}
 	s := serve(t, httpapi.NewIngress(httpapi.IngressConfig{
-		MaxBody: 1, Log: text.logger(), OnOversized: func(context.Context) { boom() },
+		Callbacks: &inbox{}, MaxBody: 1, Log: text.logger(), OnOversized: func(context.Context) { boom() },
 	}), text)
 	a := s.do(t, http.MethodPost, callbackPath, strings.NewReader("{}"))
 	if want := `{"code":13,"message":"internal error"}`; a.status != 500 || a.body != want {

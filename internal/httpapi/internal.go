@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
@@ -23,6 +22,13 @@ type InternalConfig struct {
 	// Ready tells why the process can't serve now, or nil. It is asked at every /readyz and may take up to
 	// 5 seconds. Without it the process is always ready.
 	Ready func(ctx context.Context) error
+	// Authenticate returns the status of a caller whose Authorization header names nobody. It is asked before a body is read;
+	// the gRPC server asks again. Without it all bodies are read.
+	Authenticate func(ctx context.Context, authorization string) error
+	// Open means that nobody authenticates. Requests that a web page of another site could make are refused then; BaseURL
+	// is the address at which callers reach the service besides loopback ones.
+	Open    bool
+	BaseURL string
 	// Metrics serves /metrics; without it there are none.
 	Metrics http.Handler
 	// Log takes what callers must not see.
@@ -44,7 +50,8 @@ type InternalConfig struct {
 func NewInternal(cfg InternalConfig) http.Handler {
 	refusals := refuser{log: cfg.Log, challenge: "Bearer"}
 	tasks := refractv1.NewTaskServiceClient(impatientConn{cfg.Conn})
-	mux := newGateway(refusals, tasks, refractv1.NewOperatorServiceClient(impatientConn{cfg.Conn}))
+	all := newRoutes(refusals, tasks, refractv1.NewOperatorServiceClient(impatientConn{cfg.Conn}))
+	mux := all.ServeMux
 
 	// A route that is added later goes first, so these stand before the gateway's own.
 	w := &watchHandler{mux: mux, tasks: tasks, refuser: refusals}
@@ -52,7 +59,7 @@ func NewInternal(cfg InternalConfig) http.Handler {
 	route(mux, "/v1/tasks:watch", w.all, http.MethodGet)
 	d := &downloadHandler{mux: mux, tasks: tasks, outputs: cfg.Outputs, refuser: refusals}
 	route(mux, "/v1/tasks/{task_id}/outputs/{index}", d.serve, http.MethodGet, http.MethodHead)
-	route(mux, "/v1/outputs/{token}", d.serveLink, http.MethodGet, http.MethodHead)
+	route(mux, linksPath+"{token}", d.serveLink, http.MethodGet, http.MethodHead)
 
 	route(mux, "/healthz", plain(http.HandlerFunc(alive)), http.MethodGet, http.MethodHead)
 	route(mux, "/readyz", plain(readiness(cfg.Ready, cfg.Log)), http.MethodGet, http.MethodHead)
@@ -62,20 +69,21 @@ func NewInternal(cfg InternalConfig) http.Handler {
 	if cfg.Metrics != nil {
 		route(mux, "/metrics", plain(cfg.Metrics), http.MethodGet)
 	}
-	uploads := &uploadHandler{mux: mux, tasks: tasks, refuser: refusals}
-	return recovered(refusals, private(split(uploads, admitted(refusals, mux))))
+	for _, pattern := range []string{"/healthz", "/readyz", "/openapi.json", "/metrics"} {
+		all.free[pattern] = true // Probes and scrapers add what they like.
+	}
+	a := &admission{
+		refuser: refusals, authenticate: cfg.Authenticate,
+		uploads: &uploadHandler{mux: mux, tasks: tasks, refuser: refusals}, routes: all,
+	}
+	if cfg.Open {
+		a.own = newOwnSite(cfg.BaseURL)
+	}
+	return recovered(refusals, private(a))
 }
 
-// split sends uploads past what holds whole bodies.
-func split(uploads, others http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, sourcesPath) && isText(r.URL) {
-			uploads.ServeHTTP(w, r)
-			return
-		}
-		others.ServeHTTP(w, r)
-	})
-}
+// linksPath is where outputs are, by links that are their own credentials.
+const linksPath = "/v1/outputs/"
 
 // route adds a handler of our own to the gateway's routes, so that one router knows them all.
 func route(mux *runtime.ServeMux, pattern string, h runtime.HandlerFunc, methods ...string) {

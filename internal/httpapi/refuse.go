@@ -15,9 +15,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/protoadapt"
 
-	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/publicerr"
 )
 
 // refuser answers requests that are refused, always with a google.rpc.Status as JSON.
@@ -91,25 +90,12 @@ func plainWords(message string) string {
 }
 
 func invalidRequest(field, description string) *status.Status {
-	return newStatus(codes.InvalidArgument, refractv1.ErrorReason_ERROR_REASON_INVALID_REQUEST, "the request is invalid: "+description,
-		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
-			{Field: field, Description: description},
-		}})
+	return publicerr.Invalid("the request is invalid: "+description, publicerr.Violation(field, description))
 }
 
-// newStatus returns a status with an ErrorInfo and another detail.
-func newStatus(code codes.Code, reason refractv1.ErrorReason, message string, detail protoadapt.MessageV1) *status.Status {
-	st := status.New(code, message)
-	info := &errdetails.ErrorInfo{Reason: strings.TrimPrefix(reason.String(), "ERROR_REASON_"), Domain: "refract"}
-	detailed, err := st.WithDetails(info, detail)
-	if err != nil {
-		return st
-	}
-	return detailed
-}
-
-// write answers with a status, and with what the status says in HTTP's own headers.
+// write answers with a status, within its bound, and with what the status says in HTTP's own headers.
 func (f refuser) write(w http.ResponseWriter, httpStatus int, st *status.Status) {
+	st = publicerr.Bound(st)
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -145,16 +131,4 @@ func (f refuser) gatewayError(ctx context.Context, _ *runtime.ServeMux, _ runtim
 		forwardHeaders(w, md.HeaderMD)
 	}
 	f.fail(ctx, w, err)
-}
-
-// routingError is the gateway's handler for requests that match no route.
-func (f refuser) routingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, httpStatus int) {
-	switch httpStatus {
-	case http.StatusNotFound:
-		f.refuse(w, httpStatus, codes.NotFound, "there is nothing at this path")
-	case http.StatusMethodNotAllowed:
-		f.refuse(w, httpStatus, codes.Unimplemented, "the path does not take this method")
-	default:
-		f.refuse(w, httpStatus, codes.InvalidArgument, "the path is malformed")
-	}
 }

@@ -169,7 +169,7 @@ func TestREST_MalformedRequestIsInvalid(t *testing.T) {
 			}
 			for _, part := range []string{
 				`{"code":3,"message":"the request is invalid: `, `"reason":"INVALID_REQUEST","domain":"refract"`,
-				`google.rpc.BadRequest","fieldViolations":[{"description":"`,
+				`google.rpc.BadRequest","fieldViolations":[{"`,
 			} {
 				if !strings.Contains(a.body, part) {
 					t.Errorf("answer %s lacks %s", a.body, part)

@@ -42,15 +42,13 @@ type uploadStream = grpc.ClientStreamingServer[refractv1.UploadSourceRequest, re
 // remote is the gRPC server on the other side of the connection.
 type remote struct {
 	refractv1.UnimplementedTaskServiceServer
-	refractv1.UnimplementedCallbackServiceServer
 
-	submit  func(context.Context, *refractv1.SubmitTaskRequest) (*refractv1.SubmitTaskResponse, error)
-	get     func(context.Context, *refractv1.GetTaskRequest) (*refractv1.GetTaskResponse, error)
-	list    func(context.Context, *refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error)
-	watch   func(*refractv1.WatchTaskRequest, watchStream) error
-	upload  func(uploadStream) error
-	all     func(*refractv1.WatchTasksRequest, grpc.ServerStreamingServer[refractv1.WatchTasksResponse]) error
-	receive func(context.Context, *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error)
+	submit func(context.Context, *refractv1.SubmitTaskRequest) (*refractv1.SubmitTaskResponse, error)
+	get    func(context.Context, *refractv1.GetTaskRequest) (*refractv1.GetTaskResponse, error)
+	list   func(context.Context, *refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error)
+	watch  func(*refractv1.WatchTaskRequest, watchStream) error
+	upload func(uploadStream) error
+	all    func(*refractv1.WatchTasksRequest, grpc.ServerStreamingServer[refractv1.WatchTasksResponse]) error
 }
 
 func (r *remote) SubmitTask(ctx context.Context, req *refractv1.SubmitTaskRequest) (*refractv1.SubmitTaskResponse, error) {
@@ -75,17 +73,12 @@ func (r *remote) WatchTasks(req *refractv1.WatchTasksRequest, stream grpc.Server
 	return r.all(req, stream)
 }
 
-func (r *remote) ReceiveCallback(ctx context.Context, req *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error) {
-	return r.receive(ctx, req)
-}
-
 // dial starts the remote side and returns a connection to it.
 func dial(t *testing.T, r *remote) *grpc.ClientConn {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
 	refractv1.RegisterTaskServiceServer(server, r)
-	refractv1.RegisterCallbackServiceServer(server, r)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	conn, err := grpc.NewClient("passthrough:///memory", grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -39,19 +39,22 @@ type uploadHandler struct {
 
 // ServeHTTP takes the next bytes of an upload (PUT), or tells how many it has (HEAD, GET).
 func (h *uploadHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if field, problem := checkQuery(nil, r.URL.Query(), nil); problem != "" {
+		h.invalid(closing(w, r), field, problem)
+		return
+	}
 	header := &refractv1.UploadSourceHeader{UploadId: strings.TrimPrefix(r.URL.Path, sourcesPath)}
 	body := &steadyReader{r: http.NoBody, control: http.NewResponseController(w)}
 	switch r.Method {
 	case http.MethodHead, http.MethodGet:
 	case http.MethodPut:
 		if err := describeUpload(header, r); err != nil {
-			h.invalid(w, "", err.Error())
+			h.invalid(closing(w, r), "", err.Error())
 			return
 		}
 		body.r = r.Body
 	default:
-		w.Header().Set("Allow", "GET, HEAD, PUT")
-		h.routingError(r.Context(), nil, nil, w, r, http.StatusMethodNotAllowed)
+		h.refuseMethod(closing(w, r), "GET, HEAD, PUT")
 		return
 	}
 	resp, md, err := h.send(r, header, body)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -45,9 +46,9 @@ func (h *watchHandler) task(w http.ResponseWriter, r *http.Request, params map[s
 		}
 		req.AfterRevision = &revision
 	}
-	h.serve(w, r, refractv1.TaskService_WatchTask_FullMethodName, func(ctx context.Context) (updates, error) {
+	h.serve(w, r, refractv1.TaskService_WatchTask_FullMethodName, func(ctx context.Context) (grpc.ClientStream, updates, error) {
 		stream, err := h.tasks.WatchTask(ctx, req)
-		return func() (update, error) {
+		return stream, func() (update, error) {
 			m, err := stream.Recv()
 			if err != nil {
 				return update{}, err
@@ -66,9 +67,9 @@ func (h *watchHandler) all(w http.ResponseWriter, r *http.Request, _ map[string]
 	if resumed := r.Header.Get(lastEventID); resumed != "" {
 		req.ResumeToken = resumed
 	}
-	h.serve(w, r, refractv1.TaskService_WatchTasks_FullMethodName, func(ctx context.Context) (updates, error) {
+	h.serve(w, r, refractv1.TaskService_WatchTasks_FullMethodName, func(ctx context.Context) (grpc.ClientStream, updates, error) {
 		stream, err := h.tasks.WatchTasks(ctx, req)
-		return func() (update, error) {
+		return stream, func() (update, error) {
 			m, err := stream.Recv()
 			return tasksUpdate(m), err
 		}, err
@@ -87,9 +88,9 @@ func (h *watchHandler) populate(w http.ResponseWriter, r *http.Request, req prot
 // updates returns the next update of a gRPC stream.
 type updates func() (update, error)
 
-// serve sends each message as one frame. It answers with the first one, so that a refused watch still gets
-// its HTTP status.
-func (h *watchHandler) serve(w http.ResponseWriter, r *http.Request, method string, open func(context.Context) (updates, error)) {
+// serve sends each message as one frame. It answers as soon as the server has taken the watch, so that a client knows at
+// once that it is followed, and a refused watch still gets its HTTP status.
+func (h *watchHandler) serve(w http.ResponseWriter, r *http.Request, method string, open func(context.Context) (grpc.ClientStream, updates, error)) {
 	ctx, cancel := context.WithCancel(r.Context()) // Ends the stream when the client is gone or does not read.
 	defer cancel()
 	ctx, err := runtime.AnnotateContext(ctx, h.mux, r, method)
@@ -97,28 +98,61 @@ func (h *watchHandler) serve(w http.ResponseWriter, r *http.Request, method stri
 		h.fail(r.Context(), w, err)
 		return
 	}
-	next, err := open(ctx)
+	stream, next, refused := open(ctx)
+	steady, err := newSteadyWriter(w)
 	if err != nil {
-		h.fail(ctx, w, err)
+		h.fail(r.Context(), w, err)
 		return
 	}
-	out, err := newSteadyWriter(w)
-	if err != nil {
-		h.fail(ctx, w, err)
+	out := &frameWriter{steady: steady, framing: framingOf(r)}
+	if refused != nil {
+		h.failStream(ctx, out, refused)
 		return
 	}
-	h.relay(ctx, &frameWriter{steady: out, framing: framingOf(r)}, next, r.Header.Get(lastEventID) != "")
+	header, _ := stream.Header() // The error comes with the first message.
+	forwardHeaders(w, header)
+	if len(header.Get(watchingKey)) > 0 && out.begin(http.StatusOK) != nil {
+		return
+	}
+	if isHead(r) && out.begun {
+		return
+	}
+	h.relay(ctx, out, next, r)
 }
 
-func (h *watchHandler) relay(ctx context.Context, out *frameWriter, next updates, resumed bool) {
+// watchingKey is the metadata with which the server says that a watch is taken, before there is a message.
+const watchingKey = "x-watching"
+
+// failStream answers a watch that ended with an error before it began. An EventSource gives up for good on any status but
+// 200, and so one that is to come back gets that, and the error as its only event.
+func (h *watchHandler) failStream(ctx context.Context, out *frameWriter, err error) {
+	st := h.told(ctx, err)
+	if out.framing.reconnects() && isTransient(st.Code()) {
+		_ = out.send(out.framing.failure(st))
+		return
+	}
+	h.write(out.steady, runtime.HTTPStatusFromCode(st.Code()), st)
+}
+
+// isTransient reports whether a call that ended with a code may succeed later, as it is.
+func isTransient(code codes.Code) bool {
+	switch code {
+	case codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded, codes.Aborted, codes.Internal, codes.Unknown, codes.Canceled:
+		return true
+	default:
+		return false
+	}
+}
+
+func (h *watchHandler) relay(ctx context.Context, out *frameWriter, next updates, r *http.Request) {
 	for {
 		u, err := next()
 		switch {
 		case errors.Is(err, io.EOF):
-			out.end(resumed)
+			out.end(r.Header.Get(lastEventID) != "")
 			return
 		case err != nil && !out.begun:
-			h.fail(ctx, out.steady, err)
+			h.failStream(ctx, out, err)
 			return
 		case err != nil:
 			_ = out.send(out.framing.failure(h.told(ctx, err))) // The last words, whether heard or not.
@@ -129,8 +163,8 @@ func (h *watchHandler) relay(ctx context.Context, out *frameWriter, next updates
 			_ = out.send(out.framing.failure(h.told(ctx, err)))
 			return
 		}
-		if out.send(frame) != nil {
-			return // The client is gone.
+		if out.send(frame) != nil || isHead(r) {
+			return // The client is gone, or wants no more than the header.
 		}
 	}
 }
@@ -164,20 +198,30 @@ type frameWriter struct {
 	begun   bool // Whether the header was sent.
 }
 
-func (f *frameWriter) begin(httpStatus int) {
+// begin sends the header, and with it what the framing begins with.
+func (f *frameWriter) begin(httpStatus int) error {
 	h := f.steady.Header()
 	if httpStatus == http.StatusOK {
 		h.Set("Content-Type", f.framing.contentType())
 	}
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold back events until its buffer is full.
+	h.Set("X-Content-Type-Options", "nosniff")
 	f.steady.WriteHeader(httpStatus)
 	f.begun = true
+	if first := f.framing.first(); len(first) > 0 && httpStatus == http.StatusOK {
+		if _, err := f.steady.Write(first); err != nil {
+			return err
+		}
+	}
+	return f.steady.control.Flush()
 }
 
 func (f *frameWriter) send(frame []byte) error {
 	if !f.begun {
-		f.begin(http.StatusOK)
+		if err := f.begin(http.StatusOK); err != nil {
+			return err
+		}
 	}
 	if _, err := f.steady.Write(frame); err != nil {
 		return err
@@ -191,9 +235,9 @@ func (f *frameWriter) end(resumed bool) {
 	switch {
 	case f.begun:
 	case resumed:
-		f.begin(http.StatusNoContent)
+		_ = f.begin(http.StatusNoContent)
 	default:
-		f.begin(http.StatusOK)
+		_ = f.begin(http.StatusOK)
 	}
 }
 

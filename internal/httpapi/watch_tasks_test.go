@@ -31,7 +31,7 @@ func TestWatchTasks_FramesEveryMessageWithItsToken(t *testing.T) {
 	const change = `{"resumeToken":"t1","event":{"taskId":"t","requestId":"r","labels":{"film":"7"},"event":` + eventJSON + `}}`
 	for accept, want := range map[string]string{
 		"": `{"result":` + bookmark + "}\n" + `{"result":` + change + "}\n" + `{"error":` + drainingJSON + "}\n",
-		"text/event-stream": "id: t0\nevent: bookmark\ndata: " + bookmark + "\n\n" +
+		"text/event-stream": "retry: 2000\n\nid: t0\nevent: bookmark\ndata: " + bookmark + "\n\n" +
 			"id: t1\nevent: event\ndata: " + change + "\n\n" +
 			"event: error\ndata: " + drainingJSON + "\n\n",
 	} {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
@@ -53,7 +54,7 @@ func TestWatch_FramesEveryMessage(t *testing.T) {
 		}
 		return draining
 	}})
-	events := "id: 2\nevent: task\ndata: " + taskJSON + "\n\n" +
+	events := "retry: 2000\n\nid: 2\nevent: task\ndata: " + taskJSON + "\n\n" +
 		"id: 3\nevent: event\ndata: " + eventJSON + "\n\n" +
 		"id: 3\nevent: bookmark\ndata: {\"revision\":\"3\"}\n\n" +
 		"event: error\ndata: " + drainingJSON + "\n\n"
@@ -129,7 +130,7 @@ func TestWatch_ResumesAfterLastEventID(t *testing.T) {
 		"header":            {"", "5", `"revision":"5",`},
 		"header of zero":    {"", "0", `"message":"` + taskID},
 		"header wins":       {"?after_revision=0", "6", `"revision":"6",`},
-		"path is the task":  {"?task_id=other&after_revision=1", "", `"message":"` + taskID},
+		"path is the task":  {"?task_id=other&after_revision=1", "", `"field":"task_id"`},
 		"header, a word":    {"", "newest", `"field":"after_revision"`},
 		"header, negative":  {"", "-1", `"field":"after_revision"`},
 		"header, too large": {"", "9223372036854775808", `"field":"after_revision"`},
@@ -156,14 +157,66 @@ func TestWatch_RefusalBeforeTheFirstMessageIsAnOrdinaryOne(t *testing.T) {
 	t.Parallel()
 	draining := refusal(t, codes.Unavailable, "SHUTTING_DOWN", "draining", retryAfter(time.Second))
 	s := serveInternal(t, &remote{watch: func(*refractv1.WatchTaskRequest, watchStream) error { return draining }})
-	for _, accept := range []string{"text/event-stream", "application/json"} {
-		a := s.do(t, http.MethodGet, watchPath, nil, "Accept", accept)
-		if a.status != http.StatusServiceUnavailable || a.body != drainingJSON {
-			t.Errorf("%s: answer %d %s\nwant 503 %s", accept, a.status, a.body, drainingJSON)
+	a := s.do(t, http.MethodGet, watchPath, nil, "Accept", "application/json")
+	if a.status != http.StatusServiceUnavailable || a.body != drainingJSON {
+		t.Errorf("answer %d %s\nwant 503 %s", a.status, a.body, drainingJSON)
+	}
+	if got := a.header.Get("Retry-After") + " " + a.header.Get("Content-Type"); got != "1 application/json" {
+		t.Errorf("Retry-After and Content-Type %q", got)
+	}
+}
+
+// TestWatch_AnEventSourceComesBackAfterWhatPasses refuses watches before their first message. An EventSource gives up for good
+// on any status but 200. Without failStream it is answered 503 here.
+func TestWatch_AnEventSourceComesBackAfterWhatPasses(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err    error
+		status int
+	}{
+		"draining":        {refusal(t, codes.Unavailable, "SHUTTING_DOWN", "draining", retryAfter(time.Second)), 200},
+		"database":        {refusal(t, codes.Unavailable, "DATABASE_UNAVAILABLE", "later", retryAfter(time.Second)), 200},
+		"overloaded":      {refusal(t, codes.ResourceExhausted, "OVERLOADED", "later"), 200},
+		"transport":       {status.Error(codes.Unavailable, "connection lost"), 200},
+		"a fault of ours": {refusal(t, codes.Internal, "INTERNAL", "internal error"), 200},
+		"no such task":    {refusal(t, codes.NotFound, "TASK_NOT_FOUND", "no"), 404},
+		"credentials":     {refusal(t, codes.Unauthenticated, "CREDENTIALS_INVALID", "no"), 401},
+		"expired":         {refusal(t, codes.OutOfRange, "REVISION_EXPIRED", "no"), 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serveInternal(t, &remote{watch: func(*refractv1.WatchTaskRequest, watchStream) error { return tc.err }})
+			a := s.do(t, http.MethodGet, watchPath, nil, "Accept", "text/event-stream", "Last-Event-ID", "4")
+			if a.status != tc.status {
+				t.Fatalf("answer %d %s, want %d", a.status, a.body, tc.status)
+			}
+			if a.status == 200 && (!strings.HasPrefix(a.body, "retry: 2000\n\nevent: error\ndata: {") || a.header.Get("Content-Type") != "text/event-stream") {
+				t.Errorf("answer of type %s: %s", a.header.Get("Content-Type"), a.body)
+			}
+		})
+	}
+}
+
+// TestWatch_HeaderComesBeforeTheFirstMessage has a watch that is taken and has nothing to say. Without the header of the
+// server the answer would begin with the first bookmark.
+func TestWatch_HeaderComesBeforeTheFirstMessage(t *testing.T) {
+	t.Parallel()
+	s := serveInternal(t, &remote{watch: func(_ *refractv1.WatchTaskRequest, stream watchStream) error {
+		if err := stream.SendHeader(metadata.Pairs("x-watching", "1")); err != nil {
+			return err
 		}
-		if got := a.header.Get("Retry-After") + " " + a.header.Get("Content-Type"); got != "1 application/json" {
-			t.Errorf("%s: Retry-After and Content-Type %q", accept, got)
-		}
+		<-stream.Context().Done()
+		return stream.Context().Err()
+	}})
+	resp := s.start(t, http.MethodGet, watchPath+"?after_revision=3", nil, "Accept", "text/event-stream")
+	defer resp.Body.Close()
+	first, err := bufio.NewReader(resp.Body).ReadString('\n')
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream" || first != "retry: 2000\n" || err != nil {
+		t.Errorf("answer %d of type %q begins with %q, %v", resp.StatusCode, resp.Header.Get("Content-Type"), first, err)
+	}
+	head := s.do(t, http.MethodHead, watchPath+"?after_revision=3", nil, "Accept", "text/event-stream")
+	if head.status != http.StatusOK || head.header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("HEAD is answered %d of type %q", head.status, head.header.Get("Content-Type"))
 	}
 }
 
@@ -172,8 +225,8 @@ func TestWatch_NothingLeftEndsReconnecting(t *testing.T) {
 	s := serveInternal(t, &remote{watch: func(*refractv1.WatchTaskRequest, watchStream) error { return nil }})
 	for lastEventID, want := range map[string]int{"9": http.StatusNoContent, "": http.StatusOK} {
 		a := s.do(t, http.MethodGet, watchPath, nil, "Accept", "text/event-stream", "Last-Event-ID", lastEventID)
-		if a.status != want || a.body != "" {
-			t.Errorf("Last-Event-ID %q: answer %d %q, want %d without a body", lastEventID, a.status, a.body, want)
+		if a.status != want || strings.TrimPrefix(a.body, "retry: 2000\n\n") != "" {
+			t.Errorf("Last-Event-ID %q: answer %d %q, want %d without events", lastEventID, a.status, a.body, want)
 		}
 	}
 }
@@ -185,7 +238,7 @@ func TestWatch_TransportErrorTellsNothing(t *testing.T) {
 		return status.Error(codes.Internal, "pq: hunter2")
 	}})
 	a := s.do(t, http.MethodGet, watchPath, nil, "Accept", "text/event-stream")
-	want := "id: 1\nevent: bookmark\ndata: {\"revision\":\"1\"}\n\nevent: error\ndata: {\"code\":13,\"message\":\"internal error\"}\n\n"
+	want := "retry: 2000\n\nid: 1\nevent: bookmark\ndata: {\"revision\":\"1\"}\n\nevent: error\ndata: {\"code\":13,\"message\":\"internal error\"}\n\n"
 	if a.body != want {
 		t.Errorf("body %q, want %q", a.body, want)
 	}
