@@ -75,7 +75,7 @@ func readSubmissions(path string) ([]*refractv1.SubmitTaskRequest, error) {
 		return nil, fmt.Errorf("read --batch: %w", err)
 	}
 	var requests []*refractv1.SubmitTaskRequest
-	lines := bufio.NewScanner(bytes.NewReader(text))
+	lines := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")))) // Editors on Windows put it there.
 	lines.Buffer(nil, batchBytes/2)
 	for n := 1; lines.Scan(); n++ {
 		if len(bytes.TrimSpace(lines.Bytes())) == 0 {

@@ -36,6 +36,9 @@ const (
 	maxMetadata = 16 << 10 // Of one call, in bytes.
 	// handshakeTimeout is how long a connection may take until it speaks gRPC.
 	handshakeTimeout = 10 * time.Second
+	// idleTimeout is how long a connection may have no call before it gives its place to others. Clients connect again by
+	// themselves when they need one.
+	idleTimeout = 5 * time.Minute
 )
 
 // MaxInProcess bounds the messages between REST and gRPC in bytes, in both directions. It is not the callers' bound: what
@@ -59,6 +62,8 @@ func NewServer(cfg Config, options ...grpc.ServerOption) (*grpc.Server, *health.
 	server := newServer(cfg, append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxRequest), grpc.MaxConcurrentStreams(maxStreams), grpc.MaxHeaderListSize(maxMetadata),
 		grpc.ConnectionTimeout(handshakeTimeout),
+		// Connections that died without a word are found within two minutes.
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: time.Minute, Timeout: time.Minute}),
 	}, options...))
 	healthServer := health.NewServer()
 	grpc_health_v1.RegisterHealthServer(server, healthServer)
@@ -96,8 +101,6 @@ func newServer(cfg Config, options []grpc.ServerOption) *grpc.Server {
 		grpc.UnknownServiceHandler(unknownMethod),
 		// Most connections carry streams that are silent, and requests are small.
 		grpc.ReadBufferSize(8 << 10),
-		// Connections that died without a word are found within two minutes.
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: time.Minute}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	}, options...)
 	server := grpc.NewServer(options...)

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/refract-video/refract/internal/httpapi"
 )
@@ -99,5 +101,33 @@ func TestNewServer_LogsItsOwnTroubleAsWarning(t *testing.T) {
 	httpapi.NewServer(http.NotFoundHandler(), text.logger()).ErrorLog.Print("trouble")
 	if log := text.String(); !strings.Contains(log, "level=WARN") || !strings.Contains(log, "trouble") {
 		t.Errorf("the log has %q", log)
+	}
+}
+
+// TestNewServer_ComplainsOnceAMinute fails handshakes as often as a stranger likes. Without complaints each has its line.
+func TestNewServer_ComplainsOnceAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		text := &logText{}
+		to := httpapi.NewPublicServer(http.NotFoundHandler(), text.logger()).ErrorLog
+		for range 1000 {
+			to.Print("http: TLS handshake error from 192.0.2.1:1: EOF")
+		}
+		to.Print("http: Accept error: too many open files; " + strings.Repeat("x", 1<<20))
+		time.Sleep(time.Minute)
+		to.Print("http: TLS handshake error from 192.0.2.1:2: EOF")
+		log := text.String()
+		if lines := strings.Count(log, "\n"); lines != 3 || !strings.Contains(log, "held_back=999") || len(log) > 3000 {
+			t.Errorf("the log has %d lines and %d bytes, want 3 lines: %.500s", lines, len(log), log)
+		}
+	})
+}
+
+func TestNewPublicServer_GivesStrangersLess(t *testing.T) {
+	t.Parallel()
+	log := slog.New(slog.DiscardHandler)
+	public, internal := httpapi.NewPublicServer(http.NotFoundHandler(), log), httpapi.NewServer(http.NotFoundHandler(), log)
+	if public.ReadHeaderTimeout >= internal.ReadHeaderTimeout || public.IdleTimeout >= internal.IdleTimeout || public.MaxHeaderBytes >= internal.MaxHeaderBytes {
+		t.Errorf("strangers have %v, %v and %d bytes", public.ReadHeaderTimeout, public.IdleTimeout, public.MaxHeaderBytes)
 	}
 }
