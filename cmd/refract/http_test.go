@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
 // TestMetrics_TellOperatorsWhatGoesOn reads what a task leaves behind.
@@ -101,5 +105,32 @@ func TestREST_StreamsServerSentEvents(t *testing.T) {
 	status, _ = ts.rest(t, http.MethodGet, "/v1/tasks/"+id+":watch", "", "Accept", "text/event-stream", "Last-Event-ID", "5")
 	if status != http.StatusNoContent {
 		t.Errorf("a reconnect after the end answered %d, want 204", status)
+	}
+
+	// A watch that has nothing to send begins all the same: what follows its header is the change that is made then, not the
+	// first bookmark, which comes 14 seconds later.
+	waiting := ts.submit(t, "[sim:processing=1h]").GetId()
+	newest := ts.await(t, waiting, isRunning)
+	req, err := http.NewRequestWithContext(ts.ctx(t), http.MethodGet, "http://"+ts.httpListener.Addr().String()+"/v1/tasks/"+waiting+":watch", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range map[string]string{
+		"Authorization": "Bearer " + ts.token, "Accept": "text/event-stream",
+		"Last-Event-ID": strconv.FormatInt(newest[len(newest)-1].GetRevision(), 10),
+	} {
+		req.Header.Set(key, value)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := ts.tasks.CancelTask(ts.ctx(t), &refractv1.CancelTaskRequest{TaskId: waiting}); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(resp.Body)
+	if want := "retry: 2000\n\nid: "; err != nil || !strings.HasPrefix(string(rest), want) || strings.Contains(string(rest), "event: bookmark") {
+		t.Errorf("the stream is %s (%v), want one that begins with %q and has no bookmark", rest, err, want)
 	}
 }

@@ -114,7 +114,7 @@ func TestNewServer_ComplainsOnceAMinute(t *testing.T) {
 			to.Print("http: TLS handshake error from 192.0.2.1:1: EOF")
 		}
 		to.Print("http: Accept error: too many open files; " + strings.Repeat("x", 1<<20))
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		to.Print("http: TLS handshake error from 192.0.2.1:2: EOF")
 		log := text.String()
 		if lines := strings.Count(log, "\n"); lines != 3 || !strings.Contains(log, "held_back=999") || len(log) > 3000 {
