@@ -6,12 +6,16 @@ import "fmt"
 const (
 	service   = "cmd/refract"
 	admission = "internal/admission"
+	api       = "internal/api"
 	callback  = "internal/callback"
 	commits   = "internal/groupcommit"
-	api       = "internal/api"
+	connlimit = "internal/connlimit"
 	fair      = "internal/fair"
+	httpapi   = "internal/httpapi"
 	lifecycle = "internal/lifecycle"
 	postgres  = "internal/postgres"
+	precheck  = "internal/precheck"
+	publicerr = "internal/publicerr"
 	redact    = "internal/redact"
 	source    = "internal/source"
 	task      = "internal/task"
@@ -246,7 +250,7 @@ var mutations = append(differences(), []mutation{
 		`	if err := r.settler.RefuseCallback(ctx, lifecycle.Callback{
 		AttemptID: "01970000-0000-7000-8000-000000000000", Account: account, Verdict: lifecycle.Malformed,
 	}); err != nil && !errors.Is(err, lifecycle.ErrAttemptNotFound) {
-		return err
+		return "", err
 	}
 	id, err := r.tokens.Verify(account, token)
 `,
@@ -258,11 +262,17 @@ var mutations = append(differences(), []mutation{
 		`	if _, err := r.settler.SettleCallback(ctx, lifecycle.Callback{
 		AttemptID: "01970000-0000-7000-8000-000000000000", Account: account,
 	}, provider.Callback{}); err != nil && !errors.Is(err, lifecycle.ErrAttemptNotFound) {
-		return err
+		return "", err
 	}
 	id, err := r.tokens.Verify(account, token)
 `,
 		[]test{{service, "TestPromise06_NoTokenNoDatabase"}},
+	},
+	{
+		6, "body-read-before-token", "internal/httpapi/ingress.go",
+		"	if err := h.callbacks.CheckToken(r.Context(), provider, token); err != nil {\n",
+		"	if err := h.callbacks.CheckToken(r.Context(), provider, token); false {\n",
+		[]test{{httpapi, "TestIngress_ReadsNoBodyWithoutAToken"}},
 	},
 	{
 		6, "token-not-verified", "internal/callback/token.go",
@@ -471,6 +481,42 @@ var mutations = append(differences(), []mutation{
 	},
 
 	// 10. Fair, bounded and visible.
+	{
+		10, "items-not-counted", "internal/precheck/precheck.go",
+		"		if counts[f.list] > f.limit {\n",
+		"		if false {\n",
+		[]test{
+			{precheck, "TestCounts_AreThoseOfTheContract"},
+			{precheck, "TestCounts_RefusingCostsNothing"},
+		},
+	},
+	{
+		10, "page-not-bounded", "internal/api/page_token.go",
+		"total > maxAnswer && i > 0 {",
+		"total < 0 {",
+		[]test{{api, "TestLists_FitIntoAnAnswer"}},
+	},
+	{
+		10, "status-not-bounded", "internal/publicerr/publicerr.go",
+		"	if proto.Size(p) <= MaxSize {\n",
+		"	if proto.Size(p) >= 0 {\n",
+		[]test{
+			{publicerr, "TestBound_EveryStatusFitsIntoTrailers"},
+			{httpapi, "TestREST_EchoesLittle"},
+		},
+	},
+	{
+		10, "silent-connections-stay", "internal/connlimit/connlimit.go",
+		"		evicted = l.silent()\n",
+		"",
+		[]test{{connlimit, "TestListener_AFloodOfSilentConnectionsLeavesRoom"}},
+	},
+	{
+		10, "body-of-a-stranger-read", "internal/httpapi/admit.go",
+		"	if a.authenticate != nil {\n",
+		"	if false {\n",
+		[]test{{httpapi, "TestREST_ReadsNoBodyOfAStranger"}},
+	},
 	{
 		10, "shares-not-compared", "internal/lifecycle/admit.go",
 		"mine != others {",
