@@ -500,10 +500,7 @@ var mutations = append(differences(), []mutation{
 		10, "status-not-bounded", "internal/publicerr/publicerr.go",
 		"	if proto.Size(p) <= MaxSize {\n",
 		"	if proto.Size(p) >= 0 {\n",
-		[]test{
-			{publicerr, "TestBound_EveryStatusFitsIntoTrailers"},
-			{httpapi, "TestREST_EchoesLittle"},
-		},
+		[]test{{publicerr, "TestBound_EveryStatusFitsIntoTrailers"}},
 	},
 	{
 		10, "silent-connections-stay", "internal/connlimit/connlimit.go",
