@@ -94,6 +94,9 @@ func (l *outageLines) repeats(r slog.Record) (repeats bool, held int) {
 
 // concerns reports whether a line is about what fails.
 func (l *outageLines) concerns(r slog.Record) (is bool) {
+	if l.outage && r.NumAttrs() == 0 { // As the job queue gives up without saying on what.
+		return true
+	}
 	r.Attrs(func(a slog.Attr) bool {
 		is = l.about(a, l.outage)
 		return !is

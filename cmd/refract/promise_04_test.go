@@ -209,7 +209,7 @@ func TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams(t *testing.T) {
 
 	wire.set(false)
 	awaitHealth(grpc_health_v1.HealthCheckResponse_SERVING)
-	cut.logsFaultOnce(t, "no connection to the database can be made; calls that need one end with UNAVAILABLE", "connections to the database can be made again", "failed to connect")
+	cut.logsFaultOnce(t, connectionsRefused, connectionsMade, "failed to connect")
 	if got := cut.end(t, id).GetState(); got != refractv1.TaskState_TASK_STATE_CANCELED {
 		t.Errorf("after the outage the task ended as %v, want CANCELED", got)
 	}

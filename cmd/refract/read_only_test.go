@@ -96,7 +96,7 @@ func TestReady_ADatabaseThatBecomesReadOnly(t *testing.T) {
 	if err := admin.QueryRow(t.Context(), "SELECT count(*) FROM callback WHERE provider_task_id = $1", entry.TaskID).Scan(&inbox); err != nil || inbox != 1 {
 		t.Errorf("the inbox holds %d callbacks of the task, %v; want the one that was answered 200", inbox, err)
 	}
-	ts.logsFaultOnce(t, "the database takes no writes; the replica is not ready, and drops its connections", "the database takes writes again", "SQLSTATE 25006")
+	ts.logsFaultOnce(t, writesRefused, writesTaken, "SQLSTATE 25006")
 }
 
 // logsFaultOnce waits until the log has the end of a fault of the database. Since its beginning, which is logged once with the

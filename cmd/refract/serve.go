@@ -61,7 +61,7 @@ func (c *serveCmd) Run(ctx context.Context, con console) error {
 func (s *service) run(ctx context.Context) error {
 	listening, stopListening := context.WithCancel(context.WithoutCancel(ctx)) // Until the last stream has ended.
 	defer stopListening()
-	if err := s.observeDatabase(); err != nil {
+	if err := s.observeDatabase(); err != nil { //nolint:contextcheck // What fails is not a call of ours alone.
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)

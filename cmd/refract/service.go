@@ -527,11 +527,13 @@ func (s *service) setReadable(readable bool) {
 	s.setHealth()
 }
 
-// faultMessages are what the log says when a fault of the database begins, and when it is over.
-var faultMessages = map[postgres.Fault][2]string{
-	postgres.NoWrites:      {"the database takes no writes; the replica is not ready, and drops its connections", "the database takes writes again"},
-	postgres.NoConnections: {"no connection to the database can be made; calls that need one end with UNAVAILABLE", "connections to the database can be made again"},
-}
+// What the log says when a fault of the database begins, and when it is over.
+const (
+	writesRefused      = "the database takes no writes; the replica is not ready, and drops its connections"
+	writesTaken        = "the database takes writes again"
+	connectionsRefused = "no connection to the database can be made; calls that need one end with UNAVAILABLE"
+	connectionsMade    = "connections to the database can be made again"
+)
 
 // observeDatabase makes the failures of the database a metric, and its faults lines in the log.
 func (s *service) observeDatabase() error {
@@ -553,21 +555,29 @@ func (s *service) databaseChanged(c postgres.Change) {
 	if s.serving.faults == nil {
 		s.serving.faults = map[postgres.Fault]bool{}
 	}
-	ctx := context.Background()
-	if !c.Over {
+	if c.Over {
+		delete(s.serving.faults, c.Fault)
+	} else {
 		s.serving.faults[c.Fault] = true
-		s.setHealth()
 		s.lines.begin()
-		s.stateLog.ErrorContext(ctx, faultMessages[c.Fault][0], "error", c.Cause)
-		return
 	}
-	delete(s.serving.faults, c.Fault)
 	s.setHealth()
 	var held int
 	if len(s.serving.faults) == 0 {
 		held = s.lines.end()
 	}
-	s.stateLog.InfoContext(ctx, faultMessages[c.Fault][1], "after", c.After, "failures", c.Failures, "lines_held_back", held)
+	ctx := context.Background()
+	end := []any{"after", c.After, "failures", c.Failures, "lines_held_back", held}
+	switch {
+	case c.Fault == postgres.NoWrites && c.Over:
+		s.stateLog.InfoContext(ctx, writesTaken, end...)
+	case c.Fault == postgres.NoWrites:
+		s.stateLog.ErrorContext(ctx, writesRefused, "error", c.Cause)
+	case c.Over:
+		s.stateLog.InfoContext(ctx, connectionsMade, end...)
+	default:
+		s.stateLog.ErrorContext(ctx, connectionsRefused, "error", c.Cause)
+	}
 }
 
 // setStorable takes in that results can be stored, or not, or not for another cause.

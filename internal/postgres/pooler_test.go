@@ -36,7 +36,7 @@ func startPgBouncer(t *testing.T, databaseURL, settings string) string {
 		t.Fatal("the URL of the database can't be parsed")
 	}
 	password, _ := server.User.Password()
-	dir, err := os.MkdirTemp("", "pgb") // The path of a socket must be short.
+	dir, err := os.MkdirTemp("", "pgb") //nolint:usetesting // The path of a socket must be short.
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,13 +50,13 @@ listen_port = 6432
 unix_socket_dir = %s
 auth_type = any
 %s
-`, server.Hostname(), server.Port(), strings.TrimPrefix(server.Path, "/"), server.User.Username(), password, dir, settings), 0o644); err != nil { //nolint:gosec // Another user reads it.
+`, server.Hostname(), server.Port(), strings.TrimPrefix(server.Path, "/"), server.User.Username(), password, dir, settings), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	args := []string{config}
 	if os.Getuid() == 0 { // As whom it refuses to run.
 		args = append(args, "-u", "nobody")
-		if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // It makes its socket there.
+		if err := os.Chmod(dir, 0o777); err != nil {
 			t.Fatal(err)
 		}
 	}

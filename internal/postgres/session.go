@@ -143,7 +143,7 @@ func checkPooler(ctx context.Context, config *pgxpool.Config) error {
 	}
 	conns := slices.Collect(maps.Keys(sessions))
 	for range poolerTurns {
-		rand.Shuffle(len(conns), func(i, j int) { conns[i], conns[j] = conns[j], conns[i] })
+		rand.Shuffle(len(conns), func(i, j int) { conns[i], conns[j] = conns[j], conns[i] }) //nolint:gosec // Nobody gains by guessing it.
 		seen := map[uint32]bool{}
 		for _, conn := range conns {
 			id, err := sessionOf(ctx, conn)
