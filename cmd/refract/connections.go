@@ -6,7 +6,7 @@ const maxPublicConnections = 2048
 // connections returns how many connections each of the two listeners for callers may have, and how many the public one. A
 // quarter of the files that the process may open is for each, and the last one for the database, the bucket and providers.
 func connections(files uint64) (internal, public int) {
-	quarter := int(min(files, 1<<20) / 4) //nolint:gosec // It is bounded right here.
+	quarter := int(min(files, 1<<20) / 4)
 	internal = max(quarter, 16)
 	return internal, min(internal, maxPublicConnections)
 }

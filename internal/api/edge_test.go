@@ -79,7 +79,7 @@ func serveEdge(t *testing.T, tasks Tasks) *grpc.ClientConn {
 			return Identity{Tenant: "acme"}, nil
 		},
 	})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestServer_BoundsMetadata(t *testing.T) {
 // TestServer_SpeaksNoHTTP1 sends what a browser sends for a page of another site.
 func TestServer_SpeaksNoHTTP1(t *testing.T) {
 	t.Parallel()
-	conn, err := net.Dial("tcp", serveEdge(t, &shelf{}).Target())
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", serveEdge(t, &shelf{}).Target())
 	if err != nil {
 		t.Fatal(err)
 	}

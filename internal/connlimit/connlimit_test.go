@@ -16,7 +16,7 @@ const hung = 5 * time.Minute
 
 func listen(t *testing.T) net.Listener {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func listen(t *testing.T) net.Listener {
 
 func dial(t *testing.T, l net.Listener) net.Conn {
 	t.Helper()
-	c, err := net.Dial("tcp", l.Addr().String())
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,11 @@ func TestListener_AFloodOfSilentConnectionsLeavesRoom(t *testing.T) {
 
 func get(url string) string {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: hung}
-	resp, err := client.Get(url)
+	req, err := http.NewRequest(http.MethodGet, url, http.NoBody) //nolint:noctx // The client has the timeout.
+	if err != nil {
+		return err.Error()
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return err.Error()
 	}

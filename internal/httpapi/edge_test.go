@@ -219,7 +219,7 @@ func TestREST_ReadsNoBodyOfAStranger(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conn, err := net.Dial("tcp", s.Listener.Addr().String())
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -154,11 +154,12 @@ func (h *uploadHandler) answer(w http.ResponseWriter, method string, resp *refra
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Upload-Offset", strconv.FormatInt(resp.GetReceivedBytes(), 10))
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(httpStatus)
 	if method != http.MethodHead {
-		_, _ = w.Write(body)
+		_, _ = w.Write(body) //nolint:gosec // The body is JSON and declared as such, with nosniff.
 	}
 }
 

@@ -168,6 +168,7 @@ func (f *field) items(kind protowire.Type, value []byte) int {
 	switch f.Kind() {
 	case protoreflect.StringKind, protoreflect.BytesKind, protoreflect.MessageKind, protoreflect.GroupKind:
 		return 1
+	default:
 	}
 	if kind != protowire.BytesType {
 		return 1
@@ -178,6 +179,7 @@ func (f *field) items(kind protowire.Type, value []byte) int {
 		return len(packed) / 4
 	case protoreflect.Fixed64Kind, protoreflect.Sfixed64Kind, protoreflect.DoubleKind:
 		return len(packed) / 8
+	default:
 	}
 	items := 0
 	for _, b := range packed {
