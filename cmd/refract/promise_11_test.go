@@ -180,7 +180,8 @@ func abuseCallbacks(t *testing.T, provider *sim.Server, ingress string, said *sw
 		if e.CallbackURL == "" {
 			continue
 		}
-		for _, body := range []string{`{"code":500,"msg":"` + e.CallbackURL + `"}`, e.CallbackURL, `{"code":200,"data":{"taskId":"x","u":"` + e.CallbackURL + `"}}`,
+		for _, body := range []string{
+			`{"code":500,"msg":"` + e.CallbackURL + `"}`, e.CallbackURL, `{"code":200,"data":{"taskId":"x","u":"` + e.CallbackURL + `"}}`,
 			`{"code":200,"data":{"taskId":"x","u":"` + spellEach("%%%02x", e.CallbackURL) + `","v":"` + base64.StdEncoding.EncodeToString([]byte(e.CallbackURL)) + `"}}`,
 			`{"code":200,"data":{"taskId":"x","u":"` + spellEach(`\u%04X`, e.CallbackURL) + `","v":"` + url.QueryEscape(url.QueryEscape(e.CallbackURL)) + `"}}`,
 		} {

@@ -119,7 +119,14 @@ func TestRetryMany_RefusesWhatDoesNotGoTogether(t *testing.T) {
 	t.Parallel()
 	r, asked, retried := failures(t, 1, nil)
 	for _, args := range [][]string{
-		{}, {testID, "--state=FAILED"}, {testID, "--dry-run"}, {testID, "--yes"}, {"--dry-run"}, {"--state=RUNNING"}, {"--state=odd"}, {"--reason=odd"},
+		{},
+		{testID, "--state=FAILED"},
+		{testID, "--dry-run"},
+		{testID, "--yes"},
+		{"--dry-run"},
+		{"--state=RUNNING"},
+		{"--state=odd"},
+		{"--reason=odd"},
 		{"--state=FAILED", "--wait"},
 	} {
 		if exit, _, errs := command(t, r, append([]string{"retry"}, args...)...); exit != 1 || errs == "" {

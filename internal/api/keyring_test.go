@@ -63,7 +63,7 @@ func TestKeyring_UnknownTokensCostOneReadTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		k, table, token := startKeyring(t)
-		time.Sleep(tokenGap)
+		<-time.After(tokenGap)
 		synctest.Wait()
 		before := table.reads
 		var calls sync.WaitGroup
@@ -128,7 +128,7 @@ func TestKeyring_WhileTheDatabaseHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, table, token := startKeyring(t)
 		table.set(func() { table.hangs = true })
-		time.Sleep(tokenReload) // A read is under way.
+		<-time.After(tokenReload) // A read is under way.
 		began := time.Now()
 		var calls sync.WaitGroup
 		for range 2 * tokenWaiters {
@@ -150,12 +150,12 @@ func TestKeyring_WhileTheDatabaseHangs(t *testing.T) {
 		if took := time.Since(began); took > tokenWait {
 			t.Errorf("an unknown token waited %v", took)
 		}
-		time.Sleep(tokenTrust)
+		<-time.After(tokenTrust)
 		if _, err := k.Authenticate(t.Context(), bearer(token)); !errors.Is(err, errTokensUnread) {
 			t.Errorf("Authenticate of a token that was last seen %v ago = %v, want errTokensUnread", tokenTrust, err)
 		}
 		table.set(func() { table.hangs = false })
-		time.Sleep(tokenReload + tokenReloadTime)
+		<-time.After(tokenReload + tokenReloadTime)
 		if id, err := k.Authenticate(t.Context(), bearer(token)); id.Tenant != "films" || err != nil {
 			t.Errorf("Authenticate after the outage = %+v, %v", id, err)
 		}

@@ -176,3 +176,22 @@ func (f *fleet) witness(ctx context.Context, r *replica) {
 	defer f.mu.Unlock()
 	f.witnesses = append(f.witnesses, w)
 }
+
+// signal sends a signal to the process, if one runs.
+func (r *replica) signal(signal syscall.Signal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.process != nil && !r.process.gone() {
+		_ = r.process.cmd.Process.Signal(signal)
+	}
+}
+
+// address returns where the process serves gRPC, or nothing while none runs.
+func (r *replica) address() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.process == nil {
+		return ""
+	}
+	return r.process.grpc
+}

@@ -74,8 +74,8 @@ func (a *aviFile) header(c chunk) error {
 			if err != nil {
 				return err
 			}
-			height := int32(binary.LittleEndian.Uint32(p[8:])) //nolint:gosec // Signed in the file: pictures may be upside down.
-			a.width, a.height = binary.LittleEndian.Uint32(p[4:]), uint32(max(height, -height))
+			height := int32(binary.LittleEndian.Uint32(p[8:]))                                  //nolint:gosec // Signed in the file: pictures may be upside down.
+			a.width, a.height = binary.LittleEndian.Uint32(p[4:]), uint32(max(height, -height)) //nolint:gosec // As above.
 		}
 		return nil
 	})

@@ -83,7 +83,7 @@ func (in *inspector) chunkOffsets(t *track, b *mp4.BoxInfo) error {
 	for ; len(p) > 0; p = p[width:] {
 		at := int64(binary.BigEndian.Uint32(p))
 		if width == 8 {
-			at = int64(min(binary.BigEndian.Uint64(p), 1<<61)) //nolint:gosec // It fits.
+			at = int64(min(binary.BigEndian.Uint64(p), 1<<61))
 		}
 		size := int64(1) // Of chunks before the last it does not matter: they lie before it, or not in the file at all.
 		if int64(len(p)) == width {

@@ -38,7 +38,6 @@ type matroskaFile struct {
 	ticks      float64 // The duration.
 	hasTracks  bool
 	hasVideo   bool
-	clustered  bool // Whether the frames begin, after which tracks are no longer announced.
 	codec      string
 	dimensions map[uint32]uint64 // Of the first video track.
 }
@@ -70,7 +69,7 @@ func (m *matroskaFile) container() Container {
 	if m.dimensions[displayUnit] == pixels && m.dimensions[displayWidth] > 0 && m.dimensions[displayHeight] > 0 {
 		width, height = m.dimensions[displayWidth], m.dimensions[displayHeight]
 	}
-	c.Width, c.Height = int(min(width, maxSide)), int(min(height, maxSide)) //nolint:gosec // They fit.
+	c.Width, c.Height = int(min(width, maxSide)), int(min(height, maxSide))
 	return c
 }
 

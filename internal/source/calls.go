@@ -168,7 +168,7 @@ func (u *Uploads) steady(ctx context.Context, body io.Reader) (s *steadyBody, do
 		_, err := io.Copy(out, body)
 		_ = out.CloseWithError(err) // It always returns nil.
 	}()
-	stop := context.AfterFunc(u.life(), func() { _ = out.CloseWithError(ErrDraining) })
+	stop := context.AfterFunc(u.life(), func() { _ = out.CloseWithError(ErrDraining) }) //nolint:contextcheck // The drain ends it, not the call.
 	forget := context.AfterFunc(ctx, func() {
 		if cause := context.Cause(ctx); cause != ctx.Err() { //nolint:errorlint // A caller who is gone ends body, after what came before.
 			_ = out.CloseWithError(cause)

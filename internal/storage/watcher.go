@@ -199,7 +199,7 @@ func (w *Watcher) probe(ctx context.Context) (reports int, err error) {
 	grace := time.NewTimer(stopTimeout)
 	defer grace.Stop()
 	select {
-	case <-w.current.ended:
+	case <-w.current.ended: //nolint:errcheck // Nobody waits for it any more.
 	case <-grace.C:
 	}
 	return reports, ctx.Err()

@@ -72,8 +72,8 @@ func (w *world) RecordStorage(_ context.Context, replica, cause string) error {
 	return nil
 }
 
-func (w *world) ForgetStorage(_ context.Context, replica string) error {
-	return w.RecordStorage(context.Background(), replica, "forgotten")
+func (w *world) ForgetStorage(ctx context.Context, replica string) error {
+	return w.RecordStorage(ctx, replica, "forgotten")
 }
 
 // fail makes probes fail from now on, or succeed with nil.
@@ -114,17 +114,17 @@ func TestWatcher_TellsEachChangeOnceAndRecovers(t *testing.T) {
 			t.Error("a storage whose probe succeeded does not work")
 		}
 		w.fail(errFull, nil)
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		w.compare(t, "changes", &w.changes, "true  0", "false is full 0")
 		if working, known := w.Probed(); w.Working() || working || !known {
 			t.Error("a storage whose probe fails works")
 		}
 		w.fail(syscall.EROFS, nil)
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		w.compare(t, "changes", &w.changes, "true  0", "false is full 0", "false is read-only 0")
 		failures := w.probes()
 		w.fail(nil, nil)
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		if !w.Working() {
 			t.Error("the storage recovered, and ten seconds later does not work")
 		}
@@ -142,7 +142,7 @@ func TestWatcher_ProbesRarelyWhileAllIsWell(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(t, nil)
-		time.Sleep(10 * time.Minute)
+		<-time.After(10 * time.Minute)
 		if n := w.probes(); n < 15 || n > 26 {
 			t.Errorf("%d probes in ten minutes, want about twenty", n)
 		}
@@ -158,21 +158,21 @@ func TestWatcher_AProbeThatHangsFails(t *testing.T) {
 		w.compare(t, "changes", &w.changes, "true  0")
 		hang := make(chan struct{})
 		w.fail(nil, hang)
-		time.Sleep(5 * time.Minute)
+		<-time.After(5 * time.Minute)
 		w.compare(t, "changes", &w.changes, "true  0", "false does not answer 0")
 		if n := w.probes(); n != 2 {
 			t.Errorf("%d probes were begun, want the second alone to hang", n)
 		}
 		w.fail(nil, nil)
 		close(hang)
-		time.Sleep(30 * time.Second)
+		<-time.After(30 * time.Second)
 		if !w.Working() {
 			t.Error("the mount is back, and the storage does not work")
 		}
 		hang = make(chan struct{})
 		w.fail(nil, hang)
 		w.Failed(0)
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		w.stop() // It does not wait for the probe that hangs.
 		close(hang)
 	})
@@ -185,7 +185,7 @@ func TestWatcher_AReportedFailureCountsUntilAProbeSucceeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(t, nil)
 		w.compare(t, "changes", &w.changes, "true  0")
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		before := w.probes()
 		hang := make(chan struct{})
 		w.fail(nil, hang)
@@ -206,13 +206,13 @@ func TestWatcher_AReportedFailureCountsUntilAProbeSucceeds(t *testing.T) {
 		if w.Working() {
 			t.Error("a probe that began before a failure was reported counts for it")
 		}
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if n := w.probes(); n != before+2 || w.sizes[before+1] != 256<<20 || !w.Working() {
 			t.Errorf("probes have the sizes %v, working %t; want a last one of 256 MiB, and that it works", w.sizes, w.Working())
 		}
 		for range 100 {
 			w.Look()
-			time.Sleep(20 * time.Millisecond)
+			<-time.After(20 * time.Millisecond)
 			if !w.Working() {
 				t.Fatal("a look that finds nothing says that the storage fails")
 			}

@@ -148,7 +148,7 @@ func TestChecker_AsksAboutAnAttemptOnceAtATime(t *testing.T) {
 				}
 				defer done()
 				most.Store(max(most.Load(), asking.Add(1)))
-				time.Sleep(time.Second)
+				<-time.After(time.Second)
 				asking.Add(-1)
 				asked.Add(1)
 			}()
@@ -168,7 +168,7 @@ func TestChecker_AsksAboutAnAttemptOnceAtATime(t *testing.T) {
 			t.Error("a question was let through after its context ended")
 		}
 		first()
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		if most.Load() != 1 || asked.Load() != 10 || len(c.asking) != 0 {
 			t.Errorf("%d questions at a time and %d in all, want 1 and 10", most.Load(), asked.Load())
 		}
