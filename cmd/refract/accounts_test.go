@@ -20,7 +20,10 @@ import (
 func TestUnsignedCallback_CantGiveAnAttemptAForeignID(t *testing.T) {
 	t.Parallel()
 	g := startGate(t)
-	ts := startService(t, func(f *serviceFlags, c *simConfig) { f.CallbackURL, c.Luma.CallbackAttempts = g.url, 2000 })
+	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+		everyProvider(f, c)
+		f.CallbackURL, c.Luma.CallbackAttempts = g.url, 2000
+	})
 	g.to(ts)
 	id := ts.submit(t, "[sim:drop-after]", at(luma.Name)).GetId()
 	ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
@@ -43,7 +46,8 @@ func TestUnsignedCallback_CantGiveAnAttemptAForeignID(t *testing.T) {
 // TestAccounts_OneBlockedLeavesTheWorkToTheOther gives a provider a wrong key beside a good one.
 func TestAccounts_OneBlockedLeavesTheWorkToTheOther(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, _ *simConfig) {
+	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+		everyProvider(f, c)
 		f.KIE.APIKeys = []secret{"wrong-key", "kie-2=" + testAPIKey}
 		f.KIE.WebhookKeys = []secret{testWebhookKey, "kie-2=" + testWebhookKey}
 	})
@@ -80,7 +84,8 @@ func TestProviders_TakenAwayLeaveTheirTasksToOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	ts := startService(t, func(f *serviceFlags, _ *simConfig) {
+	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+		everyProvider(f, c)
 		f.DatabaseURL, f.KIE = secret(database), upstreamFlags{}
 	})
 	if last := ts.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {

@@ -26,7 +26,7 @@ func TestDrain_LeavesNoConnectionAndNoGoroutine(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 	goroutines, sockets := goleak.IgnoreCurrent(), openSockets(t)
 	t.Run("service", func(t *testing.T) {
-		ts := startService(t, nil)
+		ts := startService(t, everyProvider)
 		watchers := ts.makeBusy(t)
 		ts.stop()
 		watchers.Wait()

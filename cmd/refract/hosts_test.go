@@ -28,7 +28,8 @@ func TestService_SurvivesResultHosts(t *testing.T) {
 	private := newPrivateServer(t)
 	rebinding := newRebindingHost(t)
 	start := func(patience time.Duration) *testService {
-		return startService(t, func(f *serviceFlags, _ *simConfig) {
+		return startService(t, func(f *serviceFlags, c *simConfig) {
+			everyProvider(f, c)
 			f.AllowPrivate, f.CallbackURL = false, "https://refract.example.com"
 			f.FetchAllow = []string{"127.0.0.1"} // Where the simulator is. The rest of loopback is private.
 			f.Tuning = tuning{

@@ -79,7 +79,7 @@ func TestPromise02_IdempotentSubmit(t *testing.T) {
 // It fails without any one line of Spec.Differences in internal/task/task.go.
 func TestPromise02_AnotherPayloadIsRefused(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, nil)
+	f := startFleet(t, everyProvider)
 	replicas := f.startAll(t, 2)
 	everywhere := map[string]func(*refractv1.SubmitTaskRequest){
 		"prompt": func(r *refractv1.SubmitTaskRequest) { r.Prompt += "!" },

@@ -75,6 +75,7 @@ func TestPromise06_CallbacksAreHints(t *testing.T) {
 	newAndOld := func(f *serviceFlags) { f.KIE.WebhookKeys = []secret{testWebhookKey, "the-new-key-of-the-account"} }
 	configured := func(amend func(*serviceFlags)) *testService {
 		return startService(t, func(f *serviceFlags, c *simConfig) {
+			everyProvider(f, c)
 			unlimited(f, c)
 			f.KIE.Poll, f.Luma.Poll = time.Hour, time.Hour // No check comes but of a callback, and so before it.
 			amend(f)

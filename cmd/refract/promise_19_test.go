@@ -22,7 +22,10 @@ const storageUnavailable = refractv1.WaitingCause_WAITING_CAUSE_STORAGE_UNAVAILA
 // It fails when admission does not ask the watcher of the storage, and when the tries of a save count that the storage ends.
 func TestPromise19_NothingIsSpentThatCannotBeSaved(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, _ *simConfig) { f.Tuning.Save = worker.Patience{Tries: 2} })
+	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+		everyProvider(f, c)
+		f.Tuning.Save = worker.Patience{Tries: 2}
+	})
 	awaitReady(t, ts, http.StatusOK)
 	bucket := strings.TrimPrefix(ts.bucketURL, "file://")
 	if err := os.Rename(bucket, bucket+".away"); err != nil {

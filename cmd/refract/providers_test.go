@@ -22,7 +22,8 @@ func at(providers ...string) func(*refractv1.SubmitTaskRequest) {
 // TestProviders_SurviveTheirFaults sends one task through each of the faults of Luma's own two APIs.
 func TestProviders_SurviveTheirFaults(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(_ *serviceFlags, c *simConfig) {
+	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+		everyProvider(f, c)
 		c.Luma.SubmitLimit.N, c.Luma.MaxConcurrent = -1, -1
 		c.LumaAgents.SubmitLimit.N, c.LumaAgents.MaxConcurrent = -1, -1
 	})
@@ -77,7 +78,10 @@ func TestProviders_SurviveTheirFaults(t *testing.T) {
 // works: the task must stay RUNNING.
 func TestUnsignedCallback_IsNeverBelievedWithoutReadBack(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(_ *serviceFlags, c *simConfig) { c.Processing = time.Hour })
+	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+		everyProvider(f, c)
+		c.Processing = time.Hour
+	})
 	id := ts.submit(t, "[sim:never]", at(luma.Name)).GetId()
 	ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
 	entry := ts.sim.Ledger()[0]
@@ -105,6 +109,7 @@ func TestUnsignedCallback_IsNeverBelievedWithoutReadBack(t *testing.T) {
 func TestRoute_MovesOnWhenAProviderIsWithdrawn(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+		everyProvider(f, c)
 		f.Route = []string{kie.Name, luma.Name}
 		c.Script = func(s sim.Submission) sim.Script {
 			if s.Profile == sim.ProfileKie {
@@ -135,7 +140,7 @@ func TestRoute_MovesOnWhenAProviderIsWithdrawn(t *testing.T) {
 // TestRoute_NeverMovesOnAfterAnUnknownOutcome loses the answer of a provider that took the task.
 func TestRoute_NeverMovesOnAfterAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
+	ts := startService(t, everyProvider)
 	id := ts.submit(t, "[sim:drop-after]", at(lumaagents.Name, luma.Name)).GetId()
 	last := ts.end(t, id)
 	if last.GetFailure().GetReason() != refractv1.FailureReason_FAILURE_REASON_OUTCOME_UNKNOWN || last.GetFailure().GetPayment() != refractv1.Payment_PAYMENT_UNKNOWN {
@@ -150,6 +155,7 @@ func TestRoute_NeverMovesOnAfterAnUnknownOutcome(t *testing.T) {
 func TestAccounts_ShareTheWork(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+		everyProvider(f, c)
 		f.Luma.APIKeys = []secret{testAPIKey, "luma-2=second-key"}
 		c.APIKeys = append(c.APIKeys, "second-key")
 		c.Processing = time.Hour
@@ -177,7 +183,7 @@ func TestAccounts_ShareTheWork(t *testing.T) {
 // TestCapabilities_AreChecked asks providers for what they can't do.
 func TestCapabilities_AreChecked(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
+	ts := startService(t, everyProvider)
 	strength := func(r *refractv1.SubmitTaskRequest) { r.Strength = refractv1.Strength_STRENGTH_REIMAGINE_2 }
 	for _, tc := range []struct {
 		name  string

@@ -75,9 +75,7 @@ func startFleet(t *testing.T, configure func(*serviceFlags, *simConfig)) *fleet 
 		Auth: "tokens", AllowPrivate: true, Probe: "off", // The sources of most tests lead nowhere.
 		GRPC: listenerFlags{Address: "127.0.0.1:0"}, HTTP: listenerFlags{Address: "127.0.0.1:0"}, Ingress: listenerFlags{Address: "127.0.0.1:0"},
 		providerFlags: providerFlags{
-			KIE:        upstreamFlags{APIKeys: []secret{testAPIKey}, WebhookKeys: []secret{testWebhookKey}},
-			Luma:       upstreamFlags{APIKeys: []secret{testAPIKey}},
-			LumaAgents: upstreamFlags{APIKeys: []secret{testAPIKey}, Poll: 300 * time.Millisecond},
+			KIE: upstreamFlags{APIKeys: []secret{testAPIKey}, WebhookKeys: []secret{testWebhookKey}},
 		},
 	}
 	if configure != nil {
@@ -95,6 +93,13 @@ func startFleet(t *testing.T, configure func(*serviceFlags, *simConfig)) *fleet 
 	}
 	pool := postgrestest.Connect(t, f.DatabaseURL.reveal())
 	return &fleet{flags: f, sim: provider, token: createToken(t, pool, "acme"), pool: pool}
+}
+
+// everyProvider configures a service with the other providers beside kie. Each has loops of its own, which most tests need not
+// pay for.
+func everyProvider(f *serviceFlags, _ *simConfig) {
+	f.Luma = upstreamFlags{APIKeys: []secret{testAPIKey}}
+	f.LumaAgents = upstreamFlags{APIKeys: []secret{testAPIKey}, Poll: 300 * time.Millisecond}
 }
 
 // start starts one more replica.

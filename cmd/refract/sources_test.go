@@ -27,6 +27,7 @@ import (
 
 // fetching makes the provider fetch its sources and hand them back as results, and us look at them, soon to give up.
 func fetching(f *serviceFlags, sc *simConfig) {
+	everyProvider(f, sc)
 	sc.Source, sc.Transform = sim.SourceFetch, sim.TransformNone
 	f.Probe = "on"
 	f.Tuning.Sources = worker.SourcePatience{Pause: 20 * time.Millisecond, GiveUp: 200 * time.Millisecond}
@@ -90,6 +91,7 @@ func TestSubmit_AFileIsUploadedModifiedAndDownloaded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ts := startService(t, func(f *serviceFlags, sc *simConfig) {
+				everyProvider(f, sc)
 				fetching(f, sc)
 				f.PublicSources = tc.public
 			})
