@@ -171,14 +171,14 @@ func TestPromise06_AcceptedCallbacksAreBounded(t *testing.T) {
 	now := strconv.FormatInt(time.Now().Unix(), 10)
 	header := []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", sim.Sign(testWebhookKey, entry.TaskID, now)}
 	began := time.Now()
-	for i := range 80 {
+	for i := range 40 {
 		body := `{"code":500,"n":` + strconv.Itoa(i) + `,"data":{"taskId":"` + entry.TaskID + `"},"pad":"` + strings.Repeat("x", 250_000) + `"}`
 		if status, _, answer := request(t, http.MethodPost, entry.CallbackURL, body, header...); status != http.StatusOK {
 			t.Fatalf("callback %d was answered %d %s, want 200", i, status, answer)
 		}
 	}
-	if n := ts.metric(t, "refract_callbacks_total", `verdict="asked"`); n != 80 {
-		t.Errorf("%d are counted, want all 80", n)
+	if n := ts.metric(t, "refract_callbacks_total", `verdict="asked"`); n != 40 {
+		t.Errorf("%d are counted, want all 40", n)
 	}
 	if kept := ask[int](t, ts.pool, "SELECT sum(octet_length(body)) FROM callback"); kept > 256<<10 {
 		t.Errorf("%d bytes are kept, want at most 256 KiB", kept)
