@@ -11,6 +11,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -27,8 +28,8 @@ const (
 	// timeout bounds a probe of usual size, with slowest as the rate at which larger ones must go.
 	timeout = 20 * time.Second
 	slowest = 4 << 20 // Bytes a second.
-	// usualSize is the size of a probe, and largestSize that of one after a larger file could not be stored: a disk that is
-	// nearly full still takes a small one.
+	// usualSize is the size of a probe, and largestSize the bound of one after a larger file could not be stored: a disk that
+	// is nearly full still takes a small one.
 	usualSize   = 64 << 10
 	largestSize = 256 << 20
 	// recordTimeout bounds the record of what was found, and stopTimeout the end of a probe that a stop cuts, which removes
@@ -75,7 +76,7 @@ type Watcher struct {
 	since    time.Time // When it began to fail.
 	failed   int
 	reports  int   // How many failures were reported.
-	suspects int64 // The largest file that could not be stored since a probe began that succeeded; -1 for none.
+	suspects int64 // The size of the largest file that could not be stored since a probe began that succeeded, or less; -1 for none.
 
 	current *probe // Of Run alone; nil between probes.
 }
@@ -134,7 +135,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		}
 		w.take(reports, err)
 		w.record(ctx)
-		if !w.wait(ctx, began, err != nil) {
+		if !w.wait(ctx, began, !w.Working()) {
 			return nil
 		}
 	}
@@ -221,6 +222,9 @@ func (w *Watcher) take(reports int, err error) {
 			w.since, w.failed = time.Now(), 0
 		}
 		w.failed++
+		if size := min(w.suspects, largestSize); size > usualSize && unanswered(err) {
+			w.suspects = max(size/2, usualSize) // NOTE: a storage that is slow would otherwise fail every probe of this size.
+		}
 	} else {
 		if before != "" {
 			change.After, change.Failures = time.Since(w.since), w.failed
@@ -232,6 +236,11 @@ func (w *Watcher) take(reports int, err error) {
 	if first || cause != before {
 		w.cfg.Changed(change)
 	}
+}
+
+// unanswered reports whether a probe failed since its time was over.
+func unanswered(err error) bool {
+	return errors.Is(err, media.ErrUnanswered) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // record records the state. Where that fails, the next probe does it.

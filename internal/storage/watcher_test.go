@@ -225,6 +225,44 @@ func TestWatcher_AReportedFailureCountsUntilAProbeSucceeds(t *testing.T) {
 	})
 }
 
+// TestWatcher_ASlowStorageIsProbedWithLessAndRecovers has a storage that takes the usual probe in time, and the probe that follows
+// the failure of a large file never.
+func TestWatcher_ASlowStorageIsProbedWithLessAndRecovers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const rate = 1 << 20 // Bytes a second.
+		w := &world{}
+		w.Watcher = storage.NewWatcher(storage.Config{Records: w, Replica: "r1", Changed: w.changed, Probe: func(ctx context.Context, size int64) error {
+			select {
+			case <-time.After(time.Duration(size) * time.Second / rate):
+				return w.probe(ctx, size)
+			case <-ctx.Done():
+				return fmt.Errorf("put: %w", ctx.Err())
+			}
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- w.Run(ctx) }()
+		<-time.After(time.Second)
+		if !w.Working() {
+			t.Fatal("a storage whose probe succeeded does not work")
+		}
+		w.Failed(200 << 20)
+		<-time.After(time.Minute)
+		if w.Working() {
+			t.Error("the storage works before a probe has succeeded")
+		}
+		<-time.After(10 * time.Minute)
+		if !w.Working() {
+			t.Error("a storage that is slow is out of use for ever, since one large file could not be stored")
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestWatcher_UnknownFailuresHaveACauseToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
