@@ -3,6 +3,10 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"path"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -61,6 +65,34 @@ func TestMigrate_ReplicasMayStartAtOnce(t *testing.T) {
 	}
 	if err := postgres.CheckSchema(t.Context(), postgrestest.Connect(t, url)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestMigrations_DoNotWaitForLocks looks at the migrations since the release before. Whoever waits for the lock of a table makes
+// all that come later wait, so that one long transaction, such as a backup, would stop the release that still serves.
+func TestMigrations_DoNotWaitForLocks(t *testing.T) {
+	t.Parallel()
+	files, err := fs.Glob(postgres.MigrationFiles(), "migrations/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile(`(?s)DO \$\$.*?\$\$;`)
+	for _, name := range files {
+		if path.Base(name) < "00093" {
+			continue
+		}
+		text, err := fs.ReadFile(postgres.MigrationFiles(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		up, _, _ := strings.Cut(string(text), "-- +goose Down")
+		parts := block.FindAllString(up, -1)
+		parts = append(parts, block.ReplaceAllString(up, ""))
+		for _, part := range parts {
+			if (strings.Contains(part, "ALTER TABLE") || strings.Contains(part, "REFERENCES")) && !strings.Contains(part, "SET LOCAL lock_timeout") {
+				t.Errorf("%s waits for the lock of a table for as long as it takes:\n%s", name, part)
+			}
+		}
 	}
 }
 

@@ -1,7 +1,15 @@
 -- +goose NO TRANSACTION
 -- +goose Up
 
-ALTER TABLE attempt ADD COLUMN IF NOT EXISTS blame text NOT NULL DEFAULT '';
+-- +goose StatementBegin
+DO $$
+BEGIN
+    -- Whoever waits for such a lock makes all others wait, so it gives up rather than wait for a long transaction.
+    SET LOCAL lock_timeout = '5s';
+    ALTER TABLE attempt ADD COLUMN IF NOT EXISTS blame text NOT NULL DEFAULT '';
+END
+$$;
+-- +goose StatementEnd
 
 COMMENT ON COLUMN attempt.blame IS
     'What it is held against that the provider did not accept the attempt: ACCOUNT, so that the account pauses, or TASK, where the account accepted others meanwhile. Empty where it says nothing about the account.';
@@ -11,11 +19,18 @@ CREATE INDEX CONCURRENTLY attempt_blame ON attempt (account, create_time) WHERE 
 
 COMMENT ON INDEX attempt_blame IS 'Finds the tasks that an account did not accept since its trouble began: others probe it first.';
 
-ALTER TABLE provider_account
-    ADD COLUMN IF NOT EXISTS trouble_time      timestamptz,
-    ADD COLUMN IF NOT EXISTS pause_time        timestamptz,
-    ADD COLUMN IF NOT EXISTS task_probe_time   timestamptz,
-    ADD COLUMN IF NOT EXISTS tenant_probe_time timestamptz;
+-- +goose StatementBegin
+DO $$
+BEGIN
+    SET LOCAL lock_timeout = '5s';
+    ALTER TABLE provider_account
+        ADD COLUMN IF NOT EXISTS trouble_time      timestamptz,
+        ADD COLUMN IF NOT EXISTS pause_time        timestamptz,
+        ADD COLUMN IF NOT EXISTS task_probe_time   timestamptz,
+        ADD COLUMN IF NOT EXISTS tenant_probe_time timestamptz;
+END
+$$;
+-- +goose StatementEnd
 
 COMMENT ON COLUMN provider_account.trouble_time IS
     'When the first attempt was admitted that met the trouble for which the account pauses, or is probed.';
@@ -26,10 +41,17 @@ COMMENT ON COLUMN provider_account.task_probe_time IS
 COMMENT ON COLUMN provider_account.tenant_probe_time IS
     'When a task may probe the account of whose tenant no attempt was refused in the current row: at task_probe_time or before.';
 
-ALTER TABLE preparation
-    ADD COLUMN IF NOT EXISTS refuse_time timestamptz,
-    ADD COLUMN IF NOT EXISTS refusals    integer NOT NULL DEFAULT 0,
-    ADD COLUMN IF NOT EXISTS faults      integer NOT NULL DEFAULT 0;
+-- +goose StatementBegin
+DO $$
+BEGIN
+    SET LOCAL lock_timeout = '5s';
+    ALTER TABLE preparation
+        ADD COLUMN IF NOT EXISTS refuse_time timestamptz,
+        ADD COLUMN IF NOT EXISTS refusals    integer NOT NULL DEFAULT 0,
+        ADD COLUMN IF NOT EXISTS faults      integer NOT NULL DEFAULT 0;
+END
+$$;
+-- +goose StatementEnd
 
 COMMENT ON COLUMN preparation.refuse_time IS 'When the account first refused the upload for its own sake.';
 COMMENT ON COLUMN preparation.refusals IS 'How often it did so.';

@@ -1,5 +1,9 @@
 -- +goose Up
 
+-- The foreign key takes a lock of attempt, and whoever waits for it makes all writers wait, so it gives up rather than wait for a
+-- long transaction.
+SET LOCAL lock_timeout = '5s';
+
 CREATE TABLE storage_probe (
     replica    text        NOT NULL CONSTRAINT storage_probe_pkey PRIMARY KEY,
     cause      text        NOT NULL DEFAULT '',

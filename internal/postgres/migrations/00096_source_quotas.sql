@@ -1,15 +1,30 @@
 -- +goose NO TRANSACTION
 -- +goose Up
 
-ALTER TABLE preparation ADD COLUMN IF NOT EXISTS host text NOT NULL DEFAULT '';
+-- +goose StatementBegin
+DO $$
+BEGIN
+    -- Whoever waits for such a lock makes all others wait, so it gives up rather than wait for a long transaction.
+    SET LOCAL lock_timeout = '5s';
+    ALTER TABLE preparation ADD COLUMN IF NOT EXISTS host text NOT NULL DEFAULT '';
+END
+$$;
+-- +goose StatementEnd
 
 COMMENT ON COLUMN preparation.host IS
     'The host of the URI, or the account that an uploaded source is handed to: one that hangs leaves the tenant places for others.';
 
-ALTER TABLE tenant
-    ADD COLUMN IF NOT EXISTS max_source_bytes bigint CONSTRAINT tenant_max_source_bytes_positive CHECK (max_source_bytes > 0),
-    ADD COLUMN IF NOT EXISTS max_sources integer CONSTRAINT tenant_max_sources_positive CHECK (max_sources > 0),
-    ADD COLUMN IF NOT EXISTS max_unfinished_uploads integer CONSTRAINT tenant_max_unfinished_uploads_positive CHECK (max_unfinished_uploads > 0);
+-- +goose StatementBegin
+DO $$
+BEGIN
+    SET LOCAL lock_timeout = '5s';
+    ALTER TABLE tenant
+        ADD COLUMN IF NOT EXISTS max_source_bytes bigint CONSTRAINT tenant_max_source_bytes_positive CHECK (max_source_bytes > 0),
+        ADD COLUMN IF NOT EXISTS max_sources integer CONSTRAINT tenant_max_sources_positive CHECK (max_sources > 0),
+        ADD COLUMN IF NOT EXISTS max_unfinished_uploads integer CONSTRAINT tenant_max_unfinished_uploads_positive CHECK (max_unfinished_uploads > 0);
+END
+$$;
+-- +goose StatementEnd
 
 COMMENT ON COLUMN tenant.max_source_bytes IS
     'How many bytes the tenant''s sources and unfinished uploads may have. NULL means the default of the release, as in the next two.';
