@@ -28,6 +28,8 @@ const (
 	outputsAtOnce = 4
 	// notReadyWait is how long to wait where the provider does not show what it claims to have.
 	notReadyWait = 5 * time.Second
+	// stoppedPause is how long a save waits for another replica that was cut by a stop.
+	stoppedPause = time.Second
 )
 
 // Patience is how long saves are tried before their task fails. Zero fields mean the defaults.
@@ -88,7 +90,7 @@ func (s *saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 		return river.JobCancel(err) // Retention removed the task.
 	}
 	if err != nil {
-		return err
+		return s.tryAgain(ctx, job, err)
 	}
 	a := t.AttemptByID(id)
 	if a.State != task.AttemptSucceeded || a.Saved {
@@ -102,13 +104,16 @@ func (s *saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 	outputs, err := s.saveInTime(ctx, t, *a)
 	if err == nil {
 		s.saves.saved(ctx, a.Account, s.linkLeft(a.Account, job.CreatedAt))
-		return s.settle(ctx, id, outputs)
+		if err := s.settle(ctx, id, outputs); err != nil {
+			return s.tryAgain(ctx, job, err)
+		}
+		return nil
 	}
 	if errors.Is(err, errNoResult) {
 		return nil // A callback had claimed one; it is settled.
 	}
 	if ctx.Err() != nil || s.running.Err() != nil {
-		return fmt.Errorf("save attempt %s: the service stops: %w", id, err) // Nothing is known of the result.
+		return river.JobSnooze(stoppedPause) // Nothing is known of the result, so the try does not count.
 	}
 	return s.failed(ctx, job, *a, err)
 }

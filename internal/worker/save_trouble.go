@@ -51,8 +51,11 @@ func (s *saver) failed(ctx context.Context, job *river.Job[task.SaveOutputs], a 
 	}
 }
 
-// tryAgain has a save tried again that failed because of us. The try does not count.
+// tryAgain has a save tried again that failed because of us. The try does not count. A stop is no failure.
 func (s *saver) tryAgain(ctx context.Context, job *river.Job[task.SaveOutputs], err error) error {
+	if ctx.Err() != nil || s.running.Err() != nil {
+		return river.JobSnooze(stoppedPause)
+	}
 	wait := ownWait(job)
 	s.log.WarnContext(ctx, "a result could not be saved because of us; it is tried again until the provider's links are gone",
 		"attempt_id", job.Args.AttemptID, "wait", wait, "error", err, "cause", plain.Hidden(err))

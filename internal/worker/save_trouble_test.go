@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/refract-video/refract/internal/fair"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/plain"
@@ -54,5 +56,41 @@ func TestOwnWait_GrowsUpToHalfAMinute(t *testing.T) {
 		if got := ownWait(job); got != want {
 			t.Errorf("after %q: %s, want %s", metadata, got, want)
 		}
+	}
+}
+
+// unread is a database that does not answer, or one attempt whose account is not configured.
+type unread struct{ err error }
+
+func (u unread) TaskOfAttempt(_ context.Context, id task.AttemptID) (task.Task, error) {
+	return task.Task{ID: "t", Tenant: "films", Attempts: []task.Attempt{{ID: id, Account: "kie", State: task.AttemptSucceeded}}}, u.err
+}
+
+// TestWork_FailuresOfOursAreNoTries has saves that a stop cuts, and those of which the database says nothing: neither counts
+// among the tries after which a paid result is given up.
+func TestWork_FailuresOfOursAreNoTries(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err  error
+		stop bool
+	}{
+		"the database does not answer":             {err: errors.New("no connection")},
+		"a stop cuts the save":                     {stop: true},
+		"a stop, and the database does not answer": {err: errors.New("no connection"), stop: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := &Workers{tasks: unread{tc.err}, saveGate: fair.New(1, 1), log: slog.New(slog.DiscardHandler), now: time.Now}
+			w.running, w.cutSaves = context.WithCancel(t.Context())
+			defer w.cutSaves()
+			if tc.stop {
+				w.CutSaves()
+			}
+			job := &river.Job[task.SaveOutputs]{JobRow: &rivertype.JobRow{Attempt: 12}, Args: task.SaveOutputs{AttemptID: "a"}}
+			err := (&saver{Workers: w}).Work(t.Context(), job)
+			if _, snoozed := errors.AsType[*rivertype.JobSnoozeError](err); !snoozed {
+				t.Errorf("Work = %v, want it to begin anew without a try", err)
+			}
+		})
 	}
 }
