@@ -337,6 +337,38 @@ func TestProbe_ATroubleOfAllIsNobodysFault(t *testing.T) {
 	}
 }
 
+// TestProbe_WhatBefallsAnyTaskIsHeldAgainstNone has a task that met a rate limit before the account was really blocked: it is the
+// first that says so, and the account pauses.
+func TestProbe_WhatBefallsAnyTaskIsHeldAgainstNone(t *testing.T) {
+	t.Parallel()
+	for name, chance := range map[string]*provider.Error{
+		"a rate limit":  {Class: provider.RateLimited},
+		"no connection": {Class: provider.NotSent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := probed{setup(t, 1000, 100)}
+			id := s.add(t, "films")
+			s.next(t, id)
+			s.reply(t, id, chance)
+			other := s.add(t, "music")
+			s.exec(t, "UPDATE provider_account SET tenant_probe_time = now()")
+			s.next(t, other)
+			s.reply(t, other, nil) // The last that the credits suffice for.
+			s.paused(t, false)
+			for range 4 {
+				s.next(t, id)
+				s.reply(t, id, blockedBy(provider.PauseCredits))
+				s.paused(t, true)
+				s.pass(t)
+			}
+			if got := s.states(t, []task.ID{id}); got[0] != task.Queued {
+				t.Errorf("the task is %s, want it QUEUED: nobody was accepted since it was refused", got[0])
+			}
+		})
+	}
+}
+
 // TestProbe_AFaultMovesOnToTheNextProvider gives the task another provider to go to.
 func TestProbe_AFaultMovesOnToTheNextProvider(t *testing.T) {
 	t.Parallel()

@@ -144,8 +144,9 @@ type Store interface {
 	SaveTrouble(ctx context.Context, id task.AttemptID, since time.Time) (trouble SaveTrouble, storage string, err error)
 	// ClaimChecks returns attempts of an account whose check is due, and makes each due again as the cadence says.
 	ClaimChecks(ctx context.Context, account string, c Cadence, limit int) ([]Check, error)
-	// Testimony returns what is known of an attempt's task and the account that refused it now, or ErrAttemptNotFound.
-	Testimony(ctx context.Context, id task.AttemptID) (Testimony, error)
+	// Testimony returns what is known of an attempt's task and the account that refused it now, or ErrAttemptNotFound. It counts
+	// refusals as if the account were blocked, or with chance also those that befall any task.
+	Testimony(ctx context.Context, id task.AttemptID, chance bool) (Testimony, error)
 	// TypicalDuration returns how long recent attempts of an account took, or 0 while too few are known.
 	TypicalDuration(ctx context.Context, account string) (time.Duration, error)
 	// ChangeAnyTask changes a task, whoever's it is, or returns ErrTaskNotFound.

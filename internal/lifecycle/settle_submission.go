@@ -42,7 +42,7 @@ func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, got
 		}
 		d, err := t.Apply(rule.Effect.input(s))
 		c := Change{Decision: d}
-		if s.judgment.blame == task.BlameAccount && (d.Changed || rule.Created == CreatedNo) {
+		if s.judgment.pauses() && (d.Changed || rule.Created == CreatedNo) {
 			c.Pause = rule.pause(a.Account, s)
 			c.Pause.Met = a.CreateTime
 		}

@@ -11,7 +11,7 @@ import (
 
 // Testimony is what other tasks say about an account that refuses a task.
 type Testimony struct {
-	Refused  int  // How often the account refused the task before, for the account's sake or as the task's fault.
+	Refused  int  // How often the account refused the task before, as if it were blocked, or for the sake of the account in any way.
 	Faults   int  // How many of those are held against the task.
 	Accepted bool // Whether the newest answer to others, of those admitted since the first of these refusals, was an acceptance.
 }
@@ -27,6 +27,9 @@ type judgment struct {
 	reason   task.Reason   // Why the task ends, where it is at fault.
 }
 
+// pauses reports whether the account pauses.
+func (j judgment) pauses() bool { return j.blame == task.BlameAccount || j.blame == task.BlameChance }
+
 // judge decides between an account and the task that it refused. A task that has been refused before, while the account
 // accepted another task since, is contradicted by that: it waits longer, and where the account is said to be blocked, the
 // refusal is held against the task. The account does not pause then, and after maxFaults the task is at fault.
@@ -38,9 +41,9 @@ func (r SubmissionRule) judge(t Testimony, answer *provider.Error) judgment {
 	case r.Pause == nil:
 		return judgment{}
 	case r.Created != CreatedNo || !t.Accepted:
-		return judgment{blame: task.BlameAccount}
+		return judgment{blame: r.accountBlame()}
 	case !r.Pause.Blocks:
-		return judgment{blame: task.BlameAccount, delay: min(r.Pause.For<<min(t.Refused, 10), r.Pause.Max)}
+		return judgment{blame: r.accountBlame(), delay: min(r.Pause.For<<min(t.Refused, 10), r.Pause.Max)}
 	case t.Faults+1 < maxFaults:
 		return judgment{blame: task.BlameTask, delay: max(r.Pause.For, answer.RetryAfter)}
 	}
@@ -49,6 +52,14 @@ func (r SubmissionRule) judge(t Testimony, answer *provider.Error) judgment {
 		j.reason = task.InsufficientCredits // It may cost more than is left, and others less.
 	}
 	return j
+}
+
+// accountBlame is how a refusal is held against the account.
+func (r SubmissionRule) accountBlame() task.Blame {
+	if r.Pause.Blocks {
+		return task.BlameAccount
+	}
+	return task.BlameChance
 }
 
 // JudgeUpload decides as for submissions what it is held against that an account, which is blocked by what it says, refused an
@@ -67,8 +78,9 @@ func JudgeUpload(t Testimony, answer *provider.Error) (blame task.Blame, fault *
 // testimony reads what others say about the account of a refused attempt, and nothing where no decision depends on it.
 func (l *Lifecycle) testimony(ctx context.Context, id task.AttemptID, got answer) (Testimony, error) {
 	s := answered{err: refusal(got.err)}
-	if r := s.rule(); r.Pause == nil || r.Created != CreatedNo {
+	r := s.rule()
+	if r.Pause == nil || r.Created != CreatedNo {
 		return Testimony{}, nil
 	}
-	return l.store.Testimony(ctx, id)
+	return l.store.Testimony(ctx, id, !r.Pause.Blocks)
 }

@@ -119,7 +119,7 @@ WITH state AS (
 ), refused AS (
     SELECT least(count(DISTINCT attempt.task_id), 13) AS tasks, least(count(DISTINCT task.tenant), 13) AS tenants
     FROM state
-    JOIN attempt ON attempt.account = $1 AND attempt.blame <> '' AND attempt.blame = 'ACCOUNT' AND attempt.create_time >= state.begun
+    JOIN attempt ON attempt.account = $1 AND attempt.blame <> '' AND attempt.blame <> 'TASK' AND attempt.create_time >= state.begun
     JOIN task ON task.id = attempt.task_id
 )
 UPDATE provider_account AS a

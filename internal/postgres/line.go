@@ -125,7 +125,7 @@ func readLines(ctx context.Context, tx pgx.Tx, provider string, window time.Dura
 // refusedTasks are the tasks that account $1 refused since its trouble began, and those that are at fault for a refusal.
 const refusedTasks = `
 WITH refused AS MATERIALIZED (
-    SELECT attempt.task_id, max(attempt.answer_time) AS refuse_time, bool_or(attempt.blame = 'ACCOUNT') AS in_row
+    SELECT attempt.task_id, max(attempt.answer_time) AS refuse_time, bool_or(attempt.blame <> 'TASK') AS in_row
     FROM provider_account
     JOIN attempt ON attempt.account = provider_account.account AND attempt.blame <> ''
         AND attempt.create_time >= least(provider_account.trouble_time, now() - interval '1 day')

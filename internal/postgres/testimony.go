@@ -16,27 +16,29 @@ func newestTestimony(account, since, exceptTask string) string {
     SELECT other.provider_task_id <> ''
     FROM attempt AS other
     WHERE other.account = ` + account + ` AND other.answer_time >= ` + since + ` AND other.create_time > ` + since + `
-      AND ` + exceptTask + ` AND (other.provider_task_id <> '' OR other.blame = 'ACCOUNT')
+      AND ` + exceptTask + ` AND (other.provider_task_id <> '' OR other.blame IN ('ACCOUNT', 'CHANCE'))
     ORDER BY other.answer_time DESC
     LIMIT 1), false)`
 }
 
-// selectTestimony counts the refusals of an attempt's task by its account before this one, and looks at others since the first.
+// selectTestimony counts the refusals of an attempt's task by its account before this one, and looks at others since the first. A
+// refusal by chance counts only where $2 says so.
 var selectTestimony = `
 WITH this AS (
     SELECT task_id, account FROM attempt WHERE id = $1
 ), refused AS (
     SELECT count(*) AS refused, count(*) FILTER (WHERE attempt.blame = 'TASK') AS faults, min(attempt.answer_time) AS first_time
     FROM this
-    JOIN attempt ON attempt.task_id = this.task_id AND attempt.account = this.account AND attempt.blame <> ''
+    JOIN attempt ON attempt.task_id = this.task_id AND attempt.account = this.account
+        AND (attempt.blame IN ('ACCOUNT', 'TASK') OR attempt.blame = 'CHANCE' AND $2)
 )
 SELECT refused.refused, refused.faults, ` + newestTestimony("this.account", "refused.first_time", "other.task_id <> this.task_id") + `
 FROM this, refused`
 
 // Testimony implements lifecycle.Store.
-func (s *Store) Testimony(ctx context.Context, id task.AttemptID) (lifecycle.Testimony, error) {
+func (s *Store) Testimony(ctx context.Context, id task.AttemptID, chance bool) (lifecycle.Testimony, error) {
 	var t lifecycle.Testimony
-	err := s.pool.QueryRow(ctx, selectTestimony, id).Scan(&t.Refused, &t.Faults, &t.Accepted)
+	err := s.pool.QueryRow(ctx, selectTestimony, id, chance).Scan(&t.Refused, &t.Faults, &t.Accepted)
 	if err = notFound(err, lifecycle.ErrAttemptNotFound); err != nil {
 		return t, fmt.Errorf("read what other tasks say of the account of attempt %s: %w", id, err)
 	}

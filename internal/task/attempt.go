@@ -21,7 +21,8 @@ type Blame string
 
 // What it is held against. An outcome that says nothing about the account has none.
 const (
-	BlameAccount Blame = "ACCOUNT" // The account, which pauses: any task's submission could have ended so.
+	BlameAccount Blame = "ACCOUNT" // The account, which pauses since it is said to be blocked.
+	BlameChance  Blame = "CHANCE"  // The account, which pauses, for what befalls any task: a rate limit, no connection, no clear answer.
 	BlameTask    Blame = "TASK"    // The task: the account accepted others meanwhile.
 )
 

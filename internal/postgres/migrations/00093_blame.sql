@@ -12,7 +12,7 @@ $$;
 -- +goose StatementEnd
 
 COMMENT ON COLUMN attempt.blame IS
-    'What it is held against that the provider did not accept the attempt: ACCOUNT, so that the account pauses, or TASK, where the account accepted others meanwhile. Empty where it says nothing about the account.';
+    'What it is held against that the provider did not accept the attempt: ACCOUNT, which pauses since it is said to be blocked, CHANCE, which makes it pause for what befalls any task, or TASK, where the account accepted others meanwhile. Empty where it says nothing about the account.';
 
 DROP INDEX CONCURRENTLY IF EXISTS attempt_blame;
 CREATE INDEX CONCURRENTLY attempt_blame ON attempt (account, create_time) WHERE blame <> '';
