@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
@@ -54,3 +56,11 @@ var CreateQueue = createLimits.Waiting
 
 // Within is within.
 var Within = within
+
+// SetCalm sets for how long a full disk must have refused nothing.
+func SetCalm(pool *pgxpool.Pool, d time.Duration) {
+	s := StateOf(pool)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calm = d
+}

@@ -61,7 +61,7 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 		// A connection whose making took long counts as idle.
 		return params.IdleDuration > time.Second && !unlimited(ctx)
 	}
-	state := &State{}
+	state := &State{calm: calm}
 	config.ConnConfig.Tracer = deadlines{limit, state}
 	config.AfterRelease = state.keep
 	searchPath, named := takeSearchPath(config.ConnConfig.RuntimeParams)

@@ -59,13 +59,18 @@ type State struct {
 	reset    func()             // Drops all connections of the pool; nil does nothing.
 	faults   [2]outage          // By Fault.
 	restored time.Time          // When writes succeeded again; connections from before say nothing of the server.
+	calm     time.Duration      // For how long a full disk must have refused nothing before a write shows that it takes writes again.
 }
+
+// calm is long enough for a disk that takes some rows and refuses others to be one fault, and not one at every row.
+const calm = 5 * time.Second
 
 // outage is a fault that may be going on.
 type outage struct {
 	causes   map[string]error // The first error of each cause; nil while there is no fault.
 	latest   string           // The latest cause.
 	since    time.Time
+	newest   time.Time // When it failed last.
 	failures int
 }
 
@@ -140,13 +145,13 @@ func (s *State) refused(code string, err error, made time.Time) {
 	s.begin(NoWrites, code, err)
 }
 
-// wrote takes in that a statement that writes has succeeded. A read-only session refuses it before it looks for rows; a full
-// disk is noticed by rows only.
+// wrote takes in that a statement that writes has succeeded. A read-only session refuses it before it looks for rows. A full disk
+// refuses only what needs more room, so a success counts if it wrote rows and nothing was refused for a while.
 func (s *State) wrote(rows bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := &s.faults[NoWrites]
-	if o.causes == nil || !rows && o.latest != readOnlyTransaction {
+	if o.causes == nil || o.latest != readOnlyTransaction && (!rows || time.Since(o.newest) < s.calm) {
 		return
 	}
 	s.restored = time.Now()
@@ -177,7 +182,7 @@ func (s *State) connected(err error) {
 // begin takes in one more failure of a fault. The lock is held.
 func (s *State) begin(fault Fault, code string, err error) {
 	o := &s.faults[fault]
-	o.latest = code
+	o.latest, o.newest = code, time.Now()
 	o.failures++
 	if o.causes == nil {
 		o.causes, o.since = map[string]error{}, time.Now()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -137,13 +138,16 @@ func TestState_AFullDiskIsNoticedByRows(t *testing.T) {
 	exec(t, pool, "CREATE TRIGGER full_disk BEFORE INSERT ON secret FOR EACH ROW EXECUTE FUNCTION full_disk()")
 	var seen changes
 	postgres.StateOf(pool).Notify(seen.add, seen.count)
+	postgres.SetCalm(pool, time.Hour)
 	const insert, remove = "INSERT INTO secret (name, value) VALUES ('x', 'x')", "DELETE FROM secret WHERE name = 'no such'"
-	for range 2 {
+	for i := range 2 {
 		if _, err := pool.Exec(ctx, insert); !postgres.Unavailable(err) {
 			t.Errorf("a full disk gave %v, want an error that says the database can't be used now", err)
 		}
-		exec(t, pool, remove) // It needs no room, and says nothing.
+		exec(t, pool, remove)                                                   // It needs no room, and says nothing.
+		exec(t, pool, "INSERT INTO tenant (tenant) VALUES ($1)", fmt.Sprint(i)) // Its file has room left.
 	}
+	postgres.SetCalm(pool, 0)
 	exec(t, pool, "DROP TRIGGER full_disk ON secret")
 	exec(t, pool, insert)
 	got := seen.get()
