@@ -15,8 +15,9 @@ import (
 // repeatAfter is when a message about the database or the storage may repeat while no fault is known.
 const repeatAfter = time.Minute
 
-// outageLog is a log handler that counts repeated messages about the database, or about the storage, instead of passing them on: during a fault of it
-// each passes once, otherwise once a minute. Otherwise every call and every loop would repeat the one cause as long as it lasts.
+// outageLog is a log handler that counts repeated messages about the database, or about the storage, instead of passing them
+// on. During a fault each message passes once, and otherwise once a minute. Without it, every call and every loop would repeat the
+// one cause for as long as it lasts.
 type outageLog struct {
 	slog.Handler
 	*outageLines

@@ -25,8 +25,8 @@ type Usage struct {
 	Blocked     bool            // Whether the account can't submit at all.
 }
 
-// Probers says which tasks may probe an account. An account is in trouble by the word of those that it refused, so that
-// tasks that it did not refuse since its trouble began may probe it before its pause ends: first of all those of other tenants.
+// Probers says which tasks may probe an account. Only the tasks that an account refused show that it is in trouble. Tasks that it
+// has not refused since then may probe it before its pause ends, and those of other tenants go first.
 type Probers int
 
 // The tasks that may probe, fewer from one to the next.

@@ -97,8 +97,8 @@ type Pause struct {
 	After   int           // Only so many unknown outcomes in a row make the account pause, or one while it is probed; 0 means that this is no unknown outcome.
 }
 
-// Doubted reports whether the trouble may be that of the task that met it, so that another tenant's task finds that out at
-// once. A rate limit and a network that can't be reached are the same for all.
+// Doubted reports whether the task that met the trouble may be its cause. A task of another tenant then probes at once. A rate
+// limit and a network that can't be reached are the same for all tasks.
 func (p Pause) Doubted() bool { return p.Blocks || p.After > 0 }
 
 // Resume ends the probing of a provider account and its row of unknown outcomes.

@@ -31,7 +31,7 @@ type StorageTrouble struct {
 	Since, Until time.Time
 }
 
-// String says it for callers.
+// String describes the trouble to callers.
 func (s StorageTrouble) String() string {
 	const layout = "2006-01-02 15:04:05"
 	return fmt.Sprintf("our storage failed between %s and %s UTC, since it %s", s.Since.UTC().Format(layout), s.Until.UTC().Format(layout), s.Cause)

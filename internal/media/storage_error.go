@@ -54,7 +54,7 @@ func (b *Bucket) failedPut(ctx context.Context, key string, from *sourceReader, 
 
 func (b *Bucket) report(ctx context.Context, failure *StorageError) error {
 	if errors.Is(failure.Err, fs.ErrNotExist) {
-		// NOTE: it is the folder that is missing. Who asks for a file would take that for the file, and write it off.
+		// NOTE: the folder is missing, not the file. A caller would otherwise treat its file as deleted.
 		failure.Err = &missingError{failure.Err}
 	}
 	failure.Probe = failure.Key == b.probeKey

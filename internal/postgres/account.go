@@ -98,11 +98,11 @@ const countUnknown = `UPDATE provider_account SET unknowns = unknowns + 1 WHERE 
 // next in the row. One that is found blocked altogether begins a row of its own. An unknown outcome pauses only as
 // one of $6 in a row, or as a probe's.
 //
-// The pause as such is for the tasks that the account refused since its trouble began. For other tasks it grows with the
-// number of those alone, not with how often they were refused, and for tasks of other tenants with the number of their tenants.
-// So a task that is refused again and again keeps no other from finding out that the account works. Where the trouble may be
-// that task's ($7), another tenant's may do so at once. What the provider asks for ($8) counts there up to a bound, since it
-// asks that of a single task.
+// The whole pause holds for the tasks that the account refused since its trouble began. Other tasks wait for a time that grows
+// with the number of refused tasks, not with their refusals; tasks of other tenants wait for one that grows with the number of
+// refused tenants. So a task that is refused again and again does not keep others from probing. Where that task may be the cause
+// of the trouble ($7), another tenant's task probes at once. The time that the provider asks for ($8) counts for other tasks up to
+// a bound, since the provider said it to one task.
 const pauseAccount = `
 WITH state AS (
     SELECT account,

@@ -52,7 +52,7 @@ SET jit = off;
 
 // servingTimeouts are the limits of sessions that serve.
 //
-// NOTE: they bound what a client that is gone leaves behind, so they are longer than what a living one waits.
+// NOTE: after these times the server drops what a dead client left behind. They are longer than a live client waits.
 const servingTimeouts = `
 SET idle_in_transaction_session_timeout = '15s';
 SET statement_timeout = '15s'`

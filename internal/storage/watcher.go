@@ -250,7 +250,7 @@ func (w *Watcher) record(ctx context.Context) {
 	w.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
-	_ = w.cfg.Records.RecordStorage(ctx, w.cfg.Replica, cause) // Whoever uses the database reports its failures.
+	_ = w.cfg.Records.RecordStorage(ctx, w.cfg.Replica, cause) // Others that use the database report its failures.
 }
 
 // forget removes the record. Where that fails, it expires.

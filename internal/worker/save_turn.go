@@ -21,8 +21,8 @@ const (
 	// tenants that have none.
 	savesWaiting = 256
 	saveWorkers  = savesAtOnce + savesWaiting + 8
-	// turnTimeout bounds the wait for a place. A save that gets none begins to wait anew a little later, maybe at another
-	// replica, and loses nothing, since the age of its links decides.
+	// turnTimeout bounds the wait for a place. A save without one waits again a little later, maybe at another replica. It loses
+	// no turn, since the age of its links decides.
 	turnTimeout = time.Minute
 	// minTurnPause and maxTurnPause are the pauses before a save waits for a place again, a tenth of its age.
 	minTurnPause = time.Second

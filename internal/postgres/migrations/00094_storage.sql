@@ -1,7 +1,7 @@
 -- +goose Up
 
--- The foreign key takes a lock of attempt, and whoever waits for it makes all writers wait, so it gives up rather than wait for a
--- long transaction.
+-- The foreign key takes a lock of attempt. A statement that waits for it blocks all writers that come after it, so it gives up
+-- instead of waiting for a long transaction.
 SET LOCAL lock_timeout = '5s';
 
 CREATE TABLE storage_probe (

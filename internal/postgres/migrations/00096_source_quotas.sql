@@ -4,7 +4,7 @@
 -- +goose StatementBegin
 DO $$
 BEGIN
-    -- Whoever waits for such a lock makes all others wait, so it gives up rather than wait for a long transaction.
+    -- A statement that waits for such a lock blocks all that come after it, so it gives up instead of waiting for a long transaction.
     SET LOCAL lock_timeout = '5s';
     ALTER TABLE preparation ADD COLUMN IF NOT EXISTS host text NOT NULL DEFAULT '';
 END
