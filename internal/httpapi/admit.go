@@ -30,8 +30,8 @@ type admission struct {
 }
 
 func (a *admission) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !isText(r.URL) {
-		a.invalid(closing(w, r), "", "the URL is not UTF-8 text")
+	if problem := malformed(r.URL); problem != "" {
+		a.invalid(closing(w, r), "", problem)
 		return
 	}
 	if a.own != nil {
@@ -128,10 +128,17 @@ func closing(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 	return w
 }
 
-// isText tells whether path and query are valid UTF-8, as strings in messages must be.
-func isText(u *url.URL) bool {
+// malformed returns what is wrong with path and query, or nothing. They must be valid UTF-8, as strings in messages must be, and
+// the query must be one that is read as a whole: what follows reads only the parameters that it understands.
+func malformed(u *url.URL) string {
 	query, err := url.QueryUnescape(u.RawQuery)
-	return err == nil && utf8.ValidString(query) && utf8.ValidString(u.Path)
+	if err != nil || !utf8.ValidString(query) || !utf8.ValidString(u.Path) {
+		return "the URL is not UTF-8 text"
+	}
+	if _, err := url.ParseQuery(u.RawQuery); err != nil {
+		return "the query is malformed: separate its parameters by &, and write a semicolon in a value as %3B"
+	}
+	return ""
 }
 
 // errBodyTooLarge means that a body is over its bound.

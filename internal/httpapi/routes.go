@@ -187,13 +187,14 @@ func (s *routes) readContract(service protoreflect.ServiceDescriptor) error {
 // wrong with it.
 func checkQuery(message protoreflect.MessageType, query map[string][]string, params map[string]string) (field, problem string) {
 	for _, key := range slices.Sorted(maps.Keys(query)) {
-		name, _, _ := strings.Cut(key, "[")
+		name, _, indexed := strings.Cut(key, "[")
 		fd := parameter(message, name)
-		if _, inPath := params[name]; fd == nil || inPath {
+		if fd == nil || indexed && !fd.IsMap() || params[string(fd.Name())] != "" {
 			return publicerr.Echo(key), "there is no query parameter " + publicerr.Echo(key) + known(message, params)
 		}
 		m := message.New().Interface()
-		if err := runtime.PopulateQueryParameters(m, map[string][]string{key: query[key]}, utilities.NewDoubleArray(nil)); err != nil {
+		err := runtime.PopulateQueryParameters(m, map[string][]string{key: query[key]}, utilities.NewDoubleArray(nil))
+		if err != nil || fd.IsMap() && !m.ProtoReflect().Has(fd) { // The gateway passes a key that it can't read over.
 			return publicerr.Echo(key), "the query parameter " + publicerr.Echo(key) + " " + wanted(fd) + ", and can't be " + publicerr.Echo(strings.Join(query[key], ", "))
 		}
 	}
