@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -31,6 +32,15 @@ func batchOutcomes(resp *refractv1.BatchSubmitTasksResponse) []batchOutcome {
 		outcomes = append(outcomes, o)
 	}
 	return outcomes
+}
+
+// labelsOf returns so many labels.
+func labelsOf(n int) map[string]string {
+	labels := map[string]string{}
+	for i := range n {
+		labels[fmt.Sprintf("label-%d", i)] = "x"
+	}
+	return labels
 }
 
 // TestBatchSubmit_AnswersItemByItem submits one batch of good and bad items over gRPC and REST.
@@ -65,6 +75,10 @@ func TestBatchSubmit_AnswersItemByItem(t *testing.T) {
 		{item("b", prompt("")), invalid("prompt")},
 		{item(""), invalid("request_id")},
 		{item("c", func(r *refractv1.SubmitTaskRequest) { r.Source, r.MaxAttempts = nil, 6 }), invalid("source", "max_attempts")},
+		{item("l", func(r *refractv1.SubmitTaskRequest) { r.Labels = labelsOf(17) }), invalid("labels")},
+		{item("f", func(r *refractv1.SubmitTaskRequest) {
+			r.Provider, r.FallbackProviders = "kie", []string{"a", "b", "c", "d", "e"}
+		}), invalid("fallback_providers")},
 		{item("d", func(r *refractv1.SubmitTaskRequest) { r.Provider = "nobody" }), invalid("provider")},
 		{item("a"), batchOutcome{Task: "a"}}, // The same once more, and
 		{item("a", prompt("another")), conflict("")},
@@ -80,11 +94,11 @@ func TestBatchSubmit_AnswersItemByItem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want[6].Refusal.TaskID = over.GetResults()[0].GetTask().GetId()
+	want[8].Refusal.TaskID = over.GetResults()[0].GetTask().GetId()
 	if diff := cmp.Diff(want, batchOutcomes(over)); diff != "" {
 		t.Errorf("gRPC (-want +got):\n%s", diff)
 	}
-	if first, second := over.GetResults()[0].GetTask(), over.GetResults()[5].GetTask(); first.GetId() != second.GetId() {
+	if first, second := over.GetResults()[0].GetTask(), over.GetResults()[7].GetTask(); first.GetId() != second.GetId() {
 		t.Errorf("one request id made the tasks %s and %s", first.GetId(), second.GetId())
 	}
 	body, err := protojson.Marshal(req)

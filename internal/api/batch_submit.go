@@ -21,7 +21,7 @@ func (s *TaskService) BatchSubmitTasks(ctx context.Context, req *refractv1.Batch
 		if err := ctx.Err(); err != nil {
 			return nil, err // Nobody waits for the answer.
 		}
-		if err := protovalidate.Validate(item); err != nil {
+		if err := obeys(item, protovalidate.GlobalValidator); err != nil {
 			results[i] = s.refused(ctx, err)
 			continue
 		}

@@ -63,6 +63,11 @@ func receive(ctx context.Context, dec func(any) error, req any, v protovalidate.
 	if f.err != nil {
 		return f.err
 	}
+	return obeys(m, v)
+}
+
+// obeys returns how a message breaks the contract.
+func obeys(m proto.Message, v protovalidate.Validator) error {
 	if err := precheck.Times(m); err != nil {
 		return err
 	}

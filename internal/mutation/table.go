@@ -483,7 +483,7 @@ var mutations = append(differences(), []mutation{
 	// 10. Fair, bounded and visible.
 	{
 		10, "items-not-counted", "internal/precheck/precheck.go",
-		"		if counts[f.list] > f.limit {\n",
+		"		if !c.takes(min(items, counts[f.list]-f.limit), apart) {\n",
 		"		if false {\n",
 		[]test{
 			{precheck, "TestCounts_AreThoseOfTheContract"},

@@ -40,9 +40,28 @@ type plan struct {
 
 type field struct {
 	protoreflect.FieldDescriptor
-	list    int // Its place among the lists and maps of its message.
-	limit   int // How many items it may have; 0 where it is neither a list nor a map.
+	list    int  // Its place among the lists and maps of its message.
+	limit   int  // How many items it may have; 0 where it is neither a list nor a map.
+	apart   bool // Whether an item that breaks a rule is refused alone, without the rest of the message.
 	message *plan
+}
+
+// count is the count of the items of one message. Parts of it that are refused alone are decoded before that, and so they may have
+// a few items over their limits.
+type count struct{ spare int }
+
+func newCount() *count { return &count{spare: unbounded} }
+
+// takes reports whether a part may have so many items over a limit.
+func (c *count) takes(over int, apart bool) bool {
+	if over <= 0 {
+		return true
+	}
+	if !apart || over > c.spare {
+		return false
+	}
+	c.spare -= over
+	return true
 }
 
 var plans sync.Map // Of *plan by protoreflect.FullName.
@@ -63,7 +82,7 @@ func newPlan(md protoreflect.MessageDescriptor) *plan {
 		fd := md.Fields().Get(i)
 		f := &field{FieldDescriptor: fd}
 		if fd.IsList() || fd.IsMap() {
-			f.limit, f.list = limitOf(fd), p.lists
+			f.limit, f.list, f.apart = limitOf(fd), p.lists, isApart(fd)
 			p.lists++
 		}
 		if fd.Message() != nil && !fd.IsMap() {
@@ -92,6 +111,12 @@ func limitOf(fd protoreflect.FieldDescriptor) int {
 	return int(limit)
 }
 
+// isApart reports whether validation passes the items of a list over, so that whoever handles the message validates each of them.
+func isApart(fd protoreflect.FieldDescriptor) bool {
+	rules, err := protovalidate.ResolveFieldRules(fd)
+	return err == nil && rules.GetRepeated().GetItems().GetIgnore() == validate.Ignore_IGNORE_ALWAYS
+}
+
 // tooMany is the error of a list or map that is too long.
 func (f *field) tooMany() error {
 	noun := "items"
@@ -115,10 +140,12 @@ func (f *field) within(index int, err error) error {
 }
 
 // Wire returns an *Error when the encoded message has too many items in a list or map. What is malformed is left to the
-// decoder.
-func Wire(md protoreflect.MessageDescriptor, b []byte) error { return planOf(md).wire(b) }
+// decoder, and what is over the limits of an item that validation passes over, up to some in all, to whoever validates the item.
+func Wire(md protoreflect.MessageDescriptor, b []byte) error {
+	return planOf(md).wire(b, newCount(), false)
+}
 
-func (p *plan) wire(b []byte) error {
+func (p *plan) wire(b []byte, c *count, apart bool) error {
 	counts := make([]int, p.lists)
 	for len(b) > 0 {
 		number, kind, n := protowire.ConsumeTag(b)
@@ -130,7 +157,7 @@ func (p *plan) wire(b []byte) error {
 			return nil
 		}
 		if f := p.byNumber[number]; f != nil {
-			if err := f.wire(kind, b[:n], counts); err != nil {
+			if err := f.wire(kind, b[:n], counts, c, apart); err != nil {
 				return err
 			}
 		}
@@ -139,10 +166,11 @@ func (p *plan) wire(b []byte) error {
 	return nil
 }
 
-func (f *field) wire(kind protowire.Type, value []byte, counts []int) error {
+func (f *field) wire(kind protowire.Type, value []byte, counts []int, c *count, apart bool) error {
 	if f.limit > 0 {
-		counts[f.list] += f.items(kind, value)
-		if counts[f.list] > f.limit {
+		items := f.items(kind, value)
+		counts[f.list] += items
+		if !c.takes(min(items, counts[f.list]-f.limit), apart) {
 			return f.tooMany()
 		}
 	}
@@ -157,7 +185,7 @@ func (f *field) wire(kind protowire.Type, value []byte, counts []int) error {
 	if f.limit > 0 {
 		index = counts[f.list] - 1
 	}
-	if err := f.message.wire(inner); err != nil {
+	if err := f.message.wire(inner, c, apart || f.apart); err != nil {
 		return f.within(index, err)
 	}
 	return nil
@@ -194,7 +222,7 @@ func (f *field) items(kind protowire.Type, value []byte) int {
 func JSON(md protoreflect.MessageDescriptor, text []byte) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
-	if err := planOf(md).json(d); err != nil && !errors.Is(err, errStop) {
+	if err := planOf(md).json(d, newCount(), false); err != nil && !errors.Is(err, errStop) {
 		return err
 	}
 	return nil
@@ -204,7 +232,7 @@ func JSON(md protoreflect.MessageDescriptor, text []byte) error {
 var errStop = errors.New("not counted")
 
 // json counts in the value that comes next.
-func (p *plan) json(d *json.Decoder) error {
+func (p *plan) json(d *json.Decoder, c *count, apart bool) error {
 	if open, err := opens(d); err != nil || open != '{' {
 		return skip(open, err)
 	}
@@ -218,14 +246,14 @@ func (p *plan) json(d *json.Decoder) error {
 		if f == nil {
 			return errStop // Unknown fields are refused.
 		}
-		if err := f.json(d); err != nil {
+		if err := f.json(d, c, apart); err != nil {
 			return err
 		}
 	}
 	return closes(d)
 }
 
-func (f *field) json(d *json.Decoder) error {
+func (f *field) json(d *json.Decoder, c *count, apart bool) error {
 	switch {
 	case f.IsMap():
 		open, err := opens(d)
@@ -233,7 +261,7 @@ func (f *field) json(d *json.Decoder) error {
 			return skip(open, err)
 		}
 		for n := 1; d.More(); n++ {
-			if n > f.limit {
+			if n > f.limit && !c.takes(1, apart) {
 				return f.tooMany()
 			}
 			if _, err := d.Token(); err != nil { // The key.
@@ -250,27 +278,27 @@ func (f *field) json(d *json.Decoder) error {
 			return skip(open, err)
 		}
 		for n := 1; d.More(); n++ {
-			if n > f.limit {
+			if n > f.limit && !c.takes(1, apart) {
 				return f.tooMany()
 			}
-			if err := f.value(d); err != nil {
+			if err := f.value(d, c, apart); err != nil {
 				return f.within(n-1, err)
 			}
 		}
 		return closes(d)
 	default:
-		if err := f.value(d); err != nil {
+		if err := f.value(d, c, apart); err != nil {
 			return f.within(0, err)
 		}
 		return nil
 	}
 }
 
-func (f *field) value(d *json.Decoder) error {
+func (f *field) value(d *json.Decoder, c *count, apart bool) error {
 	if f.message == nil {
 		return skipValue(d)
 	}
-	return f.message.json(d)
+	return f.message.json(d, c, apart || f.apart)
 }
 
 // opens reads the token with which a value begins, and returns the bracket that it is; 0 for a whole value.
@@ -305,7 +333,8 @@ func skip(open json.Delim, err error) error {
 }
 
 // Times returns an *Error for the first timestamp or duration of a message that is none: before the year 1, after 9999, or
-// with nanoseconds that are no part of a second. Everything that follows may compare and store the others.
+// with nanoseconds that are no part of a second. Everything that follows may compare and store the others. It passes over what
+// validation passes over.
 func Times(m proto.Message) error {
 	return times(m.ProtoReflect())
 }
@@ -319,6 +348,9 @@ func times(m protoreflect.Message) (err error) {
 		if !fd.IsList() {
 			err = f.times(0, v.Message())
 			return err == nil
+		}
+		if planOf(m.Descriptor()).byNumber[fd.Number()].apart {
+			return true
 		}
 		for i := range v.List().Len() {
 			if err = f.times(i, v.List().Get(i).Message()); err != nil {

@@ -39,6 +39,10 @@ func TestCounts_AreThoseOfTheContract(t *testing.T) {
 	states := make([]refractv1.TaskState, 8) // Packed.
 	second := submissions(2)
 	second[1].Labels = labels(17)
+	many := submissions(200)
+	for _, r := range many {
+		r.Labels = labels(26) // Ten too many, of 1000 that a message may have.
+	}
 	for name, tc := range map[string]struct {
 		m    proto.Message
 		want string
@@ -51,7 +55,8 @@ func TestCounts_AreThoseOfTheContract(t *testing.T) {
 		"too many fallbacks": {&refractv1.SubmitTaskRequest{FallbackProviders: []string{"a", "b", "c", "d", "e"}}, "fallback_providers: must have at most 4 items"},
 		"states":             {&refractv1.ListTasksRequest{States: states[:7]}, ""},
 		"too many states":    {&refractv1.ListTasksRequest{States: states}, "states: must have at most 7 items"},
-		"in an item":         {&refractv1.BatchSubmitTasksRequest{Requests: second}, "requests[1].labels: must have at most 16 entries"},
+		"in an item":         {&refractv1.BatchSubmitTasksRequest{Requests: second}, ""}, // It is refused alone.
+		"in many items":      {&refractv1.BatchSubmitTasksRequest{Requests: many}, "requests[100].labels: must have at most 16 entries"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -142,6 +147,7 @@ func TestTimes_AreThoseOfACalendar(t *testing.T) {
 		"a duration":          {submit(&durationpb.Duration{Seconds: 5}), ""},
 		"a long duration":     {submit(&durationpb.Duration{Seconds: math.MaxInt64}), "deadline: must be a duration of at most 10000 years"},
 		"signs that differ":   {submit(&durationpb.Duration{Seconds: 1, Nanos: -1}), "deadline: must be a duration of at most 10000 years"},
+		"in an item":          {&refractv1.BatchSubmitTasksRequest{Requests: []*refractv1.SubmitTaskRequest{{Deadline: &durationpb.Duration{Seconds: math.MaxInt64}}}}, ""}, // It is refused alone.
 		"in a nested message": {&refractv1.UpdateTenantRequest{KeepTasks: &refractv1.KeepTime{Time: &refractv1.KeepTime_KeepFor{KeepFor: &durationpb.Duration{Nanos: math.MinInt32}}}}, "keep_tasks.keep_for: must be a duration of at most 10000 years"},
 	} {
 		t.Run(name, func(t *testing.T) {
