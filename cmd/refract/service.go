@@ -501,6 +501,14 @@ func (s *service) openHTTP(f serviceFlags, authenticate api.Authenticate) {
 			_, err := authenticate(ctx, authorization)
 			return s.statuses.Convert(ctx, "http", err)
 		}
+		cfg.Bind = func(ctx context.Context, authorization string) (context.Context, func(), error) {
+			id, err := authenticate(ctx, authorization)
+			if err != nil {
+				return nil, nil, s.statuses.Convert(ctx, "http", err)
+			}
+			live, stop := id.Bind(ctx)
+			return live, stop, nil
+		}
 	}
 	s.http = httpapi.NewServer(httpapi.NewInternal(cfg), s.log)
 }

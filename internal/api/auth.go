@@ -111,7 +111,7 @@ func admitStream(a Authenticate, v protovalidate.Validator) grpc.StreamServerInt
 		if err != nil {
 			return err
 		}
-		ctx, stop := id.bind(ctx)
+		ctx, stop := id.Bind(ctx)
 		defer stop()
 		err = handler(srv, &validatedStream{contextStream: contextStream{ServerStream: stream, ctx: ctx}, validator: v})
 		if err != nil && errors.Is(context.Cause(ctx), errCredentials) {
@@ -121,8 +121,8 @@ func admitStream(a Authenticate, v protovalidate.Validator) grpc.StreamServerInt
 	}
 }
 
-// bind returns a context that also ends, with the cause errCredentials, when the credentials are revoked.
-func (id Identity) bind(ctx context.Context) (_ context.Context, stop func()) {
+// Bind returns a context that also ends, with the cause errCredentials, when the credentials are revoked. stop must be called.
+func (id Identity) Bind(ctx context.Context) (_ context.Context, stop func()) {
 	if id.live == nil {
 		return ctx, func() {}
 	}

@@ -101,9 +101,9 @@ func TestKeyring_ANewTokenWorksAtOnceAndARevokedOneEndsInTime(t *testing.T) {
 		if fresh.Tenant != "films" || err != nil {
 			t.Fatalf("Authenticate of a new token = %+v, %v", fresh, err)
 		}
-		ctx, stop := old.bind(t.Context())
+		ctx, stop := old.Bind(t.Context())
 		defer stop()
-		other, stopOther := fresh.bind(t.Context())
+		other, stopOther := fresh.Bind(t.Context())
 		defer stopOther()
 		table.set(func() { delete(table.live, token) })
 		revoked := time.Now()

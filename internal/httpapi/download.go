@@ -43,11 +43,12 @@ type downloadHandler struct {
 	mux     *runtime.ServeMux
 	tasks   refractv1.TaskServiceClient
 	outputs Outputs
+	bind    func(ctx context.Context, authorization string) (live context.Context, stop func(), err error) // As in InternalConfig.
 	refuser
 }
 
 // serve asks for the task with the caller's credentials, which authenticates the caller and tells what
-// the file is, and then sends what the caller asks of the file.
+// the file is, and then sends what the caller asks of the file, as long as the credentials are good.
 func (h *downloadHandler) serve(w http.ResponseWriter, r *http.Request, params map[string]string) {
 	id, index := params["task_id"], params["index"]
 	output, err := h.find(w, r, id, index)
@@ -59,16 +60,26 @@ func (h *downloadHandler) serve(w http.ResponseWriter, r *http.Request, params m
 		h.refuse(w, http.StatusNotFound, codes.NotFound, "the task has no such output")
 		return
 	}
-	content, modTime, err := h.outputs.OpenOutput(r.Context(), id, int(output.GetIndex()))
+	ctx := r.Context()
+	if h.bind != nil {
+		live, stop, err := h.bind(ctx, r.Header.Get("Authorization"))
+		if err != nil {
+			h.fail(ctx, w, err)
+			return
+		}
+		defer stop()
+		ctx = live
+	}
+	content, modTime, err := h.outputs.OpenOutput(ctx, id, int(output.GetIndex()))
 	if errors.Is(err, fs.ErrNotExist) {
 		h.refuse(w, http.StatusGone, codes.NotFound, "the file of this output is no longer kept")
 		return
 	}
 	if err != nil {
-		h.fail(r.Context(), w, fmt.Errorf("download output %s of task %s: %w", index, id, err))
+		h.fail(ctx, w, fmt.Errorf("download output %s of task %s: %w", index, id, err))
 		return
 	}
-	h.send(w, r, &LinkedOutput{id, output, content, modTime})
+	h.send(ctx, w, r, &LinkedOutput{id, output, content, modTime})
 }
 
 // serveLink sends what the caller asks of the file that the link stands for. The link is its own credential.
@@ -83,20 +94,21 @@ func (h *downloadHandler) serveLink(w http.ResponseWriter, r *http.Request, para
 		h.fail(r.Context(), w, fmt.Errorf("download by link: %w", err))
 		return
 	}
-	h.send(w, r, linked)
+	h.send(r.Context(), w, r, linked)
 }
 
-// send sends what the caller asks of a file, and closes it.
-func (h *downloadHandler) send(w http.ResponseWriter, r *http.Request, o *LinkedOutput) {
+// send sends what the caller asks of a file until ctx ends, and closes it.
+func (h *downloadHandler) send(ctx context.Context, w http.ResponseWriter, r *http.Request, o *LinkedOutput) {
 	defer o.Content.Close()
 	steady, err := newSteadyWriter(w)
 	if err != nil {
-		h.fail(r.Context(), w, err)
+		h.fail(ctx, w, err)
 		return
 	}
+	defer context.AfterFunc(ctx, func() { _ = steady.control.SetWriteDeadline(time.Now()) })() // Ends a write that waits for the client.
 	describe(w.Header(), o.TaskID, o.Output)
-	http.ServeContent(&contentWriter{steadyWriter: steady, refuser: h.refuser}, r, "", o.ModTime, o.Content)
-	h.logBroken(r.Context(), o.Content)
+	http.ServeContent(&contentWriter{ctx: ctx, steadyWriter: steady, refuser: h.refuser}, r, "", o.ModTime, o.Content)
+	h.logBroken(ctx, o.Content)
 }
 
 // logBroken logs why a file could not be read to its end, where it says so: http.ServeContent only breaks the answer off.
@@ -145,8 +157,17 @@ func describe(header http.Header, id string, output *refractv1.Output) {
 // contentWriter replaces the texts with which http.ServeContent refuses, which quote errors of the bucket. The
 // text still follows, but net/http drops what is over the Content-Length.
 type contentWriter struct {
+	ctx context.Context //nolint:containedctx // A writer has no other way to know that nothing more may be sent.
 	*steadyWriter
 	refuser
+}
+
+// Write writes unless ctx has ended.
+func (c *contentWriter) Write(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.steadyWriter.Write(p)
 }
 
 func (c *contentWriter) WriteHeader(httpStatus int) {

@@ -217,3 +217,79 @@ func TestDownload_ALinkIsItsOwnCredential(t *testing.T) {
 		t.Errorf("the log holds a token:\n%s", log)
 	}
 }
+
+// stoppable is a file of 64 MiB, of which most can be read only when a channel is closed.
+type stoppable struct {
+	read int64
+	gate <-chan struct{}
+}
+
+const stoppableSize = 64 << 20
+
+func (s *stoppable) Read(p []byte) (int, error) {
+	if s.read >= 64<<10 {
+		<-s.gate
+	}
+	n := min(int64(len(p)), stoppableSize-s.read)
+	if n == 0 {
+		return 0, io.EOF
+	}
+	s.read += n
+	return int(n), nil
+}
+
+func (s *stoppable) Seek(offset int64, whence int) (int64, error) {
+	if whence == io.SeekEnd {
+		return stoppableSize, nil
+	}
+	s.read = offset
+	return offset, nil
+}
+
+func (s *stoppable) Close() error { return nil }
+
+// one opens one file for every output.
+type one struct{ io.ReadSeekCloser }
+
+func (o one) OpenOutput(context.Context, string, int) (io.ReadSeekCloser, time.Time, error) {
+	return o.ReadSeekCloser, time.Time{}, nil
+}
+
+func (o one) OpenLink(context.Context, string) (*httpapi.LinkedOutput, error) {
+	return nil, fs.ErrNotExist
+}
+
+// TestDownload_EndsWithItsCredentials revokes a token in the middle of a download. Without Bind the whole file arrives.
+func TestDownload_EndsWithItsCredentials(t *testing.T) {
+	t.Parallel()
+	r := edge()
+	r.get = func(context.Context, *refractv1.GetTaskRequest) (*refractv1.GetTaskResponse, error) {
+		return &refractv1.GetTaskResponse{Task: &refractv1.Task{Id: taskID, Outputs: []*refractv1.Output{{ContentType: "video/mp4"}}}}, nil
+	}
+	gate := make(chan struct{})
+	token, revoke := context.WithCancel(context.Background())
+	s := serveInternal(t, r, func(cfg *httpapi.InternalConfig) {
+		cfg.Outputs = one{&stoppable{gate: gate}}
+		cfg.Bind = func(ctx context.Context, authorization string) (context.Context, func(), error) {
+			if authorization != "Bearer token" {
+				return nil, nil, refusal(t, codes.Unauthenticated, "CREDENTIALS_INVALID", "no token")
+			}
+			live, end := context.WithCancel(ctx)
+			forget := context.AfterFunc(token, end)
+			return live, func() { forget(); end() }, nil
+		}
+	})
+	resp := s.start(t, http.MethodGet, fileAt+"0", nil, "Authorization", "Bearer token")
+	defer resp.Body.Close()
+	if _, err := io.ReadFull(resp.Body, make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	revoke()
+	close(gate)
+	if n, err := io.Copy(io.Discard, resp.Body); err == nil {
+		t.Errorf("%d bytes and the end came after the token was revoked", n)
+	}
+	if a := s.do(t, http.MethodGet, fileAt+"0", nil); a.status != http.StatusUnauthorized {
+		t.Errorf("a download without a token is answered %d %s", a.status, a.body)
+	}
+}

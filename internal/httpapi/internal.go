@@ -25,6 +25,9 @@ type InternalConfig struct {
 	// Authenticate returns the status of a caller whose Authorization header names nobody. It is asked before a body is read;
 	// the gRPC server asks again. Without it all bodies are read.
 	Authenticate func(ctx context.Context, authorization string) error
+	// Bind returns a context that also ends when the credentials of an Authorization header are revoked; stop must be called.
+	// The error is a status, as that of Authenticate. Without it nothing that has begun ends with its credentials.
+	Bind func(ctx context.Context, authorization string) (live context.Context, stop func(), err error)
 	// Open means that nobody authenticates. Requests that a web page of another site could make are refused then; BaseURL
 	// is the address at which callers reach the service besides loopback ones.
 	Open    bool
@@ -57,7 +60,7 @@ func NewInternal(cfg InternalConfig) http.Handler {
 	w := &watchHandler{mux: mux, tasks: tasks, refuser: refusals}
 	route(mux, "/v1/tasks/{task_id}:watch", w.task, http.MethodGet)
 	route(mux, "/v1/tasks:watch", w.all, http.MethodGet)
-	d := &downloadHandler{mux: mux, tasks: tasks, outputs: cfg.Outputs, refuser: refusals}
+	d := &downloadHandler{mux: mux, tasks: tasks, outputs: cfg.Outputs, bind: cfg.Bind, refuser: refusals}
 	route(mux, "/v1/tasks/{task_id}/outputs/{index}", d.serve, http.MethodGet, http.MethodHead)
 	route(mux, linksPath+"{token}", d.serveLink, http.MethodGet, http.MethodHead)
 

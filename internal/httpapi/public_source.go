@@ -49,6 +49,6 @@ func (h *publicSourceHandler) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "private, no-store")
-	http.ServeContent(&contentWriter{steadyWriter: steady, refuser: h.refuser}, r, "", modTime, content)
+	http.ServeContent(&contentWriter{ctx: r.Context(), steadyWriter: steady, refuser: h.refuser}, r, "", modTime, content)
 	h.logBroken(r.Context(), content)
 }
