@@ -15,12 +15,10 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
-	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
@@ -61,7 +59,7 @@ type Config struct {
 func NewServer(cfg Config, options ...grpc.ServerOption) (*grpc.Server, *health.Server) {
 	server := newServer(cfg, append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxRequest), grpc.MaxConcurrentStreams(maxStreams), grpc.MaxHeaderListSize(maxMetadata),
-		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.ConnectionTimeout(handshakeTimeout), grpc.InTapHandle(newStrangers().tap),
 		// Connections that died without a word are found within two minutes.
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: time.Minute, Timeout: time.Minute}),
 	}, options...))
@@ -111,6 +109,4 @@ func newServer(cfg Config, options []grpc.ServerOption) *grpc.Server {
 }
 
 // unknownMethod refuses a method that there is not. gRPC itself would repeat its name, of any length.
-func unknownMethod(any, grpc.ServerStream) error {
-	return status.Error(codes.Unimplemented, "there is no such method; reflection lists those that there are")
-}
+func unknownMethod(any, grpc.ServerStream) error { return errNoMethod }

@@ -1,0 +1,63 @@
+package api
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/publicerr"
+)
+
+// maxOpenCalls is how many calls one connection may have at a time to methods that ask for no credentials, such as those of
+// health and reflection. Each may last as long as its connection, with its metadata.
+const maxOpenCalls = 100
+
+// strangers counts the calls without credentials of each connection.
+type strangers struct {
+	mu    sync.Mutex
+	calls map[string]int // By address of the caller.
+}
+
+func newStrangers() *strangers { return &strangers{calls: map[string]int{}} }
+
+// tap refuses a call before anything is made of it. It must not block: a connection has one goroutine for it.
+func (s *strangers) tap(ctx context.Context, call *tap.Info) (context.Context, error) {
+	if strings.LastIndexByte(call.FullMethodName, '/') <= 0 {
+		return ctx, errNoMethod // gRPC itself would repeat the name.
+	}
+	if isOf(refractv1.TaskService_ServiceDesc, call.FullMethodName) || isOf(refractv1.OperatorService_ServiceDesc, call.FullMethodName) {
+		return ctx, nil
+	}
+	caller, ok := peer.FromContext(ctx)
+	if !ok {
+		return ctx, nil
+	}
+	address := caller.Addr.String()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.calls[address] == maxOpenCalls {
+		return ctx, publicerr.New(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_OVERLOADED,
+			"the connection has too many calls without credentials: end some of them first", time.Second, nil).Err()
+	}
+	s.calls[address]++
+	context.AfterFunc(ctx, func() { s.end(address) }) // The context of a call ends with it.
+	return ctx, nil
+}
+
+func (s *strangers) end(address string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.calls[address]--; s.calls[address] == 0 {
+		delete(s.calls, address)
+	}
+}
+
+// errNoMethod answers a method that there is not.
+var errNoMethod = status.Error(codes.Unimplemented, "there is no such method; reflection lists those that there are")
