@@ -70,7 +70,7 @@ func (a *admission) admitBody(w http.ResponseWriter, r *http.Request) bool {
 			return false
 		}
 	}
-	if encoding := r.Header.Get("Content-Encoding"); isEncoded(encoding) {
+	if encoding := encodingOf(r.Header); encoding != "" {
 		a.refuseEncoding(closing(w, r), encoding)
 		return false
 	}
@@ -85,9 +85,15 @@ func (a *admission) admitBody(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// isEncoded reports whether a Content-Encoding changes the bytes.
-func isEncoded(encoding string) bool {
-	return encoding != "" && !strings.EqualFold(encoding, "identity")
+// encodingOf returns the Content-Encoding of a body, which may stand in several headers; empty where it does not change the bytes.
+func encodingOf(header http.Header) string {
+	var encodings []string
+	for encoding := range strings.SplitSeq(strings.Join(header.Values("Content-Encoding"), ","), ",") {
+		if encoding = strings.TrimSpace(encoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
+			encodings = append(encodings, encoding)
+		}
+	}
+	return strings.Join(encodings, ", ")
 }
 
 // refuseEncoding answers a body that is compressed.

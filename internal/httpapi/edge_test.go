@@ -191,6 +191,11 @@ func TestREST_BodiesOfOtherKindsAreRefused(t *testing.T) {
 			}
 		}
 	}
+	for _, headers := range [][]string{{"Content-Encoding", "identity", "Content-Encoding", "gzip"}, {"Content-Encoding", "identity, GZIP"}} {
+		if a := tokens.do(t, http.MethodPost, "/v1/tasks", strings.NewReader("{}"), headers...); a.status != 415 || !strings.Contains(strings.ToLower(a.body), "content-encoding gzip is") {
+			t.Errorf("%q is answered %d %s", headers, a.status, a.body)
+		}
+	}
 	for method, path := range map[string]string{http.MethodPut: uploadAt} {
 		if a := tokens.do(t, method, path, strings.NewReader("x"), "Content-Encoding", "gzip"); a.status != 415 || a.header.Get("Accept-Encoding") != "identity" {
 			t.Errorf("a compressed upload is answered %d %s", a.status, a.body)

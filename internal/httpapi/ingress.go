@@ -93,7 +93,7 @@ func (h *ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.fail(r.Context(), closing(w, r), err)
 		return
 	}
-	if encoding := r.Header.Get("Content-Encoding"); isEncoded(encoding) {
+	if encoding := encodingOf(r.Header); encoding != "" {
 		h.refuseEncoding(closing(w, r), encoding)
 		return
 	}
