@@ -360,6 +360,29 @@ func TestOpen_PagesOfOtherSitesAreRefused(t *testing.T) {
 	}
 }
 
+// TestOpen_ProbesWithoutAHostAreServed asks as load balancers do, in HTTP/1.0. No browser asks without a host.
+func TestOpen_ProbesWithoutAHostAreServed(t *testing.T) {
+	t.Parallel()
+	s := serveInternal(t, edge(), func(cfg *httpapi.InternalConfig) { cfg.Open = true })
+	for header, want := range map[string]int{"": 200, "Origin: http://evil.example\r\n": 403, "Sec-Fetch-Site: cross-site\r\n": 403} {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(hung))
+		fmt.Fprintf(conn, "GET /healthz HTTP/1.0\r\n%s\r\n", header)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("a request without a host and with %q is answered %d, want %d", header, resp.StatusCode, want)
+		}
+	}
+}
+
 // errNoOutputs is what an outage says.
 var errNoOutputs = errors.New("no outputs")
 

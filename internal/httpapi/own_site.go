@@ -25,7 +25,7 @@ func newOwnSite(baseURL string) *ownSite {
 // foreign returns why a request comes from another site, or nothing.
 func (o *ownSite) foreign(r *http.Request) string {
 	const howTo = ", and anyone who reaches this service is taken for an operator (--auth none): "
-	if !o.isOwn(r.Host) {
+	if r.Host != "" && !o.isOwn(r.Host) { // A browser always names one, a probe in HTTP/1.0 need not.
 		return "the request names another host than this machine" + howTo + "call it as localhost or 127.0.0.1"
 	}
 	if strings.HasPrefix(r.URL.Path, linksPath) && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
