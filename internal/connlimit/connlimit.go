@@ -5,7 +5,6 @@ package connlimit
 import (
 	"context"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 )
@@ -21,7 +20,7 @@ type Listener struct {
 	conns []*conn // The oldest first.
 }
 
-// New returns a listener whose servers say by Handler when a connection is busy. Before that it counts as silent.
+// New returns a listener whose servers say by Busy when a connection is busy. Before that it counts as silent.
 func New(l net.Listener, limit int) *Listener {
 	return &Listener{Listener: l, max: limit, announce: true}
 }
@@ -125,13 +124,13 @@ func Context(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// Handler makes connections busy while next serves a request of theirs, whose header has come by then.
-func Handler(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
-			c.busy.Add(1)
-			defer c.busy.Add(-1)
-		}
-		next.ServeHTTP(w, r)
-	})
+// Busy makes the connection of a request busy until done is called. It is to be called when the request has come whole: one whose
+// caller holds back the rest must not keep others out.
+func Busy(ctx context.Context) (done func()) {
+	c, ok := ctx.Value(connKey{}).(*conn)
+	if !ok {
+		return func() {}
+	}
+	c.busy.Add(1)
+	return func() { c.busy.Add(-1) }
 }

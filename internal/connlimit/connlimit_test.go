@@ -39,13 +39,14 @@ func dial(t *testing.T, l net.Listener) net.Conn {
 func TestListener_AFloodOfSilentConnectionsLeavesRoom(t *testing.T) {
 	t.Parallel()
 	serving, finish := make(chan struct{}), make(chan struct{})
-	server := httptest.NewUnstartedServer(connlimit.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer connlimit.Busy(r.Context())()
 		if r.URL.Path == "/slow" {
 			close(serving)
 			<-finish
 		}
 		_, _ = io.WriteString(w, "ok")
-	})))
+	}))
 	server.Listener.Close()
 	l := connlimit.New(listen(t), 4)
 	server.Listener, server.Config.ConnContext = l, connlimit.Context

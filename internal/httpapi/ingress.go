@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/connlimit"
 )
 
 // Callbacks takes callbacks. It is called in this process, since a connection to the gRPC server would be shared with others.
@@ -81,6 +82,7 @@ type ingress struct {
 func (h *ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 	if h.sources.sources != nil && reads && strings.HasPrefix(r.URL.Path, sourcesPath) {
+		defer connlimit.Busy(r.Context())()
 		h.sources.serve(w, r)
 		return
 	}
@@ -105,6 +107,7 @@ func (h *ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuseBody(w, err)
 		return
 	}
+	defer connlimit.Busy(r.Context())()
 	bare := r.WithContext(r.Context())
 	bare.Header, bare.Body = signatureOf(r.Header), io.NopCloser(bytes.NewReader(body))
 	bare.Host, bare.RemoteAddr = "", "" // The gateway forwards these, whatever its matcher says.

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
+	"github.com/refract-video/refract/internal/connlimit"
 	"github.com/refract-video/refract/internal/precheck"
 	"github.com/refract-video/refract/internal/publicerr"
 )
@@ -146,6 +147,7 @@ func (s *routes) admit(next runtime.HandlerFunc) runtime.HandlerFunc {
 			}
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
+		defer connlimit.Busy(r.Context())()
 		next(w, r, params)
 	}
 }

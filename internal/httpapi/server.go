@@ -15,12 +15,15 @@ import (
 // could draw out: 10 seconds for the header, 15 for the whole request, a minute from the request to the end of
 // the answer (a call takes up to 30 seconds of it), two minutes of silence between requests, 64 KiB of header.
 //
+// A connection has its place among those of a listener of package connlimit while the handlers of this package serve a request
+// that has come whole, or an upload that brings bytes.
+//
 // Watch streams and downloads lift the bound on the answer for themselves; middleware that wraps
 // the http.ResponseWriter must have an Unwrap method for that, as http.ResponseController asks for. What the
 // server itself complains about is logged as a warning, at most once a minute.
 func NewServer(handler http.Handler, to *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           connlimit.Handler(handler),
+		Handler:           handler,
 		ConnContext:       connlimit.Context,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       15 * time.Second,

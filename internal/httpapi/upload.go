@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/connlimit"
 	"github.com/refract-video/refract/internal/httpfield"
 )
 
@@ -44,7 +45,7 @@ func (h *uploadHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	header := &refractv1.UploadSourceHeader{UploadId: strings.TrimPrefix(r.URL.Path, sourcesPath)}
-	body := &steadyReader{r: http.NoBody, control: http.NewResponseController(w)}
+	body := &steadyReader{r: http.NoBody, control: http.NewResponseController(w), begun: sync.OnceValue(func() func() { return connlimit.Busy(r.Context()) })}
 	switch r.Method {
 	case http.MethodHead, http.MethodGet:
 	case http.MethodPut:
@@ -53,6 +54,7 @@ func (h *uploadHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		body.r = r.Body
+		defer func() { body.begun()() }()
 	default:
 		h.refuseMethod(closing(w, r), "GET, HEAD, PUT")
 		return
@@ -241,6 +243,7 @@ func announcedSHA256(header string) (string, error) {
 type steadyReader struct {
 	r       io.Reader
 	control *http.ResponseController
+	begun   func() (done func()) // Is called when bytes have come.
 
 	mu   sync.Mutex
 	over bool // Whether the body has ended, or nobody wants more of it.
@@ -251,6 +254,9 @@ func (s *steadyReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := s.r.Read(p)
+	if n > 0 {
+		s.begun()
+	}
 	if err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
