@@ -3,6 +3,7 @@
 package connlimit
 
 import (
+	"container/list"
 	"context"
 	"net"
 	"sync"
@@ -17,23 +18,26 @@ type Listener struct {
 	announce bool
 
 	mu    sync.Mutex
-	conns []*conn // The oldest first.
+	conns *list.List // Of *conn, the oldest first.
 }
 
 // New returns a listener whose servers say by Busy when a connection is busy. Before that it counts as silent.
 func New(l net.Listener, limit int) *Listener {
-	return &Listener{Listener: l, max: limit, announce: true}
+	return &Listener{Listener: l, max: limit, announce: true, conns: list.New()}
 }
 
 // NewBusy returns a listener whose connections count as busy as long as they last.
-func NewBusy(l net.Listener, limit int) *Listener { return &Listener{Listener: l, max: limit} }
+func NewBusy(l net.Listener, limit int) *Listener {
+	return &Listener{Listener: l, max: limit, conns: list.New()}
+}
 
 // conn is a connection that counts.
 type conn struct {
 	net.Conn
 	listener *Listener
 	host     string
-	busy     atomic.Int32 // How many requests are being served on it.
+	place    *list.Element // Among those of the listener; nil where it has none any more.
+	busy     atomic.Int32  // How many requests are being served on it.
 	once     sync.Once
 }
 
@@ -60,7 +64,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 func (l *Listener) add(c *conn) bool {
 	l.mu.Lock()
 	var evicted *conn
-	if len(l.conns) >= l.max {
+	if l.conns.Len() >= l.max {
 		evicted = l.silent()
 		if evicted == nil {
 			l.mu.Unlock()
@@ -68,7 +72,7 @@ func (l *Listener) add(c *conn) bool {
 		}
 		l.remove(evicted)
 	}
-	l.conns = append(l.conns, c)
+	c.place = l.conns.PushBack(c)
 	l.mu.Unlock()
 	if evicted != nil {
 		_ = evicted.Conn.Close()
@@ -78,13 +82,16 @@ func (l *Listener) add(c *conn) bool {
 
 // silent returns the connection that may go; nil where all are busy.
 func (l *Listener) silent() *conn {
+	if !l.announce {
+		return nil
+	}
 	counts := map[string]int{}
-	for _, c := range l.conns {
-		counts[c.host]++
+	for e := l.conns.Front(); e != nil; e = e.Next() {
+		counts[e.Value.(*conn).host]++
 	}
 	var found *conn
-	for _, c := range l.conns {
-		if c.busy.Load() == 0 && (found == nil || counts[c.host] > counts[found.host]) {
+	for e := l.conns.Front(); e != nil; e = e.Next() {
+		if c := e.Value.(*conn); c.busy.Load() == 0 && (found == nil || counts[c.host] > counts[found.host]) {
 			found = c
 		}
 	}
@@ -92,11 +99,9 @@ func (l *Listener) silent() *conn {
 }
 
 func (l *Listener) remove(c *conn) {
-	for i := range l.conns {
-		if l.conns[i] == c {
-			l.conns = append(l.conns[:i], l.conns[i+1:]...)
-			return
-		}
+	if c.place != nil {
+		l.conns.Remove(c.place)
+		c.place = nil
 	}
 }
 
