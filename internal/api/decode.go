@@ -18,8 +18,7 @@ import (
 // errMalformed answers bytes that are no message.
 var errMalformed = errors.New("the request is not a message of this method")
 
-// frame is a message that is still to be decoded. Where it is what a call receives, an error of the decoder is ours to answer:
-// gRPC itself would make INTERNAL of it.
+// frame receives a message, and keeps the error of the decoder. gRPC itself would answer that error with INTERNAL.
 type frame struct {
 	into proto.Message
 	err  error

@@ -34,9 +34,9 @@ type Tokens interface {
 	LiveTokens(ctx context.Context, add func(hash []byte, tenant string, operator bool)) error
 }
 
-// Keyring knows who holds the live API tokens. It reads all of them again and again, so that a known token costs no query,
-// works on for a while when the database is out of reach, and takes its streams with it when it is revoked. A token that is
-// not known waits for the next read: all such calls together cost one read at a time, whatever they bring.
+// Keyring knows who holds the live API tokens. It reads all of them every two seconds. So a call with a known token costs no query
+// and works for a while when the database is out of reach, and the streams of a revoked token end. A call with an unknown token
+// waits for the next read, which all such calls share.
 type Keyring struct {
 	tokens Tokens
 

@@ -1,6 +1,6 @@
-// Package precheck refuses a request for the number of its items before anything is made of them: decoding 700,000 items and
-// finding each of them wrong costs hundreds of megabytes, counting up to the first one too many nothing. The numbers are the
-// contract's own, from its validation rules.
+// Package precheck counts the items of an encoded request and refuses one that has too many, before it is decoded. To decode and
+// validate 700,000 items takes hundreds of megabytes; to count them takes none. The limits are those of the contract's validation
+// rules.
 package precheck
 
 import (
@@ -31,7 +31,7 @@ func (e *Error) Error() string { return e.Field + ": " + e.Problem }
 // unbounded is the number of items of a field without a rule. No field of a request should need it.
 const unbounded = 1000
 
-// plan is what is to be known of a message to count its items.
+// plan has the fields of a message, with the limits of its lists and maps.
 type plan struct {
 	byNumber map[protoreflect.FieldNumber]*field
 	byName   map[string]*field // By both spellings that JSON may have.
@@ -332,9 +332,9 @@ func skip(open json.Delim, err error) error {
 	return nil
 }
 
-// Times returns an *Error for the first timestamp or duration of a message that is none: before the year 1, after 9999, or
-// with nanoseconds that are no part of a second. Everything that follows may compare and store the others. It passes over what
-// validation passes over.
+// Times returns an *Error for the first timestamp or duration of a message that is out of range: a time before the year 1 or after
+// 9999, or nanoseconds that are no part of a second. All others can be compared and stored. Times passes over what validation
+// passes over.
 func Times(m proto.Message) error {
 	return times(m.ProtoReflect())
 }
