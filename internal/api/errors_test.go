@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -77,6 +78,40 @@ func TestConvert_OnlyTheCallersEndIsTheCallers(t *testing.T) {
 			if got := status.Code(s.Convert(tc.ctx, "/method", fmt.Errorf("read task: %w", tc.err))); got != tc.want {
 				t.Errorf("%v is answered %v, want %v", tc.err, got, tc.want)
 			}
+		})
+	}
+}
+
+// TestBoundUnary_ACallWithoutADeadlineEnds has a call wait for a connection to a database that hangs.
+func TestBoundUnary_ACallWithoutADeadlineEnds(t *testing.T) {
+	t.Parallel()
+	waits := func(ctx context.Context, _ any) (any, error) {
+		<-ctx.Done()
+		return nil, fmt.Errorf("wait for a connection: %w", ctx.Err())
+	}
+	s := &Statuses{Unavailable: func(error) bool { return false }, Log: slog.New(slog.DiscardHandler)}
+	for name, tc := range map[string]struct {
+		deadline time.Duration
+		want     codes.Code
+	}{
+		"no deadline":   {0, codes.Unavailable},
+		"a longer one":  {time.Hour, codes.Unavailable},
+		"a shorter one": {time.Second, codes.DeadlineExceeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx := t.Context()
+				if tc.deadline > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tc.deadline)
+					defer cancel()
+				}
+				_, err := boundUnary(ctx, nil, nil, waits)
+				if got := status.Code(s.Convert(ctx, "", err)); got != tc.want {
+					t.Errorf("the call ended with %v (%v), want %v", got, err, tc.want)
+				}
+			})
 		})
 	}
 }

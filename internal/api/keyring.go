@@ -28,6 +28,9 @@ const (
 // errTokensUnread means that the live tokens can't be read, so that nothing is known about a token.
 var errTokensUnread = errors.New("the API token can't be checked now: call again")
 
+// errTokenQueue means that too many calls with unknown tokens wait.
+var errTokenQueue = errors.New("too many API tokens wait to be checked: call again")
+
 // Tokens is where the hashes of API tokens are.
 type Tokens interface {
 	// LiveTokens calls add with the hash of each live token and who holds it.
@@ -132,8 +135,8 @@ func (k *Keyring) replace(live map[tokenHash]Identity, read time.Time) {
 	k.holders, k.read = holders, read
 }
 
-// Authenticate returns who holds the token of an Authorization header. The errors are errCredentials, errTokensUnread and
-// that of ctx.
+// Authenticate returns who holds the token of an Authorization header. The errors are errCredentials, errTokensUnread,
+// errTokenQueue and that of ctx.
 func (k *Keyring) Authenticate(ctx context.Context, authorization string) (Identity, error) {
 	scheme, token, _ := strings.Cut(authorization, " ")
 	if !strings.EqualFold(scheme, "bearer") || !strings.HasPrefix(token, tokenPrefix) || len(token) > 128 {
@@ -167,7 +170,7 @@ func (k *Keyring) await(ctx context.Context) error {
 	k.mu.Lock()
 	if k.waiters == tokenWaiters {
 		k.mu.Unlock()
-		return errTokensUnread
+		return errTokenQueue
 	}
 	k.waiters++
 	r := k.next

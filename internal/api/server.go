@@ -88,7 +88,8 @@ func newServer(cfg Config, options []grpc.ServerOption) *grpc.Server {
 			logUnary(cfg.Log), // Logs the status as the caller sees it,
 			s.unary,           // which is made here from the errors of all below.
 			recovery.UnaryServerInterceptor(recovery.WithRecoveryHandlerContext(s.recovered)), // A panic becomes an error.
-			authenticateUnary(cfg.Authenticate),                                               // Below, the request is decoded and validated.
+			boundUnary,                          // Everything below ends in time.
+			authenticateUnary(cfg.Authenticate), // Below, the request is decoded and validated.
 		),
 		grpc.ChainStreamInterceptor(
 			observeStream(cfg.Log), s.stream,
