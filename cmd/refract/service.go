@@ -141,7 +141,13 @@ func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *servi
 	if err != nil {
 		return nil, err
 	}
-	return s, s.openSurfaces(ctx, f, verbs, tokens, watch.NewTokens(resume)) //nolint:contextcheck // Surfaces get a context with each call.
+	if f.Auth != "none" {
+		s.keyring = api.NewKeyring(s.store)
+		if err := s.keyring.Load(ctx); err != nil {
+			return nil, fmt.Errorf("read the API tokens: %w", err)
+		}
+	}
+	return s, s.openSurfaces(f, verbs, tokens, watch.NewTokens(resume)) //nolint:contextcheck // Surfaces get a context with each call.
 }
 
 // listen opens the listeners first: an address that is taken ends the start before anything else is touched.
@@ -444,7 +450,7 @@ func (s *service) callbackBase(f serviceFlags) string {
 
 // openSurfaces makes the gRPC server, the HTTP server that reaches one of its own through memory, and the ingress, which needs
 // none.
-func (s *service) openSurfaces(ctx context.Context, f serviceFlags, verbs *lifecycle.Lifecycle, tokens *callback.Tokens, resume watch.Tokens) error {
+func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, tokens *callback.Tokens, resume watch.Tokens) error {
 	receiver, err := callback.NewReceiver(callback.Config{
 		Tokens: tokens, Accounts: s.accounts, Settler: verbs, Now: s.clock.Now, Meter: s.telemetry.meter, Log: s.log,
 	})
@@ -456,11 +462,7 @@ func (s *service) openSurfaces(ctx context.Context, f serviceFlags, verbs *lifec
 		typical[p.Name()] = p.Capabilities().TypicalDuration
 	}
 	authenticate := api.As(f.tenant())
-	if f.Auth != "none" {
-		s.keyring = api.NewKeyring(s.store)
-		if err := s.keyring.Load(ctx); err != nil {
-			return fmt.Errorf("read the API tokens: %w", err)
-		}
+	if s.keyring != nil {
 		authenticate = s.keyring.Authenticate
 	}
 	callbacks := api.NewCallbackService(receiver)

@@ -267,7 +267,7 @@ func TestDownload_EndsWithItsCredentials(t *testing.T) {
 		return &refractv1.GetTaskResponse{Task: &refractv1.Task{Id: taskID, Outputs: []*refractv1.Output{{ContentType: "video/mp4"}}}}, nil
 	}
 	gate := make(chan struct{})
-	token, revoke := context.WithCancel(context.Background())
+	token, revoke := context.WithCancel(t.Context())
 	s := serveInternal(t, r, func(cfg *httpapi.InternalConfig) {
 		cfg.Outputs = one{&stoppable{gate: gate}}
 		cfg.Bind = func(ctx context.Context, authorization string) (context.Context, func(), error) {

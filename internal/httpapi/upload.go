@@ -45,7 +45,7 @@ func (h *uploadHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	header := &refractv1.UploadSourceHeader{UploadId: strings.TrimPrefix(r.URL.Path, sourcesPath)}
-	body := &steadyReader{r: http.NoBody, control: http.NewResponseController(w), begun: sync.OnceValue(func() func() { return connlimit.Busy(r.Context()) })}
+	body := &steadyReader{r: http.NoBody, control: http.NewResponseController(w), begun: sync.OnceValue(func() func() { return connlimit.Busy(r.Context()) })} //nolint:contextcheck // It is the context of the request.
 	switch r.Method {
 	case http.MethodHead, http.MethodGet:
 	case http.MethodPut:
