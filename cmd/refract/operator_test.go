@@ -69,7 +69,10 @@ func TestOperators_AreToldFromTenantsByTheirToken(t *testing.T) {
 // TestOperators_WithoutAuthenticationAreAll needs no token where nobody does.
 func TestOperators_WithoutAuthenticationAreAll(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, _ *simConfig) { f.Auth = "none" })
+	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+		everyProvider(f, c)
+		f.Auth = "none"
+	})
 	resp, err := refractv1.NewOperatorServiceClient(ts.conn).ListProviderAccounts(ts.untold(t), &refractv1.ListProviderAccountsRequest{})
 	if err != nil || len(resp.GetAccounts()) != 3 {
 		t.Errorf("ListProviderAccounts = %v, %v, want three accounts", resp, err)
