@@ -172,7 +172,7 @@ func TestPromise06_AcceptedCallbacksAreBounded(t *testing.T) {
 	header := []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", sim.Sign(testWebhookKey, entry.TaskID, now)}
 	began := time.Now()
 	for i := range 40 {
-		body := `{"code":500,"n":` + strconv.Itoa(i) + `,"data":{"taskId":"` + entry.TaskID + `"},"pad":"` + strings.Repeat("x", 250_000) + `"}`
+		body := `{"code":500,"n":` + strconv.Itoa(i) + `,"data":{"taskId":"` + entry.TaskID + `"},"pad":"` + strings.Repeat("x", 20_000) + `"}`
 		if status, _, answer := request(t, http.MethodPost, entry.CallbackURL, body, header...); status != http.StatusOK {
 			t.Fatalf("callback %d was answered %d %s, want 200", i, status, answer)
 		}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"google.golang.org/grpc/codes"
@@ -20,8 +21,8 @@ import (
 // It fails when admitStream in internal/api/auth.go does not bind the stream to its credentials.
 func TestCredentials_StreamsEndWithTheirToken(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
-	id := ts.submit(t, "[sim:never]").GetId()
+	ts := startService(t, func(_ *serviceFlags, c *simConfig) { c.Processing = time.Hour }) // No stream ends with its task.
+	id := ts.submit(t, "").GetId()
 	ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
 	kept := ts.watchAll(t, &refractv1.WatchTasksRequest{})
 	second := createToken(t, ts.pool, "acme")
@@ -34,7 +35,6 @@ func TestCredentials_StreamsEndWithTheirToken(t *testing.T) {
 			token := createToken(t, ts.pool, "leaver-"+name)
 			ctx := as(ts.untold(t), token)
 			req := goodRequest()
-			req.Prompt = "[sim:never]"
 			resp, err := ts.tasks.SubmitTask(ctx, req)
 			if err != nil {
 				t.Fatal(err)
@@ -58,7 +58,7 @@ func TestCredentials_StreamsEndWithTheirToken(t *testing.T) {
 				t.Errorf("%s: %v", kind, err)
 			}
 		}
-		next := ts.submit(t, "[sim:never]").GetId()
+		next := ts.submit(t, "").GetId()
 		kept.until(t, func(e *refractv1.WatchedTaskEvent) bool { return e.GetTaskId() == next })
 	})
 }
