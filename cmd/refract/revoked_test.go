@@ -24,7 +24,6 @@ func TestCredentials_StreamsEndWithTheirToken(t *testing.T) {
 	ts := startService(t, func(_ *serviceFlags, c *simConfig) { c.Processing = time.Hour }) // No stream ends with its task.
 	id := ts.submit(t, "").GetId()
 	ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
-	kept := ts.watchAll(t, &refractv1.WatchTasksRequest{})
 	second := createToken(t, ts.pool, "acme")
 	for name, statement := range map[string]string{
 		"revoked": "UPDATE api_token SET revoke_time = now() WHERE tenant = $1",
@@ -50,6 +49,7 @@ func TestCredentials_StreamsEndWithTheirToken(t *testing.T) {
 	}
 	t.Run("rotated", func(t *testing.T) {
 		t.Parallel()
+		kept := ts.watchAll(t, &refractv1.WatchTasksRequest{})
 		ctx := as(ts.untold(t), second)
 		streams := ts.openStreams(ctx, t, second, id)
 		do(t, ts.pool, "UPDATE api_token SET revoke_time = now() WHERE tenant = 'acme' AND hash = sha256(convert_to($1, 'UTF8'))", second)

@@ -97,13 +97,9 @@ func TestOpen_SilenceEndsEveryStatement(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := dig(t)
-			pool, err := postgres.OpenWithin(t.Context(), h.url, limit)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer pool.Close()
+			pool := openWithin(t, h.url, limit)
 			works := func() bool { return call(t.Context(), pool) == nil }
-			until(t, works) // On a slow machine an answer may take longer than the limit.
+			until(t, works)
 			h.swallow()
 			if err := call(t.Context(), pool); !postgres.Unavailable(err) {
 				t.Errorf("a silent database gave %v, want an error that says it is out of reach", err)
@@ -112,6 +108,19 @@ func TestOpen_SilenceEndsEveryStatement(t *testing.T) {
 			until(t, works) // Each try ends by itself, and takes a broken connection out of the pool.
 		})
 	}
+}
+
+// openWithin opens a pool, again and again, since on a slow machine an answer may take longer than the limit. It is closed when
+// the test ends.
+func openWithin(t *testing.T, databaseURL string, limit time.Duration) (pool *pgxpool.Pool) {
+	t.Helper()
+	until(t, func() bool {
+		var err error
+		pool, err = postgres.OpenWithin(t.Context(), databaseURL, limit)
+		return err == nil
+	})
+	t.Cleanup(pool.Close)
+	return pool
 }
 
 // TestWithoutTimeouts_WaitsForASlowDatabase has statements and a connect take longer than a pool allows.
@@ -138,12 +147,9 @@ func TestWithoutTimeouts_WaitsForASlowDatabase(t *testing.T) {
 func TestOpen_AStatementInTransactionEnds(t *testing.T) {
 	t.Parallel()
 	h := dig(t)
-	pool, err := postgres.OpenWithin(t.Context(), h.url, 300*time.Millisecond)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pool.Close()
+	pool := openWithin(t, h.url, 300*time.Millisecond)
 	defer h.heal() // So that closing the pool waits for nobody.
+	var err error
 	silent := false
 	until(t, func() bool { // On a slow machine the beginning of a transaction may take longer than the limit.
 		err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
@@ -185,11 +191,7 @@ func TestOpen_TheServerGivesUpOnASilentClient(t *testing.T) {
 func TestListener_SilenceHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	h := dig(t)
-	pool, err := postgres.OpenWithin(t.Context(), h.url, 100*time.Millisecond)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pool.Close()
+	pool := openWithin(t, h.url, 100*time.Millisecond)
 	heard := make(chan task.ID, 1000)
 	ready := make(chan struct{}, 1)
 	l := postgres.Listener{
