@@ -169,6 +169,7 @@ func TestChecker_AsksAboutAnAttemptOnceAtATime(t *testing.T) {
 		}
 		first()
 		<-time.After(time.Minute)
+		synctest.Wait()
 		if most.Load() != 1 || asked.Load() != 10 || len(c.asking) != 0 {
 			t.Errorf("%d questions at a time and %d in all, want 1 and 10", most.Load(), asked.Load())
 		}
