@@ -112,26 +112,26 @@ func withoutURL(err error, u *url.URL, bucketURL string) string {
 
 // use returns what keeps the files.
 func (b *Bucket) use(ctx context.Context) (*blob.Bucket, error) {
-	blobs, err := b.library(ctx)
+	blobs, err := b.opened(ctx)
 	if err == nil {
 		err = b.checkFolder()
 	}
 	return blobs, err
 }
 
-// library opens the library's bucket, once.
-func (b *Bucket) library(ctx context.Context) (*blob.Bucket, error) {
+// opened returns the bucket of gocloud.dev, which it opens once.
+func (b *Bucket) opened(ctx context.Context) (*blob.Bucket, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.blob == nil {
-		opened, err := blob.OpenBucket(ctx, b.url)
+		blobs, err := blob.OpenBucket(ctx, b.url)
 		if err != nil {
 			if _, statErr := os.Stat(b.folder); b.folder != "" && statErr == nil {
 				return nil, cmp.Or(b.checkFolder(), err) // The library has no error of its own for a file in the place of the folder.
 			}
 			return nil, err
 		}
-		b.blob = opened
+		b.blob = blobs
 	}
 	return b.blob, nil
 }
