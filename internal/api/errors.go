@@ -49,7 +49,6 @@ var answers = []struct {
 	{errCredentials, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CREDENTIALS_INVALID, 0},
 	{errTokensUnread, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE, time.Second},
 	{errTokenQueue, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_OVERLOADED, time.Second},
-	{errLate, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE, time.Second},
 	{errNotOperator, codes.PermissionDenied, refractv1.ErrorReason_ERROR_REASON_OPERATOR_REQUIRED, 0},
 	{lifecycle.ErrTaskNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND, 0},
 	{lifecycle.ErrAccountNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_ACCOUNT_NOT_FOUND, 0},

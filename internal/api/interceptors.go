@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"path"
 	"strings"
@@ -15,6 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"github.com/refract-video/refract/internal/publicerr"
 )
 
 // requestIDHeader is the metadata key under which callers may name a call, and are told its name.
@@ -85,24 +85,12 @@ func logUnary(log *slog.Logger) grpc.UnaryServerInterceptor {
 	return logging.UnaryServerInterceptor(slogger(log), logOptions()...)
 }
 
-// callTimeout bounds every unary call. Streams last as long as their task.
-const callTimeout = 30 * time.Second
-
-// errLate means that a call was not answered within callTimeout. What every call waits for is the database.
-var errLate = fmt.Errorf("the service did not answer within %v: call again", callTimeout)
-
-// boundUnary ends a call after a time, which it does not take for the caller's.
+// boundUnary ends a call in time.
 //
 // NOTE: what waits for a connection to the database has no other bound, and a database that hangs keeps all of them for as
 // long as a statement may take.
 func boundUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	bounded, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	resp, err := handler(bounded, req)
-	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
-		return nil, errors.Join(errLate, err)
-	}
-	return resp, err
+	return publicerr.Within(ctx, func(ctx context.Context) (any, error) { return handler(ctx, req) })
 }
 
 // observeStream names a stream, and logs its end as logUnary does that of a call.

@@ -8,13 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -23,33 +20,18 @@ import (
 	"github.com/refract-video/refract/internal/publicerr"
 )
 
-// callTimeout bounds every unary call. Streams last as long as their task.
-const callTimeout = 30 * time.Second
-
 // requestIDKey is the metadata under which a request id travels in both directions.
 const requestIDKey = "x-request-id"
 
-// impatientConn is a connection whose unary calls end after callTimeout, with a status that does not take that time for
+// impatientConn is a connection whose unary calls end after publicerr.CallTimeout, with a status that does not take that time for
 // the caller's.
 type impatientConn struct{ grpc.ClientConnInterface }
 
-// lateRetry is when a call that was not answered within callTimeout makes sense again.
-const lateRetry = time.Second
-
 func (c impatientConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	bounded, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	err := c.ClientConnInterface.Invoke(bounded, method, args, reply, opts...)
-	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
-		return lateStatus().Err()
-	}
+	_, err := publicerr.Within(ctx, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, c.ClientConnInterface.Invoke(ctx, method, args, reply, opts...)
+	})
 	return err
-}
-
-// lateStatus answers a call that was not answered within callTimeout. What every call waits for is the database.
-func lateStatus() *status.Status {
-	return publicerr.New(codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE,
-		fmt.Sprintf("the service did not answer within %v: call again", callTimeout), lateRetry, nil)
 }
 
 // newRoutes returns the router with the REST routes of TaskService and OperatorService.

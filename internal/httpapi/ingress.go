@@ -15,6 +15,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/connlimit"
+	"github.com/refract-video/refract/internal/publicerr"
 )
 
 // Callbacks takes callbacks. It is called in this process, since a connection to the gRPC server would be shared with others.
@@ -147,18 +148,14 @@ func isPrintable(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
-// boundedCallbacks ends calls after callTimeout, with a status that does not take that time for the caller's.
+// boundedCallbacks ends calls after publicerr.CallTimeout, with a status that does not take that time for the caller's.
 type boundedCallbacks struct{ Callbacks }
 
 // ReceiveCallback takes one callback.
 func (b boundedCallbacks) ReceiveCallback(ctx context.Context, req *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error) {
-	bounded, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	resp, err := b.Callbacks.ReceiveCallback(bounded, req)
-	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
-		return nil, lateStatus().Err()
-	}
-	return resp, err
+	return publicerr.Within(ctx, func(ctx context.Context) (*refractv1.ReceiveCallbackResponse, error) {
+		return b.Callbacks.ReceiveCallback(ctx, req)
+	})
 }
 
 // rawBody hands the body of a callback on as it is: no provider signs it, and operators see what came.

@@ -1,0 +1,28 @@
+package publicerr
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// CallTimeout bounds every unary call. Streams last as long as their task.
+const CallTimeout = 30 * time.Second
+
+// Within ends a call after CallTimeout, with a status that does not take that time for the caller's. What every call waits for
+// is the database.
+func Within[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	bounded, cancel := context.WithTimeout(ctx, CallTimeout)
+	defer cancel()
+	answer, err := call(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		var none T
+		return none, New(codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE,
+			fmt.Sprintf("the service did not answer within %v: call again", CallTimeout), time.Second, nil).Err()
+	}
+	return answer, err
+}
