@@ -95,7 +95,7 @@ var errQuiet = errors.New("failed")
 func fail(con console, err error) int {
 	if !errors.Is(err, errQuiet) {
 		line := strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\t' }), " ")
-		_, _ = fmt.Fprintln(con.err, "refract:", redact.Users(line)) // Where errors can't be written there is nobody to tell.
+		_, _ = fmt.Fprintln(con.err, "refract:", redact.Users(line)) // An error that cannot be written has no other place.
 	}
 	var short *bench.ShortError
 	if errors.As(err, &short) {

@@ -44,7 +44,7 @@ func TestPromise10_OnePoisonousTaskStopsNobody(t *testing.T) {
 		if n := ask[int](t, ts.pool, "SELECT count(*) FROM attempt WHERE task_id = $1", poison); n > 3 {
 			t.Fatalf("the task that the provider refuses was tried %d times, want at most 3", n)
 		}
-		do(t, ts.pool, passed, poison) // The account's pauses are left alone: nobody has to wait for their end.
+		do(t, ts.pool, passed, poison) // The account's pauses stay: no task has to wait for their end.
 		return ask[int](t, ts.pool, "SELECT count(*) FROM task WHERE state NOT IN ('SUCCEEDED', 'FAILED')") == 0
 	})
 	for _, id := range others {

@@ -136,7 +136,7 @@ func checkStorageLog(t *testing.T, ts *testService) {
 	}
 }
 
-// TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers starts one replica with a bucket that does not work, beside one
+// TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers starts one replica with a bucket that does not work, and one
 // whose bucket does.
 //
 // It fails when admission does not ask the watcher of the storage.

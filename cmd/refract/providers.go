@@ -145,7 +145,7 @@ func (r registration) addTo(accounts provider.Accounts, others []string) error {
 	return nil
 }
 
-// minWebhookKey is the least length of a webhook key in bytes. Whoever guesses the key can sign callbacks.
+// minWebhookKey is the least length of a webhook key in bytes. A guessed key lets anyone sign callbacks.
 const minWebhookKey = 16
 
 // byAccount takes values of the form [ACCOUNT=]VALUE apart.

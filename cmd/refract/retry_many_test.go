@@ -89,7 +89,7 @@ func TestRetryMany_AsksAPersonAndTakesYesFromAProgram(t *testing.T) {
 	}
 }
 
-// TestRetryMany_CallsOnceForEachTask has tasks that went on meanwhile, and calls of which nobody knows what came.
+// TestRetryMany_CallsOnceForEachTask has tasks that went on meanwhile, and calls whose outcome is unknown.
 func TestRetryMany_CallsOnceForEachTask(t *testing.T) {
 	t.Parallel()
 	r, _, retried := failures(t, 6, map[int]error{

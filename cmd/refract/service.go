@@ -622,7 +622,7 @@ func (s *service) setHealth() {
 	s.health.SetServingStatus("", state)
 }
 
-// What keeps a replica from being ready beside the database itself.
+// What keeps a replica from being ready, apart from the database itself.
 var (
 	errNotServing = errors.New("not serving") // The gRPC health is not SERVING.
 	errUnstorable = fmt.Errorf("results can't be stored: %w", media.ErrStorage)

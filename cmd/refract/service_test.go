@@ -95,7 +95,7 @@ func startFleet(t *testing.T, configure func(*serviceFlags, *simConfig)) *fleet 
 	return &fleet{flags: f, sim: provider, token: createToken(t, pool, "acme"), pool: pool}
 }
 
-// everyProvider configures a service with the other providers beside kie. Each has loops of its own, which most tests need not
+// everyProvider configures a service with the other providers as well as kie. Each has its own loops, which most tests need not
 // pay for.
 func everyProvider(f *serviceFlags, _ *simConfig) {
 	f.Luma = upstreamFlags{APIKeys: []secret{testAPIKey}}
