@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -17,6 +18,7 @@ import (
 const (
 	connectTimeout   = 5 * time.Second
 	statementTimeout = 10 * time.Second
+	startTimeout     = 30 * time.Second // From the first try to connect to the last.
 )
 
 // defaultMaxConns is the size of the pool where the URL does not name one as pool_max_conns. A commit is one round trip, so
@@ -26,7 +28,8 @@ const defaultMaxConns = 20
 // errNoPostgresURL replaces the errors of the URL parser, which quote the password.
 var errNoPostgresURL = errors.New("--database-url is not a PostgreSQL URL")
 
-// Open connects to a database and finds out at once when it can't be reached. Every statement on the pool, and on
+// Open connects to a database, and fails when the database can't be reached: at once where it refuses us, after half a minute
+// where it starts or does not answer. Every statement on the pool, and on
 // connections made with its configuration, ends after 10 seconds at the latest, with an error that Unavailable
 // knows; waiting for a notification is no statement. Calls with a context of WithoutTimeouts are exempt.
 func Open(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
@@ -66,6 +69,19 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 	config.AfterRelease = state.keep
 	searchPath, named := takeSearchPath(config.ConnConfig.RuntimeParams)
 	config.ConnConfig.AfterConnect = beginSession(searchPath)
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 2*time.Second
+	return backoff.Retry(ctx, func() (*pgxpool.Pool, error) {
+		pool, err := reach(ctx, config, state, named)
+		if err != nil && !slow(err) {
+			return nil, backoff.Permanent(err)
+		}
+		return pool, err
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(startTimeout))
+}
+
+// reach opens a pool and makes its first connection.
+func reach(ctx context.Context, config *pgxpool.Config, state *State, searchPathNamed bool) (*pgxpool.Pool, error) {
 	if err := checkPooler(ctx, config); err != nil {
 		return nil, fmt.Errorf("reach the database: %w", err)
 	}
@@ -74,7 +90,7 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	state.reset = pool.Reset
-	if named {
+	if searchPathNamed {
 		err = pool.Ping(ctx)
 	} else {
 		err = checkSearchPath(ctx, pool)
@@ -84,6 +100,15 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 		return nil, fmt.Errorf("reach the database: %w", err)
 	}
 	return pool, nil
+}
+
+// slow reports whether a connect failed because the server needs more time: it did not answer within our timeout, or it still
+// starts. A server that refuses us will do so again.
+func slow(err error) bool {
+	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pe.Code == "57P03" // cannot_connect_now
+	}
+	return pgconn.Timeout(err)
 }
 
 // namesPoolSize reports whether a URL sets pool_max_conns itself. pgxpool replaces a missing one by a default of its own,
