@@ -265,7 +265,7 @@ func interruptSave(t *testing.T, stop func(*testing.T, *serveProcess)) int {
 // until waits for a condition.
 func until(ctx context.Context, t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !condition() {
 		select {

@@ -239,7 +239,9 @@ func startPayment(t *testing.T, providerName string, end ending) *payment {
 		r.provider = kie.Name
 	}
 	f := startFleet(t, func(f *serviceFlags, c *simConfig) {
-		everyProvider(f, c)
+		if r.provider != kie.Name {
+			everyProvider(f, c)
+		}
 		unlimited(f, c)
 		f.Luma.Poll = 300 * time.Millisecond
 		f.CallbackURL, c.CallbackAttempts, c.Luma.CallbackAttempts = r.gate.url, 2000, 2000

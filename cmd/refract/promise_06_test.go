@@ -69,19 +69,19 @@ func TestPromise06_NoTokenNoDatabase(t *testing.T) {
 // is not Proven.
 func TestPromise06_CallbacksAreHints(t *testing.T) {
 	t.Parallel()
+	withLuma := func(f *serviceFlags) { f.Luma = upstreamFlags{APIKeys: []secret{testAPIKey}, Poll: time.Hour} }
 	unsigned := func(f *serviceFlags) { f.KIE.WebhookKeys = nil }
 	polled := func(f *serviceFlags) { f.KIE.Poll = 300 * time.Millisecond } // No callback brings it to its end.
 	oldAndNew := func(f *serviceFlags) { f.KIE.WebhookKeys = []secret{"the-old-key-of-the-account", testWebhookKey} }
 	newAndOld := func(f *serviceFlags) { f.KIE.WebhookKeys = []secret{testWebhookKey, "the-new-key-of-the-account"} }
 	configured := func(amend func(*serviceFlags)) *testService {
 		return startService(t, func(f *serviceFlags, c *simConfig) {
-			everyProvider(f, c)
 			unlimited(f, c)
-			f.KIE.Poll, f.Luma.Poll = time.Hour, time.Hour // No check comes but of a callback, and so before it.
+			f.KIE.Poll = time.Hour // No check comes but of a callback, and so before it.
 			amend(f)
 		})
 	}
-	signed, asking, keyless := configured(func(*serviceFlags) {}), configured(polled), configured(unsigned)
+	signed, asking, keyless := configured(withLuma), configured(polled), configured(unsigned)
 	for _, tc := range []struct {
 		name     string
 		prompt   string

@@ -36,7 +36,7 @@ const hung = 5 * time.Minute
 // eventually waits until a condition holds, which it asks again and again.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline, ticker := time.After(hung), time.NewTicker(20*time.Millisecond)
+	deadline, ticker := time.After(hung), time.NewTicker(50*time.Millisecond)
 	defer ticker.Stop()
 	for !cond() {
 		select {

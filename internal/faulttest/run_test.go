@@ -54,8 +54,8 @@ func TestFaults_ARandomRun(t *testing.T) {
 		sim: sim.Config{Script: (&firsts{seen: map[string]bool{}}).script, Luma: sim.LumaConfig{CallbackSpacing: time.Second}},
 	})
 	f.start(ctx)
-	c := &chaos{fleet: f, random: rand.New(rand.NewPCG(s, 1)), gap: 500 * time.Millisecond, storm: 9 * time.Second, calm: 4 * time.Second, deck: deckOf(8), dealt: make(chan struct{})}
-	f.random(ctx, load{tasks: 60, over: 12 * time.Second, watchers: 30, cancels: 30, retries: 3}, c, &kitchen{
+	c := &chaos{fleet: f, random: rand.New(rand.NewPCG(s, 1)), gap: 500 * time.Millisecond, storm: 6 * time.Second, calm: 4 * time.Second, deck: deckOf(5), dealt: make(chan struct{})}
+	f.random(ctx, load{tasks: 40, over: 8 * time.Second, watchers: 20, cancels: 30, retries: 3}, c, &kitchen{
 		random: rand.New(rand.NewPCG(s, 2)), rare: 1, served: map[string]int{},
 	})
 }

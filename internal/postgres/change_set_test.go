@@ -106,7 +106,7 @@ func until(t *testing.T, met func() bool) {
 		}
 		select {
 		case <-t.Context().Done():
-		case <-time.After(time.Millisecond):
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
