@@ -42,7 +42,7 @@ func TestPromise19_NothingIsSpentThatCannotBeSaved(t *testing.T) {
 	for id, state := range map[string]refractv1.TaskState{paid: refractv1.TaskState_TASK_STATE_SAVING, unpaid: refractv1.TaskState_TASK_STATE_QUEUED} {
 		eventually(t, "the task to say what it waits for", func() bool { return ts.get(t, id).GetWaiting().GetCause() == storageUnavailable })
 		got := ts.get(t, id)
-		if got.GetState() != state || !strings.Contains(got.GetWaiting().GetMessage(), "the storage is missing") || strings.Contains(got.GetWaiting().GetMessage(), bucket) {
+		if got.GetState() != state || !strings.Contains(got.GetWaiting().GetMessage(), "storage is missing") || strings.Contains(got.GetWaiting().GetMessage(), bucket) {
 			t.Errorf("the task is %v, waiting %v; want %v, and the cause", got.GetState(), got.GetWaiting(), state)
 		}
 		_, answer := ts.rest(t, http.MethodGet, "/v1/tasks/"+id, "")
