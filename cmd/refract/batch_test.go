@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
 )
 
 // batchOutcome is what clients read from a result of a batch: the request id of a task, or a refusal.
@@ -134,7 +135,7 @@ func (ts *testService) tasksOfTenant(t *testing.T) int {
 
 func TestBatchSubmit_TakesOneToAThousandItems(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, _ *simConfig) { f.KIE.Limits = []string{"1/1h/1"} })
+	ts := startService(t, func(f *server.Config, _ *simConfig) { f.KIE.Limits = []string{"1/1h/1"} })
 	req := &refractv1.BatchSubmitTasksRequest{}
 	for range 1000 {
 		req.Requests = append(req.Requests, goodRequest())
@@ -169,7 +170,7 @@ func TestBatchSubmit_TakesOneToAThousandItems(t *testing.T) {
 
 func TestBatchSubmit_QuotasAreExact(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, _ *simConfig) { f.KIE.Limits = []string{"1/1h/1"} })
+	ts := startService(t, func(f *server.Config, _ *simConfig) { f.KIE.Limits = []string{"1/1h/1"} })
 	if _, err := ts.pool.Exec(t.Context(), "INSERT INTO tenant (tenant, max_per_day) VALUES ('acme', 5)"); err != nil {
 		t.Fatal(err)
 	}

@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/bench"
+	"github.com/refract-video/refract/internal/redact"
 )
 
 // benchCmd measures what a Refract on this machine can do, beside what PostgreSQL, curl or plain HTTP alone can.
 type benchCmd struct {
-	DatabaseURL secret        `name:"database-url" env:"REFRACT_BENCH_DATABASE_URL" placeholder:"URL" help:"Empty PostgreSQL database to measure on; what is in it is REMOVED. Default: a private PostgreSQL."`
+	DatabaseURL redact.Secret `name:"database-url" env:"REFRACT_BENCH_DATABASE_URL" placeholder:"URL" help:"Empty PostgreSQL database to measure on; what is in it is REMOVED. Default: a private PostgreSQL."`
 	For         time.Duration `name:"for" default:"5s" help:"How long each load lasts."`
 	Rounds      int           `name:"rounds" default:"3" help:"How often Refract and its baseline take turns. The median counts."`
 	Only        []string      `name:"only" enum:"start,idle,save,callbacks,submit,watch,growth" default:"start,idle,save,callbacks,submit,watch,growth" help:"What to measure: start, idle, save, callbacks, submit, watch, growth."`

@@ -15,6 +15,8 @@ import (
 
 	"github.com/refract-video/refract/internal/bench"
 	"github.com/refract-video/refract/internal/callback"
+	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -24,23 +26,23 @@ import (
 func TestBench_BaselineWritesWhatTheServiceWrites(t *testing.T) {
 	t.Parallel()
 	const key = "a key of callback tokens for the baseline"
-	f := startFleet(t, func(f *serviceFlags, _ *simConfig) {
-		f.CallbackKeys, f.Luma, f.LumaAgents = []secret{key}, upstreamFlags{}, upstreamFlags{}
+	f := startFleet(t, func(f *server.Config, _ *simConfig) {
+		f.CallbackKeys, f.Luma, f.LumaAgents = []redact.Secret{key}, server.Upstream{}, server.Upstream{}
 	})
 	if err := errors.Join(bench.HoldSaves(t.Context(), f.pool), bench.Prepare(t.Context(), f.pool, 0, 10)); err != nil {
 		t.Fatal(err)
 	}
 	ts := f.start(t)
-	if err := ts.store.HoldAccount(t.Context(), "kie", "the submission is compared"); err != nil {
+	if err := ts.store(t).HoldAccount(t.Context(), "kie", "the submission is compared"); err != nil {
 		t.Fatal(err)
 	}
-	pgbench, err := bench.FindPgbench(strings.TrimSuffix(f.flags.DatabaseURL.reveal(), fewConnections))
+	pgbench, err := bench.FindPgbench(strings.TrimSuffix(f.flags.DatabaseURL.Reveal(), fewConnections))
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	ts.postPrepared(t, key, 1)
-	submits := bench.Submits{Address: ts.grpcListener.Addr().String(), Token: ts.token, Callers: 1, For: time.Millisecond}
+	submits := bench.Submits{Address: ts.GRPCAddr(), Token: ts.token, Callers: 1, For: time.Millisecond}
 	if _, err := submits.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +84,7 @@ func (ts *testService) postPrepared(t *testing.T, key string, n int) {
 		t.Fatal(err)
 	}
 	id, now := bench.ProviderTaskID(n), strconv.FormatInt(time.Now().Unix(), 10)
-	status, _, answer := request(t, http.MethodPost, "http://"+ts.ingressListener.Addr().String()+"/v1/callbacks/kie/"+token, bench.CallbackBody(id),
+	status, _, answer := request(t, http.MethodPost, "http://"+ts.IngressAddr()+"/v1/callbacks/kie/"+token, bench.CallbackBody(id),
 		"Content-Type", "application/json", "X-Webhook-Timestamp", now, "X-Webhook-Signature", sim.Sign(testWebhookKey, id, now))
 	if status != http.StatusOK {
 		t.Fatalf("the callback was answered %d: %s", status, answer)

@@ -15,6 +15,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/bench"
 	"github.com/refract-video/refract/internal/pglocal"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -55,7 +56,7 @@ const startTimes = 3
 
 // startPostgres returns how long a private PostgreSQL takes to be created and started.
 func (r *benchRig) startPostgres(ctx context.Context) (time.Duration, error) {
-	log, err := newLogger(r.con.err, "text", "error")
+	log, err := server.NewLogger(r.con.err, "text", "error")
 	if err != nil {
 		return 0, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -43,7 +44,7 @@ type benchRig struct {
 // openRig starts PostgreSQL, or opens the database of the operator, as it is: each section that uses it calls reset.
 func (c *benchCmd) openRig(ctx context.Context, con console, dir string) (r *benchRig, err error) {
 	r = &benchRig{
-		benchCmd: c, con: con, dir: dir, url: c.DatabaseURL.reveal(), key: uuid.NewString() + uuid.NewString(), signingKey: uuid.NewString(),
+		benchCmd: c, con: con, dir: dir, url: c.DatabaseURL.Reveal(), key: uuid.NewString() + uuid.NewString(), signingKey: uuid.NewString(),
 	}
 	defer func() {
 		if err != nil {
@@ -54,7 +55,7 @@ func (c *benchCmd) openRig(ctx context.Context, con console, dir string) (r *ben
 		return r, err
 	}
 	if r.url == "" {
-		log, err := newLogger(con.err, "text", "info") // What a slow start waits for.
+		log, err := server.NewLogger(con.err, "text", "info") // What a slow start waits for.
 		if err != nil {
 			return r, err
 		}
@@ -114,7 +115,7 @@ func (r *benchRig) reset(ctx context.Context) error {
 
 // store returns a store of the database, as a replica has it.
 func (r *benchRig) store() (*postgres.Store, error) {
-	log, err := newLogger(r.con.err, "text", "error")
+	log, err := server.NewLogger(r.con.err, "text", "error")
 	if err != nil {
 		return nil, err
 	}

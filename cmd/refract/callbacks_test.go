@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -19,7 +20,7 @@ import (
 // of it may change the task, and none may leave a stack trace.
 func TestIngress_AnswersAsDocumented(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(_ *serviceFlags, c *simConfig) { c.Processing = time.Hour })
+	ts := startService(t, func(_ *server.Config, c *simConfig) { c.Processing = time.Hour })
 	id := ts.submit(t, "").GetId()
 	events := ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
 	entry := ts.sim.Ledger()[0]
@@ -61,7 +62,7 @@ func TestIngress_AnswersAsDocumented(t *testing.T) {
 		{"a failure that the provider does not confirm", path, failed, signed(entry.TaskID, now), 200, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			status, _, answer := request(t, http.MethodPost, "http://"+ts.ingressListener.Addr().String()+tc.path, tc.body, tc.header...)
+			status, _, answer := request(t, http.MethodPost, "http://"+ts.IngressAddr()+tc.path, tc.body, tc.header...)
 			if status != tc.status {
 				t.Errorf("answered %d, want %d: %s", status, tc.status, answer)
 			}

@@ -22,19 +22,21 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/server"
 )
 
 // clientFlags are the settings of every command that calls the service.
 type clientFlags struct {
-	Address      string `name:"address" env:"REFRACT_ADDRESS" default:"127.0.0.1:9090" help:"gRPC address of the service."`
-	Token        secret `name:"token" env:"REFRACT_TOKEN" help:"API token."`
-	TLS          bool   `name:"tls" env:"REFRACT_TLS" help:"Use TLS."`
-	CA           string `name:"ca" env:"REFRACT_CA" type:"existingfile" placeholder:"FILE" help:"CA certificate of the service; implies --tls."`
-	Cert         string `name:"cert" env:"REFRACT_CERT" type:"existingfile" placeholder:"FILE" help:"Certificate to show to a service that requires one; implies --tls."`
-	Key          string `name:"key" env:"REFRACT_KEY" type:"existingfile" placeholder:"FILE" help:"Key file of --cert."`
-	Insecure     bool   `name:"insecure" help:"Send the token to another machine even in the clear."`
-	DownloadHost string `name:"download-host" env:"REFRACT_DOWNLOAD_HOST" help:"Host of download links that may get the token too, when it is not the one of --address."`
-	JSON         bool   `name:"json" help:"Print JSON, one object a line."`
+	Address      string        `name:"address" env:"REFRACT_ADDRESS" default:"127.0.0.1:9090" help:"gRPC address of the service."`
+	Token        redact.Secret `name:"token" env:"REFRACT_TOKEN" help:"API token."`
+	TLS          bool          `name:"tls" env:"REFRACT_TLS" help:"Use TLS."`
+	CA           string        `name:"ca" env:"REFRACT_CA" type:"existingfile" placeholder:"FILE" help:"CA certificate of the service; implies --tls."`
+	Cert         string        `name:"cert" env:"REFRACT_CERT" type:"existingfile" placeholder:"FILE" help:"Certificate to show to a service that requires one; implies --tls."`
+	Key          string        `name:"key" env:"REFRACT_KEY" type:"existingfile" placeholder:"FILE" help:"Key file of --cert."`
+	Insecure     bool          `name:"insecure" help:"Send the token to another machine even in the clear."`
+	DownloadHost string        `name:"download-host" env:"REFRACT_DOWNLOAD_HOST" help:"Host of download links that may get the token too, when it is not the one of --address."`
+	JSON         bool          `name:"json" help:"Print JSON, one object a line."`
 }
 
 const (
@@ -70,7 +72,7 @@ func (f *clientFlags) dial() (*grpc.ClientConn, error) {
 	if _, _, err := net.SplitHostPort(f.Address); err != nil {
 		return nil, fmt.Errorf("--address=%s is not of the form host:port", f.Address)
 	}
-	if f.Token != "" && !f.secure() && !f.Insecure && !loopback(f.Address) {
+	if f.Token != "" && !f.secure() && !f.Insecure && !server.Loopback(f.Address) {
 		return nil, fmt.Errorf("the token would travel to %s in the clear: pass --tls, or --insecure if nobody can listen", f.Address)
 	}
 	transport := insecure.NewCredentials()
@@ -160,23 +162,23 @@ func (f *clientFlags) tokenFor(downloadURI string) string {
 	if to == "" {
 		return ""
 	}
-	local := loopback(net.JoinHostPort(to, "0"))
-	named := strings.EqualFold(to, host) || strings.EqualFold(to, f.DownloadHost) || (local && loopback(f.Address))
+	local := server.Loopback(net.JoinHostPort(to, "0"))
+	named := strings.EqualFold(to, host) || strings.EqualFold(to, f.DownloadHost) || (local && server.Loopback(f.Address))
 	if named && (u.Scheme == "https" || (u.Scheme == "http" && (local || f.Insecure))) {
-		return f.Token.reveal()
+		return f.Token.Reveal()
 	}
 	return ""
 }
 
 // bearer sends an API token with every call. An empty one sends nothing.
-type bearer secret
+type bearer redact.Secret
 
 // GetRequestMetadata returns the header that carries the token.
 func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
 	if b == "" {
 		return nil, nil
 	}
-	return map[string]string{"authorization": "Bearer " + secret(b).reveal()}, nil
+	return map[string]string{"authorization": "Bearer " + redact.Secret(b).Reveal()}, nil
 }
 
 // RequireTransportSecurity is false: dial has decided already.

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/server"
 )
 
 // freeAddress returns an address of this machine that nothing listens on. Its port is below those that systems give to sockets
@@ -90,7 +92,7 @@ func TestServe_RefusesToStart(t *testing.T) {
 // TestSecret_NeverShows prints a secret in every way a program might by accident.
 func TestSecret_NeverShows(t *testing.T) {
 	t.Parallel()
-	f := serviceFlags{DatabaseURL: "hunter2", CallbackKeys: []secret{"hunter2"}, providerFlags: providerFlags{KIE: upstreamFlags{APIKeys: []secret{"hunter2"}, WebhookKeys: []secret{"hunter2"}}}}
+	f := server.Config{DatabaseURL: "hunter2", CallbackKeys: []redact.Secret{"hunter2"}, Providers: server.Providers{KIE: server.Upstream{APIKeys: []redact.Secret{"hunter2"}, WebhookKeys: []redact.Secret{"hunter2"}}}}
 	var log bytes.Buffer
 	f.CallbackURL, f.BaseURL, f.KIE.URL = "https://u:hunter2@a.example", "https://hunter2@b.example", "https://u:hunter2@c.example"
 	f.Bucket = "s3://name?region=eu-west-1&endpoint=https://u:hunter2@d.example"
@@ -103,7 +105,7 @@ func TestSecret_NeverShows(t *testing.T) {
 	if strings.Contains(log.String(), "hunter2") {
 		t.Errorf("a secret shows:\n%s", log.String())
 	}
-	if got := f.KIE.WebhookKeys[0].reveal() + f.CallbackURL; got != "hunter2https://u:hunter2@a.example" {
+	if got := f.KIE.WebhookKeys[0].Reveal() + f.CallbackURL; got != "hunter2https://u:hunter2@a.example" {
 		t.Errorf("the settings themselves were changed to %s", got)
 	}
 }

@@ -16,7 +16,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
-	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -53,31 +54,34 @@ func (c *demoCmd) Run(ctx context.Context, con console) (err error) {
 		return fmt.Errorf("start the simulated provider: %w", err)
 	}
 	defer func() { err = errors.Join(err, provider.Close()) }()
-	flags := serviceFlags{
+	flags := server.Config{
 		DataDir: dir, Auth: "none", Tenant: "demo", StartLog: startLog, AllowPrivate: true, PublicSources: true,
-		GRPC: listenerFlags{Address: "127.0.0.1:0"}, HTTP: listenerFlags{Address: "127.0.0.1:0"}, Ingress: listenerFlags{Address: "127.0.0.1:0"},
+		GRPC: server.Listener{Address: "127.0.0.1:0"}, HTTP: server.Listener{Address: "127.0.0.1:0"}, Ingress: server.Listener{Address: "127.0.0.1:0"},
 	}
-	if err := flags.simulate(c.Provider, provider, key, signingKey); err != nil {
+	if err := flags.Configure(c.Provider, server.Upstream{
+		APIKeys: []redact.Secret{redact.Secret(key)}, WebhookKeys: []redact.Secret{redact.Secret(signingKey)},
+		URL: provider.BaseURL(sim.Profile(c.Provider)), Typical: demoProcessing + 2*time.Second, Poll: time.Second,
+	}); err != nil {
 		return err
 	}
 	if err := say(con, "Starting PostgreSQL, a simulated provider and Refract on this machine …"); err != nil {
 		return err
 	}
-	s, err := newService(ctx, flags, log)
+	s, err := server.New(ctx, flags, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close(context.WithoutCancel(ctx))) }()
-	if err := say(con, "gRPC %s, REST %s, callbacks %s, provider %s", s.grpcListener.Addr(), s.httpListener.Addr(),
-		s.ingressListener.Addr(), provider.URL()); err != nil {
+	defer func() { err = errors.Join(err, s.Close(context.WithoutCancel(ctx))) }()
+	if err := say(con, "gRPC %s, REST %s, callbacks %s, provider %s", s.GRPCAddr(), s.HTTPAddr(),
+		s.IngressAddr(), provider.URL()); err != nil {
 		return err
 	}
 	running, stop := context.WithCancel(ctx)
 	g, running := errgroup.WithContext(running)
-	g.Go(func() error { return s.run(running) })
+	g.Go(func() error { return s.Run(running) })
 	g.Go(func() error {
 		defer stop()
-		return c.modify(running, con, s.grpcListener.Addr().String())
+		return c.modify(running, con, s.GRPCAddr())
 	})
 	return g.Wait()
 }
@@ -86,32 +90,14 @@ func (c *demoCmd) Run(ctx context.Context, con console) (err error) {
 // waits for.
 func (c *demoCmd) logs(con console) (service, start *slog.Logger, err error) {
 	if c.Log {
-		service, err = newLogger(con.err, "text", "debug")
+		service, err = server.NewLogger(con.err, "text", "debug")
 		return service, service, err
 	}
-	if start, err = newLogger(con.err, "text", "info"); err != nil {
+	if start, err = server.NewLogger(con.err, "text", "info"); err != nil {
 		return nil, nil, err
 	}
-	service, err = newLogger(io.Discard, "text", "error")
+	service, err = server.NewLogger(io.Discard, "text", "error")
 	return service, start, err
-}
-
-// simulate configures one provider to be the simulator, as an operator configures a real one.
-func (f *providerFlags) simulate(name string, s *sim.Server, key, signingKey string) error {
-	for _, r := range f.registrations() {
-		if r.name != name {
-			continue
-		}
-		*r.flags = upstreamFlags{
-			APIKeys: []secret{secret(key)}, URL: s.BaseURL(sim.Profile(name)), Typical: demoProcessing + 2*time.Second, Poll: time.Second,
-		}
-		signed, err := r.make(upstreamConfig{key: key, url: r.flags.URL, webhookKeys: []string{signingKey}})
-		if err == nil && signed.Capabilities().Callbacks == provider.SignedCallbacks {
-			r.flags.WebhookKeys = []secret{secret(signingKey)}
-		}
-		return err
-	}
-	return fmt.Errorf("there is no provider %q to simulate", name)
 }
 
 // modify is what a client does: upload, submit, follow, download.

@@ -142,7 +142,7 @@ func (ts *testService) uploadSilently(t *testing.T, g *sync.WaitGroup) {
 	}
 	body, unsent := io.Pipe()
 	req, err := http.NewRequestWithContext(ts.ctx(t), http.MethodPut,
-		"http://"+ts.httpListener.Addr().String()+"/v1/sources/"+uuid.NewString(), body)
+		"http://"+ts.HTTPAddr()+"/v1/sources/"+uuid.NewString(), body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func isRunning(e *refractv1.TaskEvent) bool {
 func (ts *testService) watchHTTP(t *testing.T, id string) *bufio.Scanner {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ts.ctx(t), http.MethodGet,
-		"http://"+ts.httpListener.Addr().String()+"/v1/tasks/"+id+":watch?after_revision=0", http.NoBody)
+		"http://"+ts.HTTPAddr()+"/v1/tasks/"+id+":watch?after_revision=0", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}

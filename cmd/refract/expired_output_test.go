@@ -7,12 +7,13 @@ import (
 	"time"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
 )
 
 // TestExpiredOutput_IsRefusedBeforeItsFileIsGone lets an output expire under running readers.
 func TestExpiredOutput_IsRefusedBeforeItsFileIsGone(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, _ *simConfig) { f.KeepOutputs = time.Hour })
+	ts := startService(t, func(f *server.Config, _ *simConfig) { f.KeepOutputs = time.Hour })
 	id := ts.submit(t, "").GetId()
 	if last := ts.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 		t.Fatalf("ended %v", last)
@@ -27,7 +28,7 @@ func TestExpiredOutput_IsRefusedBeforeItsFileIsGone(t *testing.T) {
 	if status, _, _ := request(t, http.MethodGet, young.GetDownloadUri(), "", "Authorization", "Bearer "+ts.token); status != http.StatusOK {
 		t.Fatalf("a download of a young output gave %d", status)
 	}
-	if _, err := ts.service.pool.Exec(t.Context(), `UPDATE output SET create_time = now() - interval '2 hours'`); err != nil {
+	if _, err := ts.pool.Exec(t.Context(), `UPDATE output SET create_time = now() - interval '2 hours'`); err != nil {
 		t.Fatal(err)
 	}
 	old := ts.get(t, id).GetOutputs()[0]

@@ -17,6 +17,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 	"github.com/refract-video/refract/internal/worker"
 )
@@ -28,11 +29,11 @@ func TestService_SurvivesResultHosts(t *testing.T) {
 	private := newPrivateServer(t)
 	rebinding := newRebindingHost(t)
 	start := func(patience time.Duration) *testService {
-		return startService(t, func(f *serviceFlags, c *simConfig) {
+		return startService(t, func(f *server.Config, c *simConfig) {
 			everyProvider(f, c)
 			f.AllowPrivate, f.CallbackURL = false, "https://refract.example.com"
 			f.FetchAllow = []string{"127.0.0.1"} // Where the simulator is. The rest of loopback is private.
-			f.Tuning = tuning{
+			f.Tuning = server.Tuning{
 				Patience: patience, MaxBytes: 1 << 20, Pause: time.Millisecond, Resolver: rebinding.resolver(), Roots: rebinding.roots,
 				Save: worker.Patience{Tries: 2, NoLinks: time.Second},
 			}
@@ -85,7 +86,7 @@ func TestService_SurvivesResultHosts(t *testing.T) {
 			if strings.Contains(message, "/results/") || strings.Contains(message, "?") {
 				t.Errorf("the message tells a link: %q", message)
 			}
-			if keys, err := ts.bucket.Keys(t.Context(), media.OutputPrefix+task.GetId(), 10); err != nil || len(keys) > 0 {
+			if keys, err := ts.bucket(t).Keys(t.Context(), media.OutputPrefix+task.GetId(), 10); err != nil || len(keys) > 0 {
 				t.Errorf("the bucket holds %v, %v, want nothing of the task", keys, err)
 			}
 			if _, metrics := ts.rest(t, http.MethodGet, "/metrics", ""); !strings.Contains(string(metrics), `outcome="`+tc.outcome+`"`) {
@@ -103,14 +104,14 @@ func TestService_SurvivesResultHosts(t *testing.T) {
 // TestService_TakesBackTheOutputsBesideOneThatFails has eleven results, of which the last is a byte too large.
 func TestService_TakesBackTheOutputsBesideOneThatFails(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, _ *simConfig) {
-		f.Tuning = tuning{MaxBytes: int64(len(sim.ResultClip(strings.Repeat("0", 32), 9)))}
+	ts := startService(t, func(f *server.Config, _ *simConfig) {
+		f.Tuning = server.Tuning{MaxBytes: int64(len(sim.ResultClip(strings.Repeat("0", 32), 9)))}
 	})
 	last := ts.end(t, ts.submit(t, "[sim:results=11]").GetId())
 	if message := last.GetFailure().GetMessage(); !strings.Contains(message, "output 10 of 11") || !strings.Contains(message, "too large") {
 		t.Fatalf("ended %v, want that output 10 is too large", last)
 	}
-	if keys, err := ts.bucket.Keys(t.Context(), media.OutputPrefix, 10); err != nil || len(keys) > 0 {
+	if keys, err := ts.bucket(t).Keys(t.Context(), media.OutputPrefix, 10); err != nil || len(keys) > 0 {
 		t.Errorf("the bucket holds %v, %v, want nothing", keys, err)
 	}
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,40 +39,13 @@ func TestMetrics_TellOperatorsWhatGoesOn(t *testing.T) {
 	})
 }
 
-// TestMetrics_OneThatCollidesCostsOnlyItself has two libraries count under one name, as two kinds of bucket do: the exporter
-// leaves out by what they differ.
-func TestMetrics_OneThatCollidesCostsOnlyItself(t *testing.T) {
-	t.Parallel()
-	tel, err := startTelemetry(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = tel.stop(context.WithoutCancel(t.Context())) })
-	for _, library := range []string{"a", "b"} {
-		counter, err := tel.meters.Meter(library).Int64Counter("collides")
-		if err != nil {
-			t.Fatal(err)
-		}
-		counter.Add(t.Context(), 1)
-	}
-	server := httptest.NewServer(tel.metrics)
-	t.Cleanup(server.Close)
-	status, _, body := request(t, http.MethodGet, server.URL, "")
-	if status != http.StatusOK || !strings.Contains(string(body), "go_goroutines") || !strings.Contains(string(body), "collides_total") {
-		t.Errorf("answered %d: %s", status, body)
-	}
-	if _, _, body = request(t, http.MethodGet, server.URL, ""); !strings.Contains(string(body), `promhttp_metric_handler_errors_total{cause="gathering"} 1`) {
-		t.Errorf("the metric that was left out is not counted: %s", body)
-	}
-}
-
 // TestREST_DescribesItself asks for what needs no credentials.
 func TestREST_DescribesItself(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)
 	ts.get(t, ts.submit(t, "").GetId()) // It serves.
 	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/openapi.json": 200, "/nothing": 404} {
-		status, _, body := request(t, http.MethodGet, "http://"+ts.httpListener.Addr().String()+path, "")
+		status, _, body := request(t, http.MethodGet, "http://"+ts.HTTPAddr()+path, "")
 		if status != want {
 			t.Errorf("%s answered %d, want %d: %s", path, status, want, body)
 		}
@@ -111,7 +82,7 @@ func TestREST_StreamsServerSentEvents(t *testing.T) {
 	// first bookmark, which comes 14 seconds later.
 	waiting := ts.submit(t, "[sim:processing=1h]").GetId()
 	newest := ts.await(t, waiting, isRunning)
-	req, err := http.NewRequestWithContext(ts.ctx(t), http.MethodGet, "http://"+ts.httpListener.Addr().String()+"/v1/tasks/"+waiting+":watch", http.NoBody)
+	req, err := http.NewRequestWithContext(ts.ctx(t), http.MethodGet, "http://"+ts.HTTPAddr()+"/v1/tasks/"+waiting+":watch", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}

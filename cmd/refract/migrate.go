@@ -8,11 +8,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/redact"
 )
 
 // databaseFlags name the database of commands that work on it directly.
 type databaseFlags struct {
-	DatabaseURL secret `name:"database-url" env:"DATABASE_URL" help:"PostgreSQL to work on."`
+	DatabaseURL redact.Secret `name:"database-url" env:"DATABASE_URL" help:"PostgreSQL to work on."`
 }
 
 // open connects to the database.
@@ -20,7 +21,7 @@ func (f databaseFlags) open(ctx context.Context) (*pgxpool.Pool, error) {
 	if f.DatabaseURL == "" {
 		return nil, errors.New("pass --database-url, or set DATABASE_URL")
 	}
-	return postgres.Open(ctx, f.DatabaseURL.reveal())
+	return postgres.Open(ctx, f.DatabaseURL.Reveal())
 }
 
 // migrateCmd brings the schema to this release.

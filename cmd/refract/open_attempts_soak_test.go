@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -36,7 +37,7 @@ const openAttempts = 500
 // askAboutAll makes replicas ask about open attempts that are all due at once, of a provider whose answers take a while.
 func askAboutAll(t *testing.T, n int, answers time.Duration) {
 	t.Helper()
-	f := startFleet(t, func(f *serviceFlags, c *simConfig) {
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		f.KIE.Limits = []string{fmt.Sprintf("%d/1s/%[1]d", openAttempts)}
 		c.Processing, c.SubmitLimit, c.QueryDelay = time.Hour, sim.Limit{N: -1, Window: time.Second}, answers
 	})

@@ -25,7 +25,7 @@ func (ts *testService) operator(t *testing.T) operator {
 	t.Helper()
 	return operator{
 		ts: ts, token: newToken(t, ts.pool, "ops", true),
-		OperatorServiceClient: refractv1.NewOperatorServiceClient(dial(t, ts.grpcListener.Addr().String())),
+		OperatorServiceClient: refractv1.NewOperatorServiceClient(dial(t, ts.GRPCAddr())),
 	}
 }
 
@@ -39,7 +39,7 @@ func (o operator) ctx(t *testing.T) context.Context {
 func (o operator) command(t *testing.T, args ...string) string {
 	t.Helper()
 	var out, errs bytes.Buffer
-	args = append(args, "--address="+o.ts.grpcListener.Addr().String(), "--token="+o.token)
+	args = append(args, "--address="+o.ts.GRPCAddr(), "--token="+o.token)
 	if exit := run(t.Context(), args, console{out: &out, err: &errs}); exit != 0 {
 		t.Fatalf("%v: exit %d: %s", args[:2], exit, errs.String())
 	}
@@ -62,8 +62,8 @@ func (c operatorCall) refusals(t *testing.T, ts *testService, token string) (ove
 	if method == nil {
 		t.Fatalf("there is no rpc %s", c.rpc)
 	}
-	err := ts.conn.Invoke(as(ts.untold(t), token), "/refract.v1.OperatorService/"+c.rpc, c.request, dynamicpb.NewMessage(method.Output()))
-	status, _, answer := request(t, c.method, "http://"+ts.httpListener.Addr().String()+c.path, c.body, "Authorization", "Bearer "+token)
+	err := dial(t, ts.GRPCAddr()).Invoke(as(ts.untold(t), token), "/refract.v1.OperatorService/"+c.rpc, c.request, dynamicpb.NewMessage(method.Output()))
+	status, _, answer := request(t, c.method, "http://"+ts.HTTPAddr()+c.path, c.body, "Authorization", "Bearer "+token)
 	if status == http.StatusOK {
 		t.Errorf("%s over REST was not refused: %s", c.rpc, answer)
 	}

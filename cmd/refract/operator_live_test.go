@@ -12,6 +12,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/provider/kie"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -44,7 +45,7 @@ func (ts *testService) waits(t *testing.T, id string, cause refractv1.WaitingCau
 // TestLimits_ChangeLiveOverAllReplicas changes limits at one replica, which then stops: the other one obeys.
 func TestLimits_ChangeLiveOverAllReplicas(t *testing.T) {
 	t.Parallel()
-	fleet := startFleet(t, func(f *serviceFlags, c *simConfig) {
+	fleet := startFleet(t, func(f *server.Config, c *simConfig) {
 		f.KIE.Limits, c.Processing = []string{"1/1h/100"}, time.Hour
 	})
 	ts := fleet.start(t)
@@ -81,7 +82,7 @@ func TestLimits_ChangeLiveOverAllReplicas(t *testing.T) {
 	token := ts.operator(t).token
 	limit := func(body string) {
 		t.Helper()
-		status, _, answer := request(t, http.MethodPost, "http://"+ts.httpListener.Addr().String()+"/v1/providers/kie/limits", body, "Authorization", "Bearer "+token)
+		status, _, answer := request(t, http.MethodPost, "http://"+ts.HTTPAddr()+"/v1/providers/kie/limits", body, "Authorization", "Bearer "+token)
 		if status != http.StatusOK {
 			t.Fatalf("answered %d %s", status, answer)
 		}
@@ -147,7 +148,7 @@ func TestPause_HoldsUntilResumed(t *testing.T) {
 // TestTenants_AreBoundAtTheirNextSubmission gives a tenant a quota, and takes it away.
 func TestTenants_AreBoundAtTheirNextSubmission(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(_ *serviceFlags, c *simConfig) { c.Processing = time.Hour })
+	ts := startService(t, func(_ *server.Config, c *simConfig) { c.Processing = time.Hour })
 	o := ts.operator(t)
 	if out := o.command(t, "tenant", "set", "acme", "--weight=3", "--max-per-day=1", "--max-in-flight=1"); !strings.Contains(out, "acme    own    3       0       0/1   0/1") {
 		t.Errorf("tenant set printed\n%s", out)
@@ -166,7 +167,7 @@ func TestTenants_AreBoundAtTheirNextSubmission(t *testing.T) {
 	}
 	waiting := ts.submit(t, "").GetId()
 	ts.waits(t, waiting, refractv1.WaitingCause_WAITING_CAUSE_TENANT_SHARE)
-	status, _, answer := request(t, http.MethodPut, "http://"+ts.httpListener.Addr().String()+"/v1/tenants/acme", `{"useDefault":true}`, "Authorization", "Bearer "+o.token)
+	status, _, answer := request(t, http.MethodPut, "http://"+ts.HTTPAddr()+"/v1/tenants/acme", `{"useDefault":true}`, "Authorization", "Bearer "+o.token)
 	if status != http.StatusOK || !strings.Contains(string(answer), `"ownTerms":false`) {
 		t.Fatalf("answered %d %s, want the default's terms", status, answer)
 	}
@@ -184,8 +185,8 @@ func TestTenants_AreBoundAtTheirNextSubmission(t *testing.T) {
 // TestTenants_KeepTheirThingsForAsLongAsTheirOperatorSays sets retention times, and takes them back one by one.
 func TestTenants_KeepTheirThingsForAsLongAsTheirOperatorSays(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, _ *simConfig) {
-		f.keepFlags = keepFlags{KeepOutputs: 720 * time.Hour, KeepSources: 168 * time.Hour, KeepCallbacks: 720 * time.Hour, KeepTasks: 2160 * time.Hour}
+	ts := startService(t, func(f *server.Config, _ *simConfig) {
+		f.Retention = server.Retention{KeepOutputs: 720 * time.Hour, KeepSources: 168 * time.Hour, KeepCallbacks: 720 * time.Hour, KeepTasks: 2160 * time.Hour}
 	})
 	o := ts.operator(t)
 	for _, step := range []struct {

@@ -7,12 +7,13 @@ import (
 	"time"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
 )
 
 // TestCheckTask_BringsHomeAResultWhoseCallbackGotLost asks about a task that nobody would ask about for an hour.
 func TestCheckTask_BringsHomeAResultWhoseCallbackGotLost(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, _ *simConfig) { f.KIE.Poll = time.Hour })
+	ts := startService(t, func(f *server.Config, _ *simConfig) { f.KIE.Poll = time.Hour })
 	id := ts.submit(t, "[sim:undeliverable]").GetId()
 	if err := ts.sim.Await(ts.ctx(t), func() bool { return len(ts.sim.Deliveries()) > 0 }); err != nil {
 		t.Fatal(err) // The provider has a result when it begins to call.
@@ -37,7 +38,7 @@ func TestCheckTask_BringsHomeAResultWhoseCallbackGotLost(t *testing.T) {
 // secret.
 func TestReplay_OfARefusedCallbackBringsItsResultHome(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, _ *simConfig) { f.KIE.Poll = time.Hour })
+	ts := startService(t, func(f *server.Config, _ *simConfig) { f.KIE.Poll = time.Hour })
 	id := ts.submit(t, "[sim:bad-signature,processing=500ms]").GetId()
 	o := ts.operator(t)
 	refused := func() bool {

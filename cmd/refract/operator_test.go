@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
 )
 
 func protoName(s string) protoreflect.Name { return protoreflect.Name(s) }
@@ -58,7 +59,7 @@ func TestOperators_AreToldFromTenantsByTheirToken(t *testing.T) {
 				}
 			}
 			// Not even their existence is told at the public listener.
-			status, _, answer := request(t, tc.method, "http://"+ts.ingressListener.Addr().String()+tc.path, tc.body)
+			status, _, answer := request(t, tc.method, "http://"+ts.IngressAddr()+tc.path, tc.body)
 			if status != http.StatusNotFound {
 				t.Errorf("the ingress answered %d %s, want 404", status, answer)
 			}
@@ -69,11 +70,11 @@ func TestOperators_AreToldFromTenantsByTheirToken(t *testing.T) {
 // TestOperators_WithoutAuthenticationAreAll needs no token where nobody does.
 func TestOperators_WithoutAuthenticationAreAll(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+	ts := startService(t, func(f *server.Config, c *simConfig) {
 		everyProvider(f, c)
 		f.Auth = "none"
 	})
-	resp, err := refractv1.NewOperatorServiceClient(ts.conn).ListProviderAccounts(ts.untold(t), &refractv1.ListProviderAccountsRequest{})
+	resp, err := refractv1.NewOperatorServiceClient(dial(t, ts.GRPCAddr())).ListProviderAccounts(ts.untold(t), &refractv1.ListProviderAccountsRequest{})
 	if err != nil || len(resp.GetAccounts()) != 3 {
 		t.Errorf("ListProviderAccounts = %v, %v, want three accounts", resp, err)
 	}

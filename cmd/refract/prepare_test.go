@@ -17,6 +17,8 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 	"github.com/refract-video/refract/internal/worker"
 )
@@ -60,7 +62,7 @@ func (w *answeredWriter) WriteHeader(status int) {
 // tenant, when claimPreparations (internal/postgres/preparation.go) gives all places to two tenants.
 func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+	ts := startService(t, func(f *server.Config, c *simConfig) {
 		fetching(f, c)
 		f.KIE.Limits, f.KIE.Poll = []string{"4/1h/4"}, 300*time.Millisecond
 		f.Tuning.Sources = worker.SourcePatience{Ready: 100 * time.Millisecond}
@@ -114,7 +116,7 @@ func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 
 func TestSource_TroubleOfItsHostHeals(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+	ts := startService(t, func(f *server.Config, c *simConfig) {
 		fetching(f, c)
 		f.Tuning.Sources.GiveUp = time.Minute
 	})
@@ -156,7 +158,7 @@ func TestSource_TroubleOfItsHostHeals(t *testing.T) {
 func TestSource_HostsThatHangAreGivenUpInTime(t *testing.T) {
 	t.Parallel()
 	const giveUp = 2 * time.Second
-	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+	ts := startService(t, func(f *server.Config, c *simConfig) {
 		fetching(f, c)
 		f.Tuning.Sources = worker.SourcePatience{Ready: 100 * time.Millisecond, Pause: 50 * time.Millisecond, GiveUp: giveUp}
 		f.Tuning.Look = 200 * time.Millisecond
@@ -183,18 +185,18 @@ func TestSource_HostsThatHangAreGivenUpInTime(t *testing.T) {
 func TestSource_AnOutageOfOursSettlesNothing(t *testing.T) {
 	t.Parallel()
 	var wire *wiretap
-	f := startFleet(t, func(f *serviceFlags, c *simConfig) {
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		fetching(f, c)
 		f.Tuning.Sources = worker.SourcePatience{Ready: 50 * time.Millisecond, Pause: 20 * time.Millisecond, GiveUp: time.Millisecond}
-		u, err := url.Parse(f.DatabaseURL.reveal())
+		u, err := url.Parse(f.DatabaseURL.Reveal())
 		if err != nil {
 			t.Fatal(err)
 		}
 		wire = startWiretap(t, u.Host)
 	})
-	u, _ := url.Parse(f.flags.DatabaseURL.reveal())
+	u, _ := url.Parse(f.flags.DatabaseURL.Reveal())
 	u.Host = wire.address
-	f.flags.DatabaseURL = secret(u.String())
+	f.flags.DatabaseURL = redact.Secret(u.String())
 	ts := f.start(t)
 	look := make(chan struct{})
 	host := clipServer(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -250,7 +252,7 @@ func (ts *testService) uploaded(t *testing.T) string {
 // It fails without the unique constraint of table preparation, or when submissions upload themselves.
 func TestSource_ManyTasksOfAClipHandItOverOnce(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, func(f *serviceFlags, c *simConfig) {
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		unlimited(f, c)
 		fetching(f, c)
 		f.Tuning.Sources.Ready = 100 * time.Millisecond
@@ -293,7 +295,7 @@ func TestSource_ManyTasksOfAClipHandItOverOnce(t *testing.T) {
 // TestSource_BusyUploadsDelayTheirOwnTasksAlone lets the provider's upload host refuse for a while.
 func TestSource_BusyUploadsDelayTheirOwnTasksAlone(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, func(f *serviceFlags, c *simConfig) {
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		unlimited(f, c)
 		fetching(f, c)
 		f.Tuning.Sources.Ready = 100 * time.Millisecond
@@ -412,19 +414,20 @@ func TestProbe_FetchAllowOpensNothingToSources(t *testing.T) {
 	t.Parallel()
 	private := newPrivateServer(t)
 	names := newRebindingHost(t)
-	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+	ts := startService(t, func(f *server.Config, c *simConfig) {
 		fetching(f, c)
 		f.AllowPrivate, f.CallbackURL, f.FetchAllow = false, "https://refract.example.com", []string{"127.0.0.1", "127.0.0.2"}
 		f.Tuning.Resolver, f.Tuning.Roots = names.resolver(), names.roots
-	})
-	guarded := ts.prober.Transport
-	ts.prober.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
-		if r.URL.Host != "public.example.com" {
-			return guarded.RoundTrip(r)
+		f.Tuning.WrapProber = func(guarded http.RoundTripper) http.RoundTripper {
+			return roundTrip(func(r *http.Request) (*http.Response, error) {
+				if r.URL.Host != "public.example.com" {
+					return guarded.RoundTrip(r)
+				}
+				return &http.Response{
+					StatusCode: http.StatusFound, Header: http.Header{"Location": {private.URL + r.URL.Path}}, Body: http.NoBody, Request: r,
+				}, nil
+			})
 		}
-		return &http.Response{
-			StatusCode: http.StatusFound, Header: http.Header{"Location": {private.URL + r.URL.Path}}, Body: http.NoBody, Request: r,
-		}, nil
 	})
 	for name, uri := range map[string]string{
 		"redirected":     "https://public.example.com/a.mp4",

@@ -14,6 +14,8 @@ import (
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/provider/lumaagents"
+	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -99,10 +101,10 @@ func TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost(t *testing.T) {
 	t.Parallel()
 	gate := startGate(t)
 	var wire *wiretap
-	f := startFleet(t, func(f *serviceFlags, c *simConfig) {
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		unlimited(f, c)
 		f.CallbackURL, c.CallbackAttempts = gate.url, 2000
-		u, err := url.Parse(f.DatabaseURL.reveal())
+		u, err := url.Parse(f.DatabaseURL.Reveal())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,9 +118,9 @@ func TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost(t *testing.T) {
 			_, _ = w.Write(body)
 		}
 	})
-	u, _ := url.Parse(f.flags.DatabaseURL.reveal())
+	u, _ := url.Parse(f.flags.DatabaseURL.Reveal())
 	u.Host = wire.address
-	f.flags.DatabaseURL, f.flags.KIE.URL = secret(u.String()), man.url
+	f.flags.DatabaseURL, f.flags.KIE.URL = redact.Secret(u.String()), man.url
 	ts := f.start(t)
 	gate.to(ts)
 	task := ts.submit(t, "")
@@ -178,7 +180,7 @@ func TestPromise03_NeverPayTwiceWhenAJobRunsTwice(t *testing.T) {
 func TestPromise03_NothingWasSent(t *testing.T) {
 	t.Parallel()
 	address := freeAddress(t)
-	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+	ts := startService(t, func(f *server.Config, c *simConfig) {
 		unlimited(f, c)
 		f.KIE.URL = "http://" + address
 	})
@@ -210,7 +212,7 @@ func TestPromise03_NothingWasSent(t *testing.T) {
 func TestPromise03_AnOutageIsBraked(t *testing.T) {
 	t.Parallel()
 	gate := startGate(t)
-	f := startFleet(t, func(f *serviceFlags, c *simConfig) {
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		unlimited(f, c)
 		f.KIE.Limits = []string{"2/50ms/1000"}
 		f.CallbackURL, c.CallbackAttempts = gate.url, 2000

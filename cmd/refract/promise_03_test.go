@@ -16,6 +16,7 @@ import (
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/provider/luma"
 	"github.com/refract-video/refract/internal/provider/lumaagents"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -238,7 +239,7 @@ func startPayment(t *testing.T, providerName string, end ending) *payment {
 	if r.provider == "" {
 		r.provider = kie.Name
 	}
-	f := startFleet(t, func(f *serviceFlags, c *simConfig) {
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		if r.provider != kie.Name {
 			everyProvider(f, c)
 		}

@@ -20,6 +20,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/server"
 )
 
 // roster is the replicas that serve, of which each watcher takes the next when its own is drained.
@@ -60,7 +62,7 @@ type seen struct {
 // when neither Listener nor sweep wakes watchers of changes that another replica made (serve.go).
 func TestPromise04_EveryChangeOnceInOrder(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, func(f *serviceFlags, c *simConfig) {
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		unlimited(f, c)
 		c.Processing = time.Hour
 	})
@@ -120,10 +122,10 @@ func TestPromise04_EveryChangeOnceInOrder(t *testing.T) {
 
 // TestPromise04_IdleStreamsCarryBookmarks waits for a bookmark of the service as it is configured.
 //
-// It fails with a bookmarkInterval (service.go) of 15 seconds or more.
+// It fails with a server.BookmarkInterval (internal/server/server.go) of 15 seconds or more.
 func TestPromise04_IdleStreamsCarryBookmarks(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(_ *serviceFlags, c *simConfig) { c.Processing = time.Hour })
+	ts := startService(t, func(_ *server.Config, c *simConfig) { c.Processing = time.Hour })
 	id := ts.submit(t, "").GetId()
 	events := ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
 	newest := events[len(events)-1].GetRevision()
@@ -135,8 +137,8 @@ func TestPromise04_IdleStreamsCarryBookmarks(t *testing.T) {
 	if err != nil || m.GetBookmark().GetRevision() != newest {
 		t.Fatalf("the stream said %v, %v, want a bookmark of revision %d", m, err, newest)
 	}
-	if promised := 15 * time.Second; bookmarkInterval >= promised {
-		t.Errorf("a bookmark is sent after %s of silence, and %s are promised", bookmarkInterval, promised)
+	if promised := 15 * time.Second; server.BookmarkInterval >= promised {
+		t.Errorf("a bookmark is sent after %s of silence, and %s are promised", server.BookmarkInterval, promised)
 	}
 }
 
@@ -144,23 +146,23 @@ func TestPromise04_IdleStreamsCarryBookmarks(t *testing.T) {
 // stream of it follows a task that ends on the other.
 //
 // It fails when nothing confirms bookmarks (tick in internal/watch/pulse.go), and when the hub reports no loss of its log
-// (Readable in service.go).
+// (Readable in internal/server/server.go).
 func TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, func(f *serviceFlags, c *simConfig) {
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		unlimited(f, c)
 		c.Processing = time.Hour
 	})
 	well := f.start(t)
-	u, err := url.Parse(f.flags.DatabaseURL.reveal())
+	u, err := url.Parse(f.flags.DatabaseURL.Reveal())
 	if err != nil {
 		t.Fatal(err)
 	}
 	wire := startWiretap(t, u.Host)
 	u.Host = wire.address
-	f.flags.DatabaseURL = secret(u.String())
+	f.flags.DatabaseURL = redact.Secret(u.String())
 	cut := f.start(t)
-	health := grpc_health_v1.NewHealthClient(dial(t, cut.grpcListener.Addr().String()))
+	health := grpc_health_v1.NewHealthClient(dial(t, cut.GRPCAddr()))
 	awaitHealth := func(want grpc_health_v1.HealthCheckResponse_ServingStatus) {
 		t.Helper()
 		eventually(t, "the health of the replica to be "+want.String(), func() bool {
@@ -209,7 +211,7 @@ func TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams(t *testing.T) {
 
 	wire.set(false)
 	awaitHealth(grpc_health_v1.HealthCheckResponse_SERVING)
-	cut.logsFaultOnce(t, connectionsRefused, connectionsMade, "failed to connect")
+	cut.logsFaultOnce(t, server.LogConnectionsRefused, server.LogConnectionsMade, "failed to connect")
 	if got := cut.end(t, id).GetState(); got != refractv1.TaskState_TASK_STATE_CANCELED {
 		t.Errorf("after the outage the task ended as %v, want CANCELED", got)
 	}

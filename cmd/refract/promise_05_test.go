@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -47,7 +48,7 @@ func TestPromise05_TerminalIsTerminal(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			g := startGate(t)
-			ts := startService(t, func(f *serviceFlags, c *simConfig) {
+			ts := startService(t, func(f *server.Config, c *simConfig) {
 				unlimited(f, c)
 				f.CallbackURL, c.CallbackAttempts = g.url, 2000
 				f.KIE.Poll = time.Hour // What is known comes through the gate.

@@ -13,6 +13,8 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/provider/luma"
+	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -23,7 +25,7 @@ import (
 // the token.
 func TestPromise06_NoTokenNoDatabase(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+	ts := startService(t, func(f *server.Config, c *simConfig) {
 		unlimited(f, c)
 		c.Processing = time.Hour
 	})
@@ -69,13 +71,19 @@ func TestPromise06_NoTokenNoDatabase(t *testing.T) {
 // is not Proven.
 func TestPromise06_CallbacksAreHints(t *testing.T) {
 	t.Parallel()
-	withLuma := func(f *serviceFlags) { f.Luma = upstreamFlags{APIKeys: []secret{testAPIKey}, Poll: time.Hour} }
-	unsigned := func(f *serviceFlags) { f.KIE.WebhookKeys = nil }
-	polled := func(f *serviceFlags) { f.KIE.Poll = 300 * time.Millisecond } // No callback brings it to its end.
-	oldAndNew := func(f *serviceFlags) { f.KIE.WebhookKeys = []secret{"the-old-key-of-the-account", testWebhookKey} }
-	newAndOld := func(f *serviceFlags) { f.KIE.WebhookKeys = []secret{testWebhookKey, "the-new-key-of-the-account"} }
-	configured := func(amend func(*serviceFlags)) *testService {
-		return startService(t, func(f *serviceFlags, c *simConfig) {
+	withLuma := func(f *server.Config) {
+		f.Luma = server.Upstream{APIKeys: []redact.Secret{testAPIKey}, Poll: time.Hour}
+	}
+	unsigned := func(f *server.Config) { f.KIE.WebhookKeys = nil }
+	polled := func(f *server.Config) { f.KIE.Poll = 300 * time.Millisecond } // No callback brings it to its end.
+	oldAndNew := func(f *server.Config) {
+		f.KIE.WebhookKeys = []redact.Secret{"the-old-key-of-the-account", testWebhookKey}
+	}
+	newAndOld := func(f *server.Config) {
+		f.KIE.WebhookKeys = []redact.Secret{testWebhookKey, "the-new-key-of-the-account"}
+	}
+	configured := func(amend func(*server.Config)) *testService {
+		return startService(t, func(f *server.Config, c *simConfig) {
 			unlimited(f, c)
 			f.KIE.Poll = time.Hour // No check comes but of a callback, and so before it.
 			amend(f)
@@ -137,7 +145,7 @@ func TestPromise06_CallbacksAreHints(t *testing.T) {
 // It fails without the count in insertRefusedCallback (internal/postgres/callback.go).
 func TestPromise06_RefusedCallbacksAreBounded(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(_ *serviceFlags, c *simConfig) { c.Processing = time.Hour })
+	ts := startService(t, func(_ *server.Config, c *simConfig) { c.Processing = time.Hour })
 	id := ts.submit(t, "").GetId()
 	ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
 	entry := ts.sim.Ledger()[0]
@@ -161,7 +169,7 @@ func TestPromise06_RefusedCallbacksAreBounded(t *testing.T) {
 // It fails without the bounds of insertCallbacks, or of scheduleChecks (internal/postgres/write_rows.go).
 func TestPromise06_AcceptedCallbacksAreBounded(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+	ts := startService(t, func(f *server.Config, c *simConfig) {
 		unlimited(f, c)
 		f.KIE.Poll, c.Processing = time.Hour, time.Hour
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -86,7 +87,7 @@ func holdChecks(t *testing.T, provider *sim.Server, word string) string {
 // round in internal/worker/check.go waits for the answers to what it began.
 func TestPromise07_EveryAttemptIsAskedAbout(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, func(f *serviceFlags, c *simConfig) {
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		unlimited(f, c)
 		f.KIE.Poll = time.Hour
 		c.Processing, c.QueryLimit = time.Hour, sim.Limit{N: 1000, Window: time.Second}

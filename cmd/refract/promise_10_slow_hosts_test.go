@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
 )
 
 // TestPromise10_SlowHostsOfOneTenantDelayNoOther lets two tenants have results on a host that never answers, and uploads that
@@ -19,8 +20,10 @@ import (
 // It fails when may (internal/fair/fair.go) gives a tenant every free place.
 func TestPromise10_SlowHostsOfOneTenantDelayNoOther(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, unlimited)
-	ts.uploads.Stall = hung // However slow the machine is, no stalled upload ends by itself.
+	ts := startService(t, func(f *server.Config, c *simConfig) {
+		unlimited(f, c)
+		f.Tuning.Stall = hung // However slow the machine is, no stalled upload ends by itself.
+	})
 	good, hostile := ts.as(t, "good"), []*testService{ts.as(t, "films"), ts.as(t, "ads")}
 
 	t.Run("results", func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/worker"
 )
 
@@ -22,7 +23,7 @@ const storageUnavailable = refractv1.WaitingCause_WAITING_CAUSE_STORAGE_UNAVAILA
 // It fails when admission does not ask the watcher of the storage, and when the tries of a save count that the storage ends.
 func TestPromise19_NothingIsSpentThatCannotBeSaved(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+	ts := startService(t, func(f *server.Config, c *simConfig) {
 		everyProvider(f, c)
 		f.Tuning.Save = worker.Patience{Tries: 2}
 	})
@@ -114,7 +115,7 @@ func awaitReady(t *testing.T, ts *testService, status int) {
 	if status != http.StatusOK {
 		want = grpc_health_v1.HealthCheckResponse_NOT_SERVING
 	}
-	health := grpc_health_v1.NewHealthClient(dial(t, ts.grpcListener.Addr().String()))
+	health := grpc_health_v1.NewHealthClient(dial(t, ts.GRPCAddr()))
 	eventually(t, "readiness to be "+want.String(), func() bool {
 		got, _ := ts.rest(t, http.MethodGet, "/readyz", "")
 		resp, err := health.Check(ts.untold(t), &grpc_health_v1.HealthCheckRequest{})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -23,7 +24,7 @@ func TestPromise09_TheFleetObeysTheProvider(t *testing.T) {
 		window           = time.Second
 		few, many, tasks = 5, 9, 60
 	)
-	f := startFleet(t, func(f *serviceFlags, c *simConfig) {
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		f.KIE.Limits = []string{fmt.Sprintf("%d/%s/%d", few, window, few+3)}
 		c.Processing = 300 * time.Millisecond
 		c.SubmitLimit = sim.Limit{N: -1, Window: window} // It refuses none, and remembers the fullest window.

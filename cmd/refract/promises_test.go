@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -25,7 +26,7 @@ import (
 // are the provider's ledger and the database. Each says what to take out of the code to see it fail.
 
 // unlimited lets a provider and its account do what they can, and makes checks quick.
-func unlimited(f *serviceFlags, c *simConfig) {
+func unlimited(f *server.Config, c *simConfig) {
 	f.KIE.Limits, f.KIE.Poll = []string{"1000/1s/1000"}, 300*time.Millisecond
 	c.SubmitLimit, c.QueryLimit, c.Credits = sim.Limit{N: -1}, sim.Limit{N: -1}, 1_000_000
 }
@@ -72,7 +73,7 @@ func do(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
 // metric returns the sum of a counter's series that carry these labels.
 func (ts *testService) metric(t *testing.T, name string, labels ...string) int {
 	t.Helper()
-	_, _, text := request(t, http.MethodGet, "http://"+ts.httpListener.Addr().String()+"/metrics", "")
+	_, _, text := request(t, http.MethodGet, "http://"+ts.HTTPAddr()+"/metrics", "")
 	sum := 0
 	for _, series := range regexp.MustCompile(`(?m)^`+name+`\{(.*)\} (\d+)$`).FindAllStringSubmatch(string(text), -1) {
 		fits := true
@@ -130,7 +131,7 @@ func startGate(t *testing.T) *gate {
 func (g *gate) to(replicas ...*testService) {
 	var addresses []string
 	for _, ts := range replicas {
-		addresses = append(addresses, ts.ingressListener.Addr().String())
+		addresses = append(addresses, ts.IngressAddr())
 	}
 	g.toAddress(addresses...)
 }

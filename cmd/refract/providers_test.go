@@ -12,6 +12,8 @@ import (
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/provider/luma"
 	"github.com/refract-video/refract/internal/provider/lumaagents"
+	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -22,7 +24,7 @@ func at(providers ...string) func(*refractv1.SubmitTaskRequest) {
 // TestProviders_SurviveTheirFaults sends one task through each of the faults of Luma's own two APIs.
 func TestProviders_SurviveTheirFaults(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+	ts := startService(t, func(f *server.Config, c *simConfig) {
 		everyProvider(f, c)
 		c.Luma.SubmitLimit.N, c.Luma.MaxConcurrent = -1, -1
 		c.LumaAgents.SubmitLimit.N, c.LumaAgents.MaxConcurrent = -1, -1
@@ -78,7 +80,7 @@ func TestProviders_SurviveTheirFaults(t *testing.T) {
 // works: the task must stay RUNNING.
 func TestUnsignedCallback_IsNeverBelievedWithoutReadBack(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+	ts := startService(t, func(f *server.Config, c *simConfig) {
 		everyProvider(f, c)
 		c.Processing = time.Hour
 	})
@@ -108,7 +110,7 @@ func TestUnsignedCallback_IsNeverBelievedWithoutReadBack(t *testing.T) {
 // another one to go to.
 func TestRoute_MovesOnWhenAProviderIsWithdrawn(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+	ts := startService(t, func(f *server.Config, c *simConfig) {
 		everyProvider(f, c)
 		f.Route = []string{kie.Name, luma.Name}
 		c.Script = func(s sim.Submission) sim.Script {
@@ -154,9 +156,9 @@ func TestRoute_NeverMovesOnAfterAnUnknownOutcome(t *testing.T) {
 // TestAccounts_ShareTheWork submits more tasks than one account may have in flight.
 func TestAccounts_ShareTheWork(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, c *simConfig) {
+	ts := startService(t, func(f *server.Config, c *simConfig) {
 		everyProvider(f, c)
-		f.Luma.APIKeys = []secret{testAPIKey, "luma-2=second-key"}
+		f.Luma.APIKeys = []redact.Secret{testAPIKey, "luma-2=second-key"}
 		c.APIKeys = append(c.APIKeys, "second-key")
 		c.Processing = time.Hour
 	})

@@ -12,12 +12,13 @@ import (
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
 )
 
 // TestQuota_IsToldWithItsDetails fills a tenant's quota, over gRPC and REST.
 func TestQuota_IsToldWithItsDetails(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, _ *simConfig) { f.KIE.Limits = []string{"1/1h/1"} })
+	ts := startService(t, func(f *server.Config, _ *simConfig) { f.KIE.Limits = []string{"1/1h/1"} })
 	if _, err := ts.pool.Exec(t.Context(), "INSERT INTO tenant (tenant, max_per_day) VALUES ('acme', 2)"); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -46,7 +47,7 @@ func TestReady_ADatabaseThatBecomesReadOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	health := grpc_health_v1.NewHealthClient(dial(t, ts.grpcListener.Addr().String()))
+	health := grpc_health_v1.NewHealthClient(dial(t, ts.GRPCAddr()))
 	awaitReady := func(status int, state grpc_health_v1.HealthCheckResponse_ServingStatus) {
 		t.Helper()
 		eventually(t, "readiness to be "+state.String(), func() bool {
@@ -96,7 +97,7 @@ func TestReady_ADatabaseThatBecomesReadOnly(t *testing.T) {
 	if err := admin.QueryRow(t.Context(), "SELECT count(*) FROM callback WHERE provider_task_id = $1", entry.TaskID).Scan(&inbox); err != nil || inbox != 1 {
 		t.Errorf("the inbox holds %d callbacks of the task, %v; want the one that was answered 200", inbox, err)
 	}
-	ts.logsFaultOnce(t, writesRefused, writesTaken, "SQLSTATE 25006")
+	ts.logsFaultOnce(t, server.LogWritesRefused, server.LogWritesTaken, "SQLSTATE 25006")
 }
 
 // logsFaultOnce waits until the log has the end of a fault of the database. Since its beginning, which is logged once with the

@@ -15,6 +15,8 @@ import (
 
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/server"
 )
 
 var update = flag.Bool("update", false, "write the parts of README.md that are made from code")
@@ -30,7 +32,7 @@ func TestREADME_ShowsTheSettingsOfServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Serve.complete()
+	c.Serve.Complete()
 	defaults := map[string]string{
 		"grpc-address": c.Serve.GRPC.Address, "http-address": c.Serve.HTTP.Address, "ingress-address": c.Serve.Ingress.Address,
 	}
@@ -66,14 +68,16 @@ func TestREADME_ShowsTheExample(t *testing.T) {
 // TestDocs_ShowTheCapabilities compares the table of providers with what their adapters declare.
 func TestDocs_ShowTheCapabilities(t *testing.T) {
 	t.Parallel()
-	var f providerFlags
+	key := server.Upstream{APIKeys: []redact.Secret{"any"}}
+	signing := key
+	signing.WebhookKeys = []redact.Secret{testWebhookKey}
+	accounts, _, err := (&server.Providers{KIE: signing, Luma: key, LumaAgents: key}).Accounts()
+	if err != nil {
+		t.Fatal(err)
+	}
 	table := "| provider | " + strings.Join(capabilityNames, " | ") + " |\n|---|" + strings.Repeat("---|", len(capabilityNames)) + "\n"
-	for _, r := range f.registrations() {
-		p, err := r.make(upstreamConfig{key: "x", webhookKeys: []string{"x"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		table += "| " + r.name + " | " + strings.Join(capabilityRow(p.Capabilities()), " | ") + " |\n"
+	for _, name := range accounts.Names() {
+		table += "| " + name + " | " + strings.Join(capabilityRow(accounts[name].Capabilities()), " | ") + " |\n"
 	}
 	checkPart(t, "../../docs/providers.md", "capabilities", table)
 }
@@ -151,7 +155,7 @@ func TestDocs_NameATestOfEachFault(t *testing.T) {
 			}
 		}
 	}
-	for _, message := range []string{writesRefused, writesTaken, connectionsRefused, connectionsMade} {
+	for _, message := range []string{server.LogWritesRefused, server.LogWritesTaken, server.LogConnectionsRefused, server.LogConnectionsMade} {
 		if !strings.Contains(string(page), "`"+message+"`") {
 			t.Errorf("%s does not have the message %q", path, message)
 		}

@@ -14,12 +14,13 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
 )
 
 // TestSubmit_RefusesInvalidRequests runs one table over gRPC and over REST: the same code, reason and fields.
 func TestSubmit_RefusesInvalidRequests(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, _ *simConfig) {
+	ts := startService(t, func(f *server.Config, _ *simConfig) {
 		f.AllowPrivate, f.CallbackURL = false, "https://refract.example.com"
 	})
 	first := ts.submit(t, "", func(r *refractv1.SubmitTaskRequest) { r.RequestId = "taken" })
@@ -153,7 +154,7 @@ func TestTenants_SeeOnlyTheirOwn(t *testing.T) {
 	if err != nil || len(list.GetTasks()) != 0 {
 		t.Errorf("the list of another tenant has %v, %v", list.GetTasks(), err)
 	}
-	url := "http://" + ts.httpListener.Addr().String() + "/v1/tasks/" + id + "/outputs/0"
+	url := "http://" + ts.HTTPAddr() + "/v1/tasks/" + id + "/outputs/0"
 	if status, _, _ := request(t, http.MethodGet, url, "", "Authorization", "Bearer "+createToken(t, ts.pool, "third")); status != http.StatusNotFound {
 		t.Errorf("a download of another tenant's output gave %d, want 404", status)
 	}
@@ -171,7 +172,7 @@ func TestCredentials_AreRequired(t *testing.T) {
 		"none": "", "not a token": "Bearer nonsense", "a forged token": "Bearer refract_" + strings.Repeat("A", 43),
 		"another scheme": "Basic " + ts.token, "a revoked token": "Bearer " + revoked,
 	} {
-		status, _, answer := request(t, http.MethodGet, "http://"+ts.httpListener.Addr().String()+"/v1/tasks", "", "Authorization", header)
+		status, _, answer := request(t, http.MethodGet, "http://"+ts.HTTPAddr()+"/v1/tasks", "", "Authorization", header)
 		if got := decodeRefusal(t, answer); status != http.StatusUnauthorized || got.Reason != "CREDENTIALS_INVALID" {
 			t.Errorf("%s: got %d and %+v, want 401", name, status, got)
 		}

@@ -7,32 +7,18 @@ import (
 	"io"
 	"slices"
 	"text/tabwriter"
-	"time"
 
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/worker"
 )
-
-// keepFlags say how long things are kept.
-type keepFlags struct {
-	KeepOutputs   time.Duration `name:"keep-outputs" env:"REFRACT_KEEP_OUTPUTS" default:"720h" help:"How long outputs are kept after they were saved, unless the tenant's terms say otherwise. 0 is for ever, as in the next three." json:"keep_outputs"`
-	KeepSources   time.Duration `name:"keep-sources" env:"REFRACT_KEEP_SOURCES" default:"168h" help:"How long uploaded sources are kept after their last use; at least 24h." json:"keep_sources"`
-	KeepCallbacks time.Duration `name:"keep-callbacks" env:"REFRACT_KEEP_CALLBACKS" default:"720h" help:"How long callbacks are kept." json:"keep_callbacks"`
-	KeepTasks     time.Duration `name:"keep-tasks" env:"REFRACT_KEEP_TASKS" default:"2160h" help:"How long tasks are kept after they ended, with all that belongs to them; at least 24h." json:"keep_tasks"`
-	SweepOrphans  bool          `name:"sweep-orphans" env:"REFRACT_SWEEP_ORPHANS" help:"Delete files that no row names once they are 48 hours old. It says that this bucket is this database's alone, and the database not one restored from a backup." json:"sweep_orphans"`
-}
-
-// keep are the flags as the store takes them.
-func (f keepFlags) keep() lifecycle.Keep {
-	return lifecycle.Keep{Outputs: f.KeepOutputs, Sources: f.KeepSources, Callbacks: f.KeepCallbacks, Tasks: f.KeepTasks}
-}
 
 // retainCmd removes what has expired.
 type retainCmd struct {
 	databaseFlags
-	keepFlags
+	server.Retention
 
 	Bucket string `name:"bucket" env:"REFRACT_BUCKET" help:"Bucket of the outputs, as for serve."`
 	DryRun bool   `name:"dry-run" help:"Only tell what would be removed. Files that belong to nothing are counted where the bucket is given, with --sweep-orphans or without."`
@@ -40,13 +26,13 @@ type retainCmd struct {
 
 // Run removes all that has expired, or counts it.
 func (c *retainCmd) Run(ctx context.Context, con console) (err error) {
-	if err := c.keep().Check(); err != nil {
+	if err := c.Keep().Check(); err != nil {
 		return err
 	}
 	if c.Bucket == "" && !c.DryRun {
 		return errors.New("pass --bucket, or set REFRACT_BUCKET")
 	}
-	log, err := newLogger(con.err, "text", "warn")
+	log, err := server.NewLogger(con.err, "text", "warn")
 	if err != nil {
 		return err
 	}
@@ -62,7 +48,7 @@ func (c *retainCmd) Run(ctx context.Context, con console) (err error) {
 	if err != nil {
 		return err
 	}
-	store.Keep(c.keep())
+	store.Keep(c.Keep())
 	r := &worker.Retainer{Store: store, Log: log, SweepOrphans: c.SweepOrphans}
 	if c.Bucket != "" {
 		if r.Bucket, err = media.OpenBucket(ctx, c.Bucket); err != nil {

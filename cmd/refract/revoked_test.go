@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
 )
 
 // TestCredentials_StreamsEndWithTheirToken revokes a token, and deletes another one, under open streams of every kind. Those of
@@ -21,7 +22,7 @@ import (
 // It fails when admitStream in internal/api/auth.go does not bind the stream to its credentials.
 func TestCredentials_StreamsEndWithTheirToken(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(_ *serviceFlags, c *simConfig) { c.Processing = time.Hour }) // No stream ends with its task.
+	ts := startService(t, func(_ *server.Config, c *simConfig) { c.Processing = time.Hour }) // No stream ends with its task.
 	id := ts.submit(t, "").GetId()
 	ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
 	second := createToken(t, ts.pool, "acme")
@@ -100,7 +101,7 @@ func (ts *testService) openStreams(ctx context.Context, t *testing.T, token, id 
 			t.Fatal(err)
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+ts.httpListener.Addr().String()+"/v1/tasks:watch", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+ts.HTTPAddr()+"/v1/tasks:watch", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

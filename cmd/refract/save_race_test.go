@@ -41,11 +41,11 @@ func TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst(t *testing.T) {
 		return ask[int](t, ts.pool, "SELECT count(*) FROM river_job WHERE kind = 'save_outputs' AND state = 'completed'") == 2
 	})
 	recorded := ask[string](t, ts.pool, "SELECT key FROM output")
-	keys, err := ts.bucket.Keys(t.Context(), media.OutputPrefix, 10)
+	keys, err := ts.bucket(t).Keys(t.Context(), media.OutputPrefix, 10)
 	if err != nil || len(keys) != 1 || keys[0] != recorded {
 		t.Errorf("the bucket holds %q, %v, want %s alone", keys, err, recorded)
 	}
-	file, err := ts.bucket.Open(t.Context(), recorded)
+	file, err := ts.bucket(t).Open(t.Context(), recorded)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,8 +21,11 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/api"
+	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -40,7 +43,7 @@ type simConfig = sim.Config
 
 // testService is the whole service, in this process, on a database and against a provider of its own.
 type testService struct {
-	*service
+	*server.Server
 	sim   *sim.Server
 	token string // An API token of tenant "acme".
 	tasks refractv1.TaskServiceClient
@@ -53,29 +56,29 @@ type testService struct {
 
 // startService starts the service with tokens required, and stops it when the test ends. Its log must then
 // hold no secret and no stack trace.
-func startService(t *testing.T, configure func(*serviceFlags, *simConfig)) *testService {
+func startService(t *testing.T, configure func(*server.Config, *simConfig)) *testService {
 	t.Helper()
 	return startFleet(t, configure).start(t)
 }
 
 // fleet is what replicas of the service share: a database, a bucket and a provider.
 type fleet struct {
-	flags serviceFlags
+	flags server.Config
 	sim   *sim.Server
 	token string
 	pool  *pgxpool.Pool
 }
 
 // startFleet starts the provider of a fleet that has no replica yet.
-func startFleet(t *testing.T, configure func(*serviceFlags, *simConfig)) *fleet {
+func startFleet(t *testing.T, configure func(*server.Config, *simConfig)) *fleet {
 	t.Helper()
 	sc := simConfig{APIKeys: []string{testAPIKey}, WebhookKey: testWebhookKey, CallbackSpacing: 50 * time.Millisecond}
-	f := serviceFlags{
-		DatabaseURL: secret(postgrestest.URL(t) + fewConnections), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
+	f := server.Config{
+		DatabaseURL: redact.Secret(postgrestest.URL(t) + fewConnections), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
 		Auth: "tokens", AllowPrivate: true, Probe: "off", // The sources of most tests lead nowhere.
-		GRPC: listenerFlags{Address: "127.0.0.1:0"}, HTTP: listenerFlags{Address: "127.0.0.1:0"}, Ingress: listenerFlags{Address: "127.0.0.1:0"},
-		providerFlags: providerFlags{
-			KIE: upstreamFlags{APIKeys: []secret{testAPIKey}, WebhookKeys: []secret{testWebhookKey}},
+		GRPC: server.Listener{Address: "127.0.0.1:0"}, HTTP: server.Listener{Address: "127.0.0.1:0"}, Ingress: server.Listener{Address: "127.0.0.1:0"},
+		Providers: server.Providers{
+			KIE: server.Upstream{APIKeys: []redact.Secret{testAPIKey}, WebhookKeys: []redact.Secret{testWebhookKey}},
 		},
 	}
 	if configure != nil {
@@ -91,15 +94,36 @@ func startFleet(t *testing.T, configure func(*serviceFlags, *simConfig)) *fleet 
 			*url = its
 		}
 	}
-	pool := postgrestest.Connect(t, f.DatabaseURL.reveal())
+	pool := postgrestest.Connect(t, f.DatabaseURL.Reveal())
 	return &fleet{flags: f, sim: provider, token: createToken(t, pool, "acme"), pool: pool}
+}
+
+// bucket opens the bucket of the service.
+func (ts *testService) bucket(t *testing.T) *media.Bucket {
+	t.Helper()
+	bucket, err := media.OpenBucket(t.Context(), ts.bucketURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bucket.Close() })
+	return bucket
+}
+
+// store returns the store of the service's database.
+func (ts *testService) store(t *testing.T) *postgres.Store {
+	t.Helper()
+	store, err := postgres.NewStore(ts.pool, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
 }
 
 // everyProvider configures a service with the other providers as well as kie. Each has its own loops, which most tests need not
 // pay for.
-func everyProvider(f *serviceFlags, _ *simConfig) {
-	f.Luma = upstreamFlags{APIKeys: []secret{testAPIKey}}
-	f.LumaAgents = upstreamFlags{APIKeys: []secret{testAPIKey}, Poll: 300 * time.Millisecond}
+func everyProvider(f *server.Config, _ *simConfig) {
+	f.Luma = server.Upstream{APIKeys: []redact.Secret{testAPIKey}}
+	f.LumaAgents = server.Upstream{APIKeys: []redact.Secret{testAPIKey}, Poll: 300 * time.Millisecond}
 }
 
 // start starts one more replica.
@@ -108,24 +132,24 @@ func (f *fleet) start(t *testing.T) *testService {
 	ts := &testService{sim: f.sim, token: f.token, pool: f.pool, log: &logBuffer{}, bucketURL: f.flags.Bucket}
 	log := slog.New(slog.NewTextHandler(ts.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	if ts.service, err = newService(t.Context(), f.flags, log); err != nil {
+	if ts.Server, err = server.New(t.Context(), f.flags, log); err != nil {
 		t.Fatalf("start the service: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
-	go func() { ended <- ts.run(ctx) }()
+	go func() { ended <- ts.Run(ctx) }()
 	ts.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("run: %v", err)
 		}
-		if err := ts.close(context.WithoutCancel(ctx)); err != nil {
+		if err := ts.Close(context.WithoutCancel(ctx)); err != nil {
 			t.Errorf("close: %v", err)
 		}
 		ts.log.check(t, ts.token)
 	})
 	t.Cleanup(ts.stop)
-	ts.tasks = refractv1.NewTaskServiceClient(dial(t, ts.grpcListener.Addr().String()))
+	ts.tasks = refractv1.NewTaskServiceClient(dial(t, ts.GRPCAddr()))
 	return ts
 }
 
@@ -254,7 +278,7 @@ func (ts *testService) get(t *testing.T, id string) *refractv1.Task {
 // rest calls the HTTP listener and returns status and body.
 func (ts *testService) rest(t *testing.T, method, path, body string, header ...string) (int, []byte) {
 	t.Helper()
-	status, _, answer := request(t, method, "http://"+ts.httpListener.Addr().String()+path, body,
+	status, _, answer := request(t, method, "http://"+ts.HTTPAddr()+path, body,
 		append([]string{"Authorization", "Bearer " + ts.token}, header...)...)
 	return status, answer
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -21,7 +22,7 @@ type simCmd struct {
 
 // Run simulates until ctx ends.
 func (c *simCmd) Run(ctx context.Context, con console) error {
-	log, err := newLogger(con.err, "text", c.LogLevel)
+	log, err := server.NewLogger(con.err, "text", c.LogLevel)
 	if err != nil {
 		return err
 	}

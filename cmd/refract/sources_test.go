@@ -20,13 +20,16 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/worker"
 )
 
 // fetching makes the provider fetch its sources and hand them back as results, and us look at them, soon to give up.
-func fetching(f *serviceFlags, sc *simConfig) {
+func fetching(f *server.Config, sc *simConfig) {
 	everyProvider(f, sc)
 	sc.Source, sc.Transform = sim.SourceFetch, sim.TransformNone
 	f.Probe = "on"
@@ -90,7 +93,7 @@ func TestSubmit_AFileIsUploadedModifiedAndDownloaded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ts := startService(t, func(f *serviceFlags, sc *simConfig) {
+			ts := startService(t, func(f *server.Config, sc *simConfig) {
 				everyProvider(f, sc)
 				fetching(f, sc)
 				f.PublicSources = tc.public
@@ -98,7 +101,7 @@ func TestSubmit_AFileIsUploadedModifiedAndDownloaded(t *testing.T) {
 			clip := distinctClip(name)
 			out := filepath.Join(t.TempDir(), "result.mp4")
 			args := []string{"submit", "--video=" + writeFile(t, clip), "--prompt=A neon city", "--provider=" + tc.provider, "--wait", "-o", out, "--token=" + ts.token}
-			r := &remote{address: ts.grpcListener.Addr().String()}
+			r := &remote{address: ts.GRPCAddr()}
 			exit, said, errs := command(t, r, args...)
 			if exit != 0 || !strings.Contains(said, " uploaded: ") || !strings.Contains(said, "video/mp4, 1s") {
 				t.Fatalf("exit %d: %s\n%s", exit, errs, said)
@@ -369,9 +372,10 @@ func (failing) Read([]byte) (int, error) { return 0, errors.New("the network bro
 
 func TestPublicSources_AreServedByTheirLinkAlone(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *serviceFlags, sc *simConfig) {
+	const key = "a key of links that has 32 bytes and more"
+	ts := startService(t, func(f *server.Config, sc *simConfig) {
 		fetching(f, sc)
-		f.PublicSources = true
+		f.PublicSources, f.CallbackKeys = true, []redact.Secret{key}
 	})
 	clip := distinctClip("public")
 	resp, err := ts.send(t, ts.token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip)
@@ -382,7 +386,7 @@ func TestPublicSources_AreServedByTheirLinkAlone(t *testing.T) {
 	ledger := ts.sim.Ledger()
 	link := ledger[len(ledger)-1].VideoURL
 	base, token, ok := strings.Cut(link, "/v1/sources/")
-	if !ok || base != "http://"+ts.ingressListener.Addr().String() {
+	if !ok || base != "http://"+ts.IngressAddr() {
 		t.Fatalf("the provider was given %q, want a link to the ingress listener", link)
 	}
 	code, header, body := request(t, http.MethodGet, link, "", "Range", "bytes=10-19")
@@ -393,7 +397,11 @@ func TestPublicSources_AreServedByTheirLinkAlone(t *testing.T) {
 	if token[0] == 'A' {
 		forged = "B" + token[1:]
 	}
-	stale, err := ts.links.Make(task.SourceID(resp.GetSource().GetId()), time.Now())
+	links, err := source.NewLinks([]byte(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale, err := links.Make(task.SourceID(resp.GetSource().GetId()), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -406,7 +414,7 @@ func TestPublicSources_AreServedByTheirLinkAlone(t *testing.T) {
 		t.Errorf("an upload at the public listener: %d, want 404", code)
 	}
 	off := startService(t, nil)
-	if code, _, _ := request(t, http.MethodGet, "http://"+off.ingressListener.Addr().String()+"/v1/sources/"+token, ""); code != http.StatusNotFound {
+	if code, _, _ := request(t, http.MethodGet, "http://"+off.IngressAddr()+"/v1/sources/"+token, ""); code != http.StatusNotFound {
 		t.Errorf("where sources are not public: %d, want 404", code)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
 )
 
 // TestStorage_ADiskThatTakesNoFiles makes the disk of a bucket read-only, and full, while a task is under way. It needs the right
@@ -35,7 +36,7 @@ func TestStorage_ADiskThatTakesNoFiles(t *testing.T) {
 			disk := t.TempDir()
 			mount(t, disk, 0)
 			t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
-			ts := startService(t, func(f *serviceFlags, _ *simConfig) { f.Bucket = "file://" + filepath.Join(disk, "bucket") })
+			ts := startService(t, func(f *server.Config, _ *simConfig) { f.Bucket = "file://" + filepath.Join(disk, "bucket") })
 			awaitReady(t, ts, http.StatusOK)
 
 			tc.breakDisk(t, disk)

@@ -16,7 +16,7 @@ import (
 // the system.
 //
 // It fails when Unavailable (internal/postgres/errors.go) goes by net.Error, and when downloads do not convert their errors
-// (outputs.go).
+// (internal/server/outputs.go).
 func TestStorage_ItsTroubleIsNotTheDatabases(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)
@@ -37,7 +37,7 @@ func TestStorage_ItsTroubleIsNotTheDatabases(t *testing.T) {
 		t.Errorf("an upload ended with %v, want UNAVAILABLE, STORAGE_UNAVAILABLE and RetryInfo", err)
 	}
 	for what, address := range map[string]string{
-		"a download": "http://" + ts.httpListener.Addr().String() + "/v1/tasks/" + id + "/outputs/0", "a link": output.GetSignedUri(),
+		"a download": "http://" + ts.HTTPAddr() + "/v1/tasks/" + id + "/outputs/0", "a link": output.GetSignedUri(),
 	} {
 		httpStatus, header, answer := request(t, http.MethodGet, address, "", "Authorization", "Bearer "+ts.token)
 		got := decodeRefusal(t, answer)

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/refract-video/refract/internal/server"
 )
 
 // TestServe_SpeaksTLSAndAsksForClientCertificates lists tasks through the command line, with and without the
@@ -21,13 +23,13 @@ import (
 func TestServe_SpeaksTLSAndAsksForClientCertificates(t *testing.T) {
 	t.Parallel()
 	cert, key := selfSigned(t)
-	ts := startService(t, func(f *serviceFlags, _ *simConfig) {
+	ts := startService(t, func(f *server.Config, _ *simConfig) {
 		f.GRPC.TLSCert, f.GRPC.TLSKey, f.GRPCClientCA = cert, key, cert
 		f.HTTP.TLSCert, f.HTTP.TLSKey = cert, key
 	})
 	list := func(extra ...string) (int, string) {
 		var out, errs bytes.Buffer
-		args := append([]string{"list", "--address=" + ts.grpcListener.Addr().String(), "--token=" + ts.token}, extra...)
+		args := append([]string{"list", "--address=" + ts.GRPCAddr(), "--token=" + ts.token}, extra...)
 		status := run(t.Context(), args, console{out: &out, err: &errs})
 		return status, errs.String()
 	}

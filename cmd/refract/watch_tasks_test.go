@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -16,14 +17,16 @@ import (
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/worker"
 )
 
 // another starts another replica of a service. It has a provider of its own, so a task that both worked on may not end.
 func (ts *testService) another(t *testing.T) *testService {
 	t.Helper()
-	return startService(t, func(f *serviceFlags, _ *simConfig) {
-		f.DatabaseURL = secret(ts.pool.Config().ConnString())
+	return startService(t, func(f *server.Config, _ *simConfig) {
+		f.DatabaseURL = redact.Secret(ts.pool.Config().ConnString())
 	})
 }
 
@@ -103,7 +106,7 @@ func TestWatchTasks_BringsEveryChangeOfTheTenantAndResumesAnywhere(t *testing.T)
 	}
 
 	other := ts.another(t)
-	ts.hub.Drain()
+	ts.stop()
 	if _, err := stream.Recv(); status.Code(err) != codes.Unavailable {
 		t.Errorf("after draining: %v, want UNAVAILABLE", err)
 	}
@@ -144,7 +147,7 @@ UPDATE task SET create_time = now() - interval '1 year', update_time = now() - i
 	if _, err := ts.pool.Exec(t.Context(), age, id); err != nil {
 		t.Fatal(err)
 	}
-	retainer := &worker.Retainer{Store: ts.store, Bucket: ts.bucket, Log: ts.service.log}
+	retainer := &worker.Retainer{Store: ts.store(t), Bucket: ts.bucket(t), Log: slog.New(slog.DiscardHandler)}
 	eventually(t, "its turn to remove tasks", func() bool {
 		_, _, held, err := retainer.Round(t.Context())
 		if err != nil {
@@ -245,7 +248,7 @@ func TestWatchTasks_OverHTTPLastEventIDResumes(t *testing.T) {
 	events := func(after string, n int) (data []string, id string) {
 		ctx, cancel := context.WithTimeout(t.Context(), hung)
 		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+ts.httpListener.Addr().String()+"/v1/tasks:watch", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+ts.HTTPAddr()+"/v1/tasks:watch", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

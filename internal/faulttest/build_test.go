@@ -21,7 +21,7 @@ type change struct{ file, old, new string }
 
 // changes make the program fit for tests. Where the source is no longer as they expect, the build fails.
 var changes = []change{{
-	file: "../../cmd/refract/providers.go",
+	file: "../server/providers.go",
 	old:  "Poll    time.Duration `kong:\"-\" json:\"-\"`",
 	new:  "Poll    time.Duration `name:\"poll\" help:\"How often a running attempt is checked.\" json:\"poll\"`",
 }}

@@ -177,7 +177,7 @@ var mutations = append(differences(), []mutation{
 		},
 	},
 	{
-		4, "changes-of-others-unnoticed", "cmd/refract/serve.go",
+		4, "changes-of-others-unnoticed", "internal/server/run.go",
 		`	g.Go(func() error { return s.hub.Run(listening) })
 	g.Go(func() error { return s.notifier.Run(listening) })
 	g.Go(func() error {
@@ -189,9 +189,9 @@ var mutations = append(differences(), []mutation{
 		[]test{{service, "TestPromise04_EveryChangeOnceInOrder"}},
 	},
 	{
-		4, "late-bookmarks", "cmd/refract/service.go",
-		"bookmarkInterval = 14 * time.Second",
-		"bookmarkInterval = 16 * time.Second",
+		4, "late-bookmarks", "internal/server/server.go",
+		"BookmarkInterval = 14 * time.Second",
+		"BookmarkInterval = 16 * time.Second",
 		[]test{{service, "TestPromise04_IdleStreamsCarryBookmarks"}},
 	},
 	{
@@ -325,7 +325,7 @@ var mutations = append(differences(), []mutation{
 
 	// 7. No lost callback matters.
 	{
-		7, "no-checkers", "cmd/refract/serve.go",
+		7, "no-checkers", "internal/server/run.go",
 		"	for _, c := range s.checkers {\n		g.Go(func() error { return c.Run(ctx) })\n	}\n",
 		"",
 		[]test{{service, "TestPromise07_NoLostCallbackMatters"}},
@@ -412,7 +412,7 @@ var mutations = append(differences(), []mutation{
 
 	// 19. Nothing is spent that cannot be saved. It stands with the results that are not lost.
 	{
-		19, "admitted-without-storage", "cmd/refract/service.go",
+		19, "admitted-without-storage", "internal/server/server.go",
 		"			if !s.storage.Working() {\n",
 		"			if false {\n",
 		[]test{{service, "TestPromise19_NothingIsSpentThatCannotBeSaved"}, {service, "TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers"}},
@@ -631,14 +631,14 @@ var mutations = append(differences(), []mutation{
 		[]test{{service, "TestPromise11_NoSecretLeaks"}},
 	},
 	{
-		11, "settings-logged", "cmd/refract/secret.go",
+		11, "settings-logged", "internal/redact/secret.go",
 		"{ return []byte(s.String()), nil }",
 		"{ return []byte(s), nil }",
 		[]test{{service, "TestPromise11_NoSecretLeaks"}},
 	},
 
 	{
-		11, "addresses-logged-whole", "cmd/refract/config.go",
+		11, "addresses-logged-whole", "internal/server/config.go",
 		"	f.Bucket, f.BaseURL, f.CallbackURL = redact.URL(f.Bucket), redact.URL(f.BaseURL), redact.URL(f.CallbackURL)\n",
 		"",
 		[]test{{service, "TestSecret_NeverShows"}},
@@ -658,7 +658,7 @@ var mutations = append(differences(), []mutation{
 
 	// 12. Graceful.
 	{
-		12, "jobs-canceled", "cmd/refract/serve.go",
+		12, "jobs-canceled", "internal/server/run.go",
 		"s.queue.Stop(ctx)",
 		"s.queue.StopAndCancel(ctx)",
 		[]test{{service, "TestPromise12_Graceful"}},

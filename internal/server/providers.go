@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"errors"
@@ -14,20 +14,21 @@ import (
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/provider/luma"
 	"github.com/refract-video/refract/internal/provider/lumaagents"
+	"github.com/refract-video/refract/internal/redact"
 )
 
-// providerFlags are the settings of the providers. A provider is one line here, for its flags and variables,
+// Providers are the settings of the providers. A provider is one line here, for its flags and variables,
 // and one in registrations.
-type providerFlags struct {
+type Providers struct {
 	Route []string `name:"route" env:"REFRACT_ROUTE" help:"Providers of tasks that name none, in the order in which they are tried. Default: the first that has a key." json:"route"`
 
-	KIE        upstreamFlags `embed:"" prefix:"kie-" envprefix:"KIE_" json:"kie"`
-	Luma       upstreamFlags `embed:"" prefix:"luma-" envprefix:"LUMA_" json:"luma"`
-	LumaAgents upstreamFlags `embed:"" prefix:"luma-agents-" envprefix:"LUMA_AGENTS_" json:"luma_agents"`
+	KIE        Upstream `embed:"" prefix:"kie-" envprefix:"KIE_" json:"kie"`
+	Luma       Upstream `embed:"" prefix:"luma-" envprefix:"LUMA_" json:"luma"`
+	LumaAgents Upstream `embed:"" prefix:"luma-agents-" envprefix:"LUMA_AGENTS_" json:"luma_agents"`
 }
 
 // registrations are the providers that Refract knows, in the order of preference.
-func (f *providerFlags) registrations() []registration {
+func (f *Providers) registrations() []registration {
 	return []registration{
 		{kie.Name, &f.KIE, func(u upstreamConfig) (provider.Provider, error) {
 			return kie.New(kie.Config{BaseURL: u.url, APIKey: u.key, SigningKeys: u.webhookKeys, TypicalDuration: u.typical, PollInterval: u.poll, Limits: u.limits})
@@ -41,19 +42,42 @@ func (f *providerFlags) registrations() []registration {
 	}
 }
 
+// Configure gives a provider its settings. Webhook keys are left out where the provider signs no callbacks.
+func (f *Providers) Configure(name string, u Upstream) error {
+	for _, r := range f.registrations() {
+		if r.name != name {
+			continue
+		}
+		var keys []string
+		for _, key := range u.WebhookKeys {
+			keys = append(keys, key.Reveal())
+		}
+		p, err := r.make(upstreamConfig{key: u.APIKeys[0].Reveal(), url: u.URL, webhookKeys: keys})
+		if err != nil {
+			return err
+		}
+		if p.Capabilities().Callbacks != provider.SignedCallbacks {
+			u.WebhookKeys = nil
+		}
+		*r.flags = u
+		return nil
+	}
+	return fmt.Errorf("there is no provider %q", name)
+}
+
 // registration is how a provider is made of its settings.
 type registration struct {
 	name  string
-	flags *upstreamFlags
+	flags *Upstream
 	make  func(upstreamConfig) (provider.Provider, error)
 }
 
-// upstreamFlags are the settings of one provider.
-type upstreamFlags struct {
-	APIKeys     []secret `name:"api-key" env:"API_KEY" placeholder:"[ACCOUNT=]KEY" help:"API key. Several accounts have a name each, which begins like the provider's." json:"api_keys"`
-	WebhookKeys []secret `name:"webhook-key" env:"WEBHOOK_KEY" placeholder:"[ACCOUNT=]KEY" help:"Key with which the provider signs callbacks, if it does; two an account while one replaces the other. Without it callbacks are only hints." json:"webhook_keys"`
-	Limits      []string `name:"limit" env:"LIMIT" placeholder:"[ACCOUNT=]18/10s/100" help:"What the provider allows an account: submissions, in a window, and attempts in flight. Default: what it documents, less a margin." json:"limits"`
-	URL         string   `name:"url" env:"URL" help:"Address of the API. Default: the provider's." json:"url"`
+// Upstream are the settings of one provider.
+type Upstream struct {
+	APIKeys     []redact.Secret `name:"api-key" env:"API_KEY" placeholder:"[ACCOUNT=]KEY" help:"API key. Several accounts have a name each, which begins like the provider's." json:"api_keys"`
+	WebhookKeys []redact.Secret `name:"webhook-key" env:"WEBHOOK_KEY" placeholder:"[ACCOUNT=]KEY" help:"Key with which the provider signs callbacks, if it does; two an account while one replaces the other. Without it callbacks are only hints." json:"webhook_keys"`
+	Limits      []string        `name:"limit" env:"LIMIT" placeholder:"[ACCOUNT=]18/10s/100" help:"What the provider allows an account: submissions, in a window, and attempts in flight. Default: what it documents, less a margin." json:"limits"`
+	URL         string          `name:"url" env:"URL" help:"Address of the API. Default: the provider's." json:"url"`
 	// Typical and Poll are set by the demo and by tests, whose provider is faster than a real one.
 	Typical time.Duration `kong:"-" json:"-"`
 	Poll    time.Duration `kong:"-" json:"-"`
@@ -68,9 +92,9 @@ type upstreamConfig struct {
 	poll        time.Duration
 }
 
-// openAccounts makes the adapters of all configured accounts, and returns the route of tasks that name no
+// Accounts makes the adapters of all configured accounts, and returns the route of tasks that name no
 // provider.
-func (f *providerFlags) openAccounts() (provider.Accounts, []string, error) {
+func (f *Providers) Accounts() (provider.Accounts, []string, error) {
 	accounts := provider.Accounts{}
 	var names []string
 	for _, r := range f.registrations() {
@@ -149,10 +173,10 @@ func (r registration) addTo(accounts provider.Accounts, others []string) error {
 const minWebhookKey = 16
 
 // byAccount takes values of the form [ACCOUNT=]VALUE apart.
-func (r registration) byAccount(what string, values []secret, others []string) (map[string][]string, error) {
+func (r registration) byAccount(what string, values []redact.Secret, others []string) (map[string][]string, error) {
 	all := map[string][]string{}
 	for _, v := range values {
-		account, value, err := r.split(v.reveal(), others)
+		account, value, err := r.split(v.Reveal(), others)
 		if err != nil {
 			return nil, fmt.Errorf("%s of %s: %w", what, r.name, err)
 		}

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"cmp"
@@ -47,11 +47,11 @@ import (
 	"github.com/refract-video/refract/internal/worker"
 )
 
-// bookmarkInterval is how long a stream may be silent before it carries a bookmark. Callers are promised one within 15 seconds.
-const bookmarkInterval = 14 * time.Second
+// BookmarkInterval is how long a stream may be silent before it carries a bookmark. Callers are promised one within 15 seconds.
+const BookmarkInterval = 14 * time.Second
 
-// service is the whole process, built and ready to run.
-type service struct {
+// Server is the whole process, built and ready to run.
+type Server struct {
 	log       *slog.Logger
 	lines     *outageLines // About the database.
 	unstored  *outageLines // About the storage.
@@ -91,20 +91,20 @@ type service struct {
 	grpcListener, httpListener, ingressListener net.Listener
 }
 
-// newService builds the process from the inside out. What it opened is closed again when it fails.
-func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *service, err error) {
+// New builds the process from the inside out. What it opened is closed again when it fails.
+func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error) {
 	log = slog.New(redact.NewHandler(log.Handler(), f.secrets()...))
 	lines := newOutageLog(log.Handler(), aboutDatabase)
 	unstored := newOutageLog(lines, aboutStorage)
 	stateLog := log
 	log = slog.New(unstored)
-	s := &service{
+	s := &Server{
 		log: log, lines: lines.outageLines, unstored: unstored.outageLines, stateLog: stateLog,
 		statuses: &api.Statuses{Unavailable: postgres.Unavailable, Log: log},
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
+			err = errors.Join(err, s.Close(context.WithoutCancel(ctx)))
 		}
 	}()
 	if err := s.listen(f); err != nil {
@@ -151,7 +151,7 @@ func newService(ctx context.Context, f serviceFlags, log *slog.Logger) (_ *servi
 }
 
 // listen opens the listeners first: an address that is taken ends the start before anything else is touched.
-func (s *service) listen(f serviceFlags) (err error) {
+func (s *Server) listen(f Config) (err error) {
 	internal, public := connections(openFiles())
 	callers := func(l net.Listener) net.Listener { return connlimit.NewBusy(l, internal) } // gRPC says nothing of its connections.
 	if s.grpcListener, err = f.GRPC.listen(f.GRPCClientCA, callers); err != nil {
@@ -165,7 +165,7 @@ func (s *service) listen(f serviceFlags) (err error) {
 }
 
 // openStores opens the database, brings or holds it to this release's schema, and opens the bucket.
-func (s *service) openStores(ctx context.Context, f serviceFlags) (err error) {
+func (s *Server) openStores(ctx context.Context, f Config) (err error) {
 	dataDir := f.DataDir
 	if dataDir == "" && (f.private() || f.Bucket == "") {
 		if dataDir, err = defaultDataDir(); err != nil {
@@ -187,7 +187,7 @@ func (s *service) openStores(ctx context.Context, f serviceFlags) (err error) {
 		return err
 	}
 	s.store.UseClock(s.clock)
-	s.store.Keep(f.keep())
+	s.store.Keep(f.Keep())
 	bucketURL := f.Bucket
 	if bucketURL == "" {
 		bucketURL = (&url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(dataDir, "bucket"))}).String()
@@ -196,7 +196,7 @@ func (s *service) openStores(ctx context.Context, f serviceFlags) (err error) {
 }
 
 // openBucket opens the bucket. Every failure of it is counted, and makes it be probed at once.
-func (s *service) openBucket(ctx context.Context, bucketURL string) error {
+func (s *Server) openBucket(ctx context.Context, bucketURL string) error {
 	failures, err := s.telemetry.meter.Int64Counter("refract_storage_failures",
 		metric.WithDescription("Failures of the storage of files, by operation: put, open, read, delete, list, sign and sweep."))
 	if err != nil {
@@ -219,7 +219,7 @@ func (s *service) openBucket(ctx context.Context, bucketURL string) error {
 }
 
 // watchStorage makes what watches the bucket. A replica has the name there that it has at the job queue.
-func (s *service) watchStorage() error {
+func (s *Server) watchStorage() error {
 	s.storage = storage.NewWatcher(storage.Config{Probe: s.bucket.Probe, Records: s.store, Replica: s.queue.ID(), Changed: s.setStorable})
 	_, err := s.telemetry.meter.Int64ObservableGauge("refract_storage_up",
 		metric.WithDescription("Whether this replica can store results, as its last probe found: 1, or 0."),
@@ -237,7 +237,7 @@ func (s *service) watchStorage() error {
 
 // startDatabase starts the private PostgreSQL, opens it and brings it to this release's schema. That takes as long as it
 // takes: a timeout would show only that the machine is slow, and the log says what a slow start waits for.
-func (s *service) startDatabase(ctx context.Context, dir string, log *slog.Logger) (err error) {
+func (s *Server) startDatabase(ctx context.Context, dir string, log *slog.Logger) (err error) {
 	if s.cluster, err = pglocal.Start(ctx, pglocal.Config{DataDir: dir, Logger: log}); err != nil {
 		return fmt.Errorf("start the private PostgreSQL (or pass --database-url): %w", err)
 	}
@@ -252,8 +252,8 @@ func (s *service) startDatabase(ctx context.Context, dir string, log *slog.Logge
 }
 
 // openDatabase opens the operator's database, and brings or holds it to this release's schema.
-func (s *service) openDatabase(ctx context.Context, f serviceFlags) (err error) {
-	if s.pool, err = postgres.Open(ctx, f.DatabaseURL.reveal()); err != nil {
+func (s *Server) openDatabase(ctx context.Context, f Config) (err error) {
+	if s.pool, err = postgres.Open(ctx, f.DatabaseURL.Reveal()); err != nil {
 		return err
 	}
 	if f.Migrate {
@@ -263,7 +263,7 @@ func (s *service) openDatabase(ctx context.Context, f serviceFlags) (err error) 
 }
 
 // tellForgetful tells of a database that does not keep what it has committed.
-func (s *service) tellForgetful(ctx context.Context) error {
+func (s *Server) tellForgetful(ctx context.Context) error {
 	settings, err := s.store.Forgetful(ctx)
 	if len(settings) > 0 {
 		s.log.ErrorContext(ctx, "the database may forget in a crash what it has committed, and then something may be paid for twice", "off", settings)
@@ -273,10 +273,10 @@ func (s *service) tellForgetful(ctx context.Context) error {
 
 // openTokens makes what signs our URLs, under the operator's keys or the database's: the tokens of callback URLs, which it
 // returns, and the links to sources.
-func (s *service) openTokens(ctx context.Context, f serviceFlags) (*callback.Tokens, error) {
+func (s *Server) openTokens(ctx context.Context, f Config) (*callback.Tokens, error) {
 	keys := make([][]byte, len(f.CallbackKeys))
 	for i, k := range f.CallbackKeys {
-		keys[i] = []byte(k.reveal())
+		keys[i] = []byte(k.Reveal())
 	}
 	if len(keys) == 0 {
 		key, err := s.ownKey(ctx, "callback_token_key")
@@ -295,14 +295,14 @@ func (s *service) openTokens(ctx context.Context, f serviceFlags) (*callback.Tok
 }
 
 // ownKey returns a key that the service made for itself, the same for all replicas.
-func (s *service) ownKey(ctx context.Context, name string) ([]byte, error) {
+func (s *Server) ownKey(ctx context.Context, name string) ([]byte, error) {
 	proposal := make([]byte, 32)
 	_, _ = rand.Read(proposal) // It never fails: a system without randomness ends the process.
 	return s.store.Secret(ctx, name, proposal)
 }
 
 // openOutputs makes what hands out the files of tasks.
-func (s *service) openOutputs(ctx context.Context, f serviceFlags) error {
+func (s *Server) openOutputs(ctx context.Context, f Config) error {
 	key, err := s.ownKey(ctx, "output_link_key")
 	if err != nil {
 		return err
@@ -325,8 +325,8 @@ func (s *service) openOutputs(ctx context.Context, f serviceFlags) error {
 }
 
 // openProviders makes the adapters of all accounts.
-func (s *service) openProviders(ctx context.Context, f serviceFlags) (err error) {
-	if s.accounts, s.route, err = f.openAccounts(); err != nil {
+func (s *Server) openProviders(ctx context.Context, f Config) (err error) {
+	if s.accounts, s.route, err = f.Accounts(); err != nil {
 		return err
 	}
 	rows := make(map[string]string, len(s.accounts))
@@ -345,12 +345,12 @@ func (s *service) openProviders(ctx context.Context, f serviceFlags) (err error)
 }
 
 // openRooms makes what decides and works, and tells each about the changes it waits for.
-func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callback.Tokens) (*lifecycle.Lifecycle, error) {
+func (s *Server) openRooms(ctx context.Context, f Config, tokens *callback.Tokens) (*lifecycle.Lifecycle, error) {
 	providers, err := s.store.Providers(ctx) // Tasks of one that lost its accounts may move on.
 	if err != nil {
 		return nil, err
 	}
-	s.hub = watch.NewHub(s.store, watch.Config{Bookmark: bookmarkInterval, Logger: s.log, Readable: s.setReadable})
+	s.hub = watch.NewHub(s.store, watch.Config{Bookmark: BookmarkInterval, Logger: s.log, Readable: s.setReadable})
 	s.notifier = s.store.Notifier()
 	verbs, err := lifecycle.New(lifecycle.Config{
 		Store: s.store, Accounts: s.accounts, Route: s.route, Meter: s.telemetry.meter, Now: s.clock.Now, Changed: s.changed,
@@ -359,13 +359,16 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 	if err != nil {
 		return nil, err
 	}
-	s.uploads = &source.Uploads{Store: s.store, Bucket: s.bucket, MaxBytes: s.accounts.MaxSourceBytes()}
+	s.uploads = &source.Uploads{Store: s.store, Bucket: s.bucket, MaxBytes: s.accounts.MaxSourceBytes(), Stall: f.Tuning.Stall}
 	allowed, err := media.ParseAllowed(f.FetchAllow)
 	if err != nil {
 		return nil, fmt.Errorf("--fetch-allow: %w", err)
 	}
 	guard := media.Guard{AllowPrivate: f.AllowPrivate, Patience: f.Tuning.Patience, Resolver: f.Tuning.Resolver, Roots: f.Tuning.Roots}
 	s.prober = media.NewClient(guard)
+	if f.Tuning.WrapProber != nil {
+		s.prober.Transport = f.Tuning.WrapProber(s.prober.Transport)
+	}
 	guard.Allow = allowed
 	s.fetcher = media.NewClient(guard)
 	callbackURL := s.callbackBase(f)
@@ -402,7 +405,7 @@ func (s *service) openRooms(ctx context.Context, f serviceFlags, tokens *callbac
 }
 
 // preparer makes what looks at sources and hands them to providers.
-func (s *service) preparer(f serviceFlags) *source.Preparer {
+func (s *Server) preparer(f Config) *source.Preparer {
 	p := &source.Preparer{
 		Store: s.store, Bucket: s.bucket, Log: s.log,
 		CheckURI: func(uri string) error { return media.CheckURI(uri, f.AllowPrivate) },
@@ -421,7 +424,7 @@ func (s *service) preparer(f serviceFlags) *source.Preparer {
 }
 
 // changed tells of a task that changed here. Nothing in it blocks.
-func (s *service) changed(id task.ID, state task.State) {
+func (s *Server) changed(id task.ID, state task.State) {
 	s.hub.Wake(id)
 	s.notifier.Add(id)
 	if state == task.Running { // A callback may have brought its check forward.
@@ -434,14 +437,14 @@ func (s *service) changed(id task.ID, state task.State) {
 }
 
 // nudge says that there may be something to admit. It does not block.
-func (s *service) nudge() {
+func (s *Server) nudge() {
 	for _, l := range s.loops {
 		l.Nudge()
 	}
 }
 
 // callbackBase is the address that providers call, without a slash at its end.
-func (s *service) callbackBase(f serviceFlags) string {
+func (s *Server) callbackBase(f Config) string {
 	if f.CallbackURL != "" {
 		return strings.TrimSuffix(f.CallbackURL, "/")
 	}
@@ -450,7 +453,7 @@ func (s *service) callbackBase(f serviceFlags) string {
 
 // openSurfaces makes the gRPC server, the HTTP server that reaches one of its own through memory, and the ingress, which needs
 // none.
-func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, tokens *callback.Tokens, resume watch.Tokens) error {
+func (s *Server) openSurfaces(f Config, verbs *lifecycle.Lifecycle, tokens *callback.Tokens, resume watch.Tokens) error {
 	receiver, err := callback.NewReceiver(callback.Config{
 		Tokens: tokens, Accounts: s.accounts, Settler: verbs, Now: s.clock.Now, Meter: s.telemetry.meter, Log: s.log,
 	})
@@ -493,7 +496,7 @@ func (s *service) openSurfaces(f serviceFlags, verbs *lifecycle.Lifecycle, token
 }
 
 // openHTTP makes the server of REST.
-func (s *service) openHTTP(f serviceFlags, authenticate api.Authenticate) {
+func (s *Server) openHTTP(f Config, authenticate api.Authenticate) {
 	cfg := httpapi.InternalConfig{
 		Conn: s.conn, Outputs: s.outputs, OpenAPI: openapi.JSON, Open: f.Auth == "none", BaseURL: f.BaseURL,
 		Ready: s.ready, Metrics: s.telemetry.metrics, Log: s.log,
@@ -516,7 +519,7 @@ func (s *service) openHTTP(f serviceFlags, authenticate api.Authenticate) {
 }
 
 // openIngress makes the server that providers reach.
-func (s *service) openIngress(receiver *callback.Receiver, callbacks httpapi.Callbacks) {
+func (s *Server) openIngress(receiver *callback.Receiver, callbacks httpapi.Callbacks) {
 	cfg := httpapi.IngressConfig{Callbacks: callbacks, MaxBody: callback.MaxBody, OnOversized: receiver.CountOversized, Log: s.log}
 	if s.links != nil {
 		cfg.Sources = &sources{store: s.store, bucket: s.bucket, statuses: s.statuses, links: s.links}
@@ -533,7 +536,7 @@ type serving struct {
 }
 
 // setReadable takes in whether the log of events can be read.
-func (s *service) setReadable(readable bool) {
+func (s *Server) setReadable(readable bool) {
 	s.serving.mu.Lock()
 	defer s.serving.mu.Unlock()
 	s.serving.unreadable = !readable
@@ -542,14 +545,14 @@ func (s *service) setReadable(readable bool) {
 
 // What the log says when a fault of the database begins, and when it is over.
 const (
-	writesRefused      = "the database takes no writes; the replica is not ready, and drops its connections"
-	writesTaken        = "the database takes writes again"
-	connectionsRefused = "no connection to the database can be made; calls that need one end with UNAVAILABLE"
-	connectionsMade    = "connections to the database can be made again"
+	LogWritesRefused      = "the database takes no writes; the replica is not ready, and drops its connections"
+	LogWritesTaken        = "the database takes writes again"
+	LogConnectionsRefused = "no connection to the database can be made; calls that need one end with UNAVAILABLE"
+	LogConnectionsMade    = "connections to the database can be made again"
 )
 
 // observeDatabase makes the failures of the database a metric, and its faults lines in the log.
-func (s *service) observeDatabase() error {
+func (s *Server) observeDatabase() error {
 	failures, err := s.telemetry.meter.Int64Counter("refract_database_failures",
 		metric.WithDescription("Statements and connects that failed for the database, by cause: an SQLSTATE, connection or timeout."))
 	if err != nil {
@@ -562,7 +565,7 @@ func (s *service) observeDatabase() error {
 }
 
 // databaseChanged takes in a fault of the database, another cause of it, or its end.
-func (s *service) databaseChanged(c postgres.Change) {
+func (s *Server) databaseChanged(c postgres.Change) {
 	s.serving.mu.Lock()
 	defer s.serving.mu.Unlock()
 	if s.serving.faults == nil {
@@ -583,18 +586,18 @@ func (s *service) databaseChanged(c postgres.Change) {
 	end := []any{"after", c.After, "failures", c.Failures, "lines_held_back", held}
 	switch {
 	case c.Fault == postgres.NoWrites && c.Over:
-		s.stateLog.InfoContext(ctx, writesTaken, end...)
+		s.stateLog.InfoContext(ctx, LogWritesTaken, end...)
 	case c.Fault == postgres.NoWrites:
-		s.stateLog.ErrorContext(ctx, writesRefused, "error", c.Cause)
+		s.stateLog.ErrorContext(ctx, LogWritesRefused, "error", c.Cause)
 	case c.Over:
-		s.stateLog.InfoContext(ctx, connectionsMade, end...)
+		s.stateLog.InfoContext(ctx, LogConnectionsMade, end...)
 	default:
-		s.stateLog.ErrorContext(ctx, connectionsRefused, "error", c.Cause)
+		s.stateLog.ErrorContext(ctx, LogConnectionsRefused, "error", c.Cause)
 	}
 }
 
 // setStorable takes in that results can be stored, or not, or not for another cause.
-func (s *service) setStorable(c storage.Change) {
+func (s *Server) setStorable(c storage.Change) {
 	s.serving.mu.Lock()
 	defer s.serving.mu.Unlock()
 	s.serving.storable = c.Working
@@ -614,7 +617,7 @@ func (s *service) setStorable(c storage.Change) {
 }
 
 // setHealth sets the gRPC health of the replica. After the start of a drain it changes nothing.
-func (s *service) setHealth() {
+func (s *Server) setHealth() {
 	state := grpc_health_v1.HealthCheckResponse_SERVING
 	if s.serving.unreadable || s.serving.faults[postgres.NoWrites] || !s.serving.storable {
 		state = grpc_health_v1.HealthCheckResponse_NOT_SERVING
@@ -629,7 +632,7 @@ var (
 )
 
 // ready tells whether this replica can serve.
-func (s *service) ready(ctx context.Context) error {
+func (s *Server) ready(ctx context.Context) error {
 	if resp, err := s.health.Check(ctx, &grpc_health_v1.HealthCheckRequest{}); err != nil || resp.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
 		if working, known := s.storage.Probed(); known && !working {
 			return errUnstorable
@@ -640,7 +643,7 @@ func (s *service) ready(ctx context.Context) error {
 }
 
 // observeQueues makes the depth of each provider's queue a metric.
-func (s *service) observeQueues() error {
+func (s *Server) observeQueues() error {
 	_, err := s.telemetry.meter.Int64ObservableGauge("refract_queue_depth",
 		metric.WithDescription("Tasks that wait for admission, by provider, counted up to 100,000."),
 		metric.WithInt64Callback(func(ctx context.Context, o metric.Int64Observer) error {

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"cmp"
@@ -97,8 +97,8 @@ func newSpanExporter(ctx context.Context) (*otlptrace.Exporter, error) {
 	return otlptracehttp.New(ctx)
 }
 
-// newLogger returns the service's log.
-func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+// NewLogger returns the service's log.
+func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	var least slog.Level
 	if err := least.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("--log-level: %w", err)

@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"cmp"
@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"slices"
@@ -20,33 +21,33 @@ import (
 	"github.com/refract-video/refract/internal/worker"
 )
 
-// serviceFlags are the settings of the service. Each can be given as a flag or in the environment.
-type serviceFlags struct {
-	DatabaseURL secret `name:"database-url" env:"DATABASE_URL" help:"PostgreSQL to use. Without it the service runs a private one in --data-dir." json:"database_url"`
-	DataDir     string `name:"data-dir" env:"REFRACT_DATA_DIR" help:"Folder of the private PostgreSQL and of the default bucket. Default: a folder of the user's." json:"data_dir"`
-	Migrate     bool   `name:"migrate" env:"REFRACT_MIGRATE" help:"Bring the schema of --database-url to this release before serving. The private PostgreSQL is always migrated." json:"migrate"`
-	Bucket      string `name:"bucket" env:"REFRACT_BUCKET" help:"Bucket for outputs, as a URL: file:///path, s3://name?region=…, gs://name, azblob://name. Default: a folder in --data-dir." json:"bucket"`
+// Config are the settings of the service. Each can be given as a flag or in the environment.
+type Config struct {
+	DatabaseURL redact.Secret `name:"database-url" env:"DATABASE_URL" help:"PostgreSQL to use. Without it the service runs a private one in --data-dir." json:"database_url"`
+	DataDir     string        `name:"data-dir" env:"REFRACT_DATA_DIR" help:"Folder of the private PostgreSQL and of the default bucket. Default: a folder of the user's." json:"data_dir"`
+	Migrate     bool          `name:"migrate" env:"REFRACT_MIGRATE" help:"Bring the schema of --database-url to this release before serving. The private PostgreSQL is always migrated." json:"migrate"`
+	Bucket      string        `name:"bucket" env:"REFRACT_BUCKET" help:"Bucket for outputs, as a URL: file:///path, s3://name?region=…, gs://name, azblob://name. Default: a folder in --data-dir." json:"bucket"`
 
-	GRPC    listenerFlags `embed:"" prefix:"grpc-" envprefix:"REFRACT_GRPC_" json:"grpc"`
-	HTTP    listenerFlags `embed:"" prefix:"http-" envprefix:"REFRACT_HTTP_" json:"http"`
-	Ingress listenerFlags `embed:"" prefix:"ingress-" envprefix:"REFRACT_INGRESS_" json:"ingress"`
+	GRPC    Listener `embed:"" prefix:"grpc-" envprefix:"REFRACT_GRPC_" json:"grpc"`
+	HTTP    Listener `embed:"" prefix:"http-" envprefix:"REFRACT_HTTP_" json:"http"`
+	Ingress Listener `embed:"" prefix:"ingress-" envprefix:"REFRACT_INGRESS_" json:"ingress"`
 
-	GRPCClientCA string   `name:"grpc-client-ca" env:"REFRACT_GRPC_CLIENT_CA" type:"existingfile" help:"Require gRPC clients to show a certificate that this CA file vouches for." json:"grpc_client_ca"`
-	BaseURL      string   `name:"base-url" env:"REFRACT_BASE_URL" help:"Address of the HTTP listener as callers reach it, for download links. Default: its listening address." json:"base_url"`
-	CallbackURL  string   `name:"callback-url" env:"REFRACT_CALLBACK_URL" help:"Public https address of the ingress listener, which providers call." json:"callback_url"`
-	CallbackKeys []secret `name:"callback-key" env:"REFRACT_CALLBACK_KEY" help:"Key of callback URL tokens, at least 32 bytes. The first makes tokens, all verify. Default: a key that the database keeps." json:"callback_keys"`
-	Auth         string   `name:"auth" env:"REFRACT_AUTH" enum:"tokens,none" default:"tokens" help:"Who may call: holders of API tokens, or (none, on loopback only) anyone: every caller is tenant 'default' and an operator, who may pause providers and change limits. Web pages of other sites are refused." json:"auth"`
-	AllowPrivate bool     `name:"allow-private" env:"REFRACT_ALLOW_PRIVATE" help:"For development: accept sources, results and a callback URL on private addresses and over plain http." json:"allow_private"`
+	GRPCClientCA string          `name:"grpc-client-ca" env:"REFRACT_GRPC_CLIENT_CA" type:"existingfile" help:"Require gRPC clients to show a certificate that this CA file vouches for." json:"grpc_client_ca"`
+	BaseURL      string          `name:"base-url" env:"REFRACT_BASE_URL" help:"Address of the HTTP listener as callers reach it, for download links. Default: its listening address." json:"base_url"`
+	CallbackURL  string          `name:"callback-url" env:"REFRACT_CALLBACK_URL" help:"Public https address of the ingress listener, which providers call." json:"callback_url"`
+	CallbackKeys []redact.Secret `name:"callback-key" env:"REFRACT_CALLBACK_KEY" help:"Key of callback URL tokens, at least 32 bytes. The first makes tokens, all verify. Default: a key that the database keeps." json:"callback_keys"`
+	Auth         string          `name:"auth" env:"REFRACT_AUTH" enum:"tokens,none" default:"tokens" help:"Who may call: holders of API tokens, or (none, on loopback only) anyone: every caller is tenant 'default' and an operator, who may pause providers and change limits. Web pages of other sites are refused." json:"auth"`
+	AllowPrivate bool            `name:"allow-private" env:"REFRACT_ALLOW_PRIVATE" help:"For development: accept sources, results and a callback URL on private addresses and over plain http." json:"allow_private"`
 
 	Probe         string `name:"probe" env:"REFRACT_PROBE" enum:"on,off" default:"on" help:"Whether to look at a source before an attempt is paid for: that it can be fetched, and what the provider takes. off leaves it to the provider." json:"probe"`
 	PublicSources bool   `name:"public-sources" env:"REFRACT_PUBLIC_SOURCES" help:"Serve uploaded sources to providers on the ingress listener, by signed links that expire. Without it they go through a bucket that signs links, or the provider's uploads." json:"public_sources"`
 
 	FetchAllow []string `name:"fetch-allow" env:"REFRACT_FETCH_ALLOW" help:"Hosts, addresses or networks such as 10.1.0.0/16 that results may be fetched from though they are private, on any port, over http too." json:"fetch_allow"`
 
-	keepFlags
+	Retention
 
 	// Tuning is for tests.
-	Tuning tuning `kong:"-" json:"-"`
+	Tuning Tuning `kong:"-" json:"-"`
 
 	// Tenant is who everyone is with --auth=none; set by the demo alone.
 	Tenant string `kong:"-" json:"-"`
@@ -54,55 +55,55 @@ type serviceFlags struct {
 	// StartLog gets what a slow start of the private PostgreSQL waits for; set by the demo alone. Nil means the service's log.
 	StartLog *slog.Logger `kong:"-" json:"-"`
 
-	providerFlags
+	Providers
 
 	LogLevel  string `name:"log-level" env:"REFRACT_LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least level that is logged: debug, info, warn or error." json:"log_level"`
 	LogFormat string `name:"log-format" env:"REFRACT_LOG_FORMAT" enum:"json,text" default:"json" help:"Format of the log: json or text." json:"log_format"`
 }
 
 // shown returns the settings as they may be shown: addresses can hold a user and a password, and a bucket's other secrets.
-func (f serviceFlags) shown() shownFlags {
+func (f Config) shown() shownConfig {
 	f.Bucket, f.BaseURL, f.CallbackURL = redact.URL(f.Bucket), redact.URL(f.BaseURL), redact.URL(f.CallbackURL)
-	for _, u := range []*upstreamFlags{&f.KIE, &f.Luma, &f.LumaAgents} {
+	for _, u := range []*Upstream{&f.KIE, &f.Luma, &f.LumaAgents} {
 		u.URL = redact.URL(u.URL)
 	}
-	return shownFlags(f)
+	return shownConfig(f)
 }
 
-// shownFlags are settings that may be shown. They have no methods that would show them in another way.
-type shownFlags serviceFlags
+// shownConfig are settings that may be shown. They have no methods that would show them in another way.
+type shownConfig Config
 
 // String hides secrets from fmt.
-func (f serviceFlags) String() string { return fmt.Sprintf("%+v", f.shown()) }
+func (f Config) String() string { return fmt.Sprintf("%+v", f.shown()) }
 
 // GoString hides secrets from %#v.
-func (f serviceFlags) GoString() string { return fmt.Sprintf("%#v", f.shown()) }
+func (f Config) GoString() string { return fmt.Sprintf("%#v", f.shown()) }
 
 // LogValue hides secrets from slog.
-func (f serviceFlags) LogValue() slog.Value { return slog.AnyValue(f.shown()) }
+func (f Config) LogValue() slog.Value { return slog.AnyValue(f.shown()) }
 
 // MarshalJSON hides secrets from JSON.
-func (f serviceFlags) MarshalJSON() ([]byte, error) { return json.Marshal(f.shown()) }
+func (f Config) MarshalJSON() ([]byte, error) { return json.Marshal(f.shown()) }
 
 // secrets are the settings that must appear nowhere.
-func (f *serviceFlags) secrets() []string {
+func (f *Config) secrets() []string {
 	all := slices.Clone(f.CallbackKeys)
-	for _, u := range []upstreamFlags{f.KIE, f.Luma, f.LumaAgents} {
+	for _, u := range []Upstream{f.KIE, f.Luma, f.LumaAgents} {
 		for _, s := range slices.Concat(u.APIKeys, u.WebhookKeys) {
-			_, key, _ := strings.Cut(s.reveal(), "=")
-			all = append(all, s, secret(key))
+			_, key, _ := strings.Cut(s.Reveal(), "=")
+			all = append(all, s, redact.Secret(key))
 		}
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
 		for header := range strings.SplitSeq(os.Getenv(name), ",") {
 			_, value, _ := strings.Cut(header, "=")
-			all = append(all, secret(value))
+			all = append(all, redact.Secret(value))
 		}
 	}
 	var texts []string
 	for _, s := range all {
 		if len(s) >= minSecret { // A shorter one, as tests have, would be found where it is not.
-			texts = append(texts, s.reveal())
+			texts = append(texts, s.Reveal())
 		}
 	}
 	return texts
@@ -111,15 +112,15 @@ func (f *serviceFlags) secrets() []string {
 // minSecret is the length from which a setting is looked for in the log.
 const minSecret = 8
 
-// listenerFlags are the settings of one listener.
-type listenerFlags struct {
+// Listener are the settings of one listener.
+type Listener struct {
 	Address string `name:"address" env:"ADDRESS" help:"Address to listen on." json:"address"`
 	TLSCert string `name:"tls-cert" env:"TLS_CERT" type:"existingfile" help:"Certificate file; TLS is on with it." json:"tls_cert"`
 	TLSKey  string `name:"tls-key" env:"TLS_KEY" type:"existingfile" help:"Key file of the certificate." json:"tls_key"`
 }
 
-// tuning are bounds that are right for everyone but tests, which have less time.
-type tuning struct {
+// Tuning are bounds that are right for everyone but tests, which have less time.
+type Tuning struct {
 	Patience time.Duration // As in media.Guard, like the next.
 	Resolver *net.Resolver
 	Roots    *x509.CertPool
@@ -128,6 +129,10 @@ type tuning struct {
 	Save     worker.Patience
 	Sources  worker.SourcePatience
 	Look     time.Duration // As the timeout of media.Prober.
+	Stall    time.Duration // As in source.Uploads.
+
+	// WrapProber replaces the transport of the client that fetches sources, which it gets. Nil changes nothing.
+	WrapProber func(guarded http.RoundTripper) http.RoundTripper
 }
 
 // The default addresses: loopback, so that nothing is reachable from outside by accident.
@@ -137,8 +142,8 @@ const (
 	defaultIngressAddress = "127.0.0.1:8081"
 )
 
-// complete fills in defaults that depend on the machine.
-func (f *serviceFlags) complete() {
+// Complete fills in defaults that depend on the machine.
+func (f *Config) Complete() {
 	for address, byDefault := range map[*string]string{
 		&f.GRPC.Address: defaultGRPCAddress, &f.HTTP.Address: defaultHTTPAddress, &f.Ingress.Address: defaultIngressAddress,
 	} {
@@ -148,19 +153,19 @@ func (f *serviceFlags) complete() {
 	}
 }
 
-// check refuses settings with which the service must not start.
-func (f *serviceFlags) check() error {
+// Check refuses settings with which the service must not start.
+func (f *Config) Check() error {
 	if f.Auth == "none" {
 		for name, address := range map[string]string{"--grpc-address": f.GRPC.Address, "--http-address": f.HTTP.Address} {
-			if !loopback(address) {
+			if !Loopback(address) {
 				return fmt.Errorf("%s=%s can be reached from outside and --auth=none lets anyone in: use --auth=tokens, or a loopback address", name, address)
 			}
 		}
 	}
-	if _, _, err := f.openAccounts(); err != nil {
+	if _, _, err := f.Accounts(); err != nil {
 		return err
 	}
-	if err := f.keep().Check(); err != nil {
+	if err := f.Keep().Check(); err != nil {
 		return err
 	}
 	if _, err := media.ParseAllowed(f.FetchAllow); err != nil {
@@ -169,7 +174,7 @@ func (f *serviceFlags) check() error {
 	return f.checkCallbackURL()
 }
 
-func (f *serviceFlags) checkCallbackURL() error {
+func (f *Config) checkCallbackURL() error {
 	if f.CallbackURL == "" {
 		if f.AllowPrivate {
 			return nil // The ingress listener's own address.
@@ -186,8 +191,8 @@ func (f *serviceFlags) checkCallbackURL() error {
 	return nil
 }
 
-// loopback tells whether only this machine can reach a listening address.
-func loopback(address string) bool {
+// Loopback reports whether only this machine can reach a listening address.
+func Loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return false
@@ -197,13 +202,13 @@ func loopback(address string) bool {
 }
 
 // private reports whether the service runs a PostgreSQL of its own.
-func (f *serviceFlags) private() bool { return f.DatabaseURL == "" }
+func (f *Config) private() bool { return f.DatabaseURL == "" }
 
 // tenant is who everyone is without authentication.
-func (f *serviceFlags) tenant() string { return cmp.Or(f.Tenant, "default") }
+func (f *Config) tenant() string { return cmp.Or(f.Tenant, "default") }
 
 // listen opens the listener, within a limit of connections, and with TLS where a certificate is set.
-func (f listenerFlags) listen(clientCA string, limited func(net.Listener) net.Listener) (net.Listener, error) {
+func (f Listener) listen(clientCA string, limited func(net.Listener) net.Listener) (net.Listener, error) {
 	config, err := f.tls(clientCA)
 	if err != nil {
 		return nil, err
@@ -219,7 +224,7 @@ func (f listenerFlags) listen(clientCA string, limited func(net.Listener) net.Li
 	return lis, nil
 }
 
-func (f listenerFlags) tls(clientCA string) (*tls.Config, error) {
+func (f Listener) tls(clientCA string) (*tls.Config, error) {
 	if f.TLSCert == "" && f.TLSKey == "" {
 		if clientCA != "" {
 			return nil, errors.New("--grpc-client-ca needs --grpc-tls-cert and --grpc-tls-key")
@@ -246,7 +251,7 @@ func (f listenerFlags) tls(clientCA string) (*tls.Config, error) {
 }
 
 // scheme is how URLs to the listener begin.
-func (f listenerFlags) scheme() string {
+func (f Listener) scheme() string {
 	if f.TLSCert != "" {
 		return "https"
 	}

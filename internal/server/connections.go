@@ -1,4 +1,4 @@
-package main
+package server
 
 // maxPublicConnections bounds what strangers may hold: each connection takes about 30 KiB. Providers use a few dozen.
 const maxPublicConnections = 2048

@@ -1,0 +1,55 @@
+package server
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+// TestMetrics_OneThatCollidesCostsOnlyItself has two libraries count under one name, as two kinds of bucket do: the exporter
+// leaves out by what they differ.
+func TestMetrics_OneThatCollidesCostsOnlyItself(t *testing.T) {
+	t.Parallel()
+	tel, err := startTelemetry(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tel.stop(context.WithoutCancel(t.Context())) })
+	for _, library := range []string{"a", "b"} {
+		counter, err := tel.meters.Meter(library).Int64Counter("collides")
+		if err != nil {
+			t.Fatal(err)
+		}
+		counter.Add(t.Context(), 1)
+	}
+	server := httptest.NewServer(tel.metrics)
+	t.Cleanup(server.Close)
+	status, body := get(t, server.URL)
+	if status != http.StatusOK || !strings.Contains(body, "go_goroutines") || !strings.Contains(body, "collides_total") {
+		t.Errorf("answered %d: %s", status, body)
+	}
+	if _, body = get(t, server.URL); !strings.Contains(body, `promhttp_metric_handler_errors_total{cause="gathering"} 1`) {
+		t.Errorf("the metric that was left out is not counted: %s", body)
+	}
+}
+
+func get(t *testing.T, url string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(answer)
+}
