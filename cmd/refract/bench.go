@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/bench"
+	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/redact"
 )
 
@@ -47,7 +48,7 @@ func (c *benchCmd) Help() string {
 
 // Run measures section by section, each with a service in a process of its own, and prints the table. It returns a
 // *bench.ShortError if everything was measured and a budget is short.
-func (c *benchCmd) Run(ctx context.Context, con console) error {
+func (c *benchCmd) Run(ctx context.Context, con cli.Console) error {
 	report, err := c.report(ctx, con)
 	if err != nil {
 		return err
@@ -56,7 +57,7 @@ func (c *benchCmd) Run(ctx context.Context, con console) error {
 }
 
 // report measures, prints the report and removes what it measured with.
-func (c *benchCmd) report(ctx context.Context, con console) (report bench.Report, err error) {
+func (c *benchCmd) report(ctx context.Context, con cli.Console) (report bench.Report, err error) {
 	dir, err := demoDir()
 	if err != nil {
 		return report, err
@@ -83,7 +84,7 @@ func (c *benchCmd) report(ctx context.Context, con console) (report bench.Report
 		report.Rows = append(report.Rows, rows...)
 	}
 	if c.JSON {
-		return report, report.PrintJSON(con.out)
+		return report, report.PrintJSON(con.Out)
 	}
-	return report, report.Print(con.out)
+	return report, report.Print(con.Out)
 }

@@ -56,7 +56,7 @@ const startTimes = 3
 
 // startPostgres returns how long a private PostgreSQL takes to be created and started.
 func (r *benchRig) startPostgres(ctx context.Context) (time.Duration, error) {
-	log, err := server.NewLogger(r.con.err, "text", "error")
+	log, err := server.NewLogger(r.con.Err, "text", "error")
 	if err != nil {
 		return 0, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/refract-video/refract/internal/api"
 	"github.com/refract-video/refract/internal/bench"
 	"github.com/refract-video/refract/internal/callback"
+	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/server"
@@ -27,7 +28,7 @@ import (
 type benchRig struct {
 	*benchCmd
 
-	con        console
+	con        cli.Console
 	dir        string
 	cluster    *pglocal.Cluster // Nil with a database of the operator's.
 	url        string
@@ -42,7 +43,7 @@ type benchRig struct {
 }
 
 // openRig starts PostgreSQL, or opens the database of the operator, as it is: each section that uses it calls reset.
-func (c *benchCmd) openRig(ctx context.Context, con console, dir string) (r *benchRig, err error) {
+func (c *benchCmd) openRig(ctx context.Context, con cli.Console, dir string) (r *benchRig, err error) {
 	r = &benchRig{
 		benchCmd: c, con: con, dir: dir, url: c.DatabaseURL.Reveal(), key: uuid.NewString() + uuid.NewString(), signingKey: uuid.NewString(),
 	}
@@ -55,7 +56,7 @@ func (c *benchCmd) openRig(ctx context.Context, con console, dir string) (r *ben
 		return r, err
 	}
 	if r.url == "" {
-		log, err := server.NewLogger(con.err, "text", "info") // What a slow start waits for.
+		log, err := server.NewLogger(con.Err, "text", "info") // What a slow start waits for.
 		if err != nil {
 			return r, err
 		}
@@ -115,7 +116,7 @@ func (r *benchRig) reset(ctx context.Context) error {
 
 // store returns a store of the database, as a replica has it.
 func (r *benchRig) store() (*postgres.Store, error) {
-	log, err := server.NewLogger(r.con.err, "text", "error")
+	log, err := server.NewLogger(r.con.Err, "text", "error")
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +134,7 @@ func (r *benchRig) describe(ctx context.Context) (bench.Report, error) {
 
 // tell says how far the measurement is.
 func (r *benchRig) tell(format string, args ...any) {
-	_, _ = fmt.Fprintf(r.con.err, format+"\n", args...)
+	_, _ = fmt.Fprintf(r.con.Err, format+"\n", args...)
 }
 
 // rows returns the first of so many rows that nobody has used, and prepares tasks for them if they are to be.

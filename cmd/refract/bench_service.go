@@ -55,7 +55,7 @@ func (r *benchRig) startService(ctx context.Context, env []string, flags ...stri
 	s := &benchService{cmd: cmd, ended: make(chan error, 1)}
 	serving := make(chan error, 1)
 	go func() {
-		s.read(log, r.con.err, serving)
+		s.read(log, r.con.Err, serving)
 		s.ended <- cmd.Wait()
 	}()
 	if err := <-serving; err != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/refract-video/refract/internal/bench"
+	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
@@ -23,13 +24,13 @@ func TestRun_ExitStatusTellsAShortBudgetFromAFailure(t *testing.T) {
 	}{
 		"a short budget":                   {short, 2},
 		"a failure":                        {errors.New("the database is down"), 1},
-		"a failure that was explained":     {errQuiet, 1},
+		"a failure that was explained":     {cli.ErrReported, 1},
 		"a measurement without a baseline": {fmt.Errorf("measure callbacks: %w", bench.ErrNoPgbench), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var errs bytes.Buffer
-			if got := fail(console{out: io.Discard, err: &errs}, tt.err); got != tt.want {
+			if got := cli.Fail(cli.Console{Out: io.Discard, Err: &errs}, tt.err); got != tt.want {
 				t.Errorf("exit status %d, want %d; it printed %q", got, tt.want, &errs)
 			}
 		})
@@ -39,7 +40,7 @@ func TestRun_ExitStatusTellsAShortBudgetFromAFailure(t *testing.T) {
 func TestBench_HelpExplainsTheExitStatus(t *testing.T) {
 	t.Parallel()
 	var help bytes.Buffer
-	if exit := run(t.Context(), []string{"bench", "--help"}, console{out: &help, err: &help}); exit != 0 {
+	if exit := run(t.Context(), []string{"bench", "--help"}, cli.Console{Out: &help, Err: &help}); exit != 0 {
 		t.Fatalf("--help ended with %d", exit)
 	}
 	if text := strings.Join(strings.Fields(help.String()), " "); !strings.Contains(text, "2 when at least one is short") {
@@ -52,18 +53,19 @@ func TestBench_HelpExplainsTheExitStatus(t *testing.T) {
 // left out; the rules of their rows are tested in internal/bench.
 func TestBench_MeasuresBudgets(t *testing.T) {
 	t.Parallel()
+	short := new(bench.ShortError).ExitStatus()
 	cmd := program(t.Context(), "bench", "--json", "--for=50ms", "--rounds=1", "--streams=20", "--only=idle,watch", "--database-url="+postgrestest.EmptyURL(t))
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() != exitShort {
+	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() != short {
 		t.Fatalf("bench: %v\n%s", err, &errs)
 	}
 	var report bench.Report
 	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
 		t.Fatalf("bench printed no report: %v\n%s", err, &out)
 	}
-	if short := report.Check() != nil; short != (cmd.ProcessState.ExitCode() == exitShort) {
-		t.Errorf("exit status %d, with budgets that are short: %t", cmd.ProcessState.ExitCode(), short)
+	if isShort := report.Check() != nil; isShort != (cmd.ProcessState.ExitCode() == short) {
+		t.Errorf("exit status %d, with budgets that are short: %t", cmd.ProcessState.ExitCode(), isShort)
 	}
 	if report.Fsync == "" || report.SyncCommit == "" || report.PostgreSQL == "" {
 		t.Errorf("measured on %+v, want a description of the server", report)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
@@ -35,7 +35,7 @@ type demoCmd struct {
 
 // Run starts a simulated provider, PostgreSQL and the service, all private and on loopback, submits one task
 // and follows it to its saved file. Nothing keeps running afterwards, and nothing but the file stays.
-func (c *demoCmd) Run(ctx context.Context, con console) (err error) {
+func (c *demoCmd) Run(ctx context.Context, con cli.Console) (err error) {
 	dir, err := demoDir()
 	if err != nil {
 		return err
@@ -88,12 +88,12 @@ func (c *demoCmd) Run(ctx context.Context, con console) (err error) {
 
 // logs returns the log of the service, and that of the start of PostgreSQL, of which a person always sees what a slow one
 // waits for.
-func (c *demoCmd) logs(con console) (service, start *slog.Logger, err error) {
+func (c *demoCmd) logs(con cli.Console) (service, start *slog.Logger, err error) {
 	if c.Log {
-		service, err = server.NewLogger(con.err, "text", "debug")
+		service, err = server.NewLogger(con.Err, "text", "debug")
 		return service, service, err
 	}
-	if start, err = server.NewLogger(con.err, "text", "info"); err != nil {
+	if start, err = server.NewLogger(con.Err, "text", "info"); err != nil {
 		return nil, nil, err
 	}
 	service, err = server.NewLogger(io.Discard, "text", "error")
@@ -101,51 +101,20 @@ func (c *demoCmd) logs(con console) (service, start *slog.Logger, err error) {
 }
 
 // modify is what a client does: upload, submit, follow, download.
-func (c *demoCmd) modify(ctx context.Context, con console, address string) error {
+func (c *demoCmd) modify(ctx context.Context, con cli.Console, address string) error {
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	if err != nil {
 		return fmt.Errorf("connect to the service: %w", err)
 	}
 	defer conn.Close()
-	client := refractv1.NewTaskServiceClient(conn)
-	source, err := c.upload(ctx, con, client)
-	if err != nil {
-		return err
-	}
-	resp, err := client.SubmitTask(ctx, &refractv1.SubmitTaskRequest{RequestId: uuid.NewString(), Prompt: c.Prompt, Source: source})
-	if err != nil {
-		return err
-	}
-	if err := say(con, "Task %s: %q", resp.GetTask().GetId(), c.Prompt); err != nil {
-		return err
-	}
-	p := newProgress(con)
-	defer p.done()
-	p.expect(resp.GetTask())
-	err = (&clientFlags{}).await(ctx, con, client, resp.GetTask().GetId(), new(int64), c.Output, p)
+	err = cli.Modify(ctx, con, refractv1.NewTaskServiceClient(conn), cli.Modification{
+		Clip: sim.SampleClip(), Video: c.Video, Prompt: c.Prompt, Output: c.Output,
+	})
 	if ctx.Err() != nil {
 		return errors.New("the demo was stopped")
 	}
 	return err
-}
-
-// upload brings the clip to the service, as one does with a clip that has no public URL.
-func (c *demoCmd) upload(ctx context.Context, con console, client refractv1.TaskServiceClient) (*refractv1.SubmitTaskSource, error) {
-	p := newProgress(con)
-	defer p.done()
-	var resp *refractv1.UploadSourceResponse
-	var err error
-	if c.Video == "" {
-		resp, err = upload(ctx, client, bytes.NewReader(sim.SampleClip()), p)
-	} else {
-		resp, err = uploadFile(ctx, client, c.Video, p)
-	}
-	if err != nil {
-		return nil, err
-	}
-	p.done()
-	return uploaded(resp), tellUpload(con, resp)
 }
 
 // demoDir makes a folder for the demo's data. The private PostgreSQL of a root user runs as another user, who
@@ -161,7 +130,7 @@ func demoDir() (string, error) {
 	return dir, nil
 }
 
-func say(con console, format string, args ...any) error {
-	_, err := fmt.Fprintf(con.out, format+"\n", args...)
+func say(con cli.Console, format string, args ...any) error {
+	_, err := fmt.Fprintf(con.Out, format+"\n", args...)
 	return err
 }

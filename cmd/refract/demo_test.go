@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/refract-video/refract/internal/cli"
 )
 
 func TestDemo_ShowsTheStartOfPostgreSQLWithoutItsLog(t *testing.T) {
@@ -16,7 +18,7 @@ func TestDemo_ShowsTheStartOfPostgreSQLWithoutItsLog(t *testing.T) {
 		{log: true, want: "slow start, call"},
 	} {
 		var errs bytes.Buffer
-		service, start, err := (&demoCmd{Log: tt.log}).logs(console{out: &bytes.Buffer{}, err: &errs})
+		service, start, err := (&demoCmd{Log: tt.log}).logs(cli.Console{Out: &bytes.Buffer{}, Err: &errs})
 		if err != nil {
 			t.Fatal(err)
 		}

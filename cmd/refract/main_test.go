@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
@@ -21,7 +22,7 @@ const asRefract = "REFRACT_TEST_AS_PROGRAM"
 func TestMain(m *testing.M) {
 	if os.Getenv(asRefract) != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		code := run(ctx, os.Args[1:], console{out: os.Stdout, err: os.Stderr})
+		code := run(ctx, os.Args[1:], cli.Console{Out: os.Stdout, Err: os.Stderr})
 		stop()
 		os.Exit(code)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/redact"
 )
@@ -30,7 +31,7 @@ type migrateCmd struct {
 }
 
 // Run migrates.
-func (c *migrateCmd) Run(ctx context.Context, con console) error {
+func (c *migrateCmd) Run(ctx context.Context, con cli.Console) error {
 	pool, err := c.open(ctx)
 	if err != nil {
 		return err
@@ -39,6 +40,6 @@ func (c *migrateCmd) Run(ctx context.Context, con console) error {
 	if err := postgres.Migrate(ctx, pool); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(con.out, "the schema is at this release's version")
+	_, err = fmt.Fprintln(con.Out, "the schema is at this release's version")
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/cli"
 )
 
 // operator is an operator of a service, who speaks gRPC, REST and the command line.
@@ -40,7 +41,7 @@ func (o operator) command(t *testing.T, args ...string) string {
 	t.Helper()
 	var out, errs bytes.Buffer
 	args = append(args, "--address="+o.ts.GRPCAddr(), "--token="+o.token)
-	if exit := run(t.Context(), args, console{out: &out, err: &errs}); exit != 0 {
+	if exit := run(t.Context(), args, cli.Console{Out: &out, Err: &errs}); exit != 0 {
 		t.Fatalf("%v: exit %d: %s", args[:2], exit, errs.String())
 	}
 	return out.String()

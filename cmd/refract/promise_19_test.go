@@ -60,8 +60,8 @@ func TestPromise19_NothingIsSpentThatCannotBeSaved(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, a := range accounts.GetAccounts() {
-		if a.GetPause().GetCause() != storageUnavailable || a.GetPause().GetUntilTime() != nil || !strings.Contains(accountState(a), "the storage is missing") {
-			t.Errorf("account %v, %q; want the pause of the storage", a, accountState(a))
+		if a.GetPause().GetCause() != storageUnavailable || a.GetPause().GetUntilTime() != nil || !strings.Contains(a.GetPause().GetReason(), "the storage is missing") {
+			t.Errorf("account %v; want the pause of the storage", a)
 		}
 	}
 	checkStorageUp(t, ts, "0")

@@ -27,7 +27,7 @@ const readmePath = "../../README.md"
 // included. `go test ./cmd/refract -run README -update` writes it.
 func TestREADME_ShowsTheSettingsOfServe(t *testing.T) {
 	t.Parallel()
-	var c cli
+	var c commands
 	parser, err := kong.New(&c)
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"text/tabwriter"
 
+	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
@@ -25,14 +26,14 @@ type retainCmd struct {
 }
 
 // Run removes all that has expired, or counts it.
-func (c *retainCmd) Run(ctx context.Context, con console) (err error) {
+func (c *retainCmd) Run(ctx context.Context, con cli.Console) (err error) {
 	if err := c.Keep().Check(); err != nil {
 		return err
 	}
 	if c.Bucket == "" && !c.DryRun {
 		return errors.New("pass --bucket, or set REFRACT_BUCKET")
 	}
-	log, err := server.NewLogger(con.err, "text", "warn")
+	log, err := server.NewLogger(con.Err, "text", "warn")
 	if err != nil {
 		return err
 	}
@@ -57,13 +58,13 @@ func (c *retainCmd) Run(ctx context.Context, con console) (err error) {
 		defer func() { err = errors.Join(err, r.Bucket.Close()) }()
 	}
 	if !c.DryRun {
-		return c.remove(ctx, con.out, r)
+		return c.remove(ctx, con.Out, r)
 	}
 	expired, err := r.Survey(ctx)
 	if err != nil {
 		return err
 	}
-	return showExpired(con.out, expired)
+	return showExpired(con.Out, expired)
 }
 
 // remove makes one round to the end.
@@ -88,7 +89,7 @@ func showExpired(w io.Writer, expired []worker.Expired) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "KIND\tTENANT\tROWS\tBYTES") // Flush tells about failed writes.
 	for _, e := range expired {
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\n", e.Kind, oneLine(e.Tenant), e.Rows, e.Bytes)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\n", e.Kind, cli.OneLine(e.Tenant), e.Rows, e.Bytes)
 	}
 	return table.Flush()
 }

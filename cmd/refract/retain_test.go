@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
@@ -163,7 +164,7 @@ func TestRetain_RemovesWhatTheDryRunCounts(t *testing.T) {
 	command := func(args ...string) string {
 		var out, errs bytes.Buffer
 		args = append([]string{"retain", "--database-url=" + r.url, "--bucket=" + r.bucketURL}, args...)
-		if code := run(t.Context(), args, console{out: &out, err: &errs}); code != 0 {
+		if code := run(t.Context(), args, cli.Console{Out: &out, Err: &errs}); code != 0 {
 			t.Fatalf("%v: exit %d: %s", args, code, errs.String())
 		}
 		return columns(out.String())
@@ -300,7 +301,7 @@ func TestRetain_RefusesTimesThatAreTooShort(t *testing.T) {
 		"--keep-outputs=1m": "outputs can be kept for 1h0m0s", "--keep-tasks=1h": "tasks can be kept for 24h0m0s", "--keep-sources=-24h": "sources can be kept",
 	} {
 		var out, errs bytes.Buffer
-		if code := run(t.Context(), []string{"retain", "--dry-run", "--database-url=postgres://x", flag}, console{out: &out, err: &errs}); code != 1 ||
+		if code := run(t.Context(), []string{"retain", "--dry-run", "--database-url=postgres://x", flag}, cli.Console{Out: &out, Err: &errs}); code != 1 ||
 			!strings.Contains(errs.String(), want) {
 			t.Errorf("%s: exit %d, %q, want 1 and %q", flag, code, errs.String(), want)
 		}

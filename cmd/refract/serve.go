@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/server"
 )
 
@@ -24,7 +25,7 @@ type serveCmd struct {
 }
 
 // Run serves until ctx ends, then drains.
-func (c *serveCmd) Run(ctx context.Context, con console) error {
+func (c *serveCmd) Run(ctx context.Context, con cli.Console) error {
 	c.Complete()
 	if err := c.Check(); err != nil {
 		return err
@@ -33,7 +34,7 @@ func (c *serveCmd) Run(ctx context.Context, con console) error {
 		debug.SetGCPercent(gcPercent)
 		defer runtime.KeepAlive(make([]byte, ballast))
 	}
-	log, err := server.NewLogger(con.err, c.LogFormat, c.LogLevel)
+	log, err := server.NewLogger(con.Err, c.LogFormat, c.LogLevel)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/api"
+	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
@@ -359,3 +360,30 @@ func (l *logBuffer) check(t *testing.T, secrets ...string) {
 		}
 	}
 }
+
+// command runs a command line for the service at an address, and returns its exit status and what it wrote.
+func command(t *testing.T, address string, args ...string) (exit int, out, errs string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	exit = run(t.Context(), append(args, "--address="+address), cli.Console{Out: &o, Err: &e})
+	return exit, o.String(), e.String()
+}
+
+// States, as tests name them.
+const (
+	queued    = refractv1.TaskState_TASK_STATE_QUEUED
+	succeeded = refractv1.TaskState_TASK_STATE_SUCCEEDED
+)
+
+// terminal reports whether a task in a state has ended.
+func terminal(s refractv1.TaskState) bool {
+	switch s {
+	case succeeded, refractv1.TaskState_TASK_STATE_FAILED, refractv1.TaskState_TASK_STATE_CANCELED:
+		return true
+	default:
+		return false
+	}
+}
+
+// stateName returns a state as it is written in texts.
+func stateName(s refractv1.TaskState) string { return strings.TrimPrefix(s.String(), "TASK_STATE_") }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
@@ -21,8 +22,8 @@ type simCmd struct {
 }
 
 // Run simulates until ctx ends.
-func (c *simCmd) Run(ctx context.Context, con console) error {
-	log, err := server.NewLogger(con.err, "text", c.LogLevel)
+func (c *simCmd) Run(ctx context.Context, con cli.Console) error {
+	log, err := server.NewLogger(con.Err, "text", c.LogLevel)
 	if err != nil {
 		return err
 	}
@@ -33,7 +34,7 @@ func (c *simCmd) Run(ctx context.Context, con console) error {
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(con.out, "simulated kie at %s, luma at %s, luma-agents at %s; ledger at %[1]s/sim/ledger\n",
+	if _, err := fmt.Fprintf(con.Out, "simulated kie at %s, luma at %s, luma-agents at %s; ledger at %[1]s/sim/ledger\n",
 		s.URL(), s.LumaURL(), s.LumaAgentsURL()); err != nil {
 		return err
 	}

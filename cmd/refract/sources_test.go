@@ -43,15 +43,20 @@ func (ts *testService) send(t *testing.T, token string, h *refractv1.UploadSourc
 }
 
 func sendTo(ctx context.Context, tasks refractv1.TaskServiceClient, h *refractv1.UploadSourceHeader, content []byte) (*refractv1.UploadSourceResponse, error) {
-	u := &sending{client: tasks, header: h}
-	return u.call(ctx, func(send func([]byte) error) error {
-		for chunk := range bytesOf(content, 64<<10) {
-			if err := send(chunk); err != nil {
-				return err
-			}
+	stream, err := tasks.UploadSource(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = stream.Send(&refractv1.UploadSourceRequest{Part: &refractv1.UploadSourceRequest_Header{Header: h}})
+	for chunk := range bytesOf(content, 64<<10) {
+		if err == nil {
+			err = stream.Send(&refractv1.UploadSourceRequest{Part: &refractv1.UploadSourceRequest_Chunk{Chunk: chunk}})
 		}
-		return nil
-	})
+	}
+	if err != nil && !errors.Is(err, io.EOF) { // io.EOF means that the service has answered already.
+		return nil, err
+	}
+	return stream.CloseAndRecv()
 }
 
 func bytesOf(b []byte, n int) func(func([]byte) bool) {
@@ -101,7 +106,7 @@ func TestSubmit_AFileIsUploadedModifiedAndDownloaded(t *testing.T) {
 			clip := distinctClip(name)
 			out := filepath.Join(t.TempDir(), "result.mp4")
 			args := []string{"submit", "--video=" + writeFile(t, clip), "--prompt=A neon city", "--provider=" + tc.provider, "--wait", "-o", out, "--token=" + ts.token}
-			r := &remote{address: ts.GRPCAddr()}
+			r := ts.GRPCAddr()
 			exit, said, errs := command(t, r, args...)
 			if exit != 0 || !strings.Contains(said, " uploaded: ") || !strings.Contains(said, "video/mp4, 1s") {
 				t.Fatalf("exit %d: %s\n%s", exit, errs, said)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/server"
 )
 
@@ -30,7 +31,7 @@ func TestServe_SpeaksTLSAndAsksForClientCertificates(t *testing.T) {
 	list := func(extra ...string) (int, string) {
 		var out, errs bytes.Buffer
 		args := append([]string{"list", "--address=" + ts.GRPCAddr(), "--token=" + ts.token}, extra...)
-		status := run(t.Context(), args, console{out: &out, err: &errs})
+		status := run(t.Context(), args, cli.Console{Out: &out, Err: &errs})
 		return status, errs.String()
 	}
 	if status, errs := list("--ca="+cert, "--cert="+cert, "--key="+key); status != 0 {

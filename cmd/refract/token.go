@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/refract-video/refract/internal/api"
+	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/postgres"
 )
 
@@ -30,7 +31,7 @@ type tokenCreateCmd struct {
 }
 
 // Run creates a token.
-func (c *tokenCreateCmd) Run(ctx context.Context, con console) error {
+func (c *tokenCreateCmd) Run(ctx context.Context, con cli.Console) error {
 	if len(c.Tenant) == 0 || len(c.Tenant) > 64 {
 		return errors.New("--tenant takes 1 to 64 characters")
 	}
@@ -47,9 +48,9 @@ func (c *tokenCreateCmd) Run(ctx context.Context, con console) error {
 			return err
 		}
 		if c.JSON {
-			return json.NewEncoder(con.out).Encode(map[string]any{"id": id.String(), "tenant": c.Tenant, "operator": c.Operator, "token": token})
+			return json.NewEncoder(con.Out).Encode(map[string]any{"id": id.String(), "tenant": c.Tenant, "operator": c.Operator, "token": token})
 		}
-		_, err = fmt.Fprintf(con.out, "id       %s\ntenant   %s\noperator %s\ntoken    %s\n", id, c.Tenant, yesNo(c.Operator), token)
+		_, err = fmt.Fprintf(con.Out, "id       %s\ntenant   %s\noperator %s\ntoken    %s\n", id, c.Tenant, yesNo(c.Operator), token)
 		return err
 	})
 }
@@ -70,14 +71,14 @@ type tokenLine struct {
 }
 
 // Run lists tokens.
-func (c *tokenListCmd) Run(ctx context.Context, con console) error {
+func (c *tokenListCmd) Run(ctx context.Context, con cli.Console) error {
 	return withStore(ctx, c.databaseFlags, func(s *postgres.Store) error {
 		tokens, err := s.ListAPITokens(ctx, c.Tenant)
 		if err != nil {
 			return err
 		}
 		if c.JSON {
-			lines := json.NewEncoder(con.out)
+			lines := json.NewEncoder(con.Out)
 			for _, t := range tokens {
 				if err := lines.Encode(tokenLine(t)); err != nil {
 					return err
@@ -85,7 +86,7 @@ func (c *tokenListCmd) Run(ctx context.Context, con console) error {
 			}
 			return nil
 		}
-		table := tabwriter.NewWriter(con.out, 0, 0, 2, ' ', 0)
+		table := tabwriter.NewWriter(con.Out, 0, 0, 2, ' ', 0)
 		_, _ = fmt.Fprintln(table, "ID\tTENANT\tOPERATOR\tCREATED\tREVOKED") // Flush tells about failed writes.
 		for _, t := range tokens {
 			revoked := "-"
@@ -111,7 +112,7 @@ type tokenRevokeCmd struct {
 }
 
 // Run revokes a token.
-func (c *tokenRevokeCmd) Run(ctx context.Context, con console) error {
+func (c *tokenRevokeCmd) Run(ctx context.Context, con cli.Console) error {
 	if _, err := uuid.Parse(c.ID); err != nil {
 		return fmt.Errorf("%q is not the id of a token: see `refract token list`", c.ID)
 	}
@@ -119,7 +120,7 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, con console) error {
 		if err := s.RevokeAPIToken(ctx, c.ID); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(con.out, "revoked")
+		_, err := fmt.Fprintln(con.Out, "revoked")
 		return err
 	})
 }

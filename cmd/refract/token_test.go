@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
@@ -14,7 +15,7 @@ func TestToken_TellsOperatorsFromTenants(t *testing.T) {
 	url := "--database-url=" + postgrestest.URL(t)
 	token := func(args ...string) (int, string) {
 		var out, errs bytes.Buffer
-		exit := run(t.Context(), append(append([]string{"token"}, args...), url), console{out: &out, err: &errs})
+		exit := run(t.Context(), append(append([]string{"token"}, args...), url), cli.Console{Out: &out, Err: &errs})
 		return exit, out.String() + errs.String()
 	}
 	if exit, out := token("create", "--tenant=films"); exit != 0 || !strings.Contains(out, "operator no\n") {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/refract-video/refract/internal/cli"
 )
 
 // versionCmd shows what this binary was built from.
@@ -23,10 +25,10 @@ type buildVersion struct {
 }
 
 // Run prints the version.
-func (c *versionCmd) Run(_ context.Context, con console) error {
+func (c *versionCmd) Run(_ context.Context, con cli.Console) error {
 	v := readVersion()
 	if c.JSON {
-		return json.NewEncoder(con.out).Encode(v)
+		return json.NewEncoder(con.Out).Encode(v)
 	}
 	line := "refract " + v.Version
 	if v.Revision != "" {
@@ -35,7 +37,7 @@ func (c *versionCmd) Run(_ context.Context, con console) error {
 	if v.Modified {
 		line += " with changes"
 	}
-	_, err := fmt.Fprintf(con.out, "%s, %s, %s\n", line, v.GoVersion, v.Platform)
+	_, err := fmt.Fprintf(con.Out, "%s, %s, %s\n", line, v.GoVersion, v.Platform)
 	return err
 }
 

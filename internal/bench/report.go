@@ -94,6 +94,12 @@ func (e *ShortError) Error() string {
 	return fmt.Sprintf("%d of %d budgets not met: %s", len(e.Short), e.Rows, strings.Join(e.Short, "; "))
 }
 
+// ExitStatus returns the exit status of a program whose every measurement was made and that is short of a budget.
+func (e *ShortError) ExitStatus() int { return exitShort }
+
+// exitShort is no status of a failure, so that scripts can distinguish the two.
+const exitShort = 2
+
 // Check returns a *ShortError if any row is short of its budget, or else nil.
 func (r Report) Check() error {
 	var short []string

@@ -20,12 +20,13 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// The size of the run with cuts: a pair of cuts takes about 20 seconds, and there are 90 ordered pairs.
+// The size of the run with cuts: a pair of cuts takes about 20 seconds, and there are 82 ordered pairs.
 var cutsFor = flag.Duration("cuts", 10*time.Minute, "how long cuts are made, in every order of two")
 
 // cut is something between two parts of a fleet that can be broken for a while.
 type cut struct {
 	name       string
+	way        *link // Nil where no link is cut.
 	begin, end func(ctx context.Context)
 	longest    time.Duration
 }
@@ -44,14 +45,14 @@ func (f *fleet) cutsOf() []cut {
 		}
 		add := func(what string, l *link, toxic string, longest time.Duration) {
 			begin, end := through(l, toxic)
-			cuts = append(cuts, cut{r.name + " " + what, begin, end, longest})
+			cuts = append(cuts, cut{r.name + " " + what, l, begin, end, longest})
 		}
 		add("database reset", r.link, reset, 40*time.Second) // For longer than its streams may go on.
 		add("database silent", r.link, swallow, 40*time.Second)
 		add("provider silent", r.provider, swallow, 30*time.Second)
 		add("provider slow", r.provider, slow(8*time.Second), 30*time.Second)
 		cuts = append(cuts, cut{
-			r.name + " stopped", func(context.Context) { r.signal(syscall.SIGSTOP) }, func(context.Context) { r.signal(syscall.SIGCONT) }, 12 * time.Second,
+			r.name + " stopped", nil, func(context.Context) { r.signal(syscall.SIGSTOP) }, func(context.Context) { r.signal(syscall.SIGCONT) }, 12 * time.Second,
 		})
 	}
 	return cuts
@@ -107,8 +108,8 @@ func (f *fleet) cutInEveryOrder(ctx context.Context, random *rand.Rand, until ti
 	cuts := f.cutsOf()
 	for _, n := range random.Perm(len(cuts) * len(cuts)) {
 		first, second := cuts[n/len(cuts)], cuts[n%len(cuts)]
-		if first.name == second.name {
-			continue
+		if first.name == second.name || first.way != nil && first.way == second.way {
+			continue // One way is broken in one manner at a time.
 		}
 		if time.Now().After(until) || ctx.Err() != nil {
 			return

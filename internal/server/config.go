@@ -157,7 +157,7 @@ func (f *Config) Complete() {
 func (f *Config) Check() error {
 	if f.Auth == "none" {
 		for name, address := range map[string]string{"--grpc-address": f.GRPC.Address, "--http-address": f.HTTP.Address} {
-			if !Loopback(address) {
+			if !loopback(address) {
 				return fmt.Errorf("%s=%s can be reached from outside and --auth=none lets anyone in: use --auth=tokens, or a loopback address", name, address)
 			}
 		}
@@ -191,8 +191,8 @@ func (f *Config) checkCallbackURL() error {
 	return nil
 }
 
-// Loopback reports whether only this machine can reach a listening address.
-func Loopback(address string) bool {
+// loopback reports whether only this machine can reach a listening address.
+func loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return false

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// Modification is a clip with what is to be made of it.
+type Modification struct {
+	Clip   []byte // Used where Video is empty.
+	Video  string // A file.
+	Prompt string
+	Output string // The file or folder of the result. Empty means refract-output/<task id>.mp4.
+}
+
+// Modify does all that a caller does: it uploads the clip, submits a task, follows it to its end and downloads the result. It
+// shows each step on the console.
+func Modify(ctx context.Context, con Console, client refractv1.TaskServiceClient, m Modification) error {
+	source, err := m.upload(ctx, con, client)
+	if err != nil {
+		return err
+	}
+	resp, err := client.SubmitTask(ctx, &refractv1.SubmitTaskRequest{RequestId: uuid.NewString(), Prompt: m.Prompt, Source: source})
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(con.Out, "Task %s: %q\n", resp.GetTask().GetId(), m.Prompt); err != nil {
+		return err
+	}
+	p := newProgress(con)
+	defer p.done()
+	p.expect(resp.GetTask())
+	return (&clientFlags{}).await(ctx, con, client, resp.GetTask().GetId(), new(int64), m.Output, p)
+}
+
+func (m Modification) upload(ctx context.Context, con Console, client refractv1.TaskServiceClient) (*refractv1.SubmitTaskSource, error) {
+	p := newProgress(con)
+	defer p.done()
+	var resp *refractv1.UploadSourceResponse
+	var err error
+	if m.Video == "" {
+		resp, err = upload(ctx, client, bytes.NewReader(m.Clip), p)
+	} else {
+		resp, err = uploadFile(ctx, client, m.Video, p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.done()
+	return uploaded(resp), tellUpload(con, resp)
+}

@@ -1,0 +1,223 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// jsonLines reads output that must be one JSON object a line.
+func jsonLines(t *testing.T, out string) (objects []map[string]any) {
+	t.Helper()
+	for line := range strings.Lines(out) {
+		var object map[string]any
+		if err := json.Unmarshal([]byte(line), &object); err != nil {
+			t.Fatalf("%q is no JSON: %v", line, err)
+		}
+		objects = append(objects, object)
+	}
+	return objects
+}
+
+// finishing is a remote whose task is submitted and succeeds, with one file as output.
+func finishing(t *testing.T, f *fileServer) (*remote, *refractv1.Task) {
+	t.Helper()
+	done := newTask(3, succeeded)
+	done.Outputs = []*refractv1.Output{f.output()}
+	return startRemote(t, &remote{
+		submit: func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error) { return newTask(1, queued), nil },
+		get:    func() (*refractv1.Task, error) { return done, nil },
+		watch: []func(watchStream) error{
+			sends(errDraining, event(newEvent(1, queued, "submitted"))),
+			sends(nil, event(newEvent(2, running, "kie accepted attempt 1")), event(newEvent(3, succeeded, "1 output saved"))),
+		},
+	}), done
+}
+
+func TestSubmit_SendsWhatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	var got *refractv1.SubmitTaskRequest
+	r := startRemote(t, &remote{submit: func(req *refractv1.SubmitTaskRequest) (*refractv1.Task, error) {
+		got = req
+		return newTask(1, queued), nil
+	}})
+	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=a neon city", "--request-id=order-1", "--provider=kie",
+		"--watermark=me", "--priority=-5", "--label", "team=a;b=c", "--label", "shot=7,8", "--deadline=90m", "--max-attempts=2")
+	if exit != 0 {
+		t.Fatalf("exit %d: %s", exit, errs)
+	}
+	want := &refractv1.SubmitTaskRequest{
+		RequestId: "order-1", Prompt: "a neon city", Provider: "kie", Watermark: "me", Priority: -5, MaxAttempts: 2,
+		Source:   &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: "https://example.com/a.mp4"}},
+		Labels:   map[string]string{"team": "a;b=c", "shot": "7,8"},
+		Deadline: durationpb.New(90 * time.Minute),
+	}
+	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+		t.Errorf("request (-want +got):\n%s", diff)
+	}
+	if !strings.HasPrefix(out, "task        "+testID+"\nrequest id  order-1\nstate       QUEUED (revision 1)\n") {
+		t.Errorf("output:\n%s", out)
+	}
+}
+
+func TestSubmit_WaitsThroughAnOutageAndDownloads(t *testing.T) {
+	t.Parallel()
+	f := serveFile(t, &fileServer{cuts: []int{1000}})
+	r, done := finishing(t, f)
+	path := filepath.Join(t.TempDir(), "x.mp4")
+	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=x", "--request-id=order-1", "--output="+path, "--token="+testToken)
+	if exit != 0 || errs != "" {
+		t.Fatalf("exit %d: %s", exit, errs)
+	}
+	want := "task " + testID + `
+     +0.0s  QUEUED      submitted
+                        connection lost, resuming
+     +1.0s  RUNNING     kie accepted attempt 1
+     +2.0s  SUCCEEDED   1 output saved
+                        download cut after 1000 of 300000 bytes, resuming
+path    ` + path + `
+size    300000 bytes
+sha256  ` + done.GetOutputs()[0].GetSha256() + "\n"
+	if diff := cmp.Diff(want, out); diff != "" {
+		t.Errorf("output (-want +got):\n%s", diff)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, f.content) {
+		t.Errorf("the file differs: %d bytes, %v", len(got), err)
+	}
+	for _, header := range append(f.tokens, r.headers...) {
+		if header != "Bearer "+testToken {
+			t.Errorf("authorization was %q", header)
+		}
+	}
+}
+
+func TestSubmit_KeepsProgressOutOfJSON(t *testing.T) {
+	t.Parallel()
+	r, done := finishing(t, serveFile(t, &fileServer{}))
+	path := filepath.Join(t.TempDir(), "x.mp4")
+	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=x", "--wait", "--output="+path, "--json")
+	if exit != 0 || len(jsonLines(t, out)) != 1 {
+		t.Fatalf("exit %d, output:\n%s", exit, out)
+	}
+	var got refractv1.Task
+	if err := protojson.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(done, &got, protocmp.Transform()); diff != "" {
+		t.Errorf("task (-want +got):\n%s", diff)
+	}
+	for _, want := range []string{"request id ", "task " + testID, "kie accepted attempt 1", "path    " + path} {
+		if !strings.Contains(errs, want) {
+			t.Errorf("%q is missing in:\n%s", want, errs)
+		}
+	}
+}
+
+func TestSubmit_LeavesNothingOfADamagedDownload(t *testing.T) {
+	t.Parallel()
+	r, done := finishing(t, serveFile(t, &fileServer{}))
+	done.Outputs[0].Sha256 = strings.Repeat("0", 64)
+	dir := t.TempDir()
+	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=x", "--output="+dir)
+	if exit != 1 || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, "the file is damaged") || strings.Contains(out, "path  ") {
+		t.Errorf("exit %d, output:\n%s\nerror: %s", exit, out, errs)
+	}
+	if got := folder(t, dir); len(got) > 0 {
+		t.Errorf("left in the folder: %q", got)
+	}
+}
+
+func TestSubmit_TellsHowATaskEnded(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		end   refractv1.TaskState
+		cause *refractv1.Failure
+		want  string
+	}{
+		{"canceled", canceled, nil, "task " + testID + " was canceled; `refract retry " + testID + "` continues it"},
+		{
+			"refused", failed, &refractv1.Failure{Reason: refractv1.FailureReason_FAILURE_REASON_INPUT_REJECTED, Message: "The prompt was\nrefused.", Payment: refractv1.Payment_PAYMENT_NONE},
+			"task " + testID + " failed: INPUT_REJECTED: The prompt was refused (nothing was paid); a retry of the same request does not help",
+		},
+		{
+			"unknown", failed, &refractv1.Failure{Reason: refractv1.FailureReason_FAILURE_REASON_OUTCOME_UNKNOWN, Message: "No answer came.", Retryable: true, Payment: refractv1.Payment_PAYMENT_UNKNOWN},
+			"task " + testID + " failed: OUTCOME_UNKNOWN: No answer came (it is unknown whether the attempt was paid for); `refract retry " + testID + "` can help",
+		},
+		{
+			"paid", failed, &refractv1.Failure{Reason: refractv1.FailureReason_FAILURE_REASON_OUTPUT_UNAVAILABLE, Message: "The link is dead.", Retryable: true, Payment: refractv1.Payment_PAYMENT_PAID},
+			"task " + testID + " failed: OUTPUT_UNAVAILABLE: The link is dead (the attempt was paid for, unless the provider refunds it); `refract retry " + testID + "` can help",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			end := newTask(2, tt.end)
+			end.Failure = tt.cause
+			r := startRemote(t, &remote{
+				submit: func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error) { return newTask(1, queued), nil },
+				get:    func() (*refractv1.Task, error) { return end, nil },
+				watch:  []func(watchStream) error{sends(nil, event(newEvent(1, queued, "submitted")), event(newEvent(2, tt.end, "the end")))},
+			})
+			exit, _, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=x", "--wait")
+			if exit != 1 || errs != "refract: "+tt.want+"\n" {
+				t.Errorf("exit %d\ngot  %swant refract: %s", exit, errs, tt.want)
+			}
+		})
+	}
+}
+
+func TestSubmit_TellsHowToRepeatWhenTheAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	r := startRemote(t, &remote{submit: func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error) { return nil, errDraining }})
+	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=x")
+	id, found := strings.CutPrefix(strings.TrimSpace(out), "request id ")
+	if exit != 1 || !found || r.calls["SubmitTask"] != callTries ||
+		!strings.HasSuffix(errs, "submitting again with --request-id="+id+" makes no second task\n") {
+		t.Errorf("exit %d after %d calls, output %q, error %q", exit, r.calls["SubmitTask"], out, errs)
+	}
+}
+
+func TestSubmit_TellsHowToGoOnWhenInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	r := startRemote(t, &remote{
+		submit: func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error) { return newTask(1, queued), nil },
+		watch: []func(watchStream) error{func(stream watchStream) error {
+			cancel()
+			<-stream.Context().Done()
+			return nil
+		}},
+	})
+	var out, errs bytes.Buffer
+	exit := run(ctx, []string{"submit", "--video=https://example.com/a.mp4", "--prompt=x", "--wait", "--address=" + r.address}, Console{Out: &out, Err: &errs})
+	if exit != 1 || !strings.Contains(errs.String(), "the task goes on: `refract watch "+testID+"`") {
+		t.Errorf("exit %d: %s", exit, errs.String())
+	}
+}
+
+func TestSubmit_FollowsATaskWhoseOldEventsAreGone(t *testing.T) {
+	t.Parallel()
+	r, _ := finishing(t, serveFile(t, &fileServer{}))
+	r.watch = []func(watchStream) error{
+		sends(status.Error(codes.OutOfRange, "the oldest revision is 3")),
+		sends(nil, snapshot(newTask(3, succeeded))),
+	}
+	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=x", "--output="+t.TempDir())
+	if exit != 0 || !strings.Contains(out, "+2.0s  SUCCEEDED   revision 3") {
+		t.Errorf("exit %d: %s\n%s", exit, errs, out)
+	}
+}
