@@ -9,12 +9,13 @@ import (
 	"syscall"
 
 	"github.com/refract-video/refract/internal/cli"
+	"github.com/refract-video/refract/internal/demo"
 )
 
 // commands is the command line: one field a command.
 type commands struct {
 	Serve   serveCmd   `cmd:"" help:"Run the service."`
-	Demo    demoCmd    `cmd:"" help:"Modify a clip through the whole system on this machine: service, PostgreSQL and a simulated provider."`
+	Demo    demo.Demo  `cmd:"" help:"Modify a clip through the whole system on this machine: service, PostgreSQL and a simulated provider."`
 	Sim     simCmd     `cmd:"" help:"Run the provider simulator."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database schema to this release."`
 	Token   tokenCmd   `cmd:"" help:"Create, list and revoke the API tokens of tenants."`

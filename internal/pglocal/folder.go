@@ -179,3 +179,16 @@ func (f *folder) major() (int, error) {
 	}
 	return major, nil
 }
+
+// TempDir makes a folder for data that is removed soon, a private PostgreSQL below it. That of a root user runs as another user,
+// who must be able to enter the folder.
+func TempDir(pattern string) (string, error) {
+	dir, err := os.MkdirTemp("", pattern)
+	if err != nil {
+		return "", fmt.Errorf("make a folder for data: %w", err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // It holds nothing but folders with modes of their own.
+		return "", fmt.Errorf("make a folder for data: %w", err)
+	}
+	return dir, nil
+}

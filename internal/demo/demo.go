@@ -1,4 +1,5 @@
-package main
+// Package demo shows the whole system on one machine: a simulated provider, a private PostgreSQL and the service.
+package demo
 
 import (
 	"context"
@@ -16,16 +17,17 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/cli"
+	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// demoProcessing is how long the simulated provider works.
-const demoProcessing = 3 * time.Second
+// processing is how long the simulated provider works.
+const processing = 3 * time.Second
 
-// demoCmd modifies a clip through the whole system on this machine.
-type demoCmd struct {
+// Demo is the command that modifies a clip through the whole system on this machine.
+type Demo struct {
 	Video    string `type:"existingfile" help:"Clip to modify: MP4 or MOV, at most 500 MB. Default: a clip of four seconds that comes with Refract."`
 	Provider string `default:"kie" help:"Provider to simulate: kie, luma or luma-agents."`
 	Prompt   string `default:"A neon city at dusk, in the rain" help:"Wanted change."`
@@ -35,19 +37,19 @@ type demoCmd struct {
 
 // Run starts a simulated provider, PostgreSQL and the service, all private and on loopback, submits one task
 // and follows it to its saved file. Nothing keeps running afterwards, and nothing but the file stays.
-func (c *demoCmd) Run(ctx context.Context, con cli.Console) (err error) {
-	dir, err := demoDir()
+func (d *Demo) Run(ctx context.Context, con cli.Console) (err error) {
+	dir, err := pglocal.TempDir("refract-demo-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	log, startLog, err := c.logs(con)
+	log, startLog, err := d.logs(con)
 	if err != nil {
 		return err
 	}
 	key, signingKey := uuid.NewString(), uuid.NewString()
 	provider, err := sim.Start(sim.Config{ //nolint:contextcheck // It lives until Close, not as long as a call.
-		APIKeys: []string{key}, WebhookKey: signingKey, Processing: demoProcessing,
+		APIKeys: []string{key}, WebhookKey: signingKey, Processing: processing,
 		Source: sim.SourceFetch, Transform: sim.TransformAuto, Logger: log,
 	})
 	if err != nil {
@@ -58,9 +60,9 @@ func (c *demoCmd) Run(ctx context.Context, con cli.Console) (err error) {
 		DataDir: dir, Auth: "none", Tenant: "demo", StartLog: startLog, AllowPrivate: true, PublicSources: true,
 		GRPC: server.Listener{Address: "127.0.0.1:0"}, HTTP: server.Listener{Address: "127.0.0.1:0"}, Ingress: server.Listener{Address: "127.0.0.1:0"},
 	}
-	if err := flags.Configure(c.Provider, server.Upstream{
+	if err := flags.Configure(d.Provider, server.Upstream{
 		APIKeys: []redact.Secret{redact.Secret(key)}, WebhookKeys: []redact.Secret{redact.Secret(signingKey)},
-		URL: provider.BaseURL(sim.Profile(c.Provider)), Typical: demoProcessing + 2*time.Second, Poll: time.Second,
+		URL: provider.BaseURL(sim.Profile(d.Provider)), Typical: processing + 2*time.Second, Poll: time.Second,
 	}); err != nil {
 		return err
 	}
@@ -81,15 +83,15 @@ func (c *demoCmd) Run(ctx context.Context, con cli.Console) (err error) {
 	g.Go(func() error { return s.Run(running) })
 	g.Go(func() error {
 		defer stop()
-		return c.modify(running, con, s.GRPCAddr())
+		return d.modify(running, con, s.GRPCAddr())
 	})
 	return g.Wait()
 }
 
 // logs returns the log of the service, and that of the start of PostgreSQL, of which a person always sees what a slow one
 // waits for.
-func (c *demoCmd) logs(con cli.Console) (service, start *slog.Logger, err error) {
-	if c.Log {
+func (d *Demo) logs(con cli.Console) (service, start *slog.Logger, err error) {
+	if d.Log {
 		service, err = server.NewLogger(con.Err, "text", "debug")
 		return service, service, err
 	}
@@ -101,7 +103,7 @@ func (c *demoCmd) logs(con cli.Console) (service, start *slog.Logger, err error)
 }
 
 // modify is what a client does: upload, submit, follow, download.
-func (c *demoCmd) modify(ctx context.Context, con cli.Console, address string) error {
+func (d *Demo) modify(ctx context.Context, con cli.Console, address string) error {
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	if err != nil {
@@ -109,25 +111,12 @@ func (c *demoCmd) modify(ctx context.Context, con cli.Console, address string) e
 	}
 	defer conn.Close()
 	err = cli.Modify(ctx, con, refractv1.NewTaskServiceClient(conn), cli.Modification{
-		Clip: sim.SampleClip(), Video: c.Video, Prompt: c.Prompt, Output: c.Output,
+		Clip: sim.SampleClip(), Video: d.Video, Prompt: d.Prompt, Output: d.Output,
 	})
 	if ctx.Err() != nil {
 		return errors.New("the demo was stopped")
 	}
 	return err
-}
-
-// demoDir makes a folder for the demo's data. The private PostgreSQL of a root user runs as another user, who
-// must be able to enter it.
-func demoDir() (string, error) {
-	dir, err := os.MkdirTemp("", "refract-demo-")
-	if err != nil {
-		return "", fmt.Errorf("make a folder for the demo: %w", err)
-	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // It holds nothing but folders with modes of their own.
-		return "", fmt.Errorf("make a folder for the demo: %w", err)
-	}
-	return dir, nil
 }
 
 func say(con cli.Console, format string, args ...any) error {

@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"bytes"
@@ -27,11 +27,11 @@ const saveBytes = 500_000_000
 
 // save measures how fast a result comes into the bucket, from the event that says so to the one that says that it is
 // there, against curl, which neither verifies nor syncs what it writes; and by how much the service grows meanwhile.
-func (r *benchRig) save(ctx context.Context) ([]bench.Row, error) {
+func (r *rig) save(ctx context.Context) ([]bench.Row, error) {
 	return r.withProvider(ctx, 0, writeLargeClip, r.saveWith)
 }
 
-func (r *benchRig) saveWith(ctx context.Context, s *benchService, p *benchProvider) ([]bench.Row, error) {
+func (r *rig) saveWith(ctx context.Context, s *service, p *fakeProvider) ([]bench.Row, error) {
 	curl, err := exec.LookPath("curl")
 	if err != nil {
 		return nil, fmt.Errorf("find curl, the baseline: %w", err)
@@ -101,7 +101,7 @@ func saveOnce(ctx context.Context, client refractv1.TaskServiceClient, source st
 }
 
 // fetchByCurl fetches the result that the service fetched last.
-func (p *benchProvider) fetchByCurl(ctx context.Context, curl, file string) (time.Duration, error) {
+func (p *fakeProvider) fetchByCurl(ctx context.Context, curl, file string) (time.Duration, error) {
 	downloads := slices.DeleteFunc(p.sim.Downloads(), func(d sim.Download) bool { return d.TaskID == "" })
 	if len(downloads) == 0 {
 		return 0, errors.New("the service fetched no result")

@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"bufio"
@@ -15,8 +15,8 @@ import (
 	"syscall"
 )
 
-// benchService is a service in a process of its own: what drives the load must not share its scheduler.
-type benchService struct {
+// service is a service in a process of its own: what drives the load must not share its scheduler.
+type service struct {
 	cmd                 *exec.Cmd
 	grpc, http, ingress string
 	ended               chan error
@@ -26,7 +26,7 @@ type benchService struct {
 const noProvider = "http://127.0.0.1:1"
 
 // serve starts a service on the rig's database whose provider is at a URL.
-func (r *benchRig) serve(ctx context.Context, providerURL string) (*benchService, error) {
+func (r *rig) serve(ctx context.Context, providerURL string) (*service, error) {
 	return r.startService(ctx, []string{
 		"DATABASE_URL=" + r.url, "REFRACT_CALLBACK_KEY=" + r.key, "KIE_API_KEY=bench", "KIE_WEBHOOK_KEY=" + r.signingKey,
 		"KIE_URL=" + providerURL, "KIE_LIMIT=100000/1s/1000000",
@@ -35,7 +35,7 @@ func (r *benchRig) serve(ctx context.Context, providerURL string) (*benchService
 
 // startService starts a service with an environment and flags, and returns when it serves. What it logs at error
 // goes to the console.
-func (r *benchRig) startService(ctx context.Context, env []string, flags ...string) (*benchService, error) {
+func (r *rig) startService(ctx context.Context, env []string, flags ...string) (*service, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the program to start: %w", err)
@@ -52,10 +52,10 @@ func (r *benchRig) startService(ctx context.Context, env []string, flags ...stri
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the service: %w", err)
 	}
-	s := &benchService{cmd: cmd, ended: make(chan error, 1)}
+	s := &service{cmd: cmd, ended: make(chan error, 1)}
 	serving := make(chan error, 1)
 	go func() {
-		s.read(log, r.con.Err, serving)
+		s.read(log, r.errs, serving)
 		s.ended <- cmd.Wait()
 	}()
 	if err := <-serving; err != nil {
@@ -78,7 +78,7 @@ func environment() []string {
 }
 
 // read reads the log of the service until it ends, and says when it serves.
-func (s *benchService) read(log io.Reader, errs io.Writer, serving chan<- error) {
+func (s *service) read(log io.Reader, errs io.Writer, serving chan<- error) {
 	lines := bufio.NewScanner(log)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -100,7 +100,7 @@ func (s *benchService) read(log io.Reader, errs io.Writer, serving chan<- error)
 }
 
 // terminate asks the service to end and does not wait for it.
-func (s *benchService) terminate() error {
+func (s *service) terminate() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
@@ -108,4 +108,4 @@ func (s *benchService) terminate() error {
 }
 
 // stop stops the service and waits for its end.
-func (s *benchService) stop() error { return errors.Join(s.terminate(), <-s.ended) }
+func (s *service) stop() error { return errors.Join(s.terminate(), <-s.ended) }

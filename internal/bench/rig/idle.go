@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"context"
@@ -20,11 +20,11 @@ import (
 )
 
 // idleCalls is how many calls the latencies are measured by: 300 with the default duration.
-func (r *benchRig) idleCalls() int { return max(3, int(60*r.For.Seconds())) }
+func (r *rig) idleCalls() int { return max(3, int(60*r.For.Seconds())) }
 
 // start measures a cold start on a private PostgreSQL that does not exist yet, from the start of the program to its first
 // accepted task, against the creation and start of such a PostgreSQL alone.
-func (r *benchRig) start(ctx context.Context) (rows []bench.Row, err error) {
+func (r *rig) start(ctx context.Context) (rows []bench.Row, err error) {
 	alone, err := r.startPostgres(ctx)
 	if err != nil {
 		return nil, err
@@ -55,8 +55,8 @@ func (r *benchRig) start(ctx context.Context) (rows []bench.Row, err error) {
 const startTimes = 3
 
 // startPostgres returns how long a private PostgreSQL takes to be created and started.
-func (r *benchRig) startPostgres(ctx context.Context) (time.Duration, error) {
-	log, err := server.NewLogger(r.con.Err, "text", "error")
+func (r *rig) startPostgres(ctx context.Context) (time.Duration, error) {
+	log, err := server.NewLogger(r.errs, "text", "error")
 	if err != nil {
 		return 0, err
 	}
@@ -69,7 +69,7 @@ func (r *benchRig) startPostgres(ctx context.Context) (time.Duration, error) {
 }
 
 // idle measures the latencies of an idle service.
-func (r *benchRig) idle(ctx context.Context) ([]bench.Row, error) {
+func (r *rig) idle(ctx context.Context) ([]bench.Row, error) {
 	return r.withProvider(ctx, time.Hour, r.withoutSaves, r.idleWith)
 }
 
@@ -80,7 +80,7 @@ var (
 	callbackToWatcher = bench.Path{Commits: 1, P50: 4, P99: 5}
 )
 
-func (r *benchRig) idleWith(ctx context.Context, s *benchService, p *benchProvider) ([]bench.Row, error) {
+func (r *rig) idleWith(ctx context.Context, s *service, p *fakeProvider) ([]bench.Row, error) {
 	commit, err := bench.DurableCommit(ctx, r.pool)
 	if err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (r *benchRig) idleWith(ctx context.Context, s *benchService, p *benchProvid
 }
 
 // posted waits for the submission with a prompt and returns when it arrived.
-func (p *benchProvider) posted(ctx context.Context, prompt string) (at time.Time, err error) {
+func (p *fakeProvider) posted(ctx context.Context, prompt string) (at time.Time, err error) {
 	return at, p.sim.Await(ctx, func() bool {
 		ledger := p.sim.Ledger()
 		i := slices.IndexFunc(ledger, func(e sim.Entry) bool { return e.Prompt == prompt })

@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"context"
@@ -20,7 +20,7 @@ const (
 )
 
 // watches measures many open streams: what they cost, how fast events reach them, and how fast they are drained.
-func (r *benchRig) watches(ctx context.Context) (rows []bench.Row, err error) {
+func (r *rig) watches(ctx context.Context) (rows []bench.Row, err error) {
 	if err := r.reset(ctx); err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (r *benchRig) watches(ctx context.Context) (rows []bench.Row, err error) {
 }
 
 // fanOuts changes tasks as another replica does, which sends notifications, and then as one whose notifications get lost.
-func (r *benchRig) fanOuts(ctx context.Context, w *bench.Watchers) (notified, lost bench.FanOut, err error) {
+func (r *rig) fanOuts(ctx context.Context, w *bench.Watchers) (notified, lost bench.FanOut, err error) {
 	store, err := r.store()
 	if err != nil {
 		return notified, lost, err

@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"context"
@@ -19,11 +19,11 @@ const (
 )
 
 // growth measures what single operations cost with few tasks in the database and with many, on the same service.
-func (r *benchRig) growth(ctx context.Context) ([]bench.Row, error) {
+func (r *rig) growth(ctx context.Context) ([]bench.Row, error) {
 	return r.withProvider(ctx, time.Hour, r.withoutSaves, r.growthWith)
 }
 
-func (r *benchRig) growthWith(ctx context.Context, s *benchService, p *benchProvider) (rows []bench.Row, err error) {
+func (r *rig) growthWith(ctx context.Context, s *service, p *fakeProvider) (rows []bench.Row, err error) {
 	var measured [2][]benchCost
 	for i, to := range []int{growFrom, max(r.GrowTo, growFrom)} {
 		from := []int{growCallbacks, growFrom}[i] // The first of them are those that wait.
@@ -52,7 +52,7 @@ type benchCost struct {
 }
 
 // costs measures the operations that must not depend on how many tasks there are.
-func (r *benchRig) costs(ctx context.Context, s *benchService, p *benchProvider) ([]benchCost, error) {
+func (r *rig) costs(ctx context.Context, s *service, p *fakeProvider) ([]benchCost, error) {
 	idle := bench.Idle{Address: s.grpc, Token: r.token, Calls: r.idleCalls()}
 	store, err := r.store()
 	if err != nil {

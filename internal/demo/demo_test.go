@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ func TestDemo_ShowsTheStartOfPostgreSQLWithoutItsLog(t *testing.T) {
 		{log: true, want: "slow start, call"},
 	} {
 		var errs bytes.Buffer
-		service, start, err := (&demoCmd{Log: tt.log}).logs(cli.Console{Out: &bytes.Buffer{}, Err: &errs})
+		service, start, err := (&Demo{Log: tt.log}).logs(cli.Console{Out: &bytes.Buffer{}, Err: &errs})
 		if err != nil {
 			t.Fatal(err)
 		}

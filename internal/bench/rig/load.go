@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"context"
@@ -30,7 +30,7 @@ func loadRows(duration time.Duration, tasks bool) int {
 }
 
 // callbacks measures callbacks, each verified and committed, against pgbench, and many connections against few.
-func (r *benchRig) callbacks(ctx context.Context) (rows []bench.Row, err error) {
+func (r *rig) callbacks(ctx context.Context) (rows []bench.Row, err error) {
 	if err := errors.Join(r.reset(ctx), bench.HoldSaves(ctx, r.pool)); err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (r *benchRig) callbacks(ctx context.Context) (rows []bench.Row, err error) 
 	})
 }
 
-func (r *benchRig) callbackRun(s *benchService, connections int) func(context.Context) (bench.Rate, error) {
+func (r *rig) callbackRun(s *service, connections int) func(context.Context) (bench.Rate, error) {
 	return func(ctx context.Context) (bench.Rate, error) {
 		first, err := r.rows(ctx, loadRows(r.For, true), true)
 		if err != nil {
@@ -56,7 +56,7 @@ func (r *benchRig) callbackRun(s *benchService, connections int) func(context.Co
 }
 
 // submits measures submissions, one by one and in batches, against pgbench.
-func (r *benchRig) submits(ctx context.Context) (rows []bench.Row, err error) {
+func (r *rig) submits(ctx context.Context) (rows []bench.Row, err error) {
 	if err := r.reset(ctx); err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ type benchBaseline struct {
 }
 
 // turns tries which script is the best baseline, lets it and the loads take turns, and returns the rows of the loads.
-func (r *benchRig) turns(ctx context.Context, operation string, b benchBaseline, loads []benchLoad) ([]bench.Row, error) {
+func (r *rig) turns(ctx context.Context, operation string, b benchBaseline, loads []benchLoad) ([]bench.Row, error) {
 	baseline, err := r.bestBaseline(ctx, b)
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func (r *benchRig) turns(ctx context.Context, operation string, b benchBaseline,
 	return bench.LoadRows(operation, budgets, turns), nil
 }
 
-func (r *benchRig) turn(ctx context.Context, operation string, b benchBaseline, baseline bench.Trial, loads []benchLoad) (bench.Turn, error) {
+func (r *rig) turn(ctx context.Context, operation string, b benchBaseline, baseline bench.Trial, loads []benchLoad) (bench.Turn, error) {
 	first, err := r.rows(ctx, loadRows(r.For, b.prepared), b.prepared)
 	if err != nil {
 		return bench.Turn{}, err
@@ -139,7 +139,7 @@ func (r *benchRig) turn(ctx context.Context, operation string, b benchBaseline, 
 	return turn, nil
 }
 
-func (r *benchRig) bestBaseline(ctx context.Context, b benchBaseline) (bench.Trial, error) {
+func (r *rig) bestBaseline(ctx context.Context, b benchBaseline) (bench.Trial, error) {
 	duration := r.For / 2
 	trials, err := r.pgbench.Try(ctx, b.scripts, duration, func() (int, error) { return r.rows(ctx, loadRows(duration, b.prepared), b.prepared) })
 	if err != nil {

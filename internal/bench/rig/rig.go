@@ -1,9 +1,10 @@
-package main
+package rig
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,7 +17,6 @@ import (
 	"github.com/refract-video/refract/internal/api"
 	"github.com/refract-video/refract/internal/bench"
 	"github.com/refract-video/refract/internal/callback"
-	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/server"
@@ -24,11 +24,11 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// benchRig is what is measured with: a database, the keys, and programs that make baselines.
-type benchRig struct {
-	*benchCmd
+// rig is what is measured with: a database, the keys, and programs that make baselines.
+type rig struct {
+	Options
 
-	con        cli.Console
+	errs       io.Writer
 	dir        string
 	cluster    *pglocal.Cluster // Nil with a database of the operator's.
 	url        string
@@ -42,10 +42,10 @@ type benchRig struct {
 	row        int // The first row that no load has used.
 }
 
-// openRig starts PostgreSQL, or opens the database of the operator, as it is: each section that uses it calls reset.
-func (c *benchCmd) openRig(ctx context.Context, con cli.Console, dir string) (r *benchRig, err error) {
-	r = &benchRig{
-		benchCmd: c, con: con, dir: dir, url: c.DatabaseURL.Reveal(), key: uuid.NewString() + uuid.NewString(), signingKey: uuid.NewString(),
+// open starts PostgreSQL, or opens the database of the operator, as it is: each section that uses it calls reset.
+func open(ctx context.Context, o Options, dir string, errs io.Writer) (r *rig, err error) {
+	r = &rig{
+		Options: o, errs: errs, dir: dir, url: o.DatabaseURL.Reveal(), key: uuid.NewString() + uuid.NewString(), signingKey: uuid.NewString(),
 	}
 	defer func() {
 		if err != nil {
@@ -56,7 +56,7 @@ func (c *benchCmd) openRig(ctx context.Context, con cli.Console, dir string) (r 
 		return r, err
 	}
 	if r.url == "" {
-		log, err := server.NewLogger(con.Err, "text", "info") // What a slow start waits for.
+		log, err := server.NewLogger(errs, "text", "info") // What a slow start waits for.
 		if err != nil {
 			return r, err
 		}
@@ -79,7 +79,7 @@ func (c *benchCmd) openRig(ctx context.Context, con cli.Console, dir string) (r 
 }
 
 // close stops what the rig started.
-func (r *benchRig) close(ctx context.Context) error {
+func (r *rig) close(ctx context.Context) error {
 	for _, pool := range []*pgxpool.Pool{r.pool, r.loader} {
 		if pool != nil {
 			pool.Close()
@@ -93,7 +93,7 @@ func (r *benchRig) close(ctx context.Context) error {
 
 // reset removes all that the database holds, so that a section finds it as if it were the first, and makes the schema and
 // the API token.
-func (r *benchRig) reset(ctx context.Context) error {
+func (r *rig) reset(ctx context.Context) error {
 	if _, err := r.pool.Exec(ctx, `DROP SCHEMA public CASCADE; CREATE SCHEMA public`); err != nil {
 		return fmt.Errorf("empty the database: %w", err)
 	}
@@ -115,8 +115,8 @@ func (r *benchRig) reset(ctx context.Context) error {
 }
 
 // store returns a store of the database, as a replica has it.
-func (r *benchRig) store() (*postgres.Store, error) {
-	log, err := server.NewLogger(r.con.Err, "text", "error")
+func (r *rig) store() (*postgres.Store, error) {
+	log, err := server.NewLogger(r.errs, "text", "error")
 	if err != nil {
 		return nil, err
 	}
@@ -124,21 +124,20 @@ func (r *benchRig) store() (*postgres.Store, error) {
 }
 
 // describe says what is measured on.
-func (r *benchRig) describe(ctx context.Context) (bench.Report, error) {
+func (r *rig) describe(ctx context.Context) (bench.Report, error) {
 	report := bench.Machine()
-	report.Version = readVersion().Version
 	err := r.pool.QueryRow(ctx, `SELECT current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit')`).
 		Scan(&report.PostgreSQL, &report.Fsync, &report.SyncCommit)
 	return report, err
 }
 
 // tell says how far the measurement is.
-func (r *benchRig) tell(format string, args ...any) {
-	_, _ = fmt.Fprintf(r.con.Err, format+"\n", args...)
+func (r *rig) tell(format string, args ...any) {
+	_, _ = fmt.Fprintf(r.errs, format+"\n", args...)
 }
 
 // rows returns the first of so many rows that nobody has used, and prepares tasks for them if they are to be.
-func (r *benchRig) rows(ctx context.Context, n int, tasks bool) (int, error) {
+func (r *rig) rows(ctx context.Context, n int, tasks bool) (int, error) {
 	first := r.row
 	r.row += n
 	if tasks {
@@ -149,25 +148,25 @@ func (r *benchRig) rows(ctx context.Context, n int, tasks bool) (int, error) {
 	return first, nil
 }
 
-func (r *benchRig) callbackToken(n int) (string, error) {
+func (r *rig) callbackToken(n int) (string, error) {
 	return r.tokens.Make("kie", task.AttemptID(bench.AttemptID(n)))
 }
 
 // callbackLoad is a load of callbacks about prepared rows.
-func (r *benchRig) callbackLoad(s *benchService, connections, from int) bench.Callbacks {
+func (r *rig) callbackLoad(s *service, connections, from int) bench.Callbacks {
 	return bench.Callbacks{
 		Ingress: s.ingress, SigningKey: r.signingKey, Connections: connections, For: r.For, Token: r.callbackToken, From: from, To: r.row,
 	}
 }
 
-// benchProvider is a simulated provider without limits, and a host of sources, in the process that measures.
-type benchProvider struct {
+// fakeProvider is a simulated provider without limits, and a host of sources, in the process that measures.
+type fakeProvider struct {
 	sim  *sim.Server
 	host *httptest.Server
 }
 
 // startProvider starts a provider whose generations take so long, and a host that serves a file at any path.
-func (r *benchRig) startProvider(processing time.Duration, file string) (*benchProvider, error) {
+func (r *rig) startProvider(processing time.Duration, file string) (*fakeProvider, error) {
 	unlimited := sim.Limit{N: -1}
 	s, err := sim.Start(sim.Config{
 		APIKeys: []string{"bench"}, WebhookKey: r.signingKey, Processing: processing, Source: sim.SourceFetch,
@@ -176,7 +175,7 @@ func (r *benchRig) startProvider(processing time.Duration, file string) (*benchP
 	if err != nil {
 		return nil, fmt.Errorf("start the simulated provider: %w", err)
 	}
-	return &benchProvider{s, httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	return &fakeProvider{s, httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Method == http.MethodPost {
 			return
 		}
@@ -186,8 +185,8 @@ func (r *benchRig) startProvider(processing time.Duration, file string) (*benchP
 
 // withProvider resets the database, starts a provider whose generations take so long and a service of it, has them
 // measured and stops them. A function prepares the database and the file that sources are.
-func (r *benchRig) withProvider(ctx context.Context, processing time.Duration, prepare func(ctx context.Context, clip string) error,
-	measure func(ctx context.Context, s *benchService, p *benchProvider) ([]bench.Row, error),
+func (r *rig) withProvider(ctx context.Context, processing time.Duration, prepare func(ctx context.Context, clip string) error,
+	measure func(ctx context.Context, s *service, p *fakeProvider) ([]bench.Row, error),
 ) (rows []bench.Row, err error) {
 	clip := filepath.Join(r.dir, "source.mp4")
 	if err := errors.Join(r.reset(ctx), prepare(ctx, clip)); err != nil {
@@ -208,11 +207,11 @@ func (r *benchRig) withProvider(ctx context.Context, processing time.Duration, p
 }
 
 // withoutSaves prepares for tasks whose results do not matter, which are not fetched.
-func (r *benchRig) withoutSaves(ctx context.Context, clip string) error {
+func (r *rig) withoutSaves(ctx context.Context, clip string) error {
 	return errors.Join(bench.HoldSaves(ctx, r.pool), os.WriteFile(clip, sim.TinyClip(), 0o600))
 }
 
-func (p *benchProvider) close() error {
+func (p *fakeProvider) close() error {
 	p.host.Close()
 	return p.sim.Close()
 }

@@ -1,0 +1,74 @@
+// Package rig measures a running service for the bench command: section by section, each with a service in a process of its own, a
+// simulated provider and a fresh database. What is compared with what is package bench's.
+package rig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/refract-video/refract/internal/bench"
+	"github.com/refract-video/refract/internal/pglocal"
+	"github.com/refract-video/refract/internal/redact"
+)
+
+// Options say what is measured, and on what.
+type Options struct {
+	DatabaseURL redact.Secret `name:"database-url" env:"REFRACT_BENCH_DATABASE_URL" placeholder:"URL" help:"Empty PostgreSQL database to measure on; what is in it is REMOVED. Default: a private PostgreSQL."`
+	For         time.Duration `name:"for" default:"5s" help:"How long each load lasts."`
+	Rounds      int           `name:"rounds" default:"3" help:"How often Refract and its baseline take turns. The median counts."`
+	Only        []string      `name:"only" enum:"start,idle,save,callbacks,submit,watch,growth" default:"start,idle,save,callbacks,submit,watch,growth" help:"What to measure: start, idle, save, callbacks, submit, watch, growth."`
+	Streams     int           `name:"streams" default:"100000" help:"How many WatchTask streams to open."`
+	GrowTo      int           `name:"grow-to" default:"1000000" help:"Up to how many tasks to see whether costs grow. Ten million take half an hour and 30 GB."`
+}
+
+// section measures one thing and returns its rows.
+type section struct {
+	name    string
+	measure func(r *rig, ctx context.Context) ([]bench.Row, error)
+}
+
+// sections are the sections in the order in which they are measured.
+var sections = []section{
+	{"start", (*rig).start},
+	{"idle", (*rig).idle},
+	{"save", (*rig).save},
+	{"callbacks", (*rig).callbacks},
+	{"submit", (*rig).submits},
+	{"watch", (*rig).watches},
+	{"growth", (*rig).growth},
+}
+
+// Measure measures section by section. Progress and the errors of services go to errs.
+func Measure(ctx context.Context, o Options, errs io.Writer) (report bench.Report, err error) {
+	dir, err := pglocal.TempDir("refract-bench-")
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	r, err := open(ctx, o, dir, errs)
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, r.close(context.WithoutCancel(ctx))) }()
+	report, err = r.describe(ctx)
+	if err != nil {
+		return report, err
+	}
+	for _, s := range sections {
+		if !slices.Contains(o.Only, s.name) {
+			continue
+		}
+		r.tell("measuring %s …", s.name)
+		rows, err := s.measure(r, ctx)
+		if err != nil {
+			return report, fmt.Errorf("measure %s: %w", s.name, err)
+		}
+		report.Rows = append(report.Rows, rows...)
+	}
+	return report, nil
+}
