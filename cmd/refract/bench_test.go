@@ -2,17 +2,14 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/refract-video/refract/internal/bench"
 	"github.com/refract-video/refract/internal/cli"
-	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
 func TestRun_ExitStatusTellsAShortBudgetFromAFailure(t *testing.T) {
@@ -45,41 +42,5 @@ func TestBench_HelpExplainsTheExitStatus(t *testing.T) {
 	}
 	if text := strings.Join(strings.Fields(help.String()), " "); !strings.Contains(text, "2 when at least one is short") {
 		t.Errorf("the help does not explain exit status 2:\n%s", &help)
-	}
-}
-
-// TestBench_MeasuresBudgets runs two sections small, on the database of the tests: each row must come, with its baseline, but
-// no figure means anything. The sections that need many rows, seconds of pgbench, a large file or a database of their own are
-// left out; the rules of their rows are tested in internal/bench.
-func TestBench_MeasuresBudgets(t *testing.T) {
-	t.Parallel()
-	short := new(bench.ShortError).ExitStatus()
-	cmd := program(t.Context(), "bench", "--json", "--for=50ms", "--rounds=1", "--streams=20", "--only=idle,watch", "--database-url="+postgrestest.EmptyURL(t))
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() != short {
-		t.Fatalf("bench: %v\n%s", err, &errs)
-	}
-	var report bench.Report
-	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
-		t.Fatalf("bench printed no report: %v\n%s", err, &out)
-	}
-	if isShort := report.Check() != nil; isShort != (cmd.ProcessState.ExitCode() == short) {
-		t.Errorf("exit status %d, with budgets that are short: %t", cmd.ProcessState.ExitCode(), isShort)
-	}
-	if report.Fsync == "" || report.SyncCommit == "" || report.PostgreSQL == "" {
-		t.Errorf("measured on %+v, want a description of the server", report)
-	}
-	for _, want := range []string{
-		"SubmitTask to provider's POST", "callback to watcher's message", "peak memory", "event to watcher, p99", "notification lost", "drain",
-	} {
-		if !slices.ContainsFunc(report.Rows, func(row bench.Row) bool { return strings.Contains(row.Budget, want) }) {
-			t.Errorf("no row is about %q", want)
-		}
-	}
-	for _, row := range report.Rows {
-		if row.Figure <= 0 || row.Need == "" || (row.Unit != "MiB" && (row.By == "" || row.Baseline <= 0)) {
-			t.Errorf("the row %+v lacks a figure or its baseline", row)
-		}
 	}
 }

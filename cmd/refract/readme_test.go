@@ -70,7 +70,7 @@ func TestDocs_ShowTheCapabilities(t *testing.T) {
 	t.Parallel()
 	key := server.Upstream{APIKeys: []redact.Secret{"any"}}
 	signing := key
-	signing.WebhookKeys = []redact.Secret{testWebhookKey}
+	signing.WebhookKeys = []redact.Secret{"a key that signs callbacks"}
 	accounts, _, err := (&server.Providers{KIE: signing, Luma: key, LumaAgents: key}).Accounts()
 	if err != nil {
 		t.Fatal(err)

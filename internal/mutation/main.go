@@ -4,7 +4,7 @@
 // The program first runs the named tests of each package on the code as it is: they must pass. Then it runs each test
 // on the mutated code: it must fail. The go command reads the mutated file through an overlay, so the checkout is never
 // changed. An overlay does not reach a program that a test builds with an overlay of its own, as those of
-// internal/faulttest do.
+// internal/e2e/faults do.
 //
 // Run it from the root of the checkout. It ends with status 1 when a test still passes on mutated code, a mutation no
 // longer fits the source, mutated code does not build, or a test ends without a verdict.

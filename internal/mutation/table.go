@@ -4,7 +4,7 @@ import "fmt"
 
 // The packages whose tests are named.
 const (
-	service   = "cmd/refract"
+	service   = "internal/e2e"
 	admission = "internal/admission"
 	api       = "internal/api"
 	callback  = "internal/callback"

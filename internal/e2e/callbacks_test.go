@@ -1,0 +1,148 @@
+package e2e_test
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// TestIngress_AnswersAsDocumented posts what providers and strangers may post about one running attempt. None
+// of it may change the task, and none may leave a stack trace.
+func TestIngress_AnswersAsDocumented(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, func(_ *server.Config, c *simConfig) { c.Processing = time.Hour })
+	id := ts.submit(t, "").GetId()
+	events := ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
+	entry := ts.sim.Ledger()[0]
+	before := ts.get(t, id)
+
+	now := strconv.FormatInt(time.Now().Unix(), 10)
+	stale := strconv.FormatInt(time.Now().Add(-time.Hour).Unix(), 10)
+	future := strconv.FormatInt(time.Now().Add(time.Hour).Unix(), 10)
+	failed := `{"code":500,"msg":"failed","data":{"taskId":"` + entry.TaskID + `"}}`
+	signed := func(taskID, at string) []string {
+		return []string{"X-Webhook-Timestamp", at, "X-Webhook-Signature", sim.Sign(testWebhookKey, taskID, at)}
+	}
+	path := entry.CallbackURL[strings.Index(entry.CallbackURL, "/v1/"):]
+	token := path[strings.LastIndex(path, "/")+1:]
+	foreign := path[:len(path)-len(token)] + base64.RawURLEncoding.EncodeToString(make([]byte, 32))
+	for _, tc := range []struct {
+		name   string
+		path   string
+		body   string
+		header []string
+		status int
+		reason string
+	}{
+		{"a forged URL token", path[:len(path)-4] + "AAAA", failed, signed(entry.TaskID, now), 401, "CALLBACK_TOKEN_INVALID"},
+		{"a URL token that we never made", foreign, failed, signed(entry.TaskID, now), 401, "CALLBACK_TOKEN_INVALID"},
+		{"another provider's name", strings.Replace(path, "/kie/", "/luma/", 1), failed, signed(entry.TaskID, now), 401, "CALLBACK_TOKEN_INVALID"},
+		{"no signature", path, failed, nil, 401, "CALLBACK_SIGNATURE_INVALID"},
+		{"a forged signature", path, failed, []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", sim.Sign("another key", entry.TaskID, now)}, 401, "CALLBACK_SIGNATURE_INVALID"},
+		{"a signature of another task", path, failed, signed("0123456789abcdef0123456789abcdef", now), 401, "CALLBACK_SIGNATURE_INVALID"},
+		{"a stale timestamp", path, failed, signed(entry.TaskID, stale), 401, "CALLBACK_STALE"},
+		{"a timestamp in the future", path, failed, signed(entry.TaskID, future), 401, "CALLBACK_STALE"},
+		{"an oversized body", path, `{"pad":"` + strings.Repeat("x", 300<<10) + `"}`, signed(entry.TaskID, now), 413, ""},
+		{"a body that is not JSON", path, "<html>", signed(entry.TaskID, now), 400, "CALLBACK_MALFORMED"},
+		{"an empty body", path, "", signed(entry.TaskID, now), 400, "CALLBACK_MALFORMED"},
+		{"data:null", path, `{"code":400,"msg":"Generation failed","data":null}`, signed(entry.TaskID, now), 400, "CALLBACK_MALFORMED"},
+		{"ids that differ", path, `{"code":200,"taskId":"a","data":{"taskId":"b"}}`, signed("a", now), 400, "CALLBACK_MALFORMED"},
+		{"another task's id", path, `{"code":200,"data":{"taskId":"stranger"}}`, signed("stranger", now), 200, ""},
+		{"another route", "/v1/tasks", failed, nil, 404, ""},
+		{"a failure that the provider does not confirm", path, failed, signed(entry.TaskID, now), 200, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			status, _, answer := request(t, http.MethodPost, "http://"+ts.IngressAddr()+tc.path, tc.body, tc.header...)
+			if status != tc.status {
+				t.Errorf("answered %d, want %d: %s", status, tc.status, answer)
+			}
+			if tc.reason != "" && decodeRefusal(t, answer).Reason != tc.reason {
+				t.Errorf("answered %s, want reason %s", answer, tc.reason)
+			}
+			if strings.Contains(string(answer), token) {
+				t.Errorf("the answer holds the URL token: %s", answer)
+			}
+		})
+	}
+	after := ts.get(t, id)
+	for _, o := range append(before.GetOutputs(), after.GetOutputs()...) {
+		o.SignedUri, o.SignedUriExpireTime = "", nil // They are made anew for each call.
+	}
+	if !proto.Equal(before, after) {
+		t.Errorf("the task changed:\n%v\n%v", before, after)
+	}
+	if len(events) != 3 {
+		t.Errorf("the task had events %v", events)
+	}
+	want := map[string]int{"bad_signature": 3, "stale": 2, "malformed": 3, "mismatch": 1, "asked": 1}
+	if diff := cmp.Diff(want, verdicts(t, ts, token)); diff != "" {
+		t.Errorf("verdicts in the inbox (-want +got):\n%s", diff)
+	}
+}
+
+// TestIngress_TakesWhatComesAfterTheEnd posts duplicates and contradictions about a task that has succeeded.
+func TestIngress_TakesWhatComesAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, nil)
+	id := ts.submit(t, "").GetId()
+	ts.end(t, id)
+	before := ts.get(t, id)
+	entry := ts.sim.Ledger()[0]
+	now := strconv.FormatInt(time.Now().Unix(), 10)
+	header := []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", sim.Sign(testWebhookKey, entry.TaskID, now)}
+	for _, body := range []string{
+		`{"code":200,"msg":"ok","data":{"taskId":"` + entry.TaskID + `","resultUrls":["https://evil.example/x.mp4"]}}`,
+		`{"code":500,"msg":"failed","data":{"taskId":"` + entry.TaskID + `","promptJson":"{\"callBackUrl\":\"` + entry.CallbackURL + `\"}"}}`,
+	} {
+		if status, _, answer := request(t, http.MethodPost, entry.CallbackURL, body, header...); status != http.StatusOK || string(answer) != `{"status":"received"}` {
+			t.Errorf("answered %d %s, want 200", status, answer)
+		}
+	}
+	after := ts.get(t, id)
+	for _, o := range append(before.GetOutputs(), after.GetOutputs()...) {
+		o.SignedUri, o.SignedUriExpireTime = "", nil // They are made anew for each call.
+	}
+	if !proto.Equal(before, after) {
+		t.Errorf("the task changed:\n%v\n%v", before, after)
+	}
+	got := verdicts(t, ts, entry.CallbackURL[strings.LastIndex(entry.CallbackURL, "/")+1:])
+	if diff := cmp.Diff(map[string]int{"applied": 1, "duplicate": 1, "conflict": 1}, got); diff != "" {
+		t.Errorf("verdicts in the inbox (-want +got):\n%s", diff)
+	}
+}
+
+// verdicts counts the inbox by verdict, and fails the test when a stored body holds the URL token.
+func verdicts(t *testing.T, ts *testService, token string) map[string]int {
+	t.Helper()
+	rows, err := ts.pool.Query(t.Context(), `SELECT verdict, body FROM callback`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	counts := map[string]int{}
+	for rows.Next() {
+		var verdict string
+		var body []byte
+		if err := rows.Scan(&verdict, &body); err != nil {
+			t.Fatal(err)
+		}
+		counts[verdict]++
+		if strings.Contains(string(body), token) {
+			t.Errorf("a stored body holds the URL token: %s", body)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return counts
+}

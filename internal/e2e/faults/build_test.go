@@ -1,0 +1,106 @@
+package faults_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/refract-video/refract/internal/e2e/program"
+)
+
+// change is what a build replaces in a source file, whose path is relative to this folder or begins with $GOROOT. A
+// change of nothing is a file that is new.
+type change struct{ file, old, new string }
+
+// changes make the program fit for tests. Where the source is no longer as they expect, the build fails.
+var changes = []change{{
+	file: "../../server/providers.go",
+	old:  "Poll    time.Duration `kong:\"-\" json:\"-\"`",
+	new:  "Poll    time.Duration `name:\"poll\" help:\"How often a running attempt is checked.\" json:\"poll\"`",
+}}
+
+// shorterWaits shorten what the short run would spend its time waiting for: dead replicas, a silent database, and requests
+// that may still arrive at the provider. Their proportions stay.
+var shorterWaits = []change{
+	{"../../provider/wire/transport.go", "SubmitTimeout   = 30 * time.Second", "SubmitTimeout   = 9 * time.Second"},
+	{"../../lifecycle/send.go", "SendTimeout = 10 * time.Second", "SendTimeout = 3 * time.Second"},
+	{"../../lifecycle/send.go", "AnswerTimeout = 30 * time.Second", "AnswerTimeout = 9 * time.Second"},
+	{"../../postgres/open.go", "statementTimeout = 10 * time.Second", "statementTimeout = 4 * time.Second"},
+	{"../../postgres/notify.go", "silence = 10 * time.Second", "silence = 4 * time.Second"},
+	{"../../postgres/orphans.go", "orphanTick = 5 * time.Second", "orphanTick = 2 * time.Second"},
+	{"../../postgres/orphans.go", "unheard = 15 * time.Second", "unheard = 5 * time.Second"},
+}
+
+// waits are how long providers and outages last, so that they outlast what the program waits for.
+type waits struct {
+	processing time.Duration // A task at the provider, until the last replica has taken its job up again.
+	answer     time.Duration // The answer to a submission, until the replica that waits for it is dead.
+	silence    time.Duration // A database that does not answer, for longer than a statement may take.
+	late       time.Duration // An answer that comes after the silence.
+}
+
+// outlast fits the program with shorterWaits, or the one without.
+var outlast = waits{processing: 12 * time.Second, answer: 8 * time.Second, silence: 6 * time.Second, late: 7 * time.Second}
+
+// clockVariable names the file in which a process finds how far its clock is to be off; only the long run's looks.
+const clockVariable = "REFRACT_FAULT_CLOCK"
+
+// apply returns the changed text of a file, which changed holds if an earlier change was to it.
+func (c change) apply(changed string) (string, error) {
+	if c.old == "" {
+		return c.new, nil
+	}
+	name := c.file
+	if changed != "" {
+		name = changed
+	}
+	source, err := os.ReadFile(name)
+	if err != nil {
+		return "", err
+	}
+	if strings.Count(string(source), c.old) != 1 {
+		return "", fmt.Errorf("%s does not hold %q once: the change for tests needs another place", c.file, c.old)
+	}
+	return strings.Replace(string(source), c.old, c.new, 1), nil
+}
+
+// build builds the program with the changes, which reach no other build: go build is told to read other files in the
+// place of some.
+func build(ctx context.Context, dir string) (string, error) {
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", err
+	}
+	for i, c := range slices.Concat(changes, shorterWaits) {
+		c.file = strings.Replace(c.file, "$GOROOT", strings.TrimSpace(string(root)), 1)
+		file, err := filepath.Abs(c.file)
+		if err != nil {
+			return "", err
+		}
+		text, err := c.apply(overlay.Replace[file])
+		if err != nil {
+			return "", err
+		}
+		changed := filepath.Join(dir, fmt.Sprintf("%d-%s", i, filepath.Base(c.file)))
+		if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
+			return "", err
+		}
+		overlay.Replace[file] = changed
+	}
+	list, err := json.Marshal(overlay)
+	if err != nil {
+		return "", err
+	}
+	name := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(name, list, 0o600); err != nil {
+		return "", err
+	}
+	return program.Build(ctx, dir, "-overlay", name)
+}

@@ -1,0 +1,115 @@
+package faults_test
+
+import (
+	"context"
+	"log/slog"
+	"net/url"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/refract-video/refract/internal/pglocal"
+	"github.com/refract-video/refract/internal/pglocal/pgtest"
+	"github.com/refract-video/refract/internal/postgres"
+)
+
+// startDatabase starts a PostgreSQL of the test's own, as safe as one in production, and returns the URL of its
+// migrated database.
+func startDatabase(t *testing.T) string {
+	t.Helper()
+	cluster, err := pglocal.Start(t.Context(), pglocal.Config{
+		TempDir: pgtest.Dir(), Settings: map[string]string{"max_connections": "200"}, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Stop(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	pool, err := pgxpool.New(t.Context(), cluster.URL())
+	if err != nil {
+		t.Fatal("open the database")
+	}
+	defer pool.Close()
+	if err := postgres.Migrate(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	return cluster.URL()
+}
+
+// crash makes a PostgreSQL crash: it ends all sessions and throws its memory away when one of its processes is killed,
+// and recovers from its write-ahead log.
+func crash(ctx context.Context, databaseURL string) error {
+	conn, err := pgx.Connect(ctx, databaseURL)
+	if err != nil {
+		return err
+	}
+	err = syscall.Kill(int(conn.PgConn().PID()), syscall.SIGKILL)
+	_ = conn.Close(ctx)
+	return err
+}
+
+// answers waits until a PostgreSQL takes connections again.
+func answers(ctx context.Context, databaseURL string) error {
+	for {
+		conn, err := pgx.Connect(ctx, databaseURL)
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// unsettled counts the tasks that have not come to an end and do not wait for an outcome that nobody knows.
+const unsettled = `
+SELECT count(*)
+FROM task
+WHERE state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELED')
+  AND NOT (state = 'RUNNING' AND 'UNCONFIRMED' = (
+      SELECT attempt.state FROM attempt WHERE task_id = task.id ORDER BY number DESC LIMIT 1) AND provider <> 'luma-agents')`
+
+// settle waits until every task has come to an end that it can come to, and the provider has said all that it has to
+// say, or until ctx ends.
+func (f *fleet) settle(ctx context.Context) {
+	f.t.Helper()
+	conn, err := pgx.Connect(ctx, f.cfg.databaseURL)
+	if err != nil {
+		f.t.Fatal("connect to the database")
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	told := -1
+	for {
+		var left int
+		if err := conn.QueryRow(ctx, unsettled).Scan(&left); err != nil {
+			f.t.Logf("settle: %v; the audit tells what is left", err)
+			return
+		}
+		quiet := told == len(f.provider.Deliveries()) && f.provider.Limits().InFlight == 0
+		if left == 0 && quiet {
+			return
+		}
+		told = len(f.provider.Deliveries())
+		if err := pause(ctx, time.Second); err != nil {
+			f.t.Logf("%d tasks have not ended in time; the audit tells which", left)
+			return
+		}
+	}
+}
+
+// passwordOf returns the password in a URL.
+func passwordOf(t *testing.T, databaseURL string) string {
+	t.Helper()
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal("the URL of the database can't be parsed")
+	}
+	password, _ := u.User.Password()
+	return password
+}

@@ -1,0 +1,53 @@
+package faults_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/refract-video/refract/internal/e2e/program"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+)
+
+// built is the path of the built program, and builtFrom what it was built from.
+var (
+	built     string
+	builtFrom program.Sources
+)
+
+// TestMain builds the program once for all tests.
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	// The tests wait for processes most of the time, so that more of them run at once than there are processors.
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("8")
+	}
+	dir, err := os.MkdirTemp("", "refract-faults-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if builtFrom, err = program.List(context.Background()); err == nil {
+		built, err = build(context.Background(), dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "build the program:", err)
+		return 1
+	}
+	// Links that were cut while a toxic held something leave the toxic behind; that is the proxy's, not ours.
+	code := postgrestest.Main(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"))
+	if builtFrom.Changed() {
+		if err := program.Forget(); err != nil {
+			fmt.Fprintln(os.Stderr, "keep the result from being kept:", err)
+			return 1
+		}
+	}
+	return code
+}

@@ -1,0 +1,185 @@
+package faults_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/refract-video/refract/internal/e2e/faults/audit"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// step is a step of a task that is committed, as the change of a row.
+type step struct {
+	name               string
+	table, event, when string
+	fault              string // What the provider does to get there, as the simulator spells it; LONG stands for outlast.processing.
+	only               string // The providers of the short run; the others differ in nothing that the step touches.
+}
+
+// allSteps makes every provider go through all steps, as the tag soak does.
+var allSteps = false
+
+// steps are all steps in the life of a task. Those that take the longest to recover from come first: there the provider
+// works until the last replica has taken the job up again, so that only the database keeps it from sending a second time.
+var steps = []step{
+	{"attempt sent", "attempt", "UPDATE", "NEW.sent AND NOT OLD.sent", "processing=100ms", "kie luma-agents"},
+	{"answer settled", "attempt", "UPDATE", "NEW.state = 'RUNNING' AND OLD.state = 'SUBMITTING'", "processing=LONG", "kie luma-agents"},
+	{"outcome unknown", "attempt", "UPDATE", "NEW.state = 'UNCONFIRMED' AND OLD.state <> 'UNCONFIRMED'", "processing=LONG,drop-after", "kie"},
+	{"task inserted", "task", "INSERT", "true", "processing=100ms", "luma"},
+	{"attempt admitted", "attempt", "INSERT", "true", "processing=100ms", "luma"},
+	{"callback stored", "callback", "INSERT", "true", "processing=100ms", "kie"},
+	{"saving begun", "task", "UPDATE", "NEW.state = 'SAVING' AND OLD.state <> 'SAVING'", "processing=100ms", "kie"},
+	{"outputs stored", "output", "INSERT", "true", "processing=100ms", "luma-agents"},
+	{"succeeded", "task", "UPDATE", "NEW.state = 'SUCCEEDED' AND OLD.state <> 'SUCCEEDED'", "processing=100ms", "luma-agents"},
+}
+
+// TestFaults_AKillAtEveryStep kills a replica at each step of a task that is committed, before its commit and after,
+// and while the provider is being called. The next one goes on. Nothing is lost and nothing is paid for twice. Where the
+// provider calls back, a task whose submission was under way succeeds all the same.
+//
+// The short run kills during the call at every provider, and at a step only where the provider makes a difference to it: the
+// one that never calls back, for the steps of a submission. With the tag soak each provider has all steps.
+func TestFaults_AKillAtEveryStep(t *testing.T) {
+	t.Parallel()
+	for _, provider := range providers {
+		t.Run(provider, func(t *testing.T) {
+			t.Parallel()
+			killAtEveryStep(t, provider)
+		})
+	}
+}
+
+func killAtEveryStep(t *testing.T, provider string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
+	defer cancel()
+	limits := map[string]audit.Limit{}
+	for _, p := range providers {
+		limits[p] = audit.Limit{Submissions: 20, Window: time.Second, InFlight: 50}
+	}
+	f := newFleet(t, fleetConfig{
+		replicas: 1, databaseURL: postgrestest.URL(t), limits: limits,
+		// A callback outlives a few dead replicas in a row.
+		sim: sim.Config{
+			CallbackSpacing: time.Second, CallbackAttempts: 20, Luma: sim.LumaConfig{CallbackSpacing: time.Second, CallbackAttempts: 20},
+		},
+	})
+	k := &killer{fleet: f, trap: newTrap(t, f.cfg.databaseURL), provider: provider}
+	k.duringTheCall(ctx)
+	for _, s := range steps {
+		if provider == "luma-agents" && (s.table == "callback" || s.event == "INSERT" && s.table != "output") {
+			continue // It never calls; and what comes before it is sent is the same for all.
+		}
+		if !allSteps && !slices.Contains(strings.Fields(s.only), provider) {
+			continue
+		}
+		for _, m := range []moment{before, after} {
+			k.at(ctx, s, m)
+		}
+	}
+	f.start(ctx)
+	k.work.Wait()
+	f.settle(ctx)
+	f.drain()
+	f.audit(ctx)
+	k.check(ctx)
+}
+
+// killer kills the one replica of a fleet at steps.
+type killer struct {
+	*fleet
+	trap     *trap
+	provider string
+	orders   []order
+	work     sync.WaitGroup
+}
+
+// at kills the replica at a step of a task of its own.
+func (k *killer) at(ctx context.Context, s step, m moment) {
+	k.t.Helper()
+	o := k.order(s.name, m, s.fault)
+	k.start(ctx)
+	k.trap.lay(ctx, s, m, o.requestID)
+	victim := k.replicas[0]
+	if m == after { // It hears of its commits later than we do, so that it dies in between.
+		if err := victim.link.poisonAnswers(slow(15 * time.Millisecond)); err != nil {
+			k.t.Fatal(err)
+		}
+	}
+	k.send(ctx, o)
+	name := k.trap.wait(ctx, m)
+	victim.kill()
+	k.trap.clear(ctx, s, m, name)
+	k.done.add(string(m)+" a commit", 1)
+}
+
+// duringTheCall kills the replica while the provider, which has created the task, holds its answer back.
+func (k *killer) duringTheCall(ctx context.Context) {
+	k.t.Helper()
+	o := k.order("call", "during", fmt.Sprintf("processing=LONG,delay=%s", outlast.answer))
+	k.start(ctx)
+	k.send(ctx, o)
+	if err := k.fleet.provider.Await(ctx, func() bool { return k.took(o) }); err != nil {
+		k.t.Fatal(err)
+	}
+	k.replicas[0].kill()
+	k.done.add("during a call", 1)
+}
+
+func (k *killer) order(name string, m moment, fault string) order {
+	fault = strings.ReplaceAll(fault, "LONG", outlast.processing.String())
+	o := order{
+		requestID: strings.ReplaceAll(fmt.Sprintf("%s %s", m, name), " ", "-"), provider: k.provider, maxAttempts: 2, outcomes: []string{"SUCCEEDED"},
+		prompt: fmt.Sprintf("killed %s %s [sim:%s]", m, name, fault),
+	}
+	if k.provider == "luma-agents" { // Without callbacks nobody tells what became of a call that was cut.
+		o.outcomes = append(o.outcomes, "FAILED/OUTCOME_UNKNOWN")
+	}
+	k.orders = append(k.orders, o)
+	return o
+}
+
+// send submits in the background: the replica may die before it answers.
+func (k *killer) send(ctx context.Context, o order) {
+	client := k.dial()
+	k.work.Go(func() {
+		if _, err := k.submit(ctx, client, o); err != nil {
+			k.t.Errorf("submit %q: %v", o.requestID, err)
+		}
+	})
+}
+
+// check expects what the audit can't: that every task which the provider took has succeeded, where the provider tells
+// by a callback that it did, and that none was tried twice.
+func (k *killer) check(ctx context.Context) {
+	k.t.Helper()
+	for _, o := range k.orders {
+		var state, attempt string
+		var attempts int
+		const find = `SELECT task.state, attempt.state, count(*) OVER () FROM task JOIN attempt ON attempt.task_id = task.id WHERE request_id = $1`
+		if err := k.trap.conn.QueryRow(ctx, find, o.requestID).Scan(&state, &attempt, &attempts); err != nil {
+			k.t.Fatalf("task %q: %v", o.requestID, err)
+		}
+		want := "SUCCEEDED with an attempt that is SUCCEEDED"
+		switch taken := k.took(o); {
+		case !taken && k.provider != "luma-agents":
+			want = "RUNNING with an attempt that is UNCONFIRMED" // The intent is there, and the request never left.
+		case k.provider == "luma-agents" && state != "SUCCEEDED": // A later kill may have met it, too.
+			want = "FAILED with an attempt that is LOST"
+		}
+		if got := fmt.Sprintf("%s with an attempt that is %s", state, attempt); got != want || attempts != 1 {
+			k.t.Errorf("killed %s, the task is %s, one of %d; want %s", o.requestID, got, attempts, want)
+		}
+	}
+}
+
+// took tells whether the provider took a task.
+func (k *killer) took(o order) bool {
+	return slices.ContainsFunc(k.fleet.provider.Ledger(), func(e sim.Entry) bool { return e.Prompt == o.prompt })
+}

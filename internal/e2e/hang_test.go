@@ -1,0 +1,66 @@
+package e2e_test
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// TestCalls_ADatabaseThatHangsIsUnavailable locks a table, so that every statement on it waits, and calls without a deadline
+// that is near: what ends the calls is the service's own time.
+//
+// It fails when describe (internal/api/errors.go) takes every deadline for the caller's.
+func TestCalls_ADatabaseThatHangsIsUnavailable(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, nil)
+	id := ts.submit(t, "").GetId()
+	ts.end(t, id)
+	tx, err := ts.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(t.Context()) }()
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE task IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	var calls sync.WaitGroup
+	for name, call := range map[string]func() error{
+		"get": func() error {
+			_, err := ts.tasks.GetTask(ts.ctx(t), &refractv1.GetTaskRequest{TaskId: id})
+			return err
+		},
+		"submit": func() error { _, err := ts.tasks.SubmitTask(ts.ctx(t), goodRequest()); return err },
+		"retry": func() error {
+			_, err := ts.tasks.RetryTask(ts.ctx(t), &refractv1.RetryTaskRequest{TaskId: id})
+			return err
+		},
+		"watch": func() error {
+			stream, err := ts.tasks.WatchTask(ts.ctx(t), &refractv1.WatchTaskRequest{TaskId: id})
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			return err
+		},
+	} {
+		calls.Go(func() {
+			err := call()
+			if got := refusalOf(err); got.Code != codes.Unavailable || got.Reason != "DATABASE_UNAVAILABLE" || retryOf(err) == 0 {
+				t.Errorf("%s ended with %v, want UNAVAILABLE, DATABASE_UNAVAILABLE and RetryInfo", name, err)
+			}
+		})
+	}
+	calls.Go(func() {
+		httpStatus, answer := ts.rest(t, http.MethodGet, "/v1/tasks/"+id, "")
+		if got := decodeRefusal(t, answer); httpStatus != http.StatusServiceUnavailable || got.Reason != "DATABASE_UNAVAILABLE" {
+			t.Errorf("REST answered %d, %s; want 503 and DATABASE_UNAVAILABLE", httpStatus, answer)
+		}
+	})
+	calls.Wait()
+	if n := ts.metric(t, "refract_database_failures_total", `cause="timeout"`); n == 0 {
+		t.Error("no timeout of the database was counted")
+	}
+}

@@ -1,0 +1,107 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// TestMetrics_TellOperatorsWhatGoesOn reads what a task leaves behind.
+func TestMetrics_TellOperatorsWhatGoesOn(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, nil)
+	ts.end(t, ts.submit(t, "").GetId())
+	wanted := []string{
+		`rpc_server_call_duration_seconds_count{`, `rpc_method="refract.v1.TaskService/SubmitTask"`,
+		`refract_provider_call_seconds_count{account="kie",operation="submit",outcome="ok"} 1`,
+		`refract_callbacks_total{account="kie",verdict="applied"} 1`,
+		`refract_attempt_verdicts_total{account="kie",by="callback",state="SUCCEEDED"} 1`,
+		`refract_queue_depth{provider="kie"} 0`,
+		`refract_output_saves_total{account="kie",outcome="saved"} 1`,
+		`refract_output_link_left_seconds_count{account="kie"} 1`,
+		`go_goroutines`,
+	}
+	defer func() {
+		if len(wanted) > 0 {
+			t.Errorf("metrics lack %q", wanted)
+		}
+	}()
+	until(ts.ctx(t), t, "the metrics show what is wanted", func() bool { // Some are counted after their call was answered.
+		_, body := ts.rest(t, http.MethodGet, "/metrics", "")
+		wanted = slices.DeleteFunc(wanted, func(want string) bool { return strings.Contains(string(body), want) })
+		return len(wanted) == 0
+	})
+}
+
+// TestREST_DescribesItself asks for what needs no credentials.
+func TestREST_DescribesItself(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, nil)
+	ts.get(t, ts.submit(t, "").GetId()) // It serves.
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/openapi.json": 200, "/nothing": 404} {
+		status, _, body := request(t, http.MethodGet, "http://"+ts.HTTPAddr()+path, "")
+		if status != want {
+			t.Errorf("%s answered %d, want %d: %s", path, status, want, body)
+		}
+		if path == "/openapi.json" && !json.Valid(body) {
+			t.Error("the OpenAPI document is not JSON")
+		}
+	}
+}
+
+// TestREST_StreamsServerSentEvents follows a task as a browser would.
+func TestREST_StreamsServerSentEvents(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, nil)
+	id := ts.submit(t, "[sim:processing=500ms]").GetId() // So that the answer comes before the callback.
+	status, body := ts.rest(t, http.MethodGet, "/v1/tasks/"+id+":watch?after_revision=0", "", "Accept", "text/event-stream")
+	if status != http.StatusOK {
+		t.Fatalf("answered %d: %s", status, body)
+	}
+	var ids []string
+	for line := range strings.Lines(string(body)) {
+		if id, ok := strings.CutPrefix(line, "id: "); ok {
+			ids = append(ids, strings.TrimSpace(id))
+		}
+	}
+	if got := strings.Join(ids, " "); got != "1 2 3 4 5" {
+		t.Errorf("revisions %s, want 1 to 5:\n%s", got, body)
+	}
+	status, _ = ts.rest(t, http.MethodGet, "/v1/tasks/"+id+":watch", "", "Accept", "text/event-stream", "Last-Event-ID", "5")
+	if status != http.StatusNoContent {
+		t.Errorf("a reconnect after the end answered %d, want 204", status)
+	}
+
+	// A watch that has nothing to send begins all the same: what follows its header is the change that is made then, not the
+	// first bookmark, which comes 14 seconds later.
+	waiting := ts.submit(t, "[sim:processing=1h]").GetId()
+	newest := ts.await(t, waiting, isRunning)
+	req, err := http.NewRequestWithContext(ts.ctx(t), http.MethodGet, "http://"+ts.HTTPAddr()+"/v1/tasks/"+waiting+":watch", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range map[string]string{
+		"Authorization": "Bearer " + ts.token, "Accept": "text/event-stream",
+		"Last-Event-ID": strconv.FormatInt(newest[len(newest)-1].GetRevision(), 10),
+	} {
+		req.Header.Set(key, value)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if _, err := ts.tasks.CancelTask(ts.ctx(t), &refractv1.CancelTaskRequest{TaskId: waiting}); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(resp.Body)
+	if want := "retry: 2000\n\nid: "; err != nil || !strings.HasPrefix(string(rest), want) || strings.Contains(string(rest), "event: bookmark") {
+		t.Errorf("the stream is %s (%v), want one that begins with %q and has no bookmark", rest, err, want)
+	}
+}

@@ -1,0 +1,55 @@
+//go:build soak && linux
+
+package e2e_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// TestSoak_ALargeClipGoesThroughRealProcesses submits a clip of 100 MB from one process to another: uploaded, handed to the
+// provider, modified and downloaded. It tells what memory that took, which it knows how to read on Linux alone.
+func TestSoak_ALargeClipGoesThroughRealProcesses(t *testing.T) {
+	provider, err := sim.Start(sim.Config{WebhookKey: testWebhookKey, Source: sim.SourceFetch, Transform: sim.TransformNone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = provider.Close() })
+	serve := startProcess(t,
+		"--database-url="+postgrestest.URL(t), "--bucket=file://"+filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
+		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0", "--probe=on",
+		"--kie-url="+provider.URL(), "--kie-api-key=any", "--kie-webhook-key="+testWebhookKey)
+	clip, out := paddedClip(t, 100_000_000), filepath.Join(t.TempDir(), "result.mp4")
+	began := time.Now()
+	said, err := refract(t.Context(), t, "submit", "--address="+serve.grpc, "--video="+clip, "--prompt=A neon city", "--wait", "-o", out).CombinedOutput()
+	if err != nil {
+		t.Fatalf("submit: %v\n%s", err, said)
+	}
+	t.Logf("took %s\n%s", time.Since(began), said)
+	want, err := os.ReadFile(clip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(want)
+	if !strings.Contains(string(said), hex.EncodeToString(sum[:])) {
+		t.Errorf("the result is another file than was sent:\n%s", said)
+	}
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(serve.cmd.Process.Pid) + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if strings.HasPrefix(line, "VmHWM") {
+			t.Log("memory of the service at most:", strings.TrimSpace(line))
+		}
+	}
+}

@@ -1,0 +1,72 @@
+//go:build soak
+
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/refract-video/refract/internal/server"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// TestSoak_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows has replicas follow 500 attempts whose callbacks never
+// come, at a provider that allows ten questions a second. All are due at once, and all are asked about within a minute, by two
+// replicas and by one that is answered slowly. It measures time, so it needs a machine that does nothing else.
+func TestSoak_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		replicas int
+		answers  time.Duration
+	}{
+		"two replicas": {2, 0},
+		"slow answers": {1, 1500 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			askAboutAll(t, tc.replicas, tc.answers)
+		})
+	}
+}
+
+// openAttempts is how many open attempts the test of polling follows.
+const openAttempts = 500
+
+// askAboutAll makes replicas ask about open attempts that are all due at once, of a provider whose answers take a while.
+func askAboutAll(t *testing.T, n int, answers time.Duration) {
+	t.Helper()
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
+		f.KIE.Limits = []string{fmt.Sprintf("%d/1s/%[1]d", openAttempts)}
+		c.Processing, c.SubmitLimit, c.QueryDelay = time.Hour, sim.Limit{N: -1, Window: time.Second}, answers
+	})
+	provider, replicas := f.sim, f.startAll(t, n)
+	ctx, cancel := context.WithTimeout(as(t.Context(), f.token), hung)
+	defer cancel()
+	for i := range openAttempts {
+		if _, err := replicas[i%n].tasks.SubmitTask(ctx, goodRequest()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	running := func() bool {
+		var n int
+		err := f.pool.QueryRow(ctx, "SELECT count(*) FROM attempt WHERE state = 'RUNNING'").Scan(&n)
+		return err == nil && n == openAttempts
+	}
+	if err := provider.Await(ctx, running); err != nil {
+		t.Fatal(err)
+	}
+	before := asked(provider)
+	start := time.Now()
+	if _, err := f.pool.Exec(ctx, "UPDATE attempt SET next_check_time = now()"); err != nil {
+		t.Fatal(err)
+	}
+	if err := provider.Await(ctx, func() bool { return asked(provider) >= before+openAttempts }); err != nil {
+		t.Fatal(err)
+	}
+	// A due check may wait half a second to be found.
+	if took := time.Since(start); took > time.Minute+time.Second {
+		t.Errorf("%d open attempts were all asked about within %s, want the rate of 500 a minute", openAttempts, took)
+	}
+}

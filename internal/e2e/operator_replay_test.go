@@ -1,0 +1,86 @@
+package e2e_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
+)
+
+// TestCheckTask_BringsHomeAResultWhoseCallbackGotLost asks about a task that nobody would ask about for an hour.
+func TestCheckTask_BringsHomeAResultWhoseCallbackGotLost(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, func(f *server.Config, _ *simConfig) { f.KIE.Poll = time.Hour })
+	id := ts.submit(t, "[sim:undeliverable]").GetId()
+	if err := ts.sim.Await(ts.ctx(t), func() bool { return len(ts.sim.Deliveries()) > 0 }); err != nil {
+		t.Fatal(err) // The provider has a result when it begins to call.
+	}
+	ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
+	o := ts.operator(t)
+	if out := o.command(t, "check", id); !strings.HasPrefix(out, "ASKED: kie is being asked about attempt 1\ntask "+id+" is RUNNING\n") {
+		t.Errorf("check printed %s", out)
+	}
+	if last := ts.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+		t.Errorf("ended %v, want SUCCEEDED", last)
+	}
+	if out := o.command(t, "check", id); !strings.HasPrefix(out, "SETTLED: ") {
+		t.Errorf("check of a finished task printed %s", out)
+	}
+	if _, body := ts.rest(t, http.MethodGet, "/metrics", ""); !strings.Contains(string(body), `refract_attempt_verdicts_total{account="kie",by="operator",state="SUCCEEDED"} 1`) {
+		t.Error("the metrics do not tell that an operator brought the verdict")
+	}
+}
+
+// TestReplay_OfARefusedCallbackBringsItsResultHome replays a callback with a wrong signature. No answer tells a
+// secret.
+func TestReplay_OfARefusedCallbackBringsItsResultHome(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, func(f *server.Config, _ *simConfig) { f.KIE.Poll = time.Hour })
+	id := ts.submit(t, "[sim:bad-signature,processing=500ms]").GetId()
+	o := ts.operator(t)
+	refused := func() bool {
+		deliveries := ts.sim.Deliveries()
+		return len(deliveries) > 0 && deliveries[0].Status == http.StatusUnauthorized
+	}
+	if err := ts.sim.Await(ts.ctx(t), refused); err != nil {
+		t.Fatal(err)
+	}
+	list, err := o.ListCallbacks(o.ctx(t), &refractv1.ListCallbacksRequest{
+		TaskId: id, Account: "kie", Verdicts: []refractv1.CallbackVerdict{refractv1.CallbackVerdict_CALLBACK_VERDICT_BAD_SIGNATURE},
+	})
+	if err != nil || len(list.GetCallbacks()) == 0 {
+		t.Fatalf("ListCallbacks = %v, %v, want the refused one", list, err)
+	}
+	first := list.GetCallbacks()[0]
+	if first.GetTaskId() != id || first.GetAttempt() != 1 || first.GetProviderTaskId() != ts.sim.Ledger()[0].TaskID || first.GetBody() != nil || first.GetBodySizeBytes() == 0 {
+		t.Errorf("listed %v, want attempt 1 of task %s without a body", first, id)
+	}
+	got, err := o.GetCallback(o.ctx(t), &refractv1.GetCallbackRequest{CallbackId: first.GetId()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := ts.sim.Ledger()[0].CallbackURL
+	token := url[strings.LastIndex(url, "/")+1:]
+	printed := o.command(t, "callback", "list", "--verdict=bad_signature", "--json") + o.command(t, "callback", "list", "--task", id) +
+		o.command(t, "callback", "get", first.GetId()) + o.command(t, "provider", "list", "--json") + string(got.GetCallback().GetBody())
+	for _, secret := range []string{token, testAPIKey, testWebhookKey, o.token, ts.token} {
+		if strings.Contains(printed, secret) {
+			t.Errorf("an answer holds %q:\n%s", secret, printed)
+		}
+	}
+	if !strings.Contains(string(got.GetCallback().GetBody()), "[redacted]") {
+		t.Errorf("the body is %s, want it redacted", got.GetCallback().GetBody())
+	}
+	if out := o.command(t, "callback", "replay", first.GetId()); !strings.HasPrefix(out, "ASKED: ") {
+		t.Errorf("replay printed %s", out)
+	}
+	if last := ts.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+		t.Errorf("ended %v, want SUCCEEDED", last)
+	}
+	if !strings.Contains(ts.log.String(), `change="replay of a callback" operator=ops`) {
+		t.Error("the log does not tell of the replay")
+	}
+}

@@ -1,0 +1,449 @@
+package e2e_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/server"
+	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/worker"
+)
+
+const (
+	inputUnreachable = refractv1.FailureReason_FAILURE_REASON_INPUT_UNREACHABLE
+	forSource        = refractv1.WaitingCause_WAITING_CAUSE_SOURCE
+)
+
+// clipServer serves a good clip, after a handler had its say.
+func clipServer(t *testing.T, first http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	clip := sim.TinyClip()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answered := &answeredWriter{ResponseWriter: w}
+		if first(answered, r); !answered.answered {
+			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(clip)))
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+// answeredWriter notes whether an answer was begun.
+type answeredWriter struct {
+	http.ResponseWriter
+	answered bool
+}
+
+func (w *answeredWriter) WriteHeader(status int) {
+	w.answered = true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// TestPromise10_SlowSourcesDelayTheirOwnTenantAlone gives two tenants 20 sources each on a host that hangs, at a provider that
+// allows four submissions an hour: that the others' tasks go proves that those hold no permit. The third tenant's source is
+// itself too slow for a submission to wait for, and finds a place among those that are prepared.
+//
+// It fails when countUsage (internal/postgres/admit_tasks.go) counts attempts that were not sent, when holdTask
+// (internal/postgres/preparation.go) leaves tasks to admission, when Look is waited for until it ends, and, for the third
+// tenant, when claimPreparations (internal/postgres/preparation.go) gives all places to two tenants.
+func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, func(f *server.Config, c *simConfig) {
+		fetching(f, c)
+		f.KIE.Limits, f.KIE.Poll = []string{"4/1h/4"}, 300*time.Millisecond
+		f.Tuning.Sources = worker.SourcePatience{Ready: 100 * time.Millisecond}
+		f.Tuning.Look = 5 * time.Second // The tenant's own good source may wait for five rounds of its hanging ones.
+	})
+	release := make(chan struct{})
+	var hung atomic.Int64
+	hanging := clipServer(t, func(_ http.ResponseWriter, r *http.Request) {
+		hung.Add(1)
+		defer hung.Add(-1)
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	})
+	t.Cleanup(func() { close(release) })
+	slow := clipServer(t, func(http.ResponseWriter, *http.Request) { <-time.After(300 * time.Millisecond) })
+	ids, slowToo := make([]string, 40), ts.as(t, "films")
+	for i := range ids {
+		tenant := []*testService{ts, slowToo}[i/20]
+		ids[i] = tenant.submit(t, "", byURI(fmt.Sprintf("%s/%d.mp4", hanging.URL, i))).GetId()
+	}
+	eventually(t, "all of them to wait for their source", func() bool {
+		return ask[int](t, ts.pool, "SELECT count(*) FROM preparation_task") == len(ids)
+	})
+	if n := ask[int](t, ts.pool, "SELECT count(*) FROM attempt WHERE state <> 'REFUSED' OR sent"); n != 0 {
+		t.Errorf("%d attempts hold a permit", n)
+	}
+	if w := ts.get(t, ids[7]).GetWaiting(); w.GetCause() != forSource {
+		t.Errorf("one waits for %v, want its source", w)
+	}
+	other := ts.as(t, "ads")
+	second := other.submit(t, "", byURI(slow.URL+"/slow.mp4"))
+	if last := other.end(t, second.GetId()); last.GetState() != succeeded {
+		t.Errorf("another tenant's task ended %v", last)
+	}
+	own := ts.submit(t, "", byURI(ts.sim.URL()+"/clips/sample.mp4"))
+	if last := ts.end(t, own.GetId()); last.GetState() != succeeded {
+		t.Errorf("the tenant's own task with a good source ended %v", last)
+	}
+	if n := ask[int](t, ts.pool, "SELECT count(*) FROM attempt WHERE task_id = $1", ids[0]); n != 1 {
+		t.Errorf("a task that waits has %d attempts, want the one that was not sent", n)
+	}
+	if got := ts.get(t, ids[0]); got.GetState() != queued {
+		t.Errorf("one of the slow ones is %v", got.GetState())
+	}
+	if n := hung.Load(); n > 16 {
+		t.Errorf("%d sources on one host are looked at at a time for two tenants, want 8 for each", n)
+	}
+}
+
+func TestSource_TroubleOfItsHostHeals(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, func(f *server.Config, c *simConfig) {
+		fetching(f, c)
+		f.Tuning.Sources.GiveUp = time.Minute
+	})
+	for name, trouble := range map[string]http.HandlerFunc{
+		"in trouble": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+		"busy": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+		},
+		"hangs up": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int64
+			var began, healed atomic.Pointer[time.Time]
+			host := clipServer(t, func(w http.ResponseWriter, r *http.Request) {
+				switch n := asked.Add(1); {
+				case n <= 2:
+					began.CompareAndSwap(nil, new(time.Now()))
+					trouble(w, r)
+				default:
+					healed.CompareAndSwap(nil, new(time.Now()))
+				}
+			})
+			id := ts.submit(t, "", byURI(host.URL)).GetId()
+			if last := ts.end(t, id); last.GetState() != succeeded {
+				t.Errorf("ended %v", last)
+			}
+			if n := ts.get(t, id).GetAttempt().GetNumber(); n != 2 {
+				t.Errorf("it took %d attempts, want one that was not sent and one that was", n)
+			}
+			if name == "busy" && healed.Load().Sub(*began.Load()) < time.Second {
+				t.Error("the host was asked again sooner than it allowed")
+			}
+		})
+	}
+}
+
+func TestSource_HostsThatHangAreGivenUpInTime(t *testing.T) {
+	t.Parallel()
+	const giveUp = 2 * time.Second
+	ts := startService(t, func(f *server.Config, c *simConfig) {
+		fetching(f, c)
+		f.Tuning.Sources = worker.SourcePatience{Ready: 100 * time.Millisecond, Pause: 50 * time.Millisecond, GiveUp: giveUp}
+		f.Tuning.Look = 200 * time.Millisecond
+	})
+	host := clipServer(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	start := time.Now()
+	id := ts.submit(t, "", byURI(host.URL+"/a.mp4?signature=hunter2")).GetId()
+	eventually(t, "its source to be tried again", func() bool {
+		w := ts.get(t, id).GetWaiting()
+		return w.GetCause() == forSource && strings.Contains(w.GetMessage(), "no answer in time; it is tried again")
+	})
+	f := ts.end(t, id).GetFailure()
+	if f.GetReason() != inputUnreachable || f.GetPayment() != refractv1.Payment_PAYMENT_NONE ||
+		!strings.Contains(f.GetMessage(), host.URL+": no answer in time, tried ") || strings.Contains(f.GetMessage(), "hunter2") {
+		t.Errorf("ended with %v", f)
+	}
+	if took := time.Since(start); took < giveUp {
+		t.Errorf("it was given up after %s, want %s of trying", took, giveUp)
+	}
+	eventually(t, "its preparation to be removed", func() bool { return ask[int](t, ts.pool, "SELECT count(*) FROM preparation") == 0 })
+}
+
+// TestSource_AnOutageOfOursSettlesNothing cuts the database off while a source is looked at.
+func TestSource_AnOutageOfOursSettlesNothing(t *testing.T) {
+	t.Parallel()
+	var wire *wiretap
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
+		fetching(f, c)
+		f.Tuning.Sources = worker.SourcePatience{Ready: 50 * time.Millisecond, Pause: 20 * time.Millisecond, GiveUp: time.Millisecond}
+		u, err := url.Parse(f.DatabaseURL.Reveal())
+		if err != nil {
+			t.Fatal(err)
+		}
+		wire = startWiretap(t, u.Host)
+	})
+	u, _ := url.Parse(f.flags.DatabaseURL.Reveal())
+	u.Host = wire.address
+	f.flags.DatabaseURL = redact.Secret(u.String())
+	ts := f.start(t)
+	look := make(chan struct{})
+	host := clipServer(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-look:
+		case <-r.Context().Done():
+		}
+	})
+	id := ts.submit(t, "", byURI(host.URL)).GetId()
+	eventually(t, "its source to be looked at", func() bool { return ask[bool](t, f.pool, "SELECT count(*) FILTER (WHERE busy) = 1 FROM preparation") })
+	wire.set(true)
+	close(look)
+	eventually(t, "the service to miss its database", func() bool { return wire.refused.Load() > 3 })
+	wire.set(false)
+	do(t, f.pool, "UPDATE preparation SET due_time = now()") // The lease ends.
+	eventually(t, "the task to succeed", func() bool { return ask[string](t, f.pool, "SELECT state FROM task WHERE id = $1", id) == "SUCCEEDED" })
+}
+
+// uploadGate stands between the service and the provider, and lets uploads wait or fail.
+type uploadGate struct {
+	url     string
+	uploads atomic.Int64 // How many began.
+}
+
+func startUploadGate(t *testing.T, provider *sim.Server, each func(w http.ResponseWriter, r *http.Request, nth int64) (pass bool)) *uploadGate {
+	t.Helper()
+	g := &uploadGate{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/file-stream-upload") && !each(w, r, g.uploads.Add(1)) {
+			return
+		}
+		forward(w, r, provider.URL())
+	}))
+	t.Cleanup(server.Close)
+	g.url = server.URL
+	return g
+}
+
+// uploaded sends a clip of its own and returns its source's id.
+func (ts *testService) uploaded(t *testing.T) string {
+	t.Helper()
+	clip := distinctClip(t.Name())
+	resp, err := ts.send(t, ts.token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.GetSource().GetId()
+}
+
+// TestSource_ManyTasksOfAClipHandItOverOnce submits ten tasks of one clip to two replicas at once, whose upload takes longer
+// than a submission waits.
+//
+// It fails without the unique constraint of table preparation, or when submissions upload themselves.
+func TestSource_ManyTasksOfAClipHandItOverOnce(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
+		unlimited(f, c)
+		fetching(f, c)
+		f.Tuning.Sources.Ready = 100 * time.Millisecond
+	})
+	began, finish := make(chan struct{}, 100), make(chan struct{})
+	gate := startUploadGate(t, f.sim, func(_ http.ResponseWriter, r *http.Request, _ int64) bool {
+		began <- struct{}{}
+		select {
+		case <-finish:
+			return true
+		case <-r.Context().Done():
+			return false
+		}
+	})
+	f.flags.KIE.URL = gate.url
+	replicas := []*testService{f.start(t), f.start(t)}
+	id := replicas[0].uploaded(t)
+	tasks := make([]string, 10)
+	var submitting sync.WaitGroup
+	for i := range tasks {
+		submitting.Go(func() { tasks[i] = replicas[i%2].submit(t, "", bySource(id)).GetId() })
+	}
+	submitting.Wait()
+	<-began
+	eventually(t, "all to wait for it", func() bool { return ask[int](t, f.pool, "SELECT count(*) FROM preparation_task") == len(tasks) })
+	close(finish)
+	for _, task := range tasks {
+		if last := replicas[0].end(t, task); last.GetState() != succeeded {
+			t.Errorf("a task ended %v", last)
+		}
+	}
+	if n := gate.uploads.Load(); n != 1 {
+		t.Errorf("the clip was handed over %d times", n)
+	}
+	if n := ask[int](t, f.pool, "SELECT count(*) FROM attempt WHERE sent"); n != len(tasks) {
+		t.Errorf("%d attempts were sent, want one a task", n)
+	}
+}
+
+// TestSource_BusyUploadsDelayTheirOwnTasksAlone lets the provider's upload host refuse for a while.
+func TestSource_BusyUploadsDelayTheirOwnTasksAlone(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
+		unlimited(f, c)
+		fetching(f, c)
+		f.Tuning.Sources.Ready = 100 * time.Millisecond
+	})
+	var well atomic.Bool
+	gate := startUploadGate(t, f.sim, func(w http.ResponseWriter, _ *http.Request, _ int64) bool {
+		if !well.Load() {
+			w.WriteHeader(http.StatusTooManyRequests)
+		}
+		return well.Load()
+	})
+	f.flags.KIE.URL = gate.url
+	ts := f.start(t)
+	id := ts.submit(t, "", bySource(ts.uploaded(t))).GetId()
+	eventually(t, "the upload to be tried again", func() bool { return gate.uploads.Load() > 2 })
+	if w := ts.get(t, id).GetWaiting(); w.GetCause() != forSource || !strings.Contains(w.GetMessage(), "upload: rate_limited: code 429; it is tried again") {
+		t.Errorf("it waits for %v, want another upload", w)
+	}
+	if last := ts.end(t, ts.submit(t, "", byURI(f.sim.URL()+"/clips/sample.mp4")).GetId()); last.GetState() != succeeded {
+		t.Errorf("a task that needs no upload ended %v", last)
+	}
+	if ask[bool](t, f.pool, "SELECT bool_or(pauses > 0) FROM provider_account") {
+		t.Error("the account paused")
+	}
+	well.Store(true)
+	if last := ts.end(t, id); last.GetState() != succeeded {
+		t.Errorf("the task ended %v", last)
+	}
+}
+
+// TestSource_AnUploadThatIsCutIsMadeAgain ends the process in the middle of an upload to the provider, in both ways. The
+// next process makes it once more, and submits once.
+func TestSource_AnUploadThatIsCutIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	for name, stop := range map[string]func(*testing.T, *serveProcess, string){
+		"SIGKILL": func(t *testing.T, p *serveProcess, database string) {
+			t.Helper()
+			p.kill()
+			do(t, postgrestest.Connect(t, database), "UPDATE preparation SET due_time = now()") // The lease ends.
+		},
+		"SIGTERM": func(t *testing.T, p *serveProcess, _ string) {
+			t.Helper()
+			terminate(t, p) // It does not wait for the upload, which has no end.
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			provider, err := sim.Start(sim.Config{WebhookKey: testWebhookKey})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = provider.Close() })
+			began := make(chan struct{}, 10)
+			gate := startUploadGate(t, provider, func(_ http.ResponseWriter, r *http.Request, nth int64) bool {
+				began <- struct{}{}
+				if nth > 1 {
+					return true
+				}
+				_, _ = io.Copy(io.Discard, r.Body) // Only then is it noticed that the caller goes.
+				<-r.Context().Done()
+				return false
+			})
+			database := postgrestest.URL(t)
+			args := []string{
+				"--database-url=" + database, "--bucket=file://" + filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
+				"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
+				"--kie-url=" + gate.url, "--kie-api-key=any", "--kie-webhook-key=" + testWebhookKey,
+			}
+			first := startProcess(t, args...)
+			clip := distinctClip(name)
+			resp, err := sendTo(t.Context(), first.tasks, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req := goodRequest()
+			bySource(resp.GetSource().GetId())(req)
+			submitted, err := first.tasks.SubmitTask(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-began
+			stop(t, first, database)
+			second := startProcess(t, args...)
+			waitFor(t.Context(), t, second.tasks, submitted.GetTask().GetId(), succeeded)
+			if n := gate.uploads.Load(); n != 2 {
+				t.Errorf("the clip was handed over %d times, want once more", n)
+			}
+			if paid := sim.CountPaid(provider.Ledger(), sim.ByPrompt)[req.GetPrompt()]; paid != 1 {
+				t.Errorf("paid %d times, want once", paid)
+			}
+		})
+	}
+}
+
+func TestRetry_OfATaskWhoseUploadHasExpired(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, fetching)
+	task := ts.submit(t, "[sim:fail]", bySource(ts.uploaded(t)))
+	if last := ts.end(t, task.GetId()); last.GetFailure().GetReason() != refractv1.FailureReason_FAILURE_REASON_PROVIDER_FAILED {
+		t.Fatalf("ended %v", last)
+	}
+	do(t, ts.pool, "UPDATE source SET state = 'EXPIRED'")
+	ts.retry(t, task.GetId())
+	eventually(t, "the retry to end", func() bool {
+		f := ts.get(t, task.GetId()).GetFailure()
+		return f.GetReason() == inputUnreachable && f.GetPayment() == refractv1.Payment_PAYMENT_NONE && strings.Contains(f.GetMessage(), "upload it again")
+	})
+	if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; paid != 1 {
+		t.Errorf("paid %d times, want for the first attempt alone", paid)
+	}
+}
+
+// TestProbe_FetchAllowOpensNothingToSources has an operator who allows results to come from a private network: sources may
+// not, neither at once nor through a redirect of a public host.
+func TestProbe_FetchAllowOpensNothingToSources(t *testing.T) {
+	t.Parallel()
+	private := newPrivateServer(t)
+	names := newRebindingHost(t)
+	ts := startService(t, func(f *server.Config, c *simConfig) {
+		fetching(f, c)
+		f.AllowPrivate, f.CallbackURL, f.FetchAllow = false, "https://refract.example.com", []string{"127.0.0.1", "127.0.0.2"}
+		f.Tuning.Resolver, f.Tuning.Roots = names.resolver(), names.roots
+		f.Tuning.WrapProber = func(guarded http.RoundTripper) http.RoundTripper {
+			return roundTrip(func(r *http.Request) (*http.Response, error) {
+				if r.URL.Host != "public.example.com" {
+					return guarded.RoundTrip(r)
+				}
+				return &http.Response{
+					StatusCode: http.StatusFound, Header: http.Header{"Location": {private.URL + r.URL.Path}}, Body: http.NoBody, Request: r,
+				}, nil
+			})
+		}
+	})
+	for name, uri := range map[string]string{
+		"redirected":     "https://public.example.com/a.mp4",
+		"a name of ours": "https://example.com/a.mp4",
+	} {
+		id := ts.submit(t, "", byURI(uri)).GetId()
+		f := ts.end(t, id).GetFailure()
+		if f.GetReason() != inputUnreachable || !strings.Contains(f.GetMessage(), "refused by the network guard") || strings.Contains(f.GetMessage(), "127.0.0.") {
+			t.Errorf("%s: ended with %v", name, f)
+		}
+	}
+	if n := private.hits.Load(); n > 0 {
+		t.Errorf("%d requests reached the private server", n)
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -1,0 +1,5 @@
+//go:build race
+
+package program
+
+func init() { raceFlag = []string{"-race"} }

@@ -1,0 +1,131 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// TestPromise01_DurableAcknowledgement kills the service while callers submit and callbacks arrive. What either was
+// told, the database must know, and the service that is started next.
+//
+// It fails when Submit in internal/lifecycle/submit.go answers before CreateTask has returned, or when
+// SettleCallback in settle_callback.go leaves the Callback out of its Change.
+func TestPromise01_DurableAcknowledgement(t *testing.T) {
+	t.Parallel()
+	provider, err := sim.Start(sim.Config{
+		WebhookKey: testWebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1},
+		CallbackAttempts: 500, CallbackSpacing: 50 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = provider.Close() })
+	database := postgrestest.URL(t)
+	pool := postgrestest.Connect(t, database)
+	args := processArgs(t, database, provider.URL(), "--ingress-address="+freeAddress(t))
+	first := startProcess(t, args...)
+
+	accepted := func() (n int) {
+		for _, d := range provider.Deliveries() {
+			if d.Status == 200 {
+				n++
+			}
+		}
+		return n
+	}
+	requests := submitUntil(t, first, func(acknowledged int) bool { return acknowledged >= 25 && accepted() >= 3 })
+	answered := map[string]int{}
+	for _, d := range provider.Deliveries() {
+		if d.Status == 200 {
+			answered[d.TaskID]++
+		}
+	}
+	for id, task := range requests {
+		if n := ask[int](t, pool, `SELECT count(*) FROM task JOIN task_event ON task_id = id
+			WHERE request_id = $1 AND id = $2 AND task_event.revision = 1`, id, task.GetId()); n != 1 {
+			t.Errorf("task %s was acknowledged, and is not stored with its first event", task.GetId())
+		}
+	}
+	for id, want := range answered {
+		if n := ask[int](t, pool, "SELECT count(*) FROM callback WHERE provider_task_id = $1", id); n < want {
+			t.Errorf("%d callbacks about %s were answered 200, and %d are in the inbox", want, id, n)
+		}
+	}
+
+	second := startProcess(t, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
+	defer cancel()
+	for id, task := range requests {
+		again := goodRequest()
+		again.RequestId, again.Prompt = id, task.GetPrompt()
+		resp, err := second.tasks.SubmitTask(ctx, again)
+		if err != nil || resp.GetTask().GetId() != task.GetId() {
+			t.Errorf("request %s made task %s, and then %s, %v", id, task.GetId(), resp.GetTask().GetId(), err)
+		}
+	}
+	// What was paid for is brought home; what was on its way into the wire at the kill waits for a callback.
+	eventually(t, "every paid task to succeed", func() bool {
+		return ask[int](t, pool, "SELECT count(*) FROM task WHERE state IN ('QUEUED', 'SUBMITTING', 'SAVING')") == 0 &&
+			ask[int](t, pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'") == len(sim.CountPaid(provider.Ledger(), sim.ByPrompt))
+	})
+	for prompt, paid := range sim.CountPaid(provider.Ledger(), sim.ByPrompt) {
+		if paid != 1 {
+			t.Errorf("%q was paid %d times, want once", prompt, paid)
+		}
+	}
+}
+
+// submitUntil lets callers submit to a process, kills it in the midst of that, and returns what was acknowledged, by
+// request id.
+func submitUntil(t *testing.T, p *serveProcess, enough func(acknowledged int) bool) map[string]*refractv1.Task {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
+	defer cancel()
+	var mu sync.Mutex
+	requests := map[string]*refractv1.Task{}
+	var callers sync.WaitGroup
+	for i := range 8 {
+		callers.Go(func() {
+			for n := range 7 { // More would wait long for their turn to be saved.
+				req := goodRequest()
+				req.Prompt = fmt.Sprintf("A neon city, caller %d, clip %d", i, n)
+				resp, err := p.tasks.SubmitTask(ctx, req)
+				if err != nil {
+					return // It may have been stored; nobody was told.
+				}
+				mu.Lock()
+				requests[req.GetRequestId()] = proto.CloneOf(resp.GetTask())
+				mu.Unlock()
+			}
+		})
+	}
+	eventually(t, "enough to lose", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return enough(len(requests))
+	})
+	p.kill()
+	cancel()
+	callers.Wait()
+	return requests
+}
+
+// processArgs are the arguments of a process that serves without tokens.
+func processArgs(t *testing.T, database, kieURL string, more ...string) []string {
+	t.Helper()
+	return append([]string{
+		"--database-url=" + database, "--bucket=file://" + filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
+		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
+		"--kie-url=" + kieURL, "--kie-api-key=" + testAPIKey, "--kie-webhook-key=" + testWebhookKey, "--kie-limit=1000/1s/1000",
+	}, more...)
+}

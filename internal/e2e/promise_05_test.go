@@ -1,0 +1,131 @@
+package e2e_test
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// TestPromise05_TerminalIsTerminal brings tasks to every end there is, and then sends them all that may still come:
+// callbacks of each kind, checks, the submit and the save job once more, the deadline, a cancellation. None may change
+// what callers see. TestApply_KeepsItsPromisesInEveryOrder of package task does the same in every order of inputs.
+//
+// It fails when resultReady (internal/task/attempt_inputs.go) saves in the states Failed and Canceled as in Running.
+func TestPromise05_TerminalIsTerminal(t *testing.T) {
+	t.Parallel()
+	cancel := func(t *testing.T, ts *testService, id string) {
+		t.Helper()
+		if _, err := ts.tasks.CancelTask(ts.ctx(t), &refractv1.CancelTaskRequest{TaskId: id}); err != nil {
+			t.Errorf("cancel: %v", err)
+		}
+	}
+	expire := func(t *testing.T, ts *testService, id string) {
+		t.Helper()
+		do(t, ts.pool, "UPDATE task SET deadline_time = now() WHERE id = $1 AND state <> 'SUCCEEDED'", id)
+	}
+	for _, tc := range []struct {
+		name   string
+		prompt string
+		end    func(*testing.T, *testService, string)
+		want   string
+		late   bool // Whether the provider is heard only afterwards, with a result.
+	}{
+		{"succeeded", "", nil, "SUCCEEDED", false},
+		{"failed at the provider", "[sim:fail]", nil, "FAILED", false},
+		{"refused", "[sim:code=422]", nil, "FAILED", false},
+		{"its result is no video", "[sim:html-result]", nil, "FAILED", false},
+		{"past its deadline", "", expire, "FAILED", true},
+		{"canceled while it runs", "", cancel, "CANCELED", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			g := startGate(t)
+			ts := startService(t, func(f *server.Config, c *simConfig) {
+				unlimited(f, c)
+				f.CallbackURL, c.CallbackAttempts = g.url, 2000
+				f.KIE.Poll = time.Hour // What is known comes through the gate.
+			})
+			g.to(ts)
+			g.open.Store(!tc.late)
+			id := ts.submit(t, tc.prompt).GetId()
+			if tc.end != nil {
+				ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
+				tc.end(t, ts, id)
+			}
+			if got := ts.end(t, id).GetState().String(); got != "TASK_STATE_"+tc.want {
+				t.Fatalf("the task ended as %s, want %s", got, tc.want)
+			}
+			before := ts.get(t, id)
+			g.open.Store(true)
+			if tc.late { // Kept for a retry, and not surfaced.
+				eventually(t, "the late result to be kept", func() bool { return ask[bool](t, ts.pool, "SELECT saved FROM attempt") })
+			}
+			afterTheEnd(t, ts)
+			cancel(t, ts, id)
+			expire(t, ts, id)
+			// What was sent before this one ends has been looked at.
+			canary := ts.submit(t, "canary").GetId()
+			ts.end(t, canary)
+			eventually(t, "checks and jobs", func() bool {
+				return ask[int](t, ts.pool, `SELECT (SELECT count(*) FROM river_job WHERE state IN ('available', 'running'))
+					+ (SELECT count(*) FROM attempt WHERE next_check_time <= now())`) == 0
+			})
+			after := ts.get(t, id)
+			after.DeadlineTime = before.DeadlineTime // Of our own making.
+			if tc.late {
+				after.Attempt = before.Attempt // It is followed to its end, for the books.
+			}
+			for _, o := range slices.Concat(before.GetOutputs(), after.GetOutputs()) {
+				o.SignedUri, o.SignedUriExpireTime = "", nil // Made anew with each answer.
+			}
+			if !proto.Equal(before, after) {
+				t.Errorf("the task changed from\n%v\nto\n%v", before, after)
+			}
+			if n := ask[int64](t, ts.pool, "SELECT count(*) FROM task_event WHERE task_id = $1", id); n != before.GetRevision() {
+				t.Errorf("%d events are stored, want %d", n, before.GetRevision())
+			}
+			var posts int
+			for _, e := range ts.sim.Ledger() {
+				if e.Prompt != "" { // Others ask for fresh links.
+					posts++
+				}
+			}
+			if posts != 2 {
+				t.Errorf("%d submissions arrived, want the task's and the canary's", posts)
+			}
+		})
+	}
+}
+
+// afterTheEnd sends the one attempt of a service what may come at any time.
+func afterTheEnd(t *testing.T, ts *testService) {
+	t.Helper()
+	entry := ts.sim.Ledger()[0]
+	ids := []string{entry.TaskID, "ffffffffffffffffffffffffffffffff"}
+	if entry.TaskID == "" {
+		ids = nil // Nothing was created, so whoever signs that it was is the provider.
+	}
+	for _, id := range ids {
+		now := strconv.FormatInt(time.Now().Unix(), 10)
+		for _, body := range []string{
+			`{"code":200,"msg":"ok","data":{"taskId":"` + id + `","resultUrls":["https://evil.example/x.mp4"]}}`,
+			`{"code":500,"msg":"failed","data":{"taskId":"` + id + `"}}`,
+		} {
+			status, _, answer := request(t, http.MethodPost, entry.CallbackURL, body,
+				"X-Webhook-Timestamp", now, "X-Webhook-Signature", sim.Sign(testWebhookKey, id, now))
+			if status != http.StatusOK {
+				t.Errorf("a callback after the end was answered %d %s, want 200", status, answer)
+			}
+		}
+	}
+	do(t, ts.pool, "UPDATE attempt SET next_check_time = now() WHERE state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING')")
+	do(t, ts.pool, "UPDATE river_job SET state = 'available', scheduled_at = now(), finalized_at = NULL")
+}

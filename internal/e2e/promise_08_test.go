@@ -1,0 +1,109 @@
+package e2e_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// TestPromise08_NoResultIsLost reads the bucket in the moment in which a watcher is told of success, after downloads of
+// every bad kind. What is there must be what the provider made, to the byte. TestSIGKILL_DuringASaveIsMadeUpForAfterwards
+// and TestSIGTERM_CutsASaveThatGoesOnAfterwards end the process meanwhile.
+//
+// It fails when Saved is applied in Work (internal/worker/save.go) before the file is in the bucket.
+func TestPromise08_NoResultIsLost(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, unlimited)
+	for _, tc := range []struct {
+		prompt  string
+		outputs int
+	}{
+		{"", 1},
+		{"[sim:results=3]", 3},
+		{"[sim:expired=403]", 1},
+		{"[sim:once]", 1},
+		{"[sim:slow=400ms]", 1},
+		{"[sim:lag=400ms]", 1},
+		{"[sim:results=2,once,empty-callback]", 2},
+	} {
+		t.Run(tc.prompt, func(t *testing.T) {
+			t.Parallel()
+			task := ts.submit(t, "clean "+tc.prompt)
+			last := ts.end(t, task.GetId())
+			if last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+				t.Fatalf("ended %v, want SUCCEEDED", last)
+			}
+			checkOutputs(t, ts, last, ts.entry(t, task).TaskID, tc.outputs)
+		})
+	}
+	for _, prompt := range []string{"[sim:html-result]", "[sim:gone]"} {
+		t.Run(prompt, func(t *testing.T) {
+			t.Parallel()
+			task := ts.submit(t, "broken "+prompt)
+			eventually(t, "the save to be tried", func() bool {
+				for _, e := range ts.sim.Ledger() {
+					if e.Prompt == task.GetPrompt() && slices.ContainsFunc(ts.sim.Downloads(), func(d sim.Download) bool { return d.TaskID == e.TaskID }) {
+						return true
+					}
+				}
+				return false
+			})
+			// A dead link may come back; it is not given up for ten minutes.
+			if state := ts.get(t, task.GetId()).GetState(); state == refractv1.TaskState_TASK_STATE_SUCCEEDED {
+				t.Error("SUCCEEDED without the video")
+			}
+			if n := ask[int](t, ts.pool, "SELECT count(*) FROM output JOIN attempt ON attempt.id = attempt_id WHERE task_id = $1", task.GetId()); n != 0 {
+				t.Errorf("%d outputs are stored", n)
+			}
+		})
+	}
+}
+
+// entry returns what the provider's ledger says about the submission of a task, whose prompt is its own.
+func (ts *testService) entry(t *testing.T, task *refractv1.Task) sim.Entry {
+	t.Helper()
+	for _, e := range ts.sim.Ledger() {
+		if e.Prompt == task.GetPrompt() {
+			return e
+		}
+	}
+	t.Fatalf("the provider's ledger does not hold %q", task.GetPrompt())
+	return sim.Entry{}
+}
+
+// checkOutputs compares what a task is said to have brought, what the database has, and what is in the bucket.
+func checkOutputs(t *testing.T, ts *testService, last *refractv1.TaskEvent, providerTask string, want int) {
+	t.Helper()
+	if len(last.GetOutputs()) != want {
+		t.Fatalf("%d outputs, want %d", len(last.GetOutputs()), want)
+	}
+	for i, output := range last.GetOutputs() {
+		clip := sim.ResultClip(providerTask, i)
+		sum := sha256.Sum256(clip)
+		if output.GetSha256() != hex.EncodeToString(sum[:]) || output.GetSizeBytes() != int64(len(clip)) {
+			t.Errorf("output %d has %d bytes with SHA-256 %s, want %d with %x", i, output.GetSizeBytes(), output.GetSha256(), len(clip), sum)
+		}
+		key := ask[string](t, ts.pool, "SELECT key FROM output WHERE index = $1 AND sha256 = $2 AND size_bytes = $3", i, sum[:], len(clip))
+		if file, err := os.ReadFile(filepath.Join(ts.bucketDir(t), filepath.FromSlash(key))); err != nil || !bytes.Equal(file, clip) {
+			t.Errorf("the bucket has %d bytes for output %d, %v, want the %d that the provider made", len(file), i, err, len(clip))
+		}
+	}
+}
+
+// bucketDir is the folder of the bucket.
+func (ts *testService) bucketDir(t *testing.T) string {
+	t.Helper()
+	u, err := url.Parse(ts.bucketURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.FromSlash(u.Path)
+}

@@ -1,0 +1,64 @@
+package e2e_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/provider/kie"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// TestPromise10_OnePoisonousTaskStopsNobody submits a task that a firewall always turns away, alone at first, so that the
+// account pauses, and restarts the service. Then another tenant comes. Its tasks must not wait for the pause to end, and the
+// first task must end with a reason that says whose fault it is, once it was tried as often as it may.
+//
+// It fails when Probe (internal/admission/probe.go) puts tasks that were refused first, or when judge
+// (internal/lifecycle/testimony.go) holds every refusal against the account.
+func TestPromise10_OnePoisonousTaskStopsNobody(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, unlimited)
+	ts := f.start(t)
+	poison := ts.submit(t, "[sim:html403]", at(kie.Name)).GetId()
+	ts.await(t, poison, func(e *refractv1.TaskEvent) bool {
+		return e.GetRevision() > 1 && e.GetState() == refractv1.TaskState_TASK_STATE_QUEUED
+	})
+	ts.stop()
+	ts = f.start(t)
+
+	films := as(ts.untold(t), createToken(t, ts.pool, "films"))
+	var others []string
+	for range 20 {
+		req := goodRequest()
+		req.RequestId, req.Provider = uuid.NewString(), kie.Name
+		resp, err := ts.tasks.SubmitTask(films, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		others = append(others, resp.GetTask().GetId())
+	}
+	const passed = `UPDATE task SET not_before_time = now() WHERE id = $1 AND state = 'QUEUED' AND not_before_time > now()`
+	eventually(t, "every task to end", func() bool {
+		if n := ask[int](t, ts.pool, "SELECT count(*) FROM attempt WHERE task_id = $1", poison); n > 3 {
+			t.Fatalf("the task that the provider refuses was tried %d times, want at most 3", n)
+		}
+		do(t, ts.pool, passed, poison) // The account's pauses stay: no task has to wait for their end.
+		return ask[int](t, ts.pool, "SELECT count(*) FROM task WHERE state NOT IN ('SUCCEEDED', 'FAILED')") == 0
+	})
+	for _, id := range others {
+		if state := ask[string](t, ts.pool, "SELECT state FROM task WHERE id = $1", id); state != "SUCCEEDED" {
+			t.Errorf("a task of the other tenant is %s, want SUCCEEDED", state)
+		}
+	}
+	failure := ts.get(t, poison).GetFailure()
+	if failure.GetReason() != refractv1.FailureReason_FAILURE_REASON_PROVIDER_REJECTED ||
+		failure.GetPayment() != refractv1.Payment_PAYMENT_NONE ||
+		!strings.Contains(failure.GetMessage(), "refused this task's request 3 times while it accepted others") {
+		t.Errorf("the task that the provider refuses failed with %v, want PROVIDER_REJECTED, unpaid, with the provider's refusals counted", failure)
+	}
+	if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByProfile); paid[string(sim.ProfileKie)] != len(others) {
+		t.Errorf("paid %v, want %d", paid, len(others))
+	}
+}

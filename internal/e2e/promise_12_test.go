@@ -1,0 +1,121 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// TestPromise12_Graceful stops one of two processes under load with SIGTERM: callers submit, watchers watch, and the
+// provider takes its time to answer submissions that are under way. The process must end well, the streams must say
+// so and resume at the other, and no submission may be left with an unknown outcome.
+//
+// It fails when drain (serve.go) cancels the jobs under way, as queue.StopAndCancel does.
+func TestPromise12_Graceful(t *testing.T) {
+	t.Parallel()
+	provider, err := sim.Start(sim.Config{
+		WebhookKey: testWebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1},
+		CallbackAttempts: 500, CallbackSpacing: 50 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = provider.Close() })
+	database := postgrestest.URL(t)
+	pool := postgrestest.Connect(t, database)
+	gate := startGate(t)
+	gate.open.Store(true)
+	args := processArgs(t, database, provider.URL(), "--callback-url="+gate.url)
+	first := startProcess(t, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
+	defer cancel()
+
+	const tasks = 24
+	ids := make([]string, tasks)
+	for i := range ids {
+		req := goodRequest()
+		req.Prompt += fmt.Sprintf(" %d [sim:delay=2s,processing=2s]", i)
+		resp, err := first.tasks.SubmitTask(ctx, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[i] = resp.GetTask().GetId()
+	}
+	eventually(t, "submissions to be under way", func() bool { return len(provider.Ledger()) > 0 })
+	second := startProcess(t, args...)
+	gate.toAddress(second.ingress)
+
+	var resumed sync.WaitGroup
+	for _, id := range ids {
+		stream, err := first.tasks.WatchTask(ctx, &refractv1.WatchTaskRequest{TaskId: id, AfterRevision: new(int64)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resumed.Go(func() {
+			revision, err := drainStream(stream, 0)
+			if got := refusalOf(err); got.Code != codes.Unavailable || got.Reason != "SHUTTING_DOWN" {
+				t.Errorf("a stream ended with %v, want UNAVAILABLE with SHUTTING_DOWN", err)
+			}
+			again, err := second.tasks.WatchTask(ctx, &refractv1.WatchTaskRequest{TaskId: id, AfterRevision: &revision})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			last, err := drainStream(again, revision)
+			if err != nil || last < revision+1 {
+				t.Errorf("the stream that resumed after revision %d ended at %d with %v", revision, last, err)
+			}
+		})
+	}
+	if err := first.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-first.drained
+	if err := first.cmd.Wait(); err != nil || !strings.Contains(first.log.String(), `"drained"`) {
+		t.Errorf("the process ended with %v, want success:\n%s", err, first.log)
+	}
+	resumed.Wait()
+	if n := ask[int](t, pool, "SELECT count(*) FROM task_event WHERE message LIKE '%unknown%'"); n != 0 {
+		t.Errorf("%d submissions were left with unknown outcome", n)
+	}
+	if n := ask[int](t, pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'"); n != tasks {
+		t.Errorf("%d of %d tasks succeeded", n, tasks)
+	}
+	for prompt, paid := range sim.CountPaid(provider.Ledger(), sim.ByPrompt) {
+		if paid != 1 {
+			t.Errorf("%q was paid %d times, want once", prompt, paid)
+		}
+	}
+}
+
+// drainStream reads a stream to its end, and returns the newest revision and why it ended; nil means that the task did.
+func drainStream(stream grpc.ServerStreamingClient[refractv1.WatchTaskResponse], revision int64) (int64, error) {
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return revision, nil
+		}
+		if err != nil {
+			return revision, err
+		}
+		if e := m.GetEvent(); e != nil {
+			if e.GetRevision() != revision+1 {
+				return revision, fmt.Errorf("revision %d came after %d", e.GetRevision(), revision)
+			}
+			revision = e.GetRevision()
+		}
+	}
+}

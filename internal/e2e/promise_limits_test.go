@@ -1,0 +1,77 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/refract-video/refract/internal/server"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+// TestPromise09_TheFleetObeysTheProvider lets three replicas send as fast as they are allowed to a provider that
+// counts what arrives, answers slowly at times, and loses answers. An operator changes the limits
+// under way.
+//
+// It fails when countUsage (internal/postgres/admit_tasks.go) leaves out the attempts without an answer, or those
+// whose answer is younger than the window, or counts the window from create_time.
+func TestPromise09_TheFleetObeysTheProvider(t *testing.T) {
+	t.Parallel()
+	const (
+		window           = time.Second
+		few, many, tasks = 5, 9, 60
+	)
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
+		f.KIE.Limits = []string{fmt.Sprintf("%d/%s/%d", few, window, few+3)}
+		c.Processing = 300 * time.Millisecond
+		c.SubmitLimit = sim.Limit{N: -1, Window: window} // It refuses none, and remembers the fullest window.
+		c.QueryLimit = sim.Limit{N: -1, Window: window}
+	})
+	provider, replicas := f.sim, f.startAll(t, 3)
+	ctx, cancel := context.WithTimeout(as(t.Context(), f.token), hung)
+	defer cancel()
+	faults := []string{"", "", "[sim:delay=700ms]", "", "[sim:early]", "[sim:drop-after]"}
+	for i := range tasks {
+		req := goodRequest()
+		req.RequestId, req.Prompt = uuid.NewString(), fmt.Sprintf("city %d %s", i, faults[i%len(faults)])
+		if _, err := replicas[i%len(replicas)].tasks.SubmitTask(ctx, req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	arrived := func(n int) func() bool { return func() bool { return len(provider.Ledger()) >= n } }
+	if err := provider.Await(ctx, arrived(tasks/3)); err != nil {
+		t.Fatal(err)
+	}
+	expectLimits(t, provider, few, few+3)
+	if _, err := f.pool.Exec(ctx, "UPDATE provider_account SET max_submissions = $1, rate_window = $2, max_in_flight = $3", many, window, many+3); err != nil {
+		t.Fatal(err)
+	}
+	if err := provider.Await(ctx, arrived(tasks)); err != nil {
+		t.Fatal(err)
+	}
+	expectLimits(t, provider, many, many+3)
+	// How many arrive in one window is up to the machine; how many may is up to admission.
+	const mostPermits = `
+		SELECT max((
+			SELECT count(*) FROM attempt AS other
+			WHERE other.create_time <= attempt.create_time AND coalesce(other.answer_time + $1 > attempt.create_time, true)))
+		FROM attempt`
+	if most := ask[int](t, f.pool, mostPermits, window); most <= few {
+		t.Errorf("at most %d permits were taken at a time after the limit was raised to %d: it is not used", most, many)
+	}
+}
+
+// expectLimits checks the fullest window and the most generations at a time that the provider ever saw.
+func expectLimits(t *testing.T, provider *sim.Server, submissions, inFlight int) {
+	t.Helper()
+	l := provider.Limits()
+	if got := l.Submissions[0].PeakArrived; got > submissions {
+		t.Errorf("%d submissions arrived in one window of %s, want at most %d", got, l.Submissions[0].Window, submissions)
+	}
+	if l.PeakInFlight > inFlight {
+		t.Errorf("%d generations ran at a time, want at most %d", l.PeakInFlight, inFlight)
+	}
+}

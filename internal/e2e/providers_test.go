@@ -1,0 +1,224 @@
+package e2e_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/provider/kie"
+	"github.com/refract-video/refract/internal/provider/luma"
+	"github.com/refract-video/refract/internal/provider/lumaagents"
+	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/server"
+	"github.com/refract-video/refract/internal/sim"
+)
+
+func at(providers ...string) func(*refractv1.SubmitTaskRequest) {
+	return func(r *refractv1.SubmitTaskRequest) { r.Provider, r.FallbackProviders = providers[0], providers[1:] }
+}
+
+// TestProviders_SurviveTheirFaults sends one task through each of the faults of Luma's own two APIs.
+func TestProviders_SurviveTheirFaults(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, func(f *server.Config, c *simConfig) {
+		everyProvider(f, c)
+		c.Luma.SubmitLimit.N, c.Luma.MaxConcurrent = -1, -1
+		c.LumaAgents.SubmitLimit.N, c.LumaAgents.MaxConcurrent = -1, -1
+	})
+	const (
+		succeeded = refractv1.TaskState_TASK_STATE_SUCCEEDED
+		failed    = refractv1.TaskState_TASK_STATE_FAILED
+	)
+	for _, tc := range []struct {
+		provider, directive string
+		want                refractv1.TaskState
+		reason              refractv1.FailureReason
+		paid                int
+	}{
+		{luma.Name, "", succeeded, 0, 1},
+		{luma.Name, "[sim:duplicate=2]", succeeded, 0, 1},
+		{luma.Name, "[sim:early]", succeeded, 0, 1},
+		{luma.Name, "[sim:regress]", succeeded, 0, 1},
+		{luma.Name, "[sim:conflict]", succeeded, 0, 1},
+		{luma.Name, "[sim:forge-urls]", succeeded, 0, 1},
+		{luma.Name, "[sim:forge-code=200,processing=300ms]", succeeded, 0, 1},
+		{luma.Name, "[sim:forge-code=500,processing=300ms]", succeeded, 0, 1},
+		{luma.Name, "[sim:drop-after]", succeeded, 0, 1},
+		{luma.Name, "[sim:fail]", failed, refractv1.FailureReason_FAILURE_REASON_PROVIDER_FAILED, 1},
+		{luma.Name, "[sim:code=422]", failed, refractv1.FailureReason_FAILURE_REASON_INPUT_REJECTED, 0},
+		{luma.Name, "[sim:html-result]", failed, refractv1.FailureReason_FAILURE_REASON_OUTPUT_INVALID, 1},
+		{lumaagents.Name, "", succeeded, 0, 1},
+		{lumaagents.Name, "[sim:results=2]", succeeded, 0, 1},
+		{lumaagents.Name, "[sim:lag=300ms]", succeeded, 0, 1},
+		{lumaagents.Name, "[sim:expired]", succeeded, 0, 1},
+		{lumaagents.Name, "[sim:drop-after]", failed, refractv1.FailureReason_FAILURE_REASON_OUTCOME_UNKNOWN, 1},
+		{lumaagents.Name, "[sim:fail=content_moderated]", failed, refractv1.FailureReason_FAILURE_REASON_CONTENT_MODERATED, 1},
+		{lumaagents.Name, "[sim:code=422]", failed, refractv1.FailureReason_FAILURE_REASON_INPUT_REJECTED, 0},
+	} {
+		t.Run(tc.provider+tc.directive, func(t *testing.T) {
+			t.Parallel()
+			task := ts.submit(t, tc.directive, at(tc.provider), func(r *refractv1.SubmitTaskRequest) { r.Prompt += " at " + tc.provider })
+			last := ts.end(t, task.GetId())
+			if last.GetState() != tc.want || last.GetFailure().GetReason() != tc.reason {
+				t.Errorf("ended %v, want %v with %v", last, tc.want, tc.reason)
+			}
+			if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; paid != tc.paid {
+				t.Errorf("paid %d times, want %d", paid, tc.paid)
+			}
+			if slices.ContainsFunc(ts.sim.Downloads(), func(d sim.Download) bool { return d.Forged }) {
+				t.Error("a forged link was followed")
+			}
+		})
+	}
+}
+
+// TestUnsignedCallback_IsNeverBelievedWithoutReadBack lets a stranger claim a result while the provider still
+// works: the task must stay RUNNING.
+func TestUnsignedCallback_IsNeverBelievedWithoutReadBack(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, func(f *server.Config, c *simConfig) {
+		everyProvider(f, c)
+		c.Processing = time.Hour
+	})
+	id := ts.submit(t, "[sim:never]", at(luma.Name)).GetId()
+	ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
+	entry := ts.sim.Ledger()[0]
+	for _, body := range []string{
+		`{"id":"` + entry.TaskID + `","state":"completed","assets":{"video":"https://evil.example/x.mp4"}}`,
+		`{"id":"` + entry.TaskID + `","state":"failed","failure_reason":"forged"}`,
+	} {
+		if status, _, answer := request(t, "POST", entry.CallbackURL, body); status != 200 {
+			t.Errorf("answered %d %s, want 200", status, answer)
+		}
+	}
+	checked := func() bool {
+		return slices.ContainsFunc(ts.sim.Limits().Queries, func(u sim.Usage) bool { return u.Profile == sim.ProfileLuma && u.Accepted >= 1 })
+	}
+	if err := ts.sim.Await(ts.ctx(t), checked); err != nil {
+		t.Fatalf("the provider was not asked: %v", err)
+	}
+	if got := ts.get(t, id); got.GetState() != refractv1.TaskState_TASK_STATE_RUNNING {
+		t.Errorf("the task is %v, want RUNNING", got.GetState())
+	}
+}
+
+// TestRoute_MovesOnWhenAProviderIsWithdrawn submits to a provider that has switched the feature off, with
+// another one to go to.
+func TestRoute_MovesOnWhenAProviderIsWithdrawn(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, func(f *server.Config, c *simConfig) {
+		everyProvider(f, c)
+		f.Route = []string{kie.Name, luma.Name}
+		c.Script = func(s sim.Submission) sim.Script {
+			if s.Profile == sim.ProfileKie {
+				return sim.Script{Code: 505}
+			}
+			return s.Directives
+		}
+	})
+	first := ts.submit(t, "").GetId()  // Refused, and moved on.
+	second := ts.submit(t, "").GetId() // Moved on without a try, since the account is known to be blocked.
+	for _, id := range []string{first, second} {
+		if last := ts.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+			t.Errorf("ended %v, want SUCCEEDED", last)
+		}
+		if got := ts.get(t, id).GetProvider(); got != luma.Name {
+			t.Errorf("the task ended at %s, want luma", got)
+		}
+	}
+	alone := ts.submit(t, "", at(kie.Name)).GetId() // Its caller wants kie and nothing else.
+	if got := ts.get(t, alone); got.GetState() != refractv1.TaskState_TASK_STATE_QUEUED {
+		t.Errorf("a task for kie alone is %v, want QUEUED", got.GetState())
+	}
+	if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByProfile); paid[string(sim.ProfileKie)] != 0 || paid[string(sim.ProfileLuma)] != 2 {
+		t.Errorf("paid %v, want 2 at luma", paid)
+	}
+}
+
+// TestRoute_NeverMovesOnAfterAnUnknownOutcome loses the answer of a provider that took the task.
+func TestRoute_NeverMovesOnAfterAnUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, everyProvider)
+	id := ts.submit(t, "[sim:drop-after]", at(lumaagents.Name, luma.Name)).GetId()
+	last := ts.end(t, id)
+	if last.GetFailure().GetReason() != refractv1.FailureReason_FAILURE_REASON_OUTCOME_UNKNOWN || last.GetFailure().GetPayment() != refractv1.Payment_PAYMENT_UNKNOWN {
+		t.Errorf("ended %v, want OUTCOME_UNKNOWN", last)
+	}
+	if n := len(ts.sim.Ledger()); n != 1 {
+		t.Errorf("%d submissions reached the providers, want 1", n)
+	}
+}
+
+// TestAccounts_ShareTheWork submits more tasks than one account may have in flight.
+func TestAccounts_ShareTheWork(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, func(f *server.Config, c *simConfig) {
+		everyProvider(f, c)
+		f.Luma.APIKeys = []redact.Secret{testAPIKey, "luma-2=second-key"}
+		c.APIKeys = append(c.APIKeys, "second-key")
+		c.Processing = time.Hour
+	})
+	for range 15 { // Luma allows ten an account.
+		ts.submit(t, "", at(luma.Name))
+	}
+	perKey := func() map[string]int {
+		counts := map[string]int{}
+		for _, e := range ts.sim.Ledger() {
+			counts[e.Key]++
+		}
+		return counts
+	}
+	if err := ts.sim.Await(ts.ctx(t), func() bool { return len(ts.sim.Ledger()) == 15 }); err != nil {
+		t.Fatalf("%v are under way: %v", perKey(), err)
+	}
+	for key, n := range perKey() {
+		if n < 5 || n > 10 {
+			t.Errorf("account %q has %d of 15 tasks, want 5 to 10", key, n)
+		}
+	}
+}
+
+// TestCapabilities_AreChecked asks providers for what they can't do.
+func TestCapabilities_AreChecked(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, everyProvider)
+	strength := func(r *refractv1.SubmitTaskRequest) { r.Strength = refractv1.Strength_STRENGTH_REIMAGINE_2 }
+	for _, tc := range []struct {
+		name  string
+		amend []func(*refractv1.SubmitTaskRequest)
+		field string
+	}{
+		{"strength at kie", []func(*refractv1.SubmitTaskRequest){at(kie.Name), strength}, "strength"},
+		{"strength at a fallback", []func(*refractv1.SubmitTaskRequest){at(luma.Name, kie.Name), strength}, "strength"},
+		{"watermark at luma", []func(*refractv1.SubmitTaskRequest){at(luma.Name), func(r *refractv1.SubmitTaskRequest) { r.Watermark = "w" }}, "watermark"},
+		{"another's model", []func(*refractv1.SubmitTaskRequest){at(lumaagents.Name), func(r *refractv1.SubmitTaskRequest) { r.Model = "ray-2" }}, "model"},
+		{"first frame at kie", []func(*refractv1.SubmitTaskRequest){at(kie.Name), func(r *refractv1.SubmitTaskRequest) { r.FirstFrameUri = "https://example.com/a.png" }}, "first_frame_uri"},
+		{"a provider twice", []func(*refractv1.SubmitTaskRequest){at(luma.Name, luma.Name)}, "fallback_providers[0]"},
+		{"an unknown fallback", []func(*refractv1.SubmitTaskRequest){at(luma.Name, "nobody")}, "fallback_providers[0]"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			req := goodRequest()
+			for _, f := range tc.amend {
+				f(req)
+			}
+			_, err := ts.tasks.SubmitTask(ts.ctx(t), req)
+			got := refusalOf(err)
+			if got.Code != codes.InvalidArgument || !slices.Equal(got.Fields, []string{tc.field}) {
+				t.Errorf("got %+v, want INVALID_ARGUMENT for %s", got, tc.field)
+			}
+			if strings.HasPrefix(tc.field, "fallback") == strings.Contains(err.Error(), "capability") {
+				t.Errorf("the error is %v; it must name the capability if one is missing", err)
+			}
+		})
+	}
+	task := ts.submit(t, "", at(luma.Name), strength, func(r *refractv1.SubmitTaskRequest) { r.Model = "ray-flash-2" })
+	ts.end(t, task.GetId())
+	if e := ts.sim.Ledger()[0]; e.Strength != "reimagine_2" || e.Model != "ray-flash-2" {
+		t.Errorf("the provider got strength %q and model %q", e.Strength, e.Model)
+	}
+}

@@ -1,0 +1,57 @@
+package e2e_test
+
+import (
+	"io"
+	"net/http"
+	"testing"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/media"
+)
+
+// TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst has two jobs save one attempt at the same time, as when a job is taken
+// from a replica that lives after all. Both download; what the second has written must go, and nothing else.
+//
+// It fails when outputKeys (internal/worker/save.go) gives both the same keys, or settle takes back what was recorded.
+func TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, unlimited)
+	replicas := f.startAll(t, 2)
+	ts := replicas[0]
+	both := make(chan struct{})
+	host := clipServer(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-both:
+		case <-r.Context().Done():
+		}
+	})
+	id := ts.submit(t, "[sim:redirect="+host.URL+"]").GetId()
+	eventually(t, "the save to begin", func() bool { return len(ts.sim.Downloads()) == 1 })
+	do(t, ts.pool, `
+		INSERT INTO river_job (args, kind, max_attempts, metadata, priority, queue, state, scheduled_at)
+		SELECT args, kind, max_attempts, metadata, priority, queue, 'available', now()
+		FROM river_job
+		WHERE kind = 'save_outputs'`)
+	eventually(t, "the second save to begin", func() bool { return len(ts.sim.Downloads()) == 2 })
+	close(both)
+	if last := ts.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+		t.Fatalf("the task ended %v", last)
+	}
+	eventually(t, "both saves to end", func() bool {
+		return ask[int](t, ts.pool, "SELECT count(*) FROM river_job WHERE kind = 'save_outputs' AND state = 'completed'") == 2
+	})
+	recorded := ask[string](t, ts.pool, "SELECT key FROM output")
+	keys, err := ts.bucket(t).Keys(t.Context(), media.OutputPrefix, 10)
+	if err != nil || len(keys) != 1 || keys[0] != recorded {
+		t.Errorf("the bucket holds %q, %v, want %s alone", keys, err, recorded)
+	}
+	file, err := ts.bucket(t).Open(t.Context(), recorded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	size := ask[int64](t, ts.pool, "SELECT size_bytes FROM output")
+	if n, err := io.Copy(io.Discard, file); err != nil || n != size {
+		t.Errorf("the file has %d bytes, %v, want %d", n, err, size)
+	}
+}

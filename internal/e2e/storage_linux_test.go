@@ -1,0 +1,117 @@
+package e2e_test
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/uuid"
+	"google.golang.org/grpc/codes"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
+)
+
+// TestStorage_ADiskThatTakesNoFiles makes the disk of a bucket read-only, and full, while a task is under way. It needs the right
+// to mount a file system.
+func TestStorage_ADiskThatTakesNoFiles(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		breakDisk, mend func(t *testing.T, disk string)
+		cause           string
+	}{
+		"read-only": {
+			func(t *testing.T, disk string) { t.Helper(); mount(t, disk, syscall.MS_REMOUNT|syscall.MS_RDONLY) },
+			func(t *testing.T, disk string) { t.Helper(); mount(t, disk, syscall.MS_REMOUNT) },
+			"storage is read-only",
+		},
+		"full": {fillDisk, emptyDisk, "storage is full"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			disk := t.TempDir()
+			mount(t, disk, 0)
+			t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
+			ts := startService(t, func(f *server.Config, _ *simConfig) { f.Bucket = "file://" + filepath.Join(disk, "bucket") })
+			awaitReady(t, ts, http.StatusOK)
+
+			tc.breakDisk(t, disk)
+			id := ts.submit(t, "").GetId()
+			awaitReady(t, ts, http.StatusServiceUnavailable)
+			eventually(t, "the task to wait for the storage", func() bool {
+				waiting := ts.get(t, id).GetWaiting()
+				return waiting.GetCause() == storageUnavailable && strings.Contains(waiting.GetMessage(), tc.cause)
+			})
+			clip := distinctClip(t.Name())
+			_, err := ts.send(t, ts.token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip)
+			if got := refusalOf(err); got.Code != codes.Unavailable || got.Reason != "STORAGE_UNAVAILABLE" || retryOf(err) == 0 {
+				t.Errorf("an upload ended with %v, want UNAVAILABLE, STORAGE_UNAVAILABLE and RetryInfo", err)
+			}
+			if pause := accountPause(t, ts); pause.GetCause() != storageUnavailable {
+				t.Errorf("operators see the pause %v, want that of the storage", pause)
+			}
+			checkStorageUp(t, ts, "0")
+			if log := ts.log.String(); !strings.Contains(log, `cause="the `+tc.cause+`"`) {
+				t.Errorf("the log does not name the cause %q:\n%s", tc.cause, log)
+			}
+
+			tc.mend(t, disk)
+			if last := ts.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+				t.Errorf("ended %v, want SUCCEEDED", last)
+			}
+			awaitReady(t, ts, http.StatusOK)
+		})
+	}
+}
+
+// mount mounts a small file system in memory, or mounts it again with other flags.
+func mount(t *testing.T, folder string, flags uintptr) {
+	t.Helper()
+	err := syscall.Mount("tmpfs", folder, "tmpfs", flags, "size=8m")
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
+		t.Skip("the test may not mount a file system")
+	}
+	if err != nil {
+		t.Fatalf("mount %s: %v", folder, err)
+	}
+}
+
+// filling is the file that fills a disk.
+const filling = "filling"
+
+func fillDisk(t *testing.T, disk string) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(disk, filling))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for block := make([]byte, 4096); err == nil; {
+		_, err = f.Write(block)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("fill the disk: %v", err)
+	}
+}
+
+func emptyDisk(t *testing.T, disk string) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(disk, filling)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// accountPause returns the pause of the first account, as operators see it.
+func accountPause(t *testing.T, ts *testService) *refractv1.ProviderPause {
+	t.Helper()
+	op := ts.operator(t)
+	accounts, err := op.ListProviderAccounts(op.ctx(t), &refractv1.ListProviderAccountsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return accounts.GetAccounts()[0].GetPause()
+}

@@ -1,0 +1,60 @@
+package e2e_test
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"google.golang.org/grpc/codes"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// TestStorage_ItsTroubleIsNotTheDatabases puts a file where the bucket's folder was, so that every call to it fails with an errno of
+// the system.
+//
+// It fails when Unavailable (internal/postgres/errors.go) goes by net.Error, and when downloads do not convert their errors
+// (internal/server/outputs.go).
+func TestStorage_ItsTroubleIsNotTheDatabases(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, nil)
+	id := ts.submit(t, "").GetId()
+	ts.end(t, id)
+	output := ts.get(t, id).GetOutputs()[0]
+	folder := strings.TrimPrefix(ts.bucketURL, "file://")
+	if err := os.Rename(folder, folder+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(folder, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	clip := distinctClip(t.Name())
+	_, err := ts.send(t, ts.token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip)
+	if got := refusalOf(err); got.Code != codes.Unavailable || got.Reason != "STORAGE_UNAVAILABLE" || retryOf(err) == 0 {
+		t.Errorf("an upload ended with %v, want UNAVAILABLE, STORAGE_UNAVAILABLE and RetryInfo", err)
+	}
+	for what, address := range map[string]string{
+		"a download": "http://" + ts.HTTPAddr() + "/v1/tasks/" + id + "/outputs/0", "a link": output.GetSignedUri(),
+	} {
+		httpStatus, header, answer := request(t, http.MethodGet, address, "", "Authorization", "Bearer "+ts.token)
+		got := decodeRefusal(t, answer)
+		if httpStatus != http.StatusServiceUnavailable || got.Reason != "STORAGE_UNAVAILABLE" || header.Get("Retry-After") == "" {
+			t.Errorf("%s was answered %d, %s; want 503, STORAGE_UNAVAILABLE and Retry-After", what, httpStatus, answer)
+		}
+		if strings.Contains(string(answer), folder) {
+			t.Errorf("the answer to %s names the folder: %s", what, answer)
+		}
+	}
+	if log := ts.log.String(); !strings.Contains(log, "storage failed; the caller may call again") || !strings.Contains(log, "not a directory") {
+		t.Errorf("the log has no line with the cause:\n%s", log)
+	}
+	if ts.metric(t, "refract_storage_failures_total", `operation="put"`) == 0 || ts.metric(t, "refract_storage_failures_total", `operation="open"`) != 2 {
+		t.Error("the failures were not counted")
+	}
+	if httpStatus, answer := ts.rest(t, http.MethodGet, "/v1/tasks/"+id, ""); httpStatus != http.StatusOK {
+		t.Errorf("a call without the storage was answered %d, %s", httpStatus, answer)
+	}
+}

@@ -1,0 +1,41 @@
+package e2e_test
+
+import (
+	"testing"
+	"time"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/watch"
+)
+
+// TestWatch_EventsArriveThoughNobodyIsNotified commits events as a replica does whose notifications get lost.
+func TestWatch_EventsArriveThoughNobodyIsNotified(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, nil)
+	task := ts.submit(t, "[sim:never]")
+	one, err := ts.tasks.WatchTask(ts.ctx(t), &refractv1.WatchTaskRequest{TaskId: task.GetId()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := ts.watchAll(t, &refractv1.WatchTasksRequest{})
+	silent := func(e *refractv1.TaskEvent) bool { return e.GetMessage() == "nobody is told" }
+	// After RUNNING nothing else happens to the task.
+	ts.await(t, task.GetId(), func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
+	if _, err := ts.pool.Exec(t.Context(), `
+		WITH changed AS (UPDATE task SET revision = revision + 1 WHERE id = $1 RETURNING id, revision, state)
+		INSERT INTO task_event (task_id, revision, state, attempt, message)
+		SELECT id, revision, state, 1, 'nobody is told' FROM changed`, task.GetId()); err != nil {
+		t.Fatal(err)
+	}
+	for seen := false; !seen; {
+		m, err := one.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen = silent(m.GetEvent())
+	}
+	all.until(t, func(e *refractv1.WatchedTaskEvent) bool { return silent(e.GetEvent()) })
+	if watch.DefaultSweep > time.Second {
+		t.Errorf("the log is read every %s, and an event is promised within a second", watch.DefaultSweep)
+	}
+}
