@@ -44,7 +44,7 @@ func TestREST_DescribesItself(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)
 	ts.get(t, ts.submit(t, "").GetId()) // It serves.
-	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/openapi.json": 200, "/nothing": 404} {
+	for path, want := range map[string]int{"/": 200, "/healthz": 200, "/readyz": 200, "/openapi.json": 200, "/nothing": 404} {
 		status, _, body := request(t, http.MethodGet, "http://"+ts.HTTPAddr()+path, "")
 		if status != want {
 			t.Errorf("%s answered %d, want %d: %s", path, status, want, body)

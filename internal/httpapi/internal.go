@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 
@@ -47,9 +48,9 @@ type InternalConfig struct {
 //	/v1/tasks/{task_id}/outputs/{index}     a file, with Range
 //	/v1/sources/{upload_id}                 an upload, resumable
 //	/v1/outputs/{token}                     a file, by a link that is its own credential
-//	/openapi.json  /healthz  /readyz  /metrics
+//	/  /openapi.json  /healthz  /readyz  /metrics
 //
-// Metrics and health ask for no credentials.
+// The list of what is here, metrics and health ask for no credentials.
 func NewInternal(cfg InternalConfig) http.Handler {
 	refusals := refuser{log: cfg.Log, challenge: "Bearer"}
 	tasks := refractv1.NewTaskServiceClient(impatientConn{cfg.Conn})
@@ -64,6 +65,7 @@ func NewInternal(cfg InternalConfig) http.Handler {
 	route(mux, "/v1/tasks/{task_id}/outputs/{index}", d.serve, http.MethodGet, http.MethodHead)
 	route(mux, linksPath+"{token}", d.serveLink, http.MethodGet, http.MethodHead)
 
+	route(mux, "/", plain(http.HandlerFunc(contents)), http.MethodGet, http.MethodHead)
 	route(mux, "/healthz", plain(http.HandlerFunc(alive)), http.MethodGet, http.MethodHead)
 	route(mux, "/readyz", plain(readiness(cfg.Ready, cfg.Log)), http.MethodGet, http.MethodHead)
 	if cfg.OpenAPI != nil {
@@ -83,6 +85,19 @@ func NewInternal(cfg InternalConfig) http.Handler {
 		a.own = newOwnSite(cfg.BaseURL)
 	}
 	return recovered(refusals, private(a))
+}
+
+// contents says what is at this address.
+func contents(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, `This is Refract, which runs AI video modifications.
+
+/v1/tasks       the REST API, with a token of "refract token create" as "Authorization: Bearer ..."
+/openapi.json   its description
+/readyz         whether this replica serves
+/healthz        whether the process lives
+/metrics        figures for Prometheus
+`)
 }
 
 // linksPath is where outputs are, by links that are their own credentials.

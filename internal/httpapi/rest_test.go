@@ -218,7 +218,6 @@ func TestREST_UnknownRouteIsRefusedInTheSameShape(t *testing.T) {
 		body         string
 	}{
 		"no route":       {http.MethodGet, "/v2/tasks", 404, notFound},
-		"root":           {http.MethodGet, "/", 404, notFound},
 		"double slash":   {http.MethodGet, "//v1/tasks", 404, notFound},
 		"no callbacks":   {http.MethodPost, "/v1/callbacks/kie/token", 404, notFound},
 		"no document":    {http.MethodGet, "/openapi.json", 404, notFound},
@@ -233,6 +232,14 @@ func TestREST_UnknownRouteIsRefusedInTheSameShape(t *testing.T) {
 				t.Errorf("answer %d %s\nwant %d %s", a.status, a.body, tc.status, tc.body)
 			}
 		})
+	}
+}
+
+func TestREST_RootSaysWhatIsHere(t *testing.T) {
+	t.Parallel()
+	a := serveInternal(t, &remote{}).do(t, http.MethodGet, "/", nil)
+	if a.status != http.StatusOK || !strings.Contains(a.body, "/openapi.json") {
+		t.Errorf("answer %d %s, want 200 and the addresses", a.status, a.body)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -79,8 +80,42 @@ func (f Config) String() string { return fmt.Sprintf("%+v", f.shown()) }
 // GoString hides secrets from %#v.
 func (f Config) GoString() string { return fmt.Sprintf("%#v", f.shown()) }
 
-// LogValue hides secrets from slog.
-func (f Config) LogValue() slog.Value { return slog.AnyValue(f.shown()) }
+// LogValue returns the settings as fields, without secrets.
+func (f Config) LogValue() slog.Value {
+	text, err := json.Marshal(f.shown())
+	if err != nil {
+		return slog.StringValue("unknown: " + err.Error())
+	}
+	var settings map[string]any
+	if err := json.Unmarshal(text, &settings); err != nil {
+		return slog.StringValue("unknown: " + err.Error())
+	}
+	return fields(settings)
+}
+
+// fields returns a JSON object as a group of a log line, in the order of the names. Settings that are not set are left out.
+func fields(object map[string]any) slog.Value {
+	var attrs []slog.Attr
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		switch value := object[name].(type) {
+		case nil, bool, float64, string, []any:
+			if !unset(value) {
+				attrs = append(attrs, slog.Any(name, value))
+			}
+		case map[string]any:
+			if group := fields(value); len(group.Group()) > 0 {
+				attrs = append(attrs, slog.Attr{Key: name, Value: group})
+			}
+		}
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// unset reports whether a value of JSON is the zero one.
+func unset(value any) bool {
+	list, isList := value.([]any)
+	return value == nil || value == false || value == 0.0 || value == "" || isList && len(list) == 0
+}
 
 // MarshalJSON hides secrets from JSON.
 func (f Config) MarshalJSON() ([]byte, error) { return json.Marshal(f.shown()) }
@@ -206,6 +241,26 @@ func (f *Config) private() bool { return f.DatabaseURL == "" }
 
 // tenant is who everyone is without authentication.
 func (f *Config) tenant() string { return cmp.Or(f.Tenant, "default") }
+
+// checkListeners returns an error where an address can't be listened on, or a certificate can't be used.
+func (f *Config) checkListeners() error {
+	if _, err := f.GRPC.tls(f.GRPCClientCA); err != nil {
+		return err
+	}
+	for _, l := range []Listener{f.GRPC, f.HTTP, f.Ingress} {
+		if _, err := l.tls(""); err != nil {
+			return err
+		}
+		lis, err := net.Listen("tcp", l.Address) //nolint:noctx // Listening on an address of this machine does not wait.
+		if err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+		if err := lis.Close(); err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+	}
+	return nil
+}
 
 // listen opens the listener, within a limit of connections, and with TLS where a certificate is set.
 func (f Listener) listen(clientCA string, limited func(net.Listener) net.Listener) (net.Listener, error) {

@@ -107,7 +107,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 			err = errors.Join(err, s.Close(context.WithoutCancel(ctx)))
 		}
 	}()
-	if err := s.listen(f); err != nil {
+	if err := f.checkListeners(); err != nil { // Before anything else is touched.
 		return nil, err
 	}
 	logTelemetry(log)
@@ -118,6 +118,9 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		ctx = postgres.WithoutTimeouts(ctx)
 	}
 	if err := s.openStores(ctx, f); err != nil {
+		return nil, err
+	}
+	if err := s.listen(f); err != nil {
 		return nil, err
 	}
 	tokens, err := s.openTokens(ctx, f)
@@ -150,7 +153,8 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	return s, s.openSurfaces(f, verbs, tokens, watch.NewTokens(resume)) //nolint:contextcheck // Surfaces get a context with each call.
 }
 
-// listen opens the listeners first: an address that is taken ends the start before anything else is touched.
+// listen opens the listeners, after what may take long: a client of a replica that still starts is refused by the system, and
+// connects again, where it would wait for an answer otherwise.
 func (s *Server) listen(f Config) (err error) {
 	internal, public := connections(openFiles())
 	callers := func(l net.Listener) net.Listener { return connlimit.NewBusy(l, internal) } // gRPC says nothing of its connections.
@@ -238,6 +242,7 @@ func (s *Server) watchStorage() error {
 // startDatabase starts the private PostgreSQL, opens it and brings it to this release's schema. That takes as long as it
 // takes: a timeout would show only that the machine is slow, and the log says what a slow start waits for.
 func (s *Server) startDatabase(ctx context.Context, dir string, log *slog.Logger) (err error) {
+	log.InfoContext(ctx, "starting the private PostgreSQL", "folder", dir)
 	if s.cluster, err = pglocal.Start(ctx, pglocal.Config{DataDir: dir, Logger: log}); err != nil {
 		return fmt.Errorf("start the private PostgreSQL (or pass --database-url): %w", err)
 	}
@@ -490,15 +495,21 @@ func (s *Server) openSurfaces(f Config, verbs *lifecycle.Lifecycle, tokens *call
 	if err != nil {
 		return fmt.Errorf("connect REST to gRPC: %w", err)
 	}
-	s.openHTTP(f, authenticate)
+	if err := s.openHTTP(f, authenticate); err != nil {
+		return err
+	}
 	s.openIngress(receiver, api.NewInProcessCallbacks(callbacks, s.statuses, s.log))
 	return s.observeQueues()
 }
 
 // openHTTP makes the server of REST.
-func (s *Server) openHTTP(f Config, authenticate api.Authenticate) {
+func (s *Server) openHTTP(f Config, authenticate api.Authenticate) error {
+	description, err := openapi.JSON()
+	if err != nil {
+		return err
+	}
 	cfg := httpapi.InternalConfig{
-		Conn: s.conn, Outputs: s.outputs, OpenAPI: openapi.JSON, Open: f.Auth == "none", BaseURL: f.BaseURL,
+		Conn: s.conn, Outputs: s.outputs, OpenAPI: description, Open: f.Auth == "none", BaseURL: f.BaseURL,
 		Ready: s.ready, Metrics: s.telemetry.metrics, Log: s.log,
 	}
 	if !cfg.Open {
@@ -516,6 +527,7 @@ func (s *Server) openHTTP(f Config, authenticate api.Authenticate) {
 		}
 	}
 	s.http = httpapi.NewServer(httpapi.NewInternal(cfg), s.log)
+	return nil
 }
 
 // openIngress makes the server that providers reach.
