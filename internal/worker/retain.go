@@ -251,13 +251,19 @@ func (w *Workers) retain(ctx context.Context) {
 	if !held && err == nil || ctx.Err() != nil {
 		return
 	}
-	args := []any{"files", files}
+	var args []any
+	if files > 0 {
+		args = append(args, "files", files)
+	}
 	for _, kind := range lifecycle.RetainedKinds {
-		args = append(args, string(kind)+"s", removed[kind].Rows)
+		if rows := removed[kind].Rows; rows > 0 {
+			args = append(args, string(kind)+"s", rows)
+		}
 	}
-	if err != nil {
-		w.log.WarnContext(ctx, "what has expired could not all be removed; repeated", append(args, "error", err)...)
-		return
+	switch {
+	case err != nil:
+		w.log.WarnContext(ctx, "retention round failed; will retry", append(args, "error", err)...)
+	case len(args) > 0:
+		w.log.InfoContext(ctx, "retention removed what has expired", args...)
 	}
-	w.log.InfoContext(ctx, "what has expired was removed", args...)
 }
