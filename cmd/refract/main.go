@@ -8,6 +8,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/willabides/kongplete"
+
 	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/demo"
 )
@@ -27,6 +29,8 @@ type commands struct {
 	Retry   cli.Retry  `cmd:"" help:"Continue a failed or canceled task, or all that match filters."`
 	Bench   benchCmd   `cmd:"" help:"Measure what Refract does on this machine, beside what PostgreSQL alone does."`
 	Version versionCmd `cmd:"" help:"Show the version."`
+
+	Completion kongplete.InstallCompletions `cmd:"" help:"Print what makes your shell complete commands and flags: run it in the start-up file of bash, zsh or fish."`
 
 	Provider cli.Provider `cmd:"" help:"For operators: show, limit, pause and resume provider accounts."`
 	Tenant   cli.Tenant   `cmd:"" help:"For operators: show tenants, and set their shares and quotas."`

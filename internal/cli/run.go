@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+	"github.com/willabides/kongplete"
 
 	"github.com/refract-video/refract/internal/redact"
 )
@@ -29,6 +30,7 @@ func Run(ctx context.Context, commands any, args []string, con Console) int {
 	if err != nil {
 		return Fail(con, err)
 	}
+	kongplete.Complete(parser) // It ends the process where a shell asks for the rest of a word.
 	command, err := parser.Parse(args)
 	if exit >= 0 {
 		return exit // --help was answered.
