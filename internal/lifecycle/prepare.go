@@ -11,13 +11,16 @@ import (
 )
 
 // Defer gives an attempt back whose source is not ready yet: the task is QUEUED again, holds no permit, and is kept from
-// admission until its source was prepared in the background. Nothing was sent, so nothing was paid. An attempt that was
-// sent meanwhile, by another replica that had the same job, stays as it is.
+// admission until its source was prepared in the background. Nothing was sent, so nothing was paid. An attempt that was sent,
+// by another replica that had the same job, stays as it is: the error is task.ErrAlreadySent.
 func (l *Lifecycle) Defer(ctx context.Context, id task.AttemptID) error {
 	_, err := l.change(ctx, "preparation", id, func(t task.Task) (Change, error) {
 		a := t.AttemptByID(id)
-		if a.Sent || a.State != task.AttemptSubmitting {
+		switch {
+		case a.State != task.AttemptSubmitting:
 			return Change{Decision: task.Decision{Task: t}}, nil
+		case a.Sent:
+			return Change{Decision: task.Decision{Task: t}}, task.ErrAlreadySent
 		}
 		d, err := t.Apply(task.Refused{Attempt: id, Message: "not sent: its source is prepared first"})
 		c := Change{Decision: d}

@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -164,7 +165,10 @@ func TestDefer_LeavesASentAttemptAlone(t *testing.T) {
 	s := setup(t)
 	id, attempt := s.begin(t, plain())
 	err := s.Send(t.Context(), attempt, func(ctx context.Context, _ task.Task) (string, error) {
-		return "p1", s.Defer(ctx, attempt)
+		if err := s.Defer(ctx, attempt); !errors.Is(err, task.ErrAlreadySent) {
+			t.Errorf("Defer = %v, want that it is sent", err)
+		}
+		return "p1", nil
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -548,6 +548,12 @@ var mutations = append(differences(), []mutation{
 		[]test{{service, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"}},
 	},
 	{
+		10, "submissions-look-without-shares", "internal/worker/prepare.go",
+		"fair.Claim{Tenant: job.Args.Tenant, Host: job.Args.Host, Due: job.CreatedAt}",
+		"fair.Claim{Tenant: string(job.Args.AttemptID), Due: job.CreatedAt}",
+		[]test{{worker, "TestSubmitter_SlowSourcesDelayTheirOwnTenantAlone"}},
+	},
+	{
 		10, "all-places-to-one-tenant", "internal/fair/fair.go",
 		"return max(room/2, 1)",
 		"return max(room, 1)",

@@ -3,7 +3,6 @@ package source
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"net/url"
 	"time"
 
 	"github.com/refract-video/refract/internal/task"
@@ -37,11 +36,7 @@ func (p Preparation) Host() string {
 	if p.Source != "" {
 		return p.Account
 	}
-	u, err := url.Parse(p.URI)
-	if err != nil {
-		return "" // Looking at it fails at once.
-	}
-	return u.Host
+	return p.Spec().SourceHost()
 }
 
 // Spec is what of a task concerns its preparation.

@@ -16,7 +16,7 @@ func (d *Decision) admit(in Admitted) error {
 		ID: in.Attempt, Number: n, Provider: d.Task.Provider, Account: in.Account, State: AttemptSubmitting,
 	})
 	d.move(Submitting, n, fmt.Sprintf("attempt %d admitted to %s", n, in.Account))
-	d.enqueue(SubmitAttempt{AttemptID: in.Attempt})
+	d.enqueue(d.submit(d.Task.Attempt()))
 	return nil
 }
 

@@ -70,7 +70,7 @@ func (d *Decision) adoptOpen(message string, except AttemptID) bool {
 		if a.State == AttemptSubmitting {
 			d.move(Submitting, a.Number, message)
 			if !a.Sent {
-				d.enqueue(SubmitAttempt{AttemptID: a.ID}) // Its job may be lost; a second one sends nothing twice.
+				d.enqueue(d.submit(&a)) // Its job may be lost; a second one sends nothing twice.
 			}
 		} else {
 			d.move(Running, a.Number, message)

@@ -1,6 +1,9 @@
 package task
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Decision is what becomes of a task. It is committed as a whole or not at all.
 type Decision struct {
@@ -21,9 +24,17 @@ type Decision struct {
 // runs at least once. Kind is its name in the queue.
 type Job interface{ Kind() string }
 
-// SubmitAttempt sends an attempt to its provider.
+// SubmitAttempt sends an attempt to its provider. Tenant and Host say on whose account it may take long, before anything is read;
+// jobs of a release before have neither.
 type SubmitAttempt struct {
 	AttemptID AttemptID `json:"attempt_id"`
+	Tenant    string    `json:"tenant,omitempty"`
+	Host      string    `json:"host,omitempty"` // Of the source's URI; of an uploaded source, the account that gets it.
+}
+
+// submit is the job of an attempt.
+func (d *Decision) submit(a *Attempt) SubmitAttempt {
+	return SubmitAttempt{AttemptID: a.ID, Tenant: d.Task.Tenant, Host: cmp.Or(d.Task.Spec.SourceHost(), a.Account)}
 }
 
 // Kind is the name of the job.

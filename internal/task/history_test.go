@@ -38,7 +38,7 @@ type history struct {
 
 func newHistory(maxAttempts int, fallbacks ...string) *history {
 	d := task.New("t", "tenant", "request", task.Spec{
-		Provider: "kie", Fallbacks: fallbacks, Deadline: time.Hour, MaxAttempts: maxAttempts, Labels: map[string]string{"team": "films"},
+		SourceURI: "https://example.com/in.mp4", Provider: "kie", Fallbacks: fallbacks, Deadline: time.Hour, MaxAttempts: maxAttempts, Labels: map[string]string{"team": "films"},
 	}, append([]string{"kie"}, fallbacks...))
 	return &history{task: d.Task, sending: map[task.AttemptID]struct{}{}, checked: map[task.AttemptID]struct{}{}}
 }

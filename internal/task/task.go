@@ -15,6 +15,7 @@ package task
 
 import (
 	"maps"
+	"net/url"
 	"slices"
 	"time"
 )
@@ -110,6 +111,15 @@ type Spec struct {
 	Labels        map[string]string
 	Deadline      time.Duration
 	MaxAttempts   int
+}
+
+// SourceHost returns the host of the URI of the source, or nothing for an uploaded source.
+func (s Spec) SourceHost() string {
+	u, err := url.Parse(s.SourceURI)
+	if err != nil {
+		return "" // Looking at it fails at once.
+	}
+	return u.Host
 }
 
 // Differences names the fields, as the contract spells them, in which two specs differ.

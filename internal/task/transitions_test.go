@@ -61,8 +61,10 @@ var (
 	retryNew = task.RetryRequested{NewAttempt: true}
 )
 
-func submitJob(n int) []task.Job { return []task.Job{task.SubmitAttempt{AttemptID: attemptID(n)}} }
-func saveJob(n int) []task.Job   { return []task.Job{task.SaveOutputs{AttemptID: attemptID(n)}} }
+func submitJob(n int) []task.Job {
+	return []task.Job{task.SubmitAttempt{AttemptID: attemptID(n), Tenant: "tenant", Host: "example.com"}}
+}
+func saveJob(n int) []task.Job { return []task.Job{task.SaveOutputs{AttemptID: attemptID(n)}} }
 
 type inputs []task.Input
 

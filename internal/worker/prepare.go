@@ -1,11 +1,15 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
 	"time"
 
+	"github.com/riverqueue/river"
+
+	"github.com/refract-video/refract/internal/fair"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
@@ -30,13 +34,43 @@ const (
 	slowMemory = 10 * time.Second
 	// slowTenants is of how many tenants that is remembered.
 	slowTenants = 1000
+	// submitLooksAtOnce is how many submissions one replica lets read their task and look at its source at a time. They share
+	// the places as by package fair: one tenant has half of them at most, and of those one host half.
+	submitLooksAtOnce = 32
+	// submitLooksWaiting is how many submissions wait for such a place.
+	submitLooksWaiting = 256
+	// submitsAtOnce is how many submissions one replica can send at a time while all places to look and to wait are taken.
+	// Admission bounds how many are sent, and shares them among tenants.
+	submitsAtOnce = 32
+	// submitWorkers are the workers of the queue. They are more than slow sources can hold, so every job finds one.
+	submitWorkers = submitLooksAtOnce + submitLooksWaiting + submitsAtOnce
 )
 
 // ready returns the URI of the source of an attempt that is about to be sent, and nothing for one that will not be. It
 // comes before the attempt counts as sent, so whatever fails here is not paid for. The attempt holds a permit and a worker
-// meanwhile, so it waits only shortly, and not for the sake of a second try: with errSourceNotReady the source is prepared in the
-// background.
-func (s *submitter) ready(ctx context.Context, id task.AttemptID) (string, error) {
+// meanwhile, so it waits only shortly, and not for the sake of a second try: with errSourceNotReady the source is prepared in
+// the background, without a permit.
+//
+// NOTE: the wait for a place comes before anything is read. Otherwise the submissions of one tenant would take all connections
+// to the database.
+func (s *submitter) ready(ctx context.Context, job *river.Job[task.SubmitAttempt]) (string, error) {
+	patience := s.sourcePatience.Ready
+	if s.slow.is(job.Args.Tenant) {
+		patience = min(patience, shortPatience)
+	}
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	leave, err := s.submitGate.Acquire(waiting, fair.Claim{Tenant: job.Args.Tenant, Host: job.Args.Host, Due: job.CreatedAt})
+	if err != nil {
+		s.log.InfoContext(ctx, "an attempt is given back, since other submissions of its tenant wait for their sources", "attempt_id", job.Args.AttemptID, "cause", err)
+		return "", cmp.Or(ctx.Err(), errSourceNotReady)
+	}
+	defer leave()
+	return s.readyWithin(ctx, waiting, job.Args.AttemptID)
+}
+
+// readyWithin is ready with a place. It waits for the source until waiting ends.
+func (s *submitter) readyWithin(ctx, waiting context.Context, id task.AttemptID) (string, error) {
 	t, err := s.tasks.TaskOfAttempt(ctx, id)
 	if err != nil {
 		return "", err
@@ -49,12 +83,6 @@ func (s *submitter) ready(ctx context.Context, id task.AttemptID) (string, error
 	if err != nil {
 		return "", &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
 	}
-	patience := s.sourcePatience.Ready
-	if s.slow.is(t.Tenant) {
-		patience = min(patience, shortPatience)
-	}
-	waiting, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	uri, err := s.look(waiting, source.PreparationOf(t, a.Account), u)
 	switch {
 	case err == nil:

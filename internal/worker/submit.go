@@ -35,7 +35,7 @@ func (s *submitter) NextRetry(job *river.Job[task.SubmitAttempt]) time.Time {
 // Work sends an attempt whose source is ready, once. One whose source is not is given back.
 func (s *submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]) error {
 	id := job.Args.AttemptID
-	sourceURI, err := s.ready(ctx, id)
+	sourceURI, err := s.ready(ctx, job)
 	switch {
 	case err == nil && sourceURI == "":
 		err = s.lifecycle.Send(ctx, id, nil)
@@ -50,6 +50,9 @@ func (s *submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]
 	case errors.Is(err, errSourceNotReady):
 		err = s.lifecycle.Defer(ctx, id)
 		s.preparer.Nudge()
+		if errors.Is(err, task.ErrAlreadySent) {
+			err = s.lifecycle.Send(ctx, id, nil) // It settles what another replica has begun to send.
+		}
 	case refusal(err):
 		err = s.lifecycle.Refuse(ctx, id, err)
 	}

@@ -77,6 +77,7 @@ type Workers struct {
 	now            func() time.Time
 	log            *slog.Logger
 	patience       Patience
+	submitGate     *fair.Gate // For attempts that are about to be sent, by tenant and host of the source.
 	saveGate       *fair.Gate // For attempts, by tenant and account.
 	downloads      *fair.Gate // For results, by tenant and host.
 	saves          *saveMetrics
@@ -105,6 +106,7 @@ func New(cfg Config) (*Workers, error) {
 		patience: cfg.Patience.withDefaults(), saves: saves, retainer: retainer,
 	}
 	w.preparations, w.sourcePatience = cfg.Preparations, cfg.SourcePatience.withDefaults()
+	w.submitGate = fair.New(submitLooksAtOnce, submitLooksWaiting)
 	w.saveGate, w.downloads = fair.New(savesAtOnce, savesWaiting), fair.New(downloadsAtOnce, savesAtOnce*outputsAtOnce)
 	w.preparer = newPreparer(w)
 	w.running, w.cutSaves = context.WithCancel(context.Background())
@@ -115,9 +117,6 @@ func New(cfg Config) (*Workers, error) {
 // would otherwise last as long as the slowest download.
 func (w *Workers) CutSaves() { w.cutSaves() }
 
-// submitsAtOnce is how many submissions one replica makes at a time. Admission bounds them, too.
-const submitsAtOnce = 32
-
 // Queue returns the configuration of the client that runs jobs. Its Start and Stop are the caller's.
 func (w *Workers) Queue() *river.Config {
 	workers := river.NewWorkers()
@@ -125,7 +124,7 @@ func (w *Workers) Queue() *river.Config {
 	river.AddWorker(workers, &saver{Workers: w})
 	return &river.Config{
 		Queues: map[string]river.QueueConfig{
-			task.SubmitAttempt{}.Kind(): {MaxWorkers: submitsAtOnce},
+			task.SubmitAttempt{}.Kind(): {MaxWorkers: submitWorkers},
 			task.SaveOutputs{}.Kind():   {MaxWorkers: saveWorkers},
 		},
 		Workers:    workers,

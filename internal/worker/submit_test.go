@@ -1,0 +1,116 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/refract-video/refract/internal/fair"
+	"github.com/refract-video/refract/internal/source"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// admitted are attempts that hold a permit. The id of one is its tenant, a space and the URI of its source.
+type admitted struct {
+	mu      sync.Mutex
+	read    int
+	looking map[string]int // Looks that hang, by host.
+}
+
+func (a *admitted) TaskOfAttempt(_ context.Context, id task.AttemptID) (task.Task, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.read++
+	tenant, uri, _ := strings.Cut(string(id), " ")
+	return task.Task{
+		Tenant: tenant, State: task.Submitting, Spec: task.Spec{SourceURI: uri},
+		Attempts: []task.Attempt{{ID: id, Account: "kie", State: task.AttemptSubmitting}},
+	}, nil
+}
+
+// submission returns the job of an attempt.
+func submission(tenant, uri string) *river.Job[task.SubmitAttempt] {
+	return &river.Job[task.SubmitAttempt]{JobRow: &rivertype.JobRow{CreatedAt: time.Now()}, Args: task.SubmitAttempt{
+		AttemptID: task.AttemptID(tenant + " " + uri), Tenant: tenant, Host: task.Spec{SourceURI: uri}.SourceHost(),
+	}}
+}
+
+// Look hangs at hosts of that name.
+func (a *admitted) Look(ctx context.Context, spec task.Spec, _ string, _ source.Account) (string, error) {
+	if !strings.Contains(spec.SourceURI, "hangs") {
+		return spec.SourceURI, nil
+	}
+	host, _, _ := strings.Cut(strings.TrimPrefix(spec.SourceURI, "https://"), "/")
+	a.add(host, 1)
+	defer a.add(host, -1)
+	<-ctx.Done()
+	return "", ctx.Err()
+}
+
+func (a *admitted) add(host string, n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.looking[host] += n
+}
+
+func (*admitted) Prepare(context.Context, task.Spec, string, source.Account) error { return nil }
+
+// TestSubmitter_SlowSourcesDelayTheirOwnTenantAlone has more submissions of two tenants look at hosts that hang than there are
+// places. A third tenant's submission, and one of the first tenant with another host, get a place at once. Those that hang
+// give their permits back within the patience for sources.
+//
+// It fails when the claim in ready (internal/worker/prepare.go) names no tenant or no host, or when a task is read before it.
+func TestSubmitter_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := &admitted{looking: map[string]int{}}
+		s := &submitter{Workers: &Workers{
+			tasks: a, sources: a, upstreams: map[string]*upstream{"kie": {}}, sourcePatience: SourcePatience{}.withDefaults(),
+			submitGate: fair.New(submitLooksAtOnce, submitLooksWaiting), log: slog.New(slog.DiscardHandler),
+		}}
+		s.preparer = newPreparer(s.Workers)
+		const each = 100
+		deferred := make(chan error, 2*each)
+		for i := range each {
+			for _, tenant := range []string{"films", "shorts"} {
+				go func() {
+					_, err := s.ready(t.Context(), submission(tenant, fmt.Sprintf("https://%s.hangs/%d.mp4", tenant, i)))
+					deferred <- err
+				}()
+			}
+		}
+		synctest.Wait()
+		a.mu.Lock()
+		films, shorts, read := a.looking["films.hangs"], a.looking["shorts.hangs"], a.read
+		a.mu.Unlock()
+		if films+shorts > submitLooksAtOnce/2 || films == 0 || shorts == 0 {
+			t.Errorf("%d and %d of %d places are at hosts that hang, want at most half, and some of each tenant", films, shorts, submitLooksAtOnce)
+		}
+		if read != films+shorts {
+			t.Errorf("%d tasks were read, want only the %d of submissions that have a place", read, films+shorts)
+		}
+		start := time.Now()
+		for _, tenant := range []string{"ads", "films"} {
+			if uri, err := s.ready(t.Context(), submission(tenant, "https://well/a.mp4")); err != nil || uri != "https://well/a.mp4" || time.Since(start) != 0 {
+				t.Errorf("a submission of %s with a good source is ready after %s with %q, %v, want it at once", tenant, time.Since(start), uri, err)
+			}
+		}
+		for range 2 * each {
+			if err := <-deferred; !errors.Is(err, errSourceNotReady) {
+				t.Errorf("one whose source hangs is answered %v, want that it is prepared without a permit", err)
+			}
+		}
+		if took := time.Since(start); took > s.sourcePatience.Ready {
+			t.Errorf("the last permit is given back after %s, want %s at most", took, s.sourcePatience.Ready)
+		}
+	})
+}
