@@ -3,7 +3,6 @@ package httpapi
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -88,24 +87,6 @@ func forwardHeaders(w http.ResponseWriter, md metadata.MD) {
 			w.Header().Set(header, values[0])
 		}
 	}
-}
-
-// encode returns a message as JSON on one line. Zero values are written too: the index of the first output
-// and an empty list of tasks would otherwise be missing.
-func encode(m proto.Message) ([]byte, error) {
-	return compact(protojson.MarshalOptions{EmitDefaultValues: true}.Marshal(m))
-}
-
-// compact takes out the white space that protojson varies from build to build.
-func compact(text []byte, err error) ([]byte, error) {
-	if err != nil {
-		return nil, err
-	}
-	var line bytes.Buffer
-	if err := json.Compact(&line, text); err != nil {
-		return nil, err
-	}
-	return line.Bytes(), nil
 }
 
 // strictJSON reads a body as exactly one message: unknown fields and whatever follows the message are

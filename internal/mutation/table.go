@@ -25,7 +25,7 @@ const (
 )
 
 // usesRapid has the packages whose tests draw their inputs by rapid.
-var usesRapid = map[string]bool{admission: true, commits: true, fair: true, postgres: true, task: true, watch: true, worker: true}
+var usesRapid = map[string]bool{admission: true, commits: true, fair: true, httpapi: true, postgres: true, task: true, watch: true, worker: true}
 
 // mutations are all mutations, by promise. A mutation must not make one of its tests loop forever, which can take all
 // memory before the timeout.

@@ -1,0 +1,57 @@
+package httpapi
+
+import (
+	"bytes"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// encode returns a message as JSON on one line. Zero values are written too: the index of the first output
+// and an empty list of tasks would otherwise be missing.
+func encode(m proto.Message) ([]byte, error) {
+	size := proto.Size(m)
+	text := make([]byte, 0, size+size/4+512) // Enough for most; text that grows step by step is copied with each.
+	return compact(protojson.MarshalOptions{EmitDefaultValues: true}.MarshalAppend(text, m))
+}
+
+// compact takes out the white space that protojson varies from build to build, in place.
+//
+// It passes over strings by their quotes, where json.Compact looks at every byte: that took as long as to make the text.
+func compact(text []byte, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	line := text[:0]
+	for len(text) > 0 {
+		outside := bytes.IndexByte(text, '"')
+		if outside < 0 {
+			outside = len(text)
+		}
+		for _, c := range text[:outside] {
+			if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+				line = append(line, c)
+			}
+		}
+		end := outside + stringSize(text[outside:])
+		line = append(line, text[outside:end]...)
+		text = text[end:]
+	}
+	return line, nil
+}
+
+// stringSize returns the size of the JSON string that text begins with, with both quotes, or of all text where it has no end.
+func stringSize(text []byte) int {
+	for end := 1; end < len(text); end++ {
+		quote := bytes.IndexByte(text[end:], '"')
+		if quote < 0 {
+			break
+		}
+		end += quote
+		before := bytes.TrimRight(text[1:end], `\`)
+		if escapes := end - 1 - len(before); escapes%2 == 0 {
+			return end + 1
+		}
+	}
+	return len(text)
+}
