@@ -27,6 +27,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -202,8 +203,8 @@ func TestServer_SpeaksNoHTTP1(t *testing.T) {
 func TestLists_FitIntoAnAnswer(t *testing.T) {
 	t.Parallel()
 	s := &shelf{}
-	for range 501 {
-		s.all = append(s.all, task.Task{ID: task.ID(uuid.NewString()), State: task.Queued, Spec: task.Spec{Prompt: strings.Repeat("ü", 6000)}})
+	for i := range 501 {
+		s.all = append(s.all, task.Task{ID: task.ID(uuid.NewString()), State: task.Queued, Spec: task.Spec{Prompt: strings.Repeat([]string{"ü", "\x01"}[i/300], 6000)}})
 	}
 	client := refractv1.NewTaskServiceClient(serveEdge(t, s))
 	var got, want []string
@@ -218,6 +219,9 @@ func TestLists_FitIntoAnAnswer(t *testing.T) {
 		}
 		for _, listed := range resp.GetTasks() {
 			got = append(got, listed.GetId())
+		}
+		if text, err := protojson.Marshal(resp); err != nil || len(text) > 4<<20 {
+			t.Errorf("page %d has %d bytes in JSON, %v", pages+1, len(text), err)
 		}
 		token = resp.GetNextPageToken()
 	}

@@ -7,6 +7,8 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protopath"
+	"google.golang.org/protobuf/reflect/protorange"
 
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
@@ -25,13 +27,51 @@ func pageSize(n int32) int {
 // maxAnswer bounds an answer with many items in bytes, so that it stays under the 4 MiB that gRPC clients take by default.
 const maxAnswer = 4<<20 - 64<<10
 
+// listBytes is how many bytes of prompts are read for a page. A page holds fewer, so what is not read is on the next one.
+//
+// NOTE: it is more than maxAnswer since the database counts in its own encoding, which may take a third more than UTF-8.
+const listBytes = maxAnswer * 3 / 2
+
 // itemSize is what an item takes in an answer, with its tag and length.
 func itemSize(m proto.Message) int {
 	return protowire.SizeTag(1) + protowire.SizeBytes(proto.Size(m))
 }
 
-// fill converts items to messages until a page is full: of its number of items, or of what an answer may hold. It returns
-// whether there are more. A page has one item at least.
+// escapes returns how many bytes more the texts of a message take in JSON. A control character takes six for one. Of a short
+// message it returns 0: with 500 of them, escapes are 2.5 MiB at most, and most pages consist of such.
+func escapes(m proto.Message) (n int) {
+	if proto.Size(m) < 1<<10 {
+		return 0
+	}
+	_ = protorange.Range(m.ProtoReflect(), func(p protopath.Values) error { // It never fails, as the function does not.
+		if text, ok := p.Index(-1).Value.Interface().(string); ok {
+			n += escapesIn(text)
+		}
+		return nil
+	})
+	return n
+}
+
+func escapesIn(text string) (n int) {
+	for i := range len(text) {
+		n += int(escaped[text[i]])
+	}
+	return n
+}
+
+// escaped has how many bytes more a byte takes in JSON.
+var escaped = func() (more [256]uint8) {
+	for c := range ' ' {
+		more[c] = uint8(len(`\u0000`) - 1)
+	}
+	for _, c := range "\b\f\n\r\t\"\\" {
+		more[c] = uint8(len(`\n`) - 1)
+	}
+	return more
+}()
+
+// fill converts items to messages until a page is full: of its number of items, or of what an answer may hold, in either
+// encoding. It returns whether there are more. A page has one item at least.
 func fill[T any, M proto.Message](items []T, size int, convert func(*T) M) (page []M, more bool) {
 	total := 0
 	for i := range items {
@@ -39,7 +79,7 @@ func fill[T any, M proto.Message](items []T, size int, convert func(*T) M) (page
 			return page, true
 		}
 		m := convert(&items[i])
-		if total += itemSize(m); total > maxAnswer && i > 0 {
+		if total += itemSize(m) + escapes(m); total > maxAnswer && i > 0 {
 			return page, true
 		}
 		page = append(page, m)

@@ -117,7 +117,7 @@ func (s *TaskService) ListTasks(ctx context.Context, req *refractv1.ListTasksReq
 	}
 	size := pageSize(req.GetPageSize())
 	f := task.Filter{
-		Tenant: tenantOf(ctx), Before: before, States: statesOf(req.GetStates()), Labels: req.GetLabels(), Limit: size + 1,
+		Tenant: tenantOf(ctx), Before: before, States: statesOf(req.GetStates()), Labels: req.GetLabels(), Limit: size + 1, LimitBytes: listBytes,
 		FromTime: timeOf(req.GetCreateTimeFrom()), ToTime: timeOf(req.GetCreateTimeTo()), Reasons: reasonsOf(req.GetFailureReasons()),
 	}
 	tasks, err := s.tasks.ListTasks(ctx, f)

@@ -1,8 +1,10 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/jackc/pgx/v5"
 
@@ -47,9 +49,12 @@ func (s *Store) snapshot(ctx context.Context, read func(pgx.Tx) error) error {
 }
 
 // listTasks reads a page by key, so its cost does not grow with the pages before it. Bounds that are not asked
-// for are spelt out, since a generic plan can use no index for "or it is NULL".
+// for are spelt out, since a generic plan can use no index for "or it is NULL". The sum needs the sizes of the prompts alone,
+// which are known without reading them, and the rows after the last one are not even looked at.
 const listTasks = `
 SELECT ` + taskColumns + `
+FROM (
+SELECT *, sum(octet_length(prompt)) OVER (ORDER BY tenant, id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
 FROM task
 WHERE tenant = $1
   AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
@@ -59,7 +64,10 @@ WHERE tenant = $1
   AND create_time < coalesce($6::timestamptz, 'infinity')
   AND (cardinality($8::text[]) = 0 OR failure_reason = ANY ($8))
 ORDER BY tenant, id DESC
-LIMIT $7`
+LIMIT $7
+) AS task
+WHERE coalesce(bytes_before, 0) < $9
+ORDER BY tenant, id DESC`
 
 // ListTasks returns tasks, newest first.
 func (s *Store) ListTasks(ctx context.Context, f task.Filter) ([]task.Task, error) {
@@ -78,7 +86,7 @@ func (s *Store) ListTasks(ctx context.Context, f task.Filter) ([]task.Task, erro
 	var tasks []task.Task
 	err := s.snapshot(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, listTasks, f.Tenant, optional(string(f.Before)), states, labels, optional(f.FromTime),
-			optional(f.ToTime), f.Limit, reasons)
+			optional(f.ToTime), f.Limit, reasons, cmp.Or(f.LimitBytes, math.MaxInt64))
 		if err != nil {
 			return err
 		}

@@ -211,3 +211,28 @@ func TestStore_FailsWhenTheDatabaseIsGone(t *testing.T) {
 		t.Errorf("Task = %v, want an error", err)
 	}
 }
+
+// TestListTasks_EndsWhereThePromptsAreLong fails without the condition on bytes_before.
+func TestListTasks_EndsWhereThePromptsAreLong(t *testing.T) {
+	t.Parallel()
+	store, _ := setup(t)
+	spec := plain()
+	spec.Prompt = "ten bytes "
+	var newest []task.ID
+	for range 5 {
+		newest = slices.Insert(newest, 0, create(t, store, "films", spec).ID)
+	}
+	for limit, want := range map[int64]int{0: 4, 1: 1, 10: 1, 11: 2, 30: 3, 31: 4, 100: 4} {
+		page, err := store.ListTasks(t.Context(), task.Filter{Tenant: "films", Limit: 4, LimitBytes: limit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []task.ID
+		for _, listed := range page {
+			got = append(got, listed.ID)
+		}
+		if !slices.Equal(got, newest[:want]) {
+			t.Errorf("with %d bytes it lists %v, want the first %d of %v", limit, got, want, newest)
+		}
+	}
+}

@@ -182,4 +182,6 @@ type Filter struct {
 	FromTime time.Time // Zero means no bound.
 	ToTime   time.Time
 	Limit    int
+	// LimitBytes ends the list with the first task whose prompt makes all prompts together as long; 0 means no bound.
+	LimitBytes int64
 }
