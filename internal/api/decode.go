@@ -29,6 +29,14 @@ type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2(protocodec.Name)} }
 
+// Marshal encodes a message, or a largeAnswer.
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	if a, ok := v.(*largeAnswer); ok {
+		return a.encode()
+	}
+	return c.CodecV2.Marshal(v)
+}
+
 // Unmarshal decodes a message, or a frame.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	f, ok := v.(*frame)

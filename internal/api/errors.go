@@ -120,6 +120,10 @@ func (s *Statuses) describe(ctx context.Context, err error) *status.Status {
 		return publicerr.New(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_UPLOADS_BUSY, be.Error(), uploadsBusyRetry,
 			map[string]string{"limit": strconv.Itoa(be.Limit)})
 	}
+	if le, ok := errors.AsType[*largeCallsError](err); ok {
+		return publicerr.New(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_LARGE_CALLS_BUSY, le.Error(), largeRetry,
+			map[string]string{"limit": strconv.Itoa(le.limit)})
+	}
 	if te, ok := errors.AsType[*source.TooLargeError](err); ok {
 		return publicerr.New(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_SOURCE_TOO_LARGE, te.Error(), 0,
 			map[string]string{"limit_bytes": strconv.FormatInt(te.Limit, 10)})

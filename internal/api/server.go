@@ -6,6 +6,7 @@
 package api
 
 import (
+	"cmp"
 	"log/slog"
 	"math"
 	"time"
@@ -50,6 +51,7 @@ type Config struct {
 	Callbacks *CallbackService
 	// Authenticate tells whose credentials these are. OperatorService is for operators alone.
 	Authenticate Authenticate
+	Large        *LargeCalls // Nil bounds the calls of each server alone.
 	Statuses     *Statuses
 	Meters       metric.MeterProvider // For what every call takes.
 	Log          *slog.Logger
@@ -79,7 +81,7 @@ func NewInProcessServer(cfg Config) *grpc.Server {
 
 func newServer(cfg Config, options []grpc.ServerOption) *grpc.Server {
 	validator := protovalidate.GlobalValidator
-	s := cfg.Statuses
+	s, large := cfg.Statuses, cmp.Or(cfg.Large, NewLargeCalls())
 	// Outermost first. The order of both chains is the same.
 	options = append([]grpc.ServerOption{
 		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithMeterProvider(cfg.Meters))), // Traces and metrics see everything, refusals too.
@@ -89,7 +91,8 @@ func newServer(cfg Config, options []grpc.ServerOption) *grpc.Server {
 			s.unary,           // which is made here from the errors of all below.
 			recovery.UnaryServerInterceptor(recovery.WithRecoveryHandlerContext(s.recovered)), // A panic becomes an error.
 			boundUnary,                          // Everything below ends in time.
-			authenticateUnary(cfg.Authenticate), // Below, the request is decoded and validated.
+			authenticateUnary(cfg.Authenticate), // Everything below has a tenant.
+			large.unary,                         // Below, the request is decoded and validated.
 		),
 		grpc.ChainStreamInterceptor(
 			observeStream(cfg.Log), s.stream,

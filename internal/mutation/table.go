@@ -497,6 +497,12 @@ var mutations = append(differences(), []mutation{
 		[]test{{api, "TestLists_FitIntoAnAnswer"}},
 	},
 	{
+		10, "large-calls-without-shares", "internal/api/large_calls.go",
+		"fair.Claim{Tenant: tenant, Due: time.Now()}",
+		"fair.Claim{Tenant: fmt.Sprintf(\"%p\", p), Due: time.Now()}",
+		[]test{{api, "TestLargeCalls_ATenantDelaysNoOther"}},
+	},
+	{
 		10, "status-not-bounded", "internal/publicerr/publicerr.go",
 		"	if proto.Size(p) <= MaxSize {\n",
 		"	if proto.Size(p) >= 0 {\n",

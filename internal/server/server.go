@@ -482,7 +482,7 @@ func (s *Server) openSurfaces(f Config, verbs *lifecycle.Lifecycle, tokens *call
 		Operators: api.NewOperatorService(api.OperatorServiceConfig{
 			Lifecycle: verbs, Store: s.store, Accounts: s.accounts, Admit: s.nudge, Log: s.log,
 		}),
-		Callbacks: callbacks, Authenticate: authenticate, Statuses: s.statuses,
+		Callbacks: callbacks, Authenticate: authenticate, Large: api.NewLargeCalls(), Statuses: s.statuses,
 		Meters: s.telemetry.meters, Log: s.log,
 	}
 	s.grpc, s.health = api.NewServer(cfg)

@@ -91,6 +91,9 @@ const (
 	// The tenant has as many uploads under way at this replica as it may. RESOURCE_EXHAUSTED with google.rpc.RetryInfo;
 	// `limit` is in the metadata.
 	ErrorReason_ERROR_REASON_UPLOADS_BUSY ErrorReason = 25
+	// The tenant has as many lists and batches under way at this replica as it may, counted until their answers were taken.
+	// Nothing was done. RESOURCE_EXHAUSTED with google.rpc.RetryInfo; `limit` is in the metadata.
+	ErrorReason_ERROR_REASON_LARGE_CALLS_BUSY ErrorReason = 26
 	// The call is for operators, and the API token is not one of theirs. PERMISSION_DENIED.
 	ErrorReason_ERROR_REASON_OPERATOR_REQUIRED ErrorReason = 30
 	// No provider account of this name is configured. NOT_FOUND, with `account` in the metadata.
@@ -127,6 +130,7 @@ var (
 		23: "ERROR_REASON_SOURCE_DAMAGED",
 		24: "ERROR_REASON_UPLOAD_STALLED",
 		25: "ERROR_REASON_UPLOADS_BUSY",
+		26: "ERROR_REASON_LARGE_CALLS_BUSY",
 		30: "ERROR_REASON_OPERATOR_REQUIRED",
 		31: "ERROR_REASON_ACCOUNT_NOT_FOUND",
 		32: "ERROR_REASON_CALLBACK_NOT_FOUND",
@@ -157,6 +161,7 @@ var (
 		"ERROR_REASON_SOURCE_DAMAGED":             23,
 		"ERROR_REASON_UPLOAD_STALLED":             24,
 		"ERROR_REASON_UPLOADS_BUSY":               25,
+		"ERROR_REASON_LARGE_CALLS_BUSY":           26,
 		"ERROR_REASON_OPERATOR_REQUIRED":          30,
 		"ERROR_REASON_ACCOUNT_NOT_FOUND":          31,
 		"ERROR_REASON_CALLBACK_NOT_FOUND":         32,
@@ -195,7 +200,7 @@ var File_refract_v1_error_reason_proto protoreflect.FileDescriptor
 const file_refract_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/error_reason.proto\x12\n" +
-	"refract.v1*\xe3\a\n" +
+	"refract.v1*\x86\b\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12$\n" +
@@ -222,7 +227,8 @@ const file_refract_v1_error_reason_proto_rawDesc = "" +
 	"\x1cERROR_REASON_UPLOAD_CONFLICT\x10\x16\x12\x1f\n" +
 	"\x1bERROR_REASON_SOURCE_DAMAGED\x10\x17\x12\x1f\n" +
 	"\x1bERROR_REASON_UPLOAD_STALLED\x10\x18\x12\x1d\n" +
-	"\x19ERROR_REASON_UPLOADS_BUSY\x10\x19\x12\"\n" +
+	"\x19ERROR_REASON_UPLOADS_BUSY\x10\x19\x12!\n" +
+	"\x1dERROR_REASON_LARGE_CALLS_BUSY\x10\x1a\x12\"\n" +
 	"\x1eERROR_REASON_OPERATOR_REQUIRED\x10\x1e\x12\"\n" +
 	"\x1eERROR_REASON_ACCOUNT_NOT_FOUND\x10\x1f\x12#\n" +
 	"\x1fERROR_REASON_CALLBACK_NOT_FOUND\x10 B\xa6\x01\n" +

@@ -53,11 +53,12 @@ type TaskServiceClient interface {
 	// The call as a whole fails only when nothing was submitted, or nothing is known: then it can be made again,
 	// since each request_id makes one task. A request has at most 3 MiB, and a response less than 4 MiB: where it would have
 	// more, statuses go without all details but google.rpc.ErrorInfo, and then tasks without all but id, request_id, state and
-	// revision.
+	// revision. Beside 16 other lists and batches of the tenant at the same replica it is refused with RESOURCE_EXHAUSTED and
+	// LARGE_CALLS_BUSY.
 	BatchSubmitTasks(ctx context.Context, in *BatchSubmitTasksRequest, opts ...grpc.CallOption) (*BatchSubmitTasksResponse, error)
 	// Returns one task, and what it waits for.
 	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*GetTaskResponse, error)
-	// Lists tasks, newest first.
+	// Lists tasks, newest first. Beside many other lists and batches it is refused like BatchSubmitTasks.
 	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error)
 	// Cancels a task. Canceling a terminal task changes nothing and returns it.
 	//
@@ -90,7 +91,7 @@ type TaskServiceClient interface {
 	// Over HTTP the stream is a sequence of JSON objects, one a line, or server-sent events when the request accepts
 	// `text/event-stream`; there the id of an event is its resume token, so that `Last-Event-ID` resumes it.
 	WatchTasks(ctx context.Context, in *WatchTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTasksResponse], error)
-	// Lists the events of a task, oldest first.
+	// Lists the events of a task, oldest first. Beside many other lists and batches it is refused like BatchSubmitTasks.
 	ListTaskEvents(ctx context.Context, in *ListTaskEventsRequest, opts ...grpc.CallOption) (*ListTaskEventsResponse, error)
 	// Uploads a video that has no public URI, to be submitted by its source id: a header, then the bytes.
 	//
@@ -264,11 +265,12 @@ type TaskServiceServer interface {
 	// The call as a whole fails only when nothing was submitted, or nothing is known: then it can be made again,
 	// since each request_id makes one task. A request has at most 3 MiB, and a response less than 4 MiB: where it would have
 	// more, statuses go without all details but google.rpc.ErrorInfo, and then tasks without all but id, request_id, state and
-	// revision.
+	// revision. Beside 16 other lists and batches of the tenant at the same replica it is refused with RESOURCE_EXHAUSTED and
+	// LARGE_CALLS_BUSY.
 	BatchSubmitTasks(context.Context, *BatchSubmitTasksRequest) (*BatchSubmitTasksResponse, error)
 	// Returns one task, and what it waits for.
 	GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error)
-	// Lists tasks, newest first.
+	// Lists tasks, newest first. Beside many other lists and batches it is refused like BatchSubmitTasks.
 	ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error)
 	// Cancels a task. Canceling a terminal task changes nothing and returns it.
 	//
@@ -301,7 +303,7 @@ type TaskServiceServer interface {
 	// Over HTTP the stream is a sequence of JSON objects, one a line, or server-sent events when the request accepts
 	// `text/event-stream`; there the id of an event is its resume token, so that `Last-Event-ID` resumes it.
 	WatchTasks(*WatchTasksRequest, grpc.ServerStreamingServer[WatchTasksResponse]) error
-	// Lists the events of a task, oldest first.
+	// Lists the events of a task, oldest first. Beside many other lists and batches it is refused like BatchSubmitTasks.
 	ListTaskEvents(context.Context, *ListTaskEventsRequest) (*ListTaskEventsResponse, error)
 	// Uploads a video that has no public URI, to be submitted by its source id: a header, then the bytes.
 	//
