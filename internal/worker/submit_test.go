@@ -13,8 +13,10 @@ import (
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/refract-video/refract/internal/fair"
+	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -111,6 +113,57 @@ func TestSubmitter_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 		}
 		if took := time.Since(start); took > s.sourcePatience.Ready {
 			t.Errorf("the last permit is given back after %s, want %s at most", took, s.sourcePatience.Ready)
+		}
+	})
+}
+
+// halfSent has one attempt, which a replica that died has begun to send.
+type halfSent struct {
+	lifecycle.Store
+	task task.Task
+}
+
+func (h *halfSent) ChangeByAttempt(_ context.Context, _ task.AttemptID, decide lifecycle.Decide) (task.Task, error) {
+	c, err := decide(h.task)
+	if err == nil {
+		h.task = c.Task
+	}
+	return h.task, err
+}
+
+func (h *halfSent) Testimony(context.Context, task.AttemptID, bool) (lifecycle.Testimony, error) {
+	return lifecycle.Testimony{}, nil
+}
+
+// TestSubmitter_AnAttemptThatWasBegunIsSettledWithoutAPlace runs the job of such an attempt again while another submission of
+// the tenant holds the only place. The attempt becomes UNCONFIRMED, as with a place, and the job ends. It fails when Work leaves
+// the error of Defer alone, or takes it for the end of the job.
+func TestSubmitter_AnAttemptThatWasBegunIsSettledWithoutAPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		job := submission("films", "https://hangs/a.mp4")
+		store := &halfSent{task: task.Task{
+			ID: "t", Tenant: "films", State: task.Submitting, Revision: 2,
+			Attempts: []task.Attempt{{ID: job.Args.AttemptID, Number: 1, Account: "kie", State: task.AttemptSubmitting, Sent: true}},
+		}}
+		verbs, err := lifecycle.New(lifecycle.Config{Store: store, Meter: noop.Meter{}, Changed: func(task.ID, task.State) {}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &submitter{Workers: &Workers{
+			lifecycle: verbs, sourcePatience: SourcePatience{}.withDefaults(), submitGate: fair.New(1, 1), log: slog.New(slog.DiscardHandler),
+		}}
+		s.preparer = newPreparer(s.Workers)
+		leave, err := s.submitGate.Acquire(t.Context(), fair.Claim{Tenant: "films"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer leave()
+		if err := s.Work(t.Context(), job); err != nil {
+			t.Errorf("Work = %v", err)
+		}
+		if got := store.task.Attempts[0].State; got != task.AttemptUnconfirmed {
+			t.Errorf("the attempt is %s, want UNCONFIRMED", got)
 		}
 	})
 }
