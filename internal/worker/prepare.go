@@ -62,7 +62,7 @@ func (s *submitter) ready(ctx context.Context, job *river.Job[task.SubmitAttempt
 	defer cancel()
 	leave, err := s.submitGate.Acquire(waiting, fair.Claim{Tenant: job.Args.Tenant, Host: job.Args.Host, Due: job.CreatedAt})
 	if err != nil {
-		s.log.InfoContext(ctx, "an attempt is given back, since other submissions of its tenant wait for their sources", "attempt_id", job.Args.AttemptID, "cause", err)
+		s.log.DebugContext(ctx, "attempt given back: the places for sources are taken", "attempt_id", job.Args.AttemptID, "cause", err)
 		return "", cmp.Or(ctx.Err(), errSourceNotReady)
 	}
 	defer leave()

@@ -1,6 +1,6 @@
 //go:build soak
 
-package main
+package e2e_test
 
 import (
 	"context"
@@ -52,7 +52,7 @@ const (
 // do what they can to stop it. It needs a machine that does nothing else, and a service without the race detector, which
 // takes several times the memory and the time:
 //
-//	go test -tags soak -run TestSoak_HostileTenantsDelayNoOther -v ./cmd/refract
+//	go test -tags soak -run TestSoak_HostileTenantsDelayNoOther -v ./internal/e2e
 func TestSoak_HostileTenantsDelayNoOther(t *testing.T) {
 	var alone, beside goodTimes
 	var peak int
