@@ -12,8 +12,8 @@ import (
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/server"
-	"github.com/refract-video/refract/internal/worker"
 )
 
 // retainCmd removes what has expired.
@@ -50,7 +50,7 @@ func (c *retainCmd) Run(ctx context.Context, con cli.Console) (err error) {
 		return err
 	}
 	store.Keep(c.Keep())
-	r := &worker.Retainer{Store: store, Log: log, SweepOrphans: c.SweepOrphans}
+	r := &retention.Retainer{Store: store, Log: log, SweepOrphans: c.SweepOrphans}
 	if c.Bucket != "" {
 		if r.Bucket, err = media.OpenBucket(ctx, c.Bucket); err != nil {
 			return err
@@ -68,7 +68,7 @@ func (c *retainCmd) Run(ctx context.Context, con cli.Console) (err error) {
 }
 
 // remove makes one round to the end.
-func (c *retainCmd) remove(ctx context.Context, w io.Writer, r *worker.Retainer) error {
+func (c *retainCmd) remove(ctx context.Context, w io.Writer, r *retention.Retainer) error {
 	removed, files, held, err := r.Round(ctx)
 	if err == nil && !held {
 		return errors.New("another process is removing what has expired right now")
@@ -85,7 +85,7 @@ func (c *retainCmd) remove(ctx context.Context, w io.Writer, r *worker.Retainer)
 }
 
 // showExpired prints what would be removed.
-func showExpired(w io.Writer, expired []worker.Expired) error {
+func showExpired(w io.Writer, expired []retention.Expired) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "KIND\tTENANT\tROWS\tBYTES") // Flush tells about failed writes.
 	for _, e := range expired {

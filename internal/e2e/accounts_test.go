@@ -17,7 +17,7 @@ import (
 // is not there, right after the submission, when providers may not know their own tasks yet. The genuine callbacks come
 // once the provider was asked about that id.
 //
-// It fails when age (internal/worker/check.go) excuses a provider that does not know the id of a hint.
+// It fails when age (internal/dispatch/check.go) excuses a provider that does not know the id of a hint.
 func TestUnsignedCallback_CantGiveAnAttemptAForeignID(t *testing.T) {
 	t.Parallel()
 	g := startGate(t)

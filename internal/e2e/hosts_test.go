@@ -17,9 +17,9 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/output"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
-	"github.com/refract-video/refract/internal/worker"
 )
 
 // TestService_SurvivesResultHosts sends one task to each kind of result host that can't be trusted. Each ends in its
@@ -35,7 +35,7 @@ func TestService_SurvivesResultHosts(t *testing.T) {
 			f.FetchAllow = []string{"127.0.0.1"} // Where the simulator is. The rest of loopback is private.
 			f.Tuning = server.Tuning{
 				Patience: patience, MaxBytes: 1 << 20, Pause: time.Millisecond, Resolver: rebinding.resolver(), Roots: rebinding.roots,
-				Save: worker.Patience{Tries: 2, NoLinks: time.Second},
+				Save: output.Patience{Tries: 2, NoLinks: time.Second},
 			}
 			f.KIE.Poll, f.Luma.Poll = 300*time.Millisecond, 300*time.Millisecond // No callback reaches us.
 		})

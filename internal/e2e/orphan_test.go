@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/lifecycle"
-	"github.com/refract-video/refract/internal/worker"
+	"github.com/refract-video/refract/internal/retention"
 )
 
 const (
@@ -25,7 +25,7 @@ var orphanFiles = []string{
 }
 
 // put stores files that changed so long ago.
-func (r *retention) put(t *testing.T, age time.Duration, keys ...string) {
+func (r *retentionTest) put(t *testing.T, age time.Duration, keys ...string) {
 	t.Helper()
 	bucket := r.bucket(t)
 	for _, key := range keys {
@@ -36,7 +36,7 @@ func (r *retention) put(t *testing.T, age time.Duration, keys ...string) {
 	}
 }
 
-func (r *retention) age(t *testing.T, age time.Duration, keys ...string) {
+func (r *retentionTest) age(t *testing.T, age time.Duration, keys ...string) {
 	t.Helper()
 	for _, key := range keys {
 		at := time.Now().Add(-age)
@@ -47,7 +47,7 @@ func (r *retention) age(t *testing.T, age time.Duration, keys ...string) {
 }
 
 // round makes a round and returns how many orphans it removed.
-func (r *retention) round(t *testing.T, one *worker.Retainer) (int64, error) {
+func (r *retentionTest) round(t *testing.T, one *retention.Retainer) (int64, error) {
 	t.Helper()
 	removed, _, held, err := one.Round(t.Context())
 	if !held {
@@ -77,7 +77,7 @@ func TestRetention_DeletesFilesThatNoRowNames(t *testing.T) {
 		t.Errorf("a round that nobody told to removed %d orphans, %v, want none", n, err)
 	}
 	survey, err := one.Survey(t.Context())
-	if err != nil || !slices.Contains(survey, worker.Expired{Kind: lifecycle.RetainedOrphan, Tenant: "-", Removed: lifecycle.Removed{Rows: 3, Bytes: 9}}) {
+	if err != nil || !slices.Contains(survey, retention.Expired{Kind: lifecycle.RetainedOrphan, Tenant: "-", Removed: lifecycle.Removed{Rows: 3, Bytes: 9}}) {
 		t.Errorf("the survey counts %+v, %v, want 3 orphans", survey, err)
 	}
 	for _, key := range orphanFiles {

@@ -16,11 +16,11 @@ import (
 	"github.com/google/uuid"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/dispatch"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
-	"github.com/refract-video/refract/internal/worker"
 )
 
 const (
@@ -65,7 +65,7 @@ func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 	ts := startService(t, func(f *server.Config, c *simConfig) {
 		fetching(f, c)
 		f.KIE.Limits, f.KIE.Poll = []string{"4/1h/4"}, 300*time.Millisecond
-		f.Tuning.Sources = worker.SourcePatience{Ready: 100 * time.Millisecond}
+		f.Tuning.Sources = dispatch.SourcePatience{Ready: 100 * time.Millisecond}
 		f.Tuning.Look = 5 * time.Second // The tenant's own good source may wait for five rounds of its hanging ones.
 	})
 	release := make(chan struct{})
@@ -160,7 +160,7 @@ func TestSource_HostsThatHangAreGivenUpInTime(t *testing.T) {
 	const giveUp = 2 * time.Second
 	ts := startService(t, func(f *server.Config, c *simConfig) {
 		fetching(f, c)
-		f.Tuning.Sources = worker.SourcePatience{Ready: 100 * time.Millisecond, Pause: 50 * time.Millisecond, GiveUp: giveUp}
+		f.Tuning.Sources = dispatch.SourcePatience{Ready: 100 * time.Millisecond, Pause: 50 * time.Millisecond, GiveUp: giveUp}
 		f.Tuning.Look = 200 * time.Millisecond
 	})
 	host := clipServer(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
@@ -187,7 +187,7 @@ func TestSource_AnOutageOfOursSettlesNothing(t *testing.T) {
 	var wire *wiretap
 	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		fetching(f, c)
-		f.Tuning.Sources = worker.SourcePatience{Ready: 50 * time.Millisecond, Pause: 20 * time.Millisecond, GiveUp: time.Millisecond}
+		f.Tuning.Sources = dispatch.SourcePatience{Ready: 50 * time.Millisecond, Pause: 20 * time.Millisecond, GiveUp: time.Millisecond}
 		u, err := url.Parse(f.DatabaseURL.Reveal())
 		if err != nil {
 			t.Fatal(err)

@@ -83,8 +83,8 @@ func holdChecks(t *testing.T, provider *sim.Server, word string) string {
 // proves that questions which keep to their times keep to the limit.
 //
 // It fails when each replica holds to the limit for itself alone (reserveQueries in internal/postgres/due.go without
-// "greatest"), and without the reservations in internal/worker/upstream.go. TestChecker_AsksOnWhileAnswersAreAwaited fails when
-// round in internal/worker/check.go waits for the answers to what it began.
+// "greatest"), and without the reservations in internal/upstream/upstream.go. TestChecker_AsksOnWhileAnswersAreAwaited fails when
+// round in internal/dispatch/check.go waits for the answers to what it began.
 func TestPromise07_EveryAttemptIsAskedAbout(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, func(f *server.Config, c *simConfig) {

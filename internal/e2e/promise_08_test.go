@@ -18,7 +18,7 @@ import (
 // every bad kind. What is there must be what the provider made, to the byte. TestSIGKILL_DuringASaveIsMadeUpForAfterwards
 // and TestSIGTERM_CutsASaveThatGoesOnAfterwards end the process meanwhile.
 //
-// It fails when Saved is applied in Work (internal/worker/save.go) before the file is in the bucket.
+// It fails when Saved is applied in Work (internal/output/save.go) before the file is in the bucket.
 func TestPromise08_NoResultIsLost(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, unlimited)

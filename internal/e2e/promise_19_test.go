@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/output"
 	"github.com/refract-video/refract/internal/server"
-	"github.com/refract-video/refract/internal/worker"
 )
 
 const storageUnavailable = refractv1.WaitingCause_WAITING_CAUSE_STORAGE_UNAVAILABLE
@@ -25,7 +25,7 @@ func TestPromise19_NothingIsSpentThatCannotBeSaved(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *server.Config, c *simConfig) {
 		everyProvider(f, c)
-		f.Tuning.Save = worker.Patience{Tries: 2}
+		f.Tuning.Save = output.Patience{Tries: 2}
 	})
 	awaitReady(t, ts, http.StatusOK)
 	bucket := strings.TrimPrefix(ts.bucketURL, "file://")

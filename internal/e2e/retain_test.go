@@ -17,7 +17,7 @@ import (
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
-	"github.com/refract-video/refract/internal/worker"
+	"github.com/refract-video/refract/internal/retention"
 )
 
 // The tasks of these statements ended so many days ago, each with an output of 3 bytes and a callback.
@@ -55,15 +55,15 @@ WITH begun AS (
 INSERT INTO source_part (tenant, upload_id, start_byte, size_bytes, key) SELECT tenant, id, 0, 5, $2 FROM begun`
 )
 
-// retention is a database and a bucket with things of all kinds and ages.
-type retention struct {
+// retentionTest is a database and a bucket with things of all kinds and ages.
+type retentionTest struct {
 	url, bucketURL, folder string
 	pool                   *pgxpool.Pool
 }
 
-func retentionSetup(t *testing.T) *retention {
+func retentionSetup(t *testing.T) *retentionTest {
 	t.Helper()
-	r := &retention{url: postgrestest.URL(t), folder: filepath.Join(t.TempDir(), "bucket")}
+	r := &retentionTest{url: postgrestest.URL(t), folder: filepath.Join(t.TempDir(), "bucket")}
 	r.bucketURL = "file://" + r.folder
 	var err error
 	if r.pool, err = postgres.Open(t.Context(), r.url); err != nil {
@@ -83,7 +83,7 @@ func retentionSetup(t *testing.T) *retention {
 	return r
 }
 
-func (r *retention) exec(t *testing.T, sql string, args ...any) {
+func (r *retentionTest) exec(t *testing.T, sql string, args ...any) {
 	t.Helper()
 	if _, err := r.pool.Exec(t.Context(), sql, args...); err != nil {
 		t.Fatalf("%s: %v", sql, err)
@@ -91,7 +91,7 @@ func (r *retention) exec(t *testing.T, sql string, args ...any) {
 }
 
 // putAll makes the files that the rows name.
-func (r *retention) putAll(t *testing.T) {
+func (r *retentionTest) putAll(t *testing.T) {
 	t.Helper()
 	bucket := r.bucket(t)
 	for _, key := range r.keys(t, `SELECT key FROM output UNION SELECT key FROM source UNION SELECT key FROM source_part`) {
@@ -101,7 +101,7 @@ func (r *retention) putAll(t *testing.T) {
 	}
 }
 
-func (r *retention) bucket(t *testing.T) *media.Bucket {
+func (r *retentionTest) bucket(t *testing.T) *media.Bucket {
 	t.Helper()
 	bucket, err := media.OpenBucket(t.Context(), r.bucketURL)
 	if err != nil {
@@ -112,7 +112,7 @@ func (r *retention) bucket(t *testing.T) *media.Bucket {
 }
 
 // keys returns the strings that a query gives.
-func (r *retention) keys(t *testing.T, sql string) []string {
+func (r *retentionTest) keys(t *testing.T, sql string) []string {
 	t.Helper()
 	var keys []string
 	if err := r.pool.QueryRow(t.Context(), `SELECT coalesce(array_agg(key ORDER BY key), '{}') FROM (`+sql+`) AS keys (key)`).Scan(&keys); err != nil {
@@ -122,7 +122,7 @@ func (r *retention) keys(t *testing.T, sql string) []string {
 }
 
 // files returns the keys of the files in the bucket.
-func (r *retention) files(t *testing.T) []string {
+func (r *retentionTest) files(t *testing.T) []string {
 	t.Helper()
 	keys, err := r.bucket(t).Keys(t.Context(), "", 10_000)
 	if err != nil {
@@ -135,7 +135,7 @@ func (r *retention) files(t *testing.T) []string {
 const kept = `SELECT key FROM output WHERE remove_time IS NULL UNION SELECT key FROM source WHERE state = 'READY' UNION SELECT key FROM source_part`
 
 // retainer returns a retainer as serve has it.
-func (r *retention) retainer(t *testing.T, pool *pgxpool.Pool) *worker.Retainer {
+func (r *retentionTest) retainer(t *testing.T, pool *pgxpool.Pool) *retention.Retainer {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	store, err := postgres.NewStore(pool, log)
@@ -143,7 +143,7 @@ func (r *retention) retainer(t *testing.T, pool *pgxpool.Pool) *worker.Retainer 
 		t.Fatal(err)
 	}
 	store.Keep(lifecycle.Keep{Outputs: 720 * time.Hour, Sources: 168 * time.Hour, Callbacks: 720 * time.Hour, Tasks: 2160 * time.Hour})
-	return &worker.Retainer{Store: store, Bucket: r.bucket(t), Log: log}
+	return &retention.Retainer{Store: store, Bucket: r.bucket(t), Log: log}
 }
 
 // columns takes the padding out of a table.
@@ -286,7 +286,7 @@ func TestRetention_OneReplicaAtATimeInBatches(t *testing.T) {
 	}
 }
 
-func (r *retention) hold(t *testing.T) (func(), bool, error) {
+func (r *retentionTest) hold(t *testing.T) (func(), bool, error) {
 	t.Helper()
 	return r.retainer(t, r.pool).Store.HoldRetention(t.Context())
 }

@@ -12,7 +12,7 @@ import (
 // TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst has two jobs save one attempt at the same time, as when a job is taken
 // from a replica that lives after all. Both download; what the second has written must go, and nothing else.
 //
-// It fails when outputKeys (internal/worker/save.go) gives both the same keys, or settle takes back what was recorded.
+// It fails when outputKeys (internal/output/save.go) gives both the same keys, or settle takes back what was recorded.
 func TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, unlimited)

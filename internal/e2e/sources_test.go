@@ -19,13 +19,13 @@ import (
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/dispatch"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
-	"github.com/refract-video/refract/internal/worker"
 )
 
 // fetching makes the provider fetch its sources and hand them back as results, and us look at them, soon to give up.
@@ -33,7 +33,7 @@ func fetching(f *server.Config, sc *simConfig) {
 	everyProvider(f, sc)
 	sc.Source, sc.Transform = sim.SourceFetch, sim.TransformNone
 	f.Probe = "on"
-	f.Tuning.Sources = worker.SourcePatience{Pause: 20 * time.Millisecond, GiveUp: 200 * time.Millisecond}
+	f.Tuning.Sources = dispatch.SourcePatience{Pause: 20 * time.Millisecond, GiveUp: 200 * time.Millisecond}
 }
 
 // send uploads a file in one call and returns the answer.

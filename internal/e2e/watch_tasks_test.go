@@ -18,8 +18,8 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/server"
-	"github.com/refract-video/refract/internal/worker"
 )
 
 // another starts another replica of a service. It has a provider of its own, so a task that both worked on may not end.
@@ -147,7 +147,7 @@ UPDATE task SET create_time = now() - interval '1 year', update_time = now() - i
 	if _, err := ts.pool.Exec(t.Context(), age, id); err != nil {
 		t.Fatal(err)
 	}
-	retainer := &worker.Retainer{Store: ts.store(t), Bucket: ts.bucket(t), Log: slog.New(slog.DiscardHandler)}
+	retainer := &retention.Retainer{Store: ts.store(t), Bucket: ts.bucket(t), Log: slog.New(slog.DiscardHandler)}
 	eventually(t, "its turn to remove tasks", func() bool {
 		_, _, held, err := retainer.Round(t.Context())
 		if err != nil {

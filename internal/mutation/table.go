@@ -21,11 +21,12 @@ const (
 	task      = "internal/task"
 	watch     = "internal/watch"
 	wire      = "internal/provider/wire"
-	worker    = "internal/worker"
+	dispatch  = "internal/dispatch"
+	upstream  = "internal/upstream"
 )
 
 // usesRapid has the packages whose tests draw their inputs by rapid.
-var usesRapid = map[string]bool{admission: true, commits: true, fair: true, httpapi: true, postgres: true, task: true, watch: true, worker: true}
+var usesRapid = map[string]bool{admission: true, commits: true, fair: true, httpapi: true, postgres: true, task: true, watch: true, upstream: true}
 
 // mutations are all mutations, by promise. A mutation must not make one of its tests loop forever, which can take all
 // memory before the timeout.
@@ -308,7 +309,7 @@ var mutations = append(differences(), []mutation{
 		},
 	},
 	{
-		6, "unknown-hint-excused", "internal/worker/check.go",
+		6, "unknown-hint-excused", "internal/dispatch/check.go",
 		"	if c.Hinted {\n",
 		"	if false {\n",
 		[]test{{service, "TestUnsignedCallback_CantGiveAnAttemptAForeignID"}},
@@ -337,19 +338,19 @@ var mutations = append(differences(), []mutation{
 		[]test{{service, "TestPromise07_NoLostCallbackMatters"}},
 	},
 	{
-		7, "no-reservations", "internal/worker/upstream.go",
-		"	if u.pause == 0 || n == 0 {\n",
+		7, "no-reservations", "internal/upstream/upstream.go",
+		"	if u.Pause == 0 || n == 0 {\n",
 		"	if true {\n",
 		[]test{
 			{service, "TestPromise07_EveryAttemptIsAskedAbout"},
-			{worker, "TestUpstream_EveryQuestionWaitsForItsTurn"},
+			{upstream, "TestUpstream_EveryQuestionWaitsForItsTurn"},
 		},
 	},
 	{
-		7, "round-waits-for-answers", "internal/worker/check.go",
+		7, "round-waits-for-answers", "internal/dispatch/check.go",
 		"	return len(checks), next, nil\n",
 		"	c.underway.Wait()\n	return len(checks), next, nil\n",
-		[]test{{worker, "TestChecker_AsksOnWhileAnswersAreAwaited"}},
+		[]test{{dispatch, "TestChecker_AsksOnWhileAnswersAreAwaited"}},
 	},
 	{
 		7, "each-replica-for-itself", "internal/postgres/due.go",
@@ -361,24 +362,24 @@ var mutations = append(differences(), []mutation{
 		},
 	},
 	{
-		7, "late-questions-leave", "internal/worker/upstream.go",
+		7, "late-questions-leave", "internal/upstream/upstream.go",
 		"time.Since(at) <= latest",
 		"time.Since(at) <= u.pause/2",
-		[]test{{worker, "TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit"}},
+		[]test{{upstream, "TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit"}},
 	},
 	{
-		7, "asks-without-a-pause", "internal/worker/upstream.go",
-		"		if !rest(ctx, time.Until(at)) {\n			return ctx.Err()\n		}\n",
+		7, "asks-without-a-pause", "internal/upstream/upstream.go",
+		"		if !loop.Rest(ctx, time.Until(at)) {\n			return ctx.Err()\n		}\n",
 		"		if true {\n			return ctx.Err()\n		}\n",
 		[]test{
-			{worker, "TestUpstream_EveryQuestionWaitsForItsTurn"},
-			{worker, "TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit"},
+			{upstream, "TestUpstream_EveryQuestionWaitsForItsTurn"},
+			{upstream, "TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit"},
 		},
 	},
 
 	// 8. No result is lost.
 	{
-		8, "succeeded-before-saved", "internal/worker/save.go",
+		8, "succeeded-before-saved", "internal/output/save.go",
 		"	outputs, err := s.saveInTime(ctx, t, *a)\n",
 		`	early := []task.Output{{Key: outputKeys(t.ID, a.Number, 1)[0], ContentType: "video/mp4", SizeBytes: 1, SHA256: make([]byte, 32)}}
 	if err := s.settle(ctx, id, early); err != nil {
@@ -398,13 +399,13 @@ var mutations = append(differences(), []mutation{
 		},
 	},
 	{
-		8, "two-saves-one-key", "internal/worker/save.go",
+		8, "two-saves-one-key", "internal/output/save.go",
 		"	_, _ = rand.Read(try)",
 		"	_, _ = rand.Read(nil)",
 		[]test{{service, "TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst"}},
 	},
 	{
-		8, "recorded-file-taken-back", "internal/worker/save.go",
+		8, "recorded-file-taken-back", "internal/output/save.go",
 		"	if !recorded && (err == nil",
 		"	if (recorded || !recorded) && (err == nil",
 		[]test{{service, "TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst"}},
@@ -418,7 +419,7 @@ var mutations = append(differences(), []mutation{
 		[]test{{service, "TestPromise19_NothingIsSpentThatCannotBeSaved"}, {service, "TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers"}},
 	},
 	{
-		19, "storage-counts-as-the-provider", "internal/worker/save_trouble.go",
+		19, "storage-counts-as-the-provider", "internal/output/trouble.go",
 		"	case errors.Is(err, media.ErrStorage):\n		return lifecycle.WaitStorage\n",
 		"",
 		[]test{{service, "TestPromise19_NothingIsSpentThatCannotBeSaved"}},
@@ -548,16 +549,16 @@ var mutations = append(differences(), []mutation{
 		},
 	},
 	{
-		10, "source-awaited-with-permit", "internal/worker/prepare.go",
+		10, "source-awaited-with-permit", "internal/dispatch/prepare.go",
 		"	waiting, cancel := context.WithTimeout(ctx, patience)\n",
 		"	waiting, cancel := context.WithCancel(ctx)\n",
 		[]test{{service, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"}},
 	},
 	{
-		10, "submissions-look-without-shares", "internal/worker/prepare.go",
+		10, "submissions-look-without-shares", "internal/dispatch/prepare.go",
 		"fair.Claim{Tenant: job.Args.Tenant, Host: job.Args.Host, Due: job.CreatedAt}",
 		"fair.Claim{Tenant: string(job.Args.AttemptID), Due: job.CreatedAt}",
-		[]test{{worker, "TestSubmitter_SlowSourcesDelayTheirOwnTenantAlone"}},
+		[]test{{dispatch, "TestSubmitter_SlowSourcesDelayTheirOwnTenantAlone"}},
 	},
 	{
 		10, "all-places-to-one-tenant", "internal/fair/fair.go",

@@ -17,9 +17,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/refract-video/refract/internal/dispatch"
 	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/output"
 	"github.com/refract-video/refract/internal/redact"
-	"github.com/refract-video/refract/internal/worker"
 )
 
 // Config are the settings of the service. Each can be given as a flag or in the environment.
@@ -161,8 +162,8 @@ type Tuning struct {
 	Roots    *x509.CertPool
 	MaxBytes int64 // As in media.Saver, like the next.
 	Pause    time.Duration
-	Save     worker.Patience
-	Sources  worker.SourcePatience
+	Save     output.Patience
+	Sources  dispatch.SourcePatience
 	Look     time.Duration // As the timeout of media.Prober.
 	Stall    time.Duration // As in source.Uploads.
 

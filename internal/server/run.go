@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/refract-video/refract/internal/dispatch"
 	"github.com/refract-video/refract/internal/postgres"
 )
 
@@ -37,10 +38,10 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, c := range s.checkers {
 		g.Go(func() error { return c.Run(ctx) })
 	}
-	g.Go(func() error { return s.workers.Preparer().Run(ctx) })
-	g.Go(func() error { return s.workers.RunExpiry(ctx) })
-	g.Go(func() error { return s.workers.RunSweep(ctx) })
-	g.Go(func() error { return s.workers.RunRetention(ctx) })
+	g.Go(func() error { return s.preparer.Run(ctx) })
+	g.Go(func() error { return dispatch.RunExpiry(ctx, s.verbs, s.log) })
+	g.Go(func() error { return s.saver.RunSweep(ctx) })
+	g.Go(func() error { return s.retainer.Run(ctx) })
 	g.Go(func() error { return s.hub.Run(listening) })
 	g.Go(func() error { return s.notifier.Run(listening) })
 	g.Go(func() error {
@@ -48,7 +49,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return l.Run(listening)
 	})
 	g.Go(func() error {
-		o := postgres.Orphans{Pool: s.pool, Log: s.log, Replica: s.queue.ID(), Working: s.workers.Working, Timeouts: s.workers.Timeouts()}
+		o := postgres.Orphans{Pool: s.pool, Log: s.log, Replica: s.queue.ID(), Working: s.jobs.Working, Timeouts: s.jobs.Timeouts()}
 		return o.Run(ctx)
 	})
 	g.Go(func() error { return s.clock.Run(listening) })
@@ -79,7 +80,7 @@ func (s *Server) drain(ctx context.Context) error {
 	s.health.Shutdown()
 	s.hub.Drain()
 	s.uploads.Drain()
-	s.workers.CutSaves()
+	s.saver.Cut()
 	var g errgroup.Group
 	g.Go(func() error { return s.queue.Stop(ctx) })
 	g.Go(func() error { return s.ingress.Shutdown(ctx) })

@@ -33,18 +33,22 @@ import (
 	"github.com/refract-video/refract/internal/api"
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/connlimit"
+	"github.com/refract-video/refract/internal/dispatch"
 	"github.com/refract-video/refract/internal/httpapi"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/output"
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/queue"
 	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/storage"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/upstream"
 	"github.com/refract-video/refract/internal/watch"
-	"github.com/refract-video/refract/internal/worker"
 )
 
 // BookmarkInterval is how long a stream may be silent before it carries a bookmark. Callers are promised one within 15 seconds.
@@ -75,10 +79,14 @@ type Server struct {
 	notifier  *postgres.Notifier
 	uploads   *source.Uploads
 	links     *source.Links // Nil where sources are not public.
-	workers   *worker.Workers
+	saver     *output.Saver
+	preparer  *dispatch.Preparer
+	retainer  *retention.Retainer
+	jobs      *queue.Queue
 	queue     *river.Client[pgx.Tx]
 	loops     []*admission.Loop
-	checkers  []*worker.Checker
+	checkers  []*dispatch.Checker
+	verbs     *lifecycle.Lifecycle
 
 	grpc    *grpc.Server
 	health  *health.Server
@@ -376,22 +384,8 @@ func (s *Server) openRooms(ctx context.Context, f Config, tokens *callback.Token
 	}
 	guard.Allow = allowed
 	s.fetcher = media.NewClient(guard)
-	callbackURL := s.callbackBase(f)
-	s.workers, err = worker.New(worker.Config{
-		Lifecycle: verbs, Tasks: s.store, Troubles: s.store, Accounts: s.accounts, Queries: s.store, Sources: s.preparer(f), Preparations: s.store, SourcePatience: f.Tuning.Sources, Retention: s.store, SweepOrphans: f.SweepOrphans,
-		Media:    &media.Saver{Client: s.fetcher, Bucket: s.bucket, MaxBytes: f.Tuning.MaxBytes, Pause: f.Tuning.Pause},
-		Patience: f.Tuning.Save,
-		CallbackURL: func(account string, id task.AttemptID) (string, error) {
-			token, err := tokens.Make(account, id)
-			return callbackURL + "/v1/callbacks/" + account + "/" + token, err
-		},
-		Now: s.clock.Now, Meter: s.telemetry.meter, Log: s.log,
-	})
-	if err != nil {
+	if err := s.openWork(f, verbs, tokens); err != nil {
 		return nil, err
-	}
-	if s.queue, err = river.NewClient(riverpgxv5.New(s.pool), s.workers.Queue()); err != nil {
-		return nil, fmt.Errorf("prepare the job queue: %w", err)
 	}
 	s.notifier.Replica = s.queue.ID()
 	if err := s.watchStorage(); err != nil {
@@ -405,12 +399,49 @@ func (s *Server) openRooms(ctx context.Context, f Config, tokens *callback.Token
 			return verbs.Admit(ctx, name, admission.Policy)
 		}, s.log))
 	}
-	s.checkers = s.workers.Checkers()
+	s.verbs = verbs
 	return verbs, nil
 }
 
-// preparer makes what looks at sources and hands them to providers.
-func (s *Server) preparer(f Config) *source.Preparer {
+// openWork makes what works in the background, and the job queue that hands it jobs.
+func (s *Server) openWork(f Config, verbs *lifecycle.Lifecycle, tokens *callback.Tokens) error {
+	accounts, err := upstream.New(s.accounts, s.store, s.telemetry.meter)
+	if err != nil {
+		return err
+	}
+	callbackURL := s.callbackBase(f)
+	submitter, preparer := dispatch.New(dispatch.Config{
+		Lifecycle: verbs, Tasks: s.store, Accounts: accounts, Sources: s.sourcePreparer(f), Preparations: s.store, Patience: f.Tuning.Sources,
+		CallbackURL: func(account string, id task.AttemptID) (string, error) {
+			token, err := tokens.Make(account, id)
+			return callbackURL + "/v1/callbacks/" + account + "/" + token, err
+		},
+		Now: s.clock.Now, Log: s.log,
+	})
+	s.preparer, s.checkers = preparer, dispatch.NewCheckers(accounts, verbs, s.log)
+	s.saver, err = output.New(output.Config{
+		Lifecycle: verbs, Tasks: s.store, Troubles: s.store, Accounts: accounts, Patience: f.Tuning.Save,
+		Media: &media.Saver{Client: s.fetcher, Bucket: s.bucket, MaxBytes: f.Tuning.MaxBytes, Pause: f.Tuning.Pause},
+		Now:   s.clock.Now, Meter: s.telemetry.meter, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.retainer = &retention.Retainer{
+		Store: s.store, Bucket: s.bucket, Log: s.log, Batches: retention.Batches, Pause: retention.Pause, SweepOrphans: f.SweepOrphans,
+	}
+	if err := s.retainer.Count(s.telemetry.meter); err != nil {
+		return err
+	}
+	s.jobs = queue.New(queue.Config{Kinds: []queue.Kind{submitter.Kind(), s.saver.Kind()}, Now: s.clock.Now, Log: s.log})
+	if s.queue, err = river.NewClient(riverpgxv5.New(s.pool), s.jobs.River()); err != nil {
+		return fmt.Errorf("prepare the job queue: %w", err)
+	}
+	return nil
+}
+
+// sourcePreparer makes what looks at sources and hands them to providers.
+func (s *Server) sourcePreparer(f Config) *source.Preparer {
 	p := &source.Preparer{
 		Store: s.store, Bucket: s.bucket, Log: s.log,
 		CheckURI: func(uri string) error { return media.CheckURI(uri, f.AllowPrivate) },

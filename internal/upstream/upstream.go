@@ -1,4 +1,9 @@
-package worker
+// Package upstream is a provider account in use: its calls are measured and traced, and its questions keep to the provider's query
+// limit over all replicas.
+//
+// Replicas reserve their questions in the database. When the database does not answer, no question is asked, and the error says
+// so: it is no fault of the provider.
+package upstream
 
 import (
 	"context"
@@ -12,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/refract-video/refract/internal/loop"
 	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
 )
@@ -23,13 +29,13 @@ type Queries interface {
 	ReserveQueries(ctx context.Context, account string, n int, pause time.Duration) (time.Duration, error)
 }
 
-// upstream is an account at a provider. Its calls are measured and traced, and its questions are held to the
+// Account is an account at a provider. Its calls are measured and traced, and its questions are held to the
 // provider's limit.
-type upstream struct {
+type Account struct {
 	provider.Provider
-	account string
+	ID      string
 	queries Queries
-	pause   time.Duration // Between two questions; 0 where they have no limit.
+	Pause   time.Duration // Between two questions; 0 where they have no limit.
 	calls   metric.Float64Histogram
 }
 
@@ -42,67 +48,70 @@ const (
 	latest = time.Duration((queryMargin - 1) / 2 * float64(time.Second))
 )
 
-// upstreams makes the upstream of each account.
-func upstreams(accounts provider.Accounts, queries Queries, meter metric.Meter) (map[string]*upstream, error) {
+// New makes the upstream of each account.
+func New(accounts provider.Accounts, queries Queries, meter metric.Meter) (Accounts, error) {
 	calls, err := meter.Float64Histogram("refract_provider_call",
 		metric.WithUnit("s"), metric.WithDescription("Duration of calls to providers, by account, operation and outcome."),
 		metric.WithExplicitBucketBoundaries(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30))
 	if err != nil {
 		return nil, fmt.Errorf("make the histogram of provider calls: %w", err)
 	}
-	all := make(map[string]*upstream, len(accounts))
+	all := make(Accounts, len(accounts))
 	for account, p := range accounts {
-		u := &upstream{Provider: p, account: account, queries: queries, calls: calls}
+		u := &Account{Provider: p, ID: account, queries: queries, calls: calls}
 		if n := p.Capabilities().Limits.Queries; n > 0 {
-			u.pause = time.Duration(queryMargin * float64(time.Second) / float64(n))
+			u.Pause = time.Duration(queryMargin * float64(time.Second) / float64(n))
 		}
 		all[account] = u
 	}
 	return all, nil
 }
 
-// errNotReserved means that the database did not reserve a question, which is not the provider's fault.
-var errNotReserved = errors.New("reserve a question")
+// ErrNotReserved means that the database did not reserve a question, which is not the provider's fault.
+var ErrNotReserved = errors.New("reserve a question")
 
-// errNoAccount means that an attempt belongs to an account that is no longer configured.
-var errNoAccount = errors.New("the attempt's provider account is not configured any more")
+// ErrNoAccount means that an attempt belongs to an account that is no longer configured.
+var ErrNoAccount = errors.New("the attempt's provider account is not configured any more")
 
-// upstream returns the account of an attempt. Without it nothing can be sent or asked.
-func (w *Workers) upstream(account string) (*upstream, error) {
-	u, ok := w.upstreams[account]
+// Accounts are the configured accounts by id.
+type Accounts map[string]*Account
+
+// Of returns the account of an attempt. Without it nothing can be sent or asked: the error is ErrNoAccount.
+func (a Accounts) Of(id string) (*Account, error) {
+	u, ok := a[id]
 	if !ok {
-		return nil, fmt.Errorf("account %q: %w", account, errNoAccount)
+		return nil, fmt.Errorf("account %q: %w", id, ErrNoAccount)
 	}
 	return u, nil
 }
 
-// submit sends an attempt.
-func (u *upstream) submit(ctx context.Context, s provider.Submission) (providerTaskID string, err error) {
+// Send sends an attempt.
+func (u *Account) Send(ctx context.Context, s provider.Submission) (providerTaskID string, err error) {
 	ctx, done := u.observe(ctx, "submit")
 	defer done(&err)
 	return u.Submit(ctx, s)
 }
 
-// reserve reserves n questions and returns when the first may be asked; the others follow after a pause each.
-func (u *upstream) reserve(ctx context.Context, n int) (time.Time, error) {
-	if u.pause == 0 || n == 0 {
+// Reserve reserves n questions and returns when the first may be asked; the others follow after a pause each.
+func (u *Account) Reserve(ctx context.Context, n int) (time.Time, error) {
+	if u.Pause == 0 || n == 0 {
 		return time.Now(), nil
 	}
-	wait, err := u.queries.ReserveQueries(ctx, u.account, n, u.pause)
+	wait, err := u.queries.ReserveQueries(ctx, u.ID, n, u.Pause)
 	if err != nil { // The database's words are not for callers.
-		err = &plain.Error{Text: "the question could not be reserved", Cause: fmt.Errorf("%w: %w", errNotReserved, err)}
+		err = &plain.Error{Text: "the question could not be reserved", Cause: fmt.Errorf("%w: %w", ErrNotReserved, err)}
 	}
 	return time.Now().Add(wait), err
 }
 
-// ask asks about one of the provider's tasks, as soon as a question may be asked. A success whose links can't be read at all
+// Ask asks about one of the provider's tasks, as soon as a question may be asked. A success whose links can't be read at all
 // is no answer: the error says what stands in their place.
-func (u *upstream) ask(ctx context.Context, providerTaskID string, age time.Duration) (provider.Status, error) {
-	at, err := u.reserve(ctx, 1)
+func (u *Account) Ask(ctx context.Context, providerTaskID string, age time.Duration) (provider.Status, error) {
+	at, err := u.Reserve(ctx, 1)
 	if err != nil {
 		return provider.Status{}, &provider.Error{Class: provider.Unavailable, Op: "check", Err: err}
 	}
-	status, err := u.check(ctx, at, providerTaskID, age)
+	status, err := u.Query(ctx, at, providerTaskID, age)
 	if err == nil && status.Phase == provider.Succeeded && len(status.ResultURLs) == 0 && status.Unread != "" {
 		err = &provider.Error{Class: provider.Unavailable, Op: "check", Message: status.Unread, Err: errors.New("success without a link that can be read")}
 	}
@@ -111,24 +120,24 @@ func (u *upstream) ask(ctx context.Context, providerTaskID string, age time.Dura
 
 // turn waits for a reserved time. A question that is late, as after a stop of the machine, reserves another time: otherwise
 // all that waited meanwhile would leave together.
-func (u *upstream) turn(ctx context.Context, at time.Time) error {
+func (u *Account) turn(ctx context.Context, at time.Time) error {
 	for {
-		if !rest(ctx, time.Until(at)) {
+		if !loop.Rest(ctx, time.Until(at)) {
 			return ctx.Err()
 		}
-		if u.pause == 0 || time.Since(at) <= latest {
+		if u.Pause == 0 || time.Since(at) <= latest {
 			return nil
 		}
 		var err error
-		if at, err = u.reserve(ctx, 1); err != nil {
+		if at, err = u.Reserve(ctx, 1); err != nil {
 			return err
 		}
 	}
 }
 
-// check asks at a reserved time about one of the provider's tasks, which was submitted age ago. The adapter compares
+// Query asks at a reserved time about one of the provider's tasks, which was submitted age ago. The adapter compares
 // the time of submission with this machine's clock, so it is given in that.
-func (u *upstream) check(ctx context.Context, at time.Time, providerTaskID string, age time.Duration) (s provider.Status, err error) {
+func (u *Account) Query(ctx context.Context, at time.Time, providerTaskID string, age time.Duration) (s provider.Status, err error) {
 	if err := u.turn(ctx, at); err != nil {
 		return s, &provider.Error{Class: provider.Unavailable, Op: "check", Err: err}
 	}
@@ -138,9 +147,9 @@ func (u *upstream) check(ctx context.Context, at time.Time, providerTaskID strin
 	return u.Check(ctx, providerTaskID, submitted)
 }
 
-// refreshLink asks for a fresh result link, which is a question like others.
-func (u *upstream) refreshLink(ctx context.Context, link string) (fresh string, err error) {
-	at, err := u.reserve(ctx, 1)
+// Exchange asks for a fresh result link, which is a question like others.
+func (u *Account) Exchange(ctx context.Context, link string) (fresh string, err error) {
+	at, err := u.Reserve(ctx, 1)
 	if err == nil {
 		err = u.turn(ctx, at)
 	}
@@ -153,7 +162,7 @@ func (u *upstream) refreshLink(ctx context.Context, link string) (fresh string, 
 }
 
 // Upload hands a file to the provider, which has the capability.
-func (u *upstream) Upload(ctx context.Context, f provider.File) (link string, err error) {
+func (u *Account) Upload(ctx context.Context, f provider.File) (link string, err error) {
 	uploader, ok := u.Provider.(provider.Uploader)
 	if !ok {
 		return "", &provider.Error{Class: provider.Rejected, Op: "upload", Err: errors.New("the provider takes no uploads")}
@@ -164,10 +173,10 @@ func (u *upstream) Upload(ctx context.Context, f provider.File) (link string, er
 }
 
 // observe measures and traces a call, from now until the returned function is called.
-func (u *upstream) observe(ctx context.Context, operation string) (context.Context, func(*error)) {
+func (u *Account) observe(ctx context.Context, operation string) (context.Context, func(*error)) {
 	start := time.Now()
 	ctx, span := otel.Tracer("refract").Start(ctx, "provider "+operation,
-		trace.WithAttributes(attribute.String("account", u.account)), trace.WithSpanKind(trace.SpanKindClient))
+		trace.WithAttributes(attribute.String("account", u.ID)), trace.WithSpanKind(trace.SpanKindClient))
 	return ctx, func(err *error) {
 		outcome := "ok"
 		if *err != nil {
@@ -176,7 +185,7 @@ func (u *upstream) observe(ctx context.Context, operation string) (context.Conte
 		}
 		span.End()
 		u.calls.Record(ctx, time.Since(start).Seconds(), metric.WithAttributes(
-			attribute.String("account", u.account),
+			attribute.String("account", u.ID),
 			attribute.String("operation", operation),
 			attribute.String("outcome", outcome)))
 	}

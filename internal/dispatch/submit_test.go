@@ -1,4 +1,4 @@
-package worker
+package dispatch
 
 import (
 	"context"
@@ -19,6 +19,7 @@ import (
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/upstream"
 )
 
 // admitted are attempts that hold a permit. The id of one is its tenant, a space and the URI of its source.
@@ -70,16 +71,12 @@ func (*admitted) Prepare(context.Context, task.Spec, string, source.Account) err
 // places. A third tenant's submission, and one of the first tenant with another host, get a place at once. Those that hang
 // give their permits back within the patience for sources.
 //
-// It fails when the claim in ready (internal/worker/prepare.go) names no tenant or no host, or when a task is read before it.
+// It fails when the claim in ready (internal/dispatch/prepare.go) names no tenant or no host, or when a task is read before it.
 func TestSubmitter_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := &admitted{looking: map[string]int{}}
-		s := &submitter{Workers: &Workers{
-			tasks: a, sources: a, upstreams: map[string]*upstream{"kie": {}}, sourcePatience: SourcePatience{}.withDefaults(),
-			submitGate: fair.New(submitLooksAtOnce, submitLooksWaiting), log: slog.New(slog.DiscardHandler),
-		}}
-		s.preparer = newPreparer(s.Workers)
+		s, _ := New(Config{Tasks: a, Sources: a, Accounts: upstream.Accounts{"kie": {}}, Log: slog.New(slog.DiscardHandler)})
 		const each = 100
 		deferred := make(chan error, 2*each)
 		for i := range each {
@@ -111,8 +108,8 @@ func TestSubmitter_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 				t.Errorf("one whose source hangs is answered %v, want that it is prepared without a permit", err)
 			}
 		}
-		if took := time.Since(start); took > s.sourcePatience.Ready {
-			t.Errorf("the last permit is given back after %s, want %s at most", took, s.sourcePatience.Ready)
+		if took := time.Since(start); took > s.Patience.Ready {
+			t.Errorf("the last permit is given back after %s, want %s at most", took, s.Patience.Ready)
 		}
 	})
 }
@@ -150,11 +147,9 @@ func TestSubmitter_AnAttemptThatWasBegunIsSettledWithoutAPlace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &submitter{Workers: &Workers{
-			lifecycle: verbs, sourcePatience: SourcePatience{}.withDefaults(), submitGate: fair.New(1, 1), log: slog.New(slog.DiscardHandler),
-		}}
-		s.preparer = newPreparer(s.Workers)
-		leave, err := s.submitGate.Acquire(t.Context(), fair.Claim{Tenant: "films"})
+		s, _ := New(Config{Lifecycle: verbs, Log: slog.New(slog.DiscardHandler)})
+		s.gate = fair.New(1, 1)
+		leave, err := s.gate.Acquire(t.Context(), fair.Claim{Tenant: "films"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package worker
+package retention
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/loop"
 	"github.com/refract-video/refract/internal/media"
 )
 
@@ -77,7 +78,7 @@ func (r *Retainer) countOrphans(ctx context.Context) (sum lifecycle.Removed, err
 // walkFiles visits the orphans in up to so many pages of the bucket, or in all for 0, and returns where it ended.
 func (r *Retainer) walkFiles(ctx context.Context, place orphanPlace, pages int, visit func(media.File)) (orphanPlace, error) {
 	for n := 0; pages == 0 || n < pages; n++ {
-		if n > 0 && !rest(ctx, r.Pause) {
+		if n > 0 && !loop.Rest(ctx, r.Pause) {
 			return place, ctx.Err()
 		}
 		files, next, err := r.Bucket.Page(ctx, orphanPrefixes[place.prefix], place.page, orphanPage)

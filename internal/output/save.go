@@ -1,21 +1,31 @@
-package worker
+// Package output brings the results of attempts into the bucket.
+//
+// A save asks the provider for the links, downloads each result and records the outputs. It is a job, run at least once: a replica
+// that dies leaves its files to the sweep, and the job begins anew. What the provider or its hosts are at fault for ends a save after
+// a number of tries; what our storage or database is at fault for does not count, and the save goes on until the links are gone.
+package output
 
 import (
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path"
 	"time"
 
 	"github.com/riverqueue/river"
+	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/refract-video/refract/internal/fair"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/queue"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/upstream"
 )
 
 const (
@@ -67,25 +77,87 @@ var (
 	errNoResult = errors.New("the provider reports that the generation failed")
 )
 
-// saver brings the outputs of attempts into the bucket.
-type saver struct {
+// Saver brings the outputs of attempts into the bucket.
+type Saver struct {
 	river.WorkerDefaults[task.SaveOutputs]
-	*Workers
+	Config
+
+	gate      *fair.Gate // For attempts, by tenant and account.
+	downloads *fair.Gate // For results, by tenant and host.
+	saves     *saveMetrics
+	running   context.Context // Ends when saves are cut; the context of a job goes on, to write that down.
+	cut       context.CancelFunc
 }
 
+// Config is what a saver works with.
+type Config struct {
+	Lifecycle Lifecycle
+	Tasks     Tasks
+	Troubles  Troubles
+	Accounts  upstream.Accounts
+	Media     *media.Saver
+	Patience  Patience
+	Now       func() time.Time // The time as the database has it, which jobs and attempts carry.
+	Meter     metric.Meter
+	Log       *slog.Logger
+}
+
+// Lifecycle settles what saves find.
+type Lifecycle interface {
+	SettleSave(ctx context.Context, id task.AttemptID, outputs []task.Output, failure *task.SaveFailed) (recorded bool, err error)
+	SettleCheck(ctx context.Context, c lifecycle.Check, status provider.Status, answer error) error
+}
+
+// Tasks is what a saver reads.
+type Tasks interface {
+	TaskOfAttempt(ctx context.Context, id task.AttemptID) (task.Task, error)
+}
+
+// Troubles keeps why outputs are not saved yet.
+type Troubles interface {
+	// NoteSaveTrouble notes what a try met, and returns what is known since the job began that saves the outputs.
+	NoteSaveTrouble(ctx context.Context, id task.AttemptID, began time.Time, n lifecycle.SaveFailure) (lifecycle.SaveTrouble, error)
+}
+
+// New returns a saver.
+func New(cfg Config) (*Saver, error) {
+	saves, err := newSaveMetrics(cfg.Meter)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Patience = cfg.Patience.withDefaults()
+	s := &Saver{Config: cfg, gate: fair.New(savesAtOnce, savesWaiting), downloads: fair.New(downloadsAtOnce, savesAtOnce*outputsAtOnce), saves: saves}
+	s.running, s.cut = context.WithCancel(context.Background())
+	return s, nil
+}
+
+// Kind is what a saver is to the job queue.
+func (s *Saver) Kind() queue.Kind {
+	return queue.Kind{
+		Name: task.SaveOutputs{}.Kind(), Workers: saveWorkers, Timeout: s.Timeout(nil),
+		Register: func(w *river.Workers) { river.AddWorker(w, s) },
+	}
+}
+
+// Cut ends the saves that are under way, which another replica takes up again. It is for a stop, which would otherwise last as
+// long as the slowest download.
+func (s *Saver) Cut() { s.cut() }
+
 // Timeout bounds one try.
-func (s *saver) Timeout(*river.Job[task.SaveOutputs]) time.Duration {
+func (s *Saver) Timeout(*river.Job[task.SaveOutputs]) time.Duration {
 	return turnTimeout + saveTimeout + settleTimeout
 }
 
 // NextRetry waits longer with every try.
-func (s *saver) NextRetry(job *river.Job[task.SaveOutputs]) time.Time { return s.retryAt(job.Attempt) }
+func (s *Saver) NextRetry(job *river.Job[task.SaveOutputs]) time.Time {
+	return s.Now().Add(queue.RetryAfter(job.Attempt))
+}
 
 // Work saves the outputs. The links come from the provider's answer, never from a callback, whose body
 // nobody signs.
-func (s *saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) error {
+func (s *Saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) error {
 	id := job.Args.AttemptID
-	t, err := s.tasks.TaskOfAttempt(ctx, id)
+	t, err := s.Tasks.TaskOfAttempt(ctx, id)
 	if errors.Is(err, lifecycle.ErrAttemptNotFound) {
 		return river.JobCancel(err) // Retention removed the task.
 	}
@@ -127,8 +199,8 @@ func lasting(err error, try int) bool {
 
 // settle records the outputs, unless another save of the same attempt was faster: two jobs can be at it, when a canceled
 // task's result is adopted by a retry, or when a job is taken from a replica that lives after all. Then ours are not needed.
-func (s *saver) settle(ctx context.Context, id task.AttemptID, outputs []task.Output) error {
-	recorded, err := s.lifecycle.SettleSave(ctx, id, outputs, nil)
+func (s *Saver) settle(ctx context.Context, id task.AttemptID, outputs []task.Output) error {
+	recorded, err := s.Lifecycle.SettleSave(ctx, id, outputs, nil)
 	if !recorded && (err == nil || errors.Is(err, lifecycle.ErrAttemptNotFound)) { // After any other error they may be recorded.
 		keys := make([]string, len(outputs))
 		for i, o := range outputs {
@@ -140,19 +212,19 @@ func (s *saver) settle(ctx context.Context, id task.AttemptID, outputs []task.Ou
 }
 
 // takeBack removes files that a save wrote and that are not recorded. It does so in a service that stops, too.
-func (s *saver) takeBack(ctx context.Context, keys []string) {
+func (s *Saver) takeBack(ctx context.Context, keys []string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTimeout)
 	defer cancel()
 	for _, key := range keys {
-		if err := s.media.Bucket.Delete(ctx, key); err != nil {
-			s.log.WarnContext(ctx, "a file that belongs to no task may stay in the bucket", "key", key, "error", err)
+		if err := s.Media.Bucket.Delete(ctx, key); err != nil {
+			s.Log.WarnContext(ctx, "a file that belongs to no task may stay in the bucket", "key", key, "error", err)
 		}
 	}
 }
 
 // giveUp settles that there are no outputs.
-func (s *saver) giveUp(ctx context.Context, a task.Attempt, err error, storage lifecycle.StorageTrouble) error {
-	now, readErr := s.tasks.TaskOfAttempt(ctx, a.ID)
+func (s *Saver) giveUp(ctx context.Context, a task.Attempt, err error, storage lifecycle.StorageTrouble) error {
+	now, readErr := s.Tasks.TaskOfAttempt(ctx, a.ID)
 	if readErr != nil {
 		return readErr
 	}
@@ -167,22 +239,22 @@ func (s *saver) giveUp(ctx context.Context, a task.Attempt, err error, storage l
 		failure.Message = storage.String() + ", and the provider's result is gone: " + failure.Message
 	}
 	s.saves.failed(ctx, a.Account, err)
-	s.log.WarnContext(ctx, "a result is given up", "attempt_id", a.ID, "account", a.Account, "error", err, "cause", plain.Hidden(err))
-	_, err = s.lifecycle.SettleSave(ctx, a.ID, nil, failure)
+	s.Log.WarnContext(ctx, "a result is given up", "attempt_id", a.ID, "account", a.Account, "error", err, "cause", plain.Hidden(err))
+	_, err = s.Lifecycle.SettleSave(ctx, a.ID, nil, failure)
 	return err
 }
 
 // linkLeft is how long the links of a result that is known since a time still live at least.
-func (s *saver) linkLeft(account string, since time.Time) time.Duration {
-	u, err := s.upstream(account)
+func (s *Saver) linkLeft(account string, since time.Time) time.Duration {
+	u, err := s.Accounts.Of(account)
 	if err != nil {
 		return 0
 	}
-	return u.Capabilities().LinkLifetime - s.now().Sub(since)
+	return u.Capabilities().LinkLifetime - s.Now().Sub(since)
 }
 
 // saveInTime saves within its own time, which leaves the job some to write down what became of it.
-func (s *saver) saveInTime(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
+func (s *Saver) saveInTime(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
 	defer context.AfterFunc(s.running, cancel)() //nolint:contextcheck // The end of saves cuts it, beside the end of the job.
@@ -191,8 +263,8 @@ func (s *saver) saveInTime(ctx context.Context, t task.Task, a task.Attempt) ([]
 
 // save asks the provider for the links and brings each into the bucket, all at once. Where one fails, it takes back the
 // others.
-func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
-	u, err := s.upstream(a.Account)
+func (s *Saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
+	u, err := s.Accounts.Of(a.Account)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +272,7 @@ func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 	if err != nil {
 		return nil, err
 	}
-	results := &results{saver: s, upstream: u, count: len(links), tenant: t.Tenant, due: s.linksEnd(a), again: onceAgain(func(ctx context.Context) ([]string, error) { return s.links(ctx, u, t, a) })}
+	results := &results{Saver: s, upstream: u, count: len(links), tenant: t.Tenant, due: s.linksEnd(a), again: onceAgain(func(ctx context.Context) ([]string, error) { return s.links(ctx, u, t, a) })}
 	keys, outputs := outputKeys(t.ID, a.Number, len(links)), make([]task.Output, len(links))
 	g, groupCtx := errgroup.WithContext(ctx)
 	g.SetLimit(outputsAtOnce)
@@ -226,8 +298,8 @@ func (s *saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 }
 
 // links asks the provider for the links to the results.
-func (s *saver) links(ctx context.Context, u *upstream, t task.Task, a task.Attempt) ([]string, error) {
-	status, err := u.ask(ctx, a.ProviderTaskID, s.now().Sub(a.CreateTime))
+func (s *Saver) links(ctx context.Context, u *upstream.Account, t task.Task, a task.Attempt) ([]string, error) {
+	status, err := u.Ask(ctx, a.ProviderTaskID, s.Now().Sub(a.CreateTime))
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +308,7 @@ func (s *saver) links(ctx context.Context, u *upstream, t task.Task, a task.Atte
 		return nil, errNotReady
 	case provider.Failed:
 		c := lifecycle.Check{Attempt: a.ID, Task: t.ID, Account: a.Account, ProviderTaskID: a.ProviderTaskID}
-		if err := s.lifecycle.SettleCheck(ctx, c, status, nil); err != nil {
+		if err := s.Lifecycle.SettleCheck(ctx, c, status, nil); err != nil {
 			return nil, err
 		}
 		return nil, errNoResult

@@ -1,7 +1,8 @@
-package worker
+package dispatch
 
 import (
 	"context"
+	"log/slog"
 	"math"
 	"sync"
 	"time"
@@ -9,9 +10,11 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/loop"
 	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/upstream"
 )
 
 const (
@@ -34,23 +37,24 @@ const (
 // Checker asks a provider about the attempts of an account whose check is due: the safety net under callbacks that are
 // lost, late or not to be believed.
 type Checker struct {
-	*Workers
-	upstream *upstream
-	nudge    chan struct{}
-	places   *semaphore.Weighted // Of checks under way.
-	underway sync.WaitGroup
-	mu       sync.Mutex
-	asking   map[task.AttemptID]chan struct{} // The attempts that are being asked about; closed when that is over.
+	lifecycle *lifecycle.Lifecycle
+	log       *slog.Logger
+	upstream  *upstream.Account
+	nudge     chan struct{}
+	places    *semaphore.Weighted // Of checks under way.
+	underway  sync.WaitGroup
+	mu        sync.Mutex
+	asking    map[task.AttemptID]chan struct{} // The attempts that are being asked about; closed when that is over.
 
 	cadence lifecycle.Cadence
 	learned time.Time // When the cadence was; zero for never.
 }
 
-// Checkers returns a checker for each account.
-func (w *Workers) Checkers() []*Checker {
-	checkers := make([]*Checker, 0, len(w.upstreams))
-	for _, u := range w.upstreams {
-		checkers = append(checkers, &Checker{Workers: w, upstream: u, nudge: make(chan struct{}, 1), places: semaphore.NewWeighted(checksAtOnce), asking: map[task.AttemptID]chan struct{}{}})
+// NewCheckers returns a checker for each account.
+func NewCheckers(accounts upstream.Accounts, verbs *lifecycle.Lifecycle, log *slog.Logger) []*Checker {
+	checkers := make([]*Checker, 0, len(accounts))
+	for _, u := range accounts {
+		checkers = append(checkers, &Checker{lifecycle: verbs, log: log, upstream: u, nudge: make(chan struct{}, 1), places: semaphore.NewWeighted(checksAtOnce), asking: map[task.AttemptID]chan struct{}{}})
 	}
 	return checkers
 }
@@ -71,9 +75,9 @@ func (c *Checker) Run(ctx context.Context) error {
 	for {
 		found, next, err := c.round(ctx)
 		if err != nil && ctx.Err() == nil {
-			c.log.ErrorContext(ctx, "checks are interrupted; callbacks still count", "account", c.upstream.account, "error", err)
+			c.log.ErrorContext(ctx, "checks are interrupted; callbacks still count", "account", c.upstream.ID, "error", err)
 		}
-		if found == checkBatch && rest(ctx, time.Until(next.Add(-claimAhead))) {
+		if found == checkBatch && loop.Rest(ctx, time.Until(next.Add(-claimAhead))) {
 			continue
 		}
 		select {
@@ -94,12 +98,12 @@ func (c *Checker) round(ctx context.Context) (found int, next time.Time, err err
 	if err := c.places.Acquire(ctx, checkBatch); err != nil {
 		return 0, next, err
 	}
-	checks, err := c.lifecycle.DueChecks(ctx, c.upstream.account, c.cadence, checkBatch)
+	checks, err := c.lifecycle.DueChecks(ctx, c.upstream.ID, c.cadence, checkBatch)
 	c.places.Release(int64(checkBatch - len(checks)))
 	if len(checks) == 0 {
 		return 0, next, err
 	}
-	next, err = c.upstream.reserve(ctx, questions(checks))
+	next, err = c.upstream.Reserve(ctx, questions(checks))
 	if err != nil {
 		c.places.Release(int64(len(checks)))
 		return 0, next, err
@@ -111,7 +115,7 @@ func (c *Checker) round(ctx context.Context) (found int, next time.Time, err err
 			c.check(ctx, turn, check)
 		})
 		if check.ProviderTaskID != "" {
-			next = next.Add(c.upstream.pause)
+			next = next.Add(c.upstream.Pause)
 		}
 	}
 	return len(checks), next, nil
@@ -133,7 +137,7 @@ func (c *Checker) learn(ctx context.Context) error {
 	if !c.learned.IsZero() && time.Since(c.learned) < learnEvery {
 		return nil
 	}
-	cadence, err := c.lifecycle.Cadence(ctx, c.upstream.account)
+	cadence, err := c.lifecycle.Cadence(ctx, c.upstream.ID)
 	if err == nil {
 		c.cadence, c.learned = cadence, time.Now()
 	}
@@ -151,18 +155,18 @@ func (c *Checker) check(ctx context.Context, at time.Time, check lifecycle.Check
 			return
 		}
 		defer done()
-		status, answer = c.upstream.check(ctx, at, check.ProviderTaskID, age(check))
+		status, answer = c.upstream.Query(ctx, at, check.ProviderTaskID, age(check))
 	}
 	if ctx.Err() != nil {
 		return // Being stopped says nothing about the attempt.
 	}
 	if answer != nil {
 		c.log.WarnContext(ctx, "check failed; it is repeated", "task_id", check.Task, "attempt_id", check.Attempt,
-			"account", c.upstream.account, "error", answer, "cause", plain.Hidden(answer))
+			"account", c.upstream.ID, "error", answer, "cause", plain.Hidden(answer))
 	}
 	if status.Unread != "" {
 		c.log.WarnContext(ctx, "the provider reports success with links that can't be read; they are asked for again", "task_id", check.Task,
-			"attempt_id", check.Attempt, "account", c.upstream.account, "links", len(status.ResultURLs), "answer", status.Unread)
+			"attempt_id", check.Attempt, "account", c.upstream.ID, "links", len(status.ResultURLs), "answer", status.Unread)
 	}
 	if err := c.lifecycle.SettleCheck(ctx, check, status, answer); err != nil {
 		c.log.ErrorContext(ctx, "check could not be settled; it is repeated", "task_id", check.Task,

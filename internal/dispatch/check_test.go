@@ -1,4 +1,4 @@
-package worker
+package dispatch
 
 import (
 	"context"
@@ -20,6 +20,7 @@ import (
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/upstream"
 )
 
 func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
@@ -122,11 +123,11 @@ func newChecker(t *testing.T, kie provider.Provider, attempts int) *Checker {
 	if _, err := pool.Exec(t.Context(), "UPDATE attempt SET next_check_time = now()"); err != nil {
 		t.Fatal(err)
 	}
-	all, err := upstreams(accounts, store, noop.NewMeterProvider().Meter(""))
+	all, err := upstream.New(accounts, store, noop.NewMeterProvider().Meter(""))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return (&Workers{lifecycle: verbs, upstreams: all, log: log}).Checkers()[0]
+	return NewCheckers(all, verbs, log)[0]
 }
 
 // However many callbacks bring checks of one attempt forward, the provider is asked about it once at a time.

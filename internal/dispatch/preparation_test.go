@@ -1,4 +1,4 @@
-package worker
+package dispatch
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/upstream"
 )
 
 // waiting is a preparation for which tasks wait, in an order that changes with each look.
@@ -37,7 +38,7 @@ func TestTell_RestsWhileTheSameTasksAreBeingChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const change = time.Second // How long somebody changes two of three tasks.
 		w := &waiting{tasks: []source.Waiter{{Task: "a"}, {Task: "b"}, {Task: "c"}}}
-		p := &Preparer{Workers: &Workers{preparations: w}}
+		p := &Preparer{Config: Config{Preparations: w}}
 		start, rounds := time.Now(), 0
 		err := p.tell(t.Context(), source.Claimed{}, func(context.Context, []source.Waiter) error {
 			rounds++
@@ -132,8 +133,7 @@ func TestPreparer_LooksDoNotWaitForUploads(t *testing.T) {
 		add(40, source.Preparation{Tenant: "shorts", Source: "shorts"})
 		add(40, source.Preparation{Tenant: "films", URI: "https://example.com/a.mp4"})
 		add(40, source.Preparation{Tenant: "ads", URI: "https://example.com/b.mp4"})
-		w := &Workers{preparations: d, sources: d, upstreams: map[string]*upstream{"kie": {}}, log: slog.New(slog.DiscardHandler)}
-		p := newPreparer(w)
+		_, p := New(Config{Preparations: d, Sources: d, Accounts: upstream.Accounts{"kie": {}}, Log: slog.New(slog.DiscardHandler)})
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() { _ = p.Run(ctx) }() // It returns nil.
@@ -198,7 +198,7 @@ func TestPreparer_AnUploadAtFaultStopsNobody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := &refusing{testimony: tc.testimony}
-			p := &Preparer{Workers: &Workers{preparations: r, log: slog.New(slog.DiscardHandler)}}
+			p := &Preparer{Config: Config{Preparations: r, Log: slog.New(slog.DiscardHandler)}}
 			refusal := &provider.Error{Class: provider.AccountBlocked, Pause: provider.PauseBlocked}
 			if err := p.settle(t.Context(), source.Claimed{}, refusal); err != nil {
 				t.Fatal(err)

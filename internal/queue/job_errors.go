@@ -1,4 +1,4 @@
-package worker
+package queue
 
 import (
 	"context"
@@ -31,7 +31,7 @@ type atLeast struct {
 	level slog.Level
 }
 
-// Enabled tells whether a level is passed on.
+// Enabled reports whether a level is passed on.
 func (h atLeast) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= h.level && h.Handler.Enabled(ctx, level)
 }

@@ -1,4 +1,4 @@
-package worker
+package output
 
 import (
 	"context"
@@ -13,7 +13,9 @@ import (
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/queue"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/upstream"
 )
 
 // maxOwnWait is how long a save waits at most that failed because of us: it is to follow soon when the storage works again.
@@ -24,40 +26,40 @@ const maxOwnWait = 30 * time.Second
 // A failure of ours, which is the storage's or the database's, does not count: the save is tried until the provider's links
 // are really gone. Only a try can show that, since it asks for the links and begins to download before it stores anything.
 // What the provider is at fault for counts from when the storage worked again.
-func (s *saver) failed(ctx context.Context, job *river.Job[task.SaveOutputs], a task.Attempt, err error) error {
-	failure := lifecycle.SaveFailure{Cause: saveCause(err), Message: told(err), RetryAfter: s.retryAt(job.Attempt).Sub(s.now())}
+func (s *Saver) failed(ctx context.Context, job *river.Job[task.SaveOutputs], a task.Attempt, err error) error {
+	failure := lifecycle.SaveFailure{Cause: saveCause(err), Message: told(err), RetryAfter: queue.RetryAfter(job.Attempt)}
 	switch failure.Cause {
 	case "":
 		return s.tryAgain(ctx, job, err)
 	case lifecycle.WaitStorage:
 		failure.Storage, failure.RetryAfter = media.StorageCause(err), ownWait(job)
 	case lifecycle.WaitLinks:
-		failure.RetryAfter = min(notReadyWait, s.patience.NoLinks)
+		failure.RetryAfter = min(notReadyWait, s.Patience.NoLinks)
 	default:
 	}
-	trouble, noteErr := s.troubles.NoteSaveTrouble(ctx, a.ID, job.CreatedAt, failure)
+	trouble, noteErr := s.Troubles.NoteSaveTrouble(ctx, a.ID, job.CreatedAt, failure)
 	age := trouble.Until.Add(-failure.RetryAfter).Sub(trouble.Since)
 	switch {
 	case noteErr != nil:
 		return s.tryAgain(ctx, job, noteErr)
 	case failure.Cause == lifecycle.WaitStorage:
 		return s.tryAgain(ctx, job, err)
-	case errors.Is(err, errNotReady) && age < s.patience.NotReady, errors.Is(err, errNoLinks) && age < s.patience.NoLinks:
+	case errors.Is(err, errNotReady) && age < s.Patience.NotReady, errors.Is(err, errNoLinks) && age < s.Patience.NoLinks:
 		return river.JobSnooze(failure.RetryAfter)
-	case lasting(err, job.Attempt), job.Attempt >= s.patience.Tries, job.Attempt > 1 && age >= s.patience.Limit:
+	case lasting(err, job.Attempt), job.Attempt >= s.Patience.Tries, job.Attempt > 1 && age >= s.Patience.Limit:
 		return s.giveUp(ctx, a, err, trouble.Storage)
 	default:
-		return fmt.Errorf("save attempt %s, try %d of %d: %w", a.ID, job.Attempt, s.patience.Tries, err)
+		return fmt.Errorf("save attempt %s, try %d of %d: %w", a.ID, job.Attempt, s.Patience.Tries, err)
 	}
 }
 
 // tryAgain has a save tried again that failed because of us. The try does not count. A stop is no failure.
-func (s *saver) tryAgain(ctx context.Context, job *river.Job[task.SaveOutputs], err error) error {
+func (s *Saver) tryAgain(ctx context.Context, job *river.Job[task.SaveOutputs], err error) error {
 	if ctx.Err() != nil || s.running.Err() != nil {
 		return river.JobSnooze(stoppedPause)
 	}
 	wait := ownWait(job)
-	s.log.WarnContext(ctx, "a result could not be saved because of us; it is tried again until the provider's links are gone",
+	s.Log.WarnContext(ctx, "a result could not be saved because of us; it is tried again until the provider's links are gone",
 		"attempt_id", job.Args.AttemptID, "wait", wait, "error", err, "cause", plain.Hidden(err))
 	return river.JobSnooze(wait)
 }
@@ -83,11 +85,11 @@ func saveCause(err error) lifecycle.WaitCause {
 		return lifecycle.WaitStorage
 	case errors.Is(err, errNoLinks), errors.Is(err, errNotReady):
 		return lifecycle.WaitLinks
-	case errors.Is(err, errNotReserved):
+	case errors.Is(err, upstream.ErrNotReserved):
 		return ""
 	case ofHost:
 		return lifecycle.WaitDownload
-	case ofProvider, errors.Is(err, errNoAccount):
+	case ofProvider, errors.Is(err, upstream.ErrNoAccount):
 		return lifecycle.WaitAnswer
 	default:
 		return ""

@@ -1,4 +1,4 @@
-package worker
+package dispatch
 
 import (
 	"cmp"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/loop"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
@@ -55,34 +56,34 @@ func (p *Preparer) make(ctx context.Context, c source.Claimed) {
 	if ctx.Err() != nil { // Being stopped says nothing about the source.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
-		if err := p.preparations.GiveBackPreparation(ctx, c); err != nil {
-			p.log.WarnContext(ctx, "a preparation that was cut goes on after its lease", "error", err)
+		if err := p.Preparations.GiveBackPreparation(ctx, c); err != nil {
+			p.Log.WarnContext(ctx, "a preparation that was cut goes on after its lease", "error", err)
 		}
 		return
 	}
 	if err := p.settle(ctx, c, err); err != nil && ctx.Err() == nil {
-		p.log.ErrorContext(ctx, "what became of a preparation could not be written down; it is repeated", "account", c.Account, "error", err)
+		p.Log.ErrorContext(ctx, "what became of a preparation could not be written down; it is repeated", "account", c.Account, "error", err)
 	}
 }
 
 // try prepares. A preparation that nobody can make here, or that nobody waits for any more, counts as made: admission finds
 // another account, and who comes back begins anew.
 func (p *Preparer) try(ctx context.Context, c source.Claimed) error {
-	at, configured := p.upstreams[c.Account]
+	at, configured := p.Accounts[c.Account]
 	if !configured || c.Source == "" && c.URI == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
-	return p.sources.Prepare(ctx, c.Spec(), c.Account, at)
+	return p.Sources.Prepare(ctx, c.Spec(), c.Account, at)
 }
 
 // settle writes down how a try ended.
 func (p *Preparer) settle(ctx context.Context, c source.Claimed, failure error) error {
 	if failure == nil {
-		return p.tell(ctx, c, p.lifecycle.Prepared)
+		return p.tell(ctx, c, p.Lifecycle.Prepared)
 	}
-	p.log.WarnContext(ctx, "a source could not be prepared", "account", c.Account, "tries", c.Tries+1, "error", failure)
+	p.Log.WarnContext(ctx, "a source could not be prepared", "account", c.Account, "tries", c.Tries+1, "error", failure)
 	refused, byProvider := errors.AsType[*provider.Error](failure)
 	unreachable, byHost := errors.AsType[*media.UnreachableError](failure)
 	_, unfit := errors.AsType[*source.UnfitError](failure)
@@ -104,7 +105,7 @@ func (p *Preparer) settle(ctx context.Context, c source.Claimed, failure error) 
 		told := *refused
 		told.Err = nil // It may name addresses.
 		return p.again(ctx, c, maxUploadPause, refused.RetryAfter, told.Error())
-	case byHost && c.Age >= p.sourcePatience.GiveUp && c.Tries+1 >= leastTries:
+	case byHost && c.Age >= p.Patience.GiveUp && c.Tries+1 >= leastTries:
 		message := fmt.Sprintf("%v, tried %d times in %s", unreachable, c.Tries+1, c.Age.Round(time.Second))
 		return p.fail(ctx, c, &source.UnfitError{Reason: task.InputUnreachable, Message: message, Everywhere: true})
 	case byHost:
@@ -116,15 +117,15 @@ func (p *Preparer) settle(ctx context.Context, c source.Claimed, failure error) 
 
 // again puts a preparation off, for twice as long with each failure, and for as long as it was asked.
 func (p *Preparer) again(ctx context.Context, c source.Claimed, longest, asked time.Duration, message string) error {
-	pause := min(p.sourcePatience.Pause<<min(c.Tries, 10), longest)
-	return p.preparations.DelayPreparation(ctx, c.ID, max(pause, min(asked, maxAskedPause)), message)
+	pause := min(p.Patience.Pause<<min(c.Tries, 10), longest)
+	return p.Preparations.DelayPreparation(ctx, c.ID, max(pause, min(asked, maxAskedPause)), message)
 }
 
 // fail settles everybody who waits.
 func (p *Preparer) fail(ctx context.Context, c source.Claimed, cause error) error {
 	return p.tell(ctx, c, func(ctx context.Context, waiters []source.Waiter) error {
 		for _, w := range waiters {
-			if err := p.lifecycle.Unprepared(ctx, w, cause); err != nil {
+			if err := p.Lifecycle.Unprepared(ctx, w, cause); err != nil {
 				return err
 			}
 		}
@@ -135,7 +136,7 @@ func (p *Preparer) fail(ctx context.Context, c source.Claimed, cause error) erro
 // blocked decides whether a refusal that an account gives for its own sake pauses it, or is held against the upload, since the
 // account accepts other tasks. It returns the refusal by which those who wait end, when it has been held so often enough.
 func (p *Preparer) blocked(ctx context.Context, c source.Claimed, cause *provider.Error) (fault *provider.Error, err error) {
-	testimony, err := p.preparations.PreparationTestimony(ctx, c.ID)
+	testimony, err := p.Preparations.PreparationTestimony(ctx, c.ID)
 	if errors.Is(err, source.ErrNotFound) {
 		return nil, nil //nolint:nilnil // Another replica has ended it.
 	}
@@ -146,7 +147,7 @@ func (p *Preparer) blocked(ctx context.Context, c source.Claimed, cause *provide
 	if fault != nil {
 		return fault, nil
 	}
-	if err := p.preparations.RefusePreparation(ctx, c.ID, blame); err != nil {
+	if err := p.Preparations.RefusePreparation(ctx, c.ID, blame); err != nil {
 		return nil, err
 	}
 	if blame == task.BlameAccount {
@@ -157,18 +158,18 @@ func (p *Preparer) blocked(ctx context.Context, c source.Claimed, cause *provide
 
 // block pauses the account, through one of the tasks that wait.
 func (p *Preparer) block(ctx context.Context, c source.Claimed, cause *provider.Error) error {
-	waiters, _, err := p.preparations.PreparationWaiters(ctx, c.ID, 1)
+	waiters, _, err := p.Preparations.PreparationWaiters(ctx, c.ID, 1)
 	if err != nil || len(waiters) == 0 {
 		return err
 	}
-	return p.lifecycle.Block(ctx, waiters[0], c.Account, cause)
+	return p.Lifecycle.Block(ctx, waiters[0], c.Account, cause)
 }
 
 // tell tells everybody who waits for a preparation, and ends it. Who comes meanwhile is told, too. So is, once more, who
 // could not be told since somebody was changing the task.
 func (p *Preparer) tell(ctx context.Context, c source.Claimed, each func(context.Context, []source.Waiter) error) error {
 	for told := []source.Waiter(nil); ; {
-		waiters, joined, err := p.preparations.PreparationWaiters(ctx, c.ID, waitersAtOnce)
+		waiters, joined, err := p.Preparations.PreparationWaiters(ctx, c.ID, waitersAtOnce)
 		if errors.Is(err, source.ErrNotFound) {
 			return nil // Another replica, which took it for left behind, has ended it.
 		}
@@ -176,7 +177,7 @@ func (p *Preparer) tell(ctx context.Context, c source.Claimed, each func(context
 			return err
 		}
 		if len(waiters) > 0 {
-			if sameWaiters(waiters, told) && !rest(ctx, tellPause) {
+			if sameWaiters(waiters, told) && !loop.Rest(ctx, tellPause) {
 				return ctx.Err()
 			}
 			told = waiters
@@ -185,7 +186,7 @@ func (p *Preparer) tell(ctx context.Context, c source.Claimed, each func(context
 			}
 			continue
 		}
-		if ended, err := p.preparations.EndPreparation(ctx, c.ID, joined); ended || err != nil {
+		if ended, err := p.Preparations.EndPreparation(ctx, c.ID, joined); ended || err != nil {
 			return err
 		}
 	}

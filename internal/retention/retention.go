@@ -1,4 +1,8 @@
-package worker
+// Package retention removes what has been kept for long enough.
+//
+// Rows go first, in small batches, and then the files that nothing names any more. A replica that dies in between leaves the files
+// on a list, and the next round goes on with it. Where the database or the bucket fails, what is left is removed in a later round.
+package retention
 
 import (
 	"cmp"
@@ -13,22 +17,23 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/loop"
 	"github.com/refract-video/refract/internal/media"
 )
 
 const (
-	// retainEvery is how often what has expired is removed. Nothing hands it out meanwhile.
-	retainEvery = 10 * time.Minute
-	// retainBatches bounds the batches of one kind in a round; the next round goes on behind them.
-	retainBatches = 500
-	// retainPause is what lies between two batches, so that callers hardly feel a round.
-	retainPause = 50 * time.Millisecond
+	// every is how often what has expired is removed. Nothing hands it out meanwhile.
+	every = 10 * time.Minute
+	// Batches bounds the batches of one kind in a round of a service; the next round goes on behind them.
+	Batches = 500
+	// Pause is the time between two batches in a service, so that callers hardly feel a round.
+	Pause = 50 * time.Millisecond
 	// unkeptAtOnce is how many files are taken from the list at a time.
 	unkeptAtOnce = 200
 )
 
-// Retention keeps the rows of what expires. Removing is safe to repeat, and for two replicas at a time.
-type Retention interface {
+// Store keeps the rows of what expires. Removing is safe to repeat, and for two replicas at a time.
+type Store interface {
 	// HoldRetention makes this replica the one that removes, unless another one is.
 	HoldRetention(ctx context.Context) (release func(), held bool, err error)
 	// Aged returns the next things of a kind that grow old after one, in a batch of bounded size.
@@ -48,7 +53,7 @@ type Retention interface {
 // names any more. A crash in between leaves the files on a list that the next round goes on with. It is used by one
 // goroutine at a time.
 type Retainer struct {
-	Store  Retention
+	Store  Store
 	Bucket *media.Bucket
 	Log    *slog.Logger
 	// Batches bounds the batches of one kind in a round; 0 means that a round goes to the end.
@@ -157,7 +162,7 @@ func (r *Retainer) walk(ctx context.Context, kind lifecycle.Retained, place life
 	visit func(due []lifecycle.Aged) error,
 ) (lifecycle.Aged, error) {
 	for n := 0; batches == 0 || n < batches; n++ {
-		if n > 0 && !rest(ctx, r.Pause) {
+		if n > 0 && !loop.Rest(ctx, r.Pause) {
 			return place, ctx.Err()
 		}
 		found, err := r.Store.Aged(ctx, kind, place)
@@ -204,50 +209,24 @@ func (r *Retainer) deleteFiles(ctx context.Context) (int, error) {
 	return deleted, errors.Join(errs...)
 }
 
-// rest waits, and tells whether ctx goes on.
-func rest(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
-// retainer makes the retainer of this replica, which counts what it removes.
-func retainer(cfg Config) (*Retainer, error) {
-	removed, err := cfg.Meter.Int64Counter("refract_retention_removed", metric.WithDescription(
+// Count makes the retainer count what it removes as a metric.
+func (r *Retainer) Count(meter metric.Meter) error {
+	removed, err := meter.Int64Counter("refract_retention_removed", metric.WithDescription(
 		"What retention removed, by kind: outputs, sources, uploads, callbacks and tasks, and orphans, files that no row named."))
 	if err != nil {
-		return nil, fmt.Errorf("make the counter of retention: %w", err)
+		return fmt.Errorf("make the counter of retention: %w", err)
 	}
-	return &Retainer{
-		Store: cfg.Retention, Bucket: cfg.Media.Bucket, Log: cfg.Log, Batches: retainBatches, Pause: retainPause,
-		SweepOrphans: cfg.SweepOrphans,
-		Removed: func(ctx context.Context, kind lifecycle.Retained, r lifecycle.Removed) {
-			removed.Add(ctx, r.Rows, metric.WithAttributes(attribute.String("kind", string(kind))))
-		},
-	}, nil
+	r.Removed = func(ctx context.Context, kind lifecycle.Retained, n lifecycle.Removed) {
+		removed.Add(ctx, n.Rows, metric.WithAttributes(attribute.String("kind", string(kind))))
+	}
+	return nil
 }
 
-// RunRetention removes what has expired now and then until ctx ends. All replicas run it, one at a time.
-func (w *Workers) RunRetention(ctx context.Context) error {
-	ticker := time.NewTicker(retainEvery)
-	defer ticker.Stop()
-	for {
-		w.retain(ctx)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
-}
+// Run removes what has expired every ten minutes until ctx ends. All replicas run it, one at a time.
+func (r *Retainer) Run(ctx context.Context) error { return loop.Every(ctx, every, r.round) }
 
-func (w *Workers) retain(ctx context.Context) {
-	removed, files, held, err := w.retainer.Round(ctx)
+func (r *Retainer) round(ctx context.Context) {
+	removed, files, held, err := r.Round(ctx)
 	if !held && err == nil || ctx.Err() != nil {
 		return
 	}
@@ -262,8 +241,8 @@ func (w *Workers) retain(ctx context.Context) {
 	}
 	switch {
 	case err != nil:
-		w.log.WarnContext(ctx, "retention round failed; will retry", append(args, "error", err)...)
+		r.Log.WarnContext(ctx, "retention round failed; will retry", append(args, "error", err)...)
 	case len(args) > 0:
-		w.log.InfoContext(ctx, "retention removed what has expired", args...)
+		r.Log.InfoContext(ctx, "retention removed what has expired", args...)
 	}
 }

@@ -1,4 +1,4 @@
-package worker
+package output
 
 import (
 	"context"
@@ -10,13 +10,14 @@ import (
 
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+	"go.opentelemetry.io/otel/metric/noop"
 
-	"github.com/refract-video/refract/internal/fair"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/upstream"
 )
 
 // TestSaveCause_GoesByTheComponent has errors as saves meet them. Those of the database count for nobody.
@@ -25,7 +26,7 @@ func TestSaveCause_GoesByTheComponent(t *testing.T) {
 	saved := func(err error) error {
 		return tried("the provider's link", &media.SaveError{Key: "k", Origin: "o", Err: err})
 	}
-	reserved := &plain.Error{Text: "the question could not be reserved", Cause: fmt.Errorf("%w: %w", errNotReserved, errors.New("no connection"))}
+	reserved := &plain.Error{Text: "the question could not be reserved", Cause: fmt.Errorf("%w: %w", upstream.ErrNotReserved, errors.New("no connection"))}
 	for _, tc := range []struct {
 		err  error
 		want lifecycle.WaitCause
@@ -36,7 +37,7 @@ func TestSaveCause_GoesByTheComponent(t *testing.T) {
 		{errNoLinks, lifecycle.WaitLinks},
 		{fmt.Errorf("links: %w", errNotReady), lifecycle.WaitLinks},
 		{&provider.Error{Class: provider.Unavailable, Op: "check"}, lifecycle.WaitAnswer},
-		{fmt.Errorf("account: %w", errNoAccount), lifecycle.WaitAnswer},
+		{fmt.Errorf("account: %w", upstream.ErrNoAccount), lifecycle.WaitAnswer},
 		{&provider.Error{Class: provider.Unavailable, Op: "check", Err: reserved}, ""},
 		{errors.New("settle: no connection"), ""},
 		{fmt.Errorf("settle: %w", context.DeadlineExceeded), ""},
@@ -80,14 +81,18 @@ func TestWork_FailuresOfOursAreNoTries(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := &Workers{tasks: unread{tc.err}, saveGate: fair.New(1, 1), log: slog.New(slog.DiscardHandler), now: time.Now}
-			w.running, w.cutSaves = context.WithCancel(t.Context())
-			defer w.cutSaves()
+			s, err := New(Config{
+				Tasks: unread{tc.err}, Log: slog.New(slog.DiscardHandler), Now: time.Now, Meter: noop.Meter{},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Cut()
 			if tc.stop {
-				w.CutSaves()
+				s.Cut()
 			}
 			job := &river.Job[task.SaveOutputs]{JobRow: &rivertype.JobRow{Attempt: 12}, Args: task.SaveOutputs{AttemptID: "a"}}
-			err := (&saver{Workers: w}).Work(t.Context(), job)
+			err = s.Work(t.Context(), job)
 			if _, snoozed := errors.AsType[*rivertype.JobSnoozeError](err); !snoozed {
 				t.Errorf("Work = %v, want it to begin anew without a try", err)
 			}

@@ -1,4 +1,4 @@
-package worker
+package output
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/upstream"
 )
 
 // What a second answer of the provider may lack.
@@ -70,7 +71,7 @@ func told(err error) string {
 	if answer, ok := errors.AsType[*provider.Error](err); ok {
 		return answer.Error()
 	}
-	for _, known := range []error{errNotReady, errNoLinks, errNoResult, errNoAccount, errFewer, errSame} {
+	for _, known := range []error{errNotReady, errNoLinks, errNoResult, upstream.ErrNoAccount, errFewer, errSame} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}

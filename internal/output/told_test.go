@@ -1,4 +1,4 @@
-package worker
+package output
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/upstream"
 )
 
 func TestTold_NamesNothingOfOurs(t *testing.T) {
@@ -27,7 +28,7 @@ func TestTold_NamesNothingOfOurs(t *testing.T) {
 		"output 0 of 1: asked for another: it names the same":       tried("asked for another", errSame),
 		"check: unavailable: connection refused":                    fmt.Errorf("no answer: %w", &provider.Error{Class: provider.Unavailable, Op: "check", Err: errors.New("connection refused")}),
 		"the provider shows no result yet":                          fmt.Errorf("links: %w", errNotReady),
-		"the attempt's provider account is not configured any more": fmt.Errorf("account %q: %w", "kie", errNoAccount),
+		"the attempt's provider account is not configured any more": fmt.Errorf("account %q: %w", "kie", upstream.ErrNoAccount),
 	} {
 		if got := told(err); got != want {
 			t.Errorf("told(%v) = %q, want %q", err, got, want)

@@ -1,4 +1,4 @@
-package worker
+package output
 
 import (
 	"context"
@@ -30,20 +30,20 @@ const (
 )
 
 // turn waits until a save may begin. Without a place in time the job is put off, which does not count as a try.
-func (s *saver) turn(ctx context.Context, job *river.Job[task.SaveOutputs], t task.Task, a task.Attempt) (leave func(), err error) {
+func (s *Saver) turn(ctx context.Context, job *river.Job[task.SaveOutputs], t task.Task, a task.Attempt) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	defer context.AfterFunc(s.running, cancel)() //nolint:contextcheck // The end of saves cuts it, beside the end of the job.
-	leave, err = s.saveGate.Acquire(ctx, fair.Claim{Tenant: t.Tenant, Host: a.Account, Due: s.linksEnd(a)})
+	leave, err = s.gate.Acquire(ctx, fair.Claim{Tenant: t.Tenant, Host: a.Account, Due: s.linksEnd(a)})
 	if err != nil {
-		return nil, river.JobSnooze(min(max(s.now().Sub(job.CreatedAt)/10, minTurnPause), maxTurnPause))
+		return nil, river.JobSnooze(min(max(s.Now().Sub(job.CreatedAt)/10, minTurnPause), maxTurnPause))
 	}
 	return leave, nil
 }
 
 // linksEnd is when the links to the results of an attempt may end at the earliest.
-func (s *saver) linksEnd(a task.Attempt) time.Time {
-	u, err := s.upstream(a.Account)
+func (s *Saver) linksEnd(a task.Attempt) time.Time {
+	u, err := s.Accounts.Of(a.Account)
 	if err != nil {
 		return a.CreateTime
 	}

@@ -1,4 +1,4 @@
-package worker
+package dispatch
 
 import (
 	"context"
@@ -54,7 +54,8 @@ type Preparations interface {
 // what may heal, and hands uploaded sources to providers. What it works on is in the database, so a replica that stops or
 // dies loses nothing but the try.
 type Preparer struct {
-	*Workers
+	Config
+
 	nudge chan struct{}
 
 	mu     sync.Mutex
@@ -62,14 +63,11 @@ type Preparer struct {
 	end    chan struct{}                           // Closed when the next preparation ends here.
 }
 
-func newPreparer(w *Workers) *Preparer {
+func newPreparer(cfg Config) *Preparer {
 	return &Preparer{
-		Workers: w, nudge: make(chan struct{}, 1), making: map[source.PreparationID]source.Claimed{}, end: make(chan struct{}),
+		Config: cfg, nudge: make(chan struct{}, 1), making: map[source.PreparationID]source.Claimed{}, end: make(chan struct{}),
 	}
 }
-
-// Preparer returns the preparer. There is one.
-func (w *Workers) Preparer() *Preparer { return w.preparer }
 
 // Nudge says that there may be something to prepare. It never blocks.
 func (p *Preparer) Nudge() {
@@ -88,7 +86,7 @@ func (p *Preparer) Run(ctx context.Context) error {
 	defer renewal.Stop()
 	for {
 		if err := p.round(ctx, &making); err != nil && ctx.Err() == nil {
-			p.log.ErrorContext(ctx, "the preparation of sources is interrupted; tasks whose sources are not ready wait", "error", err)
+			p.Log.ErrorContext(ctx, "the preparation of sources is interrupted; tasks whose sources are not ready wait", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -97,7 +95,7 @@ func (p *Preparer) Run(ctx context.Context) error {
 		case <-tick.C:
 		case <-renewal.C:
 			if err := p.renew(ctx); err != nil && ctx.Err() == nil {
-				p.log.WarnContext(ctx, "preparations under way may be begun elsewhere, too", "error", err)
+				p.Log.WarnContext(ctx, "preparations under way may be begun elsewhere, too", "error", err)
 			}
 		}
 	}
@@ -122,7 +120,7 @@ func (p *Preparer) fill(ctx context.Context, making *sync.WaitGroup, uploaded bo
 	if free <= 0 {
 		return nil
 	}
-	claimed, err := p.preparations.ClaimPreparations(ctx, source.Claim{Uploaded: uploaded, Free: free, Made: made, Lease: prepareLease})
+	claimed, err := p.Preparations.ClaimPreparations(ctx, source.Claim{Uploaded: uploaded, Free: free, Made: made, Lease: prepareLease})
 	if err != nil {
 		return err
 	}
@@ -162,7 +160,7 @@ func (p *Preparer) renew(ctx context.Context) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	return p.preparations.RenewPreparations(ctx, ids, prepareLease)
+	return p.Preparations.RenewPreparations(ctx, ids, prepareLease)
 }
 
 // leave gives a place back, and tells who waits here.

@@ -1,4 +1,4 @@
-package worker
+package dispatch
 
 import (
 	"cmp"
@@ -53,16 +53,16 @@ const (
 //
 // NOTE: the wait for a place comes before anything is read. Otherwise the submissions of one tenant would take all connections
 // to the database.
-func (s *submitter) ready(ctx context.Context, job *river.Job[task.SubmitAttempt]) (string, error) {
-	patience := s.sourcePatience.Ready
+func (s *Submitter) ready(ctx context.Context, job *river.Job[task.SubmitAttempt]) (string, error) {
+	patience := s.Patience.Ready
 	if s.slow.is(job.Args.Tenant) {
 		patience = min(patience, shortPatience)
 	}
 	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	leave, err := s.submitGate.Acquire(waiting, fair.Claim{Tenant: job.Args.Tenant, Host: job.Args.Host, Due: job.CreatedAt})
+	leave, err := s.gate.Acquire(waiting, fair.Claim{Tenant: job.Args.Tenant, Host: job.Args.Host, Due: job.CreatedAt})
 	if err != nil {
-		s.log.DebugContext(ctx, "attempt given back: the places for sources are taken", "attempt_id", job.Args.AttemptID, "cause", err)
+		s.Log.DebugContext(ctx, "attempt given back: the places for sources are taken", "attempt_id", job.Args.AttemptID, "cause", err)
 		return "", cmp.Or(ctx.Err(), errSourceNotReady)
 	}
 	defer leave()
@@ -70,8 +70,8 @@ func (s *submitter) ready(ctx context.Context, job *river.Job[task.SubmitAttempt
 }
 
 // readyWithin is ready with a place. It waits for the source until waiting ends.
-func (s *submitter) readyWithin(ctx, waiting context.Context, id task.AttemptID) (string, error) {
-	t, err := s.tasks.TaskOfAttempt(ctx, id)
+func (s *Submitter) readyWithin(ctx, waiting context.Context, id task.AttemptID) (string, error) {
+	t, err := s.Tasks.TaskOfAttempt(ctx, id)
 	if err != nil {
 		return "", err
 	}
@@ -79,7 +79,7 @@ func (s *submitter) readyWithin(ctx, waiting context.Context, id task.AttemptID)
 	if a.Sent || a.State != task.AttemptSubmitting || t.State != task.Submitting {
 		return "", nil
 	}
-	u, err := s.upstream(a.Account)
+	u, err := s.Accounts.Of(a.Account)
 	if err != nil {
 		return "", &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
 	}
@@ -90,26 +90,26 @@ func (s *submitter) readyWithin(ctx, waiting context.Context, id task.AttemptID)
 	case ctx.Err() != nil:
 		return "", ctx.Err()
 	case refusal(err):
-		s.log.WarnContext(ctx, "attempt is not sent", "task_id", t.ID, "attempt_id", id, "account", a.Account, "error", err)
+		s.Log.WarnContext(ctx, "attempt is not sent", "task_id", t.ID, "attempt_id", id, "account", a.Account, "error", err)
 		return "", err
 	}
 	if waiting.Err() != nil && !errors.Is(err, source.ErrNotHanded) { // An upload to the provider is not the host's doing.
 		s.slow.add(t.Tenant)
 	}
-	s.log.InfoContext(ctx, "the source of an attempt is prepared first", "task_id", t.ID, "attempt_id", id, "account", a.Account, "cause", err)
+	s.Log.InfoContext(ctx, "the source of an attempt is prepared first", "task_id", t.ID, "attempt_id", id, "account", a.Account, "cause", err)
 	return "", errSourceNotReady
 }
 
 // look waits until a source is ready; one that has to be handed to the provider is left to the preparer.
-func (s *submitter) look(ctx context.Context, p source.Preparation, at source.Account) (string, error) {
+func (s *Submitter) look(ctx context.Context, p source.Preparation, at source.Account) (string, error) {
 	for begun := false; ; begun = true {
 		ended := s.preparer.ended()
-		uri, err := s.sources.Look(ctx, p.Spec(), p.Account, at)
+		uri, err := s.Sources.Look(ctx, p.Spec(), p.Account, at)
 		if !errors.Is(err, source.ErrNotHanded) {
 			return uri, err
 		}
 		if !begun {
-			if err := s.preparations.BeginPreparation(ctx, p); err != nil {
+			if err := s.Preparations.BeginPreparation(ctx, p); err != nil {
 				return "", err
 			}
 			s.preparer.Nudge()

@@ -1,4 +1,4 @@
-package worker
+package upstream
 
 import (
 	"context"
@@ -69,21 +69,21 @@ func (u unreadable) Check(context.Context, string, time.Time) (provider.Status, 
 func TestUpstream_ASuccessWithoutAReadableLinkIsNoAnswer(t *testing.T) {
 	t.Parallel()
 	for want, links := range map[string][]string{`check: unavailable: "resultUrls can't be read: 7": success without a link that can be read`: nil, "": {"https://h/1.mp4"}} {
-		all, err := upstreams(provider.Accounts{"kie": unreadable{links: links}}, &line{}, noop.NewMeterProvider().Meter(""))
+		all, err := New(provider.Accounts{"kie": unreadable{links: links}}, &line{}, noop.NewMeterProvider().Meter(""))
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = all["kie"].ask(t.Context(), "p1", 0)
-		if want == "" && err != nil || want != "" && (err == nil || told(err) != want) {
+		_, err = all["kie"].Ask(t.Context(), "p1", 0)
+		if want == "" && err != nil || want != "" && (err == nil || err.Error() != want) {
 			t.Errorf("with links %q: %v, want %q", links, err, want)
 		}
 	}
 }
 
 // newUpstream returns an account whose questions are limited, and the first in their line.
-func newUpstream(t *testing.T) *upstream {
+func newUpstream(t *testing.T) *Account {
 	t.Helper()
-	all, err := upstreams(provider.Accounts{"kie": limited{}}, &line{}, noop.NewMeterProvider().Meter(""))
+	all, err := New(provider.Accounts{"kie": limited{}}, &line{}, noop.NewMeterProvider().Meter(""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,19 +95,19 @@ func TestUpstream_EveryQuestionWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u, start := newUpstream(t), time.Now()
 		for range 3 {
-			if _, err := u.ask(t.Context(), "p1", 0); err != nil {
+			if _, err := u.Ask(t.Context(), "p1", 0); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := u.refreshLink(t.Context(), "https://result.example/1"); err != nil {
+			if _, err := u.Exchange(t.Context(), "https://result.example/1"); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if took := time.Since(start); took != 5*u.pause {
-			t.Errorf("six questions took %s, want five pauses of %s", took, u.pause)
+		if took := time.Since(start); took != 5*u.Pause {
+			t.Errorf("six questions took %s, want five pauses of %s", took, u.Pause)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := u.refreshLink(ctx, "https://result.example/1"); provider.ClassOf(err) != provider.Unavailable {
+		if _, err := u.Exchange(ctx, "https://result.example/1"); provider.ClassOf(err) != provider.Unavailable {
 			t.Errorf("canceled in line: %v, want that nothing was asked", err)
 		}
 	})
@@ -118,19 +118,19 @@ func TestUpstream_QuestionsWhoseTurnHasPassedTakeOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		u := newUpstream(t)
-		first, err := u.reserve(t.Context(), 3)
+		first, err := u.Reserve(t.Context(), 3)
 		if err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(4 * u.pause) // The machine stops.
+		<-time.After(4 * u.Pause) // The machine stops.
 		start := time.Now()
 		for i := range 3 {
-			if _, err := u.check(t.Context(), first.Add(time.Duration(i)*u.pause), "p1", 0); err != nil {
+			if _, err := u.Query(t.Context(), first.Add(time.Duration(i)*u.Pause), "p1", 0); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if took := time.Since(start); took < 2*u.pause {
-			t.Errorf("three late questions left within %s, want two pauses of %s", took, u.pause)
+		if took := time.Since(start); took < 2*u.Pause {
+			t.Errorf("three late questions left within %s, want two pauses of %s", took, u.Pause)
 		}
 	})
 }
@@ -148,12 +148,12 @@ func TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit(t *testing.T) {
 			var all sync.WaitGroup
 			questions := 0
 			for _, replica := range stalls {
-				upstreams, err := upstreams(provider.Accounts{"kie": a}, shared, noop.NewMeterProvider().Meter(""))
+				upstreams, err := New(provider.Accounts{"kie": a}, shared, noop.NewMeterProvider().Meter(""))
 				if err != nil {
 					t.Fatal(err)
 				}
 				u := upstreams["kie"]
-				at, err := u.reserve(t.Context(), len(replica))
+				at, err := u.Reserve(t.Context(), len(replica))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -161,7 +161,7 @@ func TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit(t *testing.T) {
 				for i, stall := range replica {
 					all.Go(func() {
 						<-time.After(time.Duration(stall) * time.Millisecond)
-						if _, err := u.check(t.Context(), at.Add(time.Duration(i)*u.pause), "p1", 0); err != nil {
+						if _, err := u.Query(t.Context(), at.Add(time.Duration(i)*u.Pause), "p1", 0); err != nil {
 							t.Error(err)
 						}
 					})

@@ -1,4 +1,4 @@
-package worker
+package output
 
 import (
 	"context"
@@ -9,12 +9,13 @@ import (
 
 	"github.com/refract-video/refract/internal/fair"
 	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/upstream"
 )
 
 // results saves the results of one attempt.
 type results struct {
-	*saver
-	upstream *upstream
+	*Saver
+	upstream *upstream.Account
 	count    int
 	tenant   string
 	due      time.Time                               // When the links may end.
@@ -48,7 +49,7 @@ func (r *results) save(ctx context.Context, index int, link, key string) (media.
 	if !r.upstream.Capabilities().RefreshLinks {
 		return saved, tried.sum(err)
 	}
-	fresh, exchangeErr := r.upstream.refreshLink(ctx, link)
+	fresh, exchangeErr := r.upstream.Exchange(ctx, link)
 	if exchangeErr != nil {
 		tried.add("the link was to be exchanged", exchangeErr)
 		return saved, tried.sum(err)
@@ -65,7 +66,7 @@ func (r *results) download(ctx context.Context, link, key string) (media.Saved, 
 		return media.Saved{}, err
 	}
 	defer leave()
-	return r.media.Save(ctx, link, key)
+	return r.Media.Save(ctx, link, key)
 }
 
 // stale tells whether another link may help.

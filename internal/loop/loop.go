@@ -1,0 +1,34 @@
+// Package loop has the waits of background work.
+package loop
+
+import (
+	"context"
+	"time"
+)
+
+// Rest waits, and reports whether ctx goes on.
+func Rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// Every calls a function at once and then once in each period, until ctx ends. A call that takes longer than a period skips
+// those that it missed. The error is always nil, so that Every can stand for a Run.
+func Every(ctx context.Context, period time.Duration, call func(context.Context)) error {
+	ticker := time.NewTicker(period)
+	defer ticker.Stop()
+	for {
+		call(ctx)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
