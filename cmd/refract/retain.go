@@ -9,7 +9,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/refract-video/refract/internal/cli"
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/retention"
@@ -75,7 +74,7 @@ func (c *retainCmd) remove(ctx context.Context, w io.Writer, r *retention.Retain
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "KIND\tROWS\tBYTES") // Flush tells about failed writes.
-	for _, kind := range append(slices.Clone(lifecycle.RetainedKinds), lifecycle.RetainedOrphan) {
+	for _, kind := range append(slices.Clone(retention.Kinds), retention.UnreferencedKind) {
 		if sum := removed[kind]; sum.Rows > 0 {
 			_, _ = fmt.Fprintf(table, "%s\t%d\t%d\n", kind, sum.Rows, sum.Bytes)
 		}

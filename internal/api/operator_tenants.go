@@ -10,19 +10,21 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/source"
+	"github.com/refract-video/refract/internal/tenants"
 )
 
 // TenantStore is what operators see and change of tenants. The empty name is that of the default.
 type TenantStore interface {
 	// Tenants returns tenants by name, at most limit of them after one; nil means from the beginning.
-	Tenants(ctx context.Context, after *string, limit int) ([]lifecycle.Tenant, error)
+	Tenants(ctx context.Context, after *string, limit int) ([]tenants.Tenant, error)
 	// Tenant returns one tenant.
-	Tenant(ctx context.Context, name string) (lifecycle.Tenant, error)
+	Tenant(ctx context.Context, name string) (tenants.Tenant, error)
 	// SetTerms sets the terms of a tenant, and changes the times for which its things are kept.
-	SetTerms(ctx context.Context, name string, t lifecycle.Terms, keep lifecycle.KeepChanges) error
+	SetTerms(ctx context.Context, name string, t tenants.Limits, keep retention.PeriodChanges) error
 	// SetKeep changes those times alone. A tenant without terms of its own gets a copy of the default's.
-	SetKeep(ctx context.Context, name string, keep lifecycle.KeepChanges) error
+	SetKeep(ctx context.Context, name string, keep retention.PeriodChanges) error
 	// DropTerms takes a tenant's own terms away.
 	DropTerms(ctx context.Context, name string) error
 }
@@ -55,19 +57,19 @@ func (s *OperatorService) UpdateTenant(ctx context.Context, req *refractv1.Updat
 	if name == defaultTenant {
 		name = ""
 	}
-	terms := lifecycle.Terms{
+	terms := tenants.Limits{
 		Weight: int(req.GetWeight()), MaxQueued: int(req.GetMaxQueued()), MaxInFlight: int(req.GetMaxInFlight()), MaxPerDay: int(req.GetMaxPerDay()),
 		Sources: source.Limits{Bytes: req.GetMaxSourceBytes(), Sources: int(req.GetMaxSources()), Uploads: int(req.GetMaxUnfinishedUploads())},
 	}
 	keep, err := keepChanges(req)
 	switch {
 	case err != nil:
-	case !req.GetUseDefault() && terms == lifecycle.Terms{} && len(keep) > 0:
+	case !req.GetUseDefault() && terms == tenants.Limits{} && len(keep) > 0:
 		err = s.tenants.SetKeep(ctx, name, keep)
 	case !req.GetUseDefault():
 		terms.Weight = cmp.Or(terms.Weight, 1)
 		err = s.tenants.SetTerms(ctx, name, terms, keep)
-	case terms != lifecycle.Terms{} || len(keep) > 0:
+	case terms != tenants.Limits{} || len(keep) > 0:
 		err = &lifecycle.FieldError{Field: "use_default", Message: "leaves no room for terms of the tenant's own"}
 	default:
 		err = s.tenants.DropTerms(ctx, name)
@@ -80,30 +82,30 @@ func (s *OperatorService) UpdateTenant(ctx context.Context, req *refractv1.Updat
 	if err != nil {
 		return nil, err
 	}
-	s.logChange(ctx, "terms of a tenant", "tenant", req.GetTenant(), "own", t.Own, "weight", t.Terms.Weight,
-		"max_queued", t.Terms.MaxQueued, "max_in_flight", t.Terms.MaxInFlight, "max_per_day", t.Terms.MaxPerDay,
-		"max_source_bytes", t.Terms.Sources.Bytes, "max_sources", t.Terms.Sources.Sources, "max_unfinished_uploads", t.Terms.Sources.Uploads,
+	s.logChange(ctx, "terms of a tenant", "tenant", req.GetTenant(), "own", t.Own, "weight", t.Limits.Weight,
+		"max_queued", t.Limits.MaxQueued, "max_in_flight", t.Limits.MaxInFlight, "max_per_day", t.Limits.MaxPerDay,
+		"max_source_bytes", t.Limits.Sources.Bytes, "max_sources", t.Limits.Sources.Sources, "max_unfinished_uploads", t.Limits.Sources.Uploads,
 		"keep_outputs", t.Keep.Outputs, "keep_sources", t.Keep.Sources, "keep_callbacks", t.Keep.Callbacks, "keep_tasks", t.Keep.Tasks)
 	return &refractv1.UpdateTenantResponse{Tenant: tenant(&t)}, nil
 }
 
 // keepChanges are the retention times that a request changes.
-func keepChanges(req *refractv1.UpdateTenantRequest) (lifecycle.KeepChanges, error) {
-	all := lifecycle.KeepChanges{}
+func keepChanges(req *refractv1.UpdateTenantRequest) (retention.PeriodChanges, error) {
+	all := retention.PeriodChanges{}
 	for _, c := range []struct {
 		field string
-		kind  lifecycle.Retained
+		kind  retention.Kind
 		time  *refractv1.KeepTime
 	}{
-		{"keep_outputs", lifecycle.RetainedOutput, req.GetKeepOutputs()},
-		{"keep_sources", lifecycle.RetainedSource, req.GetKeepSources()},
-		{"keep_callbacks", lifecycle.RetainedCallback, req.GetKeepCallbacks()},
-		{"keep_tasks", lifecycle.RetainedTask, req.GetKeepTasks()},
+		{"keep_outputs", retention.OutputKind, req.GetKeepOutputs()},
+		{"keep_sources", retention.SourceKind, req.GetKeepSources()},
+		{"keep_callbacks", retention.CallbackKind, req.GetKeepCallbacks()},
+		{"keep_tasks", retention.TaskKind, req.GetKeepTasks()},
 	} {
 		if c.time == nil {
 			continue
 		}
-		change := lifecycle.KeepChanges{c.kind: nil}
+		change := retention.PeriodChanges{c.kind: nil}
 		if !c.time.GetAsDefault() {
 			change[c.kind] = new(c.time.GetKeepFor().AsDuration())
 		}
@@ -115,15 +117,15 @@ func keepChanges(req *refractv1.UpdateTenantRequest) (lifecycle.KeepChanges, err
 	return all, nil
 }
 
-func tenant(t *lifecycle.Tenant) *refractv1.Tenant {
-	limits := t.Terms.Sources.WithDefaults()
+func tenant(t *tenants.Tenant) *refractv1.Tenant {
+	limits := t.Limits.Sources.WithDefaults()
 	m := &refractv1.Tenant{
 		Tenant:       cmp.Or(t.Name, defaultTenant),
 		OwnTerms:     t.Own,
-		Weight:       count32(t.Terms.Weight),
-		MaxQueued:    countOf32(t.Terms.MaxQueued),
-		MaxInFlight:  countOf32(t.Terms.MaxInFlight),
-		MaxPerDay:    countOf32(t.Terms.MaxPerDay),
+		Weight:       count32(t.Limits.Weight),
+		MaxQueued:    countOf32(t.Limits.MaxQueued),
+		MaxInFlight:  countOf32(t.Limits.MaxInFlight),
+		MaxPerDay:    countOf32(t.Limits.MaxPerDay),
 		QueuedTasks:  count32(t.Queued),
 		OpenAttempts: count32(t.Open),
 
@@ -135,7 +137,7 @@ func tenant(t *lifecycle.Tenant) *refractv1.Tenant {
 		KeepCallbacks: durationpb.New(t.Keep.Callbacks),
 		KeepTasks:     durationpb.New(t.Keep.Tasks),
 	}
-	if t.Terms.MaxPerDay > 0 && t.Name != "" {
+	if t.Limits.MaxPerDay > 0 && t.Name != "" {
 		m.SubmissionsToday = new(count32(t.Today))
 	}
 	return m

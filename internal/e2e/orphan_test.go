@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/retention"
 )
 
@@ -53,7 +52,7 @@ func (r *retentionTest) round(t *testing.T, one *retention.Retainer) (int64, err
 	if !held {
 		t.Error("another process removes at the same time")
 	}
-	return removed[lifecycle.RetainedOrphan].Rows, err
+	return removed[retention.UnreferencedKind].Rows, err
 }
 
 // TestRetention_DeletesFilesThatNoRowNames puts orphans beside files that rows name, all of the same age, and
@@ -77,7 +76,7 @@ func TestRetention_DeletesFilesThatNoRowNames(t *testing.T) {
 		t.Errorf("a round that nobody told to removed %d orphans, %v, want none", n, err)
 	}
 	survey, err := one.Survey(t.Context())
-	if err != nil || !slices.Contains(survey, retention.Expired{Kind: lifecycle.RetainedOrphan, Tenant: "-", Removed: lifecycle.Removed{Rows: 3, Bytes: 9}}) {
+	if err != nil || !slices.Contains(survey, retention.Expired{Kind: retention.UnreferencedKind, Tenant: "-", Removed: retention.Removed{Rows: 3, Bytes: 9}}) {
 		t.Errorf("the survey counts %+v, %v, want 3 orphans", survey, err)
 	}
 	for _, key := range orphanFiles {

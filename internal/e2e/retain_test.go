@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
@@ -142,7 +141,7 @@ func (r *retentionTest) retainer(t *testing.T, pool *pgxpool.Pool) *retention.Re
 	if err != nil {
 		t.Fatal(err)
 	}
-	store.Keep(lifecycle.Keep{Outputs: 720 * time.Hour, Sources: 168 * time.Hour, Callbacks: 720 * time.Hour, Tasks: 2160 * time.Hour})
+	store.Keep(retention.Periods{Outputs: 720 * time.Hour, Sources: 168 * time.Hour, Callbacks: 720 * time.Hour, Tasks: 2160 * time.Hour})
 	return &retention.Retainer{Store: store, Bucket: r.bucket(t), Log: log}
 }
 
@@ -243,11 +242,11 @@ func TestRetention_OneReplicaAtATimeInBatches(t *testing.T) {
 	for range 2 {
 		one := r.retainer(t, r.pool)
 		one.Batches = 1
-		one.Removed = func(_ context.Context, kind lifecycle.Retained, removed lifecycle.Removed) {
+		one.Removed = func(_ context.Context, kind retention.Kind, removed retention.Removed) {
 			if removed.Rows > postgres.AgedBatch {
 				results <- fmt.Errorf("a batch removed %d", removed.Rows)
 			}
-			if kind == lifecycle.RetainedOutput {
+			if kind == retention.OutputKind {
 				sums <- removed.Rows
 			}
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -109,12 +109,12 @@ func TestTenantEntries_TellEachTenantWhatABatchOfRetentionRemoved(t *testing.T) 
 			want[tenant] = value[task.Position](t, pool, `SELECT max(position) FROM task_event WHERE task_id = $1`, old.ID)
 		}
 	}
-	found, err := store.Aged(t.Context(), lifecycle.RetainedTask, lifecycle.Aged{})
+	found, err := store.Aged(t.Context(), retention.TaskKind, retention.Candidate{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	due := slices.DeleteFunc(found, func(a lifecycle.Aged) bool { return !a.Due })
-	if removed, err := store.RemoveAged(t.Context(), lifecycle.RetainedTask, due); err != nil || removed.Rows != 3 {
+	due := slices.DeleteFunc(found, func(a retention.Candidate) bool { return !a.Due })
+	if removed, err := store.RemoveAged(t.Context(), retention.TaskKind, due); err != nil || removed.Rows != 3 {
 		t.Fatalf("removed %+v, %v; want three tasks", removed, err)
 	}
 	for _, tenant := range []string{"films", "ads", "news"} {

@@ -7,12 +7,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/retention"
 )
 
 // Keep makes the store remember how long things are kept where a tenant's terms do not say. It is called once, before
 // the store is used.
-func (s *Store) Keep(keep lifecycle.Keep) { s.keep = keep }
+func (s *Store) Keep(keep retention.Periods) { s.keep = keep }
 
 // keptFor is for how long the terms in the rows own and shared, or else the configuration in a parameter, keep
 // something; NULL means for ever.
@@ -114,31 +114,31 @@ const noID = "00000000-0000-0000-0000-000000000000"
 
 // Aged returns the next things of a kind that grow old, up to AgedBatch of them, after the one at which the batch
 // before ended; the zero value stands for the beginning.
-func (s *Store) Aged(ctx context.Context, kind lifecycle.Retained, after lifecycle.Aged) ([]lifecycle.Aged, error) {
+func (s *Store) Aged(ctx context.Context, kind retention.Kind, after retention.Candidate) ([]retention.Candidate, error) {
 	if after.ID == "" {
 		after.ID, after.Part = noID, -1
 	}
 	var keep time.Duration
 	var sql string
 	switch kind {
-	case lifecycle.RetainedOutput:
+	case retention.OutputKind:
 		sql, keep = agedOutputs, s.keep.Outputs
-	case lifecycle.RetainedSource:
+	case retention.SourceKind:
 		sql, keep = agedSources, s.keep.Sources
-	case lifecycle.RetainedUpload:
+	case retention.UploadKind:
 		sql, keep = agedUploads, s.keep.Sources
-	case lifecycle.RetainedCallback:
+	case retention.CallbackKind:
 		sql, keep = agedCallbacks, s.keep.Callbacks
-	case lifecycle.RetainedTask:
+	case retention.TaskKind:
 		sql, keep = agedTasks, s.keep.Tasks
-	case lifecycle.RetainedOrphan:
+	case retention.UnreferencedKind:
 		return nil, nil // That they have no rows is what makes them orphans.
 	}
 	rows, err := s.pool.Query(ctx, sql, after.At, after.ID, after.Part, keep.Seconds())
 	if err != nil {
 		return nil, fmt.Errorf("look for a %s that has expired: %w", kind, err)
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[lifecycle.Aged])
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[retention.Candidate])
 	if err != nil {
 		return nil, fmt.Errorf("look for a %s that has expired: %w", kind, err)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/retention"
 )
 
 // The statements that remove look again at what they were told to remove, under its lock: it may have been used,
@@ -81,19 +81,19 @@ SELECT (SELECT count(*) FROM removed), coalesce(sum(size_bytes), 0)::bigint FROM
 
 // RemoveAged removes things of a kind that Aged found due, but not those that were used since or that another
 // replica removed. Their files are then in the list of UnkeptFiles.
-func (s *Store) RemoveAged(ctx context.Context, kind lifecycle.Retained, things []lifecycle.Aged) (lifecycle.Removed, error) {
-	sql := map[lifecycle.Retained]string{
-		lifecycle.RetainedOutput: removeOutputs, lifecycle.RetainedSource: removeSources, lifecycle.RetainedUpload: removeUploads,
-		lifecycle.RetainedCallback: removeCallbacks, lifecycle.RetainedTask: removeTasks,
+func (s *Store) RemoveAged(ctx context.Context, kind retention.Kind, things []retention.Candidate) (retention.Removed, error) {
+	sql := map[retention.Kind]string{
+		retention.OutputKind: removeOutputs, retention.SourceKind: removeSources, retention.UploadKind: removeUploads,
+		retention.CallbackKind: removeCallbacks, retention.TaskKind: removeTasks,
 	}[kind]
 	ids, parts := make([]string, len(things)), make([]int64, len(things))
 	times, tenants := make([]time.Time, len(things)), make([]string, len(things))
 	for i, a := range things {
 		ids[i], parts[i], times[i], tenants[i] = a.ID, a.Part, a.At, a.Tenant
 	}
-	var r lifecycle.Removed
+	var r retention.Removed
 	if err := s.pool.QueryRow(ctx, sql, ids, parts, times, tenants).Scan(&r.Rows, &r.Bytes); err != nil {
-		return lifecycle.Removed{}, fmt.Errorf("remove %d expired rows of kind %s: %w", len(things), kind, err)
+		return retention.Removed{}, fmt.Errorf("remove %d expired rows of kind %s: %w", len(things), kind, err)
 	}
 	return r, nil
 }

@@ -8,15 +8,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/task"
 )
 
 const day = 24 * time.Hour
 
 // keeping is how long the tests keep things.
-var keeping = lifecycle.Keep{Outputs: 30 * day, Sources: 7 * day, Callbacks: 20 * day, Tasks: 90 * day}
+var keeping = retention.Periods{Outputs: 30 * day, Sources: 7 * day, Callbacks: 20 * day, Tasks: 90 * day}
 
 // succeeded stores a task that has succeeded with an output, as it was so long ago, and a callback.
 func succeeded(t *testing.T, store *postgres.Store, pool *pgxpool.Pool, tenant string, age time.Duration) task.Task {
@@ -42,9 +42,9 @@ func succeeded(t *testing.T, store *postgres.Store, pool *pgxpool.Pool, tenant s
 }
 
 // dueOf returns how many things of a kind are due, by tenant, from one batch.
-func dueOf(t *testing.T, store *postgres.Store, kind lifecycle.Retained) map[string]int {
+func dueOf(t *testing.T, store *postgres.Store, kind retention.Kind) map[string]int {
 	t.Helper()
-	found, err := store.Aged(t.Context(), kind, lifecycle.Aged{})
+	found, err := store.Aged(t.Context(), kind, retention.Candidate{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,13 +70,13 @@ func TestAged_GoesByTheTenantsTermsThenTheSharedOnesThenTheConfiguration(t *test
 		('short', '2 days', '2 days', '2 days'), ('long', '100 days', '100 days', '100 days'), ('ever', '0', '0', '0')`)
 	tests := map[string]struct {
 		shared string
-		want   map[lifecycle.Retained]map[string]int
+		want   map[retention.Kind]map[string]int
 	}{
-		"configured": {"", map[lifecycle.Retained]map[string]int{
-			lifecycle.RetainedOutput: {"plain": 1, "short": 2}, lifecycle.RetainedCallback: {"plain": 1, "short": 2}, lifecycle.RetainedTask: {"short": 2},
+		"configured": {"", map[retention.Kind]map[string]int{
+			retention.OutputKind: {"plain": 1, "short": 2}, retention.CallbackKind: {"plain": 1, "short": 2}, retention.TaskKind: {"short": 2},
 		}},
-		"shared": {`INSERT INTO tenant (tenant, keep_outputs, keep_callbacks, keep_tasks) VALUES ('', '5 days', '0', '40 days')`, map[lifecycle.Retained]map[string]int{
-			lifecycle.RetainedOutput: {"plain": 2, "short": 2}, lifecycle.RetainedCallback: {"short": 2}, lifecycle.RetainedTask: {"plain": 1, "short": 2},
+		"shared": {`INSERT INTO tenant (tenant, keep_outputs, keep_callbacks, keep_tasks) VALUES ('', '5 days', '0', '40 days')`, map[retention.Kind]map[string]int{
+			retention.OutputKind: {"plain": 2, "short": 2}, retention.CallbackKind: {"short": 2}, retention.TaskKind: {"plain": 1, "short": 2},
 		}},
 	}
 	for _, name := range []string{"configured", "shared"} {
@@ -109,11 +109,11 @@ func TestAged_LeavesAloneWhatIsInUse(t *testing.T) {
 			VALUES (gen_random_uuid(), 'films', sha256($1::text::bytea), 5, '', 0, 0, 0, '', 'sources/' || $1, now() - interval '1 year')`, name)
 	}
 	exec(t, pool, `UPDATE task SET source_uri = '', source_id = (SELECT id FROM source WHERE key = 'sources/waiting') WHERE id = $1`, running.ID)
-	for _, kind := range []lifecycle.Retained{lifecycle.RetainedTask, lifecycle.RetainedSource} {
+	for _, kind := range []retention.Kind{retention.TaskKind, retention.SourceKind} {
 		if diff := cmp.Diff(map[string]int{"films": 1}, dueOf(t, store, kind)); diff != "" {
 			t.Errorf("due of kind %s (-want +got):\n%s", kind, diff)
 		}
-		found, err := store.Aged(t.Context(), kind, lifecycle.Aged{})
+		found, err := store.Aged(t.Context(), kind, retention.Candidate{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,12 +140,12 @@ func TestRemoveAged_TakesNothingThatWasUsedSinceItWasFound(t *testing.T) {
 	exec(t, pool, `INSERT INTO source_upload (tenant, id, size_bytes, sha256, received_bytes, parts, update_time)
 		VALUES ('films', gen_random_uuid(), 5, '', 5, 1, now() - interval '1 year')`)
 	exec(t, pool, `INSERT INTO source_part SELECT tenant, id, 0, 5, 'uploads/a' FROM source_upload`)
-	for kind, use := range map[lifecycle.Retained]string{
-		lifecycle.RetainedTask:   `UPDATE task SET update_time = now()`,
-		lifecycle.RetainedSource: `UPDATE source SET last_use_time = now()`,
-		lifecycle.RetainedUpload: `UPDATE source_upload SET update_time = now()`,
+	for kind, use := range map[retention.Kind]string{
+		retention.TaskKind:   `UPDATE task SET update_time = now()`,
+		retention.SourceKind: `UPDATE source SET last_use_time = now()`,
+		retention.UploadKind: `UPDATE source_upload SET update_time = now()`,
 	} {
-		found, err := store.Aged(t.Context(), kind, lifecycle.Aged{})
+		found, err := store.Aged(t.Context(), kind, retention.Candidate{})
 		if err != nil || len(found) != 1 || !found[0].Due {
 			t.Fatalf("Aged(%s) = %+v, %v, want one that is due", kind, found, err)
 		}
@@ -169,8 +169,8 @@ func TestRemoveAged_OfTwoAtOnceOneRemovesEachThing(t *testing.T) {
 	for range 20 {
 		succeeded(t, store, pool, "films", 365*day)
 	}
-	for _, kind := range []lifecycle.Retained{lifecycle.RetainedOutput, lifecycle.RetainedCallback, lifecycle.RetainedTask} {
-		found, err := store.Aged(t.Context(), kind, lifecycle.Aged{})
+	for _, kind := range []retention.Kind{retention.OutputKind, retention.CallbackKind, retention.TaskKind} {
+		found, err := store.Aged(t.Context(), kind, retention.Candidate{})
 		if err != nil {
 			t.Fatal(err)
 		}

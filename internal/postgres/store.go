@@ -23,7 +23,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/refract-video/refract/internal/groupcommit"
-	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -33,7 +33,7 @@ type Store struct {
 	pool     *pgxpool.Pool
 	jobs     *river.Client[pgx.Tx]
 	time     *insertTime
-	keep     lifecycle.Keep
+	keep     retention.Periods
 	notifier *Notifier
 	creates  *groupcommit.Group[task.Decision, created]
 	changes  *groupcommit.Group[wish, task.Task]

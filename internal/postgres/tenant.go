@@ -8,7 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
-	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/retention"
+	"github.com/refract-video/refract/internal/tenants"
 )
 
 // selectTenantNames finds the default, the tenants that have terms or a live token, and those of which a task
@@ -70,7 +71,7 @@ func keptSeconds(column, parameter string) string {
 
 // Tenants returns tenants by name, at most limit of them after one; nil means from the beginning. The default,
 // which has the empty name, is the first.
-func (s *Store) Tenants(ctx context.Context, after *string, limit int) ([]lifecycle.Tenant, error) {
+func (s *Store) Tenants(ctx context.Context, after *string, limit int) ([]tenants.Tenant, error) {
 	rows, err := s.pool.Query(ctx, selectTenantNames, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list tenants: %w", err)
@@ -83,23 +84,23 @@ func (s *Store) Tenants(ctx context.Context, after *string, limit int) ([]lifecy
 }
 
 // Tenant returns one tenant. One that nothing is known of has the default's terms, and nothing.
-func (s *Store) Tenant(ctx context.Context, name string) (lifecycle.Tenant, error) {
-	tenants, err := s.tenants(ctx, []string{name})
+func (s *Store) Tenant(ctx context.Context, name string) (tenants.Tenant, error) {
+	found, err := s.tenants(ctx, []string{name})
 	if err != nil {
-		return lifecycle.Tenant{}, err
+		return tenants.Tenant{}, err
 	}
-	return tenants[0], nil
+	return found[0], nil
 }
 
-func (s *Store) tenants(ctx context.Context, names []string) ([]lifecycle.Tenant, error) {
+func (s *Store) tenants(ctx context.Context, names []string) ([]tenants.Tenant, error) {
 	rows, err := s.pool.Query(ctx, selectTenants, names, placesCounted+1,
 		s.keep.Outputs.Seconds(), s.keep.Sources.Seconds(), s.keep.Callbacks.Seconds(), s.keep.Tasks.Seconds())
 	if err != nil {
 		return nil, fmt.Errorf("read tenants: %w", err)
 	}
-	tenants, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t lifecycle.Tenant, err error) {
-		err = row.Scan(&t.Name, &t.Own, &t.Terms.Weight, &t.Terms.MaxQueued, &t.Terms.MaxInFlight, &t.Terms.MaxPerDay,
-			&t.Terms.Sources.Bytes, &t.Terms.Sources.Sources, &t.Terms.Sources.Uploads,
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t tenants.Tenant, err error) {
+		err = row.Scan(&t.Name, &t.Own, &t.Limits.Weight, &t.Limits.MaxQueued, &t.Limits.MaxInFlight, &t.Limits.MaxPerDay,
+			&t.Limits.Sources.Bytes, &t.Limits.Sources.Sources, &t.Limits.Sources.Uploads,
 			&t.Queued, &t.Open, &t.Today, &t.Used.Bytes, &t.Used.Sources, &t.Used.Uploads,
 			seconds{&t.Keep.Outputs}, seconds{&t.Keep.Sources}, seconds{&t.Keep.Callbacks}, seconds{&t.Keep.Tasks})
 		return t, err
@@ -107,7 +108,7 @@ func (s *Store) tenants(ctx context.Context, names []string) ([]lifecycle.Tenant
 	if err != nil {
 		return nil, fmt.Errorf("read tenants: %w", err)
 	}
-	return tenants, nil
+	return found, nil
 }
 
 // seconds scans a number of seconds.
@@ -148,22 +149,22 @@ WHERE tenant = $1`
 
 // SetTerms sets the terms of a tenant, or of the default under the empty name, and changes the times for which its
 // things are kept.
-func (s *Store) SetTerms(ctx context.Context, name string, t lifecycle.Terms, keep lifecycle.KeepChanges) error {
+func (s *Store) SetTerms(ctx context.Context, name string, t tenants.Limits, keep retention.PeriodChanges) error {
 	return s.changeTenant(ctx, name, keep, upsertTenant, t.Weight, t.MaxQueued, t.MaxInFlight, t.MaxPerDay,
 		t.Sources.Bytes, t.Sources.Sources, t.Sources.Uploads)
 }
 
 // SetKeep changes times for which a tenant's things are kept, and leaves share and quotas as they are: a tenant without
 // terms of its own goes on under a copy of the default's.
-func (s *Store) SetKeep(ctx context.Context, name string, keep lifecycle.KeepChanges) error {
+func (s *Store) SetKeep(ctx context.Context, name string, keep retention.PeriodChanges) error {
 	return s.changeTenant(ctx, name, keep, copyDefault)
 }
 
 // changeTenant makes or changes the row of a tenant by a statement with the name and more arguments, and then its times.
-func (s *Store) changeTenant(ctx context.Context, name string, keep lifecycle.KeepChanges, statement string, terms ...any) error {
+func (s *Store) changeTenant(ctx context.Context, name string, keep retention.PeriodChanges, statement string, terms ...any) error {
 	args := []any{name}
-	for _, kind := range []lifecycle.Retained{
-		lifecycle.RetainedOutput, lifecycle.RetainedSource, lifecycle.RetainedCallback, lifecycle.RetainedTask,
+	for _, kind := range []retention.Kind{
+		retention.OutputKind, retention.SourceKind, retention.CallbackKind, retention.TaskKind,
 	} {
 		kept, change := keep[kind]
 		var seconds *float64

@@ -16,7 +16,6 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/loop"
 	"github.com/refract-video/refract/internal/media"
 )
@@ -37,9 +36,9 @@ type Store interface {
 	// HoldRetention makes this replica the one that removes, unless another one is.
 	HoldRetention(ctx context.Context) (release func(), held bool, err error)
 	// Aged returns the next things of a kind that grow old after one, in a batch of bounded size.
-	Aged(ctx context.Context, kind lifecycle.Retained, after lifecycle.Aged) ([]lifecycle.Aged, error)
+	Aged(ctx context.Context, kind Kind, after Candidate) ([]Candidate, error)
 	// RemoveAged removes those that are not in use, and lists their files as unkept in the same transaction.
-	RemoveAged(ctx context.Context, kind lifecycle.Retained, things []lifecycle.Aged) (lifecycle.Removed, error)
+	RemoveAged(ctx context.Context, kind Kind, things []Candidate) (Removed, error)
 	// UnkeptFiles returns keys of files to delete, in order, after one.
 	UnkeptFiles(ctx context.Context, after string, limit int) ([]string, error)
 	// ForgetFiles takes keys off that list.
@@ -62,17 +61,17 @@ type Retainer struct {
 	// SweepOrphans deletes old files that no row names. The bucket must be this database's alone.
 	SweepOrphans bool
 	// Removed is told how much was removed; nil means nobody.
-	Removed func(ctx context.Context, kind lifecycle.Retained, r lifecycle.Removed)
+	Removed func(ctx context.Context, kind Kind, r Removed)
 
-	places  map[lifecycle.Retained]lifecycle.Aged // Where the rounds before ended short of the end.
-	orphans orphanPlace                           // The same among the files of the bucket.
+	places  map[Kind]Candidate // Where the rounds before ended short of the end.
+	orphans orphanPlace        // The same among the files of the bucket.
 }
 
 // Expired is how much of a kind and a tenant has expired.
 type Expired struct {
-	Kind   lifecycle.Retained
+	Kind   Kind
 	Tenant string
-	lifecycle.Removed
+	Removed
 }
 
 // Survey counts what a round to the end would remove, by kind and tenant, and removes nothing. What goes with a task
@@ -80,12 +79,12 @@ type Expired struct {
 // whether a round would delete them or not.
 func (r *Retainer) Survey(ctx context.Context) ([]Expired, error) {
 	var all []Expired
-	for _, kind := range lifecycle.RetainedKinds {
-		byTenant := map[string]lifecycle.Removed{}
-		_, err := r.walk(ctx, kind, lifecycle.Aged{}, 0, func(due []lifecycle.Aged) error {
+	for _, kind := range Kinds {
+		byTenant := map[string]Removed{}
+		_, err := r.walk(ctx, kind, Candidate{}, 0, func(due []Candidate) error {
 			for _, a := range due {
 				sum := byTenant[a.Tenant]
-				sum.Add(lifecycle.Removed{Rows: 1, Bytes: a.Bytes})
+				sum.Add(Removed{Rows: 1, Bytes: a.Bytes})
 				byTenant[a.Tenant] = sum
 			}
 			return nil
@@ -103,11 +102,11 @@ func (r *Retainer) Survey(ctx context.Context) ([]Expired, error) {
 			return nil, err
 		}
 		if sum.Rows > 0 {
-			all = append(all, Expired{lifecycle.RetainedOrphan, "-", sum})
+			all = append(all, Expired{UnreferencedKind, "-", sum})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Expired) int {
-		return cmp.Or(cmp.Compare(slices.Index(lifecycle.RetainedKinds, a.Kind), slices.Index(lifecycle.RetainedKinds, b.Kind)),
+		return cmp.Or(cmp.Compare(slices.Index(Kinds, a.Kind), slices.Index(Kinds, b.Kind)),
 			cmp.Compare(a.Tenant, b.Tenant))
 	})
 	return all, nil
@@ -115,15 +114,15 @@ func (r *Retainer) Survey(ctx context.Context) ([]Expired, error) {
 
 // Round removes what has expired, unless another replica does just that, which held tells. Kinds do not wait for each
 // other: an error of one comes back after the others had their turn.
-func (r *Retainer) Round(ctx context.Context) (removed map[lifecycle.Retained]lifecycle.Removed, files int, held bool, err error) {
+func (r *Retainer) Round(ctx context.Context) (removed map[Kind]Removed, files int, held bool, err error) {
 	release, held, err := r.Store.HoldRetention(ctx)
 	if err != nil || !held {
 		return nil, 0, held, err
 	}
 	defer release()
-	removed = map[lifecycle.Retained]lifecycle.Removed{}
+	removed = map[Kind]Removed{}
 	var errs []error
-	for _, kind := range lifecycle.RetainedKinds {
+	for _, kind := range Kinds {
 		sum, err := r.remove(ctx, kind)
 		errs = append(errs, err)
 		if sum.Rows > 0 {
@@ -135,14 +134,14 @@ func (r *Retainer) Round(ctx context.Context) (removed map[lifecycle.Retained]li
 	orphans, err := r.sweepOrphans(ctx)
 	errs = append(errs, err)
 	if orphans.Rows > 0 {
-		removed[lifecycle.RetainedOrphan] = orphans
+		removed[UnreferencedKind] = orphans
 	}
 	return removed, files, true, errors.Join(errs...)
 }
 
 // remove removes what has expired of one kind, from where the round before ended.
-func (r *Retainer) remove(ctx context.Context, kind lifecycle.Retained) (sum lifecycle.Removed, err error) {
-	place, err := r.walk(ctx, kind, r.places[kind], r.Batches, func(due []lifecycle.Aged) error {
+func (r *Retainer) remove(ctx context.Context, kind Kind) (sum Removed, err error) {
+	place, err := r.walk(ctx, kind, r.places[kind], r.Batches, func(due []Candidate) error {
 		batch, err := r.Store.RemoveAged(ctx, kind, due)
 		sum.Add(batch)
 		if r.Removed != nil && batch.Rows > 0 {
@@ -151,16 +150,16 @@ func (r *Retainer) remove(ctx context.Context, kind lifecycle.Retained) (sum lif
 		return err
 	})
 	if r.places == nil {
-		r.places = map[lifecycle.Retained]lifecycle.Aged{}
+		r.places = map[Kind]Candidate{}
 	}
 	r.places[kind] = place
 	return sum, err
 }
 
 // walk visits what has expired of a kind, batch by batch, and returns where it ended: the zero value at the end.
-func (r *Retainer) walk(ctx context.Context, kind lifecycle.Retained, place lifecycle.Aged, batches int,
-	visit func(due []lifecycle.Aged) error,
-) (lifecycle.Aged, error) {
+func (r *Retainer) walk(ctx context.Context, kind Kind, place Candidate, batches int,
+	visit func(due []Candidate) error,
+) (Candidate, error) {
 	for n := 0; batches == 0 || n < batches; n++ {
 		if n > 0 && !loop.Rest(ctx, r.Pause) {
 			return place, ctx.Err()
@@ -169,14 +168,14 @@ func (r *Retainer) walk(ctx context.Context, kind lifecycle.Retained, place life
 		if err != nil {
 			return place, err
 		}
-		if due := slices.DeleteFunc(slices.Clone(found), func(a lifecycle.Aged) bool { return !a.Due }); len(due) > 0 {
+		if due := slices.DeleteFunc(slices.Clone(found), func(a Candidate) bool { return !a.Due }); len(due) > 0 {
 			if err := visit(due); err != nil {
 				return place, err
 			}
 		}
 		// Things grow old in about the order in which they are found, so one that is too young does not end the walk.
-		if !slices.ContainsFunc(found, func(a lifecycle.Aged) bool { return a.Old }) {
-			return lifecycle.Aged{}, nil
+		if !slices.ContainsFunc(found, func(a Candidate) bool { return a.Old }) {
+			return Candidate{}, nil
 		}
 		place = found[len(found)-1]
 	}
@@ -216,7 +215,7 @@ func (r *Retainer) Count(meter metric.Meter) error {
 	if err != nil {
 		return fmt.Errorf("make the counter of retention: %w", err)
 	}
-	r.Removed = func(ctx context.Context, kind lifecycle.Retained, n lifecycle.Removed) {
+	r.Removed = func(ctx context.Context, kind Kind, n Removed) {
 		removed.Add(ctx, n.Rows, metric.WithAttributes(attribute.String("kind", string(kind))))
 	}
 	return nil
@@ -234,7 +233,7 @@ func (r *Retainer) round(ctx context.Context) {
 	if files > 0 {
 		args = append(args, "files", files)
 	}
-	for _, kind := range lifecycle.RetainedKinds {
+	for _, kind := range Kinds {
 		if rows := removed[kind].Rows; rows > 0 {
 			args = append(args, string(kind)+"s", rows)
 		}

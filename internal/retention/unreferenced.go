@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/loop"
 	"github.com/refract-video/refract/internal/media"
 )
@@ -40,37 +39,37 @@ var orphanPrefixes = []string{media.OutputPrefix, media.SourcePrefix, media.Uplo
 //
 // NOTE: the files of another database, or of rows newer than a restored one, look just the same. Nothing here can tell,
 // so that only the operator, who can, turns it on.
-func (r *Retainer) sweepOrphans(ctx context.Context) (lifecycle.Removed, error) {
+func (r *Retainer) sweepOrphans(ctx context.Context) (Removed, error) {
 	if !r.SweepOrphans {
-		return lifecycle.Removed{}, nil
+		return Removed{}, nil
 	}
 	pages := orphanPages
 	if r.Batches == 0 {
 		pages = 0
 	}
 	var errs []error
-	var sum lifecycle.Removed
+	var sum Removed
 	var err error
 	r.orphans, err = r.walkFiles(ctx, r.orphans, pages, func(f media.File) {
 		if err := r.Bucket.Delete(ctx, f.Key); err != nil {
 			errs = append(errs, err)
 			return
 		}
-		sum.Add(lifecycle.Removed{Rows: 1, Bytes: f.SizeBytes})
+		sum.Add(Removed{Rows: 1, Bytes: f.SizeBytes})
 	})
 	if sum.Rows > 0 {
 		r.Log.InfoContext(ctx, "files that belonged to nobody were removed", "files", sum.Rows, "bytes", sum.Bytes)
 		if r.Removed != nil {
-			r.Removed(ctx, lifecycle.RetainedOrphan, sum)
+			r.Removed(ctx, UnreferencedKind, sum)
 		}
 	}
 	return sum, errors.Join(append(errs, err)...)
 }
 
 // countOrphans counts what sweepOrphans deletes where it is turned on.
-func (r *Retainer) countOrphans(ctx context.Context) (sum lifecycle.Removed, err error) {
+func (r *Retainer) countOrphans(ctx context.Context) (sum Removed, err error) {
 	_, err = r.walkFiles(ctx, orphanPlace{}, 0, func(f media.File) {
-		sum.Add(lifecycle.Removed{Rows: 1, Bytes: f.SizeBytes})
+		sum.Add(Removed{Rows: 1, Bytes: f.SizeBytes})
 	})
 	return sum, err
 }

@@ -3,7 +3,7 @@ package server
 import (
 	"time"
 
-	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/retention"
 )
 
 // Retention say how long things are kept.
@@ -16,6 +16,6 @@ type Retention struct {
 }
 
 // Keep are the periods as the store takes them.
-func (f Retention) Keep() lifecycle.Keep {
-	return lifecycle.Keep{Outputs: f.KeepOutputs, Sources: f.KeepSources, Callbacks: f.KeepCallbacks, Tasks: f.KeepTasks}
+func (f Retention) Keep() retention.Periods {
+	return retention.Periods{Outputs: f.KeepOutputs, Sources: f.KeepSources, Callbacks: f.KeepCallbacks, Tasks: f.KeepTasks}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/refract-video/refract/internal/bench"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/retention"
 )
 
 const (
@@ -99,8 +100,8 @@ func (r *rig) costs(ctx context.Context, s *service, p *fakeProvider) ([]benchCo
 
 // lookForAged does what a round of retention does first.
 func lookForAged(ctx context.Context, store *postgres.Store) error {
-	for _, kind := range lifecycle.RetainedKinds {
-		if _, err := store.Aged(ctx, kind, lifecycle.Aged{}); err != nil {
+	for _, kind := range retention.Kinds {
+		if _, err := store.Aged(ctx, kind, retention.Candidate{}); err != nil {
 			return err
 		}
 	}
