@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -19,7 +20,10 @@ import (
 	"github.com/refract-video/refract/internal/server"
 )
 
-var update = flag.Bool("update", false, "write the parts of README.md that are made from code")
+var update = flag.Bool("update", false, "write the parts of documents that are made from code")
+
+// writing is held while a document is compared or written: a document has several parts.
+var writing sync.Mutex
 
 const readmePath = "../../README.md"
 
@@ -228,6 +232,8 @@ func capabilityRow(c provider.Capabilities) []string {
 // checkPart compares what stands between <!-- NAME --> and <!-- /NAME --> in a document.
 func checkPart(t *testing.T, path, name, want string) {
 	t.Helper()
+	writing.Lock()
+	defer writing.Unlock()
 	readme, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

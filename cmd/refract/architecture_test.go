@@ -1,0 +1,91 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	architecturePath = "../../docs/architecture.md"
+	module           = "github.com/refract-video/refract/"
+)
+
+// largeLibraries are the libraries that few packages may know, by the prefix of their import paths.
+var largeLibraries = []struct{ prefix, name string }{
+	{"github.com/jackc/pgx/", "pgx"},
+	{"github.com/riverqueue/river", "River"},
+	{"google.golang.org/grpc", "gRPC"},
+	{"github.com/grpc-ecosystem/grpc-gateway/", "gRPC gateway"},
+	{"gocloud.dev/", "gocloud.dev"},
+	{"go.opentelemetry.io/", "OpenTelemetry"},
+}
+
+// TestArchitecture_ShowsWhoImportsWhom compares the table of imports with go list.
+// `go test ./cmd/refract -run Architecture -update` writes it.
+func TestArchitecture_ShowsWhoImportsWhom(t *testing.T) {
+	t.Parallel()
+	list := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")
+	list.Dir = "../.."
+	list.Stderr = os.Stderr
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := "| package | imports | libraries |\n|---|---|---|\n"
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		name, ours := strings.CutPrefix(fields[0], module)
+		if !ours || strings.HasPrefix(name, "gen/") {
+			continue
+		}
+		var own, libraries []string
+		for _, path := range fields[1:] {
+			if imported, ok := strings.CutPrefix(path, module); ok {
+				own = append(own, strings.TrimPrefix(imported, "internal/"))
+			}
+		}
+		for _, l := range largeLibraries {
+			if slices.ContainsFunc(fields[1:], func(path string) bool { return strings.HasPrefix(path, l.prefix) }) {
+				libraries = append(libraries, l.name)
+			}
+		}
+		slices.Sort(own)
+		table += "| " + name + " | " + strings.Join(own, ", ") + " | " + strings.Join(libraries, ", ") + " |\n"
+	}
+	checkPart(t, architecturePath, "imports", table)
+}
+
+// TestArchitecture_WalksThroughFunctionsThatExist looks for the function of each step in the package that the step names.
+func TestArchitecture_WalksThroughFunctionsThatExist(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(architecturePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| `([^`]+)` \\|").FindAllStringSubmatch(string(page), -1)
+	if len(steps) == 0 {
+		t.Errorf("%s has no step", architecturePath)
+	}
+	for _, step := range steps {
+		declaration := `(?m)^func ` + regexp.QuoteMeta(step[2]) + `[\[(]`
+		if receiver, method, ok := strings.Cut(step[2], "."); ok {
+			declaration = `(?m)^func \((\w+ )?\*?` + receiver + `(\[[^)]*)?\) ` + method + `\(`
+		}
+		files, err := filepath.Glob(filepath.Join("../..", step[1], "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := slices.ContainsFunc(files, func(file string) bool {
+			source, err := os.ReadFile(file)
+			return err == nil && !strings.HasSuffix(file, "_test.go") && regexp.MustCompile(declaration).Match(source)
+		})
+		if !found {
+			t.Errorf("%s names %s in %s, which is not there", architecturePath, step[2], step[1])
+		}
+	}
+}
