@@ -13,7 +13,7 @@ func TestDocs_NameWhatExists(t *testing.T) {
 	t.Parallel()
 	declared := declaredTests(t)
 	path := regexp.MustCompile("`((?:internal|cmd|docs|proto|gen)/[^`\\s]*)`")
-	for _, name := range []string{"CONTRIBUTING.md", "docs/architecture.md", "SECURITY.md"} {
+	for _, name := range []string{"CONTRIBUTING.md", "docs/architecture.md", "SECURITY.md", "docs/metrics.md", "docs/CHANGELOG.md"} {
 		page, err := os.ReadFile(filepath.Join("../..", name))
 		if err != nil {
 			t.Fatal(err)
