@@ -227,7 +227,7 @@ func TestProbe_ATaskAtFaultStopsNobody(t *testing.T) {
 	}
 }
 
-// TestProbe_TheOnlyTaskProbesAtGrowingIntervals leaves a task alone for long. Whoever comes then waits no longer than for the
+// TestProbe_TheOnlyTaskProbesAtGrowingIntervals leaves a task alone for long. A task that comes then waits no longer than for the
 // first pause, and a task of another tenant does not wait at all.
 func TestProbe_TheOnlyTaskProbesAtGrowingIntervals(t *testing.T) {
 	t.Parallel()
@@ -259,7 +259,7 @@ func TestProbe_TheOnlyTaskProbesAtGrowingIntervals(t *testing.T) {
 	s.paused(t, false)
 }
 
-// TestProbe_PausesOfRealTroubleGrow has an account that refuses whoever asks.
+// TestProbe_PausesOfRealTroubleGrow has an account that refuses every task.
 func TestProbe_PausesOfRealTroubleGrow(t *testing.T) {
 	t.Parallel()
 	s := probed{setup(t, 1000, 100)}
@@ -391,7 +391,7 @@ func TestProbe_AFaultMovesOnToTheNextProvider(t *testing.T) {
 	}
 }
 
-// TestProbe_AnUnknownOutcomeIsNotSentAgain has tasks of which nobody knows whether the provider took them. They pause the
+// TestProbe_AnUnknownOutcomeIsNotSentAgain has tasks that the provider may have accepted or not. They pause the
 // account, another tenant's task finds out at once that it works, and none is sent a second time.
 func TestProbe_AnUnknownOutcomeIsNotSentAgain(t *testing.T) {
 	t.Parallel()

@@ -61,7 +61,7 @@ func TestShare_ChoosesByShareThenAge(t *testing.T) {
 	}
 }
 
-// Whoever gets a permit too many would have to take it from one that has less for its weight.
+// A tenant with a permit too many would have taken it from one that has less for its weight.
 func TestShare_IsFairWhateverWaits(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

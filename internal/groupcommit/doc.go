@@ -3,7 +3,7 @@
 //
 // Callers give items one by one to a [Group] and wait for the result of each. While a set is being committed the
 // next one gathers, and goes as soon as the one before is done. There is no timer: an item that comes to an idle
-// group is a set of its own and waits for nobody, and the busier the group, the larger its sets.
+// group is a set of its own and does not wait, and the busier the group, the larger its sets.
 //
 // The package knows nothing of what is committed. It promises:
 //
@@ -17,8 +17,8 @@
 //  5. A caller whose context ends stops waiting, and its neighbours notice nothing.
 //
 // NOTE: whose context ended does not know what became of the item. It is left out if its set has not been taken
-// yet, but it may as well have been committed, or be committed later. Whoever gives an item must be able to give
-// it again.
+// yet, but it may as well have been committed, or be committed later. A caller must be able to give its item
+// again.
 //
 // The items of a set share their fate: the longest makes all wait, and a commit whose answer is lost is lost for
 // all. [Group.Close] ends a group: it takes no more items and waits for those that it has.

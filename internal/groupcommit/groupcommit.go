@@ -36,7 +36,7 @@ type Commit[In, Out any] func(ctx context.Context, items []In, results []Result[
 // Limits bound a group. Each is at least 1.
 type Limits struct {
 	Set     int // How many items a set has at the most.
-	Waiting int // How many items wait at the most, beside those that are being committed.
+	Waiting int // How many items wait at the most, not counting those that are being committed.
 	AtOnce  int // How many sets are committed at the same time.
 }
 
@@ -49,7 +49,7 @@ type Group[In, Out any] struct {
 
 	mu         sync.Mutex
 	waiting    []*item[In, Out] // In the order in which they came.
-	committing int              // How many goroutines commit sets. They end when nobody waits.
+	committing int              // How many goroutines commit sets. They end when no item waits.
 	closed     bool
 	committers sync.WaitGroup
 }
@@ -58,7 +58,7 @@ type Group[In, Out any] struct {
 type item[In, Out any] struct {
 	in     In
 	caller context.Context
-	result chan Result[Out] // Has room for the one result, so that nobody waits for a caller.
+	result chan Result[Out] // Has room for the one result, so that no committer waits for a caller.
 }
 
 // New returns a group that commits by a function.
@@ -109,7 +109,7 @@ func (it *item[In, Out]) wait() Result[Out] {
 	}
 }
 
-// add makes items wait for their set, and sees to it that somebody commits it.
+// add makes items wait for their set, and starts a committer where one is needed.
 func (g *Group[In, Out]) add(items []*item[In, Out]) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -124,7 +124,7 @@ func (g *Group[In, Out]) add(items []*item[In, Out]) error {
 	return nil
 }
 
-// employ starts another committer where somebody waits and the limit allows it. The lock is held.
+// employ starts another committer where an item waits and the limit allows it. The lock is held.
 func (g *Group[In, Out]) employ() {
 	if len(g.waiting) > 0 && g.committing < g.limits.AtOnce {
 		g.committing++
@@ -132,7 +132,7 @@ func (g *Group[In, Out]) employ() {
 	}
 }
 
-// commitSets commits one set after another until nobody waits.
+// commitSets commits one set after another until no item waits.
 func (g *Group[In, Out]) commitSets() {
 	runtime.Gosched() // Those who are about to come may come along: it costs an idle group nothing.
 	for set := g.take(); len(set) > 0; set = g.take() {
@@ -141,7 +141,7 @@ func (g *Group[In, Out]) commitSets() {
 }
 
 // take returns the next set, or nothing, and then its committer has ended. Items whose caller has gone are left out:
-// under load this is what keeps the group from working for nobody.
+// under load this keeps the group from work that no caller waits for.
 func (g *Group[In, Out]) take() []*item[In, Out] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -166,7 +166,7 @@ func (g *Group[In, Out]) take() []*item[In, Out] {
 	return set
 }
 
-// Waiting returns how many items wait, beside those that are being committed.
+// Waiting returns how many items wait, not counting those that are being committed.
 func (g *Group[In, Out]) Waiting() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()

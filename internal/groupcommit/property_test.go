@@ -88,7 +88,7 @@ func run(t *testing.T, g *groupcommit.Group[int, int], visits []*visit, closeAt 
 	}
 }
 
-// judge compares what callers were told with what was committed.
+// judge compares the results of callers with what was committed.
 func judge(j *journal, limits groupcommit.Limits, visits []*visit) error {
 	committed := map[int]int{}
 	for _, n := range j.committed {

@@ -11,7 +11,7 @@ type PanicError struct {
 	Stack []byte
 }
 
-// Error tells the value and the stack: it is for logs, not for callers.
+// Error returns the value and the stack: it is for logs, not for callers.
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
 
 // settle gives every item of a set its result. A set that fails is settled in halves: among n items one that can't

@@ -27,8 +27,8 @@ func (d *deserted) ChangeByAttempt(ctx context.Context, id task.AttemptID, decid
 	return task.Task{}, context.Canceled
 }
 
-// TestSettle_MayBeLeftWhileItIsDecided is for the race detector, which tells when a verb that was left looks at, or
-// writes, what its decision notes down.
+// TestSettle_MayBeLeftWhileItIsDecided is for the race detector, which reports a verb that was left and reads or writes
+// what its decision notes down.
 func TestSettle_MayBeLeftWhileItIsDecided(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -12,7 +12,7 @@ type Account struct {
 
 	Provider   string
 	Configured provider.Limits // The limits of the configuration, whether or not they are in force.
-	Unknown    int             // Open attempts of which nobody knows whether the provider took them.
+	Unknown    int             // Open attempts of which it is unknown whether the provider took them.
 	Queued     int             // Tasks that wait for the provider, over all its accounts, counted up to 100,000.
 	Storage    string          // Why results can't be stored at any replica, so that nothing is admitted; empty where they can.
 	Typical    time.Duration   // How long attempts took lately; 0 while too few are known.

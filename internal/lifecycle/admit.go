@@ -106,8 +106,8 @@ type Place struct {
 	Refused time.Time // When the account that is to be probed last refused the task since its trouble began; zero where it did not.
 }
 
-// Before tells whether the tenant's next task goes before that of another: who has least of the provider
-// for its weight goes first, then who waits longest.
+// Before reports whether the tenant's next task goes before that of another: the tenant that has least of the
+// provider for its weight goes first, then the one that waits longest.
 func (l Line) Before(o Line) bool {
 	if mine, others := l.Used*o.Weight, o.Used*l.Weight; mine != others {
 		return mine < others
@@ -120,7 +120,7 @@ func (l Line) Before(o Line) bool {
 
 // Policy decides who goes next. Its functions are pure: see package admission.
 type Policy struct {
-	// Plan tells how much may go to which account.
+	// Plan returns how much may go to which account.
 	Plan func([]Usage) Plan
 	// Share chooses at most so many tasks from lines, in the order in which they go.
 	Share func(permits int, lines []Line) []task.ID

@@ -9,7 +9,7 @@ import (
 )
 
 // ids makes UUIDs of version 7: they sort by time, and tasks are admitted and listed in their order. The time is
-// one that replicas agree on, so that nobody's tasks go first because a clock is slow. Its methods may be called
+// one that replicas agree on, so that no tenant's tasks go first because a clock is slow. Its methods may be called
 // concurrently.
 type ids struct {
 	now func() time.Time

@@ -46,7 +46,7 @@ func (l *Lifecycle) ReplayCallback(ctx context.Context, c InboxCallback) (Inquir
 }
 
 // named is the provider task id that the callback may be asked about. One that was refused, or contradicted what was
-// known, named it without proof: whoever has a URL token alone could have the attempt take over another one's task.
+// known, named it without proof: a stranger with a URL token alone could give the attempt the task of another one.
 func (c InboxCallback) named() string {
 	if c.Verdict == Applied || c.Verdict == Asked {
 		return c.ProviderTaskID
@@ -54,7 +54,7 @@ func (c InboxCallback) named() string {
 	return ""
 }
 
-// CheckTask makes the next check of a task's newest attempt without a verdict due at once, whoever's task it is.
+// CheckTask makes the next check of a task's newest attempt without a verdict due at once. The task may belong to any tenant.
 func (l *Lifecycle) CheckTask(ctx context.Context, id task.ID) (Inquiry, error) {
 	var q Inquiry
 	changed := false

@@ -1,13 +1,12 @@
 // Package lifecycle holds the verbs of Refract: Submit, Admit, Send, Settle, Cancel, Retry, Expire, and
-// the operator's Replay and Check. It is
-// the only door through which a task changes.
+// the operator's Replay and Check. No other package changes a task.
 //
 // Every verb has the same shape: the store locks the task and hands it over, package task decides, and
 // the store commits the decision as a whole: task, attempt, event, callback and jobs. Nothing is done
-// before it is committed, and what was committed is told to whoever watches, afterwards.
+// before it is committed. Watchers are notified after the commit.
 //
-// When the database fails, the verb fails and nothing happened; whoever called it calls again: the caller
-// of the API, the job queue, the provider with its next callback, or the next check.
+// When the database fails, the verb fails and nothing happened. Its caller calls again: the client of the API,
+// the job queue, the provider with its next callback, or the next check.
 package lifecycle
 
 import (
@@ -25,7 +24,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// What the verbs answer beside the errors of package task.
+// The errors of the verbs, in addition to those of package task.
 var (
 	// ErrTaskNotFound means that the tenant has no such task.
 	ErrTaskNotFound = errors.New("no such task")
@@ -41,7 +40,7 @@ var (
 	ErrAccountNotFound = errors.New("no such provider account is configured")
 )
 
-// TaskError says which task an error is about, with the facts that clients are told.
+// TaskError says which task an error is about, with the facts that clients get.
 type TaskError struct {
 	Task  task.ID
 	State task.State // Empty where the task was not found.
@@ -137,7 +136,7 @@ type Store interface {
 	// AdmitTasks holds accounts, asks plan what may go where, and does that. Accounts that another replica
 	// holds are left out.
 	AdmitTasks(ctx context.Context, r Round) ([]task.Task, error)
-	// Standing tells where a QUEUED task stands at the provider of a round.
+	// Standing returns where a QUEUED task stands at the provider of a round.
 	Standing(ctx context.Context, t task.Task, r Round) (Standing, error)
 	// SaveTrouble returns why the outputs of an attempt are not saved, as noted since a time; the zero value where no try
 	// failed. storage is why results can't be stored at any replica; empty where they can.
@@ -145,11 +144,11 @@ type Store interface {
 	// ClaimChecks returns attempts of an account whose check is due, and makes each due again as the cadence says.
 	ClaimChecks(ctx context.Context, account string, c Cadence, limit int) ([]Check, error)
 	// Testimony returns what is known of an attempt's task and the account that refused it now, or ErrAttemptNotFound. It counts
-	// refusals as if the account were blocked, or with chance also those that befall any task.
+	// refusals as if the account were blocked, or with chance also those that any task can meet.
 	Testimony(ctx context.Context, id task.AttemptID, chance bool) (Testimony, error)
 	// TypicalDuration returns how long recent attempts of an account took, or 0 while too few are known.
 	TypicalDuration(ctx context.Context, account string) (time.Duration, error)
-	// ChangeAnyTask changes a task, whoever's it is, or returns ErrTaskNotFound.
+	// ChangeAnyTask changes a task of any tenant, or returns ErrTaskNotFound.
 	ChangeAnyTask(ctx context.Context, id task.ID, decide Decide) (task.Task, error)
 	// OverdueTasks returns tasks whose deadline has passed.
 	OverdueTasks(ctx context.Context, limit int) ([]Overdue, error)
@@ -170,9 +169,9 @@ type Config struct {
 	// CheckSource refuses the URI of a source, in words for the caller. It must not touch the network.
 	CheckSource func(uri string) error
 	Meter       metric.Meter // Nil means the process's own.
-	// Now tells the time that all replicas agree on, for ids; nil means this machine's.
+	// Now returns the time that all replicas agree on, for ids; nil means this machine's.
 	Now func() time.Time
-	// Changed is told of every task that changed, after the commit. It must not block.
+	// Changed is called for every task that changed, after the commit. It must not block.
 	Changed func(task.ID, task.State)
 }
 

@@ -89,7 +89,7 @@ func TestPrepared_LetsAdmissionHaveTheTask(t *testing.T) {
 	}
 }
 
-// A task that somebody changed does not wait any more, and what comes of its preparation is not its business.
+// A task that changed does not wait any more, and the outcome of its preparation does not change it.
 func TestDefer_EndsWithWhateverChangesTheTask(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -11,8 +11,8 @@ import (
 
 var errLost = errors.New("connection lost")
 
-// Whoever gives an attempt the provider task of another one, a provider, a proxy or a stranger, is not believed: the
-// task would get another's video, and the attempt's own result would be taken for a contradiction.
+// An input that gives an attempt the provider task of another one is not believed, from a provider, a proxy or a stranger:
+// the task would get another's video, and the attempt's own result would be taken for a contradiction.
 func TestProviderTask_OfAnotherAttemptIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

@@ -37,7 +37,7 @@ func (s StorageTrouble) String() string {
 	return fmt.Sprintf("our storage failed between %s and %s UTC, since it %s", s.Since.UTC().Format(layout), s.Until.UTC().Format(layout), s.Cause)
 }
 
-// waitingSave tells what a task in SAVING waits for, or nil where nothing is known to be in its way.
+// waitingSave returns what a task in SAVING waits for, or nil where nothing is known to be in its way.
 func (l *Lifecycle) waitingSave(ctx context.Context, t task.Task) (*Waiting, error) {
 	trouble, storage, err := l.store.SaveTrouble(ctx, t.Result, t.UpdateTime)
 	if err != nil {

@@ -316,8 +316,8 @@ func TestSend_AnswerAfterItsCallbackChangesNothing(t *testing.T) {
 	s.expect(t, id, task.Saving, task.AttemptSucceeded)
 }
 
-// A callback carries a token that only the provider was given. Whoever refuses afterwards, perhaps a proxy in front of
-// it, does not know what the provider did.
+// A callback carries a token that only the provider was given. A refusal that comes afterwards, perhaps from a proxy in
+// front of it, does not show what the provider did.
 func TestSend_RefusalAfterACallbackProvesNothing(t *testing.T) {
 	t.Parallel()
 	for _, class := range []provider.Class{provider.RateLimited, provider.Rejected, provider.AccountBlocked} {

@@ -195,7 +195,7 @@ func TestSettleCallback_OfAnUnknownAttemptKeepsNothing(t *testing.T) {
 	}
 }
 
-// A signature covers the id alone, so whoever has seen one callback can send others with any body.
+// A signature covers the id alone, so a stranger who has seen one callback can send others with any body.
 func TestSettleCallback_RowsAndBytesAreBoundedPerAttempt(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

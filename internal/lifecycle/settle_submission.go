@@ -71,11 +71,11 @@ func (l *Lifecycle) answered(a task.Attempt, got answer, inTransit time.Duration
 	return s
 }
 
-// errStopped is what becomes of an attempt that somebody else began to send. They have died, or are cut off from the
-// database and still wait for the answer.
+// errStopped is the outcome of an attempt that another process began to send. That process has died, or it is cut off from
+// the database and still waits for the answer.
 var errStopped = errors.New("the service stopped while the attempt was being sent")
 
-// ourOwnDoing tells whether an answer is missing because of us.
+// ourOwnDoing reports whether an answer is missing because of us.
 func ourOwnDoing(answer error) bool {
 	return errors.Is(answer, errStopped) || errors.Is(answer, context.Canceled)
 }

@@ -150,7 +150,7 @@ func (s service) start(t *testing.T, providerTaskID string) (task.ID, task.Attem
 	return id, attempt
 }
 
-// send sends an attempt, which the provider answers as told.
+// send sends an attempt, which the provider answers as given.
 func (s service) send(t *testing.T, attempt task.AttemptID, providerTaskID string, answer error) {
 	t.Helper()
 	err := s.Send(t.Context(), attempt, func(context.Context, task.Task) (string, error) { return providerTaskID, answer })

@@ -39,8 +39,8 @@ var submissionRules = []SubmissionRule{
 	{provider.Unavailable, CreatedUnknown, awaitCallback, brake},
 }
 
-// brake keeps an outage from turning the whole in-flight cap of an account into attempts of which nobody knows what
-// became, each of which may be paid for and holds its place for as long as its callback is awaited.
+// brake keeps an outage from filling the whole in-flight cap of an account with attempts of unknown outcome. Each of them
+// may be paid for, and holds its place for as long as its callback is awaited.
 var brake = &Pause{Reason: "unknown_outcomes", For: 5 * time.Second, Max: 5 * time.Minute, After: 3}
 
 // SubmissionRule is what one answer to a submission means.
@@ -51,7 +51,7 @@ type SubmissionRule struct {
 	Pause   *Pause // How the account pauses, or nil. It names no account.
 }
 
-// Effect is what becomes of an attempt and its task, while nobody has ended the task.
+// Effect is what becomes of an attempt and its task, unless the task has ended meanwhile.
 type Effect struct {
 	Attempt   task.AttemptState
 	Task      string // In words, for documents.

@@ -74,7 +74,7 @@ func (l *Lifecycle) submittedBefore(ctx context.Context, tenant, requestID strin
 	return Submitted{Task: t}
 }
 
-// submitted tells of a new task, and compares a known one with what was submitted.
+// submitted announces a new task, and compares a known one with what was submitted.
 func (l *Lifecycle) submitted(c NewTask, spec task.Spec) Submitted {
 	switch {
 	case c.Err != nil:
@@ -101,7 +101,7 @@ func complete(spec task.Spec) task.Spec {
 	return spec
 }
 
-// check refuses what can be told wrong without a look at the source, and returns the route.
+// check refuses what is wrong without a look at the source, and returns the route.
 func (l *Lifecycle) check(ctx context.Context, tenant string, spec task.Spec, used map[task.SourceID]error) ([]string, error) {
 	if spec.SourceID != "" {
 		if _, known := used[spec.SourceID]; !known {

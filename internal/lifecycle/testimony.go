@@ -34,7 +34,7 @@ func (j judgment) pauses() bool { return j.blame == task.BlameAccount || j.blame
 // accepted another task since, is contradicted by that: it waits longer, and where the account is said to be blocked, the
 // refusal is held against the task. The account does not pause then, and after maxFaults the task is at fault.
 //
-// NOTE: a task is never at fault for a rate limit or a connection that did not come about, since those befall any task by
+// NOTE: a task is never at fault for a rate limit or a connection that did not come about, since any task can meet those by
 // chance; nor for an unknown outcome, since its attempt may have been paid for and is not followed by another.
 func (r SubmissionRule) judge(t Testimony, answer *provider.Error) judgment {
 	switch {

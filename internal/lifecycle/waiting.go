@@ -52,7 +52,7 @@ type SourceWait struct {
 	Until   time.Time // When it is tried again; zero while it is being tried.
 }
 
-// Waiting tells what a task waits for, or nil where it waits for nothing but the work itself.
+// Waiting returns what a task waits for, or nil where it waits for nothing but the work itself.
 func (l *Lifecycle) Waiting(ctx context.Context, t task.Task) (*Waiting, error) {
 	switch a := t.Attempt(); {
 	case t.State == task.Running && a.State == task.AttemptUnconfirmed:
@@ -118,7 +118,7 @@ func (st Standing) waiting(provider string) Waiting {
 	}
 }
 
-// paused tells whether every account at the provider is paused, and until when.
+// paused reports whether every account at the provider is paused, and until when.
 func (st Standing) paused(provider string) (Waiting, bool) {
 	w := Waiting{Cause: WaitProviderPaused, Message: provider + " has no account that is configured"}
 	for i, u := range st.Usages {

@@ -22,7 +22,7 @@ type Blame string
 // What it is held against. An outcome that says nothing about the account has none.
 const (
 	BlameAccount Blame = "ACCOUNT" // The account, which pauses since it is said to be blocked.
-	BlameChance  Blame = "CHANCE"  // The account, which pauses, for what befalls any task: a rate limit, no connection, no clear answer.
+	BlameChance  Blame = "CHANCE"  // The account, which pauses, for what any task can meet: a rate limit, no connection, no clear answer.
 	BlameTask    Blame = "TASK"    // The task: the account accepted others meanwhile.
 )
 
@@ -42,7 +42,7 @@ type Attempt struct {
 	CreateTime     time.Time
 }
 
-// Open tells whether the attempt is still followed: it may yet produce a result.
+// Open reports whether the attempt is still followed: it may yet produce a result.
 func (a *Attempt) Open() bool {
 	return a.State == AttemptSubmitting || a.State == AttemptUnconfirmed || a.State == AttemptRunning
 }

@@ -20,7 +20,7 @@ func (d *Decision) admit(in Admitted) error {
 	return nil
 }
 
-// sending marks the attempt as sent, or refuses it where nobody waits for it any more: then it is not sent.
+// sending marks the attempt as sent, or refuses it where its task no longer waits for it: then it is not sent.
 func (d *Decision) sending(in Sending) error {
 	a := d.Task.AttemptByID(in.Attempt)
 	switch {
@@ -77,7 +77,7 @@ func (d *Decision) refuse(a *Attempt, in Refused) {
 	}
 }
 
-// moveOn queues the task for the next known provider of its route, and tells whether there is one.
+// moveOn queues the task for the next known provider of its route, and reports whether there is one.
 func (d *Decision) moveOn(attempt int, message string, known []string) bool {
 	rest := d.Task.Route[slices.Index(d.Task.Route, d.Task.Provider)+1:]
 	next := slices.IndexFunc(rest, isKnown(known))
@@ -89,7 +89,7 @@ func (d *Decision) moveOn(attempt int, message string, known []string) bool {
 	return true
 }
 
-// isKnown tells of providers whether they have an account.
+// isKnown returns a function that reports whether a provider has an account.
 func isKnown(known []string) func(string) bool {
 	return func(provider string) bool { return len(known) == 0 || slices.Contains(known, provider) }
 }
@@ -109,9 +109,9 @@ func (d *Decision) unprepared(in Unprepared) {
 	}
 }
 
-// failByLost fails the task where a newer attempt than the one that brings nothing is LOST, and tells whether there is one:
-// that may have been paid for and yet bring a result, so that another is for the caller to ask for. Of an older one, that
-// has been asked.
+// failByLost fails the task where a newer attempt than the one that brings nothing is LOST, and reports whether there is one:
+// that may have been paid for and yet bring a result, so only the caller may ask for another. For an older one the caller
+// has done so.
 func (d *Decision) failByLost(a *Attempt) bool {
 	for i := range d.Task.Attempts[a.Number:] {
 		if lost := &d.Task.Attempts[a.Number+i]; lost.State == AttemptLost {

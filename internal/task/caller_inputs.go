@@ -39,7 +39,7 @@ func (d *Decision) retry(in RetryRequested) error {
 }
 
 // adopt continues the task with the result of an attempt, or else with one that may yet bring a result, newest
-// first, but not with the excepted one. It tells whether there is such an attempt.
+// first, but not with the excepted one. It reports whether there is such an attempt.
 func (d *Decision) adopt(message string, except AttemptID) bool {
 	return d.adoptResult(message, except) || d.adoptOpen(message, except)
 }
@@ -81,8 +81,8 @@ func (d *Decision) adoptOpen(message string, except AttemptID) bool {
 	return false
 }
 
-// reopen follows the newest lost attempt again that the provider can be asked about, and tells whether there
-// is one.
+// reopen follows the newest lost attempt again that the provider can be asked about, and reports whether
+// there is one.
 func (d *Decision) reopen(message string) bool {
 	for i, a := range slices.Backward(d.Task.Attempts) {
 		if a.State == AttemptLost && a.ProviderTaskID != "" {

@@ -3,7 +3,7 @@ package task
 // Reason says why a task failed. The list is closed.
 type Reason string
 
-// The reasons of a failure. The contract's FailureReason tells what each means for the caller.
+// The reasons of a failure. The contract's FailureReason says what each means for the caller.
 const (
 	InputRejected     Reason = "INPUT_REJECTED"
 	ProviderRejected  Reason = "PROVIDER_REJECTED"
@@ -27,7 +27,7 @@ var Reasons = []Reason{
 	ContentModerated, InputUnsupported, InputTooLarge, InputTooLong, InputUnreachable, InsufficientCredits,
 }
 
-// Retryable tells whether a retry can help without changing the request.
+// Retryable reports whether a retry can help without changing the request.
 func (r Reason) Retryable() bool {
 	switch r {
 	case InputRejected, ContentModerated, InputUnsupported, InputTooLarge, InputTooLong:

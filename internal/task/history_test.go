@@ -22,7 +22,7 @@ type step struct {
 	after    task.Task // What is stored afterwards: the decision's task if it is Changed.
 }
 
-// entered tells whether the step brought the task into the state, or into it anew.
+// entered reports whether the step brought the task into the state, or into it anew.
 func (s *step) entered(state task.State) bool {
 	return s.decision.Event != nil && s.decision.Event.State == state
 }
@@ -91,7 +91,7 @@ func (h *history) submit(job task.SubmitAttempt, answer task.Input) {
 	}
 }
 
-// String tells the history as the list of its inputs, which is what a failing test prints.
+// String returns the history as the list of its inputs, which is what a failing test prints.
 func (h *history) String() string {
 	s := fmt.Sprintf("\nmax_attempts %d", h.task.Spec.MaxAttempts)
 	for i, st := range h.steps {

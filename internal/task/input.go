@@ -31,7 +31,7 @@ type (
 	}
 
 	// Sending says that the attempt is about to be sent. Once it is committed the attempt counts as sent,
-	// whatever happens: nobody may send it a second time.
+	// whatever happens: no process may send it a second time.
 	Sending struct{ Attempt AttemptID }
 
 	// Accepted says that the provider created a task for the attempt.
@@ -54,7 +54,7 @@ type (
 		Known   []string // The providers that have an account; others are passed over. Empty means all.
 	}
 
-	// Ambiguous says that the attempt was sent, or may have been, and that no answer tells what became
+	// Ambiguous says that the attempt was sent, or may have been, and that no answer says what became
 	// of it.
 	Ambiguous struct {
 		Attempt    AttemptID
@@ -86,7 +86,7 @@ type (
 		Message        string
 	}
 
-	// GivenUp says that nobody will tell what became of the attempt: the wait for its callback ended, or
+	// GivenUp says that the outcome of the attempt will stay unknown: the wait for its callback ended, or
 	// the provider does not know it.
 	GivenUp struct {
 		Attempt AttemptID

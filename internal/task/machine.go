@@ -156,7 +156,7 @@ func (d *Decision) checkAfter(a *Attempt, delay time.Duration) {
 	d.Check, d.CheckDelay, d.Changed = a.ID, delay, true
 }
 
-// awaits tells whether the task's fate hangs on this attempt: the task is being submitted or runs, and no
+// awaits reports whether the task's outcome depends on this attempt: the task is being submitted or runs, and no
 // newer attempt is open.
 func (d *Decision) awaits(a *Attempt) bool {
 	if d.Task.State != Submitting && d.Task.State != Running {

@@ -14,7 +14,7 @@ import (
 )
 
 // picture lists every change of state that any input can cause, X → X being an event that leaves the state
-// as it is. Whoever has to edit it has changed the machine: look at the picture in machine.go, too.
+// as it is. An edit of it is a change of the machine: mend the picture in machine.go, too.
 const picture = `
 Admitted          QUEUED     → SUBMITTING
 ProviderBlocked   QUEUED     → QUEUED

@@ -102,7 +102,7 @@ func revisionsHaveNoGaps(h *history) error {
 	return nil
 }
 
-// A state never changes without an event, and an event tells the state and failure of its task.
+// A state never changes without an event, and an event has the state and failure of its task.
 func stateChangesAreEvents(h *history) error {
 	for i, s := range h.steps {
 		e := s.decision.Event

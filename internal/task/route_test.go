@@ -8,7 +8,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// TestRoute_MovesOnOnlyAfterDefiniteRefusals tells where a task of two providers is after each way in which
+// TestRoute_MovesOnOnlyAfterDefiniteRefusals shows where a task of two providers is after each way in which
 // its first attempt can end.
 func TestRoute_MovesOnOnlyAfterDefiniteRefusals(t *testing.T) {
 	t.Parallel()

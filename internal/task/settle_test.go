@@ -61,7 +61,7 @@ func truths() []truth {
 
 var everyTruth = truths()
 
-// Wherever a history stops: once every job has run and the provider has told the truth about every
+// Wherever a history stops: once every job has run and the provider has answered truly about every
 // attempt it was asked about, the task is terminal or waits for admission.
 func noTaskIsStuck(h *history) error {
 	for _, world := range everyTruth {

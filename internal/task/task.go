@@ -9,7 +9,7 @@
 //   - an attempt is sent once, and another one follows only when the one before provably created nothing,
 //     was reported as failed by the provider within the task's allowance, or a caller asked for it.
 //
-// Whoever calls Apply holds the task (a row lock in practice) and commits the decision as a whole, jobs
+// The caller of Apply holds the task (a row lock in practice) and commits the decision as a whole, jobs
 // included: a decision that is lost in a crash never happened, and the input comes again.
 package task
 
@@ -43,7 +43,7 @@ const (
 // States are all states, in the order in which a task passes through them.
 var States = []State{Queued, Submitting, Running, Saving, Succeeded, Failed, Canceled}
 
-// Terminal tells whether a task in this state changes only through a retry, if at all.
+// Terminal reports whether a task in this state changes only through a retry, if at all.
 func (s State) Terminal() bool { return s == Succeeded || s == Failed || s == Canceled }
 
 // Task is one modification job that a caller asked for.

@@ -75,7 +75,7 @@ func BenchmarkHub(b *testing.B) {
 	b.Run("Sweep", func(b *testing.B) {
 		for b.Loop() {
 			id := ids[b.N%watchers]
-			events.append(id, task.Running) // Nobody is told.
+			events.append(id, task.Running) // Without a wake.
 			hub.WakeAll()
 			<-received
 		}

@@ -9,7 +9,7 @@ import (
 const (
 	// coarsest is the longest beat. A coarser grid would hold up events behind bookmarks.
 	coarsest = 100 * time.Millisecond
-	// stall is how long nobody takes anything off the queue of bookmarks before others join.
+	// stall is how long the queue of bookmarks may stand still before more goroutines join.
 	stall = 10 * time.Millisecond
 	// unconfirmedDelay is how long after a bookmark that nothing confirms its stream is looked at again.
 	unconfirmedDelay = 500 * time.Millisecond
@@ -19,9 +19,9 @@ const (
 // a collection of garbage would make thousands of goroutines help with it, each for longer than it takes to send,
 // and events would wait behind them.
 //
-// Whoever sends to a receiver that does not read stays with it, as the stream's own goroutine would, until it reads or
-// is gone. Others then go on with the queue: twice as many each time, so that a crowd of such receivers holds up the
-// bookmarks of the rest for a moment only.
+// A goroutine that sends to a receiver which does not read is stuck, as the stream's own would be, until the receiver
+// reads or is gone. More goroutines then go on with the queue: twice as many each time, so that many such receivers delay
+// the bookmarks of the rest only for a moment.
 type bookmarks struct {
 	began time.Time
 	every time.Duration // How long a stream may be silent.
@@ -35,7 +35,7 @@ type bookmarks struct {
 	taken   int        // How many were ever taken off the queue,
 	seen    int        // and how many when that was looked at last.
 	senders int        // How many goroutines send.
-	more    int        // How many join them when nobody takes anything.
+	more    int        // How many join them when the queue stands still.
 }
 
 func newBookmarks(every time.Duration, log *logState) *bookmarks {
@@ -58,7 +58,7 @@ func (b *bookmarks) add(p *pulse) {
 	b.put(p)
 }
 
-// remove ends that. The stream's lock is held for good, so nobody is sending.
+// remove ends that. The stream's lock is held for good, so no goroutine is sending.
 func (b *bookmarks) remove(p *pulse) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

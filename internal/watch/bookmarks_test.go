@@ -117,7 +117,7 @@ func TestBookmarks_ReceiverThatDoesNotReadKeepsNoPlace(t *testing.T) {
 	r := setup(t, watch.Config{Bookmark: 10 * time.Millisecond, Reads: 1})
 	r.append(id, task.Queued)
 	sending, free := make(chan struct{}), make(chan struct{})
-	r.beforeNextAnswer(func() { // It holds the only place until its stream carries a bookmark that nobody takes.
+	r.beforeNextAnswer(func() { // It holds the only place until its stream carries a bookmark that is not received.
 		select {
 		case <-sending:
 		case <-time.After(hung):
@@ -206,7 +206,7 @@ func TestWatch_NothingIsSentAfterTheEnd(t *testing.T) {
 				close(free)
 				<-s.done
 				held := weak.Make(s)
-				pass(time.Minute) // The receiver tells when something is sent.
+				pass(time.Minute) // The receiver notices when something is sent.
 				if runtime.GC(); held.Value() != nil {
 					t.Error("a watch that ended is still held in memory")
 				}

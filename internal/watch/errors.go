@@ -32,7 +32,7 @@ type ExpiredError struct {
 	Oldest int64 // The oldest revision that is left: a watch after Oldest-1 succeeds.
 }
 
-// Error tells the oldest revision that is left.
+// Error names the oldest revision that is left.
 func (e *ExpiredError) Error() string {
 	return fmt.Sprintf("older events were removed: the oldest revision left is %d", e.Oldest)
 }
@@ -42,12 +42,12 @@ type RemovedError struct {
 	Oldest task.Position // The position after which everything of the tenant is left.
 }
 
-// Error tells what is left.
+// Error names what is left.
 func (e *RemovedError) Error() string {
 	return fmt.Sprintf("older events were removed: those after position %d are left", e.Oldest)
 }
 
-// final tells whether an error of a read is an answer, which asking again would only repeat.
+// final reports whether an error of a read is an answer, which another read would only repeat.
 func final(err error) bool {
 	if _, expired := errors.AsType[*ExpiredError](err); expired {
 		return true

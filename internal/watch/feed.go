@@ -21,7 +21,7 @@ type feed struct {
 	topics map[string]*topic
 }
 
-// topic is a tenant that somebody follows.
+// topic is a tenant that has followers.
 type topic struct {
 	after     task.Position // All entries after it are here, as far as they were read.
 	entries   []*task.Entry // By position. Followers share them.
@@ -64,7 +64,7 @@ func (f *feed) skip(last task.Position) {
 	}
 }
 
-// empty tells whether nobody follows the log.
+// empty reports whether the log has no follower.
 func (f *feed) empty() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

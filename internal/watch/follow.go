@@ -88,7 +88,7 @@ type follower struct {
 	sent  task.Position // Everything up to here was sent, or did not match, or is not of the tenant.
 }
 
-// begin moves the follower to where it resumes. Another replica may have read further than this one, but nobody
+// begin moves the follower to where it resumes. Another replica may have read further than this one, but none
 // further than the log goes.
 func (w *follower) begin(ctx context.Context, after task.Position) error {
 	read := w.sent

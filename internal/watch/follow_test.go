@@ -133,7 +133,7 @@ func TestFollow_BeginsNowWithABookmarkAndGoesOn(t *testing.T) {
 		r.commit("b", task.Queued)
 		sweep()
 		s.want(t, "a@2", "b@1")
-		r.append("b", task.Submitting) // Nobody is told.
+		r.append("b", task.Submitting) // Without a wake.
 		pass(500 * time.Millisecond)
 		s.want(t, "a@2", "b@1", "b@2")
 	})

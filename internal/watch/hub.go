@@ -74,7 +74,7 @@ type Hub struct {
 	reads   chan struct{} // Has a place for each read of the table that may begin.
 
 	seed   maphash.Seed
-	shards [64]shard // So many that nobody waits long while a census walks through one of them.
+	shards [64]shard // So many that no watcher waits long while a census walks through one of them.
 
 	log       *logState
 	feed      feed
@@ -117,7 +117,7 @@ func NewHub(table Table, cfg Config) *Hub {
 	return h
 }
 
-// Wake tells the watchers of these tasks that something changed. It is called after the change was
+// Wake wakes the watchers of these tasks, since something changed. It is called after the change was
 // committed, and never waits for a watcher.
 func (h *Hub) Wake(ids ...task.ID) {
 	for _, id := range ids {
@@ -128,7 +128,7 @@ func (h *Hub) Wake(ids ...task.ID) {
 	}
 }
 
-// WakeAll tells that wakes may have been lost, as after a reconnect. It never waits: Run reads the log at once
+// WakeAll says that wakes may have been lost, as after a reconnect. It never waits: Run reads the log at once
 // instead of at its next turn, so that only watchers which missed something read the table.
 func (h *Hub) WakeAll() { signal(h.nudge) }
 
@@ -154,7 +154,7 @@ func (h *Hub) Read(ctx context.Context, read func() error) error {
 	return read()
 }
 
-// draining tells whether Drain was called.
+// draining reports whether Drain was called.
 func (h *Hub) draining() bool {
 	select {
 	case <-h.drained:

@@ -23,7 +23,7 @@ func TestHub_LostNotificationCostsAtMostOneSweep(t *testing.T) {
 		r.append(id, task.Queued)
 		a, b := r.watch(t, 0, nil), r.watch(t, 0, nil)
 		pass(time.Second)
-		r.append(id, task.Submitting) // Nobody is told.
+		r.append(id, task.Submitting) // Without a wake.
 		a.wantRevisions(t, 1)
 		pass(500 * time.Millisecond)
 		a.wantRevisions(t, 1, 2)
@@ -41,7 +41,7 @@ func TestHub_LostNotificationCostsAtMostASecondThoughATransactionStaysOpen(t *te
 		r.hide(true)
 		r.append("another", task.Queued) // Holds the frontier for good.
 		r.hide(false)
-		r.append(id, task.Submitting) // Nobody is told.
+		r.append(id, task.Submitting) // Without a wake.
 		pass(time.Second)
 		s.wantRevisions(t, 1, 2)
 		r.append(id, task.Running) // A sweep waits for the frontier already.

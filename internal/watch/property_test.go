@@ -114,7 +114,7 @@ func checkDelivery(t *rapid.T) {
 	}
 }
 
-// terminal tells whether the task was terminal at the revision.
+// terminal reports whether the task was terminal at the revision.
 func (w *world) terminal(revision int64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

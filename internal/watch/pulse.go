@@ -117,7 +117,7 @@ func (p *pulse) read(ctx context.Context, once func(context.Context) error) erro
 		case final(err), time.Since(began) >= patience:
 			return err
 		}
-		spread := rand.N(delay) //nolint:gosec // Keeps watchers from knocking in step; nobody gains by guessing it.
+		spread := rand.N(delay) //nolint:gosec // Spreads the reads of watchers; a guess of it is worth nothing.
 		if err := await(ctx, p, time.After(delay/2+spread/2)); err != nil {
 			return err
 		}

@@ -11,7 +11,7 @@ import (
 func (w *watcher) limit() int { return w.hub.cfg.Page + 1 }
 
 // read returns at least one event: the newest one that was sent, if the table still has it, and those that
-// follow it. The page begins with the event that was sent last: its state tells whether there is anything to wait for,
+// follow it. The page begins with the event that was sent last: its state shows whether there is anything to wait for,
 // and its absence that the table is not the one that was read before.
 func (w *watcher) read(ctx context.Context) (page []task.Event, err error) {
 	err = w.readTable(ctx, func(ctx context.Context) (err error) {

@@ -38,7 +38,7 @@ func (s *shard) remove(w *watcher) {
 	}
 }
 
-// empty tells whether nobody watches a task of the shard.
+// empty reports whether no task of the shard is watched.
 func (s *shard) empty() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -109,7 +109,7 @@ func (s *sweeper) sweep(ctx context.Context) error {
 // read takes in what lies between the cursor and the frontier.
 //
 // NOTE: the cursor goes to entries, never to the frontier itself. An entry that was read is durable, and with it that
-// its position was taken; a position that nobody committed may be taken again after a crash of the database.
+// its position was taken; a position that was never committed may be taken again after a crash of the database.
 func (s *sweeper) read(ctx context.Context, settled task.Position) error {
 	for settled > s.seen {
 		if s.hub.unwatched() {
@@ -140,8 +140,8 @@ func (s *sweeper) read(ctx context.Context, settled task.Position) error {
 	return nil
 }
 
-// pass steps over what nobody here watches. Who began to while it was found out reads the table, where all of this is by
-// now.
+// pass steps over entries that no stream of this replica watches. A stream that begins meanwhile reads the table, which has
+// all of them by now.
 func (s *sweeper) pass(ctx context.Context, settled task.Position) error {
 	last, err := s.hub.last(ctx, settled)
 	if err != nil {
@@ -152,10 +152,10 @@ func (s *sweeper) pass(ctx context.Context, settled task.Position) error {
 	return nil
 }
 
-// unwatched tells whether nobody watches here.
+// unwatched reports whether this replica has no stream.
 func (h *Hub) unwatched() bool { return !h.watchesTasks() && h.feed.empty() }
 
-// watchesTasks tells whether somebody watches single tasks here.
+// watchesTasks reports whether this replica has a stream of a single task.
 func (h *Hub) watchesTasks() bool {
 	for i := range h.shards {
 		if !h.shards[i].empty() {
@@ -172,8 +172,8 @@ func (h *Hub) last(ctx context.Context, upTo task.Position) (task.Position, erro
 	return h.table.LastPosition(ctx, upTo)
 }
 
-// hint wakes the watchers of single tasks by what can be seen above a frontier that stands still, since somebody's
-// transaction stays open. A task's events are in order wherever the frontier is, and who is woken reads them by revision.
+// hint wakes the watchers of single tasks by what can be seen above a frontier that stands still, since a transaction stays
+// open. A task's events are in order wherever the frontier is, and a watcher reads them by revision.
 func (s *sweeper) hint(ctx context.Context, settled, newest task.Position) error {
 	for after := settled; ; {
 		entries, err := s.entries(ctx, after, newest)
@@ -190,7 +190,7 @@ func (s *sweeper) hint(ctx context.Context, settled, newest task.Position) error
 	}
 }
 
-// begin finds out where the log ends. Whoever watches already looks at the table once more.
+// begin finds out where the log ends. Streams that are open already read the table once more.
 func (s *sweeper) begin(ctx context.Context, settled task.Position) error {
 	last, err := s.hub.last(ctx, settled)
 	if err != nil {
@@ -221,7 +221,7 @@ func (s *sweeper) frontier(ctx context.Context) (settled, newest task.Position, 
 	defer cancel()
 	s.asked = s.hub.log.now()
 	settled, newest, err = s.hub.table.Frontier(ctx)
-	s.seen = min(s.seen, settled) // Positions that nobody committed may come again after a crash.
+	s.seen = min(s.seen, settled) // Positions that were never committed may come again after a crash.
 	return settled, newest, err
 }
 

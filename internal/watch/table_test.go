@@ -35,7 +35,7 @@ type row struct {
 
 func newTable() *table { return &table{tasks: make(map[task.ID]*row)} }
 
-// append commits events that take the task to these states. Nobody is told.
+// append commits events that take the task to these states. They wake no watcher.
 func (t *table) append(id task.ID, states ...task.State) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

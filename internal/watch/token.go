@@ -13,7 +13,7 @@ import (
 
 // Tokens makes and reads resume tokens: positions that callers keep without knowing what they mean. A token is bound
 // to its tenant and to the key, which the database keeps: one of another tenant or another installation is refused
-// rather than taken for a place that it does not mean. Nobody gains by a forged one, since a stream shows its own tenant's
+// rather than taken for a place that it does not mean. A forged one shows nothing, since a stream has its own tenant's
 // events alone, whatever the position.
 type Tokens struct{ key []byte }
 

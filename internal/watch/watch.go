@@ -89,7 +89,7 @@ type watcher struct {
 
 func (w *watcher) sendBookmark() error { return w.send(Update{Bookmark: w.sent}) }
 
-// catchUp sends what the table has beyond the newest revision sent, and tells whether the task ended with it.
+// catchUp sends what the table has beyond the newest revision sent, and reports whether the task ended with it.
 func (w *watcher) catchUp(ctx context.Context) (ended bool, err error) {
 	for {
 		page, err := w.read(ctx)
@@ -113,7 +113,7 @@ func (w *watcher) catchUp(ctx context.Context) (ended bool, err error) {
 			}
 			w.sent = page[i].Revision
 		}
-		// Only a page with room left tells that a terminal event is the newest one.
+		// Only a page with room left shows that a terminal event is the newest one.
 		if len(page) < w.limit() {
 			w.reached.Store(w.sent)
 			return page[len(page)-1].State.Terminal(), nil
