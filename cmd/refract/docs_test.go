@@ -8,13 +8,22 @@ import (
 	"testing"
 )
 
-// TestDocs_NameWhatExists checks that the files, folders and tests that the documents for contributors name exist.
+// TestDocs_NameWhatExists checks that the files, folders and tests that documents name, and the files that they link to, exist.
 func TestDocs_NameWhatExists(t *testing.T) {
 	t.Parallel()
 	declared := declaredTests(t)
 	path := regexp.MustCompile("`((?:internal|cmd|docs|proto|gen)/[^`\\s]*)`")
-	for _, name := range []string{"CONTRIBUTING.md", "docs/architecture.md", "SECURITY.md", "docs/metrics.md", "docs/CHANGELOG.md"} {
-		page, err := os.ReadFile(filepath.Join("../..", name))
+	link := regexp.MustCompile(`\]\(([^)#:]+)[)#]`) // Of this repository: no colon.
+	var pages []string
+	for _, pattern := range []string{"../../*.md", "../../docs/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, found...)
+	}
+	for _, name := range pages {
+		page, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -24,6 +33,11 @@ func TestDocs_NameWhatExists(t *testing.T) {
 			}
 			if _, err := os.Stat(filepath.Join("../..", filepath.FromSlash(named[1]))); err != nil {
 				t.Errorf("%s names %s, which does not exist", name, named[1])
+			}
+		}
+		for _, linked := range link.FindAllStringSubmatch(string(page), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(name), filepath.FromSlash(linked[1]))); err != nil {
+				t.Errorf("%s links to %s, which does not exist", name, linked[1])
 			}
 		}
 		for test := range namedTests(string(page)) {
