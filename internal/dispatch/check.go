@@ -174,7 +174,7 @@ func (c *Checker) check(ctx context.Context, at time.Time, check lifecycle.Check
 	}
 }
 
-// alone waits until nobody asks about an attempt, so that callbacks that come while the provider is being asked lead to one
+// alone waits until no other check asks about an attempt, so that callbacks that come while the provider is being asked lead to one
 // question at a time. It returns false when ctx ended first.
 func (c *Checker) alone(ctx context.Context, id task.AttemptID) (done func(), ok bool) {
 	for {

@@ -43,14 +43,14 @@ const (
 	maxUploadPause = 5 * time.Minute
 	// maxAskedPause is the longest pause that a host may ask for.
 	maxAskedPause = 15 * time.Minute
-	// waitersAtOnce is how many tasks are told at a time that their source is ready or is not to be had.
+	// waitersAtOnce is how many tasks learn at a time that their source is ready, or that it can't be had.
 	waitersAtOnce = 500
-	// tellPause is the rest before tasks are told again of which somebody held every row.
-	tellPause = 50 * time.Millisecond
+	// waitersPause is the rest before tasks are tried again whose rows other transactions held.
+	waitersPause = 50 * time.Millisecond
 )
 
-// make makes one try at a preparation and writes down what came of it. What can't be written down is repeated by whoever
-// finds the lease over.
+// make makes one try at a preparation and records the result. A result that can't be recorded is
+// repeated after the lease, by any replica.
 func (p *Preparer) make(ctx context.Context, c source.Claimed) {
 	err := p.try(ctx, c)
 	if ctx.Err() != nil { // Being stopped says nothing about the source.
@@ -66,8 +66,8 @@ func (p *Preparer) make(ctx context.Context, c source.Claimed) {
 	}
 }
 
-// try prepares. A preparation that nobody can make here, or that nobody waits for any more, counts as made: admission finds
-// another account, and who comes back begins anew.
+// try prepares. A preparation that this replica can't make, or for which no task waits any more, counts as made: admission finds
+// another account, and a task that comes back begins anew.
 func (p *Preparer) try(ctx context.Context, c source.Claimed) error {
 	at, configured := p.Accounts[c.Account]
 	if !configured || c.Source == "" && c.URI == "" {
@@ -102,15 +102,15 @@ func (p *Preparer) settle(ctx context.Context, c source.Claimed, failure error) 
 				return p.fail(ctx, c, fault)
 			}
 		}
-		told := *refused
-		told.Err = nil // It may name addresses.
-		return p.again(ctx, c, maxUploadPause, refused.RetryAfter, told.Error())
+		public := *refused
+		public.Err = nil // It may name addresses.
+		return p.again(ctx, c, maxUploadPause, refused.RetryAfter, public.Error())
 	case byHost && c.Age >= p.Patience.GiveUp && c.Tries+1 >= leastTries:
 		message := fmt.Sprintf("%v, tried %d times in %s", unreachable, c.Tries+1, c.Age.Round(time.Second))
 		return p.fail(ctx, c, &source.UnfitError{Reason: task.InputUnreachable, Message: message, Everywhere: true})
 	case byHost:
 		return p.again(ctx, c, maxPause, unreachable.RetryAfter, unreachable.Error())
-	default: // The trouble is ours, and nobody else's business.
+	default: // The trouble is ours, and callers must not see it.
 		return p.again(ctx, c, maxUploadPause, 0, "")
 	}
 }
@@ -121,7 +121,7 @@ func (p *Preparer) again(ctx context.Context, c source.Claimed, longest, asked t
 	return p.Preparations.DelayPreparation(ctx, c.ID, max(pause, min(asked, maxAskedPause)), message)
 }
 
-// fail settles everybody who waits.
+// fail settles all tasks that wait.
 func (p *Preparer) fail(ctx context.Context, c source.Claimed, cause error) error {
 	return p.tell(ctx, c, func(ctx context.Context, waiters []source.Waiter) error {
 		for _, w := range waiters {
@@ -165,10 +165,10 @@ func (p *Preparer) block(ctx context.Context, c source.Claimed, cause *provider.
 	return p.Lifecycle.Block(ctx, waiters[0], c.Account, cause)
 }
 
-// tell tells everybody who waits for a preparation, and ends it. Who comes meanwhile is told, too. So is, once more, who
-// could not be told since somebody was changing the task.
+// tell calls a function with the tasks that wait for a preparation, until none waits, and ends the preparation. Tasks that join
+// meanwhile are included, and so are, once more, those whose rows other transactions held.
 func (p *Preparer) tell(ctx context.Context, c source.Claimed, each func(context.Context, []source.Waiter) error) error {
-	for told := []source.Waiter(nil); ; {
+	for last := []source.Waiter(nil); ; {
 		waiters, joined, err := p.Preparations.PreparationWaiters(ctx, c.ID, waitersAtOnce)
 		if errors.Is(err, source.ErrNotFound) {
 			return nil // Another replica, which took it for left behind, has ended it.
@@ -177,10 +177,10 @@ func (p *Preparer) tell(ctx context.Context, c source.Claimed, each func(context
 			return err
 		}
 		if len(waiters) > 0 {
-			if sameWaiters(waiters, told) && !loop.Rest(ctx, tellPause) {
+			if sameWaiters(waiters, last) && !loop.Rest(ctx, waitersPause) {
 				return ctx.Err()
 			}
-			told = waiters
+			last = waiters
 			if err := each(ctx, waiters); err != nil {
 				return err
 			}
@@ -192,7 +192,7 @@ func (p *Preparer) tell(ctx context.Context, c source.Claimed, each func(context
 	}
 }
 
-// sameWaiters tells whether two sets of waiters are one. It sorts the first, as it did the second before.
+// sameWaiters reports whether two sets of waiters are one. It sorts the first, as it did the second before.
 func sameWaiters(waiters, sorted []source.Waiter) bool {
 	slices.SortFunc(waiters, func(a, b source.Waiter) int { return cmp.Compare(a.Task, b.Task) })
 	return slices.Equal(waiters, sorted)

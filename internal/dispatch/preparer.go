@@ -22,8 +22,8 @@ const (
 	prepareTimeout = 12 * time.Minute
 	// prepareTick is how often preparations are looked for that are due, or that another replica left behind.
 	prepareTick = time.Second
-	// prepareLease is for how long nobody else takes up a preparation that is under way, and prepareRenewal how often
-	// that is prolonged: a replica that dies is made up for after the lease.
+	// prepareLease is how long no other replica takes up a preparation that is under way, and prepareRenewal how often
+	// the lease is renewed: after the death of a replica another one goes on when the lease is over.
 	prepareLease   = 20 * time.Second
 	prepareRenewal = 5 * time.Second
 )
@@ -163,7 +163,7 @@ func (p *Preparer) renew(ctx context.Context) error {
 	return p.Preparations.RenewPreparations(ctx, ids, prepareLease)
 }
 
-// leave gives a place back, and tells who waits here.
+// leave gives a place back, and wakes what waits here.
 func (p *Preparer) leave(id source.PreparationID) {
 	p.mu.Lock()
 	delete(p.making, id)

@@ -69,7 +69,7 @@ func (r *results) download(ctx context.Context, link, key string) (media.Saved, 
 	return r.Media.Save(ctx, link, key)
 }
 
-// stale tells whether another link may help.
+// stale reports whether another link may help.
 func stale(err error) bool {
 	return errors.Is(err, media.ErrLinkDead) || errors.Is(err, media.ErrNotVideo)
 }

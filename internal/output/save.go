@@ -32,7 +32,7 @@ const (
 	// saveTimeout bounds one try to save all outputs of an attempt, and settleTimeout what is written down of it.
 	saveTimeout   = 15 * time.Minute
 	settleTimeout = time.Minute
-	// takeBackTimeout bounds the removal of files that nobody needs. A service that stops waits for it.
+	// takeBackTimeout bounds the removal of files that are not needed. A service that stops waits for it.
 	takeBackTimeout = 10 * time.Second
 	// outputsAtOnce is how many outputs of one attempt are downloaded at a time.
 	outputsAtOnce = 4
@@ -154,7 +154,7 @@ func (s *Saver) NextRetry(job *river.Job[task.SaveOutputs]) time.Time {
 }
 
 // Work saves the outputs. The links come from the provider's answer, never from a callback, whose body
-// nobody signs.
+// is not signed.
 func (s *Saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) error {
 	id := job.Args.AttemptID
 	t, err := s.Tasks.TaskOfAttempt(ctx, id)
@@ -190,7 +190,7 @@ func (s *Saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 	return s.failed(ctx, job, *a, err)
 }
 
-// lasting tells whether another try would meet the same. What is no video is tried twice: hosts show pages in place
+// lasting reports whether another try would meet the same. What is no video is tried twice: hosts show pages in place
 // of files while they are in trouble.
 func lasting(err error, try int) bool {
 	return errors.Is(err, errNotReady) || errors.Is(err, errNoLinks) || errors.Is(err, media.ErrTooLarge) ||
@@ -231,7 +231,7 @@ func (s *Saver) giveUp(ctx context.Context, a task.Attempt, err error, storage l
 	if now.AttemptByID(a.ID).Saved {
 		return nil // A replica that was thought dead has done it.
 	}
-	failure := &task.SaveFailed{Attempt: a.ID, Reason: task.OutputUnavailable, Message: "save the result: " + told(err)}
+	failure := &task.SaveFailed{Attempt: a.ID, Reason: task.OutputUnavailable, Message: "save the result: " + publicMessage(err)}
 	if errors.Is(err, media.ErrNotVideo) || errors.Is(err, media.ErrTooLarge) {
 		failure.Reason = task.OutputInvalid
 	}

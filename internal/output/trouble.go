@@ -27,7 +27,7 @@ const maxOwnWait = 30 * time.Second
 // are really gone. Only a try can show that, since it asks for the links and begins to download before it stores anything.
 // What the provider is at fault for counts from when the storage worked again.
 func (s *Saver) failed(ctx context.Context, job *river.Job[task.SaveOutputs], a task.Attempt, err error) error {
-	failure := lifecycle.SaveFailure{Cause: saveCause(err), Message: told(err), RetryAfter: queue.RetryAfter(job.Attempt)}
+	failure := lifecycle.SaveFailure{Cause: saveCause(err), Message: publicMessage(err), RetryAfter: queue.RetryAfter(job.Attempt)}
 	switch failure.Cause {
 	case "":
 		return s.tryAgain(ctx, job, err)

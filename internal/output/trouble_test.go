@@ -20,7 +20,7 @@ import (
 	"github.com/refract-video/refract/internal/upstream"
 )
 
-// TestSaveCause_GoesByTheComponent has errors as saves meet them. Those of the database count for nobody.
+// TestSaveCause_GoesByTheComponent has errors as saves meet them. Those of the database count against no provider.
 func TestSaveCause_GoesByTheComponent(t *testing.T) {
 	t.Parallel()
 	saved := func(err error) error {

@@ -60,7 +60,7 @@ type Retainer struct {
 	Pause   time.Duration // Between batches.
 	// SweepOrphans deletes old files that no row names. The bucket must be this database's alone.
 	SweepOrphans bool
-	// Removed is told how much was removed; nil means nobody.
+	// Removed is called with how much was removed, unless it is nil.
 	Removed func(ctx context.Context, kind Kind, r Removed)
 
 	places  map[Kind]Candidate // Where the rounds before ended short of the end.
@@ -75,7 +75,7 @@ type Expired struct {
 }
 
 // Survey counts what a round to the end would remove, by kind and tenant, and removes nothing. What goes with a task
-// is counted with its own kind where that has expired too. Files that belong to nobody are counted where there is a Bucket,
+// is counted with its own kind where that has expired too. Files that no row names are counted where there is a Bucket,
 // whether a round would delete them or not.
 func (r *Retainer) Survey(ctx context.Context) ([]Expired, error) {
 	var all []Expired

@@ -58,7 +58,7 @@ func (r *Retainer) sweepOrphans(ctx context.Context) (Removed, error) {
 		sum.Add(Removed{Rows: 1, Bytes: f.SizeBytes})
 	})
 	if sum.Rows > 0 {
-		r.Log.InfoContext(ctx, "files that belonged to nobody were removed", "files", sum.Rows, "bytes", sum.Bytes)
+		r.Log.InfoContext(ctx, "removed files that no row names", "files", sum.Rows, "bytes", sum.Bytes)
 		if r.Removed != nil {
 			r.Removed(ctx, UnreferencedKind, sum)
 		}

@@ -19,8 +19,8 @@ var (
 
 // attempts are what was tried to get a result, in order: in words for a log, and in words for callers.
 type attempts struct {
-	of           string
-	logged, told []string
+	of             string
+	logged, public []string
 }
 
 // add notes what was tried and what came of it.
@@ -29,7 +29,7 @@ func (a *attempts) add(what string, err error) {
 		return
 	}
 	a.logged = append(a.logged, what+": "+err.Error())
-	a.told = append(a.told, what+": "+told(err))
+	a.public = append(a.public, what+": "+publicMessage(err))
 }
 
 // sum returns err with all that was tried, or nil without one.
@@ -39,25 +39,25 @@ func (a *attempts) sum(err error) error {
 	}
 	return &triedError{
 		logged: a.of + ": " + strings.Join(a.logged, "; "),
-		told:   a.of + ": " + strings.Join(a.told, "; "),
+		public: a.of + ": " + strings.Join(a.public, "; "),
 		err:    err,
 	}
 }
 
-// triedError tells what was tried instead of its cause alone.
+// triedError says what was tried instead of its cause alone.
 type triedError struct {
-	logged, told string
-	err          error
+	logged, public string
+	err            error
 }
 
 func (e *triedError) Error() string { return e.logged }
 func (e *triedError) Unwrap() error { return e.err }
 
-// told says for callers why there is no result. The words of package media about a link and those of a provider are made
+// publicMessage says to callers why there is no result. The words of package media about a link and those of a provider are made
 // for them; those of the bucket and the database name what is ours alone.
-func told(err error) string {
+func publicMessage(err error) string {
 	if tried, ok := errors.AsType[*triedError](err); ok {
-		return tried.told
+		return tried.public
 	}
 	if errors.Is(err, media.ErrStorage) {
 		return media.ErrNotStored.Error() + ": our storage " + media.StorageCause(err)

@@ -13,7 +13,7 @@ import (
 	"github.com/refract-video/refract/internal/upstream"
 )
 
-func TestTold_NamesNothingOfOurs(t *testing.T) {
+func TestPublicMessage_NamesNothingOfOurs(t *testing.T) {
 	t.Parallel()
 	bucket := errors.New("put outputs/1: open /var/lib/refract/media: read-only file system")
 	saved := func(err error) error {
@@ -30,8 +30,8 @@ func TestTold_NamesNothingOfOurs(t *testing.T) {
 		"the provider shows no result yet":                          fmt.Errorf("links: %w", errNotReady),
 		"the attempt's provider account is not configured any more": fmt.Errorf("account %q: %w", "kie", upstream.ErrNoAccount),
 	} {
-		if got := told(err); got != want {
-			t.Errorf("told(%v) = %q, want %q", err, got, want)
+		if got := publicMessage(err); got != want {
+			t.Errorf("publicMessage(%v) = %q, want %q", err, got, want)
 		}
 	}
 	if err := tried("the provider's link", saved(bucket)); !strings.Contains(err.Error(), bucket.Error()) {
