@@ -78,7 +78,7 @@ func (r *Removed) Add(more Removed) {
 }
 
 // PeriodChanges are changes of a tenant's periods, by kind: outputs, sources, callbacks and
-// tasks. What is not in it stays as it is; nil goes back to the default's time, and 0 means for ever.
+// tasks. What is not in it stays as it is; nil goes back to the default's time, and 0 means without an end.
 type PeriodChanges map[Kind]*time.Duration
 
 // Check refuses times that are too short.
