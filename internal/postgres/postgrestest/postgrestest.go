@@ -44,7 +44,9 @@ var server struct {
 // code:
 //
 //	func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
-func Main(m *testing.M, ignored ...goleak.Option) int {
+//
+// Tests that share what needs the server stop it in a Run of their own.
+func Main(m interface{ Run() int }, ignored ...goleak.Option) int {
 	server.inMain = true
 	code := m.Run()
 	if server.cluster != nil {

@@ -1,0 +1,157 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// ServiceConfig is the retry policy of Dial, as a gRPC service config: a unary call ends after 30 seconds, and is tried up to
+// four times while the answer is UNAVAILABLE. All of these calls can be repeated: reads, CancelTask and what operators set
+// change nothing twice, and a submission carries its request id. RetryTask is not repeated. Streams have no policy here, because
+// the methods of Client resume them.
+const ServiceConfig = `{"methodConfig": [
+  {
+    "name": [
+      {"service": "refract.v1.TaskService", "method": "SubmitTask"},
+      {"service": "refract.v1.TaskService", "method": "BatchSubmitTasks"},
+      {"service": "refract.v1.TaskService", "method": "GetTask"},
+      {"service": "refract.v1.TaskService", "method": "ListTasks"},
+      {"service": "refract.v1.TaskService", "method": "CancelTask"},
+      {"service": "refract.v1.TaskService", "method": "ListTaskEvents"},
+      {"service": "refract.v1.OperatorService"}
+    ],
+    "timeout": "30s",
+    "retryPolicy": {
+      "maxAttempts": 4,
+      "initialBackoff": "0.1s",
+      "maxBackoff": "2s",
+      "backoffMultiplier": 2,
+      "retryableStatusCodes": ["UNAVAILABLE"]
+    }
+  },
+  {
+    "name": [{"service": "refract.v1.TaskService", "method": "RetryTask"}],
+    "timeout": "30s"
+  }
+]}`
+
+// Transient reports whether a call that ended with this error may succeed a little later: the service says so, or the
+// connection to it broke. A submission can then be repeated with the same request id.
+func Transient(err error) bool {
+	st, ok := statusOf(err)
+	if !ok {
+		return false
+	}
+	d := detailsOf(st)
+	// A status without a reason comes from the transport. A canceled call is one whose stream broke: a caller who cancels
+	// on purpose looks at the context first.
+	fromTransport := d.reason == "" && slices.Contains([]codes.Code{codes.Internal, codes.Unknown, codes.Canceled, codes.DeadlineExceeded}, st.Code())
+	return st.Code() == codes.Unavailable || d.delay > 0 || fromTransport
+}
+
+// Reason returns the reason of an error of the service, such as TASK_NOT_FOUND: an ErrorReason of the contract without its
+// prefix. It returns an empty string for an error that is not the service's own.
+func Reason(err error) string {
+	st, ok := statusOf(err)
+	if !ok {
+		return ""
+	}
+	return detailsOf(st).reason
+}
+
+// statusOf returns the status in an error as the service sent it, and reports whether there is one.
+func statusOf(err error) (*status.Status, bool) {
+	if err == nil {
+		return nil, false
+	}
+	return status.FromError(err)
+}
+
+// details are what the client reads of the details of a status.
+type details struct {
+	reason string        // Of ErrorInfo.
+	delay  time.Duration // Of RetryInfo; 0 where there is none.
+}
+
+func detailsOf(st *status.Status) (d details) {
+	for _, detail := range st.Details() {
+		switch m := detail.(type) {
+		case *errdetails.ErrorInfo:
+			d.reason = m.GetReason()
+		case *errdetails.RetryInfo:
+			d.delay = m.GetRetryDelay().AsDuration()
+		}
+	}
+	return d
+}
+
+const (
+	silence      = 45 * time.Second // After which a stream is dead: the service sends a bookmark at least every 15 seconds.
+	patience     = 5 * time.Minute  // How long a watch tries without a message from the service.
+	maxTries     = 5                // Tries without progress that end a transfer.
+	maxRequested = 30 * time.Second // The longest pause that the service can request.
+	firstPause   = 100 * time.Millisecond
+	longestPause = 5 * time.Second
+)
+
+// pauses are the pauses between tries. They grow and vary.
+type pauses struct{ next time.Duration }
+
+// reset begins with the shortest pause again.
+func (p *pauses) reset() { p.next = 0 }
+
+// wait waits for the next pause, or for the delay that the service requests in err where that is longer. It returns the error
+// of the context when that ends first.
+func (p *pauses) wait(ctx context.Context, err error) error {
+	p.next = min(max(p.next*3/2, firstPause), longestPause)
+	d := p.next/2 + rand.N(p.next) //nolint:gosec // Jitter is no secret.
+	if st, ok := statusOf(err); ok {
+		d = max(d, min(detailsOf(st).delay, maxRequested))
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// persist calls stream, which delivers one stream to its end, until it reports that all is delivered. It gives up when ctx ends,
+// when an error is not transient, or after patience without a message.
+func persist(ctx context.Context, onRetry func(error), stream func() (over, alive bool, err error)) error {
+	var pause pauses
+	heard := time.Now()
+	for {
+		over, alive, err := stream()
+		switch {
+		case over:
+			return nil
+		case err != nil && ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && !Transient(err):
+			return err
+		}
+		if alive {
+			pause.reset()
+			heard = time.Now()
+		}
+		if err != nil {
+			if time.Since(heard) >= patience {
+				return fmt.Errorf("no message from the service for %s: %w", patience, err)
+			}
+			onRetry(err)
+		}
+		if err := pause.wait(ctx, err); err != nil {
+			return err
+		}
+	}
+}

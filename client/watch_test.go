@@ -1,0 +1,308 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// collect returns the messages of a watch in short form, such as "event 2 RUNNING", and its error.
+func collect(watch iter.Seq2[*refractv1.WatchTaskResponse, error]) (messages []string, err error) {
+	for m, err := range watch {
+		if err != nil {
+			return messages, err
+		}
+		messages = append(messages, short(m))
+	}
+	return messages, nil
+}
+
+func short(m *refractv1.WatchTaskResponse) string {
+	kind, revision, state := "event", m.GetEvent().GetRevision(), m.GetEvent().GetState()
+	if t := m.GetTask(); t != nil {
+		kind, revision, state = "task", t.GetRevision(), t.GetState()
+	}
+	return fmt.Sprintf("%s %d %s", kind, revision, strings.TrimPrefix(state.String(), "TASK_STATE_"))
+}
+
+func TestWatch_ResumesAfterTheNewestRevisionAndYieldsEachOnce(t *testing.T) {
+	t.Parallel()
+	r := startRemote(t, &remote{
+		get: func() (*refractv1.Task, error) { return newTask(4, succeeded), nil },
+		watch: []func(watchStream) error{
+			sends(errDraining, event(1, queued), event(2, queued), bookmark(2)),
+			sends(errDraining),
+			// A replica that sends more than was requested.
+			sends(status.Error(codes.Internal, "stream terminated by RST_STREAM"), event(2, queued), event(3, running)),
+			sends(nil, event(4, succeeded)),
+		},
+	})
+	var lost []codes.Code
+	watch := r.dial(t).Watch(t.Context(), testID, AfterRevision(0), OnRetry(func(err error) { lost = append(lost, status.Code(err)) }))
+	got, err := collect(watch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"event 1 QUEUED", "event 2 QUEUED", "event 3 RUNNING", "event 4 SUCCEEDED"}, got); diff != "" {
+		t.Errorf("messages (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]*int64{new(int64(0)), new(int64(2)), new(int64(2)), new(int64(3))}, r.watched); diff != "" {
+		t.Errorf("after_revision of the calls (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]codes.Code{codes.Unavailable, codes.Unavailable, codes.Internal}, lost); diff != "" {
+		t.Errorf("interruptions (-want +got):\n%s", diff)
+	}
+	// The same sequence can be read again: it begins anew.
+	r.watch = []func(watchStream) error{sends(nil, event(4, succeeded))}
+	if got, err := collect(watch); err != nil || len(got) != 1 || *r.watched[4] != 0 {
+		t.Errorf("the second reading: got %q, %v", got, err)
+	}
+}
+
+func TestWatch_BeginsWithTheTaskAndResumesAfterIt(t *testing.T) {
+	t.Parallel()
+	r := startRemote(t, &remote{
+		get: func() (*refractv1.Task, error) { return newTask(5, failed), nil },
+		watch: []func(watchStream) error{
+			sends(errDraining, snapshot(newTask(4, running))),
+			sends(nil, event(5, failed)),
+		},
+	})
+	got, err := collect(r.dial(t).Watch(t.Context(), testID))
+	if diff := cmp.Diff([]string{"task 4 RUNNING", "event 5 FAILED"}, got); diff != "" || err != nil {
+		t.Errorf("error %v, messages (-want +got):\n%s", err, diff)
+	}
+	if diff := cmp.Diff([]*int64{nil, new(int64(4))}, r.watched); diff != "" {
+		t.Errorf("after_revision of the calls (-want +got):\n%s", diff)
+	}
+}
+
+func TestWatch_EndsWithTheLoop(t *testing.T) {
+	t.Parallel()
+	left := make(chan struct{})
+	r := startRemote(t, &remote{watch: []func(watchStream) error{func(stream watchStream) error {
+		_ = stream.Send(event(1, queued))
+		<-stream.Context().Done()
+		close(left)
+		return nil
+	}}})
+	for range r.dial(t).Watch(t.Context(), testID) {
+		break
+	}
+	<-left // The stream was canceled.
+	if r.calls["WatchTask"] != 1 || r.calls["GetTask"] != 0 {
+		t.Errorf("calls: %v", r.calls)
+	}
+}
+
+func TestWatch_EndsWhenTheServiceRefuses(t *testing.T) {
+	t.Parallel()
+	r := startRemote(t, &remote{watch: []func(watchStream) error{sends(status.Error(codes.NotFound, "no such task"))}})
+	_, err := collect(r.dial(t).Watch(t.Context(), testID))
+	if status.Code(err) != codes.NotFound || r.calls["WatchTask"] != 1 {
+		t.Errorf("got %v after %d calls", err, r.calls["WatchTask"])
+	}
+}
+
+func TestWatch_EndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	r := startRemote(t, &remote{watch: []func(watchStream) error{func(stream watchStream) error {
+		cancel()
+		<-stream.Context().Done()
+		return nil
+	}}})
+	_, err := collect(r.dial(t).Watch(ctx, testID, OnRetry(func(err error) { t.Errorf("taken for an interruption: %v", err) })))
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWait_GoesOnWhenTheTaskWasRetriedMeanwhile(t *testing.T) {
+	t.Parallel()
+	r := startRemote(t, &remote{
+		watch: []func(watchStream) error{
+			sends(nil, event(1, failed)),
+			sends(nil, event(2, queued), event(3, failed)),
+		},
+		get: func() (*refractv1.Task, error) { return newTask(3, failed), nil },
+	})
+	var got []string
+	task, err := r.dial(t).Wait(t.Context(), testID, AfterRevision(0), OnUpdate(func(m *refractv1.WatchTaskResponse) { got = append(got, short(m)) }))
+	if err != nil || task.GetRevision() != 3 {
+		t.Fatalf("got %v, %v", task, err)
+	}
+	if diff := cmp.Diff([]string{"event 1 FAILED", "event 2 QUEUED", "event 3 FAILED"}, got); diff != "" {
+		t.Errorf("messages (-want +got):\n%s", diff)
+	}
+}
+
+// inMemory returns a client of a remote without a socket, which would let time pass while something is on its way.
+func inMemory(t *testing.T, r *remote) *Client {
+	t.Helper()
+	lis := bufconn.Listen(1 << 16)
+	r.serve(t, lis)
+	conn, err := grpc.NewClient("passthrough:remote", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return New(conn)
+}
+
+func TestWatch_CutsASilentStream(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &remote{
+			get: func() (*refractv1.Task, error) { return newTask(2, failed), nil },
+			watch: []func(watchStream) error{
+				func(stream watchStream) error {
+					_ = stream.Send(event(1, queued))
+					<-stream.Context().Done() // As a connection that a proxy forgot.
+					return nil
+				},
+				sends(nil, event(2, failed)),
+			},
+		}
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*silence)
+		defer cancel()
+		if _, err := collect(inMemory(t, r).Watch(ctx, testID, AfterRevision(0))); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]*int64{new(int64(0)), new(int64(1))}, r.watched); diff != "" {
+			t.Errorf("after_revision of the calls (-want +got):\n%s", diff)
+		}
+		if took := time.Since(start); took < silence || took > silence+time.Second {
+			t.Errorf("the stream was cut after %s, want %s of silence", took, silence)
+		}
+	})
+}
+
+func TestWatch_DoesNotTakeASlowLoopForSilence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &remote{
+			get:   func() (*refractv1.Task, error) { return newTask(2, failed), nil },
+			watch: []func(watchStream) error{sends(nil, event(1, queued), event(2, failed))},
+		}
+		for _, err := range inMemory(t, r).Watch(t.Context(), testID, AfterRevision(0)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(2 * silence)
+		}
+		if r.calls["WatchTask"] != 1 {
+			t.Errorf("the watch took %d streams, want 1", r.calls["WatchTask"])
+		}
+	})
+}
+
+// deadConn is a connection on which every call fails at once.
+type deadConn struct{}
+
+func (deadConn) Invoke(context.Context, string, any, any, ...grpc.CallOption) error {
+	return errDraining
+}
+
+func (deadConn) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, errDraining
+}
+
+func TestWatch_GivesUpAfterFiveMinutesWithoutAMessage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		_, err := collect(New(deadConn{}).Watch(t.Context(), testID))
+		if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "no message from the service for 5m0s") {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(start); took < patience || took > patience+time.Minute {
+			t.Errorf("gave up after %s", took)
+		}
+	})
+}
+
+// change is a message of WatchTasks.
+func change(token string, state refractv1.TaskState) *refractv1.WatchTasksResponse {
+	return &refractv1.WatchTasksResponse{ResumeToken: token, Event: &refractv1.WatchedTaskEvent{
+		TaskId: testID, Event: &refractv1.TaskEvent{Revision: 3, State: state},
+	}}
+}
+
+func TestWatchAll_ResumesAfterTheNewestToken(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var requests []*refractv1.WatchTasksRequest
+	r := startRemote(t, &remote{all: func(req *refractv1.WatchTasksRequest, stream tasksStream) error {
+		requests = append(requests, req)
+		switch len(requests) {
+		case 1:
+			_ = stream.Send(&refractv1.WatchTasksResponse{ResumeToken: "t0"})
+			_ = stream.Send(change("t1", running))
+			return errDraining
+		case 2:
+			_ = stream.Send(change("t2", succeeded))
+			_ = stream.Send(&refractv1.WatchTasksResponse{ResumeToken: "t3"})
+			return nil // The service never ends a stream so; a proxy may.
+		default:
+			_ = stream.Send(change("t4", failed))
+			<-stream.Context().Done()
+			return nil
+		}
+	}})
+	req := &refractv1.WatchTasksRequest{ResumeToken: "t", Labels: map[string]string{"film": "7"}}
+	var tokens []string
+	var end error
+	for m, err := range r.dial(t).WatchAll(ctx, req) {
+		if err != nil {
+			end = err
+			continue
+		}
+		if tokens = append(tokens, m.GetResumeToken()); m.GetResumeToken() == "t4" {
+			cancel()
+		}
+	}
+	if diff := cmp.Diff([]string{"t0", "t1", "t2", "t3", "t4"}, tokens); diff != "" || !errors.Is(end, context.Canceled) {
+		t.Errorf("error %v, tokens (-want +got):\n%s", end, diff)
+	}
+	var want []*refractv1.WatchTasksRequest
+	for _, token := range []string{"t", "t1", "t3"} {
+		want = append(want, &refractv1.WatchTasksRequest{ResumeToken: token, Labels: req.GetLabels()})
+	}
+	if diff := cmp.Diff(want, requests, protocmp.Transform()); diff != "" || req.GetResumeToken() != "t" {
+		t.Errorf("the caller's token is now %q, requests (-want +got):\n%s", req.GetResumeToken(), diff)
+	}
+}
+
+func TestWatchAll_EndsWhenTheServiceRefuses(t *testing.T) {
+	t.Parallel()
+	r := startRemote(t, &remote{all: func(*refractv1.WatchTasksRequest, tasksStream) error {
+		return refused(codes.OutOfRange, "older events were removed", reason("REVISION_EXPIRED"))
+	}})
+	var errs []error
+	for _, err := range r.dial(t).WatchAll(t.Context(), &refractv1.WatchTasksRequest{ResumeToken: "t"}) {
+		errs = append(errs, err)
+	}
+	if len(errs) != 1 || Reason(errs[0]) != "REVISION_EXPIRED" {
+		t.Errorf("got %v", errs)
+	}
+}
