@@ -60,7 +60,7 @@ func TestDial_RefusesATokenInTheClear(t *testing.T) {
 	}
 }
 
-func TestSendsToken_ToHostsThatTheCallerNamedAlone(t *testing.T) {
+func TestWithholdsToken_FromHostsThatTheCallerDidNotName(t *testing.T) {
 	t.Parallel()
 	far := downloadToken{token: testToken, host: "refract.example.com"}
 	local := downloadToken{token: testToken, host: "127.0.0.1"}
@@ -92,12 +92,11 @@ func TestSendsToken_ToHostsThatTheCallerNamedAlone(t *testing.T) {
 		{"no host", downloadToken{token: testToken}, "https:///x", false},
 		{"another scheme", far, "ftp://refract.example.com/x", false},
 		{"no address", far, "::", false},
-		{"no token", downloadToken{host: "127.0.0.1"}, "http://127.0.0.1:8080/x", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if got := (&Client{token: &tt.token}).SendsToken(tt.uri); got != tt.want {
-				t.Errorf("SendsToken(%q) = %t, want %t", tt.uri, got, tt.want)
+			if got := (&Client{token: &tt.token}).WithholdsToken(tt.uri); got == tt.want {
+				t.Errorf("WithholdsToken(%q) = %t, want %t", tt.uri, got, !tt.want)
 			}
 		})
 	}

@@ -69,13 +69,13 @@ type CallOption func(*callSettings)
 
 type callSettings struct {
 	after    *int64
-	update   func(*refractv1.WatchTaskResponse)
+	update   func(*refractv1.WatchTaskResponse) error
 	retry    func(error)
 	progress func(done, total int64)
 }
 
 func callSettingsOf(options []CallOption) callSettings {
-	s := callSettings{update: func(*refractv1.WatchTaskResponse) {}, retry: func(error) {}, progress: func(int64, int64) {}}
+	s := callSettings{update: func(*refractv1.WatchTaskResponse) error { return nil }, retry: func(error) {}, progress: func(int64, int64) {}}
 	for _, set := range options {
 		set(&s)
 	}
@@ -88,8 +88,9 @@ func AfterRevision(revision int64) CallOption {
 	return func(s *callSettings) { s.after = &revision }
 }
 
-// OnUpdate calls f for each message that Wait receives, in order: the task as it is, or an event.
-func OnUpdate(f func(*refractv1.WatchTaskResponse)) CallOption {
+// OnUpdate calls f for each message that Wait receives, in order: the task as it is, or an event. An error of f ends Wait, which
+// returns it.
+func OnUpdate(f func(*refractv1.WatchTaskResponse) error) CallOption {
 	return func(s *callSettings) { s.update = f }
 }
 

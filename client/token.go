@@ -50,8 +50,11 @@ func (d *downloadToken) forURI(uri string) string {
 	return ""
 }
 
-// SendsToken reports whether the client has a token and sends it with a download from this URI. See WithToken for the rule.
-func (c *Client) SendsToken(downloadURI string) bool { return c.token.forURI(downloadURI) != "" }
+// WithholdsToken reports whether the client has a token and does not send it with a download from this URI, because of the rule
+// that WithToken describes. The download then works where the URI itself is signed, and is refused elsewhere.
+func (c *Client) WithholdsToken(downloadURI string) bool {
+	return c.token.token != "" && c.token.forURI(downloadURI) == ""
+}
 
 // loopback reports whether a host is this machine alone.
 func loopback(host string) bool {

@@ -45,10 +45,17 @@ func (c *Client) Watch(ctx context.Context, taskID string, options ...CallOption
 // OnRetry.
 func (c *Client) Wait(ctx context.Context, taskID string, options ...CallOption) (*refractv1.Task, error) {
 	s := callSettingsOf(options)
-	return follow(ctx, c.tasks, taskID, s, func(m *refractv1.WatchTaskResponse) error {
-		s.update(m)
+	var failed error
+	t, err := follow(ctx, c.tasks, taskID, s, func(m *refractv1.WatchTaskResponse) error {
+		if failed = s.update(m); failed != nil {
+			return errStopped
+		}
 		return nil
 	})
+	if failed != nil {
+		return nil, failed
+	}
+	return t, err
 }
 
 // follow delivers the changes of a task until it is terminal, and returns it as it is then.

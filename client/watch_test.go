@@ -144,12 +144,25 @@ func TestWait_GoesOnWhenTheTaskWasRetriedMeanwhile(t *testing.T) {
 		get: func() (*refractv1.Task, error) { return newTask(3, failed), nil },
 	})
 	var got []string
-	task, err := r.dial(t).Wait(t.Context(), testID, AfterRevision(0), OnUpdate(func(m *refractv1.WatchTaskResponse) { got = append(got, short(m)) }))
+	task, err := r.dial(t).Wait(t.Context(), testID, AfterRevision(0), OnUpdate(func(m *refractv1.WatchTaskResponse) error {
+		got = append(got, short(m))
+		return nil
+	}))
 	if err != nil || task.GetRevision() != 3 {
 		t.Fatalf("got %v, %v", task, err)
 	}
 	if diff := cmp.Diff([]string{"event 1 FAILED", "event 2 QUEUED", "event 3 FAILED"}, got); diff != "" {
 		t.Errorf("messages (-want +got):\n%s", diff)
+	}
+}
+
+func TestWait_EndsWithAnErrorOfOnUpdate(t *testing.T) {
+	t.Parallel()
+	r := startRemote(t, &remote{watch: []func(watchStream) error{sends(nil, event(1, queued), event(2, failed))}})
+	want := status.Error(codes.Unavailable, "the caller's own")
+	_, err := r.dial(t).Wait(t.Context(), testID, OnUpdate(func(*refractv1.WatchTaskResponse) error { return want }))
+	if !errors.Is(err, want) || r.calls["WatchTask"] != 1 {
+		t.Errorf("got %v after %d streams", err, r.calls["WatchTask"])
 	}
 }
 

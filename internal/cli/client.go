@@ -1,26 +1,14 @@
 package cli
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"net/url"
 	"os"
-	"strings"
-	"time"
 
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/retry"
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/timeout"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
-
+	"github.com/refract-video/refract/client"
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/redact"
 )
@@ -38,67 +26,51 @@ type clientFlags struct {
 	JSON         bool          `name:"json" help:"Print JSON, one object a line."`
 }
 
-const (
-	// callTimeout bounds one try of a unary call.
-	callTimeout = 30 * time.Second
-	// callTries is how often a call that meets UNAVAILABLE is made. Every call but RetryTask may be made again:
-	// reads, CancelTask and what operators do change nothing twice, and SubmitTask carries its request_id.
-	callTries = 4
-)
-
 // call connects to the service, runs do, and puts what the service refused in one line.
 func (f *clientFlags) call(do func(refractv1.TaskServiceClient) error) error {
-	return f.connected(func(conn grpc.ClientConnInterface) error { return do(refractv1.NewTaskServiceClient(conn)) })
+	return f.connected(func(service *client.Client) error { return do(service.Tasks()) })
 }
 
 // operate is call for operators.
 func (f *clientFlags) operate(do func(refractv1.OperatorServiceClient) error) error {
-	return f.connected(func(conn grpc.ClientConnInterface) error { return do(refractv1.NewOperatorServiceClient(conn)) })
+	return f.connected(func(service *client.Client) error { return do(refractv1.NewOperatorServiceClient(service.Conn())) })
 }
 
-func (f *clientFlags) connected(do func(grpc.ClientConnInterface) error) error {
-	conn, err := f.dial()
+// connected is call for the methods of the client.
+func (f *clientFlags) connected(do func(*client.Client) error) error {
+	service, err := f.dial()
 	if err != nil {
 		return err
 	}
-	err = do(conn)
-	_ = conn.Close() // Nothing is under way on it any more.
+	err = do(service)
+	_ = service.Close() // No call is in progress any more.
 	return explain(err, f.Address)
 }
 
 // dial prepares the connection; it is made by the first call.
-func (f *clientFlags) dial() (*grpc.ClientConn, error) {
+func (f *clientFlags) dial() (*client.Client, error) {
 	if _, _, err := net.SplitHostPort(f.Address); err != nil {
 		return nil, fmt.Errorf("--address=%s is not of the form host:port", f.Address)
 	}
-	if f.Token != "" && !f.secure() && !f.Insecure && !loopback(f.Address) {
-		return nil, fmt.Errorf("the token would travel to %s in the clear: pass --tls, or --insecure if nobody can listen", f.Address)
-	}
-	transport := insecure.NewCredentials()
+	options := []client.Option{client.WithToken(f.Token.Reveal())}
 	if f.secure() {
 		config, err := f.tlsConfig()
 		if err != nil {
 			return nil, err
 		}
-		transport = credentials.NewTLS(config)
+		options = append(options, client.WithTLS(config))
 	}
-	conn, err := grpc.NewClient(f.Address,
-		grpc.WithTransportCredentials(transport),
-		grpc.WithPerRPCCredentials(bearer(f.Token)),
-		grpc.WithChainUnaryInterceptor(
-			retry.UnaryClientInterceptor(retry.WithMax(callTries), retry.WithCodes(codes.Unavailable),
-				retry.WithBackoff(retry.BackoffExponentialWithJitter(50*time.Millisecond, 0.5))),
-			timeout.UnaryClientInterceptor(callTimeout)),
-		// A service that restarts is found again within seconds, and not within the default's two minutes.
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
-			MinConnectTimeout: 5 * time.Second,
-		}),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("prepare the connection to %s: %w", f.Address, err)
+	if f.Insecure {
+		options = append(options, client.WithPlaintextToken())
 	}
-	return conn, nil
+	if f.DownloadHost != "" {
+		options = append(options, client.WithDownloadHost(f.DownloadHost))
+	}
+	service, err := client.Dial(f.Address, options...)
+	if errors.Is(err, client.ErrPlaintextToken) {
+		return nil, fmt.Errorf("the token would travel to %s in the clear: pass --tls, or --insecure if the network is private", f.Address)
+	}
+	return service, err
 }
 
 func (f *clientFlags) secure() bool { return f.TLS || f.CA != "" || f.Cert != "" }
@@ -125,70 +97,4 @@ func (f *clientFlags) tlsConfig() (*tls.Config, error) {
 		return nil, fmt.Errorf("--ca=%s holds no PEM certificate", f.CA)
 	}
 	return config, nil
-}
-
-// httpClient returns the client for downloads, which trusts whom the gRPC connection trusts.
-func (f *clientFlags) httpClient() (*http.Client, error) {
-	config, err := f.tlsConfig()
-	if err != nil {
-		return nil, err
-	}
-	transport, ok := http.DefaultTransport.(*http.Transport)
-	if !ok {
-		return nil, errors.New("the default HTTP transport was replaced")
-	}
-	transport = transport.Clone()
-	transport.TLSClientConfig = config
-	transport.ResponseHeaderTimeout = callTimeout
-	return &http.Client{Transport: transport}, nil
-}
-
-// tokenFor returns the token for a download, or nothing when its host must not have it.
-//
-// NOTE: the token goes only to a host that the user named, by --address or --download-host, on any port; all
-// loopback names are one host. Over plain http it goes to loopback alone, unless --insecure is given. A
-// service, or who speaks in its place, thus can't direct the token elsewhere.
-func (f *clientFlags) tokenFor(downloadURI string) string {
-	u, err := url.Parse(downloadURI)
-	if err != nil || f.Token == "" {
-		return ""
-	}
-	host, _, err := net.SplitHostPort(f.Address)
-	if err != nil {
-		return ""
-	}
-	to := u.Hostname()
-	if to == "" {
-		return ""
-	}
-	local := loopback(net.JoinHostPort(to, "0"))
-	named := strings.EqualFold(to, host) || strings.EqualFold(to, f.DownloadHost) || (local && loopback(f.Address))
-	if named && (u.Scheme == "https" || (u.Scheme == "http" && (local || f.Insecure))) {
-		return f.Token.Reveal()
-	}
-	return ""
-}
-
-// bearer sends an API token with every call. An empty one sends nothing.
-type bearer redact.Secret
-
-// GetRequestMetadata returns the header that carries the token.
-func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
-	if b == "" {
-		return nil, nil
-	}
-	return map[string]string{"authorization": "Bearer " + redact.Secret(b).Reveal()}, nil
-}
-
-// RequireTransportSecurity is false: dial has decided already.
-func (bearer) RequireTransportSecurity() bool { return false }
-
-// loopback reports whether an address is one of this machine alone.
-func loopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }

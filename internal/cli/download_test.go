@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"math/rand/v2"
@@ -10,13 +9,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
@@ -25,9 +20,8 @@ import (
 // bytes.
 type fileServer struct {
 	*httptest.Server
-	content  []byte
-	cuts     []int
-	noRanges bool
+	content []byte
+	cuts    []int
 
 	mu     sync.Mutex
 	ranges []string
@@ -50,9 +44,6 @@ func (f *fileServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.ranges = append(f.ranges, r.Header.Get("Range"))
 	f.tokens = append(f.tokens, r.Header.Get("Authorization"))
 	f.mu.Unlock()
-	if f.noRanges {
-		r.Header.Del("Range")
-	}
 	if n < len(f.cuts) {
 		w = &cutter{ResponseWriter: w, left: f.cuts[n]}
 	}
@@ -94,173 +85,6 @@ func folder(t *testing.T, dir string) (names []string) {
 		names = append(names, e.Name())
 	}
 	return names
-}
-
-func TestDownload_ResumesWhereItWasCut(t *testing.T) {
-	t.Parallel()
-	f := serveFile(t, &fileServer{cuts: []int{100_000, 50_000}})
-	p, out := plain()
-	defer p.done()
-	dir := filepath.Join(t.TempDir(), "new", "folder")
-	if err := download(t.Context(), f.Client(), testToken, f.output(), filepath.Join(dir, "x.mp4"), p); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := os.ReadFile(filepath.Join(dir, "x.mp4")); err != nil || !bytes.Equal(got, f.content) {
-		t.Errorf("the file differs: %d bytes, %v", len(got), err)
-	}
-	if diff := cmp.Diff([]string{"", "bytes=100000-", "bytes=150000-"}, f.ranges); diff != "" {
-		t.Errorf("ranges (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff(slices.Repeat([]string{"Bearer " + testToken}, 3), f.tokens); diff != "" {
-		t.Errorf("tokens (-want +got):\n%s", diff)
-	}
-	if got := folder(t, dir); !slices.Equal(got, []string{"x.mp4"}) {
-		t.Errorf("in the folder: %q", got)
-	}
-	if got := out.String(); strings.Count(got, "resuming") != 2 || strings.Contains(got, testToken) {
-		t.Errorf("lines:\n%s", got)
-	}
-}
-
-func TestDownload_BeginsAgainWhereRangesAreNotServed(t *testing.T) {
-	t.Parallel()
-	f := serveFile(t, &fileServer{cuts: []int{100_000}, noRanges: true})
-	p, _ := plain()
-	defer p.done()
-	path := filepath.Join(t.TempDir(), "x.mp4")
-	if err := download(t.Context(), f.Client(), "", f.output(), path, p); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, f.content) {
-		t.Errorf("the file differs: %d bytes, %v", len(got), err)
-	}
-}
-
-func TestDownload_KeepsNothingThatIsNotWholeAndVerified(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		name   string
-		server *fileServer
-		change func(*refractv1.Output)
-		want   string
-		calls  int
-	}{
-		{"another hash", &fileServer{}, func(o *refractv1.Output) { o.Sha256 = strings.Repeat("0", 64) }, "the file is damaged", 1},
-		{"no hash", &fileServer{}, func(o *refractv1.Output) { o.Sha256 = "" }, "the file is damaged", 1},
-		{"too large", &fileServer{}, func(o *refractv1.Output) { o.SizeBytes-- }, "larger than its 299999 bytes", 1},
-		{"too small", &fileServer{}, func(o *refractv1.Output) { o.SizeBytes++ }, "the server answered 416", 2},
-		{"cut without progress", &fileServer{cuts: []int{10, 0, 0, 0, 0, 0, 0}}, func(*refractv1.Output) {}, "5 tries without progress", 6},
-		{"no address", &fileServer{}, func(o *refractv1.Output) { o.DownloadUri = "file:///etc/passwd" }, "no http address", 0},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			f := serveFile(t, tt.server)
-			p, _ := plain()
-			defer p.done()
-			dir := t.TempDir()
-			output := f.output()
-			tt.change(output)
-			err := download(t.Context(), f.Client(), "", output, filepath.Join(dir, "x.mp4"), p)
-			if err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("got error %v, want one with %q", err, tt.want)
-			}
-			if len(f.ranges) != tt.calls {
-				t.Errorf("asked %d times, want %d: %q", len(f.ranges), tt.calls, f.ranges)
-			}
-			if got := folder(t, dir); len(got) > 0 {
-				t.Errorf("left in the folder: %q", got)
-			}
-		})
-	}
-}
-
-func TestDownload_TellsWhyTheServerRefuses(t *testing.T) {
-	t.Parallel()
-	var calls int
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if calls++; calls == 1 {
-			w.WriteHeader(http.StatusServiceUnavailable) // Worth another try.
-			return
-		}
-		w.WriteHeader(http.StatusNotFound)
-		_, _ = w.Write([]byte(`{"code":5,"message":"the file of this output\nis no longer kept"}`))
-	}))
-	defer s.Close()
-	p, _ := plain()
-	defer p.done()
-	path := filepath.Join(t.TempDir(), "x.mp4")
-	err := download(t.Context(), s.Client(), "", &refractv1.Output{DownloadUri: s.URL + "/x?signature=abc", SizeBytes: 1}, path, p)
-	want := "download " + path + ": the server answered 404: the file of this output is no longer kept"
-	if err == nil || err.Error() != want || calls != 2 {
-		t.Errorf("got %v after %d calls, want %s", err, calls, want)
-	}
-}
-
-func TestDownload_CutsATryThatStalls(t *testing.T) {
-	t.Parallel()
-	release := make(chan struct{})
-	f := &fileServer{}
-	serveFile(t, f)
-	var calls int
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if calls++; calls > 1 {
-			f.ServeHTTP(w, r)
-			return
-		}
-		_, _ = w.Write(f.content[:1000])
-		_ = http.NewResponseController(w).Flush()
-		<-release
-	}))
-	defer s.Close()
-	defer close(release)
-	p, _ := plain()
-	defer p.done()
-	output := f.output()
-	output.DownloadUri = s.URL
-	path := filepath.Join(t.TempDir(), "x.mp4")
-	d := &transfer{client: s.Client(), output: output, progress: p, stall: time.Second, hash: sha256.New()}
-	if err := d.run(t.Context(), path); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]string{"bytes=1000-"}, f.ranges); diff != "" {
-		t.Errorf("ranges (-want +got):\n%s", diff)
-	}
-}
-
-func TestDownload_KeepsTheTokenFromRedirects(t *testing.T) {
-	t.Parallel()
-	f := serveFile(t, &fileServer{})
-	s := httptest.NewServer(http.RedirectHandler(f.URL, http.StatusFound)) // The same address, but another port.
-	defer s.Close()
-	p, _ := plain()
-	defer p.done()
-	output := f.output()
-	output.DownloadUri = s.URL
-	if err := download(t.Context(), s.Client(), testToken, output, filepath.Join(t.TempDir(), "x.mp4"), p); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]string{""}, f.tokens); diff != "" {
-		t.Errorf("tokens (-want +got):\n%s", diff)
-	}
-}
-
-func TestDownload_LeavesNothingWhenInterrupted(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = w.Write(make([]byte, 1000))
-		_ = http.NewResponseController(w).Flush()
-		cancel()
-		<-r.Context().Done()
-	}))
-	defer s.Close()
-	p, _ := plain()
-	defer p.done()
-	dir := t.TempDir()
-	err := download(ctx, s.Client(), "", &refractv1.Output{DownloadUri: s.URL, SizeBytes: 5000}, filepath.Join(dir, "x.mp4"), p)
-	if err == nil || len(folder(t, dir)) > 0 {
-		t.Errorf("got %v, and in the folder: %q", err, folder(t, dir))
-	}
 }
 
 func TestOutputPath_NamesFilesAfterTheTaskUnlessTold(t *testing.T) {

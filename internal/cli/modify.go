@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/refract-video/refract/client"
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
@@ -20,37 +21,37 @@ type Modification struct {
 
 // Modify does all that a caller does: it uploads the clip, submits a task, follows it to its end and downloads the result. It
 // shows each step on the console.
-func Modify(ctx context.Context, con Console, client refractv1.TaskServiceClient, m Modification) error {
-	source, err := m.upload(ctx, con, client)
+func Modify(ctx context.Context, con Console, service *client.Client, m Modification) error {
+	source, err := m.upload(ctx, con, service)
 	if err != nil {
 		return err
 	}
-	resp, err := client.SubmitTask(ctx, &refractv1.SubmitTaskRequest{RequestId: uuid.NewString(), Prompt: m.Prompt, Source: source})
+	t, err := service.Submit(ctx, &refractv1.SubmitTaskRequest{RequestId: uuid.NewString(), Prompt: m.Prompt, Source: source})
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(con.Out, "Task %s: %q\n", resp.GetTask().GetId(), m.Prompt); err != nil {
+	if _, err := fmt.Fprintf(con.Out, "Task %s: %q\n", t.GetId(), m.Prompt); err != nil {
 		return err
 	}
 	p := newProgress(con)
 	defer p.done()
-	p.expect(resp.GetTask())
-	return (&clientFlags{}).await(ctx, con, client, resp.GetTask().GetId(), new(int64), m.Output, p)
+	p.expect(t)
+	return (&clientFlags{}).await(ctx, con, service, t.GetId(), new(int64), m.Output, p)
 }
 
-func (m Modification) upload(ctx context.Context, con Console, client refractv1.TaskServiceClient) (*refractv1.SubmitTaskSource, error) {
+func (m Modification) upload(ctx context.Context, con Console, service *client.Client) (*refractv1.SubmitTaskSource, error) {
 	p := newProgress(con)
 	defer p.done()
 	var resp *refractv1.UploadSourceResponse
 	var err error
 	if m.Video == "" {
-		resp, err = upload(ctx, client, bytes.NewReader(m.Clip), p)
+		resp, err = upload(ctx, service, bytes.NewReader(m.Clip), p)
 	} else {
-		resp, err = uploadFile(ctx, client, m.Video, p)
+		resp, err = uploadFile(ctx, service, m.Video, p)
 	}
 	if err != nil {
 		return nil, err
 	}
 	p.done()
-	return uploaded(resp), tellUpload(con, resp)
+	return client.SourceID(resp.GetSource().GetId()), tellUpload(con, resp)
 }

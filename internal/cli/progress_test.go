@@ -116,3 +116,9 @@ func TestClock_ReadsLikeAStopwatch(t *testing.T) {
 		}
 	}
 }
+
+// plain returns a display that is no terminal, and where it writes.
+func plain() (*progress, *bytes.Buffer) {
+	var out bytes.Buffer
+	return newProgress(Console{Out: &out, Err: &out}), &out
+}

@@ -3,8 +3,7 @@ package cli
 import (
 	"context"
 
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/retry"
-
+	"github.com/refract-video/refract/client"
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
@@ -30,11 +29,9 @@ func (c *Retry) Run(ctx context.Context, con Console) error {
 	if c.ID == "" {
 		return c.retryMany(ctx, con)
 	}
-	return c.call(func(client refractv1.TaskServiceClient) error {
+	return c.connected(func(service *client.Client) error {
 		req := &refractv1.RetryTaskRequest{TaskId: c.ID, NewAttempt: c.NewAttempt}
-		// The call is made once: should its answer get lost and the task fail again meanwhile, a second one would
-		// pay for one more attempt.
-		resp, err := client.RetryTask(ctx, req, retry.Disable())
+		resp, err := service.Tasks().RetryTask(ctx, req)
 		if err != nil {
 			return err
 		}
@@ -46,6 +43,6 @@ func (c *Retry) Run(ctx context.Context, con Console) error {
 		defer p.done()
 		p.task(t)
 		after := t.GetRevision()
-		return c.await(ctx, con, client, t.GetId(), &after, c.Output, p)
+		return c.await(ctx, con, service, t.GetId(), &after, c.Output, p)
 	})
 }

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/retry"
 	"golang.org/x/term"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -190,7 +189,7 @@ func (c *Retry) retryAll(ctx context.Context, con Console, client refractv1.Task
 	retried, elsewhere, inARow := 0, 0, 0
 	var failed []string
 	for i, id := range ids {
-		resp, err := client.RetryTask(ctx, &refractv1.RetryTaskRequest{TaskId: id, NewAttempt: c.NewAttempt}, retry.Disable())
+		resp, err := client.RetryTask(ctx, &refractv1.RetryTaskRequest{TaskId: id, NewAttempt: c.NewAttempt})
 		switch code := status.Code(err); {
 		case err == nil:
 			retried, inARow = retried+1, 0

@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -104,18 +103,6 @@ func unreachable(message, address string) string {
 	default:
 		return fmt.Sprintf("no answer from %s: is the service up, and --address right? (%s)", address, cause)
 	}
-}
-
-// transient tells whether the same read may go well a little later: the service said so, or what broke is the
-// way to it. A canceled call is transient too: who canceled it on purpose has looked at the context first.
-func transient(err error) bool {
-	if _, ok := status.FromError(err); !ok || err == nil {
-		return false
-	}
-	st := statusOf(err)
-	d := detailsOf(st)
-	fromTransport := d.reason == "" && slices.Contains([]codes.Code{codes.Internal, codes.Unknown, codes.Canceled, codes.DeadlineExceeded}, st.Code())
-	return st.Code() == codes.Unavailable || d.retry > 0 || fromTransport
 }
 
 // OneLine makes text from elsewhere fit for one line of a terminal: line breaks become blanks, and control

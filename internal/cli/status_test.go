@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"testing"
 	"time"
 
@@ -88,29 +86,5 @@ func TestExplain_MakesOneLineOfAStatus(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})
-	}
-}
-
-func TestTransient_IsWhatMayGoWellLater(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		err  error
-		want bool
-	}{
-		{nil, false},
-		{io.ErrShortWrite, false},
-		{context.Canceled, false},
-		{refused(codes.Unavailable, "draining", reason("SHUTTING_DOWN")), true},
-		{refused(codes.Unavailable, "transport is closing"), true},
-		{refused(codes.ResourceExhausted, "quota", reason("QUOTA"), &errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)}), true},
-		{refused(codes.ResourceExhausted, "message too large"), false},
-		{refused(codes.Internal, "stream terminated by RST_STREAM"), true},
-		{refused(codes.Internal, "internal error", reason("INTERNAL")), false},
-		{refused(codes.NotFound, "no such task", reason("TASK_NOT_FOUND")), false},
-		{refused(codes.OutOfRange, "too old", reason("REVISION_EXPIRED")), false},
-	} {
-		if got := transient(tt.err); got != tt.want {
-			t.Errorf("transient(%v) = %t, want %t", tt.err, got, tt.want)
-		}
 	}
 }

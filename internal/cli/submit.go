@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/refract-video/refract/client"
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
@@ -44,19 +45,18 @@ func (c *Submit) Run(ctx context.Context, con Console) error {
 			return err
 		}
 	}
-	return c.call(func(client refractv1.TaskServiceClient) error {
-		source, err := c.source(ctx, con, client)
+	return c.connected(func(service *client.Client) error {
+		source, err := c.source(ctx, con, service)
 		if err != nil {
 			return err
 		}
-		resp, err := client.SubmitTask(ctx, c.request(source))
+		t, err := service.Submit(ctx, c.request(source))
 		if err != nil {
-			if transient(err) {
+			if client.Transient(err) {
 				err = fmt.Errorf("%w; submitting again with --request-id=%s makes no second task", explain(err, c.Address), c.RequestID)
 			}
 			return err
 		}
-		t := resp.GetTask()
 		if !c.waiting() {
 			return c.showTask(con, t)
 		}
@@ -67,29 +67,24 @@ func (c *Submit) Run(ctx context.Context, con Console) error {
 		p := newProgress(people)
 		defer p.done()
 		p.expect(t)
-		return c.await(ctx, con, client, t.GetId(), new(int64), c.Output, p)
+		return c.await(ctx, con, service, t.GetId(), new(int64), c.Output, p)
 	})
 }
 
 // source returns what the task is about, after uploading it where it is a file.
-func (c *Submit) source(ctx context.Context, con Console, client refractv1.TaskServiceClient) (*refractv1.SubmitTaskSource, error) {
+func (c *Submit) source(ctx context.Context, con Console, service *client.Client) (*refractv1.SubmitTaskSource, error) {
 	if !isFile(c.Video) {
-		return &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: c.Video}}, nil
+		return client.SourceURI(c.Video), nil
 	}
 	people := c.people(con)
 	p := newProgress(people)
 	defer p.done()
-	resp, err := uploadFile(ctx, client, c.Video, p)
+	resp, err := uploadFile(ctx, service, c.Video, p)
 	if err != nil {
 		return nil, err
 	}
 	p.done()
-	return uploaded(resp), tellUpload(people, resp)
-}
-
-// uploaded is an uploaded clip as the source of a task.
-func uploaded(resp *refractv1.UploadSourceResponse) *refractv1.SubmitTaskSource {
-	return &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_SourceId{SourceId: resp.GetSource().GetId()}}
+	return client.SourceID(resp.GetSource().GetId()), tellUpload(people, resp)
 }
 
 func tellUpload(people Console, resp *refractv1.UploadSourceResponse) error {

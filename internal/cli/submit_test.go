@@ -185,7 +185,7 @@ func TestSubmit_TellsHowToRepeatWhenTheAnswerIsLost(t *testing.T) {
 	r := startRemote(t, &remote{submit: func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error) { return nil, errDraining }})
 	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=x")
 	id, found := strings.CutPrefix(strings.TrimSpace(out), "request id ")
-	if exit != 1 || !found || r.calls["SubmitTask"] != callTries ||
+	if exit != 1 || !found || r.calls["SubmitTask"] != 4 ||
 		!strings.HasSuffix(errs, "submitting again with --request-id="+id+" makes no second task\n") {
 		t.Errorf("exit %d after %d calls, output %q, error %q", exit, r.calls["SubmitTask"], out, errs)
 	}

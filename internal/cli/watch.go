@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/refract-video/refract/client"
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
@@ -34,29 +35,41 @@ func (c *Watch) Run(ctx context.Context, con Console) error {
 	case len(c.States) > 0 || len(c.Labels) > 0 || c.After != "":
 		return errors.New("--state, --label and --after are for watching all tasks, without an id")
 	}
-	return c.call(func(client refractv1.TaskServiceClient) error {
-		// A service that is not there, or a task that is not, is told at once; only what follows is waited for.
-		resp, err := client.GetTask(ctx, &refractv1.GetTaskRequest{TaskId: c.ID})
+	return c.connected(func(service *client.Client) error {
+		// A service that does not answer, or a task that does not exist, is an error at once. Only later interruptions are waited for.
+		resp, err := service.Tasks().GetTask(ctx, &refractv1.GetTaskRequest{TaskId: c.ID})
 		if err != nil {
 			return err
 		}
 		p := newProgress(c.people(con))
 		defer p.done()
-		f := newFollower(client, c.ID, c.AfterRevision, p)
+		show := p.show
 		if c.JSON {
-			f.show = func(u *refractv1.WatchTaskResponse) error { return printJSON(con.Out, u) }
+			show = func(u *refractv1.WatchTaskResponse) error { return printJSON(con.Out, u) }
 		} else {
 			p.expect(resp.GetTask())
 		}
-		t, err := f.run(ctx)
+		t, err := follow(ctx, service, c.ID, c.AfterRevision, p, show)
 		if err != nil {
 			return interrupted(ctx, err, c.ID)
 		}
 		if c.Output != "" {
-			return c.finish(ctx, c.people(con), t, c.Output, p)
+			return finish(ctx, c.people(con), service, t, c.Output, p)
 		}
 		return outcome(t)
 	})
+}
+
+// follow shows a task's changes until it is terminal, and returns it as it is then. after is the newest revision already seen,
+// or nil to begin with the task as it is.
+func follow(ctx context.Context, service *client.Client, taskID string, after *int64, p *progress,
+	show func(*refractv1.WatchTaskResponse) error,
+) (*refractv1.Task, error) {
+	options := []client.CallOption{client.OnUpdate(show), client.OnRetry(func(error) { p.note("connection lost, resuming") })}
+	if after != nil {
+		options = append(options, client.AfterRevision(*after))
+	}
+	return service.Wait(ctx, taskID, options...)
 }
 
 // waitFlags are the settings of commands that can wait for a task.
@@ -68,12 +81,12 @@ type waitFlags struct {
 func (w waitFlags) waiting() bool { return w.Wait || w.Output != "" }
 
 // await follows a task to its end, prints it for programs, and downloads its outputs.
-func (f *clientFlags) await(ctx context.Context, con Console, client refractv1.TaskServiceClient, taskID string, after *int64,
+func (f *clientFlags) await(ctx context.Context, con Console, service *client.Client, taskID string, after *int64,
 	output string, p *progress,
 ) error {
-	t, err := follow(ctx, client, taskID, after, p)
+	t, err := follow(ctx, service, taskID, after, p, p.show)
 	if status.Code(err) == codes.OutOfRange { // A task submitted long ago: its oldest events are gone.
-		t, err = follow(ctx, client, taskID, nil, p)
+		t, err = follow(ctx, service, taskID, nil, p, p.show)
 	}
 	if err != nil {
 		return interrupted(ctx, err, taskID)
@@ -83,7 +96,7 @@ func (f *clientFlags) await(ctx context.Context, con Console, client refractv1.T
 			return err
 		}
 	}
-	return f.finish(ctx, f.people(con), t, output, p)
+	return finish(ctx, f.people(con), service, t, output, p)
 }
 
 // interrupted says how to go on when the user has stopped waiting.
@@ -95,25 +108,21 @@ func interrupted(ctx context.Context, err error, taskID string) error {
 }
 
 // finish downloads the outputs of a task that succeeded. Any other end is an error.
-func (f *clientFlags) finish(ctx context.Context, con Console, t *refractv1.Task, output string, p *progress) error {
+func finish(ctx context.Context, con Console, service *client.Client, t *refractv1.Task, output string, p *progress) error {
 	if err := outcome(t); err != nil {
 		return err
 	}
-	client, err := f.httpClient()
-	if err != nil {
-		return err
-	}
-	defer client.CloseIdleConnections()
 	for i, o := range t.GetOutputs() {
 		path, err := outputPath(output, t.GetId(), o, i)
 		if err != nil {
 			return err
 		}
-		token := f.tokenFor(o.GetDownloadUri())
-		if u, err := url.Parse(o.GetDownloadUri()); err == nil && token == "" && f.Token != "" {
+		if u, err := url.Parse(o.GetDownloadUri()); err == nil && service.WithholdsToken(o.GetDownloadUri()) {
 			p.note(fmt.Sprintf("the token is not sent to %s://%s: see --download-host and --insecure", u.Scheme, OneLine(u.Host)))
 		}
-		if err := download(ctx, client, token, o, path, p); err != nil {
+		err = service.Download(ctx, o, path, shown(p, "download", p.downloading)...)
+		p.transferred()
+		if err != nil {
 			return fmt.Errorf("%w; `refract watch %s -o PATH` downloads it again", err, t.GetId())
 		}
 		if err := printOutput(con, path, o); err != nil {

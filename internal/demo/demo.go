@@ -13,9 +13,8 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
-	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/client"
 	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/redact"
@@ -104,13 +103,12 @@ func (d *Demo) logs(con cli.Console) (service, start *slog.Logger, err error) {
 
 // modify is what a client does: upload, submit, follow, download.
 func (d *Demo) modify(ctx context.Context, con cli.Console, address string) error {
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
+	service, err := client.Dial(address, client.WithDialOptions(grpc.WithDefaultCallOptions(grpc.WaitForReady(true))))
 	if err != nil {
 		return fmt.Errorf("connect to the service: %w", err)
 	}
-	defer conn.Close()
-	err = cli.Modify(ctx, con, refractv1.NewTaskServiceClient(conn), cli.Modification{
+	defer func() { _ = service.Close() }() // No call is in progress any more.
+	err = cli.Modify(ctx, con, service, cli.Modification{
 		Clip: sim.SampleClip(), Video: d.Video, Prompt: d.Prompt, Output: d.Output,
 	})
 	if ctx.Err() != nil {
