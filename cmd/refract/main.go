@@ -28,6 +28,7 @@ type commands struct {
 	Cancel  cli.Cancel `cmd:"" help:"Cancel a task."`
 	Retry   cli.Retry  `cmd:"" help:"Continue a failed or canceled task, or all that match filters."`
 	Bench   benchCmd   `cmd:"" help:"Measure what Refract does on this machine, beside what PostgreSQL alone does."`
+	Proto   protoCmd   `cmd:"" help:"The contract, for callers in other languages."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 
 	Completion kongplete.InstallCompletions `cmd:"" help:"Print what makes your shell complete commands and flags: run it in the start-up file of bash, zsh or fish."`

@@ -69,6 +69,20 @@ func TestREADME_ShowsTheExample(t *testing.T) {
 	checkPart(t, readmePath, "example", "```go\n"+string(program)+"```\n")
 }
 
+// TestDocs_ShowTheExamplesOfOtherLanguages compares the programs in docs/clients.md with those that run in tests.
+func TestDocs_ShowTheExamplesOfOtherLanguages(t *testing.T) {
+	t.Parallel()
+	for _, example := range []struct{ name, path, language string }{
+		{"node", "node/submit.js", "js"}, {"python", "python/submit.py", "python"},
+	} {
+		program, err := os.ReadFile("../../docs/examples/" + example.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkPart(t, "../../docs/clients.md", example.name, "```"+example.language+"\n"+string(program)+"```\n")
+	}
+}
+
 // TestDocs_ShowTheCapabilities compares the table of providers with what their adapters declare.
 func TestDocs_ShowTheCapabilities(t *testing.T) {
 	t.Parallel()

@@ -1,10 +1,10 @@
-// Command protodeps writes the proto files that Refract's contract imports, so that generating code needs
-// no registry and no vendored copy.
+// Command protodeps writes the proto files that Refract's contract imports, so that neither generating code
+// nor a caller in another language needs a registry.
 //
 // It prints them from the descriptors of the Go packages that go.mod already links, so the contract is
 // compiled against the very definitions that the running service validates with. The files under
-// google/protobuf are left out, because every proto compiler carries them. They are written to .protodeps
-// in the current folder, which buf.yaml names beside the contract.
+// google/protobuf are left out, because every proto compiler carries them. They are written to gen/imports
+// in the current folder, which buf.yaml names next to the contract.
 package main
 
 import (
@@ -20,8 +20,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// folder is where the files go; git ignores it.
-const folder = ".protodeps"
+// folder is where the files go. Package imports in it embeds them.
+const folder = "gen/imports"
 
 // roots are the files that proto/refract imports; theirs follow by themselves.
 var roots = []protoreflect.FileDescriptor{
