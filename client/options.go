@@ -47,8 +47,8 @@ func WithTLS(config *tls.Config) Option {
 	}
 }
 
-// WithPlaintextToken permits that the token is sent to other machines without encryption, for networks on which nobody else
-// can listen.
+// WithPlaintextToken permits that the token is sent to other machines without encryption, for private
+// networks.
 func WithPlaintextToken() Option {
 	return func(s *settings) { s.plaintext = true }
 }

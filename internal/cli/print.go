@@ -91,16 +91,6 @@ func stateName(s refractv1.TaskState) string {
 	return strings.TrimPrefix(s.String(), "TASK_STATE_")
 }
 
-// terminal tells whether a state stays unless RetryTask is called.
-func terminal(s refractv1.TaskState) bool {
-	switch s {
-	case refractv1.TaskState_TASK_STATE_SUCCEEDED, refractv1.TaskState_TASK_STATE_FAILED, refractv1.TaskState_TASK_STATE_CANCELED:
-		return true
-	default:
-		return false
-	}
-}
-
 // failureLine tells why a task failed and what was paid.
 func failureLine(f *refractv1.Failure) string {
 	if f == nil {

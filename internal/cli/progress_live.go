@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+
+	"github.com/refract-video/refract/client"
 )
 
 // redraw keeps the live line up to date until done.
@@ -29,7 +31,7 @@ func (p *progress) draw(now time.Time) {
 	if p.bytes {
 		return
 	}
-	if p.state == 0 || terminal(p.state) {
+	if p.state == 0 || client.Terminal(p.state) {
 		p.clear()
 		return
 	}

@@ -19,7 +19,7 @@ func explain(err error, address string) error {
 		return err
 	}
 	if st.Code() == codes.Canceled {
-		return errors.New("interrupted") // By us: nobody else cancels our calls.
+		return errors.New("interrupted") // By the user, who alone cancels the calls of a command.
 	}
 	return errors.New(statusLine(statusOf(err), address))
 }
@@ -35,7 +35,7 @@ func statusOf(err error) *status.Status {
 	return status.Convert(err)
 }
 
-// details are what a status tells beside its message.
+// details are the details of a status that commands print.
 type details struct {
 	reason string // Of ErrorInfo.
 	fields []*errdetails.BadRequest_FieldViolation
@@ -85,8 +85,8 @@ func statusLine(st *status.Status, address string) string {
 	return OneLine(b.String())
 }
 
-// unreachable says what to do about a connection that can't be made. Its words come from gRPC, which tells
-// causes apart in no other way; where they change, the hint is less exact and still true.
+// unreachable says what to do about a connection that can't be made. Its words come from gRPC, which distinguishes
+// causes in no other way; where they change, the hint is less exact and still true.
 func unreachable(message, address string) string {
 	has := func(word string) bool { return strings.Contains(message, word) }
 	cause := OneLine(message)

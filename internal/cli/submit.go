@@ -40,7 +40,7 @@ func (c *Submit) Run(ctx context.Context, con Console) error {
 	}
 	if c.RequestID == "" {
 		c.RequestID = uuid.NewString()
-		// It is told before it is used: who loses the answer can submit again without a second task.
+		// It is printed before it is used, so that a lost answer can be followed by a second submission that makes no second task.
 		if _, err := fmt.Fprintln(c.people(con).Out, "request id", c.RequestID); err != nil {
 			return err
 		}

@@ -90,7 +90,7 @@ func TestSubmit_GoesOnWithAnUploadThatWasCut(t *testing.T) {
 		t.Errorf("the service has %d of %d bytes, under %d ids; submitted %v", s.got.Len(), len(clip), len(s.ids), source)
 	}
 	if got := strings.Count(errs, "resuming"); got != 3 || !strings.Contains(errs, "source "+testID+" uploaded: 1500000 bytes, video/mp4, 4s") {
-		t.Errorf("told of %d cuts, want 3:\n%s", got, errs)
+		t.Errorf("reported %d cuts, want 3:\n%s", got, errs)
 	}
 }
 
