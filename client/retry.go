@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -135,6 +136,8 @@ func persist(ctx context.Context, onRetry func(error), stream func() (over, aliv
 		switch {
 		case over:
 			return nil
+		case errors.Is(err, errStopped): // Also where the context ended meanwhile: the loop must not be called again.
+			return err
 		case err != nil && ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil && !Transient(err):

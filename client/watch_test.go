@@ -319,3 +319,25 @@ func TestWatchAll_EndsWhenTheServiceRefuses(t *testing.T) {
 		t.Errorf("got %v", errs)
 	}
 }
+
+// TestWatches_ALoopThatIsLeftIsNotCalledAgain leaves the loop after the context has ended in its body.
+func TestWatches_ALoopThatIsLeftIsNotCalledAgain(t *testing.T) {
+	t.Parallel()
+	r := startRemote(t, &remote{
+		watch: []func(watchStream) error{sends(nil, event(1, queued))},
+		all: func(_ *refractv1.WatchTasksRequest, stream tasksStream) error {
+			return stream.Send(change("t1", queued))
+		},
+	})
+	c := r.dial(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	for range c.Watch(ctx, testID) {
+		cancel()
+		break
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	for range c.WatchAll(ctx, &refractv1.WatchTasksRequest{}) {
+		cancel()
+		break
+	}
+}
