@@ -56,8 +56,15 @@ func plain(s string) bool {
 func requestIDUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	ctx = withRequestID(ctx)
 	ctx = logging.InjectFields(ctx, logging.Fields{"request_id", requestIDOf(ctx)})
-	_ = grpc.SetHeader(ctx, metadata.Pairs(requestIDHeader, requestIDOf(ctx))) // Fails only when the call has ended.
-	return handler(ctx, req)
+	resp, err := handler(ctx, req)
+	md := metadata.Pairs(requestIDHeader, requestIDOf(ctx))
+	if err != nil {
+		// NOTE: clients repeat a call that ended with UNAVAILABLE only where no header came before the status.
+		_ = grpc.SetTrailer(ctx, md) // Fails only when the call has ended.
+		return resp, err
+	}
+	_ = grpc.SetHeader(ctx, md) // The same.
+	return resp, nil
 }
 
 // logOptions make one line a call, at a level that tells who has to act: nobody (debug) or the caller (info).

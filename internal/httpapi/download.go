@@ -124,9 +124,9 @@ func (h *downloadHandler) find(w http.ResponseWriter, r *http.Request, id, index
 	if err != nil {
 		return nil, err
 	}
-	var header metadata.MD
-	resp, err := h.tasks.GetTask(ctx, &refractv1.GetTaskRequest{TaskId: id}, grpc.Header(&header))
-	forwardHeaders(w, header)
+	var header, trailer metadata.MD // An error has its request id in the trailer.
+	resp, err := h.tasks.GetTask(ctx, &refractv1.GetTaskRequest{TaskId: id}, grpc.Header(&header), grpc.Trailer(&trailer))
+	forwardHeaders(w, metadata.Join(header, trailer))
 	if err != nil {
 		return nil, err
 	}

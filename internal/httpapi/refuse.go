@@ -129,6 +129,7 @@ func encodeStatus(st *status.Status) []byte {
 func (f refuser) gatewayError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
 	if md, ok := runtime.ServerMetadataFromContext(ctx); ok {
 		forwardHeaders(w, md.HeaderMD)
+		forwardHeaders(w, md.TrailerMD) // An error has its request id there.
 	}
 	f.fail(ctx, w, err)
 }
