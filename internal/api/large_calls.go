@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
@@ -31,11 +32,15 @@ const (
 	largeRetry = time.Second
 )
 
-// largeCallsError refuses a large call of a tenant that has too many.
+// largeCallsError refuses a large call of a tenant that has as many as its limit, or, without a limit, one of a replica at which
+// too many wait.
 type largeCallsError struct{ limit int }
 
 // Error says what to do.
 func (e *largeCallsError) Error() string {
+	if e.limit == 0 {
+		return "too many lists and batches wait at this replica: call again, or another replica"
+	}
 	return fmt.Sprintf("the tenant has %d lists and batches under way at this replica, which are as many as it may have: wait for some of them", e.limit)
 }
 
@@ -76,12 +81,14 @@ func (l *LargeCalls) unary(ctx context.Context, req any, info *grpc.UnaryServerI
 	}()
 	done, err := l.turns.Acquire(ctx, fair.Claim{Tenant: tenant, Due: time.Now()})
 	if errors.Is(err, fair.ErrFull) {
-		return nil, &largeCallsError{limit: largeOfTenant}
+		return nil, &largeCallsError{}
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer done()
+	// NOTE: a compressed answer would wait for its caller in another buffer, and the place would come back before it was taken.
+	_ = grpc.SetSendCompressor(ctx, encoding.Identity) // Fails only where there is no compression to turn off.
 	resp, err := handler(ctx, req)
 	m, ok := resp.(proto.Message)
 	if err != nil || !ok {
