@@ -203,9 +203,15 @@ func TestServer_SpeaksNoHTTP1(t *testing.T) {
 func TestLists_FitIntoAnAnswer(t *testing.T) {
 	t.Parallel()
 	s := &shelf{}
-	for i := range 501 {
-		s.all = append(s.all, task.Task{ID: task.ID(uuid.NewString()), State: task.Queued, Spec: task.Spec{Prompt: strings.Repeat([]string{"ü", "\x01"}[i/300], 6000)}})
+	add := func(n int, prompt string) {
+		for range n {
+			s.all = append(s.all, task.Task{ID: task.ID(uuid.NewString()), State: task.Queued, Spec: task.Spec{Prompt: prompt}})
+		}
 	}
+	add(300, strings.Repeat("ü", 6000))
+	add(201, strings.Repeat("\x01", 6000))
+	add(150, strings.Repeat("🎬", 6000)) // With the next, a page of long prompts and of short ones that JSON makes long.
+	add(350, strings.Repeat("\x01", 850))
 	client := refractv1.NewTaskServiceClient(serveEdge(t, s))
 	var got, want []string
 	for _, known := range s.all {
@@ -346,6 +352,26 @@ func TestContract_BlankIsWhatNobodySees(t *testing.T) {
 			if got := err != nil && strings.Contains(err.Error(), name+": must not be blank"); got != blank {
 				t.Errorf("%s %q is blank: %t, want %t (%v)", name, text, got, blank, err)
 			}
+		}
+	}
+}
+
+// TestRequestID_ARefusalIsAStatusAlone makes a call that is refused: a header before the status would keep clients from repeating
+// calls that end with UNAVAILABLE.
+func TestRequestID_ARefusalIsAStatusAlone(t *testing.T) {
+	t.Parallel()
+	client := refractv1.NewTaskServiceClient(serveEdge(t, &shelf{}))
+	for name, tc := range map[string]struct {
+		page    int32
+		refused bool
+	}{"taken": {1, false}, "refused": {-1, true}} {
+		var header, trailer metadata.MD
+		_, err := client.ListTasks(as(t, "good"), &refractv1.ListTasksRequest{PageSize: tc.page}, grpc.Header(&header), grpc.Trailer(&trailer))
+		if (err != nil) != tc.refused {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if inHeader, inTrailer := len(header.Get("x-request-id")) == 1, len(trailer.Get("x-request-id")) == 1; inHeader == tc.refused || inTrailer != tc.refused {
+			t.Errorf("%s: the request id is in the header: %t, in the trailer: %t", name, inHeader, inTrailer)
 		}
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protopath"
-	"google.golang.org/protobuf/reflect/protorange"
 
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
@@ -37,24 +35,15 @@ func itemSize(m proto.Message) int {
 	return protowire.SizeTag(1) + protowire.SizeBytes(proto.Size(m))
 }
 
-// escapes returns how many bytes more the texts of a message take in JSON. A control character takes six for one. Of a short
-// message it returns 0: with 500 of them, escapes are 2.5 MiB at most, and most pages consist of such.
+// escapes returns how many bytes more a message takes in JSON at most for characters that are escaped there: a control character
+// takes six bytes for one. It looks at the encoded message, whose tags and lengths may count as such.
 func escapes(m proto.Message) (n int) {
-	if proto.Size(m) < 1<<10 {
-		return 0
+	wire, err := proto.Marshal(m)
+	if err != nil {
+		return 0 // The answer can't be encoded either.
 	}
-	_ = protorange.Range(m.ProtoReflect(), func(p protopath.Values) error { // It never fails, as the function does not.
-		if text, ok := p.Index(-1).Value.Interface().(string); ok {
-			n += escapesIn(text)
-		}
-		return nil
-	})
-	return n
-}
-
-func escapesIn(text string) (n int) {
-	for i := range len(text) {
-		n += int(escaped[text[i]])
+	for _, c := range wire {
+		n += int(escaped[c])
 	}
 	return n
 }
