@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -39,5 +40,21 @@ func TestCheckListeners_AnAddressThatCantBeListenedOnEndsTheStart(t *testing.T) 
 	f.HTTP.Address = "192.0.2.1:1" // An address of no machine (RFC 5737).
 	if err := f.checkListeners(); err == nil || !strings.Contains(err.Error(), "192.0.2.1:1") {
 		t.Errorf("got %v, want an error with the address", err)
+	}
+}
+
+func TestCheckListeners_NoTwoHaveOneAddress(t *testing.T) {
+	t.Parallel()
+	lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := lis.Addr().String()
+	if err := lis.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f := Config{GRPC: Listener{Address: address}, HTTP: Listener{Address: address}, Ingress: Listener{Address: "127.0.0.1:0"}}
+	if err := f.checkListeners(); err == nil || !strings.Contains(err.Error(), address) {
+		t.Errorf("two listeners on %s gave %v, want an error", address, err)
 	}
 }
