@@ -60,7 +60,7 @@ func TestEnums_HaveTheirTwins(t *testing.T) {
 	if got, want := len(refractv1.CallbackVerdict_name), len(lifecycle.Verdicts)+1; got != want {
 		t.Errorf("the contract has %d verdicts, want %d", got, want)
 	}
-	outcomes := []lifecycle.Outcome{lifecycle.InquiryAsked, lifecycle.InquirySettled, lifecycle.InquiryUnnamed, lifecycle.InquiryUnconfigured}
+	outcomes := []lifecycle.Outcome{lifecycle.InquiryConfirming, lifecycle.InquirySettled, lifecycle.InquiryNoProviderTaskID, lifecycle.InquiryAccountNotConfigured}
 	for _, o := range outcomes {
 		if inquiry(lifecycle.Inquiry{Outcome: o}).GetOutcome() == refractv1.InquiryOutcome_INQUIRY_OUTCOME_UNSPECIFIED {
 			t.Errorf("outcome %s is not in the contract", o)

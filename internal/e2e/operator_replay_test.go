@@ -20,7 +20,7 @@ func TestCheckTask_BringsHomeAResultWhoseCallbackGotLost(t *testing.T) {
 	}
 	ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
 	o := ts.operator(t)
-	if out := o.command(t, "check", id); !strings.HasPrefix(out, "ASKED: kie is being asked about attempt 1\ntask "+id+" is RUNNING\n") {
+	if out := o.command(t, "check", id); !strings.HasPrefix(out, "CONFIRMING: kie is being asked about attempt 1\ntask "+id+" is RUNNING\n") {
 		t.Errorf("check printed %s", out)
 	}
 	if last := ts.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
@@ -74,7 +74,7 @@ func TestReplay_OfARefusedCallbackBringsItsResultHome(t *testing.T) {
 	if !strings.Contains(string(got.GetCallback().GetBody()), "[redacted]") {
 		t.Errorf("the body is %s, want it redacted", got.GetCallback().GetBody())
 	}
-	if out := o.command(t, "callback", "replay", first.GetId()); !strings.HasPrefix(out, "ASKED: ") {
+	if out := o.command(t, "callback", "replay", first.GetId()); !strings.HasPrefix(out, "CONFIRMING: ") {
 		t.Errorf("replay printed %s", out)
 	}
 	if last := ts.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {

@@ -14,10 +14,10 @@ type Outcome string
 
 // The outcomes.
 const (
-	InquiryAsked        Outcome = "ASKED"        // The provider is being asked.
-	InquirySettled      Outcome = "SETTLED"      // The verdict on the attempt is known.
-	InquiryUnnamed      Outcome = "UNNAMED"      // There is no provider task id to ask by.
-	InquiryUnconfigured Outcome = "UNCONFIGURED" // The account of the attempt is not configured.
+	InquiryConfirming           Outcome = "CONFIRMING"             // The provider is being asked.
+	InquirySettled              Outcome = "SETTLED"                // The verdict on the attempt is known.
+	InquiryNoProviderTaskID     Outcome = "NO_PROVIDER_TASK_ID"    // There is no provider task id to ask by.
+	InquiryAccountNotConfigured Outcome = "ACCOUNT_NOT_CONFIGURED" // The account of the attempt is not configured.
 )
 
 // Inquiry is an operator's question to a provider about one attempt.
@@ -88,7 +88,7 @@ func (l *Lifecycle) inquire(t task.Task, a *task.Attempt, named string) (Change,
 	q := Inquiry{Attempt: a}
 	unchanged := Change{Decision: task.Decision{Task: t}}
 	if a == nil {
-		q.Outcome, q.Message = InquiryUnnamed, "the task was not admitted yet, so there is nothing to ask about"
+		q.Outcome, q.Message = InquiryNoProviderTaskID, "the task was not admitted yet, so there is nothing to ask about"
 		return unchanged, q, nil
 	}
 	by := cmp.Or(a.ProviderTaskID, named, a.HintedTaskID)
@@ -97,11 +97,11 @@ func (l *Lifecycle) inquire(t task.Task, a *task.Attempt, named string) (Change,
 	case !a.Open() && a.State != task.AttemptLost:
 		q.Outcome, q.Message = InquirySettled, fmt.Sprintf("attempt %d is %s, so there is nothing to ask", a.Number, a.State)
 	case by == "":
-		q.Outcome, q.Message = InquiryUnnamed, fmt.Sprintf("%s has not named attempt %d, so there is nothing to ask by", a.Provider, a.Number)
+		q.Outcome, q.Message = InquiryNoProviderTaskID, fmt.Sprintf("%s has not named attempt %d, so there is nothing to ask by", a.Provider, a.Number)
 	case !configured:
-		q.Outcome, q.Message = InquiryUnconfigured, fmt.Sprintf("account %s is not configured, so nobody can ask", a.Account)
+		q.Outcome, q.Message = InquiryAccountNotConfigured, fmt.Sprintf("account %s is not configured, so the provider can not be asked", a.Account)
 	default:
-		q.Outcome, q.Message = InquiryAsked, fmt.Sprintf("%s is being asked about attempt %d", a.Provider, a.Number)
+		q.Outcome, q.Message = InquiryConfirming, fmt.Sprintf("%s is being asked about attempt %d", a.Provider, a.Number)
 		if t.State.Terminal() {
 			q.Message += "; the task stays " + string(t.State) + ", and a result is kept for a retry"
 		}

@@ -43,33 +43,33 @@ func TestReplayCallback_AsksOnlyWhereThereIsSomethingToAsk(t *testing.T) {
 		names        string // What the callback names.
 		want         want
 	}{
-		"running": {"p1", nil, "", want{lifecycle.InquiryAsked, task.Running, task.AttemptRunning, ""}},
+		"running": {"p1", nil, "", want{lifecycle.InquiryConfirming, task.Running, task.AttemptRunning, ""}},
 		"running, and the callback names another task": {
-			"p1", nil, "p2", want{lifecycle.InquiryAsked, task.Running, task.AttemptRunning, ""},
+			"p1", nil, "p2", want{lifecycle.InquiryConfirming, task.Running, task.AttemptRunning, ""},
 		},
 		"unconfirmed, and the callback names its task": {
-			"", nil, "p1", want{lifecycle.InquiryAsked, task.Running, task.AttemptUnconfirmed, "p1"},
+			"", nil, "p1", want{lifecycle.InquiryConfirming, task.Running, task.AttemptUnconfirmed, "p1"},
 		},
 		"unconfirmed, and nobody names its task": {
-			"", nil, "", want{lifecycle.InquiryUnnamed, task.Running, task.AttemptUnconfirmed, ""},
+			"", nil, "", want{lifecycle.InquiryNoProviderTaskID, task.Running, task.AttemptUnconfirmed, ""},
 		},
 		"given up": {
 			"p1", func(t *testing.T, s service, _ task.AttemptID) {
 				t.Helper()
 				giveUp(t, s, provider.Status{}, &provider.Error{Class: provider.NotFound})
-			}, "", want{lifecycle.InquiryAsked, task.Failed, task.AttemptRunning, ""},
+			}, "", want{lifecycle.InquiryConfirming, task.Failed, task.AttemptRunning, ""},
 		},
 		"given up, and the callback names its task": {
 			"", func(t *testing.T, s service, _ task.AttemptID) {
 				t.Helper()
 				giveUp(t, s, provider.Status{}, nil)
-			}, "p1", want{lifecycle.InquiryAsked, task.Failed, task.AttemptUnconfirmed, "p1"},
+			}, "p1", want{lifecycle.InquiryConfirming, task.Failed, task.AttemptUnconfirmed, "p1"},
 		},
 		"given up, and nobody names its task": {
 			"", func(t *testing.T, s service, _ task.AttemptID) {
 				t.Helper()
 				giveUp(t, s, provider.Status{}, nil)
-			}, "", want{lifecycle.InquiryUnnamed, task.Failed, task.AttemptLost, ""},
+			}, "", want{lifecycle.InquiryNoProviderTaskID, task.Failed, task.AttemptLost, ""},
 		},
 		"failed": {
 			"p1", func(t *testing.T, s service, _ task.AttemptID) {
@@ -81,7 +81,7 @@ func TestReplayCallback_AsksOnlyWhereThereIsSomethingToAsk(t *testing.T) {
 			"p1", func(t *testing.T, s service, _ task.AttemptID) {
 				t.Helper()
 				s.exec(t, "UPDATE attempt SET account = 'kie-gone'")
-			}, "", want{lifecycle.InquiryUnconfigured, task.Running, task.AttemptRunning, ""},
+			}, "", want{lifecycle.InquiryAccountNotConfigured, task.Running, task.AttemptRunning, ""},
 		},
 	}
 	s := setup(t)
@@ -111,7 +111,7 @@ func TestReplayCallback_AsksOnlyWhereThereIsSomethingToAsk(t *testing.T) {
 				t.Errorf("the inquiry tells of %+v, want %+v", q, after)
 			}
 			asked := query[bool](t, s, "SELECT coalesce(next_check_time <= now(), false) AND asked FROM attempt")
-			if due || asked != (test.want.outcome == lifecycle.InquiryAsked) {
+			if due || asked != (test.want.outcome == lifecycle.InquiryConfirming) {
 				t.Errorf("the provider is to be asked: %t before and %t after", due, asked)
 			}
 		})
@@ -143,12 +143,12 @@ func TestCheckTask_AsksAboutTheNewestAttemptWithoutAVerdict(t *testing.T) {
 	s := setup(t)
 	queued := s.submit(t, plain())
 	q, err := s.CheckTask(t.Context(), queued.ID)
-	if err != nil || q.Outcome != lifecycle.InquiryUnnamed || q.Attempt != nil {
-		t.Errorf("CheckTask of a queued task = %+v, %v, want UNNAMED and no attempt", q, err)
+	if err != nil || q.Outcome != lifecycle.InquiryNoProviderTaskID || q.Attempt != nil {
+		t.Errorf("CheckTask of a queued task = %+v, %v, want NO_PROVIDER_TASK_ID and no attempt", q, err)
 	}
 	s.clear(t)
 	id, attempt := s.start(t, "p1")
-	if q, err = s.CheckTask(t.Context(), id); err != nil || q.Outcome != lifecycle.InquiryAsked || q.Attempt.ID != attempt {
+	if q, err = s.CheckTask(t.Context(), id); err != nil || q.Outcome != lifecycle.InquiryConfirming || q.Attempt.ID != attempt {
 		t.Fatalf("CheckTask = %+v, %v, want ASKED about attempt %s", q, err, attempt)
 	}
 	for i, want := range []bool{true, false} { // The second is a regular one again.
@@ -174,8 +174,8 @@ func TestReplayCallback_BelievesARefusedOneNoMoreThanWhenItCame(t *testing.T) {
 			id, attempt := s.begin(t, plain())
 			s.send(t, attempt, "", errors.New("connection lost"))
 			q, err := s.ReplayCallback(t.Context(), s.inbox(t, attempt, "foreign", verdict))
-			if err != nil || q.Outcome != lifecycle.InquiryUnnamed {
-				t.Errorf("ReplayCallback = %+v, %v, want UNNAMED", q, err)
+			if err != nil || q.Outcome != lifecycle.InquiryNoProviderTaskID {
+				t.Errorf("ReplayCallback = %+v, %v, want NO_PROVIDER_TASK_ID", q, err)
 			}
 			if after := s.task(t, id); after.Attempt().HintedTaskID != "" {
 				t.Errorf("the attempt took %q for its provider task", after.Attempt().HintedTaskID)

@@ -32,30 +32,30 @@ const (
 	// No outcome; never a valid answer.
 	InquiryOutcome_INQUIRY_OUTCOME_UNSPECIFIED InquiryOutcome = 0
 	// The provider is being asked. What it says is applied to the task within moments.
-	InquiryOutcome_INQUIRY_OUTCOME_ASKED InquiryOutcome = 1
+	InquiryOutcome_INQUIRY_OUTCOME_CONFIRMING InquiryOutcome = 1
 	// The verdict on the attempt is known, so there is nothing to ask.
 	InquiryOutcome_INQUIRY_OUTCOME_SETTLED InquiryOutcome = 2
 	// No provider task id is known for the attempt, so there is nothing to ask by. Its own callback is awaited.
-	InquiryOutcome_INQUIRY_OUTCOME_UNNAMED InquiryOutcome = 3
-	// The account of the attempt is not configured, so nobody can ask.
-	InquiryOutcome_INQUIRY_OUTCOME_UNCONFIGURED InquiryOutcome = 4
+	InquiryOutcome_INQUIRY_OUTCOME_NO_PROVIDER_TASK_ID InquiryOutcome = 3
+	// The account of the attempt is not configured, so the provider cannot be asked.
+	InquiryOutcome_INQUIRY_OUTCOME_ACCOUNT_NOT_CONFIGURED InquiryOutcome = 4
 )
 
 // Enum value maps for InquiryOutcome.
 var (
 	InquiryOutcome_name = map[int32]string{
 		0: "INQUIRY_OUTCOME_UNSPECIFIED",
-		1: "INQUIRY_OUTCOME_ASKED",
+		1: "INQUIRY_OUTCOME_CONFIRMING",
 		2: "INQUIRY_OUTCOME_SETTLED",
-		3: "INQUIRY_OUTCOME_UNNAMED",
-		4: "INQUIRY_OUTCOME_UNCONFIGURED",
+		3: "INQUIRY_OUTCOME_NO_PROVIDER_TASK_ID",
+		4: "INQUIRY_OUTCOME_ACCOUNT_NOT_CONFIGURED",
 	}
 	InquiryOutcome_value = map[string]int32{
-		"INQUIRY_OUTCOME_UNSPECIFIED":  0,
-		"INQUIRY_OUTCOME_ASKED":        1,
-		"INQUIRY_OUTCOME_SETTLED":      2,
-		"INQUIRY_OUTCOME_UNNAMED":      3,
-		"INQUIRY_OUTCOME_UNCONFIGURED": 4,
+		"INQUIRY_OUTCOME_UNSPECIFIED":            0,
+		"INQUIRY_OUTCOME_CONFIRMING":             1,
+		"INQUIRY_OUTCOME_SETTLED":                2,
+		"INQUIRY_OUTCOME_NO_PROVIDER_TASK_ID":    3,
+		"INQUIRY_OUTCOME_ACCOUNT_NOT_CONFIGURED": 4,
 	}
 )
 
@@ -1523,13 +1523,13 @@ const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"\n" +
 	"task_state\x18\x03 \x01(\x0e2\x15.refract.v1.TaskStateR\ttaskState\x12-\n" +
 	"\aattempt\x18\x04 \x01(\v2\x13.refract.v1.AttemptR\aattempt\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage*\xa8\x01\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage*\xc3\x01\n" +
 	"\x0eInquiryOutcome\x12\x1f\n" +
-	"\x1bINQUIRY_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n" +
-	"\x15INQUIRY_OUTCOME_ASKED\x10\x01\x12\x1b\n" +
-	"\x17INQUIRY_OUTCOME_SETTLED\x10\x02\x12\x1b\n" +
-	"\x17INQUIRY_OUTCOME_UNNAMED\x10\x03\x12 \n" +
-	"\x1cINQUIRY_OUTCOME_UNCONFIGURED\x10\x042\x83\n" +
+	"\x1bINQUIRY_OUTCOME_UNSPECIFIED\x10\x00\x12\x1e\n" +
+	"\x1aINQUIRY_OUTCOME_CONFIRMING\x10\x01\x12\x1b\n" +
+	"\x17INQUIRY_OUTCOME_SETTLED\x10\x02\x12'\n" +
+	"#INQUIRY_OUTCOME_NO_PROVIDER_TASK_ID\x10\x03\x12*\n" +
+	"&INQUIRY_OUTCOME_ACCOUNT_NOT_CONFIGURED\x10\x042\x83\n" +
 	"\n" +
 	"\x0fOperatorService\x12\x83\x01\n" +
 	"\x14ListProviderAccounts\x12'.refract.v1.ListProviderAccountsRequest\x1a(.refract.v1.ListProviderAccountsResponse\"\x18\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/providers\x90\x02\x01\x12\x97\x01\n" +
