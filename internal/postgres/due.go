@@ -83,7 +83,7 @@ ON CONFLICT ON CONSTRAINT provider_query_pkey
 DO UPDATE SET next_time = greatest(q.next_time, clock_timestamp()) + $2::int * make_interval(secs => $3)
 RETURNING extract(epoch FROM next_time - $2::int * make_interval(secs => $3) - clock_timestamp())::float8`
 
-// ReserveQueries implements worker.Queries.
+// ReserveQueries implements upstream.Queries.
 func (s *Store) ReserveQueries(ctx context.Context, account string, n int, pause time.Duration) (time.Duration, error) {
 	var seconds float64
 	if err := s.pool.QueryRow(ctx, reserveQueries, account, n, pause.Seconds()).Scan(&seconds); err != nil {

@@ -50,7 +50,7 @@ SELECT refusals, faults, ` + newestTestimony("preparation.account", "preparation
 FROM preparation
 WHERE id = $1`
 
-// PreparationTestimony implements worker.Preparations.
+// PreparationTestimony implements dispatch.Preparations.
 func (s *Store) PreparationTestimony(ctx context.Context, id source.PreparationID) (lifecycle.Testimony, error) {
 	var t lifecycle.Testimony
 	err := s.pool.QueryRow(ctx, selectPreparationTestimony, id).Scan(&t.Refused, &t.Faults, &t.Accepted)
@@ -65,7 +65,7 @@ UPDATE preparation
 SET refuse_time = coalesce(refuse_time, now()), refusals = refusals + 1, faults = faults + ($2 = 'TASK')::integer
 WHERE id = $1`
 
-// RefusePreparation implements worker.Preparations.
+// RefusePreparation implements dispatch.Preparations.
 func (s *Store) RefusePreparation(ctx context.Context, id source.PreparationID, blame task.Blame) error {
 	if _, err := s.pool.Exec(ctx, refusePreparation, id, blame); err != nil {
 		return fmt.Errorf("count a refusal of preparation %d: %w", id, err)

@@ -30,7 +30,7 @@ var allSteps = false
 var steps = []step{
 	{"attempt sent", "attempt", "UPDATE", "NEW.sent AND NOT OLD.sent", "processing=100ms", "kie luma-agents"},
 	{"answer settled", "attempt", "UPDATE", "NEW.state = 'RUNNING' AND OLD.state = 'SUBMITTING'", "processing=LONG", "kie luma-agents"},
-	{"outcome unknown", "attempt", "UPDATE", "NEW.state = 'UNCONFIRMED' AND OLD.state <> 'UNCONFIRMED'", "processing=LONG,drop-after", "kie"},
+	{"outcome unknown", "attempt", "UPDATE", "NEW.state = 'UNCONFIRMED' AND OLD.state <> 'UNCONFIRMED'", "processing=LONG,drop-after", "kie luma"},
 	{"task inserted", "task", "INSERT", "true", "processing=100ms", "luma"},
 	{"attempt admitted", "attempt", "INSERT", "true", "processing=100ms", "luma"},
 	{"callback stored", "callback", "INSERT", "true", "processing=100ms", "kie"},
