@@ -330,14 +330,16 @@ func TestWatches_ALoopThatIsLeftIsNotCalledAgain(t *testing.T) {
 		},
 	})
 	c := r.dial(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	for range c.Watch(ctx, testID) {
-		cancel()
+	one, cancelOne := context.WithCancel(t.Context())
+	defer cancelOne()
+	for range c.Watch(one, testID) {
+		cancelOne()
 		break
 	}
-	ctx, cancel = context.WithCancel(t.Context())
-	for range c.WatchAll(ctx, &refractv1.WatchTasksRequest{}) {
-		cancel()
+	all, cancelAll := context.WithCancel(t.Context())
+	defer cancelAll()
+	for range c.WatchAll(all, &refractv1.WatchTasksRequest{}) {
+		cancelAll()
 		break
 	}
 }

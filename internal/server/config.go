@@ -256,7 +256,7 @@ func (f *Config) checkListeners() error {
 		if err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
-		defer lis.Close() // After the last, so that no two have one address.
+		defer func() { _ = lis.Close() }() // After the last, so that no two have one address.
 	}
 	return nil
 }
