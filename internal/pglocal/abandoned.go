@@ -32,7 +32,7 @@ func RemoveAbandoned(tempDir string) error {
 		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
 			errs = append(errs, os.RemoveAll(cluster))
 		}
-		errs = append(errs, lock.Close())
+		errs = append(errs, unlock(lock))
 	}
 	return errors.Join(errs...)
 }

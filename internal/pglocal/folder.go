@@ -67,7 +67,7 @@ func openFolder(path, tempDir string) (*folder, error) {
 			errs = append(errs, os.RemoveAll(f.path))
 		}
 		if f.lock != nil {
-			errs = append(errs, f.lock.Close())
+			errs = append(errs, unlock(f.lock))
 		}
 		return errors.Join(errs...)
 	})
@@ -156,6 +156,12 @@ func (f *folder) acquire() error {
 		_, _ = lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	return nil
+}
+
+// unlock gives a lock up and closes its file. Closing alone would leave the lock to a process that is being started at this moment: it
+// has all files until it runs its program.
+func unlock(lock *os.File) error {
+	return errors.Join(syscall.Flock(int(lock.Fd()), syscall.LOCK_UN), lock.Close())
 }
 
 func (f *folder) data() string { return filepath.Join(f.path, "data") }

@@ -3,7 +3,6 @@ package pglocal
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -106,9 +105,7 @@ func TestStart_StopsARunningLeftover(t *testing.T) {
 	dir := clusterDir(t)
 	old := start(t, testConfig(dir))
 	execute(t, connect(t, old), `CREATE TABLE kept (n int); INSERT INTO kept VALUES (42)`)
-	// As the kernel does when the owner dies. Closing the file alone would leave the lock to a process that another test starts
-	// at this moment, which has the file until it runs its program.
-	if err := errors.Join(syscall.Flock(int(old.folder.lock.Fd()), syscall.LOCK_UN), old.folder.lock.Close()); err != nil {
+	if err := unlock(old.folder.lock); err != nil { // As the kernel does when the owner dies.
 		t.Fatal(err)
 	}
 	fresh := start(t, testConfig(dir))
