@@ -245,11 +245,11 @@ func (f *Config) tenant() string { return cmp.Or(f.Tenant, "default") }
 
 // checkListeners returns an error where an address can't be listened on, or a certificate can't be used.
 func (f *Config) checkListeners() error {
-	if _, err := f.GRPC.tls(f.GRPCClientCA); err != nil {
-		return err
-	}
-	for _, l := range []Listener{f.GRPC, f.HTTP, f.Ingress} {
-		if _, err := l.tls(""); err != nil {
+	for _, l := range []struct {
+		Listener
+		clientCA string
+	}{{f.GRPC, f.GRPCClientCA}, {f.HTTP, ""}, {f.Ingress, ""}} {
+		if _, err := l.tls(l.clientCA); err != nil {
 			return err
 		}
 		lis, err := net.Listen("tcp", l.Address) //nolint:noctx // Listening on an address of this machine does not wait.
