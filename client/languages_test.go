@@ -64,7 +64,7 @@ func running(t *testing.T) (*server.Server, string) {
 // example runs a program with an environment and returns what it printed.
 func example(t *testing.T, env string, command ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // It would hang otherwise.
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // It hangs.
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), strings.Fields(env)...)
