@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
@@ -23,8 +26,19 @@ type watching struct {
 	got chan task.Entry
 }
 
-// watchFrom starts a replica that follows a task and the whole tenant, and waits until both streams are open.
-func watchFrom(t *testing.T, url string, sweep time.Duration, listens bool, id task.ID) watching {
+// dialGate holds back new connections while it is closed. A reader holds it open while it connects.
+type dialGate struct{ sync.RWMutex }
+
+func (g *dialGate) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	g.RLock()
+	defer g.RUnlock()
+	var d net.Dialer
+	return d.DialContext(ctx, network, address)
+}
+
+// watchFrom starts a replica that follows a task and the whole tenant, and waits until both streams are open. It listens for
+// notifications over connections that pass the gate; without a gate it does not listen.
+func watchFrom(t *testing.T, url string, sweep time.Duration, listens *dialGate, id task.ID) watching {
 	t.Helper()
 	pool := postgrestest.Connect(t, url)
 	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
@@ -33,10 +47,10 @@ func watchFrom(t *testing.T, url string, sweep time.Duration, listens bool, id t
 	}
 	r := watching{hub: watch.NewHub(store, watch.Config{Sweep: sweep, Logger: slog.New(slog.DiscardHandler)}), got: make(chan task.Entry, 1000)}
 	background(t, r.hub.Run)
-	if listens {
+	if listens != nil {
 		connected := make(chan struct{}, 10)
 		l := postgres.Listener{
-			Pool: pool, Log: slog.New(slog.DiscardHandler), Replica: "watching", Wake: r.hub.Wake,
+			Pool: connectThrough(t, url, listens), Log: slog.New(slog.DiscardHandler), Replica: "watching", Wake: r.hub.Wake,
 			WakeAll: func() { r.hub.WakeAll(); connected <- struct{}{} },
 		}
 		l.ReconnectAfter(10 * time.Millisecond)
@@ -70,6 +84,22 @@ func watchFrom(t *testing.T, url string, sweep time.Duration, listens bool, id t
 	<-open
 	<-open
 	return r
+}
+
+// connectThrough returns a pool whose connections pass the gate.
+func connectThrough(t *testing.T, url string, gate *dialGate) *pgxpool.Pool {
+	t.Helper()
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.ConnConfig.DialFunc = gate.dial
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return pool
 }
 
 func unlessCanceled(err error) error {
@@ -107,16 +137,19 @@ func TestWatching_NotificationAloneBringsWhatAnotherReplicaChanged(t *testing.T)
 	notifier.Replica = "changing"
 	background(t, notifier.Run)
 	created := create(t, store, "films", plain())
-	r := watchFrom(t, url, never, true, created.ID)
+	var gate dialGate
+	r := watchFrom(t, url, never, &gate, created.ID)
 	attempt := admit(t, store, created.ID)
 	notifier.Add(created.ID)
 	r.expect(t, 2)
 
-	// While it does not listen it misses this, and finds it when it listens again.
+	// While it cannot listen it misses this change. It finds the change when it listens again.
+	gate.Lock()
 	exec(t, pool, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 		WHERE datname = current_database() AND (query = 'LISTEN refract_task' OR query LIKE 'SELECT pg_advisory_lock_shared%')`)
 	apply(t, store, created.ID, task.Sending{Attempt: attempt})
 	apply(t, store, created.ID, task.Accepted{Attempt: attempt, ProviderTaskID: "p"})
+	gate.Unlock()
 	r.expect(t, 3)
 }
 
@@ -128,7 +161,7 @@ func TestWatching_LogIsReadThoughNobodyNotifies(t *testing.T) {
 		t.Fatal(err)
 	}
 	created := create(t, store, "films", plain())
-	r := watchFrom(t, url, 10*time.Millisecond, false, created.ID)
+	r := watchFrom(t, url, 10*time.Millisecond, nil, created.ID)
 	admit(t, store, created.ID)
 	r.expect(t, 2)
 }
