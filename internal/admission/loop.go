@@ -9,9 +9,11 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/refract-video/refract/internal/loop"
 )
 
-// tick is how often the loop looks without having been nudged: permits come back with time, and other
+// tick is how often the loop looks without a wake: permits come back with time, and other
 // replicas' submissions are not announced.
 const tick = time.Second
 
@@ -19,22 +21,13 @@ const tick = time.Second
 type Loop struct {
 	// round admits what may go now and returns how much that was.
 	round func(ctx context.Context) (int, error)
+	wake  loop.Signal // There may be something to admit.
 	log   *slog.Logger
-
-	nudge chan struct{}
 }
 
-// NewLoop returns a loop over rounds.
-func NewLoop(round func(context.Context) (int, error), log *slog.Logger) *Loop {
-	return &Loop{round: round, log: log, nudge: make(chan struct{}, 1)}
-}
-
-// Nudge says that there may be something to admit. It never blocks.
-func (l *Loop) Nudge() {
-	select {
-	case l.nudge <- struct{}{}:
-	default:
-	}
+// NewLoop returns a loop over rounds, of which wake starts one before its time.
+func NewLoop(round func(context.Context) (int, error), wake loop.Signal, log *slog.Logger) *Loop {
+	return &Loop{round: round, wake: wake, log: log}
 }
 
 // Run admits until ctx ends.
@@ -59,7 +52,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-l.nudge:
+		case <-l.wake:
 		case <-ticker.C:
 		}
 	}

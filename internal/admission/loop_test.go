@@ -11,16 +11,18 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/admission"
+	"github.com/refract-video/refract/internal/loop"
 )
 
-// runLoop runs a loop over rounds in a bubble of its own time and returns it and what it logs.
-func runLoop(t *testing.T, round func(context.Context) (int, error)) (*admission.Loop, *strings.Builder) {
+// runLoop runs a loop over rounds in a bubble of its own time and returns what wakes it and what it logs.
+func runLoop(t *testing.T, round func(context.Context) (int, error)) (loop.Signal, *strings.Builder) {
 	t.Helper()
 	var logged strings.Builder
-	loop := admission.NewLoop(round, slog.New(slog.NewTextHandler(&logged, nil)))
+	wake := loop.NewSignal()
+	l := admission.NewLoop(round, wake, slog.New(slog.NewTextHandler(&logged, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- loop.Run(ctx) }()
+	go func() { done <- l.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -28,24 +30,24 @@ func runLoop(t *testing.T, round func(context.Context) (int, error)) (*admission
 		}
 	})
 	synctest.Wait()
-	return loop, &logged
+	return wake, &logged
 }
 
-func TestLoop_AdmitsAtOnceOnANudgeAndEverySecondWithout(t *testing.T) {
+func TestLoop_AdmitsAtOnceOnAWakeAndEverySecondWithout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var rounds atomic.Int32
-		loop, _ := runLoop(t, func(context.Context) (int, error) {
+		wake, _ := runLoop(t, func(context.Context) (int, error) {
 			rounds.Add(1)
 			return 0, nil
 		})
 		if n := rounds.Load(); n != 1 {
 			t.Errorf("%d rounds at the start, want 1", n)
 		}
-		loop.Nudge()
+		wake.Send()
 		synctest.Wait()
 		if n := rounds.Load(); n != 2 {
-			t.Errorf("%d rounds after a nudge, want 2", n)
+			t.Errorf("%d rounds after a wake, want 2", n)
 		}
 		<-time.After(3500 * time.Millisecond)
 		synctest.Wait()

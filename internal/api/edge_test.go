@@ -70,7 +70,7 @@ func serveEdge(t *testing.T, tasks Tasks) *grpc.ClientConn {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	statuses := &Statuses{Unavailable: func(error) bool { return false }, Log: log}
-	server, _ := NewServer(Config{
+	server := NewServer(Config{
 		Tasks:     NewTaskService(TaskServiceConfig{Tasks: tasks, Statuses: statuses}),
 		Operators: &OperatorService{}, Callbacks: &CallbackService{}, Statuses: statuses, Meters: noop.NewMeterProvider(), Log: log,
 		Authenticate: func(_ context.Context, authorization string) (Identity, error) {

@@ -53,22 +53,22 @@ type Config struct {
 	Authenticate Authenticate
 	Large        *LargeCalls // Nil bounds the calls of each server alone.
 	Statuses     *Statuses
+	Health       *health.Server       // What callers and load balancers ask. Nil means one that serves from the start.
 	Meters       metric.MeterProvider // For what every call takes.
 	Log          *slog.Logger
 }
 
 // NewServer returns a gRPC server for callers, with all services, health and reflection. Extra options are for credentials.
-func NewServer(cfg Config, options ...grpc.ServerOption) (*grpc.Server, *health.Server) {
+func NewServer(cfg Config, options ...grpc.ServerOption) *grpc.Server {
 	server := newServer(cfg, append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxRequest), grpc.MaxConcurrentStreams(maxStreams), grpc.MaxHeaderListSize(maxMetadata),
 		grpc.ConnectionTimeout(handshakeTimeout), grpc.InTapHandle(newStrangers().tap),
 		// Connections that died without a word are found within two minutes.
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: time.Minute, Timeout: time.Minute}),
 	}, options...))
-	healthServer := health.NewServer()
-	grpc_health_v1.RegisterHealthServer(server, healthServer)
+	grpc_health_v1.RegisterHealthServer(server, cmp.Or(cfg.Health, health.NewServer()))
 	reflection.Register(server)
-	return server, healthServer
+	return server
 }
 
 // NewInProcessServer returns a server with the same services and interceptors for REST, which reaches it through memory and

@@ -40,7 +40,7 @@ type Checker struct {
 	lifecycle *lifecycle.Lifecycle
 	log       *slog.Logger
 	upstream  *upstream.Account
-	nudge     chan struct{}
+	wake      loop.Signal         // A check may have become due.
 	places    *semaphore.Weighted // Of checks under way.
 	underway  sync.WaitGroup
 	mu        sync.Mutex
@@ -50,21 +50,9 @@ type Checker struct {
 	learned time.Time // When the cadence was; zero for never.
 }
 
-// NewCheckers returns a checker for each account.
-func NewCheckers(accounts upstream.Accounts, verbs *lifecycle.Lifecycle, log *slog.Logger) []*Checker {
-	checkers := make([]*Checker, 0, len(accounts))
-	for _, u := range accounts {
-		checkers = append(checkers, &Checker{lifecycle: verbs, log: log, upstream: u, nudge: make(chan struct{}, 1), places: semaphore.NewWeighted(checksAtOnce), asking: map[task.AttemptID]chan struct{}{}})
-	}
-	return checkers
-}
-
-// Nudge says that a check may have become due. It never blocks.
-func (c *Checker) Nudge() {
-	select {
-	case c.nudge <- struct{}{}:
-	default:
-	}
+// NewChecker returns a checker of an account, which wake makes look before its time.
+func NewChecker(account *upstream.Account, verbs *lifecycle.Lifecycle, wake loop.Signal, log *slog.Logger) *Checker {
+	return &Checker{lifecycle: verbs, log: log, upstream: account, wake: wake, places: semaphore.NewWeighted(checksAtOnce), asking: map[task.AttemptID]chan struct{}{}}
 }
 
 // Run checks until ctx ends. What fails is due again after the provider's poll interval.
@@ -83,7 +71,7 @@ func (c *Checker) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-c.nudge:
+		case <-c.wake:
 		case <-ticker.C:
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/loop"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider"
@@ -127,7 +128,11 @@ func newChecker(t *testing.T, kie provider.Provider, attempts int) *Checker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewCheckers(all, verbs, log)[0]
+	for _, account := range all {
+		return NewChecker(account, verbs, loop.NewSignal(), log)
+	}
+	t.Fatal("there is no account")
+	return nil
 }
 
 // However many callbacks bring checks of one attempt forward, the provider is asked about it once at a time.

@@ -178,15 +178,9 @@ var mutations = append(differences(), []mutation{
 		},
 	},
 	{
-		4, "changes-of-others-unnoticed", "internal/server/run.go",
-		`	g.Go(func() error { return s.hub.Run(listening) })
-	g.Go(func() error { return s.notifier.Run(listening) })
-	g.Go(func() error {
-		l := postgres.Listener{Pool: s.pool, Log: s.log, Replica: s.queue.ID(), Wake: s.hub.Wake, WakeAll: s.hub.WakeAll}
-		return l.Run(listening)
-	})
-`,
-		"	g.Go(func() error { return s.notifier.Run(listening) })\n",
+		4, "changes-of-others-unnoticed", "internal/server/server.go",
+		"append(s.listening, s.hub.Run, db.notifier.Run, listener.Run, db.clock.Run)\n",
+		"append(s.listening, db.notifier.Run, db.clock.Run)\n	_ = listener\n",
 		[]test{{service, "TestPromise04_EveryChangeOnceInOrder"}},
 	},
 	{
@@ -326,8 +320,8 @@ var mutations = append(differences(), []mutation{
 
 	// 7. No lost callback matters.
 	{
-		7, "no-checkers", "internal/server/run.go",
-		"	for _, c := range s.checkers {\n		g.Go(func() error { return c.Run(ctx) })\n	}\n",
+		7, "no-checkers", "internal/server/server.go",
+		"	for account, u := range upstreams {\n		s.working = append(s.working, dispatch.NewChecker(u, verbs, signals.checks[account], log).Run)\n	}\n",
 		"",
 		[]test{{service, "TestPromise07_NoLostCallbackMatters"}},
 	},
@@ -414,7 +408,7 @@ var mutations = append(differences(), []mutation{
 	// 19. Nothing is spent that cannot be saved. It stands with the results that are not lost.
 	{
 		19, "admitted-without-storage", "internal/server/server.go",
-		"			if !s.storage.Working() {\n",
+		"			if !storageWatcher.Working() {\n",
 		"			if false {\n",
 		[]test{{service, "TestPromise19_NothingIsSpentThatCannotBeSaved"}, {service, "TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers"}},
 	},
@@ -671,9 +665,9 @@ var mutations = append(differences(), []mutation{
 
 	// 12. Graceful.
 	{
-		12, "jobs-canceled", "internal/server/run.go",
-		"s.queue.Stop(ctx)",
-		"s.queue.StopAndCancel(ctx)",
+		12, "jobs-canceled", "internal/queue/queue.go",
+		"q.client.Stop(ctx)",
+		"q.client.StopAndCancel(ctx)",
 		[]test{{service, "TestPromise12_Graceful"}},
 	},
 	{

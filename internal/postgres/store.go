@@ -27,6 +27,9 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
+// Pool is a pool of connections, as Open makes it. The name lets other packages hold one without a dependency on its driver.
+type Pool = pgxpool.Pool
+
 // Store implements the stores that lifecycle, watch, api and callback ask for. Its methods may be called
 // concurrently.
 type Store struct {

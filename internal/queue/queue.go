@@ -7,11 +7,17 @@ package queue
 
 import (
 	"context"
+	"crypto/rand"
+	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 )
 
@@ -32,28 +38,60 @@ type Kind struct {
 
 // Config is what a queue is made of.
 type Config struct {
-	Kinds []Kind
-	Now   func() time.Time // The time as the database has it, which jobs carry.
-	Log   *slog.Logger
+	Pool    *pgxpool.Pool
+	Replica string // The name of this replica; see NewReplicaName.
+	Kinds   []Kind
+	Now     func() time.Time // The time as the database has it, which jobs carry.
+	Log     *slog.Logger
 }
 
 // Queue is the part of the job queue that is in this replica.
 type Queue struct {
 	cfg     Config
+	client  *river.Client[pgx.Tx]
 	working working
 }
 
-// New returns a queue.
-func New(cfg Config) *Queue { return &Queue{cfg: cfg} }
+// NewReplicaName returns a name that no other replica has: that of the machine, and something random.
+func NewReplicaName() string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "unknown_host"
+	}
+	return fmt.Sprintf("%.60s_%.13s", host, rand.Text())
+}
 
-// River returns the configuration of the client that runs jobs. Its Start and Stop are the caller's.
-func (q *Queue) River() *river.Config {
+// New returns a queue, which works on jobs between Start and Stop.
+func New(cfg Config) (*Queue, error) {
+	q := &Queue{cfg: cfg}
+	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), q.config())
+	if err != nil {
+		return nil, fmt.Errorf("prepare the job queue: %w", err)
+	}
+	q.client = client
+	return q, nil
+}
+
+// Start takes up jobs until Stop. The end of ctx cancels the jobs under way.
+func (q *Queue) Start(ctx context.Context) error {
+	if err := q.client.Start(ctx); err != nil {
+		return fmt.Errorf("start the job queue: %w", err)
+	}
+	return nil
+}
+
+// Stop takes up no more jobs, and waits until those under way have finished or ctx ends.
+func (q *Queue) Stop(ctx context.Context) error { return q.client.Stop(ctx) }
+
+// config returns the configuration of the client that runs jobs.
+func (q *Queue) config() *river.Config {
 	workers, queues := river.NewWorkers(), map[string]river.QueueConfig{}
 	for _, k := range q.cfg.Kinds {
 		k.Register(workers)
 		queues[k.Name] = river.QueueConfig{MaxWorkers: k.Workers}
 	}
 	return &river.Config{
+		ID:         q.cfg.Replica,
 		Queues:     queues,
 		Workers:    workers,
 		Middleware: []rivertype.Middleware{&q.working},

@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -148,13 +147,6 @@ func (f *Config) secrets() []string {
 // minSecret is the length from which a setting is looked for in the log.
 const minSecret = 8
 
-// Listener are the settings of one listener.
-type Listener struct {
-	Address string `name:"address" env:"ADDRESS" help:"Address to listen on." json:"address"`
-	TLSCert string `name:"tls-cert" env:"TLS_CERT" type:"existingfile" help:"Certificate file; TLS is on with it." json:"tls_cert"`
-	TLSKey  string `name:"tls-key" env:"TLS_KEY" type:"existingfile" help:"Key file of the certificate." json:"tls_key"`
-}
-
 // Tuning are bounds that are right for everyone but tests, which have less time.
 type Tuning struct {
 	Patience time.Duration // As in media.Guard, like the next.
@@ -242,72 +234,3 @@ func (f *Config) private() bool { return f.DatabaseURL == "" }
 
 // tenant is who everyone is without authentication.
 func (f *Config) tenant() string { return cmp.Or(f.Tenant, "default") }
-
-// checkListeners returns an error where an address can't be listened on, or a certificate can't be used.
-func (f *Config) checkListeners() error {
-	for _, l := range []struct {
-		Listener
-		clientCA string
-	}{{f.GRPC, f.GRPCClientCA}, {f.HTTP, ""}, {f.Ingress, ""}} {
-		if _, err := l.tls(l.clientCA); err != nil {
-			return err
-		}
-		lis, err := net.Listen("tcp", l.Address) //nolint:noctx // Listening on an address of this machine does not wait.
-		if err != nil {
-			return fmt.Errorf("listen: %w", err)
-		}
-		defer func() { _ = lis.Close() }() // After the last, so that no two have one address.
-	}
-	return nil
-}
-
-// listen opens the listener, within a limit of connections, and with TLS where a certificate is set.
-func (f Listener) listen(clientCA string, limited func(net.Listener) net.Listener) (net.Listener, error) {
-	config, err := f.tls(clientCA)
-	if err != nil {
-		return nil, err
-	}
-	lis, err := net.Listen("tcp", f.Address) //nolint:noctx // Listening on an address of this machine does not wait.
-	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	lis = limited(lis)
-	if config != nil {
-		lis = tls.NewListener(lis, config)
-	}
-	return lis, nil
-}
-
-func (f Listener) tls(clientCA string) (*tls.Config, error) {
-	if f.TLSCert == "" && f.TLSKey == "" {
-		if clientCA != "" {
-			return nil, errors.New("--grpc-client-ca needs --grpc-tls-cert and --grpc-tls-key")
-		}
-		return nil, nil //nolint:nilnil // No configuration is what no certificate means.
-	}
-	cert, err := tls.LoadX509KeyPair(f.TLSCert, f.TLSKey)
-	if err != nil {
-		return nil, fmt.Errorf("load the certificate of %s: %w", f.Address, err)
-	}
-	config := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
-	if clientCA != "" {
-		pem, err := os.ReadFile(clientCA)
-		if err != nil {
-			return nil, fmt.Errorf("read --grpc-client-ca: %w", err)
-		}
-		config.ClientCAs = x509.NewCertPool()
-		if !config.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("--grpc-client-ca=%s holds no PEM certificate", clientCA)
-		}
-		config.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return config, nil
-}
-
-// scheme is how URLs to the listener begin.
-func (f Listener) scheme() string {
-	if f.TLSCert != "" {
-		return "https"
-	}
-	return "http"
-}

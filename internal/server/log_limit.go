@@ -133,3 +133,18 @@ func (h outageLog) WithAttrs(attrs []slog.Attr) slog.Handler {
 func (h outageLog) WithGroup(name string) slog.Handler {
 	return outageLog{h.Handler.WithGroup(name), h.outageLines}
 }
+
+// logs are the logs of the service.
+type logs struct {
+	*slog.Logger // Holds back lines that repeat the cause of an outage.
+
+	all           *slog.Logger // Holds nothing back.
+	aboutDatabase *outageLines
+	aboutStorage  *outageLines
+}
+
+func newLogs(log *slog.Logger) logs {
+	database := newOutageLog(log.Handler(), aboutDatabase)
+	both := newOutageLog(database, aboutStorage)
+	return logs{Logger: slog.New(both), all: log, aboutDatabase: database.outageLines, aboutStorage: both.outageLines}
+}

@@ -39,7 +39,8 @@ type telemetry struct {
 
 // startTelemetry makes metrics available to Prometheus, and sends traces where the standard OpenTelemetry
 // environment variables name a collector.
-func startTelemetry(ctx context.Context) (*telemetry, error) {
+func startTelemetry(ctx context.Context, log *slog.Logger) (*telemetry, error) {
+	logTelemetry(log)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(registry), otelprometheus.WithoutScopeInfo())

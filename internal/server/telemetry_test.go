@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,7 +14,7 @@ import (
 // leaves out by what they differ.
 func TestMetrics_OneThatCollidesCostsOnlyItself(t *testing.T) {
 	t.Parallel()
-	tel, err := startTelemetry(t.Context())
+	tel, err := startTelemetry(t.Context(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

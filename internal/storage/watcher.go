@@ -57,8 +57,6 @@ type Records interface {
 
 // Config is what a Watcher works with.
 type Config struct {
-	// Probe stores, reads and deletes a file of a size, as media.Bucket.Probe.
-	Probe   func(ctx context.Context, size int64) error
 	Records Records
 	Replica string // The name of this replica.
 	// Changed is called at each change, and with what the first probe found. It must not block.
@@ -124,12 +122,12 @@ func (w *Watcher) Look() {
 	}
 }
 
-// Run probes until ctx ends.
-func (w *Watcher) Run(ctx context.Context) error {
+// Run probes until ctx ends. probe stores, reads and deletes a file of a size, as media.Bucket.Probe does.
+func (w *Watcher) Run(ctx context.Context, probe func(ctx context.Context, size int64) error) error {
 	defer w.forget(ctx)
 	for {
 		began := time.Now()
-		reports, err := w.probe(ctx)
+		reports, err := w.probe(ctx, probe)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -171,7 +169,7 @@ func (w *Watcher) wait(ctx context.Context, began time.Time, failing bool) bool 
 //
 // NOTE: a probe that hangs in a call to the system can't be ended. No other one begins before it has, so that no more than
 // one hangs.
-func (w *Watcher) probe(ctx context.Context) (reports int, err error) {
+func (w *Watcher) probe(ctx context.Context, do func(context.Context, int64) error) (reports int, err error) {
 	w.mu.Lock()
 	size := min(max(w.suspects, usualSize), largestSize)
 	reports = w.reports
@@ -183,7 +181,7 @@ func (w *Watcher) probe(ctx context.Context) (reports int, err error) {
 		go func() {
 			ctx, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
-			p.ended <- w.cfg.Probe(ctx, size)
+			p.ended <- do(ctx, size)
 		}()
 	}
 	reports = w.current.reports

@@ -35,12 +35,12 @@ type world struct {
 func watch(t *testing.T, err error) *world {
 	t.Helper()
 	w := &world{err: err}
-	w.Watcher = storage.NewWatcher(storage.Config{Probe: w.probe, Records: w, Replica: "r1", Changed: w.changed})
+	w.Watcher = storage.NewWatcher(storage.Config{Records: w, Replica: "r1", Changed: w.changed})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := w.Run(ctx); err != nil {
+		if err := w.Run(ctx, w.probe); err != nil {
 			t.Errorf("Run = %v", err)
 		}
 	}()
@@ -232,17 +232,18 @@ func TestWatcher_ASlowStorageIsProbedWithLessAndRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const rate = 1 << 20 // Bytes a second.
 		w := &world{}
-		w.Watcher = storage.NewWatcher(storage.Config{Records: w, Replica: "r1", Changed: w.changed, Probe: func(ctx context.Context, size int64) error {
+		w.Watcher = storage.NewWatcher(storage.Config{Records: w, Replica: "r1", Changed: w.changed})
+		probe := func(ctx context.Context, size int64) error {
 			select {
 			case <-time.After(time.Duration(size) * time.Second / rate):
 				return w.probe(ctx, size)
 			case <-ctx.Done():
 				return fmt.Errorf("put: %w", ctx.Err())
 			}
-		}})
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- w.Run(ctx) }()
+		go func() { ended <- w.Run(ctx, probe) }()
 		<-time.After(time.Second)
 		if !w.Working() {
 			t.Fatal("a storage whose probe succeeded does not work")

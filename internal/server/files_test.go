@@ -22,9 +22,9 @@ func TestSignedURI_ForgedCostsNoQuery(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &outputs{links: links}
+	f := &files{addresses: addresses{outputs: links}}
 	for _, token := range []string{"", "x", strings.Repeat("A", len(expired)), expired} {
-		if _, err := o.OpenLink(t.Context(), token); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := f.OpenLink(t.Context(), token); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%q gave %v, want fs.ErrNotExist", token, err)
 		}
 	}

@@ -1,0 +1,60 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/refract-video/refract/internal/provider"
+)
+
+// accounts are the configured provider accounts, and the providers whose tasks the database holds.
+type accounts struct {
+	provider.Accounts
+
+	route     []string // The providers of tasks that name none.
+	providers []string // Includes those without an account, whose tasks may move to another provider.
+}
+
+// openAccounts makes the adapters, and announces their accounts to the database.
+func openAccounts(ctx context.Context, f Config, db *database, log *slog.Logger) (a accounts, err error) {
+	if a.Accounts, a.route, err = f.Accounts(); err != nil {
+		return a, err
+	}
+	rows := make(map[string]string, len(a.Accounts))
+	for account, p := range a.Accounts {
+		rows[account] = p.Name()
+	}
+	if err = db.store.PrepareAccounts(ctx, rows); err != nil {
+		return a, err
+	}
+	strays, err := db.store.Strays(ctx, a.Names())
+	for _, stray := range strays {
+		log.ErrorContext(ctx, "attempts of an account that is not configured are not followed; configure it until they have ended",
+			"account", stray.Account, "attempts", stray.Attempts)
+	}
+	if err != nil {
+		return a, err
+	}
+	a.providers, err = db.store.Providers(ctx)
+	return a, err
+}
+
+// typical returns how long a task takes at each provider, before that was measured.
+func (a accounts) typical() map[string]time.Duration {
+	typical := make(map[string]time.Duration, len(a.Accounts))
+	for _, p := range a.Accounts {
+		typical[p.Name()] = p.Capabilities().TypicalDuration
+	}
+	return typical
+}
+
+// close closes idle connections to the providers.
+func (a accounts) close(context.Context) error {
+	for _, p := range a.Accounts {
+		if c, ok := p.(interface{ CloseIdleConnections() }); ok {
+			c.CloseIdleConnections()
+		}
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/refract-video/refract/internal/pglocal"
+	"github.com/refract-video/refract/internal/postgres"
+)
+
+// database is what this replica has of the database.
+type database struct {
+	cluster  *pglocal.Cluster // Nil with a database of the operator's.
+	pool     *postgres.Pool
+	clock    *postgres.Clock
+	notifier *postgres.Notifier
+	store    *postgres.Store
+}
+
+// openDatabase opens the database, and makes or checks that it has the schema of this release.
+func openDatabase(ctx context.Context, f Config, replica string, log *slog.Logger) (_ *database, err error) {
+	db := &database{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, db.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if f.private() {
+		err = db.start(ctx, f, log)
+	} else {
+		err = db.connect(ctx, f)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if db.clock, err = postgres.NewClock(ctx, db.pool, log); err != nil {
+		return nil, err
+	}
+	if db.store, err = postgres.NewStore(db.pool, log); err != nil {
+		return nil, err
+	}
+	db.store.UseClock(db.clock)
+	db.store.Keep(f.Keep())
+	db.notifier = db.store.Notifier()
+	db.notifier.Replica = replica
+	return db, nil
+}
+
+// warnUnsafe logs the settings with which the database does not keep what it has committed.
+func (db *database) warnUnsafe(ctx context.Context, log *slog.Logger) error {
+	unsafe, err := db.store.Forgetful(ctx)
+	if len(unsafe) > 0 {
+		log.ErrorContext(ctx, "the database may forget in a crash what it has committed, and then something may be paid for twice", "off", unsafe)
+	}
+	return err
+}
+
+// connect opens the operator's database.
+func (db *database) connect(ctx context.Context, f Config) (err error) {
+	if db.pool, err = postgres.Open(ctx, f.DatabaseURL.Reveal()); err != nil {
+		return err
+	}
+	if f.Migrate {
+		return postgres.Migrate(ctx, db.pool)
+	}
+	return postgres.CheckSchema(ctx, db.pool)
+}
+
+// start starts the private PostgreSQL. It has no time limit, which would prove only that the machine is slow. The log says what a
+// slow start waits for.
+func (db *database) start(ctx context.Context, f Config, log *slog.Logger) error {
+	log = cmp.Or(f.StartLog, log)
+	data, err := f.dataDir()
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(data, "postgres")
+	log.InfoContext(ctx, "starting the private PostgreSQL", "folder", dir)
+	if db.cluster, err = pglocal.Start(ctx, pglocal.Config{DataDir: dir, Logger: log}); err != nil {
+		return fmt.Errorf("start the private PostgreSQL (or pass --database-url): %w", err)
+	}
+	waiting := pglocal.NewWaiting(ctx, log)
+	defer waiting.Stop()
+	waiting.Step("connecting")
+	if db.pool, err = postgres.Open(ctx, db.cluster.URL()); err != nil {
+		return err
+	}
+	waiting.Step("migrating the schema")
+	return postgres.Migrate(ctx, db.pool)
+}
+
+// close waits for the writes under way, which may be of callers that left, and closes the database.
+func (db *database) close(ctx context.Context) error {
+	var errs []error
+	if db.store != nil {
+		errs = append(errs, db.store.Close(ctx))
+	}
+	if db.pool != nil {
+		db.pool.Close()
+	}
+	if db.cluster != nil {
+		errs = append(errs, db.cluster.Stop(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// key returns a key that the service made for itself, the same for all replicas.
+func (db *database) key(ctx context.Context, name string) ([]byte, error) {
+	proposal := make([]byte, 32)
+	_, _ = rand.Read(proposal) // It never fails: a system without randomness ends the process.
+	return db.store.Secret(ctx, name, proposal)
+}
+
+// dataDir returns the folder of the private PostgreSQL and of the default bucket. Without a setting that is a system folder for
+// root: the private PostgreSQL runs as another user, who can't enter root's home.
+func (f Config) dataDir() (string, error) {
+	if f.DataDir != "" {
+		return f.DataDir, nil
+	}
+	dir, err := pglocal.DefaultDataDir()
+	if err != nil {
+		return "", fmt.Errorf("find a folder for data (or pass --data-dir): %w", err)
+	}
+	dir = filepath.Dir(dir)
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // The PostgreSQL of another user lies below.
+		return "", fmt.Errorf("make the data folder (or pass --data-dir): %w", err)
+	}
+	return dir, nil
+}

@@ -1,0 +1,49 @@
+package server
+
+import (
+	"github.com/refract-video/refract/internal/loop"
+	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/watch"
+)
+
+// signals wake the loops of this replica.
+type signals struct {
+	admissions map[string]loop.Signal // By provider.
+	checks     map[string]loop.Signal // By account.
+}
+
+// newSignals returns a signal for the admission loop of each provider, and for the checks of each account.
+func newSignals(providers []string, accounts provider.Accounts) signals {
+	s := signals{admissions: map[string]loop.Signal{}, checks: map[string]loop.Signal{}}
+	for _, name := range providers {
+		s.admissions[name] = loop.NewSignal()
+	}
+	for account := range accounts {
+		s.checks[account] = loop.NewSignal()
+	}
+	return s
+}
+
+// admit wakes the admission loops: there may be something to admit. It does not block.
+func (s signals) admit() {
+	for _, signal := range s.admissions {
+		signal.Send()
+	}
+}
+
+// changed returns the function that is called after each change of a task. It does not block.
+func (s signals) changed(hub *watch.Hub, notifier *postgres.Notifier) func(task.ID, task.State) {
+	return func(id task.ID, state task.State) {
+		hub.Wake(id)
+		notifier.Add(id)
+		if state != task.Running {
+			s.admit() // The task waits for a permit, or has released one.
+			return
+		}
+		for _, signal := range s.checks { // A callback may have made its check due.
+			signal.Send()
+		}
+	}
+}

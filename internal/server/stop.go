@@ -1,0 +1,59 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// drainTimeout bounds a stop: a submission under way takes up to 30 seconds, and its answer is worth money.
+const drainTimeout = 45 * time.Second
+
+// closeTimeout bounds the release of what New opened.
+const closeTimeout = 20 * time.Second
+
+// drain stops the parts in the order in which they depend on each other, with one deadline for all: no new work arrives, watchers
+// resume elsewhere, calls and jobs under way finish.
+func (s *Server) drain(ctx context.Context) error {
+	s.log.InfoContext(ctx, "draining")
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	s.ready.health.Shutdown()
+	s.hub.Drain()
+	s.uploads.Drain()
+	s.saver.Cut()
+	var g errgroup.Group
+	g.Go(func() error { return s.queue.Stop(ctx) })
+	g.Go(func() error { return s.surfaces.shutdownHTTP(ctx) }) // Before gRPC, which carries REST.
+	err := g.Wait()
+	s.surfaces.stopGRPC(ctx)
+	if err != nil {
+		return fmt.Errorf("drain: %w", err)
+	}
+	s.log.InfoContext(ctx, "drained")
+	return nil
+}
+
+// Close releases what New opened, the last first.
+func (s *Server) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	var errs []error
+	for _, release := range slices.Backward(s.closers) {
+		errs = append(errs, release(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// GRPCAddr returns the address of the listener for gRPC.
+func (s *Server) GRPCAddr() string { return s.surfaces.grpc.Addr().String() }
+
+// HTTPAddr returns the address of the listener for REST.
+func (s *Server) HTTPAddr() string { return s.surfaces.http.Addr().String() }
+
+// IngressAddr returns the address of the listener for callbacks of providers.
+func (s *Server) IngressAddr() string { return s.surfaces.ingress.Addr().String() }
