@@ -39,6 +39,19 @@ func makeToken(t testing.TB, tokens *callback.Tokens, id task.AttemptID) string 
 
 func newID() task.AttemptID { return task.AttemptID(uuid.Must(uuid.NewV7()).String()) }
 
+// TestTokens_FormatStays holds a token that an earlier release made.
+func TestTokens_FormatStays(t *testing.T) {
+	t.Parallel()
+	const id, token = "0190b0a8-5a0b-7c1e-8f00-000000000001", "AZCwqFoLfB6PAAAAAAAAAd0v_zkV4_xZUsSqjw543WQ"
+	tokens := newTokens(t, bytes.Repeat([]byte("k"), 32))
+	if got, err := tokens.Verify("kie", token); err != nil || got != id {
+		t.Errorf("Verify(%q) = %q, %v, want %s", token, got, err, id)
+	}
+	if got := makeToken(t, tokens, id); got != token {
+		t.Errorf("Make = %q, want %q", got, token)
+	}
+}
+
 func TestVerify_ReturnsTheAttemptOfAToken(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t, newKey)

@@ -1,9 +1,6 @@
 package media
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -11,31 +8,29 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/refract-video/refract/internal/signedtoken"
 	"github.com/refract-video/refract/internal/task"
-	"github.com/refract-video/refract/internal/urltoken"
 )
 
 // ErrLink means that the token of a download link is forged or has expired.
 var ErrLink = errors.New("the link is wrong or has expired")
 
-// How a token is laid out before it is encoded: the task, the index of the output, the second at which the token expires, and a
-// truncated HMAC of these, which at 128 bits is beyond guessing.
-const (
-	linkBody  = 16 + 4 + 8
-	linkMAC   = 16
-	linkBytes = linkBody + linkMAC
-)
+// linkFormat describes the tokens of download links: the body is the task, the index of the output, and the expiry.
+var linkFormat = signedtoken.Format{
+	Purpose: "refract output link", BodySize: 16 + 4 + signedtoken.ExpirySize, MACSize: signedtoken.MACSize,
+}
 
-// Links makes and verifies the tokens of download links that work without credentials until they expire. A forged token is told without a
+// Links makes and verifies the tokens of download links that work without credentials until they expire. A forged token costs no
 // query. Its methods may be called concurrently.
-type Links struct{ key []byte }
+type Links struct{ signer *signedtoken.Signer }
 
-// NewLinks returns links under a key of at least 32 bytes.
-func NewLinks(key []byte) (*Links, error) {
-	if len(key) < 32 {
-		return nil, errors.New("the key of download links needs at least 32 bytes")
+// NewLinks returns links under keys of at least 32 bytes. The first key makes tokens, all verify them.
+func NewLinks(keys ...[]byte) (*Links, error) {
+	signer, err := signedtoken.New(linkFormat, keys...)
+	if err != nil {
+		return nil, fmt.Errorf("prepare download links: %w", err)
 	}
-	return &Links{key}, nil
+	return &Links{signer}, nil
 }
 
 // Make returns the token for an output of a task: 59 characters that need no escaping in a URL. It is a secret.
@@ -44,26 +39,15 @@ func (l *Links) Make(id task.ID, index int, expire time.Time) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make the download link of task %q: %w", id, err)
 	}
-	body := binary.BigEndian.AppendUint32(u[:], uint32(index))        //nolint:gosec // Counts outputs of one task.
-	body = binary.BigEndian.AppendUint64(body, uint64(expire.Unix())) //nolint:gosec // Far from both ends of time.
-	return base64.RawURLEncoding.EncodeToString(append(body, l.mac(body)...)), nil
+	body := binary.BigEndian.AppendUint32(u[:], uint32(index)) //nolint:gosec // Counts outputs of one task.
+	return l.signer.Sign("", signedtoken.AppendExpiry(body, expire)), nil
 }
 
 // Verify returns the task and the index of the output that a token opens now, or ErrLink.
 func (l *Links) Verify(token string, now time.Time) (task.ID, int, error) {
-	raw, ok := urltoken.Decode(token, linkBytes)
-	if !ok || !hmac.Equal(raw[linkBody:], l.mac(raw[:linkBody])) {
+	body, valid := l.signer.Verify("", token)
+	if !valid || signedtoken.Expired(body, now) {
 		return "", 0, ErrLink
 	}
-	if expire := binary.BigEndian.Uint64(raw[20:]); now.Unix() >= int64(expire) { //nolint:gosec // Our own, see Make.
-		return "", 0, ErrLink
-	}
-	return task.ID(uuid.UUID(raw[:16]).String()), int(binary.BigEndian.Uint32(raw[16:])), nil
-}
-
-func (l *Links) mac(body []byte) []byte {
-	h := hmac.New(sha256.New, l.key)
-	h.Write([]byte("refract output link\x00"))
-	h.Write(body)
-	return h.Sum(nil)[:linkMAC]
+	return task.ID(uuid.UUID(body[:16]).String()), int(binary.BigEndian.Uint32(body[16:])), nil
 }

@@ -40,6 +40,19 @@ func TestLinks_OpenWhatTheyWereMadeForUntilTheyExpire(t *testing.T) {
 	}
 }
 
+// TestLinks_FormatStays holds a token that an earlier release made.
+func TestLinks_FormatStays(t *testing.T) {
+	t.Parallel()
+	const token = "AZCwqFoLfB6PAAAAAAAAAQAAAAMAAAAAa0nSAPxcxWd5LdjP-dSY1BrjgMc"
+	links, expire := newLinks(t, 'k'), time.Unix(1_800_000_000, 0)
+	if id, index, err := links.Verify(token, expire.Add(-time.Second)); err != nil || id != linkedTask || index != 3 {
+		t.Errorf("Verify(%q) = %s, %d, %v", token, id, index, err)
+	}
+	if got, err := links.Make(linkedTask, 3, expire); err != nil || got != token {
+		t.Errorf("Make = %q, %v, want %q", got, err, token)
+	}
+}
+
 func TestLinks_RefuseEveryChange(t *testing.T) {
 	t.Parallel()
 	links, now := newLinks(t, 1), time.Unix(1_700_000_000, 0)

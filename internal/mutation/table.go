@@ -270,7 +270,7 @@ var mutations = append(differences(), []mutation{
 		[]test{{httpapi, "TestIngress_ReadsNoBodyWithoutAToken"}},
 	},
 	{
-		6, "token-not-verified", "internal/callback/token.go",
+		6, "token-not-verified", "internal/signedtoken/signedtoken.go",
 		"	if !valid {\n",
 		"	if false {\n",
 		[]test{

@@ -71,8 +71,8 @@ func newAddresses(ctx context.Context, f Config, db *database, l *listeners, log
 	if key, err = db.key(ctx, "resume_token_key"); err != nil {
 		return a, err
 	}
-	a.resume = watch.NewTokens(key)
-	return a, nil
+	a.resume, err = watch.NewTokens(key)
+	return a, err
 }
 
 // callback returns the URL that a provider calls about an attempt. It is a secret.

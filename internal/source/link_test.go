@@ -44,6 +44,19 @@ func TestLinks_NameASourceUntilTheyExpire(t *testing.T) {
 	}
 }
 
+// TestLinks_FormatStays holds a token that an earlier release made.
+func TestLinks_FormatStays(t *testing.T) {
+	t.Parallel()
+	const id, token = "0190b0a8-5a0b-7c1e-8f00-000000000001", "AZCwqFoLfB6PAAAAAAAAAQAAAABrSdIAJIuW-VPiTeHin0TFYZRktQ"
+	links, expiry := newLinks(t, "k"), time.Unix(1_800_000_000, 0)
+	if got, err := links.Verify(token, expiry.Add(-time.Second)); err != nil || got != id {
+		t.Errorf("Verify(%q) = %q, %v, want %s", token, got, err, id)
+	}
+	if got, err := links.Make(id, expiry); err != nil || got != token {
+		t.Errorf("Make = %q, %v, want %q", got, err, token)
+	}
+}
+
 func TestLinks_RefuseEveryOtherToken(t *testing.T) {
 	t.Parallel()
 	l, now := newLinks(t, "a"), time.Now()

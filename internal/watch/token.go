@@ -1,56 +1,51 @@
 package watch
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
-	"slices"
+	"fmt"
 
+	"github.com/refract-video/refract/internal/signedtoken"
 	"github.com/refract-video/refract/internal/task"
-	"github.com/refract-video/refract/internal/urltoken"
 )
 
-// Tokens makes and reads resume tokens: positions that callers keep without knowing what they mean. A token is bound
-// to its tenant and to the key, which the database keeps: one of another tenant or another installation is refused
-// rather than taken for a place that it does not mean. A forged one shows nothing, since a stream has its own tenant's
-// events alone, whatever the position.
-type Tokens struct{ key []byte }
+const tokenVersion = 1
 
-// NewTokens returns tokens under a key.
-func NewTokens(key []byte) Tokens { return Tokens{key: slices.Clone(key)} }
+// tokenFormat describes resume tokens: the body is the version and a position, the scope is the tenant.
+//
+// NOTE: callers keep resume tokens for days. A change of the format needs a new version next to this one.
+var tokenFormat = signedtoken.Format{BodyFirst: true, BodySize: 1 + 8, MACSize: 8}
 
-const (
-	tokenVersion = 1
-	tokenMAC     = 8
-	tokenSize    = 1 + 8 + tokenMAC
-)
+// Tokens makes and reads resume tokens: positions that callers keep without knowing what they mean.
+//
+// A token is bound to its tenant and to the key, which the database keeps. A token of another tenant or another installation is
+// refused, since its position has another meaning. A forged one would show nothing: a stream has only events of its own tenant, whatever
+// the position.
+type Tokens struct{ signer *signedtoken.Signer }
+
+// NewTokens returns tokens under keys of at least 32 bytes, which nothing else uses. The first key makes tokens, all verify them.
+func NewTokens(keys ...[]byte) (Tokens, error) {
+	signer, err := signedtoken.New(tokenFormat, keys...)
+	if err != nil {
+		return Tokens{}, fmt.Errorf("prepare resume tokens: %w", err)
+	}
+	return Tokens{signer}, nil
+}
 
 // Make returns the token of a position.
 func (t Tokens) Make(tenant string, p task.Position) string {
-	raw := make([]byte, 0, tokenSize)
-	raw = append(raw, tokenVersion)
-	raw = binary.BigEndian.AppendUint64(raw, uint64(p)) //nolint:gosec // Positions are not negative.
-	return base64.RawURLEncoding.EncodeToString(append(raw, t.mac(raw, tenant)...))
+	body := binary.BigEndian.AppendUint64([]byte{tokenVersion}, uint64(p)) //nolint:gosec // Positions are not negative.
+	return t.signer.Sign(tenant, body)
 }
 
 // Parse returns the position of a token, or ErrToken.
 func (t Tokens) Parse(tenant, token string) (task.Position, error) {
-	raw, ok := urltoken.Decode(token, tokenSize)
-	if !ok || raw[0] != tokenVersion {
+	body, valid := t.signer.Verify(tenant, token)
+	if !valid || body[0] != tokenVersion {
 		return 0, ErrToken
 	}
-	body := raw[:tokenSize-tokenMAC]
 	p := binary.BigEndian.Uint64(body[1:])
-	if !hmac.Equal(raw[len(body):], t.mac(body, tenant)) || p > 1<<63-1 {
+	if p > 1<<63-1 {
 		return 0, ErrToken
 	}
 	return task.Position(p), nil
-}
-
-func (t Tokens) mac(body []byte, tenant string) []byte {
-	h := hmac.New(sha256.New, t.key)
-	h.Write(body)
-	h.Write([]byte(tenant))
-	return h.Sum(nil)[:tokenMAC]
 }

@@ -1,6 +1,7 @@
 package watch_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"testing"
@@ -11,9 +12,31 @@ import (
 	"github.com/refract-video/refract/internal/watch"
 )
 
+func newTokens(t testing.TB, fill byte) watch.Tokens {
+	t.Helper()
+	tokens, err := watch.NewTokens(bytes.Repeat([]byte{fill}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
+
+// TestTokens_FormatStays holds a token that an earlier release made.
+func TestTokens_FormatStays(t *testing.T) {
+	t.Parallel()
+	const token = "AQAAAAAAAAAHqro2ja7rTw8"
+	tokens := newTokens(t, 'k')
+	if p, err := tokens.Parse("films", token); err != nil || p != 7 {
+		t.Errorf("Parse(%q) = %d, %v, want 7", token, p, err)
+	}
+	if got := tokens.Make("films", 7); got != token {
+		t.Errorf("Make = %q, want %q", got, token)
+	}
+}
+
 func TestTokens_ComeBackAsTheyWere(t *testing.T) {
 	t.Parallel()
-	tokens := watch.NewTokens([]byte("key"))
+	tokens := newTokens(t, 'k')
 	rapid.Check(t, func(t *rapid.T) {
 		p := task.Position(rapid.Int64Min(0).Draw(t, "position"))
 		tenant := rapid.String().Draw(t, "tenant")
@@ -26,7 +49,7 @@ func TestTokens_ComeBackAsTheyWere(t *testing.T) {
 
 func TestTokens_RefuseWhatTheyDidNotMakeForTheTenant(t *testing.T) {
 	t.Parallel()
-	tokens := watch.NewTokens([]byte("key"))
+	tokens := newTokens(t, 'k')
 	good := tokens.Make("films", 7)
 	raw, err := base64.RawURLEncoding.DecodeString(good)
 	if err != nil {
@@ -36,7 +59,7 @@ func TestTokens_RefuseWhatTheyDidNotMakeForTheTenant(t *testing.T) {
 		"nothing": "", "a word": "newest", "too short": good[:22], "too long": good + "A", "padded": good + "=",
 		"with a line break": good[:9] + "\r" + good[9:], "a line break for a letter": good[:9] + "\n" + good[10:],
 		"of another tenant": tokens.Make("ads", 7),
-		"of another key":    watch.NewTokens([]byte("other")).Make("films", 7),
+		"of another key":    newTokens(t, 'o').Make("films", 7),
 	}
 	for i := range raw {
 		forged := append([]byte(nil), raw...)
@@ -55,7 +78,7 @@ func TestTokens_RefuseWhatTheyDidNotMakeForTheTenant(t *testing.T) {
 
 // FuzzTokens reads whatever callers send. What is accepted is exactly what was made.
 func FuzzTokens(f *testing.F) {
-	tokens := watch.NewTokens([]byte("key"))
+	tokens := newTokens(f, 'k')
 	f.Add("films", tokens.Make("films", 7))
 	f.Add("ads", tokens.Make("films", 7))
 	f.Add("", "")
