@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -23,10 +24,19 @@ func NewCallbackService(receiver *callback.Receiver) *CallbackService {
 	return &CallbackService{receiver: receiver}
 }
 
-// ReceiveCallback takes one callback.
+// ReceiveCallback receives one callback over gRPC. It bounds the body, as the ingress does for HTTP.
 func (s *CallbackService) ReceiveCallback(ctx context.Context, req *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error) {
-	header := http.Header{}
+	if len(req.GetBody()) > callback.MaxBody {
+		s.receiver.CountOversized(ctx)
+		return nil, callback.ErrTooLarge
+	}
+	return s.receive(ctx, req)
+}
+
+// receive passes on a callback whose body is within its bound.
+func (s *CallbackService) receive(ctx context.Context, req *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error) {
 	md, _ := metadata.FromIncomingContext(ctx)
+	header := make(http.Header, len(md))
 	for name, values := range md {
 		header[http.CanonicalHeaderKey(name)] = values
 	}
@@ -36,36 +46,37 @@ func (s *CallbackService) ReceiveCallback(ctx context.Context, req *refractv1.Re
 	return &refractv1.ReceiveCallbackResponse{Status: "received"}, nil
 }
 
-// InProcessCallbacks is the callback service for the ingress, which calls it without a connection: what strangers do to one
-// must not reach callers of REST, nor the other way round. It names and logs calls, and makes statuses of errors, as the
-// interceptors of a server do.
+// InProcessCallbacks is the callback service of the ingress, which calls it without a connection: requests of strangers must not delay
+// callers of REST, which share one connection.
 type InProcessCallbacks struct {
 	refractv1.UnimplementedCallbackServiceServer
-	service  *CallbackService
+	receiver *callback.Receiver
 	statuses *Statuses
-	log      grpc.UnaryServerInterceptor
+	handle   grpc.UnaryHandler
 }
 
-// NewInProcessCallbacks returns the callback service for the ingress.
+// NewInProcessCallbacks returns the callback service of the ingress. A call passes the interceptors of the gRPC server that need no caller:
+// request id, log, status and time limit. The HTTP handler recovers from panics.
 func NewInProcessCallbacks(service *CallbackService, statuses *Statuses, log *slog.Logger) *InProcessCallbacks {
-	return &InProcessCallbacks{service: service, statuses: statuses, log: logUnary(log)}
+	handle := func(ctx context.Context, req any) (any, error) {
+		return service.receive(ctx, req.(*refractv1.ReceiveCallbackRequest))
+	}
+	info := &grpc.UnaryServerInfo{Server: service, FullMethod: refractv1.CallbackService_ReceiveCallback_FullMethodName}
+	for _, intercept := range slices.Backward([]grpc.UnaryServerInterceptor{requestIDUnary, logUnary(log), statuses.unary, boundUnary}) {
+		next := handle
+		handle = func(ctx context.Context, req any) (any, error) { return intercept(ctx, req, info, next) }
+	}
+	return &InProcessCallbacks{receiver: service.receiver, statuses: statuses, handle: handle}
 }
 
-// CheckToken returns the status of a callback whose URL token is missing or forged. It reads nothing but memory.
+// CheckToken returns the status of a callback whose URL token is missing or forged. It needs no query.
 func (s *InProcessCallbacks) CheckToken(ctx context.Context, provider, token string) error {
-	return s.statuses.Convert(ctx, refractv1.CallbackService_ReceiveCallback_FullMethodName, s.service.receiver.CheckToken(ctx, provider, token))
+	return s.statuses.Convert(ctx, refractv1.CallbackService_ReceiveCallback_FullMethodName, s.receiver.CheckToken(ctx, provider, token))
 }
 
-// ReceiveCallback takes one callback.
+// ReceiveCallback receives one callback, whose body is within callback.MaxBody.
 func (s *InProcessCallbacks) ReceiveCallback(ctx context.Context, req *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error) {
-	info := &grpc.UnaryServerInfo{Server: s, FullMethod: refractv1.CallbackService_ReceiveCallback_FullMethodName}
-	resp, err := requestIDUnary(ctx, req, info, func(ctx context.Context, _ any) (any, error) {
-		return s.log(ctx, req, info, func(ctx context.Context, _ any) (any, error) {
-			return s.statuses.unary(ctx, req, info, func(ctx context.Context, _ any) (any, error) {
-				return s.service.ReceiveCallback(ctx, req)
-			})
-		})
-	})
+	resp, err := s.handle(ctx, req)
 	if err != nil {
 		return nil, err
 	}

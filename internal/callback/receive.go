@@ -25,10 +25,10 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// MaxBody is the largest body of a callback in bytes. The largest documented one has about a kilobyte.
+// MaxBody is the largest body of a callback in bytes. Each surface bounds the body where it reads it. The largest documented one has about a kilobyte.
 const MaxBody = 256 << 10
 
-// ErrTooLarge means that a body is larger than MaxBody.
+// ErrTooLarge means that a body is larger than MaxBody. Surfaces refuse with it and call [Receiver.CountOversized].
 var ErrTooLarge = errors.New("the body of the callback is over 256 KiB")
 
 // ErrBusy means that more callbacks are waiting to be stored than may. This one was not touched.
@@ -98,14 +98,10 @@ func (r *Receiver) attempt(ctx context.Context, account, token string) (task.Att
 // byteOrderMark may begin a text in UTF-8, and means nothing.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// Receive takes one callback: the URL token without a query, then the provider's signature and timestamp,
-// then the inbox and the task in one transaction. It returns ErrToken, ErrTooLarge, one of the provider.ErrCallback
-// sentinels, lifecycle.ErrAttemptNotFound, ErrBusy, or what kept the database from answering.
+// Receive takes one callback with a body of at most MaxBody bytes: the URL token without a query, then the provider's signature and
+// timestamp, then the inbox and the task in one transaction. It returns ErrToken, one of the provider.ErrCallback sentinels,
+// lifecycle.ErrAttemptNotFound, ErrBusy, or what kept the database from answering.
 func (r *Receiver) Receive(ctx context.Context, account, token string, header http.Header, body []byte) error {
-	if len(body) > MaxBody {
-		r.CountOversized(ctx)
-		return ErrTooLarge
-	}
 	id, err := r.attempt(ctx, account, token)
 	if err != nil {
 		return err
@@ -161,7 +157,7 @@ func (r *Receiver) refuse(ctx context.Context, c lifecycle.Callback, refusal err
 	return refusal
 }
 
-// CountOversized counts a callback that was refused for its size before it came here.
+// CountOversized counts a callback that a surface refused for its size.
 func (r *Receiver) CountOversized(ctx context.Context) { r.count(ctx, "unknown", "oversized") }
 
 func (r *Receiver) countError(ctx context.Context, account string, err error) {
