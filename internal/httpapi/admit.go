@@ -1,9 +1,9 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -50,15 +50,18 @@ func (a *admission) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.routes.ServeHTTP(w, forGateway(r))
 }
 
-// forGateway returns a request without what the gateway would add to the metadata of a call on its own, or complain about.
-func forGateway(r *http.Request) *http.Request {
+// forGateway returns a copy of a request without what the gateway treats by rules of its own, whatever its header matcher returns, and
+// without some more headers.
+func forGateway(r *http.Request, without ...string) *http.Request {
 	r = r.WithContext(r.Context())
-	// The gateway forwards these as x-forwarded-for and x-forwarded-host, whatever its matcher says.
-	r.Host, r.RemoteAddr = "", ""
+	r.Host, r.RemoteAddr = "", "" // The gateway forwards these as x-forwarded-host and x-forwarded-for.
 	r.Header = r.Header.Clone()
 	r.Header.Del("X-Forwarded-For")
 	r.Header.Del("X-Forwarded-Host")
 	r.Header.Del("Content-Type") // It was judged, and there is one way to read a body.
+	for _, name := range without {
+		r.Header.Del(name)
+	}
 	return r
 }
 
@@ -155,13 +158,18 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	if r.ContentLength > limit {
 		return nil, errBodyTooLarge // Told from the header: a client that waits for "100 Continue" sends nothing.
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var buffer bytes.Buffer
+	buffer.Grow(bytes.MinRead + int(min(max(r.ContentLength, 0), maxGuess)))
+	_, err := buffer.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	var over *http.MaxBytesError
 	if errors.As(err, &over) {
 		return nil, errBodyTooLarge
 	}
-	return body, err
+	return buffer.Bytes(), err
 }
+
+// maxGuess bounds the memory in bytes that a body gets by its Content-Length, before its bytes are there.
+const maxGuess = 4 << 10
 
 // refuseBody answers a request whose body could not be read. The connection ends with it, since the rest
 // of the body may still be on its way.

@@ -123,7 +123,9 @@ func checkRefusal(t *testing.T, answer *httptest.ResponseRecorder) {
 // all.
 func FuzzIngress(f *testing.F) {
 	conn := &tape{}
-	handler := httpapi.NewIngress(httpapi.IngressConfig{Callbacks: conn, MaxBody: 1 << 10, Log: slog.New(slog.DiscardHandler)})
+	handler := httpapi.NewIngress(httpapi.IngressConfig{
+		Callbacks: conn, Headers: kieAccount(f).CallbackHeaders(), MaxBody: 1 << 10, Log: slog.New(slog.DiscardHandler),
+	})
 	f.Fuzz(func(t *testing.T, method, path, timestamp, signature string, body []byte) {
 		conn.asked, conn.md = nil, nil
 		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body))

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -15,7 +17,6 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/connlimit"
-	"github.com/refract-video/refract/internal/publicerr"
 )
 
 // Callbacks takes callbacks. It is called in this process, since a connection to the gRPC server would be shared with others.
@@ -25,35 +26,33 @@ type Callbacks interface {
 	CheckToken(ctx context.Context, provider, token string) error
 }
 
-// IngressConfig says what the public handler serves. Callbacks, MaxBody and Log are required.
+// IngressConfig is what the public handler serves. Callbacks, MaxBody and Log are required.
 type IngressConfig struct {
-	// Callbacks takes what was posted.
+	// Callbacks receives what was posted.
 	Callbacks Callbacks
-	// MaxBody is the size in bytes that the body of a callback may have.
+	// Headers are the HTTP headers of a callback that reach Callbacks, as metadata of these names in lower case. Adapters list them.
+	Headers []string
+	// MaxBody is the largest body of a callback in bytes.
 	MaxBody int64
 	// OnOversized is called for each callback that was refused for its size.
 	OnOversized func(ctx context.Context)
 	// Sources opens uploaded sources; without it none are served.
 	Sources PublicSources
-	// Log takes what strangers must not see. Paths are not logged: they hold URL tokens.
+	// Log receives what strangers must not see. Paths are not logged: they contain URL tokens.
 	Log *slog.Logger
 }
 
-// callbackHeaders are the headers of a callback that reach the service, as metadata of these names.
-var callbackHeaders = []string{"x-webhook-timestamp", "x-webhook-signature"}
-
-// NewIngress returns the handler of the public listener. It takes POST /v1/callbacks/{provider}/{token} with
-// any body of any type, which reaches the service byte by byte, and answers 404 to everything else. A
-// callback that was taken is answered 200. With Sources it also serves GET /v1/sources/{token}, with ranges.
+// NewIngress returns the handler of the public listener. It serves POST /v1/callbacks/{provider}/{token} with any body of any type, which
+// reaches the service byte by byte, and answers 404 to everything else. It answers 200 when the callback is received. With Sources it also
+// serves GET /v1/sources/{token}, with ranges.
 //
-// The route is grpc-gateway's, which calls the service in this process. What stands before it reads no body without a token
-// of ours, and takes away what the gateway would forward by itself: Authorization, Grpc-Timeout and the addresses of whoever
-// calls.
+// grpc-gateway has the route and calls the service in this process. The handler in front of it checks the URL token before it reads the
+// body, bounds the body, and removes the headers that the gateway forwards or obeys without being asked.
 func NewIngress(cfg IngressConfig) http.Handler {
 	refusals := refuser{log: cfg.Log}
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, rawBody{}),
-		runtime.WithIncomingHeaderMatcher(func(header string) (string, bool) { return strings.ToLower(header), true }), // Of those that are left.
+		runtime.WithIncomingHeaderMatcher(matcherOf(cfg.Headers)),
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithErrorHandler(refusals.gatewayError),
@@ -61,19 +60,32 @@ func NewIngress(cfg IngressConfig) http.Handler {
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithWriteContentLength(),
 	)
-	if err := refractv1.RegisterCallbackServiceHandlerServer(context.Background(), mux, boundedCallbacks{Callbacks: cfg.Callbacks}); err != nil {
+	if err := refractv1.RegisterCallbackServiceHandlerServer(context.Background(), mux, cfg.Callbacks); err != nil {
 		panic(err) //nolint:forbidigo // Registration depends on generated code alone, so every test would find this.
 	}
 	return recovered(refusals, private(&ingress{
-		mux: mux, callbacks: cfg.Callbacks, sources: publicSourceHandler{sources: cfg.Sources, refuser: refusals},
+		mux: mux, callbacks: cfg.Callbacks, headers: cfg.Headers, sources: publicSourceHandler{sources: cfg.Sources, refuser: refusals},
 		maxBody: cfg.MaxBody, onOversized: cfg.OnOversized, refuser: refusals,
 	}))
 }
 
-// ingress stands before the gateway.
+// matcherOf returns a matcher for the gateway that passes on these headers.
+func matcherOf(headers []string) runtime.HeaderMatcherFunc {
+	metadata := make(map[string]string, len(headers))
+	for _, name := range headers {
+		metadata[http.CanonicalHeaderKey(name)] = strings.ToLower(name)
+	}
+	return func(name string) (string, bool) {
+		key, ok := metadata[name]
+		return key, ok
+	}
+}
+
+// ingress is the handler in front of the gateway.
 type ingress struct {
 	mux         http.Handler
 	callbacks   Callbacks
+	headers     []string
 	sources     publicSourceHandler
 	maxBody     int64
 	onOversized func(ctx context.Context)
@@ -109,10 +121,13 @@ func (h *ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer connlimit.Busy(r.Context())()
-	bare := r.WithContext(r.Context())
-	bare.Header, bare.Body = signatureOf(r.Header), io.NopCloser(bytes.NewReader(body))
-	bare.Host, bare.RemoteAddr = "", "" // The gateway forwards these, whatever its matcher says.
-	h.mux.ServeHTTP(w, bare)
+	r = forGateway(r, "Authorization", "Grpc-Timeout", "Te")
+	for _, name := range h.headers { // The gateway would log a value that metadata can't carry.
+		name = http.CanonicalHeaderKey(name)
+		r.Header[name] = slices.DeleteFunc(r.Header[name], func(value string) bool { return !isPrintable(value) })
+	}
+	r.Body = &heldBody{Reader: bytes.NewReader(body), all: body}
+	h.mux.ServeHTTP(w, r)
 }
 
 // notFound answers what is no callback. It says nothing about why.
@@ -130,44 +145,30 @@ func callbackOf(r *http.Request) (provider, token string, ok bool) {
 	return provider, token, ok && provider != "" && !strings.Contains(token, "/")
 }
 
-// signatureOf picks the headers of callbackHeaders. A value that metadata can't carry is left out, and
-// so counts as missing; no provider sends one.
-func signatureOf(header http.Header) http.Header {
-	picked := http.Header{}
-	for _, name := range callbackHeaders {
-		for _, value := range header.Values(name) {
-			if isPrintable(value) {
-				picked.Add(name, value)
-			}
-		}
-	}
-	return picked
-}
-
 func isPrintable(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
-// boundedCallbacks ends calls after publicerr.CallTimeout, with a status that does not take that time for the caller's.
-type boundedCallbacks struct{ Callbacks }
-
-// ReceiveCallback takes one callback.
-func (b boundedCallbacks) ReceiveCallback(ctx context.Context, req *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error) {
-	return publicerr.Within(ctx, func(ctx context.Context) (*refractv1.ReceiveCallbackResponse, error) {
-		return b.Callbacks.ReceiveCallback(ctx, req)
-	})
+// heldBody is a request body that is in memory.
+type heldBody struct {
+	*bytes.Reader
+	all []byte
 }
 
-// rawBody hands the body of a callback on as it is: no provider signs it, and operators see what came.
+// Close implements io.Closer.
+func (*heldBody) Close() error { return nil }
+
+// rawBody passes the body of a callback to the service as it is: adapters read other formats than JSON, and operators see what came.
 type rawBody struct{ strictJSON }
 
 func (rawBody) NewDecoder(r io.Reader) runtime.Decoder {
-	return runtime.DecoderFunc(func(v any) (err error) {
-		body, ok := v.(*[]byte)
-		if !ok {
-			return errors.New("the body of a callback is bytes")
+	return runtime.DecoderFunc(func(v any) error {
+		body, isBytes := v.(*[]byte)
+		held, isHeld := r.(*heldBody)
+		if !isBytes || !isHeld {
+			return fmt.Errorf("decode the body of a callback from %T to %T", r, v)
 		}
-		*body, err = io.ReadAll(r) // It is in memory already.
-		return err
+		*body = held.all
+		return nil
 	})
 }

@@ -3,9 +3,6 @@ package httpapi_test
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -22,7 +19,6 @@ import (
 	"github.com/refract-video/refract/internal/httpapi"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
-	"github.com/refract-video/refract/internal/provider/kie"
 )
 
 // applier is a settler that applies every callback and keeps the refused ones.
@@ -58,21 +54,14 @@ func receiverOf(t testing.TB, accounts provider.Accounts) (httpapi.Callbacks, *c
 // BenchmarkIngress takes signed callbacks of a kilobyte, as kie.ai sends them, up to the store and no further. "service" replaces
 // all that follows the HTTP handler.
 func BenchmarkIngress(b *testing.B) {
-	const key = "webhook-key"
-	signed, err := kie.New(kie.Config{APIKey: "key", SigningKeys: []string{key}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	accounts := provider.Accounts{"kie": signed}
+	accounts := kieAccount(b)
 	receiver, tokens, settler := receiverOf(b, accounts)
 	token, err := tokens.Make("kie", taskID)
 	if err != nil {
 		b.Fatal(err)
 	}
 	now := strconv.FormatInt(time.Now().Unix(), 10)
-	mac := hmac.New(sha256.New, []byte(key))
-	mac.Write([]byte("task-1." + now))
-	signature := base64.StdEncoding.EncodeToString(mac.Sum(nil))
+	signature := kieSignature("task-1", now)
 	body := `{"code":200,"data":{"taskId":"task-1","resultUrls":["https://files.example/1.mp4"],"param":"` + strings.Repeat("p", 900) + `"}}`
 	standIn := &inbox{receive: func(context.Context, *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error) {
 		return received, nil
@@ -104,6 +93,8 @@ func BenchmarkIngress(b *testing.B) {
 	}
 }
 
-func ingressConfig(callbacks httpapi.Callbacks, _ provider.Accounts) httpapi.IngressConfig {
-	return httpapi.IngressConfig{Callbacks: callbacks, MaxBody: callback.MaxBody, Log: slog.New(slog.DiscardHandler)}
+func ingressConfig(callbacks httpapi.Callbacks, accounts provider.Accounts) httpapi.IngressConfig {
+	return httpapi.IngressConfig{
+		Callbacks: callbacks, Headers: accounts.CallbackHeaders(), MaxBody: callback.MaxBody, Log: slog.New(slog.DiscardHandler),
+	}
 }

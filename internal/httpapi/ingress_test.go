@@ -2,11 +2,17 @@ package httpapi_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/genproto/googleapis/api/annotations"
@@ -16,6 +22,8 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/httpapi"
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/kie"
 )
 
 const (
@@ -30,10 +38,22 @@ func serveIngress(t *testing.T, receive receiveFunc) (site, *atomic.Int32) {
 	t.Helper()
 	text, oversized := &logText{}, &atomic.Int32{}
 	return serve(t, httpapi.NewIngress(httpapi.IngressConfig{
-		Callbacks: &inbox{receive: receive}, MaxBody: bodyBound, Log: text.logger(),
+		Callbacks: &inbox{receive: receive}, Headers: kieAccount(t).CallbackHeaders(), MaxBody: bodyBound, Log: text.logger(),
 		OnOversized: func(context.Context) { oversized.Add(1) },
 	}), text), oversized
 }
+
+// kieAccount is an account at the provider that signs callbacks.
+func kieAccount(t testing.TB) provider.Accounts {
+	t.Helper()
+	signed, err := kie.New(kie.Config{APIKey: "key", SigningKeys: []string{webhookKey}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return provider.Accounts{"kie": signed}
+}
+
+const webhookKey = "webhook-key"
 
 // inbox is a callback service that knows good tokens from others.
 type inbox struct {
@@ -124,7 +144,7 @@ func TestIngress_CallCarriesSignatureHeadersAlone(t *testing.T) {
 	a := s.do(t, http.MethodPost, callbackPath, strings.NewReader(`{}`),
 		"X-Webhook-Timestamp", "1700000000", "X-Webhook-Signature", "c2ln", "X-Webhook-Signature", "caf\xe9",
 		"Authorization", "Bearer x", "Traceparent", "00-1-2-01", "X-Request-Id", "r", "X-Forwarded-For", "10.0.0.1",
-		"Grpc-Metadata-Tenant", "other", "Grpc-Timeout", "1n", "Cookie", "c=1")
+		"X-Forwarded-Host", "evil.example", "Grpc-Metadata-Tenant", "other", "Grpc-Timeout", "1n", "Te", "trailers", "Cookie", "c=1")
 	if a.status != http.StatusOK {
 		t.Fatalf("answer %d %s", a.status, a.body)
 	}
@@ -132,6 +152,85 @@ func TestIngress_CallCarriesSignatureHeadersAlone(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metadata (-want +got):\n%s", diff)
 	}
+}
+
+// publisher is a fictitious provider that signs the whole body, in headers of its own.
+type publisher struct {
+	provider.Provider
+	got http.Header // Of the last callback.
+}
+
+func (*publisher) Name() string { return "publisher" }
+
+func (*publisher) Capabilities() provider.Capabilities {
+	return provider.Capabilities{Callbacks: provider.SignedCallbacks, CallbackHeaders: []string{"Publisher-Id", "Publisher-Signature"}}
+}
+
+// sign returns the signature of a body under an id.
+func (*publisher) sign(id string, body []byte) string {
+	sum := sha256.Sum256(append([]byte("secret "+id+" "), body...))
+	return hex.EncodeToString(sum[:])
+}
+
+func (p *publisher) Callback(header http.Header, body []byte, _ time.Time) (provider.Callback, error) {
+	p.got = header
+	c := provider.Callback{ProviderTaskID: "p1", Status: provider.Status{Phase: provider.Succeeded}}
+	if header.Get("Publisher-Signature") != p.sign(header.Get("Publisher-Id"), body) {
+		return c, provider.ErrCallbackSignature
+	}
+	c.Proven = true
+	return c, nil
+}
+
+// TestIngress_AdaptersGetTheHeadersTheyList posts to two providers that sign in headers of different names. A header that the adapter does
+// not list must not reach it.
+func TestIngress_AdaptersGetTheHeadersTheyList(t *testing.T) {
+	t.Parallel()
+	second := &publisher{}
+	accounts := kieAccount(t)
+	accounts["publisher"] = second
+	callbacks, tokens, settler := receiverOf(t, accounts)
+	text := &logText{}
+	s := serve(t, httpapi.NewIngress(ingressConfig(callbacks, accounts)), text)
+	at := strconv.FormatInt(time.Now().Unix(), 10)
+	body := `{"code":200,"data":{"taskId":"p1"}}`
+	for _, tc := range []struct {
+		name, account string
+		headers       []string
+		want          int
+	}{
+		{"kie", "kie", []string{"X-Webhook-Timestamp", at, "X-Webhook-Signature", kieSignature("p1", at)}, http.StatusOK},
+		{"kie, forged", "kie", []string{"X-Webhook-Timestamp", at, "X-Webhook-Signature", kieSignature("p2", at)}, http.StatusUnauthorized},
+		{"kie, signed as the other", "kie", []string{"Publisher-Id", "7", "Publisher-Signature", second.sign("7", []byte(body))}, http.StatusUnauthorized},
+		{"publisher, forged", "publisher", []string{"Publisher-Id", "8", "Publisher-Signature", second.sign("7", []byte(body))}, http.StatusUnauthorized},
+		{"publisher", "publisher", []string{
+			"Publisher-Id", "7", "Publisher-Signature", second.sign("7", []byte(body)),
+			"Publisher-Debug", "1", "Authorization", "Bearer x", "Cookie", "c=1", "X-Forwarded-For", "10.0.0.1", "Traceparent", "00-1-2-01",
+		}, http.StatusOK},
+	} {
+		token, err := tokens.Make(tc.account, taskID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := s.do(t, http.MethodPost, "/v1/callbacks/"+tc.account+"/"+token, strings.NewReader(body), tc.headers...)
+		if a.status != tc.want {
+			t.Errorf("%s: answer %d %s, want %d", tc.name, a.status, a.body, tc.want)
+		}
+	}
+	want := http.Header{"Publisher-Id": {"7"}, "Publisher-Signature": {second.sign("7", []byte(body))}}
+	if diff := cmp.Diff(want, second.got); diff != "" {
+		t.Errorf("headers at the adapter (-want +got):\n%s", diff)
+	}
+	if len(settler.refused) != 3 {
+		t.Errorf("%d callbacks were refused and kept, want 3", len(settler.refused))
+	}
+}
+
+// kieSignature signs as kie.ai does.
+func kieSignature(id, timestamp string) string {
+	mac := hmac.New(sha256.New, []byte(webhookKey))
+	mac.Write([]byte(id + "." + timestamp))
+	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
 func TestIngress_BodyOverBoundIsRefusedAndCounted(t *testing.T) {

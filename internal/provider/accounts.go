@@ -36,6 +36,16 @@ func (a Accounts) Capabilities(providerName string) (Capabilities, bool) {
 	return a[at[0]].Capabilities(), true
 }
 
+// CallbackHeaders returns the HTTP headers that the adapter of any account needs to judge a callback, sorted.
+func (a Accounts) CallbackHeaders() []string {
+	var headers []string
+	for _, p := range a {
+		headers = append(headers, p.Capabilities().CallbackHeaders...)
+	}
+	slices.Sort(headers)
+	return slices.Compact(headers)
+}
+
 // MaxSourceBytes returns the size of the largest source that any account takes.
 func (a Accounts) MaxSourceBytes() int64 {
 	var largest int64

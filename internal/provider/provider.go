@@ -176,7 +176,9 @@ func (c Callbacks) String() string {
 // Capabilities are the facts in which providers differ, as data. Validation, admission, checks and documents
 // read them; nothing asks which provider it is.
 type Capabilities struct {
-	Callbacks    Callbacks
+	Callbacks       Callbacks
+	CallbackHeaders []string // The HTTP headers that Callback reads. No other header of a callback reaches it.
+
 	Cancel       bool // Whether a running attempt can be stopped.
 	Upload       bool // Whether the provider takes files that have no public URL; it is an Uploader then.
 	RefreshLinks bool // Whether a dead result link can be exchanged for a fresh one.

@@ -210,7 +210,8 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	}, httpapi.InternalConfig{
 		Outputs: files, Open: f.Auth == "none", BaseURL: f.BaseURL, Ready: s.ready.check, Metrics: telemetry.metrics, Log: log,
 	}, httpapi.IngressConfig{
-		MaxBody: callback.MaxBody, OnOversized: receiver.CountOversized, Sources: files.public(), Log: log,
+		Headers: accounts.CallbackHeaders(), MaxBody: callback.MaxBody, OnOversized: receiver.CountOversized,
+		Sources: files.public(), Log: log,
 	})
 	if err != nil {
 		return nil, err

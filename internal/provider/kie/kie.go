@@ -128,7 +128,7 @@ func New(cfg Config) (*Provider, error) {
 		return nil, fmt.Errorf("configure kie: %w", err)
 	}
 	if len(keys) > 0 {
-		caps.Callbacks = provider.SignedCallbacks
+		caps.Callbacks, caps.CallbackHeaders = provider.SignedCallbacks, []string{signatureHeader, timestampHeader}
 	}
 	return &Provider{
 		wire:         client,

@@ -45,7 +45,7 @@ func TestNew_TakesEachSetting(t *testing.T) {
 		c.HTTPClient = lent
 	})
 	want := newProvider(t, "").Capabilities()
-	want.Callbacks = provider.SignedCallbacks
+	want.Callbacks, want.CallbackHeaders = provider.SignedCallbacks, []string{"X-Webhook-Signature", "X-Webhook-Timestamp"}
 	want.Limits = provider.Limits{Submissions: 5, Window: 10 * time.Second, InFlight: 100, Queries: 3}
 	want.PollInterval = time.Second
 	if diff := cmp.Diff(want, p.Capabilities()); diff != "" {

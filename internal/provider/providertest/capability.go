@@ -1,8 +1,10 @@
 package providertest
 
 import (
+	"net/http"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +31,8 @@ func (r *rig) sane() {
 	_, uploads := r.p.Provider.(provider.Uploader)
 	for what, ok := range map[string]bool{
 		"the kind of callbacks is known":            c.Callbacks.String() != "unknown",
+		"signed callbacks have headers":             (c.Callbacks == provider.SignedCallbacks) == (len(c.CallbackHeaders) > 0),
+		"headers of callbacks can be passed on":     !slices.ContainsFunc(c.CallbackHeaders, unusableHeader) && distinct(c.CallbackHeaders),
 		"the default strength is one of them":       among(c.Strength, c.Strengths),
 		"the default model is one of them":          among(c.Model, c.Models),
 		"prompts have a limit, or 0":                c.MaxPrompt >= 0,
@@ -49,6 +53,16 @@ func (r *rig) sane() {
 			r.Errorf("want that %s: %+v", what, c)
 		}
 	}
+}
+
+// unusableHeader reports whether the ingress can't pass on a header of this name: names are in canonical form, and the gateway gives some
+// headers a meaning of its own.
+func unusableHeader(name string) bool {
+	switch name {
+	case "Authorization", "Content-Type", "Grpc-Timeout", "Te":
+		return true
+	}
+	return name != http.CanonicalHeaderKey(name) || strings.HasPrefix(name, "X-Forwarded-") || strings.HasSuffix(name, "-Bin")
 }
 
 // among reports whether a default stands in its list; an empty list has an empty one.
