@@ -11,8 +11,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"google.golang.org/grpc/codes"
-
 	"github.com/refract-video/refract/internal/publicerr"
 )
 
@@ -36,7 +34,7 @@ func (a *admission) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if a.own != nil {
 		if problem := a.own.foreign(r); problem != "" {
-			a.refuse(closing(w, r), http.StatusForbidden, codes.PermissionDenied, problem)
+			a.refuse(closing(w, r), crossSite, problem)
 			return
 		}
 	}
@@ -81,8 +79,7 @@ func (a *admission) admitBody(w http.ResponseWriter, r *http.Request) bool {
 		return true // A file is of any type.
 	}
 	if !isJSON(r.Header.Get("Content-Type"), a.own == nil) {
-		a.refuse(closing(w, r), http.StatusUnsupportedMediaType, codes.InvalidArgument,
-			"the body must be JSON in UTF-8, sent with Content-Type: application/json")
+		a.refuse(closing(w, r), notJSON)
 		return false
 	}
 	return true
@@ -102,8 +99,7 @@ func encodingOf(header http.Header) string {
 // refuseEncoding answers a body that is compressed.
 func (f refuser) refuseEncoding(w http.ResponseWriter, encoding string) {
 	w.Header().Set("Accept-Encoding", "identity")
-	f.refuse(w, http.StatusUnsupportedMediaType, codes.InvalidArgument,
-		"the Content-Encoding "+publicerr.Echo(encoding)+" is not supported: send the body as it is")
+	f.refuse(w, unsupportedEncoding, publicerr.Echo(encoding))
 }
 
 // isJSON reports whether a Content-Type is that of JSON in UTF-8. Where callers authenticate, no type is one as well, and so
@@ -177,11 +173,11 @@ func (f refuser) refuseBody(w http.ResponseWriter, err error) {
 	w.Header().Set("Connection", "close")
 	switch {
 	case errors.Is(err, errBodyTooLarge):
-		f.refuse(w, http.StatusRequestEntityTooLarge, codes.ResourceExhausted, "the body is too large")
+		f.refuse(w, bodyTooLarge)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		f.refuse(w, http.StatusRequestTimeout, codes.DeadlineExceeded, "the body did not arrive in time")
+		f.refuse(w, bodyTimeout)
 	default:
-		f.refuse(w, http.StatusBadRequest, codes.InvalidArgument, "the body is incomplete")
+		f.refuse(w, bodyIncomplete)
 	}
 }
 

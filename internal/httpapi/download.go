@@ -14,7 +14,6 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
@@ -57,7 +56,7 @@ func (h *downloadHandler) serve(w http.ResponseWriter, r *http.Request, params m
 		return
 	}
 	if output == nil {
-		h.refuse(w, http.StatusNotFound, codes.NotFound, "the task has no such output")
+		h.refuse(w, noSuchOutput)
 		return
 	}
 	ctx := r.Context()
@@ -72,7 +71,7 @@ func (h *downloadHandler) serve(w http.ResponseWriter, r *http.Request, params m
 	}
 	content, modTime, err := h.outputs.OpenOutput(ctx, id, int(output.GetIndex()))
 	if errors.Is(err, fs.ErrNotExist) {
-		h.refuse(w, http.StatusGone, codes.NotFound, "the file of this output is no longer kept")
+		h.refuse(w, outputGone)
 		return
 	}
 	if err != nil {
@@ -87,7 +86,7 @@ func (h *downloadHandler) serveLink(w http.ResponseWriter, r *http.Request, para
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	linked, err := h.outputs.OpenLink(r.Context(), params["token"])
 	if errors.Is(err, fs.ErrNotExist) {
-		h.refuse(w, http.StatusNotFound, codes.NotFound, "the link is wrong or has expired, or its file is no longer kept")
+		h.refuse(w, linkInvalid)
 		return
 	}
 	if err != nil {
@@ -171,17 +170,11 @@ func (c *contentWriter) Write(p []byte) (int, error) {
 }
 
 func (c *contentWriter) WriteHeader(httpStatus int) {
-	switch {
-	case httpStatus == http.StatusRequestedRangeNotSatisfiable:
-		c.replace(httpStatus, codes.OutOfRange, "the range is outside the file")
-	case httpStatus >= http.StatusInternalServerError:
-		c.replace(httpStatus, codes.Internal, "internal error")
-	default:
+	refused, replaces := refusalOfContent(httpStatus)
+	if !replaces {
 		c.ResponseWriter.WriteHeader(httpStatus)
+		return
 	}
-}
-
-func (c *contentWriter) replace(httpStatus int, code codes.Code, message string) {
 	c.Header().Del("Content-Disposition")
-	c.refuse(c.steadyWriter, httpStatus, code, message)
+	c.refuse(c.steadyWriter, refused)
 }

@@ -13,7 +13,7 @@ import (
 const readyTimeout = 5 * time.Second
 
 // alive answers that the process lives, which is all it knows.
-func alive(w http.ResponseWriter, _ *http.Request) { word(w, http.StatusOK, "ok") }
+func alive(w http.ResponseWriter, _ *http.Request) { word(w, statusServed, "ok") }
 
 // readiness answers whether the process can serve. The reason why not is for the log.
 func readiness(ready func(context.Context) error, log *slog.Logger) http.Handler {
@@ -23,11 +23,11 @@ func readiness(ready func(context.Context) error, log *slog.Logger) http.Handler
 		if ready != nil {
 			if err := ready(ctx); err != nil {
 				log.WarnContext(ctx, "not ready", "error", err)
-				word(w, http.StatusServiceUnavailable, "unready")
+				word(w, statusUnready, "unready")
 				return
 			}
 		}
-		word(w, http.StatusOK, "ready")
+		word(w, statusServed, "ready")
 	})
 }
 

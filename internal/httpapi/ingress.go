@@ -13,7 +13,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"google.golang.org/grpc/codes"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/connlimit"
@@ -132,7 +131,7 @@ func (h *ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // notFound answers what is no callback. It says nothing about why.
 func (f refuser) notFound(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, _ int) {
-	f.refuse(closing(w, r), http.StatusNotFound, codes.NotFound, "not found")
+	f.refuse(closing(w, r), notPublic)
 }
 
 // callbackOf reads the request line. A token of any form is left to the service to judge and count.

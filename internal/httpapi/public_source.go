@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"google.golang.org/grpc/codes"
 )
 
 // PublicSources opens uploaded sources for whoever has a signed link. It may be called concurrently.
@@ -30,7 +28,7 @@ type publicSourceHandler struct {
 func (h *publicSourceHandler) serve(w http.ResponseWriter, r *http.Request) {
 	content, contentType, modTime, err := h.sources.OpenSource(r.Context(), strings.TrimPrefix(r.URL.Path, sourcesPath))
 	if errors.Is(err, fs.ErrNotExist) {
-		h.refuse(w, http.StatusNotFound, codes.NotFound, "not found")
+		h.refuse(w, notPublic)
 		return
 	}
 	if err != nil {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
-
-	"google.golang.org/grpc/codes"
 )
 
 // recovered turns a panic of next into a log line with the stack and an answer 500. An answer that had
@@ -34,7 +32,7 @@ func (f refuser) panicked(w *trackedWriter, r *http.Request, v any) {
 	if w.begun {
 		panic(http.ErrAbortHandler)
 	}
-	f.refuse(w, http.StatusInternalServerError, codes.Internal, "internal error")
+	f.refuse(w, internalError)
 }
 
 // trackedWriter knows whether an answer has begun.
@@ -44,7 +42,7 @@ type trackedWriter struct {
 }
 
 func (t *trackedWriter) WriteHeader(httpStatus int) {
-	t.begun = t.begun || httpStatus >= http.StatusOK // Those below are only announcements.
+	t.begun = t.begun || isFinal(httpStatus)
 	t.ResponseWriter.WriteHeader(httpStatus)
 }
 

@@ -27,18 +27,17 @@ type refuser struct {
 
 // fail answers with the error of a call.
 func (f refuser) fail(ctx context.Context, w http.ResponseWriter, err error) {
-	st := f.told(ctx, err)
-	f.write(w, runtime.HTTPStatusFromCode(st.Code()), st)
+	f.write(w, f.told(ctx, err))
 }
 
-// refuse answers what this package refuses itself. It has no ErrorInfo: the HTTP status says it all.
-func (f refuser) refuse(w http.ResponseWriter, httpStatus int, code codes.Code, message string) {
-	f.write(w, httpStatus, status.New(code, message))
+// refuse answers with a refusal of this package and its arguments.
+func (f refuser) refuse(w http.ResponseWriter, r refusal, args ...any) {
+	f.send(w, r.status, r.with(args...))
 }
 
 // invalid answers a request that breaks a rule of the contract in a field; empty means none in particular.
 func (f refuser) invalid(w http.ResponseWriter, field, description string) {
-	f.write(w, http.StatusBadRequest, invalidRequest(field, description))
+	f.write(w, invalidRequest(field, description))
 }
 
 // told returns what a caller may know of an error. A status with an ErrorInfo was written for callers by
@@ -57,31 +56,22 @@ func (f refuser) told(ctx context.Context, err error) *status.Status {
 		st, ok = inner.GRPCStatus(), true // FromError would add the words that wrap it, which are for logs.
 	}
 	switch {
-	case ok && hasErrorInfo(st):
+	case ok && errorInfoOf(st) != nil:
 		return st
 	case ok && st.Code() == codes.InvalidArgument:
 		return invalidRequest("", plainWords(st.Message()))
 	case st.Code() == codes.Canceled || errors.Is(err, context.Canceled):
-		return status.New(codes.Canceled, "the call was canceled")
+		return callCanceled
 	}
 	f.log.WarnContext(ctx, "HTTP request failed", "error", err)
 	switch st.Code() {
 	case codes.DeadlineExceeded:
-		return status.New(codes.DeadlineExceeded, "the call took too long")
+		return callTimedOut
 	case codes.Unavailable:
-		return status.New(codes.Unavailable, "the service is out of reach")
+		return serviceUnreachable
 	default:
-		return status.New(codes.Internal, "internal error")
+		return internalError.with()
 	}
-}
-
-func hasErrorInfo(st *status.Status) bool {
-	for _, d := range st.Details() {
-		if _, ok := d.(*errdetails.ErrorInfo); ok {
-			return true
-		}
-	}
-	return false
 }
 
 // plainWords takes the mark of the proto library off its messages; a space or a no-break space follows it.
@@ -89,17 +79,18 @@ func plainWords(message string) string {
 	return strings.TrimSpace(strings.TrimPrefix(message, "proto:"))
 }
 
-func invalidRequest(field, description string) *status.Status {
-	return publicerr.Invalid("the request is invalid: "+description, publicerr.Violation(field, description))
+// write answers with an error as callers may see it.
+func (f refuser) write(w http.ResponseWriter, st *status.Status) {
+	f.send(w, httpStatusOf(st), st)
 }
 
-// write answers with a status, within its bound, and with what the status says in HTTP's own headers.
-func (f refuser) write(w http.ResponseWriter, httpStatus int, st *status.Status) {
+// send answers with a status, within its bound, and with what the status says in HTTP's own headers.
+func (f refuser) send(w http.ResponseWriter, httpStatus int, st *status.Status) {
 	st = publicerr.Bound(st)
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if httpStatus == http.StatusUnauthorized && f.challenge != "" {
+	if st.Code() == codes.Unauthenticated && f.challenge != "" {
 		h.Set("WWW-Authenticate", f.challenge)
 	}
 	for _, d := range st.Details() {

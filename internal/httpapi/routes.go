@@ -15,7 +15,6 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/genproto/googleapis/api/annotations"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -92,20 +91,18 @@ func (s *routes) routingError(_ context.Context, _ *runtime.ServeMux, _ runtime.
 		return
 	}
 	w = closing(w, r)
-	switch httpStatus {
-	case http.StatusNotFound:
-		s.refuse(w, httpStatus, codes.NotFound, "there is nothing at this path")
-	case http.StatusMethodNotAllowed:
+	switch refused := refusalOfRouting(httpStatus); refused {
+	case methodNotAllowed:
 		s.refuseMethod(w, s.allowed(r))
 	default:
-		s.refuse(w, httpStatus, codes.InvalidArgument, "the path is malformed")
+		s.refuse(w, refused)
 	}
 }
 
 // refuseMethod answers a method that a path does not take.
 func (f refuser) refuseMethod(w http.ResponseWriter, allowed string) {
 	w.Header().Set("Allow", allowed)
-	f.refuse(w, http.StatusMethodNotAllowed, codes.Unimplemented, "the path does not take this method")
+	f.refuse(w, methodNotAllowed)
 }
 
 // gatewayError is the gateway's error handler. A probe may meet it, too.
@@ -125,7 +122,7 @@ func (s *routes) admit(next runtime.HandlerFunc) runtime.HandlerFunc {
 			*found = !elsewhere
 			return
 		case elsewhere:
-			s.routingError(r.Context(), nil, nil, w, r, http.StatusMethodNotAllowed)
+			s.refuseMethod(closing(w, r), s.allowed(r))
 			return
 		}
 		if !s.free[pattern.String()] && r.URL.RawQuery != "" {

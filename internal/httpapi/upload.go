@@ -14,9 +14,7 @@ import (
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -143,16 +141,16 @@ type bodyError struct{ error }
 func (h *uploadHandler) answer(w http.ResponseWriter, method string, resp *refractv1.UploadSourceResponse) {
 	body, err := encode(resp)
 	if err != nil {
-		h.refuse(w, http.StatusInternalServerError, codes.Internal, "internal error")
+		h.refuse(w, internalError)
 		return
 	}
-	httpStatus := http.StatusOK
+	httpStatus := statusServed
 	switch {
 	case method != http.MethodPut, resp.GetDuplicate():
 	case resp.GetSource() == nil:
-		httpStatus = http.StatusAccepted
+		httpStatus = statusIncomplete
 	default:
-		httpStatus = http.StatusCreated
+		httpStatus = statusCreated
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
@@ -172,24 +170,8 @@ func (h *uploadHandler) refuseUpload(ctx context.Context, w http.ResponseWriter,
 		h.refuseBody(w, broken.error)
 		return
 	}
-	st := status.Convert(err)
-	for _, d := range st.Details() {
-		info, ok := d.(*errdetails.ErrorInfo)
-		if !ok {
-			continue
-		}
-		if received, ok := info.GetMetadata()["received_bytes"]; ok {
-			w.Header().Set("Upload-Offset", received)
-		}
-		switch refractv1.ErrorReason(refractv1.ErrorReason_value["ERROR_REASON_"+info.GetReason()]) {
-		case refractv1.ErrorReason_ERROR_REASON_SOURCE_TOO_LARGE:
-			h.write(w, http.StatusRequestEntityTooLarge, st)
-			return
-		case refractv1.ErrorReason_ERROR_REASON_UPLOAD_STALLED:
-			h.write(w, http.StatusRequestTimeout, st)
-			return
-		default:
-		}
+	if received, ok := errorInfoOf(status.Convert(err)).GetMetadata()["received_bytes"]; ok {
+		w.Header().Set("Upload-Offset", received)
 	}
 	h.fail(ctx, w, err)
 }

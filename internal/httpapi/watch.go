@@ -11,8 +11,6 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
@@ -111,7 +109,7 @@ func (h *watchHandler) serve(w http.ResponseWriter, r *http.Request, method stri
 	}
 	header, _ := stream.Header() // The error comes with the first message.
 	forwardHeaders(w, header)
-	if len(header.Get(watchingKey)) > 0 && out.begin(http.StatusOK) != nil {
+	if len(header.Get(watchingKey)) > 0 && out.begin(statusServed) != nil {
 		return
 	}
 	if isHead(r) && out.begun {
@@ -131,17 +129,7 @@ func (h *watchHandler) failStream(ctx context.Context, out *frameWriter, err err
 		_ = out.send(out.framing.failure(st))
 		return
 	}
-	h.write(out.steady, runtime.HTTPStatusFromCode(st.Code()), st)
-}
-
-// isTransient reports whether a call that ended with a code may succeed later, as it is.
-func isTransient(code codes.Code) bool {
-	switch code {
-	case codes.Unavailable, codes.ResourceExhausted, codes.DeadlineExceeded, codes.Aborted, codes.Internal, codes.Unknown, codes.Canceled:
-		return true
-	default:
-		return false
-	}
+	h.write(out.steady, st)
 }
 
 func (h *watchHandler) relay(ctx context.Context, out *frameWriter, next updates, r *http.Request) {
@@ -201,7 +189,7 @@ type frameWriter struct {
 // begin sends the header, and with it what the framing begins with.
 func (f *frameWriter) begin(httpStatus int) error {
 	h := f.steady.Header()
-	if httpStatus == http.StatusOK {
+	if httpStatus == statusServed {
 		h.Set("Content-Type", f.framing.contentType())
 	}
 	h.Set("Cache-Control", "no-cache")
@@ -209,7 +197,7 @@ func (f *frameWriter) begin(httpStatus int) error {
 	h.Set("X-Content-Type-Options", "nosniff")
 	f.steady.WriteHeader(httpStatus)
 	f.begun = true
-	if first := f.framing.first(); len(first) > 0 && httpStatus == http.StatusOK {
+	if first := f.framing.first(); len(first) > 0 && httpStatus == statusServed {
 		if _, err := f.steady.Write(first); err != nil {
 			return err
 		}
@@ -219,7 +207,7 @@ func (f *frameWriter) begin(httpStatus int) error {
 
 func (f *frameWriter) send(frame []byte) error {
 	if !f.begun {
-		if err := f.begin(http.StatusOK); err != nil {
+		if err := f.begin(statusServed); err != nil {
 			return err
 		}
 	}
@@ -235,9 +223,9 @@ func (f *frameWriter) end(resumed bool) {
 	switch {
 	case f.begun:
 	case resumed:
-		_ = f.begin(http.StatusNoContent)
+		_ = f.begin(statusNoEvents)
 	default:
-		_ = f.begin(http.StatusOK)
+		_ = f.begin(statusServed)
 	}
 }
 
@@ -250,4 +238,4 @@ func framingOf(r *http.Request) framing {
 }
 
 // errUnknownUpdate means that the gRPC server sent an update that this package can't name.
-var errUnknownUpdate = status.Error(codes.Internal, "unknown update on a watch stream")
+var errUnknownUpdate = errors.New("unknown update on a watch stream")
