@@ -99,14 +99,14 @@ func (h *downloadHandler) serveLink(w http.ResponseWriter, r *http.Request, para
 // send sends what the caller asks of a file until ctx ends, and closes it.
 func (h *downloadHandler) send(ctx context.Context, w http.ResponseWriter, r *http.Request, o *LinkedOutput) {
 	defer o.Content.Close()
-	steady, err := newSteadyWriter(w)
+	writer, err := newStallTimeoutWriter(w)
 	if err != nil {
 		h.fail(ctx, w, err)
 		return
 	}
-	defer context.AfterFunc(ctx, func() { _ = steady.control.SetWriteDeadline(time.Now()) })() // Ends a write that waits for the client.
+	defer context.AfterFunc(ctx, func() { _ = writer.control.SetWriteDeadline(time.Now()) })() // Ends a write that waits for the client.
 	describe(w.Header(), o.TaskID, o.Output)
-	http.ServeContent(&contentWriter{ctx: ctx, steadyWriter: steady, refuser: h.refuser}, r, "", o.ModTime, o.Content)
+	http.ServeContent(&contentWriter{ctx: ctx, stallTimeoutWriter: writer, refuser: h.refuser}, r, "", o.ModTime, o.Content)
 	h.logBroken(ctx, o.Content)
 }
 
@@ -157,7 +157,7 @@ func describe(header http.Header, id string, output *refractv1.Output) {
 // text still follows, but net/http drops what is over the Content-Length.
 type contentWriter struct {
 	ctx context.Context //nolint:containedctx // A writer has no other way to know that nothing more may be sent.
-	*steadyWriter
+	*stallTimeoutWriter
 	refuser
 }
 
@@ -166,7 +166,7 @@ func (c *contentWriter) Write(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return c.steadyWriter.Write(p)
+	return c.stallTimeoutWriter.Write(p)
 }
 
 func (c *contentWriter) WriteHeader(httpStatus int) {
@@ -176,5 +176,5 @@ func (c *contentWriter) WriteHeader(httpStatus int) {
 		return
 	}
 	c.Header().Del("Content-Disposition")
-	c.refuse(c.steadyWriter, refused)
+	c.refuse(c.stallTimeoutWriter, refused)
 }

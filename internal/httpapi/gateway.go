@@ -22,11 +22,11 @@ import (
 // requestIDKey is the metadata under which a request id travels in both directions.
 const requestIDKey = "x-request-id"
 
-// impatientConn is a connection whose unary calls end after publicerr.CallTimeout, with a status that does not take that time for
+// timeoutConn is a connection whose unary calls end after publicerr.CallTimeout, with a status that does not take that time for
 // the caller's.
-type impatientConn struct{ grpc.ClientConnInterface }
+type timeoutConn struct{ grpc.ClientConnInterface }
 
-func (c impatientConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+func (c timeoutConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	_, err := publicerr.Within(ctx, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, c.ClientConnInterface.Invoke(ctx, method, args, reply, opts...)
 	})
@@ -35,7 +35,7 @@ func (c impatientConn) Invoke(ctx context.Context, method string, args, reply an
 
 // newRoutes returns the router with the REST routes of TaskService and OperatorService.
 func newRoutes(refusals refuser, tasks refractv1.TaskServiceClient, operators refractv1.OperatorServiceClient) *routes {
-	s := &routes{refuser: refusals, parameters: map[string]protoreflect.MessageType{}, bodies: map[string]protoreflect.MessageDescriptor{}, verbs: map[string]bool{}, free: map[string]bool{}}
+	s := &routes{refuser: refusals, parameters: map[string]protoreflect.MessageType{}, bodies: map[string]protoreflect.MessageDescriptor{}, verbs: map[string]bool{}, anyQuery: map[string]bool{}}
 	s.ServeMux = runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, strictJSON{&runtime.JSONPb{}}),
 		runtime.WithIncomingHeaderMatcher(toMetadata),
@@ -45,7 +45,7 @@ func newRoutes(refusals refuser, tasks refractv1.TaskServiceClient, operators re
 		runtime.WithRoutingErrorHandler(s.routingError),
 		runtime.WithDisablePathLengthFallback(), // A POST is a POST, whatever X-HTTP-Method-Override says.
 		runtime.WithWriteContentLength(),
-		runtime.WithMiddlewares(s.admit),
+		runtime.WithMiddlewares(s.check),
 	)
 	err := errors.Join(
 		refractv1.RegisterTaskServiceHandlerClient(context.Background(), s.ServeMux, tasks),

@@ -12,8 +12,8 @@ import (
 // readyTimeout bounds the question whether the process is ready. Whoever asks seldom waits longer.
 const readyTimeout = 5 * time.Second
 
-// alive answers that the process lives, which is all it knows.
-func alive(w http.ResponseWriter, _ *http.Request) { word(w, statusServed, "ok") }
+// liveness answers that the process lives, which is all it knows.
+func liveness(w http.ResponseWriter, _ *http.Request) { writeText(w, statusServed, "ok") }
 
 // readiness answers whether the process can serve. The reason why not is for the log.
 func readiness(ready func(context.Context) error, log *slog.Logger) http.Handler {
@@ -23,15 +23,15 @@ func readiness(ready func(context.Context) error, log *slog.Logger) http.Handler
 		if ready != nil {
 			if err := ready(ctx); err != nil {
 				log.WarnContext(ctx, "not ready", "error", err)
-				word(w, statusUnready, "unready")
+				writeText(w, statusUnready, "unready")
 				return
 			}
 		}
-		word(w, statusServed, "ready")
+		writeText(w, statusServed, "ready")
 	})
 }
 
-func word(w http.ResponseWriter, httpStatus int, text string) {
+func writeText(w http.ResponseWriter, httpStatus int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(httpStatus)

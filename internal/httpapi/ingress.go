@@ -62,7 +62,7 @@ func NewIngress(cfg IngressConfig) http.Handler {
 	if err := refractv1.RegisterCallbackServiceHandlerServer(context.Background(), mux, cfg.Callbacks); err != nil {
 		panic(err) //nolint:forbidigo // Registration depends on generated code alone, so every test would find this.
 	}
-	return recovered(refusals, private(&ingress{
+	return recovered(refusals, noStore(&ingress{
 		mux: mux, callbacks: cfg.Callbacks, headers: cfg.Headers, sources: publicSourceHandler{sources: cfg.Sources, refuser: refusals},
 		maxBody: cfg.MaxBody, onOversized: cfg.OnOversized, refuser: refusals,
 	}))

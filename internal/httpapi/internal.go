@@ -53,8 +53,8 @@ type InternalConfig struct {
 // The list of what is here, metrics and health ask for no credentials.
 func NewInternal(cfg InternalConfig) http.Handler {
 	refusals := refuser{log: cfg.Log, challenge: "Bearer"}
-	tasks := refractv1.NewTaskServiceClient(impatientConn{cfg.Conn})
-	all := newRoutes(refusals, tasks, refractv1.NewOperatorServiceClient(impatientConn{cfg.Conn}))
+	tasks := refractv1.NewTaskServiceClient(timeoutConn{cfg.Conn})
+	all := newRoutes(refusals, tasks, refractv1.NewOperatorServiceClient(timeoutConn{cfg.Conn}))
 	mux := all.ServeMux
 
 	// A route that is added later goes first, so these stand before the gateway's own.
@@ -65,30 +65,30 @@ func NewInternal(cfg InternalConfig) http.Handler {
 	route(mux, "/v1/tasks/{task_id}/outputs/{index}", d.serve, http.MethodGet, http.MethodHead)
 	route(mux, linksPath+"{token}", d.serveLink, http.MethodGet, http.MethodHead)
 
-	route(mux, "/", plain(http.HandlerFunc(contents)), http.MethodGet, http.MethodHead)
-	route(mux, "/healthz", plain(http.HandlerFunc(alive)), http.MethodGet, http.MethodHead)
-	route(mux, "/readyz", plain(readiness(cfg.Ready, cfg.Log)), http.MethodGet, http.MethodHead)
+	route(mux, "/", withoutParams(http.HandlerFunc(index)), http.MethodGet, http.MethodHead)
+	route(mux, "/healthz", withoutParams(http.HandlerFunc(liveness)), http.MethodGet, http.MethodHead)
+	route(mux, "/readyz", withoutParams(readiness(cfg.Ready, cfg.Log)), http.MethodGet, http.MethodHead)
 	if cfg.OpenAPI != nil {
-		route(mux, "/openapi.json", plain(document(cfg.OpenAPI)), http.MethodGet, http.MethodHead)
+		route(mux, "/openapi.json", withoutParams(document(cfg.OpenAPI)), http.MethodGet, http.MethodHead)
 	}
 	if cfg.Metrics != nil {
-		route(mux, "/metrics", plain(cfg.Metrics), http.MethodGet)
+		route(mux, "/metrics", withoutParams(cfg.Metrics), http.MethodGet)
 	}
 	for _, pattern := range []string{"/healthz", "/readyz", "/openapi.json", "/metrics"} {
-		all.free[pattern] = true // Probes and scrapers add what they like.
+		all.anyQuery[pattern] = true // Probes and scrapers add what they like.
 	}
-	a := &admission{
+	a := &requestGuard{
 		refuser: refusals, authenticate: cfg.Authenticate,
 		uploads: &uploadHandler{mux: mux, tasks: tasks, refuser: refusals}, routes: all,
 	}
 	if cfg.Open {
-		a.own = newOwnSite(cfg.BaseURL)
+		a.sites = newCrossSiteGuard(cfg.BaseURL)
 	}
-	return recovered(refusals, private(a))
+	return recovered(refusals, noStore(a))
 }
 
-// contents says what is at this address.
-func contents(w http.ResponseWriter, _ *http.Request) {
+// index says what is at this address.
+func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, `This is Refract, which runs AI video modifications.
 
@@ -112,6 +112,6 @@ func route(mux *runtime.ServeMux, pattern string, h runtime.HandlerFunc, methods
 	}
 }
 
-func plain(h http.Handler) runtime.HandlerFunc {
+func withoutParams(h http.Handler) runtime.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, _ map[string]string) { h.ServeHTTP(w, r) }
 }

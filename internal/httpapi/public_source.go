@@ -36,7 +36,7 @@ func (h *publicSourceHandler) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer content.Close()
-	steady, err := newSteadyWriter(w)
+	writer, err := newStallTimeoutWriter(w)
 	if err != nil {
 		h.fail(r.Context(), w, err)
 		return
@@ -47,6 +47,6 @@ func (h *publicSourceHandler) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "private, no-store")
-	http.ServeContent(&contentWriter{ctx: r.Context(), steadyWriter: steady, refuser: h.refuser}, r, "", modTime, content)
+	http.ServeContent(&contentWriter{ctx: r.Context(), stallTimeoutWriter: writer, refuser: h.refuser}, r, "", modTime, content)
 	h.logBroken(r.Context(), content)
 }

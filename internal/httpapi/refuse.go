@@ -27,7 +27,7 @@ type refuser struct {
 
 // fail answers with the error of a call.
 func (f refuser) fail(ctx context.Context, w http.ResponseWriter, err error) {
-	f.write(w, f.told(ctx, err))
+	f.write(w, f.publicStatus(ctx, err))
 }
 
 // refuse answers with a refusal of this package and its arguments.
@@ -40,10 +40,10 @@ func (f refuser) invalid(w http.ResponseWriter, field, description string) {
 	f.write(w, invalidRequest(field, description))
 }
 
-// told returns what a caller may know of an error. A status with an ErrorInfo was written for callers by
+// publicStatus returns what a caller may know of an error. A status with an ErrorInfo was written for callers by
 // the gRPC server. An invalid argument without one is from the gateway and about the caller's own words. All
 // else is from the transport and goes to the log.
-func (f refuser) told(ctx context.Context, err error) *status.Status {
+func (f refuser) publicStatus(ctx context.Context, err error) *status.Status {
 	var malformed *runtime.HTTPStatusError
 	if errors.As(err, &malformed) {
 		return invalidRequest("", "the path is malformed")

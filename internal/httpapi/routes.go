@@ -32,15 +32,15 @@ type routes struct {
 	parameters map[string]protoreflect.MessageType       // What a query may hold, by method and pattern; nil for nothing.
 	bodies     map[string]protoreflect.MessageDescriptor // What a body is, likewise.
 	verbs      map[string]bool                           // Of POST.
-	free       map[string]bool                           // Patterns whose query is not ours to judge.
+	anyQuery   map[string]bool                           // Patterns whose query is not ours to judge.
 }
 
-// probe is the key under which a request has a *bool that a route sets instead of serving it.
-type probe struct{}
+// lookup is the key under which a request has a *bool that a route sets instead of serving it.
+type lookup struct{}
 
 // ServeHTTP serves a request by its route.
 func (s *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodHead && !s.takes(http.MethodHead, r) && s.takes(http.MethodGet, r) {
+	if r.Method == http.MethodHead && !s.hasRoute(http.MethodHead, r) && s.hasRoute(http.MethodGet, r) {
 		r = r.WithContext(context.WithValue(r.Context(), headOnly{}, true))
 		r.Method = http.MethodGet // The server sends no body for it, since it knows the method that came.
 	}
@@ -55,10 +55,10 @@ func isHead(r *http.Request) bool {
 	return head
 }
 
-// takes reports whether there is a route for a request with another method.
-func (s *routes) takes(method string, r *http.Request) bool {
+// hasRoute reports whether there is a route for a request with another method.
+func (s *routes) hasRoute(method string, r *http.Request) bool {
 	found := false
-	r = r.WithContext(context.WithValue(r.Context(), probe{}, &found))
+	r = r.WithContext(context.WithValue(r.Context(), lookup{}, &found))
 	r.Method = method
 	s.ServeMux.ServeHTTP(discarded{}, r)
 	return found
@@ -75,7 +75,7 @@ func (discarded) WriteHeader(int)             {}
 func (s *routes) allowed(r *http.Request) string {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut} {
-		if s.takes(method, r) {
+		if s.hasRoute(method, r) {
 			allowed = append(allowed, method)
 		}
 	}
@@ -87,7 +87,7 @@ func (s *routes) allowed(r *http.Request) string {
 
 // routingError is the gateway's handler for requests that match no route.
 func (s *routes) routingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, httpStatus int) {
-	if r.Context().Value(probe{}) != nil {
+	if r.Context().Value(lookup{}) != nil {
 		return
 	}
 	w = closing(w, r)
@@ -107,25 +107,25 @@ func (f refuser) refuseMethod(w http.ResponseWriter, allowed string) {
 
 // gatewayError is the gateway's error handler. A probe may meet it, too.
 func (s *routes) gatewayError(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Value(probe{}) == nil {
+	if r.Context().Value(lookup{}) == nil {
 		s.refuser.gatewayError(ctx, mux, m, w, r, err)
 	}
 }
 
-// admit stands before each route: it judges the query, and reads the body.
-func (s *routes) admit(next runtime.HandlerFunc) runtime.HandlerFunc {
+// check stands before each route: it judges the query, and reads the body.
+func (s *routes) check(next runtime.HandlerFunc) runtime.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
 		pattern, _ := runtime.HTTPPattern(r.Context())
-		found, isProbe := r.Context().Value(probe{}).(*bool)
+		found, isLookup := r.Context().Value(lookup{}).(*bool)
 		switch elsewhere := pattern.Verb() == "" && s.endsInVerb(r); {
-		case isProbe:
+		case isLookup:
 			*found = !elsewhere
 			return
 		case elsewhere:
 			s.refuseMethod(closing(w, r), s.allowed(r))
 			return
 		}
-		if !s.free[pattern.String()] && r.URL.RawQuery != "" {
+		if !s.anyQuery[pattern.String()] && r.URL.RawQuery != "" {
 			if field, problem := checkQuery(s.parameters[r.Method+" "+pattern.String()], r.URL.Query(), params); problem != "" {
 				s.invalid(closing(w, r), field, problem)
 				return
@@ -189,12 +189,12 @@ func checkQuery(message protoreflect.MessageType, query map[string][]string, par
 		name, _, indexed := strings.Cut(key, "[")
 		fd := parameter(message, name)
 		if fd == nil || indexed && !fd.IsMap() || params[string(fd.Name())] != "" {
-			return publicerr.Echo(key), "there is no query parameter " + publicerr.Echo(key) + known(message, params)
+			return publicerr.Echo(key), "there is no query parameter " + publicerr.Echo(key) + parameterList(message, params)
 		}
 		m := message.New().Interface()
 		err := runtime.PopulateQueryParameters(m, map[string][]string{key: query[key]}, utilities.NewDoubleArray(nil))
 		if err != nil || fd.IsMap() && !m.ProtoReflect().Has(fd) { // The gateway passes a key that it can't read over.
-			return publicerr.Echo(key), "the query parameter " + publicerr.Echo(key) + " " + wanted(fd) + ", and can't be " + publicerr.Echo(strings.Join(query[key], ", "))
+			return publicerr.Echo(key), "the query parameter " + publicerr.Echo(key) + " " + requirement(fd) + ", and can't be " + publicerr.Echo(strings.Join(query[key], ", "))
 		}
 	}
 	return "", ""
@@ -212,8 +212,8 @@ func parameter(message protoreflect.MessageType, name string) protoreflect.Field
 	return fields.ByJSONName(name)
 }
 
-// known lists the parameters that there are.
-func known(message protoreflect.MessageType, params map[string]string) string {
+// parameterList lists the parameters that there are.
+func parameterList(message protoreflect.MessageType, params map[string]string) string {
 	var names []string
 	if message != nil {
 		fields := message.Descriptor().Fields()
@@ -229,8 +229,8 @@ func known(message protoreflect.MessageType, params map[string]string) string {
 	return ": this method takes " + strings.Join(names, ", ")
 }
 
-// wanted says what a parameter must be.
-func wanted(fd protoreflect.FieldDescriptor) string {
+// requirement says what a parameter must be.
+func requirement(fd protoreflect.FieldDescriptor) string {
 	switch {
 	case fd.IsMap():
 		return "must be of the form " + string(fd.Name()) + "[key]=value"

@@ -30,7 +30,7 @@ func NewServer(handler http.Handler, to *slog.Logger) *http.Server {
 		WriteTimeout:      time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          log.New(&complaints{log: to}, "", 0),
+		ErrorLog:          log.New(&serverErrors{log: to}, "", 0),
 	}
 }
 
@@ -41,25 +41,25 @@ func NewPublicServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return s
 }
 
-// complaintInterval is how often a server may complain about the same.
-const complaintInterval = time.Minute
+// errorInterval is how often a server may complain about the same.
+const errorInterval = time.Minute
 
-// complaints logs what a server complains about: each kind at once, and then once in an interval, with the number of those
+// serverErrors logs what a server complains about: each kind at once, and then once in an interval, with the number of those
 // that were held back. Anybody can make a handshake fail, as often as he likes.
-type complaints struct {
+type serverErrors struct {
 	log *slog.Logger
 
 	mu    sync.Mutex
-	kinds map[string]*complaint // Of two kinds.
+	kinds map[string]*errorKind // Of two kinds.
 }
 
-type complaint struct {
-	next time.Time // Before that, complaints of the kind are held back.
+type errorKind struct {
+	next time.Time // Before that, serverErrors of the kind are held back.
 	held int
 }
 
 // Write takes one line.
-func (c *complaints) Write(line []byte) (int, error) {
+func (c *serverErrors) Write(line []byte) (int, error) {
 	text, kind := strings.TrimSpace(string(line)), "server"
 	if strings.Contains(text, "TLS handshake error") {
 		kind = "handshake"
@@ -67,11 +67,11 @@ func (c *complaints) Write(line []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.kinds == nil {
-		c.kinds = map[string]*complaint{}
+		c.kinds = map[string]*errorKind{}
 	}
 	k := c.kinds[kind]
 	if k == nil {
-		k = &complaint{}
+		k = &errorKind{}
 		c.kinds[kind] = k
 	}
 	now := time.Now()
@@ -80,6 +80,6 @@ func (c *complaints) Write(line []byte) (int, error) {
 		return len(line), nil
 	}
 	c.log.Warn("HTTP server complains", "error", text[:min(len(text), 512)], "held_back", k.held)
-	k.next, k.held = now.Add(complaintInterval), 0
+	k.next, k.held = now.Add(errorInterval), 0
 	return len(line), nil
 }

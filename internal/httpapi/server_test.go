@@ -104,7 +104,7 @@ func TestNewServer_LogsItsOwnTroubleAsWarning(t *testing.T) {
 	}
 }
 
-// TestNewServer_ComplainsOnceAMinute fails handshakes as often as a stranger likes. Without complaints each has its line.
+// TestNewServer_ComplainsOnceAMinute fails handshakes as often as a stranger likes. Without serverErrors each has its line.
 func TestNewServer_ComplainsOnceAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

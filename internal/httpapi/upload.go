@@ -43,7 +43,7 @@ func (h *uploadHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	header := &refractv1.UploadSourceHeader{UploadId: strings.TrimPrefix(r.URL.Path, sourcesPath)}
-	body := &steadyReader{r: http.NoBody, control: http.NewResponseController(w), begun: sync.OnceValue(func() func() { return connlimit.Busy(r.Context()) })} //nolint:contextcheck // It is the context of the request.
+	body := &stallTimeoutReader{r: http.NoBody, control: http.NewResponseController(w), begun: sync.OnceValue(func() func() { return connlimit.Busy(r.Context()) })} //nolint:contextcheck // It is the context of the request.
 	switch r.Method {
 	case http.MethodHead, http.MethodGet:
 	case http.MethodPut:
@@ -71,7 +71,7 @@ func (h *uploadHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // send passes the body on as the messages of a stream. It goes on when the caller went away in the middle: what came
 // before that is kept. An answer that comes before the end of the body ends that.
 func (h *uploadHandler) send(
-	r *http.Request, header *refractv1.UploadSourceHeader, body *steadyReader,
+	r *http.Request, header *refractv1.UploadSourceHeader, body *stallTimeoutReader,
 ) (*refractv1.UploadSourceResponse, metadata.MD, error) {
 	ctx, err := runtime.AnnotateContext(context.WithoutCancel(r.Context()), h.mux, r, refractv1.TaskService_UploadSource_FullMethodName)
 	if err != nil {
@@ -220,9 +220,9 @@ func announcedSHA256(header string) (string, error) {
 	return "", nil
 }
 
-// steadyReader reads a body that may last. The server's read timeout does not apply to it; each read has
+// stallTimeoutReader reads a body that may last. The server's read timeout does not apply to it; each read has
 // stallTimeout instead.
-type steadyReader struct {
+type stallTimeoutReader struct {
 	r       io.Reader
 	control *http.ResponseController
 	begun   func() (done func()) // Is called when bytes have come.
@@ -231,7 +231,7 @@ type steadyReader struct {
 	over bool // Whether the body has ended, or nobody wants more of it.
 }
 
-func (s *steadyReader) Read(p []byte) (int, error) {
+func (s *stallTimeoutReader) Read(p []byte) (int, error) {
 	if err := s.extend(); err != nil {
 		return 0, err
 	}
@@ -248,7 +248,7 @@ func (s *steadyReader) Read(p []byte) (int, error) {
 }
 
 // extend gives the next read its time.
-func (s *steadyReader) extend() error {
+func (s *stallTimeoutReader) extend() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
@@ -265,7 +265,7 @@ var errCutShort = errors.New("nobody reads the rest of the body")
 
 // cut ends a body of which nobody wants more, also in the middle of a read. One that has ended is let be: the server waits
 // for the next request already.
-func (s *steadyReader) cut() {
+func (s *stallTimeoutReader) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.over {

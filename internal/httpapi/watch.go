@@ -97,12 +97,12 @@ func (h *watchHandler) serve(w http.ResponseWriter, r *http.Request, method stri
 		return
 	}
 	stream, next, refused := open(ctx)
-	steady, err := newSteadyWriter(w)
+	writer, err := newStallTimeoutWriter(w)
 	if err != nil {
 		h.fail(r.Context(), w, err)
 		return
 	}
-	out := &frameWriter{steady: steady, framing: framingOf(r)}
+	out := &frameWriter{writer: writer, framing: framingOf(r)}
 	if refused != nil {
 		h.failStream(ctx, out, refused)
 		return
@@ -124,12 +124,12 @@ const watchingKey = "x-watching"
 // failStream answers a watch that ended with an error before it began. An EventSource gives up for good on any status but
 // 200, and so one that is to come back gets that, and the error as its only event.
 func (h *watchHandler) failStream(ctx context.Context, out *frameWriter, err error) {
-	st := h.told(ctx, err)
+	st := h.publicStatus(ctx, err)
 	if out.framing.reconnects() && isTransient(st.Code()) {
 		_ = out.send(out.framing.failure(st))
 		return
 	}
-	h.write(out.steady, st)
+	h.write(out.writer, st)
 }
 
 func (h *watchHandler) relay(ctx context.Context, out *frameWriter, next updates, r *http.Request) {
@@ -143,12 +143,12 @@ func (h *watchHandler) relay(ctx context.Context, out *frameWriter, next updates
 			h.failStream(ctx, out, err)
 			return
 		case err != nil:
-			_ = out.send(out.framing.failure(h.told(ctx, err))) // The last words, whether heard or not.
+			_ = out.send(out.framing.failure(h.publicStatus(ctx, err))) // The last words, whether heard or not.
 			return
 		}
 		frame, err := out.framing.message(u)
 		if err != nil {
-			_ = out.send(out.framing.failure(h.told(ctx, err)))
+			_ = out.send(out.framing.failure(h.publicStatus(ctx, err)))
 			return
 		}
 		if out.send(frame) != nil || isHead(r) {
@@ -181,28 +181,28 @@ func tasksUpdate(m *refractv1.WatchTasksResponse) update {
 
 // frameWriter writes frames, each as soon as it is there.
 type frameWriter struct {
-	steady  *steadyWriter
+	writer  *stallTimeoutWriter
 	framing framing
 	begun   bool // Whether the header was sent.
 }
 
 // begin sends the header, and with it what the framing begins with.
 func (f *frameWriter) begin(httpStatus int) error {
-	h := f.steady.Header()
+	h := f.writer.Header()
 	if httpStatus == statusServed {
 		h.Set("Content-Type", f.framing.contentType())
 	}
 	h.Set("Cache-Control", "no-cache")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold back events until its buffer is full.
 	h.Set("X-Content-Type-Options", "nosniff")
-	f.steady.WriteHeader(httpStatus)
+	f.writer.WriteHeader(httpStatus)
 	f.begun = true
 	if first := f.framing.first(); len(first) > 0 && httpStatus == statusServed {
-		if _, err := f.steady.Write(first); err != nil {
+		if _, err := f.writer.Write(first); err != nil {
 			return err
 		}
 	}
-	return f.steady.control.Flush()
+	return f.writer.control.Flush()
 }
 
 func (f *frameWriter) send(frame []byte) error {
@@ -211,10 +211,10 @@ func (f *frameWriter) send(frame []byte) error {
 			return err
 		}
 	}
-	if _, err := f.steady.Write(frame); err != nil {
+	if _, err := f.writer.Write(frame); err != nil {
 		return err
 	}
-	return f.steady.control.Flush()
+	return f.writer.control.Flush()
 }
 
 // end finishes a stream whose task is terminal. A stream that was resumed and had nothing left is answered

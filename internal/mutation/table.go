@@ -510,7 +510,7 @@ var mutations = append(differences(), []mutation{
 		[]test{{connlimit, "TestListener_AFloodOfSilentConnectionsLeavesRoom"}},
 	},
 	{
-		10, "body-of-a-stranger-read", "internal/httpapi/admit.go",
+		10, "body-of-a-stranger-read", "internal/httpapi/request_guard.go",
 		"	if a.authenticate != nil {\n",
 		"	if false {\n",
 		[]test{{httpapi, "TestREST_ReadsNoBodyOfAStranger"}},

@@ -20,10 +20,10 @@ func (silent) Invoke(ctx context.Context, _ string, _, _ any, _ ...grpc.CallOpti
 	return status.FromContextError(ctx.Err()).Err()
 }
 
-func TestImpatientConn_ItsOwnTimeIsNotTheCallers(t *testing.T) {
+func TestTimeoutConn_ItsOwnTimeIsNotTheCallers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		conn := impatientConn{silent{}}
+		conn := timeoutConn{silent{}}
 		st := status.Convert(conn.Invoke(t.Context(), "/method", nil, nil))
 		var reason string
 		var retry time.Duration

@@ -10,27 +10,27 @@ import (
 // life at least every 15 seconds, so it is never silent that long by itself.
 const stallTimeout = time.Minute
 
-// steadyWriter writes an answer that may last. The server's write timeout, which counts from the
+// stallTimeoutWriter writes an answer that may last. The server's write timeout, which counts from the
 // request on, does not apply to it; each write has stallTimeout instead.
-type steadyWriter struct {
+type stallTimeoutWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
 }
 
-// newSteadyWriter lifts the server's write timeout off an answer. Its read timeout ends with the request.
-func newSteadyWriter(w http.ResponseWriter) (*steadyWriter, error) {
-	s := &steadyWriter{ResponseWriter: w, control: http.NewResponseController(w)}
+// newStallTimeoutWriter lifts the server's write timeout off an answer. Its read timeout ends with the request.
+func newStallTimeoutWriter(w http.ResponseWriter) (*stallTimeoutWriter, error) {
+	s := &stallTimeoutWriter{ResponseWriter: w, control: http.NewResponseController(w)}
 	return s, s.extend()
 }
 
-func (s *steadyWriter) Write(p []byte) (int, error) {
+func (s *stallTimeoutWriter) Write(p []byte) (int, error) {
 	if err := s.extend(); err != nil {
 		return 0, err
 	}
 	return s.ResponseWriter.Write(p)
 }
 
-func (s *steadyWriter) extend() error {
+func (s *stallTimeoutWriter) extend() error {
 	if err := s.control.SetWriteDeadline(time.Now().Add(stallTimeout)); err != nil {
 		return fmt.Errorf("extend the write timeout: %w", err)
 	}

@@ -17,28 +17,28 @@ import (
 // maxBody bounds the bodies of REST requests in bytes, as the gRPC server bounds its own.
 const maxBody = 3 << 20
 
-// admission decides which requests get to the routes. It reads no body: whoever sends one must have shown credentials first,
+// requestGuard decides which requests get to the routes. It reads no body: whoever sends one must have shown credentials first,
 // and the route must exist.
-type admission struct {
+type requestGuard struct {
 	refuser
 	authenticate func(ctx context.Context, authorization string) error // Nil takes everyone.
-	own          *ownSite                                              // Nil where callers authenticate.
+	sites        *crossSiteGuard                                       // Nil where callers authenticate.
 	uploads      http.Handler
 	routes       *routes
 }
 
-func (a *admission) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *requestGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if problem := malformed(r.URL); problem != "" {
 		a.invalid(closing(w, r), "", problem)
 		return
 	}
-	if a.own != nil {
-		if problem := a.own.foreign(r); problem != "" {
+	if a.sites != nil {
+		if problem := a.sites.violation(r); problem != "" {
 			a.refuse(closing(w, r), crossSite, problem)
 			return
 		}
 	}
-	if r.ContentLength != 0 && !a.admitBody(w, r) {
+	if r.ContentLength != 0 && !a.checkBody(w, r) {
 		return
 	}
 	if strings.HasPrefix(r.URL.Path, sourcesPath) {
@@ -63,8 +63,8 @@ func forGateway(r *http.Request, without ...string) *http.Request {
 	return r
 }
 
-// admitBody reports whether the body of a request may be read. It has answered when it returns false.
-func (a *admission) admitBody(w http.ResponseWriter, r *http.Request) bool {
+// checkBody reports whether the body of a request may be read. It has answered when it returns false.
+func (a *requestGuard) checkBody(w http.ResponseWriter, r *http.Request) bool {
 	if a.authenticate != nil {
 		if err := a.authenticate(r.Context(), r.Header.Get("Authorization")); err != nil {
 			a.fail(r.Context(), closing(w, r), err)
@@ -78,7 +78,7 @@ func (a *admission) admitBody(w http.ResponseWriter, r *http.Request) bool {
 	if strings.HasPrefix(r.URL.Path, sourcesPath) {
 		return true // A file is of any type.
 	}
-	if !isJSON(r.Header.Get("Content-Type"), a.own == nil) {
+	if !isJSON(r.Header.Get("Content-Type"), a.sites == nil) {
 		a.refuse(closing(w, r), notJSON)
 		return false
 	}

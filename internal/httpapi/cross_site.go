@@ -7,23 +7,23 @@ import (
 	"strings"
 )
 
-// ownSite keeps web pages out where nobody authenticates: a browser on this machine can reach a loopback address for any page
+// crossSiteGuard keeps web pages out where nobody authenticates: a browser on this machine can reach a loopback address for any page
 // that it shows. A page of another site shows by Origin or Sec-Fetch-Site, and one whose host name was pointed at this machine
 // (DNS rebinding) by Host.
-type ownSite struct {
+type crossSiteGuard struct {
 	host string // Of the address that callers use, where one is configured.
 }
 
-func newOwnSite(baseURL string) *ownSite {
+func newCrossSiteGuard(baseURL string) *crossSiteGuard {
 	u, err := url.Parse(baseURL)
 	if err != nil {
-		return &ownSite{}
+		return &crossSiteGuard{}
 	}
-	return &ownSite{host: u.Hostname()}
+	return &crossSiteGuard{host: u.Hostname()}
 }
 
-// foreign returns why a request comes from another site, or nothing.
-func (o *ownSite) foreign(r *http.Request) string {
+// violation returns why a request comes from another site, or nothing.
+func (o *crossSiteGuard) violation(r *http.Request) string {
 	const howTo = ", and anyone who reaches this service is taken for an operator (--auth none): "
 	if r.Host != "" && !o.isOwn(r.Host) { // A browser always names one, a probe in HTTP/1.0 need not.
 		return "the request names another host than this machine" + howTo + "call it as localhost or 127.0.0.1"
@@ -47,7 +47,7 @@ func (o *ownSite) foreign(r *http.Request) string {
 }
 
 // isOwn reports whether a Host header names this machine.
-func (o *ownSite) isOwn(host string) bool {
+func (o *crossSiteGuard) isOwn(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h

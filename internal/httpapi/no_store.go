@@ -2,9 +2,9 @@ package httpapi
 
 import "net/http"
 
-// private makes every answer one that no cache keeps and no browser takes for another type: it may hold a signed link, or
+// noStore makes every answer one that no cache keeps and no browser takes for another type: it may hold a signed link, or
 // what only its caller may see. An answer that may be kept says so itself.
-func private(next http.Handler) http.Handler {
+func noStore(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")

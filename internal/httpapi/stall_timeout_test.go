@@ -18,8 +18,8 @@ import (
 // shortTimeout is a timeout of a server for what follows the header of a request: long enough that a handler begins before.
 const shortTimeout = time.Second
 
-// serveImpatient serves with short timeouts.
-func serveImpatient(t *testing.T, r *remote, outputs httpapi.Outputs) site {
+// serveWithShortTimeouts serves with short timeouts.
+func serveWithShortTimeouts(t *testing.T, r *remote, outputs httpapi.Outputs) site {
 	t.Helper()
 	text := &logText{}
 	h := httpapi.NewInternal(httpapi.InternalConfig{Conn: dial(t, r), Outputs: outputs, Log: text.logger()})
@@ -50,7 +50,7 @@ func (s site) slowRequest(t *testing.T) string {
 func TestWatch_OutlivesTheServersTimeouts(t *testing.T) {
 	t.Parallel()
 	goOn := make(chan struct{})
-	s := serveImpatient(t, &remote{watch: func(_ *refractv1.WatchTaskRequest, stream watchStream) error {
+	s := serveWithShortTimeouts(t, &remote{watch: func(_ *refractv1.WatchTaskRequest, stream watchStream) error {
 		if err := stream.Send(bookmark(1)); err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func TestDownload_OutlivesTheServersTimeouts(t *testing.T) {
 	if err := os.WriteFile(file, make([]byte, size), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := serveImpatient(t, &remote{get: func(context.Context, *refractv1.GetTaskRequest) (*refractv1.GetTaskResponse, error) {
+	s := serveWithShortTimeouts(t, &remote{get: func(context.Context, *refractv1.GetTaskRequest) (*refractv1.GetTaskResponse, error) {
 		return &refractv1.GetTaskResponse{Task: &refractv1.Task{Outputs: []*refractv1.Output{{ContentType: "video/mp4"}}}}, nil
 	}}, folder(dir))
 	download := s.start(t, http.MethodGet, fileAt+"0", nil)
