@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// crossSiteGuard keeps web pages out where nobody authenticates: a browser on this machine can reach a loopback address for any page
-// that it shows. A page of another site shows by Origin or Sec-Fetch-Site, and one whose host name was pointed at this machine
-// (DNS rebinding) by Host.
+// crossSiteGuard refuses requests of web pages where callers need no credentials: a browser on this machine can reach a
+// loopback address for any page that it shows. Origin or Sec-Fetch-Site reveal a page of another site. Host reveals a page
+// whose host name resolves to this machine (DNS rebinding).
 type crossSiteGuard struct {
-	host string // Of the address that callers use, where one is configured.
+	host string // The host of the configured base URL; empty without one.
 }
 
 func newCrossSiteGuard(baseURL string) *crossSiteGuard {
@@ -22,17 +22,17 @@ func newCrossSiteGuard(baseURL string) *crossSiteGuard {
 	return &crossSiteGuard{host: u.Hostname()}
 }
 
-// violation returns why a request comes from another site, or nothing.
+// violation returns why a request comes from another site, or an empty string.
 func (o *crossSiteGuard) violation(r *http.Request) string {
 	const howTo = ", and anyone who reaches this service is taken for an operator (--auth none): "
-	if r.Host != "" && !o.isOwn(r.Host) { // A browser always names one, a probe in HTTP/1.0 need not.
+	if r.Host != "" && !o.isOwn(r.Host) { // A browser always sends Host. A health check in HTTP/1.0 may omit it.
 		return "the request names another host than this machine" + howTo + "call it as localhost or 127.0.0.1"
 	}
 	if strings.HasPrefix(r.URL.Path, linksPath) && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
-		return "" // A link is its own credential, and made to be shown by other sites.
+		return "" // A signed link needs no credentials, and other sites may embed it.
 	}
 	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "none", "same-origin": // Not a browser, the address line, a page of ours.
+	case "", "none", "same-origin": // No browser, the address bar, a page of this service.
 	default:
 		return "the request comes from a page of another site" + howTo + "call it from a program"
 	}

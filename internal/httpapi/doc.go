@@ -1,24 +1,23 @@
-// Package httpapi is the HTTP surface of Refract. It holds no business rule. Every answer about a task comes from a gRPC
-// server, which it calls over the connection that it is given, so that REST and gRPC pass the same interceptors. A callback
-// goes to the callback service in this process, over no connection, so that callers and strangers can't delay each other.
+// Package httpapi is the HTTP surface of Refract. It has no business rule. Every answer about a task comes from a gRPC
+// server over a connection of the caller of this package, so REST and gRPC pass the same interceptors. A callback goes to
+// the callback service in this process without a connection, so callers and strangers can't delay each other.
 //
 // There are two handlers. [NewInternal] serves REST by grpc-gateway, watch streams as lines of JSON or
 // server-sent events, downloads of outputs, uploads of sources, the OpenAPI document, health and metrics.
-// [NewIngress] faces the public and serves callbacks, nothing else.
+// [NewIngress] faces the public and serves callbacks and, where configured, uploaded sources.
 //
 // The promises:
 //
-//   - A refused request is answered with a google.rpc.Status as JSON, whoever refused it. What the gRPC server
-//     meant for callers reaches them word by word; what broke between here and there goes to the log alone.
-//   - No body is read before its route was found and its credentials were checked, and no status is larger than trailers
-//     take.
-//   - A body over its bound is refused with 413 and never cut. What arrived of an upload is kept.
-//   - A stranger's headers reach the gRPC server only when they are named here.
-//   - Streams, uploads and downloads may last, but a client that gives or takes nothing for a minute is cut off.
-//     All else is bounded in time.
+//   - Every refused request is answered with a google.rpc.Status as JSON. Errors that the gRPC server wrote for callers reach them
+//     unchanged. Errors of the transport go to the log only.
+//   - The route and the credentials of a request are checked before its body is read. No status is larger than trailers allow.
+//   - A body over its bound is refused with 413 and never truncated. The bytes of an upload that have arrived are kept.
+//   - Only headers that are listed reach the gRPC server: in this package for REST, in the adapters for callbacks.
+//   - Streams, uploads and downloads may last. A client that sends or reads nothing for a minute is disconnected. Everything else is
+//     bounded in time.
 //
-// When the gRPC server is gone or drains, calls are answered 503, but for those of an EventSource, which would give up
-// for good, and streams end with an error that names the
-// reason; clients resume them elsewhere. When the bucket fails, downloads are answered 500, or break off so
-// that the client sees that bytes are missing. When a handler panics, the caller gets 500 and the log the stack.
+// When the gRPC server is gone or drains, calls are answered 503 and streams end with an error that names the reason;
+// clients resume them at another replica. An EventSource gets 200 and the error as an event, since it would not reconnect
+// after another status. When the bucket fails, downloads are answered 500, or are cut so that the client sees that bytes are
+// missing. When a handler panics, the caller gets 500 and the log has the stack.
 package httpapi

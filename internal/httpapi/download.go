@@ -24,8 +24,8 @@ type Outputs interface {
 	// OpenOutput opens an output of a task that has succeeded; content is read until ctx ends, and closed. The
 	// error is fs.ErrNotExist when there is no such file. Whether the caller may see the task was checked before.
 	OpenOutput(ctx context.Context, taskID string, index int) (content io.ReadSeekCloser, modTime time.Time, err error)
-	// OpenLink opens the output that the token of a link stands for. The error is fs.ErrNotExist when it stands for none, any
-	// more. A token that is not ours must cost no query.
+	// OpenLink opens the output of a signed link. The error is fs.ErrNotExist when the token is wrong or has expired, or its
+	// file is no longer kept. A forged token must cost no query.
 	OpenLink(ctx context.Context, token string) (*LinkedOutput, error)
 }
 
@@ -46,8 +46,8 @@ type downloadHandler struct {
 	refuser
 }
 
-// serve asks for the task with the caller's credentials, which authenticates the caller and tells what
-// the file is, and then sends what the caller asks of the file, as long as the credentials are good.
+// serve reads the task with the caller's credentials, which authenticates the caller and describes the file. Then it sends
+// the requested part of the file, until the credentials are revoked.
 func (h *downloadHandler) serve(w http.ResponseWriter, r *http.Request, params map[string]string) {
 	id, index := params["task_id"], params["index"]
 	output, err := h.find(w, r, id, index)
@@ -81,7 +81,7 @@ func (h *downloadHandler) serve(w http.ResponseWriter, r *http.Request, params m
 	h.send(ctx, w, r, &LinkedOutput{id, output, content, modTime})
 }
 
-// serveLink sends what the caller asks of the file that the link stands for. The link is its own credential.
+// serveLink sends the requested part of the file of a signed link. The link needs no other credentials.
 func (h *downloadHandler) serveLink(w http.ResponseWriter, r *http.Request, params map[string]string) {
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	linked, err := h.outputs.OpenLink(r.Context(), params["token"])
@@ -96,7 +96,7 @@ func (h *downloadHandler) serveLink(w http.ResponseWriter, r *http.Request, para
 	h.send(r.Context(), w, r, linked)
 }
 
-// send sends what the caller asks of a file until ctx ends, and closes it.
+// send sends the requested part of a file until ctx ends, and closes the file.
 func (h *downloadHandler) send(ctx context.Context, w http.ResponseWriter, r *http.Request, o *LinkedOutput) {
 	defer o.Content.Close()
 	writer, err := newStallTimeoutWriter(w)
@@ -110,14 +110,14 @@ func (h *downloadHandler) send(ctx context.Context, w http.ResponseWriter, r *ht
 	h.logBroken(ctx, o.Content)
 }
 
-// logBroken logs why a file could not be read to its end, where it says so: http.ServeContent only breaks the answer off.
+// logBroken logs why a file could not be read to its end, where the file has the error: http.ServeContent only cuts the answer.
 func (f refuser) logBroken(ctx context.Context, content io.Reader) {
 	if file, ok := content.(interface{ Err() error }); ok && file.Err() != nil && ctx.Err() == nil {
-		f.log.ErrorContext(ctx, "storage failed in the middle of a download", "error", file.Err())
+		f.log.ErrorContext(ctx, "storage failed during a download; the answer is cut", "error", file.Err())
 	}
 }
 
-// find returns the output as the API knows it, or nil when the task has none of this index.
+// find returns the output of a task, or nil when the task has none of this index.
 func (h *downloadHandler) find(w http.ResponseWriter, r *http.Request, id, index string) (*refractv1.Output, error) {
 	ctx, err := runtime.AnnotateContext(r.Context(), h.mux, r, refractv1.TaskService_GetTask_FullMethodName)
 	if err != nil {
@@ -137,7 +137,7 @@ func (h *downloadHandler) find(w http.ResponseWriter, r *http.Request, id, index
 	return outputs[i], nil
 }
 
-// describe sets the headers of a file. It never changes, but the right to see it may, so a cache asks again.
+// describe sets the headers of a file. The file never changes, but the right to read it may, so caches must revalidate.
 func describe(header http.Header, id string, output *refractv1.Output) {
 	extension := ".mp4"
 	if output.GetContentType() == "video/quicktime" {
@@ -153,10 +153,10 @@ func describe(header http.Header, id string, output *refractv1.Output) {
 	}
 }
 
-// contentWriter replaces the texts with which http.ServeContent refuses, which quote errors of the bucket. The
-// text still follows, but net/http drops what is over the Content-Length.
+// contentWriter replaces the error texts of http.ServeContent, which quote errors of the bucket. ServeContent still writes
+// its text, but net/http drops what is over the Content-Length.
 type contentWriter struct {
-	ctx context.Context //nolint:containedctx // A writer has no other way to know that nothing more may be sent.
+	ctx context.Context //nolint:containedctx // The io.Writer interface has no other way to stop.
 	*stallTimeoutWriter
 	refuser
 }

@@ -7,17 +7,17 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// encode returns a message as JSON on one line. Zero values are written too: the index of the first output
-// and an empty list of tasks would otherwise be missing.
+// encode returns a message as JSON on one line. It writes zero values, such as the index of the first output and an empty
+// list of tasks.
 func encode(m proto.Message) ([]byte, error) {
 	size := proto.Size(m)
-	text := make([]byte, 0, size+size/4+512) // Enough for most; text that grows step by step is copied with each.
+	text := make([]byte, 0, size+size/4+512) // Enough for most messages, so that the text is not copied as it grows.
 	return compact(protojson.MarshalOptions{EmitDefaultValues: true}.MarshalAppend(text, m))
 }
 
-// compact takes out the white space that protojson varies from build to build, in place.
+// compact removes white space, which protojson varies from build to build, in place.
 //
-// It passes over strings by their quotes, where json.Compact looks at every byte: that took as long as to make the text.
+// It skips strings by their quotes. json.Compact reads every byte, which took as long as protojson itself.
 func compact(text []byte, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
@@ -40,7 +40,8 @@ func compact(text []byte, err error) ([]byte, error) {
 	return line, nil
 }
 
-// stringSize returns the size of the JSON string that text begins with, with both quotes, or of all text where it has no end.
+// stringSize returns the size, with both quotes, of the JSON string that text begins with, or of all text where the string
+// has no end.
 func stringSize(text []byte) int {
 	for end := 1; end < len(text); end++ {
 		quote := bytes.IndexByte(text[end:], '"')

@@ -9,19 +9,19 @@ import (
 	"github.com/refract-video/refract/internal/publicerr"
 )
 
-// update is one message of a stream, with what a client needs to resume after it.
+// update is one message of a stream, with the id that a client needs to resume after it.
 type update struct {
 	message proto.Message // The whole message, as gRPC clients get it.
-	id      string        // What a client sends to resume after it.
-	name    string        // What the body is.
-	body    proto.Message // The part of the message that matters.
+	id      string        // Resumes the stream after this message.
+	name    string        // The event name of the body.
+	body    proto.Message // The part of the message that events contain.
 }
 
 // framing turns the messages of a watch into the bytes of a stream.
 type framing interface {
 	contentType() string
-	first() []byte    // What a stream begins with.
-	reconnects() bool // Whether clients come back by themselves, but for a status other than 200.
+	first() []byte    // The first bytes of a stream.
+	reconnects() bool // Whether clients reconnect by themselves, unless the status is other than 200.
 	message(u update) ([]byte, error)
 	failure(st *status.Status) []byte
 }
@@ -48,13 +48,13 @@ func (jsonLines) failure(st *status.Status) []byte {
 	return fmt.Appendf(nil, "{\"error\":%s}\n", encodeStatus(publicerr.Bound(st)))
 }
 
-// serverSentEvents is the format of an EventSource. The name of an event says what the data is, its id is
-// the revision or the resume token, and a failure has no id, so that it does not change where the client resumes.
+// serverSentEvents is the format of an EventSource. The name of an event is the kind of its data, its id is the revision or
+// the resume token. A failure has no id, so it does not change where the client resumes.
 type serverSentEvents struct{}
 
 func (serverSentEvents) contentType() string { return "text/event-stream" }
 
-// first says after how many milliseconds an EventSource reconnects. Each browser has another idea of it otherwise.
+// first sets the milliseconds after which an EventSource reconnects. Browsers have different defaults.
 func (serverSentEvents) first() []byte { return []byte("retry: 2000\n\n") }
 
 func (serverSentEvents) reconnects() bool { return true }

@@ -22,8 +22,8 @@ import (
 // requestIDKey is the metadata under which a request id travels in both directions.
 const requestIDKey = "x-request-id"
 
-// timeoutConn is a connection whose unary calls end after publicerr.CallTimeout, with a status that does not take that time for
-// the caller's.
+// timeoutConn is a connection whose unary calls end after publicerr.CallTimeout. Their status does not claim that the
+// caller's deadline has passed.
 type timeoutConn struct{ grpc.ClientConnInterface }
 
 func (c timeoutConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
@@ -43,7 +43,7 @@ func newRoutes(refusals refuser, tasks refractv1.TaskServiceClient, operators re
 		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithErrorHandler(s.gatewayError),
 		runtime.WithRoutingErrorHandler(s.routingError),
-		runtime.WithDisablePathLengthFallback(), // A POST is a POST, whatever X-HTTP-Method-Override says.
+		runtime.WithDisablePathLengthFallback(), // X-HTTP-Method-Override does not change the method.
 		runtime.WithWriteContentLength(),
 		runtime.WithMiddlewares(s.check),
 	)
@@ -59,8 +59,8 @@ func newRoutes(refusals refuser, tasks refractv1.TaskServiceClient, operators re
 	return s
 }
 
-// toMetadata names the headers that the gRPC server gets to see, beside Authorization, which the gateway
-// always forwards.
+// toMetadata returns the metadata key of a header that reaches the gRPC server. The gateway always forwards Authorization as
+// well.
 func toMetadata(header string) (string, bool) {
 	switch header {
 	case "Traceparent":
@@ -72,7 +72,7 @@ func toMetadata(header string) (string, bool) {
 	}
 }
 
-// toHeader names the metadata of the gRPC server that callers get to see.
+// toHeader returns the header of metadata of the gRPC server that reaches callers.
 func toHeader(key string) (string, bool) {
 	if key == requestIDKey {
 		return "X-Request-Id", true
@@ -80,7 +80,7 @@ func toHeader(key string) (string, bool) {
 	return "", false
 }
 
-// forwardHeaders does for our own handlers what the gateway does with metadata of the gRPC server.
+// forwardHeaders sets headers of metadata of the gRPC server, as the gateway does for its own handlers.
 func forwardHeaders(w http.ResponseWriter, md metadata.MD) {
 	for key, values := range md {
 		if header, ok := toHeader(key); ok && len(values) > 0 {
@@ -89,8 +89,8 @@ func forwardHeaders(w http.ResponseWriter, md metadata.MD) {
 	}
 }
 
-// strictJSON reads a body as exactly one message: unknown fields and whatever follows the message are
-// errors. Names are those of the OpenAPI document, in lowerCamelCase; the proto names are read as well.
+// strictJSON decodes a body as exactly one message: unknown fields and data after the message are errors. Field names are
+// lowerCamelCase, as in the OpenAPI document, or the names in proto.
 type strictJSON struct{ *runtime.JSONPb }
 
 func (strictJSON) Marshal(v any) ([]byte, error) {

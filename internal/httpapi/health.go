@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// readyTimeout bounds the question whether the process is ready. Whoever asks seldom waits longer.
+// readyTimeout bounds a check of readiness. Load balancers seldom wait longer.
 const readyTimeout = 5 * time.Second
 
-// liveness answers that the process lives, which is all it knows.
+// liveness answers that the process runs.
 func liveness(w http.ResponseWriter, _ *http.Request) { writeText(w, statusServed, "ok") }
 
-// readiness answers whether the process can serve. The reason why not is for the log.
+// readiness answers whether the process can serve. The log has the reason when it can't.
 func readiness(ready func(context.Context) error, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)

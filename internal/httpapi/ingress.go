@@ -18,10 +18,10 @@ import (
 	"github.com/refract-video/refract/internal/connlimit"
 )
 
-// Callbacks takes callbacks. It is called in this process, since a connection to the gRPC server would be shared with others.
+// Callbacks receives callbacks. It is called in this process: callers of REST share the connection to the gRPC server.
 type Callbacks interface {
 	refractv1.CallbackServiceServer
-	// CheckToken returns the status of a callback whose URL token is missing or forged. It reads nothing but memory.
+	// CheckToken returns the status of a callback whose URL token is missing or forged. It needs no query.
 	CheckToken(ctx context.Context, provider, token string) error
 }
 
@@ -29,7 +29,8 @@ type Callbacks interface {
 type IngressConfig struct {
 	// Callbacks receives what was posted.
 	Callbacks Callbacks
-	// Headers are the HTTP headers of a callback that reach Callbacks, as metadata of these names in lower case. Adapters list them.
+	// Headers are the HTTP headers of a callback that reach Callbacks, as metadata of these names in lower case. Adapters
+	// list them.
 	Headers []string
 	// MaxBody is the largest body of a callback in bytes.
 	MaxBody int64
@@ -41,12 +42,12 @@ type IngressConfig struct {
 	Log *slog.Logger
 }
 
-// NewIngress returns the handler of the public listener. It serves POST /v1/callbacks/{provider}/{token} with any body of any type, which
-// reaches the service byte by byte, and answers 404 to everything else. It answers 200 when the callback is received. With Sources it also
-// serves GET /v1/sources/{token}, with ranges.
+// NewIngress returns the handler of the public listener. It serves POST /v1/callbacks/{provider}/{token} with any body of
+// any type, which reaches the service byte by byte, and answers 404 to everything else. It answers 200 when the callback is
+// received. With Sources it also serves GET /v1/sources/{token}, with ranges.
 //
-// grpc-gateway has the route and calls the service in this process. The handler in front of it checks the URL token before it reads the
-// body, bounds the body, and removes the headers that the gateway forwards or obeys without being asked.
+// grpc-gateway has the route and calls the service in this process. The handler in front of it checks the URL token before
+// it reads the body, bounds the body, and removes the headers that the gateway forwards or obeys without being asked.
 func NewIngress(cfg IngressConfig) http.Handler {
 	refusals := refuser{log: cfg.Log}
 	mux := runtime.NewServeMux(
@@ -129,12 +130,13 @@ func (h *ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mux.ServeHTTP(w, r)
 }
 
-// notFound answers what is no callback. It says nothing about why.
+// notFound answers a request that is no callback. The answer has no reason.
 func (f refuser) notFound(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, _ int) {
 	f.refuse(closing(w, r), notPublic)
 }
 
-// callbackOf reads the request line. A token of any form is left to the service to judge and count.
+// callbackOf returns the provider and the token in the path of a callback. The service verifies the token, of whatever form,
+// and counts a wrong one.
 func callbackOf(r *http.Request) (provider, token string, ok bool) {
 	rest, ok := strings.CutPrefix(r.URL.Path, "/v1/callbacks/")
 	if !ok || r.Method != http.MethodPost || !utf8.ValidString(rest) {
@@ -157,7 +159,8 @@ type heldBody struct {
 // Close implements io.Closer.
 func (*heldBody) Close() error { return nil }
 
-// rawBody passes the body of a callback to the service as it is: adapters read other formats than JSON, and operators see what came.
+// rawBody passes the body of a callback to the service as it is: adapters read other formats than JSON, and operators see
+// what came.
 type rawBody struct{ strictJSON }
 
 func (rawBody) NewDecoder(r io.Reader) runtime.Decoder {

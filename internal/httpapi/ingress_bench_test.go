@@ -51,8 +51,8 @@ func receiverOf(t testing.TB, accounts provider.Accounts) (httpapi.Callbacks, *c
 	return api.NewInProcessCallbacks(api.NewCallbackService(receiver), statuses, log), tokens, settler
 }
 
-// BenchmarkIngress takes signed callbacks of a kilobyte, as kie.ai sends them, up to the store and no further. "service" replaces
-// all that follows the HTTP handler.
+// BenchmarkIngress takes signed callbacks of a kilobyte, as kie.ai sends them, up to the store and no further. "service"
+// replaces all that follows the HTTP handler.
 func BenchmarkIngress(b *testing.B) {
 	accounts := kieAccount(b)
 	receiver, tokens, settler := receiverOf(b, accounts)

@@ -182,8 +182,8 @@ func (p *publisher) Callback(header http.Header, body []byte, _ time.Time) (prov
 	return c, nil
 }
 
-// TestIngress_AdaptersGetTheHeadersTheyList posts to two providers that sign in headers of different names. A header that the adapter does
-// not list must not reach it.
+// TestIngress_AdaptersGetTheHeadersTheyList posts to two providers that sign in headers of different names. A header that
+// the adapter does not list must not reach it.
 func TestIngress_AdaptersGetTheHeadersTheyList(t *testing.T) {
 	t.Parallel()
 	second := &publisher{}

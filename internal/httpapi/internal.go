@@ -12,7 +12,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// InternalConfig says what the internal handler serves. Conn, Outputs and Log are required.
+// InternalConfig is what the internal handler serves. Conn, Outputs and Log are required.
 type InternalConfig struct {
 	// Conn leads to the gRPC server that has TaskService and OperatorService.
 	Conn grpc.ClientConnInterface
@@ -20,22 +20,23 @@ type InternalConfig struct {
 	Outputs Outputs
 	// OpenAPI is the document served as /openapi.json; without it there is none.
 	OpenAPI []byte
-	// Ready tells why the process can't serve now, or nil. It is asked at every /readyz and may take up to
-	// 5 seconds. Without it the process is always ready.
+	// Ready returns why the process can't serve now, or nil. Each /readyz calls it, with a timeout of 5 seconds. Without it
+	// the process is always ready.
 	Ready func(ctx context.Context) error
-	// Authenticate returns the status of a caller whose Authorization header names nobody. It is asked before a body is read;
-	// the gRPC server asks again. Without it all bodies are read.
+	// Authenticate returns the status of a caller whose Authorization header has no valid credentials. It is called before a
+	// body is read; the gRPC server authenticates again. Without it all bodies are read.
 	Authenticate func(ctx context.Context, authorization string) error
-	// Bind returns a context that also ends when the credentials of an Authorization header are revoked; stop must be called.
-	// The error is a status, as that of Authenticate. Without it nothing that has begun ends with its credentials.
+	// Bind returns a context that also ends when the credentials of an Authorization header are revoked. The caller must
+	// call stop. The error is a status, as that of Authenticate. Without it a download goes on after its credentials were
+	// revoked.
 	Bind func(ctx context.Context, authorization string) (live context.Context, stop func(), err error)
-	// Open means that nobody authenticates. Requests that a web page of another site could make are refused then; BaseURL
-	// is the address at which callers reach the service besides loopback ones.
+	// Open means that callers need no credentials. Requests that a web page of another site could make are refused then.
+	// BaseURL is the address at which callers reach the service, apart from loopback addresses.
 	Open    bool
 	BaseURL string
 	// Metrics serves /metrics; without it there are none.
 	Metrics http.Handler
-	// Log takes what callers must not see.
+	// Log receives what callers must not see.
 	Log *slog.Logger
 }
 
@@ -47,17 +48,17 @@ type InternalConfig struct {
 //	/v1/tasks/{task_id}:watch               the same of one task
 //	/v1/tasks/{task_id}/outputs/{index}     a file, with Range
 //	/v1/sources/{upload_id}                 an upload, resumable
-//	/v1/outputs/{token}                     a file, by a link that is its own credential
+//	/v1/outputs/{token}                     a file, by a signed link
 //	/  /openapi.json  /healthz  /readyz  /metrics
 //
-// The list of what is here, metrics and health ask for no credentials.
+// The last five need no credentials.
 func NewInternal(cfg InternalConfig) http.Handler {
 	refusals := refuser{log: cfg.Log, challenge: "Bearer"}
 	tasks := refractv1.NewTaskServiceClient(timeoutConn{cfg.Conn})
 	all := newRoutes(refusals, tasks, refractv1.NewOperatorServiceClient(timeoutConn{cfg.Conn}))
 	mux := all.ServeMux
 
-	// A route that is added later goes first, so these stand before the gateway's own.
+	// The router tries the latest route first, so these replace the gateway's own.
 	w := &watchHandler{mux: mux, tasks: tasks, refuser: refusals}
 	route(mux, "/v1/tasks/{task_id}:watch", w.task, http.MethodGet)
 	route(mux, "/v1/tasks:watch", w.all, http.MethodGet)
@@ -75,7 +76,7 @@ func NewInternal(cfg InternalConfig) http.Handler {
 		route(mux, "/metrics", withoutParams(cfg.Metrics), http.MethodGet)
 	}
 	for _, pattern := range []string{"/healthz", "/readyz", "/openapi.json", "/metrics"} {
-		all.anyQuery[pattern] = true // Probes and scrapers add what they like.
+		all.anyQuery[pattern] = true // Load balancers and scrapers add parameters of their own.
 	}
 	a := &requestGuard{
 		refuser: refusals, authenticate: cfg.Authenticate,
@@ -87,7 +88,7 @@ func NewInternal(cfg InternalConfig) http.Handler {
 	return recovered(refusals, noStore(a))
 }
 
-// index says what is at this address.
+// index lists what this listener serves.
 func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, `This is Refract, which runs AI video modifications.
@@ -100,10 +101,10 @@ func index(w http.ResponseWriter, _ *http.Request) {
 `)
 }
 
-// linksPath is where outputs are, by links that are their own credentials.
+// linksPath is where outputs are, by signed links.
 const linksPath = "/v1/outputs/"
 
-// route adds a handler of our own to the gateway's routes, so that one router knows them all.
+// route adds a handler to the gateway's router, so that all routes are in one router.
 func route(mux *runtime.ServeMux, pattern string, h runtime.HandlerFunc, methods ...string) {
 	for _, method := range methods {
 		if err := mux.HandlePath(method, pattern, h); err != nil {

@@ -2,8 +2,8 @@ package httpapi
 
 import "net/http"
 
-// noStore makes every answer one that no cache keeps and no browser takes for another type: it may hold a signed link, or
-// what only its caller may see. An answer that may be kept says so itself.
+// noStore sets headers that forbid caches to store an answer and browsers to guess its type: an answer may contain a signed
+// link, or data of one caller. A handler whose answer may be stored overwrites Cache-Control.
 func noStore(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// PublicSources opens uploaded sources for whoever has a signed link. It may be called concurrently.
+// PublicSources opens uploaded sources by signed links. It may be called concurrently.
 type PublicSources interface {
-	// OpenSource opens the source that a token names; content is read until ctx ends, and closed. The error is
+	// OpenSource opens the source that a token names. The content is read until ctx ends, and closed. The error is
 	// fs.ErrNotExist for a token that is forged or has expired, and for a source that is no longer kept.
 	OpenSource(ctx context.Context, token string) (content io.ReadSeekCloser, contentType string, modTime time.Time, err error)
 }
@@ -24,7 +24,7 @@ type publicSourceHandler struct {
 	refuser
 }
 
-// serve sends a source, or the range of it that is asked for. It answers a bad token as it does a path that is not there.
+// serve sends a source or the requested range of it. It answers a wrong token like an unknown path.
 func (h *publicSourceHandler) serve(w http.ResponseWriter, r *http.Request) {
 	content, contentType, modTime, err := h.sources.OpenSource(r.Context(), strings.TrimPrefix(r.URL.Path, sourcesPath))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -41,7 +41,7 @@ func (h *publicSourceHandler) serve(w http.ResponseWriter, r *http.Request) {
 		h.fail(r.Context(), w, err)
 		return
 	}
-	if !strings.HasPrefix(contentType, "video/") { // A page of a stranger's must not open under our name.
+	if !strings.HasPrefix(contentType, "video/") { // A web page that a stranger uploaded must not open under our host name.
 		contentType = "application/octet-stream"
 	}
 	w.Header().Set("Content-Type", contentType)

@@ -7,8 +7,8 @@ import (
 	"runtime/debug"
 )
 
-// recovered turns a panic of next into a log line with the stack and an answer 500. An answer that had
-// begun is cut off instead, so that the client does not take it for complete.
+// recovered turns a panic of next into a log line with the stack and an answer 500. An answer that has begun is cut instead,
+// so that the client does not accept it as complete.
 func recovered(refusals refuser, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		tracked := &trackedWriter{ResponseWriter: w}
@@ -21,12 +21,12 @@ func recovered(refusals refuser, next http.Handler) http.Handler {
 	})
 }
 
-// panicked answers for a handler that panicked with v. It is called while the stack of the panic still stands.
+// panicked answers for a handler that panicked with v. A deferred function must call it, so that the stack is the panic's.
 func (f refuser) panicked(w *trackedWriter, r *http.Request, v any) {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(http.ErrAbortHandler)
 	}
-	// The path is left out: at the public listener it holds a secret.
+	// The path is left out: at the public listener it contains a secret.
 	f.log.ErrorContext(r.Context(), "HTTP handler panicked",
 		"method", r.Method, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 	if w.begun {
@@ -35,7 +35,7 @@ func (f refuser) panicked(w *trackedWriter, r *http.Request, v any) {
 	f.refuse(w, internalError)
 }
 
-// trackedWriter knows whether an answer has begun.
+// trackedWriter records whether an answer has begun.
 type trackedWriter struct {
 	http.ResponseWriter
 	begun bool
@@ -51,5 +51,5 @@ func (t *trackedWriter) Write(p []byte) (int, error) {
 	return t.ResponseWriter.Write(p)
 }
 
-// Unwrap makes the writer known to http.ResponseController.
+// Unwrap returns the writer for http.ResponseController.
 func (t *trackedWriter) Unwrap() http.ResponseWriter { return t.ResponseWriter }

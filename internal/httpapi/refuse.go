@@ -19,10 +19,10 @@ import (
 	"github.com/refract-video/refract/internal/publicerr"
 )
 
-// refuser answers requests that are refused, always with a google.rpc.Status as JSON.
+// refuser answers refused requests with a google.rpc.Status as JSON.
 type refuser struct {
 	log       *slog.Logger
-	challenge string // How to authenticate, for WWW-Authenticate; empty when there is no way.
+	challenge string // The value of WWW-Authenticate; empty where no credentials help.
 }
 
 // fail answers with the error of a call.
@@ -40,9 +40,9 @@ func (f refuser) invalid(w http.ResponseWriter, field, description string) {
 	f.write(w, invalidRequest(field, description))
 }
 
-// publicStatus returns what a caller may know of an error. A status with an ErrorInfo was written for callers by
-// the gRPC server. An invalid argument without one is from the gateway and about the caller's own words. All
-// else is from the transport and goes to the log.
+// publicStatus returns the part of an error that callers may see. The gRPC server wrote a status with an ErrorInfo for
+// callers. An invalid argument without one is the gateway's, about the caller's own input. Every other error is the
+// transport's and goes to the log.
 func (f refuser) publicStatus(ctx context.Context, err error) *status.Status {
 	var malformed *runtime.HTTPStatusError
 	if errors.As(err, &malformed) {
@@ -53,13 +53,13 @@ func (f refuser) publicStatus(ctx context.Context, err error) *status.Status {
 		error
 		GRPCStatus() *status.Status
 	}](err); wrapped {
-		st, ok = inner.GRPCStatus(), true // FromError would add the words that wrap it, which are for logs.
+		st, ok = inner.GRPCStatus(), true // FromError would add the text of the errors that wrap it, which is for the log.
 	}
 	switch {
 	case ok && errorInfoOf(st) != nil:
 		return st
 	case ok && st.Code() == codes.InvalidArgument:
-		return invalidRequest("", plainWords(st.Message()))
+		return invalidRequest("", withoutProtoPrefix(st.Message()))
 	case st.Code() == codes.Canceled || errors.Is(err, context.Canceled):
 		return callCanceled
 	}
@@ -74,8 +74,8 @@ func (f refuser) publicStatus(ctx context.Context, err error) *status.Status {
 	}
 }
 
-// plainWords takes the mark of the proto library off its messages; a space or a no-break space follows it.
-func plainWords(message string) string {
+// withoutProtoPrefix removes the prefix of messages of the proto library. A space or a no-break space follows it.
+func withoutProtoPrefix(message string) string {
 	return strings.TrimSpace(strings.TrimPrefix(message, "proto:"))
 }
 
@@ -84,7 +84,7 @@ func (f refuser) write(w http.ResponseWriter, st *status.Status) {
 	f.send(w, httpStatusOf(st), st)
 }
 
-// send answers with a status, within its bound, and with what the status says in HTTP's own headers.
+// send answers with a status, within its bound, and sets the HTTP headers that follow from it.
 func (f refuser) send(w http.ResponseWriter, httpStatus int, st *status.Status) {
 	st = publicerr.Bound(st)
 	h := w.Header()
@@ -105,8 +105,7 @@ func (f refuser) send(w http.ResponseWriter, httpStatus int, st *status.Status) 
 	_, _ = w.Write(body) //nolint:gosec // The body is JSON and declared as such, with nosniff.
 }
 
-// encodeStatus returns a status as JSON on one line. A detail that this program does not know costs all
-// details, never the answer.
+// encodeStatus returns a status as JSON on one line. It leaves out all details when one of them has an unknown type.
 func encodeStatus(st *status.Status) []byte {
 	body, err := compact(protojson.Marshal(st.Proto()))
 	if err != nil {

@@ -17,12 +17,12 @@ import (
 // maxBody bounds the bodies of REST requests in bytes, as the gRPC server bounds its own.
 const maxBody = 3 << 20
 
-// requestGuard decides which requests get to the routes. It reads no body: whoever sends one must have shown credentials first,
-// and the route must exist.
+// requestGuard checks requests before the router. It reads no body: a request needs credentials and a route before its body
+// is read.
 type requestGuard struct {
 	refuser
-	authenticate func(ctx context.Context, authorization string) error // Nil takes everyone.
-	sites        *crossSiteGuard                                       // Nil where callers authenticate.
+	authenticate func(ctx context.Context, authorization string) error // Nil admits every caller.
+	sites        *crossSiteGuard                                       // Nil where callers need credentials.
 	uploads      http.Handler
 	routes       *routes
 }
@@ -48,8 +48,8 @@ func (a *requestGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.routes.ServeHTTP(w, forGateway(r))
 }
 
-// forGateway returns a copy of a request without what the gateway treats by rules of its own, whatever its header matcher returns, and
-// without some more headers.
+// forGateway returns a copy of a request without what the gateway treats by rules of its own, whatever its header matcher
+// returns, and without some more headers.
 func forGateway(r *http.Request, without ...string) *http.Request {
 	r = r.WithContext(r.Context())
 	r.Host, r.RemoteAddr = "", "" // The gateway forwards these as x-forwarded-host and x-forwarded-for.
@@ -63,7 +63,7 @@ func forGateway(r *http.Request, without ...string) *http.Request {
 	return r
 }
 
-// checkBody reports whether the body of a request may be read. It has answered when it returns false.
+// checkBody reports whether the body of a request may be read. When it returns false it has sent the answer.
 func (a *requestGuard) checkBody(w http.ResponseWriter, r *http.Request) bool {
 	if a.authenticate != nil {
 		if err := a.authenticate(r.Context(), r.Header.Get("Authorization")); err != nil {
@@ -85,7 +85,7 @@ func (a *requestGuard) checkBody(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// encodingOf returns the Content-Encoding of a body, which may stand in several headers; empty where it does not change the bytes.
+// encodingOf returns the Content-Encoding of a body, from one or several headers; empty where it does not change the bytes.
 func encodingOf(header http.Header) string {
 	var encodings []string
 	for encoding := range strings.SplitSeq(strings.Join(header.Values("Content-Encoding"), ","), ",") {
@@ -96,14 +96,14 @@ func encodingOf(header http.Header) string {
 	return strings.Join(encodings, ", ")
 }
 
-// refuseEncoding answers a body that is compressed.
+// refuseEncoding answers a request whose body is compressed.
 func (f refuser) refuseEncoding(w http.ResponseWriter, encoding string) {
 	w.Header().Set("Accept-Encoding", "identity")
 	f.refuse(w, unsupportedEncoding, publicerr.Echo(encoding))
 }
 
-// isJSON reports whether a Content-Type is that of JSON in UTF-8. Where callers authenticate, no type is one as well, and so
-// is the type that curl and other tools send unless they are asked for another one.
+// isJSON reports whether a Content-Type is that of JSON in UTF-8. A lenient check, where callers need credentials, also
+// accepts a missing type and the type that curl and other tools send by default.
 func isJSON(contentType string, lenient bool) bool {
 	if contentType == "" {
 		return lenient
@@ -125,7 +125,7 @@ func isJSON(contentType string, lenient bool) bool {
 	}
 }
 
-// closing makes the answer the last of its connection where a body is left unread: it may still be on its way.
+// closing makes the answer the last of its connection where a body is left unread, since the body may still arrive.
 func closing(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 	if r.ContentLength != 0 && r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close")
@@ -133,8 +133,8 @@ func closing(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 	return w
 }
 
-// malformed returns what is wrong with path and query, or nothing. They must be valid UTF-8, as strings in messages must be, and
-// the query must be one that is read as a whole: what follows reads only the parameters that it understands.
+// malformed returns what is wrong with path and query, or an empty string. Both must be valid UTF-8, as strings in messages
+// must be. The whole query must be readable: the router ignores parameters that it can't read.
 func malformed(u *url.URL) string {
 	query, err := url.QueryUnescape(u.RawQuery)
 	if err != nil || !utf8.ValidString(query) || !utf8.ValidString(u.Path) {
@@ -152,7 +152,7 @@ var errBodyTooLarge = errors.New("the body is too large")
 // readBody returns the whole body, or errBodyTooLarge.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
-		return nil, errBodyTooLarge // Told from the header: a client that waits for "100 Continue" sends nothing.
+		return nil, errBodyTooLarge // Before "100 Continue", so that a client that waits for it sends nothing.
 	}
 	var buffer bytes.Buffer
 	buffer.Grow(bytes.MinRead + int(min(max(r.ContentLength, 0), maxGuess)))
@@ -167,8 +167,8 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 // maxGuess bounds the memory in bytes that a body gets by its Content-Length, before its bytes are there.
 const maxGuess = 4 << 10
 
-// refuseBody answers a request whose body could not be read. The connection ends with it, since the rest
-// of the body may still be on its way.
+// refuseBody answers a request whose body could not be read, and ends the connection, since the rest of the body may still
+// arrive.
 func (f refuser) refuseBody(w http.ResponseWriter, err error) {
 	w.Header().Set("Connection", "close")
 	switch {
@@ -181,5 +181,5 @@ func (f refuser) refuseBody(w http.ResponseWriter, err error) {
 	}
 }
 
-// byteOrderMark may begin a text in UTF-8, and means nothing.
+// byteOrderMark may begin a text in UTF-8 and is ignored.
 var byteOrderMark = []byte("\xef\xbb\xbf")

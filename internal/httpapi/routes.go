@@ -24,30 +24,30 @@ import (
 	"github.com/refract-video/refract/internal/publicerr"
 )
 
-// routes is the gateway's router with what HTTP asks of every route: parameters that are known, HEAD where there is GET, and
-// Allow where a method is not taken.
+// routes is the gateway's router with the rules of HTTP for every route: it refuses unknown parameters, serves HEAD where
+// there is GET, and sends Allow with a method that a path does not have.
 type routes struct {
 	*runtime.ServeMux
 	refuser
-	parameters map[string]protoreflect.MessageType       // What a query may hold, by method and pattern; nil for nothing.
-	bodies     map[string]protoreflect.MessageDescriptor // What a body is, likewise.
-	verbs      map[string]bool                           // Of POST.
-	anyQuery   map[string]bool                           // Patterns whose query is not ours to judge.
+	parameters map[string]protoreflect.MessageType       // The parameters of a query, by method and pattern; nil for none.
+	bodies     map[string]protoreflect.MessageDescriptor // The message of a body, likewise.
+	verbs      map[string]bool                           // The verbs of POST routes, such as "cancel".
+	anyQuery   map[string]bool                           // Patterns that accept every query.
 }
 
-// lookup is the key under which a request has a *bool that a route sets instead of serving it.
+// lookup is the context key of a *bool. A route that finds it sets it and does not serve the request.
 type lookup struct{}
 
 // ServeHTTP serves a request by its route.
 func (s *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead && !s.hasRoute(http.MethodHead, r) && s.hasRoute(http.MethodGet, r) {
 		r = r.WithContext(context.WithValue(r.Context(), headOnly{}, true))
-		r.Method = http.MethodGet // The server sends no body for it, since it knows the method that came.
+		r.Method = http.MethodGet // net/http sends no body, since it has the original method.
 	}
 	s.ServeMux.ServeHTTP(w, r)
 }
 
-// headOnly is the key under which a GET knows that it serves HEAD.
+// headOnly is the context key of a GET that serves HEAD.
 type headOnly struct{}
 
 func isHead(r *http.Request) bool {
@@ -55,7 +55,7 @@ func isHead(r *http.Request) bool {
 	return head
 }
 
-// hasRoute reports whether there is a route for a request with another method.
+// hasRoute reports whether a request would have a route with this method.
 func (s *routes) hasRoute(method string, r *http.Request) bool {
 	found := false
 	r = r.WithContext(context.WithValue(r.Context(), lookup{}, &found))
@@ -64,14 +64,14 @@ func (s *routes) hasRoute(method string, r *http.Request) bool {
 	return found
 }
 
-// discarded is the answer to a probe, which has none.
+// discarded discards the answer to a lookup.
 type discarded struct{}
 
 func (discarded) Header() http.Header         { return http.Header{} }
 func (discarded) Write(p []byte) (int, error) { return len(p), nil }
 func (discarded) WriteHeader(int)             {}
 
-// allowed returns the methods that the path of a request takes.
+// allowed returns the methods of the path of a request.
 func (s *routes) allowed(r *http.Request) string {
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut} {
@@ -99,20 +99,20 @@ func (s *routes) routingError(_ context.Context, _ *runtime.ServeMux, _ runtime.
 	}
 }
 
-// refuseMethod answers a method that a path does not take.
+// refuseMethod answers a method that a path does not have.
 func (f refuser) refuseMethod(w http.ResponseWriter, allowed string) {
 	w.Header().Set("Allow", allowed)
 	f.refuse(w, methodNotAllowed)
 }
 
-// gatewayError is the gateway's error handler. A probe may meet it, too.
+// gatewayError is the gateway's error handler. A lookup may reach it as well.
 func (s *routes) gatewayError(ctx context.Context, mux *runtime.ServeMux, m runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Value(lookup{}) == nil {
 		s.refuser.gatewayError(ctx, mux, m, w, r, err)
 	}
 }
 
-// check stands before each route: it judges the query, and reads the body.
+// check is the middleware of all routes: it checks the query and reads the body.
 func (s *routes) check(next runtime.HandlerFunc) runtime.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request, params map[string]string) {
 		pattern, _ := runtime.HTTPPattern(r.Context())
@@ -149,7 +149,7 @@ func (s *routes) check(next runtime.HandlerFunc) runtime.HandlerFunc {
 	}
 }
 
-// endsInVerb reports whether the path is that of another method: the router takes what it has no verb for as an id.
+// endsInVerb reports whether the path of a GET belongs to a POST route: the router reads an unknown verb as a part of an id.
 func (s *routes) endsInVerb(r *http.Request) bool {
 	if r.Method != http.MethodGet {
 		return false
@@ -158,8 +158,8 @@ func (s *routes) endsInVerb(r *http.Request) bool {
 	return s.verbs[verb]
 }
 
-// readContract fills in what queries and bodies may hold, from the routes of a service in the contract: the fields of a
-// request stand in the one or in the other.
+// readContract adds the parameters and bodies of the routes of a service. The fields of a request are in its query or in its
+// body.
 func (s *routes) readContract(service protoreflect.ServiceDescriptor) error {
 	for i := range service.Methods().Len() {
 		method := service.Methods().Get(i)
@@ -171,7 +171,7 @@ func (s *routes) readContract(service protoreflect.ServiceDescriptor) error {
 		if err != nil {
 			return fmt.Errorf("find the request of %s: %w", method.FullName(), err)
 		}
-		pattern := func(template string) string { return strings.ReplaceAll(template, "}", "=*}") } // As the router spells it.
+		pattern := func(template string) string { return strings.ReplaceAll(template, "}", "=*}") } // The router's spelling.
 		if _, verb, ok := strings.Cut(rule.GetPost(), ":"); ok {
 			s.verbs[verb] = true
 		}
@@ -182,8 +182,8 @@ func (s *routes) readContract(service protoreflect.ServiceDescriptor) error {
 	return nil
 }
 
-// checkQuery returns the first parameter of a query that a request does not have, or can't have with this value, and what is
-// wrong with it.
+// checkQuery returns the first parameter of a query that the request message does not have, or that has a wrong value, and
+// the problem.
 func checkQuery(message protoreflect.MessageType, query map[string][]string, params map[string]string) (field, problem string) {
 	for _, key := range slices.Sorted(maps.Keys(query)) {
 		name, _, indexed := strings.Cut(key, "[")
@@ -193,14 +193,14 @@ func checkQuery(message protoreflect.MessageType, query map[string][]string, par
 		}
 		m := message.New().Interface()
 		err := runtime.PopulateQueryParameters(m, map[string][]string{key: query[key]}, utilities.NewDoubleArray(nil))
-		if err != nil || fd.IsMap() && !m.ProtoReflect().Has(fd) { // The gateway passes a key that it can't read over.
+		if err != nil || fd.IsMap() && !m.ProtoReflect().Has(fd) { // The gateway ignores a key that it can't read.
 			return publicerr.Echo(key), "the query parameter " + publicerr.Echo(key) + " " + requirement(fd) + ", and can't be " + publicerr.Echo(strings.Join(query[key], ", "))
 		}
 	}
 	return "", ""
 }
 
-// parameter returns the field of a request that a parameter names, in either spelling.
+// parameter returns the field that a parameter names, by its name in proto or in JSON.
 func parameter(message protoreflect.MessageType, name string) protoreflect.FieldDescriptor {
 	if message == nil {
 		return nil
@@ -212,7 +212,7 @@ func parameter(message protoreflect.MessageType, name string) protoreflect.Field
 	return fields.ByJSONName(name)
 }
 
-// parameterList lists the parameters that there are.
+// parameterList returns the parameters of a method as the end of a sentence.
 func parameterList(message protoreflect.MessageType, params map[string]string) string {
 	var names []string
 	if message != nil {
@@ -229,14 +229,14 @@ func parameterList(message protoreflect.MessageType, params map[string]string) s
 	return ": this method takes " + strings.Join(names, ", ")
 }
 
-// requirement says what a parameter must be.
+// requirement returns what the value of a parameter must be.
 func requirement(fd protoreflect.FieldDescriptor) string {
 	switch {
 	case fd.IsMap():
 		return "must be of the form " + string(fd.Name()) + "[key]=value"
 	case fd.Kind() == protoreflect.EnumKind:
 		var names []string
-		for i := 1; i < fd.Enum().Values().Len(); i++ { // The first one is no answer.
+		for i := 1; i < fd.Enum().Values().Len(); i++ { // The first one is UNSPECIFIED.
 			names = append(names, string(fd.Enum().Values().Get(i).Name()))
 		}
 		return "must be one of " + strings.Join(names, ", ")

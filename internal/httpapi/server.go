@@ -11,16 +11,16 @@ import (
 	"github.com/refract-video/refract/internal/connlimit"
 )
 
-// NewServer returns a server for the internal handler, with a bound on everything a client
-// could draw out: 10 seconds for the header, 15 for the whole request, a minute from the request to the end of
-// the answer (a call takes up to 30 seconds of it), two minutes of silence between requests, 64 KiB of header.
+// NewServer returns a server for the internal handler. Its bounds are 10 seconds for the header, 15 for the whole request, a
+// minute from the request to the end of the answer (of which a call takes up to 30 seconds), two minutes of silence between
+// requests, and 64 KiB of header.
 //
-// A connection has its place among those of a listener of package connlimit while the handlers of this package serve a request
-// that has come whole, or an upload that brings bytes.
+// A listener of package connlimit keeps the connection of a request that has arrived completely, and of an upload that sends
+// bytes, while a handler of this package serves it.
 //
-// Watch streams and downloads lift the bound on the answer for themselves; middleware that wraps
-// the http.ResponseWriter must have an Unwrap method for that, as http.ResponseController asks for. What the
-// server itself complains about is logged as a warning, at most once a minute.
+// Watch streams and downloads remove the bound on the answer. Middleware that wraps the http.ResponseWriter needs an Unwrap
+// method for that; see http.ResponseController. Errors of the server itself are logged as warnings, each kind at most once a
+// minute.
 func NewServer(handler http.Handler, to *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -41,24 +41,24 @@ func NewPublicServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return s
 }
 
-// errorInterval is how often a server may complain about the same.
+// errorInterval is the least time between two log lines about errors of one kind.
 const errorInterval = time.Minute
 
-// serverErrors logs what a server complains about: each kind at once, and then once in an interval, with the number of those
-// that were held back. Anybody can make a handshake fail, as often as he likes.
+// serverErrors logs errors of an HTTP server: the first of a kind at once, then one per interval with the number of
+// suppressed ones. Anyone who reaches the listener can make handshakes fail at any rate.
 type serverErrors struct {
 	log *slog.Logger
 
 	mu    sync.Mutex
-	kinds map[string]*errorKind // Of two kinds.
+	kinds map[string]*errorKind // "handshake" and "server".
 }
 
 type errorKind struct {
-	next time.Time // Before that, serverErrors of the kind are held back.
-	held int
+	next       time.Time // Errors before this time are suppressed.
+	suppressed int
 }
 
-// Write takes one line.
+// Write logs one line.
 func (c *serverErrors) Write(line []byte) (int, error) {
 	text, kind := strings.TrimSpace(string(line)), "server"
 	if strings.Contains(text, "TLS handshake error") {
@@ -76,10 +76,10 @@ func (c *serverErrors) Write(line []byte) (int, error) {
 	}
 	now := time.Now()
 	if now.Before(k.next) {
-		k.held++
+		k.suppressed++
 		return len(line), nil
 	}
-	c.log.Warn("HTTP server complains", "error", text[:min(len(text), 512)], "held_back", k.held)
-	k.next, k.held = now.Add(errorInterval), 0
+	c.log.Warn("HTTP server error", "error", text[:min(len(text), 512)], "suppressed", k.suppressed)
+	k.next, k.suppressed = now.Add(errorInterval), 0
 	return len(line), nil
 }

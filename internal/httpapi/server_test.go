@@ -104,8 +104,8 @@ func TestNewServer_LogsItsOwnTroubleAsWarning(t *testing.T) {
 	}
 }
 
-// TestNewServer_ComplainsOnceAMinute fails handshakes as often as a stranger likes. Without serverErrors each has its line.
-func TestNewServer_ComplainsOnceAMinute(t *testing.T) {
+// TestNewServer_LogsAnErrorOnceAMinute fails many handshakes. Without serverErrors each has a line.
+func TestNewServer_LogsAnErrorOnceAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		text := &logText{}
@@ -117,7 +117,7 @@ func TestNewServer_ComplainsOnceAMinute(t *testing.T) {
 		<-time.After(time.Minute)
 		to.Print("http: TLS handshake error from 192.0.2.1:2: EOF")
 		log := text.String()
-		if lines := strings.Count(log, "\n"); lines != 3 || !strings.Contains(log, "held_back=999") || len(log) > 3000 {
+		if lines := strings.Count(log, "\n"); lines != 3 || !strings.Contains(log, "suppressed=999") || len(log) > 3000 {
 			t.Errorf("the log has %d lines and %d bytes, want 3 lines: %.500s", lines, len(log), log)
 		}
 	})

@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// stallTimeout is how long a client may take nothing of a stream or a download. A watch carries a sign of
-// life at least every 15 seconds, so it is never silent that long by itself.
+// stallTimeout is how long a client may read nothing of a stream or a download, or send nothing of an upload. A watch has a
+// bookmark at least every 15 seconds, so it never reaches the timeout for lack of messages.
 const stallTimeout = time.Minute
 
-// stallTimeoutWriter writes an answer that may last. The server's write timeout, which counts from the
-// request on, does not apply to it; each write has stallTimeout instead.
+// stallTimeoutWriter writes an answer that may last. Each write has stallTimeout instead of the server's write timeout,
+// which counts from the request on.
 type stallTimeoutWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
 }
 
-// newStallTimeoutWriter lifts the server's write timeout off an answer. Its read timeout ends with the request.
+// newStallTimeoutWriter replaces the server's write timeout of an answer. The read timeout ends with the request.
 func newStallTimeoutWriter(w http.ResponseWriter) (*stallTimeoutWriter, error) {
 	s := &stallTimeoutWriter{ResponseWriter: w, control: http.NewResponseController(w)}
 	return s, s.extend()

@@ -29,14 +29,14 @@ const sourcesPath = "/v1/sources/"
 // uploadChunk is how many bytes go to the gRPC server at a time.
 const uploadChunk = 256 << 10
 
-// uploadHandler takes uploads of sources over HTTP. It is no route of the gateway, which holds whole bodies.
+// uploadHandler receives uploads of sources over HTTP. It is no route of the gateway, which keeps whole bodies in memory.
 type uploadHandler struct {
 	mux   *runtime.ServeMux
 	tasks refractv1.TaskServiceClient
 	refuser
 }
 
-// ServeHTTP takes the next bytes of an upload (PUT), or tells how many it has (HEAD, GET).
+// ServeHTTP receives the next bytes of an upload (PUT), or answers how many it has (HEAD, GET).
 func (h *uploadHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if field, problem := checkQuery(nil, r.URL.Query(), nil); problem != "" {
 		h.invalid(closing(w, r), field, problem)
@@ -59,7 +59,7 @@ func (h *uploadHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	resp, md, err := h.send(r, header, body)
 	forwardHeaders(w, md)
-	// The server's bound on the answer counts from the request on, which may have taken hours.
+	// The server's write timeout counts from the request on, which may have begun hours ago.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(stallTimeout)) // Where it can't be set there is none.
 	if err != nil {
 		h.refuseUpload(r.Context(), w, err)
@@ -68,8 +68,8 @@ func (h *uploadHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.answer(w, r.Method, resp)
 }
 
-// send passes the body on as the messages of a stream. It goes on when the caller went away in the middle: what came
-// before that is kept. An answer that comes before the end of the body ends that.
+// send passes the body on as the messages of a stream. When the caller disconnects it completes the stream, so that the
+// bytes that have arrived are kept. It stops reading the body when the server answers before the end of the body.
 func (h *uploadHandler) send(
 	r *http.Request, header *refractv1.UploadSourceHeader, body *stallTimeoutReader,
 ) (*refractv1.UploadSourceResponse, metadata.MD, error) {
@@ -97,7 +97,7 @@ func (h *uploadHandler) send(
 	}
 	if err != nil && !errors.Is(err, io.EOF) { // io.EOF means that the server has answered before the end.
 		cancel()
-		<-answered //nolint:errcheck // It says no more than that.
+		<-answered //nolint:errcheck // Its error is the same.
 		return nil, md, err
 	}
 	if broken != nil {
@@ -111,7 +111,7 @@ func (h *uploadHandler) send(
 	return resp, md, err
 }
 
-// sendChunks sends the body until its end. It returns why the body broke off, and why sending did.
+// sendChunks sends the body until its end. It returns the error of reading the body, or else that of sending.
 func sendChunks(
 	stream grpc.ClientStreamingClient[refractv1.UploadSourceRequest, refractv1.UploadSourceResponse], body io.Reader,
 ) (broken, err error) {
@@ -136,8 +136,8 @@ func sendChunks(
 // bodyError is why a body could not be read.
 type bodyError struct{ error }
 
-// answer tells how the upload stands: 201 for a source that is new, 200 for one that was there before or a question, 202
-// while bytes are missing.
+// answer sends the state of the upload: 201 for a new source, 200 for a known source or a question, 202 while bytes are
+// missing.
 func (h *uploadHandler) answer(w http.ResponseWriter, method string, resp *refractv1.UploadSourceResponse) {
 	body, err := encode(resp)
 	if err != nil {
@@ -163,7 +163,7 @@ func (h *uploadHandler) answer(w http.ResponseWriter, method string, resp *refra
 	}
 }
 
-// refuseUpload answers an upload that was refused. The rest of its body may still be on its way, so the connection ends.
+// refuseUpload answers a refused upload and ends the connection, since the rest of the body may still arrive.
 func (h *uploadHandler) refuseUpload(ctx context.Context, w http.ResponseWriter, err error) {
 	w.Header().Set("Connection", "close")
 	if broken, ok := errors.AsType[bodyError](err); ok {
@@ -176,7 +176,7 @@ func (h *uploadHandler) refuseUpload(ctx context.Context, w http.ResponseWriter,
 	h.fail(ctx, w, err)
 }
 
-// describeUpload reads from the headers of a request what its body is.
+// describeUpload reads the size, offset and digest of a body from the headers.
 func describeUpload(h *refractv1.UploadSourceHeader, r *http.Request) error {
 	var err error
 	if h.Sha256, err = announcedSHA256(r.Header.Get("Repr-Digest")); err != nil {
@@ -220,15 +220,14 @@ func announcedSHA256(header string) (string, error) {
 	return "", nil
 }
 
-// stallTimeoutReader reads a body that may last. The server's read timeout does not apply to it; each read has
-// stallTimeout instead.
+// stallTimeoutReader reads a body that may last. Each read has stallTimeout instead of the server's read timeout.
 type stallTimeoutReader struct {
 	r       io.Reader
 	control *http.ResponseController
-	begun   func() (done func()) // Is called when bytes have come.
+	begun   func() (done func()) // Called when bytes have arrived.
 
 	mu   sync.Mutex
-	over bool // Whether the body has ended, or nobody wants more of it.
+	over bool // Whether the body has ended or was cut.
 }
 
 func (s *stallTimeoutReader) Read(p []byte) (int, error) {
@@ -247,7 +246,7 @@ func (s *stallTimeoutReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// extend gives the next read its time.
+// extend sets the deadline of the next read.
 func (s *stallTimeoutReader) extend() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -260,16 +259,16 @@ func (s *stallTimeoutReader) extend() error {
 	return nil
 }
 
-// errCutShort means that a body was answered before its end.
-var errCutShort = errors.New("nobody reads the rest of the body")
+// errCutShort means that the upload was answered before the end of its body.
+var errCutShort = errors.New("the upload was answered before the end of the body")
 
-// cut ends a body of which nobody wants more, also in the middle of a read. One that has ended is let be: the server waits
-// for the next request already.
+// cut ends the reading of a body, also during a read. It leaves the deadline when the body has ended: the server already
+// waits for the next request.
 func (s *stallTimeoutReader) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.over {
 		s.over = true
-		_ = s.control.SetReadDeadline(time.Now()) // Where it can't be set a read ends by itself.
+		_ = s.control.SetReadDeadline(time.Now()) // Without it the read ends by its timeout.
 	}
 }

@@ -16,17 +16,17 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// watchHandler serves WatchTask and WatchTasks. It replaces the gateway's own handler for streams, which answers an
-// error before the first message in another shape than all others and without Retry-After, has no event names, and
-// can't tell a browser that a stream is over.
+// watchHandler serves WatchTask and WatchTasks. It replaces the gateway's handler for streams, which answers an error before
+// the first message in another shape than other errors and without Retry-After, has no event names, and can't signal a
+// browser that a stream is over.
 type watchHandler struct {
 	mux   *runtime.ServeMux
 	tasks refractv1.TaskServiceClient
 	refuser
 }
 
-// lastEventID is the header with which an EventSource says where to resume. A browser repeats the URL of its first
-// request, so the header knows better than a parameter.
+// lastEventID is the header with which an EventSource resumes. A browser repeats the URL of its first request, so the header
+// takes precedence over parameters.
 const lastEventID = "Last-Event-ID"
 
 // task serves WatchTask.
@@ -74,10 +74,10 @@ func (h *watchHandler) all(w http.ResponseWriter, r *http.Request, _ map[string]
 	})
 }
 
-// populate reads a request's parameters. It has answered when it returns false.
+// populate reads the parameters of a request. When it returns false it has sent the answer.
 func (h *watchHandler) populate(w http.ResponseWriter, r *http.Request, req proto.Message) bool {
 	if err := runtime.PopulateQueryParameters(req, r.URL.Query(), utilities.NewDoubleArray(nil)); err != nil {
-		h.invalid(w, "", plainWords(err.Error()))
+		h.invalid(w, "", withoutProtoPrefix(err.Error()))
 		return false
 	}
 	return true
@@ -86,8 +86,8 @@ func (h *watchHandler) populate(w http.ResponseWriter, r *http.Request, req prot
 // updates returns the next update of a gRPC stream.
 type updates func() (update, error)
 
-// serve sends each message as one frame. It answers as soon as the server has taken the watch, so that a client knows at
-// once that it is followed, and a refused watch still gets its HTTP status.
+// serve sends each message as one frame. It sends the header as soon as the server has accepted the watch: a client knows at
+// once that the watch has begun, and a refused watch still gets its HTTP status.
 func (h *watchHandler) serve(w http.ResponseWriter, r *http.Request, method string, open func(context.Context) (grpc.ClientStream, updates, error)) {
 	ctx, cancel := context.WithCancel(r.Context()) // Ends the stream when the client is gone or does not read.
 	defer cancel()
@@ -118,11 +118,11 @@ func (h *watchHandler) serve(w http.ResponseWriter, r *http.Request, method stri
 	h.relay(ctx, out, next, r)
 }
 
-// watchingKey is the metadata with which the server says that a watch is taken, before there is a message.
+// watchingKey is the metadata by which the server accepts a watch before the first message.
 const watchingKey = "x-watching"
 
-// failStream answers a watch that ended with an error before it began. An EventSource gives up for good on any status but
-// 200, and so one that is to come back gets that, and the error as its only event.
+// failStream answers a watch that failed before it began. An EventSource never reconnects after a status other than 200. So
+// it gets 200 and the error as the only event when it may succeed later.
 func (h *watchHandler) failStream(ctx context.Context, out *frameWriter, err error) {
 	st := h.publicStatus(ctx, err)
 	if out.framing.reconnects() && isTransient(st.Code()) {
@@ -143,7 +143,7 @@ func (h *watchHandler) relay(ctx context.Context, out *frameWriter, next updates
 			h.failStream(ctx, out, err)
 			return
 		case err != nil:
-			_ = out.send(out.framing.failure(h.publicStatus(ctx, err))) // The last words, whether heard or not.
+			_ = out.send(out.framing.failure(h.publicStatus(ctx, err))) // The stream ends, whether the client has read this or not.
 			return
 		}
 		frame, err := out.framing.message(u)
@@ -152,7 +152,7 @@ func (h *watchHandler) relay(ctx context.Context, out *frameWriter, next updates
 			return
 		}
 		if out.send(frame) != nil || isHead(r) {
-			return // The client is gone, or wants no more than the header.
+			return // The client is gone, or asked for the header only.
 		}
 	}
 }
@@ -179,14 +179,14 @@ func tasksUpdate(m *refractv1.WatchTasksResponse) update {
 	return u
 }
 
-// frameWriter writes frames, each as soon as it is there.
+// frameWriter writes and flushes frames.
 type frameWriter struct {
 	writer  *stallTimeoutWriter
 	framing framing
 	begun   bool // Whether the header was sent.
 }
 
-// begin sends the header, and with it what the framing begins with.
+// begin sends the header and the first bytes of the framing.
 func (f *frameWriter) begin(httpStatus int) error {
 	h := f.writer.Header()
 	if httpStatus == statusServed {
@@ -217,8 +217,8 @@ func (f *frameWriter) send(frame []byte) error {
 	return f.writer.control.Flush()
 }
 
-// end finishes a stream whose task is terminal. A stream that was resumed and had nothing left is answered
-// 204: an EventSource reconnects after each end, and stops only then.
+// end finishes a stream whose task is terminal. A resumed stream without a message is answered 204: an EventSource
+// reconnects after each end, except after that status.
 func (f *frameWriter) end(resumed bool) {
 	switch {
 	case f.begun:
@@ -229,7 +229,7 @@ func (f *frameWriter) end(resumed bool) {
 	}
 }
 
-// framingOf returns how the client wants its messages.
+// framingOf returns the framing that the client accepts.
 func framingOf(r *http.Request) framing {
 	if strings.Contains(strings.ToLower(strings.Join(r.Header.Values("Accept"), ",")), "text/event-stream") {
 		return serverSentEvents{}
@@ -237,5 +237,5 @@ func framingOf(r *http.Request) framing {
 	return jsonLines{}
 }
 
-// errUnknownUpdate means that the gRPC server sent an update that this package can't name.
+// errUnknownUpdate means that the gRPC server sent an update of a kind that this package does not know.
 var errUnknownUpdate = errors.New("unknown update on a watch stream")
