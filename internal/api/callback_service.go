@@ -46,8 +46,8 @@ func (s *CallbackService) receive(ctx context.Context, req *refractv1.ReceiveCal
 	return &refractv1.ReceiveCallbackResponse{Status: "received"}, nil
 }
 
-// InProcessCallbacks is the callback service of the ingress, which calls it without a connection: requests of strangers must not delay
-// callers of REST, which share one connection.
+// InProcessCallbacks is the callback service of the ingress, which calls it without a connection: requests of strangers must
+// not delay callers of REST, which share one connection.
 type InProcessCallbacks struct {
 	refractv1.UnimplementedCallbackServiceServer
 	receiver *callback.Receiver
@@ -55,8 +55,8 @@ type InProcessCallbacks struct {
 	handle   grpc.UnaryHandler
 }
 
-// NewInProcessCallbacks returns the callback service of the ingress. A call passes the interceptors of the gRPC server that need no caller:
-// request id, log, status and time limit. The HTTP handler recovers from panics.
+// NewInProcessCallbacks returns the callback service of the ingress. A call passes the interceptors of the gRPC server that
+// need no caller: request id, log, status and time limit. The HTTP handler recovers from panics.
 func NewInProcessCallbacks(service *CallbackService, statuses *Statuses, log *slog.Logger) *InProcessCallbacks {
 	handle := func(ctx context.Context, req any) (any, error) {
 		return service.receive(ctx, req.(*refractv1.ReceiveCallbackRequest))

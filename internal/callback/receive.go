@@ -25,7 +25,8 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// MaxBody is the largest body of a callback in bytes. Each surface bounds the body where it reads it. The largest documented one has about a kilobyte.
+// MaxBody is the largest body of a callback in bytes. Each surface bounds the body where it reads it. The largest documented
+// one has about a kilobyte.
 const MaxBody = 256 << 10
 
 // ErrTooLarge means that a body is larger than MaxBody. Surfaces refuse with it and call [Receiver.CountOversized].
@@ -98,9 +99,9 @@ func (r *Receiver) attempt(ctx context.Context, account, token string) (task.Att
 // byteOrderMark may begin a text in UTF-8, and means nothing.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// Receive takes one callback with a body of at most MaxBody bytes: the URL token without a query, then the provider's signature and
-// timestamp, then the inbox and the task in one transaction. It returns ErrToken, one of the provider.ErrCallback sentinels,
-// lifecycle.ErrAttemptNotFound, ErrBusy, or what kept the database from answering.
+// Receive takes one callback with a body of at most MaxBody bytes: the URL token without a query, then the provider's
+// signature and timestamp, then the inbox and the task in one transaction. It returns ErrToken, one of the
+// provider.ErrCallback sentinels, lifecycle.ErrAttemptNotFound, ErrBusy, or what kept the database from answering.
 func (r *Receiver) Receive(ctx context.Context, account, token string, header http.Header, body []byte) error {
 	id, err := r.attempt(ctx, account, token)
 	if err != nil {

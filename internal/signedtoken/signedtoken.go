@@ -1,8 +1,8 @@
-// Package signedtoken makes and verifies tokens that need no escaping in a URL: a body of fixed size and a truncated HMAC-SHA256, in
-// base64url without padding. A forged token is refused without a query.
+// Package signedtoken makes and verifies tokens that need no escaping in a URL: a body of fixed size and a truncated
+// HMAC-SHA256, in base64url without padding. A forged token is refused without a query.
 //
-// The package that uses a token describes its [Format] and gives the body a meaning. It must not change a format: providers keep
-// callback URLs for weeks, and callers keep resume tokens for days.
+// The package that uses a token describes its [Format] and gives the body a meaning. It must not change a format: providers
+// keep callback URLs for weeks, and callers keep resume tokens for days.
 package signedtoken
 
 import (
@@ -22,8 +22,8 @@ const MinKey = 32
 
 // Format describes the tokens of one purpose.
 //
-// The HMAC covers Purpose, a zero byte, the scope and a zero byte where the format is Scoped, and the body. Body has a fixed size, so no
-// other purpose, scope and body have the same HMAC.
+// The HMAC covers Purpose, a zero byte, the scope and a zero byte where the format is Scoped, and the body. Body has a fixed
+// size, so no other purpose, scope and body have the same HMAC.
 type Format struct {
 	// Purpose separates the tokens of formats that share a key. It is required unless BodyFirst is set.
 	Purpose string
@@ -48,8 +48,8 @@ type Signer struct {
 	keys   [][]byte
 }
 
-// New returns a signer under keys of at least [MinKey] bytes. The first key signs. All keys verify, so that a key can be replaced while
-// tokens under the old one are in use.
+// New returns a signer under keys of at least [MinKey] bytes. The first key signs. All keys verify, so that a key can be
+// replaced while tokens under the old one are in use.
 func New(f Format, keys ...[]byte) (*Signer, error) {
 	switch {
 	case (f.Purpose == "") != f.BodyFirst || strings.Contains(f.Purpose, "\x00"):
@@ -76,8 +76,8 @@ func (s *Signer) Sign(scope string, body []byte) string {
 	return base64.RawURLEncoding.EncodeToString(raw[:s.format.BodySize+s.format.MACSize])
 }
 
-// Verify returns the body of a token that was signed for the scope under one of the keys. It takes the same time for every forged token
-// of the right size.
+// Verify returns the body of a token that was signed for the scope under one of the keys. It takes the same time for every
+// forged token of the right size.
 func (s *Signer) Verify(scope, token string) (body []byte, ok bool) {
 	raw, ok := decode(token, s.format.BodySize+s.format.MACSize)
 	if !ok {

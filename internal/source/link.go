@@ -14,8 +14,8 @@ import (
 // errLink means that a token is not one of ours, or has expired.
 var errLink = errors.New("the link to the source is forged or has expired")
 
-// linkFormat describes the tokens of links to sources: the body is the id of a source and the expiry. Callback tokens may have the same
-// key.
+// linkFormat describes the tokens of links to sources: the body is the id of a source and the expiry. Callback tokens may
+// have the same key.
 var linkFormat = signedtoken.Format{Purpose: "refract source", BodySize: 16 + signedtoken.ExpirySize, MACSize: signedtoken.MACSize}
 
 // Links makes and verifies the tokens under which providers fetch sources from us. A forged token costs no query.
@@ -39,7 +39,8 @@ func (l *Links) Make(id task.SourceID, expiry time.Time) (string, error) {
 	return l.signer.Sign("", signedtoken.AppendExpiry(u[:], expiry)), nil
 }
 
-// Verify returns the source that a token names now, or an error for every other token. It takes the same time for every forgery.
+// Verify returns the source that a token names now, or an error for every other token. It takes the same time for every
+// forgery.
 func (l *Links) Verify(token string, now time.Time) (task.SourceID, error) {
 	body, valid := l.signer.Verify("", token)
 	if !valid || signedtoken.Expired(body, now) {
