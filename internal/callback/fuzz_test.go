@@ -25,8 +25,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// FuzzVerify looks for a token that verifies and was not made: every token that verifies is spelt exactly
-// as Make spells it.
+// FuzzVerify searches for a token that verifies and that Make does not return, such as another spelling.
 func FuzzVerify(f *testing.F) {
 	tokens := newTokens(f, newKey, oldKey)
 	f.Fuzz(func(t *testing.T, account, token string) {
@@ -46,8 +45,7 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// FuzzMake checks that what Make makes verifies, for its attempt and account alone, and not with another character
-// anywhere in it.
+// FuzzMake checks that a token verifies for its attempt and account only, and not with any character changed.
 func FuzzMake(f *testing.F) {
 	tokens := newTokens(f, newKey, oldKey)
 	stranger := newTokens(f, bytes.Repeat([]byte("s"), 32))
@@ -76,7 +74,7 @@ func FuzzMake(f *testing.F) {
 	})
 }
 
-// book is a settler that takes down what it is given.
+// book is a settler that records its calls.
 type book struct {
 	settled, refused []lifecycle.Callback
 	said             provider.Callback
@@ -108,8 +106,8 @@ func accounts(tb testing.TB) provider.Accounts {
 	return provider.Accounts{"kie": signed, "luma": unsigned}
 }
 
-// FuzzReceive sends the receiver whatever a stranger can. What it returns, and what it hands on, must follow from the
-// token and what the adapter reads; and nothing may be handed on without a token that we made.
+// FuzzReceive sends the receiver every input of a stranger. Its result, and its calls of the settler, must follow from the token
+// and from what the adapter decodes. It must not call the settler without a valid token.
 func FuzzReceive(f *testing.F) {
 	known := accounts(f)
 	tokens := newTokens(f, newKey, oldKey)
@@ -123,7 +121,7 @@ func FuzzReceive(f *testing.F) {
 		}
 		header := http.Header{}
 		if p := known[account]; sign && p != nil {
-			// The id that the adapter reads comes with the refusal of an unsigned one.
+			// The adapter returns the id of an unsigned callback with its refusal.
 			said, _ := p.Callback(header, body, time.Now())
 			timestamp = strconv.FormatInt(time.Now().Unix(), 10)
 			signature = webhookSignature(said.ProviderTaskID, timestamp)
@@ -139,7 +137,7 @@ func FuzzReceive(f *testing.F) {
 		attempt, tokenErr := tokens.Verify(account, token)
 		if known[account] == nil || tokenErr != nil {
 			if !errors.Is(err, callback.ErrToken) || len(b.settled)+len(b.refused) != 0 {
-				t.Fatalf("Receive(%q, %q) = %v and handed on %+v", account, token, err, b)
+				t.Fatalf("Receive(%q, %q) = %v and called the settler with %+v", account, token, err, b)
 			}
 			return
 		}
@@ -149,23 +147,23 @@ func FuzzReceive(f *testing.F) {
 		if refusal != nil {
 			handed, want.Verdict = b.refused, verdictOf(t, refusal)
 		} else if diff := cmp.Diff(said, b.said); diff != "" {
-			t.Fatalf("handed on as something else (-want +got):\n%s", diff)
+			t.Fatalf("the settler got another callback (-want +got):\n%s", diff)
 		}
 		if (err == nil) != (refusal == nil) || err != nil && err.Error() != refusal.Error() || len(b.settled)+len(b.refused) != 1 || len(handed) != 1 {
-			t.Fatalf("Receive = %v and handed on %+v, want %v", err, b, refusal)
+			t.Fatalf("Receive = %v and called the settler with %+v, want %v", err, b, refusal)
 		}
 		stored := handed[0].Body
 		if bytes.Contains(stored, []byte(token)) || len(stored) > 8*len(body) {
-			t.Fatalf("of %q is stored %q", body, stored)
+			t.Fatalf("the stored body of %q is %q", body, stored)
 		}
 		want.Body = stored
 		if diff := cmp.Diff(want, handed[0]); diff != "" {
-			t.Fatalf("handed on (-want +got):\n%s", diff)
+			t.Fatalf("the settler got (-want +got):\n%s", diff)
 		}
 	})
 }
 
-// verdictOf is the verdict under which a refused callback is kept.
+// verdictOf returns the verdict of a refused callback.
 func verdictOf(t *testing.T, refusal error) lifecycle.Verdict {
 	t.Helper()
 	switch {
@@ -176,7 +174,7 @@ func verdictOf(t *testing.T, refusal error) lifecycle.Verdict {
 	case errors.Is(refusal, provider.ErrCallbackStale):
 		return lifecycle.Stale
 	}
-	t.Fatalf("the adapter refuses with %v, which is none of its errors", refusal)
+	t.Fatalf("the adapter refuses with %v, which is no ErrCallback sentinel", refusal)
 	return ""
 }
 

@@ -1,9 +1,9 @@
-// Package callback takes what providers post to us. It promises that a callback which was answered with
-// success is in the inbox, that one without a valid URL token never reaches the database, and that nothing
-// a stranger sends changes a task.
+// Package callback receives the callbacks of providers. It promises that a callback which was answered with success is in the
+// inbox, that a callback without a valid URL token never reaches the database, and that no callback of a stranger changes a
+// task.
 //
-// When the database is out of reach a callback fails, the provider is told so and tries again; if it never
-// does, the regular check of the attempt finds the result.
+// When the database is out of reach a callback is answered with an error, and the provider may send it again. If it does not,
+// the regular check of the attempt finds the result.
 package callback
 
 import (
@@ -26,22 +26,22 @@ import (
 )
 
 // MaxBody is the largest body of a callback in bytes. Each surface bounds the body where it reads it. The largest documented
-// one has about a kilobyte.
+// callback has about a kilobyte.
 const MaxBody = 256 << 10
 
 // ErrTooLarge means that a body is larger than MaxBody. Surfaces refuse with it and call [Receiver.CountOversized].
 var ErrTooLarge = errors.New("the body of the callback is over 256 KiB")
 
-// ErrBusy means that more callbacks are waiting to be stored than may. This one was not touched.
+// ErrBusy means that the queue of callbacks to store is full. This callback was not stored.
 var ErrBusy = errors.New("too many callbacks are waiting: call again")
 
-// Settler is what the receiver needs of package lifecycle.
+// Settler is the part of package lifecycle that the receiver needs.
 type Settler interface {
-	SettleCallback(ctx context.Context, c lifecycle.Callback, said provider.Callback) (lifecycle.Verdict, error)
+	SettleCallback(ctx context.Context, c lifecycle.Callback, decoded provider.Callback) (lifecycle.Verdict, error)
 	RefuseCallback(ctx context.Context, c lifecycle.Callback) error
 }
 
-// Receiver takes callbacks. It may be used concurrently.
+// Receiver receives callbacks. It may be used concurrently.
 type Receiver struct {
 	tokens   *Tokens
 	accounts provider.Accounts
@@ -51,17 +51,17 @@ type Receiver struct {
 	verdicts metric.Int64Counter
 }
 
-// Config is what a receiver works with.
+// Config is the configuration of a receiver. All fields but Now are required.
 type Config struct {
 	Tokens   *Tokens
 	Accounts provider.Accounts
 	Settler  Settler
-	Now      func() time.Time // Tells how old a signature is; nil means this machine's clock.
+	Now      func() time.Time // The time for the age of signatures; nil means time.Now.
 	Meter    metric.Meter
 	Log      *slog.Logger
 }
 
-// NewReceiver returns a receiver that verifies tokens, lets providers decode, and hands on to the settler.
+// NewReceiver returns a receiver.
 func NewReceiver(cfg Config) (*Receiver, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -69,15 +69,15 @@ func NewReceiver(cfg Config) (*Receiver, error) {
 	verdicts, err := cfg.Meter.Int64Counter("refract_callbacks",
 		metric.WithDescription("Callbacks by provider account and verdict."))
 	if err != nil {
-		return nil, fmt.Errorf("make the callback counter: %w", err)
+		return nil, fmt.Errorf("create the callback counter: %w", err)
 	}
 	return &Receiver{
 		tokens: cfg.Tokens, accounts: cfg.Accounts, settler: cfg.Settler, now: cfg.Now, log: cfg.Log, verdicts: verdicts,
 	}, nil
 }
 
-// CheckToken returns ErrToken for a callback whose URL token is missing or forged, and counts it, so that no body of a
-// stranger's needs to be read.
+// CheckToken returns ErrToken for a callback whose URL token is missing or forged, and counts it. A surface calls it before it
+// reads the body.
 func (r *Receiver) CheckToken(ctx context.Context, account, token string) error {
 	_, err := r.attempt(ctx, account, token)
 	return err
@@ -86,7 +86,7 @@ func (r *Receiver) CheckToken(ctx context.Context, account, token string) error 
 // attempt returns the attempt that a URL token names.
 func (r *Receiver) attempt(ctx context.Context, account, token string) (task.AttemptID, error) {
 	if _, known := r.accounts[account]; !known {
-		r.count(ctx, "unknown", "bad_token") // The name is a stranger's, so it is no metric label.
+		r.count(ctx, "unknown", "bad_token") // A stranger chose the name, so it is no metric label.
 		return "", ErrToken
 	}
 	id, err := r.tokens.Verify(account, token)
@@ -96,27 +96,27 @@ func (r *Receiver) attempt(ctx context.Context, account, token string) (task.Att
 	return id, err
 }
 
-// byteOrderMark may begin a text in UTF-8, and means nothing.
+// byteOrderMark may begin a text in UTF-8 and is ignored.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// Receive takes one callback with a body of at most MaxBody bytes: the URL token without a query, then the provider's
-// signature and timestamp, then the inbox and the task in one transaction. It returns ErrToken, one of the
-// provider.ErrCallback sentinels, lifecycle.ErrAttemptNotFound, ErrBusy, or what kept the database from answering.
+// Receive receives one callback with a body of at most MaxBody bytes. It verifies the URL token without a query, then the
+// provider's signature and timestamp, and then changes inbox and task in one transaction. It returns ErrToken, one of the
+// provider.ErrCallback sentinels, lifecycle.ErrAttemptNotFound, ErrBusy, or the error of the database.
 func (r *Receiver) Receive(ctx context.Context, account, token string, header http.Header, body []byte) error {
 	id, err := r.attempt(ctx, account, token)
 	if err != nil {
 		return err
 	}
 	body = bytes.TrimPrefix(body, byteOrderMark)
-	said, refusal := r.accounts[account].Callback(header, body, r.now())
+	decoded, refusal := r.accounts[account].Callback(header, body, r.now())
 	c := lifecycle.Callback{
-		AttemptID: id, Account: account, ProviderTaskID: said.ProviderTaskID,
+		AttemptID: id, Account: account, ProviderTaskID: decoded.ProviderTaskID,
 		Body: redactBody(body, token),
 	}
 	if refusal != nil {
 		return r.refuse(ctx, c, refusal)
 	}
-	verdict, err := r.settler.SettleCallback(ctx, c, said)
+	verdict, err := r.settler.SettleCallback(ctx, c, decoded)
 	if errors.Is(err, groupcommit.ErrFull) {
 		r.count(ctx, account, "busy")
 		return ErrBusy
@@ -127,20 +127,20 @@ func (r *Receiver) Receive(ctx context.Context, account, token string, header ht
 	}
 	r.count(ctx, account, string(verdict))
 	if verdict == lifecycle.Conflict || verdict == lifecycle.Mismatch {
-		r.log.WarnContext(ctx, "callback changes nothing: it contradicts what is known", "account", account,
-			"attempt_id", id, "provider_task_id", said.ProviderTaskID, "verdict", verdict)
+		r.log.WarnContext(ctx, "callback contradicts the attempt; it changes nothing", "account", account,
+			"attempt_id", id, "provider_task_id", decoded.ProviderTaskID, "verdict", verdict)
 	}
 	return nil
 }
 
-// redactBody takes out what must not be stored: our URL token, which the provider echoes, and all of a URL but its
-// host, since whoever has a signed one has the file.
+// redactBody removes what must not be stored: our URL token, which the provider echoes, and all of a URL but its host, since a
+// signed URL gives access to the file.
 func redactBody(body []byte, token string) []byte {
 	body = redact.Links(redact.Secrets(body, token))
-	return body[:min(len(body), MaxBody)] // What took the place of short URLs can make it longer.
+	return body[:min(len(body), MaxBody)] // The mark of a removed URL may be longer than the URL.
 }
 
-// refuse keeps a refused callback with its verdict and returns why it was refused.
+// refuse stores a refused callback with its verdict and returns the reason.
 func (r *Receiver) refuse(ctx context.Context, c lifecycle.Callback, refusal error) error {
 	switch {
 	case errors.Is(refusal, provider.ErrCallbackSignature):

@@ -31,8 +31,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
 
-// studio is a provider whose callbacks are {"id": …, "failed": …}, with what is wrong with the signature in
-// a header.
+// studio is a provider whose callbacks are {"id": …, "failed": …}. A header selects the result of the signature check.
 type studio struct{ provider.Provider }
 
 func (studio) Name() string { return "kie" }
@@ -106,7 +105,7 @@ func setup(t *testing.T) ingress {
 	return in
 }
 
-// start makes a task and brings it to RUNNING as p1.
+// start creates a task that is RUNNING as p1.
 func start(t *testing.T, verbs *lifecycle.Lifecycle, store *postgres.Store) task.AttemptID {
 	t.Helper()
 	submitted, err := verbs.Submit(t.Context(), "films", "r1", task.Spec{Prompt: "snow"})
@@ -131,7 +130,7 @@ func start(t *testing.T, verbs *lifecycle.Lifecycle, store *postgres.Store) task
 	return id
 }
 
-// verdicts returns what the receiver counted, as "provider verdict".
+// verdicts returns the counts of the receiver, by "account verdict".
 func (in ingress) verdicts(t *testing.T) map[string]int64 {
 	t.Helper()
 	var rm metricdata.ResourceMetrics
@@ -216,10 +215,10 @@ func TestReceive_EveryCallbackHasItsAnswerAndVerdict(t *testing.T) {
 			}
 			last := len(verdicts) - 1
 			if got, want := "kie "+verdicts[last], test.counted; got != want {
-				t.Errorf("the inbox says %q, want %q", got, want)
+				t.Errorf("the inbox has verdict %q, want %q", got, want)
 			}
 			if bodies[last] != test.body {
-				t.Errorf("the inbox holds %q, want %q", bodies[last], test.body)
+				t.Errorf("the inbox has body %q, want %q", bodies[last], test.body)
 			}
 		})
 	}
@@ -250,7 +249,7 @@ func TestReceive_StoresNoURLTokenAndNoLink(t *testing.T) {
 	}
 	for _, body := range bodies {
 		if strings.Contains(body, in.token) || !strings.Contains(body, "refract.example.com/[redacted]") {
-			t.Errorf("the inbox holds %s", body)
+			t.Errorf("the inbox has %s", body)
 		}
 	}
 }
@@ -262,7 +261,7 @@ func TestReceive_FailsWhenTheDatabaseIsGone(t *testing.T) {
 	for _, signature := range []string{"good", "bad"} {
 		err := in.Receive(t.Context(), "kie", in.token, http.Header{"Signature": {signature}}, []byte(`{"id": "p1"}`))
 		if err == nil || errors.Is(err, provider.ErrCallbackSignature) || errors.Is(err, lifecycle.ErrAttemptNotFound) {
-			t.Errorf("Receive with a %s signature = %v, want what kept the database from answering", signature, err)
+			t.Errorf("Receive with a %s signature = %v, want the error of the database", signature, err)
 		}
 	}
 	if err := in.Receive(t.Context(), "kie", "forged", http.Header{}, nil); !errors.Is(err, callback.ErrToken) {
@@ -270,7 +269,7 @@ func TestReceive_FailsWhenTheDatabaseIsGone(t *testing.T) {
 	}
 }
 
-// busy settles nothing, as if more waited than may.
+// busy is a settler whose queue is full.
 type busy struct{ callback.Settler }
 
 func (busy) SettleCallback(context.Context, lifecycle.Callback, provider.Callback) (lifecycle.Verdict, error) {

@@ -7,11 +7,10 @@ import (
 	"testing"
 )
 
-// fuzzToken is spelt like a token.
+// fuzzToken has the form of a token.
 const fuzzToken = "AZOxFZsweg6PjR1qXlvcTgAAAAAAAAAAAAAAAAAAAAA"
 
-// FuzzRedact checks that nothing of a stored body, whatever it is, is our URL token or stands after the host of a
-// URL.
+// FuzzRedact checks that no stored body contains our URL token, or anything after the host of a URL.
 func FuzzRedact(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		given := bytes.Clone(body)
@@ -31,8 +30,8 @@ func FuzzRedact(f *testing.F) {
 	})
 }
 
-// FuzzRedact_Echo checks the same of a URL that is echoed as JSON encoders do it: in a string, in a string of JSON in
-// a string, and so on, with slashes and the signs of HTML escaped or not.
+// FuzzRedact_Echo checks the same for a URL in the spellings of JSON encoders: in a string, in JSON within a string, and so on,
+// with slashes and HTML characters escaped or not.
 func FuzzRedact_Echo(f *testing.F) {
 	f.Fuzz(func(t *testing.T, user, path string, depth, style uint8) {
 		const secret = "S3CR3T"
@@ -73,8 +72,8 @@ func quote(t *testing.T, s string, style uint8) string {
 	return text
 }
 
-// shownOfURLs returns what stands after the host of the first URL in s that has more there than our mark, or a user
-// before it. It looks for URLs by hand, since a pattern would have the holes of the pattern that it checks.
+// shownOfURLs returns what follows the host of the first URL in s that has more there than our mark, or a user before the host.
+// It finds URLs without a pattern, since a pattern could have the defects of the pattern that it checks.
 func shownOfURLs(s string) string {
 	for {
 		i := strings.Index(s, "://")

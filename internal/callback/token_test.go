@@ -88,7 +88,7 @@ func TestVerify_RefusesWhatIsNoToken(t *testing.T) {
 	tokens := newTokens(t, newKey)
 	good := makeToken(t, tokens, newID())
 	other := makeToken(t, newTokens(t, oldKey), newID())
-	// The last character carries four bits; the two below them must be zero, or one token had four spellings.
+	// The last character carries four bits; the two below them must be zero, or one token would have four spellings.
 	alphabet := "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	respelt := good[:42] + string(alphabet[bytes.IndexByte([]byte(alphabet), good[42])|1])
 	tests := map[string]struct{ provider, token string }{

@@ -25,7 +25,7 @@ const (
 	fileAt = "/v1/tasks/" + taskID + "/outputs/"
 )
 
-// folder holds outputs as <task id>/<index>.
+// folder has outputs as <task id>/<index>.
 type folder string
 
 func (f folder) OpenOutput(_ context.Context, id string, index int) (io.ReadSeekCloser, time.Time, error) {
@@ -43,7 +43,7 @@ func (f folder) OpenOutput(_ context.Context, id string, index int) (io.ReadSeek
 	return file, info.ModTime(), err
 }
 
-// goodLink is the token of output 0, and goneLink that of one whose file is gone. The bucket fails for badLink.
+// goodLink is the token of output 0, and goneLink that of an output whose file is gone. The bucket fails for badLink.
 const goodLink, goneLink, badLink = "good-token", "gone-token", "bad-token"
 
 func (f folder) OpenLink(ctx context.Context, token string) (*httpapi.LinkedOutput, error) {
@@ -259,7 +259,7 @@ func (o one) OpenLink(context.Context, string) (*httpapi.LinkedOutput, error) {
 	return nil, fs.ErrNotExist
 }
 
-// TestDownload_EndsWithItsCredentials revokes a token in the middle of a download. Without Bind the whole file arrives.
+// TestDownload_EndsWithItsCredentials revokes a token during a download. Without Bind the whole file arrives.
 func TestDownload_EndsWithItsCredentials(t *testing.T) {
 	t.Parallel()
 	r := edge()

@@ -93,7 +93,7 @@ func TestREST_UnknownParametersAreRefusedByName(t *testing.T) {
 	}
 }
 
-// TestREST_SaysWhatIsWrongInWords looks for the words of programs in what people read.
+// TestREST_SaysWhatIsWrongInWords searches messages for the wording of Go libraries.
 func TestREST_SaysWhatIsWrongInWords(t *testing.T) {
 	t.Parallel()
 	s := serveInternal(t, edge())
@@ -203,8 +203,8 @@ func TestREST_BodiesOfOtherKindsAreRefused(t *testing.T) {
 	}
 }
 
-// TestREST_ReadsNoBodyOfAStranger announces bodies and sends none. Without the check before the body the
-// answer is 408, after 15 seconds.
+// TestREST_ReadsNoBodyOfAStranger announces bodies and sends none. Without the check before the body the answer is 408, after
+// 15 seconds.
 func TestREST_ReadsNoBodyOfAStranger(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
@@ -255,7 +255,7 @@ func TestREST_ReadsNoBodyOfAStranger(t *testing.T) {
 	}
 	t.Cleanup(func() {
 		if asked.Load() == 0 {
-			t.Error("nobody was asked for credentials")
+			t.Error("no request was authenticated")
 		}
 	})
 }
@@ -296,7 +296,7 @@ func TestREST_CountsItemsBeforeItMakesAnythingOfThem(t *testing.T) {
 	}
 }
 
-// TestOpen_PagesOfOtherSitesAreRefused makes the requests that a browser makes for pages of others.
+// TestOpen_PagesOfOtherSitesAreRefused sends the requests that a browser sends for pages of other sites.
 func TestOpen_PagesOfOtherSitesAreRefused(t *testing.T) {
 	t.Parallel()
 	s := serveInternal(t, edge(), func(cfg *httpapi.InternalConfig) {
@@ -360,7 +360,7 @@ func TestOpen_PagesOfOtherSitesAreRefused(t *testing.T) {
 	}
 }
 
-// TestOpen_ProbesWithoutAHostAreServed asks as load balancers do, in HTTP/1.0. No browser asks without a host.
+// TestOpen_ProbesWithoutAHostAreServed sends requests like a load balancer, in HTTP/1.0. Browsers always send Host.
 func TestOpen_ProbesWithoutAHostAreServed(t *testing.T) {
 	t.Parallel()
 	s := serveInternal(t, edge(), func(cfg *httpapi.InternalConfig) { cfg.Open = true })
@@ -383,7 +383,7 @@ func TestOpen_ProbesWithoutAHostAreServed(t *testing.T) {
 	}
 }
 
-// errNoOutputs is what an outage says.
+// errNoOutputs is the error of an outage.
 var errNoOutputs = errors.New("no outputs")
 
 // noOutputs opens nothing.

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestCompact_TakesOutWhiteSpaceAlone compares texts of any shape with what the standard library makes of them.
+// TestCompact_TakesOutWhiteSpaceAlone compares texts of any shape with json.Compact.
 func TestCompact_TakesOutWhiteSpaceAlone(t *testing.T) {
 	t.Parallel()
 	words := rapid.StringOf(rapid.SampledFrom([]rune("\"\\ \n\t\x01aü\u2028🎬{}[]:,")))

@@ -22,8 +22,8 @@ import (
 	"github.com/refract-video/refract/internal/httpapi"
 )
 
-// tape is a connection to a gRPC server that takes down what it is asked, and a callback service that takes all. Streams are
-// answered with an error.
+// tape is a connection to a gRPC server that records its requests, and a callback service that receives every callback. Streams
+// are answered with an error.
 type tape struct {
 	refractv1.UnimplementedCallbackServiceServer
 	asked []proto.Message
@@ -63,7 +63,7 @@ func (s *tapedStream) SendMsg(m any) error {
 	return errors.New("the tape plays nothing")
 }
 
-// integer is how Go reads one.
+// integer matches the integers of package strconv.
 var integer = regexp.MustCompile(`^[+-]?[0-9]+$`)
 
 // FuzzWatchResume checks that a watch begins after the revision that the client names, or is refused: a revision that
@@ -100,13 +100,13 @@ func FuzzWatchResume(f *testing.F) {
 	})
 }
 
-// isRevision tells whether s is a number from 0 to the largest revision.
+// isRevision reports whether s is a number from 0 to the largest revision.
 func isRevision(s string) bool {
 	n, ok := new(big.Int).SetString(s, 10)
 	return ok && integer.MatchString(s) && n.Sign() >= 0 && n.IsInt64()
 }
 
-// checkRefusal wants an answer to be an error as REST has them.
+// checkRefusal fails unless an answer is an error of REST.
 func checkRefusal(t *testing.T, answer *httptest.ResponseRecorder) {
 	t.Helper()
 	var body struct {
@@ -119,8 +119,7 @@ func checkRefusal(t *testing.T, answer *httptest.ResponseRecorder) {
 	}
 }
 
-// FuzzIngress checks that a callback reaches the server as it came, byte by byte and with nothing added, or not at
-// all.
+// FuzzIngress checks that a callback reaches the service unchanged and with nothing added, or is refused.
 func FuzzIngress(f *testing.F) {
 	conn := &tape{}
 	handler := httpapi.NewIngress(httpapi.IngressConfig{

@@ -16,8 +16,8 @@ import (
 	"github.com/refract-video/refract/internal/httpapi"
 )
 
-// TestServers_HeldBodiesLeaveRoom has callers who may send a body hold it back, on as many connections as a listener takes, and
-// then calls. It fails when a connection counts as busy before the body has come.
+// TestServers_HeldBodiesLeaveRoom announces bodies that never arrive on as many connections as a listener accepts, and then calls.
+// It fails when a connection counts as busy before its body has arrived.
 func TestServers_HeldBodiesLeaveRoom(t *testing.T) {
 	t.Parallel()
 	const places = 4

@@ -30,7 +30,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// hung is how long a test waits for what must happen, so that only one that hangs reaches it.
+// hung is how long a test waits for what must happen. Only a test that hangs reaches it.
 const hung = 5 * time.Minute
 
 const taskID = "0190b0a8-5a0b-7c1e-8f00-000000000001"
@@ -96,7 +96,7 @@ func dial(t *testing.T, r *remote) *grpc.ClientConn {
 	return conn
 }
 
-// site is a handler on a socket, and what it logs.
+// site is a handler on a socket, and its log.
 type site struct {
 	*httptest.Server
 	log *logText

@@ -15,7 +15,7 @@ import (
 	"github.com/refract-video/refract/internal/httpapi"
 )
 
-// shortTimeout is a timeout of a server for what follows the header of a request: long enough that a handler begins before.
+// shortTimeout is the read and write timeout of a server. It is long enough for a handler to begin.
 const shortTimeout = time.Second
 
 // serveWithShortTimeouts serves with short timeouts.
@@ -28,8 +28,8 @@ func serveWithShortTimeouts(t *testing.T, r *remote, outputs httpapi.Outputs) si
 	})
 }
 
-// slowRequest sends a request whose body never arrives and returns what the server answers when its patience
-// is over. The timeouts of every request that had begun before are then over as well.
+// slowRequest sends a request whose body never arrives and returns the answer of the server after its timeout. The timeouts of
+// every earlier request have then passed as well.
 func (s site) slowRequest(t *testing.T) string {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Listener.Addr().String())

@@ -12,10 +12,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// silent is a connection to a server that never answers.
-type silent struct{ grpc.ClientConnInterface }
+// silentConn is a connection to a server that never answers.
+type silentConn struct{ grpc.ClientConnInterface }
 
-func (silent) Invoke(ctx context.Context, _ string, _, _ any, _ ...grpc.CallOption) error {
+func (silentConn) Invoke(ctx context.Context, _ string, _, _ any, _ ...grpc.CallOption) error {
 	<-ctx.Done()
 	return status.FromContextError(ctx.Err()).Err()
 }
@@ -23,7 +23,7 @@ func (silent) Invoke(ctx context.Context, _ string, _, _ any, _ ...grpc.CallOpti
 func TestTimeoutConn_ItsOwnTimeIsNotTheCallers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		conn := timeoutConn{silent{}}
+		conn := timeoutConn{silentConn{}}
 		st := status.Convert(conn.Invoke(t.Context(), "/method", nil, nil))
 		var reason string
 		var retry time.Duration

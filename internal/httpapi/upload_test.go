@@ -23,7 +23,7 @@ const (
 	uploadID = "0190b0a8-5a0b-4c1e-8f00-000000000002"
 )
 
-// uploads keeps what was sent to it in one upload.
+// uploads records the messages of one upload.
 type uploads struct {
 	header *refractv1.UploadSourceHeader
 	bytes  bytes.Buffer
@@ -54,7 +54,7 @@ func (u *uploads) receive(stream uploadStream) error {
 	return stream.SendAndClose(resp)
 }
 
-// chunked is a body whose size is not told.
+// chunked is a body without a Content-Length.
 type chunked struct{ io.Reader }
 
 func TestUpload_ReadsFromTheHeadersWhatTheBodyIs(t *testing.T) {
@@ -154,7 +154,7 @@ func TestUpload_PassesOnWhatCameBeforeACut(t *testing.T) {
 	}
 }
 
-// A body that is silent must not keep an answer that is there: of a replica that shuts down, or of one that knows the file.
+// A body that stalls must not delay the answer of a replica that shuts down, or that knows the file.
 func TestUpload_AnswersBeforeTheEndOfTheBody(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -166,8 +166,8 @@ func TestWatch_RefusalBeforeTheFirstMessageIsAnOrdinaryOne(t *testing.T) {
 	}
 }
 
-// TestWatch_AnEventSourceComesBackAfterWhatPasses refuses watches before their first message. An EventSource gives up for good
-// on any status but 200. Without failStream it is answered 503 here.
+// TestWatch_AnEventSourceComesBackAfterWhatPasses refuses watches before their first message. An EventSource never reconnects
+// after a status other than 200. Without failStream it is answered 503 here.
 func TestWatch_AnEventSourceComesBackAfterWhatPasses(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -197,8 +197,8 @@ func TestWatch_AnEventSourceComesBackAfterWhatPasses(t *testing.T) {
 	}
 }
 
-// TestWatch_HeaderComesBeforeTheFirstMessage has a watch that is taken and has nothing to say. Without the header of the
-// server the answer would begin with the first bookmark.
+// TestWatch_HeaderComesBeforeTheFirstMessage opens a watch without messages. Without the header of the server the answer would
+// begin with the first bookmark.
 func TestWatch_HeaderComesBeforeTheFirstMessage(t *testing.T) {
 	t.Parallel()
 	s := serveInternal(t, &remote{watch: func(_ *refractv1.WatchTaskRequest, stream watchStream) error {
