@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/refract-video/refract/internal/loop"
 )
 
 const (
@@ -79,10 +81,8 @@ func (k *Keyring) Run(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		k.reload(ctx)
-		select {
-		case <-ctx.Done():
+		if loop.Sleep(ctx, tokenGap) != nil {
 			return nil
-		case <-time.After(tokenGap):
 		}
 		select {
 		case <-ctx.Done():

@@ -65,7 +65,7 @@ func (c *Checker) Run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			c.log.ErrorContext(ctx, "checks are interrupted; callbacks still count", "account", c.upstream.ID, "error", err)
 		}
-		if found == checkBatch && loop.Rest(ctx, time.Until(next.Add(-claimAhead))) {
+		if found == checkBatch && loop.Sleep(ctx, time.Until(next.Add(-claimAhead))) == nil {
 			continue
 		}
 		select {

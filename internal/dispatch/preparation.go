@@ -177,7 +177,7 @@ func (p *Preparer) tell(ctx context.Context, c source.Claimed, each func(context
 			return err
 		}
 		if len(waiters) > 0 {
-			if sameWaiters(waiters, last) && !loop.Rest(ctx, waitersPause) {
+			if sameWaiters(waiters, last) && loop.Sleep(ctx, waitersPause) != nil {
 				return ctx.Err()
 			}
 			last = waiters

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Rest waits, and reports whether ctx goes on.
-func Rest(ctx context.Context, d time.Duration) bool {
+// Sleep returns after a duration, or earlier with the error of ctx when ctx ends.
+func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return false
+		return ctx.Err()
 	case <-timer.C:
-		return true
+		return nil
 	}
 }
 

@@ -2,6 +2,7 @@ package loop_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,16 +24,17 @@ func TestEvery_CallsAtOnceAndOnceAPeriod(t *testing.T) {
 	})
 }
 
-func TestRest_ReportsWhetherTheContextGoesOn(t *testing.T) {
+func TestSleep_EndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if !loop.Rest(ctx, time.Second) {
-			t.Error("a rest within the time of the context reports its end")
+		began := time.Now()
+		if err := loop.Sleep(ctx, time.Second); err != nil || time.Since(began) != time.Second {
+			t.Errorf("Sleep within the time of the context = %v after %v", err, time.Since(began))
 		}
-		if loop.Rest(ctx, time.Hour) {
-			t.Error("a rest beyond the time of the context does not report its end")
+		if err := loop.Sleep(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Minute {
+			t.Errorf("Sleep beyond the time of the context = %v after %v, want its error at its end", err, time.Since(began))
 		}
 	})
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/refract-video/refract/internal/loop"
 )
 
 // errAnew means that a download can't go on where it was: the file has changed, or the server knows no ranges.
@@ -175,18 +177,7 @@ func (d *download) wait() error {
 	if busy, ok := errors.AsType[*StatusError](d.broke); ok {
 		wait = max(wait, min(busy.RetryAfter, d.pauses.MaxInterval))
 	}
-	return sleep(d.ctx, wait)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return loop.Sleep(d.ctx, wait)
 }
 
 // ask asks for what is missing.

@@ -10,6 +10,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/refract-video/refract/internal/loop"
 )
 
 // DefaultMaxBytes is the size of the largest file that a Saver saves unless told otherwise: 2 GiB.
@@ -68,7 +70,7 @@ func (s *Saver) Save(ctx context.Context, link, key string) (Saved, error) {
 	pauses := s.pauses()
 	for begins := 1; ; begins++ {
 		saved, err := s.save(ctx, link, key)
-		if errors.Is(err, errAnew) && begins < maxBegins && sleep(ctx, pauses.NextBackOff()) == nil {
+		if errors.Is(err, errAnew) && begins < maxBegins && loop.Sleep(ctx, pauses.NextBackOff()) == nil {
 			continue
 		}
 		if errors.Is(err, errAnew) {

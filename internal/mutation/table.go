@@ -363,7 +363,7 @@ var mutations = append(differences(), []mutation{
 	},
 	{
 		7, "asks-without-a-pause", "internal/upstream/upstream.go",
-		"		if !loop.Rest(ctx, time.Until(at)) {\n			return ctx.Err()\n		}\n",
+		"		if loop.Sleep(ctx, time.Until(at)) != nil {\n			return ctx.Err()\n		}\n",
 		"		if true {\n			return ctx.Err()\n		}\n",
 		[]test{
 			{upstream, "TestUpstream_EveryQuestionWaitsForItsTurn"},

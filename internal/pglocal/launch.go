@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/refract-video/refract/internal/loop"
 )
 
 const (
@@ -43,7 +45,7 @@ func launch(ctx context.Context, dir *folder, spec serverSpec) (*Cluster, error)
 			return c, err
 		}
 		spec.cfg.Logger.DebugContext(ctx, "postgres ended while starting", "try", try, "error", err)
-		if pause(ctx, time.Duration(try)*100*time.Millisecond) != nil {
+		if loop.Sleep(ctx, time.Duration(try)*100*time.Millisecond) != nil {
 			return nil, err
 		}
 	}
@@ -165,15 +167,4 @@ func freePort(ctx context.Context) (int, error) {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	return port, l.Close()
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

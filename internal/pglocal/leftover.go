@@ -9,6 +9,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/refract-video/refract/internal/loop"
 )
 
 // stopLeftover ends the server that an earlier process left on this data when it was killed. We hold the folder's lock, so
@@ -33,7 +35,7 @@ func stopLeftover(ctx context.Context, data string, logger *slog.Logger) error {
 	}
 	// The command line, not the process, is waited for: a process that nobody reaps keeps its number for ever.
 	for servesData(pid, data) {
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
+		if err := loop.Sleep(ctx, 10*time.Millisecond); err != nil {
 			return fmt.Errorf("stop the postgres that an earlier process left (process id %d): %w", pid, err)
 		}
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/refract-video/refract/internal/loop"
 )
 
 // ownCluster is what the test binary does as another process: own a cluster, say its URL, and wait to be killed.
@@ -145,7 +147,7 @@ func eventually(t *testing.T, holds func() bool) {
 	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	defer cancel()
 	for !holds() {
-		if pause(ctx, 10*time.Millisecond) != nil {
+		if loop.Sleep(ctx, 10*time.Millisecond) != nil {
 			t.Fatal("waited in vain")
 		}
 	}

@@ -161,7 +161,7 @@ func (r *Retainer) walk(ctx context.Context, kind Kind, place Candidate, batches
 	visit func(due []Candidate) error,
 ) (Candidate, error) {
 	for n := 0; batches == 0 || n < batches; n++ {
-		if n > 0 && !loop.Rest(ctx, r.Pause) {
+		if n > 0 && loop.Sleep(ctx, r.Pause) != nil {
 			return place, ctx.Err()
 		}
 		found, err := r.Store.Aged(ctx, kind, place)

@@ -77,7 +77,7 @@ func (r *Retainer) countOrphans(ctx context.Context) (sum Removed, err error) {
 // walkFiles visits the orphans in up to so many pages of the bucket, or in all for 0, and returns where it ended.
 func (r *Retainer) walkFiles(ctx context.Context, place orphanPlace, pages int, visit func(media.File)) (orphanPlace, error) {
 	for n := 0; pages == 0 || n < pages; n++ {
-		if n > 0 && !loop.Rest(ctx, r.Pause) {
+		if n > 0 && loop.Sleep(ctx, r.Pause) != nil {
 			return place, ctx.Err()
 		}
 		files, next, err := r.Bucket.Page(ctx, orphanPrefixes[place.prefix], place.page, orphanPage)

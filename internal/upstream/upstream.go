@@ -122,7 +122,7 @@ func (u *Account) Ask(ctx context.Context, providerTaskID string, age time.Durat
 // all that waited meanwhile would leave together.
 func (u *Account) turn(ctx context.Context, at time.Time) error {
 	for {
-		if !loop.Rest(ctx, time.Until(at)) {
+		if loop.Sleep(ctx, time.Until(at)) != nil {
 			return ctx.Err()
 		}
 		if u.Pause == 0 || time.Since(at) <= latest {

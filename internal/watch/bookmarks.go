@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/refract-video/refract/internal/loop"
 )
 
 const (
@@ -98,7 +100,7 @@ func (b *bookmarks) run(ctx context.Context) {
 		if !idle {
 			next = min(next, stall)
 		}
-		if pause(ctx, next) != nil {
+		if loop.Sleep(ctx, next) != nil {
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/refract-video/refract/internal/loop"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -50,7 +51,7 @@ func (h *Hub) Run(ctx context.Context) error {
 			h.cfg.Logger.InfoContext(ctx, "sweeps of the log succeed again")
 		}
 		failing, s.stale = err != nil, err != nil
-		if pause(ctx, gather) != nil {
+		if loop.Sleep(ctx, gather) != nil {
 			return nil
 		}
 		select {
@@ -98,7 +99,7 @@ func (s *sweeper) sweep(ctx context.Context) error {
 		if settled >= target {
 			return nil
 		}
-		if err := pause(ctx, look); err != nil {
+		if err := loop.Sleep(ctx, look); err != nil {
 			return err
 		}
 		look = min(2*look, lastLook)
@@ -230,16 +231,6 @@ func (s *sweeper) entries(ctx context.Context, after, upTo task.Position) ([]tas
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	return s.hub.table.Entries(ctx, after, upTo, sweepPage)
-}
-
-// pause lets time go by.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // runCensus compares the watched tasks with the table now and then: one that was removed leaves no event, and its
