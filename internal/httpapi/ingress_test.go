@@ -154,6 +154,23 @@ func TestIngress_CallCarriesSignatureHeadersAlone(t *testing.T) {
 	}
 }
 
+// TestIngress_GatewayObeysNoHeaderOfAStranger sends headers that the gateway treats by rules of its own.
+func TestIngress_GatewayObeysNoHeaderOfAStranger(t *testing.T) {
+	t.Parallel()
+	s, _ := serveIngress(t, func(ctx context.Context, _ *refractv1.ReceiveCallbackRequest) (*refractv1.ReceiveCallbackResponse, error) {
+		if _, bounded := ctx.Deadline(); bounded {
+			t.Error("the call has a deadline of the stranger")
+		}
+		return received, nil
+	})
+	for name, value := range map[string]string{"Grpc-Timeout": "1n", "grpc-timeout": "no time", "Te": "trailers", "Accept": "text/event-stream"} {
+		a := s.do(t, http.MethodPost, callbackPath, strings.NewReader(`{}`), name, value)
+		if want := `{"status":"received"}`; a.status != http.StatusOK || a.body != want || a.header.Get("Content-Length") != strconv.Itoa(len(want)) {
+			t.Errorf("with %s %q: answer %d %s and header %v", name, value, a.status, a.body, a.header)
+		}
+	}
+}
+
 // publisher is a fictitious provider that signs the whole body, in headers of its own.
 type publisher struct {
 	provider.Provider

@@ -90,8 +90,10 @@ func TestVerify_AcceptsAKeyThatIsBeingReplaced(t *testing.T) {
 	t.Parallel()
 	for name, f := range formats {
 		old, rotating := newSigner(t, f, oldKey), newSigner(t, f, newKey, oldKey)
-		if _, ok := rotating.Verify("scope", old.Sign("scope", body)); !ok {
-			t.Errorf("%s: a token of the old key is refused", name)
+		for which, signer := range map[string]*signedtoken.Signer{"old": old, "new": rotating} {
+			if _, ok := rotating.Verify("scope", signer.Sign("scope", body)); !ok {
+				t.Errorf("%s: a token of the %s key is refused", name, which)
+			}
 		}
 		if rotating.Sign("scope", body) != newSigner(t, f, newKey).Sign("scope", body) {
 			t.Errorf("%s: the first key does not sign", name)
