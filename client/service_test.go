@@ -20,6 +20,7 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 // webhookKey is the key with which the simulated provider signs callbacks.
@@ -107,7 +108,7 @@ func (s *sharedService) stop() int {
 // configure starts a simulated provider and returns the configuration of a service on a fresh database, and an API token.
 func configure(t testing.TB) (config server.Config, token string) {
 	t.Helper()
-	provider, err := sim.Start(sim.Config{APIKeys: []string{"key"}, WebhookKey: webhookKey, Processing: 500 * time.Millisecond})
+	provider, err := sim.Start(sim.Config{APIKeys: []string{"key"}, Processing: 500 * time.Millisecond}, simkie.Profile{WebhookKey: webhookKey})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/kie"
+	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
 // simCmd runs the provider simulator.
@@ -27,15 +30,20 @@ func (c *simCmd) Run(ctx context.Context, con cli.Console) error {
 	if err != nil {
 		return err
 	}
-	s, err := sim.Start(sim.Config{ //nolint:contextcheck // It lives until Close; Run has the context.
-		Addr: c.Address, APIKeys: c.APIKey, WebhookKey: c.WebhookKey, Processing: c.Processing, LedgerPath: c.Ledger,
-		Errors: sim.ErrorTransport(c.Errors), Source: sim.SourceFetch, Transform: sim.TransformAuto, Logger: log,
-	})
+	cfg := sim.Config{
+		Addr: c.Address, APIKeys: c.APIKey, Processing: c.Processing, LedgerPath: c.Ledger,
+		Source: sim.SourceFetch, Transform: sim.TransformAuto, Logger: log,
+	}
+	all := profiles.Set{Kie: kie.Profile{WebhookKey: c.WebhookKey, Errors: kie.ErrorTransport(c.Errors)}}
+	s, err := sim.Start(cfg, all.List()...) //nolint:contextcheck // It lives until Close; Run has the context.
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(con.Out, "simulated kie at %s, luma at %s, luma-agents at %s; ledger at %[1]s/sim/ledger\n",
-		s.URL(), s.LumaURL(), s.LumaAgentsURL()); err != nil {
+	var apis []string
+	for _, name := range s.Profiles() {
+		apis = append(apis, name+" at "+s.BaseURL(name))
+	}
+	if _, err := fmt.Fprintf(con.Out, "simulated %s; ledger at %s/sim/ledger\n", strings.Join(apis, ", "), s.URL()); err != nil {
 		return err
 	}
 	return s.Run(ctx)

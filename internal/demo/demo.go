@@ -20,6 +20,8 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/kie"
+	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
 // processing is how long the simulated provider works.
@@ -48,9 +50,9 @@ func (d *Demo) Run(ctx context.Context, con cli.Console) (err error) {
 	}
 	key, signingKey := uuid.NewString(), uuid.NewString()
 	provider, err := sim.Start(sim.Config{ //nolint:contextcheck // It lives until Close, not as long as a call.
-		APIKeys: []string{key}, WebhookKey: signingKey, Processing: processing,
+		APIKeys: []string{key}, Processing: processing,
 		Source: sim.SourceFetch, Transform: sim.TransformAuto, Logger: log,
-	})
+	}, profiles.Set{Kie: kie.Profile{WebhookKey: signingKey}}.List()...)
 	if err != nil {
 		return fmt.Errorf("start the simulated provider: %w", err)
 	}
@@ -61,7 +63,7 @@ func (d *Demo) Run(ctx context.Context, con cli.Console) (err error) {
 	}
 	if err := flags.Configure(d.Provider, server.Upstream{
 		APIKeys: []redact.Secret{redact.Secret(key)}, WebhookKeys: []redact.Secret{redact.Secret(signingKey)},
-		URL: provider.BaseURL(sim.Profile(d.Provider)), Typical: processing + 2*time.Second, Poll: time.Second,
+		URL: provider.BaseURL(d.Provider), Typical: processing + 2*time.Second, Poll: time.Second,
 	}); err != nil {
 		return err
 	}

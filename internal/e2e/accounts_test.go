@@ -11,6 +11,7 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 // TestUnsignedCallback_CantGiveAnAttemptAForeignID tells an attempt whose answer was lost the id of a task that
@@ -61,7 +62,7 @@ func TestAccounts_OneBlockedLeavesTheWorkToTheOther(t *testing.T) {
 			t.Errorf("ended %v, want SUCCEEDED", last)
 		}
 	}
-	if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByProfile); paid[string(sim.ProfileKie)] != 4 {
+	if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByProfile); paid[simkie.Name] != 4 {
 		t.Errorf("paid %v, want all 4 at kie", paid)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
-	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -85,7 +85,7 @@ func (ts *testService) postPrepared(t *testing.T, key string, n int) {
 	}
 	id, now := bench.ProviderTaskID(n), strconv.FormatInt(time.Now().Unix(), 10)
 	status, _, answer := request(t, http.MethodPost, "http://"+ts.IngressAddr()+"/v1/callbacks/kie/"+token, bench.CallbackBody(id),
-		"Content-Type", "application/json", "X-Webhook-Timestamp", now, "X-Webhook-Signature", sim.Sign(testWebhookKey, id, now))
+		"Content-Type", "application/json", "X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(testWebhookKey, id, now))
 	if status != http.StatusOK {
 		t.Fatalf("the callback was answered %d: %s", status, answer)
 	}

@@ -13,7 +13,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/server"
-	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 // TestIngress_AnswersAsDocumented posts what providers and strangers may post about one running attempt. None
@@ -31,7 +31,7 @@ func TestIngress_AnswersAsDocumented(t *testing.T) {
 	future := strconv.FormatInt(time.Now().Add(time.Hour).Unix(), 10)
 	failed := `{"code":500,"msg":"failed","data":{"taskId":"` + entry.TaskID + `"}}`
 	signed := func(taskID, at string) []string {
-		return []string{"X-Webhook-Timestamp", at, "X-Webhook-Signature", sim.Sign(testWebhookKey, taskID, at)}
+		return []string{"X-Webhook-Timestamp", at, "X-Webhook-Signature", simkie.Sign(testWebhookKey, taskID, at)}
 	}
 	path := entry.CallbackURL[strings.Index(entry.CallbackURL, "/v1/"):]
 	token := path[strings.LastIndex(path, "/")+1:]
@@ -48,7 +48,7 @@ func TestIngress_AnswersAsDocumented(t *testing.T) {
 		{"a URL token that we never made", foreign, failed, signed(entry.TaskID, now), 401, "CALLBACK_TOKEN_INVALID"},
 		{"another provider's name", strings.Replace(path, "/kie/", "/luma/", 1), failed, signed(entry.TaskID, now), 401, "CALLBACK_TOKEN_INVALID"},
 		{"no signature", path, failed, nil, 401, "CALLBACK_SIGNATURE_INVALID"},
-		{"a forged signature", path, failed, []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", sim.Sign("another key", entry.TaskID, now)}, 401, "CALLBACK_SIGNATURE_INVALID"},
+		{"a forged signature", path, failed, []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign("another key", entry.TaskID, now)}, 401, "CALLBACK_SIGNATURE_INVALID"},
 		{"a signature of another task", path, failed, signed("0123456789abcdef0123456789abcdef", now), 401, "CALLBACK_SIGNATURE_INVALID"},
 		{"a stale timestamp", path, failed, signed(entry.TaskID, stale), 401, "CALLBACK_STALE"},
 		{"a timestamp in the future", path, failed, signed(entry.TaskID, future), 401, "CALLBACK_STALE"},
@@ -99,7 +99,7 @@ func TestIngress_TakesWhatComesAfterTheEnd(t *testing.T) {
 	before := ts.get(t, id)
 	entry := ts.sim.Ledger()[0]
 	now := strconv.FormatInt(time.Now().Unix(), 10)
-	header := []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", sim.Sign(testWebhookKey, entry.TaskID, now)}
+	header := []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(testWebhookKey, entry.TaskID, now)}
 	for _, body := range []string{
 		`{"code":200,"msg":"ok","data":{"taskId":"` + entry.TaskID + `","resultUrls":["https://evil.example/x.mp4"]}}`,
 		`{"code":500,"msg":"failed","data":{"taskId":"` + entry.TaskID + `","promptJson":"{\"callBackUrl\":\"` + entry.CallbackURL + `\"}"}}`,

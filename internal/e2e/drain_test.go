@@ -45,7 +45,7 @@ func TestDrain_LeavesNoConnectionAndNoGoroutine(t *testing.T) {
 		ts.pool.Close()
 		http.DefaultClient.CloseIdleConnections()
 		// The simulator still listens, and so would keep a connection that we forgot.
-		theirs := ts.sim.URL() + ts.sim.LumaURL() + ts.sim.LumaAgentsURL()
+		theirs := ts.sim.URL() + ts.sim.BaseURL("luma") + ts.sim.BaseURL("luma-agents")
 		await(t, "sockets", func() []string {
 			var left []string
 			for inode, socket := range openSockets(t) {

@@ -28,6 +28,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 const (
@@ -134,8 +135,8 @@ type hostileRound struct {
 
 func startHostileRound(t *testing.T) *hostileRound {
 	t.Helper()
-	provider, err := sim.Start(sim.Config{
-		WebhookKey: testWebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1}, Credits: 1_000_000,
+	provider, err := sim.Start(sim.Config{Credits: 1_000_000}, simkie.Profile{
+		WebhookKey: testWebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -501,7 +502,7 @@ func (r *hostileRound) replay(t *testing.T) {
 	now := strconv.FormatInt(time.Now().Unix(), 10)
 	body := `{"code":500,"data":{"taskId":"` + entry.TaskID + `"},"pad":"` + strings.Repeat("x", 250_000) + `"}`
 	r.repeat("replayed callback", r.httpCaller(http.MethodPost, entry.CallbackURL, body,
-		[]string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", sim.Sign(testWebhookKey, entry.TaskID, now)}))
+		[]string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(testWebhookKey, entry.TaskID, now)}))
 }
 
 // peakMemory is the most memory that the process had, in bytes.

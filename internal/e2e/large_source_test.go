@@ -14,12 +14,13 @@ import (
 
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 // TestSoak_ALargeClipGoesThroughRealProcesses submits a clip of 100 MB from one process to another: uploaded, handed to the
 // provider, modified and downloaded. It tells what memory that took, which it knows how to read on Linux alone.
 func TestSoak_ALargeClipGoesThroughRealProcesses(t *testing.T) {
-	provider, err := sim.Start(sim.Config{WebhookKey: testWebhookKey, Source: sim.SourceFetch, Transform: sim.TransformNone})
+	provider, err := sim.Start(sim.Config{Source: sim.SourceFetch, Transform: sim.TransformNone}, simkie.Profile{WebhookKey: testWebhookKey})
 	if err != nil {
 		t.Fatal(err)
 	}

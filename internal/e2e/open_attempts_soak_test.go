@@ -39,7 +39,7 @@ func askAboutAll(t *testing.T, n int, answers time.Duration) {
 	t.Helper()
 	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		f.KIE.Limits = []string{fmt.Sprintf("%d/1s/%[1]d", openAttempts)}
-		c.Processing, c.SubmitLimit, c.QueryDelay = time.Hour, sim.Limit{N: -1, Window: time.Second}, answers
+		c.Processing, c.Kie.SubmitLimit, c.QueryDelay = time.Hour, sim.Limit{N: -1, Window: time.Second}, answers
 	})
 	provider, replicas := f.sim, f.startAll(t, n)
 	ctx, cancel := context.WithTimeout(as(t.Context(), f.token), hung)

@@ -14,6 +14,7 @@ import (
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 // sent waits until the provider has been sent this many submissions.
@@ -140,7 +141,7 @@ func TestPause_HoldsUntilResumed(t *testing.T) {
 	if last := ts.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 		t.Errorf("ended %v, want SUCCEEDED", last)
 	}
-	if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByProfile)[string(sim.ProfileKie)]; paid != 2 {
+	if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByProfile)[simkie.Name]; paid != 2 {
 		t.Errorf("paid %d times, want twice", paid)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 const (
@@ -343,7 +344,7 @@ func TestSource_AnUploadThatIsCutIsMadeAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			provider, err := sim.Start(sim.Config{WebhookKey: testWebhookKey})
+			provider, err := sim.Start(sim.Config{}, simkie.Profile{WebhookKey: testWebhookKey})
 			if err != nil {
 				t.Fatal(err)
 			}

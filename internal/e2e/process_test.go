@@ -21,6 +21,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 // serveProcess is `refract serve` as a process of its own.
@@ -92,7 +93,7 @@ func (p *serveProcess) kill() {
 // finds nobody at first; the service that is started again takes it up, and nothing is paid for twice.
 func TestSIGKILL_BetweenSubmitAndCallbackLosesNothing(t *testing.T) {
 	t.Parallel()
-	provider, err := sim.Start(sim.Config{WebhookKey: testWebhookKey, Processing: time.Second, CallbackSpacing: time.Second})
+	provider, err := sim.Start(sim.Config{Processing: time.Second}, simkie.Profile{WebhookKey: testWebhookKey, CallbackSpacing: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +150,7 @@ func waitFor(ctx context.Context, t *testing.T, tasks refractv1.TaskServiceClien
 // TestSIGTERM_Drains stops the service while a stream is open and expects it to end in order.
 func TestSIGTERM_Drains(t *testing.T) {
 	t.Parallel()
-	provider, err := sim.Start(sim.Config{Processing: time.Hour})
+	provider, err := sim.Start(sim.Config{Processing: time.Hour}, simkie.Profile{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +211,7 @@ func TestSIGKILL_DuringASaveIsMadeUpForAfterwards(t *testing.T) {
 func interruptSave(t *testing.T, stop func(*testing.T, *serveProcess)) int {
 	t.Helper()
 	bucket := filepath.Join(t.TempDir(), "bucket")
-	provider, err := sim.Start(sim.Config{WebhookKey: testWebhookKey})
+	provider, err := sim.Start(sim.Config{}, simkie.Profile{WebhookKey: testWebhookKey})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 // TestPromise01_DurableAcknowledgement kills the service while callers submit and callbacks arrive. What either was
@@ -22,7 +23,7 @@ import (
 // SettleCallback in settle_callback.go leaves the Callback out of its Change.
 func TestPromise01_DurableAcknowledgement(t *testing.T) {
 	t.Parallel()
-	provider, err := sim.Start(sim.Config{
+	provider, err := sim.Start(sim.Config{}, simkie.Profile{
 		WebhookKey: testWebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1},
 		CallbackAttempts: 500, CallbackSpacing: 50 * time.Millisecond,
 	})

@@ -17,6 +17,7 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 // TestPromise03_NeverPayTwiceWhenKilled kills the process while the provider has not acted yet, has acted and not
@@ -36,7 +37,7 @@ func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			provider, err := sim.Start(sim.Config{WebhookKey: testWebhookKey, CallbackAttempts: 2000, CallbackSpacing: 50 * time.Millisecond})
+			provider, err := sim.Start(sim.Config{}, simkie.Profile{WebhookKey: testWebhookKey, CallbackAttempts: 2000, CallbackSpacing: 50 * time.Millisecond})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,7 +104,7 @@ func TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost(t *testing.T) {
 	var wire *wiretap
 	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		unlimited(f, c)
-		f.CallbackURL, c.CallbackAttempts = gate.url, 2000
+		f.CallbackURL, c.Kie.CallbackAttempts = gate.url, 2000
 		u, err := url.Parse(f.DatabaseURL.Reveal())
 		if err != nil {
 			t.Fatal(err)
@@ -215,7 +216,7 @@ func TestPromise03_AnOutageIsBraked(t *testing.T) {
 	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		unlimited(f, c)
 		f.KIE.Limits = []string{"2/50ms/1000"}
-		f.CallbackURL, c.CallbackAttempts = gate.url, 2000
+		f.CallbackURL, c.Kie.CallbackAttempts = gate.url, 2000
 	})
 	var down atomic.Bool
 	down.Store(true)

@@ -245,7 +245,7 @@ func startPayment(t *testing.T, providerName string, end ending) *payment {
 		}
 		unlimited(f, c)
 		f.Luma.Poll = 300 * time.Millisecond
-		f.CallbackURL, c.CallbackAttempts, c.Luma.CallbackAttempts = r.gate.url, 2000, 2000
+		f.CallbackURL, c.Kie.CallbackAttempts, c.Luma.CallbackAttempts = r.gate.url, 2000, 2000
 	})
 	r.man = startMiddleman(t, f.sim, func(_ string, nth int) ending {
 		if nth == 1 {
@@ -254,8 +254,8 @@ func startPayment(t *testing.T, providerName string, end ending) *payment {
 		return nil
 	})
 	f.flags.KIE.URL = r.man.url
-	f.flags.Luma.URL = r.man.url + strings.TrimPrefix(f.sim.LumaURL(), f.sim.URL())
-	f.flags.LumaAgents.URL = r.man.url + strings.TrimPrefix(f.sim.LumaAgentsURL(), f.sim.URL())
+	f.flags.Luma.URL = r.man.url + strings.TrimPrefix(f.sim.BaseURL("luma"), f.sim.URL())
+	f.flags.LumaAgents.URL = r.man.url + strings.TrimPrefix(f.sim.BaseURL("luma-agents"), f.sim.URL())
 	r.fleet, r.ts = f, f.start(t)
 	r.gate.to(r.ts)
 	return r

@@ -11,7 +11,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/server"
-	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 // TestPromise05_TerminalIsTerminal brings tasks to every end there is, and then sends them all that may still come:
@@ -50,7 +50,7 @@ func TestPromise05_TerminalIsTerminal(t *testing.T) {
 			g := startGate(t)
 			ts := startService(t, func(f *server.Config, c *simConfig) {
 				unlimited(f, c)
-				f.CallbackURL, c.CallbackAttempts = g.url, 2000
+				f.CallbackURL, c.Kie.CallbackAttempts = g.url, 2000
 				f.KIE.Poll = time.Hour // What is known comes through the gate.
 			})
 			g.to(ts)
@@ -120,7 +120,7 @@ func afterTheEnd(t *testing.T, ts *testService) {
 			`{"code":500,"msg":"failed","data":{"taskId":"` + id + `"}}`,
 		} {
 			status, _, answer := request(t, http.MethodPost, entry.CallbackURL, body,
-				"X-Webhook-Timestamp", now, "X-Webhook-Signature", sim.Sign(testWebhookKey, id, now))
+				"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(testWebhookKey, id, now))
 			if status != http.StatusOK {
 				t.Errorf("a callback after the end was answered %d %s, want 200", status, answer)
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 // TestPromise06_NoTokenNoDatabase posts callbacks with URL tokens that are not ours while nobody can read attempts or
@@ -34,7 +35,7 @@ func TestPromise06_NoTokenNoDatabase(t *testing.T) {
 	entry := ts.sim.Ledger()[0]
 	now := strconv.FormatInt(time.Now().Unix(), 10)
 	body := `{"code":200,"msg":"ok","data":{"taskId":"` + entry.TaskID + `"}}`
-	header := []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", sim.Sign(testWebhookKey, entry.TaskID, now)}
+	header := []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(testWebhookKey, entry.TaskID, now)}
 
 	lock, err := ts.pool.Begin(t.Context())
 	if err != nil {
@@ -177,7 +178,7 @@ func TestPromise06_AcceptedCallbacksAreBounded(t *testing.T) {
 	ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
 	entry := ts.sim.Ledger()[0]
 	now := strconv.FormatInt(time.Now().Unix(), 10)
-	header := []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", sim.Sign(testWebhookKey, entry.TaskID, now)}
+	header := []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(testWebhookKey, entry.TaskID, now)}
 	began := time.Now()
 	for i := range 40 {
 		body := `{"code":500,"n":` + strconv.Itoa(i) + `,"data":{"taskId":"` + entry.TaskID + `"},"pad":"` + strings.Repeat("x", 20_000) + `"}`

@@ -90,7 +90,7 @@ func TestPromise07_EveryAttemptIsAskedAbout(t *testing.T) {
 	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		unlimited(f, c)
 		f.KIE.Poll = time.Hour
-		c.Processing, c.QueryLimit = time.Hour, sim.Limit{N: 1000, Window: time.Second}
+		c.Processing, c.Kie.QueryLimit = time.Hour, sim.Limit{N: 1000, Window: time.Second}
 		c.QueryDelay = time.Hour
 	})
 	ts := f.startAll(t, 2)[0]

@@ -17,6 +17,7 @@ import (
 
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 // TestPromise09_ATakeoverKeepsTheLimit delays the submissions of one process in the network, and takes the process out. A
@@ -67,7 +68,7 @@ type takeover struct {
 
 func takeOver(t *testing.T, to takeover) {
 	t.Helper()
-	provider, err := sim.Start(sim.Config{
+	provider, err := sim.Start(sim.Config{}, simkie.Profile{
 		WebhookKey: testWebhookKey, SubmitLimit: sim.Limit{N: -1, Window: to.window}, QueryLimit: sim.Limit{N: -1},
 		CallbackAttempts: 2000, CallbackSpacing: 50 * time.Millisecond,
 	})

@@ -9,6 +9,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 // TestPromise10_OnePoisonousTaskStopsNobody submits a task that a firewall always turns away, alone at first, so that the
@@ -58,7 +59,7 @@ func TestPromise10_OnePoisonousTaskStopsNobody(t *testing.T) {
 		!strings.Contains(failure.GetMessage(), "refused this task's request 3 times while it accepted others") {
 		t.Errorf("the task that the provider refuses failed with %v, want PROVIDER_REJECTED, unpaid, with the provider's refusals counted", failure)
 	}
-	if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByProfile); paid[string(sim.ProfileKie)] != len(others) {
+	if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByProfile); paid[simkie.Name] != len(others) {
 		t.Errorf("paid %v, want %d", paid, len(others))
 	}
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 // sourceSecret is the signature of the link to a source.
@@ -40,7 +41,7 @@ const sourceSecret = "9f86d081884c7d659a2feaa0c55ad015"
 // and when postgres.Open quotes the URL.
 func TestPromise11_NoSecretLeaks(t *testing.T) {
 	t.Parallel()
-	provider, err := sim.Start(sim.Config{APIKeys: []string{testAPIKey}, WebhookKey: testWebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1}, CallbackSpacing: 50 * time.Millisecond})
+	provider, err := sim.Start(sim.Config{APIKeys: []string{testAPIKey}}, simkie.Profile{WebhookKey: testWebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1}, CallbackSpacing: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

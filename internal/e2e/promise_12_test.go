@@ -17,6 +17,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 // TestPromise12_Graceful stops one of two processes under load with SIGTERM: callers submit, watchers watch, and the
@@ -26,7 +27,7 @@ import (
 // It fails when drain (serve.go) cancels the jobs under way, as queue.StopAndCancel does.
 func TestPromise12_Graceful(t *testing.T) {
 	t.Parallel()
-	provider, err := sim.Start(sim.Config{
+	provider, err := sim.Start(sim.Config{}, simkie.Profile{
 		WebhookKey: testWebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1},
 		CallbackAttempts: 500, CallbackSpacing: 50 * time.Millisecond,
 	})

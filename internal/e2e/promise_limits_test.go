@@ -27,8 +27,8 @@ func TestPromise09_TheFleetObeysTheProvider(t *testing.T) {
 	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		f.KIE.Limits = []string{fmt.Sprintf("%d/%s/%d", few, window, few+3)}
 		c.Processing = 300 * time.Millisecond
-		c.SubmitLimit = sim.Limit{N: -1, Window: window} // It refuses none, and remembers the fullest window.
-		c.QueryLimit = sim.Limit{N: -1, Window: window}
+		c.Kie.SubmitLimit = sim.Limit{N: -1, Window: window} // It refuses none, and remembers the fullest window.
+		c.Kie.QueryLimit = sim.Limit{N: -1, Window: window}
 	})
 	provider, replicas := f.sim, f.startAll(t, 3)
 	ctx, cancel := context.WithTimeout(as(t.Context(), f.token), hung)

@@ -28,7 +28,7 @@ import (
 // unlimited lets a provider and its account do what they can, and makes checks quick.
 func unlimited(f *server.Config, c *simConfig) {
 	f.KIE.Limits, f.KIE.Poll = []string{"1000/1s/1000"}, 300*time.Millisecond
-	c.SubmitLimit, c.QueryLimit, c.Credits = sim.Limit{N: -1}, sim.Limit{N: -1}, 1_000_000
+	c.Kie.SubmitLimit, c.Kie.QueryLimit, c.Credits = sim.Limit{N: -1}, sim.Limit{N: -1}, 1_000_000
 }
 
 // hung bounds every wait of a test: what takes longer has stopped, on any machine.

@@ -15,6 +15,8 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
+	simluma "github.com/refract-video/refract/internal/sim/luma"
 )
 
 func at(providers ...string) func(*refractv1.SubmitTaskRequest) {
@@ -96,7 +98,7 @@ func TestUnsignedCallback_IsNeverBelievedWithoutReadBack(t *testing.T) {
 		}
 	}
 	checked := func() bool {
-		return slices.ContainsFunc(ts.sim.Limits().Queries, func(u sim.Usage) bool { return u.Profile == sim.ProfileLuma && u.Accepted >= 1 })
+		return slices.ContainsFunc(ts.sim.Limits().Queries, func(u sim.Usage) bool { return u.Profile == simluma.Name && u.Accepted >= 1 })
 	}
 	if err := ts.sim.Await(ts.ctx(t), checked); err != nil {
 		t.Fatalf("the provider was not asked: %v", err)
@@ -114,7 +116,7 @@ func TestRoute_MovesOnWhenAProviderIsWithdrawn(t *testing.T) {
 		everyProvider(f, c)
 		f.Route = []string{kie.Name, luma.Name}
 		c.Script = func(s sim.Submission) sim.Script {
-			if s.Profile == sim.ProfileKie {
+			if s.Profile == simkie.Name {
 				return sim.Script{Code: 505}
 			}
 			return s.Directives
@@ -134,7 +136,7 @@ func TestRoute_MovesOnWhenAProviderIsWithdrawn(t *testing.T) {
 	if got := ts.get(t, alone); got.GetState() != refractv1.TaskState_TASK_STATE_QUEUED {
 		t.Errorf("a task for kie alone is %v, want QUEUED", got.GetState())
 	}
-	if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByProfile); paid[string(sim.ProfileKie)] != 0 || paid[string(sim.ProfileLuma)] != 2 {
+	if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByProfile); paid[simkie.Name] != 0 || paid[simluma.Name] != 2 {
 		t.Errorf("paid %v, want 2 at luma", paid)
 	}
 }

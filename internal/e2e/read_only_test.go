@@ -14,7 +14,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/server"
-	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 // TestReady_ADatabaseThatBecomesReadOnly makes every session of the service read-only, as a failover does, and then new ones
@@ -33,7 +33,7 @@ func TestReady_ADatabaseThatBecomesReadOnly(t *testing.T) {
 	callback := func() (int, http.Header, []byte) {
 		now := strconv.FormatInt(time.Now().Unix(), 10)
 		return request(t, http.MethodPost, entry.CallbackURL, `{"code":200,"msg":"ok","data":{"taskId":"`+entry.TaskID+`"}}`,
-			"X-Webhook-Timestamp", now, "X-Webhook-Signature", sim.Sign(testWebhookKey, entry.TaskID, now))
+			"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(testWebhookKey, entry.TaskID, now))
 	}
 	admin, err := ts.pool.Acquire(t.Context()) // Its session began before.
 	if err != nil {

@@ -27,6 +27,8 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
+	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
 const (
@@ -38,8 +40,11 @@ const (
 // and the planning of every statement.
 const fewConnections = "&pool_max_conns=4"
 
-// simConfig is the simulator's, under a name that no variable shadows.
-type simConfig = sim.Config
+// simConfig is the configuration of the simulator with all profiles.
+type simConfig struct {
+	sim.Config
+	profiles.Set
+}
 
 // testService is the whole service, in this process, on a database and against a provider of its own.
 type testService struct {
@@ -72,7 +77,10 @@ type fleet struct {
 // startFleet starts the provider of a fleet that has no replica yet.
 func startFleet(t *testing.T, configure func(*server.Config, *simConfig)) *fleet {
 	t.Helper()
-	sc := simConfig{APIKeys: []string{testAPIKey}, WebhookKey: testWebhookKey, CallbackSpacing: 50 * time.Millisecond}
+	sc := simConfig{
+		sim.Config{APIKeys: []string{testAPIKey}},
+		profiles.Set{Kie: simkie.Profile{WebhookKey: testWebhookKey, CallbackSpacing: 50 * time.Millisecond}},
+	}
 	f := server.Config{
 		DatabaseURL: redact.Secret(postgrestest.URL(t) + fewConnections), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
 		Auth: "tokens", AllowPrivate: true, Probe: "off", // The sources of most tests lead nowhere.
@@ -84,12 +92,12 @@ func startFleet(t *testing.T, configure func(*server.Config, *simConfig)) *fleet
 	if configure != nil {
 		configure(&f, &sc)
 	}
-	provider, err := sim.Start(sc)
+	provider, err := sim.Start(sc.Config, sc.List()...)
 	if err != nil {
 		t.Fatalf("start the simulator: %v", err)
 	}
 	t.Cleanup(func() { _ = provider.Close() })
-	for url, its := range map[*string]string{&f.KIE.URL: provider.URL(), &f.Luma.URL: provider.LumaURL(), &f.LumaAgents.URL: provider.LumaAgentsURL()} {
+	for url, its := range map[*string]string{&f.KIE.URL: provider.URL(), &f.Luma.URL: provider.BaseURL("luma"), &f.LumaAgents.URL: provider.BaseURL("luma-agents")} {
 		if *url == "" {
 			*url = its
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -272,7 +273,7 @@ func TestUploadSource_RefusesWhatNoProviderTakes(t *testing.T) {
 // replicaArgs are the arguments of services that share a database and a bucket, with a simulated provider.
 func replicaArgs(t *testing.T) []string {
 	t.Helper()
-	provider, err := sim.Start(sim.Config{WebhookKey: testWebhookKey})
+	provider, err := sim.Start(sim.Config{}, simkie.Profile{WebhookKey: testWebhookKey})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func SampleClip() []byte { return slices.Clone(sampleClip) }
 // TinyClip returns a valid video of a few kilobytes, the input that [SourceEmbedded] pretends to have read.
 func TinyClip() []byte { return slices.Clone(tinyClip) }
 
-// serveClip serves a clip as a source that anybody can fetch. It counts as no download of ours.
+// serveClip serves a clip as a source that any client can fetch. [Server.Downloads] does not have it.
 func serveClip(clip []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "video/mp4")

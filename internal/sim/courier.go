@@ -17,7 +17,7 @@ type Kind string
 
 // The kinds of callbacks.
 const (
-	KindProgress  Kind = "progress" // The generation began; Luma alone says so.
+	KindProgress  Kind = "progress" // The generation began.
 	KindGenuine   Kind = "genuine"
 	KindDuplicate Kind = "duplicate"
 	KindForged    Kind = "forged"
@@ -29,7 +29,7 @@ const (
 type Delivery struct {
 	Seq     int           `json:"seq"`
 	Time    time.Time     `json:"time"`
-	Profile Profile       `json:"profile"`
+	Profile string        `json:"profile"`
 	TaskID  string        `json:"task_id"`
 	Kind    Kind          `json:"kind"`
 	Attempt int           `json:"attempt"`
@@ -41,16 +41,16 @@ type Delivery struct {
 	Took    time.Duration `json:"took_ns"`
 }
 
-// message is a callback that is ready to be sent.
-type message struct {
-	body []byte
-	// headers returns the headers of a try that is sent now.
-	headers func(now time.Time) http.Header
+// Message is a callback that is ready to be sent.
+type Message struct {
+	Body []byte
+	// Headers returns the headers of a try that leaves now.
+	Headers func(now time.Time) http.Header
 }
 
-// plainMessage is a callback that nobody signs.
-func plainMessage(body []byte) message {
-	return message{body: body, headers: func(time.Time) http.Header {
+// UnsignedMessage returns a callback without a signature.
+func UnsignedMessage(body []byte) Message {
+	return Message{Body: body, Headers: func(time.Time) http.Header {
 		return http.Header{"Content-Type": {"application/json"}}
 	}}
 }
@@ -68,7 +68,7 @@ func newCourier(news *notice) *courier {
 	return &courier{
 		client: &http.Client{
 			Transport: &http.Transport{MaxIdleConnsPerHost: 16},
-			// A redirect is not the 200 that the provider asks for.
+			// A redirect is not the 200 that ends the retries.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		news: news,
@@ -79,38 +79,38 @@ var errUndeliverable = errors.New("held back by the script")
 
 // deliver tries a callback until it is answered 200 or its attempts are used up, and returns why the last try failed.
 // Only true callbacks are retried.
-func (c *courier) deliver(ctx context.Context, j *job, kind Kind, m message) error {
-	policy, attempts := j.wire.rules().retries, 1
+func (c *courier) deliver(ctx context.Context, j *Job, kind Kind, m Message) error {
+	policy, attempts := j.api.terms.Callbacks, 1
 	if kind == KindGenuine || kind == KindProgress {
-		attempts = policy.attempts
+		attempts = policy.Attempts
 	}
 	first := time.Now()
 	for attempt := 1; ; attempt++ {
 		stamp := time.Now()
-		if policy.reuse {
+		if policy.ReuseHeaders {
 			stamp = first
 		}
-		err := c.try(ctx, j, Delivery{Kind: kind, Attempt: attempt, Header: m.headers(stamp), Body: string(m.body)})
+		err := c.try(ctx, j, Delivery{Kind: kind, Attempt: attempt, Header: m.Headers(stamp), Body: string(m.Body)})
 		if kind == KindGenuine {
 			j.markNotified()
 		}
 		if err == nil || attempt >= attempts {
 			return err
 		}
-		if err := sleep(ctx, policy.spacing); err != nil {
+		if err := sleep(ctx, policy.Spacing); err != nil {
 			return err
 		}
 	}
 }
 
 // try sends one request and records it.
-func (c *courier) try(ctx context.Context, j *job, d Delivery) error {
-	d.Time, d.Profile, d.TaskID, d.URL = time.Now(), j.sub.Profile, j.id, j.sub.CallbackURL
+func (c *courier) try(ctx context.Context, j *Job, d Delivery) error {
+	d.Time, d.Profile, d.TaskID, d.URL = time.Now(), j.Submission.Profile, j.ID, j.Submission.CallbackURL
 	var err error
-	if j.script.Undeliverable {
+	if j.Script.Undeliverable {
 		err = errUndeliverable
 	} else {
-		d.Status, err = c.post(ctx, d, j.wire.rules().retries.timeout)
+		d.Status, err = c.post(ctx, d, j.api.terms.Callbacks.Timeout)
 	}
 	d.Took = time.Since(d.Time)
 	if err != nil {

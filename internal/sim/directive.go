@@ -1,22 +1,67 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
-// Directive describes one word that a prompt may carry in "[sim:…]".
+// Stage is the part of a task's life that a directive changes.
+type Stage int
+
+// The stages, in the order of a task's life.
+const (
+	StageAnswer Stage = iota
+	StageGeneration
+	StageCallback
+	StageResult
+)
+
+// Directive is one word that a prompt may carry in "[sim:…]".
 type Directive struct {
 	// Usage is the word with its value, where it has one; brackets mark a value that may be left out.
 	Usage string `json:"usage"`
 	// Effect says in one line what it does.
 	Effect string `json:"effect"`
-	// Profiles are the profiles that know it; the others refuse it.
-	Profiles []Profile `json:"profiles"`
+	// Profiles are the names of the profiles that know it; the others refuse it. Only [Directives] sets it.
+	Profiles []string `json:"profiles"`
 
-	apply func(s *Script, value string) error
+	Stage Stage `json:"-"`
+	// Apply changes the script, or refuses the value. The value is empty for a word without one.
+	Apply func(s *Script, value string) error `json:"-"`
+}
+
+// Directives returns the directives of several profiles, in the order of a task's life. A directive that several
+// profiles have in common stands in it once. A word stands in it once for each meaning that it has.
+func Directives(profiles ...Profile) ([]Directive, error) {
+	var terms []Terms
+	for _, p := range profiles {
+		t, err := p.Terms()
+		if err != nil {
+			return nil, err
+		}
+		terms = append(terms, t)
+	}
+	return mergeDirectives(terms), nil
+}
+
+func mergeDirectives(terms []Terms) []Directive {
+	var all []Directive
+	for _, t := range terms {
+		for _, d := range t.Directives {
+			same := func(other Directive) bool { return other.Usage == d.Usage && other.Effect == d.Effect }
+			at := slices.IndexFunc(all, same)
+			if at < 0 {
+				at, all = len(all), append(all, d)
+			}
+			all[at].Profiles = append(all[at].Profiles, t.Name)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Directive) int { return cmp.Compare(a.Stage, b.Stage) })
+	return all
 }
 
 // name returns the word without its value.
@@ -30,11 +75,9 @@ func (d Directive) name() string {
 
 var directiveBlock = regexp.MustCompile(`\[sim:([^\]]*)\]`)
 
-// ParseDirectives reads every "[sim:word,word=value]" in a prompt. A word that it does not know, or a value out of
-// bounds, is an error; a prompt without directives gives the zero Script. It knows the directives of all profiles.
-func ParseDirectives(prompt string) (Script, error) { return parseDirectives(prompt, Directives()) }
-
-func parseDirectives(prompt string, known []Directive) (Script, error) {
+// ParseDirectives reads every "[sim:word,word=value]" in a prompt. A word that is not known, or a value out of bounds, is an
+// error; a prompt without directives gives the zero Script.
+func ParseDirectives(prompt string, known []Directive) (Script, error) {
 	var s Script
 	for _, block := range directiveBlock.FindAllStringSubmatch(prompt, -1) {
 		for word := range strings.SplitSeq(block[1], ",") {
@@ -54,7 +97,7 @@ func applyDirective(s *Script, word string, known []Directive) error {
 		if d.name() != name {
 			continue
 		}
-		if err = d.apply(s, value); err == nil {
+		if err = d.Apply(s, value); err == nil {
 			return nil
 		}
 	}

@@ -11,7 +11,21 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/kie"
+	"github.com/refract-video/refract/internal/sim/luma"
+	"github.com/refract-video/refract/internal/sim/lumaagents"
+	"github.com/refract-video/refract/internal/sim/profiles"
 )
+
+// directives returns the directives of all profiles.
+func directives(t testing.TB) []sim.Directive {
+	t.Helper()
+	all, err := sim.Directives(profiles.Set{}.List()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
 
 func TestParseDirectives_ReadsWhatAPromptAsksFor(t *testing.T) {
 	t.Parallel()
@@ -32,7 +46,7 @@ func TestParseDirectives_ReadsWhatAPromptAsksFor(t *testing.T) {
 		{"[sim:drop-after,early]", sim.Script{Answer: sim.AnswerDropAfter, Early: true}},
 	}
 	for _, tt := range tests {
-		got, err := sim.ParseDirectives(tt.prompt)
+		got, err := sim.ParseDirectives(tt.prompt, directives(t))
 		if err != nil {
 			t.Errorf("%q: %v", tt.prompt, err)
 		}
@@ -47,7 +61,7 @@ func TestParseDirectives_RefusesNonsense(t *testing.T) {
 	for _, word := range []string{
 		"", "nonsense", "never=1", "late", "late=x", "late=-1s", "late=25h", "code", "code=0", "code=1000", "duplicate=0", "reason", "expired=1", "cut=0", "results=17", "fail=Bad", "fail=1000", "once=404", "regress=1",
 	} {
-		if got, err := sim.ParseDirectives("[sim:" + word + "]"); err == nil {
+		if got, err := sim.ParseDirectives("[sim:"+word+"]", directives(t)); err == nil {
 			t.Errorf("%q: got %+v, want an error", word, got)
 		}
 	}
@@ -55,16 +69,16 @@ func TestParseDirectives_RefusesNonsense(t *testing.T) {
 
 func TestDirectives_AreAllDocumented(t *testing.T) {
 	t.Parallel()
-	doc, err := os.ReadFile("doc.go")
+	doc, err := os.ReadFile("profiles/profiles.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range sim.Directives() {
+	for _, d := range directives(t) {
 		marks := ""
-		for _, p := range sim.Profiles() {
-			mark := map[sim.Profile]string{sim.ProfileKie: "k", sim.ProfileLuma: "l", sim.ProfileLumaAgents: "a"}[p]
-			if !slices.Contains(d.Profiles, p) {
-				mark = "-"
+		for _, p := range []struct{ name, mark string }{{kie.Name, "k"}, {luma.Name, "l"}, {lumaagents.Name, "a"}} {
+			mark := "-"
+			if slices.Contains(d.Profiles, p.name) {
+				mark = p.mark
 			}
 			marks += mark
 		}
@@ -78,8 +92,9 @@ func FuzzParseDirectives(f *testing.F) {
 	for _, seed := range []string{"", "[sim:never]", "[sim:late=2s,code=500]", "[sim:=,=]", "[sim:cut=9999999999999999999]"} {
 		f.Add(seed)
 	}
+	known := directives(f)
 	f.Fuzz(func(t *testing.T, prompt string) {
-		if got, err := sim.ParseDirectives(prompt); err != nil && got != (sim.Script{}) {
+		if got, err := sim.ParseDirectives(prompt, known); err != nil && got != (sim.Script{}) {
 			t.Errorf("%q: an error and a script %+v", prompt, got)
 		}
 	})

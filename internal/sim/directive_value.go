@@ -3,22 +3,23 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 	"time"
 )
 
+// applier is the type of Directive.Apply.
 type applier = func(*Script, string) error
 
-// flag makes a directive without a value.
-func flag(field func(*Script) *bool) applier {
-	return bare(func(s *Script) { *field(s) = true })
+// Flag applies a directive without a value, which sets a field.
+func Flag(field func(*Script) *bool) applier {
+	return Bare(func(s *Script) { *field(s) = true })
 }
 
-func answer(a Answer) applier       { return bare(func(s *Script) { s.Answer = a }) }
-func signature(g Signature) applier { return bare(func(s *Script) { s.Signature = g }) }
+func answer(a Answer) applier       { return Bare(func(s *Script) { s.Answer = a }) }
+func signature(g Signature) applier { return Bare(func(s *Script) { s.Signature = g }) }
 
-func bare(set func(*Script)) applier {
+// Bare applies a directive without a value.
+func Bare(set func(*Script)) applier {
 	return func(s *Script, value string) error {
 		if value != "" {
 			return errors.New("takes no value")
@@ -28,9 +29,9 @@ func bare(set func(*Script)) applier {
 	}
 }
 
-// duration makes a directive with a duration; without a default the value is required. A duration of 0 is stored as
+// Duration applies a directive with a duration; without a default the value is required. A duration of 0 is stored as
 // 1 ns, because 0 means "as configured" in a Script.
-func duration(def time.Duration, field func(*Script) *time.Duration) applier {
+func Duration(def time.Duration, field func(*Script) *time.Duration) applier {
 	return func(s *Script, value string) error {
 		if value == "" && def > 0 {
 			*field(s) = def
@@ -45,8 +46,8 @@ func duration(def time.Duration, field func(*Script) *time.Duration) applier {
 	}
 }
 
-// number makes a directive with a required whole number between low and high.
-func number(low, high int, field func(*Script) *int) applier {
+// Number applies a directive with a required whole number between low and high.
+func Number(low, high int, field func(*Script) *int) applier {
 	return func(s *Script, value string) error { return parseNumber(value, low, high, field(s)) }
 }
 
@@ -59,8 +60,8 @@ func parseNumber(value string, low, high int, into *int) error {
 	return nil
 }
 
-// optional reads a number that may be left out.
-func optional(value string, def, low, high int, into *int) error {
+// OptionalNumber reads a number that may be left out.
+func OptionalNumber(value string, def, low, high int, into *int) error {
 	if value == "" {
 		*into = def
 		return nil
@@ -78,34 +79,28 @@ func text(field func(*Script) *string) applier {
 	}
 }
 
-func outcome(o Outcome) applier {
+// FailWith applies a directive that ends a generation in an outcome, with an optional number as its FailureCode.
+func FailWith(o Outcome) applier {
 	return func(s *Script, value string) error {
 		s.Outcome = o
-		return optional(value, 0, 1, 999, &s.FailureCode)
+		return OptionalNumber(value, 0, 1, 999, &s.FailureCode)
 	}
-}
-
-var failureWord = regexp.MustCompile(`^[a-z][a-z_]{0,63}$`)
-
-// failNamed is a failure with the name that Luma Agents gives it. Unknown names are taken too: a client has to live with
-// those that are yet to come.
-func failNamed(s *Script, value string) error {
-	if value != "" && !failureWord.MatchString(value) {
-		return errors.New("want a failure code such as content_moderated")
-	}
-	s.Outcome, s.FailureName = OutcomeGenerateFailed, value
-	return nil
 }
 
 func deadLink(f LinkFault) applier {
 	return func(s *Script, value string) error {
 		s.Link = f
-		return optional(value, 0, 200, 999, &s.LinkStatus)
+		return OptionalNumber(value, 0, 200, 999, &s.LinkStatus)
 	}
 }
 
-func duplicates(s *Script, value string) error { return optional(value, 1, 1, 100, &s.Duplicates) }
-func forgeCode(s *Script, value string) error  { return optional(value, 500, 1, 999, &s.ForgeCode) }
+func duplicates(s *Script, value string) error {
+	return OptionalNumber(value, 1, 1, 100, &s.Duplicates)
+}
+
+func forgeCode(s *Script, value string) error {
+	return OptionalNumber(value, 500, 1, 999, &s.ForgeCode)
+}
 
 func cut(s *Script, value string) error {
 	if value == "" {
@@ -122,7 +117,7 @@ func cut(s *Script, value string) error {
 
 func longLength(s *Script, value string) error {
 	n := 0
-	err := optional(value, 1000, 1, 1<<30, &n)
+	err := OptionalNumber(value, 1000, 1, 1<<30, &n)
 	s.LongLength = int64(n)
 	return err
 }

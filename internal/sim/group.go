@@ -20,7 +20,7 @@ func newGroup() *group {
 	return &group{ctx: ctx, cancel: cancel}
 }
 
-// enter joins the group; whoever got true calls leave.
+// enter joins the group, and reports whether it could. After true the caller must call leave.
 func (g *group) enter() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -44,7 +44,7 @@ func (g *group) spawn(f func(context.Context)) {
 	}()
 }
 
-// stop lets nobody enter any more and cancels the context of those inside and of every request.
+// stop refuses new members, and cancels the context of the present ones and of every request.
 func (g *group) stop() {
 	g.mu.Lock()
 	g.closed = true
@@ -54,7 +54,7 @@ func (g *group) stop() {
 
 func (g *group) wait() { g.wg.Wait() }
 
-// notice wakes everyone who waits for something to change.
+// notice wakes the goroutines that wait for a change.
 type notice struct {
 	mu sync.Mutex
 	ch chan struct{}

@@ -15,9 +15,9 @@ import (
 
 // link is one URL under which a file is served.
 type link struct {
-	content content
+	content File
 	taskID  string
-	profile Profile // Empty for uploads.
+	profile string // Empty for uploads.
 	ttl     time.Duration
 	script  Script
 	// presigned gives the URL a query that has to come back unchanged.
@@ -50,7 +50,7 @@ type Download struct {
 	Method  string    `json:"method"`
 	Path    string    `json:"path"`
 	Range   string    `json:"range,omitempty"`
-	Profile Profile   `json:"profile,omitempty"`
+	Profile string    `json:"profile,omitempty"`
 	TaskID  string    `json:"task_id,omitempty"`
 	Forged  bool      `json:"forged"`
 	Dead    bool      `json:"dead"`
@@ -74,7 +74,7 @@ func newHost(cfg Config, dir, base string, news *notice) *host {
 
 // add serves a file under a random name below prefix and returns its URL.
 func (h *host) add(prefix string, l link) string {
-	return h.put(prefix+randomHex()+".mp4", l)
+	return h.put(prefix+RandomHex()+".mp4", l)
 }
 
 // put serves a file under a path and returns its URL; an older file there is replaced.
@@ -82,7 +82,7 @@ func (h *host) put(path string, l link) string {
 	l.path, l.created = path, time.Now()
 	l.mediaType = cmp.Or(l.mediaType, "video/mp4")
 	if l.presigned {
-		l.query = fmt.Sprintf("X-Amz-Expires=%d&X-Amz-Signature=%s", int(l.ttl.Seconds()), randomHex())
+		l.query = fmt.Sprintf("X-Amz-Expires=%d&X-Amz-Signature=%s", int(l.ttl.Seconds()), RandomHex())
 	}
 	h.mu.Lock()
 	old := h.links[path]
@@ -95,9 +95,9 @@ func (h *host) put(path string, l link) string {
 	return h.base + (&url.URL{Path: path, RawQuery: l.query}).String()
 }
 
-// renew returns a fresh URL for a file that the simulator gave out, with HTTP-like code 200; or 422 for a URL that is
-// not one of ours, or 404 for one that is gone for good.
-func (h *host) renew(old string) (fresh string, code int) {
+// renew returns a new URL, which lives for ttl, for a URL that the simulator gave out, with code 200. The code is 422 for
+// the URL of another server, and 404 for one that is gone for good.
+func (h *host) renew(old string, ttl time.Duration) (fresh string, code int) {
 	rest, ours := strings.CutPrefix(old, h.base)
 	path, err := url.PathUnescape(rest)
 	if !ours || err != nil || !strings.HasPrefix(path, "/") {
@@ -109,7 +109,7 @@ func (h *host) renew(old string) (fresh string, code int) {
 	if l == nil || l.script.Link == LinkGone {
 		return "", http.StatusNotFound
 	}
-	again := link{content: l.content, taskID: l.taskID, profile: l.profile, ttl: h.cfg.DownloadTTL, script: l.script, mediaType: l.mediaType}
+	again := link{content: l.content, taskID: l.taskID, profile: l.profile, ttl: ttl, script: l.script, mediaType: l.mediaType}
 	again.script.Link = LinkGood
 	return h.add("/download/", again), http.StatusOK
 }

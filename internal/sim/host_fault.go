@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// misserve answers a download in one of the ways in which no honest server does, and tells whether it did. f is at its
+// misserve answers a download with a wrong body or a wrong length, and reports whether the script wanted that. f is at its
 // beginning.
 func (l *link) misserve(w http.ResponseWriter, r *http.Request, f io.ReadSeeker) (bool, error) {
 	switch {
@@ -51,7 +51,7 @@ func (l *link) serveLong(w http.ResponseWriter, f io.ReadSeeker) error {
 	panic(http.ErrAbortHandler) // The documented way to close a connection in the middle of a body.
 }
 
-// serveEndless ends when the other side has enough.
+// serveEndless sends the file and then zeros, until the client closes the connection.
 func serveEndless(w http.ResponseWriter, f io.Reader) {
 	_ = http.NewResponseController(w).Flush() // Without a length.
 	_, err := io.Copy(w, f)
@@ -60,7 +60,7 @@ func serveEndless(w http.ResponseWriter, f io.Reader) {
 	}
 }
 
-// rewind returns the size of a file, and to its beginning.
+// rewind returns the size of a file, and sets its offset to 0.
 func rewind(f io.Seeker) (int64, error) {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err == nil {

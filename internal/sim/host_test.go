@@ -121,7 +121,7 @@ func TestResult_LinksDieAndReviveAsScripted(t *testing.T) {
 
 func TestResult_ExpiresAfterItsTime(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.LinkTTL, c.DownloadTTL, c.ExpiredStatus = 1, time.Hour, 403 })
+	w := setup(t, func(c *config) { c.LinkTTL, c.Kie.DownloadTTL, c.ExpiredStatus = 1, time.Hour, 403 })
 	_, urls := w.result("results=1")
 	if got := w.get(urls[0]); got.status != 403 {
 		t.Errorf("status %d, want 403", got.status)

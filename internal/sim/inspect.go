@@ -15,7 +15,11 @@ func (s *Server) registerInspection(mux *http.ServeMux) {
 	mux.HandleFunc("GET /sim/downloads", func(w http.ResponseWriter, _ *http.Request) { s.show(w, s.Downloads()) })
 	mux.HandleFunc("GET /sim/limits", func(w http.ResponseWriter, _ *http.Request) { s.show(w, s.Limits()) })
 	mux.HandleFunc("GET /sim/directives", func(w http.ResponseWriter, _ *http.Request) {
-		s.show(w, Directives())
+		var terms []Terms
+		for _, a := range s.apis {
+			terms = append(terms, a.terms)
+		}
+		s.show(w, mergeDirectives(terms))
 	})
 }
 

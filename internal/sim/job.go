@@ -10,25 +10,27 @@ import (
 	"time"
 )
 
-// state is where a job stands. It only grows.
-type state int
+// State is where a job stands. It only grows.
+type State int
 
+// The states of a job.
 const (
-	queued state = iota
-	generating
-	succeeded
-	createFailed
-	generateFailed
-	callbackFailed
+	StateQueued State = iota
+	StateGenerating
+	StateSucceeded
+	StateCreateFailed
+	StateGenerateFailed
+	StateCallbackFailed // Generated, but no receiver accepted the callback.
 )
 
-// job is one generation at the provider, from its creation to the end of its callbacks.
-type job struct {
-	id      string
-	sub     Submission
-	script  Script
-	wire    protocol
-	created time.Time
+// Job is one generation at the provider, from its creation to the end of its callbacks.
+type Job struct {
+	ID         string
+	Submission Submission
+	Script     Script
+	Created    time.Time
+
+	api *API
 	// minted counts how often the links of a job were given out, where every query gives out fresh ones.
 	minted atomic.Int32
 
@@ -37,81 +39,79 @@ type job struct {
 	notifiedOnce sync.Once
 
 	mu sync.Mutex
-	at verdict
+	at Status
 }
 
-// variation says what a callback claims about its job.
-type variation int
+// Status is where a job stands and, when it ended, how.
+type Status struct {
+	State State
+	// Ended is zero for a job that runs.
+	Ended time.Time
+	// Code and Message are the reason of a failure. Code is an HTTP status or one of [Script].FailureCode.
+	Code    int
+	Message string
+	// Origins and Results are links to the input and to the results. They are empty with [Terms].FreshLinks.
+	Origins []string
+	Results []string
 
-const (
-	truth      variation = iota
-	earlier              // The state before the end.
-	forgedURLs           // Success, with the URL of a foreign file.
-	forgedCode           // Whatever the script says.
-	opposite             // Failure for a success, success for a failure.
-)
-
-// verdict is where a job stands and, when it ended, how.
-type verdict struct {
-	state   state
-	ended   time.Time
-	code    int
-	message string
-	origins []string
-	results []string // Empty where each query gives out fresh links.
-	file    content
+	file File
 }
 
-func (v verdict) good() bool { return v.state == succeeded || v.state == callbackFailed }
+// Good reports whether the generation succeeded, whatever became of its callback.
+func (s Status) Good() bool { return s.State == StateSucceeded || s.State == StateCallbackFailed }
 
-func (j *job) settle(v verdict) {
+func (j *Job) settle(s Status) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.at = v
+	j.at = s
 }
 
 // undelivered turns a success into a callback failure; a failure stays what it is.
-func (j *job) undelivered(reason string) {
+func (j *Job) undelivered(reason string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.at.state == succeeded {
-		j.at.state, j.at.message = callbackFailed, reason
+	if j.at.State == StateSucceeded {
+		j.at.State, j.at.Message = StateCallbackFailed, reason
 	}
 }
 
-func (j *job) verdict() verdict {
+// Status returns where the job stands.
+func (j *Job) Status() Status {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.at
 }
 
-// hidden reports whether queries do not know the job yet; usual is how long that is without a script.
-func (j *job) hidden(usual time.Duration) bool {
-	return time.Since(j.created) < cmp.Or(j.script.Invisible, usual)
+// File returns the first result of a job that succeeded.
+func (j *Job) File() File { return j.Status().file.numbered(j.ID, 0) }
+
+// Hidden reports whether queries do not know the job yet; usual is how long that is without a script.
+func (j *Job) Hidden(usual time.Duration) bool {
+	return time.Since(j.Created) < cmp.Or(j.Script.Invisible, usual)
 }
 
-// shown is where queries say that the job stands, which may lag behind.
-func (j *job) shown() verdict {
-	v := j.verdict()
-	if time.Since(v.ended) < j.script.Lag {
-		return verdict{state: generating}
+// Shown returns where queries say that the job stands. It lags behind [Job.Status] for [Script].Lag after the end.
+func (j *Job) Shown() Status {
+	v := j.Status()
+	if time.Since(v.Ended) < j.Script.Lag {
+		return Status{State: StateGenerating}
 	}
 	return v
 }
 
-func (j *job) markNotified() { j.notifiedOnce.Do(func() { close(j.notified) }) }
+func (j *Job) markNotified() { j.notifiedOnce.Do(func() { close(j.notified) }) }
 
 // jobs holds every job that was ever created, and counts those that are running.
 type jobs struct {
 	mu      sync.Mutex
-	byID    map[string]*job
-	order   []*job // Oldest first.
+	byID    map[string]*Job
+	order   []*Job // Oldest first.
 	seq     int
 	running int
 	peak    int
 }
 
-func newJobs() *jobs { return &jobs{byID: map[string]*job{}} }
+func newJobs() *jobs { return &jobs{byID: map[string]*Job{}} }
 
 // number returns the next submission number.
 func (t *jobs) number() int {
@@ -121,14 +121,14 @@ func (t *jobs) number() int {
 	return t.seq
 }
 
-func (t *jobs) create(sub Submission, script Script, p protocol) *job {
-	j := &job{
-		id: p.newID(), sub: sub, script: script, wire: p,
-		created: time.Now(), notified: make(chan struct{}),
+func (t *jobs) create(sub Submission, script Script, api *API) *Job {
+	j := &Job{
+		ID: api.protocol.NewID(), Submission: sub, Script: script, Created: time.Now(),
+		api: api, notified: make(chan struct{}),
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.byID[j.id] = j
+	t.byID[j.ID] = j
 	t.order = append(t.order, j)
 	t.running++
 	t.peak = max(t.peak, t.running)
@@ -136,22 +136,22 @@ func (t *jobs) create(sub Submission, script Script, p protocol) *job {
 }
 
 // find returns a job of a profile, or nil.
-func (t *jobs) find(p Profile, id string) *job {
+func (t *jobs) find(profile, id string) *Job {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if j := t.byID[id]; j != nil && j.sub.Profile == p {
+	if j := t.byID[id]; j != nil && j.Submission.Profile == profile {
 		return j
 	}
 	return nil
 }
 
 // list returns all jobs of a profile, newest first.
-func (t *jobs) list(p Profile) []*job {
+func (t *jobs) list(profile string) []*Job {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var out []*job
+	var out []*Job
 	for _, j := range slices.Backward(t.order) {
-		if j.sub.Profile == p {
+		if j.Submission.Profile == profile {
 			out = append(out, j)
 		}
 	}
@@ -159,12 +159,12 @@ func (t *jobs) list(p Profile) []*job {
 }
 
 // forget removes a job from what find and list return, and reports whether it was there. The job itself goes on.
-func (t *jobs) forget(j *job) bool {
+func (t *jobs) forget(j *Job) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	_, found := t.byID[j.id]
-	delete(t.byID, j.id)
-	t.order = slices.DeleteFunc(t.order, func(other *job) bool { return other == j })
+	_, found := t.byID[j.ID]
+	delete(t.byID, j.ID)
+	t.order = slices.DeleteFunc(t.order, func(other *Job) bool { return other == j })
 	return found
 }
 
@@ -181,8 +181,8 @@ func (t *jobs) inFlight() (now, peak int) {
 	return t.running, t.peak
 }
 
-// randomHex returns 32 fresh hexadecimal characters.
-func randomHex() string {
+// RandomHex returns 32 fresh hexadecimal characters.
+func RandomHex() string {
 	var b [16]byte
 	rand.Read(b[:])
 	return hex.EncodeToString(b[:])

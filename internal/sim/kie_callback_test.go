@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/kie"
 )
 
 func TestSign_MatchesTheContractVectors(t *testing.T) {
@@ -20,7 +21,7 @@ func TestSign_MatchesTheContractVectors(t *testing.T) {
 		{"ee9c2715375b7837f8bb51d641ff5863", "1769670760", "xG6/yOyrMyJtUdc1yjmHpKLHSHF3MpzOPa6uxSj3qb4="},
 	}
 	for _, tt := range tests {
-		if got := sim.Sign(webhookKey, tt.id, tt.stamp); got != tt.want {
+		if got := kie.Sign(webhookKey, tt.id, tt.stamp); got != tt.want {
 			t.Errorf("Sign(%s, %s) = %s, want %s", tt.id, tt.stamp, got, tt.want)
 		}
 	}
@@ -30,7 +31,7 @@ func TestSign_MatchesTheContractVectors(t *testing.T) {
 func signed(t *testing.T, got received, key, id string) time.Duration {
 	t.Helper()
 	stamp := got.header.Get("X-Webhook-Timestamp")
-	if want := sim.Sign(key, id, stamp); got.header.Get("X-Webhook-Signature") != want {
+	if want := kie.Sign(key, id, stamp); got.header.Get("X-Webhook-Signature") != want {
 		t.Errorf("signature %q, want %q", got.header.Get("X-Webhook-Signature"), want)
 	}
 	seconds, err := strconv.ParseInt(stamp, 10, 64)
@@ -62,7 +63,7 @@ func TestCallback_TellsASuccessSigned(t *testing.T) {
 
 func TestCallback_CarriesNoSignatureWithoutAKey(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.WebhookKey = "" })
+	w := setup(t, func(c *config) { c.Kie.WebhookKey = "" })
 	w.submit("snow")
 	if got := w.callback(); got.header.Get("X-Webhook-Signature") != "" || got.header.Get("X-Webhook-Timestamp") != "" {
 		t.Errorf("headers %v: want no signature", got.header)
@@ -71,14 +72,14 @@ func TestCallback_CarriesNoSignatureWithoutAKey(t *testing.T) {
 
 func TestCallback_PutsTheTaskIDWhereConfigured(t *testing.T) {
 	t.Parallel()
-	tests := map[sim.IDField][3]bool{ // data.taskId, data.task_id, taskId
-		sim.IDDataCamel: {true, false, false},
-		sim.IDDataSnake: {false, true, false},
-		sim.IDRoot:      {false, false, true},
-		sim.IDBoth:      {false, true, true},
+	tests := map[kie.IDField][3]bool{ // data.taskId, data.task_id, taskId
+		kie.IDDataCamel: {true, false, false},
+		kie.IDDataSnake: {false, true, false},
+		kie.IDRoot:      {false, false, true},
+		kie.IDBoth:      {false, true, true},
 	}
 	for field, want := range tests {
-		w := setup(t, func(c *sim.Config) { c.CallbackID = field })
+		w := setup(t, func(c *config) { c.Kie.CallbackID = field })
 		id := w.submit("snow")
 		got := w.callback().json
 		if has := [3]bool{got.Data.TaskID == id, got.Data.Snake == id, got.TaskID == id}; has != want {
@@ -111,7 +112,7 @@ func TestCallback_RetriesUntil200(t *testing.T) {
 func TestCallback_GivesUpWithFlagFour(t *testing.T) {
 	t.Parallel()
 	for _, attempts := range []int{4, 3} {
-		w := setup(t, func(c *sim.Config) { c.CallbackAttempts = attempts })
+		w := setup(t, func(c *config) { c.Kie.CallbackAttempts = attempts })
 		for range 2 * attempts {
 			w.hook.statuses <- 503
 		}
@@ -130,7 +131,7 @@ func TestCallback_GivesUpWithFlagFour(t *testing.T) {
 
 func TestCallback_GivesUpOnASlowReceiver(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.CallbackTimeout, c.CallbackAttempts = 20*time.Millisecond, 1 })
+	w := setup(t, func(c *config) { c.Kie.CallbackTimeout, c.Kie.CallbackAttempts = 20*time.Millisecond, 1 })
 	w.stall()
 	w.finished(w.submit("snow"), 4)
 	if got := w.sim.Deliveries()[0]; got.Status != 0 || !strings.Contains(got.Error, "deadline exceeded") {
@@ -143,7 +144,7 @@ func TestCallback_SignsRetriesAnewUnlessConfigured(t *testing.T) {
 	for _, reuse := range []bool{false, true} {
 		t.Run(fmt.Sprintf("reuse=%v", reuse), func(t *testing.T) {
 			t.Parallel()
-			w := setup(t, func(c *sim.Config) { c.CallbackReuseTimestamp, c.CallbackSpacing = reuse, 1100*time.Millisecond })
+			w := setup(t, func(c *config) { c.Kie.CallbackReuseTimestamp, c.Kie.CallbackSpacing = reuse, 1100*time.Millisecond })
 			w.hook.statuses <- 500
 			id := w.submit("snow")
 			first, second := w.callback(), w.callback()
@@ -186,7 +187,7 @@ func TestCallback_SendsTheScriptedOnes(t *testing.T) {
 					t.Fatal(err)
 				}
 				stamp := d.Header.Get("X-Webhook-Timestamp")
-				if d.Header.Get("X-Webhook-Signature") != sim.Sign(webhookKey, id, stamp) {
+				if d.Header.Get("X-Webhook-Signature") != kie.Sign(webhookKey, id, stamp) {
 					t.Errorf("%s delivery has a wrong signature", d.Kind)
 				}
 				got = append(got, fmt.Sprint(d.Kind, " ", body.Code))
@@ -228,7 +229,7 @@ func TestCallback_BendsTheSignature(t *testing.T) {
 	w := setup(t, nil)
 	id := w.submit("[sim:bad-signature]")
 	got := w.callback()
-	if sig := got.header.Get("X-Webhook-Signature"); len(sig) != 44 || sig == sim.Sign(webhookKey, id, got.header.Get("X-Webhook-Timestamp")) {
+	if sig := got.header.Get("X-Webhook-Signature"); len(sig) != 44 || sig == kie.Sign(webhookKey, id, got.header.Get("X-Webhook-Timestamp")) {
 		t.Errorf("signature %q: want a wrong one of the right length", sig)
 	}
 	// The bad one is accepted by the receiver of this test, so the next callback is that of the next task.
@@ -287,7 +288,7 @@ func TestCallback_ComesLateOrNever(t *testing.T) {
 
 func TestCallback_IsSilentAboutFailedCreationWhenConfigured(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.SilentCreateFailure = true })
+	w := setup(t, func(c *config) { c.Kie.SilentCreateFailure = true })
 	w.finished(w.submit("[sim:create-fail]"), 2)
 	id := w.submit("next")
 	if got := w.callback(); got.json.Data.TaskID != id {

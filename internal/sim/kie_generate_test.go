@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/kie"
 )
 
 const generatePath = "/api/v1/modify/generate"
@@ -28,7 +29,7 @@ func TestGenerate_RefusesWhatTheProviderRefuses(t *testing.T) {
 	good := `{"prompt":"p","videoUrl":"https://example.com/a.mp4"}`
 	tests := []struct {
 		name, key, body string
-		change          func(*sim.Config)
+		change          func(*config)
 		want            string
 	}{
 		{"unknown key", "other", good, nil, `{"code":401,"msg":"You do not have access permissions"}`},
@@ -38,8 +39,8 @@ func TestGenerate_RefusesWhatTheProviderRefuses(t *testing.T) {
 		{"no video", apiKey, `{"prompt":"p"}`, nil, `"msg":"videoUrl is required"`},
 		{"relative video", apiKey, `{"prompt":"p","videoUrl":"a.mp4"}`, nil, `"msg":"videoUrl is not a valid URL"`},
 		{"huge body", apiKey, `{"prompt":"` + strings.Repeat("x", 2<<20) + `"}`, nil, `"code":422`},
-		{"non-ASCII", apiKey, `{"prompt":"größer","videoUrl":"https://example.com/a.mp4"}`, func(c *sim.Config) { c.RejectNonASCII = true }, `"code":422`},
-		{"empty account", apiKey, good, func(c *sim.Config) { c.Credits = -1 }, `"code":402`},
+		{"non-ASCII", apiKey, `{"prompt":"größer","videoUrl":"https://example.com/a.mp4"}`, func(c *config) { c.Kie.RejectNonASCII = true }, `"code":422`},
+		{"empty account", apiKey, good, func(c *config) { c.Credits = -1 }, `"code":402`},
 		{"unknown directive", apiKey, `{"prompt":"[sim:nonsense]","videoUrl":"https://example.com/a.mp4"}`, nil, `"code":422`},
 	}
 	for _, tt := range tests {
@@ -64,14 +65,14 @@ func TestGenerate_RefusesWhatTheProviderRefuses(t *testing.T) {
 func TestGenerate_PutsTheErrorCodeWhereConfigured(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		transport sim.ErrorTransport
+		transport kie.ErrorTransport
 		status    int
 		code      int
-	}{{sim.ErrorsInBody, 200, 455}, {sim.ErrorsInStatus, 455, 0}, {sim.ErrorsInBoth, 455, 455}}
+	}{{kie.ErrorsInBody, 200, 455}, {kie.ErrorsInStatus, 455, 0}, {kie.ErrorsInBoth, 455, 455}}
 	for _, tt := range tests {
 		t.Run(string(tt.transport), func(t *testing.T) {
 			t.Parallel()
-			w := setup(t, func(c *sim.Config) { c.Errors = tt.transport })
+			w := setup(t, func(c *config) { c.Kie.Errors = tt.transport })
 			got := w.post(generatePath, w.request("[sim:code=455]"))
 			if got.status != tt.status || got.Code != tt.code || got.Msg == "" {
 				t.Errorf("got status %d, %s; want status %d, code %d", got.status, got.raw, tt.status, tt.code)
@@ -96,9 +97,9 @@ func TestGenerate_AnswersAnyScriptedCodeAndCreatesNothing(t *testing.T) {
 
 func TestGenerate_RefusesTheCallBeyondTheWindow(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) {
+	w := setup(t, func(c *config) {
 		c.APIKeys = []string{apiKey, "key-2"}
-		c.SubmitLimit = sim.Limit{N: 3, Window: time.Hour}
+		c.Kie.SubmitLimit = sim.Limit{N: 3, Window: time.Hour}
 	})
 	var codes []int
 	for range 5 {
@@ -112,8 +113,8 @@ func TestGenerate_RefusesTheCallBeyondTheWindow(t *testing.T) {
 		t.Errorf("another key: got %s, %v; want its own window", other.raw, err)
 	}
 	want := []sim.Usage{
-		{Profile: sim.ProfileKie, Key: apiKey, Limit: 3, Window: time.Hour, Accepted: 3, Refused: 2, PeakAccepted: 3, PeakArrived: 5},
-		{Profile: sim.ProfileKie, Key: "key-2", Limit: 3, Window: time.Hour, Accepted: 1, PeakAccepted: 1, PeakArrived: 1},
+		{Profile: kie.Name, Key: apiKey, Limit: 3, Window: time.Hour, Accepted: 3, Refused: 2, PeakAccepted: 3, PeakArrived: 5},
+		{Profile: kie.Name, Key: "key-2", Limit: 3, Window: time.Hour, Accepted: 1, PeakAccepted: 1, PeakArrived: 1},
 	}
 	if diff := cmp.Diff(want, w.sim.Limits().Submissions); diff != "" {
 		t.Errorf("limits (-want +got):\n%s", diff)
@@ -122,7 +123,7 @@ func TestGenerate_RefusesTheCallBeyondTheWindow(t *testing.T) {
 
 func TestGenerate_TakesCreditsUntilThereAreNone(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.Credits, c.TaskPrice = 5, 2 })
+	w := setup(t, func(c *config) { c.Credits, c.TaskPrice = 5, 2 })
 	w.submit("a")
 	w.submit("b")
 	if got := w.post(generatePath, w.request("c")); got.Code != 402 {
@@ -202,7 +203,7 @@ func TestGenerate_LetsTheCallbackOvertakeItsAnswer(t *testing.T) {
 func TestScript_FunctionWinsOverDirectives(t *testing.T) {
 	t.Parallel()
 	seen := make(chan sim.Submission, 1)
-	w := setup(t, func(c *sim.Config) {
+	w := setup(t, func(c *config) {
 		c.Script = func(s sim.Submission) sim.Script {
 			seen <- s
 			return sim.Script{Code: 433}
@@ -215,7 +216,7 @@ func TestScript_FunctionWinsOverDirectives(t *testing.T) {
 		t.Errorf("got %s, want 433", got.raw)
 	}
 	want := sim.Submission{
-		Seq: 1, Profile: sim.ProfileKie, Key: apiKey, Prompt: "x [sim:duplicate=2]", VideoURL: sourceURL, CallbackURL: "http://cb.example/",
+		Seq: 1, Profile: kie.Name, Key: apiKey, Prompt: "x [sim:duplicate=2]", VideoURL: sourceURL, CallbackURL: "http://cb.example/",
 		Watermark: "wm", Directives: sim.Script{Duplicates: 2},
 	}
 	if diff := cmp.Diff(want, <-seen); diff != "" {

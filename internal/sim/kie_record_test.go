@@ -36,7 +36,7 @@ func TestRecordInfo_TellsASuccess(t *testing.T) {
 func TestRecordInfo_WritesOrOmitsNulls(t *testing.T) {
 	t.Parallel()
 	for _, omit := range []bool{false, true} {
-		w := setup(t, func(c *sim.Config) { c.OmitNulls, c.Processing = omit, time.Hour })
+		w := setup(t, func(c *config) { c.Kie.OmitNulls, c.Processing = omit, time.Hour })
 		got := w.info(w.submit("p"))
 		var keys map[string]json.RawMessage
 		if err := json.Unmarshal(got.Data, &keys); err != nil {
@@ -79,7 +79,7 @@ func TestRecordInfo_TellsFailures(t *testing.T) {
 
 func TestRecordInfo_HidesANewTask(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.InvisibleFor = time.Hour })
+	w := setup(t, func(c *config) { c.Kie.InvisibleFor = time.Hour })
 	const want = `{"code":422,"msg":"recordInfo is null","data":null}`
 	if got := w.info(w.submit("p")); got.raw != want {
 		t.Errorf("got %s, want %s", got.raw, want)
@@ -93,7 +93,7 @@ func TestRecordInfo_RefusesWhatItDoesNotKnow(t *testing.T) {
 		404: `{"code":404,"msg":"Task not found","data":null}`,
 		422: `{"code":422,"msg":"recordInfo is null","data":null}`,
 	} {
-		w := setup(t, func(c *sim.Config) { c.UnknownTaskCode = code })
+		w := setup(t, func(c *config) { c.Kie.UnknownTaskCode = code })
 		if got := w.info("nobody"); got.raw != want {
 			t.Errorf("unknown task: got %s, want %s", got.raw, want)
 		}
@@ -109,7 +109,7 @@ func TestRecordInfo_RefusesWhatItDoesNotKnow(t *testing.T) {
 
 func TestRecordInfo_LimitsAndCountsQueries(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.QueryLimit = sim.Limit{N: 2, Window: time.Hour} })
+	w := setup(t, func(c *config) { c.Kie.QueryLimit = sim.Limit{N: 2, Window: time.Hour} })
 	var codes []int
 	for range 3 {
 		codes = append(codes, w.info("x").Code)
@@ -135,7 +135,7 @@ func TestRecordInfo_LagsBehindTheCallback(t *testing.T) {
 
 func TestLimits_CountGenerationsInFlight(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.Processing = time.Hour })
+	w := setup(t, func(c *config) { c.Processing = time.Hour })
 	w.submit("a")
 	w.submit("b")
 	id := w.submit("[sim:processing=0s]")

@@ -99,7 +99,7 @@ func TestUpload_StreamStoresAndServes(t *testing.T) {
 
 func TestUpload_RefusesAFileOverTheBound(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.MaxFile = 100 })
+	w := setup(t, func(c *config) { c.MaxFile = 100 })
 	got := w.post("/api/file-base64-upload", map[string]string{
 		"base64Data": base64.StdEncoding.EncodeToString(make([]byte, 101)), "uploadPath": "a",
 	})

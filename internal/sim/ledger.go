@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -30,7 +29,7 @@ const (
 type Entry struct {
 	Seq           int       `json:"seq"`
 	Time          time.Time `json:"time"`
-	Profile       Profile   `json:"profile"`
+	Profile       string    `json:"profile"`
 	Path          string    `json:"path"`
 	Key           string    `json:"key"`
 	Result        Result    `json:"result"`
@@ -46,15 +45,11 @@ type Entry struct {
 	FirstFrameURL string    `json:"first_frame_url,omitempty"`
 }
 
-func newEntry(r *http.Request, p Profile, result Result, code int) Entry {
-	return Entry{Time: time.Now(), Profile: p, Path: r.URL.Path, Result: result, Code: code}
-}
-
 // The keys by which [CountPaid] is useful.
 var (
 	ByCallbackURL = func(e Entry) string { return e.CallbackURL }
 	ByPrompt      = func(e Entry) string { return e.Prompt }
-	ByProfile     = func(e Entry) string { return string(e.Profile) }
+	ByProfile     = func(e Entry) string { return e.Profile }
 	ByVideoURL    = func(e Entry) string { return e.VideoURL }
 )
 
@@ -104,7 +99,7 @@ func openLedger(path string) (*ledger, error) {
 func readEntries(r io.Reader) ([]Entry, error) {
 	var out []Entry
 	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 2*maxJSON)
+	lines.Buffer(nil, 2*MaxJSON)
 	for lines.Scan() {
 		var e Entry
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/luma"
 )
 
 func TestLumaCallback_TellsEveryChangeUnsigned(t *testing.T) {
@@ -45,7 +46,7 @@ func TestLumaCallback_RetriesUntil200(t *testing.T) {
 	var got []string
 	for _, d := range w.sim.Deliveries() {
 		got = append(got, fmt.Sprint(d.Kind, " ", d.Attempt, " ", d.Status))
-		if d.Profile != sim.ProfileLuma || d.TaskID != g.ID {
+		if d.Profile != luma.Name || d.TaskID != g.ID {
 			t.Errorf("delivery %+v: want profile and task", d)
 		}
 	}
@@ -57,8 +58,8 @@ func TestLumaCallback_RetriesUntil200(t *testing.T) {
 
 func TestLumaCallback_KeepsToItsOwnSpacingAndTimeout(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) {
-		c.CallbackAttempts, c.CallbackSpacing, c.CallbackTimeout = 9, time.Hour, time.Hour // Of kie.ai.
+	w := setup(t, func(c *config) {
+		c.Kie.CallbackAttempts, c.Kie.CallbackSpacing, c.Kie.CallbackTimeout = 9, time.Hour, time.Hour // Of kie.ai.
 		c.Luma.CallbackAttempts, c.Luma.CallbackSpacing, c.Luma.CallbackTimeout = 2, 0, 20*time.Millisecond
 	})
 	w.stall()
@@ -157,7 +158,7 @@ func TestLumaCallback_ForgedOneNamesAForeignFile(t *testing.T) {
 	if got := w.get(*w.told().Assets.Video); got.raw != string(sim.ForgedClip(g.ID)) {
 		t.Errorf("forged link serves %d bytes, want the forged clip", len(got.raw))
 	}
-	if got := w.sim.Downloads(); len(got) != 1 || !got[0].Forged || got[0].Profile != sim.ProfileLuma {
+	if got := w.sim.Downloads(); len(got) != 1 || !got[0].Forged || got[0].Profile != luma.Name {
 		t.Errorf("downloads %+v: want the forged one", got)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/luma"
+	"github.com/refract-video/refract/internal/sim/lumaagents"
 )
 
 func TestLumaGet_TellsEveryState(t *testing.T) {
@@ -64,11 +66,11 @@ func TestLuma_HidesANewGeneration(t *testing.T) {
 
 func TestLuma_ChecksTheKeyAndTheLimitOfQueries(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) {
+	w := setup(t, func(c *config) {
 		c.Luma.QueryLimit = sim.Limit{N: 4, Window: time.Hour}
 		c.LumaAgents.QueryLimit = sim.Limit{N: 1, Window: time.Hour}
 	})
-	luma, agents := w.sim.LumaURL(), w.sim.LumaAgentsURL()
+	luma, agents := w.sim.BaseURL(luma.Name), w.sim.BaseURL(lumaagents.Name)
 	for _, url := range []string{
 		luma + "/generations/x", luma + "/generations", luma + "/credits", luma + "/ping", agents + "/generations/x",
 	} {
@@ -112,7 +114,7 @@ func TestLumaList_PagesNewestFirst(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var got page
-		if err := json.Unmarshal([]byte(w.get(w.sim.LumaURL()+"/generations"+tt.query).raw), &got); err != nil {
+		if err := json.Unmarshal([]byte(w.get(w.sim.BaseURL(luma.Name)+"/generations"+tt.query).raw), &got); err != nil {
 			t.Fatal(err)
 		}
 		var list []string
@@ -124,7 +126,7 @@ func TestLumaList_PagesNewestFirst(t *testing.T) {
 		}
 	}
 	for _, query := range []string{"?limit=0", "?limit=101", "?limit=x", "?offset=-1"} {
-		if got := w.get(w.sim.LumaURL() + "/generations" + query); got.status != 422 || !strings.Contains(got.raw, "detail") {
+		if got := w.get(w.sim.BaseURL(luma.Name) + "/generations" + query); got.status != 422 || !strings.Contains(got.raw, "detail") {
 			t.Errorf("%q: got status %d, %s; want 422", query, got.status, got.raw)
 		}
 	}
@@ -132,12 +134,12 @@ func TestLumaList_PagesNewestFirst(t *testing.T) {
 
 func TestLuma_TellsCreditsAndHealth(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.Credits, c.TaskPrice = 1000, 175 })
+	w := setup(t, func(c *config) { c.Credits, c.TaskPrice = 1000, 175 })
 	w.modified("p")
-	if got := w.get(w.sim.LumaURL() + "/credits"); got.status != 200 || got.raw != `{"credit_balance":825}` {
+	if got := w.get(w.sim.BaseURL(luma.Name) + "/credits"); got.status != 200 || got.raw != `{"credit_balance":825}` {
 		t.Errorf("credits: got status %d, %s", got.status, got.raw)
 	}
-	if got := w.get(w.sim.LumaURL() + "/ping"); got.status != 200 {
+	if got := w.get(w.sim.BaseURL(luma.Name) + "/ping"); got.status != 200 {
 		t.Errorf("ping: status %d", got.status)
 	}
 }
@@ -176,14 +178,14 @@ func TestLuma_ServesResultsWithTheirFaults(t *testing.T) {
 	if got := w.get(*page.Assets.Video); !strings.HasPrefix(got.raw, "<!doctype html>") {
 		t.Errorf("html-result: got %.40q", got.raw)
 	}
-	if got := w.sim.Downloads(); got[0].Profile != sim.ProfileLuma {
+	if got := w.sim.Downloads(); got[0].Profile != luma.Name {
 		t.Errorf("download %+v: want the profile", got[0])
 	}
 }
 
 func TestLuma_FetchesTheSource(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.Source = sim.SourceFetch })
+	w := setup(t, func(c *config) { c.Source = sim.SourceFetch })
 	clip := sim.SampleClip()
 	good := w.with(w.modifyRequest("p"), object{"media": object{"url": source(t, clip)}})
 	g := w.reached(w.lumaGet, w.create(modifyPath, good).ID, "completed")

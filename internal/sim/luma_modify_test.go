@@ -11,6 +11,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/luma"
+	"github.com/refract-video/refract/internal/sim/lumaagents"
 )
 
 func TestLumaModify_AnswersAQueuedGeneration(t *testing.T) {
@@ -32,7 +34,7 @@ func TestLumaModify_AnswersAQueuedGeneration(t *testing.T) {
 	entry := w.sim.Ledger()[0]
 	entry.Time = time.Time{}
 	wantEntry := sim.Entry{
-		Seq: 1, Profile: sim.ProfileLuma, Path: modifyPath, Key: apiKey, Result: sim.ResultCreated, Code: 201, TaskID: g.ID, Paid: true,
+		Seq: 1, Profile: luma.Name, Path: modifyPath, Key: apiKey, Result: sim.ResultCreated, Code: 201, TaskID: g.ID, Paid: true,
 		Prompt: "snow & ice", VideoURL: sourceURL, CallbackURL: w.hook.server.URL + "/cb?token=a&b=c",
 		Model: "ray-2", Strength: "flex_1", FirstFrameURL: "https://example.com/f.png",
 	}
@@ -54,7 +56,7 @@ func TestLumaModify_RefusesWhatTheAPIRefuses(t *testing.T) {
 	tests := []struct {
 		name   string
 		change object
-		config func(*sim.Config)
+		config func(*config)
 		status int
 		detail string
 	}{
@@ -69,8 +71,8 @@ func TestLumaModify_RefusesWhatTheAPIRefuses(t *testing.T) {
 		{"bad callback", object{"callback_url": "/x"}, nil, 422, "callback_url"},
 		{"wrong type of field", object{"mode": 1}, nil, 400, "JSON"},
 		{"huge body", object{"prompt": strings.Repeat("x", 2<<20)}, nil, 413, "larger"},
-		{"empty account", nil, func(c *sim.Config) { c.Credits = -1 }, 402, "Insufficient"},
-		{"other key", nil, func(c *sim.Config) { c.APIKeys = []string{"another"} }, 401, "API key"},
+		{"empty account", nil, func(c *config) { c.Credits = -1 }, 402, "Insufficient"},
+		{"other key", nil, func(c *config) { c.APIKeys = []string{"another"} }, 401, "API key"},
 		{"directive of kie.ai", object{"prompt": "[sim:stale]"}, nil, 422, "stale"},
 		{"scripted code", object{"prompt": "[sim:code=500]"}, nil, 500, "Error 500"},
 		{"scripted code that is no status", object{"prompt": "[sim:code=7]"}, nil, 500, "Error 7"},
@@ -84,7 +86,7 @@ func TestLumaModify_RefusesWhatTheAPIRefuses(t *testing.T) {
 				t.Errorf("got status %d, %s; want %d and %s", got.status, got.raw, tt.status, tt.detail)
 			}
 			entries := w.sim.Ledger()
-			if len(entries) != 1 || entries[0].Paid || entries[0].Result != sim.ResultRefused || entries[0].Profile != sim.ProfileLuma {
+			if len(entries) != 1 || entries[0].Paid || entries[0].Result != sim.ResultRefused || entries[0].Profile != luma.Name {
 				t.Errorf("ledger %+v: want one unpaid refusal", entries)
 			}
 		})
@@ -93,7 +95,7 @@ func TestLumaModify_RefusesWhatTheAPIRefuses(t *testing.T) {
 
 func TestLumaModify_LimitsTheWindowAndTheConcurrency(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) {
+	w := setup(t, func(c *config) {
 		c.Luma.SubmitLimit, c.Luma.MaxConcurrent, c.Processing = sim.Limit{N: 4, Window: time.Minute}, 2, time.Hour
 	})
 	for i, step := range []struct {
@@ -117,18 +119,18 @@ func TestLumaModify_LimitsTheWindowAndTheConcurrency(t *testing.T) {
 		}
 	}
 	limits := w.sim.Limits()
-	want := []sim.Concurrency{{Profile: sim.ProfileLuma, Key: apiKey, Limit: 2, Now: 2, Peak: 2, Refused: 2}}
+	want := []sim.Concurrency{{Profile: luma.Name, Key: apiKey, Limit: 2, Now: 2, Peak: 2, Refused: 2}}
 	if diff := cmp.Diff(want, limits.Concurrency); diff != "" {
 		t.Errorf("concurrency (-want +got):\n%s", diff)
 	}
-	if got := limits.Submissions; len(got) != 1 || got[0].Profile != sim.ProfileLuma || got[0].Accepted != 4 || got[0].Refused != 1 {
+	if got := limits.Submissions; len(got) != 1 || got[0].Profile != luma.Name || got[0].Accepted != 4 || got[0].Refused != 1 {
 		t.Errorf("submissions %+v: want 4 accepted by the window, 1 refused", got)
 	}
 }
 
 func TestLumaModify_FreesTheSlotWhenTheGenerationEnds(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.Luma.MaxConcurrent = 1 })
+	w := setup(t, func(c *config) { c.Luma.MaxConcurrent = 1 })
 	for _, directive := range []string{"processing=10ms", "fail", "code=500", "processing=0s"} {
 		g := parseGeneration(t, w.post(modifyPath, w.modifyRequest("[sim:"+directive+"]")).raw)
 		if g.ID == "" {
@@ -136,7 +138,7 @@ func TestLumaModify_FreesTheSlotWhenTheGenerationEnds(t *testing.T) {
 		}
 		w.await("slot", func() bool { return w.sim.Limits().Concurrency[0].Now == 0 })
 	}
-	if got := w.paid(sim.ProfileLuma); got != 3 {
+	if got := w.paid(luma.Name); got != 3 {
 		t.Errorf("%d paid, want 3", got)
 	}
 	w.sim.SetCredits(0)
@@ -147,7 +149,7 @@ func TestLumaModify_FreesTheSlotWhenTheGenerationEnds(t *testing.T) {
 
 func TestLuma_LimitsAreTheDocumentedOnesByDefault(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.Luma, c.LumaAgents = sim.LumaConfig{}, sim.LumaAgentsConfig{} })
+	w := setup(t, func(c *config) { c.Luma, c.LumaAgents = luma.Profile{}, lumaagents.Profile{} })
 	w.modified("p")
 	w.edited("p")
 	limits := w.sim.Limits()
@@ -193,7 +195,7 @@ func TestLuma_FailsTheAnswerAsScripted(t *testing.T) {
 					t.Errorf("%s: answered after %v", path, took)
 				}
 			}
-			if l, a := w.paid(sim.ProfileLuma), w.paid(sim.ProfileLumaAgents); l != tt.paid || a != tt.paid {
+			if l, a := w.paid(luma.Name), w.paid(lumaagents.Name); l != tt.paid || a != tt.paid {
 				t.Errorf("paid %d and %d, want %d each", l, a, tt.paid)
 			}
 		})
@@ -206,7 +208,7 @@ func TestLumaDelete_RemovesTheRecordAndNothingElse(t *testing.T) {
 	g := w.modified("[sim:late=30ms]")
 	w.reached(w.lumaGet, g.ID, "completed")
 	remove := func(id, key string) envelope {
-		got, err := w.call(http.MethodDelete, w.sim.LumaURL()+"/generations/"+id, key, nil, "")
+		got, err := w.call(http.MethodDelete, w.sim.BaseURL(luma.Name)+"/generations/"+id, key, nil, "")
 		if err != nil {
 			t.Fatal(err)
 		}

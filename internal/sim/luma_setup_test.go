@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/luma"
+	"github.com/refract-video/refract/internal/sim/lumaagents"
 )
 
 // The paths of the two APIs of Luma below the address of the simulator.
@@ -99,12 +101,12 @@ func (w *world) edited(prompt string) generation {
 
 func (w *world) lumaGet(id string) envelope {
 	w.Helper()
-	return w.get(w.sim.LumaURL() + "/generations/" + id)
+	return w.get(w.sim.BaseURL(luma.Name) + "/generations/" + id)
 }
 
 func (w *world) agentsGet(id string) envelope {
 	w.Helper()
-	return w.get(w.sim.LumaAgentsURL() + "/generations/" + id)
+	return w.get(w.sim.BaseURL(lumaagents.Name) + "/generations/" + id)
 }
 
 // reached waits until a generation has a state, and returns it as get shows it then.
@@ -125,6 +127,6 @@ func (w *world) told() generation {
 }
 
 // paid counts the paid submissions of a profile.
-func (w *world) paid(p sim.Profile) int {
-	return sim.CountPaid(w.sim.Ledger(), sim.ByProfile)[string(p)]
+func (w *world) paid(p string) int {
+	return sim.CountPaid(w.sim.Ledger(), sim.ByProfile)[p]
 }

@@ -12,11 +12,12 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/lumaagents"
 )
 
 func TestLumaAgentsCreate_AnswersAQueuedGeneration(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.LumaAgents.SubmitLimit = sim.Limit{N: 7, Window: time.Minute} })
+	w := setup(t, func(c *config) { c.LumaAgents.SubmitLimit = sim.Limit{N: 7, Window: time.Minute} })
 	request := w.editRequest("snow & ice")
 	request["video"].(object)["start_frame"] = object{"url": "https://example.com/f.png"}
 	got := w.post(agentsPath, request)
@@ -35,7 +36,7 @@ func TestLumaAgentsCreate_AnswersAQueuedGeneration(t *testing.T) {
 	entry := w.sim.Ledger()[0]
 	entry.Time = time.Time{}
 	wantEntry := sim.Entry{
-		Seq: 1, Profile: sim.ProfileLumaAgents, Path: agentsPath, Key: apiKey, Result: sim.ResultCreated, Code: 201, TaskID: g.ID, Paid: true,
+		Seq: 1, Profile: lumaagents.Name, Path: agentsPath, Key: apiKey, Result: sim.ResultCreated, Code: 201, TaskID: g.ID, Paid: true,
 		Prompt: "snow & ice", VideoURL: sourceURL, Model: "ray-3.2", Strength: "flex_1",
 		FirstFrameURL: "https://example.com/f.png",
 	}
@@ -53,7 +54,7 @@ func TestLumaAgents_EveryAnswerCarriesItsHeaders(t *testing.T) {
 	w := setup(t, nil)
 	for _, sent := range []string{"", "trace-7"} {
 		for _, key := range []string{apiKey, "bad"} {
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.sim.LumaAgentsURL()+"/generations/x", nil)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.sim.BaseURL(lumaagents.Name)+"/generations/x", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +83,7 @@ func TestLumaAgentsCreate_RefusesWhatTheAPIRefuses(t *testing.T) {
 	tests := []struct {
 		name   string
 		change object
-		config func(*sim.Config)
+		config func(*config)
 		status int
 		detail string
 	}{
@@ -112,10 +113,10 @@ func TestLumaAgentsCreate_RefusesWhatTheAPIRefuses(t *testing.T) {
 		}}, nil, 422, "start_frame"},
 		{
 			"large data", src(object{"data": "AAAAAAAA", "media_type": "video/mp4"}),
-			func(c *sim.Config) { c.MaxFile = 5 }, 413, "too large",
+			func(c *config) { c.MaxFile = 5 }, 413, "too large",
 		},
-		{"empty account", nil, func(c *sim.Config) { c.Credits = -1 }, 402, "Insufficient"},
-		{"other key", nil, func(c *sim.Config) { c.APIKeys = []string{"another"} }, 401, "API key"},
+		{"empty account", nil, func(c *config) { c.Credits = -1 }, 402, "Insufficient"},
+		{"other key", nil, func(c *config) { c.APIKeys = []string{"another"} }, 401, "API key"},
 		{"callbacks do not exist", object{"prompt": "[sim:never]"}, nil, 422, "never"},
 		{"suspended", object{"prompt": "[sim:code=403]"}, nil, 403, "denied"},
 		{"upstream down", object{"prompt": "[sim:code=502]"}, nil, 502, "502"},
@@ -132,7 +133,7 @@ func TestLumaAgentsCreate_RefusesWhatTheAPIRefuses(t *testing.T) {
 				t.Errorf("headers %v: want an id and no limit", got.header)
 			}
 			entries := w.sim.Ledger()
-			if len(entries) != 1 || entries[0].Paid || entries[0].Result != sim.ResultRefused || entries[0].Profile != sim.ProfileLumaAgents {
+			if len(entries) != 1 || entries[0].Paid || entries[0].Result != sim.ResultRefused || entries[0].Profile != lumaagents.Name {
 				t.Errorf("ledger %+v: want one unpaid refusal", entries)
 			}
 		})
@@ -141,7 +142,7 @@ func TestLumaAgentsCreate_RefusesWhatTheAPIRefuses(t *testing.T) {
 
 func TestLumaAgentsCreate_LimitsTheWindowAndTheConcurrency(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) {
+	w := setup(t, func(c *config) {
 		c.LumaAgents.SubmitLimit, c.LumaAgents.MaxConcurrent = sim.Limit{N: 3, Window: time.Minute}, 1
 	})
 	g := w.edited("[sim:processing=1h]")
@@ -211,7 +212,7 @@ func TestLumaAgentsOutput_IsPresignedAnewByEveryGet(t *testing.T) {
 
 func TestLumaAgentsOutput_DiesAndRevivesAsScripted(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.ExpiredStatus = 403 })
+	w := setup(t, func(c *config) { c.ExpiredStatus = 403 })
 	tests := []struct {
 		directive string
 		want      []int // statuses: first link twice, then a fresh one
@@ -233,7 +234,7 @@ func TestLumaAgentsOutput_DiesAndRevivesAsScripted(t *testing.T) {
 
 func TestLumaAgentsOutput_ExpiresAfterItsTime(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.LumaAgents.LinkTTL = 1 })
+	w := setup(t, func(c *config) { c.LumaAgents.LinkTTL = 1 })
 	g := w.reached(w.agentsGet, w.edited("p").ID, "completed")
 	if got := w.get(g.Output[0].URL); got.status != 404 {
 		t.Errorf("status %d, want 404", got.status)
@@ -242,7 +243,7 @@ func TestLumaAgentsOutput_ExpiresAfterItsTime(t *testing.T) {
 
 func TestLumaAgents_TakesEverySource(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.Source = sim.SourceFetch })
+	w := setup(t, func(c *config) { c.Source = sim.SourceFetch })
 	clip := sim.SampleClip()
 	edit := func(src object) object { return w.with(w.editRequest("p"), object{"source": src}) }
 	var last string

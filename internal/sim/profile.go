@@ -1,91 +1,80 @@
 package sim
 
 import (
-	"sync/atomic"
+	"net/http"
 	"time"
 )
 
-// Profile names one of the APIs that the simulator speaks.
-type Profile string
-
-// The profiles of the simulator.
-const (
-	ProfileKie        Profile = "kie"         // The Luma Modify API of kie.ai, at [Server.URL].
-	ProfileLuma       Profile = "luma"        // Luma's Dream Machine API v1, at [Server.LumaURL].
-	ProfileLumaAgents Profile = "luma-agents" // The Luma Agents API, at [Server.LumaAgentsURL].
-)
-
-// Profiles returns every profile.
-func Profiles() []Profile { return []Profile{ProfileKie, ProfileLuma, ProfileLumaAgents} }
-
-// terms are what one profile allows and promises. How that looks on the wire is the matter of its [protocol].
-type terms struct {
-	profile Profile
-	submits *meter
-	queries *meter
-	slots   *slots
-	queued  time.Duration // How long a generation waits before it begins.
-	retries retries
-	// progress says that callbacks tell the begin of a generation too, not its end alone.
-	progress bool
-	// linkTTL is the life of a result link. With freshLinks each query gives out new ones.
-	linkTTL    time.Duration
-	freshLinks bool
-	// downCode is answered while the profile is under maintenance.
-	downCode int
-	upAgain  atomic.Int64 // The end of the maintenance in Unix nanoseconds.
+// Profile is the configuration of one simulated API. The zero value of a profile behaves as its provider documents.
+type Profile interface {
+	// Terms returns what the API allows and promises, with every default filled in. It refuses a configuration with
+	// words that the profile does not know.
+	Terms() (Terms, error)
+	// Open returns the wire format of the API, which calls api for all that is common to the profiles.
+	Open(api *API) Protocol
 }
 
-// retries is how stubbornly a profile delivers a callback.
-type retries struct {
-	attempts int
-	spacing  time.Duration
-	timeout  time.Duration
-	reuse    bool // Whether a retry carries the headers of the first try.
+// Protocol is the wire format of one API. Its methods may be called concurrently.
+type Protocol interface {
+	// Register adds the routes of the API.
+	Register(mux *http.ServeMux)
+	// NewID returns a fresh id of a job, in the provider's form.
+	NewID() string
+	// Refusal returns the refusal with a code, in the provider's words.
+	Refusal(code int) *Refusal
+	// Refuse answers with a refusal.
+	Refuse(w http.ResponseWriter, no *Refusal)
+	// Created renders the answer to a submission and sets its headers.
+	Created(w http.ResponseWriter, j *Job) (status int, body []byte)
+	// Callback renders a callback about a job that claims to stand as claim says. The engine calls it only for jobs
+	// with a callback URL.
+	Callback(j *Job, claim Claim) Message
 }
 
-func (t *terms) maintain(d time.Duration) { t.upAgain.Store(time.Now().Add(d).UnixNano()) }
-func (t *terms) down() bool               { return time.Now().UnixNano() < t.upAgain.Load() }
-
-// kieDown is kie.ai's code for maintenance; Luma's APIs have the HTTP status.
-const kieDown = 455
-
-func kieTerms(c Config) *terms {
-	return &terms{
-		profile: ProfileKie, downCode: kieDown, linkTTL: c.LinkTTL,
-		submits: newMeter(ProfileKie, c.SubmitLimit), queries: newMeter(ProfileKie, c.QueryLimit),
-		slots:   newSlots(ProfileKie, -1), // No cap is documented.
-		retries: retries{c.CallbackAttempts, c.CallbackSpacing, c.CallbackTimeout, c.CallbackReuseTimestamp},
-	}
+// Terms are what one API allows and promises.
+type Terms struct {
+	// Name is the name of the profile in the ledger and in every other record.
+	Name string
+	// Path is where the API begins below the address of the simulator, as in "/dream-machine/v1".
+	Path string
+	// SubmitLimit and QueryLimit are the rate windows of submissions and of queries, per key.
+	SubmitLimit Limit
+	QueryLimit  Limit
+	// MaxConcurrent is how many generations a key may have running, queued ones included. A negative value means no
+	// limit.
+	MaxConcurrent int
+	// Queued is how long a generation waits before it begins.
+	Queued time.Duration
+	// Callbacks is how the API delivers callbacks.
+	Callbacks CallbackTerms
+	// LinkTTL is how long a result link lives, [Config].LinkTTL by default.
+	LinkTTL time.Duration
+	// FreshLinks makes each query give out new links, which are presigned.
+	FreshLinks bool
+	// MaintenanceCode is the code of the refusal while the API is under maintenance.
+	MaintenanceCode int
+	// Directives are the directives that a prompt may carry.
+	Directives []Directive
 }
 
-func lumaTerms(c Config) *terms {
-	l := c.Luma
-	return &terms{
-		profile: ProfileLuma, downCode: 503, linkTTL: c.LinkTTL, queued: l.Queued, progress: true,
-		submits: newMeter(ProfileLuma, l.SubmitLimit), queries: newMeter(ProfileLuma, l.QueryLimit),
-		slots:   newSlots(ProfileLuma, l.MaxConcurrent),
-		retries: retries{l.CallbackAttempts, l.CallbackSpacing, l.CallbackTimeout, false},
-	}
+// CallbackTerms is how an API delivers callbacks. An API without callbacks leaves it zero.
+type CallbackTerms struct {
+	// Attempts is how often a callback is tried in total, with Spacing between two tries.
+	Attempts int
+	Spacing  time.Duration
+	// Timeout is how long a receiver may take to answer.
+	Timeout time.Duration
+	// ReuseHeaders makes a retry carry the headers of the first try.
+	ReuseHeaders bool
+	// Progress makes the API send a callback when a generation begins, too.
+	Progress bool
+	// SilentCreateFailure sends no callback for [StateCreateFailed].
+	SilentCreateFailure bool
 }
 
-func lumaAgentsTerms(c Config) *terms {
-	l := c.LumaAgents
-	return &terms{
-		profile: ProfileLumaAgents, downCode: 503, linkTTL: l.LinkTTL, freshLinks: true, queued: l.Queued,
-		submits: newMeter(ProfileLumaAgents, l.SubmitLimit), queries: newMeter(ProfileLumaAgents, l.QueryLimit),
-		slots: newSlots(ProfileLumaAgents, l.MaxConcurrent),
-	}
-}
-
-// BaseURL returns the address of a profile's API.
-func (s *Server) BaseURL(p Profile) string {
-	switch p {
-	case ProfileLuma:
-		return s.LumaURL()
-	case ProfileLumaAgents:
-		return s.LumaAgentsURL()
-	case ProfileKie:
-	}
-	return s.URL()
+// Claim is what a callback says about its job: the truth, unless the script wants something else.
+type Claim struct {
+	Status
+	// ForgedCode is the code that a forged callback has to carry, 0 for every other callback.
+	ForgedCode int
 }

@@ -8,91 +8,91 @@ import (
 	"time"
 )
 
-// start lets a job live until its callbacks are over.
-func (s *Server) start(j *job) {
-	s.group.spawn(func(ctx context.Context) { s.live(ctx, j) })
+// start runs a job until its callbacks are over.
+func (s *Server) start(j *Job) {
+	s.group.spawn(func(ctx context.Context) { s.run(ctx, j) })
 }
 
-// live is the life of a job: wait, generate, settle, tell. It ends early when the server is closing.
-func (s *Server) live(ctx context.Context, j *job) {
+// run leads a job through its life: wait, generate, settle, announce. It ends early when the server is closing.
+func (s *Server) run(ctx context.Context, j *Job) {
 	defer j.markNotified()
-	if sleep(ctx, cmp.Or(j.script.Queued, j.wire.rules().queued)) != nil {
+	if sleep(ctx, cmp.Or(j.Script.Queued, j.api.terms.Queued)) != nil {
 		return
 	}
-	j.settle(verdict{state: generating})
+	j.settle(Status{State: StateGenerating})
 	s.news.changed()
-	announced := s.announce(j)
+	announced := s.announceStart(j)
 	v, err := s.generate(ctx, j)
 	s.jobs.done()
-	j.wire.rules().slots.release(j.sub.Key)
+	j.api.slots.release(j.Submission.Key)
 	if err != nil {
 		return
 	}
 	j.settle(v)
 	s.news.changed()
-	s.cfg.Logger.Info("generation ended", "provider_task_id", j.id, "state", int(v.state), "error", v.message)
+	s.cfg.Logger.Info("generation ended", "provider_task_id", j.ID, "state", int(v.State), "error", v.Message)
 	select {
-	case <-announced: // What came first is told first.
-		s.tell(ctx, j)
+	case <-announced: // The callbacks of a job leave in order.
+		s.announceEnd(ctx, j)
 	case <-ctx.Done():
 	}
 }
 
-// generate produces the results of a job, and takes at least the time that the script wants. Its error means that the
-// server is closing; the failure of a generation is a verdict.
-func (s *Server) generate(ctx context.Context, j *job) (verdict, error) {
-	ready := time.Now().Add(cmp.Or(j.script.Processing, s.cfg.Processing))
-	v := verdict{state: succeeded}
-	var origin, result content
-	switch j.script.Outcome {
+// generate produces the results of a job, and takes at least as long as the script wants. It returns an error only when
+// the server is closing; the failure of a generation is a status.
+func (s *Server) generate(ctx context.Context, j *Job) (Status, error) {
+	ready := time.Now().Add(cmp.Or(j.Script.Processing, s.cfg.Processing))
+	v := Status{State: StateSucceeded}
+	var origin, result File
+	switch j.Script.Outcome {
 	case OutcomeCreateFailed:
-		v = failed(createFailed, j.script)
+		v = failed(StateCreateFailed, j.Script)
 	case OutcomeGenerateFailed:
-		v = failed(generateFailed, j.script)
+		v = failed(StateGenerateFailed, j.Script)
 	case OutcomeSuccess:
 		var err error
 		var bad *badInputError
 		origin, result, err = s.studio.produce(ctx, j)
 		if errors.As(err, &bad) {
-			s.cfg.Logger.Warn("input unusable", "provider_task_id", j.id, "error", err)
-			v = verdict{state: generateFailed, code: bad.code, message: bad.message}
+			s.cfg.Logger.Warn("input unusable", "provider_task_id", j.ID, "error", err)
+			v = Status{State: StateGenerateFailed, Code: bad.code, Message: bad.message}
 		} else if err != nil {
-			return verdict{}, err
+			return Status{}, err
 		}
 	}
 	if err := sleep(ctx, time.Until(ready)); err != nil {
-		return verdict{}, err
+		return Status{}, err
 	}
-	v.ended = time.Now()
-	if v.state == succeeded { // Only now, because links live from when they are given out.
+	v.Ended = time.Now()
+	if v.State == StateSucceeded { // Only now, because links live from when they are given out.
 		s.publish(j, &v, origin, result)
 	}
 	return v, nil
 }
 
-func failed(st state, script Script) verdict {
-	return verdict{
-		state:   st,
-		code:    cmp.Or(script.FailureCode, http.StatusNotImplemented),
-		message: cmp.Or(script.FailureMessage, "Generation failed"),
+func failed(st State, script Script) Status {
+	return Status{
+		State:   st,
+		Code:    cmp.Or(script.FailureCode, http.StatusNotImplemented),
+		Message: cmp.Or(script.FailureMessage, "Generation failed"),
 	}
 }
 
 // publish gives the files of a job their links.
-func (s *Server) publish(j *job, v *verdict, origin, result content) {
+func (s *Server) publish(j *Job, v *Status, origin, result File) {
 	v.file = result
-	if j.wire.rules().freshLinks {
+	if j.api.terms.FreshLinks {
 		return // Each query gives out links of its own.
 	}
-	v.origins = []string{s.host.add("/origins/", link{
-		content: origin, taskID: j.id, profile: j.sub.Profile, ttl: s.cfg.LinkTTL,
+	v.Origins = []string{s.host.add("/origins/", link{
+		content: origin, taskID: j.ID, profile: j.Submission.Profile, ttl: j.api.terms.LinkTTL,
 	})}
-	v.results = s.links(j, result)
+	v.Results = s.links(j, result)
 }
 
-// links returns fresh links for all results of a job. An expired link comes alive in the second set, where there is one.
-func (s *Server) links(j *job, file content) []string {
-	t, script := j.wire.rules(), j.script
+// links returns fresh links for all results of a job. An expired link works in the second set, where there is one.
+func (s *Server) links(j *Job, file File) []string {
+	terms, script := j.api.terms, j.Script
 	if j.minted.Add(1) > 1 && script.Link == LinkExpired {
 		script.Link = LinkGood
 	}
@@ -102,8 +102,8 @@ func (s *Server) links(j *job, file content) []string {
 	var out []string
 	for n := range max(script.Results, 1) {
 		out = append(out, s.host.add("/results/", link{
-			content: file.numbered(j.id, n), taskID: j.id, profile: t.profile, script: script,
-			ttl: t.linkTTL, presigned: t.freshLinks,
+			content: file.numbered(j.ID, n), taskID: j.ID, profile: terms.Name, script: script,
+			ttl: terms.LinkTTL, presigned: terms.FreshLinks,
 		}))
 	}
 	return out

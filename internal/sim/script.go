@@ -6,15 +6,15 @@ import "time"
 type Submission struct {
 	// Seq counts the submissions that reached a script, from 1.
 	Seq           int
-	Profile       Profile
+	Profile       string
 	Key           string
 	Prompt        string
 	VideoURL      string
 	CallbackURL   string
-	Watermark     string // kie.ai alone.
-	Model         string // Luma's APIs alone, like the next.
-	Strength      string // The mode of Dream Machine, the strength of Agents.
-	FirstFrameURL string // The first_frame of Dream Machine, the start_frame of Agents.
+	Watermark     string // Where the API has it, like the next three.
+	Model         string
+	Strength      string
+	FirstFrameURL string // A frame that guides the generation.
 	// Directives is what the prompt asked for. A [Config].Script that wants to keep it starts from it.
 	Directives Script
 }
@@ -36,12 +36,12 @@ type Outcome int
 
 // The outcomes of a generation.
 const (
-	OutcomeSuccess        Outcome = iota // Flag 1, completed.
-	OutcomeGenerateFailed                // Flag 3, callback 500; failed.
-	OutcomeCreateFailed                  // Flag 2, callback 500 unless Config.SilentCreateFailure; failed.
+	OutcomeSuccess Outcome = iota
+	OutcomeGenerateFailed
+	OutcomeCreateFailed // No callback, with CallbackTerms.SilentCreateFailure.
 )
 
-// Signature says how the callbacks of a task are signed. It means nothing without a [Config].WebhookKey.
+// Signature says how the callbacks of a task are signed. It has no effect without a signing key.
 type Signature int
 
 // The signatures of a callback.
@@ -57,13 +57,13 @@ type LinkFault int
 // The faults of a result link.
 const (
 	LinkGood    LinkFault = iota
-	LinkExpired           // Dead from the start; download-url (kie.ai) and the next query (Luma Agents) give a living one.
-	LinkGone              // Dead from the start, and so is every other; download-url answers 404.
-	LinkOnce              // Dead after the first GET; download-url and the next query give a living one.
+	LinkExpired           // Dead from the start; a renewal gives one that works.
+	LinkGone              // Dead from the start, and so is every other.
+	LinkOnce              // Dead after the first GET; a renewal gives one that works.
 )
 
-// Script is the fate of one task: every fault it meets. The zero value meets none. Faults combine. A fault that a
-// profile does not know (see [Directives]) changes nothing there.
+// Script is every fault that one task meets. The zero value has none. Faults combine. A fault that an API does not know
+// has no effect there: its directives (see [Directives]) are those that it knows.
 type Script struct {
 	// Maintenance, when not 0, puts the profile under maintenance for this long, from this submission on. Nothing is
 	// created.
@@ -79,15 +79,15 @@ type Script struct {
 	Queued time.Duration
 	// Processing overrides Config.Processing when not 0.
 	Processing time.Duration
-	// Invisible hides a new task from queries for this long; on kie.ai it overrides Config.InvisibleFor when not 0.
+	// Invisible hides a new task from queries for this long; when 0, for as long as the API usually does.
 	Invisible time.Duration
 	// Outcome is how the generation ends.
 	Outcome Outcome
-	// FailureCode is the errorCode of a failed generation at kie.ai, 501 by default.
+	// FailureCode is the number of a failure, where the API has one, 501 by default.
 	FailureCode int
-	// FailureName is the failure_code of a failed generation of Luma Agents, "generation_failed" by default.
+	// FailureName is the name of a failure, where the API has one. The default is the name that fits its number.
 	FailureName string
-	// FailureMessage is its errorMessage or failure_reason, "Generation failed" by default.
+	// FailureMessage is the text of a failure, "Generation failed" by default.
 	FailureMessage string
 	// Lag lets queries say that the generation runs for this long after it ended and its callback was sent.
 	Lag time.Duration
@@ -112,20 +112,20 @@ type Script struct {
 	Conflict bool
 	// ForgeURLs sends, before the callback, one whose results are a foreign file, under a valid signature if any.
 	ForgeURLs bool
-	// ForgeCode sends, before the callback, one with this code under a valid signature, when not 0. Luma has no code:
-	// there the state is completed for 200, failed for others.
+	// ForgeCode sends, before the callback, one with this code under a valid signature, when not 0. Where the API
+	// has no code, the state is success for 200 and failure for others.
 	ForgeCode int
 	// Signature is how callbacks are signed.
 	Signature Signature
 	// Stale puts the timestamp of callbacks this far into the past.
 	Stale time.Duration
-	// NullData makes data (kie.ai) or assets (Luma) null in callbacks.
+	// NullData makes the object with the outcome null in callbacks.
 	NullData bool
-	// PromptObject makes promptJson an object instead of a string.
-	PromptObject bool
+	// Quirk is a fault that one API alone has. The engine passes it through to the protocol.
+	Quirk string
 	// EmptyCallback takes the results out of callbacks; queries name them.
 	EmptyCallback bool
-	// Undeliverable makes every try of the callback fail before it leaves the simulator, which ends in flag 4 at kie.ai.
+	// Undeliverable makes every try of the callback fail before it leaves the simulator, which ends in [StateCallbackFailed].
 	Undeliverable bool
 
 	// Link is what is wrong with the result links.
@@ -144,7 +144,7 @@ type Script struct {
 	LongLength int64
 	// Loris sends one byte of each download every so often, when not 0.
 	Loris time.Duration
-	// Endless goes on after the file with zeros for as long as somebody reads.
+	// Endless goes on after the file with zeros for as long as the client reads.
 	Endless bool
 	// Redirect is where result links redirect to, when not empty.
 	Redirect string

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,7 +27,7 @@ type Server struct {
 	courier *courier
 	ledger  *ledger
 	purse   *purse
-	terms   []*terms // One for each profile, in the order of Profiles.
+	apis    []*API // In the order in which Start was called with their profiles.
 
 	http      *http.Server
 	conns     sync.WaitGroup
@@ -36,10 +37,12 @@ type Server struct {
 	closeErr  error
 }
 
-// Start listens and serves until [Server.Close]. It refuses a configuration with words that it does not know.
-func Start(cfg Config) (*Server, error) {
+// Start listens and serves the APIs of the profiles until [Server.Close]. It refuses a configuration with words that it
+// does not know.
+func Start(cfg Config, profiles ...Profile) (*Server, error) {
 	cfg = cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
+	terms, err := validate(cfg, profiles)
+	if err != nil {
 		return nil, fmt.Errorf("configure simulator: %w", err)
 	}
 	book, err := openLedger(cfg.LedgerPath)
@@ -55,6 +58,10 @@ func Start(cfg Config) (*Server, error) {
 		return nil, errors.Join(fmt.Errorf("listen on %s: %w", cfg.Addr, err), book.close(), os.RemoveAll(dir))
 	}
 	s := build(cfg, book, dir, listener.Addr())
+	for i, p := range profiles {
+		s.apis = append(s.apis, openAPI(s, p, terms[i]))
+	}
+	s.http.Handler = s.routes()
 	s.group.spawn(func(context.Context) {
 		defer close(s.served)
 		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -65,7 +72,28 @@ func Start(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// build puts the parts together.
+// validate checks a configuration and returns the terms of each profile.
+func validate(cfg Config, profiles []Profile) ([]Terms, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	var all []Terms
+	for _, p := range profiles {
+		t, err := p.Terms()
+		switch {
+		case err != nil:
+			return nil, err
+		case slices.ContainsFunc(all, func(other Terms) bool { return other.Name == t.Name }):
+			return nil, fmt.Errorf("two profiles have the name %q", t.Name)
+		case t.SubmitLimit.N == 0 || t.QueryLimit.N == 0:
+			return nil, errors.New("limit without a number: want a positive one, or a negative one for no limit")
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+// build returns a server that has no API yet.
 func build(cfg Config, book *ledger, dir string, addr net.Addr) *Server {
 	base := strings.TrimSuffix(cfg.PublicURL, "/")
 	if base == "" {
@@ -75,11 +103,9 @@ func build(cfg Config, book *ledger, dir string, addr net.Addr) *Server {
 	s := &Server{
 		cfg: cfg, base: base, dir: dir, group: newGroup(), news: news,
 		jobs: newJobs(), host: newHost(cfg, dir, base, news), studio: newStudio(cfg, dir),
-		courier: newCourier(news), ledger: book, purse: &purse{credits: cfg.Credits},
-		terms: []*terms{kieTerms(cfg), lumaTerms(cfg), lumaAgentsTerms(cfg)}, served: make(chan struct{}),
+		courier: newCourier(news), ledger: book, purse: &purse{credits: cfg.Credits}, served: make(chan struct{}),
 	}
 	s.http = &http.Server{
-		Handler:           s.routes(),
 		ConnState:         s.count,
 		BaseContext:       func(net.Listener) context.Context { return s.group.ctx },
 		ReadHeaderTimeout: 10 * time.Second,
@@ -101,9 +127,9 @@ func reachable(addr net.Addr) string {
 // routes is everything that the simulator answers.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	(&kie{s, s.terms[0]}).register(mux)
-	(&luma{s, s.terms[1]}).register(mux)
-	(&lumaAgents{s, s.terms[2]}).register(mux)
+	for _, a := range s.apis {
+		a.protocol.Register(mux)
+	}
 	for _, prefix := range []string{"/results/", "/origins/", "/download/", "/files/", "/forged/"} {
 		mux.Handle("GET "+prefix, s.host)
 	}
@@ -125,14 +151,35 @@ func (s *Server) count(_ net.Conn, state http.ConnState) {
 	}
 }
 
-// URL returns the base URL of kie.ai's API, of its uploads and of all results.
+// URL returns the address of the simulator, below which every API and every file is.
 func (s *Server) URL() string { return s.base }
 
-// LumaURL returns the base URL of Luma's Dream Machine API.
-func (s *Server) LumaURL() string { return s.base + lumaPrefix }
+// Profiles returns the names of the profiles, in the order in which [Start] was called with them.
+func (s *Server) Profiles() []string {
+	names := make([]string, 0, len(s.apis))
+	for _, a := range s.apis {
+		names = append(names, a.terms.Name)
+	}
+	return names
+}
 
-// LumaAgentsURL returns the base URL of the Luma Agents API.
-func (s *Server) LumaAgentsURL() string { return s.base + lumaAgentsPrefix }
+// BaseURL returns the base URL of a profile's API. For the name of no profile it is [Server.URL].
+func (s *Server) BaseURL(profile string) string {
+	if a := s.api(profile); a != nil {
+		return s.base + a.terms.Path
+	}
+	return s.base
+}
+
+// api returns the API of a profile, or nil.
+func (s *Server) api(profile string) *API {
+	for _, a := range s.apis {
+		if a.terms.Name == profile {
+			return a
+		}
+	}
+	return nil
+}
 
 // Ledger returns every POST and DELETE that reached the simulator, oldest first.
 func (s *Server) Ledger() []Entry { return s.ledger.list() }
@@ -149,13 +196,11 @@ func (s *Server) Credits() int { return s.purse.balance() }
 // SetCredits replaces the balance of the account, as a top-up does.
 func (s *Server) SetCredits(credits int) { s.purse.set(credits) }
 
-// SetMaintenance makes a profile refuse every call of its API for a while from now, with code 455 at kie.ai and status
-// 503 at Luma; 0 ends that. What runs goes on, and files are served.
-func (s *Server) SetMaintenance(p Profile, d time.Duration) {
-	for _, t := range s.terms {
-		if t.profile == p {
-			t.maintain(d)
-		}
+// SetMaintenance makes a profile refuse every call of its API for d from now, with [Terms].MaintenanceCode; 0 ends that.
+// Generations and callbacks go on, and files are served.
+func (s *Server) SetMaintenance(profile string, d time.Duration) {
+	if a := s.api(profile); a != nil {
+		a.maintain(d)
 	}
 }
 
@@ -173,10 +218,10 @@ type Limits struct {
 func (s *Server) Limits() Limits {
 	l := Limits{Submissions: []Usage{}, Queries: []Usage{}, Concurrency: []Concurrency{}}
 	l.InFlight, l.PeakInFlight = s.jobs.inFlight()
-	for _, t := range s.terms {
-		l.Submissions = append(l.Submissions, t.submits.report()...)
-		l.Queries = append(l.Queries, t.queries.report()...)
-		l.Concurrency = append(l.Concurrency, t.slots.report()...)
+	for _, a := range s.apis {
+		l.Submissions = append(l.Submissions, a.submits.report()...)
+		l.Queries = append(l.Queries, a.queries.report()...)
+		l.Concurrency = append(l.Concurrency, a.slots.report()...)
 	}
 	return l
 }

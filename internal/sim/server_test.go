@@ -13,22 +13,25 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/kie"
+	"github.com/refract-video/refract/internal/sim/luma"
+	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
 func TestStart_RefusesWordsItDoesNotKnow(t *testing.T) {
 	t.Parallel()
-	for name, cfg := range map[string]sim.Config{
-		"errors":    {Errors: "x"},
-		"id":        {CallbackID: "x"},
-		"source":    {Source: "x"},
-		"transform": {Transform: "x"},
-		"status":    {ExpiredStatus: 7},
-		"limit":     {SubmitLimit: sim.Limit{Window: time.Second}},
-		"luma":      {Luma: sim.LumaConfig{SubmitLimit: sim.Limit{Window: time.Second}}},
-		"address":   {Addr: "256.0.0.1:0"},
-		"ledger":    {LedgerPath: "/nowhere/at/all"},
+	for name, cfg := range map[string]config{
+		"errors":    {Set: profiles.Set{Kie: kie.Profile{Errors: "x"}}},
+		"id":        {Set: profiles.Set{Kie: kie.Profile{CallbackID: "x"}}},
+		"source":    {Config: sim.Config{Source: "x"}},
+		"transform": {Config: sim.Config{Transform: "x"}},
+		"status":    {Config: sim.Config{ExpiredStatus: 7}},
+		"limit":     {Set: profiles.Set{Kie: kie.Profile{SubmitLimit: sim.Limit{Window: time.Second}}}},
+		"luma":      {Set: profiles.Set{Luma: luma.Profile{SubmitLimit: sim.Limit{Window: time.Second}}}},
+		"address":   {Config: sim.Config{Addr: "256.0.0.1:0"}},
+		"ledger":    {Config: sim.Config{LedgerPath: "/nowhere/at/all"}},
 	} {
-		if s, err := sim.Start(cfg); err == nil {
+		if s, err := sim.Start(cfg.Config, cfg.List()...); err == nil {
 			t.Errorf("%s: started", name)
 			_ = s.Close()
 		}
@@ -38,7 +41,7 @@ func TestStart_RefusesWordsItDoesNotKnow(t *testing.T) {
 func TestClose_EndsEverythingAndRemovesItsFolder(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
-	w := setup(t, func(c *sim.Config) { c.CallbackSpacing = time.Hour })
+	w := setup(t, func(c *config) { c.Kie.CallbackSpacing = time.Hour })
 	w.hook.statuses <- 500
 	w.submit("waits for its second try")
 	w.callback()
@@ -90,7 +93,7 @@ func TestRun_ServesUntilItsContextEnds(t *testing.T) {
 func TestLedger_SurvivesARestart(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ledger.jsonl")
-	withFile := func(c *sim.Config) { c.LedgerPath = path }
+	withFile := func(c *config) { c.LedgerPath = path }
 	w := setup(t, withFile)
 	id := w.submit("before")
 	before := w.sim.Ledger()
@@ -146,7 +149,7 @@ func TestInspection_ShowsEverythingOverHTTP(t *testing.T) {
 	if book.Paid != 1 || len(book.Entries) != 1 || book.Credits != 999 || book.PaidByVideoURL[sourceURL] != 1 || book.PaidByProfile["kie"] != 1 {
 		t.Errorf("ledger %+v", book)
 	}
-	if len(deliveries) != 2 || len(downloads) != 1 || limits.PeakInFlight != 1 || len(table) != len(sim.Directives()) {
+	if len(deliveries) != 2 || len(downloads) != 1 || limits.PeakInFlight != 1 || len(table) != len(directives(t)) {
 		t.Errorf("deliveries %v, downloads %v, limits %v, %d directives", deliveries, downloads, limits, len(table))
 	}
 }

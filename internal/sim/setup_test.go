@@ -13,6 +13,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/kie"
+	"github.com/refract-video/refract/internal/sim/luma"
+	"github.com/refract-video/refract/internal/sim/lumaagents"
+	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -22,6 +26,12 @@ const (
 	webhookKey = "test-webhook-hmac-key"
 	sourceURL  = "https://example.com/in.mp4"
 )
+
+// config is the configuration of the engine and of all profiles.
+type config struct {
+	sim.Config
+	profiles.Set
+}
 
 // world is a simulator, a receiver for its callbacks, and a plain HTTP client.
 type world struct {
@@ -37,19 +47,20 @@ const hung = 5 * time.Minute
 var unlimited = sim.Limit{N: -1, Window: time.Second}
 
 // setup starts a world; change may be nil.
-func setup(t *testing.T, change func(*sim.Config)) *world {
+func setup(t *testing.T, change func(*config)) *world {
 	t.Helper()
-	cfg := sim.Config{
-		APIKeys: []string{apiKey}, WebhookKey: webhookKey,
-		CallbackSpacing: time.Millisecond,
-		SubmitLimit:     unlimited, QueryLimit: unlimited,
-		Luma:       sim.LumaConfig{SubmitLimit: unlimited, MaxConcurrent: -1, CallbackSpacing: time.Millisecond},
-		LumaAgents: sim.LumaAgentsConfig{SubmitLimit: unlimited, MaxConcurrent: -1},
+	cfg := config{
+		sim.Config{APIKeys: []string{apiKey}},
+		profiles.Set{
+			Kie:        kie.Profile{WebhookKey: webhookKey, CallbackSpacing: time.Millisecond, SubmitLimit: unlimited, QueryLimit: unlimited},
+			Luma:       luma.Profile{SubmitLimit: unlimited, MaxConcurrent: -1, CallbackSpacing: time.Millisecond},
+			LumaAgents: lumaagents.Profile{SubmitLimit: unlimited, MaxConcurrent: -1},
+		},
 	}
 	if change != nil {
 		change(&cfg)
 	}
-	s, err := sim.Start(cfg)
+	s, err := sim.Start(cfg.Config, cfg.List()...)
 	if err != nil {
 		t.Fatalf("start: %v", err)
 	}

@@ -32,14 +32,14 @@ func parseShape(s *Script, value string) error {
 	return nil
 }
 
-// write returns links in the shape, or the documented form.
-func (s Shape) write(links []string, documented any) any {
+// Write returns links in the shape, or the documented form.
+func (s Shape) Write(links []string, documented any) any {
 	if len(links) == 0 {
 		return documented
 	}
 	switch s {
 	case ShapeText:
-		return string(toJSON(links))
+		return string(JSON(links))
 	case ShapeAlone:
 		return links[0]
 	case ShapeObjects:

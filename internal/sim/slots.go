@@ -8,24 +8,24 @@ import (
 
 // Concurrency is how many generations of one API key run at a time.
 type Concurrency struct {
-	Profile Profile `json:"profile"`
-	Key     string  `json:"key"`
-	Limit   int     `json:"limit"` // Negative for none.
-	Now     int     `json:"now"`
-	Peak    int     `json:"peak"`
-	Refused int     `json:"refused"`
+	Profile string `json:"profile"`
+	Key     string `json:"key"`
+	Limit   int    `json:"limit"` // Negative for none.
+	Now     int    `json:"now"`
+	Peak    int    `json:"peak"`
+	Refused int    `json:"refused"`
 }
 
 // slots caps the generations that run at a time, per key.
 type slots struct {
-	profile Profile
+	profile string
 	limit   int
 
 	mu   sync.Mutex
 	keys map[string]*Concurrency
 }
 
-func newSlots(p Profile, limit int) *slots {
+func newSlots(p string, limit int) *slots {
 	return &slots{profile: p, limit: limit, keys: map[string]*Concurrency{}}
 }
 

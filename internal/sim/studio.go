@@ -38,7 +38,7 @@ func newStudio(cfg Config, dir string) *studio {
 	}
 }
 
-// badInputError is a source that can't be modified, as record-info tells it.
+// badInputError is the reason of a generation that fails because of its source.
 type badInputError struct {
 	code    int
 	message string
@@ -50,9 +50,9 @@ func (e *badInputError) Unwrap() error { return e.cause }
 
 // produce returns the input and the result of a job. A [badInputError] fails the job; any other error means that ctx
 // ended.
-func (s *studio) produce(ctx context.Context, j *job) (origin, result content, err error) {
+func (s *studio) produce(ctx context.Context, j *Job) (origin, result File, err error) {
 	if s.cfg.Source == SourceFetch {
-		origin.path, err = s.fetch(ctx, j.sub.VideoURL, s.cfg.WorkLimit)
+		origin.path, err = s.fetch(ctx, j.Submission.VideoURL, s.cfg.WorkLimit)
 		if err != nil {
 			return origin, origin, reject(ctx, http.StatusUnprocessableEntity, "Failed to fetch the video from videoUrl", err)
 		}
@@ -62,7 +62,7 @@ func (s *studio) produce(ctx context.Context, j *job) (origin, result content, e
 	if s.cfg.Transform == TransformNone || err != nil {
 		return origin, result, nil
 	}
-	result.path, err = s.transform(ctx, program, origin, j.sub.Prompt)
+	result.path, err = s.transform(ctx, program, origin, j.Submission.Prompt)
 	if err != nil {
 		return origin, result, reject(ctx, http.StatusNotImplemented, "Generation failed", err)
 	}
@@ -85,11 +85,11 @@ func (s *studio) fetch(ctx context.Context, from string, limit time.Duration) (s
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil) //nolint:gosec // A simulator fetches what its client names.
 	if err != nil {
 		return "", fmt.Errorf("fetch source: %w", err)
 	}
-	resp, err := s.client.Do(req)
+	resp, err := s.client.Do(req) //nolint:gosec // As above.
 	if err != nil {
 		return "", fmt.Errorf("fetch source: %w", withoutURL(err))
 	}
@@ -109,7 +109,8 @@ func withoutURL(err error) error {
 	return err
 }
 
-var errTooLarge = errors.New("file is too large")
+// ErrTooLarge is the error of a file that is larger than [Config].MaxFile.
+var ErrTooLarge = errors.New("file is too large")
 
 // save writes at most limit bytes to a fresh file and returns its path; a longer stream is an error and leaves no file.
 func save(dir string, from io.Reader, limit int64) (path string, err error) {
@@ -119,7 +120,7 @@ func save(dir string, from io.Reader, limit int64) (path string, err error) {
 	}
 	n, err := io.Copy(f, io.LimitReader(from, limit+1))
 	if err == nil && n > limit {
-		err = errTooLarge
+		err = ErrTooLarge
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		_ = os.Remove(f.Name())
@@ -138,7 +139,7 @@ var looks = []string{
 }
 
 // transform runs ffmpeg over the input and returns the path of the new file.
-func (s *studio) transform(ctx context.Context, program string, in content, prompt string) (string, error) {
+func (s *studio) transform(ctx context.Context, program string, in File, prompt string) (string, error) {
 	select {
 	case s.desk <- struct{}{}:
 		defer func() { <-s.desk }()
@@ -153,7 +154,7 @@ func (s *studio) transform(ctx context.Context, program string, in content, prom
 	}
 	hash := fnv.New32a()
 	_, _ = io.WriteString(hash, prompt)
-	out := filepath.Join(s.dir, "out-"+randomHex()+".mp4")
+	out := filepath.Join(s.dir, "out-"+RandomHex()+".mp4")
 	// NOTE: only local files may be opened; otherwise a playlist sent as a video could make ffmpeg fetch anything.
 	args := []string{
 		"-nostdin", "-loglevel", "error", "-protocol_whitelist", "file", "-i", input, "-t", "30", "-an",

@@ -30,7 +30,7 @@ func (w *world) modify(videoURL string) string {
 
 func TestSource_IsFetchedAndCopiedWithoutFFmpeg(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) {
+	w := setup(t, func(c *config) {
 		c.Source, c.Transform, c.FFmpeg = sim.SourceFetch, sim.TransformAuto, "/nowhere/ffmpeg"
 	})
 	clip := sim.SampleClip()
@@ -44,7 +44,7 @@ func TestSource_IsFetchedAndCopiedWithoutFFmpeg(t *testing.T) {
 
 func TestSource_FailsTheGenerationWhenItCannotBeFetched(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *sim.Config) { c.Source, c.MaxFile, c.WorkLimit = sim.SourceFetch, 1000, 200*time.Millisecond })
+	w := setup(t, func(c *config) { c.Source, c.MaxFile, c.WorkLimit = sim.SourceFetch, 1000, 200*time.Millisecond })
 	stuck := make(chan struct{})
 	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-stuck }))
 	t.Cleanup(slow.Close)
@@ -64,7 +64,7 @@ func TestTransform_ChangesTheVideoVisibly(t *testing.T) {
 	if _, err := exec.LookPath("ffmpeg"); err != nil {
 		t.Skip("ffmpeg is not in PATH; TestSource_IsFetchedAndCopiedWithoutFFmpeg covers that case")
 	}
-	w := setup(t, func(c *sim.Config) { c.Source, c.Transform = sim.SourceFetch, sim.TransformAuto })
+	w := setup(t, func(c *config) { c.Source, c.Transform = sim.SourceFetch, sim.TransformAuto })
 	clip := sim.TinyClip()
 	rec := w.finished(w.modify(source(t, clip)), 1)
 	if got := w.get(rec.Response.ResultURLs[0]).raw; got == string(clip) || len(got) < 1000 || got[4:8] != "ftyp" {

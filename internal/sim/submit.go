@@ -6,12 +6,13 @@ import (
 	"time"
 )
 
-// submit takes a submission that a protocol read; flaw is what the protocol has against its body or its fields. A call
-// is judged in this order: credentials, rate window, flaw, script, jobs at a time, credits. Whatever comes of it stands
-// in the ledger before the answer leaves.
-func (s *Server) submit(w http.ResponseWriter, r *http.Request, p protocol, sub Submission, flaw *refusal) {
-	sub.Profile = p.rules().profile
-	script, no := s.admit(r, p, &sub, flaw)
+// Submit answers a submission that the protocol decoded; flaw is the refusal of its body or of its fields, or nil. The
+// checks run in this order: credentials, rate window, flaw, script, concurrency, credits. The ledger has the entry before
+// the answer leaves.
+func (a *API) Submit(w http.ResponseWriter, r *http.Request, sub Submission, flaw *Refusal) {
+	s := a.server
+	sub.Profile = a.terms.Name
+	script, no := a.admit(r, &sub, flaw)
 	entry := Entry{
 		Time: time.Now(), Profile: sub.Profile, Path: r.URL.Path, Key: sub.Key, Result: ResultRefused,
 		Prompt: sub.Prompt, VideoURL: sub.VideoURL, CallbackURL: sub.CallbackURL, Watermark: sub.Watermark,
@@ -29,39 +30,39 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request, p protocol, sub 
 		s.record(entry)
 		panic(http.ErrAbortHandler) // Closes the connection without an answer.
 	default:
-		no = s.charge(p, sub.Key)
+		no = a.charge(sub.Key)
 	}
 	if no != nil {
-		entry.Code = no.code
+		entry.Code = no.Code
 		s.record(entry)
-		p.refuse(w, no)
+		a.protocol.Refuse(w, no)
 		return
 	}
-	j := s.jobs.create(sub, script, p)
-	status, body := p.created(w, j)
-	entry.Result, entry.Code, entry.TaskID, entry.Paid = ResultCreated, status, j.id, true
+	j := s.jobs.create(sub, script, a)
+	status, body := a.protocol.Created(w, j)
+	entry.Result, entry.Code, entry.TaskID, entry.Paid = ResultCreated, status, j.ID, true
 	// NOTE: recorded before the job starts, so that no callback can overtake its own ledger entry.
 	s.record(entry)
 	s.start(j)
-	s.answerCreated(w, r, j, status, body)
+	a.answerCreated(w, r, j, status, body)
 }
 
-// admit judges a call up to the point where only room or credits could be missing, and completes the submission.
-func (s *Server) admit(r *http.Request, p protocol, sub *Submission, flaw *refusal) (Script, *refusal) {
-	t := p.rules()
-	var no *refusal
-	if sub.Key, no = s.enter(r, p); no != nil {
+// admit runs the checks before those of concurrency and credits, and completes the submission.
+func (a *API) admit(r *http.Request, sub *Submission, flaw *Refusal) (Script, *Refusal) {
+	s := a.server
+	var no *Refusal
+	if sub.Key, no = a.Authenticate(r); no != nil {
 		return Script{}, no
 	}
-	if wait := t.submits.take(sub.Key); wait > 0 {
-		return Script{}, tooMany(p, wait)
+	if wait := a.submits.take(sub.Key); wait > 0 {
+		return Script{}, a.tooMany(wait)
 	}
 	if flaw != nil {
 		return Script{}, flaw
 	}
-	script, err := parseDirectives(sub.Prompt, directivesOf(t.profile))
+	script, err := ParseDirectives(sub.Prompt, a.terms.Directives)
 	if err != nil {
-		return Script{}, refuse(http.StatusUnprocessableEntity, "profile %s: %v", t.profile, err)
+		return Script{}, Refuse(http.StatusUnprocessableEntity, "profile %s: %v", a.terms.Name, err)
 	}
 	sub.Seq, sub.Directives = s.jobs.number(), script
 	if s.cfg.Script != nil {
@@ -69,51 +70,50 @@ func (s *Server) admit(r *http.Request, p protocol, sub *Submission, flaw *refus
 	}
 	switch {
 	case script.Maintenance > 0:
-		t.maintain(script.Maintenance)
-		no = p.scripted(t.downCode)
+		a.maintain(script.Maintenance)
+		no = a.protocol.Refusal(a.terms.MaintenanceCode)
 	case script.Code == http.StatusTooManyRequests:
-		no = tooMany(p, busyRetryAfter)
+		no = a.tooMany(busyRetryAfter)
 	case script.Code != 0:
-		no = p.scripted(script.Code)
+		no = a.protocol.Refusal(script.Code)
 	}
 	return script, no
 }
 
-// busyRetryAfter is what a refused client is told when nobody knows how long it takes until there is room.
+// busyRetryAfter is the RetryAfter of a refusal whose real wait is not known.
 const busyRetryAfter = time.Second
 
 // charge takes a slot and the price of a job, or neither.
-func (s *Server) charge(p protocol, key string) *refusal {
-	slots := p.rules().slots
-	if !slots.take(key) {
-		return tooMany(p, busyRetryAfter)
+func (a *API) charge(key string) *Refusal {
+	if !a.slots.take(key) {
+		return a.tooMany(busyRetryAfter)
 	}
-	if !s.purse.take(s.cfg.TaskPrice) {
-		slots.release(key)
-		return p.scripted(http.StatusPaymentRequired)
+	if !a.server.purse.take(a.server.cfg.TaskPrice) {
+		a.slots.release(key)
+		return a.protocol.Refusal(http.StatusPaymentRequired)
 	}
 	return nil
 }
 
-// answerCreated tells the id of a job, or fails to, as the script wants.
-func (s *Server) answerCreated(w http.ResponseWriter, r *http.Request, j *job, status int, body []byte) {
-	if j.script.Early {
+// answerCreated answers the submission of a job, or fails to, as the script wants.
+func (a *API) answerCreated(w http.ResponseWriter, r *http.Request, j *Job, status int, body []byte) {
+	if j.Script.Early {
 		select {
 		case <-j.notified:
 		case <-r.Context().Done():
 		}
 	}
-	if sleep(r.Context(), j.script.AnswerDelay) != nil {
+	if sleep(r.Context(), j.Script.AnswerDelay) != nil {
 		// The client or the server went away; returning would send an empty 200.
 		panic(http.ErrAbortHandler)
 	}
-	switch j.script.Answer {
+	switch j.Script.Answer {
 	case AnswerDropAfter:
 		panic(http.ErrAbortHandler)
 	case AnswerTruncated:
-		s.write(w, status, body[:len(body)-20])
+		a.Write(w, status, body[:len(body)-20])
 	case AnswerNormal, AnswerHTML403, AnswerDrop:
-		s.write(w, status, body)
+		a.Write(w, status, body)
 	}
 }
 

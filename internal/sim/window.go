@@ -10,7 +10,7 @@ import (
 // Usage is what one API key did to one limit. The peaks are the largest numbers of calls seen in any span as long as
 // the window of the limit, measured where they arrived.
 type Usage struct {
-	Profile      Profile       `json:"profile"`
+	Profile      string        `json:"profile"`
 	Key          string        `json:"key"`
 	Limit        int           `json:"limit"`
 	Window       time.Duration `json:"window_ns"`
@@ -22,7 +22,7 @@ type Usage struct {
 
 // meter is a sliding window per key that also remembers the worst window it saw.
 type meter struct {
-	profile Profile
+	profile string
 	limit   Limit
 
 	mu   sync.Mutex
@@ -36,7 +36,7 @@ type track struct {
 	arrived  []time.Time
 }
 
-func newMeter(p Profile, limit Limit) *meter {
+func newMeter(p string, limit Limit) *meter {
 	return &meter{profile: p, limit: limit, keys: map[string]*track{}}
 }
 

@@ -9,7 +9,7 @@ import (
 func TestMeter_SlidesInsteadOfResetting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMeter(ProfileKie, Limit{N: 3, Window: 10 * time.Second})
+		m := newMeter("p", Limit{N: 3, Window: 10 * time.Second})
 		steps := []struct {
 			wait time.Duration
 			want bool
@@ -38,7 +38,7 @@ func TestMeter_SlidesInsteadOfResetting(t *testing.T) {
 
 func TestMeter_WithoutALimitStillCounts(t *testing.T) {
 	t.Parallel()
-	m := newMeter(ProfileKie, Limit{N: -1, Window: time.Hour})
+	m := newMeter("p", Limit{N: -1, Window: time.Hour})
 	for range 100 {
 		if m.take("k") != 0 {
 			t.Fatal("refused")

@@ -21,6 +21,7 @@ import (
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/kie"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -169,9 +170,8 @@ type fakeProvider struct {
 func (r *rig) startProvider(processing time.Duration, file string) (*fakeProvider, error) {
 	unlimited := sim.Limit{N: -1}
 	s, err := sim.Start(sim.Config{
-		APIKeys: []string{"bench"}, WebhookKey: r.signingKey, Processing: processing, Source: sim.SourceFetch,
-		SubmitLimit: unlimited, QueryLimit: unlimited, TaskPrice: -1, CallbackTimeout: time.Minute,
-	})
+		APIKeys: []string{"bench"}, Processing: processing, Source: sim.SourceFetch, TaskPrice: -1,
+	}, kie.Profile{WebhookKey: r.signingKey, SubmitLimit: unlimited, QueryLimit: unlimited, CallbackTimeout: time.Minute})
 	if err != nil {
 		return nil, fmt.Errorf("start the simulated provider: %w", err)
 	}
@@ -198,7 +198,7 @@ func (r *rig) withProvider(ctx context.Context, processing time.Duration, prepar
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
-	s, err := r.serve(ctx, p.sim.BaseURL(sim.ProfileKie))
+	s, err := r.serve(ctx, p.sim.URL())
 	if err != nil {
 		return nil, err
 	}

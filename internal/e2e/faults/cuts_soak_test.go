@@ -18,6 +18,9 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/faults/audit"
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/kie"
+	"github.com/refract-video/refract/internal/sim/luma"
+	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
 // The size of the run with cuts: a pair of cuts takes about 20 seconds, and there are 82 ordered pairs.
@@ -71,9 +74,8 @@ func TestSoak_CutsInEveryOrder(t *testing.T) {
 			"luma":        {Submissions: 6, Window: 10 * time.Second, InFlight: 80},
 			"luma-agents": {Submissions: 6, Window: 10 * time.Second, InFlight: 400},
 		},
-		sim: sim.Config{
-			Script: (&firsts{seen: map[string]bool{}}).script, CallbackSpacing: 2 * time.Second, Luma: sim.LumaConfig{CallbackSpacing: 2 * time.Second},
-		},
+		sim:      sim.Config{Script: (&firsts{seen: map[string]bool{}}).script},
+		profiles: profiles.Set{Kie: kie.Profile{CallbackSpacing: 2 * time.Second}, Luma: luma.Profile{CallbackSpacing: 2 * time.Second}},
 	})
 	f.start(ctx)
 	watching, stopWatching := context.WithCancel(ctx)

@@ -20,6 +20,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/faults/audit"
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
 // The secrets of a fleet, which no log may hold.
@@ -38,6 +39,7 @@ type fleetConfig struct {
 	databaseURL string
 	limits      map[string]audit.Limit // Of each provider.
 	sim         sim.Config
+	profiles    profiles.Set
 	ownWays     bool // Whether each replica has a link of its own to the provider, which can be cut.
 }
 
@@ -69,14 +71,14 @@ const hung = 5 * time.Minute
 func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	t.Helper()
 	builtFrom.Look()
-	cfg.sim.WebhookKey, cfg.sim.APIKeys, cfg.sim.Credits = webhookKey, []string{apiKey}, 1_000_000
-	cfg.sim.QueryLimit = sim.Limit{N: -1, Window: time.Second}
+	cfg.profiles.Kie.WebhookKey, cfg.sim.APIKeys, cfg.sim.Credits = webhookKey, []string{apiKey}, 1_000_000
+	cfg.profiles.Kie.QueryLimit = sim.Limit{N: -1, Window: time.Second}
 	// The simulator measures and refuses nothing, so that it is the fleet alone which keeps the limits.
 	measure := func(provider string) sim.Limit { return sim.Limit{N: -1, Window: cfg.limits[provider].Window} }
-	cfg.sim.SubmitLimit = measure("kie")
-	cfg.sim.Luma.SubmitLimit, cfg.sim.Luma.MaxConcurrent = measure("luma"), -1
-	cfg.sim.LumaAgents.SubmitLimit, cfg.sim.LumaAgents.MaxConcurrent = measure("luma-agents"), -1
-	provider, err := sim.Start(cfg.sim)
+	cfg.profiles.Kie.SubmitLimit = measure("kie")
+	cfg.profiles.Luma.SubmitLimit, cfg.profiles.Luma.MaxConcurrent = measure("luma"), -1
+	cfg.profiles.LumaAgents.SubmitLimit, cfg.profiles.LumaAgents.MaxConcurrent = measure("luma-agents"), -1
+	provider, err := sim.Start(cfg.sim, cfg.profiles.List()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,8 +107,8 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 		if cfg.ownWays {
 			r.provider = newLink(t, provider.URL(), name)
 		}
-		for p, profile := range map[string]string{"kie": provider.URL(), "luma": provider.LumaURL(), "luma-agents": provider.LumaAgentsURL()} {
-			r.args = append(r.args, "--"+p+"-url="+r.provider.url+strings.TrimPrefix(profile, provider.URL()))
+		for _, p := range provider.Profiles() {
+			r.args = append(r.args, "--"+p+"-url="+r.provider.url+strings.TrimPrefix(provider.BaseURL(p), provider.URL()))
 		}
 		f.replicas = append(f.replicas, r)
 	}

@@ -16,6 +16,8 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/faults/audit"
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/luma"
+	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
 // load is what a random run asks of a fleet.
@@ -51,7 +53,8 @@ func TestFaults_ARandomRun(t *testing.T) {
 			"luma":        {Submissions: 8, Window: 2 * time.Second, InFlight: 20},
 			"luma-agents": {Submissions: 10, Window: 2 * time.Second, InFlight: 40},
 		},
-		sim: sim.Config{Script: (&firsts{seen: map[string]bool{}}).script, Luma: sim.LumaConfig{CallbackSpacing: time.Second}},
+		sim:      sim.Config{Script: (&firsts{seen: map[string]bool{}}).script},
+		profiles: profiles.Set{Luma: luma.Profile{CallbackSpacing: time.Second}},
 	})
 	f.start(ctx)
 	c := &chaos{fleet: f, random: rand.New(rand.NewPCG(s, 1)), gap: 500 * time.Millisecond, storm: 6 * time.Second, calm: 4 * time.Second, deck: deckOf(5), dealt: make(chan struct{})}

@@ -14,6 +14,9 @@ import (
 
 	"github.com/refract-video/refract/internal/e2e/faults/audit"
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/kie"
+	"github.com/refract-video/refract/internal/sim/luma"
+	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
 // The size of the long run. A shorter one needs them all smaller: about a kill and a half, and six tasks, a second.
@@ -103,9 +106,8 @@ func TestSoak(t *testing.T) {
 			"luma":        {Submissions: 10, Window: 2 * time.Second, InFlight: 80},
 			"luma-agents": {Submissions: 10, Window: 2 * time.Second, InFlight: 400}, // What was lost takes room for 20 minutes.
 		},
-		sim: sim.Config{
-			Script: (&firsts{seen: map[string]bool{}}).script, CallbackSpacing: 2 * time.Second, Luma: sim.LumaConfig{CallbackSpacing: 2 * time.Second},
-		},
+		sim:      sim.Config{Script: (&firsts{seen: map[string]bool{}}).script},
+		profiles: profiles.Set{Kie: kie.Profile{CallbackSpacing: 2 * time.Second}, Luma: luma.Profile{CallbackSpacing: 2 * time.Second}},
 	})
 	c := &chaos{
 		fleet: f, random: rand.New(rand.NewPCG(s, 1)), gap: 300 * time.Millisecond, storm: 12 * time.Second, calm: 8 * time.Second,

@@ -12,6 +12,9 @@ import (
 	"github.com/refract-video/refract/internal/e2e/faults/audit"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/kie"
+	"github.com/refract-video/refract/internal/sim/luma"
+	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
 // step is a step of a task that is committed, as the change of a row.
@@ -66,8 +69,9 @@ func killAtEveryStep(t *testing.T, provider string) {
 	f := newFleet(t, fleetConfig{
 		replicas: 1, databaseURL: postgrestest.URL(t), limits: limits,
 		// A callback outlives a few dead replicas in a row.
-		sim: sim.Config{
-			CallbackSpacing: time.Second, CallbackAttempts: 20, Luma: sim.LumaConfig{CallbackSpacing: time.Second, CallbackAttempts: 20},
+		profiles: profiles.Set{
+			Kie:  kie.Profile{CallbackSpacing: time.Second, CallbackAttempts: 20},
+			Luma: luma.Profile{CallbackSpacing: time.Second, CallbackAttempts: 20},
 		},
 	})
 	k := &killer{fleet: f, trap: newTrap(t, f.cfg.databaseURL), provider: provider}

@@ -7,12 +7,16 @@ import (
 	"github.com/refract-video/refract/internal/provider/providertest"
 	"github.com/refract-video/refract/internal/provider/wire"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	providertest.Run(t, providertest.Subject{
-		Name: Name, Profile: sim.ProfileKie, BaseURL: (*sim.Server).URL,
+		Name: Name,
+		Simulate: func(s providertest.Simulation) sim.Profile {
+			return simkie.Profile{SubmitLimit: s.SubmitLimit, QueryLimit: s.QueryLimit, WebhookKey: s.SigningKey}
+		},
 		New: func(t testing.TB, a providertest.Account) provider.Provider {
 			t.Helper()
 			return newProvider(t, a.BaseURL, func(c *Config) {

@@ -11,6 +11,7 @@ import (
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
 func file(content string) provider.File {
@@ -19,7 +20,7 @@ func file(content string) provider.File {
 
 func TestUpload_GivesALinkToTheFile(t *testing.T) {
 	t.Parallel()
-	s, err := sim.Start(sim.Config{APIKeys: []string{testKey}})
+	s, err := sim.Start(sim.Config{APIKeys: []string{testKey}}, simkie.Profile{})
 	if err != nil {
 		t.Fatal(err)
 	}

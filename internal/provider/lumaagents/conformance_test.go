@@ -7,12 +7,16 @@ import (
 	"github.com/refract-video/refract/internal/provider/providertest"
 	"github.com/refract-video/refract/internal/provider/wire"
 	"github.com/refract-video/refract/internal/sim"
+	simlumaagents "github.com/refract-video/refract/internal/sim/lumaagents"
 )
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	providertest.Run(t, providertest.Subject{
-		Name: Name, Profile: sim.ProfileLumaAgents, BaseURL: (*sim.Server).LumaAgentsURL,
+		Name: Name,
+		Simulate: func(s providertest.Simulation) sim.Profile {
+			return simlumaagents.Profile{SubmitLimit: s.SubmitLimit, QueryLimit: s.QueryLimit, MaxConcurrent: -1}
+		},
 		New: func(t testing.TB, a providertest.Account) provider.Provider {
 			t.Helper()
 			return newProvider(t, a.BaseURL, func(c *Config) { c.APIKey = a.APIKey })

@@ -137,9 +137,7 @@ func (r *rig) unseen(id string) {
 	r.want(err, wire.NotFound)
 }
 
-func oneQuestion(c *sim.Config) {
-	setLimits(c, sim.Limit{N: -1, Window: window}, sim.Limit{N: 1, Window: window})
-}
+func oneQuestion(s *Simulation) { s.QueryLimit = sim.Limit{N: 1, Window: window} }
 
 func (r *rig) queryLimit() {
 	id := r.submit()

@@ -22,12 +22,10 @@ import (
 
 // Subject is a provider to be tested: how to reach it, and the facts that its capabilities don't tell.
 type Subject struct {
-	// Name is what the provider must call itself.
+	// Name is the name of the provider, and of its profile in the simulator.
 	Name string
-	// Profile is the profile of the simulator that speaks the provider's wire format.
-	Profile sim.Profile
-	// BaseURL returns where the simulator serves that profile, below its own URL.
-	BaseURL func(*sim.Server) string
+	// Simulate returns that profile, without a cap on concurrent generations.
+	Simulate func(s Simulation) sim.Profile
 	// New returns the provider for an account. It makes no request, and leaves no connection behind.
 	New func(t testing.TB, a Account) provider.Provider
 
@@ -43,6 +41,13 @@ type Subject struct {
 	SaysRetryAfter bool
 	// MintsLinks is whether every check returns fresh links.
 	MintsLinks bool
+}
+
+// Simulation is what the suite asks of a simulator.
+type Simulation struct {
+	SubmitLimit sim.Limit
+	QueryLimit  sim.Limit
+	SigningKey  string // Signs callbacks, where the provider does so.
 }
 
 // Account is what a provider is configured with.
@@ -81,7 +86,7 @@ type testCase struct {
 	// faults are the simulator's directives for all submissions of the case. Those that the profile does not know
 	// change nothing.
 	faults string
-	config func(*sim.Config)
+	config func(*Simulation)
 	run    func(*rig)
 }
 

@@ -18,6 +18,8 @@ import (
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/provider/luma"
 	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
+	simluma "github.com/refract-video/refract/internal/sim/luma"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -238,7 +240,11 @@ func lend(t testing.TB) *http.Client {
 
 func kieSubject() Subject {
 	return Subject{
-		Name: kie.Name, Profile: sim.ProfileKie, BaseURL: (*sim.Server).URL, SaysMaintenance: true,
+		Name: kie.Name,
+		Simulate: func(s Simulation) sim.Profile {
+			return simkie.Profile{SubmitLimit: s.SubmitLimit, QueryLimit: s.QueryLimit, WebhookKey: s.SigningKey}
+		},
+		SaysMaintenance: true,
 		New: func(t testing.TB, a Account) provider.Provider {
 			t.Helper()
 			cfg := kie.Config{BaseURL: a.BaseURL, APIKey: a.APIKey, HTTPClient: lend(t)}
@@ -256,7 +262,11 @@ func kieSubject() Subject {
 
 func lumaSubject() Subject {
 	return Subject{
-		Name: luma.Name, Profile: sim.ProfileLuma, BaseURL: (*sim.Server).LumaURL, SaysRetryAfter: true,
+		Name: luma.Name,
+		Simulate: func(s Simulation) sim.Profile {
+			return simluma.Profile{SubmitLimit: s.SubmitLimit, QueryLimit: s.QueryLimit, MaxConcurrent: -1}
+		},
+		SaysRetryAfter: true,
 		New: func(t testing.TB, a Account) provider.Provider {
 			t.Helper()
 			p, err := luma.New(luma.Config{BaseURL: a.BaseURL, APIKey: a.APIKey, HTTPClient: lend(t)})

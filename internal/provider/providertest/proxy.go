@@ -37,7 +37,7 @@ func (r *rig) behind(change func(*reply)) *watched {
 	proxy.Config.ErrorLog = log.New(io.Discard, "", 0)
 	proxy.Start()
 	r.Cleanup(proxy.Close)
-	path := strings.TrimPrefix(r.subject.BaseURL(r.sim), r.sim.URL())
+	path := strings.TrimPrefix(r.sim.BaseURL(r.subject.Name), r.sim.URL())
 	return r.connect(proxy.URL+path, apiKey)
 }
 

@@ -57,7 +57,7 @@ func (r *rig) badInput() {
 
 // badKey wants a wrong key to block the account, for submissions and for checks.
 func (r *rig) badKey() {
-	p := r.connect(r.subject.BaseURL(r.sim), "another-api-key-9876543210")
+	p := r.connect(r.sim.BaseURL(r.subject.Name), "another-api-key-9876543210")
 	_, err := p.Submit(r.Context(), r.submission())
 	r.want(err, wire.Credentials)
 	_, err = p.Check(r.Context(), r.submit(), time.Now())
@@ -75,9 +75,7 @@ func (r *rig) noCredits() {
 // window is longer than any test.
 const window = time.Hour
 
-func oneSubmission(c *sim.Config) {
-	setLimits(c, sim.Limit{N: 1, Window: window}, sim.Limit{N: -1, Window: window})
-}
+func oneSubmission(s *Simulation) { s.SubmitLimit = sim.Limit{N: 1, Window: window} }
 
 func (r *rig) rateLimit() {
 	r.submit()
@@ -97,7 +95,7 @@ func (r *rig) wantRateLimit(err error) {
 // maintenance wants the provider to tell when it is down, as far as it can.
 func (r *rig) maintenance() {
 	id := r.submit()
-	r.sim.SetMaintenance(r.subject.Profile, window)
+	r.sim.SetMaintenance(r.subject.Name, window)
 	wantSubmit, wantCheck := wire.Ambiguous, wire.Unavailable
 	if r.subject.SaysMaintenance {
 		wantSubmit, wantCheck = wire.Maintenance, wire.Maintenance
@@ -107,7 +105,7 @@ func (r *rig) maintenance() {
 	r.wantPaid(1)
 	_, err = r.p.Check(r.Context(), id, time.Now())
 	r.want(err, wantCheck)
-	r.sim.SetMaintenance(r.subject.Profile, 0)
+	r.sim.SetMaintenance(r.subject.Name, 0)
 	r.submit()
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/refract-video/refract/internal/provider/wire"
 	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
 const (
@@ -29,7 +30,7 @@ type rig struct {
 	subject    Subject
 	signingKey string
 	sim        *sim.Server
-	hook       string // The callback URL; nobody but the simulator knows it.
+	hook       string // The callback URL, which only the simulator gets.
 	p          *watched
 	seq        atomic.Int32
 	watched    []*watched // Every provider that the case made.
@@ -37,15 +38,18 @@ type rig struct {
 
 func (s Subject) rig(t testing.TB, g group, c testCase) *rig {
 	t.Helper()
-	script, err := sim.ParseDirectives("[sim:" + c.faults + "]")
+	directives, err := sim.Directives(profiles.Set{}.List()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, err := sim.ParseDirectives("[sim:"+c.faults+"]", directives)
 	if c.faults != "" && err != nil {
 		t.Fatal(err)
 	}
 	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(receiver.Close)
 	cfg := sim.Config{
-		APIKeys: []string{apiKey}, WebhookKey: signingKey,
-		Luma: sim.LumaConfig{MaxConcurrent: -1}, LumaAgents: sim.LumaAgentsConfig{MaxConcurrent: -1},
+		APIKeys: []string{apiKey},
 		Script: func(sub sim.Submission) sim.Script {
 			script := script
 			if script.FailureMessage != "" { // The worst that a provider can say.
@@ -55,11 +59,11 @@ func (s Subject) rig(t testing.TB, g group, c testCase) *rig {
 		},
 	}
 	unlimited := sim.Limit{N: -1, Window: time.Second}
-	setLimits(&cfg, unlimited, unlimited)
+	simulation := Simulation{SubmitLimit: unlimited, QueryLimit: unlimited, SigningKey: signingKey}
 	if c.config != nil {
-		c.config(&cfg)
+		c.config(&simulation)
 	}
-	server, err := sim.Start(cfg)
+	server, err := sim.Start(cfg, s.Simulate(simulation))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,14 +76,8 @@ func (s Subject) rig(t testing.TB, g group, c testCase) *rig {
 		TB: t, subject: s, signingKey: g.signingKey, sim: server,
 		hook: receiver.URL + "/v1/callbacks/" + s.Name + "/" + wiretest.Token,
 	}
-	r.p = r.connect(s.BaseURL(server), apiKey)
+	r.p = r.connect(server.BaseURL(s.Name), apiKey)
 	return r
-}
-
-// setLimits gives every profile the same rate windows.
-func setLimits(c *sim.Config, submit, query sim.Limit) {
-	c.SubmitLimit, c.Luma.SubmitLimit, c.LumaAgents.SubmitLimit = submit, submit, submit
-	c.QueryLimit, c.Luma.QueryLimit, c.LumaAgents.QueryLimit = query, query, query
 }
 
 // connect returns another provider of the same kind.
@@ -181,5 +179,5 @@ func (r *rig) wantPaid(want int) {
 }
 
 func (r *rig) paid() int {
-	return sim.CountPaid(r.sim.Ledger(), sim.ByProfile)[string(r.subject.Profile)]
+	return sim.CountPaid(r.sim.Ledger(), sim.ByProfile)[r.subject.Name]
 }

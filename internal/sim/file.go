@@ -9,9 +9,9 @@ import (
 	"os"
 )
 
-// content is the bytes of a file: one on disk, or an embedded clip, which is made when it is read so that a hundred
+// File is the bytes of a file: one on disk, or an embedded clip, which is made when it is read so that a hundred
 // thousand results need no memory.
-type content struct {
+type File struct {
 	path string // A file on disk; empty for an embedded clip.
 
 	// Which embedded clip: the plain one without a task id, else a result of the task, or its forgery.
@@ -21,12 +21,12 @@ type content struct {
 }
 
 // numbered returns the content as result n of a task.
-func (c content) numbered(taskID string, n int) content {
+func (c File) numbered(taskID string, n int) File {
 	c.taskID, c.number = taskID, n
 	return c
 }
 
-func (c content) embedded() []byte {
+func (c File) embedded() []byte {
 	switch {
 	case c.forged:
 		return ForgedClip(c.taskID)
@@ -38,7 +38,7 @@ func (c content) embedded() []byte {
 }
 
 // open returns the bytes for reading; the caller closes them.
-func (c content) open() (io.ReadSeekCloser, error) {
+func (c File) open() (io.ReadSeekCloser, error) {
 	if c.path == "" {
 		return memoryFile{bytes.NewReader(c.embedded())}, nil
 	}
@@ -50,15 +50,15 @@ func (c content) open() (io.ReadSeekCloser, error) {
 }
 
 // file returns a path that a program can read.
-func (c content) file(dir string) (string, error) {
+func (c File) file(dir string) (string, error) {
 	if c.path != "" {
 		return c.path, nil
 	}
 	return save(dir, bytes.NewReader(tinyClip), int64(len(tinyClip)))
 }
 
-// sniff returns the size and the media type of the bytes.
-func (c content) sniff() (size int64, mediaType string, err error) {
+// Sniff returns the size and the media type of the bytes.
+func (c File) Sniff() (size int64, mediaType string, err error) {
 	f, err := c.open()
 	if err != nil {
 		return 0, "", err
@@ -74,6 +74,13 @@ func (c content) sniff() (size int64, mediaType string, err error) {
 		return 0, "", fmt.Errorf("measure stored file: %w", err)
 	}
 	return size, http.DetectContentType(head[:n]), nil
+}
+
+// Remove deletes the bytes, where they are on disk.
+func (c File) Remove() {
+	if c.path != "" {
+		_ = os.Remove(c.path) // What is left goes with the folder of the simulator.
+	}
 }
 
 type memoryFile struct{ *bytes.Reader }
