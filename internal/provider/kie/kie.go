@@ -117,7 +117,6 @@ var (
 func New(cfg Config) (*Provider, error) {
 	client, caps, err := wire.Open(Name, wire.Config{
 		BaseURL: cmp.Or(cfg.BaseURL, DefaultBaseURL), APIKey: cfg.APIKey, HTTPClient: cfg.HTTPClient,
-	}, wire.Settings{
 		Limits: cfg.Limits, PollInterval: cfg.PollInterval, TypicalDuration: cfg.TypicalDuration,
 	}, defaultCapabilities())
 	if err != nil {

@@ -23,10 +23,10 @@ func (p *Provider) Callback(_ http.Header, body []byte, _ time.Time) (provider.C
 	if !wire.IsPathTaskID(id) {
 		return provider.Callback{}, fmt.Errorf("%w: no usable id", provider.ErrCallbackMalformed)
 	}
-	status, ok := p.readGeneration(generation)
+	status, ok := p.ReadGeneration(generation)
 	if !ok {
 		return provider.Callback{}, fmt.Errorf("%w: unknown state %s", provider.ErrCallbackMalformed,
-			p.wire.Words(string(generation["state"]), echoSecrets(generation)...))
+			p.Wire.Words(string(generation["state"]), echoSecrets(generation)...))
 	}
 	return provider.Callback{ProviderTaskID: id, Status: status}, nil
 }

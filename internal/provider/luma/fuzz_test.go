@@ -40,8 +40,8 @@ func FuzzCallback(f *testing.F) {
 			t.Fatalf("spelt otherwise it reads otherwise: %v (-first +again):\n%s", err, diff)
 		}
 
-		generation, perr := p.wire.ReadObject(wire.Call{Op: wire.OpCheck}, codes, wire.Answer{Status: http.StatusOK, Body: body})
-		checked, perr := p.readCheck(generation, perr, got.ProviderTaskID, time.Hour)
+		generation, perr := p.Wire.ReadObject(wire.Call{Op: wire.OpCheck}, codes(), wire.Answer{Status: http.StatusOK, Body: body})
+		checked, perr := p.ReadCheck(generation, perr, got.ProviderTaskID, time.Hour)
 		if perr != nil {
 			t.Fatalf("a check does not take what a callback does: %v", perr)
 		}
@@ -63,8 +63,8 @@ func FuzzGeneration(f *testing.F) {
 	f.Fuzz(func(t *testing.T, httpStatus int, body []byte) {
 		a := wire.Answer{Status: httpStatus, Body: body}
 		status, perr := wiretest.CheckAges(t, func(age time.Duration) (provider.Status, *provider.Error) {
-			generation, perr := p.wire.ReadObject(wire.Call{Op: wire.OpCheck}, codes, a)
-			return p.readCheck(generation, perr, taskID, age)
+			generation, perr := p.Wire.ReadObject(wire.Call{Op: wire.OpCheck}, codes(), a)
+			return p.ReadCheck(generation, perr, taskID, age)
 		})
 		seen := wiretest.CheckQuestion(t, httpStatus, body, status, perr)
 		if seen == nil {
@@ -87,7 +87,7 @@ func FuzzSubmit(f *testing.F) {
 	p := newProvider(f, "")
 	f.Fuzz(func(t *testing.T, httpStatus int, body []byte) {
 		a := wire.Answer{Status: httpStatus, Body: body}
-		id, err := wire.Created(p.wire.ReadObject(wire.Call{Op: wire.OpSubmit}, codes, a))
+		id, err := wire.Created(p.Wire.ReadObject(wire.Call{Op: wire.OpSubmit}, codes(), a))
 		wiretest.CheckCreated(t, httpStatus, body, id, err)
 	})
 }

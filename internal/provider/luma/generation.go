@@ -7,37 +7,19 @@ import (
 	"github.com/refract-video/refract/internal/provider/wire"
 )
 
-// The states of a generation.
-const (
-	stateQueued    = "queued"
-	stateDreaming  = "dreaming"
-	stateCompleted = "completed"
-	stateFailed    = "failed"
-)
-
-// readGeneration returns what a generation says of itself, as answers and callbacks carry it, and false where
-// its state is none that we know.
-func (p *Provider) readGeneration(generation wire.Object) (provider.Status, bool) {
-	switch generation.Word("state") {
-	case stateQueued, stateDreaming:
-		return provider.Status{Phase: provider.Running}, true
-	case stateCompleted:
-		return p.results(generation), true
-	case stateFailed:
-		message := p.wire.Words(generation.Said("failure_reason"), echoSecrets(generation)...)
-		return provider.Status{Phase: provider.Failed, Cause: causeOf(message), Message: message}, true
-	default:
-		return provider.Status{}, false
-	}
-}
-
-// results returns the link to the video. The image and the progress video beside it are no results.
-func (p *Provider) results(generation wire.Object) provider.Status {
+// results returns the link to the video. The image and the progress video are no results.
+func results(c *wire.Client, generation wire.Object) provider.Status {
 	assets, ok := wire.AsObject(generation["assets"])
 	if !ok {
-		return p.wire.Unread(generation, "assets", echoSecrets(generation)...)
+		return c.Unread(generation, "assets", echoSecrets(generation)...)
 	}
-	return p.wire.Success(assets, "video", echoSecrets(generation)...)
+	return c.Success(assets, "video", echoSecrets(generation)...)
+}
+
+// failure reads the reason of a generation that failed.
+func failure(c *wire.Client, generation wire.Object) provider.Status {
+	message := c.Words(generation.Said("failure_reason"), echoSecrets(generation)...)
+	return provider.Status{Phase: provider.Failed, Cause: causeOf(message), Message: message}
 }
 
 func causeOf(reason string) provider.Cause {

@@ -11,17 +11,15 @@
 // Callbacks carry the whole generation at every change of its state and are not signed, so nothing is ever
 // Proven. They are tried again for less than 21 s: a restart loses them, and checks find what they said.
 //
-// In comments, [D] is what Luma documents, [T] what third parties saw, and [I] what we infer.
+// In comments, [D] is what Luma documents, [T] what third parties saw, and [I] what we infer. Package lumalabs has what both
+// of Luma's APIs have in common.
 package luma
 
 import (
-	"cmp"
-	"context"
-	"errors"
-	"net/http"
 	"time"
 
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/lumalabs"
 	"github.com/refract-video/refract/internal/provider/wire"
 )
 
@@ -31,11 +29,10 @@ const Name = "luma"
 // DefaultBaseURL is where the API lives.
 const DefaultBaseURL = "https://api.lumalabs.ai/dream-machine/v1"
 
-// The models and the strength of a submission that names none. The guide lists ray-2 alone, the SDKs both [D].
+// The models. The guide lists ray-2 alone, the SDKs both [D].
 const (
-	modelRay2       = "ray-2"
-	modelRayFlash2  = "ray-flash-2"
-	defaultStrength = "flex_1"
+	modelRay2      = "ray-2"
+	modelRayFlash2 = "ray-flash-2"
 )
 
 // The Build tier has 20 creates a minute and 10 generations at a time [D]. Two creates are left for people
@@ -59,58 +56,34 @@ const (
 	defaultTypicalDuration = 5 * time.Minute  // Not documented; a reseller of the same model took 309 s [T].
 )
 
-// Config says how to reach the provider. Only APIKey is required.
-type Config struct {
-	// BaseURL is the root of the API, an absolute http or https URL. Empty means DefaultBaseURL.
-	BaseURL string
+// Config says how to reach the provider. Only APIKey is required. By default an account has 18 submissions a minute, 10
+// generations in flight and no limit of queries; an attempt is checked every 30 s, and takes 5 min.
+type Config = wire.Config
 
-	// APIKey is the bearer key of the account. It is a secret and appears in no error.
-	APIKey string
-
-	// Limits are what the account may do. Zero fields mean 18 submissions a minute, 10 in flight and no
-	// limit of queries.
-	Limits provider.Limits
-
-	// PollInterval is how often a running attempt is checked. Zero means 30 s.
-	PollInterval time.Duration
-
-	// TypicalDuration is how long an attempt usually takes. Zero means 5 min.
-	TypicalDuration time.Duration
-
-	// HTTPClient lends its transport, and nil means one of our own. The client is not changed; its
-	// timeout, its cookies and its redirect policy are not used.
-	HTTPClient *http.Client
-}
-
-// Provider is the Dream Machine adapter. It is made by New and may be used concurrently.
-type Provider struct {
-	wire         *wire.Client
-	capabilities provider.Capabilities
-}
+// Provider is the Dream Machine adapter. It is made by New and may be used concurrently. It has no cancel: Luma documents
+// how to delete a generation, and not what that does to a running one.
+type Provider struct{ *lumalabs.API }
 
 var _ provider.Provider = (*Provider)(nil)
 
 // New returns an adapter for the account in cfg, or says what is wrong with cfg without quoting any of
 // its secrets. It makes no request.
 func New(cfg Config) (*Provider, error) {
-	client, caps, err := wire.Open(Name, wire.Config{
-		BaseURL: cmp.Or(cfg.BaseURL, DefaultBaseURL), APIKey: cfg.APIKey, HTTPClient: cfg.HTTPClient,
-	}, wire.Settings{
-		Limits: cfg.Limits, PollInterval: cfg.PollInterval, TypicalDuration: cfg.TypicalDuration,
-	}, defaultCapabilities())
+	api, err := lumalabs.Open(cfg, lumalabs.Spec{
+		Name: Name, BaseURL: DefaultBaseURL, Capabilities: defaultCapabilities(), Codes: codes(),
+		Running: "dreaming", Results: results, Failure: failure, Secrets: echoSecrets,
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &Provider{wire: client, capabilities: caps}, nil
+	return &Provider{api}, nil
 }
 
 func defaultCapabilities() provider.Capabilities {
 	return provider.Capabilities{
-		Callbacks: provider.UnsignedCallbacks,
-		Strengths: []string{
-			"adhere_1", "adhere_2", "adhere_3", "flex_1", "flex_2", "flex_3", "reimagine_1", "reimagine_2", "reimagine_3",
-		},
-		Strength:          defaultStrength,
+		Callbacks:         provider.UnsignedCallbacks,
+		Strengths:         lumalabs.Strengths(),
+		Strength:          lumalabs.DefaultStrength,
 		Models:            []string{modelRay2, modelRayFlash2},
 		Model:             modelRay2,
 		FirstFrame:        true,
@@ -125,25 +98,5 @@ func defaultCapabilities() provider.Capabilities {
 			Window:      defaultWindow,
 			InFlight:    defaultInFlight,
 		},
-	}
-}
-
-// Name returns "luma".
-func (p *Provider) Name() string { return Name }
-
-// Capabilities returns what the API is documented to take and give, with the configured limits and
-// durations. There is no cancel: deleting a generation is documented, its effect on a running one is not.
-func (p *Provider) Capabilities() provider.Capabilities { return p.capabilities }
-
-// CloseIdleConnections closes the connections to the API that no call uses. More are made when there are more calls.
-func (p *Provider) CloseIdleConnections() { p.wire.CloseIdleConnections() }
-
-// RefreshLink refuses, with class Rejected and without a request: a link can't be exchanged. A check
-// returns the generation with its links as long as the provider keeps it.
-func (p *Provider) RefreshLink(context.Context, string) (string, error) {
-	return "", &provider.Error{
-		Class: provider.Rejected,
-		Op:    string(wire.OpLink),
-		Err:   errors.New("links can't be exchanged; a check returns them again"),
 	}
 }

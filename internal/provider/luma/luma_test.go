@@ -33,8 +33,8 @@ func TestNew_ZeroConfigIsTheDocumentedAccount(t *testing.T) {
 	if diff := cmp.Diff(want, p.Capabilities()); diff != "" {
 		t.Errorf("capabilities (-want +got):\n%s", diff)
 	}
-	if p.Name() != "luma" || p.wire.BaseURL() != "https://api.lumalabs.ai/dream-machine/v1" {
-		t.Errorf("name %q, base %q", p.Name(), p.wire.BaseURL())
+	if p.Name() != "luma" || p.Wire.BaseURL() != "https://api.lumalabs.ai/dream-machine/v1" {
+		t.Errorf("name %q, base %q", p.Name(), p.Wire.BaseURL())
 	}
 }
 
@@ -51,8 +51,8 @@ func TestNew_TakesEachSetting(t *testing.T) {
 	if diff := cmp.Diff(want, p.Capabilities()); diff != "" {
 		t.Errorf("capabilities (-want +got):\n%s", diff)
 	}
-	if p.wire.BaseURL() != "http://localhost:1/proxy" {
-		t.Errorf("base is %q", p.wire.BaseURL())
+	if p.Wire.BaseURL() != "http://localhost:1/proxy" {
+		t.Errorf("base is %q", p.Wire.BaseURL())
 	}
 }
 

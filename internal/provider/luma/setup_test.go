@@ -36,7 +36,7 @@ func newProvider(t testing.TB, url string, change ...func(*Config)) *Provider {
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}
-	t.Cleanup(p.wire.CloseIdleConnections)
+	t.Cleanup(p.Wire.CloseIdleConnections)
 	return p
 }
 

@@ -3,7 +3,6 @@ package luma
 import (
 	"cmp"
 	"context"
-	"net/http"
 
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/provider/wire"
@@ -32,8 +31,8 @@ type media struct {
 func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, error) {
 	body := modifyRequest{
 		GenerationType: "modify_video",
-		Model:          cmp.Or(s.Model, p.capabilities.Model),
-		Mode:           cmp.Or(s.Strength, p.capabilities.Strength),
+		Model:          cmp.Or(s.Model, p.Capabilities().Model),
+		Mode:           cmp.Or(s.Strength, p.Capabilities().Strength),
 		Prompt:         s.Prompt,
 		Media:          media{URL: s.SourceURI},
 		CallbackURL:    s.CallbackURL,
@@ -41,13 +40,5 @@ func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, e
 	if s.FirstFrameURI != "" {
 		body.FirstFrame = &media{URL: s.FirstFrameURI}
 	}
-	generation, perr := p.wire.CallObject(ctx, wire.Call{
-		Op:      wire.OpSubmit,
-		Method:  http.MethodPost,
-		Path:    submitPath,
-		Body:    body,
-		Timeout: wire.SubmitTimeout,
-		Secrets: wire.CallbackSecrets(s.CallbackURL),
-	}, codes)
-	return wire.Created(generation, perr)
+	return p.Create(ctx, submitPath, body, wire.CallbackSecrets(s.CallbackURL)...)
 }

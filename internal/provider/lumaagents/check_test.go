@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/lumalabs"
 	"github.com/refract-video/refract/internal/provider/wire"
 	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 )
@@ -108,16 +109,16 @@ func TestCheck_WaitsForAGenerationThatIsNotVisibleYet(t *testing.T) {
 	if err != nil || status.Phase != provider.Running {
 		t.Errorf("right after submission: %v, %v; want running", status.Phase, err)
 	}
-	_, err = p.Check(t.Context(), taskID, time.Now().Add(-visibilityGrace))
+	_, err = p.Check(t.Context(), taskID, time.Now().Add(-lumalabs.VisibilityGrace))
 	wiretest.WantClass(t, err, provider.NotFound)
 
 	invisible := func(age time.Duration) (provider.Status, *provider.Error) {
-		return p.readCheck(nil, &provider.Error{Class: provider.NotFound, Op: string(wire.OpCheck)}, taskID, age)
+		return p.ReadCheck(nil, &provider.Error{Class: provider.NotFound, Op: string(wire.OpCheck)}, taskID, age)
 	}
-	if status, perr := invisible(visibilityGrace - 1); perr != nil || status.Phase != provider.Running {
+	if status, perr := invisible(lumalabs.VisibilityGrace - 1); perr != nil || status.Phase != provider.Running {
 		t.Errorf("just inside the grace: %v, %v; want running", status.Phase, perr)
 	}
-	if _, perr := invisible(visibilityGrace); perr == nil || perr.Class != provider.NotFound {
+	if _, perr := invisible(lumalabs.VisibilityGrace); perr == nil || perr.Class != provider.NotFound {
 		t.Errorf("at its end: %v; want not found", perr)
 	}
 }

@@ -23,8 +23,8 @@ func FuzzGeneration(f *testing.F) {
 	f.Fuzz(func(t *testing.T, httpStatus int, body []byte) {
 		a := wire.Answer{Status: httpStatus, Body: body}
 		status, perr := wiretest.CheckAges(t, func(age time.Duration) (provider.Status, *provider.Error) {
-			generation, perr := p.wire.ReadObject(wire.Call{Op: wire.OpCheck}, codes, a)
-			return p.readCheck(generation, perr, taskID, age)
+			generation, perr := p.Wire.ReadObject(wire.Call{Op: wire.OpCheck}, codes(), a)
+			return p.ReadCheck(generation, perr, taskID, age)
 		})
 		seen := wiretest.CheckQuestion(t, httpStatus, body, status, perr)
 		if seen == nil {
@@ -47,7 +47,7 @@ func FuzzSubmit(f *testing.F) {
 	p := newProvider(f, "")
 	f.Fuzz(func(t *testing.T, httpStatus int, body []byte) {
 		a := wire.Answer{Status: httpStatus, Body: body}
-		id, err := wire.Created(p.wire.ReadObject(wire.Call{Op: wire.OpSubmit}, codes, a))
+		id, err := wire.Created(p.Wire.ReadObject(wire.Call{Op: wire.OpSubmit}, codes(), a))
 		wiretest.CheckCreated(t, httpStatus, body, id, err)
 	})
 }

@@ -3,13 +3,11 @@ package lumaagents
 import (
 	"cmp"
 	"context"
-	"net/http"
 	"net/url"
 	"path"
 	"strings"
 
 	"github.com/refract-video/refract/internal/provider"
-	"github.com/refract-video/refract/internal/provider/wire"
 )
 
 const submitPath = "/generations"
@@ -46,29 +44,22 @@ type edit struct {
 // an answer that says a generation was created and does not name it is Ambiguous.
 func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, error) {
 	body := editRequest{
-		Model:  cmp.Or(s.Model, p.capabilities.Model),
+		Model:  cmp.Or(s.Model, p.Capabilities().Model),
 		Type:   "video_edit",
 		Prompt: s.Prompt,
 		Source: source{URL: s.SourceURI, MediaType: mediaType(s.SourceURI)},
 		Video: options{
 			Resolution: resolution,
-			Edit:       edit{Strength: cmp.Or(s.Strength, p.capabilities.Strength)},
+			Edit:       edit{Strength: cmp.Or(s.Strength, p.Capabilities().Strength)},
 		},
 	}
 	if s.FirstFrameURI != "" {
 		body.Video.StartFrame = &image{URL: s.FirstFrameURI}
 	}
-	generation, perr := p.wire.CallObject(ctx, wire.Call{
-		Op:      wire.OpSubmit,
-		Method:  http.MethodPost,
-		Path:    submitPath,
-		Body:    body,
-		Timeout: wire.SubmitTimeout,
-	}, codes)
-	return wire.Created(generation, perr)
+	return p.Create(ctx, submitPath, body)
 }
 
-// mediaType tells the type of a source by the ending of its name.
+// mediaType returns the type of a source, by the extension of its name.
 func mediaType(uri string) string {
 	u, err := url.Parse(uri)
 	if err == nil && strings.EqualFold(path.Ext(u.Path), ".mov") {

@@ -6,14 +6,14 @@ import (
 	"github.com/refract-video/refract/internal/provider"
 )
 
-// Open returns what every adapter is made of: a client for its account, and its capabilities with the settings in
-// place of the defaults. An error names the provider and quotes no secret. It makes no request.
-func Open(name string, cfg Config, s Settings, defaults provider.Capabilities) (*Client, provider.Capabilities, error) {
+// Open returns what every adapter needs: a client for its account, and its capabilities as configured. An error names the
+// provider and quotes no secret. Open makes no request.
+func Open(name string, cfg Config, defaults provider.Capabilities) (*Client, provider.Capabilities, error) {
 	client, err := NewClient(cfg)
 	if err != nil {
 		return nil, provider.Capabilities{}, fmt.Errorf("configure %s: %w", name, err)
 	}
-	caps, err := s.Apply(defaults)
+	caps, err := cfg.capabilities(defaults)
 	if err != nil {
 		return nil, provider.Capabilities{}, fmt.Errorf("configure %s: %w", name, err)
 	}

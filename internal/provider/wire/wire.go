@@ -15,9 +15,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
+
+	"github.com/refract-video/refract/internal/provider"
 )
 
-// Config says how to reach a provider.
+// Config says how to reach a provider, and what an operator changes about its capabilities.
 type Config struct {
 	// BaseURL is the root of the API, an absolute http or https URL.
 	BaseURL string
@@ -28,6 +31,15 @@ type Config struct {
 	// HTTPClient lends its transport, and nil means one of our own. The client is not changed; its
 	// timeout, its cookies and its redirect policy are not used.
 	HTTPClient *http.Client
+
+	// Limits are what the account may do. A zero field leaves the adapter's default, like those below.
+	Limits provider.Limits
+
+	// PollInterval is how often a running attempt is checked.
+	PollInterval time.Duration
+
+	// TypicalDuration is how long an attempt usually takes.
+	TypicalDuration time.Duration
 }
 
 // Client speaks HTTP with one provider for one account. It is made by NewClient and may be used

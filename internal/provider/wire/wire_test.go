@@ -60,7 +60,7 @@ func TestNewClient_RefusesABrokenConfigWithoutQuotingIt(t *testing.T) {
 	}
 }
 
-func TestSettings_ReplaceOnlyWhatTheyName(t *testing.T) {
+func TestConfig_ReplaceOnlyWhatTheyName(t *testing.T) {
 	t.Parallel()
 	defaults := provider.Capabilities{
 		Model:           "m",
@@ -68,11 +68,11 @@ func TestSettings_ReplaceOnlyWhatTheyName(t *testing.T) {
 		TypicalDuration: time.Minute,
 		Limits:          provider.Limits{Submissions: 1, Window: time.Second, InFlight: 2, Queries: 3},
 	}
-	got, err := Settings{}.Apply(defaults)
+	got, err := Config{}.capabilities(defaults)
 	if diff := cmp.Diff(defaults, got); diff != "" || err != nil {
 		t.Errorf("zero settings: %v (-want +got):\n%s", err, diff)
 	}
-	all := Settings{
+	all := Config{
 		Limits:          provider.Limits{Submissions: 10, Window: time.Hour, InFlight: 20, Queries: 30},
 		PollInterval:    2 * time.Second,
 		TypicalDuration: 2 * time.Minute,
@@ -80,11 +80,11 @@ func TestSettings_ReplaceOnlyWhatTheyName(t *testing.T) {
 	want := provider.Capabilities{
 		Model: "m", PollInterval: all.PollInterval, TypicalDuration: all.TypicalDuration, Limits: all.Limits,
 	}
-	got, err = all.Apply(defaults)
+	got, err = all.capabilities(defaults)
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("all settings: %v (-want +got):\n%s", err, diff)
 	}
-	for _, s := range []Settings{
+	for _, s := range []Config{
 		{PollInterval: -1},
 		{TypicalDuration: -1},
 		{Limits: provider.Limits{Submissions: -1}},
@@ -92,7 +92,7 @@ func TestSettings_ReplaceOnlyWhatTheyName(t *testing.T) {
 		{Limits: provider.Limits{InFlight: -1}},
 		{Limits: provider.Limits{Queries: -1}},
 	} {
-		if _, err := s.Apply(defaults); err == nil {
+		if _, err := s.capabilities(defaults); err == nil {
 			t.Errorf("%+v: no error", s)
 		}
 	}

@@ -1,0 +1,26 @@
+package lumaagents
+
+import (
+	"strings"
+
+	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/wire"
+)
+
+// results returns the links of a generation, without the EXR export, which we don't ask for. They work for an hour; every
+// check mints fresh ones.
+func results(c *wire.Client, generation wire.Object) provider.Status {
+	return c.Success(generation, "output")
+}
+
+// failure reads the end of a generation that failed. The failure code is a word and begins the message.
+func failure(c *wire.Client, generation wire.Object) provider.Status {
+	code, message := generation.Said("failure_code"), generation.Said("failure_reason")
+	switch {
+	case message == "":
+		message = code
+	case code != "":
+		message = code + ": " + message
+	}
+	return provider.Status{Phase: provider.Failed, Cause: causes[strings.ToLower(strings.TrimSpace(code))], Message: c.Words(message)}
+}
