@@ -85,7 +85,7 @@ type Error struct {
 	Err        error         // The cause, where there was one below the provider's answer.
 }
 
-// Error tells what was asked and what came back.
+// Error returns the operation, the class and the code, and what the provider and the network said.
 func (e *Error) Error() string {
 	s := fmt.Sprintf("%s: %s", e.Op, e.Class)
 	if e.Pause != "" {

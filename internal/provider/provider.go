@@ -1,5 +1,5 @@
-// Package provider says what Refract needs from an upstream API that modifies videos, and in which
-// words an adapter reports what happened there.
+// Package provider declares what Refract needs from an upstream API that modifies videos, and the errors that an adapter
+// returns.
 //
 // An adapter knows wire formats and nothing else: it holds no state, starts nothing in the background
 // and never sends anything twice by itself. Each call makes at most one HTTP request that could create
@@ -28,7 +28,7 @@ type Provider interface {
 	// once MaySend says no, which is asked as late as possible; then the error is of class NotSent.
 	Submit(ctx context.Context, s Submission) (providerTaskID string, err error)
 
-	// Check asks how the provider's task is doing. The time of submission lets the adapter tell a task
+	// Check asks how the provider's task is doing. The time of submission lets the adapter distinguish a task
 	// that is not visible yet from one that the provider does not know.
 	Check(ctx context.Context, providerTaskID string, submitted time.Time) (Status, error)
 
@@ -36,8 +36,8 @@ type Provider interface {
 	// Rejected says that the provider can't.
 	RefreshLink(ctx context.Context, link string) (string, error)
 
-	// Callback decodes one callback and verifies what the provider signs of it. The body is whatever a
-	// stranger sent; the URL token was verified before.
+	// Callback decodes one callback and verifies what the provider signs of it. The body is untrusted. The caller has
+	// verified the URL token.
 	Callback(header http.Header, body []byte, now time.Time) (Callback, error)
 }
 
@@ -108,7 +108,7 @@ type Status struct {
 type Cause int
 
 // The causes of failures. The same request would fail again for each of them; after CauseOutOfCredits, until
-// somebody has paid.
+// the account has credits again.
 const (
 	CauseUnspecified      Cause = iota // The provider failed, or did not say.
 	CauseModerated                     // The prompt, the source or the result is content that the provider refuses.
@@ -154,7 +154,7 @@ type Callbacks int
 
 // The kinds of callbacks. The zero value is not one of them.
 const (
-	NoCallbacks       Callbacks = iota + 1 // The provider never calls; checks alone tell.
+	NoCallbacks       Callbacks = iota + 1 // The provider never calls; only checks show the status.
 	UnsignedCallbacks                      // Anyone who knows the URL could have sent them, so each is confirmed by a check.
 	SignedCallbacks                        // They prove that the provider called, where a signing key is configured.
 )
@@ -198,7 +198,7 @@ type Capabilities struct {
 
 	LinkLifetime    time.Duration // How long a result link lives at least.
 	PollInterval    time.Duration // How often a running attempt is checked.
-	TypicalDuration time.Duration // How long an attempt usually takes: what callers are told to expect.
+	TypicalDuration time.Duration // How long an attempt usually takes, as callers see it.
 	Limits          Limits
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/refract-video/refract/internal/provider/wire"
 )
 
-// answer is the provider's envelope around whatever it says, and the HTTP answer it came in.
+// answer is the provider's envelope, and the HTTP answer that holds it.
 type answer struct {
 	wire.Answer
 	code    int  // The body's code.
@@ -71,7 +71,7 @@ func (a answer) ok() bool {
 	return a.Status >= 200 && a.Status <= 299 && a.hasCode && a.code == http.StatusOK
 }
 
-// effectiveCode is the body's code where it tells of an error, else the HTTP status.
+// effectiveCode is the body's code where it is an error, else the HTTP status.
 func (a answer) effectiveCode() int {
 	if a.hasCode && a.code != http.StatusOK {
 		return a.code

@@ -15,7 +15,7 @@ import (
 //
 // A body without a readable task id or without a code is ErrCallbackMalformed: taking a missing code for
 // a failure could start a second, paid attempt. With ErrCallbackSignature and ErrCallbackStale the
-// Callback holds the task id, for the books, and no status.
+// Callback holds the task id, for the record, and no status.
 func (p *Provider) Callback(header http.Header, body []byte, now time.Time) (provider.Callback, error) {
 	root, ok := wire.DecodeObject(body)
 	if !ok {

@@ -51,7 +51,7 @@ func TestCallback_ReadsEveryDocumentedShape(t *testing.T) {
 		{"webhook guide", `{"taskId":"T","code":200,"msg":"Success","data":{"task_id":"T","callbackType":"task_completed"}}`, succeeded("T")},
 		{"Market job", `{"code":501,"msg":"no","data":{"taskId":"T","state":"fail","failCode":"501","failMsg":"x","resultJson":"{}"}}`, failed("T", 501, "no")},
 		{"id in four places", `{"taskId":"T","task_id":"T","code":200,"data":{"task_id":"T","taskId":"T"}}`, succeeded("T")},
-		{"empty ids beside one", `{"taskId":"","task_id":null,"code":200,"data":{"task_id":"T","taskId":""}}`, succeeded("T")},
+		{"empty ids and one that is not", `{"taskId":"","task_id":null,"code":200,"data":{"task_id":"T","taskId":""}}`, succeeded("T")},
 		{"promptJson an object", `{"code":200,"data":{"taskId":"T","promptJson":{"callBackUrl":"https://h/x"},"resultUrls":["https://h/1"]}}`, succeeded("T", "https://h/1")},
 		{"code in a string", `{"code":"200","data":{"taskId":"T"}}`, succeeded("T")},
 		{"another 2xx is no success", `{"code":201,"data":{"taskId":"T","resultUrls":["https://h/1"]}}`, failed("T", 201, "")},

@@ -80,7 +80,7 @@ func (p *Provider) readRecord(a answer, id string) (provider.Status, *provider.E
 	case flagGenerating:
 		return provider.Status{Phase: provider.Running}, nil
 	case flagSuccess, flagCallbackFailed:
-		// NOTE: only resultUrls. originUrls beside it is our own source, hosted again.
+		// NOTE: only resultUrls. originUrls is our own source, hosted again.
 		response, ok := wire.AsObject(record["response"])
 		if !ok {
 			return p.wire.Unread(record, "response", echoSecrets(record, "paramJson")...), nil
@@ -100,7 +100,7 @@ var flagNames = map[string]int{
 	"generate_failed": flagGenerateFailed, "callback_failed": flagCallbackFailed,
 }
 
-// flagOf returns the successFlag of a record, or -1 where it is not certain. True is 1 and false is 0, but a false beside an
+// flagOf returns the successFlag of a record, or -1 where it is not certain. True is 1 and false is 0, but a false with an
 // error may mean any failure.
 func flagOf(record wire.Object) int {
 	if flag, ok := record.Integer("successFlag"); ok {

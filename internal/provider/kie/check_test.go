@@ -111,7 +111,7 @@ func TestCheck_IsUnavailableWhenTheRecordSaysNothing(t *testing.T) {
 		{"unknown flag", record(`"successFlag":7`), "unknown successFlag 7"},
 		{"flag of another type", record(`"successFlag":[1]`), "unknown successFlag [1]"},
 		{"flag that is half a number", record(`"successFlag":1.5`), "unknown successFlag 1.5"},
-		{"flag false beside an error", record(`"successFlag":false,"errorCode":501`), "unknown successFlag false"},
+		{"flag false with an error", record(`"successFlag":false,"errorCode":501`), "unknown successFlag false"},
 		{"no flag", record(`"x":1`), "unknown successFlag"},
 		{"record of another task", `{"code":200,"data":{"taskId":"other","successFlag":1}}`, ""},
 		{"data a string", `{"code":200,"data":"gone"}`, ""},

@@ -65,7 +65,7 @@ func TestCodes_MeanTheSameOverEveryErrorTransport(t *testing.T) {
 		"HTTP status": func(code int) (int, string) {
 			return code, `{"msg":"said so"}`
 		},
-		"HTTP status beside code 200": func(code int) (int, string) {
+		"HTTP status with code 200": func(code int) (int, string) {
 			return code, `{"code":200,"msg":"said so","data":null}`
 		},
 		"both": func(code int) (int, string) {

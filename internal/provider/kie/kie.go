@@ -4,10 +4,10 @@
 // redirect, reads a bounded answer in bounded time, and turns whatever comes back into a class that
 // says what is known about money. What each code of the provider means stands in one table, in codes.go.
 //
-// The provider reports errors in the HTTP status, in the body's code beside HTTP 200, or in both; the
+// The provider reports errors in the HTTP status, in the body's code under HTTP 200, or in both; the
 // Cloudflare in front of it answers with pages that are not JSON at all. A submission that is answered
 // by silence, a cut body, a redirect or a 5xx is Ambiguous: the provider has no idempotency key, so
-// nobody can know. A question in the same trouble is Unavailable and may be asked again.
+// the outcome stays unknown. A query that is answered so is Unavailable and may be repeated.
 //
 // The provider echoes requests, callback URL included. The exchange itself, and the cleaning of all words
 // that leave this package, is in package wire.
@@ -27,7 +27,7 @@ import (
 	"github.com/refract-video/refract/internal/provider/wire"
 )
 
-// Name is what tasks, metrics and callback URLs call this provider.
+// Name is the provider's name in tasks, metrics and callback URLs.
 const Name = "kie"
 
 // DefaultBaseURL is where the API lives, and DefaultUploadURL where files are uploaded to [D]. One staging page shows

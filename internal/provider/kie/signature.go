@@ -29,7 +29,7 @@ func (p *Provider) verify(header http.Header, id string, now time.Time) error {
 		return fmt.Errorf("%w: not signed", provider.ErrCallbackSignature)
 	}
 	valid := false
-	for _, key := range p.signingKeys { // Every key, so that time does not tell which one matched.
+	for _, key := range p.signingKeys { // Every key, so that the time taken does not show which one matched.
 		valid = hmac.Equal([]byte(sign(key, id, timestamp)), []byte(signature)) || valid
 	}
 	if !valid {

@@ -64,8 +64,8 @@ func TestSubmit_IsAmbiguousWhenTheAnswerProvesNothing(t *testing.T) {
 		{Name: "refusal that names a task in the other form", Status: 200, Body: `{"code":422,"msg":"no","data":{"task_id":"T"}}`},
 		{Name: "two ids", Status: 200, Body: `{"code":200,"data":{"taskId":"T","task_id":"U"}}`},
 		{Name: "blocked, and names a task", Status: 200, Body: `{"code":402,"msg":"no","data":{"taskId":"T"}}`},
-		{Name: "code 200 beside HTTP 500", Status: 500, Body: accepted},
-		{Name: "page beside HTTP 502", Status: 502, Body: `<html>bad gateway</html>`},
+		{Name: "code 200 under HTTP 500", Status: 500, Body: accepted},
+		{Name: "page under HTTP 502", Status: 502, Body: `<html>bad gateway</html>`},
 		{Name: "longer than an answer may be", Status: 200, Body: accepted + strings.Repeat(" ", wire.MaxAnswer)},
 	})
 }

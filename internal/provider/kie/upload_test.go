@@ -100,7 +100,7 @@ func TestUpload_ClassifiesAnswers(t *testing.T) {
 	}
 	_, err := newProvider(t, "http://127.0.0.1:1").Upload(t.Context(), file("hello"))
 	if perr := wiretest.ProviderError(t, err); perr.Class != provider.Unavailable {
-		t.Errorf("nobody answers: %v, want Unavailable", err)
+		t.Errorf("no server answers: %v, want Unavailable", err)
 	}
 }
 

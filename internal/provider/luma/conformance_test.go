@@ -26,10 +26,10 @@ func TestConformance(t *testing.T) {
 			410: wire.Disabled, 413: wire.BadInput, 422: wire.BadInput, 503: wire.Ambiguous,
 		},
 		Failures: map[string]provider.Cause{
-			"fail,reason=Contains blacklisted words":         provider.CauseModerated,
-			"fail,reason=400: Frame moderation failed":       provider.CauseModerated,
-			"fail,reason=Failed to read user input frames":   provider.CauseInputUnreachable,
-			"fail,reason=Something that nobody has heard of": provider.CauseUnspecified,
+			"fail,reason=Contains blacklisted words":       provider.CauseModerated,
+			"fail,reason=400: Frame moderation failed":     provider.CauseModerated,
+			"fail,reason=Failed to read user input frames": provider.CauseInputUnreachable,
+			"fail,reason=Something unknown":                provider.CauseUnspecified,
 		},
 		SaysRetryAfter: true,
 	})

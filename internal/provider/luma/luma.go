@@ -9,7 +9,7 @@
 // where the first one arrived; here a create is sent once, and all of those but 429 are Ambiguous.
 //
 // Callbacks carry the whole generation at every change of its state and are not signed, so nothing is ever
-// Proven. They are tried again for less than 21 s: a restart loses them, and checks find what they said.
+// Proven. They are tried again for less than 21 s: a restart loses them, and checks find the same status.
 //
 // In comments, [D] is what Luma documents, [T] what third parties saw, and [I] what we infer. Package lumalabs has what both
 // of Luma's APIs have in common.
@@ -23,7 +23,7 @@ import (
 	"github.com/refract-video/refract/internal/provider/wire"
 )
 
-// Name is what tasks, metrics and callback URLs call this provider.
+// Name is the provider's name in tasks, metrics and callback URLs.
 const Name = "luma"
 
 // DefaultBaseURL is where the API lives.

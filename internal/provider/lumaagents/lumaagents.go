@@ -22,7 +22,7 @@ import (
 	"github.com/refract-video/refract/internal/provider/wire"
 )
 
-// Name is what tasks, metrics and callback URLs call this provider.
+// Name is the provider's name in tasks, metrics and callback URLs.
 const Name = "luma-agents"
 
 // DefaultBaseURL is where the API lives.

@@ -19,9 +19,9 @@ func callbackCases(kind provider.Callbacks) []testCase {
 		return []testCase{{name: "every callback is refused", run: (*rig).refusesCallbacks}}
 	}
 	cases := []testCase{
-		{name: "a success is told", run: (*rig).toldSuccess},
-		{name: "a failure is told", faults: "fail,reason=no", run: (*rig).toldFailure},
-		{name: "duplicates and contradictions are told as they came", faults: "duplicate=2,regress,conflict", run: (*rig).toldInAnyOrder},
+		{name: "a success is reported", run: (*rig).toldSuccess},
+		{name: "a failure is reported", faults: "fail,reason=no", run: (*rig).toldFailure},
+		{name: "duplicates and contradictions are reported as they came", faults: "duplicate=2,regress,conflict", run: (*rig).toldInAnyOrder},
 		{name: "a tampered body proves nothing", run: (*rig).tampered},
 		{name: "a body that is no callback is malformed", run: (*rig).malformed},
 	}
@@ -144,11 +144,11 @@ func (r *rig) wantBadCallback(header http.Header, body string, now time.Time, wa
 		r.Errorf("Callback(%.80q) = %+v, %v; want %v", body, cb, err, want)
 	}
 	if cb.Proven || cb.Status.Phase != 0 {
-		r.Errorf("Callback(%.80q) = %+v beside an error", body, cb)
+		r.Errorf("Callback(%.80q) = %+v with an error", body, cb)
 	}
 }
 
-// refusesCallbacks wants a provider that never calls to believe nobody who does.
+// refusesCallbacks wants a provider that never calls to refuse every callback.
 func (r *rig) refusesCallbacks() {
 	id := r.submit()
 	r.finishWell(id)

@@ -13,7 +13,7 @@ import (
 // notSent is the verdict of a request that never left, which no answer can have.
 var notSent = wire.Verdict{Class: provider.NotSent}
 
-// lostCases are the submissions after which nobody knows what happened. All but the first were paid.
+// lostCases are the submissions whose outcome is unknown. All but the first were paid.
 func lostCases() []testCase {
 	cases := []testCase{
 		{name: "connection cut before the task was created", faults: "drop", run: func(r *rig) { r.lost(r.p, 0) }},
@@ -38,7 +38,7 @@ func lostCases() []testCase {
 	return cases
 }
 
-// lost submits a request whose answer tells nothing. The audit sees to it that it was sent once.
+// lost submits a request whose answer does not show the outcome. The audit checks that it was sent once.
 func (r *rig) lost(p provider.Provider, paid int) {
 	r.Helper()
 	_, err := p.Submit(r.Context(), r.submission())

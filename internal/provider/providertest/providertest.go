@@ -20,7 +20,7 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// Subject is a provider to be tested: how to reach it, and the facts that its capabilities don't tell.
+// Subject is a provider to be tested: how to reach it, and the facts that its capabilities don't hold.
 type Subject struct {
 	// Name is the name of the provider, and of its profile in the simulator.
 	Name string
@@ -34,7 +34,7 @@ type Subject struct {
 	Refusals map[int]wire.Verdict
 	// Failures is what the simulator's directives for failed generations mean. A plain "fail" has no cause anywhere.
 	Failures map[string]provider.Cause
-	// SaysMaintenance is whether maintenance can be told from other trouble. Where it can't, a submission is Ambiguous
+	// SaysMaintenance is whether maintenance can be distinguished from other failures. Where it can't, a submission is Ambiguous
 	// then and a check Unavailable.
 	SaysMaintenance bool
 	// SaysRetryAfter is whether a rate limit says how long to wait.

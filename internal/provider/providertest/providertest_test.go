@@ -105,7 +105,7 @@ func TestRun_ComplainsAboutAWrongProvider(t *testing.T) {
 				return w.Provider.Submit(ctx, s)
 			}
 		}, "submissions", "a request arrives as it was made", "Strength:"},
-		{"tells its key", kieSubject(), func(w *wrong, a Account) {
+		{"leaks its key", kieSubject(), func(w *wrong, a Account) {
 			w.check = func(ctx context.Context, id string, at time.Time) (provider.Status, error) {
 				status, err := w.Provider.Check(ctx, id, at)
 				if err != nil {
@@ -113,7 +113,7 @@ func TestRun_ComplainsAboutAWrongProvider(t *testing.T) {
 				}
 				return status, err
 			}
-		}, "refusals", "bad credentials", "tells the secret"},
+		}, "refusals", "bad credentials", "leaks the secret"},
 		{"returns errors of its own", lumaSubject(), func(w *wrong, _ Account) {
 			w.check = func(context.Context, string, time.Time) (provider.Status, error) {
 				return provider.Status{}, errors.New("broken")
@@ -165,7 +165,7 @@ func TestRun_ComplainsAboutAWrongProvider(t *testing.T) {
 				cb.Proven = header.Get("X-Webhook-Signature") != ""
 				return cb, err
 			}
-		}, "callbacks without a signing key", "a success is told", "proven is true, want false"},
+		}, "callbacks without a signing key", "a success is reported", "proven is true, want false"},
 		{"returns the dead link", kieSubject(), func(w *wrong, _ Account) {
 			w.refresh = func(_ context.Context, link string) (string, error) { return link, nil }
 		}, "links", "a dead link is exchanged", "status 404"},

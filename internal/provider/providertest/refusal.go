@@ -22,7 +22,7 @@ func (s Subject) refusalCases() []testCase {
 		{name: "rate limit", config: oneSubmission, run: (*rig).rateLimit},
 		{name: "maintenance", run: (*rig).maintenance},
 		{name: "turned away by a firewall", faults: "html403", run: func(r *rig) { r.refused(wire.Blocked) }},
-		{name: "nobody listens", run: (*rig).nobodyListens},
+		{name: "no listener", run: (*rig).nobodyListens},
 		{name: "given up before", run: (*rig).givenUpBefore},
 		{name: "late", run: (*rig).late},
 	}

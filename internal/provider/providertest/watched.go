@@ -88,7 +88,7 @@ func (r *rig) audit() {
 		for _, text := range w.said {
 			for _, secret := range w.secrets {
 				if strings.Contains(text, secret) {
-					r.Errorf("%q tells the secret %q", text, secret)
+					r.Errorf("%q leaks the secret %q", text, secret)
 				}
 			}
 		}
@@ -126,6 +126,6 @@ func (r *rig) auditMoney(s submitted, ledger []sim.Entry) {
 			r.Errorf("Submit said %v, that nothing was created, of a paid task: %+v", class, entries)
 		}
 	default:
-		r.Errorf("Submit said %v, which tells nothing about money", class)
+		r.Errorf("Submit said %v, which says nothing about money", class)
 	}
 }

@@ -70,7 +70,7 @@ func (r *linkReader) read(raw json.RawMessage, depth int) {
 	}
 }
 
-// severalLinks finds a second link in a string. Which signs divide them is anybody's guess.
+// severalLinks finds a second link in a string. No contract says which characters separate links.
 var severalLinks = regexp.MustCompile(`[\s,;|]https?://`)
 
 func (r *linkReader) text(s string, depth int) {

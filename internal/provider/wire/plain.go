@@ -63,8 +63,8 @@ type Task struct {
 	Grace time.Duration // How long it may be invisible after that.
 }
 
-// ReadTask turns the object that a check got, as CallObject returned it, into a status. Read tells what the object
-// says of itself, and false where its state is unknown, which is Unavailable as an object about another task is. One
+// ReadTask turns the object that a check got, as CallObject returned it, into a status. Read returns the status that the
+// object has, and false where its state is unknown. That is Unavailable, and so is an object about another task. One
 // that is not found within its grace is Running.
 func (c *Client) ReadTask(
 	o Object, perr *provider.Error, asked Task, read func(Object) (provider.Status, bool), secrets ...string,

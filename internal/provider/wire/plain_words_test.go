@@ -26,7 +26,7 @@ func TestDo_NamesNoSocketAndNoResolver(t *testing.T) {
 			if err != nil {
 				return
 			}
-			if req, err := http.ReadRequest(bufio.NewReader(conn)); err == nil { // Whole, so that nobody writes any more.
+			if req, err := http.ReadRequest(bufio.NewReader(conn)); err == nil { // Whole, so that the writer has ended.
 				_, _ = io.Copy(io.Discard, req.Body)
 			}
 			_ = conn.(*net.TCPConn).SetLinger(0)
@@ -45,7 +45,7 @@ func TestDo_NamesNoSocketAndNoResolver(t *testing.T) {
 			func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) },
 		},
 		"no such host": {
-			"http://nobody.invalid", provider.NotSent, "submit: not_sent: host nobody.invalid ",
+			"http://no-host.invalid", provider.NotSent, "submit: not_sent: host no-host.invalid ",
 			func(err error) bool { return errors.As(err, &dns) },
 		},
 		"reset": {

@@ -39,7 +39,7 @@ func version() string {
 
 // newHTTPClients returns the clients for submissions and for questions, over the transport of lent or over ones
 // of our own. Each submission of ours has a connection of its own: one that was used before may be closed by the
-// other end just as the request leaves, and then nobody knows whether it arrived.
+// other end just as the request leaves, and then it is unknown whether it arrived.
 func newHTTPClients(lent *http.Client) (orders, questions *http.Client) {
 	if lent != nil {
 		c := newHTTPClient(lent.Transport)

@@ -1,13 +1,13 @@
-// Package wire is the plumbing that provider adapters share: one HTTP exchange with a provider, bounded in
-// time and size, and what may be told of it.
+// Package wire is what provider adapters share: one HTTP exchange with a provider, bounded in
+// time and size, and the cleaning of what it answers.
 //
 // A [Client] sends a [Call] once and follows no redirect. When no answer came, it knows whether the provider
-// may have seen the request: a submission of which not a byte left is NotSent, every other one is Ambiguous,
+// may have seen the request: a submission of which no byte left is NotSent, every other one is Ambiguous,
 // and a question is Unavailable. What an answer means is the adapter's: its [Table] gives a [Verdict] for
 // each code, and [Client.Judge] makes the error of it. Package wire knows no provider's codes or fields.
 //
-// Providers echo requests, callback URL included. All words that leave an adapter go through [Client.Words],
-// which takes out our secrets and cuts URLs to their host.
+// Providers echo requests, callback URL included. All text of a provider that leaves an adapter goes through
+// [Client.Words], which removes our secrets and cuts URLs to their host.
 package wire
 
 import (
@@ -73,7 +73,7 @@ func NewClient(cfg Config) (*Client, error) {
 // BaseURL returns the root of the API, without a slash at the end.
 func (c *Client) BaseURL() string { return c.base }
 
-// CloseIdleConnections closes the connections that no call uses at the moment.
+// CloseIdleConnections closes the connections that no call uses.
 func (c *Client) CloseIdleConnections() {
 	c.orders.CloseIdleConnections()
 	c.questions.CloseIdleConnections()

@@ -55,7 +55,7 @@ func TestNewClient_RefusesABrokenConfigWithoutQuotingIt(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s: no error", name)
 		} else if strings.Contains(err.Error(), "s3cr3t") || strings.Contains(err.Error(), testKey) {
-			t.Errorf("%s: error %q tells a secret", name, err)
+			t.Errorf("%s: error %q leaks a secret", name, err)
 		}
 	}
 }

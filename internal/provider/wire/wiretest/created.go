@@ -33,7 +33,7 @@ func (a Adapter) TestPlainCreated(t *testing.T, id string) {
 		{Name: "id with a broken byte", Status: 201, Body: "{\"id\":\"a\xffb\"}"},
 		{Name: "refusal that holds a generation", Status: 422, Body: a.Accepted},
 		{Name: "blocked, and holds a generation", Status: 402, Body: a.Accepted},
-		{Name: "generation beside HTTP 500", Status: 500, Body: a.Accepted},
-		{Name: "page beside HTTP 502", Status: 502, Body: `<html>bad gateway</html>`},
+		{Name: "generation under HTTP 500", Status: 500, Body: a.Accepted},
+		{Name: "page under HTTP 502", Status: 502, Body: `<html>bad gateway</html>`},
 	})
 }

@@ -185,7 +185,7 @@ func (a Adapter) ambiguous(t *testing.T) {
 }
 
 // notSentAgain counts what arrives. Over HTTP/1 the adapter's own transport must use no connection twice for
-// submissions, since nobody knows what became of one on a connection that the other end was closing.
+// submissions, since the outcome of one on a connection that the other end was closing is unknown.
 func (a Adapter) notSentAgain(t *testing.T) {
 	t.Parallel()
 	t.Run("each has a connection of its own", func(t *testing.T) {

@@ -54,7 +54,7 @@ func (a Adapter) TestPlainErrors(t *testing.T, own map[int]Meaning) {
 	codes := plainCodes()
 	maps.Copy(codes, own)
 	for _, key := range []string{"detail", "message", "error"} {
-		t.Run("codes beside "+key, func(t *testing.T) {
+		t.Run("codes with "+key, func(t *testing.T) {
 			t.Parallel()
 			for code, want := range codes {
 				p := a.New(t, Answering(t, code, fmt.Sprintf(`{%q:"said so"}`, key)), nil)
@@ -74,7 +74,7 @@ func (a Adapter) TestPlainErrors(t *testing.T, own map[int]Meaning) {
 			t.Errorf("retry after %v, want 7s", perr.RetryAfter)
 		}
 	})
-	t.Run("no secret that is echoed is told", a.plainEchoes)
+	t.Run("no echoed secret leaks", a.plainEchoes)
 }
 
 func wantPlain(t *testing.T, p provider.Provider, op wire.Op, code int, want wire.Verdict) {
@@ -108,7 +108,7 @@ func (a Adapter) plainEchoes(t *testing.T) {
 	t.Parallel()
 	echo := `Authorization: Bearer ` + Key + ` link https://results.example.com/f7.mp4?sig=` + LinkSecret + ` called ` + CallbackURL
 	if a.New(t, "", nil).Capabilities().Callbacks != provider.NoCallbacks {
-		echo += ` token ` + Token // Else the provider was never told it.
+		echo += ` token ` + Token // Else the provider never got it.
 	}
 	for _, body := range []string{
 		echo,

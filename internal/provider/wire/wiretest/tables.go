@@ -78,7 +78,7 @@ func (a Adapter) TestAccepted(t *testing.T, answers []Answer) {
 	}
 }
 
-// TestProveNothing checks that after each answer to a submission nobody knows what was created.
+// TestProveNothing checks that each answer to a submission leaves its outcome unknown.
 func (a Adapter) TestProveNothing(t *testing.T, answers []Answer) {
 	t.Helper()
 	for _, tt := range answers {

@@ -76,7 +76,7 @@ func Drop(w http.ResponseWriter, r *http.Request) {
 	_ = conn.Close()
 }
 
-// ClosedAddress returns an address of this machine where nobody listens.
+// ClosedAddress returns an address of this machine without a listener.
 func ClosedAddress(t testing.TB) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -100,7 +100,7 @@ func ProviderError(t testing.TB, err error) *provider.Error {
 	for _, text := range []string{perr.Error(), perr.Message} {
 		for _, secret := range []string{Key, Token, CallbackURL, LinkSecret} {
 			if strings.Contains(text, secret) {
-				t.Fatalf("error %q tells the secret %q", text, secret)
+				t.Fatalf("error %q leaks the secret %q", text, secret)
 			}
 		}
 	}
@@ -136,7 +136,7 @@ func CheckStatus(t testing.TB, s provider.Status) {
 	switch s.Phase {
 	case provider.Running, provider.Succeeded:
 		if s.Code != 0 || s.Message != "" || s.Cause != provider.CauseUnspecified {
-			t.Fatalf("failure told of a task that did not fail: %+v", s)
+			t.Fatalf("failure reported of a task that did not fail: %+v", s)
 		}
 	case provider.Failed:
 		CheckWords(t, s.Message)
@@ -164,7 +164,7 @@ func CheckWords(t testing.TB, s string) {
 	}
 	for _, match := range shownURL.FindAllStringSubmatch(s, -1) {
 		if strings.Contains(strings.TrimSuffix(match[0], match[1]), "@") || !strings.HasPrefix("/[redacted]", match[1]) {
-			t.Fatalf("message %q tells the URL %q", s, match[0])
+			t.Fatalf("message %q leaks the URL %q", s, match[0])
 		}
 	}
 }
