@@ -21,7 +21,7 @@ import (
 // MaxAnswer is the longest body that is read, in bytes; real answers have about one thousand.
 const MaxAnswer = 1 << 20
 
-// Op is what is asked of a provider, as errors call it.
+// Op is an operation at a provider, as errors name it.
 type Op string
 
 // The operations. Only a submission can create something.
@@ -31,7 +31,7 @@ const (
 	OpLink   Op = "refresh link"
 )
 
-// Call is one question to a provider, or one order.
+// Call is one request to a provider.
 type Call struct {
 	Op      Op
 	Method  string
@@ -39,10 +39,10 @@ type Call struct {
 	Query   url.Values
 	Body    any // Sent as JSON; nil sends none.
 	Timeout time.Duration
-	Secrets []string // What the provider may echo and nobody may read.
+	Secrets []string // What the provider may echo and no message may hold.
 }
 
-// Answer is what came back.
+// Answer is the answer of a provider.
 type Answer struct {
 	Status     int
 	Body       []byte
@@ -70,7 +70,7 @@ func (c *Client) Do(ctx context.Context, call Call) (Answer, *provider.Error) {
 }
 
 // exchange sends one request and reads its answer. An error means that there was no answer, and sent
-// tells whether the provider may have seen the request all the same.
+// reports whether the provider may have seen the request all the same.
 func (c *Client) exchange(ctx context.Context, call Call) (a Answer, sent bool, err error) {
 	var touched atomic.Bool
 	body := &watchedBody{touched: &touched, maySend: func() bool { return call.Op != OpSubmit || provider.MaySend(ctx) }}
@@ -90,17 +90,30 @@ func (c *Client) exchange(ctx context.Context, call Call) (a Answer, sent bool, 
 		return Answer{}, touched.Load() && !body.withheld.Load(), err
 	}
 	defer resp.Body.Close()
-	a = Answer{Status: resp.StatusCode, RetryAfter: httpfield.RetryAfter(resp.Header, time.Now())}
-	read, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
-	if err == nil && len(read) > MaxAnswer {
+	return readAnswer(resp), true, nil
+}
+
+// readAnswer reads an answer. A body that was cut says nothing, but its HTTP status stands.
+func readAnswer(resp *http.Response) Answer {
+	a := Answer{Status: resp.StatusCode, RetryAfter: httpfield.RetryAfter(resp.Header, time.Now())}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
+	if err == nil && len(body) > MaxAnswer {
 		err = fmt.Errorf("answer is longer than %d bytes", MaxAnswer)
 	}
-	if err != nil { // A body that was cut says nothing, but its HTTP status stands.
+	if err != nil {
 		a.Err = err
-		return a, true, nil
+		return a
 	}
-	a.Body = read
-	return a, true, nil
+	a.Body = body
+	return a
+}
+
+// setHeader sets the header that every request has.
+func (c *Client) setHeader(h http.Header, contentType string) {
+	h.Set("Authorization", "Bearer "+c.apiKey)
+	h.Set("Content-Type", contentType)
+	h.Set("Accept", "application/json")
+	h.Set("User-Agent", userAgent)
 }
 
 // request builds the one request of a call.
@@ -116,10 +129,7 @@ func (c *Client) request(ctx context.Context, call Call, body *watchedBody) (*ht
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+c.apiKey)
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", userAgent)
+	c.setHeader(req.Header, "application/json")
 	if call.Body == nil {
 		return req, nil
 	}
@@ -135,10 +145,10 @@ func (c *Client) request(ctx context.Context, call Call, body *watchedBody) (*ht
 	return req, nil
 }
 
-// watchedBody notes that somebody began to read it. A transport that was lent to us and does not call
-// httptrace would otherwise make a request that left look like one that never did.
+// watchedBody records that a transport began to read it. Without that, a request that left through a transport of the caller
+// which does not call httptrace would look like one that never left.
 //
-// NOTE: it is where a submission that is late is kept from leaving. The transport reads the body when it has a connection
+// NOTE: it keeps a submission that is late from leaving. The transport reads the body when it has a connection
 // and is about to write, so that a process that was stopped before, for however long, sends nothing: without its body a
 // request asks for nothing. What remains is a process that is stopped between this reading and the writing, which are some
 // microseconds apart.
@@ -163,8 +173,8 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 func (b *watchedBody) Close() error { return nil }
 
 // cause makes an error of the transport fit to be shown: in plain words where the network failed, and else without the
-// URL that *url.Error adds, and with the bytes that some quote from the wire cleaned and bounded. What it wraps can still
-// be asked for.
+// URL that *url.Error adds, and with the bytes that some quote from the wire cleaned and bounded. errors.Is and errors.As still
+// find what it wraps.
 func (c *Client) cause(err error, secrets []string) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err

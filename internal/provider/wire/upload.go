@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/refract-video/refract/internal/httpfield"
 	"github.com/refract-video/refract/internal/provider"
 )
 
@@ -28,7 +26,7 @@ type Upload struct {
 	File   provider.File     // The field "file".
 }
 
-// SendFile makes one HTTP request with a file, streamed with its length told beforehand. No answer at all is
+// SendFile makes one HTTP request with a file, streamed, with its length in the header. No answer at all is
 // Unavailable: the file may be sent again.
 func (c *Client) SendFile(ctx context.Context, u Upload) (Answer, *provider.Error) {
 	ctx, cancel := context.WithTimeout(ctx, UploadTimeout)
@@ -52,24 +50,13 @@ func (c *Client) sendFile(ctx context.Context, u Upload) (Answer, error) {
 		return Answer{}, err
 	}
 	req.ContentLength = int64(len(head)) + u.File.SizeBytes + int64(len(tail))
-	req.Header.Set("Authorization", "Bearer "+c.apiKey)
-	req.Header.Set("Content-Type", contentType)
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", userAgent)
+	c.setHeader(req.Header, contentType)
 	resp, err := c.questions.Do(req)
 	if err != nil {
 		return Answer{}, err
 	}
 	defer resp.Body.Close()
-	a := Answer{Status: resp.StatusCode, RetryAfter: httpfield.RetryAfter(resp.Header, time.Now())}
-	a.Body, a.Err = io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
-	if a.Err == nil && len(a.Body) > MaxAnswer {
-		a.Err = fmt.Errorf("answer is longer than %d bytes", MaxAnswer)
-	}
-	if a.Err != nil {
-		a.Body = nil
-	}
-	return a, nil
+	return readAnswer(resp), nil
 }
 
 // formBody reads a form until it is closed. Close waits for a Read under way, since the transport may read on after an
