@@ -614,7 +614,7 @@ var mutations = append(differences(), []mutation{
 
 	// 11. No secret leaks.
 	{
-		11, "words-of-providers-kept", "internal/provider/wire/words.go",
+		11, "words-of-providers-kept", "internal/provider/wire/redact.go",
 		"	cut := len(s) > maxWords\n",
 		"	if s != \"\" {\n		return s\n	}\n	cut := len(s) > maxWords\n",
 		[]test{
