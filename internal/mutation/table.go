@@ -615,11 +615,11 @@ var mutations = append(differences(), []mutation{
 	// 11. No secret leaks.
 	{
 		11, "words-of-providers-kept", "internal/provider/wire/redact.go",
-		"	cut := len(s) > maxWords\n",
-		"	if s != \"\" {\n		return s\n	}\n	cut := len(s) > maxWords\n",
+		"	cut := len(s) > maxRedacted\n",
+		"	if s != \"\" {\n		return s\n	}\n	cut := len(s) > maxRedacted\n",
 		[]test{
 			{service, "TestPromise11_NoSecretLeaks"},
-			{wire, "TestWords_KeepNoSecret"},
+			{wire, "TestRedact_KeepNoSecret"},
 		},
 	},
 	{

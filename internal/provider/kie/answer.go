@@ -55,7 +55,7 @@ func parse(got wire.Answer) answer {
 		return a
 	}
 	a.code, a.hasCode = envelope.Integer("code")
-	a.message = cmp.Or(envelope.Said("msg"), envelope.Said("message"))
+	a.message = cmp.Or(envelope.AnyText("msg"), envelope.AnyText("message"))
 	a.data = envelope["data"]
 	if !a.hasCode {
 		a.Err = errors.New("answer has no code")

@@ -45,11 +45,11 @@ func (p *Provider) callbackStatus(code int, root, data wire.Object) provider.Sta
 	if code == http.StatusOK {
 		return p.wire.Success(data, "resultUrls", echoSecrets(data, "promptJson")...)
 	}
-	message := cmp.Or(root.Said("msg"), root.Said("message"))
+	message := cmp.Or(root.AnyText("msg"), root.AnyText("message"))
 	return provider.Status{
 		Phase:   provider.Failed,
 		Code:    code,
-		Message: p.wire.Words(message, echoSecrets(data, "promptJson")...),
+		Message: p.wire.Redact(message, echoSecrets(data, "promptJson")...),
 	}
 }
 

@@ -50,7 +50,7 @@ func (p *Provider) Check(ctx context.Context, providerTaskID string, submitted t
 // submitted age ago.
 func (p *Provider) readCheck(a answer, perr *provider.Error, id string, age time.Duration) (provider.Status, *provider.Error) {
 	if perr == nil && wire.IsNull(a.data) {
-		perr = checkError(provider.NotFound, a.code, p.wire.Words(a.message))
+		perr = checkError(provider.NotFound, a.code, p.wire.Redact(a.message))
 	}
 	switch {
 	case perr == nil:
@@ -89,7 +89,7 @@ func (p *Provider) readRecord(a answer, id string) (provider.Status, *provider.E
 	case flagCreateFailed, flagGenerateFailed:
 		return p.failure(record), nil
 	default:
-		message := p.wire.Words("unknown successFlag "+string(record["successFlag"]), echoSecrets(record, "paramJson")...)
+		message := p.wire.Redact("unknown successFlag "+string(record["successFlag"]), echoSecrets(record, "paramJson")...)
 		return provider.Status{}, checkError(provider.Unavailable, a.code, message)
 	}
 }
@@ -106,14 +106,14 @@ func flagOf(record wire.Object) int {
 	if flag, ok := record.Integer("successFlag"); ok {
 		return flag
 	}
-	said := strings.ToLower(strings.TrimSpace(record.Said("successFlag")))
+	said := strings.ToLower(strings.TrimSpace(record.AnyText("successFlag")))
 	if flag, ok := flagNames[said]; ok {
 		return flag
 	}
 	switch code, _ := record.Integer("errorCode"); {
 	case said == "true":
 		return flagSuccess
-	case said == "false" && code == 0 && record.Said("errorMessage") == "":
+	case said == "false" && code == 0 && record.AnyText("errorMessage") == "":
 		return flagGenerating
 	default:
 		return -1
@@ -122,15 +122,15 @@ func flagOf(record wire.Object) int {
 
 // failure reads the end of a task that failed. An errorCode that is not a number is a word, and kept as one.
 func (p *Provider) failure(record wire.Object) provider.Status {
-	message := record.Said("errorMessage")
+	message := record.AnyText("errorMessage")
 	code, ok := record.Integer("errorCode")
-	if word := record.Said("errorCode"); !ok && word != "" {
+	if word := record.AnyText("errorCode"); !ok && word != "" {
 		message = word + ": " + message
 	}
 	return provider.Status{
 		Phase:   provider.Failed,
 		Code:    code,
-		Message: p.wire.Words(message, echoSecrets(record, "paramJson")...),
+		Message: p.wire.Redact(message, echoSecrets(record, "paramJson")...),
 	}
 }
 

@@ -37,7 +37,7 @@ func (p *Provider) readLink(call wire.Call, a answer, perr *provider.Error) (str
 			Class:   provider.Unavailable,
 			Op:      string(call.Op),
 			Code:    a.code,
-			Message: p.wire.Words(a.message, call.Secrets...),
+			Message: p.wire.Redact(a.message, call.Secrets...),
 			Err:     errors.New("answer holds no link"),
 		}
 	}

@@ -52,7 +52,7 @@ func (p *Provider) readSubmit(call wire.Call, a answer, perr *provider.Error) (s
 			Class:   provider.Ambiguous,
 			Op:      string(call.Op),
 			Code:    a.code,
-			Message: p.wire.Words(a.message, call.Secrets...),
+			Message: p.wire.Redact(a.message, call.Secrets...),
 			Err:     errors.New("accepted without a usable task id"),
 		}
 	}

@@ -39,7 +39,7 @@ func (p *Provider) readUpload(a answer) (string, error) {
 		}
 	}
 	return "", &provider.Error{
-		Class: provider.Unavailable, Op: string(wire.OpUpload), Code: a.code, Message: p.wire.Words(a.message),
+		Class: provider.Unavailable, Op: string(wire.OpUpload), Code: a.code, Message: p.wire.Redact(a.message),
 		Err: errors.New("answer holds no link"),
 	}
 }

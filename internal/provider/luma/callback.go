@@ -26,7 +26,7 @@ func (p *Provider) Callback(_ http.Header, body []byte, _ time.Time) (provider.C
 	status, ok := p.ReadGeneration(generation)
 	if !ok {
 		return provider.Callback{}, fmt.Errorf("%w: unknown state %s", provider.ErrCallbackMalformed,
-			p.Wire.Words(string(generation["state"]), echoSecrets(generation)...))
+			p.Wire.Redact(string(generation["state"]), echoSecrets(generation)...))
 	}
 	return provider.Callback{ProviderTaskID: id, Status: status}, nil
 }

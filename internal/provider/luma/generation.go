@@ -18,7 +18,7 @@ func results(c *wire.Client, generation wire.Object) provider.Status {
 
 // failure reads the reason of a generation that failed.
 func failure(c *wire.Client, generation wire.Object) provider.Status {
-	message := c.Words(generation.Said("failure_reason"), echoSecrets(generation)...)
+	message := c.Redact(generation.AnyText("failure_reason"), echoSecrets(generation)...)
 	return provider.Status{Phase: provider.Failed, Cause: causeOf(message), Message: message}
 }
 

@@ -15,12 +15,12 @@ func results(c *wire.Client, generation wire.Object) provider.Status {
 
 // failure reads the end of a generation that failed. The failure code is a word and begins the message.
 func failure(c *wire.Client, generation wire.Object) provider.Status {
-	code, message := generation.Said("failure_code"), generation.Said("failure_reason")
+	code, message := generation.AnyText("failure_code"), generation.AnyText("failure_reason")
 	switch {
 	case message == "":
 		message = code
 	case code != "":
 		message = code + ": " + message
 	}
-	return provider.Status{Phase: provider.Failed, Cause: causes[strings.ToLower(strings.TrimSpace(code))], Message: c.Words(message)}
+	return provider.Status{Phase: provider.Failed, Cause: causes[strings.ToLower(strings.TrimSpace(code))], Message: c.Redact(message)}
 }

@@ -81,9 +81,9 @@ func (c *Client) exchange(ctx context.Context, call Call) (a Answer, sent bool, 
 	if err != nil {
 		return Answer{}, false, err
 	}
-	client := c.questions
+	client := c.queries
 	if call.Op == OpSubmit {
-		client = c.orders
+		client = c.submits
 	}
 	resp, err := client.Do(req)
 	if err != nil {
@@ -179,7 +179,7 @@ func (c *Client) cause(err error, secrets []string) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
-	clean := &cleanError{text: c.Words(err.Error(), secrets...), err: err}
+	clean := &cleanError{text: c.Redact(err.Error(), secrets...), err: err}
 	if text := plain.Network(err); text != "" {
 		return &plain.Error{Text: text, Cause: clean} // The log may read the cause.
 	}

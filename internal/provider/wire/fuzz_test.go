@@ -9,23 +9,23 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 )
 
-// FuzzWords checks that whatever a provider says, what is shown of it is bounded, holds no secret, and holds no URL
+// FuzzRedact checks that whatever a provider says, what is shown of it is bounded, holds no secret, and holds no URL
 // beyond its host.
-func FuzzWords(f *testing.F) {
+func FuzzRedact(f *testing.F) {
 	c := newClient(f, "http://localhost", nil)
 	secrets := CallbackSecrets(callbackURL)
 	f.Fuzz(func(t *testing.T, said string) {
-		shown := c.Words(said, secrets...)
+		shown := c.Redact(said, secrets...)
 		if len(shown) > provider.MaxMessage || !utf8.ValidString(shown) {
-			t.Fatalf("Words(%q) = %q, which is unbounded or broken", said, shown)
+			t.Fatalf("Redact(%q) = %q, which is unbounded or broken", said, shown)
 		}
 		for _, secret := range append(secrets, testKey) {
 			if strings.Contains(shown, secret) {
-				t.Fatalf("Words(%q) = %q, which holds %q", said, shown, secret)
+				t.Fatalf("Redact(%q) = %q, which holds %q", said, shown, secret)
 			}
 		}
 		if left := shownOfURLs(shown); left != "" {
-			t.Fatalf("Words(%q) = %q, which shows %q of a URL", said, shown, left)
+			t.Fatalf("Redact(%q) = %q, which shows %q of a URL", said, shown, left)
 		}
 	})
 }

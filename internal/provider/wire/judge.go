@@ -66,7 +66,7 @@ func (t Table) verdict(op Op, code int) Verdict {
 type Refusal struct {
 	Answer
 	Code    int    // What the table is asked about: the code of the body where there is one, else the HTTP status.
-	Message string // The provider's words, as they came.
+	Message string // The provider's text, not redacted.
 	Foreign bool   // Whether the body is not in the provider's form, so that something else may have answered.
 }
 
@@ -84,7 +84,7 @@ func (c *Client) Judge(call Call, codes Table, r Refusal) *provider.Error {
 		Input:      v.Input,
 		Op:         string(call.Op),
 		Code:       r.Code,
-		Message:    c.Words(r.Message, call.Secrets...),
+		Message:    c.Redact(r.Message, call.Secrets...),
 		RetryAfter: r.RetryAfter,
 	}
 	switch {

@@ -65,9 +65,9 @@ func (o Object) Word(key string) string { return strings.ToLower(strings.TrimSpa
 // on its way, if it is one.
 func (o Object) ID(key string) string { return strings.TrimSpace(o.Text(key)) }
 
-// Said returns the words under key: a string, the message of an object, or the JSON of whatever else stands there, such as
+// AnyText returns the text under key: a string, the message of an object, or the JSON of any other value, such as
 // a list of invalid fields.
-func (o Object) Said(key string) string {
+func (o Object) AnyText(key string) string {
 	raw := o[key]
 	if s := o.Text(key); s != "" {
 		return s

@@ -80,7 +80,7 @@ func (c *Client) ReadTask(
 	}
 	status, ok := read(o)
 	if !ok {
-		return provider.Status{}, unreadable("unknown state", c.Words("state "+string(o["state"]), secrets...))
+		return provider.Status{}, unreadable("unknown state", c.Redact("state "+string(o["state"]), secrets...))
 	}
 	return status, nil
 }
@@ -92,7 +92,7 @@ func unreadable(why, message string) *provider.Error {
 // errorWords returns what an error body says under the keys that APIs use.
 func errorWords(o Object) string {
 	for _, key := range []string{"detail", "message", "error"} {
-		if s := o.Said(key); s != "" {
+		if s := o.AnyText(key); s != "" {
 			return s
 		}
 	}

@@ -9,16 +9,16 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 )
 
-// maxWords is how much of an answer is looked through for words; error pages can be long.
-const maxWords = 16 << 10
+// maxRedacted is how much of a text Redact looks at; error pages can be long.
+const maxRedacted = 16 << 10
 
-// Words makes what the provider said fit for errors, logs and records: our API key and the given
-// secrets are taken out, and every URL is cut to its host, because sources and results may be signed
-// links and the callback URL holds a token. No cut splits a secret and shows the half of it: the one to
-// MaxMessage comes last, and after the one to maxWords the end, where a half may stand, goes too.
-func (c *Client) Words(s string, secrets ...string) string {
-	cut := len(s) > maxWords
-	s = strings.ToValidUTF8(s[:min(len(s), maxWords)], "") // First: a byte left out later would join what it had kept apart.
+// Redact returns a text of the provider that may stand in errors, logs and records. It removes our API key and the given
+// secrets, and cuts every URL to its host: sources and results may be signed links, and the callback URL holds a token. No cut
+// leaves half of a secret: the one to MaxMessage comes last, and the one to maxRedacted also drops the end, which may hold
+// half of one.
+func (c *Client) Redact(s string, secrets ...string) string {
+	cut := len(s) > maxRedacted
+	s = strings.ToValidUTF8(s[:min(len(s), maxRedacted)], "") // First: a byte left out later would join what it had kept apart.
 	secrets = append(slices.Clone(secrets), c.apiKey)
 	s = redact.String(s, secrets...)
 	if cut {
@@ -32,8 +32,8 @@ func (c *Client) Words(s string, secrets ...string) string {
 	return provider.TrimMessage(strings.TrimSpace(s))
 }
 
-// CallbackSecrets returns what must not be repeated of a callback URL: the whole, and its last path
-// element as written and as decoded.
+// CallbackSecrets returns the parts of a callback URL that are secret: the whole, and its last path element as written and
+// as decoded.
 func CallbackSecrets(callbackURL string) []string {
 	if callbackURL == "" {
 		return nil

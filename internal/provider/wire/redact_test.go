@@ -7,7 +7,7 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 )
 
-func TestWords_KeepNoSecret(t *testing.T) {
+func TestRedact_KeepNoSecret(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, "http://localhost", nil)
 	for _, tt := range []struct{ name, in, want string }{
@@ -25,19 +25,19 @@ func TestWords_KeepNoSecret(t *testing.T) {
 		{"long", strings.Repeat("é", 400), strings.Repeat("é", 256)},
 		{"secret at the cut", strings.Repeat("x", 505) + testToken, strings.Repeat("x", 505) + "[redact"},
 	} {
-		if got := c.Words(tt.in, CallbackSecrets(callbackURL)...); got != tt.want {
-			t.Errorf("%s: words(%q) = %q, want %q", tt.name, tt.in, got, tt.want)
+		if got := c.Redact(tt.in, CallbackSecrets(callbackURL)...); got != tt.want {
+			t.Errorf("%s: Redact(%q) = %q, want %q", tt.name, tt.in, got, tt.want)
 		}
 	}
 }
 
-func TestWords_ShowNoHalfOfASecretWhereLookingEnds(t *testing.T) {
+func TestRedact_ShowNoHalfOfASecretWhereLookingEnds(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, "http://localhost", nil)
 	const head, middle = "http://h/", " the token is "
-	in := head + strings.Repeat("x", maxWords-len(head+middle)-len(testToken)/2) + middle + testToken
-	if got := c.Words(in, testToken); strings.Contains(got, testToken[:4]) || !strings.HasPrefix(got, "http://h/[redacted]") {
-		t.Errorf("words of %d bytes = %q", len(in), got)
+	in := head + strings.Repeat("x", maxRedacted-len(head+middle)-len(testToken)/2) + middle + testToken
+	if got := c.Redact(in, testToken); strings.Contains(got, testToken[:4]) || !strings.HasPrefix(got, "http://h/[redacted]") {
+		t.Errorf("Redact of %d bytes = %q", len(in), got)
 	}
 }
 
@@ -46,8 +46,8 @@ func TestCallbackSecrets_CoverEveryFormOfTheToken(t *testing.T) {
 	c := newClient(t, "http://localhost", nil)
 	const callbackURL = "https://h/v1/callbacks/kie/to%2Bken%20x/?y=1"
 	for _, in := range []string{callbackURL, "to%2Bken%20x", "to+ken x"} {
-		if got := c.Words(in, CallbackSecrets(callbackURL)...); got != redact.Mark {
-			t.Errorf("words(%q) = %q, want %q", in, got, redact.Mark)
+		if got := c.Redact(in, CallbackSecrets(callbackURL)...); got != redact.Mark {
+			t.Errorf("Redact(%q) = %q, want %q", in, got, redact.Mark)
 		}
 	}
 }

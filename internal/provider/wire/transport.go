@@ -19,7 +19,7 @@ const (
 	dialTimeout = 10 * time.Second
 	tlsTimeout  = 10 * time.Second
 
-	// idleTimeout is shorter than what common servers allow (60 s and more), so that few questions meet a
+	// idleTimeout is shorter than what common servers allow (60 s and more), so that few queries meet a
 	// connection just being closed at the other end.
 	idleTimeout = 30 * time.Second
 
@@ -37,10 +37,10 @@ func version() string {
 	return info.Main.Version
 }
 
-// newHTTPClients returns the clients for submissions and for questions, over the transport of lent or over ones
+// newHTTPClients returns the clients for submissions and for queries, over the transport of lent or over ones
 // of our own. Each submission of ours has a connection of its own: one that was used before may be closed by the
 // other end just as the request leaves, and then it is unknown whether it arrived.
-func newHTTPClients(lent *http.Client) (orders, questions *http.Client) {
+func newHTTPClients(lent *http.Client) (submits, queries *http.Client) {
 	if lent != nil {
 		c := newHTTPClient(lent.Transport)
 		return c, c

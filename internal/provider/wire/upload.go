@@ -51,7 +51,7 @@ func (c *Client) sendFile(ctx context.Context, u Upload) (Answer, error) {
 	}
 	req.ContentLength = int64(len(head)) + u.File.SizeBytes + int64(len(tail))
 	c.setHeader(req.Header, contentType)
-	resp, err := c.questions.Do(req)
+	resp, err := c.queries.Do(req)
 	if err != nil {
 		return Answer{}, err
 	}

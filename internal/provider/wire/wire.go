@@ -7,7 +7,7 @@
 // each code, and [Client.Judge] makes the error of it. Package wire knows no provider's codes or fields.
 //
 // Providers echo requests, callback URL included. All text of a provider that leaves an adapter goes through
-// [Client.Words], which removes our secrets and cuts URLs to their host.
+// [Client.Redact], which removes our secrets and cuts URLs to their host.
 package wire
 
 import (
@@ -45,10 +45,10 @@ type Config struct {
 // Client speaks HTTP with one provider for one account. It is made by NewClient and may be used
 // concurrently.
 type Client struct {
-	base      string // Without a slash at the end.
-	apiKey    string
-	orders    *http.Client // For submissions, which can create something.
-	questions *http.Client // For everything else.
+	base    string // Without a slash at the end.
+	apiKey  string
+	submits *http.Client // For submissions, which can create something.
+	queries *http.Client // For everything else.
 }
 
 // NewClient returns a client for the account in cfg, or says what is wrong with cfg without quoting it. It
@@ -66,8 +66,8 @@ func NewClient(cfg Config) (*Client, error) {
 			return nil, errors.New("API key: want printable ASCII without spaces")
 		}
 	}
-	orders, questions := newHTTPClients(cfg.HTTPClient)
-	return &Client{base: base, apiKey: cfg.APIKey, orders: orders, questions: questions}, nil
+	submits, queries := newHTTPClients(cfg.HTTPClient)
+	return &Client{base: base, apiKey: cfg.APIKey, submits: submits, queries: queries}, nil
 }
 
 // BaseURL returns the root of the API, without a slash at the end.
@@ -75,8 +75,8 @@ func (c *Client) BaseURL() string { return c.base }
 
 // CloseIdleConnections closes the connections that no call uses.
 func (c *Client) CloseIdleConnections() {
-	c.orders.CloseIdleConnections()
-	c.questions.CloseIdleConnections()
+	c.submits.CloseIdleConnections()
+	c.queries.CloseIdleConnections()
 }
 
 func baseURL(s string) (string, error) {

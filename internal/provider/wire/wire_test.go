@@ -33,7 +33,7 @@ func TestNewClient_TakesTheTransportAlone(t *testing.T) {
 	if c.BaseURL() != "http://localhost:1/proxy" {
 		t.Errorf("base is %q", c.BaseURL())
 	}
-	for _, own := range []*http.Client{c.orders, c.questions} {
+	for _, own := range []*http.Client{c.submits, c.queries} {
 		if own.Timeout != 0 || own.Transport != lent.Transport || lent.CheckRedirect != nil {
 			t.Errorf("timeout %v, own transport %v, lent client changed %v",
 				own.Timeout, own.Transport != lent.Transport, lent.CheckRedirect != nil)
