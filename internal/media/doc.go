@@ -1,4 +1,4 @@
-// Package media brings the files that providers made into our bucket and hands them out.
+// Package media stores the files that providers made in our bucket, and serves them.
 //
 // It promises four things:
 //
@@ -7,11 +7,11 @@
 //   - A key of the bucket holds a whole video or nothing. A save that fails, is cancelled or dies with
 //     the process leaves the key as it was; saving again overwrites it in one step (Saver, Bucket, Inspect).
 //   - A connection that breaks costs what was not yet received, where the server can tell that the file is the same.
-//   - No link is told. Links are signed and therefore secrets: errors name scheme and host alone.
+//   - No error holds a link. Links are signed and therefore secrets: errors name only scheme and host.
 //
-// A file flows from its link through a download, which counts, hashes and sieves it, into a writer of the bucket, whose
-// last byte comes only after the sieve's content was inspected. Nothing is kept on disk beside the bucket, and some hundred kilobytes of memory
-// are held, or some 50 MB where the bucket is behind a network.
+// A file goes from its link through a download, which counts it, hashes it and captures its headers, into a writer of the
+// bucket. The writer gets the last byte only after the headers were inspected. Nothing is kept on disk outside the bucket. A
+// save holds some hundred kilobytes of memory, or some 50 MB where the bucket is behind a network.
 //
 // When the host of a link fails, the error says what may help: another link (ErrLinkDead), nothing
 // (ErrNotVideo, ErrTooLarge, ErrBlocked), or else the same save again. When the bucket fails, the save

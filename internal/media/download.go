@@ -30,8 +30,8 @@ const (
 )
 
 // download reads the file behind a link, from its first byte to its last. A connection that breaks is replaced by
-// one that goes on where it broke, if the server can tell that the file is still the same. What has passed is counted, hashed
-// and sieved, and at the end inspected: a Read returns io.EOF only after the whole of a video.
+// one that goes on where it broke, if the server can tell that the file is still the same. What has passed is counted, and
+// hashed, its headers are captured, and at the end they are inspected: a Read returns io.EOF only after a whole video.
 type download struct {
 	ctx    context.Context
 	client *http.Client
@@ -49,7 +49,7 @@ type download struct {
 	pauses    *backoff.ExponentialBackOff
 
 	hash      *hasher
-	sieve     sieve
+	capture   mp4HeaderCapture
 	container Container
 }
 
@@ -90,7 +90,7 @@ func (d *download) read(p []byte) (int, error) {
 		}
 		n, err := d.body.Read(p)
 		d.hash.write(p[:n])
-		_, _ = d.sieve.Write(p[:n]) // It never fails.
+		_, _ = d.capture.Write(p[:n]) // It never fails.
 		d.offset += int64(n)
 		switch {
 		case d.offset > d.limit:
@@ -130,7 +130,7 @@ func (d *download) hangUp(err error) {
 
 // end judges the whole file, of which the last byte has passed.
 func (d *download) end() (err error) {
-	if d.container, err = Inspect(&d.sieve, d.offset); err != nil {
+	if d.container, err = Inspect(&d.capture, d.offset); err != nil {
 		return err
 	}
 	return io.EOF

@@ -99,16 +99,16 @@ func (g Guard) control(network, address string, conn syscall.RawConn) error {
 	if at, err := netip.ParseAddrPort(address); err == nil && g.Allow.addr(at.Addr()) {
 		return nil
 	}
-	if err := guardian.Safe(network, address, conn); err != nil {
+	if err := publicOnly.Safe(network, address, conn); err != nil {
 		return blocked(err)
 	}
 	return nil
 }
 
-// guardian knows the addresses that are not public: everything in the registries of special-purpose addresses, and
+// publicOnly refuses the addresses that are not public: everything in the registries of special-purpose addresses, and
 // all of IPv6 that is not global unicast or is translated from IPv4. The metadata service of Azure is added: its
 // address looks public.
-var guardian = ssrf.New(ssrf.WithDeniedV4Prefixes(netip.MustParsePrefix("168.63.129.16/32")))
+var publicOnly = ssrf.New(ssrf.WithDeniedV4Prefixes(netip.MustParsePrefix("168.63.129.16/32")))
 
 // check judges what can be seen in a URL before any name is resolved.
 func (g Guard) check(u *url.URL) error {

@@ -115,7 +115,7 @@ func checkAddr(ip netip.Addr, allowPrivate bool) error {
 	if allowPrivate {
 		return nil
 	}
-	if guardian.SafeAddr(ip) != nil {
+	if publicOnly.SafeAddr(ip) != nil {
 		return errors.New("the host of the URI must be a public address")
 	}
 	return nil

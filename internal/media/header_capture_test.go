@@ -11,9 +11,9 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// sieved runs a file through a sieve in pieces of random sizes.
-func sieved(file []byte, random *rand.Rand) *sieve {
-	s := &sieve{}
+// captured runs a file through a capture in pieces of random sizes.
+func captured(file []byte, random *rand.Rand) *mp4HeaderCapture {
+	s := &mp4HeaderCapture{}
 	for rest := file; len(rest) > 0; {
 		n := min(len(rest), 1+random.IntN(1+random.IntN(5000)))
 		_, _ = s.Write(rest[:n])
@@ -22,19 +22,19 @@ func sieved(file []byte, random *rand.Rand) *sieve {
 	return s
 }
 
-// sameVerdict compares what Inspect says of a file with what it says of its sieve.
-func sameVerdict(t *testing.T, file []byte, random *rand.Rand) *sieve {
+// sameVerdict compares what Inspect says of a file with what it says of its capture.
+func sameVerdict(t *testing.T, file []byte, random *rand.Rand) *mp4HeaderCapture {
 	t.Helper()
-	s := sieved(file, random)
+	s := captured(file, random)
 	want, wantErr := Inspect(bytes.NewReader(file), int64(len(file)))
 	got, err := Inspect(s, int64(len(file)))
 	if (err == nil) != (wantErr == nil) || got != want {
-		t.Errorf("the sieve shows %+v, %v; the file %+v, %v", got, err, want, wantErr)
+		t.Errorf("the capture shows %+v, %v; the file %+v, %v", got, err, want, wantErr)
 	}
 	return s
 }
 
-func TestSieve_ShowsInspectWhatTheFileDoes(t *testing.T) {
+func TestHeaderCapture_ShowsInspectWhatTheFileDoes(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
 	clip := sim.SampleClip()
@@ -50,7 +50,7 @@ func TestSieve_ShowsInspectWhatTheFileDoes(t *testing.T) {
 		for range 20 {
 			s := sameVerdict(t, file, random)
 			if name == "clip" && s.size > len(clip)/4 {
-				t.Errorf("the sieve keeps %d bytes of %d", s.size, len(clip))
+				t.Errorf("the capture keeps %d bytes of %d", s.size, len(clip))
 			}
 		}
 	}
@@ -61,11 +61,11 @@ func TestSieve_ShowsInspectWhatTheFileDoes(t *testing.T) {
 	}
 }
 
-// TestSieve_KeepsItsBound pours what would have to be kept for ever into a sieve.
-func TestSieve_KeepsItsBound(t *testing.T) {
+// TestHeaderCapture_KeepsItsBound writes headers without end into a capture.
+func TestHeaderCapture_KeepsItsBound(t *testing.T) {
 	t.Parallel()
 	huge := append([]byte("\x00\x00\x00\x08free"), "\x7f\xff\xff\xffmoov"...)
-	s := &sieve{}
+	s := &mp4HeaderCapture{}
 	_, _ = s.Write(huge)
 	for range 64 {
 		_, _ = s.Write(make([]byte, 1<<20))
@@ -74,19 +74,19 @@ func TestSieve_KeepsItsBound(t *testing.T) {
 	for _, e := range s.kept {
 		kept += cap(e.data)
 	}
-	if kept > 3*maxSieved {
-		t.Errorf("the sieve keeps %d bytes", kept)
+	if kept > 3*maxCaptured {
+		t.Errorf("the capture keeps %d bytes", kept)
 	}
-	many := &sieve{}
+	many := &mp4HeaderCapture{}
 	for range 100_000 {
 		_, _ = many.Write([]byte("\x00\x00\x00\x10free12345678"))
 	}
 	if len(many.kept) > maxBoxes+1 {
-		t.Errorf("the sieve keeps %d pieces", len(many.kept))
+		t.Errorf("the capture keeps %d pieces", len(many.kept))
 	}
 }
 
-func FuzzSieve(f *testing.F) {
+func FuzzHeaderCapture(f *testing.F) {
 	clip := sim.TinyClip()
 	f.Add(clip, uint64(1))
 	f.Add(clip[:len(clip)-1], uint64(2))
