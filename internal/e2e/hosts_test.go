@@ -50,7 +50,7 @@ func TestService_SurvivesResultHosts(t *testing.T) {
 	}{
 		{"web page", "html-result", "kie", invalid, []string{"provider's link: not a video", "asked for another: it names the same", "exchanged link: not a video"}, "not_video"},
 		{"truncated", "half-result", "kie", invalid, []string{"not a video", "bytes long where"}, "not_video"},
-		{"wrong length", "long-length", "kie", unavailable, []string{"provider's link: begun 5 times: the download has to begin anew after it broke off: unexpected EOF"}, "unreachable"},
+		{"wrong length", "long-length", "kie", unavailable, []string{"provider's link: started 5 times: the download has to start again after the connection broke: unexpected EOF"}, "unreachable"},
 		{"endless", "endless", "kie", invalid, []string{"too large", "1048576 bytes allowed"}, "too_large"},
 		{"slow-loris", "loris=20ms", "kie", unavailable, []string{"came too slowly"}, "unreachable"},
 		{"redirect to a private address", "redirect=" + private.URL, "kie", unavailable, []string{"refused by the network guard"}, "blocked"},

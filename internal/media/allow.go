@@ -13,8 +13,8 @@ type Allowed struct {
 	prefixes []netip.Prefix
 }
 
-// ParseAllowed reads a list of host names, addresses and networks such as 10.1.0.0/16. A host name stands for
-// itself alone, without the names below it. A network counts for names that resolve into it.
+// ParseAllowed reads a list of host names, addresses and networks such as 10.1.0.0/16. A host name matches only
+// itself, and no name below it. A network counts for names that resolve into it.
 func ParseAllowed(entries []string) (Allowed, error) {
 	a := Allowed{hosts: map[string]bool{}}
 	for _, entry := range entries {
@@ -35,7 +35,7 @@ func ParseAllowed(entries []string) (Allowed, error) {
 	return a, nil
 }
 
-// host tells whether the host of a link, a name or an address, is on the list.
+// host reports whether the host of a link, a name or an address, is on the list.
 func (a Allowed) host(host string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return a.addr(ip)
@@ -43,7 +43,7 @@ func (a Allowed) host(host string) bool {
 	return a.hosts[strings.ToLower(strings.TrimSuffix(host, "."))]
 }
 
-// addr tells whether an address is on the list.
+// addr reports whether an address is on the list.
 func (a Allowed) addr(ip netip.Addr) bool {
 	for _, p := range a.prefixes {
 		if p.Contains(ip.Unmap()) {

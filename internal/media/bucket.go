@@ -23,7 +23,7 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 )
 
-// Bucket keeps files under keys. A key is a slash-separated path as fs.ValidPath describes it. It may
+// Bucket stores files under keys. A key is a slash-separated path as fs.ValidPath describes it. It may
 // be used concurrently.
 type Bucket struct {
 	url      string
@@ -46,7 +46,7 @@ const (
 // openTimeout bounds the wait for a folder when a bucket is opened.
 const openTimeout = 5 * time.Second
 
-// maxFolderTries is how often a folder is made that a Delete beside may remove while it is empty.
+// maxFolderTries is how often a folder is made that a concurrent Delete may remove while it is empty.
 const maxFolderTries = 10
 
 // OpenBucket opens the bucket at a URL:
@@ -182,7 +182,7 @@ func completeFileURL(u *url.URL) (folder string, err error) {
 	}
 	q := u.Query()
 	q.Set("create_dir", "true")
-	q.Set("no_tmp_dir", "true") // Temporary files stand beside their targets: a rename across file systems is impossible.
+	q.Set("no_tmp_dir", "true") // Temporary files stand in the folders of their targets: a rename across file systems is impossible.
 	q.Set("metadata", "skip")   // No second file per object that could disagree with the first.
 	if !q.Has("dir_file_mode") {
 		q.Set("dir_file_mode", "0o750")

@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// pageFolder is Page of a file bucket, folder by folder; a page begins behind the path from. The library would look at
+// pageFolder is Page of a file bucket, folder by folder; a page begins after the path from. The library would look at
 // every file of the prefix for each page.
 //
-// NOTE: keys are the paths of files here. Those that the library would spell otherwise on the disk are none of ours.
+// NOTE: keys are the paths of files here. Keys that the library would escape on the disk are not of Refract.
 func (b *Bucket) pageFolder(ctx context.Context, prefix, from string, limit int) (files []File, next []byte, err error) {
 	root, err := b.root(ctx)
 	if err != nil {
@@ -59,7 +59,7 @@ func (b *Bucket) root(ctx context.Context) (*os.Root, error) {
 	return os.OpenRoot(b.folder)
 }
 
-// leadsTo tells whether a folder may hold files with a prefix behind the path from.
+// leadsTo reports whether a folder may hold files with a prefix behind the path from.
 func leadsTo(folder, prefix, from string) bool {
 	if folder == "." {
 		return true

@@ -15,7 +15,7 @@ import (
 var ownPrefixes = []string{OutputPrefix, UploadPrefix, SourcePrefix}
 
 // sweepParts ends uploads in parts to S3 that began before a time and were never completed: they are invisible, and cost
-// money. Those with other keys than ours may be somebody else's.
+// money. Those with other keys may belong to another program.
 func sweepParts(ctx context.Context, bucket *blob.Bucket, name string, before time.Time) error {
 	var client *s3.Client
 	if !bucket.As(&client) {

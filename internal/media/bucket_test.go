@@ -225,7 +225,7 @@ func TestBucket_PagesFoldersInOrder(t *testing.T) {
 	}
 }
 
-// TestBucket_LeavesNoEmptyFolders deletes beside puts into the same folder, which all come through.
+// TestBucket_LeavesNoEmptyFolders deletes and puts in one folder at a time; every put succeeds.
 func TestBucket_LeavesNoEmptyFolders(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

@@ -11,7 +11,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// HeadBytes is how much of a file tells its kind.
+// HeadBytes is how much of a file shows its kind.
 const HeadBytes = 512
 
 // unknownType is the content type of files of no known kind.

@@ -88,7 +88,7 @@ type inspector struct {
 	movie   *movie // Nil before its box was read.
 	media   int64  // The bytes of media data.
 	indexed span   // What the index of segments covers.
-	items   bool   // Whether the file has items, such as photos, beside or instead of a movie.
+	items   bool   // Whether the file has items, such as photos, with or without a movie.
 }
 
 // begin returns the content type.

@@ -55,7 +55,7 @@ func (t *track) still() bool {
 	}
 }
 
-// played returns the tracks that a player plays beside v. Where none is enabled, all count as if they were (ISO/IEC
+// played returns the tracks that a player plays with v. Where none is enabled, all count as if they were (ISO/IEC
 // 14496-12, 8.3.1).
 func (m *movie) played(v *track) []*track {
 	var all, enabled []*track
@@ -178,7 +178,7 @@ func (m *movie) shownSize(t *track) (width, height int) {
 }
 
 // placed returns the size of a picture that a matrix turns, mirrors or scales. A matrix of zeros, which would leave nothing,
-// is one that nobody wrote.
+// is one that no program wrote.
 func placed(w, h float64, matrix [9]int32) (float64, float64) {
 	part := func(i int) float64 { return math.Abs(float64(matrix[i])) / (1 << 16) }
 	width, height := part(0)*w+part(3)*h, part(1)*w+part(4)*h

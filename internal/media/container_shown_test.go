@@ -23,7 +23,7 @@ type trackParts struct {
 	shown         [2]uint32
 	matrix        []uint32
 	edits         []byte // The box of edit lists.
-	tables        []byte // Boxes beside the sample description.
+	tables        []byte // Boxes after the sample description.
 	frames        uint32
 	references    []byte
 	width, height uint32
@@ -263,7 +263,7 @@ func TestInspect_IgnoresWhatFollowsAWholeFile(t *testing.T) {
 	}
 }
 
-// TestInspect_FindsWhatIsCut cuts files before their end, and beside a tail.
+// TestInspect_FindsWhatIsCut cuts files before their end, with and without a tail.
 func TestInspect_FindsWhatIsCut(t *testing.T) {
 	t.Parallel()
 	clip := sim.TinyClip()
@@ -334,7 +334,7 @@ func TestInspect_FragmentsPlayFromTheFirst(t *testing.T) {
 		"frames in another order":      {file(edits([3]uint32{0, 80, normal}), 0, fragment(1, 0, 25, 80)), time.Second},
 		"a beginning that is cut":      {file(edits([3]uint32{0, 400, normal}), 0, fragment(1, 0, 25)), 600 * time.Millisecond},
 		"an end that is cut":           {file(edits([3]uint32{300, 0, normal}), 0, fragment(1, 0, 25)), 500 * time.Millisecond},
-		"of a track nobody knows":      {file(nil, 0, fragment(1, 0, 25), fragment(7, 0, 1000)), time.Second},
+		"of an unknown track":          {file(nil, 0, fragment(1, 0, 25), fragment(7, 0, 1000)), time.Second},
 		"pictures that have no frames": {file(nil, 1800, fragment(2, 0, 25)), -1},
 	} {
 		got, err := media.Inspect(bytes.NewReader(tt.file), int64(len(tt.file)))

@@ -87,7 +87,7 @@ func TestInspect_ReadsWhatTheContainerSays(t *testing.T) {
 		{"boxes that players skip", sim.ResultClip("x", 0), media.Container{ContentType: "video/mp4", Codec: "h264", Duration: time.Second, Width: 160, Height: 90}},
 		{"QuickTime", clipParts{"qt  ", "vide", "apch", false, 1500, 36, 640<<16 | 360}.file(), media.Container{ContentType: "video/quicktime", Codec: "prores", Duration: 1500 * time.Millisecond, Width: 640, Height: 360}},
 		{"fragmented", clipParts{"iso6", "vide", "hvc1", true, 0, 0, 640<<16 | 360}.file(), media.Container{ContentType: "video/mp4", Codec: "hevc", Duration: 1850 * time.Millisecond, Width: 640, Height: 360}},
-		{"codec nobody knows", clipParts{"isom", "vide", "xyz1", false, 1500, 36, 640<<16 | 360}.file(), media.Container{ContentType: "video/mp4", Codec: "xyz1", Duration: 1500 * time.Millisecond, Width: 640, Height: 360}},
+		{"unknown codec", clipParts{"isom", "vide", "xyz1", false, 1500, 36, 640<<16 | 360}.file(), media.Container{ContentType: "video/mp4", Codec: "xyz1", Duration: 1500 * time.Millisecond, Width: 640, Height: 360}},
 		{"unknown duration", clipParts{"isom", "vide", "av01", false, 1<<32 - 1, 36, 640<<16 | 360}.file(), media.Container{ContentType: "video/mp4", Codec: "av1", Width: 640, Height: 360}},
 		{"media data to the end of the file", func() []byte {
 			file := goodClip().file()
@@ -152,7 +152,7 @@ func TestInspect_RefusesWhatIsNoWholeVideo(t *testing.T) {
 				t.Errorf("got %v, want ErrNotVideo that says %q", err, tt.want)
 			}
 			if c != (media.Container{}) {
-				t.Errorf("got %+v beside an error", c)
+				t.Errorf("got %+v with an error", c)
 			}
 		})
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/abema/go-mp4"
 )
 
-// Bounds of what is told apart in a movie.
+// Bounds of what is kept of a movie.
 const (
 	maxTracks   = 64
 	maxEdits    = 1000

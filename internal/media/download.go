@@ -14,19 +14,19 @@ import (
 	"github.com/refract-video/refract/internal/loop"
 )
 
-// errAnew means that a download can't go on where it was: the file has changed, or the server knows no ranges.
-var errAnew = errors.New("the download has to begin anew")
+// errRestart means that a download can't resume: the file has changed, or the server does not support ranges.
+var errRestart = errors.New("the download has to start again")
 
-// errEnded means that there is no more of the file than what was received.
+// errEnded means that the file ends where the download is.
 var errEnded = errors.New("the file has ended")
 
-// How often a download is taken up again.
+// How often a download is resumed, and when.
 const (
-	maxFruitless = 10 // Connections in a row that brought less than minProgress.
-	maxBegins    = 5  // Begins from the first byte.
+	maxStalledConnections = 10 // Connections in a row that brought less than minProgress.
+	maxStarts             = 5  // Starts from the first byte.
 
-	defaultPause = 100 * time.Millisecond // Before the first further connection; each pause is twice the one before,
-	longestPause = 100                    // up to so many times the first.
+	defaultPause = 100 * time.Millisecond // Before the second connection; each pause is twice the one before,
+	longestPause = 100                    // up to this many times the first.
 )
 
 // download reads the file behind a link, from its first byte to its last. A connection that breaks is replaced by
@@ -38,15 +38,15 @@ type download struct {
 	link   string
 	limit  int64
 
-	body      io.ReadCloser // Nil between connections.
-	broke     error         // Why the last connection ended.
-	offset    int64
-	total     int64 // -1 where the server does not say.
-	validator string
-	fruitless int
-	mark      int64 // The offset at which the present connection began.
-	failed    error // Why there is no more to read, unless it has ended.
-	pauses    *backoff.ExponentialBackOff
+	body        io.ReadCloser // Nil between connections.
+	broke       error         // Why the last connection ended.
+	offset      int64
+	total       int64 // -1 where the server does not say.
+	validator   string
+	stalled     int   // Connections in a row that brought less than minProgress.
+	connectedAt int64 // The offset at which the current connection began.
+	failed      error // Why there is no more to read, unless it has ended.
+	pauses      *backoff.ExponentialBackOff
 
 	hash      *hasher
 	capture   mp4HeaderCapture
@@ -98,9 +98,9 @@ func (d *download) read(p []byte) (int, error) {
 		case err == nil:
 			return n, nil
 		case d.offset == d.total, errors.Is(err, io.EOF) && d.total < 0:
-			return n, d.end() // A connection that breaks after the last byte breaks nothing.
+			return n, d.end() // All bytes are here, so it does not matter how the connection ended.
 		}
-		d.hangUp(err)
+		d.drop(err)
 		if n > 0 {
 			return n, nil
 		}
@@ -115,20 +115,20 @@ func (d *download) close() {
 	d.hash.sum()
 }
 
-// hangUp ends a connection that broke.
-func (d *download) hangUp(err error) {
+// drop closes a connection that broke.
+func (d *download) drop(err error) {
 	_ = d.body.Close()
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	d.body, d.broke = nil, withoutQuotes(err)
-	if d.offset-d.mark >= minProgress {
-		d.fruitless = 0
+	if d.offset-d.connectedAt >= minProgress {
+		d.stalled = 0
 		d.pauses.Reset()
 	}
 }
 
-// end judges the whole file, of which the last byte has passed.
+// end inspects the file after its last byte.
 func (d *download) end() (err error) {
 	if d.container, err = Inspect(&d.capture, d.offset); err != nil {
 		return err
@@ -136,7 +136,7 @@ func (d *download) end() (err error) {
 	return io.EOF
 }
 
-// connect connects, as often as it makes sense.
+// connect connects, and retries while the failures are temporary.
 func (d *download) connect() error {
 	for {
 		if d.broke != nil {
@@ -144,22 +144,22 @@ func (d *download) connect() error {
 				return err
 			}
 		}
-		d.mark = d.offset
-		err := d.ask()
+		d.connectedAt = d.offset
+		err := d.request()
 		switch {
-		case errors.Is(err, errAnew):
-			return fmt.Errorf("%w after it broke off: %w", err, d.broke)
-		case err == nil || !passing(err):
+		case errors.Is(err, errRestart):
+			return fmt.Errorf("%w after the connection broke: %w", err, d.broke)
+		case err == nil || !temporary(err):
 			return err
 		}
 		d.broke = err
 	}
 }
 
-// passing tells whether a failure to connect may pass by itself.
-func passing(err error) bool {
+// temporary reports whether a failure to connect may pass without a change of the link or the file.
+func temporary(err error) bool {
 	for _, lasting := range []error{
-		errAnew, ErrLinkDead, ErrBlocked, ErrNotVideo, ErrTooLarge, errRedirects, context.Canceled, context.DeadlineExceeded,
+		errRestart, ErrLinkDead, ErrBlocked, ErrNotVideo, ErrTooLarge, errRedirects, context.Canceled, context.DeadlineExceeded,
 	} {
 		if errors.Is(err, lasting) {
 			return false
@@ -168,10 +168,10 @@ func passing(err error) bool {
 	return true
 }
 
-// wait waits before another connection, or returns why there is none.
+// wait waits before the next connection, or returns why there is none.
 func (d *download) wait() error {
-	if d.fruitless++; d.fruitless > maxFruitless {
-		return fmt.Errorf("%d connections in a row brought nothing: %w", maxFruitless, d.broke)
+	if d.stalled++; d.stalled > maxStalledConnections {
+		return fmt.Errorf("%d connections in a row delivered nothing: %w", maxStalledConnections, d.broke)
 	}
 	wait := d.pauses.NextBackOff()
 	if busy, ok := errors.AsType[*StatusError](d.broke); ok {
@@ -180,10 +180,10 @@ func (d *download) wait() error {
 	return loop.Sleep(d.ctx, wait)
 }
 
-// ask asks for what is missing.
-func (d *download) ask() error {
+// request asks the server for the rest of the file.
+func (d *download) request() error {
 	if d.offset > 0 && d.validator == "" {
-		return errAnew
+		return errRestart
 	}
 	resp, err := fetch(d.ctx, d.client, d.link, part{d.offset, d.validator})
 	if errors.Is(err, errEnded) && (d.total < 0 || d.total == d.offset) {
@@ -191,7 +191,7 @@ func (d *download) ask() error {
 		return nil
 	}
 	if errors.Is(err, errEnded) {
-		return errAnew // It is shorter than it was.
+		return errRestart // It is shorter than it was.
 	}
 	if err != nil {
 		return err
@@ -204,7 +204,7 @@ func (d *download) ask() error {
 	return nil
 }
 
-// accept takes an answer for the rest of the file, or says what it is instead.
+// accept checks that an answer has the rest of the file.
 func (d *download) accept(resp *http.Response) error {
 	if d.offset == 0 {
 		d.total, d.validator = resp.ContentLength, validatorOf(resp.Header)
@@ -213,19 +213,19 @@ func (d *download) accept(resp *http.Response) error {
 	r, ok := partOf(resp)
 	switch {
 	case !ok, r.First != d.offset:
-		return errAnew
+		return errRestart
 	case r.Size >= 0 && d.total >= 0 && r.Size != d.total:
-		return errAnew
+		return errRestart
 	case resp.Header.Get("ETag") != "" && validatorOf(resp.Header) != d.validator && d.validator[0] == '"':
-		return errAnew // A server that does not heed If-Range.
+		return errRestart // A server that does not heed If-Range.
 	}
 	if d.total < 0 {
-		d.total = r.Size // The first answer did not say; without it, any clean end would be taken for the file's.
+		d.total = r.Size // The first answer did not say. Without it, any clean end would pass for the end of the file.
 	}
 	return d.fits()
 }
 
-// fits judges the size of the file, as far as it is known.
+// fits checks the size of the file, as far as it is known.
 func (d *download) fits() error {
 	if d.total > d.limit {
 		return fmt.Errorf("%w: %d bytes, and %d are allowed", ErrTooLarge, d.total, d.limit)

@@ -27,14 +27,14 @@ type fickleHost struct {
 	after    int // after so many bytes of the body.
 	noRanges bool
 	requests atomic.Int32
-	begins   atomic.Int32 // Those that asked for the whole file.
+	starts   atomic.Int32 // Those that asked for the whole file.
 	sent     atomic.Int64
 }
 
 func (f *fickleHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := int(f.requests.Add(1))
 	if r.Header.Get("Range") == "" {
-		f.begins.Add(1)
+		f.starts.Add(1)
 	}
 	file := f.file(n)
 	if f.header != nil {
@@ -141,7 +141,7 @@ func TestSave_GoesOnOrBeginsAnew(t *testing.T) {
 		host     *fickleHost
 		want     []byte
 		requests int32
-		begins   int32
+		starts   int32
 	}{
 		{"by a strong ETag", &fickleHost{file: always(first), header: etag(`"v1"`)}, first, 2, 1},
 		{"by a date", &fickleHost{file: always(first), header: func(h http.Header, _ int) { h.Set("Last-Modified", day) }}, first, 2, 1},
@@ -172,8 +172,8 @@ func TestSave_GoesOnOrBeginsAnew(t *testing.T) {
 			if saved.SHA256 != sha256.Sum256(tt.want) || !bytes.Equal(content(t, saver.Bucket, key), tt.want) {
 				t.Error("the bucket holds another file, or a mixture")
 			}
-			if n, begins := host.requests.Load(), host.begins.Load(); n != tt.requests || begins != tt.begins {
-				t.Errorf("%d requests, %d of them for the whole, want %d and %d", n, begins, tt.requests, tt.begins)
+			if n, starts := host.requests.Load(), host.starts.Load(); n != tt.requests || starts != tt.starts {
+				t.Errorf("%d requests, %d of them for the whole, want %d and %d", n, starts, tt.requests, tt.starts)
 			}
 		})
 	}
@@ -214,7 +214,7 @@ func TestSave_DistrustsParts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var begins atomic.Int32
+			var starts atomic.Int32
 			saver, folder, link := setup(t, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("ETag", `"v1"`)
 				if span := r.Header.Get("Range"); span != "" {
@@ -222,14 +222,14 @@ func TestSave_DistrustsParts(t *testing.T) {
 					answer(w, from)
 					return
 				}
-				begins.Add(1)
+				starts.Add(1)
 				sendHalf(w, data)
 				panic(http.ErrAbortHandler)
 			})
 			_, err := saver.Save(t.Context(), link, key)
 			checkFailure(t, err, nil)
-			if !strings.Contains(err.Error(), "begun 5 times") || begins.Load() != 5 {
-				t.Errorf("%d begins, and %v", begins.Load(), err)
+			if !strings.Contains(err.Error(), "started 5 times") || starts.Load() != 5 {
+				t.Errorf("%d starts, and %v", starts.Load(), err)
 			}
 			if files := filesIn(t, folder); len(files) > 0 {
 				t.Errorf("files were left: %v", files)
@@ -364,7 +364,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// TestSave_LearnsTheSizeFromALaterAnswer breaks off an answer without length; the next one tells a length beyond the limit.
+// TestSave_LearnsTheSizeFromALaterAnswer breaks off an answer without length; the next one has a length beyond the limit.
 func TestSave_LearnsTheSizeFromALaterAnswer(t *testing.T) {
 	t.Parallel()
 	data := video(200_000)
@@ -392,7 +392,7 @@ func TestSave_AConnectionThatBreaksAfterTheLastByteBreaksNothing(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		header http.Header // Of the answer to the request for more, with the status 416.
-		begins int32
+		starts int32
 		want   []byte
 	}{
 		{"the file ends there", http.Header{"Content-Range": {"bytes */300000"}}, 1, data},
@@ -403,7 +403,7 @@ func TestSave_AConnectionThatBreaksAfterTheLastByteBreaksNothing(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			var begins atomic.Int32
+			var starts atomic.Int32
 			saver, _, link := setup(t, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("ETag", `"v1"`)
 				if r.Header.Get("Range") != "" {
@@ -414,15 +414,15 @@ func TestSave_AConnectionThatBreaksAfterTheLastByteBreaksNothing(t *testing.T) {
 					w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
 					return
 				}
-				if begins.Add(1) > 1 {
+				if starts.Add(1) > 1 {
 					_, _ = w.Write(other)
 					return
 				}
 				(&cutWriter{w, len(data)}).Write(data) // Without the end of the last chunk.
 			})
 			saved, err := saver.Save(t.Context(), link, key)
-			if err != nil || saved.SHA256 != sha256.Sum256(tt.want) || begins.Load() != tt.begins {
-				t.Errorf("%d begins, %d bytes, %v, want %d and %d", begins.Load(), saved.SizeBytes, err, tt.begins, len(tt.want))
+			if err != nil || saved.SHA256 != sha256.Sum256(tt.want) || starts.Load() != tt.starts {
+				t.Errorf("%d starts, %d bytes, %v, want %d and %d", starts.Load(), saved.SizeBytes, err, tt.starts, len(tt.want))
 			}
 		})
 	}

@@ -19,16 +19,16 @@ var ErrLinkDead = errors.New("the link is dead")
 // errAnswer stands for every error that might quote the server.
 var errAnswer = errors.New("the answer is not usable HTTP")
 
-// userAgent names us: content networks turn away clients that hide.
+// userAgent names Refract: content networks refuse clients without a name.
 const userAgent = "refract/1 (+https://github.com/refract-video/refract)"
 
-// part is what to ask of a link: everything from an offset on, if the file is still the one that the validator names.
+// part is what a request asks for: the bytes from an offset on, if the validator still names the file.
 type part struct {
 	offset    int64
 	validator string
 }
 
-// fetch asks for a part of what is behind link; the caller closes the body. The answer is 200 OK, or 206 Partial Content
+// fetch requests a part of the file at a link; the caller closes the body. The answer is 200 OK, or 206 Partial Content
 // where the offset is not 0.
 func fetch(ctx context.Context, client *http.Client, link string, p part) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, link, nil)
@@ -56,28 +56,28 @@ func usable(resp *http.Response, p part) error {
 	switch code := resp.StatusCode; {
 	case code == http.StatusPartialContent && p.offset > 0, code == http.StatusOK:
 	case code == http.StatusRequestedRangeNotSatisfiable && p.offset > 0:
-		// The file has ended, which a server that did not tell its size could not say before, or is another one now.
+		// The file has ended, which the server did not know before, or it was replaced.
 		named := validatorOf(resp.Header)
 		if r, ok := httpfield.ContentRange(resp.Header); ok && r.Size == p.offset && (named == "" || named == p.validator) {
 			return errEnded
 		}
-		return errAnew
+		return errRestart
 	default:
 		return statusError(resp)
 	}
 	if e := resp.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return notVideo("the server packs it, though it was asked not to") // NOTE: never unpacked, so that no bomb goes off.
+		return notVideo("the server compresses it, although the request refuses that") // NOTE: never decompressed, because of decompression bombs.
 	}
 	return nil
 }
 
-// StatusError is an HTTP answer that says that the file is not to be had.
+// StatusError is an HTTP answer without the file.
 type StatusError struct {
 	Status     int
 	RetryAfter time.Duration // How long the server asks to wait; 0 where it does not.
 }
 
-// maxRetryAfter bounds for how long a host is waited for.
+// maxRetryAfter bounds how long a fetch waits for a host.
 const maxRetryAfter = time.Hour
 
 // Error names the status.
@@ -114,14 +114,14 @@ func validatorOf(h http.Header) string {
 }
 
 // partOf returns which part of the file an answer holds. It is false for one that does not say, and for one in several
-// pieces, for which nobody asked.
+// parts, which was not asked for.
 func partOf(resp *http.Response) (httpfield.Range, bool) {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	r, ok := httpfield.ContentRange(resp.Header)
 	return r, ok && r.First >= 0 && resp.StatusCode == http.StatusPartialContent && kind != "multipart/byteranges"
 }
 
-// origin is the part of a link that may be told: scheme and host.
+// origin is the part of a link that is no secret: scheme and host.
 func origin(link string) string {
 	u, err := url.Parse(link)
 	if err != nil {

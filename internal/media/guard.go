@@ -20,46 +20,46 @@ import (
 // refused again.
 var ErrBlocked = errors.New("refused by the network guard")
 
-// errRedirects ends a chain of redirects that is longer than any honest one.
+// errRedirects means that a chain of redirects is too long.
 var errRedirects = fmt.Errorf("more than %d redirects", maxRedirects)
 
 const (
-	maxRedirects    = 5
-	dialTimeout     = 10 * time.Second
-	tlsTimeout      = 10 * time.Second
-	headerTimeout   = 30 * time.Second
-	defaultPatience = 30 * time.Second
-	idleConnTimeout = 30 * time.Second
-	maxHeaderBytes  = 64 << 10
+	maxRedirects        = 5
+	dialTimeout         = 10 * time.Second
+	tlsTimeout          = 10 * time.Second
+	headerTimeout       = 30 * time.Second
+	defaultStallTimeout = 30 * time.Second
+	idleConnTimeout     = 30 * time.Second
+	maxHeaderBytes      = 64 << 10
 )
 
-// Guard says what a fetch may reach and how long it may dawdle. Its zero value is the one for
+// Guard is the SSRF guard: it says what a fetch may reach, and how slow a body may be. Its zero value is for
 // production: https to public addresses on ports 80 and 443.
 type Guard struct {
 	// AllowPrivate permits http, any port, and private and loopback addresses. It is for development:
-	// with it, whoever submits a task can read from our network.
+	// with it, every caller that may submit a task can read from our network.
 	AllowPrivate bool
 
-	// Allow permits the same for some hosts and networks alone, such as a result host on a private network.
+	// Allow permits the same for some hosts and networks, such as a result host on a private network.
 	Allow Allowed
 
-	// Patience is how long a body may take for each 64 KiB before it is cut; zero means 30 s.
-	Patience time.Duration
+	// StallTimeout is how long a body may take for each 64 KiB before it is cut; zero means 30 s.
+	StallTimeout time.Duration
 
 	// Resolver resolves names; nil means the system's.
 	Resolver *net.Resolver
 
-	// Roots are the authorities that certificates are trusted of; nil means the system's.
+	// Roots are the trusted certificate authorities; nil means the system's.
 	Roots *x509.CertPool
 }
 
 // NewClient returns the HTTP client for URLs of users and providers. It follows at most five
 // redirects, uses no proxy, no cookies and no credentials, and speaks HTTP/1.1: one large body gains nothing from
-// sharing its connection. Requests that the guard refuses fail with ErrBlocked. It bounds slowness,
-// not length: a caller bounds the whole with its context. It may be used concurrently.
+// a shared connection. Requests that the guard refuses fail with ErrBlocked. It bounds how slow
+// a body is, not how long it takes: a caller bounds that with its context. It may be used concurrently.
 func NewClient(g Guard) *http.Client {
-	if g.Patience <= 0 {
-		g.Patience = defaultPatience
+	if g.StallTimeout <= 0 {
+		g.StallTimeout = defaultStallTimeout
 	}
 	return &http.Client{
 		Transport:     &transport{guard: g, base: newBase(g)},
@@ -76,13 +76,13 @@ func newBase(g Guard) *http.Transport {
 		ResponseHeaderTimeout:  headerTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		IdleConnTimeout:        idleConnTimeout,
-		DisableCompression:     true, // Video does not shrink, Content-Length would be lost, and a bomb would unfold here.
+		DisableCompression:     true, // Video does not shrink, Content-Length would be lost, and a decompression bomb would expand here.
 	}
 }
 
 // dial judges addresses in the dialer's Control function: between the resolution of a name and the first
-// packet, so that a name can't change its mind in between. Every new connection is judged, so it can't
-// change its mind from one to the next either.
+// packet, so that a name can't resolve to another address in between (DNS rebinding). It judges every new
+// connection.
 func (g Guard) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	d := net.Dialer{Timeout: dialTimeout, Resolver: g.Resolver}
 	host, _, err := net.SplitHostPort(address)

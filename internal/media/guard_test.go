@@ -38,7 +38,7 @@ func TestClient_RefusesWhatIsNotPublic(t *testing.T) {
 	client := NewClient(Guard{})
 	for _, tt := range []struct {
 		name, url string
-		cause     error // What tells the rules of the dialer apart; nil for those that come before.
+		cause     error // Which rule of the dialer refuses; nil for the rules before it.
 	}{
 		{"loopback", "https://127.0.0.1/", ssrf.ErrProhibitedIP},
 		{"loopback, IPv6", "https://[::1]/", ssrf.ErrProhibitedIP},
@@ -120,7 +120,7 @@ func clientThatTrusts(t *testing.T, srv *httptest.Server) *http.Client {
 	}
 	base.TLSClientConfig = &tls.Config{RootCAs: trust.TLSClientConfig.RootCAs, MinVersion: tls.VersionTLS12}
 	client := NewClient(Guard{})
-	client.Transport = &transport{guard: Guard{Patience: defaultPatience}, base: base}
+	client.Transport = &transport{guard: Guard{StallTimeout: defaultStallTimeout}, base: base}
 	return client
 }
 
@@ -129,7 +129,7 @@ func TestClient_FollowsFiveRedirects(t *testing.T) {
 	var hops atomic.Int32
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if ref := r.Referer(); ref != "" {
-			t.Errorf("hop %d was told the referrer %s", hops.Load(), ref)
+			t.Errorf("hop %d got the referrer %s", hops.Load(), ref)
 		}
 		if rest := strings.TrimPrefix(r.URL.Path, "/"); rest != "" {
 			hops.Add(1)
@@ -157,7 +157,7 @@ func TestClient_CutsSilentBody(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	t.Cleanup(srv.Close)
-	err := get(t, NewClient(Guard{AllowPrivate: true, Patience: 30 * time.Millisecond}), srv.URL)
+	err := get(t, NewClient(Guard{AllowPrivate: true, StallTimeout: 30 * time.Millisecond}), srv.URL)
 	if !errors.Is(err, errSlow) {
 		t.Errorf("got %v, want errSlow", err)
 	}

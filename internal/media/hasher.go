@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// How far a hasher may be behind: so many blocks of so many bytes.
+// How far a hasher may be behind: hashAhead blocks of hashBlock bytes.
 const (
 	hashAhead = 4
 	hashBlock = 64 << 10
 )
 
-// hasher computes a SHA-256 beside its caller, who fetches and writes meanwhile: on fast lines hashing takes about as long as
-// either of these. Its goroutine lives until sum is called.
+// hasher computes a SHA-256 in a goroutine, while its caller fetches and writes: on fast connections hashing takes about as
+// long as either of these. Its goroutine lives until sum is called.
 type hasher struct {
 	blocks chan []byte
 	free   chan []byte
@@ -40,7 +40,7 @@ func newHasher() *hasher {
 	return h
 }
 
-// write adds bytes, which are the caller's again when it returns.
+// write adds bytes. It keeps a copy of them.
 func (h *hasher) write(p []byte) {
 	for len(p) > 0 {
 		block := <-h.free

@@ -20,8 +20,8 @@ var linkFormat = signedtoken.Format{
 	Purpose: "refract output link", BodySize: 16 + 4 + signedtoken.ExpirySize, MACSize: signedtoken.MACSize,
 }
 
-// Links makes and verifies the tokens of download links that work without credentials until they expire. A forged token
-// costs no query. Its methods may be called concurrently.
+// Links makes and verifies the tokens of download links that work without credentials until they expire. A forged token is refused without a
+// query. Its methods may be called concurrently.
 type Links struct{ signer *signedtoken.Signer }
 
 // NewLinks returns links under keys of at least 32 bytes. The first key makes tokens, all verify them.

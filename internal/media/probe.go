@@ -18,7 +18,7 @@ var ErrUnreachable = errors.New("the source can't be fetched")
 // UnreachableError says why a source could not be fetched, in words for the caller.
 type UnreachableError struct {
 	From       string        // The link's scheme and host.
-	Final      bool          // Whether the next try would end the same: the link is dead, or leads where we do not go.
+	Final      bool          // Whether the next try would fail the same way: the link is dead, or leads to a blocked address.
 	RetryAfter time.Duration // How long the host asks to wait; 0 where it does not.
 	Err        error
 }
@@ -28,25 +28,25 @@ func (e *UnreachableError) Error() string {
 	return fmt.Sprintf("%v from %s: %v", ErrUnreachable, e.From, e.Err)
 }
 
-// Is tells that it is an ErrUnreachable.
+// Is reports whether target is ErrUnreachable.
 func (*UnreachableError) Is(target error) bool { return target == ErrUnreachable }
 
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// probeTimeout bounds a look at a source by default.
+// probeTimeout bounds a probe by default.
 const probeTimeout = 20 * time.Second
 
-// Prober looks at sources before anybody pays for working with them. It may be used concurrently.
+// Prober inspects sources before a paid attempt uses them. It may be used concurrently.
 type Prober struct {
 	Client  *http.Client  // From NewClient.
-	Timeout time.Duration // Bounds a look; zero means 20 s.
+	Timeout time.Duration // Bounds a probe; zero means 20 s.
 }
 
-// Probe tells what is behind a link, reading its first 64 KiB and, of an MP4 or QuickTime file, what else tells
-// its duration, up to 2 MiB. It never asks with HEAD, which signed links refuse. A host without Range is read from the
-// beginning, up to 1 MiB; what is not found there stays unknown. What the host says of the file does not count. It tries once: whether and when to try
-// again is for the caller to say.
+// Probe returns what the file at a link is. It reads the first 64 KiB and, of an MP4 or QuickTime file, the other boxes that
+// show the duration, up to 2 MiB. It never sends HEAD, which signed links refuse. Of a host without ranges it reads up to
+// 1 MiB from the beginning; what is not found there stays unknown. The headers of the host about the file do not count. Probe
+// tries once; the caller decides whether and when to try again.
 //
 // The error is an *UnreachableError, that of ctx, or a shortage of this machine; it names the link's scheme and host alone.
 func (p *Prober) Probe(ctx context.Context, link string) (task.Clip, error) {
@@ -68,7 +68,7 @@ func (p *Prober) Probe(ctx context.Context, link string) (task.Clip, error) {
 	return task.Clip{}, unreachable
 }
 
-// exhausted reports whether a connection failed since this machine has no more files, buffers or ports for it. The host
+// exhausted reports whether a connection failed because this machine has no more files, buffers or ports for it. The host
 // has no part in that.
 func exhausted(err error) bool {
 	for _, shortage := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
@@ -79,9 +79,8 @@ func exhausted(err error) bool {
 	return false
 }
 
-// final tells whether a link would fail the same way again. What a host may recover from is not: a name that does not
-// resolve (yet), connections that fail, a certificate that has expired, a server in trouble or one that has had enough
-// of us.
+// final reports whether a link would fail the same way again. It is false for what a host may recover from: a name that does
+// not resolve (yet), connections that fail, a certificate that has expired, an error of the server, and a rate limit.
 func final(err error) bool {
 	for _, end := range []error{ErrLinkDead, ErrBlocked, ErrNotVideo, errRedirects} {
 		if errors.Is(err, end) {
@@ -100,7 +99,7 @@ func final(err error) bool {
 	}
 }
 
-// look makes the requests of one look.
+// look makes the requests of one probe.
 func (p *Prober) look(ctx context.Context, link string) (task.Clip, error) {
 	file := &remoteFile{ctx: ctx, client: p.Client, link: link}
 	if err := file.open(); err != nil {

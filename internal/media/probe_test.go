@@ -131,7 +131,7 @@ func newProber(t *testing.T) *Prober {
 	return &Prober{Client: client}
 }
 
-// without serves the file without ranges, and with its size only when that is told.
+// without serves the file without ranges, and with its size only when size is set.
 func without(size bool) func(http.ResponseWriter, *http.Request, *os.File) {
 	return func(w http.ResponseWriter, _ *http.Request, file *os.File) {
 		if info, err := file.Stat(); err == nil && size {
@@ -250,8 +250,8 @@ func TestProbe_TellsKindsOfFilesApart(t *testing.T) {
 		"early QuickTime":   {append([]byte("\x00\x00\x00\x20free"), clip[8:]...), "video/quicktime", ""},
 		"sound in MP4":      {bytes.ReplaceAll(clip, []byte("vide"), []byte("soun")), "video/mp4", "only sound"},
 		"photo":             {append([]byte("\x00\x00\x00\x10ftypheic\x00\x00\x00\x00"), boxOf("meta", make([]byte, 100))...), "video/mp4", "it is a photo"},
-		"known to nobody":   {[]byte{0xfe, 0xdc, 0xba, 0x00}, "application/octet-stream", ""},
-		"known to nobody2":  {bytes.Repeat([]byte{0xfe, 0x00}, headBytes), "application/octet-stream", ""},
+		"of no known kind":  {[]byte{0xfe, 0xdc, 0xba, 0x00}, "application/octet-stream", ""},
+		"of no known kind2": {bytes.Repeat([]byte{0xfe, 0x00}, headBytes), "application/octet-stream", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -292,14 +292,14 @@ func TestProbe_TellsWhatMayHeal(t *testing.T) {
 		"in trouble":                         {status(http.StatusServiceUnavailable, ""), false, 0, "status 503"},
 		"asks to wait":                       {status(http.StatusTooManyRequests, "7"), false, 7 * time.Second, "status 429"},
 		"asks to wait, and how":              {status(http.StatusServiceUnavailable, " 1.5 "), false, 1500 * time.Millisecond, "status 503"},
-		"asks to wait for ever":              {status(http.StatusServiceUnavailable, "99999999999999999999"), false, time.Hour, "status 503"},
+		"asks to wait without end":           {status(http.StatusServiceUnavailable, "99999999999999999999"), false, time.Hour, "status 503"},
 		"asks to wait until a date":          {status(http.StatusServiceUnavailable, "Fri, 31 Dec 9999 23:59:59 GMT"), false, time.Hour, "status 503"},
 		"asks to wait until a date long ago": {status(http.StatusServiceUnavailable, "Sunday, 06-Nov-94 08:49:37 GMT"), false, 0, "status 503"},
 		"hung up": {func(t *testing.T) string {
 			t.Helper()
 			return serveClip(t, writeClip(t, nil), func(http.ResponseWriter, *http.Request, *os.File) { panic(http.ErrAbortHandler) }).URL
 		}, false, 0, ""},
-		"nobody there": {at("http://127.0.0.1:1"), false, 0, "connection refused"},
+		"no server":    {at("http://127.0.0.1:1"), false, 0, "connection refused"},
 		"no such name": {at("http://nowhere.invalid"), false, 0, "host nowhere.invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -311,7 +311,7 @@ func TestProbe_TellsWhatMayHeal(t *testing.T) {
 			}
 			for _, secret := range []string{"hunter2", "dial", "lookup", "[::"} {
 				if strings.Contains(err.Error(), secret) {
-					t.Errorf("it tells %q: %v", secret, err)
+					t.Errorf("it leaks %q: %v", secret, err)
 				}
 			}
 			if !strings.Contains(err.Error(), tc.says) {

@@ -11,26 +11,26 @@ import (
 const (
 	// headBytes is how much of a remote file is read at first: all that is needed of most files.
 	headBytes = 64 << 10
-	// plainBytes is how much is read of one whose host knows no ranges.
+	// plainBytes is how much is read of one whose host does not support ranges.
 	plainBytes = 1 << 20
 	// rangeBytes and ranges bound what is read beyond the head.
 	rangeBytes = 2<<20 - headBytes
 	ranges     = 64
 )
 
-// errFarAway means that the bytes that were asked for can't be had within the bounds.
+// errFarAway means that the bounds do not allow the read.
 var errFarAway = errors.New("too much would have to be read")
 
-// remoteFile reads a file behind a link, where it is asked to, with a request for each read beyond the head. It is for
-// one goroutine.
+// remoteFile is an io.ReaderAt of the file at a link. It makes a request for each read beyond the head. It must not be used
+// concurrently.
 type remoteFile struct {
-	ctx    context.Context //nolint:containedctx // io.ReaderAt has no other way to be told.
+	ctx    context.Context //nolint:containedctx // io.ReaderAt has no parameter for it.
 	client *http.Client
 	link   string
 
 	head   []byte
-	size   int64 // -1 where the host does not tell it.
-	ranged bool  // Whether the host knows ranges.
+	size   int64 // -1 where the host does not say.
+	ranged bool  // Whether the host supports ranges.
 	asked  int
 	read   int64 // Beyond the head.
 }
@@ -69,8 +69,8 @@ func (f *remoteFile) open() error {
 	return nil
 }
 
-// mayTakeTheWhole reports whether a host that gave no range may give the whole file: it dislikes ranges, or gives another
-// than it was asked for. A file that is empty, or that is shorter than what was asked for, has no such range either.
+// mayTakeTheWhole reports whether a host that gave no range may give the whole file: it refuses ranges, or answers with another
+// one. A file that is empty, or that is shorter than what was asked for, has no such range either.
 func mayTakeTheWhole(resp *http.Response) bool {
 	switch resp.StatusCode {
 	case http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable, http.StatusBadRequest, http.StatusMethodNotAllowed,
@@ -81,7 +81,7 @@ func mayTakeTheWhole(resp *http.Response) bool {
 	}
 }
 
-// get asks for a range of the file, which the host may or may not heed.
+// get requests a range of the file. The host may answer with something else.
 func (f *remoteFile) get(from, to int64) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(f.ctx, http.MethodGet, f.link, nil)
 	if err != nil {
@@ -122,7 +122,7 @@ func (f *remoteFile) ReadAt(p []byte, at int64) (int, error) {
 	return n, err
 }
 
-// readRange reads exactly one range. A host may split it, or give up ranges on the way.
+// readRange reads exactly one range. A host may split it, or stop to support ranges.
 func (f *remoteFile) readRange(p []byte, at int64) (int, error) {
 	done := 0
 	for done < len(p) {
@@ -138,7 +138,7 @@ func (f *remoteFile) readRange(p []byte, at int64) (int, error) {
 	return done, nil
 }
 
-// readPart reads the range that the host gives of what it is asked for.
+// readPart reads the part of a range that one answer of the host has.
 func (f *remoteFile) readPart(p []byte, at int64) (int, error) {
 	f.asked++
 	end := at + int64(len(p)) - 1

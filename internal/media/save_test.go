@@ -53,7 +53,7 @@ func setup(t *testing.T, handler http.HandlerFunc) (saver *media.Saver, folder, 
 // newClient returns a client that reaches loopback addresses.
 func newClient(t *testing.T, idle time.Duration) *http.Client {
 	t.Helper()
-	client := media.NewClient(media.Guard{AllowPrivate: true, Patience: idle})
+	client := media.NewClient(media.Guard{AllowPrivate: true, StallTimeout: idle})
 	t.Cleanup(client.CloseIdleConnections)
 	return client
 }
@@ -226,7 +226,7 @@ func TestSave_FailureLeavesNothingAndTellsWhatHelps(t *testing.T) {
 			saved, err := saver.Save(t.Context(), link, key)
 			checkFailure(t, err, tt.want)
 			if saved != (media.Saved{}) {
-				t.Errorf("got %+v beside an error", saved)
+				t.Errorf("got %+v with an error", saved)
 			}
 			if files := filesIn(t, folder); len(files) > 0 {
 				t.Errorf("files were left: %v", files)
@@ -247,7 +247,7 @@ func checkFailure(t *testing.T, err, want error) {
 		}
 	}
 	if strings.Contains(err.Error(), "secret") {
-		t.Errorf("the error tells the link: %v", err)
+		t.Errorf("the error leaks the link: %v", err)
 	}
 }
 

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// minProgress is how much of a body must arrive within the guard's patience. A server that sends a byte now and then is
-// silent, too.
+// minProgress is how much of a body must arrive within the guard's StallTimeout. A server that sends a byte now and then stalls,
+// too.
 const minProgress = 64 << 10
 
-// errSlow is why a body ended that sent too little for too long.
+// errSlow means that a body sent less than minProgress within the StallTimeout.
 var errSlow = errors.New("the body came too slowly")
 
-// transport asks the guard before each request, redirects included, and cuts bodies that come too slowly.
+// transport asks the guard before each request, redirects included, and aborts bodies that stall.
 type transport struct {
 	guard Guard
 	base  *http.Transport
@@ -35,35 +35,35 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
-	resp.Body = newBody(ctx, cancel, resp.Body, t.guard.Patience)
+	resp.Body = newBody(ctx, cancel, resp.Body, t.guard.StallTimeout)
 	return resp, nil
 }
 
 // CloseIdleConnections lets http.Client.CloseIdleConnections reach the connections.
 func (t *transport) CloseIdleConnections() { t.base.CloseIdleConnections() }
 
-// body is a response body with a watch on how long its reads take. The watch stands still between reads, so that a
-// slow reader is not taken for a slow server, and begins anew with every minProgress bytes.
+// body is a response body with a timer on its reads. The timer stops between reads, so that a slow reader does not count as a
+// slow server, and starts again after every minProgress bytes.
 type body struct {
 	io.ReadCloser
-	ctx      context.Context // The request's: its cause tells slowness from other ends.
-	cancel   context.CancelCauseFunc
-	timer    *time.Timer
-	patience time.Duration
-	waited   time.Duration
-	got      int
+	ctx          context.Context // The request's: its cause shows whether the body was too slow.
+	cancel       context.CancelCauseFunc
+	timer        *time.Timer
+	stallTimeout time.Duration
+	waited       time.Duration
+	got          int
 }
 
-// newBody watches over r, which must end when cancel ends its request.
-func newBody(ctx context.Context, cancel context.CancelCauseFunc, r io.ReadCloser, patience time.Duration) *body {
-	timer := time.AfterFunc(patience, func() { cancel(errSlow) })
+// newBody adds the timer to r, whose reads must end when cancel ends its request.
+func newBody(ctx context.Context, cancel context.CancelCauseFunc, r io.ReadCloser, stallTimeout time.Duration) *body {
+	timer := time.AfterFunc(stallTimeout, func() { cancel(errSlow) })
 	timer.Stop()
-	return &body{ReadCloser: r, ctx: ctx, cancel: cancel, timer: timer, patience: patience}
+	return &body{ReadCloser: r, ctx: ctx, cancel: cancel, timer: timer, stallTimeout: stallTimeout}
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	began := time.Now()
-	b.timer.Reset(b.patience - b.waited)
+	b.timer.Reset(b.stallTimeout - b.waited)
 	n, err := b.ReadCloser.Read(p)
 	b.timer.Stop()
 	b.waited += time.Since(began)

@@ -20,10 +20,10 @@ var localZones = []string{"localhost", "local", "internal", "home.arpa"}
 // hostName matches a name of at least one label; underscores occur in the names of buckets.
 var hostName = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$`)
 
-// CheckURI tells whether raw can be the URI of a source: an absolute https URI with a public host, on
+// CheckURI checks that raw can be the URI of a source: an absolute https URI with a public host, on
 // port 80 or 443, without user information or fragment, at most MaxURIBytes long. With allowPrivate http,
 // any port and any host will do. It looks at the text alone, without network: a name may still
-// resolve to a private address, which is for the Guard to find. The error is a sentence for the
+// resolve to a private address, which the Guard finds. The error is a sentence for the
 // caller that does not quote the URI.
 func CheckURI(raw string, allowPrivate bool) error {
 	if len(raw) > MaxURIBytes {
@@ -51,12 +51,12 @@ func CheckURI(raw string, allowPrivate bool) error {
 	return checkHost(u.Hostname(), allowPrivate)
 }
 
-// CheckPublicHost tells whether the text of a host, a name or an address, can be that of a host on the public
-// internet, as CheckURI does.
+// CheckPublicHost checks that the text of a host, a name or an address, can be that of a host on the public internet, as
+// CheckURI does.
 func CheckPublicHost(host string) error { return checkHost(host, false) }
 
-// needsEscape finds the characters that RFC 3986 does not know. Parsers disagree about them, and one
-// that reads another host than we do is a way around us.
+// needsEscape reports whether RFC 3986 forbids a character. Parsers disagree about these, and one that reads another host than
+// this one bypasses the check.
 func needsEscape(r rune) bool {
 	return r <= ' ' || r > '~' || strings.ContainsRune("\"<>\\^`{|}", r)
 }

@@ -6,17 +6,17 @@ import (
 	"os"
 )
 
-// writeBackBytes is how much is written before the disk is asked to take it.
+// writeBackBytes is how much is written before the next sync.
 const writeBackBytes = 32 << 20
 
-// writeBack hands on what is written to a file, and has the disk take it meanwhile: all at once at the end a large file would
-// wait for the disk as long as for its download.
+// writeBack passes on what is written to a file, and syncs the file meanwhile: one sync at the end of a large file would take
+// as long as its download.
 type writeBack struct {
 	r       io.Reader
 	file    *os.File
-	written int64      // Since the disk was asked last.
-	syncing chan error // Holds the result of the last time that it was asked; nil at first.
-	failed  error      // An error of the disk is told once only, so it is kept.
+	written int64      // Since the last sync began.
+	syncing chan error // Gets the result of the sync that is running; nil without one.
+	failed  error      // The kernel reports an error of the disk once, so it is kept.
 }
 
 // Read implements io.Reader.
@@ -30,7 +30,7 @@ func (b *writeBack) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// settled tells whether the disk is not busy with the file.
+// settled reports whether no sync of the file is running.
 func (b *writeBack) settled() bool {
 	select {
 	case err := <-b.syncing:
@@ -41,7 +41,7 @@ func (b *writeBack) settled() bool {
 	return b.syncing == nil
 }
 
-// end waits until the disk is not busy with the file, and returns what it failed with.
+// end waits until no sync of the file is running, and returns the errors of all of them.
 func (b *writeBack) end() error {
 	if b.syncing != nil {
 		b.failed = errors.Join(b.failed, <-b.syncing)

@@ -20,7 +20,7 @@ func newClients(f Config) (clients, error) {
 	if err != nil {
 		return clients{}, fmt.Errorf("--fetch-allow: %w", err)
 	}
-	guard := media.Guard{AllowPrivate: f.AllowPrivate, Patience: f.Tuning.Patience, Resolver: f.Tuning.Resolver, Roots: f.Tuning.Roots}
+	guard := media.Guard{AllowPrivate: f.AllowPrivate, StallTimeout: f.Tuning.Patience, Resolver: f.Tuning.Resolver, Roots: f.Tuning.Roots}
 	c := clients{sources: media.NewClient(guard)}
 	if f.Tuning.WrapProber != nil {
 		c.sources.Transport = f.Tuning.WrapProber(c.sources.Transport)

@@ -149,7 +149,7 @@ const minSecret = 8
 
 // Tuning are bounds that are right for everyone but tests, which have less time.
 type Tuning struct {
-	Patience time.Duration // As in media.Guard, like the next.
+	Patience time.Duration // The StallTimeout of media.Guard. The next two are as in media.Guard.
 	Resolver *net.Resolver
 	Roots    *x509.CertPool
 	MaxBytes int64 // As in media.Saver, like the next.

@@ -39,7 +39,7 @@ func TestS3Bucket(t *testing.T) {
 	server := buckettest.StartS3(t)
 	t.Run("suite", func(t *testing.T) { buckettest.Run(t, server.Kind()) })
 	t.Run("signs URLs for the time that is asked for", func(t *testing.T) { signsForAWhile(t, server) })
-	t.Run("sweeps uploads that nobody completes", func(t *testing.T) { sweepsUploads(t, server) })
+	t.Run("sweeps uploads that were never completed", func(t *testing.T) { sweepsUploads(t, server) })
 	t.Run("sweeps probes whose process died", func(t *testing.T) { sweepsProbes(t, server) })
 	t.Run("is missing where there is no bucket", func(t *testing.T) { isMissing(t, server) })
 }
@@ -71,7 +71,7 @@ func sweepsProbes(t *testing.T, server *buckettest.S3) {
 	}
 }
 
-// isMissing calls a bucket that nobody created. A file that is not found there must not pass for one that was removed.
+// isMissing calls a bucket that does not exist. A file that is not found there must not pass for one that was removed.
 func isMissing(t *testing.T, server *buckettest.S3) {
 	t.Helper()
 	name, bucketURL := server.NewBucket(t)
