@@ -1,11 +1,9 @@
 package sim_test
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,72 +11,31 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/simtest"
 )
-
-// result submits a task and returns its id and its result URLs.
-func (w *world) result(directives string) (string, []string) {
-	w.Helper()
-	id := w.submit("p [sim:" + directives + "]")
-	return id, w.finished(id, 1).Response.ResultURLs
-}
-
-func (w *world) downloadURL(old string) envelope {
-	w.Helper()
-	return w.post("/api/v1/common/download-url", map[string]string{"url": old})
-}
-
-// renewed returns the fresh link that download-url gives.
-func (w *world) renewed(old string) string {
-	w.Helper()
-	var fresh string
-	if got := w.downloadURL(old); json.Unmarshal(got.Data, &fresh) != nil || got.Code != 200 {
-		w.Fatalf("download-url: got %s", got.raw)
-	}
-	return fresh
-}
 
 func TestResult_IsAVideoWithRangesThatDiffersPerFile(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
-	id, urls := w.result("results=2")
+	w := simtest.Setup(t, nil)
+	id, urls := w.Result("results=2")
 	if len(urls) != 2 {
 		t.Fatalf("results %v, want 2", urls)
 	}
 	for n, u := range urls {
-		if got := w.get(u); got.status != 200 || got.raw != string(sim.ResultClip(id, n)) {
-			t.Errorf("result %d: status %d, %d bytes; want its clip", n, got.status, len(got.raw))
+		if got := w.Get(u); got.Status != 200 || got.Raw != string(sim.ResultClip(id, n)) {
+			t.Errorf("result %d: status %d, %d bytes; want its clip", n, got.Status, len(got.Raw))
 		}
 	}
 	if string(sim.ResultClip(id, 0)) == string(sim.ResultClip(id, 1)) {
 		t.Error("both results are alike")
 	}
-	resp := w.ranged(urls[0], "bytes=4-7")
-	if resp.status != http.StatusPartialContent || resp.raw != "ftyp" {
-		t.Errorf("range: got status %d, %q; want 206 and ftyp", resp.status, resp.raw)
+	resp := w.Ranged(urls[0], "bytes=4-7")
+	if resp.Status != http.StatusPartialContent || resp.Raw != "ftyp" {
+		t.Errorf("range: got status %d, %q; want 206 and ftyp", resp.Status, resp.Raw)
 	}
-	if got := w.get(w.sim.URL() + "/results/guess.mp4"); got.status != 404 {
-		t.Errorf("unknown link: status %d, want 404", got.status)
+	if got := w.Get(w.Sim.URL() + "/results/guess.mp4"); got.Status != 404 {
+		t.Errorf("unknown link: status %d, want 404", got.Status)
 	}
-}
-
-// ranged downloads a part of a file; what arrived before a broken connection is kept.
-func (w *world) ranged(url, part string) envelope {
-	w.Helper()
-	req, err := http.NewRequestWithContext(w.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		w.Fatal(err)
-	}
-	req.Header.Set("Range", part)
-	resp, err := w.http.Do(req)
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(resp.Body)
-	if err != nil && !strings.Contains(err.Error(), "unexpected EOF") {
-		w.Fatal(err)
-	}
-	return envelope{status: resp.StatusCode, raw: string(raw)}
 }
 
 func TestResult_LinksDieAndReviveAsScripted(t *testing.T) {
@@ -97,22 +54,22 @@ func TestResult_LinksDieAndReviveAsScripted(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.directive, func(t *testing.T) {
 			t.Parallel()
-			w := setup(t, nil)
-			id, urls := w.result(tt.directive)
-			got := []int{w.get(urls[0]).status, w.get(urls[0]).status}
+			w := simtest.Setup(t, nil)
+			id, urls := w.Result(tt.directive)
+			got := []int{w.Get(urls[0]).Status, w.Get(urls[0]).Status}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("statuses (-want +got):\n%s", diff)
 			}
 			if tt.renew != 200 {
-				if got := w.downloadURL(urls[0]); got.Code != tt.renew {
-					t.Errorf("download-url: got %s, want %d", got.raw, tt.renew)
+				if got := w.DownloadURL(urls[0]); got.Code != tt.renew {
+					t.Errorf("download-url: got %s, want %d", got.Raw, tt.renew)
 				}
 				return
 			}
-			fresh := w.renewed(urls[0])
+			fresh := w.Renewed(urls[0])
 			for range 2 {
-				if got := w.get(fresh); fresh == urls[0] || got.status != 200 || got.raw != string(sim.ResultClip(id, 0)) {
-					t.Errorf("fresh link %s: status %d, %d bytes", fresh, got.status, len(got.raw))
+				if got := w.Get(fresh); fresh == urls[0] || got.Status != 200 || got.Raw != string(sim.ResultClip(id, 0)) {
+					t.Errorf("fresh link %s: status %d, %d bytes", fresh, got.Status, len(got.Raw))
 				}
 			}
 		})
@@ -121,61 +78,61 @@ func TestResult_LinksDieAndReviveAsScripted(t *testing.T) {
 
 func TestResult_ExpiresAfterItsTime(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *config) { c.LinkTTL, c.Kie.DownloadTTL, c.ExpiredStatus = 1, time.Hour, 403 })
-	_, urls := w.result("results=1")
-	if got := w.get(urls[0]); got.status != 403 {
-		t.Errorf("status %d, want 403", got.status)
+	w := simtest.Setup(t, func(c *simtest.Config) { c.LinkTTL, c.Kie.DownloadTTL, c.ExpiredStatus = 1, time.Hour, 403 })
+	_, urls := w.Result("results=1")
+	if got := w.Get(urls[0]); got.Status != 403 {
+		t.Errorf("status %d, want 403", got.Status)
 	}
-	if got := w.get(w.renewed(urls[0])); got.status != 200 {
-		t.Errorf("fresh link: status %d, want 200", got.status)
+	if got := w.Get(w.Renewed(urls[0])); got.Status != 200 {
+		t.Errorf("fresh link: status %d, want 200", got.Status)
 	}
 }
 
 func TestDownloadURL_RefusesForeignURLs(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
+	w := simtest.Setup(t, nil)
 	for url, code := range map[string]int{
-		"https://elsewhere.example/a.mp4": 422, w.sim.URL() + "0/results/a.mp4": 422, "": 422, w.sim.URL() + "/results/guess.mp4": 404,
+		"https://elsewhere.example/a.mp4": 422, w.Sim.URL() + "0/results/a.mp4": 422, "": 422, w.Sim.URL() + "/results/guess.mp4": 404,
 	} {
-		if got := w.downloadURL(url); got.Code != code {
-			t.Errorf("%q: got %s, want %d", url, got.raw, code)
+		if got := w.DownloadURL(url); got.Code != code {
+			t.Errorf("%q: got %s, want %d", url, got.Raw, code)
 		}
 	}
-	got, err := w.call(http.MethodPost, w.sim.URL()+"/api/v1/common/download-url", "bad", []byte(`{}`), "application/json")
+	got, err := w.Call(http.MethodPost, w.Sim.URL()+"/api/v1/common/download-url", "bad", []byte(`{}`), "application/json")
 	if err != nil || got.Code != 401 {
-		t.Errorf("bad key: got %s, %v", got.raw, err)
+		t.Errorf("bad key: got %s, %v", got.Raw, err)
 	}
 }
 
 func TestResult_BreaksOffAndResumes(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
-	id, urls := w.result("cut")
+	w := simtest.Setup(t, nil)
+	id, urls := w.Result("cut")
 	whole := string(sim.ResultClip(id, 0))
-	first := w.ranged(urls[0], "bytes=0-")
-	if half := (len(whole) + 1) / 2; len(first.raw) != half {
-		t.Fatalf("first download has %d bytes, want %d of %d", len(first.raw), half, len(whole))
+	first := w.Ranged(urls[0], "bytes=0-")
+	if half := (len(whole) + 1) / 2; len(first.Raw) != half {
+		t.Fatalf("first download has %d bytes, want %d of %d", len(first.Raw), half, len(whole))
 	}
-	if _, err := w.call(http.MethodGet, urls[0], apiKey, nil, ""); err == nil {
+	if _, err := w.Call(http.MethodGet, urls[0], simtest.APIKey, nil, ""); err == nil {
 		t.Error("a whole download ended without an error")
 	}
-	rest := w.ranged(urls[0], "bytes="+itoa(len(first.raw))+"-")
-	if first.raw+rest.raw != whole {
-		t.Errorf("both parts make %d bytes, want the %d of the file", len(first.raw)+len(rest.raw), len(whole))
+	rest := w.Ranged(urls[0], "bytes="+strconv.Itoa(len(first.Raw))+"-")
+	if first.Raw+rest.Raw != whole {
+		t.Errorf("both parts make %d bytes, want the %d of the file", len(first.Raw)+len(rest.Raw), len(whole))
 	}
-	_, urls = w.result("cut=100")
-	if got := w.ranged(urls[0], "bytes=0-"); len(got.raw) != 100 {
-		t.Errorf("download has %d bytes, want 100", len(got.raw))
+	_, urls = w.Result("cut=100")
+	if got := w.Ranged(urls[0], "bytes=0-"); len(got.Raw) != 100 {
+		t.Errorf("download has %d bytes, want 100", len(got.Raw))
 	}
 }
 
 func TestResult_IsSlow(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
-	id, urls := w.result("slow=100ms")
+	w := simtest.Setup(t, nil)
+	id, urls := w.Result("slow=100ms")
 	begun := time.Now()
-	if got := w.get(urls[0]); got.raw != string(sim.ResultClip(id, 0)) {
-		t.Errorf("got %d bytes, want the clip", len(got.raw))
+	if got := w.Get(urls[0]); got.Raw != string(sim.ResultClip(id, 0)) {
+		t.Errorf("got %d bytes, want the clip", len(got.Raw))
 	}
 	if took := time.Since(begun); took < 100*time.Millisecond {
 		t.Errorf("download took %v, want at least 100ms", took)
@@ -184,64 +141,40 @@ func TestResult_IsSlow(t *testing.T) {
 
 func TestResult_IsHTMLInsteadOfAVideo(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
-	_, urls := w.result("html-result")
-	if got := w.get(urls[0]); got.status != 200 || !strings.HasPrefix(got.raw, "<!doctype html>") {
-		t.Errorf("got status %d, %.40q; want an HTML page", got.status, got.raw)
+	w := simtest.Setup(t, nil)
+	_, urls := w.Result("html-result")
+	if got := w.Get(urls[0]); got.Status != 200 || !strings.HasPrefix(got.Raw, "<!doctype html>") {
+		t.Errorf("got status %d, %.40q; want an HTML page", got.Status, got.Raw)
 	}
 }
 
 func TestResult_FaultyHostsServeWhatTheySay(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
+	w := simtest.Setup(t, nil)
 	clip := func(id string) string { return string(sim.ResultClip(id, 0)) }
 
-	id, urls := w.result("half-result")
-	if got := w.get(urls[0]); got.status != 200 || got.raw != clip(id)[:len(clip(id))/2] {
-		t.Errorf("half-result: status %d with %d bytes, want the first half of %d", got.status, len(got.raw), len(clip(id)))
+	id, urls := w.Result("half-result")
+	if got := w.Get(urls[0]); got.Status != 200 || got.Raw != clip(id)[:len(clip(id))/2] {
+		t.Errorf("half-result: status %d with %d bytes, want the first half of %d", got.Status, len(got.Raw), len(clip(id)))
 	}
-	id, urls = w.result("long-length=7")
-	if length, raw := w.broken(urls[0], len(clip(id))); length != int64(len(clip(id))+7) || raw != clip(id) {
+	id, urls = w.Result("long-length=7")
+	if length, raw := w.Broken(urls[0], len(clip(id))); length != int64(len(clip(id))+7) || raw != clip(id) {
 		t.Errorf("long-length: %d bytes announced as %d, want the clip of %d and 7 more", len(raw), length, len(clip(id)))
 	}
-	if got := w.ranged(urls[0], fmt.Sprintf("bytes=%d-", len(clip(id)))); got.status != 416 {
-		t.Errorf("long-length: the rest is answered %d, want 416", got.status)
+	if got := w.Ranged(urls[0], fmt.Sprintf("bytes=%d-", len(clip(id)))); got.Status != 416 {
+		t.Errorf("long-length: the rest is answered %d, want 416", got.Status)
 	}
-	_, urls = w.result("loris=1h")
-	if _, raw := w.broken(urls[0], 1); len(raw) != 1 {
+	_, urls = w.Result("loris=1h")
+	if _, raw := w.Broken(urls[0], 1); len(raw) != 1 {
 		t.Errorf("loris: %d bytes at once, want 1", len(raw))
 	}
-	id, urls = w.result("endless")
-	if length, raw := w.broken(urls[0], 1<<20); length != -1 || len(raw) != 1<<20 || !strings.HasPrefix(raw, clip(id)) {
+	id, urls = w.Result("endless")
+	if length, raw := w.Broken(urls[0], 1<<20); length != -1 || len(raw) != 1<<20 || !strings.HasPrefix(raw, clip(id)) {
 		t.Errorf("endless: %d bytes of %d, want a megabyte of an unknown length that begins like the clip", len(raw), length)
 	}
-	_, urls = w.result("redirect=http://127.0.0.1:1/elsewhere")
-	w.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	if got := w.get(urls[0]); got.status != 302 {
-		t.Errorf("redirect: status %d, want 302", got.status)
+	_, urls = w.Result("redirect=http://127.0.0.1:1/elsewhere")
+	w.HTTP.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if got := w.Get(urls[0]); got.Status != 302 {
+		t.Errorf("redirect: status %d, want 302", got.Status)
 	}
-}
-
-// broken downloads at least some bytes of a file, then what follows within a moment, at most a megabyte in all. It returns
-// them and the length that was announced.
-func (w *world) broken(url string, atLeast int) (length int64, raw string) {
-	w.Helper()
-	ctx, cancel := context.WithCancel(w.Context())
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		w.Fatal(err)
-	}
-	resp, err := w.http.Do(req)
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text := make([]byte, atLeast)
-	if _, err := io.ReadFull(resp.Body, text); err != nil {
-		w.Errorf("less than %d bytes came: %v", atLeast, err)
-	}
-	defer time.AfterFunc(100*time.Millisecond, cancel).Stop()
-	rest, _ := io.ReadAll(io.LimitReader(resp.Body, int64(1<<20-atLeast))) // Its end is not an orderly one.
-	return resp.ContentLength, string(text) + string(rest)
 }

@@ -6,47 +6,48 @@ import (
 
 	"github.com/refract-video/refract/internal/sim/luma"
 	"github.com/refract-video/refract/internal/sim/lumaagents"
+	"github.com/refract-video/refract/internal/sim/simtest"
 )
 
 func TestMaintenance_ClosesOneProfileForAWhile(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
-	id := w.submit("before")
-	dream, agents := w.modified("before"), w.edited("before")
-	if got := w.post(generatePath, w.request("[sim:maintenance=1h]")); got.Code != 455 {
-		t.Errorf("the call itself: got %s, want 455", got.raw)
+	w := simtest.Setup(t, nil)
+	id := w.Submit("before")
+	dream, agents := w.Modified("before"), w.Edited("before")
+	if got := w.Post(simtest.GeneratePath, w.Request("[sim:maintenance=1h]")); got.Code != 455 {
+		t.Errorf("the call itself: got %s, want 455", got.Raw)
 	}
-	if a, b := w.post(generatePath, w.request("p")).Code, w.info(id).Code; a != 455 || b != 455 {
+	if a, b := w.Post(simtest.GeneratePath, w.Request("p")).Code, w.Info(id).Code; a != 455 || b != 455 {
 		t.Errorf("kie: got %d and %d, want 455", a, b)
 	}
-	w.reached(w.lumaGet, dream.ID, "completed") // The others stay open.
-	w.sim.SetMaintenance(luma.Name, time.Hour)
-	w.sim.SetMaintenance(lumaagents.Name, time.Hour)
-	for i, got := range []envelope{
-		w.lumaGet(dream.ID), w.agentsGet(agents.ID), w.post(modifyPath, w.modifyRequest("p")), w.post(agentsPath, w.editRequest("p")),
+	w.Reached(w.LumaGet, dream.ID, "completed") // The others stay open.
+	w.Sim.SetMaintenance(luma.Name, time.Hour)
+	w.Sim.SetMaintenance(lumaagents.Name, time.Hour)
+	for i, got := range []simtest.Answer{
+		w.LumaGet(dream.ID), w.AgentsGet(agents.ID), w.Post(simtest.ModifyPath, w.ModifyRequest("p")), w.Post(simtest.AgentsPath, w.EditRequest("p")),
 	} {
-		if got.status != 503 || got.raw != `{"detail":"Service unavailable"}` {
-			t.Errorf("call %d: got status %d, %s; want 503", i, got.status, got.raw)
+		if got.Status != 503 || got.Raw != `{"detail":"Service unavailable"}` {
+			t.Errorf("call %d: got status %d, %s; want 503", i, got.Status, got.Raw)
 		}
 	}
-	for _, p := range w.sim.Profiles() {
-		w.sim.SetMaintenance(p, 0)
-		if got := w.paid(p); got != 1 {
+	for _, p := range w.Sim.Profiles() {
+		w.Sim.SetMaintenance(p, 0)
+		if got := w.Paid(p); got != 1 {
 			t.Errorf("%s: %d paid, want 1", p, got)
 		}
 	}
-	w.finished(id, 1)
-	w.reached(w.agentsGet, agents.ID, "completed")
+	w.Finished(id, 1)
+	w.Reached(w.AgentsGet, agents.ID, "completed")
 }
 
 func TestMaintenance_EndsByItself(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
-	if got := w.post(modifyPath, w.modifyRequest("[sim:maintenance=20ms]")); got.status != 503 {
-		t.Errorf("got status %d, want 503", got.status)
+	w := simtest.Setup(t, nil)
+	if got := w.Post(simtest.ModifyPath, w.ModifyRequest("[sim:maintenance=20ms]")); got.Status != 503 {
+		t.Errorf("got status %d, want 503", got.Status)
 	}
-	deadline := time.After(hung)
-	for w.post(modifyPath, w.modifyRequest("p")).status != 201 {
+	deadline := time.After(simtest.Hung)
+	for w.Post(simtest.ModifyPath, w.ModifyRequest("p")).Status != 201 {
 		select {
 		case <-deadline:
 			t.Fatal("still closed")

@@ -16,11 +16,12 @@ import (
 	"github.com/refract-video/refract/internal/sim/kie"
 	"github.com/refract-video/refract/internal/sim/luma"
 	"github.com/refract-video/refract/internal/sim/profiles"
+	"github.com/refract-video/refract/internal/sim/simtest"
 )
 
 func TestStart_RefusesWordsItDoesNotKnow(t *testing.T) {
 	t.Parallel()
-	for name, cfg := range map[string]config{
+	for name, cfg := range map[string]simtest.Config{
 		"errors":    {Set: profiles.Set{Kie: kie.Profile{Errors: "x"}}},
 		"id":        {Set: profiles.Set{Kie: kie.Profile{CallbackID: "x"}}},
 		"source":    {Config: sim.Config{Source: "x"}},
@@ -41,26 +42,26 @@ func TestStart_RefusesWordsItDoesNotKnow(t *testing.T) {
 func TestClose_EndsEverythingAndRemovesItsFolder(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
-	w := setup(t, func(c *config) { c.Kie.CallbackSpacing = time.Hour })
-	w.hook.statuses <- 500
-	w.submit("waits for its second try")
-	w.callback()
-	w.submit("[sim:processing=1h]")
-	w.submit("[sim:late=1h]")
-	body, contentType := form(t, sim.TinyClip(), [2]string{"uploadPath", "a"})
-	if got, err := w.call(http.MethodPost, w.sim.URL()+"/api/file-stream-upload", apiKey, body, contentType); err != nil || got.Code != 200 {
-		t.Fatalf("upload: %s, %v", got.raw, err)
+	w := simtest.Setup(t, func(c *simtest.Config) { c.Kie.CallbackSpacing = time.Hour })
+	w.Hook.Statuses <- 500
+	w.Submit("waits for its second try")
+	w.Callback()
+	w.Submit("[sim:processing=1h]")
+	w.Submit("[sim:late=1h]")
+	body, contentType := simtest.Form(t, sim.TinyClip(), [2]string{"uploadPath", "a"})
+	if got, err := w.Call(http.MethodPost, w.Sim.URL()+"/api/file-stream-upload", simtest.APIKey, body, contentType); err != nil || got.Code != 200 {
+		t.Fatalf("upload: %s, %v", got.Raw, err)
 	}
 	held := make(chan error, 1)
 	go func() {
-		_, err := w.call(http.MethodPost, w.sim.URL()+generatePath, apiKey, []byte(`{"prompt":"[sim:delay=1h]","videoUrl":"http://x/"}`), "application/json")
+		_, err := w.Call(http.MethodPost, w.Sim.URL()+simtest.GeneratePath, simtest.APIKey, []byte(`{"prompt":"[sim:delay=1h]","videoUrl":"http://x/"}`), "application/json")
 		held <- err
 	}()
-	w.await("held submission", func() bool { return len(w.sim.Ledger()) == 5 })
+	w.Await("held submission", func() bool { return len(w.Sim.Ledger()) == 5 })
 	if left, _ := filepath.Glob(filepath.Join(tmp, "refract-sim-*", "*")); len(left) != 1 {
 		t.Errorf("folder holds %v, want the upload", left)
 	}
-	if err := w.sim.Close(); err != nil { // It does not wait for the submission, which would take an hour.
+	if err := w.Sim.Close(); err != nil { // It does not wait for the submission, which would take an hour.
 		t.Errorf("close: %v", err)
 	}
 	if err := <-held; err == nil {
@@ -74,18 +75,18 @@ func TestClose_EndsEverythingAndRemovesItsFolder(t *testing.T) {
 
 func TestRun_ServesUntilItsContextEnds(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
+	w := simtest.Setup(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- w.sim.Run(ctx) }()
-	if got := w.get(w.sim.URL() + "/sim/health"); got.status != 200 {
-		t.Errorf("health: status %d", got.status)
+	go func() { done <- w.Sim.Run(ctx) }()
+	if got := w.Get(w.Sim.URL() + "/sim/health"); got.Status != 200 {
+		t.Errorf("health: status %d", got.Status)
 	}
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("run: %v", err)
 	}
-	if _, err := w.call(http.MethodGet, w.sim.URL()+"/sim/health", apiKey, nil, ""); err == nil {
+	if _, err := w.Call(http.MethodGet, w.Sim.URL()+"/sim/health", simtest.APIKey, nil, ""); err == nil {
 		t.Error("still serving")
 	}
 }
@@ -93,16 +94,16 @@ func TestRun_ServesUntilItsContextEnds(t *testing.T) {
 func TestLedger_SurvivesARestart(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ledger.jsonl")
-	withFile := func(c *config) { c.LedgerPath = path }
-	w := setup(t, withFile)
-	id := w.submit("before")
-	before := w.sim.Ledger()
-	if err := w.sim.Close(); err != nil {
+	withFile := func(c *simtest.Config) { c.LedgerPath = path }
+	w := simtest.Setup(t, withFile)
+	id := w.Submit("before")
+	before := w.Sim.Ledger()
+	if err := w.Sim.Close(); err != nil {
 		t.Fatal(err)
 	}
-	w = setup(t, withFile)
-	w.submit("after")
-	got := w.sim.Ledger()
+	w = simtest.Setup(t, withFile)
+	w.Submit("after")
+	got := w.Sim.Ledger()
 	if len(got) != 2 || got[0].TaskID != id || got[0].Seq != 1 || got[1].Seq != 2 || !got[0].Time.Equal(before[0].Time) {
 		t.Errorf("ledger %+v: want the entry of task %s, then the new one", got, id)
 	}
@@ -110,29 +111,29 @@ func TestLedger_SurvivesARestart(t *testing.T) {
 
 func TestLedger_CountsPaidSubmissionsPerKey(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
-	w.submit("a")
-	w.submit("a")
-	w.submit("b")
-	w.post(generatePath, w.request("[sim:code=500]"))
-	entries := w.sim.Ledger()
+	w := simtest.Setup(t, nil)
+	w.Submit("a")
+	w.Submit("a")
+	w.Submit("b")
+	w.Post(simtest.GeneratePath, w.Request("[sim:code=500]"))
+	entries := w.Sim.Ledger()
 	if diff := cmp.Diff(map[string]int{"a": 2, "b": 1}, sim.CountPaid(entries, sim.ByPrompt)); diff != "" {
 		t.Errorf("by prompt (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]int{sourceURL: 3}, sim.CountPaid(entries, sim.ByVideoURL)); diff != "" {
+	if diff := cmp.Diff(map[string]int{simtest.SourceURL: 3}, sim.CountPaid(entries, sim.ByVideoURL)); diff != "" {
 		t.Errorf("by video (-want +got):\n%s", diff)
 	}
 }
 
 func TestInspection_ShowsEverythingOverHTTP(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
-	_, urls := w.result("duplicate")
-	w.get(urls[0])
-	w.await("two deliveries", func() bool { return len(w.sim.Deliveries()) == 2 })
+	w := simtest.Setup(t, nil)
+	_, urls := w.Result("duplicate")
+	w.Get(urls[0])
+	w.Await("two deliveries", func() bool { return len(w.Sim.Deliveries()) == 2 })
 	show := func(what string, into any) {
 		t.Helper()
-		if err := json.Unmarshal([]byte(w.get(w.sim.URL()+"/sim/"+what).raw), into); err != nil {
+		if err := json.Unmarshal([]byte(w.Get(w.Sim.URL()+"/sim/"+what).Raw), into); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -146,7 +147,7 @@ func TestInspection_ShowsEverythingOverHTTP(t *testing.T) {
 	show("downloads", &downloads)
 	show("limits", &limits)
 	show("directives", &table)
-	if book.Paid != 1 || len(book.Entries) != 1 || book.Credits != 999 || book.PaidByVideoURL[sourceURL] != 1 || book.PaidByProfile["kie"] != 1 {
+	if book.Paid != 1 || len(book.Entries) != 1 || book.Credits != 999 || book.PaidByVideoURL[simtest.SourceURL] != 1 || book.PaidByProfile["kie"] != 1 {
 		t.Errorf("ledger %+v", book)
 	}
 	if len(deliveries) != 2 || len(downloads) != 1 || limits.PeakInFlight != 1 || len(table) != len(directives(t)) {

@@ -8,51 +8,36 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/simtest"
 )
-
-// source serves a body as an input video.
-func source(t *testing.T, body []byte) string {
-	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }))
-	t.Cleanup(s.Close)
-	return s.URL + "/in.mp4"
-}
-
-// modify submits a task for a source and returns its id.
-func (w *world) modify(videoURL string) string {
-	w.Helper()
-	if got := w.post(generatePath, map[string]string{"prompt": "p", "videoUrl": videoURL}); got.Code != 200 {
-		w.Fatalf("generate: got %s", got.raw)
-	}
-	entries := w.sim.Ledger()
-	return entries[len(entries)-1].TaskID
-}
 
 func TestSource_IsFetchedAndCopiedWithoutFFmpeg(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *config) {
+	w := simtest.Setup(t, func(c *simtest.Config) {
 		c.Source, c.Transform, c.FFmpeg = sim.SourceFetch, sim.TransformAuto, "/nowhere/ffmpeg"
 	})
 	clip := sim.SampleClip()
-	rec := w.finished(w.modify(source(t, clip)), 1)
+	rec := w.Finished(w.Modify(simtest.Source(t, clip)), 1)
 	for _, u := range []string{rec.Response.ResultURLs[0], rec.Response.OriginURLs[0]} {
-		if got := w.get(u); got.raw != string(clip) {
-			t.Errorf("%s: got %d bytes, want the %d of the source", u, len(got.raw), len(clip))
+		if got := w.Get(u); got.Raw != string(clip) {
+			t.Errorf("%s: got %d bytes, want the %d of the source", u, len(got.Raw), len(clip))
 		}
 	}
 }
 
 func TestSource_FailsTheGenerationWhenItCannotBeFetched(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *config) { c.Source, c.MaxFile, c.WorkLimit = sim.SourceFetch, 1000, 200*time.Millisecond })
+	w := simtest.Setup(t, func(c *simtest.Config) {
+		c.Source, c.MaxFile, c.WorkLimit = sim.SourceFetch, 1000, 200*time.Millisecond
+	})
 	stuck := make(chan struct{})
 	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-stuck }))
 	t.Cleanup(slow.Close)
 	t.Cleanup(func() { close(stuck) })
 	for name, url := range map[string]string{
-		"missing": w.sim.URL() + "/files/none.mp4", "too large": source(t, sim.TinyClip()), "not http": "ftp://example.com/a.mp4", "too slow": slow.URL,
+		"missing": w.Sim.URL() + "/files/none.mp4", "too large": simtest.Source(t, sim.TinyClip()), "not http": "ftp://example.com/a.mp4", "too slow": slow.URL,
 	} {
-		rec := w.finished(w.modify(url), 3)
+		rec := w.Finished(w.Modify(url), 3)
 		if *rec.ErrorCode != 422 || rec.Response != nil {
 			t.Errorf("%s: got error code %d, response %v", name, *rec.ErrorCode, rec.Response)
 		}
@@ -64,13 +49,13 @@ func TestTransform_ChangesTheVideoVisibly(t *testing.T) {
 	if _, err := exec.LookPath("ffmpeg"); err != nil {
 		t.Skip("ffmpeg is not in PATH; TestSource_IsFetchedAndCopiedWithoutFFmpeg covers that case")
 	}
-	w := setup(t, func(c *config) { c.Source, c.Transform = sim.SourceFetch, sim.TransformAuto })
+	w := simtest.Setup(t, func(c *simtest.Config) { c.Source, c.Transform = sim.SourceFetch, sim.TransformAuto })
 	clip := sim.TinyClip()
-	rec := w.finished(w.modify(source(t, clip)), 1)
-	if got := w.get(rec.Response.ResultURLs[0]).raw; got == string(clip) || len(got) < 1000 || got[4:8] != "ftyp" {
+	rec := w.Finished(w.Modify(simtest.Source(t, clip)), 1)
+	if got := w.Get(rec.Response.ResultURLs[0]).Raw; got == string(clip) || len(got) < 1000 || got[4:8] != "ftyp" {
 		t.Errorf("result has %d bytes: want another MP4 than the source", len(got))
 	}
-	if rec := w.finished(w.modify(source(t, []byte("this is no video"))), 3); *rec.ErrorCode != 501 {
+	if rec := w.Finished(w.Modify(simtest.Source(t, []byte("this is no video"))), 3); *rec.ErrorCode != 501 {
 		t.Errorf("no video: got error code %d, want 501", *rec.ErrorCode)
 	}
 }

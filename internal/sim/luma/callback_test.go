@@ -1,4 +1,4 @@
-package sim_test
+package luma_test
 
 import (
 	"encoding/json"
@@ -11,24 +11,25 @@ import (
 
 	"github.com/refract-video/refract/internal/sim"
 	"github.com/refract-video/refract/internal/sim/luma"
+	"github.com/refract-video/refract/internal/sim/simtest"
 )
 
 func TestLumaCallback_TellsEveryChangeUnsigned(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
-	g := w.modified("[sim:processing=20ms]")
+	w := simtest.Setup(t, nil)
+	g := w.Modified("[sim:processing=20ms]")
 	for _, state := range []string{"dreaming", "completed"} {
-		got := w.callback()
-		if told := parseGeneration(t, got.body); told.ID != g.ID || told.State != state {
-			t.Errorf("got %s, want %s of %s", got.body, state, g.ID)
+		got := w.Callback()
+		if told := simtest.ParseGeneration(t, got.Body); told.ID != g.ID || told.State != state {
+			t.Errorf("got %s, want %s of %s", got.Body, state, g.ID)
 		}
-		for name := range got.header {
+		for name := range got.Header {
 			if strings.HasPrefix(name, "X-Webhook") {
 				t.Errorf("header %s: want no signature", name)
 			}
 		}
 		if state == "completed" {
-			if diff := cmp.Diff(w.lumaGet(g.ID).raw, got.body); diff != "" {
+			if diff := cmp.Diff(w.LumaGet(g.ID).Raw, got.Body); diff != "" {
 				t.Errorf("differs from GET (-get +callback):\n%s", diff)
 			}
 		}
@@ -37,14 +38,14 @@ func TestLumaCallback_TellsEveryChangeUnsigned(t *testing.T) {
 
 func TestLumaCallback_RetriesUntil200(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
+	w := simtest.Setup(t, nil)
 	for _, status := range []int{204, 500, 302, 503, 503} { // Four for dreaming, which is given up; one for completed.
-		w.hook.statuses <- status
+		w.Hook.Statuses <- status
 	}
-	g := w.modified("p")
-	w.await("six tries", func() bool { return len(w.sim.Deliveries()) == 6 })
+	g := w.Modified("p")
+	w.Await("six tries", func() bool { return len(w.Sim.Deliveries()) == 6 })
 	var got []string
-	for _, d := range w.sim.Deliveries() {
+	for _, d := range w.Sim.Deliveries() {
 		got = append(got, fmt.Sprint(d.Kind, " ", d.Attempt, " ", d.Status))
 		if d.Profile != luma.Name || d.TaskID != g.ID {
 			t.Errorf("delivery %+v: want profile and task", d)
@@ -58,14 +59,14 @@ func TestLumaCallback_RetriesUntil200(t *testing.T) {
 
 func TestLumaCallback_KeepsToItsOwnSpacingAndTimeout(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *config) {
+	w := simtest.Setup(t, func(c *simtest.Config) {
 		c.Kie.CallbackAttempts, c.Kie.CallbackSpacing, c.Kie.CallbackTimeout = 9, time.Hour, time.Hour // Of kie.ai.
 		c.Luma.CallbackAttempts, c.Luma.CallbackSpacing, c.Luma.CallbackTimeout = 2, 0, 20*time.Millisecond
 	})
-	w.stall()
-	g := w.modified("p")
-	w.await("four tries", func() bool { return len(w.sim.Deliveries()) == 4 })
-	list := w.sim.Deliveries()
+	w.Stall()
+	g := w.Modified("p")
+	w.Await("four tries", func() bool { return len(w.Sim.Deliveries()) == 4 })
+	list := w.Sim.Deliveries()
 	for _, d := range list {
 		if d.Status != 0 || !strings.Contains(d.Error, "deadline exceeded") {
 			t.Errorf("delivery %+v: want a timeout", d)
@@ -74,7 +75,7 @@ func TestLumaCallback_KeepsToItsOwnSpacingAndTimeout(t *testing.T) {
 	if gap := list[1].Time.Sub(list[0].Time); gap < 100*time.Millisecond {
 		t.Errorf("second try came after %v, want the default of 100ms or more", gap)
 	}
-	if got := parseGeneration(t, w.lumaGet(g.ID).raw); got.State != "completed" {
+	if got := simtest.ParseGeneration(t, w.LumaGet(g.ID).Raw); got.State != "completed" {
 		t.Errorf("state %s, want completed though no callback was accepted", got.State)
 	}
 }
@@ -103,12 +104,12 @@ func TestLumaCallback_SendsTheScriptedOnes(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.directive, func(t *testing.T) {
 			t.Parallel()
-			w := setup(t, nil)
-			w.modified("[sim:" + tt.directive + "]")
-			w.await("callbacks", func() bool { return len(w.sim.Deliveries()) >= len(tt.want) })
+			w := simtest.Setup(t, nil)
+			w.Modified("[sim:" + tt.directive + "]")
+			w.Await("callbacks", func() bool { return len(w.Sim.Deliveries()) >= len(tt.want) })
 			var got []string
-			for _, d := range w.sim.Deliveries() {
-				var body generation
+			for _, d := range w.Sim.Deliveries() {
+				var body simtest.Generation
 				if err := json.Unmarshal([]byte(d.Body), &body); err != nil {
 					t.Fatal(err)
 				}
@@ -117,8 +118,8 @@ func TestLumaCallback_SendsTheScriptedOnes(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("callbacks (-want +got):\n%s", diff)
 			}
-			if tt.directive == "undeliverable" && len(w.hook.calls) != 0 {
-				t.Errorf("%d callbacks came", len(w.hook.calls))
+			if tt.directive == "undeliverable" && len(w.Hook.Calls) != 0 {
+				t.Errorf("%d callbacks came", len(w.Hook.Calls))
 			}
 		})
 	}
@@ -137,13 +138,13 @@ func TestLumaCallback_BendsTheBody(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.directive, func(t *testing.T) {
 			t.Parallel()
-			w := setup(t, nil)
-			g := w.modified("[sim:" + tt.directive + "]")
-			w.callback()
-			if got := w.callback(); !strings.Contains(got.body, `"state":"completed"`) || !strings.Contains(got.body, tt.want) {
-				t.Errorf("body %s: want completed and %s", got.body, tt.want)
+			w := simtest.Setup(t, nil)
+			g := w.Modified("[sim:" + tt.directive + "]")
+			w.Callback()
+			if got := w.Callback(); !strings.Contains(got.Body, `"state":"completed"`) || !strings.Contains(got.Body, tt.want) {
+				t.Errorf("body %s: want completed and %s", got.Body, tt.want)
 			}
-			if got := w.reached(w.lumaGet, g.ID, "completed"); (got.Assets.Video != nil) != tt.stored {
+			if got := w.Reached(w.LumaGet, g.ID, "completed"); (got.Assets.Video != nil) != tt.stored {
 				t.Errorf("GET has assets %+v, want a video %v", got.Assets, tt.stored)
 			}
 		})
@@ -152,35 +153,35 @@ func TestLumaCallback_BendsTheBody(t *testing.T) {
 
 func TestLumaCallback_ForgedOneNamesAForeignFile(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
-	g := w.modified("[sim:forge-urls]")
-	w.callback()
-	if got := w.get(*w.told().Assets.Video); got.raw != string(sim.ForgedClip(g.ID)) {
-		t.Errorf("forged link serves %d bytes, want the forged clip", len(got.raw))
+	w := simtest.Setup(t, nil)
+	g := w.Modified("[sim:forge-urls]")
+	w.Callback()
+	if got := w.Get(*w.NextGeneration().Assets.Video); got.Raw != string(sim.ForgedClip(g.ID)) {
+		t.Errorf("forged link serves %d bytes, want the forged clip", len(got.Raw))
 	}
-	if got := w.sim.Downloads(); len(got) != 1 || !got[0].Forged || got[0].Profile != luma.Name {
+	if got := w.Sim.Downloads(); len(got) != 1 || !got[0].Forged || got[0].Profile != luma.Name {
 		t.Errorf("downloads %+v: want the forged one", got)
 	}
 }
 
 func TestLumaCallback_ComesEarlyLateOrNever(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
-	w.reached(w.lumaGet, w.modified("[sim:never]").ID, "completed")
-	early := w.modified("[sim:early]")
-	if len(w.hook.calls) != 2 {
-		t.Fatalf("%d callbacks before the answer, want dreaming and completed", len(w.hook.calls))
+	w := simtest.Setup(t, nil)
+	w.Reached(w.LumaGet, w.Modified("[sim:never]").ID, "completed")
+	early := w.Modified("[sim:early]")
+	if len(w.Hook.Calls) != 2 {
+		t.Fatalf("%d callbacks before the answer, want dreaming and completed", len(w.Hook.Calls))
 	}
 	for range 2 {
-		if got := w.told(); got.ID != early.ID {
+		if got := w.NextGeneration(); got.ID != early.ID {
 			t.Errorf("callback of %s, want the ones of %s alone", got.ID, early.ID)
 		}
 	}
 	begun := time.Now()
-	late := w.modified("[sim:late=200ms]")
-	w.reached(w.lumaGet, late.ID, "completed")
-	w.callback()
-	if got := w.told(); got.ID != late.ID || time.Since(begun) < 200*time.Millisecond {
+	late := w.Modified("[sim:late=200ms]")
+	w.Reached(w.LumaGet, late.ID, "completed")
+	w.Callback()
+	if got := w.NextGeneration(); got.ID != late.ID || time.Since(begun) < 200*time.Millisecond {
 		t.Errorf("callback %s came %v after the submission, want 200ms after the end at least", got.State, time.Since(begun))
 	}
 }

@@ -1,4 +1,4 @@
-package sim_test
+package luma_test
 
 import (
 	"encoding/json"
@@ -12,11 +12,12 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 	"github.com/refract-video/refract/internal/sim/luma"
 	"github.com/refract-video/refract/internal/sim/lumaagents"
+	"github.com/refract-video/refract/internal/sim/simtest"
 )
 
 func TestLumaGet_TellsEveryState(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
+	w := simtest.Setup(t, nil)
 	tests := []struct {
 		directive, state string
 		reason           string
@@ -32,7 +33,7 @@ func TestLumaGet_TellsEveryState(t *testing.T) {
 		{"fail,reason=too dark", "failed", "too dark", false},
 	}
 	for _, tt := range tests {
-		g := w.reached(w.lumaGet, w.modified("[sim:"+tt.directive+"]").ID, tt.state)
+		g := w.Reached(w.LumaGet, w.Modified("[sim:"+tt.directive+"]").ID, tt.state)
 		if (g.Assets != nil) != (tt.state == "completed") || (g.Assets != nil && (g.Assets.Video != nil) != tt.video) {
 			t.Errorf("%s: assets %+v, want a video %v", tt.directive, g.Assets, tt.video)
 		}
@@ -44,60 +45,60 @@ func TestLumaGet_TellsEveryState(t *testing.T) {
 
 func TestLuma_HidesANewGeneration(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
+	w := simtest.Setup(t, nil)
 	for _, tt := range []struct {
 		id  string
-		get func(string) envelope
+		get func(string) simtest.Answer
 	}{
-		{w.modified("[sim:invisible=1h]").ID, w.lumaGet},
-		{w.edited("[sim:invisible=1h]").ID, w.agentsGet},
-		{"nobody", w.lumaGet},
-		{"nobody", w.agentsGet},
-		{w.submit("of kie.ai"), w.lumaGet},
-		{w.modified("of Dream Machine").ID, w.agentsGet},
+		{w.Modified("[sim:invisible=1h]").ID, w.LumaGet},
+		{w.Edited("[sim:invisible=1h]").ID, w.AgentsGet},
+		{"unknown", w.LumaGet},
+		{"unknown", w.AgentsGet},
+		{w.Submit("of kie.ai"), w.LumaGet},
+		{w.Modified("of Dream Machine").ID, w.AgentsGet},
 	} {
-		if got := tt.get(tt.id); got.status != 404 || got.raw != `{"detail":"Generation not found"}` {
-			t.Errorf("%s: got status %d, %s; want 404", tt.id, got.status, got.raw)
+		if got := tt.get(tt.id); got.Status != 404 || got.Raw != `{"detail":"Generation not found"}` {
+			t.Errorf("%s: got status %d, %s; want 404", tt.id, got.Status, got.Raw)
 		}
 	}
 	// One hides; the other's answer shows that it is hiding, not missing.
-	w.reached(w.lumaGet, w.modified("[sim:invisible=20ms,never,processing=30ms]").ID, "completed")
+	w.Reached(w.LumaGet, w.Modified("[sim:invisible=20ms,never,processing=30ms]").ID, "completed")
 }
 
 func TestLuma_ChecksTheKeyAndTheLimitOfQueries(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *config) {
+	w := simtest.Setup(t, func(c *simtest.Config) {
 		c.Luma.QueryLimit = sim.Limit{N: 4, Window: time.Hour}
 		c.LumaAgents.QueryLimit = sim.Limit{N: 1, Window: time.Hour}
 	})
-	luma, agents := w.sim.BaseURL(luma.Name), w.sim.BaseURL(lumaagents.Name)
+	luma, agents := w.Sim.BaseURL(luma.Name), w.Sim.BaseURL(lumaagents.Name)
 	for _, url := range []string{
 		luma + "/generations/x", luma + "/generations", luma + "/credits", luma + "/ping", agents + "/generations/x",
 	} {
-		if got, err := w.call(http.MethodGet, url, "bad", nil, ""); err != nil || got.status != 401 {
-			t.Errorf("%s: got status %d, %v, want 401", url, got.status, err)
+		if got, err := w.Call(http.MethodGet, url, "bad", nil, ""); err != nil || got.Status != 401 {
+			t.Errorf("%s: got status %d, %v, want 401", url, got.Status, err)
 		}
-		if got := w.get(url); got.status == 429 {
+		if got := w.Get(url); got.Status == 429 {
 			t.Errorf("%s: refused too early", url)
 		}
 	}
 	for _, url := range []string{luma + "/ping", agents + "/generations/x"} {
-		if got := w.get(url); got.status != 429 || got.header.Get("Retry-After") == "" {
-			t.Errorf("%s: got status %d, Retry-After %q; want 429 with it", url, got.status, got.header.Get("Retry-After"))
+		if got := w.Get(url); got.Status != 429 || got.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: got status %d, Retry-After %q; want 429 with it", url, got.Status, got.Header.Get("Retry-After"))
 		}
 	}
 }
 
 func TestLumaList_PagesNewestFirst(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
-	w.submit("of kie.ai")
+	w := simtest.Setup(t, nil)
+	w.Submit("of kie.ai")
 	var ids []string
 	for range 3 {
-		ids = append(ids, w.modified("p").ID)
+		ids = append(ids, w.Modified("p").ID)
 	}
 	type page struct {
-		Generations          []generation
+		Generations          []simtest.Generation
 		Count, Limit, Offset int
 		HasMore              bool `json:"has_more"`
 	}
@@ -114,7 +115,7 @@ func TestLumaList_PagesNewestFirst(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var got page
-		if err := json.Unmarshal([]byte(w.get(w.sim.BaseURL(luma.Name)+"/generations"+tt.query).raw), &got); err != nil {
+		if err := json.Unmarshal([]byte(w.Get(w.Sim.BaseURL(luma.Name)+"/generations"+tt.query).Raw), &got); err != nil {
 			t.Fatal(err)
 		}
 		var list []string
@@ -126,27 +127,27 @@ func TestLumaList_PagesNewestFirst(t *testing.T) {
 		}
 	}
 	for _, query := range []string{"?limit=0", "?limit=101", "?limit=x", "?offset=-1"} {
-		if got := w.get(w.sim.BaseURL(luma.Name) + "/generations" + query); got.status != 422 || !strings.Contains(got.raw, "detail") {
-			t.Errorf("%q: got status %d, %s; want 422", query, got.status, got.raw)
+		if got := w.Get(w.Sim.BaseURL(luma.Name) + "/generations" + query); got.Status != 422 || !strings.Contains(got.Raw, "detail") {
+			t.Errorf("%q: got status %d, %s; want 422", query, got.Status, got.Raw)
 		}
 	}
 }
 
 func TestLuma_TellsCreditsAndHealth(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *config) { c.Credits, c.TaskPrice = 1000, 175 })
-	w.modified("p")
-	if got := w.get(w.sim.BaseURL(luma.Name) + "/credits"); got.status != 200 || got.raw != `{"credit_balance":825}` {
-		t.Errorf("credits: got status %d, %s", got.status, got.raw)
+	w := simtest.Setup(t, func(c *simtest.Config) { c.Credits, c.TaskPrice = 1000, 175 })
+	w.Modified("p")
+	if got := w.Get(w.Sim.BaseURL(luma.Name) + "/credits"); got.Status != 200 || got.Raw != `{"credit_balance":825}` {
+		t.Errorf("credits: got status %d, %s", got.Status, got.Raw)
 	}
-	if got := w.get(w.sim.BaseURL(luma.Name) + "/ping"); got.status != 200 {
-		t.Errorf("ping: status %d", got.status)
+	if got := w.Get(w.Sim.BaseURL(luma.Name) + "/ping"); got.Status != 200 {
+		t.Errorf("ping: status %d", got.Status)
 	}
 }
 
 func TestLuma_ServesResultsWithTheirFaults(t *testing.T) {
 	t.Parallel()
-	w := setup(t, nil)
+	w := simtest.Setup(t, nil)
 	tests := []struct {
 		directive string
 		want      []int // statuses of two downloads
@@ -157,43 +158,43 @@ func TestLuma_ServesResultsWithTheirFaults(t *testing.T) {
 		{"once", []int{200, 404}},
 	}
 	for _, tt := range tests {
-		g := w.reached(w.lumaGet, w.modified("[sim:"+tt.directive+"]").ID, "completed")
+		g := w.Reached(w.LumaGet, w.Modified("[sim:"+tt.directive+"]").ID, "completed")
 		link := *g.Assets.Video
-		first, second := w.get(link), w.get(link)
-		if diff := cmp.Diff(tt.want, []int{first.status, second.status}); diff != "" {
+		first, second := w.Get(link), w.Get(link)
+		if diff := cmp.Diff(tt.want, []int{first.Status, second.Status}); diff != "" {
 			t.Errorf("%s: statuses (-want +got):\n%s", tt.directive, diff)
 		}
-		if first.status == 200 && first.raw != string(sim.ResultClip(g.ID, 0)) {
-			t.Errorf("%s: got %d bytes, want the result", tt.directive, len(first.raw))
+		if first.Status == 200 && first.Raw != string(sim.ResultClip(g.ID, 0)) {
+			t.Errorf("%s: got %d bytes, want the result", tt.directive, len(first.Raw))
 		}
-		if again := *parseGeneration(t, w.lumaGet(g.ID).raw).Assets.Video; again != link {
+		if again := *simtest.ParseGeneration(t, w.LumaGet(g.ID).Raw).Assets.Video; again != link {
 			t.Errorf("%s: link changed from %s to %s", tt.directive, link, again)
 		}
 	}
-	broken := w.reached(w.lumaGet, w.modified("[sim:cut=100]").ID, "completed")
-	if got := w.ranged(*broken.Assets.Video, "bytes=0-"); len(got.raw) != 100 {
-		t.Errorf("cut: got %d bytes, want 100", len(got.raw))
+	broken := w.Reached(w.LumaGet, w.Modified("[sim:cut=100]").ID, "completed")
+	if got := w.Ranged(*broken.Assets.Video, "bytes=0-"); len(got.Raw) != 100 {
+		t.Errorf("cut: got %d bytes, want 100", len(got.Raw))
 	}
-	page := w.reached(w.lumaGet, w.modified("[sim:html-result]").ID, "completed")
-	if got := w.get(*page.Assets.Video); !strings.HasPrefix(got.raw, "<!doctype html>") {
-		t.Errorf("html-result: got %.40q", got.raw)
+	page := w.Reached(w.LumaGet, w.Modified("[sim:html-result]").ID, "completed")
+	if got := w.Get(*page.Assets.Video); !strings.HasPrefix(got.Raw, "<!doctype html>") {
+		t.Errorf("html-result: got %.40q", got.Raw)
 	}
-	if got := w.sim.Downloads(); got[0].Profile != luma.Name {
+	if got := w.Sim.Downloads(); got[0].Profile != luma.Name {
 		t.Errorf("download %+v: want the profile", got[0])
 	}
 }
 
 func TestLuma_FetchesTheSource(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(c *config) { c.Source = sim.SourceFetch })
+	w := simtest.Setup(t, func(c *simtest.Config) { c.Source = sim.SourceFetch })
 	clip := sim.SampleClip()
-	good := w.with(w.modifyRequest("p"), object{"media": object{"url": source(t, clip)}})
-	g := w.reached(w.lumaGet, w.create(modifyPath, good).ID, "completed")
-	if got := w.get(*g.Assets.Video); got.raw != string(clip) {
-		t.Errorf("got %d bytes, want the %d of the source", len(got.raw), len(clip))
+	good := w.With(w.ModifyRequest("p"), simtest.Object{"media": simtest.Object{"url": simtest.Source(t, clip)}})
+	g := w.Reached(w.LumaGet, w.Create(simtest.ModifyPath, good).ID, "completed")
+	if got := w.Get(*g.Assets.Video); got.Raw != string(clip) {
+		t.Errorf("got %d bytes, want the %d of the source", len(got.Raw), len(clip))
 	}
-	bad := w.with(w.modifyRequest("p"), object{"media": object{"url": w.sim.URL() + "/files/none.mp4"}})
-	g = w.reached(w.lumaGet, w.create(modifyPath, bad).ID, "failed")
+	bad := w.With(w.ModifyRequest("p"), simtest.Object{"media": simtest.Object{"url": w.Sim.URL() + "/files/none.mp4"}})
+	g = w.Reached(w.LumaGet, w.Create(simtest.ModifyPath, bad).ID, "failed")
 	if !strings.Contains(*g.FailureReason, "fetch") {
 		t.Errorf("failure_reason %q", *g.FailureReason)
 	}
