@@ -15,7 +15,7 @@ import (
 	"github.com/refract-video/refract/internal/media"
 )
 
-func TestProbe_LeavesNothingAndIsSeenByNobody(t *testing.T) {
+func TestProbe_LeavesNothing(t *testing.T) {
 	t.Parallel()
 	bucket, folder := openBucket(t)
 	for _, size := range []int64{0, 1, 64 << 10, 3<<20 + 1} {

@@ -168,7 +168,7 @@ func clipWithTimescale(scale uint32) []byte {
 	return file
 }
 
-func TestInspect_TellsAFaultOfTheReaderFromOneOfTheFile(t *testing.T) {
+func TestInspect_DistinguishesAFaultOfTheReaderFromOneOfTheFile(t *testing.T) {
 	t.Parallel()
 	clip := sim.TinyClip()
 	broken := errors.New("the disk broke")

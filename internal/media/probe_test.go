@@ -230,7 +230,7 @@ func TestProbe_ReadsOnlyWhatItNeeds(t *testing.T) {
 	}
 }
 
-func TestProbe_TellsKindsOfFilesApart(t *testing.T) {
+func TestProbe_DistinguishesKindsOfFiles(t *testing.T) {
 	t.Parallel()
 	clip := sim.TinyClip()
 	for name, tc := range map[string]struct {
@@ -267,7 +267,7 @@ func TestProbe_TellsKindsOfFilesApart(t *testing.T) {
 	}
 }
 
-func TestProbe_TellsWhatMayHeal(t *testing.T) {
+func TestProbe_SaysWhatMayPass(t *testing.T) {
 	t.Parallel()
 	status := func(code int, retryAfter string) func(*testing.T) string {
 		return func(t *testing.T) string {

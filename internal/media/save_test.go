@@ -216,7 +216,7 @@ func TestSave_KeepsWhatFollowsAWholeVideo(t *testing.T) {
 	}
 }
 
-func TestSave_FailureLeavesNothingAndTellsWhatHelps(t *testing.T) {
+func TestSave_FailureLeavesNothingAndSaysWhatHelps(t *testing.T) {
 	t.Parallel()
 	for _, tt := range failures {
 		t.Run(tt.name, func(t *testing.T) {

@@ -106,7 +106,7 @@ func TestCheckURI_AcceptsPublicHTTPSAlone(t *testing.T) {
 	}
 }
 
-func TestCheckURI_TellsWhatIsWrong(t *testing.T) {
+func TestCheckURI_SaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for uri, want := range map[string]string{
 		"http://example.com/":     "the URI must use https",

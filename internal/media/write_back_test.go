@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestWriteBack_TellsWhatTheDiskRefusedMeanwhile(t *testing.T) {
+func TestWriteBack_ReturnsWhatTheDiskRefusedMeanwhile(t *testing.T) {
 	t.Parallel()
 	file, err := os.Create(filepath.Join(t.TempDir(), "result"))
 	if err != nil {

@@ -47,7 +47,7 @@ func TestUpload_GivesALinkToTheFile(t *testing.T) {
 	}
 }
 
-func TestUpload_TellsItsLengthAndTheFieldsOfTheForm(t *testing.T) {
+func TestUpload_SendsItsLengthAndTheFieldsOfTheForm(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -10,7 +10,7 @@ import (
 	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 )
 
-func TestErrors_TellNoSecretThatTheProviderEchoes(t *testing.T) {
+func TestErrors_LeakNoSecretThatTheProviderEchoes(t *testing.T) {
 	t.Parallel()
 	echo := `Authorization: Bearer ` + testKey + ` link https://tempfile.aiquickdraw.com/l/f7.mp4?sig=s3cr3t`
 	wiretest.ProviderError(t, wiretest.Do(t, answering(t, http.StatusOK, `{"code":422,"msg":"`+echo+`"}`), wire.OpLink))

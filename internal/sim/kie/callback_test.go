@@ -42,7 +42,7 @@ func signed(t *testing.T, got simtest.Received, key, id string) time.Duration {
 	return time.Since(time.Unix(seconds, 0))
 }
 
-func TestCallback_TellsASuccessSigned(t *testing.T) {
+func TestCallback_ReportsASuccessSigned(t *testing.T) {
 	t.Parallel()
 	w := simtest.Setup(t, nil)
 	id := w.Submit("snow")

@@ -13,7 +13,7 @@ import (
 	"github.com/refract-video/refract/internal/sim/simtest"
 )
 
-func TestRecordInfo_TellsASuccess(t *testing.T) {
+func TestRecordInfo_ShowsASuccess(t *testing.T) {
 	t.Parallel()
 	w := simtest.Setup(t, nil)
 	before := time.Now().UnixMilli()
@@ -54,7 +54,7 @@ func TestRecordInfo_WritesOrOmitsNulls(t *testing.T) {
 	}
 }
 
-func TestRecordInfo_TellsFailures(t *testing.T) {
+func TestRecordInfo_ShowsFailures(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		directive string

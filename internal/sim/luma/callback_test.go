@@ -14,7 +14,7 @@ import (
 	"github.com/refract-video/refract/internal/sim/simtest"
 )
 
-func TestLumaCallback_TellsEveryChangeUnsigned(t *testing.T) {
+func TestLumaCallback_ReportsEveryChangeUnsigned(t *testing.T) {
 	t.Parallel()
 	w := simtest.Setup(t, nil)
 	g := w.Modified("[sim:processing=20ms]")

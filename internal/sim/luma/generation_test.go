@@ -15,7 +15,7 @@ import (
 	"github.com/refract-video/refract/internal/sim/simtest"
 )
 
-func TestLumaGet_TellsEveryState(t *testing.T) {
+func TestLumaGet_ShowsEveryState(t *testing.T) {
 	t.Parallel()
 	w := simtest.Setup(t, nil)
 	tests := []struct {
@@ -133,7 +133,7 @@ func TestLumaList_PagesNewestFirst(t *testing.T) {
 	}
 }
 
-func TestLuma_TellsCreditsAndHealth(t *testing.T) {
+func TestLuma_AnswersCreditsAndHealth(t *testing.T) {
 	t.Parallel()
 	w := simtest.Setup(t, func(c *simtest.Config) { c.Credits, c.TaskPrice = 1000, 175 })
 	w.Modified("p")

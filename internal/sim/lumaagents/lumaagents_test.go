@@ -163,7 +163,7 @@ func TestLumaAgentsCreate_LimitsTheWindowAndTheConcurrency(t *testing.T) {
 	w.Reached(w.AgentsGet, g.ID, "processing")
 }
 
-func TestLumaAgentsGet_TellsEveryState(t *testing.T) {
+func TestLumaAgentsGet_ShowsEveryState(t *testing.T) {
 	t.Parallel()
 	w := simtest.Setup(t, nil)
 	tests := []struct {
