@@ -7,7 +7,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/provider"
-	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 )
 
 func TestNew_ZeroConfigIsTheDocumentedAccount(t *testing.T) {
@@ -36,38 +35,7 @@ func TestNew_ZeroConfigIsTheDocumentedAccount(t *testing.T) {
 	if p.Name() != "luma" || p.Wire.BaseURL() != "https://api.lumalabs.ai/dream-machine/v1" {
 		t.Errorf("name %q, base %q", p.Name(), p.Wire.BaseURL())
 	}
-}
-
-func TestNew_TakesEachSetting(t *testing.T) {
-	t.Parallel()
-	p := newProvider(t, "http://localhost:1/proxy/", func(c *Config) {
-		c.Limits = provider.Limits{Submissions: 100, InFlight: 50, Queries: 5}
-		c.PollInterval = time.Second
-		c.TypicalDuration = time.Minute
-	})
-	want := newProvider(t, "").Capabilities()
-	want.Limits = provider.Limits{Submissions: 100, Window: time.Minute, InFlight: 50, Queries: 5}
-	want.PollInterval, want.TypicalDuration = time.Second, time.Minute
-	if diff := cmp.Diff(want, p.Capabilities()); diff != "" {
-		t.Errorf("capabilities (-want +got):\n%s", diff)
-	}
-	if p.Wire.BaseURL() != "http://localhost:1/proxy" {
+	if p := newProvider(t, "http://localhost:1/proxy/"); p.Wire.BaseURL() != "http://localhost:1/proxy" {
 		t.Errorf("base is %q", p.Wire.BaseURL())
 	}
-}
-
-func TestNew_RefusesABrokenConfigWithoutQuotingIt(t *testing.T) {
-	t.Parallel()
-	wiretest.TestBrokenConfigs(t, Name, map[string]Config{
-		"no API key":        {},
-		"API key, newline":  {APIKey: "s3cr3t\n"},
-		"relative URL":      {APIKey: wiretest.Key, BaseURL: "api.lumalabs.ai/s3cr3t"},
-		"query in URL":      {APIKey: wiretest.Key, BaseURL: "https://h?k=s3cr3t"},
-		"negative poll":     {APIKey: wiretest.Key, PollInterval: -1},
-		"negative duration": {APIKey: wiretest.Key, TypicalDuration: -1},
-		"negative limit":    {APIKey: wiretest.Key, Limits: provider.Limits{InFlight: -1}},
-	}, func(cfg Config) error {
-		_, err := New(cfg)
-		return err
-	})
 }
