@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -24,9 +25,7 @@ type API struct {
 }
 
 func openAPI(s *Server, p Profile, t Terms) *API {
-	if t.LinkTTL == 0 {
-		t.LinkTTL = s.cfg.LinkTTL
-	}
+	t.AuthScheme, t.LinkTTL = cmp.Or(t.AuthScheme, "Bearer"), cmp.Or(t.LinkTTL, s.cfg.LinkTTL)
 	a := &API{
 		server: s, terms: t,
 		submits: newMeter(t.Name, t.SubmitLimit), queries: newMeter(t.Name, t.QueryLimit), slots: newSlots(t.Name, t.MaxConcurrent),
@@ -41,7 +40,7 @@ func (a *API) inMaintenance() bool      { return time.Now().UnixNano() < a.maint
 // Authenticate returns the key of a request. It refuses a key that is not accepted, and every request during
 // maintenance.
 func (a *API) Authenticate(r *http.Request) (key string, no *Refusal) {
-	key, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	key, ok := strings.CutPrefix(r.Header.Get("Authorization"), a.terms.AuthScheme+" ")
 	if known := a.server.cfg.APIKeys; !ok || key == "" || (len(known) > 0 && !slices.Contains(known, key)) {
 		return key, a.protocol.Refusal(http.StatusUnauthorized)
 	}

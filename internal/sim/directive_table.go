@@ -11,7 +11,7 @@ func AnswerDirectives() []Directive {
 		{Usage: "drop-after", Effect: "the task is created, then the connection closes without an answer", Apply: answer(AnswerDropAfter)},
 		{Usage: "truncate", Effect: "the task is created, the JSON of the answer is cut short", Apply: answer(AnswerTruncated)},
 		{Usage: "delay=D", Effect: "the task is created, the answer comes D later", Apply: Duration(0, func(s *Script) *time.Duration { return &s.AnswerDelay })},
-		{Usage: "maintenance=D", Effect: "this and all calls to the API for D are answered 455 or 503", Apply: Duration(0, func(s *Script) *time.Duration { return &s.Maintenance })},
+		{Usage: "maintenance=D", Effect: "this and all calls to the API for D are answered as under maintenance", Apply: Duration(0, func(s *Script) *time.Duration { return &s.Maintenance })},
 	})
 }
 
@@ -21,7 +21,7 @@ func GenerationDirectives() []Directive {
 		{Usage: "processing=D", Effect: "the generation takes D", Apply: Duration(0, func(s *Script) *time.Duration { return &s.Processing })},
 		{Usage: "invisible=D", Effect: "queries do not know the task for D", Apply: Duration(0, func(s *Script) *time.Duration { return &s.Invisible })},
 		{Usage: "lag=D", Effect: "queries say generating for D after the end", Apply: Duration(0, func(s *Script) *time.Duration { return &s.Lag })},
-		{Usage: "reason=TEXT", Effect: "the errorMessage or failure_reason of a failure", Apply: text(func(s *Script) *string { return &s.FailureMessage })},
+		{Usage: "reason=TEXT", Effect: "the message of a failure", Apply: text(func(s *Script) *string { return &s.FailureMessage })},
 		{Usage: "empty-results", Effect: "no result URLs, in callbacks and queries", Apply: Flag(func(s *Script) *bool { return &s.EmptyResults })},
 		{Usage: "shape=S", Effect: "result URLs are text, alone, objects, blanks, twice or unreadable", Apply: parseShape},
 	})
@@ -52,8 +52,8 @@ func CallbackDirectives() []Directive {
 		{Usage: "duplicate[=N]", Effect: "the callback comes N (1) more times", Apply: duplicates},
 		{Usage: "conflict", Effect: "a second callback claims the opposite outcome", Apply: Flag(func(s *Script) *bool { return &s.Conflict })},
 		{Usage: "forge-urls", Effect: "a first callback names a foreign file", Apply: Flag(func(s *Script) *bool { return &s.ForgeURLs })},
-		{Usage: "forge-code[=N]", Effect: "a first callback has code N (500); at Luma completed for 200, else failed", Apply: forgeCode},
-		{Usage: "null-data", Effect: "data, or assets, is null in callbacks", Apply: Flag(func(s *Script) *bool { return &s.NullData })},
+		{Usage: "forge-code[=N]", Effect: "a first callback has code N (500), or without codes the state that N means", Apply: forgeCode},
+		{Usage: "null-data", Effect: "the object with the outcome is null in callbacks", Apply: Flag(func(s *Script) *bool { return &s.NullData })},
 		{Usage: "empty-callback", Effect: "no result URLs in callbacks; queries have them", Apply: Flag(func(s *Script) *bool { return &s.EmptyCallback })},
 		{Usage: "undeliverable", Effect: "no try of the callback leaves the simulator", Apply: Flag(func(s *Script) *bool { return &s.Undeliverable })},
 	})

@@ -21,7 +21,7 @@ const (
 	ResultCreated Result = "created" // A task was created and paid.
 	ResultRefused Result = "refused" // Answered with an error; nothing was created.
 	ResultDropped Result = "dropped" // The connection was closed without an answer; nothing was created.
-	ResultServed  Result = "served"  // A free call (upload, download-url) was answered.
+	ResultServed  Result = "served"  // A free call, such as an upload, was answered.
 	ResultDeleted Result = "deleted" // The record of a task was removed.
 )
 

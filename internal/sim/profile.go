@@ -37,6 +37,8 @@ type Terms struct {
 	Name string
 	// Path is where the API begins below the address of the simulator, as in "/dream-machine/v1".
 	Path string
+	// AuthScheme is what stands before the key in the Authorization header, "Bearer" by default.
+	AuthScheme string
 	// SubmitLimit and QueryLimit are the rate windows of submissions and of queries, per key.
 	SubmitLimit Limit
 	QueryLimit  Limit

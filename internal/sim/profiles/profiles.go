@@ -20,7 +20,7 @@
 //	  drop-after       kla  the task is created, then the connection closes without an answer
 //	  truncate         kla  the task is created, the JSON of the answer is cut short
 //	  delay=D          kla  the task is created, the answer comes D later
-//	  maintenance=D    kla  this and all calls to the API for D are answered 455 or 503
+//	  maintenance=D    kla  this and all calls to the API for D are answered as under maintenance
 //	generation
 //	  queued=D         -la  the generation is queued for D before it begins
 //	  processing=D     kla  the generation takes D
@@ -30,7 +30,7 @@
 //	  fail             -l-  the generation fails
 //	  fail[=CODE]      --a  the generation fails with failure_code CODE (generation_failed)
 //	  create-fail[=N]  k--  the creation fails: flag 2, errorCode N (501), callback 500
-//	  reason=TEXT      kla  the errorMessage or failure_reason of a failure
+//	  reason=TEXT      kla  the message of a failure
 //	  results=N        k-a  N result files
 //	  empty-results    kla  no result URLs, in callbacks and queries
 //	  shape=S          kla  result URLs are text, alone, objects, blanks, twice or unreadable
@@ -42,11 +42,11 @@
 //	  regress          -l-  a second callback says that the generation still runs
 //	  conflict         kl-  a second callback claims the opposite outcome
 //	  forge-urls       kl-  a first callback names a foreign file
-//	  forge-code[=N]   kl-  a first callback has code N (500); at Luma completed for 200, else failed
+//	  forge-code[=N]   kl-  a first callback has code N (500), or without codes the state that N means
 //	  bad-signature    k--  callbacks are signed with another key
 //	  no-signature     k--  callbacks carry no signature headers
 //	  stale[=D]        k--  callback timestamps are D (1h) old
-//	  null-data        kl-  data, or assets, is null in callbacks
+//	  null-data        kl-  the object with the outcome is null in callbacks
 //	  prompt-object    k--  promptJson is an object in callbacks
 //	  empty-callback   kl-  no result URLs in callbacks; queries have them
 //	  undeliverable    kl-  no try of the callback leaves the simulator
@@ -63,7 +63,8 @@
 //	  endless          kla  each download goes on without end
 //	  redirect=URL     kla  result links redirect to URL
 //
-// A code is the one in the body for kie, the HTTP status for the others. Maintenance is 455 for kie, 503 for the others.
+// A code is the one in the body for kie, the HTTP status for the others. Maintenance is 455 for kie, 503 for the others. The
+// message of a failure is errorMessage or failure_reason, the object with the outcome is data or assets.
 // Forged callbacks are validly signed at kie. An expired link is renewed by download-url at kie and by the next query at
 // luma-agents, and never at luma; the same holds after once. A download that was cut goes on where a range asks it to.
 package profiles
