@@ -32,7 +32,7 @@ type Bucket struct {
 	probeKey string // Of Probe.
 
 	mu   sync.Mutex
-	blob *blob.Bucket // What keeps the files; nil while the folder of a file bucket was never there.
+	blob *blob.Bucket // Nil until the folder of a file bucket was there once.
 
 	observe func(context.Context, *StorageError) // Gets every failure; nil does nothing.
 }
@@ -57,9 +57,9 @@ const maxFolderTries = 10
 //
 // A release also opens gs:// and azblob://. Credentials come from where the cloud's own tools look for them.
 //
-// A URL that names no bucket is an error. A bucket that does not work is none: its use fails until it does. A folder that is
-// missing is made when it is first used, and never again. One that vanishes later, as with the disk that holds it, took
-// files along, and an empty one in its place would hide that and fill another disk.
+// A URL that names no bucket is an error. A bucket that does not work is no error here: its use fails until it works. Use
+// makes a missing folder once, and never again: a folder that vanishes later, for example with its disk, had files, and an
+// empty folder in its place would hide that and fill another disk.
 func OpenBucket(ctx context.Context, bucketURL string) (*Bucket, error) {
 	return OpenObservedBucket(ctx, bucketURL, nil)
 }
@@ -110,7 +110,7 @@ func withoutURL(err error, u *url.URL, bucketURL string) string {
 	return redact.Users(text)
 }
 
-// use returns what keeps the files.
+// use returns the bucket of gocloud.dev, and an error where it can't be used.
 func (b *Bucket) use(ctx context.Context) (*blob.Bucket, error) {
 	blobs, err := b.opened(ctx)
 	if err == nil {
@@ -158,8 +158,7 @@ func (b *Bucket) folderFails(err error) bool {
 	return ofFile || statErr == nil // It is there, and is no folder.
 }
 
-// vanished returns why a file that was not found does not mean that there is none: the bucket itself is not there. Nil means
-// that it is.
+// vanished returns an error where the bucket itself is gone, so that a file that was not found may exist.
 func (b *Bucket) vanished(ctx context.Context, blobs *blob.Bucket) error {
 	if b.folder != "" {
 		return b.checkFolder()
@@ -172,7 +171,7 @@ func (b *Bucket) vanished(ctx context.Context, blobs *blob.Bucket) error {
 }
 
 // completeFileURL sets what a file bucket needs for whole files only, and refuses URLs that fileblob would
-// read as another folder than was meant: it ignores hosts and takes an empty path for the working directory.
+// read as another folder: it ignores hosts and takes an empty path for the working directory.
 func completeFileURL(u *url.URL) (folder string, err error) {
 	if u.Host != "" && u.Host != "." && u.Host != "localhost" {
 		return "", fmt.Errorf("write file:///%s%s for an absolute path or file://./%[1]s%s for a relative one", u.Host, u.Path)

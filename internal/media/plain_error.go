@@ -20,8 +20,8 @@ func withoutQuotes(err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
-	if told, ok := errors.AsType[*plain.Error](err); ok {
-		return told // What wraps it names an address.
+	if safe, ok := errors.AsType[*plain.Error](err); ok {
+		return safe // What wraps it names an address.
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return err
@@ -37,8 +37,8 @@ func withoutQuotes(err error) error {
 	return errAnswer
 }
 
-// blocked is the guard's refusal of an address, which it does not name: what a name stands for in our network is not
-// for everyone to ask.
+// blocked is the guard's refusal of an address. It does not name the address, so that a caller can't use the service to
+// resolve the names of our network.
 func blocked(cause error) error {
 	text := "the address is not public"
 	switch {

@@ -8,7 +8,7 @@ import (
 	"gocloud.dev/gcerrors"
 )
 
-// What a probe, or a look at the bucket itself, finds.
+// What a probe finds, and what a check of the bucket itself does.
 var (
 	// ErrUnanswered means that the bucket does not answer.
 	ErrUnanswered = errors.New("no answer in time")
@@ -16,8 +16,8 @@ var (
 	errDiffers    = errors.New("other bytes came back than were stored")
 )
 
-// StorageCause says in a few words why the storage fails, as in "the storage is full". It names nothing of ours, so that it
-// may be shown to anyone, and is the same for equal causes. Errors of unknown kind give "fails".
+// StorageCause says in a few words why the storage fails, as in "the storage is full". It names no path and no
+// address, so that every caller may see it, and is the same for equal causes. Errors of unknown kind give "fails".
 func StorageCause(err error) string {
 	for _, known := range []struct {
 		err   error
@@ -54,7 +54,7 @@ func StorageCause(err error) string {
 	}
 	if answer, ok := errors.AsType[interface {
 		error
-		ErrorCode() string // Of what speaks the protocol of S3.
+		ErrorCode() string // Of buckets with the protocol of S3.
 	}](err); ok {
 		if words := answerCauses[answer.ErrorCode()]; words != "" {
 			return words

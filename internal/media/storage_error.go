@@ -16,8 +16,8 @@ import (
 // that was refused. The same call may succeed later. Every such error is a *StorageError.
 var ErrStorage = errors.New("the storage does not work")
 
-// StorageError is a failure of the bucket itself. What a bucket answers, such as that there is no such file, is none, nor
-// is the failure of what a Put reads from.
+// StorageError is a failure of the bucket itself. An answer of the bucket, such as that a file does not exist, is no
+// StorageError, and neither is a failure of the reader of a Put.
 type StorageError struct {
 	Op    string // What failed: put, open, read, delete, list, sign or sweep.
 	Key   string // Of which file, or with which prefix; empty where that says nothing.
@@ -64,13 +64,13 @@ func (b *Bucket) report(ctx context.Context, failure *StorageError) error {
 	return failure
 }
 
-// missingError is an error that is fs.ErrNotExist no more.
+// missingError hides that an error is fs.ErrNotExist.
 type missingError struct{ err error }
 
 func (e *missingError) Error() string { return e.err.Error() }
 
 // Object is an open file of a bucket: an io.ReadSeekCloser that knows its Size and ModTime, as http.ServeContent asks for.
-// It is used by one goroutine at a time.
+// It must not be used concurrently.
 type Object struct {
 	ctx    context.Context //nolint:containedctx // The one of Open, which reads end with.
 	bucket *Bucket
@@ -81,7 +81,7 @@ type Object struct {
 	err error
 }
 
-// Read reads on. An error but io.EOF is a *StorageError, unless the context of Open was canceled.
+// Read implements io.Reader. An error other than io.EOF is a *StorageError, unless the context of Open was canceled.
 func (o *Object) Read(p []byte) (int, error) {
 	n, err := o.blob.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -107,10 +107,10 @@ func (o *Object) Err() error {
 	return o.err
 }
 
-// Seek sets where Read goes on.
+// Seek implements io.Seeker.
 func (o *Object) Seek(offset int64, whence int) (int64, error) { return o.blob.Seek(offset, whence) }
 
-// Close ends reading.
+// Close implements io.Closer.
 func (o *Object) Close() error { return o.blob.Close() }
 
 // Size returns the number of bytes of the file.
@@ -119,7 +119,7 @@ func (o *Object) Size() int64 { return o.blob.Size() }
 // ModTime returns when the file was put.
 func (o *Object) ModTime() time.Time { return o.blob.ModTime() }
 
-// sourceReader remembers why what a Put reads from failed, so that the bucket is not blamed for it.
+// sourceReader records an error of the reader of a Put, so that it does not count as a failure of the bucket.
 type sourceReader struct {
 	r   io.Reader
 	n   int64

@@ -21,7 +21,7 @@ func callbackCases(kind provider.Callbacks) []testCase {
 	cases := []testCase{
 		{name: "a success is reported", run: (*rig).toldSuccess},
 		{name: "a failure is reported", faults: "fail,reason=no", run: (*rig).toldFailure},
-		{name: "duplicates and contradictions are reported as they came", faults: "duplicate=2,regress,conflict", run: (*rig).toldInAnyOrder},
+		{name: "duplicates and contradictions are reported as they came", faults: "duplicate=2,regress,conflict", run: (*rig).readInAnyOrder},
 		{name: "a tampered body proves nothing", run: (*rig).tampered},
 		{name: "a body that is no callback is malformed", run: (*rig).malformed},
 	}
@@ -49,7 +49,7 @@ func (r *rig) genuine() sim.Delivery {
 	return all[slices.IndexFunc(all, func(d sim.Delivery) bool { return d.Kind == sim.KindGenuine })]
 }
 
-// decode decodes a callback that must be one, proven where the provider signs, and never else.
+// decode decodes a valid callback. It must be proven where the provider signs, and never elsewhere.
 func (r *rig) decode(d sim.Delivery) provider.Callback {
 	r.Helper()
 	cb, err := r.p.Callback(d.Header, []byte(d.Body), time.Now())
@@ -80,8 +80,8 @@ func (r *rig) toldFailure() {
 	}
 }
 
-// toldInAnyOrder wants each callback to be read by itself, whatever came before.
-func (r *rig) toldInAnyOrder() {
+// readInAnyOrder wants each callback to be read by itself, whatever came before.
+func (r *rig) readInAnyOrder() {
 	want := map[sim.Kind]provider.Phase{
 		sim.KindProgress: provider.Running, sim.KindRegress: provider.Running, sim.KindConflict: provider.Failed,
 		sim.KindGenuine: provider.Succeeded, sim.KindDuplicate: provider.Succeeded,
@@ -105,7 +105,7 @@ func (r *rig) toldInAnyOrder() {
 	}
 }
 
-// tampered changes the link in a callback. No provider's signature covers it: what proves itself proves only that the
+// tampered changes the link in a callback. No provider's signature covers it: a valid signature proves only that the
 // provider called, and a check has the true link.
 func (r *rig) tampered() {
 	const foreign = "https://foreign.example/video.mp4"
@@ -136,7 +136,7 @@ func (r *rig) malformed() {
 	}
 }
 
-// wantBadCallback wants a callback to be refused for a reason, without a status that could be taken for one.
+// wantBadCallback wants a callback to be refused for a reason, and without a status.
 func (r *rig) wantBadCallback(header http.Header, body string, now time.Time, want error) {
 	r.Helper()
 	cb, err := r.p.Callback(header, []byte(body), now)

@@ -81,7 +81,7 @@ func (r *rig) readsLinks() {
 	r.wantVideo(links[0], id, 0)
 }
 
-// saysUnread wants to hear what stands in the place of the link, without the link, which may be signed.
+// saysUnread wants Unread to have what stands in place of the link, without the link, which may be signed.
 func (r *rig) saysUnread() {
 	r.Helper()
 	status := r.finish(r.submit())
@@ -101,7 +101,7 @@ func (r *rig) wantPhase(id string, want provider.Phase) {
 	}
 }
 
-// lags asks when the generation is over and the provider's books don't show it yet.
+// lags checks after the end of a generation, while queries do not show it yet.
 func (r *rig) lags() {
 	id := r.submit()
 	r.await("the end of a generation", func() bool { return r.sim.Limits().InFlight == 0 })
@@ -115,7 +115,7 @@ func (r *rig) noLinks() {
 	}
 }
 
-// staysDone wants checks to say what they said, though callbacks say that the task still runs, or failed.
+// staysDone wants checks to stay the same after callbacks that say that the task still runs, or failed.
 func (r *rig) staysDone() {
 	id := r.submit()
 	r.finishWell(id)
@@ -130,7 +130,7 @@ func (r *rig) staysDone() {
 	}
 }
 
-// unseen wants patience with a task that the provider does not show, for a while.
+// unseen wants a task that the provider does not show to count as running, for a while.
 func (r *rig) unseen(id string) {
 	r.wantPhase(id, provider.Running)
 	_, err := r.p.Check(r.Context(), id, time.Now().Add(-time.Hour))

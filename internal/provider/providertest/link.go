@@ -48,7 +48,7 @@ func (r *rig) wantVideo(link, id string, n int) {
 	}
 }
 
-// get fetches a link as anyone would, without credentials.
+// get fetches a link without credentials.
 func (r *rig) get(link string) (status int, body []byte) {
 	r.Helper()
 	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, link, http.NoBody)

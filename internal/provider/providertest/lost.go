@@ -26,7 +26,7 @@ func lostCases() []testCase {
 			r.lost(r.behind(a.give(http.StatusOK, r)), 1)
 		}})
 	}
-	// What names a task is no refusal, whatever the status says. A redirect that is followed would pay again.
+	// An answer that names a task is no refusal, whatever its status. A redirect that is followed would pay again.
 	for _, status := range []int{307, 400, 402, 404, 422, 429, 502} {
 		cases = append(cases, testCase{name: fmt.Sprintf("the task arrives with status %d", status), run: func(r *rig) {
 			r.lost(r.behind(func(got *reply) {

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// reply is an answer of the simulator on its way to the provider.
+// reply is an answer of the simulator to the provider.
 type reply struct {
-	url    string // What was asked, at the simulator.
+	url    string // The URL of the request at the simulator.
 	status int
 	header http.Header
 	body   string
@@ -54,10 +54,10 @@ func (r *rig) pass(transport *http.Transport, req *http.Request) (*reply, error)
 	return &reply{url: out.URL.String(), status: resp.StatusCode, header: resp.Header, body: string(body)}, err
 }
 
-// answer is a body that is no provider's.
+// answer is a body that no provider sends.
 type answer struct{ name, body string }
 
-// garbage is what proxies, outages and bugs make of answers.
+// garbage are answers as proxies, outages and bugs make them.
 func garbage() []answer {
 	return []answer{
 		{"nothing", ""},
@@ -71,7 +71,7 @@ func garbage() []answer {
 	}
 }
 
-// give changes any reply into this answer.
+// give replaces any reply by this answer.
 func (a answer) give(status int, r *rig) func(*reply) {
 	body := strings.NewReplacer("{key}", apiKey, "{callback}", r.hook).Replace(a.body)
 	return func(got *reply) { got.status, got.body = status, body }

@@ -92,7 +92,7 @@ func (r *rig) wantRateLimit(err error) {
 	}
 }
 
-// maintenance wants the provider to tell when it is down, as far as it can.
+// maintenance wants the provider to report maintenance, as far as it can.
 func (r *rig) maintenance() {
 	id := r.submit()
 	r.sim.SetMaintenance(r.subject.Name, window)
@@ -117,7 +117,7 @@ func (r *rig) nobodyListens() {
 	r.want(err, wire.Unavailable)
 }
 
-// late is a process that was stopped before its request left.
+// late is a submission of a process that was stopped before the request left.
 func (r *rig) late() {
 	_, err := r.p.Submit(provider.WithSendBy(r.Context(), time.Now().Add(-time.Nanosecond)), r.submission())
 	r.want(err, notSent)

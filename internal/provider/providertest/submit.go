@@ -43,7 +43,7 @@ func (r *rig) takesEveryChoice() {
 	}
 }
 
-// arrives submits a request and wants the provider to have booked all of it, with defaults for what it left open.
+// arrives submits a request and wants the ledger to have every field, with defaults for those that it leaves out.
 func (r *rig) arrives(s provider.Submission) {
 	r.Helper()
 	before := len(r.sim.Ledger())

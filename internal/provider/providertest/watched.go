@@ -13,14 +13,14 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// watched is a provider that notes what it was asked and what it said.
+// watched is a provider that records its calls and their results.
 type watched struct {
 	provider.Provider
 	secrets []string
 
 	mu          sync.Mutex
 	submissions []submitted
-	said        []string // All words that came out.
+	said        []string // All texts in results.
 	errs        []error  // All errors but those of callbacks.
 	statuses    []provider.Status
 }
@@ -77,7 +77,7 @@ func (w *watched) heard(status provider.Status, err error) {
 	}
 }
 
-// audit holds all that the providers of a case did against what must be true of every call.
+// audit checks what must be true of every call that the providers of a case made.
 func (r *rig) audit() {
 	r.Helper()
 	ledger := r.sim.Ledger()
@@ -101,7 +101,7 @@ func (r *rig) audit() {
 	}
 }
 
-// auditMoney compares what one call of Submit said with what the provider booked.
+// auditMoney compares the result of one call of Submit with the ledger of the simulator.
 func (r *rig) auditMoney(s submitted, ledger []sim.Entry) {
 	r.Helper()
 	entries := slices.DeleteFunc(slices.Clone(ledger), func(e sim.Entry) bool { return e.Prompt != s.prompt })

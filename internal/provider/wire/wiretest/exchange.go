@@ -63,8 +63,8 @@ func expect(t testing.TB, err error, class provider.Class) {
 	_ = WantClass(t, err, class)
 }
 
-// TestExchanges checks what an adapter makes of exchanges that end without an answer, or with one that no
-// provider would have given. None of it depends on the provider's codes.
+// TestExchanges checks how an adapter reads exchanges that end without an answer, or with one that no provider sends. None
+// of it depends on the provider's codes.
 func TestExchanges(t *testing.T, a Adapter) {
 	t.Run("Submit is NotSent when no connection came about", a.notSent)
 	t.Run("questions are Unavailable without an answer", a.unanswered)
@@ -263,7 +263,7 @@ func (a Adapter) redirects(t *testing.T) {
 	}
 }
 
-// roundTripper is a transport that does not call httptrace, as a lent one may.
+// roundTripper is a transport that does not call httptrace, as the caller's may be.
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -14,8 +14,8 @@ import (
 	"github.com/refract-video/refract/internal/provider"
 )
 
-// CheckQuestion wants what a check ended with to be possible. Where a success was read, it returns the answer as an
-// independent reader of the same bytes sees it, and else nil.
+// CheckQuestion checks that the result of a check is possible. For a success it returns the answer as an independent reader of
+// the same bytes sees it, and otherwise nil.
 func CheckQuestion(t testing.TB, httpStatus int, body []byte, status provider.Status, perr *provider.Error) map[string]any {
 	t.Helper()
 	if perr != nil {
@@ -47,7 +47,7 @@ func Object(t testing.TB, body []byte) map[string]any {
 	return seen
 }
 
-// CheckCreated wants what a submission ended with to be possible for an API that names what it created at the root of
+// CheckCreated checks that the result of a submission is possible for an API that names what it created at the root of
 // its answer, and whose HTTP status alone can prove that it created nothing.
 func CheckCreated(t testing.TB, httpStatus int, body []byte, id string, err error) {
 	t.Helper()
@@ -90,7 +90,7 @@ func Recode(t testing.TB, body []byte) []byte {
 	return recoded
 }
 
-// CheckLinks wants result links to be different strings somewhere in what an independent reader sees, without the blanks
+// CheckLinks wants result links to be different strings somewhere in what an independent reader sees, without the white space
 // around them.
 func CheckLinks(t testing.TB, links []string, seen any) {
 	t.Helper()
@@ -134,7 +134,7 @@ func Inner(v any) map[string]any {
 	return inner
 }
 
-// Trimmed returns a string without the blanks around it, or "".
+// Trimmed returns a string without the white space around it, or "".
 func Trimmed(v any) string {
 	s, _ := v.(string)
 	return strings.TrimSpace(s)

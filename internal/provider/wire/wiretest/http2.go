@@ -27,7 +27,7 @@ func frame(kind, flags byte, stream uint32, payload []byte) []byte {
 }
 
 // serveHTTP2 starts a server that reads every request to its end, and answers with a frame. It counts the
-// requests. The server of net/http can't break its promises in this way.
+// requests. The server of net/http can't fail in this way.
 func serveHTTP2(answer func(stream uint32) []byte) (*httptest.Server, *atomic.Int32) {
 	bodies := new(atomic.Int32)
 	srv := httptest.NewUnstartedServer(http.NotFoundHandler())

@@ -16,7 +16,7 @@ import (
 // Meaning is what a code means for a submission and for a check.
 type Meaning struct{ Submit, Check wire.Verdict }
 
-// Class is a verdict of a class alone, spelt out apart from those that the tables under test are made of.
+// Class is a verdict with only a class. It does not use the verdicts that the tables under test are made of.
 func Class(c provider.Class) wire.Verdict { return wire.Verdict{Class: c} }
 
 // BadInput is the verdict that the prompt or the source was refused.
@@ -27,7 +27,7 @@ func Paused(why provider.Pause) wire.Verdict {
 	return wire.Verdict{Class: provider.AccountBlocked, Pause: why}
 }
 
-// plainCodes is what statuses mean where HTTP decides it, spelt out apart from the tables under test.
+// plainCodes is what statuses mean by HTTP. It does not use the tables under test.
 func plainCodes() map[int]Meaning {
 	var (
 		unavailable = Class(provider.Unavailable)

@@ -56,7 +56,7 @@ func (a Adapter) TestRequests(t *testing.T, root, target, id string, requests []
 	}
 }
 
-// Answer is what a provider says. What it should be read as is in Want: an id, or the message of an error.
+// Answer is an answer of a provider. Want is how it is read: an id, or the message of an error.
 type Answer struct {
 	Name   string
 	Status int
@@ -93,7 +93,7 @@ func (a Adapter) TestProveNothing(t *testing.T, answers []Answer) {
 	}
 }
 
-// Reading is what a provider says of a task with status 200, and what it means.
+// Reading is an answer about a task with status 200, and what it means.
 type Reading struct {
 	Name, Body string
 	Want       provider.Status

@@ -1,6 +1,5 @@
-// Package wiretest is what the tests of provider adapters share: servers that answer as providers do at their
-// worst, what every error and status of an adapter must look like whatever came back, and the runners of the tables
-// in which each adapter keeps its own wire format.
+// Package wiretest is what the tests of provider adapters share: servers with faults, checks of every error and status that an
+// adapter returns, and the runners of the tables in which each adapter has its own wire format.
 package wiretest
 
 import (
@@ -20,7 +19,7 @@ import (
 	"github.com/refract-video/refract/internal/provider/wire"
 )
 
-// What tests send, and what no error may tell of it.
+// What tests send, and the parts of it that no error may hold.
 const (
 	Key   = "provider-api-key-0123456789"
 	Token = "attempt-7.c2VjcmV0LXRva2Vu" //nolint:gosec // Made up.
@@ -111,7 +110,7 @@ func ProviderError(t testing.TB, err error) *provider.Error {
 // CheckError wants an error to be one that an adapter can report.
 func CheckError(t testing.TB, perr *provider.Error) {
 	t.Helper()
-	CheckWords(t, perr.Message)
+	CheckText(t, perr.Message)
 	if (perr.Class == provider.AccountBlocked) != (perr.Pause != "") {
 		t.Fatalf("class %v with pause %q", perr.Class, perr.Pause)
 	}
@@ -139,7 +138,7 @@ func CheckStatus(t testing.TB, s provider.Status) {
 			t.Fatalf("failure reported of a task that did not fail: %+v", s)
 		}
 	case provider.Failed:
-		CheckWords(t, s.Message)
+		CheckText(t, s.Message)
 	default:
 		t.Fatalf("phase is %v", s.Phase)
 	}
@@ -153,11 +152,11 @@ func CheckStatus(t testing.TB, s provider.Status) {
 	}
 }
 
-// shownURL finds what is left of a URL in words: the scheme, the host, and what stands after it.
+// shownURL finds what is left of a URL in a text: the scheme, the host, and what stands after it.
 var shownURL = regexp.MustCompile(`(?i)https?:(?:\\*/){2,}[^\s/\\?#"<>]*([^\s"<>]*)`)
 
-// CheckWords wants what is shown to be bounded, and no URL in it to have a user, a path or a query.
-func CheckWords(t testing.TB, s string) {
+// CheckText wants what is shown to be bounded, and no URL in it to have a user, a path or a query.
+func CheckText(t testing.TB, s string) {
 	t.Helper()
 	if len(s) > provider.MaxMessage || !utf8.ValidString(s) {
 		t.Fatalf("message is unbounded or broken: %q", s)
