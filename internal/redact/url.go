@@ -1,7 +1,6 @@
 package redact
 
 import (
-	"bytes"
 	"net/url"
 	"regexp"
 	"strings"
@@ -32,11 +31,8 @@ var (
 // valid JSON still is.
 func Links(text []byte) []byte {
 	text = hiddenLinks(text)
-	if !bytes.Contains(bytes.ToLower(text), []byte("http")) {
-		return text // The expressions take milliseconds for a large body.
-	}
-	text = disguised.ReplaceAll(text, []byte("${1}"+Mark))
-	return links.ReplaceAll(text, []byte("${1}${2}/"+Mark))
+	text = replaceURLs(disguisedHere, text, "${1}"+Mark)
+	return replaceURLs(linksHere, text, "${1}${2}/"+Mark)
 }
 
 // Words is Links for words that are shown and need not stay JSON.
