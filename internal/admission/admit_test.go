@@ -91,7 +91,7 @@ func (s service) submit(t *testing.T, n int, priority int32) []task.ID {
 // round admits what may go and returns how much that was.
 func (s service) round(t *testing.T) int {
 	t.Helper()
-	n, err := s.Admit(t.Context(), "kie", admission.Policy)
+	n, err := s.Admit(t.Context(), "kie", admission.Rules)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func (s service) admitAtOnce(t *testing.T, replicas int) {
 	for range replicas {
 		go func() {
 			for range 10 {
-				if _, err := s.Admit(t.Context(), "kie", admission.Policy); err != nil {
+				if _, err := s.Admit(t.Context(), "kie", admission.Rules); err != nil {
 					results <- err
 					return
 				}
@@ -407,11 +407,11 @@ func TestAdmit_FailedDecisionAdmitsNone(t *testing.T) {
 }
 
 // five is a round that admits five tasks to account "kie".
-func five(admit func(task.Task, string) (task.Decision, error)) lifecycle.Round {
-	return lifecycle.Round{
-		Provider: "kie", Limits: lifecycle.AccountLimits{"kie": {Window: time.Second}}, Admit: admit,
-		Policy: lifecycle.Policy{Share: admission.Share, Plan: func([]lifecycle.Usage) lifecycle.Plan {
-			return lifecycle.Plan{Permits: []string{"kie", "kie", "kie", "kie", "kie"}}
+func five(admit func(task.Task, string) (task.Decision, error)) admission.Round {
+	return admission.Round{
+		Provider: "kie", Limits: admission.AccountLimits{"kie": {Window: time.Second}}, Admit: admit,
+		Policy: admission.Policy{Share: admission.Share, Plan: func([]admission.Usage) admission.Plan {
+			return admission.Plan{Permits: []string{"kie", "kie", "kie", "kie", "kie"}}
 		}},
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/refract-video/refract/internal/admission"
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -71,7 +70,7 @@ func (s service) open(t *testing.T) map[string]int {
 // older than the one task of another, which must go in the very next round. The order does not depend on their number, of
 // which a soak test has ten times as many.
 //
-// It fails when Line.Before (internal/lifecycle/admit.go) no longer compares shares, and orders by time alone.
+// It fails when Line.Before (internal/admission/queue.go) no longer compares shares, and orders by time alone.
 func TestPromise10_ABacklogDelaysItsOwnTenantAlone(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 18, 100)
@@ -139,8 +138,8 @@ func TestAdmit_HoldsFewLocksForManyTenantsWithAQuota(t *testing.T) {
 	s.exec(t, "INSERT INTO tenant (tenant, max_in_flight) VALUES ('', 1)")
 	s.backlog(t, "t", 2*tenants)
 	s.exec(t, "UPDATE task SET tenant = 't' || n % $1 FROM (SELECT id, row_number() OVER () AS n FROM task) AS numbered WHERE task.id = numbered.id", tenants)
-	policy, offered, locks := admission.Policy, 0, 0
-	policy.Share = func(permits int, lines []lifecycle.Line) []task.ID {
+	policy, offered, locks := admission.Rules, 0, 0
+	policy.Share = func(permits int, lines []admission.Line) []task.ID {
 		offered = len(lines)
 		const held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 		if err := s.pool.QueryRow(t.Context(), held).Scan(&locks); err != nil {

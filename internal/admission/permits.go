@@ -1,20 +1,23 @@
 package admission
 
-import (
-	"github.com/refract-video/refract/internal/lifecycle"
-)
+// Rules are how Refract admits: limits by account, fair shares between tenants.
+var Rules = Policy{Plan: PlanRound, Share: Share, Probe: Probe}
 
-// Policy is how Refract admits: limits by account, fair shares between tenants.
-var Policy = lifecycle.Policy{Plan: Plan, Share: Share, Probe: Probe}
+// Plan is what one round of admission does with the queue of a provider.
+type Plan struct {
+	Permits []string // The accounts that the next tasks go to, one a task.
+	Probes  []Usage  // The accounts that one task each may probe.
+	MoveOn  int      // How many tasks that may do so move on to their next provider.
+}
 
 // maxRound bounds how many tasks one round changes, so that a round stays a short transaction.
 const maxRound = 100
 
-// Plan chooses what goes next to a provider: as many tasks as its accounts have permits, each to the account
+// PlanRound chooses what goes next to a provider: as many tasks as its accounts have permits, each to the account
 // that has most left. Accounts that were paused are probed. Where every account is blocked, tasks that have another provider
 // to go to move on, unless a probe is under way.
-func Plan(usages []lifecycle.Usage) lifecycle.Plan {
-	var p lifecycle.Plan
+func PlanRound(usages []Usage) Plan {
+	var p Plan
 	left := make([]int, len(usages))
 	blocked := true // So is a provider without any account.
 	for i, u := range usages {

@@ -6,48 +6,47 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/admission"
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 )
 
 func TestPlan_ChoosesAccountsByTheirFreePermits(t *testing.T) {
 	t.Parallel()
-	account := func(name string, free int) lifecycle.Usage {
-		return lifecycle.Usage{Account: name, Limits: provider.Limits{Submissions: free, InFlight: free}}
+	account := func(name string, free int) admission.Usage {
+		return admission.Usage{Account: name, Limits: provider.Limits{Submissions: free, InFlight: free}}
 	}
-	inTrouble := func(u lifecycle.Usage, paused bool) lifecycle.Usage {
+	inTrouble := func(u admission.Usage, paused bool) admission.Usage {
 		u.Paused, u.Probing, u.Blocked = paused, true, true
 		if paused {
-			u.Probers = lifecycle.NoTasks
+			u.Probers = admission.NoTasks
 		}
 		return u
 	}
 	limited := account("kie", 3)
-	limited.Paused, limited.Probing, limited.Probers = true, true, lifecycle.NoTasks
+	limited.Paused, limited.Probing, limited.Probers = true, true, admission.NoTasks
 	probed := inTrouble(account("kie", 5), false)
 	doubted := inTrouble(account("kie", 5), true)
-	doubted.Probers = lifecycle.OtherTenants
+	doubted.Probers = admission.OtherTenants
 	beingProbed := doubted
 	beingProbed.Unanswered = 1
 	for _, tc := range []struct {
 		name   string
-		usages []lifecycle.Usage
-		want   lifecycle.Plan
+		usages []admission.Usage
+		want   admission.Plan
 	}{
-		{"there is no account", nil, lifecycle.Plan{MoveOn: 100}},
-		{"one account", []lifecycle.Usage{account("kie", 2)}, lifecycle.Plan{Permits: []string{"kie", "kie"}}},
-		{"the freest goes first", []lifecycle.Usage{account("kie", 1), account("kie-2", 3)}, lifecycle.Plan{Permits: []string{"kie-2", "kie-2", "kie", "kie-2"}}},
-		{"none is free", []lifecycle.Usage{account("kie", 0)}, lifecycle.Plan{}},
-		{"the only account is paused for its rate", []lifecycle.Usage{limited}, lifecycle.Plan{}},
-		{"the only account is in trouble", []lifecycle.Usage{inTrouble(account("kie", 5), true)}, lifecycle.Plan{MoveOn: 100}},
-		{"the only account is probed", []lifecycle.Usage{probed}, lifecycle.Plan{Probes: []lifecycle.Usage{probed}}},
-		{"a pause is doubted", []lifecycle.Usage{doubted}, lifecycle.Plan{Probes: []lifecycle.Usage{doubted}, MoveOn: 100}},
-		{"a probe is under way", []lifecycle.Usage{beingProbed}, lifecycle.Plan{}},
-		{"one of two is in trouble", []lifecycle.Usage{inTrouble(account("kie", 5), true), account("kie-2", 1)}, lifecycle.Plan{Permits: []string{"kie-2"}}},
+		{"there is no account", nil, admission.Plan{MoveOn: 100}},
+		{"one account", []admission.Usage{account("kie", 2)}, admission.Plan{Permits: []string{"kie", "kie"}}},
+		{"the freest goes first", []admission.Usage{account("kie", 1), account("kie-2", 3)}, admission.Plan{Permits: []string{"kie-2", "kie-2", "kie", "kie-2"}}},
+		{"none is free", []admission.Usage{account("kie", 0)}, admission.Plan{}},
+		{"the only account is paused for its rate", []admission.Usage{limited}, admission.Plan{}},
+		{"the only account is in trouble", []admission.Usage{inTrouble(account("kie", 5), true)}, admission.Plan{MoveOn: 100}},
+		{"the only account is probed", []admission.Usage{probed}, admission.Plan{Probes: []admission.Usage{probed}}},
+		{"a pause is doubted", []admission.Usage{doubted}, admission.Plan{Probes: []admission.Usage{doubted}, MoveOn: 100}},
+		{"a probe is under way", []admission.Usage{beingProbed}, admission.Plan{}},
+		{"one of two is in trouble", []admission.Usage{inTrouble(account("kie", 5), true), account("kie-2", 1)}, admission.Plan{Permits: []string{"kie-2"}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(tc.want, admission.Plan(tc.usages)); diff != "" {
+			if diff := cmp.Diff(tc.want, admission.PlanRound(tc.usages)); diff != "" {
 				t.Errorf("plan (-want +got):\n%s", diff)
 			}
 		})
@@ -56,8 +55,8 @@ func TestPlan_ChoosesAccountsByTheirFreePermits(t *testing.T) {
 
 func TestPlan_KeepsRoundsShort(t *testing.T) {
 	t.Parallel()
-	u := lifecycle.Usage{Account: "kie", Limits: provider.Limits{Submissions: 5000, InFlight: 5000}}
-	if got := len(admission.Plan([]lifecycle.Usage{u}).Permits); got != 100 {
+	u := admission.Usage{Account: "kie", Limits: provider.Limits{Submissions: 5000, InFlight: 5000}}
+	if got := len(admission.PlanRound([]admission.Usage{u}).Permits); got != 100 {
 		t.Errorf("a round admits %d tasks, want 100", got)
 	}
 }

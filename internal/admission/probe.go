@@ -3,7 +3,6 @@ package admission
 import (
 	"cmp"
 
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -11,8 +10,8 @@ import (
 // that made it pause. Tasks of tenants of which none was refused go first, then tasks that were not refused, then the one
 // whose refusal is oldest. So a task that the account always refuses is not probed with again while any other waits.
 //
-// A pause that rests on few tasks is short for all others: see lifecycle.Probers.
-func Probe(account lifecycle.Usage, lines []lifecycle.Line) (task.ID, bool) {
+// A pause that rests on few tasks is short for all others: see Probers.
+func Probe(account Usage, lines []Line) (task.ID, bool) {
 	var best candidate
 	for _, l := range lines {
 		if l.Left <= 0 {
@@ -30,19 +29,19 @@ func Probe(account lifecycle.Usage, lines []lifecycle.Line) (task.ID, bool) {
 
 // candidate is a task that may probe.
 type candidate struct {
-	line  lifecycle.Line
-	place lifecycle.Place
+	line  Line
+	place Place
 }
 
 // needs is the narrowest set of probers that the task belongs to.
-func (c candidate) needs() lifecycle.Probers {
+func (c candidate) needs() Probers {
 	switch {
 	case !c.place.Refused.IsZero():
-		return lifecycle.AllTasks
+		return AllTasks
 	case c.line.Refused:
-		return lifecycle.OtherTasks
+		return OtherTasks
 	default:
-		return lifecycle.OtherTenants
+		return OtherTenants
 	}
 }
 

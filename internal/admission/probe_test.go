@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/refract-video/refract/internal/admission"
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -21,37 +20,37 @@ import (
 func TestProbe_IndependentWitnessesGoFirst(t *testing.T) {
 	t.Parallel()
 	at := func(second int64) time.Time { return time.Unix(second, 0) }
-	fresh := func(id task.ID, since int64) lifecycle.Place { return lifecycle.Place{Task: id, Time: at(since)} }
-	refused := func(id task.ID, since, when int64) lifecycle.Place {
-		return lifecycle.Place{Task: id, Time: at(since), Refused: at(when)}
+	fresh := func(id task.ID, since int64) admission.Place { return admission.Place{Task: id, Time: at(since)} }
+	refused := func(id task.ID, since, when int64) admission.Place {
+		return admission.Place{Task: id, Time: at(since), Refused: at(when)}
 	}
-	line := func(tenant string, refused bool, places ...lifecycle.Place) lifecycle.Line {
-		return lifecycle.Line{Tenant: tenant, Weight: 1, Left: math.MaxInt, Refused: refused, Tasks: places}
+	line := func(tenant string, refused bool, places ...admission.Place) admission.Line {
+		return admission.Line{Tenant: tenant, Weight: 1, Left: math.MaxInt, Refused: refused, Tasks: places}
 	}
 	full := line("full", false, fresh("f", 0))
 	full.Left = 0
 	for _, tc := range []struct {
 		name    string
-		probers lifecycle.Probers
-		lines   []lifecycle.Line
+		probers admission.Probers
+		lines   []admission.Line
 		want    task.ID // Empty where none may probe.
 	}{
-		{"another tenant's task goes before an older one", lifecycle.AllTasks, []lifecycle.Line{line("a", true, fresh("a1", 1), refused("a0", 0, 9)), line("b", false, fresh("b", 8))}, "b"},
-		{"another task goes before the one that was refused", lifecycle.AllTasks, []lifecycle.Line{line("a", true, fresh("a1", 8), refused("a0", 0, 9))}, "a1"},
-		{"the oldest refusal goes first", lifecycle.AllTasks, []lifecycle.Line{line("a", true, refused("a0", 0, 9), refused("a1", 1, 7)), line("b", true, refused("b", 2, 8))}, "a1"},
-		{"the only task goes again", lifecycle.AllTasks, []lifecycle.Line{line("a", true, refused("a0", 0, 9))}, "a0"},
-		{"equals go by share and age", lifecycle.AllTasks, []lifecycle.Line{line("a", false, fresh("a", 5)), line("b", false, fresh("b", 4))}, "b"},
-		{"a tenant with its quota spent is passed over", lifecycle.AllTasks, []lifecycle.Line{full, line("b", true, refused("b", 2, 8))}, "b"},
-		{"early in the pause only other tenants", lifecycle.OtherTenants, []lifecycle.Line{line("a", true, fresh("a1", 1), refused("a0", 0, 9))}, ""},
-		{"early in the pause another tenant", lifecycle.OtherTenants, []lifecycle.Line{line("a", true, fresh("a1", 1)), line("b", false, fresh("b", 8))}, "b"},
-		{"later in the pause another task", lifecycle.OtherTasks, []lifecycle.Line{line("a", true, refused("a0", 0, 9), fresh("a1", 8))}, "a1"},
-		{"within the pause none that was refused", lifecycle.OtherTasks, []lifecycle.Line{line("a", true, refused("a0", 0, 9))}, ""},
-		{"while an operator pauses, none", lifecycle.NoTasks, []lifecycle.Line{line("b", false, fresh("b", 8))}, ""},
-		{"nobody waits", lifecycle.AllTasks, nil, ""},
+		{"another tenant's task goes before an older one", admission.AllTasks, []admission.Line{line("a", true, fresh("a1", 1), refused("a0", 0, 9)), line("b", false, fresh("b", 8))}, "b"},
+		{"another task goes before the one that was refused", admission.AllTasks, []admission.Line{line("a", true, fresh("a1", 8), refused("a0", 0, 9))}, "a1"},
+		{"the oldest refusal goes first", admission.AllTasks, []admission.Line{line("a", true, refused("a0", 0, 9), refused("a1", 1, 7)), line("b", true, refused("b", 2, 8))}, "a1"},
+		{"the only task goes again", admission.AllTasks, []admission.Line{line("a", true, refused("a0", 0, 9))}, "a0"},
+		{"equals go by share and age", admission.AllTasks, []admission.Line{line("a", false, fresh("a", 5)), line("b", false, fresh("b", 4))}, "b"},
+		{"a tenant with its quota spent is passed over", admission.AllTasks, []admission.Line{full, line("b", true, refused("b", 2, 8))}, "b"},
+		{"early in the pause only other tenants", admission.OtherTenants, []admission.Line{line("a", true, fresh("a1", 1), refused("a0", 0, 9))}, ""},
+		{"early in the pause another tenant", admission.OtherTenants, []admission.Line{line("a", true, fresh("a1", 1)), line("b", false, fresh("b", 8))}, "b"},
+		{"later in the pause another task", admission.OtherTasks, []admission.Line{line("a", true, refused("a0", 0, 9), fresh("a1", 8))}, "a1"},
+		{"within the pause none that was refused", admission.OtherTasks, []admission.Line{line("a", true, refused("a0", 0, 9))}, ""},
+		{"while an operator pauses, none", admission.NoTasks, []admission.Line{line("b", false, fresh("b", 8))}, ""},
+		{"nobody waits", admission.AllTasks, nil, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			got, ok := admission.Probe(lifecycle.Usage{Account: "kie", Probers: tc.probers}, tc.lines)
+			got, ok := admission.Probe(admission.Usage{Account: "kie", Probers: tc.probers}, tc.lines)
 			if got != tc.want || ok != (tc.want != "") {
 				t.Errorf("Probe = %q, %t, want %q", got, ok, tc.want)
 			}
@@ -433,11 +432,11 @@ func TestProbe_LeavesAnOperatorsPauseAlone(t *testing.T) {
 	s.reply(t, other, nil)
 	s.add(t, "news")
 	s.next(t)
-	usage, err := s.store.ProviderAccounts(t.Context(), lifecycle.AccountLimits{"kie": {Submissions: 1000, Window: window, InFlight: 100}})
+	usage, err := s.store.ProviderAccounts(t.Context(), admission.AccountLimits{"kie": {Submissions: 1000, Window: window, InFlight: 100}})
 	if err != nil || len(usage) != 1 {
 		t.Fatalf("ProviderAccounts = %v, %v", usage, err)
 	}
-	if diff := cmp.Diff([]any{true, true, "prices", lifecycle.NoTasks}, []any{usage[0].Held, usage[0].Paused, usage[0].PauseReason, usage[0].Probers}); diff != "" {
+	if diff := cmp.Diff([]any{true, true, "prices", admission.NoTasks}, []any{usage[0].Held, usage[0].Paused, usage[0].PauseReason, usage[0].Probers}); diff != "" {
 		t.Errorf("the held account (-want +got):\n%s", diff)
 	}
 }

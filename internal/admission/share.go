@@ -3,7 +3,6 @@ package admission
 import (
 	"slices"
 
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -13,7 +12,7 @@ import (
 // So a tenant that has nothing at the provider goes before all that have something, whatever they have queued
 // and however they rate it: a backlog delays its own tenant alone. Within a line a step of priority counts as a
 // minute of waiting, so nothing starves.
-func Share(permits int, lines []lifecycle.Line) []task.ID {
+func Share(permits int, lines []Line) []task.ID {
 	lines = slices.Clone(lines)
 	var chosen []task.ID
 	for len(chosen) < permits {

@@ -12,15 +12,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/refract-video/refract/internal/admission"
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
 
 // line is the line of a tenant with n tasks, which began to wait so many seconds after the others'.
-func line(tenant string, weight, used, n, began int) lifecycle.Line {
-	l := lifecycle.Line{Tenant: tenant, Weight: weight, Used: used, Left: math.MaxInt}
+func line(tenant string, weight, used, n, began int) admission.Line {
+	l := admission.Line{Tenant: tenant, Weight: weight, Used: used, Left: math.MaxInt}
 	for i := range n {
-		l.Tasks = append(l.Tasks, lifecycle.Place{Task: task.ID(fmt.Sprintf("%s%d", tenant, i)), Time: time.Unix(int64(began+i), 0)})
+		l.Tasks = append(l.Tasks, admission.Place{Task: task.ID(fmt.Sprintf("%s%d", tenant, i)), Time: time.Unix(int64(began+i), 0)})
 	}
 	if n > 0 {
 		l.First = l.Tasks[0].Time
@@ -29,7 +28,7 @@ func line(tenant string, weight, used, n, began int) lifecycle.Line {
 }
 
 // quota bounds what a tenant may still have.
-func quota(l lifecycle.Line, left int) lifecycle.Line {
+func quota(l admission.Line, left int) admission.Line {
 	l.Left = left
 	return l
 }
@@ -39,18 +38,18 @@ func TestShare_ChoosesByShareThenAge(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		permits int
-		lines   []lifecycle.Line
+		lines   []admission.Line
 		want    []task.ID
 	}{
 		{"nobody waits", 3, nil, nil},
-		{"no permit", 0, []lifecycle.Line{line("a", 1, 0, 2, 0)}, nil},
-		{"one tenant gets all", 3, []lifecycle.Line{line("a", 1, 9, 4, 0)}, []task.ID{"a0", "a1", "a2"}},
-		{"equals take turns, the oldest first", 4, []lifecycle.Line{line("a", 1, 0, 4, 5), line("b", 1, 0, 4, 0)}, []task.ID{"b0", "a0", "b1", "a1"}},
-		{"who has nothing goes before who waits longer", 2, []lifecycle.Line{line("a", 1, 1, 9, 0), line("b", 1, 0, 1, 99)}, []task.ID{"b0", "a0"}},
-		{"weight is a share", 4, []lifecycle.Line{line("a", 3, 0, 9, 0), line("b", 1, 0, 9, 0)}, []task.ID{"a0", "b0", "a1", "a2"}},
-		{"what is in flight counts", 3, []lifecycle.Line{line("a", 1, 2, 9, 0), line("b", 1, 0, 9, 9)}, []task.ID{"b0", "b1", "a0"}},
-		{"a quota ends a turn", 3, []lifecycle.Line{quota(line("a", 1, 0, 9, 0), 1), line("b", 1, 5, 9, 0)}, []task.ID{"a0", "b0", "b1"}},
-		{"a quota that is spent leaves nothing", 2, []lifecycle.Line{quota(line("a", 1, 0, 9, 0), -1)}, nil},
+		{"no permit", 0, []admission.Line{line("a", 1, 0, 2, 0)}, nil},
+		{"one tenant gets all", 3, []admission.Line{line("a", 1, 9, 4, 0)}, []task.ID{"a0", "a1", "a2"}},
+		{"equals take turns, the oldest first", 4, []admission.Line{line("a", 1, 0, 4, 5), line("b", 1, 0, 4, 0)}, []task.ID{"b0", "a0", "b1", "a1"}},
+		{"who has nothing goes before who waits longer", 2, []admission.Line{line("a", 1, 1, 9, 0), line("b", 1, 0, 1, 99)}, []task.ID{"b0", "a0"}},
+		{"weight is a share", 4, []admission.Line{line("a", 3, 0, 9, 0), line("b", 1, 0, 9, 0)}, []task.ID{"a0", "b0", "a1", "a2"}},
+		{"what is in flight counts", 3, []admission.Line{line("a", 1, 2, 9, 0), line("b", 1, 0, 9, 9)}, []task.ID{"b0", "b1", "a0"}},
+		{"a quota ends a turn", 3, []admission.Line{quota(line("a", 1, 0, 9, 0), 1), line("b", 1, 5, 9, 0)}, []task.ID{"a0", "b0", "b1"}},
+		{"a quota that is spent leaves nothing", 2, []admission.Line{quota(line("a", 1, 0, 9, 0), -1)}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -65,7 +64,7 @@ func TestShare_ChoosesByShareThenAge(t *testing.T) {
 func TestShare_IsFairWhateverWaits(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		lines := make([]lifecycle.Line, rapid.IntRange(0, 6).Draw(t, "tenants"))
+		lines := make([]admission.Line, rapid.IntRange(0, 6).Draw(t, "tenants"))
 		for i := range lines {
 			lines[i] = line(string(rune('a'+i)), rapid.IntRange(1, 4).Draw(t, "weight"), rapid.IntRange(0, 5).Draw(t, "used"),
 				rapid.IntRange(0, 8).Draw(t, "tasks"), rapid.IntRange(0, 9).Draw(t, "began"))

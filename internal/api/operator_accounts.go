@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 )
@@ -14,7 +15,7 @@ import (
 // AccountStore is what operators see and change of provider accounts.
 type AccountStore interface {
 	// ProviderAccounts returns how the configured accounts stand, by name.
-	ProviderAccounts(ctx context.Context, configured lifecycle.AccountLimits) ([]lifecycle.Account, error)
+	ProviderAccounts(ctx context.Context, configured admission.AccountLimits) ([]lifecycle.Account, error)
 	// LimitAccount sets the limits of an account, or returns lifecycle.ErrAccountNotFound, as the next two.
 	LimitAccount(ctx context.Context, account string, l lifecycle.OperatorLimits) error
 	// HoldAccount pauses an account until it is released.
@@ -87,7 +88,7 @@ func (s *OperatorService) changeAccount(ctx context.Context, account string, cha
 		return nil, err
 	}
 	s.admit()
-	accounts, err := s.accounts.ProviderAccounts(ctx, lifecycle.AccountLimits{account: limits})
+	accounts, err := s.accounts.ProviderAccounts(ctx, admission.AccountLimits{account: limits})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 )
@@ -34,7 +35,7 @@ type OperatorService struct {
 	accounts   AccountStore
 	tenants    TenantStore
 	callbacks  CallbackStore
-	configured lifecycle.AccountLimits
+	configured admission.AccountLimits
 	admit      func()
 	log        *slog.Logger
 }
@@ -43,7 +44,7 @@ type OperatorService struct {
 func NewOperatorService(cfg OperatorServiceConfig) *OperatorService {
 	s := &OperatorService{
 		lifecycle: cfg.Lifecycle, accounts: cfg.Store, tenants: cfg.Store, callbacks: cfg.Store,
-		configured: lifecycle.AccountLimits{}, admit: cfg.Admit, log: cfg.Log,
+		configured: admission.AccountLimits{}, admit: cfg.Admit, log: cfg.Log,
 	}
 	for account, p := range cfg.Accounts {
 		s.configured[account] = p.Capabilities().Limits

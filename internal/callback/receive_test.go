@@ -20,6 +20,7 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
@@ -112,9 +113,9 @@ func start(t *testing.T, verbs *lifecycle.Lifecycle, store *postgres.Store) task
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := verbs.Admit(t.Context(), "kie", lifecycle.Policy{
-		Plan:  func([]lifecycle.Usage) lifecycle.Plan { return lifecycle.Plan{Permits: []string{"kie"}} },
-		Share: func(int, []lifecycle.Line) []task.ID { return []task.ID{submitted.ID} },
+	if _, err := verbs.Admit(t.Context(), "kie", admission.Policy{
+		Plan:  func([]admission.Usage) admission.Plan { return admission.Plan{Permits: []string{"kie"}} },
+		Share: func(int, []admission.Line) []task.ID { return []task.ID{submitted.ID} },
 	}); err != nil {
 		t.Fatal(err)
 	}

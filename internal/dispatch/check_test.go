@@ -99,7 +99,7 @@ func newChecker(t *testing.T, kie provider.Provider, attempts int) *Checker {
 		}
 	}
 	for {
-		admitted, err := verbs.Admit(t.Context(), "kie", admission.Policy)
+		admitted, err := verbs.Admit(t.Context(), "kie", admission.Rules)
 		if err != nil {
 			t.Fatal(err)
 		}

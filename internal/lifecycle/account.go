@@ -3,12 +3,13 @@ package lifecycle
 import (
 	"time"
 
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/provider"
 )
 
 // Account is how a configured provider account stands, over all replicas.
 type Account struct {
-	Usage
+	admission.Usage
 
 	Provider   string
 	Configured provider.Limits // The limits of the configuration, whether or not they are in force.

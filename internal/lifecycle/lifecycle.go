@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
@@ -135,9 +136,9 @@ type Store interface {
 	ChangeByAttempt(ctx context.Context, id task.AttemptID, decide Decide) (task.Task, error)
 	// AdmitTasks holds accounts, asks plan what may go where, and does that. Accounts that another replica
 	// holds are left out.
-	AdmitTasks(ctx context.Context, r Round) ([]task.Task, error)
+	AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task, error)
 	// Standing returns where a QUEUED task stands at the provider of a round.
-	Standing(ctx context.Context, t task.Task, r Round) (Standing, error)
+	Standing(ctx context.Context, t task.Task, r admission.Round) (Standing, error)
 	// SaveTrouble returns why the outputs of an attempt are not saved, as noted since a time; the zero value where no try
 	// failed. storage is why results can't be stored at any replica; empty where they can.
 	SaveTrouble(ctx context.Context, id task.AttemptID, since time.Time) (trouble SaveTrouble, storage string, err error)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
@@ -29,8 +30,8 @@ func TestDefer_HoldsNothing(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	w, _ := s.held(t, plain())
-	free := func() lifecycle.Usage {
-		accounts, err := s.store.ProviderAccounts(t.Context(), lifecycle.AccountLimits{"kie": studio{}.Capabilities().Limits})
+	free := func() admission.Usage {
+		accounts, err := s.store.ProviderAccounts(t.Context(), admission.AccountLimits{"kie": studio{}.Capabilities().Limits})
 		if err != nil || len(accounts) != 1 {
 			t.Fatalf("accounts %v, %v", accounts, err)
 		}

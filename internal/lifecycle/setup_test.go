@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
@@ -112,11 +113,11 @@ func (s service) submit(t *testing.T, spec task.Spec) task.Task {
 // admit admits all queued tasks.
 func (s service) admit(t *testing.T) {
 	t.Helper()
-	policy := lifecycle.Policy{
-		Plan: func([]lifecycle.Usage) lifecycle.Plan {
-			return lifecycle.Plan{Permits: slices.Repeat([]string{"kie"}, 100)}
+	policy := admission.Policy{
+		Plan: func([]admission.Usage) admission.Plan {
+			return admission.Plan{Permits: slices.Repeat([]string{"kie"}, 100)}
 		},
-		Share: func(_ int, lines []lifecycle.Line) (all []task.ID) {
+		Share: func(_ int, lines []admission.Line) (all []task.ID) {
 			for _, l := range lines {
 				for _, p := range l.Tasks {
 					all = append(all, p.Task)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -37,7 +38,7 @@ type Waiting struct {
 
 // Standing is where a QUEUED task stands.
 type Standing struct {
-	Usages     []Usage
+	Usages     []admission.Usage
 	Ahead      int         // How many tasks of the tenant go first.
 	NotBefore  time.Time   // Admission leaves the task alone until then; zero means that it does not.
 	Source     *SourceWait // What keeps the task from admission; nil where its source does not.
@@ -65,7 +66,7 @@ func (l *Lifecycle) Waiting(ctx context.Context, t task.Task) (*Waiting, error) 
 	case t.State != task.Queued:
 		return nil, nil //nolint:nilnil // Nothing is what most tasks wait for.
 	}
-	st, err := l.store.Standing(ctx, t, Round{Provider: t.Provider, Limits: l.limits(t.Provider)})
+	st, err := l.store.Standing(ctx, t, admission.Round{Provider: t.Provider, Limits: l.limits(t.Provider)})
 	if err != nil {
 		return nil, fmt.Errorf("find out what task %s waits for: %w", t.ID, err)
 	}

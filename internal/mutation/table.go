@@ -516,7 +516,7 @@ var mutations = append(differences(), []mutation{
 		[]test{{httpapi, "TestREST_ReadsNoBodyOfAStranger"}},
 	},
 	{
-		10, "shares-not-compared", "internal/lifecycle/admit.go",
+		10, "shares-not-compared", "internal/admission/queue.go",
 		"mine != others {",
 		"false && mine != others {",
 		[]test{

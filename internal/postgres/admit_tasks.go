@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -57,7 +58,7 @@ var errNothingAdmitted = errors.New("nothing was admitted")
 
 // AdmitTasks implements lifecycle.Store. The transaction runs at READ COMMITTED and locks the accounts' rows
 // first, then, without waiting for any, tenants that have a quota in flight and the tasks' rows.
-func (s *Store) AdmitTasks(ctx context.Context, r lifecycle.Round) ([]task.Task, error) {
+func (s *Store) AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task, error) {
 	var w writes
 	err := s.pipelined(ctx, func(tx pipelinedTx) error {
 		var batch pgx.Batch
@@ -101,7 +102,7 @@ func (s *Store) AdmitTasks(ctx context.Context, r lifecycle.Round) ([]task.Task,
 }
 
 // admitChosen gives permits to the tasks that the policy chooses.
-func (s *Store) admitChosen(ctx context.Context, tx pgx.Tx, w *writes, r lifecycle.Round, permits []string, window time.Duration) error {
+func (s *Store) admitChosen(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, permits []string, window time.Duration) error {
 	lines, err := readLines(ctx, tx, r.Provider, window, len(permits))
 	if err != nil {
 		return fmt.Errorf("read the lines of tenants: %w", err)
@@ -119,7 +120,7 @@ func (s *Store) admitChosen(ctx context.Context, tx pgx.Tx, w *writes, r lifecyc
 }
 
 // admitProbe lets a task probe an account, if one may.
-func (s *Store) admitProbe(ctx context.Context, tx pgx.Tx, w *writes, r lifecycle.Round, u lifecycle.Usage, window time.Duration) error {
+func (s *Store) admitProbe(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, u admission.Usage, window time.Duration) error {
 	lines, err := readProbers(ctx, tx, r.Provider, u.Account, window)
 	if err != nil {
 		return fmt.Errorf("read who may probe %s: %w", u.Account, err)
@@ -131,7 +132,7 @@ func (s *Store) admitProbe(ctx context.Context, tx pgx.Tx, w *writes, r lifecycl
 	return s.changeQueued(ctx, tx, w, func(t task.Task) (task.Decision, error) { return r.Admit(t, u.Account) }, lockChosen, []task.ID{chosen})
 }
 
-func longestWindow(usages []lifecycle.Usage) time.Duration {
+func longestWindow(usages []admission.Usage) time.Duration {
 	var window time.Duration
 	for _, u := range usages {
 		window = max(window, u.Limits.Window)

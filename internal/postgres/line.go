@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -88,22 +89,22 @@ ORDER BY line.tenant, place.line_time, place.id`
 
 // readLines reads the lines that can get one of n permits, each with its first n tasks.
 // window is the longest rate window of the provider's accounts.
-func readLines(ctx context.Context, tx pgx.Tx, provider string, window time.Duration, n int) ([]lifecycle.Line, error) {
+func readLines(ctx context.Context, tx pgx.Tx, provider string, window time.Duration, n int) ([]admission.Line, error) {
 	lines, err := standingLines(ctx, tx, provider, window)
 	if err != nil {
 		return nil, err
 	}
 	// No more than n lines can get a permit: those that have least for their weight.
-	slices.SortFunc(lines, func(a, b lifecycle.Line) int {
+	slices.SortFunc(lines, func(a, b admission.Line) int {
 		if a.Before(b) {
 			return -1
 		}
 		return 1
 	})
-	lines = slices.DeleteFunc(lines, func(l lifecycle.Line) bool { return l.Left <= 0 })
+	lines = slices.DeleteFunc(lines, func(l admission.Line) bool { return l.Left <= 0 })
 	lines = lines[:min(n, len(lines))]
 	names := make([]string, len(lines))
-	byTenant := make(map[string]*lifecycle.Line, len(lines))
+	byTenant := make(map[string]*admission.Line, len(lines))
 	for i := range lines {
 		names[i] = lines[i].Tenant
 		byTenant[lines[i].Tenant] = &lines[i]
@@ -113,7 +114,7 @@ func readLines(ctx context.Context, tx pgx.Tx, provider string, window time.Dura
 		return nil, err
 	}
 	var tenant string
-	var p lifecycle.Place
+	var p admission.Place
 	_, err = pgx.ForEachRow(rows, []any{&tenant, &p.Task, &p.Time}, func() error {
 		l := byTenant[tenant]
 		l.Tasks = append(l.Tasks, p)
@@ -163,13 +164,13 @@ JOIN task ON task.id = refused.task_id
 WHERE refused.in_row`
 
 // readProbers reads the lines of which a task may probe an account.
-func readProbers(ctx context.Context, tx pgx.Tx, provider, account string, window time.Duration) ([]lifecycle.Line, error) {
+func readProbers(ctx context.Context, tx pgx.Tx, provider, account string, window time.Duration) ([]admission.Line, error) {
 	lines, err := standingLines(ctx, tx, provider, window)
 	if err != nil || len(lines) == 0 {
 		return nil, err
 	}
 	names := make([]string, len(lines))
-	byTenant := make(map[string]*lifecycle.Line, len(lines))
+	byTenant := make(map[string]*admission.Line, len(lines))
 	for i := range lines {
 		names[i] = lines[i].Tenant
 		byTenant[lines[i].Tenant] = &lines[i]
@@ -177,7 +178,7 @@ func readProbers(ctx context.Context, tx pgx.Tx, provider, account string, windo
 	var batch pgx.Batch
 	batch.Queue(selectProbers, account, provider, names).Query(func(rows pgx.Rows) error {
 		var tenant string
-		var p lifecycle.Place
+		var p admission.Place
 		var refused *time.Time
 		_, err := pgx.ForEachRow(rows, []any{&tenant, &p.Task, &p.Time, &refused}, func() error {
 			p.Refused = time.Time{}
@@ -203,12 +204,12 @@ func readProbers(ctx context.Context, tx pgx.Tx, provider, account string, windo
 }
 
 // standingLines reads who waits, and what each has, without the tasks.
-func standingLines(ctx context.Context, tx pgx.Tx, provider string, window time.Duration) ([]lifecycle.Line, error) {
+func standingLines(ctx context.Context, tx pgx.Tx, provider string, window time.Duration) ([]admission.Line, error) {
 	rows, err := tx.Query(ctx, selectLines, provider)
 	if err != nil {
 		return nil, err
 	}
-	lines, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (l lifecycle.Line, err error) {
+	lines, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (l admission.Line, err error) {
 		err = row.Scan(&l.Tenant, &l.Weight, &l.Left, &l.First)
 		if l.Left == 0 {
 			l.Left = math.MaxInt
@@ -268,7 +269,7 @@ LEFT JOIN LATERAL (` + selectTerms + `) AS terms ON true
 WHERE line.id = $1`
 
 // Standing implements lifecycle.Store.
-func (s *Store) Standing(ctx context.Context, t task.Task, r lifecycle.Round) (lifecycle.Standing, error) {
+func (s *Store) Standing(ctx context.Context, t task.Task, r admission.Round) (lifecycle.Standing, error) {
 	var st lifecycle.Standing
 	var notBefore *time.Time
 	err := s.snapshot(ctx, func(tx pgx.Tx) (err error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/lifecycle"
 )
 
@@ -28,7 +29,7 @@ FROM provider_account
 WHERE account = $1`
 
 // ProviderAccounts returns how accounts stand, by name. configured names them, and gives their configured limits.
-func (s *Store) ProviderAccounts(ctx context.Context, configured lifecycle.AccountLimits) ([]lifecycle.Account, error) {
+func (s *Store) ProviderAccounts(ctx context.Context, configured admission.AccountLimits) ([]lifecycle.Account, error) {
 	var accounts []lifecycle.Account
 	err := s.snapshot(ctx, func(tx pgx.Tx) error {
 		usages, err := accountUsages(ctx, tx, selectNamedAccounts, slices.Sorted(maps.Keys(configured)), configured)

@@ -8,13 +8,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
 )
 
-var configuredLimits = lifecycle.AccountLimits{"kie": provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 100}}
+var configuredLimits = admission.AccountLimits{"kie": provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 100}}
 
 // account returns how the account kie stands.
 func account(t *testing.T, store *postgres.Store) lifecycle.Account {
@@ -46,7 +47,7 @@ func TestProviderAccounts_TellHowMuchIsUsed(t *testing.T) {
 		}
 	}
 	want := lifecycle.Account{
-		Usage:    lifecycle.Usage{Account: "kie", Limits: configuredLimits["kie"], Unanswered: 1, Recent: 2, InFlight: 3},
+		Usage:    admission.Usage{Account: "kie", Limits: configuredLimits["kie"], Unanswered: 1, Recent: 2, InFlight: 3},
 		Provider: "kie", Configured: configuredLimits["kie"], Unknown: 1, Queued: 2,
 	}
 	if diff := cmp.Diff(want, account(t, store)); diff != "" {
@@ -91,7 +92,7 @@ func TestReleaseAccount_EndsEveryPause(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := lifecycle.Account{
-		Usage:    lifecycle.Usage{Account: "kie", Limits: configuredLimits["kie"]},
+		Usage:    admission.Usage{Account: "kie", Limits: configuredLimits["kie"]},
 		Provider: "kie", Configured: configuredLimits["kie"],
 	}
 	if diff := cmp.Diff(want, account(t, store)); diff != "" {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -13,7 +14,7 @@ func TestStorage_FailsForTheFleetWhereItFailsEverywhere(t *testing.T) {
 	t.Parallel()
 	store, pool := setup(t)
 	created := create(t, store, "films", plain())
-	round := lifecycle.Round{Provider: "kie", Limits: lifecycle.AccountLimits{"kie": {Submissions: 1, Window: time.Second, InFlight: 1}}}
+	round := admission.Round{Provider: "kie", Limits: admission.AccountLimits{"kie": {Submissions: 1, Window: time.Second, InFlight: 1}}}
 	check := func(what, want string) {
 		t.Helper()
 		st, err := store.Standing(t.Context(), created, round)

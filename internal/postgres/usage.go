@@ -6,7 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/admission"
 )
 
 // usageColumns are the columns of an account that accountUsages reads, in its order.
@@ -27,14 +27,14 @@ ORDER BY account`
 
 // accountUsages reads the configured accounts that a statement selects, and counts their usage by others.
 // configured gives the limits that hold where no operator has set any.
-func accountUsages(ctx context.Context, tx pgx.Tx, statement string, which any, configured lifecycle.AccountLimits) ([]lifecycle.Usage, error) {
+func accountUsages(ctx context.Context, tx pgx.Tx, statement string, which any, configured admission.AccountLimits) ([]admission.Usage, error) {
 	return accountUsagesAfter(ctx, tx, &pgx.Batch{}, statement, which, configured)
 }
 
 // accountUsagesAfter sends what a batch holds with the statement.
 func accountUsagesAfter(
-	ctx context.Context, tx pgx.Tx, batch *pgx.Batch, statement string, which any, configured lifecycle.AccountLimits,
-) (usages []lifecycle.Usage, err error) {
+	ctx context.Context, tx pgx.Tx, batch *pgx.Batch, statement string, which any, configured admission.AccountLimits,
+) (usages []admission.Usage, err error) {
 	batch.Queue(statement, which).Query(func(rows pgx.Rows) (err error) {
 		usages, err = pgx.CollectRows(rows, scanUsage)
 		return err
@@ -62,8 +62,8 @@ func accountUsagesAfter(
 }
 
 // scanUsage reads an account. Its limits are the operator's, 0 where there are none.
-func scanUsage(row pgx.CollectableRow) (lifecycle.Usage, error) {
-	var u lifecycle.Usage
+func scanUsage(row pgx.CollectableRow) (admission.Usage, error) {
+	var u admission.Usage
 	var until *time.Time
 	var window float64 // Seconds.
 	err := row.Scan(&u.Account, &u.Paused, &u.PauseReason, &until, &u.Probing, &u.Blocked, &u.Held, &u.Probers,

@@ -162,7 +162,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 			if !storageWatcher.Working() {
 				return 0, nil // NOTE: what could not be saved is not paid for.
 			}
-			return verbs.Admit(ctx, name, admission.Policy)
+			return verbs.Admit(ctx, name, admission.Rules)
 		}
 		s.working = append(s.working, admission.NewLoop(round, signals.admissions[name], log).Run)
 	}

@@ -1,0 +1,26 @@
+package admission
+
+import (
+	"github.com/refract-video/refract/internal/task"
+)
+
+// Policy decides who goes next. Its functions are pure: see package admission.
+type Policy struct {
+	// Plan returns how much may go to which account.
+	Plan func([]Usage) Plan
+	// Share chooses at most so many tasks from lines, in the order in which they go.
+	Share func(permits int, lines []Line) []task.ID
+	// Probe chooses the task that probes an account, or returns false. A line has the first of its tasks that were not
+	// refused, if there is one, and those that were.
+	Probe func(account Usage, lines []Line) (task.ID, bool)
+}
+
+// Round is one round of admission at a provider.
+type Round struct {
+	Policy
+
+	Provider string
+	Limits   AccountLimits // The configured ones.
+	Admit    func(t task.Task, account string) (task.Decision, error)
+	MoveOn   func(task.Task) (task.Decision, error)
+}
