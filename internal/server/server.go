@@ -164,7 +164,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 			}
 			return verbs.Admit(ctx, name, admission.Rules)
 		}
-		s.working = append(s.working, admission.NewLoop(round, signals.admissions[name], log).Run)
+		s.working = append(s.working, dispatch.NewAdmissionLoop(round, signals.admissions[name], log).Run)
 	}
 	for account, u := range upstreams {
 		s.working = append(s.working, dispatch.NewChecker(u, verbs, signals.checks[account], log).Run)

@@ -1,3 +1,8 @@
+// Package admission decides which queued task goes to a provider next, and when.
+//
+// Every replica runs a loop, and whichever holds the provider's account admits; the others pass. So limits
+// hold for the fleet without anyone being elected: they are counted in the transaction that spends them.
+// A round that fails because the database is out of reach admits nothing and is repeated.
 package admission
 
 import (

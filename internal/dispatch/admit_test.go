@@ -1,4 +1,4 @@
-package admission_test
+package dispatch_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/refract-video/refract/internal/admission"
+	"github.com/refract-video/refract/internal/dispatch"
 	"github.com/refract-video/refract/internal/loop"
 )
 
@@ -19,7 +19,7 @@ func runLoop(t *testing.T, round func(context.Context) (int, error)) (loop.Signa
 	t.Helper()
 	var logged strings.Builder
 	wake := loop.NewSignal()
-	l := admission.NewLoop(round, wake, slog.New(slog.NewTextHandler(&logged, nil)))
+	l := dispatch.NewAdmissionLoop(round, wake, slog.New(slog.NewTextHandler(&logged, nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- l.Run(ctx) }()
@@ -33,7 +33,7 @@ func runLoop(t *testing.T, round func(context.Context) (int, error)) (loop.Signa
 	return wake, &logged
 }
 
-func TestLoop_AdmitsAtOnceOnAWakeAndEverySecondWithout(t *testing.T) {
+func TestAdmissionLoop_AdmitsAtOnceOnAWakeAndEverySecondWithout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var rounds atomic.Int32
@@ -57,7 +57,7 @@ func TestLoop_AdmitsAtOnceOnAWakeAndEverySecondWithout(t *testing.T) {
 	})
 }
 
-func TestLoop_GoesOnWhileThereIsSomethingToAdmit(t *testing.T) {
+func TestAdmissionLoop_GoesOnWhileThereIsSomethingToAdmit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var rounds atomic.Int32
@@ -73,7 +73,7 @@ func TestLoop_GoesOnWhileThereIsSomethingToAdmit(t *testing.T) {
 	})
 }
 
-func TestLoop_OutlivesFailuresAndTellsOfThemOnce(t *testing.T) {
+func TestAdmissionLoop_OutlivesFailuresAndTellsOfThemOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var failing atomic.Bool
