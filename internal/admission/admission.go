@@ -1,31 +1,32 @@
-// Package admission decides which queued task goes to a provider next, and when.
+// Package admission has the rules by which queued tasks go to providers: how many go to which account (Round.Plan), which tasks go
+// (Share), which one probes an account that was paused (Probe), and what a task waits for (QueuePosition).
 //
-// Every replica runs a loop, and whichever holds the provider's account admits; the others pass. So limits
-// hold for the fleet without anyone being elected: they are counted in the transaction that spends them.
-// A round that fails because the database is out of reach admits nothing and is repeated.
+// All rules are pure functions. The store reads rows, calls them inside its transaction and writes what they decide. The
+// transaction that spends a permit also counts the permits that are taken, so limits hold for all replicas without a leader. A
+// round that fails because the database is out of reach admits nothing and is repeated.
 package admission
 
 import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Policy decides who goes next. Its functions are pure: see package admission.
-type Policy struct {
-	// Plan returns how much may go to which account.
-	Plan func([]Usage) Plan
-	// Share chooses at most so many tasks from lines, in the order in which they go.
-	Share func(permits int, lines []Line) []task.ID
-	// Probe chooses the task that probes an account, or returns false. A line has the first of its tasks that were not
-	// refused, if there is one, and those that were.
-	Probe func(account Usage, lines []Line) (task.ID, bool)
-}
+// MaxTasks bounds how many tasks one round changes, so that a round stays a short transaction.
+const MaxTasks = 100
 
 // Round is one round of admission at a provider.
 type Round struct {
-	Policy
-
 	Provider string
-	Limits   AccountLimits // The configured ones.
-	Admit    func(t task.Task, account string) (task.Decision, error)
-	MoveOn   func(task.Task) (task.Decision, error)
+	Limits   AccountLimits    // The configured limits of the provider's accounts.
+	Known    []string         // The providers that have an account.
+	Attempts []task.AttemptID // The ids of the attempts that the round may make, MaxTasks of them.
+}
+
+// Admit decides that a task becomes the n-th attempt of the round, counted from 0, at an account.
+func (r Round) Admit(t task.Task, n int, account string) (task.Decision, error) {
+	return t.Apply(task.Admitted{Attempt: r.Attempts[n], Account: account})
+}
+
+// MoveOn decides that a task goes to the next provider of its route.
+func (r Round) MoveOn(t task.Task) (task.Decision, error) {
+	return t.Apply(task.ProviderBlocked{Known: r.Known})
 }

@@ -91,7 +91,7 @@ func (s service) submit(t *testing.T, n int, priority int32) []task.ID {
 // round admits what may go and returns how much that was.
 func (s service) round(t *testing.T) int {
 	t.Helper()
-	n, err := s.Admit(t.Context(), "kie", admission.Rules)
+	n, err := s.Admit(t.Context(), "kie")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func (s service) admitAtOnce(t *testing.T, replicas int) {
 	for range replicas {
 		go func() {
 			for range 10 {
-				if _, err := s.Admit(t.Context(), "kie", admission.Rules); err != nil {
+				if _, err := s.Admit(t.Context(), "kie"); err != nil {
 					results <- err
 					return
 				}
@@ -367,9 +367,7 @@ func TestAdmit_ReturnsWhatItStores(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 5, 10)
 	ids := s.submit(t, 2, 0)
-	admitted, err := s.store.AdmitTasks(t.Context(), five(func(queued task.Task, account string) (task.Decision, error) {
-		return queued.Apply(task.Admitted{Attempt: task.AttemptID(uuid.NewString()), Account: account})
-	}))
+	admitted, err := s.store.AdmitTasks(t.Context(), five(uuid.NewString))
 	if err != nil || len(admitted) != len(ids) {
 		t.Fatalf("AdmitTasks = %d tasks, %v, want %d", len(admitted), err, len(ids))
 	}
@@ -384,17 +382,12 @@ func TestAdmit_ReturnsWhatItStores(t *testing.T) {
 	}
 }
 
-func TestAdmit_FailedDecisionAdmitsNone(t *testing.T) {
+func TestAdmit_AFailedWriteAdmitsNone(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 5, 10)
 	ids := s.submit(t, 3, 0)
-	calls := 0
-	_, err := s.store.AdmitTasks(t.Context(), five(func(queued task.Task, account string) (task.Decision, error) {
-		if calls++; calls == 3 {
-			return task.Decision{}, errors.New("undecided")
-		}
-		return queued.Apply(task.Admitted{Attempt: task.AttemptID(uuid.NewString()), Account: account})
-	}))
+	same := uuid.NewString()
+	_, err := s.store.AdmitTasks(t.Context(), five(func() string { return same })) // The second attempt can't be written.
 	if err == nil {
 		t.Error("AdmitTasks = nil, want an error")
 	}
@@ -407,13 +400,12 @@ func TestAdmit_FailedDecisionAdmitsNone(t *testing.T) {
 }
 
 // five is a round that admits five tasks to account "kie".
-func five(admit func(task.Task, string) (task.Decision, error)) admission.Round {
-	return admission.Round{
-		Provider: "kie", Limits: admission.AccountLimits{"kie": {Window: time.Second}}, Admit: admit,
-		Policy: admission.Policy{Share: admission.Share, Plan: func([]admission.Usage) admission.Plan {
-			return admission.Plan{Permits: []string{"kie", "kie", "kie", "kie", "kie"}}
-		}},
+func five(newID func() string) admission.Round {
+	r := admission.Round{Provider: "kie", Limits: admission.AccountLimits{"kie": {Submissions: 5, Window: time.Second, InFlight: 5}}}
+	for range 5 {
+		r.Attempts = append(r.Attempts, task.AttemptID(newID()))
 	}
+	return r
 }
 
 // An overdue task is about to fail; an attempt of it would be paid for in vain.

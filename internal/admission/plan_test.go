@@ -46,7 +46,7 @@ func TestPlan_ChoosesAccountsByTheirFreePermits(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(tc.want, admission.PlanRound(tc.usages)); diff != "" {
+			if diff := cmp.Diff(tc.want, roundAt(tc.usages...).Plan(tc.usages)); diff != "" {
 				t.Errorf("plan (-want +got):\n%s", diff)
 			}
 		})
@@ -56,7 +56,27 @@ func TestPlan_ChoosesAccountsByTheirFreePermits(t *testing.T) {
 func TestPlan_KeepsRoundsShort(t *testing.T) {
 	t.Parallel()
 	u := admission.Usage{Account: "kie", Limits: provider.Limits{Submissions: 5000, InFlight: 5000}}
-	if got := len(admission.PlanRound([]admission.Usage{u}).Permits); got != 100 {
+	if got := len(roundAt(u).Plan([]admission.Usage{u}).Permits); got != 100 {
 		t.Errorf("a round admits %d tasks, want 100", got)
 	}
+}
+
+func TestPlan_MovesNothingOnWhileAnotherReplicaHoldsAnAccount(t *testing.T) {
+	t.Parallel()
+	blocked, other := admission.Usage{Account: "kie", Paused: true, Blocked: true, Probing: true, Probers: admission.NoTasks}, admission.Usage{Account: "kie-2"}
+	r := roundAt(blocked, other)
+	for _, usages := range [][]admission.Usage{nil, {blocked}} {
+		if diff := cmp.Diff(admission.Plan{}, r.Plan(usages)); diff != "" {
+			t.Errorf("plan for %d of 2 accounts (-want +got):\n%s", len(usages), diff)
+		}
+	}
+}
+
+// roundAt returns a round at a provider with these accounts.
+func roundAt(usages ...admission.Usage) admission.Round {
+	r := admission.Round{Limits: admission.AccountLimits{}}
+	for _, u := range usages {
+		r.Limits[u.Account] = u.Limits
+	}
+	return r
 }

@@ -50,12 +50,5 @@ func (c candidate) compare(o candidate) int {
 		return n
 	}
 	c.line.First, o.line.First = c.place.Time, o.place.Time
-	switch {
-	case c.line.Before(o.line):
-		return -1
-	case o.line.Before(c.line):
-		return 1
-	default:
-		return 0
-	}
+	return c.line.compare(o.line)
 }

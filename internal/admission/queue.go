@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"slices"
 	"time"
 
 	"github.com/refract-video/refract/internal/task"
@@ -35,4 +36,22 @@ func (l Line) Before(o Line) bool {
 		return l.First.Before(o.First)
 	}
 	return l.Tenant < o.Tenant
+}
+
+// Contenders returns the queues that can get one of n permits, those first that have least for their weight. It sorts queues.
+func Contenders(queues []Line, n int) []Line {
+	slices.SortFunc(queues, Line.compare)
+	queues = slices.DeleteFunc(queues, func(l Line) bool { return l.Left <= 0 })
+	return queues[:min(n, len(queues))]
+}
+
+func (l Line) compare(o Line) int {
+	switch {
+	case l.Before(o):
+		return -1
+	case o.Before(l):
+		return 1
+	default:
+		return 0
+	}
 }

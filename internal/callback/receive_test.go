@@ -20,7 +20,6 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
-	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
@@ -38,7 +37,7 @@ type studio struct{ provider.Provider }
 func (studio) Name() string { return "kie" }
 
 func (studio) Capabilities() provider.Capabilities {
-	return provider.Capabilities{PollInterval: 30 * time.Second}
+	return provider.Capabilities{PollInterval: 30 * time.Second, Limits: provider.Limits{Submissions: 10, Window: time.Second, InFlight: 10}}
 }
 
 func (studio) Callback(header http.Header, body []byte, _ time.Time) (provider.Callback, error) {
@@ -113,10 +112,7 @@ func start(t *testing.T, verbs *lifecycle.Lifecycle, store *postgres.Store) task
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := verbs.Admit(t.Context(), "kie", admission.Policy{
-		Plan:  func([]admission.Usage) admission.Plan { return admission.Plan{Permits: []string{"kie"}} },
-		Share: func(int, []admission.Line) []task.ID { return []task.ID{submitted.ID} },
-	}); err != nil {
+	if _, err := verbs.Admit(t.Context(), "kie"); err != nil {
 		t.Fatal(err)
 	}
 	admitted, err := store.Task(t.Context(), "films", submitted.ID)

@@ -14,7 +14,6 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/loop"
 	"github.com/refract-video/refract/internal/postgres"
@@ -99,7 +98,7 @@ func newChecker(t *testing.T, kie provider.Provider, attempts int) *Checker {
 		}
 	}
 	for {
-		admitted, err := verbs.Admit(t.Context(), "kie", admission.Rules)
+		admitted, err := verbs.Admit(t.Context(), "kie")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,15 +8,13 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Admit lets queued tasks of a provider go where the policy says, and returns how many tasks changed.
-func (l *Lifecycle) Admit(ctx context.Context, providerName string, policy admission.Policy) (int, error) {
-	changed, err := l.store.AdmitTasks(ctx, admission.Round{
-		Policy: policy, Provider: providerName, Limits: l.limits(providerName),
-		Admit: func(t task.Task, account string) (task.Decision, error) {
-			return t.Apply(task.Admitted{Attempt: task.AttemptID(l.ids.next()), Account: account})
-		},
-		MoveOn: func(t task.Task) (task.Decision, error) { return t.Apply(task.ProviderBlocked{Known: l.known}) },
-	})
+// Admit lets queued tasks of a provider go where the rules of package admission send them, and returns how many tasks changed.
+func (l *Lifecycle) Admit(ctx context.Context, providerName string) (int, error) {
+	r := admission.Round{Provider: providerName, Limits: l.limits(providerName), Known: l.known, Attempts: make([]task.AttemptID, admission.MaxTasks)}
+	for i := range r.Attempts {
+		r.Attempts[i] = task.AttemptID(l.ids.next())
+	}
+	changed, err := l.store.AdmitTasks(ctx, r)
 	if err != nil {
 		return 0, fmt.Errorf("admit tasks to %s: %w", providerName, err)
 	}

@@ -134,8 +134,8 @@ type Store interface {
 	ChangeTask(ctx context.Context, tenant string, id task.ID, decide Decide) (task.Task, error)
 	// ChangeByAttempt changes the task that an attempt belongs to, or returns ErrAttemptNotFound.
 	ChangeByAttempt(ctx context.Context, id task.AttemptID, decide Decide) (task.Task, error)
-	// AdmitTasks holds accounts, asks plan what may go where, and does that. Accounts that another replica
-	// holds are left out.
+	// AdmitTasks locks accounts, and changes the tasks that the rules of package admission choose. It leaves out accounts that
+	// another replica has locked.
 	AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task, error)
 	// Standing returns where a QUEUED task stands at the provider of a round.
 	Standing(ctx context.Context, t task.Task, r admission.Round) (Standing, error)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
@@ -113,20 +111,7 @@ func (s service) submit(t *testing.T, spec task.Spec) task.Task {
 // admit admits all queued tasks.
 func (s service) admit(t *testing.T) {
 	t.Helper()
-	policy := admission.Policy{
-		Plan: func([]admission.Usage) admission.Plan {
-			return admission.Plan{Permits: slices.Repeat([]string{"kie"}, 100)}
-		},
-		Share: func(_ int, lines []admission.Line) (all []task.ID) {
-			for _, l := range lines {
-				for _, p := range l.Tasks {
-					all = append(all, p.Task)
-				}
-			}
-			return all
-		},
-	}
-	if _, err := s.Admit(t.Context(), "kie", policy); err != nil {
+	if _, err := s.Admit(t.Context(), "kie"); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -67,20 +67,17 @@ func (s *Store) AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task,
 		if err != nil {
 			return fmt.Errorf("hold the accounts: %w", err)
 		}
-		if len(usages) == 0 && len(r.Limits) > 0 {
-			return errNothingAdmitted // Another replica admits.
-		}
 		plan := r.Plan(usages)
 		for _, u := range plan.Probes {
-			if err = s.admitProbe(ctx, tx, &w, r, u, longestWindow(usages)); err != nil || len(w.changes) > 0 {
+			if err = s.admitProbe(ctx, tx, &w, r, u, admission.LongestWindow(usages)); err != nil || len(w.changes) > 0 {
 				return err
 			}
 		}
 		switch {
 		case len(plan.Permits) > 0:
-			err = s.admitChosen(ctx, tx, &w, r, plan.Permits, longestWindow(usages))
-		case plan.MoveOn > 0 && len(usages) == len(r.Limits): // Accounts that were not seen may be well.
-			err = s.changeQueued(ctx, tx, &w, r.MoveOn, lockMovable, r.Provider, plan.MoveOn)
+			err = s.admitChosen(ctx, tx, &w, r, plan.Permits, admission.LongestWindow(usages))
+		case plan.MoveOn > 0:
+			err = s.changeQueued(ctx, tx, &w, func(_ int, t task.Task) (task.Decision, error) { return r.MoveOn(t) }, lockMovable, r.Provider, plan.MoveOn)
 		}
 		if err == nil && len(w.changes) == 0 {
 			return errNothingAdmitted
@@ -101,22 +98,18 @@ func (s *Store) AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task,
 	return changed, nil
 }
 
-// admitChosen gives permits to the tasks that the policy chooses.
+// admitChosen gives permits to the tasks that share them.
 func (s *Store) admitChosen(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, permits []string, window time.Duration) error {
 	lines, err := readLines(ctx, tx, r.Provider, window, len(permits))
 	if err != nil {
 		return fmt.Errorf("read the lines of tenants: %w", err)
 	}
-	chosen := r.Share(len(permits), lines)
+	chosen := admission.Share(len(permits), lines)
 	if len(chosen) == 0 {
 		return nil
 	}
-	next := 0
-	return s.changeQueued(ctx, tx, w, func(t task.Task) (task.Decision, error) {
-		account := permits[next]
-		next++
-		return r.Admit(t, account)
-	}, lockChosen, chosen)
+	admit := func(n int, t task.Task) (task.Decision, error) { return r.Admit(t, n, permits[n]) }
+	return s.changeQueued(ctx, tx, w, admit, lockChosen, chosen)
 }
 
 // admitProbe lets a task probe an account, if one may.
@@ -125,23 +118,16 @@ func (s *Store) admitProbe(ctx context.Context, tx pgx.Tx, w *writes, r admissio
 	if err != nil {
 		return fmt.Errorf("read who may probe %s: %w", u.Account, err)
 	}
-	chosen, ok := r.Probe(u, lines)
+	chosen, ok := admission.Probe(u, lines)
 	if !ok {
 		return nil
 	}
-	return s.changeQueued(ctx, tx, w, func(t task.Task) (task.Decision, error) { return r.Admit(t, u.Account) }, lockChosen, []task.ID{chosen})
-}
-
-func longestWindow(usages []admission.Usage) time.Duration {
-	var window time.Duration
-	for _, u := range usages {
-		window = max(window, u.Limits.Window)
-	}
-	return window
+	admit := func(n int, t task.Task) (task.Decision, error) { return r.Admit(t, n, u.Account) }
+	return s.changeQueued(ctx, tx, w, admit, lockChosen, []task.ID{chosen})
 }
 
 // changeQueued changes the queued tasks that a statement locks, if there are any, and commits.
-func (s *Store) changeQueued(ctx context.Context, tx pgx.Tx, w *writes, decide func(task.Task) (task.Decision, error), lock string, args ...any) error {
+func (s *Store) changeQueued(ctx context.Context, tx pgx.Tx, w *writes, decide func(n int, t task.Task) (task.Decision, error), lock string, args ...any) error {
 	rows, err := tx.Query(ctx, lock, args...)
 	if err != nil {
 		return fmt.Errorf("read the queue: %w", err)
@@ -154,7 +140,7 @@ func (s *Store) changeQueued(ctx context.Context, tx pgx.Tx, w *writes, decide f
 		return fmt.Errorf("read the attempts of queued tasks: %w", err)
 	}
 	for i := range queued {
-		d, err := decide(queued[i])
+		d, err := decide(i, queued[i])
 		if err != nil {
 			return err
 		}

@@ -64,3 +64,6 @@ func SetCalm(pool *pgxpool.Pool, d time.Duration) {
 	defer s.mu.Unlock()
 	s.calm = d
 }
+
+// ReadTenantQueues is readLines.
+var ReadTenantQueues = readLines

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -94,15 +93,7 @@ func readLines(ctx context.Context, tx pgx.Tx, provider string, window time.Dura
 	if err != nil {
 		return nil, err
 	}
-	// No more than n lines can get a permit: those that have least for their weight.
-	slices.SortFunc(lines, func(a, b admission.Line) int {
-		if a.Before(b) {
-			return -1
-		}
-		return 1
-	})
-	lines = slices.DeleteFunc(lines, func(l admission.Line) bool { return l.Left <= 0 })
-	lines = lines[:min(n, len(lines))]
+	lines = admission.Contenders(lines, n)
 	names := make([]string, len(lines))
 	byTenant := make(map[string]*admission.Line, len(lines))
 	for i := range lines {

@@ -3,6 +3,9 @@ package postgres_test
 import (
 	"encoding/json"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/refract-video/refract/internal/postgres"
 )
@@ -34,6 +37,36 @@ func TestPlans_TheNextInLineIsFoundBehindHeldTasks(t *testing.T) {
 		if n := plans[0].Plan.rejected(); n > 50 {
 			t.Errorf("%s: it looks at %.0f rows for nothing:\n%s", name, n, text)
 		}
+	}
+}
+
+// TestTenantQueues_NeedFewLocksForManyTenantsWithAQuota counts the locks of a round. A database has room for some thousands.
+func TestTenantQueues_NeedFewLocksForManyTenantsWithAQuota(t *testing.T) {
+	t.Parallel()
+	const tenants = 5_000
+	store, pool := setup(t)
+	exec(t, pool, "INSERT INTO tenant (tenant, max_in_flight) VALUES ('', 1)")
+	exec(t, pool, populate, 2*tenants)
+	exec(t, pool, `UPDATE task SET state = 'QUEUED', result_attempt = NULL, not_before_time = NULL, deadline_time = now() + interval '1 hour', provider = 'kie', tenant = 't' || n % $1
+		FROM (SELECT id, row_number() OVER () AS n FROM task) AS numbered WHERE task.id = numbered.id`, tenants)
+	create(t, store, "small", plain())
+	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		queues, err := postgres.ReadTenantQueues(t.Context(), tx, "kie", time.Second, 100)
+		if err != nil || len(queues) != 100 {
+			t.Errorf("%d tenants can get a permit, %v, want 100", len(queues), err)
+		}
+		var locks int
+		const held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+		if err := tx.QueryRow(t.Context(), held).Scan(&locks); err != nil {
+			return err
+		}
+		if locks == 0 || locks > 300 {
+			t.Errorf("the round holds %d locks for %d tenants, want a few hundred", locks, tenants)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/api"
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/dispatch"
@@ -162,7 +161,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 			if !storageWatcher.Working() {
 				return 0, nil // NOTE: what could not be saved is not paid for.
 			}
-			return verbs.Admit(ctx, name, admission.Rules)
+			return verbs.Admit(ctx, name)
 		}
 		s.working = append(s.working, dispatch.NewAdmissionLoop(round, signals.admissions[name], log).Run)
 	}

@@ -1,7 +1,6 @@
 package admission
 
-// Rules are how Refract admits: limits by account, fair shares between tenants.
-var Rules = Policy{Plan: PlanRound, Share: Share, Probe: Probe}
+import "time"
 
 // Plan is what one round of admission does with the queue of a provider.
 type Plan struct {
@@ -10,16 +9,14 @@ type Plan struct {
 	MoveOn  int      // How many tasks that may do so move on to their next provider.
 }
 
-// maxRound bounds how many tasks one round changes, so that a round stays a short transaction.
-const maxRound = 100
-
-// PlanRound chooses what goes next to a provider: as many tasks as its accounts have permits, each to the account
-// that has most left. Accounts that were paused are probed. Where every account is blocked, tasks that have another provider
-// to go to move on, unless a probe is under way.
-func PlanRound(usages []Usage) Plan {
+// Plan chooses what goes next to the provider: as many tasks as its accounts have permits, each to the account that has most
+// left. Accounts that were paused are probed. When every account is blocked and no probe is under way, tasks that have another
+// provider in their route move on. usages has the accounts that this round holds. It lacks those that another replica holds, and
+// while one is missing no task moves on, since that account may work.
+func (r Round) Plan(usages []Usage) Plan {
 	var p Plan
 	left := make([]int, len(usages))
-	blocked := true // So is a provider without any account.
+	blocked := true // A provider without any account counts as blocked.
 	for i, u := range usages {
 		blocked = blocked && u.Paused && u.Blocked && u.Unanswered == 0
 		switch {
@@ -30,10 +27,12 @@ func PlanRound(usages []Usage) Plan {
 		}
 	}
 	if blocked {
-		p.MoveOn = maxRound
+		if len(usages) == len(r.Limits) {
+			p.MoveOn = MaxTasks
+		}
 		return p
 	}
-	for len(p.Permits) < maxRound {
+	for len(p.Permits) < MaxTasks {
 		i := largest(left)
 		if i < 0 || left[i] == 0 {
 			break
@@ -53,4 +52,13 @@ func largest(n []int) int {
 		}
 	}
 	return best
+}
+
+// LongestWindow returns the longest rate window of accounts.
+func LongestWindow(usages []Usage) time.Duration {
+	var window time.Duration
+	for _, u := range usages {
+		window = max(window, u.Limits.Window)
+	}
+	return window
 }
