@@ -69,7 +69,7 @@ func (s service) open(t *testing.T) map[string]int {
 // older than the one task of another, which must go in the very next round. The order does not depend on their number, of
 // which a soak test has ten times as many.
 //
-// It fails when Line.Before (internal/admission/queue.go) no longer compares shares, and orders by time alone.
+// It fails when TenantQueue.Before (internal/admission/queue.go) no longer compares shares, and orders by time alone.
 func TestPromise10_ABacklogDelaysItsOwnTenantAlone(t *testing.T) {
 	t.Parallel()
 	s := setup(t, 18, 100)

@@ -6,32 +6,32 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Share chooses which tasks get the permits of a round, one permit after the other: each goes to the tenant
-// that has least of the provider for its weight, and there to the task that is first in the tenant's line.
+// Share chooses which tasks get the permits of a round, one permit after the other: each goes to the tenant that has least of
+// the provider for its weight, and there to the first task of the tenant's queue.
 //
-// So a tenant that has nothing at the provider goes before all that have something, whatever they have queued
-// and however they rate it: a backlog delays its own tenant alone. Within a line a step of priority counts as a
-// minute of waiting, so nothing starves.
-func Share(permits int, lines []Line) []task.ID {
-	lines = slices.Clone(lines)
+// So a tenant that has nothing at the provider goes before all that have something, whatever they have queued and whatever
+// priority they give it: a backlog delays its own tenant alone. Within a queue a step of priority counts as a minute of
+// waiting, so no task starves.
+func Share(permits int, queues []TenantQueue) []task.ID {
+	queues = slices.Clone(queues)
 	var chosen []task.ID
 	for len(chosen) < permits {
 		next := -1
-		for i, l := range lines {
-			if len(l.Tasks) > 0 && l.Left > 0 && (next < 0 || l.Before(lines[next])) {
+		for i, q := range queues {
+			if len(q.Tasks) > 0 && q.Left > 0 && (next < 0 || q.Before(queues[next])) {
 				next = i
 			}
 		}
 		if next < 0 {
 			break
 		}
-		l := &lines[next]
-		chosen = append(chosen, l.Tasks[0].Task)
-		l.Tasks = l.Tasks[1:]
-		l.Used++
-		l.Left--
-		if len(l.Tasks) > 0 {
-			l.First = l.Tasks[0].Time
+		q := &queues[next]
+		chosen = append(chosen, q.Tasks[0].Task)
+		q.Tasks = q.Tasks[1:]
+		q.Used++
+		q.Left--
+		if len(q.Tasks) > 0 {
+			q.First = q.Tasks[0].Time
 		}
 	}
 	return chosen

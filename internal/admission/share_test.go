@@ -15,22 +15,22 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// line is the line of a tenant with n tasks, which began to wait so many seconds after the others'.
-func line(tenant string, weight, used, n, began int) admission.Line {
-	l := admission.Line{Tenant: tenant, Weight: weight, Used: used, Left: math.MaxInt}
+// queue is the queue of a tenant with n tasks, which began to wait so many seconds after the others'.
+func queue(tenant string, weight, used, n, began int) admission.TenantQueue {
+	q := admission.TenantQueue{Tenant: tenant, Weight: weight, Used: used, Left: math.MaxInt}
 	for i := range n {
-		l.Tasks = append(l.Tasks, admission.Place{Task: task.ID(fmt.Sprintf("%s%d", tenant, i)), Time: time.Unix(int64(began+i), 0)})
+		q.Tasks = append(q.Tasks, admission.QueuedTask{Task: task.ID(fmt.Sprintf("%s%d", tenant, i)), Time: time.Unix(int64(began+i), 0)})
 	}
 	if n > 0 {
-		l.First = l.Tasks[0].Time
+		q.First = q.Tasks[0].Time
 	}
-	return l
+	return q
 }
 
 // quota bounds what a tenant may still have.
-func quota(l admission.Line, left int) admission.Line {
-	l.Left = left
-	return l
+func quota(q admission.TenantQueue, left int) admission.TenantQueue {
+	q.Left = left
+	return q
 }
 
 func TestShare_ChoosesByShareThenAge(t *testing.T) {
@@ -38,22 +38,22 @@ func TestShare_ChoosesByShareThenAge(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		permits int
-		lines   []admission.Line
+		queues  []admission.TenantQueue
 		want    []task.ID
 	}{
-		{"nobody waits", 3, nil, nil},
-		{"no permit", 0, []admission.Line{line("a", 1, 0, 2, 0)}, nil},
-		{"one tenant gets all", 3, []admission.Line{line("a", 1, 9, 4, 0)}, []task.ID{"a0", "a1", "a2"}},
-		{"equals take turns, the oldest first", 4, []admission.Line{line("a", 1, 0, 4, 5), line("b", 1, 0, 4, 0)}, []task.ID{"b0", "a0", "b1", "a1"}},
-		{"who has nothing goes before who waits longer", 2, []admission.Line{line("a", 1, 1, 9, 0), line("b", 1, 0, 1, 99)}, []task.ID{"b0", "a0"}},
-		{"weight is a share", 4, []admission.Line{line("a", 3, 0, 9, 0), line("b", 1, 0, 9, 0)}, []task.ID{"a0", "b0", "a1", "a2"}},
-		{"what is in flight counts", 3, []admission.Line{line("a", 1, 2, 9, 0), line("b", 1, 0, 9, 9)}, []task.ID{"b0", "b1", "a0"}},
-		{"a quota ends a turn", 3, []admission.Line{quota(line("a", 1, 0, 9, 0), 1), line("b", 1, 5, 9, 0)}, []task.ID{"a0", "b0", "b1"}},
-		{"a quota that is spent leaves nothing", 2, []admission.Line{quota(line("a", 1, 0, 9, 0), -1)}, nil},
+		{"no task waits", 3, nil, nil},
+		{"no permit", 0, []admission.TenantQueue{queue("a", 1, 0, 2, 0)}, nil},
+		{"one tenant gets all", 3, []admission.TenantQueue{queue("a", 1, 9, 4, 0)}, []task.ID{"a0", "a1", "a2"}},
+		{"equals take turns, the oldest first", 4, []admission.TenantQueue{queue("a", 1, 0, 4, 5), queue("b", 1, 0, 4, 0)}, []task.ID{"b0", "a0", "b1", "a1"}},
+		{"a tenant that has nothing goes before one that waits longer", 2, []admission.TenantQueue{queue("a", 1, 1, 9, 0), queue("b", 1, 0, 1, 99)}, []task.ID{"b0", "a0"}},
+		{"weight is a share", 4, []admission.TenantQueue{queue("a", 3, 0, 9, 0), queue("b", 1, 0, 9, 0)}, []task.ID{"a0", "b0", "a1", "a2"}},
+		{"what is in flight counts", 3, []admission.TenantQueue{queue("a", 1, 2, 9, 0), queue("b", 1, 0, 9, 9)}, []task.ID{"b0", "b1", "a0"}},
+		{"a quota ends a turn", 3, []admission.TenantQueue{quota(queue("a", 1, 0, 9, 0), 1), queue("b", 1, 5, 9, 0)}, []task.ID{"a0", "b0", "b1"}},
+		{"a quota that is spent leaves nothing", 2, []admission.TenantQueue{quota(queue("a", 1, 0, 9, 0), -1)}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(tc.want, admission.Share(tc.permits, tc.lines)); diff != "" {
+			if diff := cmp.Diff(tc.want, admission.Share(tc.permits, tc.queues)); diff != "" {
 				t.Errorf("chosen (-want +got):\n%s", diff)
 			}
 		})
@@ -64,33 +64,33 @@ func TestShare_ChoosesByShareThenAge(t *testing.T) {
 func TestShare_IsFairWhateverWaits(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		lines := make([]admission.Line, rapid.IntRange(0, 6).Draw(t, "tenants"))
-		for i := range lines {
-			lines[i] = line(string(rune('a'+i)), rapid.IntRange(1, 4).Draw(t, "weight"), rapid.IntRange(0, 5).Draw(t, "used"),
+		queues := make([]admission.TenantQueue, rapid.IntRange(0, 6).Draw(t, "tenants"))
+		for i := range queues {
+			queues[i] = queue(string(rune('a'+i)), rapid.IntRange(1, 4).Draw(t, "weight"), rapid.IntRange(0, 5).Draw(t, "used"),
 				rapid.IntRange(0, 8).Draw(t, "tasks"), rapid.IntRange(0, 9).Draw(t, "began"))
 		}
 		permits := rapid.IntRange(0, 20).Draw(t, "permits")
-		chosen := admission.Share(permits, lines)
+		chosen := admission.Share(permits, queues)
 		waiting := 0
 		got := map[string]int{}
-		for _, l := range lines {
-			waiting += len(l.Tasks)
-			for _, p := range l.Tasks {
+		for _, q := range queues {
+			waiting += len(q.Tasks)
+			for _, p := range q.Tasks {
 				if slices.Contains(chosen, p.Task) {
-					got[l.Tenant]++
+					got[q.Tenant]++
 				}
 			}
-			for _, p := range l.Tasks[:got[l.Tenant]] {
+			for _, p := range q.Tasks[:got[q.Tenant]] {
 				if !slices.Contains(chosen, p.Task) {
-					t.Fatalf("%s was passed over in its line", p.Task)
+					t.Fatalf("%s was passed over in its queue", p.Task)
 				}
 			}
 		}
 		if total := len(chosen); total != min(permits, waiting) || len(slices.Compact(slices.Sorted(slices.Values(chosen)))) != total {
 			t.Fatalf("chose %v for %d permits and %d tasks", chosen, permits, waiting)
 		}
-		for _, rich := range lines {
-			for _, poor := range lines {
+		for _, rich := range queues {
+			for _, poor := range queues {
 				if got[rich.Tenant] > 0 && got[poor.Tenant] < len(poor.Tasks) &&
 					(rich.Used+got[rich.Tenant]-1)*poor.Weight > (poor.Used+got[poor.Tenant])*rich.Weight {
 					t.Fatalf("%s got a permit before %s, which has less: %v", rich.Tenant, poor.Tenant, maps.Collect(maps.All(got)))

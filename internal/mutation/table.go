@@ -577,7 +577,7 @@ var mutations = append(differences(), []mutation{
 	},
 	{
 		10, "failed-probe-probes-again", "internal/admission/probe.go",
-		"	if n := cmp.Or(-cmp.Compare(c.needs(), o.needs()), c.place.Refused.Compare(o.place.Refused)); n != 0 {\n",
+		"	if n := cmp.Or(-cmp.Compare(c.needs(), o.needs()), c.task.Refused.Compare(o.task.Refused)); n != 0 {\n",
 		"	if n := cmp.Compare(c.needs(), o.needs()); n != 0 {\n",
 		[]test{{admission, "TestProbe_IndependentWitnessesGoFirst"}},
 	},

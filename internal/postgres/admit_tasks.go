@@ -100,11 +100,11 @@ func (s *Store) AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task,
 
 // admitChosen gives permits to the tasks that share them.
 func (s *Store) admitChosen(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, permits []string, window time.Duration) error {
-	lines, err := readLines(ctx, tx, r.Provider, window, len(permits))
+	queues, err := readTenantQueues(ctx, tx, r.Provider, window, len(permits))
 	if err != nil {
-		return fmt.Errorf("read the lines of tenants: %w", err)
+		return fmt.Errorf("read the queues of tenants: %w", err)
 	}
-	chosen := admission.Share(len(permits), lines)
+	chosen := admission.Share(len(permits), queues)
 	if len(chosen) == 0 {
 		return nil
 	}
@@ -114,11 +114,11 @@ func (s *Store) admitChosen(ctx context.Context, tx pgx.Tx, w *writes, r admissi
 
 // admitProbe lets a task probe an account, if one may.
 func (s *Store) admitProbe(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, u admission.Usage, window time.Duration) error {
-	lines, err := readProbers(ctx, tx, r.Provider, u.Account, window)
+	queues, err := readProbers(ctx, tx, r.Provider, u.Account, window)
 	if err != nil {
 		return fmt.Errorf("read who may probe %s: %w", u.Account, err)
 	}
-	chosen, ok := admission.Probe(u, lines)
+	chosen, ok := admission.Probe(u, queues)
 	if !ok {
 		return nil
 	}

@@ -65,5 +65,5 @@ func SetCalm(pool *pgxpool.Pool, d time.Duration) {
 	s.calm = d
 }
 
-// ReadTenantQueues is readLines.
-var ReadTenantQueues = readLines
+// ReadTenantQueues is readTenantQueues.
+var ReadTenantQueues = readTenantQueues

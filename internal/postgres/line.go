@@ -12,21 +12,21 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// selectLines finds who waits at a provider: it steps from tenant to tenant through the index, so that its cost
-// grows with the tenants that wait and not with their tasks. That not_before_time is not infinity, which the next condition
-// says too, is a column of index task_place: it passes over the tasks that wait for their source without a look at them.
+// selectTenantQueues finds the tenants that have queued tasks at a provider. It steps from tenant to tenant through the index, so
+// that its cost grows with the number of tenants and not with that of tasks. "not_before_time IS DISTINCT FROM 'infinity'" looks
+// redundant, but it is a column of index task_place: with it the scan skips tasks that wait for their source.
 //
-// A tenant with a quota in flight is held, without waiting, since another provider's round may be spending the
-// same quota right now; then the tenant's tasks wait for the next round. Tenants share 256 locks, since a database has
-// room for some thousands in all: the worst of that is that a tenant waits for a round of which another tenant is.
-const selectLines = `
+// A tenant with a quota in flight is locked, because another provider's round may spend the same quota at the same time. A tenant
+// that is locked already is left out, and its tasks wait for the next round. Tenants share 256 locks, because a database has room
+// for some thousands in all. So a tenant may also wait for the round of another tenant.
+var selectTenantQueues = `
 WITH RECURSIVE waiting AS (
     (SELECT tenant FROM task WHERE state = 'QUEUED' ORDER BY tenant LIMIT 1)
     UNION ALL
     SELECT (SELECT tenant FROM task WHERE state = 'QUEUED' AND tenant > waiting.tenant ORDER BY tenant LIMIT 1)
     FROM waiting
     WHERE waiting.tenant IS NOT NULL
-), line AS MATERIALIZED (
+), queue AS MATERIALIZED (
     SELECT waiting.tenant, first.line_time
     FROM waiting
     CROSS JOIN LATERAL (
@@ -38,25 +38,27 @@ WITH RECURSIVE waiting AS (
         LIMIT 1
     ) AS first
 )
-SELECT line.tenant, coalesce(terms.weight, 1), coalesce(terms.max_in_flight, 0), line.line_time
-FROM line
-LEFT JOIN LATERAL (` + selectTerms + `) AS terms ON true
-WHERE terms.max_in_flight IS NULL
-   OR pg_try_advisory_xact_lock(hashtext('refract.tenant.in_flight'), hashtext(line.tenant) & 255)`
+SELECT queue.tenant, coalesce(limits.weight, 1), coalesce(limits.max_in_flight, 0), queue.line_time
+FROM queue
+LEFT JOIN LATERAL (` + tenantLimits("queue.tenant") + `) AS limits ON true
+WHERE limits.max_in_flight IS NULL
+   OR pg_try_advisory_xact_lock(hashtext('refract.tenant.in_flight'), hashtext(queue.tenant) & 255)`
 
-// selectTerms are the share and the quotas of line.tenant: its own row, or else that of tenants without one.
-const selectTerms = `
+// tenantLimits selects the share and the quota in flight of a tenant: from its own row, or else from the default's.
+func tenantLimits(tenant string) string {
+	return `
     SELECT weight, max_in_flight
     FROM tenant
-    WHERE tenant IN (line.tenant, '')
+    WHERE tenant IN (` + tenant + `, '')
     ORDER BY tenant DESC
     LIMIT 1`
+}
 
-// countTenants counts what tenants have at a provider, as countUsage does for accounts, and what they have open
-// anywhere. Tasks are looked up one by one: PostgreSQL takes the attempts of a window for a third of all, and would rather
-// read the whole table of tasks than look up so many.
+// countTenants counts the attempts of tenants at a provider, as countUsage does for accounts, and those that they have open
+// anywhere. The subquery looks tasks up one by one. With a join PostgreSQL estimates that a window has a third of all attempts,
+// and reads the whole table of tasks.
 //
-// NOTE: it runs after selectLines, in a statement of its own, for the reason that countUsage gives.
+// NOTE: it runs after selectTenantQueues, in a statement of its own, for the reason that countUsage gives.
 const countTenants = `
 SELECT tenant, count(*) FILTER (WHERE provider = $1), count(*) FILTER (WHERE open)
 FROM (SELECT (SELECT tenant FROM task WHERE id = used.task_id) AS tenant, used.provider, used.open
@@ -73,45 +75,50 @@ FROM (SELECT (SELECT tenant FROM task WHERE id = used.task_id) AS tenant, used.p
       ) AS used) AS counted
 GROUP BY tenant`
 
-const selectPlaces = `
-SELECT line.tenant, place.id, place.line_time
-FROM unnest($2::text[]) AS line (tenant)
+const selectQueuedTasks = `
+SELECT queue.tenant, queued.id, queued.line_time
+FROM unnest($2::text[]) AS queue (tenant)
 CROSS JOIN LATERAL (
     SELECT id, line_time
     FROM task
-    WHERE tenant = line.tenant AND provider = $1 AND state = 'QUEUED' AND not_before_time IS DISTINCT FROM 'infinity'
+    WHERE tenant = queue.tenant AND provider = $1 AND state = 'QUEUED' AND not_before_time IS DISTINCT FROM 'infinity'
       AND (not_before_time IS NULL OR not_before_time <= now()) AND deadline_time > now()
     ORDER BY line_time, id
     LIMIT $3
-) AS place
-ORDER BY line.tenant, place.line_time, place.id`
+) AS queued
+ORDER BY queue.tenant, queued.line_time, queued.id`
 
-// readLines reads the lines that can get one of n permits, each with its first n tasks.
+// readTenantQueues reads the queues that can get one of n permits, each with its first n tasks.
 // window is the longest rate window of the provider's accounts.
-func readLines(ctx context.Context, tx pgx.Tx, provider string, window time.Duration, n int) ([]admission.Line, error) {
-	lines, err := standingLines(ctx, tx, provider, window)
+func readTenantQueues(ctx context.Context, tx pgx.Tx, provider string, window time.Duration, n int) ([]admission.TenantQueue, error) {
+	queues, err := readQueueHeads(ctx, tx, provider, window)
 	if err != nil {
 		return nil, err
 	}
-	lines = admission.Contenders(lines, n)
-	names := make([]string, len(lines))
-	byTenant := make(map[string]*admission.Line, len(lines))
-	for i := range lines {
-		names[i] = lines[i].Tenant
-		byTenant[lines[i].Tenant] = &lines[i]
-	}
-	rows, err := tx.Query(ctx, selectPlaces, provider, names, n)
+	queues = admission.Contenders(queues, n)
+	tenants, byTenant := indexQueues(queues)
+	rows, err := tx.Query(ctx, selectQueuedTasks, provider, tenants, n)
 	if err != nil {
 		return nil, err
 	}
 	var tenant string
-	var p admission.Place
-	_, err = pgx.ForEachRow(rows, []any{&tenant, &p.Task, &p.Time}, func() error {
-		l := byTenant[tenant]
-		l.Tasks = append(l.Tasks, p)
+	var t admission.QueuedTask
+	_, err = pgx.ForEachRow(rows, []any{&tenant, &t.Task, &t.Time}, func() error {
+		byTenant[tenant].Tasks = append(byTenant[tenant].Tasks, t)
 		return nil
 	})
-	return lines, err
+	return queues, err
+}
+
+// indexQueues returns the tenants of queues, and where the queue of each is.
+func indexQueues(queues []admission.TenantQueue) ([]string, map[string]*admission.TenantQueue) {
+	tenants := make([]string, len(queues))
+	byTenant := make(map[string]*admission.TenantQueue, len(queues))
+	for i := range queues {
+		tenants[i] = queues[i].Tenant
+		byTenant[queues[i].Tenant] = &queues[i]
+	}
+	return tenants, byTenant
 }
 
 // refusedTasks are the tasks that account $1 refused since its trouble began, and those that are at fault for a refusal.
@@ -126,19 +133,19 @@ WITH refused AS MATERIALIZED (
     GROUP BY attempt.task_id
 )`
 
-// selectProbers finds, in the line of each tenant, the first task that was not refused, and those that were.
+// selectProbers finds, in the queue of each tenant, the first task that was not refused, and those that were.
 const selectProbers = refusedTasks + `
-SELECT line.tenant, place.id, place.line_time, NULL
-FROM unnest($3::text[]) AS line (tenant)
+SELECT queue.tenant, queued.id, queued.line_time, NULL
+FROM unnest($3::text[]) AS queue (tenant)
 CROSS JOIN LATERAL (
     SELECT id, line_time
     FROM task
-    WHERE tenant = line.tenant AND provider = $2 AND state = 'QUEUED' AND not_before_time IS DISTINCT FROM 'infinity'
+    WHERE tenant = queue.tenant AND provider = $2 AND state = 'QUEUED' AND not_before_time IS DISTINCT FROM 'infinity'
       AND (not_before_time IS NULL OR not_before_time <= now()) AND deadline_time > now()
       AND id NOT IN (SELECT task_id FROM refused)
     ORDER BY line_time, id
     LIMIT 1
-) AS place
+) AS queued
 UNION ALL
 SELECT task.tenant, task.id, task.line_time, refused.refuse_time
 FROM refused
@@ -154,68 +161,67 @@ FROM refused
 JOIN task ON task.id = refused.task_id
 WHERE refused.in_row`
 
-// readProbers reads the lines of which a task may probe an account.
-func readProbers(ctx context.Context, tx pgx.Tx, provider, account string, window time.Duration) ([]admission.Line, error) {
-	lines, err := standingLines(ctx, tx, provider, window)
-	if err != nil || len(lines) == 0 {
+// readProbers reads the queues from which a task may probe an account.
+func readProbers(ctx context.Context, tx pgx.Tx, provider, account string, window time.Duration) ([]admission.TenantQueue, error) {
+	queues, err := readQueueHeads(ctx, tx, provider, window)
+	if err != nil || len(queues) == 0 {
 		return nil, err
 	}
-	names := make([]string, len(lines))
-	byTenant := make(map[string]*admission.Line, len(lines))
-	for i := range lines {
-		names[i] = lines[i].Tenant
-		byTenant[lines[i].Tenant] = &lines[i]
-	}
+	tenants, byTenant := indexQueues(queues)
 	var batch pgx.Batch
-	batch.Queue(selectProbers, account, provider, names).Query(func(rows pgx.Rows) error {
+	batch.Queue(selectProbers, account, provider, tenants).Query(func(rows pgx.Rows) error {
 		var tenant string
-		var p admission.Place
+		var t admission.QueuedTask
 		var refused *time.Time
-		_, err := pgx.ForEachRow(rows, []any{&tenant, &p.Task, &p.Time, &refused}, func() error {
-			p.Refused = time.Time{}
-			if refused != nil {
-				p.Refused = *refused
-			}
-			l := byTenant[tenant]
-			l.Tasks = append(l.Tasks, p)
+		_, err := pgx.ForEachRow(rows, []any{&tenant, &t.Task, &t.Time, &refused}, func() error {
+			t.Refused = orZero(refused)
+			byTenant[tenant].Tasks = append(byTenant[tenant].Tasks, t)
 			return nil
 		})
 		return err
 	})
 	batch.Queue(selectRefusedTenants, account).Query(func(rows pgx.Rows) error {
-		tenants, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		for _, tenant := range tenants {
-			if l, waits := byTenant[tenant]; waits {
-				l.Refused = true
+		refused, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		for _, tenant := range refused {
+			if q, waits := byTenant[tenant]; waits {
+				q.Refused = true
 			}
 		}
 		return err
 	})
-	return lines, tx.SendBatch(ctx, &batch).Close()
+	return queues, tx.SendBatch(ctx, &batch).Close()
 }
 
-// standingLines reads who waits, and what each has, without the tasks.
-func standingLines(ctx context.Context, tx pgx.Tx, provider string, window time.Duration) ([]admission.Line, error) {
-	rows, err := tx.Query(ctx, selectLines, provider)
+// orZero returns a time that may be NULL.
+func orZero(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}
+
+// readQueueHeads reads which tenants have queued tasks, and what permits each has, without the tasks.
+func readQueueHeads(ctx context.Context, tx pgx.Tx, provider string, window time.Duration) ([]admission.TenantQueue, error) {
+	rows, err := tx.Query(ctx, selectTenantQueues, provider)
 	if err != nil {
 		return nil, err
 	}
-	lines, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (l admission.Line, err error) {
-		err = row.Scan(&l.Tenant, &l.Weight, &l.Left, &l.First)
-		if l.Left == 0 {
-			l.Left = math.MaxInt
+	queues, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (q admission.TenantQueue, err error) {
+		err = row.Scan(&q.Tenant, &q.Weight, &q.Left, &q.First)
+		if q.Left == 0 {
+			q.Left = math.MaxInt
 		}
-		return l, err
+		return q, err
 	})
-	if err != nil || len(lines) == 0 {
+	if err != nil || len(queues) == 0 {
 		return nil, err
 	}
 	used, open, err := tenantUsage(ctx, tx, provider, window)
-	for i := range lines {
-		lines[i].Used = used[lines[i].Tenant]
-		lines[i].Left -= open[lines[i].Tenant]
+	for i := range queues {
+		queues[i].Used = used[queues[i].Tenant]
+		queues[i].Left -= open[queues[i].Tenant]
 	}
-	return lines, err
+	return queues, err
 }
 
 // tenantUsage counts what each tenant has at a provider, and has open anywhere.
@@ -234,30 +240,30 @@ func tenantUsage(ctx context.Context, tx pgx.Tx, provider string, window time.Du
 	return used, open, err
 }
 
-// placesCounted bounds how far a place in line is counted.
-const placesCounted = 10_000
+// maxPosition bounds how many tasks ahead of another are counted.
+const maxPosition = 10_000
 
-// selectStanding tells where a task stands in its tenant's line and what its tenant has open. Tasks that wait for their
-// source are passed over by those behind them.
-const selectStanding = `
+// selectQueuePosition reads how many tasks of the tenant go before a task, and how many attempts the tenant has open. A task that
+// waits for its source does not count as one that goes before others.
+var selectQueuePosition = `
 SELECT (SELECT count(*)
         FROM (SELECT
               FROM task AS ahead
-              WHERE ahead.tenant = line.tenant AND ahead.provider = line.provider AND ahead.state = 'QUEUED'
-                AND (ahead.line_time, ahead.id) < (line.line_time, line.id)
+              WHERE ahead.tenant = this.tenant AND ahead.provider = this.provider AND ahead.state = 'QUEUED'
+                AND (ahead.line_time, ahead.id) < (this.line_time, this.id)
                 AND ahead.not_before_time IS DISTINCT FROM 'infinity'
               LIMIT $2) AS counted),
-       CASE WHEN line.not_before_time > now() AND isfinite(line.not_before_time) THEN line.not_before_time END,
-       coalesce(line.not_before_time = 'infinity', false),
-       coalesce(terms.max_in_flight, 0),
+       CASE WHEN this.not_before_time > now() AND isfinite(this.not_before_time) THEN this.not_before_time END,
+       coalesce(this.not_before_time = 'infinity', false),
+       coalesce(limits.max_in_flight, 0),
        (SELECT count(*)
         FROM provider_account
         JOIN attempt ON attempt.account = provider_account.account AND attempt.state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING')
-        JOIN task AS other ON other.id = attempt.task_id AND other.tenant = line.tenant),
+        JOIN task AS other ON other.id = attempt.task_id AND other.tenant = this.tenant),
        coalesce(` + storageCause + `, '')
-FROM task AS line
-LEFT JOIN LATERAL (` + selectTerms + `) AS terms ON true
-WHERE line.id = $1`
+FROM task AS this
+LEFT JOIN LATERAL (` + tenantLimits("this.tenant") + `) AS limits ON true
+WHERE this.id = $1`
 
 // Standing implements lifecycle.Store.
 func (s *Store) Standing(ctx context.Context, t task.Task, r admission.Round) (lifecycle.Standing, error) {
@@ -268,7 +274,7 @@ func (s *Store) Standing(ctx context.Context, t task.Task, r admission.Round) (l
 			return err
 		}
 		var held bool
-		err = tx.QueryRow(ctx, selectStanding, t.ID, placesCounted).Scan(&st.Ahead, &notBefore, &held, &st.TenantMax, &st.TenantOpen, &st.Storage)
+		err = tx.QueryRow(ctx, selectQueuePosition, t.ID, maxPosition).Scan(&st.Ahead, &notBefore, &held, &st.TenantMax, &st.TenantOpen, &st.Storage)
 		if err == nil && held {
 			st.Source, err = sourceWait(ctx, tx, t.ID)
 		}

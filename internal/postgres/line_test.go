@@ -22,9 +22,9 @@ func TestPlans_TheNextInLineIsFoundBehindHeldTasks(t *testing.T) {
 		sql  string
 		args []any
 	}{
-		"lines":    {postgres.HotStatements["lines"], []any{"kie"}},
-		"places":   {postgres.HotStatements["places"], []any{"kie", []string{"tenant-1", "tenant-2"}, 10}},
-		"standing": {postgres.HotStatements["standing"], []any{last.ID, 10_000}},
+		"tenant queues":  {postgres.HotStatements["tenant queues"], []any{"kie"}},
+		"queued tasks":   {postgres.HotStatements["queued tasks"], []any{"kie", []string{"tenant-1", "tenant-2"}, 10}},
+		"queue position": {postgres.HotStatements["queue position"], []any{last.ID, 10_000}},
 	} {
 		var text []byte
 		if err := pool.QueryRow(t.Context(), "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) "+tc.sql, tc.args...).Scan(&text); err != nil {

@@ -93,7 +93,7 @@ func (s *Store) Tenant(ctx context.Context, name string) (tenants.Tenant, error)
 }
 
 func (s *Store) tenants(ctx context.Context, names []string) ([]tenants.Tenant, error) {
-	rows, err := s.pool.Query(ctx, selectTenants, names, placesCounted+1,
+	rows, err := s.pool.Query(ctx, selectTenants, names, maxPosition+1,
 		s.keep.Outputs.Seconds(), s.keep.Sources.Seconds(), s.keep.Callbacks.Seconds(), s.keep.Tasks.Seconds())
 	if err != nil {
 		return nil, fmt.Errorf("read tenants: %w", err)
