@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -110,7 +109,7 @@ func attempt(a *task.Attempt) *refractv1.Attempt {
 	}
 }
 
-func waiting(w *lifecycle.Waiting) *refractv1.Waiting {
+func waiting(w *task.Waiting) *refractv1.Waiting {
 	if w == nil {
 		return nil
 	}

@@ -44,11 +44,11 @@ func TestEnums_HaveTheirTwins(t *testing.T) {
 			t.Errorf("payment %s is not in the contract", p)
 		}
 	}
-	for _, w := range []lifecycle.WaitCause{
-		lifecycle.WaitConfirmation, lifecycle.WaitSource, lifecycle.WaitDelay, lifecycle.WaitProviderPaused, lifecycle.WaitTenantShare,
-		lifecycle.WaitRateWindow, lifecycle.WaitInFlightCap, lifecycle.WaitAdmission,
+	for _, w := range []task.WaitCause{
+		task.WaitConfirmation, task.WaitSource, task.WaitDelay, task.WaitProviderPaused, task.WaitTenantShare,
+		task.WaitRateWindow, task.WaitInFlightCap, task.WaitAdmission,
 	} {
-		if waiting(&lifecycle.Waiting{Cause: w}).GetCause() == refractv1.WaitingCause_WAITING_CAUSE_UNSPECIFIED {
+		if waiting(&task.Waiting{Cause: w}).GetCause() == refractv1.WaitingCause_WAITING_CAUSE_UNSPECIFIED {
 			t.Errorf("cause %s is not in the contract", w)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
@@ -26,6 +27,7 @@ import (
 	"github.com/refract-video/refract/internal/publicerr"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/tenants"
 	"github.com/refract-video/refract/internal/watch"
 )
 
@@ -51,8 +53,8 @@ var answers = []struct {
 	{errTokenQueue, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_OVERLOADED, time.Second},
 	{errNotOperator, codes.PermissionDenied, refractv1.ErrorReason_ERROR_REASON_OPERATOR_REQUIRED, 0},
 	{lifecycle.ErrTaskNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND, 0},
-	{lifecycle.ErrAccountNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_ACCOUNT_NOT_FOUND, 0},
-	{lifecycle.ErrCallbackNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_CALLBACK_NOT_FOUND, 0},
+	{admission.ErrAccountNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_ACCOUNT_NOT_FOUND, 0},
+	{callback.ErrNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_CALLBACK_NOT_FOUND, 0},
 	{watch.ErrUnknownTask, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND, 0},
 	{task.ErrNotRetryable, codes.FailedPrecondition, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_RETRYABLE, 0},
 	{watch.ErrDraining, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, time.Second},
@@ -98,7 +100,7 @@ func (s *Statuses) describe(ctx context.Context, err error) *status.Status {
 	if ce, ok := errors.AsType[*lifecycle.ConflictError](err); ok {
 		return conflict(ce)
 	}
-	if qe, ok := errors.AsType[*lifecycle.QuotaError](err); ok {
+	if qe, ok := errors.AsType[*tenants.QuotaError](err); ok {
 		return exhausted(qe.Tenant, string(qe.Quota), int64(qe.Limit), qe.Error(), qe.Retry)
 	}
 	if qe, ok := errors.AsType[*source.QuotaError](err); ok {
@@ -155,10 +157,10 @@ func deadlinePassed(ctx context.Context) bool {
 
 // facts are what clients are told about the task, source, account or callback that an error is about.
 func facts(err error) map[string]string {
-	if ae, ok := errors.AsType[*lifecycle.AccountError](err); ok {
+	if ae, ok := errors.AsType[*admission.AccountError](err); ok {
 		return map[string]string{"account": ae.Account}
 	}
-	if ce, ok := errors.AsType[*lifecycle.InboxError](err); ok {
+	if ce, ok := errors.AsType[*callback.Error](err); ok {
 		return map[string]string{"callback_id": strconv.FormatInt(int64(ce.Callback), 10)}
 	}
 	if nf, ok := errors.AsType[*source.NotFoundError](err); ok {

@@ -8,16 +8,15 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/admission"
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 )
 
 // AccountStore is what operators see and change of provider accounts.
 type AccountStore interface {
 	// ProviderAccounts returns how the configured accounts stand, by name.
-	ProviderAccounts(ctx context.Context, configured admission.AccountLimits) ([]lifecycle.Account, error)
-	// LimitAccount sets the limits of an account, or returns lifecycle.ErrAccountNotFound, as the next two.
-	LimitAccount(ctx context.Context, account string, l lifecycle.OperatorLimits) error
+	ProviderAccounts(ctx context.Context, configured admission.AccountLimits) ([]admission.Account, error)
+	// LimitAccount sets the limits of an account, or returns admission.ErrAccountNotFound, as the next two.
+	LimitAccount(ctx context.Context, account string, l admission.OperatorLimits) error
 	// HoldAccount pauses an account until it is released.
 	HoldAccount(ctx context.Context, account, reason string) error
 	// ReleaseAccount ends every pause of an account.
@@ -39,7 +38,7 @@ func (s *OperatorService) ListProviderAccounts(ctx context.Context, _ *refractv1
 
 // UpdateProviderLimits sets the limits of an account.
 func (s *OperatorService) UpdateProviderLimits(ctx context.Context, req *refractv1.UpdateProviderLimitsRequest) (*refractv1.UpdateProviderLimitsResponse, error) {
-	l := lifecycle.OperatorLimits{
+	l := admission.OperatorLimits{
 		Submissions: int(req.GetRate().GetSubmissions()), Window: req.GetRate().GetWindow().AsDuration(), InFlight: int(req.GetInFlight()),
 	}
 	account, err := s.changeAccount(ctx, req.GetAccount(), func(account string) error {
@@ -82,7 +81,7 @@ func (s *OperatorService) ResumeProvider(ctx context.Context, req *refractv1.Res
 func (s *OperatorService) changeAccount(ctx context.Context, account string, change func(string) error) (*refractv1.ProviderAccount, error) {
 	limits, ok := s.configured[account]
 	if !ok {
-		return nil, &lifecycle.AccountError{Account: account, Err: lifecycle.ErrAccountNotFound}
+		return nil, &admission.AccountError{Account: account, Err: admission.ErrAccountNotFound}
 	}
 	if err := change(account); err != nil {
 		return nil, err
@@ -93,12 +92,12 @@ func (s *OperatorService) changeAccount(ctx context.Context, account string, cha
 		return nil, err
 	}
 	if len(accounts) == 0 {
-		return nil, &lifecycle.AccountError{Account: account, Err: lifecycle.ErrAccountNotFound}
+		return nil, &admission.AccountError{Account: account, Err: admission.ErrAccountNotFound}
 	}
 	return providerAccount(&accounts[0]), nil
 }
 
-func providerAccount(a *lifecycle.Account) *refractv1.ProviderAccount {
+func providerAccount(a *admission.Account) *refractv1.ProviderAccount {
 	m := &refractv1.ProviderAccount{
 		Account:               a.Account,
 		Provider:              a.Provider,

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -19,9 +20,9 @@ import (
 // CallbackStore is what operators see of the callback inbox.
 type CallbackStore interface {
 	// Callbacks returns callbacks, newest first, without their bodies.
-	Callbacks(ctx context.Context, f lifecycle.CallbackFilter) ([]lifecycle.InboxCallback, error)
-	// InboxCallback returns one callback with its body, or lifecycle.ErrCallbackNotFound.
-	InboxCallback(ctx context.Context, id lifecycle.CallbackID) (lifecycle.InboxCallback, error)
+	Callbacks(ctx context.Context, f callback.Filter) ([]callback.Stored, error)
+	// InboxCallback returns one callback with its body, or callback.ErrNotFound.
+	InboxCallback(ctx context.Context, id callback.ID) (callback.Stored, error)
 }
 
 // ListCallbacks lists the callback inbox.
@@ -31,7 +32,7 @@ func (s *OperatorService) ListCallbacks(ctx context.Context, req *refractv1.List
 		return nil, err
 	}
 	size := pageSize(req.GetPageSize())
-	f := lifecycle.CallbackFilter{
+	f := callback.Filter{
 		Task: task.ID(strings.ToLower(req.GetTaskId())), Account: req.GetAccount(), Before: before, Limit: size + 1,
 		FromTime: timeOf(req.GetReceiveTimeFrom()), ToTime: timeOf(req.GetReceiveTimeTo()),
 	}
@@ -46,7 +47,7 @@ func (s *OperatorService) ListCallbacks(ctx context.Context, req *refractv1.List
 	resp := &refractv1.ListCallbacksResponse{Callbacks: page}
 	if more {
 		last := callbacks[len(page)-1]
-		resp.NextPageToken = callbackPageToken(lifecycle.CallbackPlace{Time: last.ReceiveTime, ID: last.ID})
+		resp.NextPageToken = callbackPageToken(callback.Place{Time: last.ReceiveTime, ID: last.ID})
 	}
 	return resp, nil
 }
@@ -66,9 +67,9 @@ func (s *OperatorService) ReplayCallback(ctx context.Context, req *refractv1.Rep
 	if err != nil {
 		return nil, err
 	}
-	q, err := s.lifecycle.ReplayCallback(ctx, c)
+	q, err := s.lifecycle.ReplayCallback(ctx, c.Callback)
 	if err != nil {
-		return nil, err
+		return nil, &callback.Error{Callback: c.ID, Err: err}
 	}
 	s.logChange(ctx, "replay of a callback", "callback_id", req.GetCallbackId(), "task_id", c.Task, "attempt_id", c.AttemptID, "outcome", q.Outcome)
 	return &refractv1.ReplayCallbackResponse{Inquiry: inquiry(q)}, nil
@@ -85,9 +86,9 @@ func (s *OperatorService) CheckTask(ctx context.Context, req *refractv1.CheckTas
 }
 
 // callbackID returns the id in a request, which the contract keeps within what fits.
-func callbackID(req interface{ GetCallbackId() string }) lifecycle.CallbackID {
+func callbackID(req interface{ GetCallbackId() string }) callback.ID {
 	id, _ := strconv.ParseInt(req.GetCallbackId(), 10, 64)
-	return lifecycle.CallbackID(id)
+	return callback.ID(id)
 }
 
 func inquiry(q lifecycle.Inquiry) *refractv1.Inquiry {
@@ -105,7 +106,7 @@ func verdictOf(v lifecycle.Verdict) refractv1.CallbackVerdict {
 	return refractv1.CallbackVerdict(refractv1.CallbackVerdict_value["CALLBACK_VERDICT_"+strings.ToUpper(string(v))])
 }
 
-func inboxCallback(c *lifecycle.InboxCallback) *refractv1.Callback {
+func inboxCallback(c *callback.Stored) *refractv1.Callback {
 	return &refractv1.Callback{
 		Id:             strconv.FormatInt(int64(c.ID), 10),
 		ReceiveTime:    timestamppb.New(c.ReceiveTime),
@@ -121,30 +122,30 @@ func inboxCallback(c *lifecycle.InboxCallback) *refractv1.Callback {
 
 // A page token of ListCallbacks is the place of the last callback of the page before: its time in microseconds,
 // which is what the database keeps, and its id.
-func callbackPageToken(last lifecycle.CallbackPlace) string {
+func callbackPageToken(last callback.Place) string {
 	raw := binary.AppendVarint(nil, last.Time.UnixMicro())
 	return base64.RawURLEncoding.EncodeToString(binary.AppendVarint(raw, int64(last.ID)))
 }
 
-func parseCallbackPageToken(token string) (lifecycle.CallbackPlace, error) {
+func parseCallbackPageToken(token string) (callback.Place, error) {
 	if token == "" {
-		return lifecycle.CallbackPlace{}, nil
+		return callback.Place{}, nil
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(token)
 	if err != nil {
-		return lifecycle.CallbackPlace{}, errPageToken()
+		return callback.Place{}, errPageToken()
 	}
 	micros, n := binary.Varint(raw)
 	if n <= 0 || micros <= 0 || micros > maxMicros {
-		return lifecycle.CallbackPlace{}, errPageToken()
+		return callback.Place{}, errPageToken()
 	}
 	id, m := binary.Varint(raw[n:])
 	if m <= 0 || id <= 0 || n+m != len(raw) {
-		return lifecycle.CallbackPlace{}, errPageToken()
+		return callback.Place{}, errPageToken()
 	}
-	last := lifecycle.CallbackPlace{Time: time.UnixMicro(micros), ID: lifecycle.CallbackID(id)}
+	last := callback.Place{Time: time.UnixMicro(micros), ID: callback.ID(id)}
 	if callbackPageToken(last) != token { // There are several spellings, and we have one.
-		return lifecycle.CallbackPlace{}, errPageToken()
+		return callback.Place{}, errPageToken()
 	}
 	return last, nil
 }

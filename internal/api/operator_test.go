@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/callback"
 )
 
 // TestOperatorPageTokens_ComeBackAsTheyWere reads what we make, and refuses every other spelling of it.
@@ -17,7 +17,7 @@ func TestOperatorPageTokens_ComeBackAsTheyWere(t *testing.T) {
 			t.Errorf("the token of tenant %q gave %v, %v", name, got, err)
 		}
 	}
-	place := lifecycle.CallbackPlace{Time: time.UnixMicro(1767225600123456), ID: 4711}
+	place := callback.Place{Time: time.UnixMicro(1767225600123456), ID: 4711}
 	token := callbackPageToken(place)
 	if got, err := parseCallbackPageToken(token); err != nil || got.ID != place.ID || !got.Time.Equal(place.Time) {
 		t.Errorf("the token of %v gave %v, %v", place, got, err)

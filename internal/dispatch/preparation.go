@@ -136,14 +136,14 @@ func (p *Preparer) fail(ctx context.Context, c source.Claimed, cause error) erro
 // blocked decides whether a refusal that an account gives for its own sake pauses it, or is held against the upload, since the
 // account accepts other tasks. It returns the refusal by which those who wait end, when it has been held so often enough.
 func (p *Preparer) blocked(ctx context.Context, c source.Claimed, cause *provider.Error) (fault *provider.Error, err error) {
-	testimony, err := p.Preparations.PreparationTestimony(ctx, c.ID)
+	history, err := p.Preparations.PreparationRefusals(ctx, c.ID)
 	if errors.Is(err, source.ErrNotFound) {
 		return nil, nil //nolint:nilnil // Another replica has ended it.
 	}
 	if err != nil {
 		return nil, err
 	}
-	blame, fault := lifecycle.JudgeUpload(testimony, cause)
+	blame, fault := lifecycle.JudgeUpload(history, cause)
 	if fault != nil {
 		return fault, nil
 	}

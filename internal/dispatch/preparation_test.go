@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/fair"
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
@@ -153,12 +152,12 @@ func TestPreparer_LooksDoNotWaitForUploads(t *testing.T) {
 // refusing is a preparation of an upload that the account refuses for its own sake.
 type refusing struct {
 	Preparations
-	testimony lifecycle.Testimony
-	did       []string
+	history task.RefusalHistory
+	did     []string
 }
 
-func (r *refusing) PreparationTestimony(context.Context, source.PreparationID) (lifecycle.Testimony, error) {
-	return r.testimony, nil
+func (r *refusing) PreparationRefusals(context.Context, source.PreparationID) (task.RefusalHistory, error) {
+	return r.history, nil
 }
 
 func (r *refusing) RefusePreparation(_ context.Context, _ source.PreparationID, blame task.Blame) error {
@@ -187,17 +186,17 @@ func (r *refusing) EndPreparation(context.Context, source.PreparationID, int64) 
 func TestPreparer_AnUploadAtFaultStopsNobody(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		testimony lifecycle.Testimony
-		want      []string
+		history task.RefusalHistory
+		want    []string
 	}{
-		"the first time":              {lifecycle.Testimony{}, []string{"held against ACCOUNT", "paused", "again"}},
-		"again, and others, too":      {lifecycle.Testimony{Refused: 3}, []string{"held against ACCOUNT", "paused", "again"}},
-		"again, and others are taken": {lifecycle.Testimony{Refused: 1, Accepted: true}, []string{"held against TASK", "again"}},
-		"once more":                   {lifecycle.Testimony{Refused: 2, Faults: 1, Accepted: true}, []string{"ended"}},
+		"the first time":              {task.RefusalHistory{}, []string{"held against ACCOUNT", "paused", "again"}},
+		"again, and others, too":      {task.RefusalHistory{Refusals: 3}, []string{"held against ACCOUNT", "paused", "again"}},
+		"again, and others are taken": {task.RefusalHistory{Refusals: 1, OthersAccepted: true}, []string{"held against TASK", "again"}},
+		"once more":                   {task.RefusalHistory{Refusals: 2, Faults: 1, OthersAccepted: true}, []string{"ended"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := &refusing{testimony: tc.testimony}
+			r := &refusing{history: tc.history}
 			p := &Preparer{Config: Config{Preparations: r, Log: slog.New(slog.DiscardHandler)}}
 			refusal := &provider.Error{Class: provider.AccountBlocked, Pause: provider.PauseBlocked}
 			if err := p.settle(t.Context(), source.Claimed{}, refusal); err != nil {

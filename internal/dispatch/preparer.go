@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -38,8 +37,8 @@ type Preparations interface {
 	RenewPreparations(ctx context.Context, ids []source.PreparationID, lease time.Duration) error
 	// DelayPreparation says that a preparation failed, and when it is due again. The message is for callers.
 	DelayPreparation(ctx context.Context, id source.PreparationID, delay time.Duration, message string) error
-	// PreparationTestimony returns what is known of an account that refused an upload now, or source.ErrNotFound.
-	PreparationTestimony(ctx context.Context, id source.PreparationID) (lifecycle.Testimony, error)
+	// PreparationRefusals returns what is known of an account that refused an upload now, or source.ErrNotFound.
+	PreparationRefusals(ctx context.Context, id source.PreparationID) (task.RefusalHistory, error)
 	// RefusePreparation counts that an account refused an upload for the account's sake, and what that is held against.
 	RefusePreparation(ctx context.Context, id source.PreparationID, blame task.Blame) error
 	// GiveBackPreparation makes a preparation due at once that this replica does not go on with.

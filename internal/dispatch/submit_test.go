@@ -128,8 +128,8 @@ func (h *halfSent) ChangeByAttempt(_ context.Context, _ task.AttemptID, decide l
 	return h.task, err
 }
 
-func (h *halfSent) Testimony(context.Context, task.AttemptID, bool) (lifecycle.Testimony, error) {
-	return lifecycle.Testimony{}, nil
+func (h *halfSent) RefusalHistory(context.Context, task.AttemptID, bool) (task.RefusalHistory, error) {
+	return task.RefusalHistory{}, nil
 }
 
 // TestSubmitter_AnAttemptThatWasBegunIsSettledWithoutAPlace runs the job of such an attempt again while another submission of

@@ -17,7 +17,7 @@ import (
 // first task must end with a reason that says whose fault it is, once it was tried as often as it may.
 //
 // It fails when Probe (internal/admission/probe.go) puts tasks that were refused first, or when judge
-// (internal/lifecycle/testimony.go) holds every refusal against the account.
+// (internal/lifecycle/judge.go) holds every refusal against the account.
 func TestPromise10_OnePoisonousTaskStopsNobody(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, unlimited)

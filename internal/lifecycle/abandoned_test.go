@@ -51,7 +51,7 @@ func TestSettle_MayBeLeftWhileItIsDecided(t *testing.T) {
 			return err
 		},
 		"replay": func(ctx context.Context) error {
-			_, err := verbs.ReplayCallback(ctx, lifecycle.InboxCallback{Callback: c})
+			_, err := verbs.ReplayCallback(ctx, c)
 			return err
 		},
 	} {

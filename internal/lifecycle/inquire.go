@@ -33,21 +33,21 @@ type Inquiry struct {
 // operator's.
 //
 // NOTE: the callback is believed no more than when it came. What is stored of it has no signature, and is redacted.
-func (l *Lifecycle) ReplayCallback(ctx context.Context, c InboxCallback) (Inquiry, error) {
+func (l *Lifecycle) ReplayCallback(ctx context.Context, c Callback) (Inquiry, error) {
 	var q Inquiry
 	t, err := l.change(ctx, "operator", c.AttemptID, func(t task.Task) (change Change, err error) {
 		change, q, err = l.inquire(t, t.AttemptByID(c.AttemptID), c.named())
 		return change, err
 	})
 	if err != nil {
-		return Inquiry{}, fmt.Errorf("replay: %w", &InboxError{Callback: c.ID, Err: err})
+		return Inquiry{}, fmt.Errorf("replay a callback of attempt %s: %w", c.AttemptID, err)
 	}
 	return q.of(t), nil
 }
 
 // named is the provider task id that the callback may be asked about. One that was refused, or contradicted what was
 // known, named it without proof: a stranger with a URL token alone could give the attempt the task of another one.
-func (c InboxCallback) named() string {
+func (c Callback) named() string {
 	if c.Verdict == Applied || c.Verdict == Asked {
 		return c.ProviderTaskID
 	}

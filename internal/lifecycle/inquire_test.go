@@ -4,23 +4,24 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
 )
 
 // inbox puts a callback about an attempt in the inbox with a verdict and reads it back.
-func (s service) inbox(t *testing.T, attempt task.AttemptID, names string, verdict lifecycle.Verdict) lifecycle.InboxCallback {
+func (s service) inbox(t *testing.T, attempt task.AttemptID, names string, verdict lifecycle.Verdict) lifecycle.Callback {
 	t.Helper()
 	c := lifecycle.Callback{AttemptID: attempt, Account: "kie", ProviderTaskID: names, Verdict: verdict, Body: []byte("{}")}
 	if err := s.RefuseCallback(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	kept, err := s.store.InboxCallback(t.Context(), query[lifecycle.CallbackID](t, s, "SELECT max(id) FROM callback"))
+	kept, err := s.store.InboxCallback(t.Context(), query[callback.ID](t, s, "SELECT max(id) FROM callback"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return kept
+	return kept.Callback
 }
 
 func TestReplayCallback_AsksOnlyWhereThereIsSomethingToAsk(t *testing.T) {

@@ -33,12 +33,8 @@ var (
 	ErrAttemptNotFound = errors.New("no such attempt")
 	// ErrProviderTaskTaken means that a change gives an attempt the provider task of another one.
 	ErrProviderTaskTaken = errors.New("the provider task belongs to another attempt")
-	// ErrCallbackNotFound means that there is no such callback in the inbox.
-	ErrCallbackNotFound = errors.New("no such callback")
 	// ErrUnprepared means that the source of an attempt that is to be sent was not made ready.
 	ErrUnprepared = errors.New("its source was not prepared")
-	// ErrAccountNotFound means that no such provider account is configured.
-	ErrAccountNotFound = errors.New("no such provider account is configured")
 )
 
 // TaskError says which task an error is about, with the facts that clients get.
@@ -125,7 +121,7 @@ type NewTask struct {
 // attempt the provider task of another one is refused with ErrProviderTaskTaken.
 type Store interface {
 	// CreateTasks stores new tasks and returns what became of each: when the tenant has used the request id
-	// before, that task; when it has used up a quota, a QuotaError. One that can't be stored does not harm the
+	// before, that task; when it has used up a quota, why. One that can't be stored does not harm the
 	// others.
 	CreateTasks(ctx context.Context, ds []task.Decision) []NewTask
 	// TaskByRequest returns the task of a request id, or ErrTaskNotFound.
@@ -137,16 +133,16 @@ type Store interface {
 	// AdmitTasks locks accounts, and changes the tasks that the rules of package admission choose. It leaves out accounts that
 	// another replica has locked.
 	AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task, error)
-	// Standing returns where a QUEUED task stands at the provider of a round.
-	Standing(ctx context.Context, t task.Task, r admission.Round) (Standing, error)
+	// QueuePosition returns what a QUEUED task waits behind. limits are the configured limits of its provider's accounts.
+	QueuePosition(ctx context.Context, t task.Task, limits admission.AccountLimits) (admission.QueuePosition, error)
 	// SaveTrouble returns why the outputs of an attempt are not saved, as noted since a time; the zero value where no try
 	// failed. storage is why results can't be stored at any replica; empty where they can.
-	SaveTrouble(ctx context.Context, id task.AttemptID, since time.Time) (trouble SaveTrouble, storage string, err error)
+	SaveTrouble(ctx context.Context, id task.AttemptID, since time.Time) (trouble task.SaveTrouble, storage string, err error)
 	// ClaimChecks returns attempts of an account whose check is due, and makes each due again as the cadence says.
 	ClaimChecks(ctx context.Context, account string, c Cadence, limit int) ([]Check, error)
-	// Testimony returns what is known of an attempt's task and the account that refused it now, or ErrAttemptNotFound. It counts
-	// refusals as if the account were blocked, or with chance also those that any task can meet.
-	Testimony(ctx context.Context, id task.AttemptID, chance bool) (Testimony, error)
+	// RefusalHistory returns how the account of an attempt answered the attempt's task before, and other tasks since, or
+	// ErrAttemptNotFound. It counts refusals because the account is blocked. With chance it also counts those that any task can meet.
+	RefusalHistory(ctx context.Context, id task.AttemptID, chance bool) (task.RefusalHistory, error)
 	// TypicalDuration returns how long recent attempts of an account took, or 0 while too few are known.
 	TypicalDuration(ctx context.Context, account string) (time.Duration, error)
 	// ChangeAnyTask changes a task of any tenant, or returns ErrTaskNotFound.

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/refract-video/refract/internal/admission"
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
@@ -46,16 +45,16 @@ func TestDefer_HoldsNothing(t *testing.T) {
 	s.admit(t)
 	s.expect(t, w.Task, task.Queued, task.AttemptRefused)
 	other := s.submit(t, plain())
-	if waits, err := s.Waiting(t.Context(), other); err != nil || waits.Place != 1 || waits.Cause != lifecycle.WaitAdmission {
+	if waits, err := s.Waiting(t.Context(), other); err != nil || waits.Place != 1 || waits.Cause != task.WaitAdmission {
 		t.Errorf("the tenant's next task waits for %+v, %v, want its admission at place 1", waits, err)
 	}
 	waits, err := s.Waiting(t.Context(), s.task(t, w.Task))
-	if err != nil || waits.Cause != lifecycle.WaitSource || !waits.Until.IsZero() || !strings.Contains(waits.Message, "looked at") {
+	if err != nil || waits.Cause != task.WaitSource || !waits.Until.IsZero() || !strings.Contains(waits.Message, "looked at") {
 		t.Errorf("it waits for %+v, %v, want its source", waits, err)
 	}
 	s.exec(t, "UPDATE preparation SET message = 'status 503', due_time = now() + interval '1 minute'")
 	waits, err = s.Waiting(t.Context(), s.task(t, w.Task))
-	if err != nil || waits.Cause != lifecycle.WaitSource || waits.Until.IsZero() || waits.Message != "status 503; it is tried again" {
+	if err != nil || waits.Cause != task.WaitSource || waits.Until.IsZero() || waits.Message != "status 503; it is tried again" {
 		t.Errorf("it waits for %+v, %v, want another try", waits, err)
 	}
 }

@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/tenants"
 )
 
 // submitAtOnce makes n submissions at the same time and returns how many were accepted. Every other must have been
 // refused for the quota.
-func (s service) submitAtOnce(t *testing.T, tenant string, n int, want lifecycle.Quota) int {
+func (s service) submitAtOnce(t *testing.T, tenant string, n int, want tenants.Quota) int {
 	t.Helper()
 	accepted := 0
 	for _, err := range atOnce(t.Context(), n, func(ctx context.Context, _ int) error {
@@ -22,7 +23,7 @@ func (s service) submitAtOnce(t *testing.T, tenant string, n int, want lifecycle
 			accepted++
 			continue
 		}
-		if qe, ok := errors.AsType[*lifecycle.QuotaError](err); !ok || qe.Quota != want || qe.Tenant != tenant || qe.Retry <= 0 {
+		if qe, ok := errors.AsType[*tenants.QuotaError](err); !ok || qe.Quota != want || qe.Tenant != tenant || qe.Retry <= 0 {
 			t.Errorf("Submit = %v, want a QuotaError for %s with a time to retry", err, want)
 		}
 	}
@@ -33,14 +34,14 @@ func TestSubmit_QuotasAreExactUnderConcurrency(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	s.exec(t, `INSERT INTO tenant (tenant, max_queued, max_per_day) VALUES ('films', 7, 10), ('', NULL, 3), ('free', NULL, NULL)`)
-	if n := s.submitAtOnce(t, "films", 30, lifecycle.QuotaQueued); n != 7 {
+	if n := s.submitAtOnce(t, "films", 30, tenants.QuotaQueued); n != 7 {
 		t.Errorf("%d submissions were accepted, want 7", n)
 	}
 	s.admit(t)
-	if n := s.submitAtOnce(t, "films", 30, lifecycle.QuotaPerDay); n != 3 {
+	if n := s.submitAtOnce(t, "films", 30, tenants.QuotaPerDay); n != 3 {
 		t.Errorf("%d more submissions were accepted, want the 3 that the day leaves", n)
 	}
-	if n := s.submitAtOnce(t, "anyone", 10, lifecycle.QuotaPerDay); n != 3 {
+	if n := s.submitAtOnce(t, "anyone", 10, tenants.QuotaPerDay); n != 3 {
 		t.Errorf("%d submissions of a tenant without a row were accepted, want the default quota of 3", n)
 	}
 	if n := s.submitAtOnce(t, "free", 20, ""); n != 20 {
@@ -53,7 +54,7 @@ func TestSubmit_QuotasComeBack(t *testing.T) {
 	s := setup(t)
 	s.exec(t, `INSERT INTO tenant (tenant, max_queued, max_per_day) VALUES ('films', 1, 2)`)
 	first := s.submit(t, plain())
-	if n := s.submitAtOnce(t, "films", 1, lifecycle.QuotaQueued); n != 0 {
+	if n := s.submitAtOnce(t, "films", 1, tenants.QuotaQueued); n != 0 {
 		t.Error("a second task was queued")
 	}
 	if _, err := s.Cancel(t.Context(), "films", first.ID); err != nil {
@@ -62,7 +63,7 @@ func TestSubmit_QuotasComeBack(t *testing.T) {
 	s.submit(t, plain())
 	s.exec(t, "UPDATE tenant SET max_queued = NULL")
 	_, err := s.Submit(t.Context(), "films", newID(), plain())
-	if qe, ok := errors.AsType[*lifecycle.QuotaError](err); !ok || qe.Quota != lifecycle.QuotaPerDay || qe.Retry > 24*time.Hour {
+	if qe, ok := errors.AsType[*tenants.QuotaError](err); !ok || qe.Quota != tenants.QuotaPerDay || qe.Retry > 24*time.Hour {
 		t.Errorf("Submit = %v, want a QuotaError until tomorrow", err)
 	}
 	s.exec(t, "UPDATE tenant_day SET day = day - 1")

@@ -24,6 +24,9 @@ const (
 	Malformed    Verdict = "malformed"     // It is not a callback.
 )
 
+// Verdicts are all verdicts.
+var Verdicts = []Verdict{Applied, Asked, Duplicate, Conflict, Mismatch, BadSignature, Stale, Malformed}
+
 // refusedCallbacks is how many refused callbacks of one attempt are kept.
 const refusedCallbacks = 8
 

@@ -29,7 +29,7 @@ type answer struct {
 // settleSubmission applies the answer to a submission as submissionRules says.
 func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, got answer) error {
 	inTransit := max(time.Until(got.arriveBy), 0) // Before the transaction, from whose beginning it counts.
-	testimony, err := l.testimony(ctx, id, got)
+	history, err := l.refusalHistory(ctx, id, got)
 	if err != nil {
 		return fmt.Errorf("settle the submission of attempt %s: %w", id, err)
 	}
@@ -38,7 +38,7 @@ func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, got
 		s := l.answered(*a, got, inTransit)
 		rule := s.rule()
 		if !ourOwnDoing(got.err) { // Else it says nothing about the provider.
-			s.judgment = rule.judge(testimony, s.err)
+			s.judgment = rule.judge(history, s.err)
 		}
 		d, err := t.Apply(rule.Effect.input(s))
 		c := Change{Decision: d}

@@ -414,7 +414,7 @@ var mutations = append(differences(), []mutation{
 	},
 	{
 		19, "storage-counts-as-the-provider", "internal/output/trouble.go",
-		"	case errors.Is(err, media.ErrStorage):\n		return lifecycle.WaitStorage\n",
+		"	case errors.Is(err, media.ErrStorage):\n		return task.WaitStorage\n",
 		"",
 		[]test{{service, "TestPromise19_NothingIsSpentThatCannotBeSaved"}},
 	},
@@ -591,8 +591,8 @@ var mutations = append(differences(), []mutation{
 		},
 	},
 	{
-		10, "no-task-at-fault", "internal/lifecycle/testimony.go",
-		"r.Created != CreatedNo || !t.Accepted:",
+		10, "no-task-at-fault", "internal/lifecycle/judge.go",
+		"r.Created != CreatedNo || !h.OthersAccepted:",
 		"true:",
 		[]test{
 			{service, "TestPromise10_OnePoisonousTaskStopsNobody"},

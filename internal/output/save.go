@@ -116,7 +116,7 @@ type Tasks interface {
 // Troubles keeps why outputs are not saved yet.
 type Troubles interface {
 	// NoteSaveTrouble notes what a try met, and returns what is known since the job began that saves the outputs.
-	NoteSaveTrouble(ctx context.Context, id task.AttemptID, began time.Time, n lifecycle.SaveFailure) (lifecycle.SaveTrouble, error)
+	NoteSaveTrouble(ctx context.Context, id task.AttemptID, began time.Time, n task.SaveTry) (task.SaveTrouble, error)
 }
 
 // New returns a saver.
@@ -223,7 +223,7 @@ func (s *Saver) takeBack(ctx context.Context, keys []string) {
 }
 
 // giveUp settles that there are no outputs.
-func (s *Saver) giveUp(ctx context.Context, a task.Attempt, err error, storage lifecycle.StorageTrouble) error {
+func (s *Saver) giveUp(ctx context.Context, a task.Attempt, err error, storage task.StorageTrouble) error {
 	now, readErr := s.Tasks.TaskOfAttempt(ctx, a.ID)
 	if readErr != nil {
 		return readErr

@@ -52,9 +52,9 @@ type saving struct {
 	failure  *task.SaveFailed
 	taken    bool // Whether another replica was faster.
 	settled  []provider.Phase
-	failures []lifecycle.SaveFailure
+	failures []task.SaveTry
 	since    time.Time // When the trouble began.
-	storage  lifecycle.StorageTrouble
+	storage  task.StorageTrouble
 }
 
 // setup returns a saver of an attempt that succeeded. Its host serves a clip at each path but /dead, /page and
@@ -158,9 +158,9 @@ func (s *saving) SettleCheck(_ context.Context, _ lifecycle.Check, status provid
 	return nil
 }
 
-func (s *saving) NoteSaveTrouble(_ context.Context, _ task.AttemptID, _ time.Time, n lifecycle.SaveFailure) (lifecycle.SaveTrouble, error) {
+func (s *saving) NoteSaveTrouble(_ context.Context, _ task.AttemptID, _ time.Time, n task.SaveTry) (task.SaveTrouble, error) {
 	s.failures = append(s.failures, n)
-	return lifecycle.SaveTrouble{Cause: n.Cause, Since: s.since, Until: now.Add(n.RetryAfter), Storage: s.storage}, nil
+	return task.SaveTrouble{Cause: n.Cause, Since: s.since, Until: now.Add(n.RetryAfter), Storage: s.storage}, nil
 }
 
 func (s *saving) ReserveQueries(context.Context, string, int, time.Duration) (time.Duration, error) {
@@ -300,28 +300,28 @@ func TestWork_DecidesWhatFollowsAFailure(t *testing.T) {
 		try     int // 1 without it.
 		want    string
 		reason  task.Reason // Where the save is over with a failure.
-		cause   lifecycle.WaitCause
+		cause   task.WaitCause
 	}{
 		"the attempt was removed":          {prepare: func(_ *testing.T, s *saving) { s.known = lifecycle.ErrAttemptNotFound }, want: canceled},
 		"the attempt is saved":             {prepare: func(_ *testing.T, s *saving) { s.attempt.Saved = true }, want: over},
 		"the attempt was settled":          {prepare: func(_ *testing.T, s *saving) { s.attempt.State = task.AttemptFailed }, want: over},
 		"the database does not answer":     {prepare: func(_ *testing.T, s *saving) { s.known = errors.New("no connection") }, want: later},
 		"the provider reports a failure":   {prepare: phase(provider.Failed), want: over},
-		"the provider shows no result":     {prepare: phase(provider.Running), want: later, cause: lifecycle.WaitLinks},
-		"it shows none for half an hour":   {prepare: both(phase(provider.Running), began(31*time.Minute)), want: over, reason: task.OutputUnavailable, cause: lifecycle.WaitLinks},
-		"it names no file":                 {prepare: phase(provider.Succeeded), want: later, cause: lifecycle.WaitLinks},
-		"it names none for ten minutes":    {prepare: both(phase(provider.Succeeded), began(11*time.Minute)), want: over, reason: task.OutputUnavailable, cause: lifecycle.WaitLinks},
-		"a dead link":                      {prepare: links("/dead"), want: again, cause: lifecycle.WaitDownload},
-		"a dead link at the twelfth try":   {prepare: links("/dead"), try: 12, want: over, reason: task.OutputUnavailable, cause: lifecycle.WaitDownload},
-		"a dead link for an hour":          {prepare: both(links("/dead"), began(time.Hour)), try: 2, want: over, reason: task.OutputUnavailable, cause: lifecycle.WaitDownload},
-		"an hour, and the first try":       {prepare: both(links("/dead"), began(time.Hour)), want: again, cause: lifecycle.WaitDownload},
-		"a host in trouble":                {prepare: links("/broken"), want: again, cause: lifecycle.WaitDownload},
-		"a page in place of a video":       {prepare: links("/page"), want: again, cause: lifecycle.WaitDownload},
-		"a page once more":                 {prepare: links("/page"), try: 2, want: over, reason: task.OutputInvalid, cause: lifecycle.WaitDownload},
-		"a result that is too large":       {prepare: both(links("/0"), func(_ *testing.T, s *saving) { s.Media.MaxBytes = 100 }), want: over, reason: task.OutputInvalid, cause: lifecycle.WaitDownload},
-		"an account without a key":         {prepare: func(_ *testing.T, s *saving) { s.attempt.Account = "kie-2" }, want: again, cause: lifecycle.WaitAnswer},
-		"a read-only folder":               {prepare: both(links("/0"), readOnly), want: later, cause: lifecycle.WaitStorage},
-		"a read-only folder at try twelve": {prepare: both(links("/0"), readOnly, began(10*time.Hour)), try: 12, want: later, cause: lifecycle.WaitStorage},
+		"the provider shows no result":     {prepare: phase(provider.Running), want: later, cause: task.WaitLinks},
+		"it shows none for half an hour":   {prepare: both(phase(provider.Running), began(31*time.Minute)), want: over, reason: task.OutputUnavailable, cause: task.WaitLinks},
+		"it names no file":                 {prepare: phase(provider.Succeeded), want: later, cause: task.WaitLinks},
+		"it names none for ten minutes":    {prepare: both(phase(provider.Succeeded), began(11*time.Minute)), want: over, reason: task.OutputUnavailable, cause: task.WaitLinks},
+		"a dead link":                      {prepare: links("/dead"), want: again, cause: task.WaitDownload},
+		"a dead link at the twelfth try":   {prepare: links("/dead"), try: 12, want: over, reason: task.OutputUnavailable, cause: task.WaitDownload},
+		"a dead link for an hour":          {prepare: both(links("/dead"), began(time.Hour)), try: 2, want: over, reason: task.OutputUnavailable, cause: task.WaitDownload},
+		"an hour, and the first try":       {prepare: both(links("/dead"), began(time.Hour)), want: again, cause: task.WaitDownload},
+		"a host in trouble":                {prepare: links("/broken"), want: again, cause: task.WaitDownload},
+		"a page in place of a video":       {prepare: links("/page"), want: again, cause: task.WaitDownload},
+		"a page once more":                 {prepare: links("/page"), try: 2, want: over, reason: task.OutputInvalid, cause: task.WaitDownload},
+		"a result that is too large":       {prepare: both(links("/0"), func(_ *testing.T, s *saving) { s.Media.MaxBytes = 100 }), want: over, reason: task.OutputInvalid, cause: task.WaitDownload},
+		"an account without a key":         {prepare: func(_ *testing.T, s *saving) { s.attempt.Account = "kie-2" }, want: again, cause: task.WaitAnswer},
+		"a read-only folder":               {prepare: both(links("/0"), readOnly), want: later, cause: task.WaitStorage},
+		"a read-only folder at try twelve": {prepare: both(links("/0"), readOnly, began(10*time.Hour)), try: 12, want: later, cause: task.WaitStorage},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -343,7 +343,7 @@ func TestWork_DecidesWhatFollowsAFailure(t *testing.T) {
 			if s.failure != nil {
 				reason = s.failure.Reason
 			}
-			var cause lifecycle.WaitCause
+			var cause task.WaitCause
 			if len(s.failures) > 0 {
 				cause = s.failures[0].Cause
 			}
@@ -359,7 +359,7 @@ func TestGiveUp_NamesTheStorageThatFailedBefore(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	s.answer("/dead")
-	s.storage = lifecycle.StorageTrouble{Cause: "is full", Since: now.Add(-2 * time.Hour), Until: now.Add(-time.Hour)}
+	s.storage = task.StorageTrouble{Cause: "is full", Since: now.Add(-2 * time.Hour), Until: now.Add(-time.Hour)}
 	if err := s.try(t, 12); err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/riverqueue/river"
 
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
@@ -27,13 +26,13 @@ const maxOwnWait = 30 * time.Second
 // are really gone. Only a try can show that, since it asks for the links and begins to download before it stores anything.
 // What the provider is at fault for counts from when the storage worked again.
 func (s *Saver) failed(ctx context.Context, job *river.Job[task.SaveOutputs], a task.Attempt, err error) error {
-	failure := lifecycle.SaveFailure{Cause: saveCause(err), Message: publicMessage(err), RetryAfter: queue.RetryAfter(job.Attempt)}
+	failure := task.SaveTry{Cause: saveCause(err), Message: publicMessage(err), RetryAfter: queue.RetryAfter(job.Attempt)}
 	switch failure.Cause {
 	case "":
 		return s.tryAgain(ctx, job, err)
-	case lifecycle.WaitStorage:
+	case task.WaitStorage:
 		failure.Storage, failure.RetryAfter = media.StorageCause(err), ownWait(job)
-	case lifecycle.WaitLinks:
+	case task.WaitLinks:
 		failure.RetryAfter = min(notReadyWait, s.Patience.NoLinks)
 	default:
 	}
@@ -42,7 +41,7 @@ func (s *Saver) failed(ctx context.Context, job *river.Job[task.SaveOutputs], a 
 	switch {
 	case noteErr != nil:
 		return s.tryAgain(ctx, job, noteErr)
-	case failure.Cause == lifecycle.WaitStorage:
+	case failure.Cause == task.WaitStorage:
 		return s.tryAgain(ctx, job, err)
 	case errors.Is(err, errNotReady) && age < s.Patience.NotReady, errors.Is(err, errNoLinks) && age < s.Patience.NoLinks:
 		return river.JobSnooze(failure.RetryAfter)
@@ -77,20 +76,20 @@ func ownWait(job *river.Job[task.SaveOutputs]) time.Duration {
 //
 // NOTE: it goes by the component that an error comes from. What is not known to be the provider's or its hosts' does not count
 // against them.
-func saveCause(err error) lifecycle.WaitCause {
+func saveCause(err error) task.WaitCause {
 	_, ofHost := errors.AsType[*media.SaveError](err)
 	_, ofProvider := errors.AsType[*provider.Error](err)
 	switch {
 	case errors.Is(err, media.ErrStorage):
-		return lifecycle.WaitStorage
+		return task.WaitStorage
 	case errors.Is(err, errNoLinks), errors.Is(err, errNotReady):
-		return lifecycle.WaitLinks
+		return task.WaitLinks
 	case errors.Is(err, upstream.ErrNotReserved):
 		return ""
 	case ofHost:
-		return lifecycle.WaitDownload
+		return task.WaitDownload
 	case ofProvider, errors.Is(err, upstream.ErrNoAccount):
-		return lifecycle.WaitAnswer
+		return task.WaitAnswer
 	default:
 		return ""
 	}

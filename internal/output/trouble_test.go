@@ -12,7 +12,6 @@ import (
 	"github.com/riverqueue/river/rivertype"
 	"go.opentelemetry.io/otel/metric/noop"
 
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
@@ -29,15 +28,15 @@ func TestSaveCause_GoesByTheComponent(t *testing.T) {
 	reserved := &plain.Error{Text: "the question could not be reserved", Cause: fmt.Errorf("%w: %w", upstream.ErrNotReserved, errors.New("no connection"))}
 	for _, tc := range []struct {
 		err  error
-		want lifecycle.WaitCause
+		want task.WaitCause
 	}{
-		{saved(fmt.Errorf("%w: %w", media.ErrNotStored, &media.StorageError{Op: "put", Err: errors.New("x")})), lifecycle.WaitStorage},
-		{saved(media.ErrLinkDead), lifecycle.WaitDownload},
-		{saved(context.DeadlineExceeded), lifecycle.WaitDownload},
-		{errNoLinks, lifecycle.WaitLinks},
-		{fmt.Errorf("links: %w", errNotReady), lifecycle.WaitLinks},
-		{&provider.Error{Class: provider.Unavailable, Op: "check"}, lifecycle.WaitAnswer},
-		{fmt.Errorf("account: %w", upstream.ErrNoAccount), lifecycle.WaitAnswer},
+		{saved(fmt.Errorf("%w: %w", media.ErrNotStored, &media.StorageError{Op: "put", Err: errors.New("x")})), task.WaitStorage},
+		{saved(media.ErrLinkDead), task.WaitDownload},
+		{saved(context.DeadlineExceeded), task.WaitDownload},
+		{errNoLinks, task.WaitLinks},
+		{fmt.Errorf("links: %w", errNotReady), task.WaitLinks},
+		{&provider.Error{Class: provider.Unavailable, Op: "check"}, task.WaitAnswer},
+		{fmt.Errorf("account: %w", upstream.ErrNoAccount), task.WaitAnswer},
 		{&provider.Error{Class: provider.Unavailable, Op: "check", Err: reserved}, ""},
 		{errors.New("settle: no connection"), ""},
 		{fmt.Errorf("settle: %w", context.DeadlineExceeded), ""},

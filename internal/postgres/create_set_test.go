@@ -16,6 +16,7 @@ import (
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/tenants"
 )
 
 func TestCreateTasks_OneRequestIDMakesOneTask(t *testing.T) {
@@ -142,13 +143,13 @@ func TestCreateTasks_QuotasAreThoseOfOneByOne(t *testing.T) {
 			ds = append(ds, begin("without quota", newID(), plain()))
 			results := store.CreateTasks(ctx, ds)
 			for i, id := range ids {
-				var want lifecycle.Quota
+				var want tenants.Quota
 				switch {
 				case made[id]:
 				case day > 0 && len(made) >= day: // Of two that are spent, the one that lasts longer is told.
-					want = lifecycle.QuotaPerDay
+					want = tenants.QuotaPerDay
 				case queued > 0 && len(made) >= queued:
-					want = lifecycle.QuotaQueued
+					want = tenants.QuotaQueued
 				}
 				checkQuota(t, id, results[i], want, !made[id])
 				if want == "" {
@@ -162,8 +163,8 @@ func TestCreateTasks_QuotasAreThoseOfOneByOne(t *testing.T) {
 	})
 }
 
-func checkQuota(t *rapid.T, id string, r lifecycle.NewTask, want lifecycle.Quota, isNew bool) {
-	qe, refused := errors.AsType[*lifecycle.QuotaError](r.Err)
+func checkQuota(t *rapid.T, id string, r lifecycle.NewTask, want tenants.Quota, isNew bool) {
+	qe, refused := errors.AsType[*tenants.QuotaError](r.Err)
 	switch {
 	case want == "" && (r.Err != nil || r.New != isNew || r.Task.RequestID != id):
 		t.Fatalf("%s = request id %s, new %t, %v, want new %t", id, r.Task.RequestID, r.New, r.Err, isNew)

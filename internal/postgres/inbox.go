@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/lifecycle"
 )
 
@@ -53,7 +54,7 @@ ORDER BY callback.receive_time DESC, callback.id DESC
 LIMIT $6`
 
 // Callbacks returns callbacks of the inbox, newest first, without their bodies.
-func (s *Store) Callbacks(ctx context.Context, f lifecycle.CallbackFilter) ([]lifecycle.InboxCallback, error) {
+func (s *Store) Callbacks(ctx context.Context, f callback.Filter) ([]callback.Stored, error) {
 	verdicts := f.Verdicts
 	if len(verdicts) == 0 {
 		verdicts = lifecycle.Verdicts
@@ -61,7 +62,7 @@ func (s *Store) Callbacks(ctx context.Context, f lifecycle.CallbackFilter) ([]li
 	// One bound from above: of two, the index would begin at either. Ids begin at 1, so 0 is before all of a time.
 	before := f.Before
 	if !f.ToTime.IsZero() && (before.Time.IsZero() || f.ToTime.Before(before.Time)) {
-		before = lifecycle.CallbackPlace{Time: f.ToTime}
+		before = callback.Place{Time: f.ToTime}
 	}
 	statement := listCallbacks
 	args := []any{f.Account, verdicts, optional(f.FromTime), optional(before.Time), before.ID, f.Limit}
@@ -72,7 +73,7 @@ func (s *Store) Callbacks(ctx context.Context, f lifecycle.CallbackFilter) ([]li
 	if err != nil {
 		return nil, fmt.Errorf("list callbacks: %w", err)
 	}
-	callbacks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (lifecycle.InboxCallback, error) {
+	callbacks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (callback.Stored, error) {
 		return scanInbox(row)
 	})
 	if err != nil {
@@ -87,20 +88,20 @@ FROM callback
 JOIN attempt ON attempt.id = callback.attempt_id
 WHERE callback.id = $1`
 
-// InboxCallback returns one callback with its body, or lifecycle.ErrCallbackNotFound.
-func (s *Store) InboxCallback(ctx context.Context, id lifecycle.CallbackID) (lifecycle.InboxCallback, error) {
+// InboxCallback returns one callback with its body, or callback.ErrNotFound.
+func (s *Store) InboxCallback(ctx context.Context, id callback.ID) (callback.Stored, error) {
 	var body []byte
 	c, err := scanInbox(s.pool.QueryRow(ctx, selectCallback, id), &body)
 	c.Body = body
 	if err != nil {
-		return c, fmt.Errorf("read: %w", &lifecycle.InboxError{Callback: id, Err: notFound(err, lifecycle.ErrCallbackNotFound)})
+		return c, fmt.Errorf("read: %w", &callback.Error{Callback: id, Err: notFound(err, callback.ErrNotFound)})
 	}
 	return c, nil
 }
 
 // scanInbox reads a row of inboxColumns, and what follows them.
-func scanInbox(row pgx.Row, further ...any) (lifecycle.InboxCallback, error) {
-	var c lifecycle.InboxCallback
+func scanInbox(row pgx.Row, further ...any) (callback.Stored, error) {
+	var c callback.Stored
 	err := row.Scan(append([]any{
 		&c.ID, &c.AttemptID, &c.Task, &c.Attempt, &c.Account, &c.ProviderTaskID, &c.Verdict, &c.ReceiveTime, &c.SizeBytes,
 	}, further...)...)

@@ -11,15 +11,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/task"
 )
 
 // receive puts a callback in the inbox, received so long ago.
-func receive(t *testing.T, pool *pgxpool.Pool, attempt task.AttemptID, account string, v lifecycle.Verdict, age time.Duration) lifecycle.CallbackID {
+func receive(t *testing.T, pool *pgxpool.Pool, attempt task.AttemptID, account string, v lifecycle.Verdict, age time.Duration) callback.ID {
 	t.Helper()
-	return value[lifecycle.CallbackID](t, pool, `
+	return value[callback.ID](t, pool, `
 		INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body, receive_time)
 		VALUES ($1, $2, 'p1', $3, 'body', now() - make_interval(secs => $4)) RETURNING id`, attempt, account, v, age.Seconds())
 }
@@ -32,7 +33,7 @@ func TestCallbacks_Filters(t *testing.T) {
 	}
 	first, second := create(t, store, "films", plain()), create(t, store, "shorts", plain())
 	one, two := admit(t, store, first.ID), admit(t, store, second.ID)
-	names := map[lifecycle.CallbackID]string{
+	names := map[callback.ID]string{
 		receive(t, pool, one, "kie", lifecycle.Asked, 3*time.Hour):      "asked",
 		receive(t, pool, one, "kie", lifecycle.Applied, 2*time.Hour):    "applied",
 		receive(t, pool, two, "luma", lifecycle.Malformed, time.Hour):   "malformed",
@@ -42,26 +43,26 @@ func TestCallbacks_Filters(t *testing.T) {
 	}
 	ago := func(d time.Duration) time.Time { return time.Now().Add(-d) }
 	for name, test := range map[string]struct {
-		filter lifecycle.CallbackFilter
+		filter callback.Filter
 		want   []string
 	}{
 		"none": {
-			lifecycle.CallbackFilter{},
+			callback.Filter{},
 			[]string{"duplicate", "stale", "malformed", "applied", "asked", "oldest, though last in the table"},
 		},
-		"task":             {lifecycle.CallbackFilter{Task: first.ID}, []string{"duplicate", "applied", "asked"}},
-		"account":          {lifecycle.CallbackFilter{Account: "kie"}, []string{"stale", "applied", "asked"}},
-		"verdict":          {lifecycle.CallbackFilter{Verdicts: []lifecycle.Verdict{lifecycle.Applied}}, []string{"applied", "oldest, though last in the table"}},
-		"verdicts":         {lifecycle.CallbackFilter{Verdicts: []lifecycle.Verdict{lifecycle.Asked, lifecycle.Stale}}, []string{"stale", "asked"}},
-		"from":             {lifecycle.CallbackFilter{FromTime: ago(45 * time.Minute)}, []string{"duplicate", "stale"}},
-		"to":               {lifecycle.CallbackFilter{ToTime: ago(150 * time.Minute)}, []string{"asked", "oldest, though last in the table"}},
-		"task and account": {lifecycle.CallbackFilter{Task: second.ID, Account: "luma"}, []string{"malformed", "oldest, though last in the table"}},
+		"task":             {callback.Filter{Task: first.ID}, []string{"duplicate", "applied", "asked"}},
+		"account":          {callback.Filter{Account: "kie"}, []string{"stale", "applied", "asked"}},
+		"verdict":          {callback.Filter{Verdicts: []lifecycle.Verdict{lifecycle.Applied}}, []string{"applied", "oldest, though last in the table"}},
+		"verdicts":         {callback.Filter{Verdicts: []lifecycle.Verdict{lifecycle.Asked, lifecycle.Stale}}, []string{"stale", "asked"}},
+		"from":             {callback.Filter{FromTime: ago(45 * time.Minute)}, []string{"duplicate", "stale"}},
+		"to":               {callback.Filter{ToTime: ago(150 * time.Minute)}, []string{"asked", "oldest, though last in the table"}},
+		"task and account": {callback.Filter{Task: second.ID, Account: "luma"}, []string{"malformed", "oldest, though last in the table"}},
 		"task, verdict and time": {
-			lifecycle.CallbackFilter{Task: second.ID, Verdicts: []lifecycle.Verdict{lifecycle.Applied, lifecycle.Stale}, FromTime: ago(time.Hour)},
+			callback.Filter{Task: second.ID, Verdicts: []lifecycle.Verdict{lifecycle.Applied, lifecycle.Stale}, FromTime: ago(time.Hour)},
 			[]string{"stale"},
 		},
-		"an unknown task":    {lifecycle.CallbackFilter{Task: task.ID(newID())}, nil},
-		"an unknown account": {lifecycle.CallbackFilter{Account: "kie-eu"}, nil},
+		"an unknown task":    {callback.Filter{Task: task.ID(newID())}, nil},
+		"an unknown account": {callback.Filter{Account: "kie-eu"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -79,7 +80,7 @@ func TestCallbacks_Filters(t *testing.T) {
 					got = append(got, names[c.ID])
 				}
 				last := page[len(page)-1]
-				test.filter.Before = lifecycle.CallbackPlace{Time: last.ReceiveTime, ID: last.ID}
+				test.filter.Before = callback.Place{Time: last.ReceiveTime, ID: last.ID}
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("callbacks (-want +got):\n%s", diff)
@@ -95,8 +96,8 @@ func TestCallbacks_OfOneMomentArePagedByID(t *testing.T) {
 	attempt := admit(t, store, create(t, store, "films", plain()).ID)
 	exec(t, pool, `INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body, receive_time)
 		SELECT $1, 'kie', '', (ARRAY['applied', 'stale'])[1 + n % 2], '', '2026-01-01' FROM generate_series(1, 9) AS n`, attempt)
-	var got []lifecycle.CallbackID
-	filter := lifecycle.CallbackFilter{Limit: 2}
+	var got []callback.ID
+	filter := callback.Filter{Limit: 2}
 	for range 10 {
 		page, err := store.Callbacks(t.Context(), filter)
 		if err != nil {
@@ -108,9 +109,9 @@ func TestCallbacks_OfOneMomentArePagedByID(t *testing.T) {
 		for _, c := range page {
 			got = append(got, c.ID)
 		}
-		filter.Before = lifecycle.CallbackPlace{Time: page[len(page)-1].ReceiveTime, ID: page[len(page)-1].ID}
+		filter.Before = callback.Place{Time: page[len(page)-1].ReceiveTime, ID: page[len(page)-1].ID}
 	}
-	if len(got) != 9 || !slices.IsSortedFunc(got, func(a, b lifecycle.CallbackID) int { return int(b - a) }) {
+	if len(got) != 9 || !slices.IsSortedFunc(got, func(a, b callback.ID) int { return int(b - a) }) {
 		t.Errorf("pages showed %v, want each of 9 once, newest first", got)
 	}
 }
@@ -125,7 +126,7 @@ func TestInboxCallback_HasItsBody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := lifecycle.InboxCallback{
+	want := callback.Stored{
 		ID: id, Task: created.ID, Attempt: 1, SizeBytes: 4, ReceiveTime: got.ReceiveTime, Callback: lifecycle.Callback{
 			AttemptID: attempt, Account: "kie", ProviderTaskID: "p1", Verdict: lifecycle.Stale, Body: []byte("body"),
 		},
@@ -133,7 +134,7 @@ func TestInboxCallback_HasItsBody(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the callback (-want +got):\n%s", diff)
 	}
-	if _, err := store.InboxCallback(t.Context(), id+1); !errors.Is(err, lifecycle.ErrCallbackNotFound) {
+	if _, err := store.InboxCallback(t.Context(), id+1); !errors.Is(err, callback.ErrNotFound) {
 		t.Errorf("InboxCallback of an unknown id = %v, want ErrCallbackNotFound", err)
 	}
 }

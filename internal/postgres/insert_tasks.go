@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/tenants"
 )
 
 // newTasks are tasks that are to be made, column by column as insertTasks takes them: a set of some hundreds is parsed in
@@ -170,13 +170,13 @@ UNION ALL
 type insertedTask struct {
 	createTime   time.Time
 	deadlineTime time.Time
-	quota        lifecycle.Quota
+	quota        tenants.Quota
 	limit        int
 	seconds      float64 // When submitting again makes sense.
 }
 
 func (r insertedTask) refusal(tenant string) error {
-	return &lifecycle.QuotaError{
+	return &tenants.QuotaError{
 		Tenant: tenant, Quota: r.quota, Limit: r.limit, Retry: time.Duration(r.seconds * float64(time.Second)),
 	}
 }

@@ -265,23 +265,21 @@ FROM task AS this
 LEFT JOIN LATERAL (` + tenantLimits("this.tenant") + `) AS limits ON true
 WHERE this.id = $1`
 
-// Standing implements lifecycle.Store.
-func (s *Store) Standing(ctx context.Context, t task.Task, r admission.Round) (lifecycle.Standing, error) {
-	var st lifecycle.Standing
+// QueuePosition implements lifecycle.Store.
+func (s *Store) QueuePosition(ctx context.Context, t task.Task, limits admission.AccountLimits) (admission.QueuePosition, error) {
+	var p admission.QueuePosition
 	var notBefore *time.Time
 	err := s.snapshot(ctx, func(tx pgx.Tx) (err error) {
-		if st.Usages, err = accountUsages(ctx, tx, selectAccounts, r.Provider, r.Limits); err != nil {
+		if p.Usages, err = accountUsages(ctx, tx, selectAccounts, t.Provider, limits); err != nil {
 			return err
 		}
 		var held bool
-		err = tx.QueryRow(ctx, selectQueuePosition, t.ID, maxPosition).Scan(&st.Ahead, &notBefore, &held, &st.TenantMax, &st.TenantOpen, &st.Storage)
+		err = tx.QueryRow(ctx, selectQueuePosition, t.ID, maxPosition).Scan(&p.Ahead, &notBefore, &held, &p.TenantMax, &p.TenantOpen, &p.Storage)
 		if err == nil && held {
-			st.Source, err = sourceWait(ctx, tx, t.ID)
+			p.Source, err = sourceWait(ctx, tx, t.ID)
 		}
 		return err
 	})
-	if notBefore != nil {
-		st.NotBefore = *notBefore
-	}
-	return st, notFound(err, lifecycle.ErrTaskNotFound)
+	p.NotBefore = orZero(notBefore)
+	return p, notFound(err, lifecycle.ErrTaskNotFound)
 }

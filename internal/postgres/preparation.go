@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -263,8 +263,8 @@ FROM preparation_task AS waiter
 JOIN preparation ON preparation.id = waiter.preparation_id
 WHERE waiter.task_id = $1`
 
-func sourceWait(ctx context.Context, q querier, id task.ID) (*lifecycle.SourceWait, error) {
-	var w lifecycle.SourceWait
+func sourceWait(ctx context.Context, q querier, id task.ID) (*admission.SourceWait, error) {
+	var w admission.SourceWait
 	var until *time.Time
 	err := q.QueryRow(ctx, selectSourceWait, id).Scan(&w.Message, &until)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -113,8 +113,8 @@ func TestClaimPreparations_TakeWhatNeverFailedFirst(t *testing.T) {
 	}
 }
 
-// TestPreparationTestimony_IsThatOfTasksAdmittedSince refuses an upload again and again, while other tasks come and go.
-func TestPreparationTestimony_IsThatOfTasksAdmittedSince(t *testing.T) {
+// TestPreparationRefusals_IsThatOfTasksAdmittedSince refuses an upload again and again, while other tasks come and go.
+func TestPreparationRefusals_IsThatOfTasksAdmittedSince(t *testing.T) {
 	t.Parallel()
 	store, _ := setup(t)
 	uploaded := plain()
@@ -129,33 +129,33 @@ func TestPreparationTestimony_IsThatOfTasksAdmittedSince(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	expect := func(want lifecycle.Testimony) {
+	expect := func(want task.RefusalHistory) {
 		t.Helper()
-		got, err := store.PreparationTestimony(t.Context(), id)
+		got, err := store.PreparationRefusals(t.Context(), id)
 		if err != nil || got != want {
-			t.Errorf("the testimony is %+v, %v, want %+v", got, err, want)
+			t.Errorf("the refusals are %+v, %v, want %+v", got, err, want)
 		}
 	}
-	expect(lifecycle.Testimony{})
+	expect(task.RefusalHistory{})
 	refuse(task.BlameAccount)
 	apply(t, store, early.ID, task.Sending{Attempt: before})
 	apply(t, store, early.ID, task.Accepted{Attempt: before, ProviderTaskID: "p1"})
-	expect(lifecycle.Testimony{Refused: 1}) // It was admitted before, so it says nothing.
+	expect(task.RefusalHistory{Refusals: 1}) // It was admitted before, so it says nothing.
 	for _, provided := range []bool{true, false} {
 		other := create(t, store, "music", plain())
 		attempt := admit(t, store, other.ID)
 		apply(t, store, other.ID, task.Sending{Attempt: attempt})
 		if provided {
 			apply(t, store, other.ID, task.Accepted{Attempt: attempt, ProviderTaskID: "p2"})
-			expect(lifecycle.Testimony{Refused: 1, Accepted: true})
+			expect(task.RefusalHistory{Refusals: 1, OthersAccepted: true})
 			refuse(task.BlameTask)
-			expect(lifecycle.Testimony{Refused: 2, Faults: 1, Accepted: true})
+			expect(task.RefusalHistory{Refusals: 2, Faults: 1, OthersAccepted: true})
 		} else {
 			apply(t, store, other.ID, task.Refused{Attempt: attempt, Blame: task.BlameAccount})
-			expect(lifecycle.Testimony{Refused: 2, Faults: 1})
+			expect(task.RefusalHistory{Refusals: 2, Faults: 1})
 		}
 	}
-	if _, err := store.PreparationTestimony(t.Context(), id+1); !errors.Is(err, source.ErrNotFound) {
+	if _, err := store.PreparationRefusals(t.Context(), id+1); !errors.Is(err, source.ErrNotFound) {
 		t.Errorf("an unknown preparation: %v, want ErrNotFound", err)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/refract-video/refract/internal/admission"
-	"github.com/refract-video/refract/internal/lifecycle"
 )
 
 const selectNamedAccounts = `
@@ -29,15 +28,15 @@ FROM provider_account
 WHERE account = $1`
 
 // ProviderAccounts returns how accounts stand, by name. configured names them, and gives their configured limits.
-func (s *Store) ProviderAccounts(ctx context.Context, configured admission.AccountLimits) ([]lifecycle.Account, error) {
-	var accounts []lifecycle.Account
+func (s *Store) ProviderAccounts(ctx context.Context, configured admission.AccountLimits) ([]admission.Account, error) {
+	var accounts []admission.Account
 	err := s.snapshot(ctx, func(tx pgx.Tx) error {
 		usages, err := accountUsages(ctx, tx, selectNamedAccounts, slices.Sorted(maps.Keys(configured)), configured)
 		if err != nil {
 			return err
 		}
 		for _, u := range usages {
-			a := lifecycle.Account{Usage: u, Configured: configured[u.Account]}
+			a := admission.Account{Usage: u, Configured: configured[u.Account]}
 			if err := tx.QueryRow(ctx, selectAccountState, u.Account).Scan(&a.Provider, &a.Unknown, &a.Queued, &a.Storage); err != nil {
 				return err
 			}
@@ -63,14 +62,14 @@ SET max_submissions = nullif($2::integer, 0),
 WHERE account = $1`
 
 // LimitAccount sets the limits of an account from the next round of admission on, or returns
-// lifecycle.ErrAccountNotFound.
-func (s *Store) LimitAccount(ctx context.Context, account string, l lifecycle.OperatorLimits) error {
+// admission.ErrAccountNotFound.
+func (s *Store) LimitAccount(ctx context.Context, account string, l admission.OperatorLimits) error {
 	return s.changeAccount(ctx, "limit", account, updateLimits, l.Submissions, l.Window.Seconds(), l.InFlight)
 }
 
 const holdAccount = `UPDATE provider_account SET hold_reason = $2 WHERE account = $1`
 
-// HoldAccount pauses an account until it is released, or returns lifecycle.ErrAccountNotFound.
+// HoldAccount pauses an account until it is released, or returns admission.ErrAccountNotFound.
 func (s *Store) HoldAccount(ctx context.Context, account, reason string) error {
 	return s.changeAccount(ctx, "hold", account, holdAccount, reason)
 }
@@ -82,7 +81,7 @@ SET hold_reason = NULL, pauses = 0, pause_reason = '', paused_until_time = NULL,
 WHERE account = $1`
 
 // ReleaseAccount ends every pause of an account, an operator's and its own, and its probing; or it returns
-// lifecycle.ErrAccountNotFound.
+// admission.ErrAccountNotFound.
 func (s *Store) ReleaseAccount(ctx context.Context, account string) error {
 	return s.changeAccount(ctx, "release", account, releaseAccount)
 }
@@ -90,10 +89,10 @@ func (s *Store) ReleaseAccount(ctx context.Context, account string) error {
 func (s *Store) changeAccount(ctx context.Context, verb, account, statement string, args ...any) error {
 	tag, err := s.pool.Exec(ctx, statement, append([]any{account}, args...)...)
 	if err == nil && tag.RowsAffected() == 0 {
-		err = lifecycle.ErrAccountNotFound
+		err = admission.ErrAccountNotFound
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", verb, &lifecycle.AccountError{Account: account, Err: err})
+		return fmt.Errorf("%s: %w", verb, &admission.AccountError{Account: account, Err: err})
 	}
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/admission"
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
@@ -18,7 +17,7 @@ import (
 var configuredLimits = admission.AccountLimits{"kie": provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 100}}
 
 // account returns how the account kie stands.
-func account(t *testing.T, store *postgres.Store) lifecycle.Account {
+func account(t *testing.T, store *postgres.Store) admission.Account {
 	t.Helper()
 	accounts, err := store.ProviderAccounts(t.Context(), configuredLimits)
 	if err != nil || len(accounts) != 1 {
@@ -46,7 +45,7 @@ func TestProviderAccounts_TellHowMuchIsUsed(t *testing.T) {
 			apply(t, store, created.ID, task.Ambiguous{Attempt: id})
 		}
 	}
-	want := lifecycle.Account{
+	want := admission.Account{
 		Usage:    admission.Usage{Account: "kie", Limits: configuredLimits["kie"], Unanswered: 1, Recent: 2, InFlight: 3},
 		Provider: "kie", Configured: configuredLimits["kie"], Unknown: 1, Queued: 2,
 	}
@@ -60,13 +59,13 @@ func TestLimitAccount_ReplacesWhatIsConfiguredAndGoesBack(t *testing.T) {
 	store, _ := setup(t)
 	configured := configuredLimits["kie"]
 	for _, tc := range []struct {
-		set  lifecycle.OperatorLimits
+		set  admission.OperatorLimits
 		want provider.Limits
 	}{
-		{lifecycle.OperatorLimits{Submissions: 5, Window: 90 * time.Second, InFlight: 7}, provider.Limits{Submissions: 5, Window: 90 * time.Second, InFlight: 7}},
-		{lifecycle.OperatorLimits{InFlight: 3}, provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 3}},
-		{lifecycle.OperatorLimits{Submissions: 1, Window: 100 * time.Millisecond}, provider.Limits{Submissions: 1, Window: 100 * time.Millisecond, InFlight: 100}},
-		{lifecycle.OperatorLimits{}, configured},
+		{admission.OperatorLimits{Submissions: 5, Window: 90 * time.Second, InFlight: 7}, provider.Limits{Submissions: 5, Window: 90 * time.Second, InFlight: 7}},
+		{admission.OperatorLimits{InFlight: 3}, provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 3}},
+		{admission.OperatorLimits{Submissions: 1, Window: 100 * time.Millisecond}, provider.Limits{Submissions: 1, Window: 100 * time.Millisecond, InFlight: 100}},
+		{admission.OperatorLimits{}, configured},
 	} {
 		if err := store.LimitAccount(t.Context(), "kie", tc.set); err != nil {
 			t.Fatal(err)
@@ -91,7 +90,7 @@ func TestReleaseAccount_EndsEveryPause(t *testing.T) {
 	if err := store.ReleaseAccount(t.Context(), "kie"); err != nil {
 		t.Fatal(err)
 	}
-	want := lifecycle.Account{
+	want := admission.Account{
 		Usage:    admission.Usage{Account: "kie", Limits: configuredLimits["kie"]},
 		Provider: "kie", Configured: configuredLimits["kie"],
 	}
@@ -99,11 +98,11 @@ func TestReleaseAccount_EndsEveryPause(t *testing.T) {
 		t.Errorf("the released account (-want +got):\n%s", diff)
 	}
 	for name, err := range map[string]error{
-		"limit":   store.LimitAccount(t.Context(), "nobody", lifecycle.OperatorLimits{}),
+		"limit":   store.LimitAccount(t.Context(), "nobody", admission.OperatorLimits{}),
 		"hold":    store.HoldAccount(t.Context(), "nobody", "x"),
 		"release": store.ReleaseAccount(t.Context(), "nobody"),
 	} {
-		if !errors.Is(err, lifecycle.ErrAccountNotFound) {
+		if !errors.Is(err, admission.ErrAccountNotFound) {
 			t.Errorf("%s an unknown account = %v, want ErrAccountNotFound", name, err)
 		}
 	}

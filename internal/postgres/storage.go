@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -81,10 +80,10 @@ const saveTroubleColumns = `cause, message, since_time, until_time, storage_caus
 
 // NoteSaveTrouble records why a try to save the outputs of an attempt failed, and when the next one follows. began is when
 // the job began that saves them. It returns what is known of the save since then.
-func (s *Store) NoteSaveTrouble(ctx context.Context, id task.AttemptID, began time.Time, n lifecycle.SaveFailure) (lifecycle.SaveTrouble, error) {
+func (s *Store) NoteSaveTrouble(ctx context.Context, id task.AttemptID, began time.Time, n task.SaveTry) (task.SaveTrouble, error) {
 	rows, err := s.pool.Query(ctx, noteSaveTrouble, id, n.Cause, n.Message, began, n.RetryAfter.Seconds(), n.Storage)
 	if err != nil {
-		return lifecycle.SaveTrouble{}, fmt.Errorf("note why attempt %s is not saved: %w", id, err)
+		return task.SaveTrouble{}, fmt.Errorf("note why attempt %s is not saved: %w", id, err)
 	}
 	trouble, err := pgx.CollectExactlyOneRow(rows, scanSaveTrouble)
 	if err != nil {
@@ -93,8 +92,8 @@ func (s *Store) NoteSaveTrouble(ctx context.Context, id task.AttemptID, began ti
 	return trouble, nil
 }
 
-func scanSaveTrouble(row pgx.CollectableRow) (lifecycle.SaveTrouble, error) {
-	var t lifecycle.SaveTrouble
+func scanSaveTrouble(row pgx.CollectableRow) (task.SaveTrouble, error) {
+	var t task.SaveTrouble
 	err := row.Scan(&t.Cause, &t.Message, &t.Since, &t.Until, &t.Storage.Cause, &t.Storage.Since, &t.Storage.Until)
 	return t, err
 }
@@ -102,7 +101,7 @@ func scanSaveTrouble(row pgx.CollectableRow) (lifecycle.SaveTrouble, error) {
 const selectSaveTrouble = `SELECT ` + saveTroubleColumns + ` FROM save_trouble WHERE attempt_id = $1 AND update_time >= $2`
 
 // SaveTrouble implements lifecycle.Store.
-func (s *Store) SaveTrouble(ctx context.Context, id task.AttemptID, since time.Time) (trouble lifecycle.SaveTrouble, storage string, err error) {
+func (s *Store) SaveTrouble(ctx context.Context, id task.AttemptID, since time.Time) (trouble task.SaveTrouble, storage string, err error) {
 	var batch pgx.Batch
 	batch.Queue(selectStorage).QueryRow(func(row pgx.Row) error { return row.Scan(&storage) })
 	batch.Queue(selectSaveTrouble, id, since).Query(func(rows pgx.Rows) error {

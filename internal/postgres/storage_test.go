@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/admission"
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -14,14 +13,14 @@ func TestStorage_FailsForTheFleetWhereItFailsEverywhere(t *testing.T) {
 	t.Parallel()
 	store, pool := setup(t)
 	created := create(t, store, "films", plain())
-	round := admission.Round{Provider: "kie", Limits: admission.AccountLimits{"kie": {Submissions: 1, Window: time.Second, InFlight: 1}}}
+	limits := admission.AccountLimits{"kie": {Submissions: 1, Window: time.Second, InFlight: 1}}
 	check := func(what, want string) {
 		t.Helper()
-		st, err := store.Standing(t.Context(), created, round)
+		st, err := store.QueuePosition(t.Context(), created, limits)
 		if err != nil || st.Storage != want {
-			t.Errorf("%s: Standing says %q, %v; want %q", what, st.Storage, err, want)
+			t.Errorf("%s: QueuePosition says %q, %v; want %q", what, st.Storage, err, want)
 		}
-		accounts, err := store.ProviderAccounts(t.Context(), round.Limits)
+		accounts, err := store.ProviderAccounts(t.Context(), limits)
 		if err != nil || len(accounts) != 1 || accounts[0].Storage != want {
 			t.Errorf("%s: accounts are %+v, %v; want %q", what, accounts, err, want)
 		}
@@ -61,9 +60,9 @@ func TestNoteSaveTrouble_CountsTheProvidersFromWhenTheStorageWorked(t *testing.T
 	created := create(t, store, "films", plain())
 	id := admit(t, store, created.ID)
 	began := time.Now().Add(-time.Hour)
-	note := func(cause lifecycle.WaitCause, storage string) lifecycle.SaveTrouble {
+	note := func(cause task.WaitCause, storage string) task.SaveTrouble {
 		t.Helper()
-		got, err := store.NoteSaveTrouble(t.Context(), id, began, lifecycle.SaveFailure{Cause: cause, Message: "m", RetryAfter: time.Minute, Storage: storage})
+		got, err := store.NoteSaveTrouble(t.Context(), id, began, task.SaveTry{Cause: cause, Message: "m", RetryAfter: time.Minute, Storage: storage})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,32 +72,32 @@ func TestNoteSaveTrouble_CountsTheProvidersFromWhenTheStorageWorked(t *testing.T
 		exec(t, pool, `UPDATE save_trouble SET since_time = since_time - interval '1 minute'`) // Time passes.
 		return got
 	}
-	age := func(got lifecycle.SaveTrouble) time.Duration {
+	age := func(got task.SaveTrouble) time.Duration {
 		return got.Until.Add(-time.Minute).Sub(got.Since).Round(time.Minute)
 	}
-	if got := note(lifecycle.WaitDownload, ""); age(got) != 0 || got.Storage.Cause != "" {
+	if got := note(task.WaitDownload, ""); age(got) != 0 || got.Storage.Cause != "" {
 		t.Errorf("the first trouble is %+v", got)
 	}
-	if got := note(lifecycle.WaitLinks, ""); age(got) != time.Minute {
+	if got := note(task.WaitLinks, ""); age(got) != time.Minute {
 		t.Errorf("the provider's trouble lasts %s, want a minute", age(got))
 	}
-	if got := note(lifecycle.WaitStorage, "is full"); age(got) != 0 || got.Storage.Cause != "is full" {
+	if got := note(task.WaitStorage, "is full"); age(got) != 0 || got.Storage.Cause != "is full" {
 		t.Errorf("the storage's trouble is %+v, want it to begin", got)
 	}
-	if got := note(lifecycle.WaitStorage, "is read-only"); age(got) != time.Minute || got.Storage.Cause != "is read-only" || got.Storage.Until.Before(got.Storage.Since) {
+	if got := note(task.WaitStorage, "is read-only"); age(got) != time.Minute || got.Storage.Cause != "is read-only" || got.Storage.Until.Before(got.Storage.Since) {
 		t.Errorf("the storage's trouble is %+v, want it to last a minute", got)
 	}
-	if got := note(lifecycle.WaitDownload, ""); age(got) != 0 || got.Storage.Cause != "is read-only" {
+	if got := note(task.WaitDownload, ""); age(got) != 0 || got.Storage.Cause != "is read-only" {
 		t.Errorf("after the storage's trouble the provider's is %+v, want it to begin anew and to know of the storage", got)
 	}
-	if got, _, err := store.SaveTrouble(t.Context(), id, began); err != nil || got.Cause != lifecycle.WaitDownload || got.Message != "m" {
+	if got, _, err := store.SaveTrouble(t.Context(), id, began); err != nil || got.Cause != task.WaitDownload || got.Message != "m" {
 		t.Errorf("SaveTrouble = %+v, %v", got, err)
 	}
 	if got, _, err := store.SaveTrouble(t.Context(), id, time.Now().Add(time.Hour)); err != nil || got.Cause != "" {
 		t.Errorf("trouble of an earlier save is told: %+v, %v", got, err)
 	}
 	began = time.Now().Add(time.Hour)
-	if got := note(lifecycle.WaitDownload, ""); age(got) != 0 || got.Storage.Cause != "" {
+	if got := note(task.WaitDownload, ""); age(got) != 0 || got.Storage.Cause != "" {
 		t.Errorf("the trouble of another job is %+v, want it to begin anew and to know of no storage", got)
 	}
 }

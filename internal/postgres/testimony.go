@@ -9,9 +9,9 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// newestTestimony is whether the newest answer to other tasks at an account, of those admitted since a time, was an
+// othersAccepted is whether the newest answer to other tasks at an account, of those admitted since a time, was an
 // acceptance. A refusal that is held against its task says nothing of the account.
-func newestTestimony(account, since, exceptTask string) string {
+func othersAccepted(account, since, exceptTask string) string {
 	return `coalesce((
     SELECT other.provider_task_id <> ''
     FROM attempt AS other
@@ -21,9 +21,9 @@ func newestTestimony(account, since, exceptTask string) string {
     LIMIT 1), false)`
 }
 
-// selectTestimony counts the refusals of an attempt's task by its account before this one, and looks at others since the first. A
+// selectRefusalHistory counts the refusals of an attempt's task by its account before this one, and looks at others since the first. A
 // refusal by chance counts only where $2 says so.
-var selectTestimony = `
+var selectRefusalHistory = `
 WITH this AS (
     SELECT task_id, account FROM attempt WHERE id = $1
 ), refused AS (
@@ -32,32 +32,32 @@ WITH this AS (
     JOIN attempt ON attempt.task_id = this.task_id AND attempt.account = this.account
         AND (attempt.blame IN ('ACCOUNT', 'TASK') OR attempt.blame = 'CHANCE' AND $2)
 )
-SELECT refused.refused, refused.faults, ` + newestTestimony("this.account", "refused.first_time", "other.task_id <> this.task_id") + `
+SELECT refused.refused, refused.faults, ` + othersAccepted("this.account", "refused.first_time", "other.task_id <> this.task_id") + `
 FROM this, refused`
 
-// Testimony implements lifecycle.Store.
-func (s *Store) Testimony(ctx context.Context, id task.AttemptID, chance bool) (lifecycle.Testimony, error) {
-	var t lifecycle.Testimony
-	err := s.pool.QueryRow(ctx, selectTestimony, id, chance).Scan(&t.Refused, &t.Faults, &t.Accepted)
+// RefusalHistory implements lifecycle.Store.
+func (s *Store) RefusalHistory(ctx context.Context, id task.AttemptID, chance bool) (task.RefusalHistory, error) {
+	var h task.RefusalHistory
+	err := s.pool.QueryRow(ctx, selectRefusalHistory, id, chance).Scan(&h.Refusals, &h.Faults, &h.OthersAccepted)
 	if err = notFound(err, lifecycle.ErrAttemptNotFound); err != nil {
-		return t, fmt.Errorf("read what other tasks say of the account of attempt %s: %w", id, err)
+		return h, fmt.Errorf("read the refusals of the task of attempt %s: %w", id, err)
 	}
-	return t, nil
+	return h, nil
 }
 
-var selectPreparationTestimony = `
-SELECT refusals, faults, ` + newestTestimony("preparation.account", "preparation.refuse_time", "true") + `
+var selectUploadHistory = `
+SELECT refusals, faults, ` + othersAccepted("preparation.account", "preparation.refuse_time", "true") + `
 FROM preparation
 WHERE id = $1`
 
-// PreparationTestimony implements dispatch.Preparations.
-func (s *Store) PreparationTestimony(ctx context.Context, id source.PreparationID) (lifecycle.Testimony, error) {
-	var t lifecycle.Testimony
-	err := s.pool.QueryRow(ctx, selectPreparationTestimony, id).Scan(&t.Refused, &t.Faults, &t.Accepted)
+// PreparationRefusals implements dispatch.Preparations.
+func (s *Store) PreparationRefusals(ctx context.Context, id source.PreparationID) (task.RefusalHistory, error) {
+	var h task.RefusalHistory
+	err := s.pool.QueryRow(ctx, selectUploadHistory, id).Scan(&h.Refusals, &h.Faults, &h.OthersAccepted)
 	if err = notFound(err, source.ErrNotFound); err != nil {
-		return t, fmt.Errorf("read what tasks say of the account of preparation %d: %w", id, err)
+		return h, fmt.Errorf("read the refusals of preparation %d: %w", id, err)
 	}
-	return t, nil
+	return h, nil
 }
 
 const refusePreparation = `

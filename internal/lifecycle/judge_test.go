@@ -13,23 +13,23 @@ import (
 func TestJudge_ATaskIsAtFaultOnlyWhereOthersAreAccepted(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		name      string
-		testimony lifecycle.Testimony
-		blame     task.Blame
-		refusals  string // How often it was refused, where it ends.
+		name     string
+		history  task.RefusalHistory
+		blame    task.Blame
+		refusals string // How often it was refused, where it ends.
 	}{
-		{"the first refusal", lifecycle.Testimony{}, task.BlameAccount, ""},
-		{"nobody else was accepted", lifecycle.Testimony{Refused: 99}, task.BlameAccount, ""},
-		{"others were accepted since", lifecycle.Testimony{Refused: 1, Accepted: true}, task.BlameTask, ""},
-		{"others were accepted long after", lifecycle.Testimony{Refused: 7, Accepted: true}, task.BlameTask, ""},
-		{"others are refused by now", lifecycle.Testimony{Refused: 2, Faults: 1}, task.BlameAccount, ""},
-		{"again", lifecycle.Testimony{Refused: 2, Faults: 1, Accepted: true}, task.BlameTask, "3"},
-		{"after a retry", lifecycle.Testimony{Refused: 3, Faults: 2, Accepted: true}, task.BlameTask, "4"},
+		{"the first refusal", task.RefusalHistory{}, task.BlameAccount, ""},
+		{"no other task was accepted", task.RefusalHistory{Refusals: 99}, task.BlameAccount, ""},
+		{"others were accepted since", task.RefusalHistory{Refusals: 1, OthersAccepted: true}, task.BlameTask, ""},
+		{"others were accepted long after", task.RefusalHistory{Refusals: 7, OthersAccepted: true}, task.BlameTask, ""},
+		{"others are refused by now", task.RefusalHistory{Refusals: 2, Faults: 1}, task.BlameAccount, ""},
+		{"again", task.RefusalHistory{Refusals: 2, Faults: 1, OthersAccepted: true}, task.BlameTask, "3"},
+		{"after a retry", task.RefusalHistory{Refusals: 3, Faults: 2, OthersAccepted: true}, task.BlameTask, "4"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			answer := &provider.Error{Class: provider.AccountBlocked, Pause: provider.PauseBlocked, Op: "upload", Code: 403}
-			blame, fault := lifecycle.JudgeUpload(tc.testimony, answer)
+			blame, fault := lifecycle.JudgeUpload(tc.history, answer)
 			if blame != tc.blame || (fault != nil) != (tc.refusals != "") {
 				t.Fatalf("held against %s, %v, want %s, and an end: %t", blame, fault, tc.blame, tc.refusals != "")
 			}

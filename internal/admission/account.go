@@ -1,15 +1,18 @@
-package lifecycle
+package admission
 
 import (
+	"errors"
 	"time"
 
-	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/provider"
 )
 
+// ErrAccountNotFound means that no such provider account is configured.
+var ErrAccountNotFound = errors.New("no such provider account is configured")
+
 // Account is how a configured provider account stands, over all replicas.
 type Account struct {
-	admission.Usage
+	Usage
 
 	Provider   string
 	Configured provider.Limits // The limits of the configuration, whether or not they are in force.

@@ -1,0 +1,90 @@
+package admission
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/refract-video/refract/internal/task"
+)
+
+// QueuePosition is what a QUEUED task waits behind.
+type QueuePosition struct {
+	Usages     []Usage
+	Ahead      int         // How many tasks of the tenant go firp.
+	NotBefore  time.Time   // Admission leaves the task alone until then; zero means that it does not.
+	Source     *SourceWait // What keeps the task from admission; nil where its source does not.
+	TenantOpen int         // How many attempts the tenant has open.
+	TenantMax  int         // How many it may have; 0 means any number.
+	Storage    string      // Why results can't be stored at any replica; empty where they can.
+}
+
+// SourceWait is how the preparation of a task's source stands.
+type SourceWait struct {
+	Message string    // Why it failed the last time; empty where it has not.
+	Until   time.Time // When it is tried again; zero while it is being tried.
+}
+
+// Waiting returns the first cause that keeps the task from going to a provider, and the task's place in its tenant's queue.
+func (p QueuePosition) Waiting(provider string) task.Waiting {
+	w := p.cause(provider)
+	w.Place = p.Ahead + 1
+	return w
+}
+
+func (p QueuePosition) cause(provider string) task.Waiting {
+	if p.Storage != "" {
+		return task.Waiting{Cause: task.WaitStorage, Message: "results can't be stored, since the storage " + p.Storage + "; nothing is sent to " + provider + " until they can"}
+	}
+	if w := p.Source; w != nil {
+		message := "its source is being looked at, or handed to " + provider
+		if w.Message != "" {
+			message = w.Message + "; it is tried again"
+		}
+		return task.Waiting{Cause: task.WaitSource, Until: w.Until, Message: message}
+	}
+	if !p.NotBefore.IsZero() {
+		return task.Waiting{Cause: task.WaitDelay, Until: p.NotBefore, Message: "the attempt before never reached the provider, or was refused while others were accepted; another follows"}
+	}
+	if w, paused := p.paused(provider); paused {
+		return w
+	}
+	if p.TenantMax > 0 && p.TenantOpen >= p.TenantMax {
+		return task.Waiting{Cause: task.WaitTenantShare, Message: fmt.Sprintf("the tenant has %d attempts open and may have %d", p.TenantOpen, p.TenantMax)}
+	}
+	permits, window, inFlight := 0, 0, 0
+	for _, u := range p.Usages {
+		if u.Paused {
+			continue
+		}
+		permits += u.Permits()
+		window += u.WindowLeft()
+		inFlight += u.InFlightLeft()
+	}
+	switch {
+	case permits > p.Ahead:
+		return task.Waiting{Cause: task.WaitAdmission, Message: "a permit is free; the task goes with the next round of admission"}
+	case inFlight == 0:
+		return task.Waiting{Cause: task.WaitInFlightCap, Message: "as many attempts are in flight as " + provider + " allows"}
+	case window == 0:
+		return task.Waiting{Cause: task.WaitRateWindow, Message: "as many submissions were made as " + provider + " allows in its window"}
+	case permits == 0:
+		return task.Waiting{Cause: task.WaitProviderPaused, Message: provider + " was paused and is being probed with one attempt at a time"}
+	default:
+		return task.Waiting{Cause: task.WaitTenantShare, Message: fmt.Sprintf("%d tasks of the tenant go first", p.Ahead)}
+	}
+}
+
+// paused reports whether every account at the provider is paused, and until when.
+func (p QueuePosition) paused(provider string) (task.Waiting, bool) {
+	w := task.Waiting{Cause: task.WaitProviderPaused, Message: provider + " has no account that is configured"}
+	for i, u := range p.Usages {
+		if !u.Paused {
+			return task.Waiting{}, false
+		}
+		if i == 0 || u.PausedUntil.Before(w.Until) {
+			w.Until = u.PausedUntil
+			w.Message = fmt.Sprintf("account %s is paused: %s", u.Account, u.PauseReason)
+		}
+	}
+	return w, true
+}
