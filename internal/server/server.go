@@ -133,7 +133,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	}
 	submitter, preparer := dispatch.New(dispatch.Config{
 		Lifecycle: verbs, Tasks: store, Accounts: upstreams, Preparations: store, Patience: f.Tuning.Sources,
-		Sources:     &source.Preparer{Store: store, Bucket: bucket, Log: log, CheckURI: checkURI, Probe: clients.probe(f), Link: addresses.sourceLinks()},
+		Sources:     &source.Resolver{Store: store, Bucket: bucket, Log: log, CheckURI: checkURI, Probe: clients.probe(f), Link: addresses.sourceLinks()},
 		CallbackURL: addresses.callback, Now: now, Log: log,
 	})
 	s.saver, err = output.New(output.Config{

@@ -45,9 +45,9 @@ type Account interface {
 	Capabilities() provider.Capabilities
 }
 
-// Preparer looks at the sources of tasks before they are paid for, and makes uploaded ones reachable for providers. It
+// Resolver looks at the sources of tasks before they are paid for, and makes uploaded ones reachable for providers. It
 // may be used concurrently.
-type Preparer struct {
+type Resolver struct {
 	Store  Handover
 	Bucket *media.Bucket
 	// Probe looks at what is behind a URI, as media.Prober does. Nil means that sources are not judged at all.
@@ -71,17 +71,17 @@ var ErrNotHanded = errors.New("the source is not handed to the provider yet")
 //
 // An UnfitError says that this provider can't work with the source, or that it can't reach it. A *media.UnreachableError
 // says that the source can't be fetched now. Every other error is ours.
-func (p *Preparer) Look(ctx context.Context, spec task.Spec, account string, at Account) (string, error) {
+func (r *Resolver) Look(ctx context.Context, spec task.Spec, account string, at Account) (string, error) {
 	if spec.SourceID == "" {
-		return spec.SourceURI, p.judgeURI(ctx, spec.SourceURI, at, p.probeTogether)
+		return spec.SourceURI, r.judgeURI(ctx, spec.SourceURI, at, r.probeTogether)
 	}
-	s, err := p.source(ctx, spec.SourceID, at)
+	s, err := r.source(ctx, spec.SourceID, at)
 	if err != nil {
 		return "", err
 	}
-	uri, err := p.reachable(ctx, s, at)
+	uri, err := r.reachable(ctx, s, at)
 	if errors.Is(err, ErrNotHanded) {
-		return p.copy(ctx, s, account)
+		return r.copy(ctx, s, account)
 	}
 	return uri, err
 }
@@ -89,39 +89,39 @@ func (p *Preparer) Look(ctx context.Context, spec task.Spec, account string, at 
 // Prepare makes the source of a task ready for a provider account, so that a Look finds it at once. It may take minutes.
 // It sends nothing that is paid for, and may be repeated; two at a time for one source and account are a waste.
 //
-// The errors are those of Look, but for ErrNotHanded, and the *provider.Error of an upload.
-func (p *Preparer) Prepare(ctx context.Context, spec task.Spec, account string, at Account) error {
+// The errors are those of Look, but for ErrNotHanded, and the *providegot.Error of an upload.
+func (r *Resolver) Prepare(ctx context.Context, spec task.Spec, account string, at Account) error {
 	if spec.SourceID == "" {
-		return p.judgeURI(ctx, spec.SourceURI, at, p.probe)
+		return r.judgeURI(ctx, spec.SourceURI, at, r.probe)
 	}
-	s, err := p.source(ctx, spec.SourceID, at)
+	s, err := r.source(ctx, spec.SourceID, at)
 	if err != nil {
 		return err
 	}
-	if _, err = p.reachable(ctx, s, at); errors.Is(err, ErrNotHanded) {
-		return p.hand(ctx, s, account, at)
+	if _, err = r.reachable(ctx, s, at); errors.Is(err, ErrNotHanded) {
+		return r.hand(ctx, s, account, at)
 	}
 	return err
 }
 
 // source reads an uploaded source, and judges it.
-func (p *Preparer) source(ctx context.Context, id task.SourceID, at Account) (task.Source, error) {
-	s, err := p.Store.Source(ctx, id)
+func (r *Resolver) source(ctx context.Context, id task.SourceID, at Account) (task.Source, error) {
+	s, err := r.Store.Source(ctx, id)
 	if errors.Is(err, ErrNotFound) {
 		return s, &UnfitError{task.InputUnreachable, "the uploaded source is no longer kept: upload it again", true}
 	}
-	if err == nil && p.Probe != nil {
+	if err == nil && r.Probe != nil {
 		err = fit(at.Name(), at.Capabilities(), s.Clip)
 	}
 	return s, err
 }
 
 // judgeURI looks at what is behind a URI, unless that is remembered.
-func (p *Preparer) judgeURI(ctx context.Context, uri string, at Account, probe func(context.Context, string) (task.Clip, error)) error {
-	if p.Probe == nil {
+func (r *Resolver) judgeURI(ctx context.Context, uri string, at Account, probe func(context.Context, string) (task.Clip, error)) error {
+	if r.Probe == nil {
 		return nil
 	}
-	clip, known, err := p.Store.Probed(ctx, uri)
+	clip, known, err := r.Store.Probed(ctx, uri)
 	if err == nil && !known {
 		clip, err = probe(ctx, uri)
 	}
@@ -133,59 +133,59 @@ func (p *Preparer) judgeURI(ctx context.Context, uri string, at Account, probe f
 	}
 	err = fit(at.Name(), at.Capabilities(), clip)
 	if err == nil && clip.Duration == 0 {
-		p.Log.InfoContext(ctx, "the duration of a source can't be told; the provider has to judge it", "provider", at.Name(),
+		r.Log.InfoContext(ctx, "the duration of a source can't be told; the provider has to judge it", "provider", at.Name(),
 			"content_type", clip.ContentType, "size_bytes", clip.SizeBytes)
 	}
 	return err
 }
 
 // probe looks at a URI and remembers what it found.
-func (p *Preparer) probe(ctx context.Context, uri string) (task.Clip, error) {
-	clip, err := p.Probe(ctx, uri)
+func (r *Resolver) probe(ctx context.Context, uri string) (task.Clip, error) {
+	clip, err := r.Probe(ctx, uri)
 	if err == nil {
-		err = p.Store.KeepProbe(ctx, uri, clip, probeMemory)
+		err = r.Store.KeepProbe(ctx, uri, clip, probeMemory)
 	}
 	return clip, err
 }
 
 // remember notes what was found behind a URI.
-func (p *Preparer) remember(ctx context.Context, uri string, clip task.Clip) {
+func (r *Resolver) remember(ctx context.Context, uri string, clip task.Clip) {
 	ctx, cancel := context.WithTimeout(ctx, rememberTimeout)
 	defer cancel()
-	if err := p.Store.KeepProbe(ctx, uri, clip, probeMemory); err != nil {
-		p.Log.WarnContext(ctx, "what was found behind a source could not be noted; it is looked at again", "error", err)
+	if err := r.Store.KeepProbe(ctx, uri, clip, probeMemory); err != nil {
+		r.Log.WarnContext(ctx, "what was found behind a source could not be noted; it is looked at again", "error", err)
 	}
 }
 
 // probeTogether probes once for all who ask at the same time, and lets none of them wait for the disk.
-func (p *Preparer) probeTogether(ctx context.Context, uri string) (task.Clip, error) {
-	found := p.looks.DoChan(uri, func() (any, error) {
-		clip, err := p.Probe(ctx, uri)
+func (r *Resolver) probeTogether(ctx context.Context, uri string) (task.Clip, error) {
+	found := r.looks.DoChan(uri, func() (any, error) {
+		clip, err := r.Probe(ctx, uri)
 		if err == nil {
-			go p.remember(context.WithoutCancel(ctx), uri, clip) // Nobody waits: losing it costs another look.
+			go r.remember(context.WithoutCancel(ctx), uri, clip) // Nobody waits: losing it costs another look.
 		}
 		return clip, err
 	})
 	select {
 	case <-ctx.Done():
 		return task.Clip{}, ctx.Err()
-	case r := <-found:
-		clip, _ := r.Val.(task.Clip)
-		return clip, r.Err
+	case got := <-found:
+		clip, _ := got.Val.(task.Clip)
+		return clip, got.Err
 	}
 }
 
 // reachable returns a link to an uploaded source for a provider: to the bucket or else to our public listener, where there
 // are such. Else it has to be handed over.
-func (p *Preparer) reachable(ctx context.Context, s task.Source, at Account) (string, error) {
-	link, err := p.Bucket.SignedURL(ctx, s.Key, linkLifetime)
+func (r *Resolver) reachable(ctx context.Context, s task.Source, at Account) (string, error) {
+	link, err := r.Bucket.SignedURL(ctx, s.Key, linkLifetime)
 	switch {
-	case err == nil && p.CheckURI(link) == nil:
+	case err == nil && r.CheckURI(link) == nil:
 		return link, nil
 	case err != nil && !errors.Is(err, errors.ErrUnsupported):
 		return "", err
-	case p.Link != nil:
-		return p.Link(s.ID, time.Now().Add(linkLifetime))
+	case r.Link != nil:
+		return r.Link(s.ID, time.Now().Add(linkLifetime))
 	case at.Capabilities().Upload:
 		return "", ErrNotHanded
 	default:
@@ -196,8 +196,8 @@ func (p *Preparer) reachable(ctx context.Context, s task.Source, at Account) (st
 }
 
 // copy returns where an account has a copy of a source that lives for long enough still, or ErrNotHanded.
-func (p *Preparer) copy(ctx context.Context, s task.Source, account string) (string, error) {
-	uri, err := p.Store.SourceCopy(ctx, s.ID, account)
+func (r *Resolver) copy(ctx context.Context, s task.Source, account string) (string, error) {
+	uri, err := r.Store.SourceCopy(ctx, s.ID, account)
 	if err == nil && uri == "" {
 		err = ErrNotHanded
 	}
@@ -205,11 +205,11 @@ func (p *Preparer) copy(ctx context.Context, s task.Source, account string) (str
 }
 
 // hand uploads a source to a provider account, unless it has a copy.
-func (p *Preparer) hand(ctx context.Context, s task.Source, account string, at Account) error {
-	if _, err := p.copy(ctx, s, account); !errors.Is(err, ErrNotHanded) {
+func (r *Resolver) hand(ctx context.Context, s task.Source, account string, at Account) error {
+	if _, err := r.copy(ctx, s, account); !errors.Is(err, ErrNotHanded) {
 		return err
 	}
-	file, err := p.Bucket.Open(ctx, s.Key)
+	file, err := r.Bucket.Open(ctx, s.Key)
 	if err != nil {
 		return fmt.Errorf("hand source %s to %s: %w", s.ID, account, err)
 	}
@@ -224,7 +224,7 @@ func (p *Preparer) hand(ctx context.Context, s task.Source, account string, at A
 		return err
 	}
 	// Half its life: an attempt that is sent with it needs it for a while.
-	return p.Store.KeepSourceCopy(ctx, s.ID, account, uri, at.Capabilities().UploadLifetime/2)
+	return r.Store.KeepSourceCopy(ctx, s.ID, account, uri, at.Capabilities().UploadLifetime/2)
 }
 
 // extension is how file names of a content type end. Some providers look at nothing else.

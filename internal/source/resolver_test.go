@@ -47,17 +47,17 @@ func (a *account) Upload(_ context.Context, f provider.File) (string, error) {
 	return fmt.Sprintf("https://files.example/%d", len(a.uploads)), err
 }
 
-// preparer returns a preparer that finds a clip, or an error, behind every URI, and a count of its looks.
-func (s service) preparer(clip task.Clip, err error) (*source.Preparer, *int) {
+// preparer returns a resolver that finds a clip, or an error, behind every URI, and a count of its looks.
+func (s service) resolver(clip task.Clip, err error) (*source.Resolver, *int) {
 	looks := new(int)
-	return &source.Preparer{
+	return &source.Resolver{
 		Store: s.store, Bucket: s.bucket, CheckURI: func(string) error { return nil }, Log: slog.New(slog.DiscardHandler),
 		Probe: func(context.Context, string) (task.Clip, error) { *looks++; return clip, err },
 	}, looks
 }
 
 // ready prepares a source and looks at it.
-func ready(ctx context.Context, p *source.Preparer, spec task.Spec, account string, at source.Account) (string, error) {
+func ready(ctx context.Context, p *source.Resolver, spec task.Spec, account string, at source.Account) (string, error) {
 	if err := p.Prepare(ctx, spec, account, at); err != nil {
 		return "", err
 	}
@@ -76,7 +76,7 @@ func unfit(t *testing.T, err error) *source.UnfitError {
 func TestPrepare_LooksAtAURIOnceInAWhile(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	p, looks := s.preparer(task.Clip{ContentType: "video/mp4", SizeBytes: 5, Duration: 14200 * time.Millisecond}, nil)
+	p, looks := s.resolver(task.Clip{ContentType: "video/mp4", SizeBytes: 5, Duration: 14200 * time.Millisecond}, nil)
 	spec := task.Spec{SourceURI: "https://example.com/a.mp4?signature=1"}
 	for range 3 {
 		_, err := ready(t.Context(), p, spec, "kie", newAccount())
@@ -103,7 +103,7 @@ func TestPrepare_LooksAtAURIOnceInAWhile(t *testing.T) {
 func TestLook_NotesWhatItFoundForTheNext(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	p, looks := s.preparer(task.Clip{ContentType: "video/mp4", SizeBytes: 5, Duration: time.Second}, nil)
+	p, looks := s.resolver(task.Clip{ContentType: "video/mp4", SizeBytes: 5, Duration: time.Second}, nil)
 	const uri = "https://example.com/a.mp4"
 	look := func() {
 		if got, err := p.Look(t.Context(), task.Spec{SourceURI: uri}, "kie", newAccount()); err != nil || got != uri {
@@ -126,7 +126,7 @@ func TestLook_NotesWhatItFoundForTheNext(t *testing.T) {
 func TestPrepare_KeepsNothingOfAURIThatCantBeFetched(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	p, looks := s.preparer(task.Clip{}, &media.UnreachableError{From: "https://example.com", Final: true, Err: errors.New("status 404")})
+	p, looks := s.resolver(task.Clip{}, &media.UnreachableError{From: "https://example.com", Final: true, Err: errors.New("status 404")})
 	for range 2 {
 		_, err := ready(t.Context(), p, task.Spec{SourceURI: "https://example.com/a.mp4"}, "kie", newAccount())
 		if u := unfit(t, err); u.Reason != task.InputUnreachable || !u.Everywhere {
@@ -155,7 +155,7 @@ func TestPrepare_HandsAnUploadedSourceOverOnce(t *testing.T) {
 	u := s.replica()
 	u.MaxBytes = 1 << 20
 	spec := task.Spec{SourceID: receive(t, u, newUpload(), clip, 0).Source.ID}
-	p, _ := s.preparer(task.Clip{}, nil)
+	p, _ := s.resolver(task.Clip{}, nil)
 	at := newAccount()
 	for range 2 {
 		if uri, err := ready(t.Context(), p, spec, "kie", at); err != nil || uri != "https://files.example/1" {
@@ -193,7 +193,7 @@ func TestPrepare_AFileThatCantBeReadIsNotTheProviders(t *testing.T) {
 	u := s.replica()
 	u.MaxBytes = 1 << 20
 	spec := task.Spec{SourceID: receive(t, u, newUpload(), sim.TinyClip(), 0).Source.ID}
-	p, _ := s.preparer(task.Clip{}, nil)
+	p, _ := s.resolver(task.Clip{}, nil)
 	err := p.Prepare(t.Context(), spec, "kie", brokenOff{newAccount()})
 	if _, byProvider := errors.AsType[*provider.Error](err); byProvider || !errors.Is(err, media.ErrStorage) {
 		t.Errorf("got %v, want a failure of the storage", err)
@@ -206,7 +206,7 @@ func TestLook_HandsNothingOver(t *testing.T) {
 	u := s.replica()
 	u.MaxBytes = 1 << 20
 	spec := task.Spec{SourceID: receive(t, u, newUpload(), sim.TinyClip(), 0).Source.ID}
-	p, _ := s.preparer(task.Clip{}, nil)
+	p, _ := s.resolver(task.Clip{}, nil)
 	at := newAccount()
 	if uri, err := p.Look(t.Context(), spec, "kie", at); !errors.Is(err, source.ErrNotHanded) || uri != "" || len(at.uploads) != 0 {
 		t.Errorf("got %q, %v after %d uploads, want ErrNotHanded and none", uri, err, len(at.uploads))
@@ -218,7 +218,7 @@ func TestLook_LooksOnceForAllWhoAsk(t *testing.T) {
 	t.Parallel()
 	const askers = 10
 	s := setup(t)
-	p, _ := s.preparer(task.Clip{}, nil)
+	p, _ := s.resolver(task.Clip{}, nil)
 	asked := &countedProbes{Handover: p.Store}
 	p.Store = asked
 	var looking atomic.Int64
@@ -283,7 +283,7 @@ func TestPrepare_SaysWhyAnUploadedSourceIsNotSent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, _ := s.preparer(task.Clip{}, nil)
+			p, _ := s.resolver(task.Clip{}, nil)
 			at := newAccount()
 			tc.change(at)
 			_, err := ready(t.Context(), p, task.Spec{SourceID: tc.id}, "kie", at)
@@ -292,7 +292,7 @@ func TestPrepare_SaysWhyAnUploadedSourceIsNotSent(t *testing.T) {
 			}
 		})
 	}
-	p, _ := s.preparer(task.Clip{}, nil)
+	p, _ := s.resolver(task.Clip{}, nil)
 	p.Link = func(id task.SourceID, _ time.Time) (string, error) {
 		return "https://refract.example/" + string(id), nil
 	}
