@@ -14,6 +14,7 @@ import (
 	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/queue"
+	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -25,10 +26,16 @@ type Submitter struct {
 	river.WorkerDefaults[task.SubmitAttempt]
 	Config
 
-	preparer *Preparer
-	slow     slowSources
-	gate     *fair.Gate // For attempts that are about to be sent, by tenant and host of the source.
+	waits *source.SubmitWaits
 }
+
+const (
+	// submitsAtOnce is how many submissions a replica can send at a time while all places to look at sources and to wait for one
+	// are taken. Admission bounds how many are sent, and shares them among tenants.
+	submitsAtOnce = 32
+	// submitWorkers are the workers of the queue. They are more than slow sources can hold, so every job finds one.
+	submitWorkers = source.SubmitPlaces + submitsAtOnce
+)
 
 // Kind is what a submitter is to the job queue.
 func (s *Submitter) Kind() queue.Kind {
@@ -61,13 +68,13 @@ func (s *Submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]
 			}
 			return providerTaskID, err
 		})
-	case errors.Is(err, errSourceNotReady):
+	case errors.Is(err, source.ErrNotReady):
 		err = s.Lifecycle.Defer(ctx, id)
-		s.preparer.Nudge()
+		s.waits.Wake()
 		if errors.Is(err, task.ErrAlreadySent) {
 			err = s.Lifecycle.Send(ctx, id, nil) // It settles what another replica has begun to send.
 		}
-	case refusal(err):
+	case source.Refusal(err):
 		err = s.Lifecycle.Refuse(ctx, id, err)
 	}
 	switch {
@@ -78,6 +85,38 @@ func (s *Submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]
 	default:
 		return err
 	}
+}
+
+// ready returns the URI of the source of an attempt that is about to be sent, and nothing for one that will not be. It comes before
+// the attempt counts as sent, so whatever fails here is not paid for.
+func (s *Submitter) ready(ctx context.Context, job *river.Job[task.SubmitAttempt]) (string, error) {
+	id := job.Args.AttemptID
+	waiting, end, err := s.waits.Begin(ctx, fair.Claim{Tenant: job.Args.Tenant, Host: job.Args.Host, Due: job.CreatedAt})
+	if err != nil {
+		s.Log.DebugContext(ctx, "attempt given back: the places for sources are taken", "attempt_id", id, "cause", err)
+		return "", err
+	}
+	defer end()
+	t, err := s.Tasks.TaskOfAttempt(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	a := t.AttemptByID(id)
+	if a.Sent || a.State != task.AttemptSubmitting || t.State != task.Submitting {
+		return "", nil
+	}
+	u, err := s.Accounts.Of(a.Account)
+	if err != nil {
+		return "", &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
+	}
+	uri, err := s.waits.URI(waiting, source.PreparationOf(t, a.Account), u)
+	switch {
+	case source.Refusal(err):
+		s.Log.WarnContext(ctx, "attempt is not sent", "task_id", t.ID, "attempt_id", id, "account", a.Account, "error", err)
+	case errors.Is(err, source.ErrNotReady):
+		s.Log.InfoContext(ctx, "the source of an attempt is prepared first", "task_id", t.ID, "attempt_id", id, "account", a.Account, "cause", err)
+	}
+	return uri, err
 }
 
 // send makes the one call to the provider.

@@ -18,6 +18,7 @@ import (
 	"github.com/refract-video/refract/internal/fair"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/source"
+	"github.com/refract-video/refract/internal/source/sourcetest"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/upstream"
 )
@@ -47,16 +48,16 @@ func submission(tenant, uri string) *river.Job[task.SubmitAttempt] {
 	}}
 }
 
-// Look hangs at hosts of that name.
-func (a *admitted) Look(ctx context.Context, spec task.Spec, _ string, _ source.Account) (string, error) {
-	if !strings.Contains(spec.SourceURI, "hangs") {
-		return spec.SourceURI, nil
+// probe hangs at hosts of that name.
+func (a *admitted) probe(ctx context.Context, uri string) (task.Clip, error) {
+	if !strings.Contains(uri, "hangs") {
+		return task.Clip{ContentType: "video/mp4"}, nil
 	}
-	host, _, _ := strings.Cut(strings.TrimPrefix(spec.SourceURI, "https://"), "/")
+	host, _, _ := strings.Cut(strings.TrimPrefix(uri, "https://"), "/")
 	a.add(host, 1)
 	defer a.add(host, -1)
 	<-ctx.Done()
-	return "", ctx.Err()
+	return task.Clip{}, ctx.Err()
 }
 
 func (a *admitted) add(host string, n int) {
@@ -65,19 +66,26 @@ func (a *admitted) add(host string, n int) {
 	a.looking[host] += n
 }
 
-func (*admitted) Prepare(context.Context, task.Spec, string, source.Account) error { return nil }
+// sources returns what prepares the sources of submissions, with a store in memory.
+func sources(probe func(context.Context, string) (task.Clip, error)) *source.Preparer {
+	store, log := sourcetest.NewMemory(), slog.New(slog.DiscardHandler)
+	return source.NewPreparer(source.PreparerConfig{
+		Store: store, Verbs: store, Log: log, Resolver: &source.Resolver{Store: store, Probe: probe, Log: log},
+	})
+}
 
 // TestSubmitter_SlowSourcesDelayTheirOwnTenantAlone has more submissions of two tenants look at hosts that hang than there are
 // places. A third tenant's submission, and one of the first tenant with another host, get a place at once. Those that hang
-// give their permits back within the patience for sources.
+// give their permits back within 2 s.
 //
-// It fails when the claim in ready (internal/dispatch/prepare.go) names no tenant or no host, or when a task is read before it.
+// It fails when the claim in ready (internal/dispatch/submit.go) names no tenant or no host, or when a task is read before it.
 func TestSubmitter_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := &admitted{looking: map[string]int{}}
-		s, _ := New(Config{Tasks: a, Sources: a, Accounts: upstream.Accounts{"kie": {}}, Log: slog.New(slog.DiscardHandler)})
-		const each = 100
+		kie := &upstream.Account{Provider: silent{}}
+		s := New(Config{Tasks: a, Sources: sources(a.probe), Accounts: upstream.Accounts{"kie": kie}, Log: slog.New(slog.DiscardHandler)})
+		const each, places = 100, 32
 		deferred := make(chan error, 2*each)
 		for i := range each {
 			for _, tenant := range []string{"films", "shorts"} {
@@ -91,8 +99,8 @@ func TestSubmitter_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 		a.mu.Lock()
 		films, shorts, read := a.looking["films.hangs"], a.looking["shorts.hangs"], a.read
 		a.mu.Unlock()
-		if films+shorts > submitLooksAtOnce/2 || films == 0 || shorts == 0 {
-			t.Errorf("%d and %d of %d places are at hosts that hang, want at most half, and some of each tenant", films, shorts, submitLooksAtOnce)
+		if films+shorts > places/2 || films == 0 || shorts == 0 {
+			t.Errorf("%d and %d of %d places are at hosts that hang, want at most half, and some of each tenant", films, shorts, places)
 		}
 		if read != films+shorts {
 			t.Errorf("%d tasks were read, want only the %d of submissions that have a place", read, films+shorts)
@@ -104,12 +112,12 @@ func TestSubmitter_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 			}
 		}
 		for range 2 * each {
-			if err := <-deferred; !errors.Is(err, errSourceNotReady) {
+			if err := <-deferred; !errors.Is(err, source.ErrNotReady) {
 				t.Errorf("one whose source hangs is answered %v, want that it is prepared without a permit", err)
 			}
 		}
-		if took := time.Since(start); took > s.Patience.Ready {
-			t.Errorf("the last permit is given back after %s, want %s at most", took, s.Patience.Ready)
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("the last permit is given back after %s, want 2 s at most", took)
 		}
 	})
 }
@@ -147,13 +155,14 @@ func TestSubmitter_AnAttemptThatWasBegunIsSettledWithoutAPlace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, _ := New(Config{Lifecycle: verbs, Log: slog.New(slog.DiscardHandler)})
-		s.gate = fair.New(1, 1)
-		leave, err := s.gate.Acquire(t.Context(), fair.Claim{Tenant: "films"})
-		if err != nil {
-			t.Fatal(err)
+		s := New(Config{Lifecycle: verbs, Sources: sources(nil), Log: slog.New(slog.DiscardHandler)})
+		for range 8 { // As many places as one host of the tenant may hold.
+			_, end, err := s.waits.Begin(t.Context(), fair.Claim{Tenant: "films", Host: "hangs"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer end()
 		}
-		defer leave()
 		if err := s.Work(t.Context(), job); err != nil {
 			t.Errorf("Work = %v", err)
 		}

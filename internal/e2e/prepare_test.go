@@ -16,12 +16,12 @@ import (
 	"github.com/google/uuid"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
-	"github.com/refract-video/refract/internal/dispatch"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 	simkie "github.com/refract-video/refract/internal/sim/kie"
+	"github.com/refract-video/refract/internal/source"
 )
 
 const (
@@ -66,7 +66,7 @@ func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 	ts := startService(t, func(f *server.Config, c *simConfig) {
 		fetching(f, c)
 		f.KIE.Limits, f.KIE.Poll = []string{"4/1h/4"}, 300*time.Millisecond
-		f.Tuning.Sources = dispatch.SourcePatience{Ready: 100 * time.Millisecond}
+		f.Tuning.Sources = source.Timing{SubmitWait: 100 * time.Millisecond}
 		f.Tuning.Look = 5 * time.Second // The tenant's own good source may wait for five rounds of its hanging ones.
 	})
 	release := make(chan struct{})
@@ -161,7 +161,7 @@ func TestSource_HostsThatHangAreGivenUpInTime(t *testing.T) {
 	const giveUp = 2 * time.Second
 	ts := startService(t, func(f *server.Config, c *simConfig) {
 		fetching(f, c)
-		f.Tuning.Sources = dispatch.SourcePatience{Ready: 100 * time.Millisecond, Pause: 50 * time.Millisecond, GiveUp: giveUp}
+		f.Tuning.Sources = source.Timing{SubmitWait: 100 * time.Millisecond, Backoff: 50 * time.Millisecond, GiveUp: giveUp}
 		f.Tuning.Look = 200 * time.Millisecond
 	})
 	host := clipServer(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
@@ -188,7 +188,7 @@ func TestSource_AnOutageOfOursSettlesNothing(t *testing.T) {
 	var wire *wiretap
 	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		fetching(f, c)
-		f.Tuning.Sources = dispatch.SourcePatience{Ready: 50 * time.Millisecond, Pause: 20 * time.Millisecond, GiveUp: time.Millisecond}
+		f.Tuning.Sources = source.Timing{SubmitWait: 50 * time.Millisecond, Backoff: 20 * time.Millisecond, GiveUp: time.Millisecond}
 		u, err := url.Parse(f.DatabaseURL.Reveal())
 		if err != nil {
 			t.Fatal(err)
@@ -256,7 +256,7 @@ func TestSource_ManyTasksOfAClipHandItOverOnce(t *testing.T) {
 	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		unlimited(f, c)
 		fetching(f, c)
-		f.Tuning.Sources.Ready = 100 * time.Millisecond
+		f.Tuning.Sources.SubmitWait = 100 * time.Millisecond
 	})
 	began, finish := make(chan struct{}, 100), make(chan struct{})
 	gate := startUploadGate(t, f.sim, func(_ http.ResponseWriter, r *http.Request, _ int64) bool {
@@ -299,7 +299,7 @@ func TestSource_BusyUploadsDelayTheirOwnTasksAlone(t *testing.T) {
 	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		unlimited(f, c)
 		fetching(f, c)
-		f.Tuning.Sources.Ready = 100 * time.Millisecond
+		f.Tuning.Sources.SubmitWait = 100 * time.Millisecond
 	})
 	var well atomic.Bool
 	gate := startUploadGate(t, f.sim, func(w http.ResponseWriter, _ *http.Request, _ int64) bool {

@@ -19,7 +19,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
-	"github.com/refract-video/refract/internal/dispatch"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
@@ -34,7 +33,7 @@ func fetching(f *server.Config, sc *simConfig) {
 	everyProvider(f, sc)
 	sc.Source, sc.Transform = sim.SourceFetch, sim.TransformNone
 	f.Probe = "on"
-	f.Tuning.Sources = dispatch.SourcePatience{Pause: 20 * time.Millisecond, GiveUp: 200 * time.Millisecond}
+	f.Tuning.Sources = source.Timing{Backoff: 20 * time.Millisecond, GiveUp: 200 * time.Millisecond}
 }
 
 // send uploads a file in one call and returns the answer.

@@ -57,7 +57,7 @@ func (r SubmissionRule) accountBlame() task.Blame {
 
 // JudgeUpload decides, as for submissions, whether an account or an upload is held responsible when the account refuses the upload
 // and says that it is blocked. When the upload is at fault, fault is the refusal with which the tasks end that wait for it.
-func JudgeUpload(h task.RefusalHistory, answer *provider.Error) (blame task.Blame, fault *provider.Error) {
+func (*Lifecycle) JudgeUpload(h task.RefusalHistory, answer *provider.Error) (blame task.Blame, fault *provider.Error) {
 	j := ruleFor(provider.AccountBlocked).judge(h, answer)
 	if j.refusals == 0 {
 		return j.blame, nil

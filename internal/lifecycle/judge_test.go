@@ -29,7 +29,7 @@ func TestJudge_ATaskIsAtFaultOnlyWhereOthersAreAccepted(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			answer := &provider.Error{Class: provider.AccountBlocked, Pause: provider.PauseBlocked, Op: "upload", Code: 403}
-			blame, fault := lifecycle.JudgeUpload(tc.history, answer)
+			blame, fault := new(lifecycle.Lifecycle).JudgeUpload(tc.history, answer)
 			if blame != tc.blame || (fault != nil) != (tc.refusals != "") {
 				t.Fatalf("held against %s, %v, want %s, and an end: %t", blame, fault, tc.blame, tc.refusals != "")
 			}

@@ -543,13 +543,16 @@ var mutations = append(differences(), []mutation{
 		},
 	},
 	{
-		10, "source-awaited-with-permit", "internal/dispatch/prepare.go",
-		"	waiting, cancel := context.WithTimeout(ctx, patience)\n",
+		10, "source-awaited-with-permit", "internal/source/submit_wait.go",
+		"	waiting, cancel := context.WithTimeoutCause(ctx, limit, ErrNotReady)\n",
 		"	waiting, cancel := context.WithCancel(ctx)\n",
-		[]test{{service, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"}},
+		[]test{
+			{service, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"},
+			{source, "TestSubmitWaits_ATenantWithSlowSourcesWaitsShortly"},
+		},
 	},
 	{
-		10, "submissions-look-without-shares", "internal/dispatch/prepare.go",
+		10, "submissions-look-without-shares", "internal/dispatch/submit.go",
 		"fair.Claim{Tenant: job.Args.Tenant, Host: job.Args.Host, Due: job.CreatedAt}",
 		"fair.Claim{Tenant: string(job.Args.AttemptID), Due: job.CreatedAt}",
 		[]test{{dispatch, "TestSubmitter_SlowSourcesDelayTheirOwnTenantAlone"}},

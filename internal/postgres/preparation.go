@@ -60,7 +60,7 @@ func queueHeld(batch *pgx.Batch, held []heldTask) {
 	}
 }
 
-// BeginPreparation implements dispatch.Preparations.
+// BeginPreparation implements source.Preparations.
 func (s *Store) BeginPreparation(ctx context.Context, p source.Preparation) error {
 	if _, err := s.pool.Exec(ctx, upsertPreparation, p.Tenant, p.Account, p.Subject(), p.Host()); err != nil {
 		return fmt.Errorf("begin the preparation of a source for %s: %w", p.Account, err)
@@ -115,7 +115,7 @@ const (
 	uriHashLength  = 64
 )
 
-// ClaimPreparations implements dispatch.Preparations.
+// ClaimPreparations implements source.Preparations.
 func (s *Store) ClaimPreparations(ctx context.Context, want source.Claim) ([]source.Claimed, error) {
 	tenants, hosts, numbers := make([]string, 0, len(want.Made)), make([]string, 0, len(want.Made)), make([]int32, 0, len(want.Made))
 	for p, n := range want.Made {
@@ -160,7 +160,7 @@ SET due_time = now() + make_interval(secs => $2)
 FROM free
 WHERE preparation.id = free.id`
 
-// RenewPreparations implements dispatch.Preparations.
+// RenewPreparations implements source.Preparations.
 func (s *Store) RenewPreparations(ctx context.Context, ids []source.PreparationID, lease time.Duration) error {
 	if _, err := s.pool.Exec(ctx, renewPreparations, ids, lease.Seconds()); err != nil {
 		return fmt.Errorf("keep preparations: %w", err)
@@ -173,12 +173,12 @@ UPDATE preparation
 SET busy = false, due_time = now() + make_interval(secs => $2), tries = tries + $3, message = $4
 WHERE id = $1`
 
-// DelayPreparation implements dispatch.Preparations.
+// DelayPreparation implements source.Preparations.
 func (s *Store) DelayPreparation(ctx context.Context, id source.PreparationID, delay time.Duration, message string) error {
 	return s.putOff(ctx, id, delay, 1, message)
 }
 
-// GiveBackPreparation implements dispatch.Preparations.
+// GiveBackPreparation implements source.Preparations.
 func (s *Store) GiveBackPreparation(ctx context.Context, c source.Claimed) error {
 	return s.putOff(ctx, c.ID, 0, 0, "")
 }
@@ -201,7 +201,7 @@ LIMIT $2`
 
 const selectJoined = `SELECT joined FROM preparation WHERE id = $1`
 
-// PreparationWaiters implements dispatch.Preparations.
+// PreparationWaiters implements source.Preparations.
 func (s *Store) PreparationWaiters(ctx context.Context, id source.PreparationID, limit int) (waiters []source.Waiter, joined int64, err error) {
 	err = s.pool.QueryRow(ctx, selectJoined, id).Scan(&joined)
 	if err == nil {
@@ -247,7 +247,7 @@ func (s *Store) ReleaseTasks(ctx context.Context, waiters []source.Waiter) error
 // then, and all other tables as they were before.
 const endPreparation = `DELETE FROM preparation WHERE id = $1 AND joined = $2`
 
-// EndPreparation implements dispatch.Preparations.
+// EndPreparation implements source.Preparations.
 func (s *Store) EndPreparation(ctx context.Context, id source.PreparationID, joined int64) (bool, error) {
 	tag, err := s.pool.Exec(ctx, endPreparation, id, joined)
 	if err != nil {

@@ -50,7 +50,7 @@ SELECT refusals, faults, ` + othersAccepted("preparation.account", "preparation.
 FROM preparation
 WHERE id = $1`
 
-// PreparationRefusals implements dispatch.Preparations.
+// PreparationRefusals implements source.Preparations.
 func (s *Store) PreparationRefusals(ctx context.Context, id source.PreparationID) (task.RefusalHistory, error) {
 	var h task.RefusalHistory
 	err := s.pool.QueryRow(ctx, selectUploadHistory, id).Scan(&h.Refusals, &h.Faults, &h.OthersAccepted)
@@ -65,7 +65,7 @@ UPDATE preparation
 SET refuse_time = coalesce(refuse_time, now()), refusals = refusals + 1, faults = faults + ($2 = 'TASK')::integer
 WHERE id = $1`
 
-// RefusePreparation implements dispatch.Preparations.
+// RefusePreparation implements source.Preparations.
 func (s *Store) RefusePreparation(ctx context.Context, id source.PreparationID, blame task.Blame) error {
 	if _, err := s.pool.Exec(ctx, refusePreparation, id, blame); err != nil {
 		return fmt.Errorf("count a refusal of preparation %d: %w", id, err)

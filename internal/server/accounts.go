@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/source"
+	"github.com/refract-video/refract/internal/upstream"
 )
 
 // accounts are the configured provider accounts, and the providers whose tasks the database holds.
@@ -57,4 +59,13 @@ func (a accounts) close(context.Context) error {
 		}
 	}
 	return nil
+}
+
+// sourceAccounts returns accounts as those that get sources.
+func sourceAccounts(accounts upstream.Accounts) map[string]source.Account {
+	all := make(map[string]source.Account, len(accounts))
+	for name, u := range accounts {
+		all[name] = u
+	}
+	return all
 }

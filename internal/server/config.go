@@ -16,10 +16,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/refract-video/refract/internal/dispatch"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/output"
 	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/source"
 )
 
 // Config are the settings of the service. Each can be given as a flag or in the environment.
@@ -155,7 +155,7 @@ type Tuning struct {
 	MaxBytes int64 // As in media.Saver, like the next.
 	Pause    time.Duration
 	Save     output.Patience
-	Sources  dispatch.SourcePatience
+	Sources  source.Timing
 	Look     time.Duration // As the timeout of media.Prober.
 	Stall    time.Duration // As in source.Uploads.
 

@@ -131,10 +131,12 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	if err != nil {
 		return nil, err
 	}
-	submitter, preparer := dispatch.New(dispatch.Config{
-		Lifecycle: verbs, Tasks: store, Accounts: upstreams, Preparations: store, Patience: f.Tuning.Sources,
-		Sources:     &source.Resolver{Store: store, Bucket: bucket, Log: log, CheckURI: checkURI, Probe: clients.probe(f), Link: addresses.sourceLinks()},
-		CallbackURL: addresses.callback, Now: now, Log: log,
+	preparer := source.NewPreparer(source.PreparerConfig{
+		Store: store, Verbs: verbs, Accounts: sourceAccounts(upstreams), Timing: f.Tuning.Sources, Log: log,
+		Resolver: &source.Resolver{Store: store, Bucket: bucket, Log: log, CheckURI: checkURI, Probe: clients.probe(f), Link: addresses.sourceLinks()},
+	})
+	submitter := dispatch.New(dispatch.Config{
+		Lifecycle: verbs, Tasks: store, Accounts: upstreams, Sources: preparer, CallbackURL: addresses.callback, Now: now, Log: log,
 	})
 	s.saver, err = output.New(output.Config{
 		Lifecycle: verbs, Tasks: store, Troubles: store, Accounts: upstreams, Patience: f.Tuning.Save,

@@ -1,0 +1,54 @@
+package source_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/source"
+	"github.com/refract-video/refract/internal/source/sourcetest"
+	"github.com/refract-video/refract/internal/task"
+)
+
+// stored is the store of the service, with tasks that wait.
+type stored struct{ *postgres.Store }
+
+// Hold makes a task whose attempt is given back, since its source is not ready.
+func (s stored) Hold(t testing.TB, p source.Preparation) source.Waiter {
+	t.Helper()
+	id, attempt := task.ID(uuid.NewString()), task.AttemptID(uuid.NewString())
+	begun := task.New(id, p.Tenant, string(id), task.Spec{Prompt: "snow", SourceID: p.Source, SourceURI: p.URI, MaxAttempts: 1, Deadline: time.Hour}, []string{"kie"})
+	if c := s.CreateTasks(t.Context(), []task.Decision{begun})[0]; c.Err != nil {
+		t.Fatal(c.Err)
+	}
+	var waits task.Task
+	for _, in := range []task.Input{task.Admitted{Attempt: attempt, Account: p.Account}, task.Refused{Attempt: attempt, Message: "not sent"}} {
+		var err error
+		waits, err = s.ChangeAnyTask(t.Context(), id, func(now task.Task) (c lifecycle.Change, err error) {
+			if c.Decision, err = now.Apply(in); c.Task.State == task.Queued {
+				c.Prepare = &p
+			}
+			return c, err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return source.Waiter{Task: id, Revision: waits.Revision}
+}
+
+func TestPreparations_OfTheServicePassTheSuite(t *testing.T) {
+	t.Parallel()
+	sourcetest.TestPreparations(t, func(t *testing.T) sourcetest.Store {
+		t.Helper()
+		return stored{setup(t).store}
+	})
+}
+
+func TestPreparations_InMemoryPassTheSuite(t *testing.T) {
+	t.Parallel()
+	sourcetest.TestPreparations(t, func(*testing.T) sourcetest.Store { return sourcetest.NewMemory() })
+}
