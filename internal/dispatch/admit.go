@@ -8,21 +8,29 @@ import (
 	"github.com/refract-video/refract/internal/loop"
 )
 
-// admitTick is how often the loop looks without a wake: permits come back with time, and other
-// replicas' submissions are not announced.
+// admitTick is how often the loop starts a round without a wake: permits come back with time, and other replicas' submissions
+// are not announced.
 const admitTick = time.Second
 
-// AdmissionLoop admits tasks of one provider.
-type AdmissionLoop struct {
-	// round admits what may go now and returns how much that was.
-	round func(ctx context.Context) (int, error)
-	wake  loop.Signal // There may be something to admit.
-	log   *slog.Logger
+// Admitter admits queued tasks of a provider, and returns how many tasks it changed. *lifecycle.Lifecycle implements it.
+type Admitter interface {
+	Admit(ctx context.Context, provider string) (int, error)
 }
 
-// NewAdmissionLoop returns a loop over rounds, of which wake starts one before its time.
-func NewAdmissionLoop(round func(context.Context) (int, error), wake loop.Signal, log *slog.Logger) *AdmissionLoop {
-	return &AdmissionLoop{round: round, wake: wake, log: log}
+// Storage reports whether results can be stored.
+type Storage interface {
+	Working() bool
+}
+
+// AdmissionLoop admits queued tasks of one provider while results can be stored.
+//
+// Every replica runs one for each provider. A round that finds the provider's accounts locked by another replica admits nothing.
+type AdmissionLoop struct {
+	Provider string
+	Verbs    Admitter
+	Storage  Storage
+	Wake     loop.Signal // There may be something to admit.
+	Log      *slog.Logger
 }
 
 // Run admits until ctx ends.
@@ -34,11 +42,11 @@ func (l *AdmissionLoop) Run(ctx context.Context) error {
 		admitted, err := l.round(ctx)
 		if err != nil && ctx.Err() == nil {
 			if !failing {
-				l.log.ErrorContext(ctx, "admission is interrupted; queued tasks wait", "error", err)
+				l.Log.ErrorContext(ctx, "admission is interrupted; queued tasks wait", "provider", l.Provider, "error", err)
 			}
 			failing = true
 		} else if failing {
-			l.log.InfoContext(ctx, "admission works again")
+			l.Log.InfoContext(ctx, "admission works again", "provider", l.Provider)
 			failing = false
 		}
 		if admitted > 0 && ctx.Err() == nil {
@@ -47,8 +55,16 @@ func (l *AdmissionLoop) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-l.wake:
+		case <-l.Wake:
 		case <-ticker.C:
 		}
 	}
+}
+
+// round admits what may go now, and returns how many tasks that were.
+func (l *AdmissionLoop) round(ctx context.Context) (int, error) {
+	if !l.Storage.Working() {
+		return 0, nil // NOTE: a result that could not be stored must not be paid for.
+	}
+	return l.Verbs.Admit(ctx, l.Provider)
 }

@@ -14,12 +14,33 @@ import (
 	"github.com/refract-video/refract/internal/loop"
 )
 
+// rounds are the rounds of a provider.
+type rounds func(context.Context) (int, error)
+
+func (r rounds) Admit(ctx context.Context, provider string) (int, error) {
+	if provider != "kie" {
+		return 0, errors.New("another provider")
+	}
+	return r(ctx)
+}
+
+// disk is a storage that may fail.
+type disk struct{ failing atomic.Bool }
+
+func (d *disk) Working() bool { return !d.failing.Load() }
+
 // runLoop runs a loop over rounds in a bubble of its own time and returns what wakes it and what it logs.
-func runLoop(t *testing.T, round func(context.Context) (int, error)) (loop.Signal, *strings.Builder) {
+func runLoop(t *testing.T, round rounds) (loop.Signal, *strings.Builder) {
+	t.Helper()
+	return runLoopOn(t, &disk{}, round)
+}
+
+// runLoopOn runs a loop with a storage.
+func runLoopOn(t *testing.T, storage *disk, round rounds) (loop.Signal, *strings.Builder) {
 	t.Helper()
 	var logged strings.Builder
 	wake := loop.NewSignal()
-	l := dispatch.NewAdmissionLoop(round, wake, slog.New(slog.NewTextHandler(&logged, nil)))
+	l := &dispatch.AdmissionLoop{Provider: "kie", Verbs: round, Storage: storage, Wake: wake, Log: slog.New(slog.NewTextHandler(&logged, nil))}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- l.Run(ctx) }()
@@ -73,7 +94,7 @@ func TestAdmissionLoop_GoesOnWhileThereIsSomethingToAdmit(t *testing.T) {
 	})
 }
 
-func TestAdmissionLoop_OutlivesFailuresAndTellsOfThemOnce(t *testing.T) {
+func TestAdmissionLoop_OutlivesFailuresAndLogsThemOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var failing atomic.Bool
@@ -94,6 +115,31 @@ func TestAdmissionLoop_OutlivesFailuresAndTellsOfThemOnce(t *testing.T) {
 		}
 		if n := strings.Count(logged.String(), "admission works again"); n != 1 {
 			t.Errorf("the end of the trouble is logged %d times, want once:\n%s", n, logged)
+		}
+	})
+}
+
+func TestAdmissionLoop_AdmitsNothingWhileResultsCantBeStored(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var admitted atomic.Int32
+		storage := &disk{}
+		storage.failing.Store(true)
+		wake, _ := runLoopOn(t, storage, func(context.Context) (int, error) {
+			admitted.Add(1)
+			return 0, nil
+		})
+		wake.Send()
+		<-time.After(time.Minute + 500*time.Millisecond) // Between two ticks.
+		synctest.Wait()
+		if n := admitted.Load(); n != 0 {
+			t.Errorf("%d rounds were held, want none", n)
+		}
+		storage.failing.Store(false)
+		wake.Send()
+		synctest.Wait()
+		if n := admitted.Load(); n != 1 {
+			t.Errorf("%d rounds were held when the storage works again, want one at once", n)
 		}
 	})
 }

@@ -407,10 +407,10 @@ var mutations = append(differences(), []mutation{
 
 	// 19. Nothing is spent that cannot be saved. It stands with the results that are not lost.
 	{
-		19, "admitted-without-storage", "internal/server/server.go",
-		"			if !storageWatcher.Working() {\n",
-		"			if false {\n",
-		[]test{{service, "TestPromise19_NothingIsSpentThatCannotBeSaved"}, {service, "TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers"}},
+		19, "admitted-without-storage", "internal/dispatch/admit.go",
+		"	if !l.Storage.Working() {\n",
+		"	if false {\n",
+		[]test{{dispatch, "TestAdmissionLoop_AdmitsNothingWhileResultsCantBeStored"}, {service, "TestPromise19_NothingIsSpentThatCannotBeSaved"}, {service, "TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers"}},
 	},
 	{
 		19, "storage-counts-as-the-provider", "internal/output/trouble.go",

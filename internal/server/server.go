@@ -159,13 +159,8 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	listener := postgres.Listener{Pool: db.pool, Log: log, Replica: replica, Wake: s.hub.Wake, WakeAll: s.hub.WakeAll}
 	rescuer := postgres.Orphans{Pool: db.pool, Log: log, Replica: replica, Working: s.queue.Working, Timeouts: s.queue.Timeouts()}
 	for _, name := range accounts.providers {
-		round := func(ctx context.Context) (int, error) {
-			if !storageWatcher.Working() {
-				return 0, nil // NOTE: what could not be saved is not paid for.
-			}
-			return verbs.Admit(ctx, name)
-		}
-		s.working = append(s.working, dispatch.NewAdmissionLoop(round, signals.admissions[name], log).Run)
+		admissions := &dispatch.AdmissionLoop{Provider: name, Verbs: verbs, Storage: storageWatcher, Wake: signals.admissions[name], Log: log}
+		s.working = append(s.working, admissions.Run)
 	}
 	for account, u := range upstreams {
 		s.working = append(s.working, dispatch.NewChecker(u, verbs, signals.checks[account], log).Run)
