@@ -10,7 +10,7 @@ import (
 // QueuePosition is what a QUEUED task waits behind.
 type QueuePosition struct {
 	Usages     []Usage
-	Ahead      int         // How many tasks of the tenant go firp.
+	Ahead      int         // How many tasks of the tenant go first.
 	NotBefore  time.Time   // Admission leaves the task alone until then; zero means that it does not.
 	Source     *SourceWait // What keeps the task from admission; nil where its source does not.
 	TenantOpen int         // How many attempts the tenant has open.

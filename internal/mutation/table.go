@@ -130,7 +130,7 @@ var mutations = append(differences(), []mutation{
 		"var brake *Pause",
 		[]test{
 			{service, "TestPromise03_AnOutageIsBraked"},
-			{admission, "TestAdmit_UnknownOutcomesInARowPauseAndAreProbed"},
+			{lifecycle, "TestAdmit_UnknownOutcomesInARowPauseAndAreProbed"},
 		},
 	},
 	{
@@ -438,7 +438,7 @@ var mutations = append(differences(), []mutation{
 		"WHERE account = $1 AND answer_time IS NULL AND false)",
 		[]test{
 			{service, "TestPromise09_TheFleetObeysTheProvider"},
-			{admission, "TestAdmit_WindowIsExactWhileManyReplicasAdmit"},
+			{lifecycle, "TestAdmit_WindowIsExactWhileManyReplicasAdmit"},
 		},
 	},
 	{
@@ -466,13 +466,13 @@ var mutations = append(differences(), []mutation{
 		9, "in-flight-not-counted", "internal/postgres/admit_tasks.go",
 		"WHERE account = $1 AND state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING'))",
 		"WHERE account = $1 AND false)",
-		[]test{{admission, "TestAdmit_InFlightCapIsExactWhileManyReplicasAdmit"}},
+		[]test{{lifecycle, "TestAdmit_InFlightCapIsExactWhileManyReplicasAdmit"}},
 	},
 	{
 		9, "account-not-locked", "internal/postgres/admit_tasks.go",
 		"ORDER BY account\nFOR UPDATE SKIP LOCKED`",
 		"ORDER BY account`",
-		[]test{{admission, "TestAdmit_WindowIsExactWhileManyReplicasAdmit"}},
+		[]test{{lifecycle, "TestAdmit_WindowIsExactWhileManyReplicasAdmit"}},
 	},
 
 	// 10. Fair, bounded and visible.
@@ -520,7 +520,7 @@ var mutations = append(differences(), []mutation{
 		"mine != others {",
 		"false && mine != others {",
 		[]test{
-			{admission, "TestPromise10_ABacklogDelaysItsOwnTenantAlone"},
+			{lifecycle, "TestPromise10_ABacklogDelaysItsOwnTenantAlone"},
 			{admission, "TestShare_IsFairWhateverWaits"},
 		},
 	},
@@ -590,7 +590,7 @@ var mutations = append(differences(), []mutation{
 		"",
 		[]test{
 			{service, "TestPromise10_OnePoisonousTaskStopsNobody"},
-			{admission, "TestProbe_ATaskAtFaultStopsNobody"},
+			{lifecycle, "TestProbe_ATaskAtFaultStopsNobody"},
 		},
 	},
 	{
@@ -599,14 +599,14 @@ var mutations = append(differences(), []mutation{
 		"true:",
 		[]test{
 			{service, "TestPromise10_OnePoisonousTaskStopsNobody"},
-			{admission, "TestProbe_ATaskAtFaultStopsNobody"},
+			{lifecycle, "TestProbe_ATaskAtFaultStopsNobody"},
 		},
 	},
 	{
 		10, "old-acceptance-resumes", "internal/postgres/account.go",
 		"coalesce(pause_time < $2, paused_until_time <= now())",
 		"$2::timestamptz IS NOT NULL",
-		[]test{{admission, "TestProbe_ATaskAtFaultStopsNobody"}},
+		[]test{{lifecycle, "TestProbe_ATaskAtFaultStopsNobody"}},
 	},
 	{
 		10, "quotas-not-locked", "internal/postgres/insert_tasks.go",

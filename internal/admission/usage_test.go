@@ -2,6 +2,7 @@ package admission_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/provider"
@@ -41,5 +42,24 @@ func TestPermits_AreWhatTheLimitsLeave(t *testing.T) {
 				t.Errorf("Permits(%+v) = %d, want %d", test.usage, got, test.want)
 			}
 		})
+	}
+}
+
+func TestAccountLimits_AnOperatorsGoBeforeTheConfigured(t *testing.T) {
+	t.Parallel()
+	configured := provider.Limits{Submissions: 20, Window: 10 * time.Second, InFlight: 100}
+	limits := admission.AccountLimits{"kie": configured}
+	for name, tc := range map[string]struct{ operator, want provider.Limits }{
+		"none is set":       {provider.Limits{}, configured},
+		"the window is":     {provider.Limits{Submissions: 5, Window: time.Minute}, provider.Limits{Submissions: 5, Window: time.Minute, InFlight: 100}},
+		"the in-flight cap": {provider.Limits{InFlight: 3}, provider.Limits{Submissions: 20, Window: 10 * time.Second, InFlight: 3}},
+	} {
+		u := admission.Usage{Account: "kie", Limits: tc.operator}
+		if known := limits.InForce(&u); !known || u.Limits != tc.want {
+			t.Errorf("%s: the limits in force are %+v, %t, want %+v", name, u.Limits, known, tc.want)
+		}
+	}
+	if u := (admission.Usage{Account: "gone"}); limits.InForce(&u) {
+		t.Errorf("an account that is not configured has limits %+v", u.Limits)
 	}
 }

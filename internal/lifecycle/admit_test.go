@@ -1,10 +1,9 @@
-package admission_test
+package lifecycle_test
 
 import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
 	"slices"
 	"testing"
 	"time"
@@ -22,21 +21,19 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
-
-// studio is a provider of which admission asks nothing but its limits.
-type studio struct {
+// limitedStudio is a provider of which admission asks nothing but its limits.
+type limitedStudio struct {
 	provider.Provider
 	name   string
 	limits provider.Limits
 }
 
-func (s studio) Name() string { return s.name }
+func (s limitedStudio) Name() string { return s.name }
 
-func (s studio) Capabilities() provider.Capabilities { return provider.Capabilities{Limits: s.limits} }
+func (s limitedStudio) Capabilities() provider.Capabilities { return provider.Capabilities{Limits: s.limits} }
 
-// service is the verbs over a real store.
-type service struct {
+// fleet is the verbs over a real store.
+type fleet struct {
 	*lifecycle.Lifecycle
 	store *postgres.Store
 	pool  *pgxpool.Pool
@@ -49,11 +46,11 @@ type pauseTime struct {
 	extended time.Duration // By how much the test extended the pause, so that it does not end meanwhile.
 }
 
-// window is the rate window of setup. No test lasts as long, so that a permit comes back only when a test says so.
+// window is the rate window of setupFleet. No test lasts as long, so that a permit comes back only when a test says so.
 const window = time.Hour
 
-// setup returns the verbs over a fresh database and a provider with these limits.
-func setup(t *testing.T, submissions, inFlight int) service {
+// setupFleet returns the verbs over a fresh database and a provider with these limits.
+func setupFleet(t *testing.T, submissions, inFlight int) fleet {
 	t.Helper()
 	pool := postgrestest.Pool(t)
 	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
@@ -65,17 +62,17 @@ func setup(t *testing.T, submissions, inFlight int) service {
 	}
 	limits := provider.Limits{Submissions: submissions, Window: window, InFlight: inFlight}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Accounts: provider.Accounts{"kie": studio{name: "kie", limits: limits}, "luma": studio{name: "luma", limits: limits}}, Route: []string{"kie"},
+		Store: store, Accounts: provider.Accounts{"kie": limitedStudio{name: "kie", limits: limits}, "luma": limitedStudio{name: "luma", limits: limits}}, Route: []string{"kie"},
 		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return service{Lifecycle: verbs, store: store, pool: pool, pause: &pauseTime{}}
+	return fleet{Lifecycle: verbs, store: store, pool: pool, pause: &pauseTime{}}
 }
 
 // submit makes tasks of this priority and returns their ids.
-func (s service) submit(t *testing.T, n int, priority int32) []task.ID {
+func (s fleet) submit(t *testing.T, n int, priority int32) []task.ID {
 	t.Helper()
 	ids := make([]task.ID, n)
 	for i := range ids {
@@ -89,7 +86,7 @@ func (s service) submit(t *testing.T, n int, priority int32) []task.ID {
 }
 
 // round admits what may go and returns how much that was.
-func (s service) round(t *testing.T) int {
+func (s fleet) round(t *testing.T) int {
 	t.Helper()
 	n, err := s.Admit(t.Context(), "kie")
 	if err != nil {
@@ -99,7 +96,7 @@ func (s service) round(t *testing.T) int {
 }
 
 // expect runs rounds until nothing goes any more, and checks how much went.
-func (s service) expect(t *testing.T, want int) {
+func (s fleet) expect(t *testing.T, want int) {
 	t.Helper()
 	total := 0
 	for n := s.round(t); n > 0; n = s.round(t) {
@@ -111,7 +108,7 @@ func (s service) expect(t *testing.T, want int) {
 }
 
 // submitting returns the attempts that wait for their answer, oldest first.
-func (s service) submitting(t *testing.T) []task.AttemptID {
+func (s fleet) submitting(t *testing.T) []task.AttemptID {
 	t.Helper()
 	rows, err := s.pool.Query(t.Context(), "SELECT id FROM attempt WHERE state = 'SUBMITTING' ORDER BY id")
 	if err != nil {
@@ -126,7 +123,7 @@ func (s service) submitting(t *testing.T) []task.AttemptID {
 
 // answer lets the provider answer every attempt that waits for it, and extends the pause that the answers cause, so that
 // it outlasts the test.
-func (s service) answer(t *testing.T, answer error) {
+func (s fleet) answer(t *testing.T, answer error) {
 	t.Helper()
 	s.noteTime(t)
 	for _, id := range s.submitting(t) {
@@ -139,7 +136,7 @@ func (s service) answer(t *testing.T, answer error) {
 }
 
 // noteTime notes the database's time before answers.
-func (s service) noteTime(t *testing.T) {
+func (s fleet) noteTime(t *testing.T) {
 	t.Helper()
 	if err := s.pool.QueryRow(t.Context(), "SELECT clock_timestamp()").Scan(&s.pause.answered); err != nil {
 		t.Fatal(err)
@@ -147,7 +144,7 @@ func (s service) noteTime(t *testing.T) {
 }
 
 // extendPause extends a pause once, by an hour.
-func (s service) extendPause(t *testing.T) {
+func (s fleet) extendPause(t *testing.T) {
 	t.Helper()
 	if s.pause.extended > 0 {
 		return
@@ -165,7 +162,7 @@ func (s service) extendPause(t *testing.T) {
 }
 
 // states returns the state of each task.
-func (s service) states(t *testing.T, ids []task.ID) []task.State {
+func (s fleet) states(t *testing.T, ids []task.ID) []task.State {
 	t.Helper()
 	states := make([]task.State, len(ids))
 	for i, id := range ids {
@@ -177,7 +174,7 @@ func (s service) states(t *testing.T, ids []task.ID) []task.State {
 	return states
 }
 
-func (s service) exec(t *testing.T, sql string, args ...any) {
+func (s fleet) exec(t *testing.T, sql string, args ...any) {
 	t.Helper()
 	if _, err := s.pool.Exec(t.Context(), sql, args...); err != nil {
 		t.Fatalf("%s: %v", sql, err)
@@ -185,7 +182,7 @@ func (s service) exec(t *testing.T, sql string, args ...any) {
 }
 
 // admitAtOnce lets replicas admit until each finds nothing to do, several times over.
-func (s service) admitAtOnce(t *testing.T, replicas int) {
+func (s fleet) admitAtOnce(t *testing.T, replicas int) {
 	t.Helper()
 	results := make(chan error, replicas)
 	for range replicas {
@@ -208,7 +205,7 @@ func (s service) admitAtOnce(t *testing.T, replicas int) {
 
 func TestAdmit_WindowIsExactWhileManyReplicasAdmit(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 7, 100)
+	s := setupFleet(t, 7, 100)
 	s.submit(t, 30, 0)
 	s.admitAtOnce(t, 8)
 	if n := len(s.submitting(t)); n != 7 {
@@ -231,7 +228,7 @@ func TestAdmit_WindowIsExactWhileManyReplicasAdmit(t *testing.T) {
 
 func TestAdmit_InFlightCapIsExactWhileManyReplicasAdmit(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 1000, 9)
+	s := setupFleet(t, 1000, 9)
 	s.submit(t, 30, 0)
 	s.admitAtOnce(t, 8)
 	if n := len(s.submitting(t)); n != 9 {
@@ -254,7 +251,7 @@ func TestAdmit_InFlightCapIsExactWhileManyReplicasAdmit(t *testing.T) {
 // An attempt of a canceled task still runs at the provider, and one with unknown outcome may.
 func TestAdmit_CountsWhatMayRunAtTheProvider(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 1000, 2)
+	s := setupFleet(t, 1000, 2)
 	ids := s.submit(t, 4, 0)
 	s.expect(t, 2)
 	if _, err := s.Cancel(t.Context(), "films", ids[0]); err != nil {
@@ -271,7 +268,7 @@ func TestAdmit_CountsWhatMayRunAtTheProvider(t *testing.T) {
 
 func TestAdmit_PriorityGoesBeforeAge(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 1, 100)
+	s := setupFleet(t, 1, 100)
 	low, old, young, high := s.submit(t, 1, -5), s.submit(t, 1, 0), s.submit(t, 1, 0), s.submit(t, 1, 5)
 	want := slices.Concat(high, old, young, low)
 	var got []task.ID
@@ -292,7 +289,7 @@ func TestAdmit_PriorityGoesBeforeAge(t *testing.T) {
 
 func TestAdmit_KeepsADelayedTaskWaiting(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 10, 10)
+	s := setupFleet(t, 10, 10)
 	s.submit(t, 1, 0)
 	s.expect(t, 1)
 	s.answer(t, &provider.Error{Class: provider.NotSent})
@@ -305,7 +302,7 @@ func TestAdmit_KeepsADelayedTaskWaiting(t *testing.T) {
 
 func TestAdmit_PassesOverALockedTask(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 10, 10)
+	s := setupFleet(t, 10, 10)
 	ids := s.submit(t, 3, 0)
 	tx, err := s.pool.Begin(t.Context())
 	if err != nil {
@@ -327,7 +324,7 @@ func TestAdmit_PassesOverALockedTask(t *testing.T) {
 
 func TestAdmit_PassesWhileAnotherReplicaHoldsTheAccount(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 10, 10)
+	s := setupFleet(t, 10, 10)
 	s.submit(t, 1, 0)
 	tx, err := s.pool.Begin(t.Context())
 	if err != nil {
@@ -346,7 +343,7 @@ func TestAdmit_PassesWhileAnotherReplicaHoldsTheAccount(t *testing.T) {
 
 func TestAdmit_EnqueuesASubmitJobForEachAttempt(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 5, 10)
+	s := setupFleet(t, 5, 10)
 	s.submit(t, 8, 0)
 	s.expect(t, 5)
 	rows, err := s.pool.Query(t.Context(), `SELECT args ->> 'attempt_id' FROM river_job
@@ -365,7 +362,7 @@ func TestAdmit_EnqueuesASubmitJobForEachAttempt(t *testing.T) {
 
 func TestAdmit_ReturnsWhatItStores(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 5, 10)
+	s := setupFleet(t, 5, 10)
 	ids := s.submit(t, 2, 0)
 	admitted, err := s.store.AdmitTasks(t.Context(), five(uuid.NewString))
 	if err != nil || len(admitted) != len(ids) {
@@ -384,7 +381,7 @@ func TestAdmit_ReturnsWhatItStores(t *testing.T) {
 
 func TestAdmit_AFailedWriteAdmitsNone(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 5, 10)
+	s := setupFleet(t, 5, 10)
 	ids := s.submit(t, 3, 0)
 	same := uuid.NewString()
 	_, err := s.store.AdmitTasks(t.Context(), five(func() string { return same })) // The second attempt can't be written.
@@ -411,7 +408,7 @@ func five(newID func() string) admission.Round {
 // An overdue task is about to fail; an attempt of it would be paid for in vain.
 func TestAdmit_LeavesAnOverdueTask(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 10, 10)
+	s := setupFleet(t, 10, 10)
 	ids := s.submit(t, 2, 0)
 	s.exec(t, "UPDATE task SET deadline_time = now() WHERE id = $1", ids[0])
 	s.expect(t, 1)

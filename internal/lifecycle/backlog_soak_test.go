@@ -1,6 +1,6 @@
-//go:build !soak
+//go:build soak
 
-package admission_test
+package lifecycle_test
 
 // backlogTasks is how many tasks of one tenant wait before those of another.
-const backlogTasks = 10_000
+const backlogTasks = 100_000

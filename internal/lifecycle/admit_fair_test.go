@@ -1,4 +1,4 @@
-package admission_test
+package lifecycle_test
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 )
 
 // submitAs makes tasks of a tenant.
-func (s service) submitAs(t *testing.T, tenant string, n int) {
+func (s fleet) submitAs(t *testing.T, tenant string, n int) {
 	t.Helper()
 	for range n {
 		if _, err := s.Submit(t.Context(), tenant, uuid.NewString(), task.Spec{Prompt: "snow"}); err != nil {
@@ -26,7 +26,7 @@ func (s service) submitAs(t *testing.T, tenant string, n int) {
 }
 
 // backlog queues very many tasks of a tenant, of the highest priority and a day old, by copying one.
-func (s service) backlog(t *testing.T, tenant string, n int) {
+func (s fleet) backlog(t *testing.T, tenant string, n int) {
 	t.Helper()
 	s.submitAs(t, tenant, 1)
 	s.exec(t, "UPDATE task SET priority = 100, line_time = now() - interval '1 day' WHERE tenant = $1", tenant)
@@ -49,7 +49,7 @@ func (s service) backlog(t *testing.T, tenant string, n int) {
 }
 
 // open counts the attempts of each tenant that are open.
-func (s service) open(t *testing.T) map[string]int {
+func (s fleet) open(t *testing.T) map[string]int {
 	t.Helper()
 	rows, err := s.pool.Query(t.Context(), `SELECT task.tenant, count(*) FROM attempt JOIN task ON task.id = attempt.task_id
 		WHERE attempt.state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING') GROUP BY task.tenant`)
@@ -72,7 +72,7 @@ func (s service) open(t *testing.T) map[string]int {
 // It fails when TenantQueue.Before (internal/admission/queue.go) no longer compares shares, and orders by time alone.
 func TestPromise10_ABacklogDelaysItsOwnTenantAlone(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 18, 100)
+	s := setupFleet(t, 18, 100)
 	s.backlog(t, "giant", backlogTasks)
 	if n := s.round(t); n != 18 {
 		t.Fatalf("a round admitted %d tasks, want 18", n)
@@ -91,7 +91,7 @@ func TestPromise10_ABacklogDelaysItsOwnTenantAlone(t *testing.T) {
 
 func TestAdmit_SharesByWeight(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 100, 12)
+	s := setupFleet(t, 100, 12)
 	s.exec(t, "INSERT INTO tenant (tenant, weight) VALUES ('double', 2), ('', 1)")
 	for _, tenant := range []string{"double", "one", "other"} {
 		s.submitAs(t, tenant, 20)
@@ -105,7 +105,7 @@ func TestAdmit_SharesByWeight(t *testing.T) {
 // The quota holds over providers too: another provider's round may spend it at the same time.
 func TestAdmit_KeepsATenantToItsQuotaInFlight(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 100, 100)
+	s := setupFleet(t, 100, 100)
 	s.exec(t, "INSERT INTO tenant (tenant, max_in_flight) VALUES ('small', 3)")
 	s.submitAs(t, "small", 10)
 	s.submitAs(t, "free", 10)
@@ -132,7 +132,7 @@ func TestAdmit_KeepsATenantToItsQuotaInFlight(t *testing.T) {
 func TestAdmit_SpendsAQuotaOfEachOfManyTenantsOnce(t *testing.T) {
 	t.Parallel()
 	const tenants = 1_000
-	s := setup(t, 100, 100)
+	s := setupFleet(t, 100, 100)
 	s.exec(t, "INSERT INTO tenant (tenant, max_in_flight) VALUES ('', 1)")
 	s.backlog(t, "t", 2*tenants)
 	s.exec(t, "UPDATE task SET tenant = 't' || n % $1 FROM (SELECT id, row_number() OVER () AS n FROM task) AS numbered WHERE task.id = numbered.id", tenants)
@@ -149,7 +149,7 @@ func TestAdmit_SpendsAQuotaOfEachOfManyTenantsOnce(t *testing.T) {
 // Priority is worth a minute a step, so waiting outweighs it in time.
 func TestAdmit_AgeOutweighsPriority(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 1, 100)
+	s := setupFleet(t, 1, 100)
 	for _, tc := range []struct {
 		waited time.Duration
 		want   string // What goes first.
@@ -170,7 +170,7 @@ func TestAdmit_AgeOutweighsPriority(t *testing.T) {
 // More tenants wait than a round has permits.
 func TestAdmit_ServesManyTenantsInTurn(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 4, 100)
+	s := setupFleet(t, 4, 100)
 	for i := range 12 {
 		s.submitAs(t, fmt.Sprintf("tenant-%02d", i), 3)
 	}
@@ -188,7 +188,7 @@ func TestAdmit_ServesManyTenantsInTurn(t *testing.T) {
 // An operator's limits hold from the next round on, in place of the configured ones.
 func TestAdmit_ObeysTheOperatorsLimits(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 4, 100)
+	s := setupFleet(t, 4, 100)
 	s.submit(t, 20, 0)
 	s.expect(t, 4)
 	s.exec(t, "UPDATE provider_account SET max_submissions = 6, rate_window = interval '1 hour'")

@@ -1,4 +1,4 @@
-package admission_test
+package lifecycle_test
 
 import (
 	"context"
@@ -17,7 +17,7 @@ var (
 )
 
 // expectPause checks for how long the newest answers paused the account, and how often in a row it was paused.
-func (s service) expectPause(t *testing.T, want time.Duration, wantReason string, wantPauses int) {
+func (s fleet) expectPause(t *testing.T, want time.Duration, wantReason string, wantPauses int) {
 	t.Helper()
 	var until *time.Time
 	var now time.Time
@@ -40,7 +40,7 @@ func (s service) expectPause(t *testing.T, want time.Duration, wantReason string
 }
 
 // pass lets the account's pause pass, and every permit of the window come back.
-func (s service) pass(t *testing.T) {
+func (s fleet) pass(t *testing.T) {
 	t.Helper()
 	s.pause.extended = 0
 	s.exec(t, "UPDATE provider_account SET paused_until_time = now()")
@@ -48,14 +48,14 @@ func (s service) pass(t *testing.T) {
 }
 
 // leaveWindow lets every permit of the window come back.
-func (s service) leaveWindow(t *testing.T) {
+func (s fleet) leaveWindow(t *testing.T) {
 	t.Helper()
 	s.exec(t, "UPDATE attempt SET answer_time = now() - 2 * $1::float8 * interval '1 s' WHERE answer_time IS NOT NULL", window.Seconds())
 }
 
 func TestAdmit_BlockedAccountIsProbedUntilItWorks(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 10, 100)
+	s := setupFleet(t, 10, 100)
 	s.submit(t, 10, 0)
 	s.exec(t, "UPDATE task SET not_before_time = now() + interval '1 hour' WHERE id <> (SELECT id FROM task LIMIT 1)")
 	s.expect(t, 1)
@@ -83,7 +83,7 @@ func TestAdmit_BlockedAccountIsProbedUntilItWorks(t *testing.T) {
 
 func TestAdmit_OneTroubleIsOnePause(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 10, 100)
+	s := setupFleet(t, 10, 100)
 	s.submit(t, 10, 0)
 	s.expect(t, 10)
 	s.answer(t, blocked)
@@ -92,7 +92,7 @@ func TestAdmit_OneTroubleIsOnePause(t *testing.T) {
 
 func TestAdmit_RateLimitPausesAndIsProbed(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 10, 100)
+	s := setupFleet(t, 10, 100)
 	s.submit(t, 5, 0)
 	s.expect(t, 5)
 	s.answer(t, limited)
@@ -121,7 +121,7 @@ func TestAdmit_PausesAreNeverShortened(t *testing.T) {
 		"limited, then limited for long":  {[]error{wait(30 * time.Second), wait(time.Minute)}, time.Minute, "rate_limited", 1},
 		"limited for long, then for less": {[]error{wait(time.Minute), limited}, time.Minute, "rate_limited", 1},
 	}
-	s := setup(t, 10, 100)
+	s := setupFleet(t, 10, 100)
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			s.exec(t, "DELETE FROM task")
@@ -143,7 +143,7 @@ func TestAdmit_PausesAreNeverShortened(t *testing.T) {
 // An unknown outcome says nothing about credits, but it says that the account does not work.
 func TestAdmit_UnknownOutcomeOfAProbePausesAgain(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 10, 100)
+	s := setupFleet(t, 10, 100)
 	s.submit(t, 3, 0)
 	s.exec(t, "UPDATE provider_account SET pauses = 1, pause_reason = 'credits', paused_until_time = now()")
 	s.expect(t, 1)
@@ -158,7 +158,7 @@ var errUnknown = errors.New("connection lost")
 
 func TestAdmit_UnknownOutcomesInARowPauseAndAreProbed(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 1, 100)
+	s := setupFleet(t, 1, 100)
 	s.submit(t, 12, 0)
 	answer := func(err error) {
 		t.Helper()
@@ -190,7 +190,7 @@ func TestAdmit_UnknownOutcomesInARowPauseAndAreProbed(t *testing.T) {
 // A replica that is stopped leaves attempts behind whose outcome is unknown; the account is well.
 func TestAdmit_OurOwnEndDoesNotPause(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 10, 100)
+	s := setupFleet(t, 10, 100)
 	s.submit(t, 10, 0)
 	s.expect(t, 10)
 	s.exec(t, "UPDATE attempt SET sent = true WHERE id IN (SELECT id FROM attempt LIMIT 5)") // Their process died.
@@ -201,7 +201,7 @@ func TestAdmit_OurOwnEndDoesNotPause(t *testing.T) {
 // All attempts that are under way when an outage begins report it.
 func TestAdmit_OneOutageIsOnePause(t *testing.T) {
 	t.Parallel()
-	s := setup(t, 10, 100)
+	s := setupFleet(t, 10, 100)
 	s.submit(t, 20, 0)
 	s.expect(t, 10)
 	s.answer(t, errUnknown)
