@@ -18,24 +18,23 @@ import (
 )
 
 const (
-	// checkTick is how often due checks are looked for.
+	// checkTick is how often the checker looks for due checks.
 	checkTick = 500 * time.Millisecond
-	// checkBatch is how many due checks are claimed at a time: as many as the strictest documented limit lets begin
-	// in two seconds, so that a check that a callback brings forward does not wait longer. The next are claimed when
-	// those have begun, whether they were answered or not.
+	// checkBatch is how many due checks are claimed at a time: as many as the strictest documented limit lets begin in two
+	// seconds, so that a check that a callback brings forward waits no longer. The next batch is claimed when these have begun,
+	// whether or not they were answered.
 	checkBatch = 20
-	// checksAtOnce bounds the checks under way: a provider which takes twenty seconds to answer is still asked ten times
-	// in each.
+	// checksAtOnce bounds the checks under way: a provider that takes 20 s to answer still gets ten questions a second.
 	checksAtOnce = 200
 	// claimAhead is how long before their turn checks are claimed, so that the provider's time is not lost to the
 	// database's.
 	claimAhead = 200 * time.Millisecond
-	// learnEvery is how often it is learned anew how long attempts take.
+	// learnEvery is how often the checker reads how long attempts take.
 	learnEvery = time.Minute
 )
 
-// Checker asks a provider about the attempts of an account whose check is due: the safety net under callbacks that are
-// lost, late or not to be believed.
+// Checker asks a provider about the attempts of an account whose check is due. It finds the results of attempts whose callbacks
+// are lost, late or without proof.
 type Checker struct {
 	lifecycle *lifecycle.Lifecycle
 	log       *slog.Logger
@@ -109,7 +108,7 @@ func (c *Checker) round(ctx context.Context) (found int, next time.Time, err err
 	return len(checks), next, nil
 }
 
-// questions is how many checks have something to ask by.
+// questions returns how many checks have a provider task id to ask by.
 func questions(checks []lifecycle.Check) int {
 	n := 0
 	for _, check := range checks {
@@ -132,8 +131,7 @@ func (c *Checker) learn(ctx context.Context) error {
 	return err
 }
 
-// check asks the provider about an attempt at a reserved time, where there is something to ask it by, and settles
-// what it says.
+// check asks the provider about an attempt at a reserved time, if it has a provider task id, and settles the answer.
 func (c *Checker) check(ctx context.Context, at time.Time, check lifecycle.Check) {
 	var status provider.Status
 	var answer error
@@ -146,7 +144,7 @@ func (c *Checker) check(ctx context.Context, at time.Time, check lifecycle.Check
 		status, answer = c.upstream.Query(ctx, at, check.ProviderTaskID, age(check))
 	}
 	if ctx.Err() != nil {
-		return // Being stopped says nothing about the attempt.
+		return // A stop says nothing about the attempt.
 	}
 	if answer != nil {
 		c.log.WarnContext(ctx, "check failed; it is repeated", "task_id", check.Task, "attempt_id", check.Attempt,
@@ -162,8 +160,8 @@ func (c *Checker) check(ctx context.Context, at time.Time, check lifecycle.Check
 	}
 }
 
-// alone waits until no other check asks about an attempt, so that callbacks that come while the provider is being asked lead to one
-// question at a time. It returns false when ctx ended first.
+// alone waits until no other check asks about an attempt, so that callbacks that come during a question lead to one question at a
+// time. It returns false when ctx ended first.
 func (c *Checker) alone(ctx context.Context, id task.AttemptID) (done func(), ok bool) {
 	for {
 		c.mu.Lock()
@@ -188,10 +186,10 @@ func (c *Checker) alone(ctx context.Context, id task.AttemptID) (done func(), ok
 	}
 }
 
-// age is how long ago the provider was given the task, which it may not know for a while.
+// age returns how long ago the provider got the task. A provider may not know a new task for a while.
 //
-// NOTE: the id of a hint is a stranger's word. A provider that does not know it must not be excused for that: the
-// attempt would take the id for its own, and the genuine callbacks for another's.
+// NOTE: the id of a hint comes without proof. A provider that does not know the id must not get the grace period of a new task:
+// otherwise the attempt would adopt the id, and take its genuine callbacks for those of another attempt.
 func age(c lifecycle.Check) time.Duration {
 	if c.Hinted {
 		return math.MaxInt64

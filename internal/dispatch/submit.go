@@ -37,7 +37,7 @@ const (
 	submitWorkers = source.SubmitPlaces + submitsAtOnce
 )
 
-// Kind is what a submitter is to the job queue.
+// Kind returns how the job queue runs the submitter.
 func (s *Submitter) Kind() queue.Kind {
 	return queue.Kind{
 		Name: task.SubmitAttempt{}.Kind(), Workers: submitWorkers, Timeout: submitTimeout,
@@ -48,12 +48,12 @@ func (s *Submitter) Kind() queue.Kind {
 // Timeout bounds the job.
 func (s *Submitter) Timeout(*river.Job[task.SubmitAttempt]) time.Duration { return submitTimeout }
 
-// NextRetry is soon: a submit job fails only when the database does.
+// NextRetry returns a time soon: a submit job fails only when the database does.
 func (s *Submitter) NextRetry(job *river.Job[task.SubmitAttempt]) time.Time {
 	return s.Now().Add(queue.RetryAfter(job.Attempt))
 }
 
-// Work sends an attempt whose source is ready, once. One whose source is not is given back.
+// Work sends an attempt whose source is ready, once. An attempt whose source is not ready is given back.
 func (s *Submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]) error {
 	id := job.Args.AttemptID
 	sourceURI, err := s.ready(ctx, job)
@@ -64,7 +64,7 @@ func (s *Submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]
 		err = s.Lifecycle.Send(ctx, id, func(ctx context.Context, t task.Task) (string, error) {
 			providerTaskID, err := s.send(ctx, t, *t.AttemptByID(id), sourceURI)
 			if err != nil {
-				s.tell(ctx, t, id, err)
+				s.logRefusal(ctx, t, id, err)
 			}
 			return providerTaskID, err
 		})
@@ -138,8 +138,8 @@ func (s *Submitter) send(ctx context.Context, t task.Task, a task.Attempt, sourc
 	return u.Send(ctx, submission)
 }
 
-// tell logs a submission that was not accepted. An account that is blocked needs somebody to act.
-func (s *Submitter) tell(ctx context.Context, t task.Task, id task.AttemptID, err error) {
+// logRefusal logs a submission that was not accepted. An operator has to act when an account is blocked.
+func (s *Submitter) logRefusal(ctx context.Context, t task.Task, id task.AttemptID, err error) {
 	level, message := slog.LevelWarn, "submission was not accepted"
 	if provider.ClassOf(err) == provider.AccountBlocked {
 		level, message = slog.LevelError, "the provider account is blocked for this task; it pauses and is probed, unless it accepts others"

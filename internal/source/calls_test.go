@@ -108,7 +108,7 @@ func TestReceive_BoundsTheCallsOfATenant(t *testing.T) {
 		t.Errorf("the third call: %v, want BusyError", err)
 	}
 	if p, err := u.Receive(t.Context(), "films", h, nothing()); err != nil || p.Received != 0 {
-		t.Errorf("a question beside them: %+v, %v", p, err)
+		t.Errorf("a question at the same time: %+v, %v", p, err)
 	}
 	if p, err := u.Receive(t.Context(), "books", h, strings.NewReader("abc")); err != nil || p.Received != 3 {
 		t.Errorf("another tenant: %+v, %v", p, err)
@@ -154,7 +154,7 @@ func TestReceive_AskingAgainBeginsNoSecondFinish(t *testing.T) {
 	}
 }
 
-// A call may bring no bytes and still be the one that tells the size.
+// A call without bytes may be the one that announces the size.
 func TestReceive_BoundsTheFinishesOfATenant(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

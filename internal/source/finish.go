@@ -19,7 +19,7 @@ import (
 )
 
 // finish makes a source of an upload whose bytes have all arrived. One call of a process finishes an upload at a time, but two
-// replicas may: each makes a file of its own, and that of the second is removed. It goes on when the caller gives up, who finds the
+// replicas may: each makes its own file, and the second file is removed. It continues when the caller gives up. The caller finds the
 // source by asking again.
 func (u *Uploads) finish(ctx context.Context, tenant string, id task.UploadID, up Upload) (Progress, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
@@ -61,8 +61,8 @@ func (u *Uploads) finish(ctx context.Context, tenant string, id task.UploadID, u
 	return Progress{Received: up.Received, Source: &stored, Duplicate: duplicate}, u.clean(ctx, tenant, id, parts)
 }
 
-// assemble joins the parts to one file and sets the source's key and SHA-256. Whoever fetches the file from the bucket
-// itself is told what it is, where it looks like a video.
+// assemble joins the parts to one file and sets the source's key and SHA-256. A file that looks like a video gets its content type
+// in the bucket, for those who fetch it from there.
 func (u *Uploads) assemble(ctx context.Context, s *task.Source, up Upload, parts []Part) error {
 	j := &joined{ctx: ctx, bucket: u.Bucket, parts: parts, hash: sha256.New()}
 	defer j.close()
@@ -97,7 +97,7 @@ func (u *Uploads) inspect(ctx context.Context, key string) (task.Clip, error) {
 	return media.InspectClip(file, file.Size())
 }
 
-// drop removes an upload that is of no use, files first: what has no row is never found again.
+// drop removes an upload, files first: a file without a row is never found again.
 func (u *Uploads) drop(ctx context.Context, tenant string, id task.UploadID) error {
 	parts, err := u.Store.Parts(ctx, tenant, id)
 	if err != nil {
@@ -128,7 +128,7 @@ func (u *Uploads) remove(ctx context.Context, parts []Part) error {
 
 // joined reads parts one after the other.
 type joined struct {
-	ctx    context.Context //nolint:containedctx // A reader has no other way to be told.
+	ctx    context.Context //nolint:containedctx // A reader takes no context.
 	bucket *media.Bucket
 	parts  []Part // Those that were not opened yet.
 	open   io.ReadCloser

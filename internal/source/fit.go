@@ -18,14 +18,14 @@ type UnfitError struct {
 	Everywhere bool   // Whether no other provider could work with it either.
 }
 
-// Error tells why.
+// Error returns the reason.
 func (e *UnfitError) Error() string { return e.Message }
 
 // durationSlack is by how much a source may be longer than a provider takes: containers count the last frame and the
 // padding of the sound, so clips that were cut at 10 s have a little more.
 const durationSlack = 250 * time.Millisecond
 
-// fit tells whether a provider with these capabilities takes a clip, as far as both are known.
+// fit returns an UnfitError when a provider with these capabilities does not take a clip, as far as both are known.
 func fit(name string, caps provider.Capabilities, c task.Clip) error {
 	switch {
 	case c.Flaw != "":

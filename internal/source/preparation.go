@@ -8,21 +8,21 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Preparation is a source of a tenant that is looked at or handed to a provider account in the background. There is one
-// at a time for each source and account, whatever number of tasks wait for it.
+// Preparation is the work of probing a source of a tenant, or of handing it to a provider account, in the background. There is at
+// most one for each source and account, however many tasks wait for it.
 type Preparation struct {
 	Tenant  string
 	Account string
-	Source  task.SourceID // Empty where URI names the source.
-	URI     string        // Empty where Source names the source, or where no task waits for the URI any more.
+	Source  task.SourceID // Empty if URI names the source.
+	URI     string        // Empty if Source names the source, or if no task waits for the URI any more.
 }
 
-// PreparationOf is the preparation of a task's source for an account.
+// PreparationOf returns the preparation of a task's source for an account.
 func PreparationOf(t task.Task, account string) Preparation {
 	return Preparation{Tenant: t.Tenant, Account: account, Source: t.Spec.SourceID, URI: t.Spec.SourceURI}
 }
 
-// Subject names the source among those of its tenant. It does not tell the URI, which may be signed.
+// Subject names the source among those of its tenant. It does not contain the URI, which may be signed.
 func (p Preparation) Subject() string {
 	if p.Source != "" {
 		return string(p.Source)
@@ -31,7 +31,7 @@ func (p Preparation) Subject() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Host is the party that may keep the preparation waiting: the host of the URI, or the account that gets an uploaded source.
+// Host returns what may delay the preparation: the host of the URI, or the account that gets an uploaded source.
 func (p Preparation) Host() string {
 	if p.Source != "" {
 		return p.Account
@@ -39,37 +39,37 @@ func (p Preparation) Host() string {
 	return p.Spec().SourceHost()
 }
 
-// Spec is what of a task concerns its preparation.
+// Spec returns the fields of a task that concern its preparation.
 func (p Preparation) Spec() task.Spec { return task.Spec{SourceID: p.Source, SourceURI: p.URI} }
 
 // PreparationID names a preparation that is under way.
 type PreparationID int64
 
-// Claim says which due preparations a replica takes up.
+// Claim says which due preparations a replica claims.
 type Claim struct {
-	Uploaded bool          // Whether it wants uploaded sources, which are handed over, or URIs, which are looked at.
-	Free     int           // How many places it has for them. It gets up to half of them at a time, shared as by package fair,
-	Made     map[Party]int // beside what it makes already.
-	Lease    time.Duration // For how long nobody else takes them up.
+	Uploaded bool          // Whether it claims uploaded sources, which are handed over, or URIs, which are probed.
+	Free     int           // How many free places it has. It gets preparations for up to half of them, shared as by package fair.
+	Made     map[Party]int // How many preparations each party has under way here.
+	Lease    time.Duration // How long no other replica claims them.
 }
 
-// Party is what holds the places of a replica that makes preparations.
+// Party is a tenant and a host that share the places of a replica.
 type Party struct {
 	Tenant string
 	Host   string // As by Preparation.Host.
 }
 
-// Claimed is a preparation that this replica is to make.
+// Claimed is a preparation that this replica has claimed.
 type Claimed struct {
 	Preparation
 
 	ID    PreparationID
 	Party Party
-	Tries int           // How often it failed.
-	Age   time.Duration // How long ago it was first wanted.
+	Tries int           // How many tries failed.
+	Age   time.Duration // Since the first task waited for it.
 }
 
-// Waiter is a task that waits for a preparation, at the revision since which it does.
+// Waiter is a task that waits for a preparation, at the revision at which it began to wait.
 type Waiter struct {
 	Task     task.ID
 	Revision int64

@@ -211,7 +211,7 @@ func TestPreparer_StopsWhileTasksAreLocked(t *testing.T) {
 	})
 }
 
-// TestPreparer_ProbesDoNotWaitForUploads has uploads of two tenants that take for ever.
+// TestPreparer_ProbesDoNotWaitForUploads has uploads of two tenants that never end.
 func TestPreparer_ProbesDoNotWaitForUploads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

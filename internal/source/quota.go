@@ -55,7 +55,7 @@ func (e *QuotaError) Error() string {
 	}
 }
 
-// Admit reports by a QuotaError that a tenant has no room for one more upload with so many bytes, beside what it uses already.
+// Admit returns a QuotaError when a tenant that uses so much has no room for one more upload with so many bytes.
 func (l Limits) Admit(tenant string, used Usage, bytes int64) error {
 	l = l.WithDefaults()
 	switch {

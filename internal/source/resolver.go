@@ -16,25 +16,25 @@ import (
 )
 
 const (
-	// linkLifetime is how long a link to a source works: providers fetch soon, but some queue for hours.
+	// linkLifetime is how long a link to a source works: most providers fetch at once, but some queue for hours.
 	linkLifetime = 24 * time.Hour
-	// probeMemory is for how long it is believed what was found behind a URI.
+	// probeMemory is how long the result of a probe of a URI is valid.
 	probeMemory = 10 * time.Minute
-	// rememberTimeout bounds the writing of it.
+	// rememberTimeout bounds the write of that result.
 	rememberTimeout = 10 * time.Second
 )
 
-// Handover keeps the rows of sources that are handed to providers.
+// Handover keeps the rows of uploaded sources, of their copies at providers, and of probes.
 type Handover interface {
 	// Source returns a source and notes that it is in use, or returns ErrNotFound.
 	Source(ctx context.Context, id task.SourceID) (task.Source, error)
 	// SourceCopy returns where a provider account has a copy of a source, or an empty URI.
 	SourceCopy(ctx context.Context, id task.SourceID, account string) (uri string, err error)
-	// KeepSourceCopy notes that a provider account has a copy of a source, for as long.
+	// KeepSourceCopy records that a provider account has a copy of a source for a lifetime.
 	KeepSourceCopy(ctx context.Context, id task.SourceID, account, uri string, lifetime time.Duration) error
-	// Probed returns what was found behind a URI, and whether that is not too long ago.
+	// Probed returns what a probe found behind a URI, and whether there is a valid result.
 	Probed(ctx context.Context, uri string) (task.Clip, bool, error)
-	// KeepProbe notes what was found behind a URI, for as long.
+	// KeepProbe records what a probe found behind a URI, for a lifetime.
 	KeepProbe(ctx context.Context, uri string, c task.Clip, lifetime time.Duration) error
 }
 
@@ -45,32 +45,31 @@ type Account interface {
 	Capabilities() provider.Capabilities
 }
 
-// Resolver looks at the sources of tasks before they are paid for, and makes uploaded ones reachable for providers. It
-// may be used concurrently.
+// Resolver judges the sources of tasks before they are paid for, and makes uploaded ones reachable for providers. It may be used
+// concurrently.
 type Resolver struct {
 	Store  Handover
 	Bucket *media.Bucket
-	// Probe looks at what is behind a URI, as media.Prober does. Nil means that sources are not judged at all.
+	// Probe returns what is behind a URI, as media.Prober does. Nil means that sources are not judged at all.
 	Probe func(ctx context.Context, uri string) (task.Clip, error)
 	// Link returns a link to a source on our public listener; nil means that there are none.
 	Link func(id task.SourceID, expiry time.Time) (string, error)
-	// CheckURI tells whether a provider can reach a URI.
+	// CheckURI returns an error when no provider can reach a URI.
 	CheckURI func(uri string) error
 	Log      *slog.Logger
 
 	looks singleflight.Group
 }
 
-// ErrNotHanded means that a source has to be handed to the provider first, which takes a while.
+// ErrNotHanded means that a source must be handed to the provider first, which takes some minutes.
 var ErrNotHanded = errors.New("the source is not handed to the provider yet")
 
-// Look returns the URI under which a provider account gets the source of a task, where that is quickly found out: it hands
-// nothing over, and returns ErrNotHanded where that is needed. It takes as long as the host of a URI does; looks at one URI
-// at the same time are one, which ends with the context of the first. It sends nothing that is paid for, and may be
-// repeated.
+// Look returns the URI under which a provider account gets the source of a task. It uploads nothing, and returns ErrNotHanded when
+// an upload is needed. It takes as long as the host of a URI. Calls for one URI at the same time share one probe, which ends with
+// the context of the first. It costs nothing, and may be repeated.
 //
-// An UnfitError says that this provider can't work with the source, or that it can't reach it. A *media.UnreachableError
-// says that the source can't be fetched now. Every other error is ours.
+// An UnfitError says that this provider can't work with the source, or can't reach it. A *media.UnreachableError says that the
+// source can't be fetched now. Every other error is ours.
 func (r *Resolver) Look(ctx context.Context, spec task.Spec, account string, at Account) (string, error) {
 	if spec.SourceID == "" {
 		return spec.SourceURI, r.judgeURI(ctx, spec.SourceURI, at, r.probeTogether)
@@ -86,10 +85,10 @@ func (r *Resolver) Look(ctx context.Context, spec task.Spec, account string, at 
 	return uri, err
 }
 
-// Prepare makes the source of a task ready for a provider account, so that a Look finds it at once. It may take minutes.
-// It sends nothing that is paid for, and may be repeated; two at a time for one source and account are a waste.
+// Prepare makes the source of a task ready for a provider account, so that the next Look succeeds at once. It may take minutes. It
+// costs nothing, and may be repeated. Two at a time for one source and account are a waste.
 //
-// The errors are those of Look, but for ErrNotHanded, and the *providegot.Error of an upload.
+// The errors are those of Look without ErrNotHanded, and the *provider.Error of an upload.
 func (r *Resolver) Prepare(ctx context.Context, spec task.Spec, account string, at Account) error {
 	if spec.SourceID == "" {
 		return r.judgeURI(ctx, spec.SourceURI, at, r.probe)
@@ -116,7 +115,7 @@ func (r *Resolver) source(ctx context.Context, id task.SourceID, at Account) (ta
 	return s, err
 }
 
-// judgeURI looks at what is behind a URI, unless that is remembered.
+// judgeURI judges what is behind a URI, by a valid result or else by a probe.
 func (r *Resolver) judgeURI(ctx context.Context, uri string, at Account, probe func(context.Context, string) (task.Clip, error)) error {
 	if r.Probe == nil {
 		return nil
@@ -133,13 +132,13 @@ func (r *Resolver) judgeURI(ctx context.Context, uri string, at Account, probe f
 	}
 	err = fit(at.Name(), at.Capabilities(), clip)
 	if err == nil && clip.Duration == 0 {
-		r.Log.InfoContext(ctx, "the duration of a source can't be told; the provider has to judge it", "provider", at.Name(),
+		r.Log.InfoContext(ctx, "the duration of a source is unknown; the provider has to judge it", "provider", at.Name(),
 			"content_type", clip.ContentType, "size_bytes", clip.SizeBytes)
 	}
 	return err
 }
 
-// probe looks at a URI and remembers what it found.
+// probe probes a URI and records the result.
 func (r *Resolver) probe(ctx context.Context, uri string) (task.Clip, error) {
 	clip, err := r.Probe(ctx, uri)
 	if err == nil {
@@ -148,21 +147,21 @@ func (r *Resolver) probe(ctx context.Context, uri string) (task.Clip, error) {
 	return clip, err
 }
 
-// remember notes what was found behind a URI.
+// remember records what a probe found behind a URI.
 func (r *Resolver) remember(ctx context.Context, uri string, clip task.Clip) {
 	ctx, cancel := context.WithTimeout(ctx, rememberTimeout)
 	defer cancel()
 	if err := r.Store.KeepProbe(ctx, uri, clip, probeMemory); err != nil {
-		r.Log.WarnContext(ctx, "what was found behind a source could not be noted; it is looked at again", "error", err)
+		r.Log.WarnContext(ctx, "the result of a probe could not be recorded; the source is probed again", "error", err)
 	}
 }
 
-// probeTogether probes once for all who ask at the same time, and lets none of them wait for the disk.
+// probeTogether probes once for all callers at the same time. None of them waits for the database to record the result.
 func (r *Resolver) probeTogether(ctx context.Context, uri string) (task.Clip, error) {
 	found := r.looks.DoChan(uri, func() (any, error) {
 		clip, err := r.Probe(ctx, uri)
 		if err == nil {
-			go r.remember(context.WithoutCancel(ctx), uri, clip) // Nobody waits: losing it costs another look.
+			go r.remember(context.WithoutCancel(ctx), uri, clip) // A lost result costs another probe.
 		}
 		return clip, err
 	})
@@ -175,8 +174,8 @@ func (r *Resolver) probeTogether(ctx context.Context, uri string) (task.Clip, er
 	}
 }
 
-// reachable returns a link to an uploaded source for a provider: to the bucket or else to our public listener, where there
-// are such. Else it has to be handed over.
+// reachable returns a link to an uploaded source for a provider: to the bucket or else to our public listener. Without either it
+// returns ErrNotHanded.
 func (r *Resolver) reachable(ctx context.Context, s task.Source, at Account) (string, error) {
 	link, err := r.Bucket.SignedURL(ctx, s.Key, linkLifetime)
 	switch {
@@ -195,7 +194,7 @@ func (r *Resolver) reachable(ctx context.Context, s task.Source, at Account) (st
 	}
 }
 
-// copy returns where an account has a copy of a source that lives for long enough still, or ErrNotHanded.
+// copy returns where an account has a copy of a source that will live for long enough, or ErrNotHanded.
 func (r *Resolver) copy(ctx context.Context, s task.Source, account string) (string, error) {
 	uri, err := r.Store.SourceCopy(ctx, s.ID, account)
 	if err == nil && uri == "" {
@@ -223,7 +222,7 @@ func (r *Resolver) hand(ctx context.Context, s task.Source, account string, at A
 	if err != nil {
 		return err
 	}
-	// Half its life: an attempt that is sent with it needs it for a while.
+	// Half of its lifetime: an attempt that is sent with it needs it for some time.
 	return r.Store.KeepSourceCopy(ctx, s.ID, account, uri, at.Capabilities().UploadLifetime/2)
 }
 

@@ -250,7 +250,7 @@ func TestLook_LooksOnceForAllWhoAsk(t *testing.T) {
 	}
 }
 
-// countedProbes counts who has been told that nothing is known of a URI.
+// countedProbes counts the reads that found no valid probe of a URI.
 type countedProbes struct {
 	source.Handover
 	n atomic.Int64

@@ -1,17 +1,27 @@
-// Package source keeps the videos that tenants upload because they have no public URI.
+// Package source keeps the videos that tenants upload because they have no public URI, and prepares the sources of tasks for
+// provider accounts.
 //
-// It promises:
+// It promises of uploads:
 //
-//   - What arrived is kept. The bytes of an upload go into the bucket in parts of a few megabytes, each with a
-//     row of its own, so an upload that is cut goes on where it was, at any replica. A process that dies loses
-//     the part it was writing, no more.
-//   - Equal bytes of a tenant are one source, and tenants never learn of each other's.
-//   - A source is whole: its size and SHA-256 were taken from the stored bytes, and compared with what the
-//     caller announced.
+//   - Bytes that arrived are kept. They go into the bucket in parts of a few megabytes, each with its own row, so an interrupted
+//     upload continues at any replica. A process that dies loses only the part that it was writing.
+//   - Equal bytes of a tenant are one source, and tenants never learn of each other's sources.
+//   - A source is whole: its size and SHA-256 come from the stored bytes, and agree with what the caller announced.
 //
-// A part is written once, under a key of its own, before its row; two calls that go on with one upload at a time
-// are told apart by the row, of which one wins. When the bucket or the database fails the call fails, what has a row is
-// kept, and the caller goes on from there. Whatever the size of a file, a call holds about a megabyte of it.
+// A part is written once, under its own key, before its row. When two calls continue one upload at the same time, the row of one
+// of them wins. When the bucket or the database fails, the call fails, the parts that have a row are kept, and the caller continues
+// from there. A call holds about a megabyte of a file, whatever its size.
+//
+// It promises of preparation:
+//
+//   - A source is judged before anything is paid for, as far as it can be: by the stored file of an upload, or by a probe of a URI.
+//   - A slow host delays the tenants that use it, and no others. A submission waits shortly (SubmitWaits). What takes longer is
+//     a row in the database that any replica claims (Preparer), while the task holds no permit.
+//   - One source is prepared once for an account, however many tasks wait for it.
+//
+// When a host fails, it is tried again with backoff for some minutes, and then the tasks that wait fail. When a provider refuses an
+// upload, package lifecycle decides whether the account or the upload is held responsible. When the storage or the database fails,
+// tasks wait.
 package source
 
 import (
@@ -29,7 +39,7 @@ var (
 	ErrNotFound = errors.New("no such source")
 	// ErrDamaged means that the bytes are not those that were announced. They were dropped.
 	ErrDamaged = errors.New("the bytes differ from what was announced: upload the file again")
-	// ErrDraining means that the process stops. Another one goes on.
+	// ErrDraining means that the process stops. Another replica takes the upload.
 	ErrDraining = errors.New("the service is shutting down: go on with the upload elsewhere")
 )
 

@@ -168,7 +168,7 @@ func isConflict(err error) bool { _, ok := errors.AsType[*source.ConflictError](
 func isTooLarge(err error) bool { _, ok := errors.AsType[*source.TooLargeError](err); return ok }
 func isDamaged(err error) bool  { return errors.Is(err, source.ErrDamaged) }
 
-// Replicas that are given one upload at a time must not mix it up, whoever wins.
+// Replicas that are given one upload at a time must not mix its bytes, whichever of them wins.
 func TestReceive_AtManyReplicasAtOnceIsOneFile(t *testing.T) {
 	t.Parallel()
 	s := setup(t)

@@ -380,7 +380,7 @@ func (m *Memory) SourceCopy(_ context.Context, id task.SourceID, account string)
 	return m.copies[string(id)+" "+account], nil
 }
 
-// KeepSourceCopy implements source.Handover. It keeps copies for ever.
+// KeepSourceCopy implements source.Handover. A copy never expires.
 func (m *Memory) KeepSourceCopy(_ context.Context, id task.SourceID, account, uri string, _ time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -396,7 +396,7 @@ func (m *Memory) Probed(_ context.Context, uri string) (task.Clip, bool, error) 
 	return c, ok, nil
 }
 
-// KeepProbe implements source.Handover. It keeps probes for ever.
+// KeepProbe implements source.Handover. A probe never expires.
 func (m *Memory) KeepProbe(_ context.Context, uri string, c task.Clip, _ time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
