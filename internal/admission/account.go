@@ -10,7 +10,7 @@ import (
 // ErrAccountNotFound means that no such provider account is configured.
 var ErrAccountNotFound = errors.New("no such provider account is configured")
 
-// Account is how a configured provider account stands, over all replicas.
+// Account is the state of a configured provider account, over all replicas.
 type Account struct {
 	Usage
 
@@ -18,11 +18,11 @@ type Account struct {
 	Configured provider.Limits // The limits of the configuration, whether or not they are in force.
 	Unknown    int             // Open attempts of which it is unknown whether the provider took them.
 	Queued     int             // Tasks that wait for the provider, over all its accounts, counted up to 100,000.
-	Storage    string          // Why results can't be stored at any replica, so that nothing is admitted; empty where they can.
-	Typical    time.Duration   // How long attempts took lately; 0 while too few are known.
+	Storage    string          // Why no replica can store results, so that nothing is admitted; empty if one can.
+	Typical    time.Duration   // How long recent attempts took; 0 while too few are known.
 }
 
-// OperatorLimits are the limits that an operator sets in place of the configured ones. What is 0 is configured.
+// OperatorLimits are the limits that an operator sets in place of the configured ones. 0 leaves the configured limit in force.
 type OperatorLimits struct {
 	Submissions int           // Together with Window.
 	Window      time.Duration // As in provider.Limits.

@@ -11,17 +11,17 @@ import (
 type QueuePosition struct {
 	Usages     []Usage
 	Ahead      int         // How many tasks of the tenant go first.
-	NotBefore  time.Time   // Admission leaves the task alone until then; zero means that it does not.
-	Source     *SourceWait // What keeps the task from admission; nil where its source does not.
+	NotBefore  time.Time   // When the task may be admitted; zero means now.
+	Source     *SourceWait // The preparation of its source that the task waits for; nil if there is none.
 	TenantOpen int         // How many attempts the tenant has open.
 	TenantMax  int         // How many it may have; 0 means any number.
-	Storage    string      // Why results can't be stored at any replica; empty where they can.
+	Storage    string      // Why no replica can store results; empty if one can.
 }
 
-// SourceWait is how the preparation of a task's source stands.
+// SourceWait is the state of the preparation of a task's source.
 type SourceWait struct {
-	Message string    // Why it failed the last time; empty where it has not.
-	Until   time.Time // When it is tried again; zero while it is being tried.
+	Message string    // Why the last try failed; empty if none failed.
+	Until   time.Time // When the next try is due; zero while one is under way.
 }
 
 // Waiting returns the first cause that keeps the task from going to a provider, and the task's place in its tenant's queue.

@@ -17,13 +17,13 @@ type Usage struct {
 	PauseReason string          // Why, when it is paused or probed.
 	Held        bool            // Whether an operator paused it, until one resumes it.
 	PausedUntil time.Time       // When the pause ends; zero while an operator's lasts.
-	Probing     bool            // Whether the account was paused and has not proved to work since.
+	Probing     bool            // Whether the account was paused and has not accepted an attempt since.
 	Probers     Probers         // Which tasks may probe it now.
 	Blocked     bool            // Whether the account can't submit at all.
 }
 
 // Probers says which tasks may probe an account. Only the tasks that an account refused show that it is in trouble. Tasks that it
-// has not refused since then may probe it before its pause ends, and those of other tenants go first.
+// has not refused since then may probe it before its pause ends, those of other tenants first.
 type Probers int
 
 // The tasks that may probe, fewer from one to the next.
@@ -34,16 +34,16 @@ const (
 	NoTasks
 )
 
-// WindowLeft is how many submissions the rate window leaves now.
+// WindowLeft returns how many submissions the rate window allows now.
 func (u Usage) WindowLeft() int { return max(u.Limits.Submissions-u.Unanswered-u.Recent, 0) }
 
-// InFlightLeft is how many more attempts may be in flight.
+// InFlightLeft returns how many more attempts may be in flight.
 func (u Usage) InFlightLeft() int { return max(u.Limits.InFlight-u.InFlight, 0) }
 
 // Permits returns how many tasks may go to the account now.
 //
-// A paused account gets none. One that was paused and has not proved to work since is probed with one
-// attempt at a time. Otherwise the rate window and the in-flight cap leave what they leave.
+// A paused account gets none. An account that was paused and has not accepted an attempt since is probed with one attempt at a time.
+// Any other gets what the rate window and the in-flight cap allow.
 func (u Usage) Permits() int {
 	if u.Paused {
 		return 0
@@ -63,8 +63,8 @@ func (u Usage) Probeable() bool {
 // AccountLimits are limits by account.
 type AccountLimits map[string]provider.Limits
 
-// InForce completes the limits of a usage that carries an operator's, 0 where none are set, with the configured
-// ones. It returns false for an account that is not configured.
+// InForce completes the limits of a usage, which has an operator's limits or 0, with the configured ones. It returns false for an
+// account that is not configured.
 func (l AccountLimits) InForce(u *Usage) bool {
 	configured, known := l[u.Account]
 	if u.Limits.Submissions == 0 {

@@ -319,7 +319,7 @@ func TestProbe_WhatBefallsAnyTaskIsHeldAgainstNone(t *testing.T) {
 				s.pass(t)
 			}
 			if got := s.states(t, []task.ID{id}); got[0] != task.Queued {
-				t.Errorf("the task is %s, want it QUEUED: nobody was accepted since it was refused", got[0])
+				t.Errorf("the task is %s, want it QUEUED: no task was accepted since it was refused", got[0])
 			}
 		})
 	}

@@ -30,7 +30,9 @@ type limitedStudio struct {
 
 func (s limitedStudio) Name() string { return s.name }
 
-func (s limitedStudio) Capabilities() provider.Capabilities { return provider.Capabilities{Limits: s.limits} }
+func (s limitedStudio) Capabilities() provider.Capabilities {
+	return provider.Capabilities{Limits: s.limits}
+}
 
 // fleet is the verbs over a real store.
 type fleet struct {

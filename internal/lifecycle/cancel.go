@@ -12,7 +12,7 @@ func (l *Lifecycle) Cancel(ctx context.Context, tenant string, id task.ID) (task
 	return l.changeTask(ctx, "cancel", tenant, id, task.CancelRequested{})
 }
 
-// changeTask applies what a caller wants of a task.
+// changeTask applies a caller's request to a task.
 func (l *Lifecycle) changeTask(ctx context.Context, verb, tenant string, id task.ID, in task.Input) (task.Task, error) {
 	var state task.State
 	t, err := l.store.ChangeTask(ctx, tenant, id, func(t task.Task) (Change, error) {

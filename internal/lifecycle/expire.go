@@ -18,8 +18,7 @@ type Overdue struct {
 // ExpireBatch bounds how many overdue tasks one call of Expire ends.
 const ExpireBatch = 100
 
-// Expire ends tasks whose deadline has passed and returns how many it found; there may be more when it
-// found ExpireBatch.
+// Expire ends tasks whose deadline has passed and returns how many it found. There may be more when it found ExpireBatch.
 func (l *Lifecycle) Expire(ctx context.Context) (int, error) {
 	overdue, err := l.store.OverdueTasks(ctx, ExpireBatch)
 	if err != nil {
@@ -39,7 +38,7 @@ func (l *Lifecycle) Expire(ctx context.Context) (int, error) {
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("expire task %s: %w", o.Task, err))
-			continue // The others must not wait for it.
+			continue // The other tasks must not wait for this one.
 		}
 		l.changed(t.ID, t.State)
 	}

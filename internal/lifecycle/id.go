@@ -8,9 +8,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// ids makes UUIDs of version 7: they sort by time, and tasks are admitted and listed in their order. The time is
-// one that replicas agree on, so that no tenant's tasks go first because a clock is slow. Its methods may be called
-// concurrently.
+// ids makes UUIDs of version 7: they sort by time, and tasks are admitted and listed in their order. All replicas use the time of the
+// database, so that no tenant's tasks go first because a replica's clock is slow. Its methods may be called concurrently.
 type ids struct {
 	now func() time.Time
 
@@ -20,7 +19,7 @@ type ids struct {
 
 // next returns an id that sorts after all before it.
 func (i *ids) next() string {
-	id := uuid.New() // Random bits, of which the first half gives way to the time.
+	id := uuid.New() // Random bits. The time replaces the first half.
 	stamp := i.stamp()
 	binary.BigEndian.PutUint64(id[:8], uint64(stamp>>12)<<16|7<<12|uint64(stamp&0xfff)) //nolint:gosec // Times since 1970 are positive.
 	return id.String()

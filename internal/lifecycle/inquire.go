@@ -9,7 +9,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Outcome is what became of an operator's inquiry.
+// Outcome is the result of an operator's inquiry.
 type Outcome string
 
 // The outcomes.
@@ -28,11 +28,10 @@ type Inquiry struct {
 	Message string
 }
 
-// ReplayCallback takes up a callback of the inbox again: it makes the next check of its attempt due at once. An
-// attempt that was given up is followed again. What the provider says then is settled like any check, as an
-// operator's.
+// ReplayCallback processes a callback of the inbox again: it makes the next check of its attempt due at once. An attempt that was
+// given up is followed again. The answer of the provider is settled like that of any check, and counted as an operator's.
 //
-// NOTE: the callback is believed no more than when it came. What is stored of it has no signature, and is redacted.
+// NOTE: the callback proves no more than when it came. The stored one has no signature, and is redacted.
 func (l *Lifecycle) ReplayCallback(ctx context.Context, c Callback) (Inquiry, error) {
 	var q Inquiry
 	t, err := l.change(ctx, "operator", c.AttemptID, func(t task.Task) (change Change, err error) {
@@ -45,8 +44,8 @@ func (l *Lifecycle) ReplayCallback(ctx context.Context, c Callback) (Inquiry, er
 	return q.of(t), nil
 }
 
-// named is the provider task id that the callback may be asked about. One that was refused, or contradicted what was
-// known, named it without proof: a stranger with a URL token alone could give the attempt the task of another one.
+// named returns the provider task id by which the provider may be asked. A callback that was refused, or that contradicted what was
+// known, named it without proof: with a URL token alone, a stranger could give the attempt the provider task of another one.
 func (c Callback) named() string {
 	if c.Verdict == Applied || c.Verdict == Asked {
 		return c.ProviderTaskID
@@ -82,8 +81,8 @@ func unsettled(t *task.Task) *task.Attempt {
 	return t.Attempt()
 }
 
-// inquire decides whether the provider can be asked about an attempt, and makes it due. named is the provider task
-// id that a callback gave it, if any; the attempt's own goes first.
+// inquire decides whether the provider can be asked about an attempt, and makes its check due. named is the provider task id of a
+// callback, if any. The attempt's own id goes first.
 func (l *Lifecycle) inquire(t task.Task, a *task.Attempt, named string) (Change, Inquiry, error) {
 	q := Inquiry{Attempt: a}
 	unchanged := Change{Decision: task.Decision{Task: t}}
@@ -111,7 +110,7 @@ func (l *Lifecycle) inquire(t task.Task, a *task.Attempt, named string) (Change,
 	return unchanged, q, nil
 }
 
-// of completes the inquiry with the task as it was stored.
+// of returns the inquiry with the task as it was stored.
 func (q Inquiry) of(t task.Task) Inquiry {
 	q.Task = t
 	if q.Attempt != nil {

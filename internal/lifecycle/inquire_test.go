@@ -51,7 +51,7 @@ func TestReplayCallback_AsksOnlyWhereThereIsSomethingToAsk(t *testing.T) {
 		"unconfirmed, and the callback names its task": {
 			"", nil, "p1", want{lifecycle.InquiryConfirming, task.Running, task.AttemptUnconfirmed, "p1"},
 		},
-		"unconfirmed, and nobody names its task": {
+		"unconfirmed, and without a provider task id": {
 			"", nil, "", want{lifecycle.InquiryNoProviderTaskID, task.Running, task.AttemptUnconfirmed, ""},
 		},
 		"given up": {
@@ -66,7 +66,7 @@ func TestReplayCallback_AsksOnlyWhereThereIsSomethingToAsk(t *testing.T) {
 				giveUp(t, s, provider.Status{}, nil)
 			}, "p1", want{lifecycle.InquiryConfirming, task.Failed, task.AttemptUnconfirmed, "p1"},
 		},
-		"given up, and nobody names its task": {
+		"given up, and without a provider task id": {
 			"", func(t *testing.T, s service, _ task.AttemptID) {
 				t.Helper()
 				giveUp(t, s, provider.Status{}, nil)
@@ -109,7 +109,7 @@ func TestReplayCallback_AsksOnlyWhereThereIsSomethingToAsk(t *testing.T) {
 				t.Errorf("replay = %+v, want %+v", got, test.want)
 			}
 			if q.Task.ID != id || q.Task.State != after.State || q.Attempt.State != after.Attempt().State || q.Message == "" {
-				t.Errorf("the inquiry tells of %+v, want %+v", q, after)
+				t.Errorf("the inquiry is about %+v, want %+v", q, after)
 			}
 			asked := query[bool](t, s, "SELECT coalesce(next_check_time <= now(), false) AND asked FROM attempt")
 			if due || asked != (test.want.outcome == lifecycle.InquiryConfirming) {

@@ -9,15 +9,15 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// maxFaults is how many refusals are held against a task before it ends. The one that came before them paused the account.
+// maxFaults is how many refusals are held against a task before it ends. The refusal before them paused the account.
 const maxFaults = 2
 
-// judgment is what an answer that accepts nothing means for the account and its task.
+// judgment is what a refusal means for the account and its task.
 type judgment struct {
 	blame    task.Blame
-	delay    time.Duration // How long the task is kept from admission.
-	refusals int           // How often the task was refused in all, where it is at fault; else 0.
-	reason   task.Reason   // Why the task ends, where it is at fault.
+	delay    time.Duration // How long the task is not admitted.
+	refusals int           // How often the task was refused in all, if it is at fault; otherwise 0.
+	reason   task.Reason   // Why the task ends, if it is at fault.
 }
 
 // pauses reports whether the account pauses.
@@ -47,7 +47,7 @@ func (r SubmissionRule) judge(h task.RefusalHistory, answer *provider.Error) jud
 	return j
 }
 
-// accountBlame is how a refusal is held against the account.
+// accountBlame returns the blame for a refusal that is held against the account.
 func (r SubmissionRule) accountBlame() task.Blame {
 	if r.Pause.Blocks {
 		return task.BlameAccount

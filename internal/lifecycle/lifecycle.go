@@ -1,12 +1,12 @@
-// Package lifecycle holds the verbs of Refract: Submit, Admit, Send, Settle, Cancel, Retry, Expire, and
-// the operator's Replay and Check. No other package changes a task.
+// Package lifecycle holds the verbs of Refract: Submit, Admit, Send, Settle, Cancel, Retry, Expire, and the operator's Replay and
+// Check. No other package changes a task.
 //
-// Every verb has the same shape: the store locks the task and hands it over, package task decides, and
-// the store commits the decision as a whole: task, attempt, event, callback and jobs. Nothing is done
-// before it is committed. Watchers are notified after the commit.
+// Every verb has the same shape: the store locks the task and gives it to a decision, package task decides, and the store commits
+// the decision as a whole: task, attempt, event, callback and jobs. Nothing has an effect before the commit. Watchers are notified
+// after it.
 //
-// When the database fails, the verb fails and nothing happened. Its caller calls again: the client of the API,
-// the job queue, the provider with its next callback, or the next check.
+// When the database fails, the verb fails and nothing has happened. Its caller calls again: the client of the API, the job queue,
+// the provider with its next callback, or the next check.
 package lifecycle
 
 import (
@@ -33,7 +33,7 @@ var (
 	ErrAttemptNotFound = errors.New("no such attempt")
 	// ErrProviderTaskTaken means that a change gives an attempt the provider task of another one.
 	ErrProviderTaskTaken = errors.New("the provider task belongs to another attempt")
-	// ErrUnprepared means that the source of an attempt that is to be sent was not made ready.
+	// ErrUnprepared means that an attempt is to be sent whose source was not prepared.
 	ErrUnprepared = errors.New("its source was not prepared")
 )
 
@@ -75,26 +75,25 @@ type Change struct {
 	task.Decision
 	Callback *Callback           // A callback to append to the inbox.
 	Pause    *Pause              // A pause of the provider account.
-	Prepare  *source.Preparation // What keeps the task, which is QUEUED, from admission until it has ended.
-	Resume   *Resume             // That a provider account proved to work.
+	Prepare  *source.Preparation // A preparation that keeps the task, which is QUEUED, from admission until it ends.
+	Resume   *Resume             // The end of the probing of a provider account, which works.
 	Asked    bool                // Whether an operator asked for the decision's check.
 }
 
-// Pause keeps a provider account from being admitted to. Afterwards it is probed with single attempts, until
-// one is accepted.
+// Pause stops admission to a provider account for a time. Afterwards single attempts probe the account, until it accepts one.
 type Pause struct {
 	Account string
 	Reason  string
-	For     time.Duration // The first pause in a row lasts so long, each further one twice the one before,
+	For     time.Duration // How long the first pause in a row lasts. Each further one lasts twice as long as the one before,
 	Max     time.Duration // up to this.
-	Asked   time.Duration // For how long the provider asked to be left alone, which may be more; 0 where it did not say.
+	Asked   time.Duration // How long the provider asked us to wait, which may be more; 0 if it did not ask.
 	Blocks  bool          // Whether the account can't submit at all, so that tasks may move on to another provider.
-	Met     time.Time     // When the attempt was admitted that met the trouble; zero means now.
-	After   int           // Only so many unknown outcomes in a row make the account pause, or one while it is probed; 0 means that this is no unknown outcome.
+	Met     time.Time     // When the attempt that met the trouble was admitted; zero means now.
+	After   int           // How many unknown outcomes in a row pause the account, or one while it is probed; 0 if the outcome is known.
 }
 
-// Doubted reports whether the task that met the trouble may be its cause. A task of another tenant then probes at once. A rate
-// limit and a network that can't be reached are the same for all tasks.
+// Doubted reports whether the task that met the trouble may be its cause. Then a task of another tenant probes at once. A rate
+// limit and an unreachable network are the same for all tasks.
 func (p Pause) Doubted() bool { return p.Blocks || p.After > 0 }
 
 // Resume ends the probing of a provider account and its row of unknown outcomes.
@@ -103,26 +102,25 @@ type Resume struct {
 	Admitted time.Time // When the attempt was admitted that the provider accepted.
 }
 
-// Decide decides what becomes of a task that the store has locked. It may be called again when the
-// transaction could not be committed, so it must not do anything else.
+// Decide decides on a task that the store has locked. The store may call it again when a transaction could not be committed, so it
+// must have no other effect.
 //
-// NOTE: it may be called by another goroutine than that of who gave it, and even after the context of the call has
-// ended. What it notes down is whole only when the call returned no error, or one that it returned itself.
+// NOTE: the store may call it in another goroutine, and even after the context of the call has ended. Variables that it sets may be
+// read only when the call of the store returned no error, or an error of Decide.
 type Decide func(task.Task) (Change, error)
 
-// NewTask is what became of a new task.
+// NewTask is the result of storing a new task.
 type NewTask struct {
 	Task task.Task // The task of the request id.
-	New  bool      // Whether it was made now.
+	New  bool      // Whether this call made it.
 	Err  error
 }
 
 // Store keeps tasks. A decision that is not Changed and carries nothing else is not written. A change that gives an
 // attempt the provider task of another one is refused with ErrProviderTaskTaken.
 type Store interface {
-	// CreateTasks stores new tasks and returns what became of each: when the tenant has used the request id
-	// before, that task; when it has used up a quota, why. One that can't be stored does not harm the
-	// others.
+	// CreateTasks stores new tasks and returns a result for each: the known task if the tenant has used the request id before, or
+	// an error if it has used up a quota. A task that can't be stored does not affect the others.
 	CreateTasks(ctx context.Context, ds []task.Decision) []NewTask
 	// TaskByRequest returns the task of a request id, or ErrTaskNotFound.
 	TaskByRequest(ctx context.Context, tenant, requestID string) (task.Task, error)
@@ -135,10 +133,10 @@ type Store interface {
 	AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task, error)
 	// QueuePosition returns what a QUEUED task waits behind. limits are the configured limits of its provider's accounts.
 	QueuePosition(ctx context.Context, t task.Task, limits admission.AccountLimits) (admission.QueuePosition, error)
-	// SaveTrouble returns why the outputs of an attempt are not saved, as noted since a time; the zero value where no try
-	// failed. storage is why results can't be stored at any replica; empty where they can.
+	// SaveTrouble returns why the outputs of an attempt are not saved, as recorded since a time; the zero value if no try failed.
+	// storage is why no replica can store results; empty if one can.
 	SaveTrouble(ctx context.Context, id task.AttemptID, since time.Time) (trouble task.SaveTrouble, storage string, err error)
-	// ClaimChecks returns attempts of an account whose check is due, and makes each due again as the cadence says.
+	// ClaimChecks returns attempts of an account whose check is due, and makes each due again by the cadence.
 	ClaimChecks(ctx context.Context, account string, c Cadence, limit int) ([]Check, error)
 	// RefusalHistory returns how the account of an attempt answered the attempt's task before, and other tasks since, or
 	// ErrAttemptNotFound. It counts refusals because the account is blocked. With chance it also counts those that any task can meet.
@@ -149,12 +147,12 @@ type Store interface {
 	ChangeAnyTask(ctx context.Context, id task.ID, decide Decide) (task.Task, error)
 	// OverdueTasks returns tasks whose deadline has passed.
 	OverdueTasks(ctx context.Context, limit int) ([]Overdue, error)
-	// KeepCallback appends a refused callback to the inbox unless it holds limit of them for the attempt,
-	// or returns ErrAttemptNotFound.
+	// KeepCallback appends a refused callback to the inbox, unless the inbox has limit of them for the attempt. It may return
+	// ErrAttemptNotFound.
 	KeepCallback(ctx context.Context, c Callback, limit int) error
-	// ReleaseTasks lets admission have tasks that waited for a preparation, unless they changed since or are being changed.
+	// ReleaseTasks makes tasks that waited for a preparation eligible for admission, except those that changed since or are locked.
 	ReleaseTasks(ctx context.Context, waiters []source.Waiter) error
-	// UseSource notes that a tenant's source is in use, or returns source.ErrNotFound.
+	// UseSource records that a tenant's source is in use, or returns source.ErrNotFound.
 	UseSource(ctx context.Context, tenant string, id task.SourceID) error
 }
 
@@ -203,8 +201,8 @@ func New(cfg Config) (*Lifecycle, error) {
 	}, nil
 }
 
-// change applies one input to the task that an attempt belongs to, and counts who brought an attempt its
-// verdict: whether callbacks arrive is something that operators must be able to see.
+// change applies one input to the task of an attempt, and counts what brought the attempt its verdict, so that operators see whether
+// callbacks arrive.
 func (l *Lifecycle) change(ctx context.Context, by string, id task.AttemptID, decide Decide) (task.Task, error) {
 	var before task.AttemptState
 	var changed bool
@@ -228,8 +226,8 @@ func (l *Lifecycle) change(ctx context.Context, by string, id task.AttemptID, de
 	return t, nil
 }
 
-// capabilities are those of an account's provider. An attempt may belong to an account that is no longer
-// configured; nothing is known of that.
+// capabilities returns those of an account's provider. They are zero for an account that is no longer configured, to which an attempt
+// may belong.
 func (l *Lifecycle) capabilities(account string) provider.Capabilities {
 	if p, ok := l.accounts[account]; ok {
 		return p.Capabilities()

@@ -10,9 +10,9 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Defer gives an attempt back whose source is not ready yet: the task is QUEUED again, holds no permit, and is kept from
-// admission until its source was prepared in the background. Nothing was sent, so nothing was paid. An attempt that was sent,
-// by another replica that had the same job, stays as it is: the error is task.ErrAlreadySent.
+// Defer gives back an attempt whose source is not ready: the task is QUEUED again, holds no permit, and is not admitted until its
+// source has been prepared in the background. Nothing was sent, so nothing was paid. An attempt that another replica with the same
+// job has sent stays as it is. Then the error is task.ErrAlreadySent.
 func (l *Lifecycle) Defer(ctx context.Context, id task.AttemptID) error {
 	_, err := l.change(ctx, "preparation", id, func(t task.Task) (Change, error) {
 		a := t.AttemptByID(id)
@@ -35,7 +35,7 @@ func (l *Lifecycle) Defer(ctx context.Context, id task.AttemptID) error {
 	return nil
 }
 
-// Prepared lets admission have tasks whose source is ready.
+// Prepared makes tasks whose source is ready eligible for admission.
 func (l *Lifecycle) Prepared(ctx context.Context, waiters []source.Waiter) error {
 	if err := l.store.ReleaseTasks(ctx, waiters); err != nil {
 		return fmt.Errorf("release tasks whose source is ready: %w", err)
@@ -46,8 +46,8 @@ func (l *Lifecycle) Prepared(ctx context.Context, waiters []source.Waiter) error
 	return nil
 }
 
-// Unprepared settles a task whose source can't be prepared for an account, for good: with a source.UnfitError, or with the
-// refusal of a *provider.Error. A task that changed since it began to wait stays as it is.
+// Unprepared settles a task whose source can't be prepared for an account: with a source.UnfitError, or with the refusal of a
+// *provider.Error. A task that changed since it began to wait stays as it is.
 func (l *Lifecycle) Unprepared(ctx context.Context, w source.Waiter, cause error) error {
 	return l.changeWaiter(ctx, w, func(t task.Task) (Change, error) {
 		in := task.Unprepared{Provider: t.Provider, Known: l.known}
@@ -66,8 +66,8 @@ func (l *Lifecycle) Unprepared(ctx context.Context, w source.Waiter, cause error
 	})
 }
 
-// Block pauses an account because of the answer to an upload that a task waits for: all its submissions would be answered
-// the same. The task goes on waiting.
+// Block pauses an account because of the answer to an upload that a task waits for: the account would answer submissions in the same
+// way. The task continues to wait.
 func (l *Lifecycle) Block(ctx context.Context, w source.Waiter, account string, cause *provider.Error) error {
 	return l.changeWaiter(ctx, w, func(t task.Task) (Change, error) {
 		s := answered{err: cause, caps: l.capabilities(account)}
@@ -75,7 +75,7 @@ func (l *Lifecycle) Block(ctx context.Context, w source.Waiter, account string, 
 	})
 }
 
-// changeWaiter changes a task that waits for its source still.
+// changeWaiter changes a task that still waits for its source.
 func (l *Lifecycle) changeWaiter(ctx context.Context, w source.Waiter, decide Decide) error {
 	changed := false
 	t, err := l.store.ChangeAnyTask(ctx, w.Task, func(t task.Task) (Change, error) {

@@ -78,7 +78,7 @@ func TestPrepared_LetsAdmissionHaveTheTask(t *testing.T) {
 		t.Errorf("%v wait still, %v", left, err)
 	}
 	if ended, err := s.store.EndPreparation(t.Context(), id, joined-1); err != nil || ended {
-		t.Errorf("it ended, %v, though somebody joined", err)
+		t.Errorf("it ended, %v, though a task joined", err)
 	}
 	if ended, err := s.store.EndPreparation(t.Context(), id, joined); err != nil || !ended {
 		t.Errorf("it did not end: %v", err)
@@ -101,7 +101,7 @@ func TestDefer_EndsWithWhateverChangesTheTask(t *testing.T) {
 		t.Fatal(err)
 	}
 	if waiters, _, err := s.store.PreparationWaiters(t.Context(), id, 10); err != nil || len(waiters) != 0 {
-		t.Errorf("%v wait, %v, want nobody", waiters, err)
+		t.Errorf("%v wait, %v, want none", waiters, err)
 	}
 	if err := s.Unprepared(t.Context(), w, &source.UnfitError{Reason: task.InputUnreachable}); err != nil {
 		t.Error(err)

@@ -10,8 +10,8 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// route returns the providers that a task is tried at, in order. A provider that the caller names must honour
-// the request; of the service's own route, those go that can't.
+// route returns the providers that a task is tried at, in order. A provider that the caller names must be capable of the request. Of
+// the service's own route, providers that are not are left out.
 func (l *Lifecycle) route(spec task.Spec) ([]string, error) {
 	if spec.Provider == "" {
 		return l.defaultRoute(spec)
@@ -59,7 +59,7 @@ func (l *Lifecycle) defaultRoute(spec task.Spec) ([]string, error) {
 	return route, nil
 }
 
-// lacking says which capability a provider lacks for a request, or nil.
+// lacking returns which capability a provider lacks for a request, or nil.
 func lacking(name string, c provider.Capabilities, spec task.Spec) *FieldError {
 	lacks := func(field, capability string) *FieldError {
 		return &FieldError{Field: field, Message: fmt.Sprintf("provider %s lacks the capability %s", name, capability)}

@@ -10,12 +10,11 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Send sends an attempt to its provider, at most once ever, and settles what came of it. deliver makes
-// the one call to the provider. An attempt that is not to be sent, because its task was canceled or its
-// deadline passed, is refused without a call; one that was begun before and never answered, because the
-// process died, becomes unconfirmed. deliver is nil where the attempt was not to be sent a moment ago, so that its
-// source was not made ready; when it is to be sent after all, since a retry adopted it, Send does nothing and returns
-// ErrUnprepared.
+// Send sends an attempt to its provider, at most once ever, and settles the answer. deliver makes the one call to the provider. An
+// attempt whose task was canceled, or whose deadline passed, is refused without a call. An attempt that was begun before and never
+// answered, because the process died, becomes unconfirmed. deliver is nil if the attempt was not to be sent when its source was
+// looked at, so its source was not prepared. If it is to be sent after all, because a retry adopted it, Send does nothing and
+// returns ErrUnprepared.
 func (l *Lifecycle) Send(ctx context.Context, id task.AttemptID, deliver func(context.Context, task.Task) (string, error)) error {
 	// NOTE: the time is read before the transaction begins, so the deadlines that follow from it are no later than those
 	// of a replica that finds the attempt sent and counts from then.
@@ -44,10 +43,10 @@ func (l *Lifecycle) Send(ctx context.Context, id task.AttemptID, deliver func(co
 	return l.settleAnswer(ctx, id, got)
 }
 
-// The timeouts of a submission. Together they bound when its request can arrive, whatever becomes of the process that sends
-// it: the process may lose the database, or be stopped and continue later.
+// The timeouts of a submission. Together they bound when its request can arrive, also if the process that sends it loses the
+// database, or is suspended and continues later.
 const (
-	// SendTimeout is how long after the commit of sent the request may leave; later it does not leave: provider.MaySend.
+	// SendTimeout is how long after the commit of sent the request may leave. Later it does not leave: see provider.MaySend.
 	SendTimeout = 10 * time.Second
 	// AnswerTimeout is how long after that the request may arrive, and its answer may come.
 	AnswerTimeout = 30 * time.Second
@@ -58,11 +57,11 @@ const (
 	arriveWithin = SendTimeout + AnswerTimeout
 )
 
-// SettleTimeout is how long an answer is held while the database is out of reach: longer than a failover takes.
+// SettleTimeout is how long an answer is kept in memory while the database is out of reach: longer than a failover takes.
 const SettleTimeout = 2 * time.Minute
 
-// settleAnswer settles a submission even when the caller is being shut down, and for as long as a failover of
-// the database takes: an answer that is not written down makes a paid attempt unconfirmed.
+// settleAnswer settles a submission also while the process shuts down, and tries for longer than a failover of the database takes:
+// without the answer, a paid attempt becomes unconfirmed.
 func (l *Lifecycle) settleAnswer(ctx context.Context, id task.AttemptID, got answer) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), SettleTimeout)
 	defer cancel()

@@ -9,7 +9,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Verdict is what became of a callback.
+// Verdict is the result of a callback.
 type Verdict string
 
 // The verdicts. The first five are answered 200; the last three are refused.
@@ -39,12 +39,11 @@ type Callback struct {
 	Body           []byte // As received, but for our URL token, which is redacted.
 }
 
-// SettleCallback appends a callback to the inbox and applies it, in one transaction, and returns what
-// became of it.
+// SettleCallback appends a callback to the inbox and applies it, in one transaction, and returns its verdict.
 //
-// NOTE: no provider signs the body. A proven callback with a result moves the task to SAVING, where the
-// links are read from the provider and not from the callback; everything else only makes us ask. So a
-// forged body can't end a task, nor make us store another file.
+// NOTE: no provider signs the body. A proven callback with a result moves the task to SAVING, where the links are read from the
+// provider and not from the callback. Every other callback only triggers a question to the provider. So a forged body can't end a
+// task, nor make us store another file.
 func (l *Lifecycle) SettleCallback(ctx context.Context, c Callback, said provider.Callback) (Verdict, error) {
 	verdict, err := l.settleCallback(ctx, c, said, callbackInput)
 	if errors.Is(err, ErrProviderTaskTaken) {
@@ -58,7 +57,7 @@ func (l *Lifecycle) SettleCallback(ctx context.Context, c Callback, said provide
 	return verdict, nil
 }
 
-// settleCallback applies what a callback means, which is nothing where the input is nil.
+// settleCallback applies what a callback means. A nil input means nothing.
 func (l *Lifecycle) settleCallback(
 	ctx context.Context, c Callback, said provider.Callback,
 	means func(task.Task, task.AttemptID, provider.Callback) (task.Input, Verdict),
@@ -78,13 +77,12 @@ func (l *Lifecycle) settleCallback(
 		return Change{Decision: d, Callback: &c}, nil
 	})
 	if err != nil {
-		return "", err // What was noted down does not count, and may still be written.
+		return "", err // c.Verdict does not count, and may still be written: see Decide.
 	}
 	return c.Verdict, nil
 }
 
-// callbackInput is what a callback means for its attempt, and the verdict if it is applied. A nil input
-// changes nothing.
+// callbackInput returns what a callback means for its attempt, and the verdict if it is applied. A nil input changes nothing.
 func callbackInput(t task.Task, id task.AttemptID, said provider.Callback) (task.Input, Verdict) {
 	a := t.AttemptByID(id)
 	switch {

@@ -17,7 +17,7 @@ const (
 	slowCheck = 10 * time.Minute // An attempt whose task ended is checked this often.
 )
 
-// Check is an attempt that the provider is to be asked about.
+// Check is a question to the provider about an attempt.
 type Check struct {
 	Attempt        task.AttemptID
 	Task           task.ID
@@ -29,8 +29,8 @@ type Check struct {
 	SubmitAge      time.Duration // and since its submission was answered; both on the database's clock.
 }
 
-// Cadence is how often attempts are checked: every so often around the time at which such attempts usually end,
-// and half as often again long before it and long after. An attempt whose task is terminal is followed slowly.
+// Cadence is how often attempts are checked: in the period Every around the time at which such attempts usually end, and less often
+// long before and long after it. An attempt whose task is terminal is checked in the period Slow.
 type Cadence struct {
 	Every   time.Duration
 	Slow    time.Duration
@@ -52,8 +52,8 @@ func (l *Lifecycle) Cadence(ctx context.Context, account string) (Cadence, error
 	return c, nil
 }
 
-// DueChecks returns attempts of an account whose check is due, at most limit. Each is due again as the cadence
-// says, whether or not anyone settles it.
+// DueChecks returns attempts of an account whose check is due, at most limit. Each is due again by the cadence, whether or not its
+// check is settled.
 func (l *Lifecycle) DueChecks(ctx context.Context, account string, c Cadence, limit int) ([]Check, error) {
 	checks, err := l.store.ClaimChecks(ctx, account, c, limit)
 	if err != nil {
@@ -62,8 +62,7 @@ func (l *Lifecycle) DueChecks(ctx context.Context, account string, c Cadence, li
 	return checks, nil
 }
 
-// SettleCheck applies what the provider answered about an attempt, or what it means that there is nothing
-// to ask it by.
+// SettleCheck applies what the provider answered about an attempt, or that there is no provider task id to ask by.
 func (l *Lifecycle) SettleCheck(ctx context.Context, c Check, s provider.Status, answer error) error {
 	in := l.checkInput(c, s, answer)
 	if in == nil {
@@ -75,7 +74,7 @@ func (l *Lifecycle) SettleCheck(ctx context.Context, c Check, s provider.Status,
 	}
 	_, err := l.change(ctx, by, c.Attempt, func(t task.Task) (Change, error) {
 		if a := t.AttemptByID(c.Attempt); c.Hinted && a.ProviderTaskID != "" && a.ProviderTaskID != c.ProviderTaskID {
-			return Change{Decision: task.Decision{Task: t}}, nil // The provider named it since: the answer is about something else.
+			return Change{Decision: task.Decision{Task: t}}, nil // The provider has named it since: the answer is about another task.
 		}
 		d, err := t.Apply(in)
 		return Change{Decision: d}, err
@@ -127,7 +126,7 @@ func statusInput(c Check, s provider.Status) task.Input {
 	}
 }
 
-// reasons are what a provider's causes mean for the task. A cause that is not there is PROVIDER_FAILED.
+// reasons are what a provider's causes mean for the task. A cause that is not in it is PROVIDER_FAILED.
 var reasons = map[provider.Cause]task.Reason{
 	provider.CauseModerated:        task.ContentModerated,
 	provider.CauseInputRejected:    task.InputRejected,

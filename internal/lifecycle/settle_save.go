@@ -7,8 +7,8 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// SettleSave applies what became of saving the outputs of an attempt: the outputs, or why there are none
-// and never will be. It reports whether that changed anything: an attempt whose outputs are recorded keeps them.
+// SettleSave applies the result of saving the outputs of an attempt: the outputs, or why there never will be any. It reports whether
+// that changed anything: an attempt whose outputs are recorded keeps them.
 func (l *Lifecycle) SettleSave(ctx context.Context, id task.AttemptID, outputs []task.Output, failure *task.SaveFailed) (bool, error) {
 	var changed bool // Not a named result, which a return would write while a decision may still be under way.
 	_, err := l.change(ctx, "save", id, func(t task.Task) (Change, error) {

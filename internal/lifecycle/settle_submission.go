@@ -14,16 +14,16 @@ import (
 const (
 	// requeueDelay keeps a task whose request never left from admission.
 	requeueDelay = 2 * time.Second
-	// confirmWait is how long the callback of an attempt with unknown outcome is awaited: providers document up to
-	// 20 minutes of work.
+	// confirmWait is how long an attempt with unknown outcome waits for its callback: providers document up to 20 minutes of
+	// work.
 	confirmWait = 30 * time.Minute
 )
 
-// answer is what came back for a submission.
+// answer is the answer to a submission.
 type answer struct {
 	providerTaskID string
 	err            error
-	arriveBy       time.Time // When the request has arrived at the latest; zero where it has.
+	arriveBy       time.Time // The latest time at which the request can arrive; zero if it has arrived.
 }
 
 // settleSubmission applies the answer to a submission as submissionRules says.
@@ -37,7 +37,7 @@ func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, got
 		a := t.AttemptByID(id)
 		s := l.answered(*a, got, inTransit)
 		rule := s.rule()
-		if !ourOwnDoing(got.err) { // Else it says nothing about the provider.
+		if !ourOwnDoing(got.err) { // Otherwise it says nothing about the provider.
 			s.judgment = rule.judge(history, s.err)
 		}
 		d, err := t.Apply(rule.Effect.input(s))
@@ -60,7 +60,7 @@ func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, got
 	return nil
 }
 
-// answered is a submission of an attempt with its answer. A code proves that the request arrived.
+// answered returns a submission of an attempt with its answer. A code proves that the request arrived.
 func (l *Lifecycle) answered(a task.Attempt, got answer, inTransit time.Duration) answered {
 	s := answered{
 		attempt: a.ID, providerTaskID: got.providerTaskID, err: refusal(got.err), caps: l.capabilities(a.Account), known: l.known,
@@ -80,7 +80,7 @@ func ourOwnDoing(answer error) bool {
 	return errors.Is(answer, errStopped) || errors.Is(answer, context.Canceled)
 }
 
-// refusal returns an answer as a provider's error, or nil where it is none. What is not understood is Ambiguous.
+// refusal returns an answer as a provider's error, or nil for an acceptance. An error of another type is Ambiguous.
 func refusal(answer error) *provider.Error {
 	if answer == nil {
 		return nil
@@ -102,8 +102,7 @@ func (a answered) rule() SubmissionRule {
 	}
 }
 
-// waitForCallback is how long the callback of an attempt with unknown outcome is awaited: not at all where
-// none can come.
+// waitForCallback returns how long an attempt with unknown outcome waits for its callback: not at all if the provider makes none.
 func waitForCallback(caps provider.Capabilities) time.Duration {
 	if caps.Callbacks == provider.NoCallbacks {
 		return 0
@@ -111,7 +110,7 @@ func waitForCallback(caps provider.Capabilities) time.Duration {
 	return confirmWait
 }
 
-// pause is how an account pauses after an answer, or nil.
+// pause returns how an account pauses after an answer, or nil.
 func (r SubmissionRule) pause(account string, s answered) *Pause {
 	if r.Pause == nil {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Created is what an answer to a submission proves about money: whether the provider has created something.
+// Created is what an answer to a submission proves about money: whether the provider has created a task.
 type Created string
 
 // What answers prove.
@@ -20,13 +20,12 @@ const (
 	CreatedUnknown Created = "unknown"
 )
 
-// Accepted stands for the answer that is no error: it names a provider task. It is the class of no error, so that an
-// error without a class is not taken for it.
+// Accepted is the class of an answer that is no error: it names a provider task. No error has this class, so an error without a class
+// does not count as an acceptance.
 const Accepted provider.Class = -1
 
-// submissionRules is the one table that says what each answer to a submission means: which ones let a task be sent
-// again by itself, as a new attempt, and which leave it unknown whether something was created. An answer that is not
-// in it is Ambiguous.
+// submissionRules is the one table that says what each answer to a submission means: after which a task is sent again by itself, as a
+// new attempt, and after which it is unknown whether a provider task was created. An answer that is not in it is Ambiguous.
 var submissionRules = []SubmissionRule{
 	{Accepted, CreatedYes, follow, nil},
 	{provider.NotSent, CreatedNo, sendAgain, &Pause{For: 2 * time.Second, Max: time.Minute}},
@@ -39,11 +38,11 @@ var submissionRules = []SubmissionRule{
 	{provider.Unavailable, CreatedUnknown, awaitCallback, brake},
 }
 
-// brake keeps an outage from filling the whole in-flight cap of an account with attempts of unknown outcome. Each of them
-// may be paid for, and holds its place for as long as its callback is awaited.
+// brake keeps an outage from filling the in-flight cap of an account with attempts of unknown outcome. Each of them may be paid for,
+// and holds its place while it waits for its callback.
 var brake = &Pause{Reason: "unknown_outcomes", For: 5 * time.Second, Max: 5 * time.Minute, After: 3}
 
-// SubmissionRule is what one answer to a submission means.
+// SubmissionRule is the meaning of one class of answers to a submission.
 type SubmissionRule struct {
 	Class   provider.Class
 	Created Created
@@ -51,7 +50,7 @@ type SubmissionRule struct {
 	Pause   *Pause // How the account pauses, or nil. It names no account.
 }
 
-// Effect is what becomes of an attempt and its task, unless the task has ended meanwhile.
+// Effect is the effect of an answer on an attempt and its task, unless the task has ended meanwhile.
 type Effect struct {
 	Attempt   task.AttemptState
 	Task      string // In words, for documents.
@@ -65,7 +64,7 @@ type answered struct {
 	attempt        task.AttemptID
 	providerTaskID string
 	err            *provider.Error // Nil where it was accepted.
-	inTransit      time.Duration   // For how long the request may still arrive; 0 where the answer proves that it did.
+	inTransit      time.Duration   // How long the request may still arrive; 0 if the answer proves that it did.
 	judgment       judgment
 	caps           provider.Capabilities
 	known          []string // The providers that have an account.
@@ -117,7 +116,7 @@ var (
 	}
 )
 
-// rejection is why a task fails that a provider rejected.
+// rejection returns why a task fails that a provider rejected.
 func rejection(err *provider.Error) task.Reason {
 	if err.Input {
 		return task.InputRejected
@@ -125,7 +124,7 @@ func rejection(err *provider.Error) task.Reason {
 	return task.ProviderRejected
 }
 
-// SubmissionRules returns the table, for documents and for those who check it.
+// SubmissionRules returns the table, for documents and tests.
 func SubmissionRules() []SubmissionRule { return slices.Clone(submissionRules) }
 
 // ruleFor returns the rule of a class of answers.

@@ -22,26 +22,26 @@ type Submission struct {
 	Spec      task.Spec
 }
 
-// Submitted is what became of a submission.
+// Submitted is the result of a submission.
 type Submitted struct {
 	Task task.Task
 	Err  error // As Submit returns it.
 }
 
-// Submit makes the task of a request id, or returns the one that it made before. It returns a FieldError
-// or a ConflictError for what the caller must mend.
+// Submit makes the task of a request id, or returns the one that it made before. It returns a FieldError or a ConflictError for what
+// the caller must correct.
 func (l *Lifecycle) Submit(ctx context.Context, tenant, requestID string, spec task.Spec) (task.Task, error) {
 	r := l.SubmitAll(ctx, tenant, []Submission{{requestID, spec}})[0]
 	return r.Task, r.Err
 }
 
-// SubmitAll submits many, each as Submit would, and returns what became of each.
+// SubmitAll submits many tasks, each as Submit does, and returns the result of each.
 func (l *Lifecycle) SubmitAll(ctx context.Context, tenant string, all []Submission) []Submitted {
 	results := make([]Submitted, len(all))
 	specs := make([]task.Spec, len(all))
 	var begun []task.Decision
-	var places []int                  // Of those that begin in all.
-	used := map[task.SourceID]error{} // Of many tasks of one clip, the first notes its use.
+	var places []int                  // The index in all of each task in begun.
+	used := map[task.SourceID]error{} // The first of many tasks of one clip records its use.
 	for i, s := range all {
 		specs[i] = complete(s.Spec)
 		route, invalid := l.check(ctx, tenant, specs[i], used)
@@ -65,7 +65,7 @@ func (l *Lifecycle) SubmitAll(ctx context.Context, tenant string, all []Submissi
 	return results
 }
 
-// submittedBefore answers again what was accepted once, though the configuration may have changed since.
+// submittedBefore returns a task that was accepted before, also if the configuration has changed since.
 func (l *Lifecycle) submittedBefore(ctx context.Context, tenant, requestID string, spec task.Spec, invalid error) Submitted {
 	t, err := l.store.TaskByRequest(ctx, tenant, requestID)
 	if err != nil || len(t.Spec.Differences(spec)) > 0 {
@@ -94,14 +94,14 @@ func complete(spec task.Spec) task.Spec {
 	if spec.Deadline == 0 {
 		spec.Deadline = DefaultDeadline
 	}
-	spec.Deadline = spec.Deadline.Round(time.Microsecond) // As exact as the store keeps it, so that a repeated call compares equal.
+	spec.Deadline = spec.Deadline.Round(time.Microsecond) // The precision of the store, so that a repeated call compares equal.
 	if spec.MaxAttempts == 0 {
 		spec.MaxAttempts = DefaultMaxAttempts
 	}
 	return spec
 }
 
-// check refuses what is wrong without a look at the source, and returns the route.
+// check returns the route, or an error for what is wrong with a request. It does not fetch the source.
 func (l *Lifecycle) check(ctx context.Context, tenant string, spec task.Spec, used map[task.SourceID]error) ([]string, error) {
 	if spec.SourceID != "" {
 		if _, known := used[spec.SourceID]; !known {
@@ -121,7 +121,7 @@ func (l *Lifecycle) check(ctx context.Context, tenant string, spec task.Spec, us
 	return l.route(spec)
 }
 
-// useSource finds an uploaded source and notes that it is in use.
+// useSource finds an uploaded source and records that it is in use.
 func (l *Lifecycle) useSource(ctx context.Context, tenant string, id task.SourceID) error {
 	switch err := l.store.UseSource(ctx, tenant, id); {
 	case errors.Is(err, source.ErrNotFound):

@@ -7,13 +7,13 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Waiting returns what a task waits for, or nil where it waits for nothing but the work itself.
+// Waiting returns what a task waits for, or nil if only for the work itself.
 func (l *Lifecycle) Waiting(ctx context.Context, t task.Task) (*task.Waiting, error) {
 	switch a := t.Attempt(); {
 	case t.State == task.Running && a.State == task.AttemptUnconfirmed:
 		return &task.Waiting{
 			Cause:   task.WaitConfirmation,
-			Message: fmt.Sprintf("no answer tells whether %s took attempt %d; its callback is awaited for %s", a.Provider, a.Number, waitForCallback(l.capabilities(a.Account))),
+			Message: fmt.Sprintf("it is unknown whether %s took attempt %d; its callback is awaited for %s", a.Provider, a.Number, waitForCallback(l.capabilities(a.Account))),
 		}, nil
 	case t.State == task.Saving:
 		return l.waitingSave(ctx, t)
@@ -27,7 +27,7 @@ func (l *Lifecycle) Waiting(ctx context.Context, t task.Task) (*task.Waiting, er
 	return new(position.Waiting(t.Provider)), nil
 }
 
-// waitingSave returns what a task in SAVING waits for, or nil where nothing is known to be in its way.
+// waitingSave returns what a task in SAVING waits for, or nil if no try to save it failed.
 func (l *Lifecycle) waitingSave(ctx context.Context, t task.Task) (*task.Waiting, error) {
 	trouble, storage, err := l.store.SaveTrouble(ctx, t.Result, t.UpdateTime)
 	if err != nil {

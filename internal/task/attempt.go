@@ -16,12 +16,12 @@ const (
 	AttemptLost        AttemptState = "LOST"        // The outcome stayed unknown.
 )
 
-// Blame is what it is held against that a provider did not accept an attempt.
+// Blame says who is held responsible when a provider does not accept an attempt.
 type Blame string
 
 // What it is held against. An outcome that says nothing about the account has none.
 const (
-	BlameAccount Blame = "ACCOUNT" // The account, which pauses since it is said to be blocked.
+	BlameAccount Blame = "ACCOUNT" // The account, which pauses because the provider says that it is blocked.
 	BlameChance  Blame = "CHANCE"  // The account, which pauses, for what any task can meet: a rate limit, no connection, no clear answer.
 	BlameTask    Blame = "TASK"    // The task: the account accepted others meanwhile.
 )
@@ -37,7 +37,7 @@ type Attempt struct {
 	State          AttemptState
 	Sent           bool   // Whether sending began. What was sent is never sent again.
 	Saved          bool   // Whether its outputs are in the bucket.
-	Blame          Blame  // What it is held against that the provider did not accept it.
+	Blame          Blame  // Who is held responsible if the provider did not accept it.
 	Message        string // The provider's words on a refusal or failure.
 	CreateTime     time.Time
 }

@@ -8,17 +8,17 @@ import (
 // WaitCause is what a task waits for.
 type WaitCause string
 
-// The causes, in the order in which they are looked for.
+// The causes. If several apply, a task shows the first in this order.
 const (
 	WaitStorage        WaitCause = "STORAGE_UNAVAILABLE" // Results can't be stored, so that nothing more is spent.
 	WaitDownload       WaitCause = "DOWNLOAD_FAILING"    // The result can't be downloaded from the provider.
 	WaitLinks          WaitCause = "LINKS_MISSING"       // The provider names no link to the result.
 	WaitAnswer         WaitCause = "ANSWER_UNREADABLE"   // The provider does not say where the result is.
 	WaitConfirmation   WaitCause = "UNCONFIRMED_OUTCOME" // It is unknown whether the provider took the attempt.
-	WaitSource         WaitCause = "SOURCE"              // The task's source is being looked at, or handed to the provider.
+	WaitSource         WaitCause = "SOURCE"              // The task's source is being probed, or handed to the provider.
 	WaitDelay          WaitCause = "RETRY_DELAY"         // The last attempt created nothing at the provider; the next follows after a pause.
 	WaitProviderPaused WaitCause = "PROVIDER_PAUSED"     // Every account at the provider is paused.
-	WaitTenantShare    WaitCause = "TENANT_SHARE"        // The tenant has its share, or other tasks of it go first.
+	WaitTenantShare    WaitCause = "TENANT_SHARE"        // The tenant has its share, or other tasks of the tenant go first.
 	WaitRateWindow     WaitCause = "RATE_WINDOW"         // The rate windows are full.
 	WaitInFlightCap    WaitCause = "IN_FLIGHT_CAP"       // As many attempts are in flight as the provider allows.
 	WaitAdmission      WaitCause = "ADMISSION"           // Nothing; it goes with the next round.
@@ -27,17 +27,17 @@ const (
 // Waiting says what a task waits for.
 type Waiting struct {
 	Cause   WaitCause
-	Place   int       // The place in the tenant's line at the provider, from 1, counted up to 10,001; 0 for a task that is not QUEUED.
-	Until   time.Time // When that ends, where it is known; else zero.
+	Place   int       // The place in the tenant's queue at the provider, from 1, counted up to 10,001; 0 for a task that is not QUEUED.
+	Until   time.Time // When the wait ends; zero if that is unknown.
 	Message string
 }
 
-// SaveTry is what a try to save outputs met.
+// SaveTry is a try to save outputs that failed.
 type SaveTry struct {
 	Cause      WaitCause     // What the next try waits for.
 	Message    string        // In words for callers.
 	RetryAfter time.Duration // When the next one follows.
-	Storage    string        // Why the storage failed, in words for callers; empty where it did not.
+	Storage    string        // Why the storage failed, in words for callers; empty if it did not.
 }
 
 // SaveTrouble is why the outputs of an attempt are not saved.
@@ -49,7 +49,7 @@ type SaveTrouble struct {
 	Storage StorageTrouble
 }
 
-// StorageTrouble is how the storage kept outputs from being saved. It is zero where it did not.
+// StorageTrouble is a failure of the storage that kept outputs from being saved. It is zero if there was none.
 type StorageTrouble struct {
 	Cause        string // In words for callers.
 	Since, Until time.Time
