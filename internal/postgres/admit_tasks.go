@@ -13,8 +13,8 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// lockAccounts makes one replica admit to an account at a time. The others do not wait: the one that holds the
-// row admits what they would.
+// lockAccounts lets one replica at a time admit to an account. The others do not wait: the replica that holds the row admits the same
+// tasks.
 const lockAccounts = `
 SELECT ` + usageColumns + `
 FROM provider_account
@@ -22,14 +22,13 @@ WHERE provider = $1
 ORDER BY account
 FOR UPDATE SKIP LOCKED`
 
-// countUsage counts the permits that are taken. An attempt takes one of the window's from its admission until one window
-// after its submission stopped being under way, which answer_time says and updateAttempts decides: the request reached the
-// provider somewhere in between, so however long requests take, no window at the provider ever sees more than the limit. A
-// lost attempt may run at the provider for as long as work takes. One that was given up before it was sent gives its permit
-// back at once.
+// countUsage counts the permits that are taken. An attempt takes a permit of the window from its admission until one window after its
+// submission ended, at answer_time, which updateAttempts sets. The request reached the provider in between. So no window at the
+// provider sees more than the limit, however long requests take. A lost attempt may run at the provider for as long as work takes. An
+// attempt that was given up before it was sent returns its permit at once.
 //
-// NOTE: it runs after the account was locked, in a statement of its own. One that locks and counts would
-// count in a snapshot from before the lock, which may lack what the last holder admitted.
+// NOTE: it runs after the account was locked, in its own statement. A statement that locks and counts would count in a snapshot from
+// before the lock, which may lack what the last holder admitted.
 const countUsage = `
 SELECT (SELECT count(*) FROM attempt WHERE account = $1 AND answer_time IS NULL),
        (SELECT count(*) FROM attempt WHERE account = $1 AND answer_time > now() - make_interval(secs => $2) AND sent),
@@ -45,7 +44,7 @@ ORDER BY priority DESC, id
 LIMIT $2
 FOR UPDATE SKIP LOCKED`
 
-// lockChosen locks the tasks that were chosen to go; one that is overdue is left to its end. It passes over those that somebody is changing right now.
+// lockChosen locks the tasks that were chosen to go. It skips tasks that are overdue, and those that another transaction has locked.
 const lockChosen = `
 SELECT ` + taskColumns + `
 FROM task
@@ -53,11 +52,11 @@ WHERE id = ANY ($1::uuid[]) AND state = 'QUEUED' AND deadline_time > now()
 ORDER BY array_position($1::uuid[], id)
 FOR UPDATE SKIP LOCKED`
 
-// errNothingAdmitted rolls a round back that only held rows: their release needs no commit, which would wait for the disk.
+// errNothingAdmitted rolls back a round that only locked rows, because a commit would wait for the disk.
 var errNothingAdmitted = errors.New("nothing was admitted")
 
-// AdmitTasks implements lifecycle.Store. The transaction runs at READ COMMITTED and locks the accounts' rows
-// first, then, without waiting for any, tenants that have a quota in flight and the tasks' rows.
+// AdmitTasks implements lifecycle.Store. The transaction runs at READ COMMITTED. It locks the rows of the accounts, then tenants that
+// have a quota in flight, then the rows of tasks. It waits for none of these locks.
 func (s *Store) AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task, error) {
 	var w writes
 	err := s.pipelined(ctx, func(tx pipelinedTx) error {
@@ -112,7 +111,7 @@ func (s *Store) admitChosen(ctx context.Context, tx pgx.Tx, w *writes, r admissi
 	return s.changeQueued(ctx, tx, w, admit, lockChosen, chosen)
 }
 
-// admitProbe lets a task probe an account, if one may.
+// admitProbe lets one task probe an account, if any may.
 func (s *Store) admitProbe(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, u admission.Usage, window time.Duration) error {
 	queues, err := readProbers(ctx, tx, r.Provider, u.Account, window)
 	if err != nil {

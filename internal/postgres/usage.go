@@ -25,13 +25,13 @@ FROM provider_account
 WHERE provider = $1
 ORDER BY account`
 
-// accountUsages reads the configured accounts that a statement selects, and counts their usage by others.
-// configured gives the limits that hold where no operator has set any.
+// accountUsages reads the configured accounts that a statement selects, and counts the permits that are taken. configured has the
+// limits that are in force when no operator has set any.
 func accountUsages(ctx context.Context, tx pgx.Tx, statement string, which any, configured admission.AccountLimits) ([]admission.Usage, error) {
 	return accountUsagesAfter(ctx, tx, &pgx.Batch{}, statement, which, configured)
 }
 
-// accountUsagesAfter sends what a batch holds with the statement.
+// accountUsagesAfter is accountUsages, with the statement at the end of a batch.
 func accountUsagesAfter(
 	ctx context.Context, tx pgx.Tx, batch *pgx.Batch, statement string, which any, configured admission.AccountLimits,
 ) (usages []admission.Usage, err error) {
@@ -44,7 +44,7 @@ func accountUsagesAfter(
 	}
 	known := usages[:0]
 	for _, u := range usages {
-		if configured.InForce(&u) { // Else it is of an earlier configuration.
+		if configured.InForce(&u) { // Otherwise it is of an earlier configuration.
 			known = append(known, u)
 		}
 	}
@@ -61,7 +61,7 @@ func accountUsagesAfter(
 	return known, tx.SendBatch(ctx, &counts).Close()
 }
 
-// scanUsage reads an account. Its limits are the operator's, 0 where there are none.
+// scanUsage reads an account. Its limits are the operator's, or 0 if none are set.
 func scanUsage(row pgx.CollectableRow) (admission.Usage, error) {
 	var u admission.Usage
 	var until *time.Time
