@@ -11,7 +11,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// Modification is a clip with what is to be made of it.
+// Modification is a clip and the change that is wanted.
 type Modification struct {
 	Clip   []byte // Used where Video is empty.
 	Video  string // A file.
@@ -53,5 +53,5 @@ func (m Modification) upload(ctx context.Context, con Console, service *client.C
 		return nil, err
 	}
 	p.done()
-	return client.SourceID(resp.GetSource().GetId()), tellUpload(con, resp)
+	return client.SourceID(resp.GetSource().GetId()), printUpload(con, resp)
 }

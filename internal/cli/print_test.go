@@ -16,6 +16,8 @@ func TestPrintTask_ShowsAllThatIsSetOnOneLineEach(t *testing.T) {
 	task := newTask(7, failed)
 	task.Prompt = "two\nlines\x1b[2J"
 	task.Source = &refractv1.Source{Location: &refractv1.Source_Uri{Uri: "https://example.com/a.mp4"}}
+	task.FallbackProviders, task.Model, task.FirstFrameUri = []string{"luma", "luma-agents"}, "ray-2", "https://example.com/a.png"
+	task.Strength, task.Watermark = refractv1.Strength_STRENGTH_FLEX_2, "me"
 	task.Labels = map[string]string{"team": "a", "shot": "7"}
 	task.DeadlineTime = timestamppb.New(begun.Add(time.Hour))
 	task.Attempt = &refractv1.Attempt{Number: 1, State: refractv1.AttemptState_ATTEMPT_STATE_FAILED, ProviderTaskId: "k-1"}
@@ -30,9 +32,14 @@ request id  order-1
 state       FAILED (revision 7)
 failure     PROVIDER_FAILED: It broke (the attempt was paid for, unless the provider refunds it)
 provider    kie
+fallbacks   luma luma-agents
+model       ray-2
 attempt     1 of at most 1, FAILED, provider task k-1
 source      https://example.com/a.mp4
 prompt      two lines [2J
+strength    flex_2
+first frame https://example.com/a.png
+watermark   me
 labels      shot=7 team=a
 created     2026-11-05T12:00:00Z
 updated     2026-11-05T12:00:06Z

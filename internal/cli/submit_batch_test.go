@@ -88,7 +88,8 @@ func TestSubmit_BatchRefusesWhatItCantSubmitAgain(t *testing.T) {
 	}
 	for want, args := range map[string][]string{
 		"--prompt": {"--video=https://example.com/a.mp4"}, "--batch": {"--prompt=x"},
-		"can't be used together": {"--video=https://example.com/a.mp4", "--prompt=x", "--batch=" + batchFile(t, `{"requestId":"a"}`)},
+		"takes every field from the lines": {"--model=ray-2", "--batch=" + batchFile(t, `{"requestId":"a"}`)},
+		"can't be used together":           {"--video=https://example.com/a.mp4", "--prompt=x", "--batch=" + batchFile(t, `{"requestId":"a"}`)},
 	} {
 		if exit, _, errs := command(t, r, append([]string{"submit"}, args...)...); exit != 1 || !strings.Contains(errs, want) {
 			t.Errorf("%v: exit %d with %q, want 1 with %q", args, exit, errs, want)

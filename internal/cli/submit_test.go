@@ -48,7 +48,7 @@ func finishing(t *testing.T, f *fileServer) (*remote, *refractv1.Task) {
 	}), done
 }
 
-func TestSubmit_SendsWhatWasAskedFor(t *testing.T) {
+func TestSubmit_SetsEveryFieldOfTheRequest(t *testing.T) {
 	t.Parallel()
 	var got *refractv1.SubmitTaskRequest
 	r := startRemote(t, &remote{submit: func(req *refractv1.SubmitTaskRequest) (*refractv1.Task, error) {
@@ -56,7 +56,8 @@ func TestSubmit_SendsWhatWasAskedFor(t *testing.T) {
 		return newTask(1, queued), nil
 	}})
 	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=a neon city", "--request-id=order-1", "--provider=kie",
-		"--watermark=me", "--priority=-5", "--label", "team=a;b=c", "--label", "shot=7,8", "--deadline=90m", "--max-attempts=2")
+		"--watermark=me", "--priority=-5", "--label", "team=a;b=c", "--label", "shot=7,8", "--deadline=90m", "--max-attempts=2",
+		"--fallback-provider=luma-agents", "--fallback-provider=luma", "--model=ray-2", "--strength=Flex_2", "--first-frame=https://example.com/a.png")
 	if exit != 0 {
 		t.Fatalf("exit %d: %s", exit, errs)
 	}
@@ -64,13 +65,35 @@ func TestSubmit_SendsWhatWasAskedFor(t *testing.T) {
 		RequestId: "order-1", Prompt: "a neon city", Provider: "kie", Watermark: "me", Priority: -5, MaxAttempts: 2,
 		Source:   &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: "https://example.com/a.mp4"}},
 		Labels:   map[string]string{"team": "a;b=c", "shot": "7,8"},
-		Deadline: durationpb.New(90 * time.Minute),
+		Deadline: durationpb.New(90 * time.Minute), FallbackProviders: []string{"luma-agents", "luma"},
+		Model: "ray-2", Strength: refractv1.Strength_STRENGTH_FLEX_2, FirstFrameUri: "https://example.com/a.png",
 	}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
 	}
+	// A field that is added to the contract needs a flag, which the command line above then uses.
+	for fields, i := got.ProtoReflect().Descriptor().Fields(), 0; i < fields.Len(); i++ {
+		if field := fields.Get(i); !got.ProtoReflect().Has(field) {
+			t.Errorf("no flag sets the field %s of SubmitTaskRequest", field.Name())
+		}
+	}
 	if !strings.HasPrefix(out, "task        "+testID+"\nrequest id  order-1\nstate       QUEUED (revision 1)\n") {
 		t.Errorf("output:\n%s", out)
+	}
+}
+
+func TestSubmit_TakesEveryStrengthOfTheContract(t *testing.T) {
+	t.Parallel()
+	for number, name := range refractv1.Strength_name {
+		strength := refractv1.Strength(number)
+		if got, err := parseStrength(strengthName(strength)); got != strength || err != nil {
+			t.Errorf("%s as --strength=%s is read as %s, %v", name, strengthName(strength), got, err)
+		}
+	}
+	for _, name := range []string{"flex", "unspecified", "flex_4"} {
+		if got, err := parseStrength(name); err == nil {
+			t.Errorf("--strength=%s is read as %s, want an error", name, got)
+		}
 	}
 }
 
