@@ -23,11 +23,12 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/clienttest"
 )
 
 func TestDial_RefusesATokenInTheClear(t *testing.T) {
 	t.Parallel()
-	token := WithToken(testToken)
+	token := WithToken(clienttest.Token)
 	for _, tt := range []struct {
 		name    string
 		address string
@@ -62,8 +63,8 @@ func TestDial_RefusesATokenInTheClear(t *testing.T) {
 
 func TestWithholdsToken_FromHostsThatTheCallerDidNotName(t *testing.T) {
 	t.Parallel()
-	far := downloadToken{token: testToken, host: "refract.example.com"}
-	local := downloadToken{token: testToken, host: "127.0.0.1"}
+	far := downloadToken{token: clienttest.Token, host: "refract.example.com"}
+	local := downloadToken{token: clienttest.Token, host: "127.0.0.1"}
 	farInClear, named := far, far
 	farInClear.plaintext = true
 	named.hosts = []string{"files.example.com"}
@@ -88,8 +89,8 @@ func TestWithholdsToken_FromHostsThatTheCallerDidNotName(t *testing.T) {
 		{"loopback by another name", local, "http://localhost:8080/x", true},
 		{"loopback, from a service elsewhere", far, "http://127.0.0.1:8080/x", false},
 		{"elsewhere, from a service on loopback", local, "https://example.com/x", false},
-		{"any host, from a connection of the caller's own", downloadToken{token: testToken}, "https://example.com/x", false},
-		{"no host", downloadToken{token: testToken}, "https:///x", false},
+		{"any host, from a connection of the caller's own", downloadToken{token: clienttest.Token}, "https://example.com/x", false},
+		{"no host", downloadToken{token: clienttest.Token}, "https:///x", false},
 		{"another scheme", far, "ftp://refract.example.com/x", false},
 		{"no address", far, "::", false},
 	} {
@@ -106,31 +107,35 @@ func TestClient_SendsTheTokenOverTLS(t *testing.T) {
 	t.Parallel()
 	pair := httptest.NewTLSServer(nil) // Lends its certificate.
 	defer pair.Close()
-	r := startRemote(t, &remote{get: func() (*refractv1.Task, error) { return newTask(1, running), nil }},
+	r := clienttest.Start(t, &clienttest.Service{Get: func() (*refractv1.Task, error) { return clienttest.NewTask(1, clienttest.Running), nil }},
 		grpc.Creds(credentials.NewServerTLSFromCert(&pair.TLS.Certificates[0])))
 	roots := x509.NewCertPool()
 	roots.AddCert(pair.Certificate())
-	get := &refractv1.GetTaskRequest{TaskId: testID}
-	trusting := r.dial(t, WithToken(testToken), WithTLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
+	get := &refractv1.GetTaskRequest{TaskId: clienttest.TaskID}
+	trusting := dial(t, r, WithToken(clienttest.Token), WithTLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
 	if _, err := trusting.Tasks().GetTask(t.Context(), get); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"Bearer " + testToken}, r.headers); diff != "" {
+	if diff := cmp.Diff([]string{"Bearer " + clienttest.Token}, r.Authorizations()); diff != "" {
 		t.Errorf("authorization (-want +got):\n%s", diff)
 	}
-	if _, err := r.dial(t, WithTLS(nil)).Tasks().GetTask(t.Context(), get); status.Code(err) != codes.Unavailable {
+	if _, err := dial(t, r, WithTLS(nil)).Tasks().GetTask(t.Context(), get); status.Code(err) != codes.Unavailable {
 		t.Errorf("a certificate that the system does not trust: got %v", err)
 	}
-	if text := fmt.Sprintf("%+v %#v %+v %#v", trusting, trusting, trusting.Conn(), trusting.Conn()); strings.Contains(text, testToken) {
+	if text := fmt.Sprintf("%+v %#v %+v %#v", trusting, trusting, trusting.Conn(), trusting.Conn()); strings.Contains(text, clienttest.Token) {
 		t.Errorf("the token is printed: %s", text)
 	}
 }
 
 func TestServiceConfig_RepeatsWhatIsSafe(t *testing.T) {
 	t.Parallel()
-	unavailable := func() (*refractv1.Task, error) { return nil, errDraining }
-	r := startRemote(t, &remote{submit: unavailable, get: unavailable})
-	c := r.dial(t)
+	unavailable := func() (*refractv1.Task, error) { return nil, clienttest.ErrDraining }
+	r := clienttest.Start(t, &clienttest.Service{
+		Submit: func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error) { return unavailable() },
+		Retry:  func(*refractv1.RetryTaskRequest) (*refractv1.Task, error) { return unavailable() },
+		Get:    unavailable,
+	})
+	c := dial(t, r)
 	if _, err := c.Submit(t.Context(), &refractv1.SubmitTaskRequest{}); status.Code(err) != codes.Unavailable || !Transient(err) {
 		t.Errorf("submit: got %v", err)
 	}
@@ -140,7 +145,7 @@ func TestServiceConfig_RepeatsWhatIsSafe(t *testing.T) {
 	if _, err := c.Tasks().RetryTask(t.Context(), &refractv1.RetryTaskRequest{}); status.Code(err) != codes.Unavailable {
 		t.Errorf("retry: got %v", err)
 	}
-	if diff := cmp.Diff(map[string]int{"SubmitTask": 4, "GetTask": 4, "RetryTask": 1}, r.calls); diff != "" {
+	if diff := cmp.Diff(map[string]int{"SubmitTask": 4, "GetTask": 4, "RetryTask": 1}, r.Calls()); diff != "" {
 		t.Errorf("tries (-want +got):\n%s", diff)
 	}
 }
@@ -176,15 +181,15 @@ func TestServiceConfig_BoundsEveryUnaryCallAndNoStream(t *testing.T) {
 
 func TestSubmit_GoesOnWhenTheServiceIsBack(t *testing.T) {
 	t.Parallel()
-	r := &remote{}
-	r.submit = func() (*refractv1.Task, error) {
-		if r.calls["SubmitTask"] < 3 {
-			return nil, errDraining
+	r := &clienttest.Service{}
+	r.Submit = func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error) {
+		if r.Calls()["SubmitTask"] < 3 {
+			return nil, clienttest.ErrDraining
 		}
-		return newTask(1, queued), nil
+		return clienttest.NewTask(1, clienttest.Queued), nil
 	}
-	task, err := startRemote(t, r).dial(t).Submit(t.Context(), &refractv1.SubmitTaskRequest{RequestId: "order-1"})
-	if err != nil || task.GetId() != testID {
+	task, err := dial(t, clienttest.Start(t, r)).Submit(t.Context(), &refractv1.SubmitTaskRequest{RequestId: "order-1"})
+	if err != nil || task.GetId() != clienttest.TaskID {
 		t.Errorf("got %v, %v", task, err)
 	}
 }
@@ -199,15 +204,15 @@ func TestTransient_IsWhatMaySucceedLater(t *testing.T) {
 		{nil, false, ""},
 		{io.ErrShortWrite, false, ""},
 		{context.Canceled, false, ""},
-		{refused(codes.Unavailable, "draining", reason("SHUTTING_DOWN")), true, "SHUTTING_DOWN"},
-		{fmt.Errorf("watch: %w", refused(codes.Unavailable, "draining", reason("SHUTTING_DOWN"))), true, "SHUTTING_DOWN"},
-		{refused(codes.Unavailable, "transport is closing"), true, ""},
-		{refused(codes.ResourceExhausted, "quota", reason("QUOTA"), &errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)}), true, "QUOTA"},
-		{refused(codes.ResourceExhausted, "message too large"), false, ""},
-		{refused(codes.Internal, "stream terminated by RST_STREAM"), true, ""},
-		{refused(codes.Internal, "internal error", reason("INTERNAL")), false, "INTERNAL"},
-		{refused(codes.NotFound, "no such task", reason("TASK_NOT_FOUND")), false, "TASK_NOT_FOUND"},
-		{refused(codes.OutOfRange, "too old", reason("REVISION_EXPIRED")), false, "REVISION_EXPIRED"},
+		{clienttest.Refused(codes.Unavailable, "draining", clienttest.Reason("SHUTTING_DOWN")), true, "SHUTTING_DOWN"},
+		{fmt.Errorf("watch: %w", clienttest.Refused(codes.Unavailable, "draining", clienttest.Reason("SHUTTING_DOWN"))), true, "SHUTTING_DOWN"},
+		{clienttest.Refused(codes.Unavailable, "transport is closing"), true, ""},
+		{clienttest.Refused(codes.ResourceExhausted, "quota", clienttest.Reason("QUOTA"), &errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)}), true, "QUOTA"},
+		{clienttest.Refused(codes.ResourceExhausted, "message too large"), false, ""},
+		{clienttest.Refused(codes.Internal, "stream terminated by RST_STREAM"), true, ""},
+		{clienttest.Refused(codes.Internal, "internal error", clienttest.Reason("INTERNAL")), false, "INTERNAL"},
+		{clienttest.Refused(codes.NotFound, "no such task", clienttest.Reason("TASK_NOT_FOUND")), false, "TASK_NOT_FOUND"},
+		{clienttest.Refused(codes.OutOfRange, "too old", clienttest.Reason("REVISION_EXPIRED")), false, "REVISION_EXPIRED"},
 	} {
 		if got := Transient(tt.err); got != tt.want {
 			t.Errorf("Transient(%v) = %t, want %t", tt.err, got, tt.want)

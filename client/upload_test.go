@@ -2,71 +2,19 @@ package client
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
-	"io"
 	"strings"
-	"sync"
 	"testing"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/clienttest"
 )
-
-// shelf is a service that keeps uploads, and cuts calls after so many bytes each.
-type shelf struct {
-	mu   sync.Mutex
-	cuts []int
-	ids  map[string]bool
-	got  bytes.Buffer
-}
-
-func (s *shelf) receive(stream uploadStream) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	m, err := stream.Recv()
-	if err != nil {
-		return err
-	}
-	h := m.GetHeader()
-	if s.ids == nil {
-		s.ids = map[string]bool{}
-	}
-	s.ids[h.GetUploadId()] = true
-	left := -1 // Without a cut.
-	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if left < 0 && len(s.cuts) > 0 {
-			left, s.cuts = s.cuts[0], s.cuts[1:]
-		}
-		chunk := m.GetChunk()
-		if left >= 0 && len(chunk) >= left {
-			s.got.Write(chunk[:left])
-			return status.Error(codes.Unavailable, "connection lost")
-		}
-		left -= min(len(chunk), max(left, 0))
-		s.got.Write(chunk)
-	}
-	resp := &refractv1.UploadSourceResponse{ReceivedBytes: int64(s.got.Len())}
-	if sum := sha256.Sum256(s.got.Bytes()); hex.EncodeToString(sum[:]) == h.GetSha256() {
-		resp.Source = &refractv1.UploadedSource{Id: testID, SizeBytes: int64(s.got.Len())}
-	}
-	return stream.SendAndClose(resp)
-}
 
 func TestUpload_ContinuesWhereItWasCut(t *testing.T) {
 	t.Parallel()
-	s := &shelf{cuts: []int{1_000, 600_000, 1}}
-	c := startRemote(t, &remote{upload: s.receive}).dial(t)
+	s := &clienttest.Shelf{Cuts: []int{1_000, 600_000, 1}}
+	c := dial(t, clienttest.Start(t, &clienttest.Service{Upload: s.Receive}))
 	clip := bytes.Repeat([]byte("0123456789"), 150_000)
 	var cuts int
 	var done, total int64
@@ -74,24 +22,24 @@ func TestUpload_ContinuesWhereItWasCut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(s.got.Bytes(), clip) || len(s.ids) != 1 || resp.GetSource().GetId() != testID || resp.GetDuplicate() {
-		t.Errorf("the service has %d of %d bytes, under %d ids; response %v", s.got.Len(), len(clip), len(s.ids), resp)
+	if !bytes.Equal(s.Bytes(), clip) || s.UploadIDs() != 1 || resp.GetSource().GetId() != clienttest.TaskID || resp.GetDuplicate() {
+		t.Errorf("the service has %d of %d bytes, under %d ids; response %v", len(s.Bytes()), len(clip), s.UploadIDs(), resp)
 	}
 	if cuts != 3 || done != 1_500_000 || total != done {
 		t.Errorf("%d cuts, want 3; progress %d of %d", cuts, done, total)
 	}
 	// The same clip has the same upload id, and nothing is sent again.
-	if resp, err := c.Upload(t.Context(), bytes.NewReader(clip)); err != nil || !resp.GetDuplicate() || len(s.ids) != 1 || s.got.Len() != len(clip) {
-		t.Errorf("uploaded again: %v, %v, under %d ids", resp, err, len(s.ids))
+	if resp, err := c.Upload(t.Context(), bytes.NewReader(clip)); err != nil || !resp.GetDuplicate() || s.UploadIDs() != 1 || len(s.Bytes()) != len(clip) {
+		t.Errorf("uploaded again: %v, %v, under %d ids", resp, err, s.UploadIDs())
 	}
 }
 
 func TestUpload_ReturnsWhyAClipIsRefused(t *testing.T) {
 	t.Parallel()
-	r := startRemote(t, &remote{upload: func(uploadStream) error {
-		return refused(codes.ResourceExhausted, "the file is too large", reason("SOURCE_TOO_LARGE"))
+	r := clienttest.Start(t, &clienttest.Service{Upload: func(clienttest.UploadStream) error {
+		return clienttest.Refused(codes.ResourceExhausted, "the file is too large", clienttest.Reason("SOURCE_TOO_LARGE"))
 	}})
-	c := r.dial(t)
+	c := dial(t, r)
 	if _, err := c.Upload(t.Context(), strings.NewReader("")); err == nil || !strings.Contains(err.Error(), "the clip is empty") {
 		t.Errorf("an empty clip: got %v", err)
 	}
@@ -103,11 +51,11 @@ func TestUpload_ReturnsWhyAClipIsRefused(t *testing.T) {
 func TestUpload_GivesUpAfterFiveTriesWithoutProgress(t *testing.T) {
 	t.Parallel()
 	var calls int
-	r := startRemote(t, &remote{upload: func(uploadStream) error {
+	r := clienttest.Start(t, &clienttest.Service{Upload: func(clienttest.UploadStream) error {
 		calls++
-		return errDraining
+		return clienttest.ErrDraining
 	}})
-	_, err := r.dial(t).Upload(t.Context(), strings.NewReader("x"))
+	_, err := dial(t, r).Upload(t.Context(), strings.NewReader("x"))
 	if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "5 tries without progress") || calls != maxTries {
 		t.Errorf("got %v after %d calls", err, calls)
 	}

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/clienttest"
 )
 
 // collect returns the messages of a watch in short form, such as "event 2 RUNNING", and its error.
@@ -43,18 +44,18 @@ func short(m *refractv1.WatchTaskResponse) string {
 
 func TestWatch_ResumesAfterTheNewestRevisionAndYieldsEachOnce(t *testing.T) {
 	t.Parallel()
-	r := startRemote(t, &remote{
-		get: func() (*refractv1.Task, error) { return newTask(4, succeeded), nil },
-		watch: []func(watchStream) error{
-			sends(errDraining, event(1, queued), event(2, queued), bookmark(2)),
-			sends(errDraining),
+	r := clienttest.Start(t, &clienttest.Service{
+		Get: func() (*refractv1.Task, error) { return clienttest.NewTask(4, clienttest.Succeeded), nil },
+		Watch: []func(clienttest.WatchStream) error{
+			clienttest.Sends(clienttest.ErrDraining, event(1, clienttest.Queued), event(2, clienttest.Queued), clienttest.Bookmark(2)),
+			clienttest.Sends(clienttest.ErrDraining),
 			// A replica that sends more than was requested.
-			sends(status.Error(codes.Internal, "stream terminated by RST_STREAM"), event(2, queued), event(3, running)),
-			sends(nil, event(4, succeeded)),
+			clienttest.Sends(status.Error(codes.Internal, "stream terminated by RST_STREAM"), event(2, clienttest.Queued), event(3, clienttest.Running)),
+			clienttest.Sends(nil, event(4, clienttest.Succeeded)),
 		},
 	})
 	var lost []codes.Code
-	watch := r.dial(t).Watch(t.Context(), testID, AfterRevision(0), OnRetry(func(err error) { lost = append(lost, status.Code(err)) }))
+	watch := dial(t, r).Watch(t.Context(), clienttest.TaskID, AfterRevision(0), OnRetry(func(err error) { lost = append(lost, status.Code(err)) }))
 	got, err := collect(watch)
 	if err != nil {
 		t.Fatal(err)
@@ -62,33 +63,33 @@ func TestWatch_ResumesAfterTheNewestRevisionAndYieldsEachOnce(t *testing.T) {
 	if diff := cmp.Diff([]string{"event 1 QUEUED", "event 2 QUEUED", "event 3 RUNNING", "event 4 SUCCEEDED"}, got); diff != "" {
 		t.Errorf("messages (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]*int64{new(int64(0)), new(int64(2)), new(int64(2)), new(int64(3))}, r.watched); diff != "" {
+	if diff := cmp.Diff([]*int64{new(int64(0)), new(int64(2)), new(int64(2)), new(int64(3))}, r.AfterRevisions()); diff != "" {
 		t.Errorf("after_revision of the calls (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]codes.Code{codes.Unavailable, codes.Unavailable, codes.Internal}, lost); diff != "" {
 		t.Errorf("interruptions (-want +got):\n%s", diff)
 	}
 	// The same sequence can be read again: it begins anew.
-	r.watch = []func(watchStream) error{sends(nil, event(4, succeeded))}
-	if got, err := collect(watch); err != nil || len(got) != 1 || *r.watched[4] != 0 {
+	r.Watch = []func(clienttest.WatchStream) error{clienttest.Sends(nil, event(4, clienttest.Succeeded))}
+	if got, err := collect(watch); err != nil || len(got) != 1 || *r.AfterRevisions()[4] != 0 {
 		t.Errorf("the second reading: got %q, %v", got, err)
 	}
 }
 
 func TestWatch_BeginsWithTheTaskAndResumesAfterIt(t *testing.T) {
 	t.Parallel()
-	r := startRemote(t, &remote{
-		get: func() (*refractv1.Task, error) { return newTask(5, failed), nil },
-		watch: []func(watchStream) error{
-			sends(errDraining, snapshot(newTask(4, running))),
-			sends(nil, event(5, failed)),
+	r := clienttest.Start(t, &clienttest.Service{
+		Get: func() (*refractv1.Task, error) { return clienttest.NewTask(5, clienttest.Failed), nil },
+		Watch: []func(clienttest.WatchStream) error{
+			clienttest.Sends(clienttest.ErrDraining, clienttest.Snapshot(clienttest.NewTask(4, clienttest.Running))),
+			clienttest.Sends(nil, event(5, clienttest.Failed)),
 		},
 	})
-	got, err := collect(r.dial(t).Watch(t.Context(), testID))
+	got, err := collect(dial(t, r).Watch(t.Context(), clienttest.TaskID))
 	if diff := cmp.Diff([]string{"task 4 RUNNING", "event 5 FAILED"}, got); diff != "" || err != nil {
 		t.Errorf("error %v, messages (-want +got):\n%s", err, diff)
 	}
-	if diff := cmp.Diff([]*int64{nil, new(int64(4))}, r.watched); diff != "" {
+	if diff := cmp.Diff([]*int64{nil, new(int64(4))}, r.AfterRevisions()); diff != "" {
 		t.Errorf("after_revision of the calls (-want +got):\n%s", diff)
 	}
 }
@@ -96,39 +97,39 @@ func TestWatch_BeginsWithTheTaskAndResumesAfterIt(t *testing.T) {
 func TestWatch_EndsWithTheLoop(t *testing.T) {
 	t.Parallel()
 	left := make(chan struct{})
-	r := startRemote(t, &remote{watch: []func(watchStream) error{func(stream watchStream) error {
-		_ = stream.Send(event(1, queued))
+	r := clienttest.Start(t, &clienttest.Service{Watch: []func(clienttest.WatchStream) error{func(stream clienttest.WatchStream) error {
+		_ = stream.Send(event(1, clienttest.Queued))
 		<-stream.Context().Done()
 		close(left)
 		return nil
 	}}})
-	for range r.dial(t).Watch(t.Context(), testID) {
+	for range dial(t, r).Watch(t.Context(), clienttest.TaskID) {
 		break
 	}
 	<-left // The stream was canceled.
-	if r.calls["WatchTask"] != 1 || r.calls["GetTask"] != 0 {
-		t.Errorf("calls: %v", r.calls)
+	if r.Calls()["WatchTask"] != 1 || r.Calls()["GetTask"] != 0 {
+		t.Errorf("calls: %v", r.Calls())
 	}
 }
 
 func TestWatch_EndsWhenTheServiceRefuses(t *testing.T) {
 	t.Parallel()
-	r := startRemote(t, &remote{watch: []func(watchStream) error{sends(status.Error(codes.NotFound, "no such task"))}})
-	_, err := collect(r.dial(t).Watch(t.Context(), testID))
-	if status.Code(err) != codes.NotFound || r.calls["WatchTask"] != 1 {
-		t.Errorf("got %v after %d calls", err, r.calls["WatchTask"])
+	r := clienttest.Start(t, &clienttest.Service{Watch: []func(clienttest.WatchStream) error{clienttest.Sends(status.Error(codes.NotFound, "no such task"))}})
+	_, err := collect(dial(t, r).Watch(t.Context(), clienttest.TaskID))
+	if status.Code(err) != codes.NotFound || r.Calls()["WatchTask"] != 1 {
+		t.Errorf("got %v after %d calls", err, r.Calls()["WatchTask"])
 	}
 }
 
 func TestWatch_EndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	r := startRemote(t, &remote{watch: []func(watchStream) error{func(stream watchStream) error {
+	r := clienttest.Start(t, &clienttest.Service{Watch: []func(clienttest.WatchStream) error{func(stream clienttest.WatchStream) error {
 		cancel()
 		<-stream.Context().Done()
 		return nil
 	}}})
-	_, err := collect(r.dial(t).Watch(ctx, testID, OnRetry(func(err error) { t.Errorf("taken for an interruption: %v", err) })))
+	_, err := collect(dial(t, r).Watch(ctx, clienttest.TaskID, OnRetry(func(err error) { t.Errorf("taken for an interruption: %v", err) })))
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
@@ -136,15 +137,15 @@ func TestWatch_EndsWithItsContext(t *testing.T) {
 
 func TestWait_GoesOnWhenTheTaskWasRetriedMeanwhile(t *testing.T) {
 	t.Parallel()
-	r := startRemote(t, &remote{
-		watch: []func(watchStream) error{
-			sends(nil, event(1, failed)),
-			sends(nil, event(2, queued), event(3, failed)),
+	r := clienttest.Start(t, &clienttest.Service{
+		Watch: []func(clienttest.WatchStream) error{
+			clienttest.Sends(nil, event(1, clienttest.Failed)),
+			clienttest.Sends(nil, event(2, clienttest.Queued), event(3, clienttest.Failed)),
 		},
-		get: func() (*refractv1.Task, error) { return newTask(3, failed), nil },
+		Get: func() (*refractv1.Task, error) { return clienttest.NewTask(3, clienttest.Failed), nil },
 	})
 	var got []string
-	task, err := r.dial(t).Wait(t.Context(), testID, AfterRevision(0), OnUpdate(func(m *refractv1.WatchTaskResponse) error {
+	task, err := dial(t, r).Wait(t.Context(), clienttest.TaskID, AfterRevision(0), OnUpdate(func(m *refractv1.WatchTaskResponse) error {
 		got = append(got, short(m))
 		return nil
 	}))
@@ -158,19 +159,19 @@ func TestWait_GoesOnWhenTheTaskWasRetriedMeanwhile(t *testing.T) {
 
 func TestWait_EndsWithAnErrorOfOnUpdate(t *testing.T) {
 	t.Parallel()
-	r := startRemote(t, &remote{watch: []func(watchStream) error{sends(nil, event(1, queued), event(2, failed))}})
+	r := clienttest.Start(t, &clienttest.Service{Watch: []func(clienttest.WatchStream) error{clienttest.Sends(nil, event(1, clienttest.Queued), event(2, clienttest.Failed))}})
 	want := status.Error(codes.Unavailable, "the caller's own")
-	_, err := r.dial(t).Wait(t.Context(), testID, OnUpdate(func(*refractv1.WatchTaskResponse) error { return want }))
-	if !errors.Is(err, want) || r.calls["WatchTask"] != 1 {
-		t.Errorf("got %v after %d streams", err, r.calls["WatchTask"])
+	_, err := dial(t, r).Wait(t.Context(), clienttest.TaskID, OnUpdate(func(*refractv1.WatchTaskResponse) error { return want }))
+	if !errors.Is(err, want) || r.Calls()["WatchTask"] != 1 {
+		t.Errorf("got %v after %d streams", err, r.Calls()["WatchTask"])
 	}
 }
 
 // inMemory returns a client of a remote without a socket, which would let time pass while something is on its way.
-func inMemory(t *testing.T, r *remote) *Client {
+func inMemory(t *testing.T, r *clienttest.Service) *Client {
 	t.Helper()
 	lis := bufconn.Listen(1 << 16)
-	r.serve(t, lis)
+	r.Serve(t, lis)
 	conn, err := grpc.NewClient("passthrough:remote", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }))
 	if err != nil {
@@ -183,24 +184,24 @@ func inMemory(t *testing.T, r *remote) *Client {
 func TestWatch_CutsASilentStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := &remote{
-			get: func() (*refractv1.Task, error) { return newTask(2, failed), nil },
-			watch: []func(watchStream) error{
-				func(stream watchStream) error {
-					_ = stream.Send(event(1, queued))
+		r := &clienttest.Service{
+			Get: func() (*refractv1.Task, error) { return clienttest.NewTask(2, clienttest.Failed), nil },
+			Watch: []func(clienttest.WatchStream) error{
+				func(stream clienttest.WatchStream) error {
+					_ = stream.Send(event(1, clienttest.Queued))
 					<-stream.Context().Done() // As a connection that a proxy forgot.
 					return nil
 				},
-				sends(nil, event(2, failed)),
+				clienttest.Sends(nil, event(2, clienttest.Failed)),
 			},
 		}
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 2*silence)
 		defer cancel()
-		if _, err := collect(inMemory(t, r).Watch(ctx, testID, AfterRevision(0))); err != nil {
+		if _, err := collect(inMemory(t, r).Watch(ctx, clienttest.TaskID, AfterRevision(0))); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]*int64{new(int64(0)), new(int64(1))}, r.watched); diff != "" {
+		if diff := cmp.Diff([]*int64{new(int64(0)), new(int64(1))}, r.AfterRevisions()); diff != "" {
 			t.Errorf("after_revision of the calls (-want +got):\n%s", diff)
 		}
 		if took := time.Since(start); took < silence || took > silence+time.Second {
@@ -212,18 +213,18 @@ func TestWatch_CutsASilentStream(t *testing.T) {
 func TestWatch_DoesNotTakeASlowLoopForSilence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := &remote{
-			get:   func() (*refractv1.Task, error) { return newTask(2, failed), nil },
-			watch: []func(watchStream) error{sends(nil, event(1, queued), event(2, failed))},
+		r := &clienttest.Service{
+			Get:   func() (*refractv1.Task, error) { return clienttest.NewTask(2, clienttest.Failed), nil },
+			Watch: []func(clienttest.WatchStream) error{clienttest.Sends(nil, event(1, clienttest.Queued), event(2, clienttest.Failed))},
 		}
-		for _, err := range inMemory(t, r).Watch(t.Context(), testID, AfterRevision(0)) {
+		for _, err := range inMemory(t, r).Watch(t.Context(), clienttest.TaskID, AfterRevision(0)) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			<-time.After(2 * silence)
 		}
-		if r.calls["WatchTask"] != 1 {
-			t.Errorf("the watch took %d streams, want 1", r.calls["WatchTask"])
+		if r.Calls()["WatchTask"] != 1 {
+			t.Errorf("the watch took %d streams, want 1", r.Calls()["WatchTask"])
 		}
 	})
 }
@@ -232,18 +233,18 @@ func TestWatch_DoesNotTakeASlowLoopForSilence(t *testing.T) {
 type deadConn struct{}
 
 func (deadConn) Invoke(context.Context, string, any, any, ...grpc.CallOption) error {
-	return errDraining
+	return clienttest.ErrDraining
 }
 
 func (deadConn) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
-	return nil, errDraining
+	return nil, clienttest.ErrDraining
 }
 
 func TestWatch_GivesUpAfterFiveMinutesWithoutAMessage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		_, err := collect(New(deadConn{}).Watch(t.Context(), testID))
+		_, err := collect(New(deadConn{}).Watch(t.Context(), clienttest.TaskID))
 		if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "no message from the service for 5m0s") {
 			t.Errorf("got %v", err)
 		}
@@ -256,7 +257,7 @@ func TestWatch_GivesUpAfterFiveMinutesWithoutAMessage(t *testing.T) {
 // change is a message of WatchTasks.
 func change(token string, state refractv1.TaskState) *refractv1.WatchTasksResponse {
 	return &refractv1.WatchTasksResponse{ResumeToken: token, Event: &refractv1.WatchedTaskEvent{
-		TaskId: testID, Event: &refractv1.TaskEvent{Revision: 3, State: state},
+		TaskId: clienttest.TaskID, Event: &refractv1.TaskEvent{Revision: 3, State: state},
 	}}
 }
 
@@ -265,19 +266,19 @@ func TestWatchAll_ResumesAfterTheNewestToken(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var requests []*refractv1.WatchTasksRequest
-	r := startRemote(t, &remote{all: func(req *refractv1.WatchTasksRequest, stream tasksStream) error {
+	r := clienttest.Start(t, &clienttest.Service{WatchAll: func(req *refractv1.WatchTasksRequest, stream clienttest.WatchAllStream) error {
 		requests = append(requests, req)
 		switch len(requests) {
 		case 1:
 			_ = stream.Send(&refractv1.WatchTasksResponse{ResumeToken: "t0"})
-			_ = stream.Send(change("t1", running))
-			return errDraining
+			_ = stream.Send(change("t1", clienttest.Running))
+			return clienttest.ErrDraining
 		case 2:
-			_ = stream.Send(change("t2", succeeded))
+			_ = stream.Send(change("t2", clienttest.Succeeded))
 			_ = stream.Send(&refractv1.WatchTasksResponse{ResumeToken: "t3"})
 			return nil // The service never ends a stream so; a proxy may.
 		default:
-			_ = stream.Send(change("t4", failed))
+			_ = stream.Send(change("t4", clienttest.Failed))
 			<-stream.Context().Done()
 			return nil
 		}
@@ -285,7 +286,7 @@ func TestWatchAll_ResumesAfterTheNewestToken(t *testing.T) {
 	req := &refractv1.WatchTasksRequest{ResumeToken: "t", Labels: map[string]string{"film": "7"}}
 	var tokens []string
 	var end error
-	for m, err := range r.dial(t).WatchAll(ctx, req) {
+	for m, err := range dial(t, r).WatchAll(ctx, req) {
 		if err != nil {
 			end = err
 			continue
@@ -308,11 +309,11 @@ func TestWatchAll_ResumesAfterTheNewestToken(t *testing.T) {
 
 func TestWatchAll_EndsWhenTheServiceRefuses(t *testing.T) {
 	t.Parallel()
-	r := startRemote(t, &remote{all: func(*refractv1.WatchTasksRequest, tasksStream) error {
-		return refused(codes.OutOfRange, "older events were removed", reason("REVISION_EXPIRED"))
+	r := clienttest.Start(t, &clienttest.Service{WatchAll: func(*refractv1.WatchTasksRequest, clienttest.WatchAllStream) error {
+		return clienttest.Refused(codes.OutOfRange, "older events were removed", clienttest.Reason("REVISION_EXPIRED"))
 	}})
 	var errs []error
-	for _, err := range r.dial(t).WatchAll(t.Context(), &refractv1.WatchTasksRequest{ResumeToken: "t"}) {
+	for _, err := range dial(t, r).WatchAll(t.Context(), &refractv1.WatchTasksRequest{ResumeToken: "t"}) {
 		errs = append(errs, err)
 	}
 	if len(errs) != 1 || Reason(errs[0]) != "REVISION_EXPIRED" {
@@ -323,16 +324,16 @@ func TestWatchAll_EndsWhenTheServiceRefuses(t *testing.T) {
 // TestWatches_ALoopThatIsLeftIsNotCalledAgain leaves the loop after the context has ended in its body.
 func TestWatches_ALoopThatIsLeftIsNotCalledAgain(t *testing.T) {
 	t.Parallel()
-	r := startRemote(t, &remote{
-		watch: []func(watchStream) error{sends(nil, event(1, queued))},
-		all: func(_ *refractv1.WatchTasksRequest, stream tasksStream) error {
-			return stream.Send(change("t1", queued))
+	r := clienttest.Start(t, &clienttest.Service{
+		Watch: []func(clienttest.WatchStream) error{clienttest.Sends(nil, event(1, clienttest.Queued))},
+		WatchAll: func(_ *refractv1.WatchTasksRequest, stream clienttest.WatchAllStream) error {
+			return stream.Send(change("t1", clienttest.Queued))
 		},
 	})
-	c := r.dial(t)
+	c := dial(t, r)
 	one, cancelOne := context.WithCancel(t.Context())
 	defer cancelOne()
-	for range c.Watch(one, testID) {
+	for range c.Watch(one, clienttest.TaskID) {
 		cancelOne()
 		break
 	}

@@ -9,19 +9,20 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/clienttest"
 )
 
 // pages is a remote with a number of tasks. Tokens are offsets.
-func pages(t *testing.T, total int) (*remote, *[]*refractv1.ListTasksRequest) {
+func pages(t *testing.T, total int) (*clienttest.Service, *[]*refractv1.ListTasksRequest) {
 	t.Helper()
 	var asked []*refractv1.ListTasksRequest
-	return startRemote(t, &remote{list: func(req *refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error) {
+	return clienttest.Start(t, &clienttest.Service{List: func(req *refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error) {
 		asked = append(asked, req)
 		resp := &refractv1.ListTasksResponse{}
 		var first int
 		_, _ = fmt.Sscan(req.GetPageToken(), &first)
 		for i := first; i < min(total, first+int(req.GetPageSize())); i++ {
-			task := newTask(int64(i)+1, queued)
+			task := clienttest.NewTask(int64(i)+1, clienttest.Queued)
 			task.Prompt = fmt.Sprintf("task %d\nof a very long list, with a prompt that does not fit in a table", i)
 			resp.Tasks = append(resp.Tasks, task)
 		}
@@ -73,7 +74,7 @@ func TestList_PrintsATableOfWhatMatches(t *testing.T) {
 		t.Errorf("exit %d: %s, output (-want +got):\n%s", exit, errs, diff)
 	}
 	filter := &refractv1.ListTasksRequest{
-		PageSize: 50, States: []refractv1.TaskState{running, failed, canceled}, Labels: map[string]string{"team": "a;b"},
+		PageSize: 50, States: []refractv1.TaskState{clienttest.Running, clienttest.Failed, clienttest.Canceled}, Labels: map[string]string{"team": "a;b"},
 	}
 	if diff := cmp.Diff([]*refractv1.ListTasksRequest{filter}, *asked, protocmp.Transform()); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
@@ -83,7 +84,7 @@ func TestList_PrintsATableOfWhatMatches(t *testing.T) {
 func TestList_RefusesWhatIsNoState(t *testing.T) {
 	t.Parallel()
 	for _, state := range []string{"DONE", "UNSPECIFIED"} {
-		exit, _, errs := command(t, &remote{address: "127.0.0.1:1"}, "list", "--state="+state)
+		exit, _, errs := command(t, &clienttest.Service{Address: "127.0.0.1:1"}, "list", "--state="+state)
 		if exit != 1 || !strings.HasPrefix(errs, "refract: --state="+state+" is no state: there are QUEUED,") {
 			t.Errorf("exit %d: %s", exit, errs)
 		}

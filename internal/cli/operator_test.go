@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/clienttest"
 )
 
 func TestProviderList_PrintsHowAccountsStand(t *testing.T) {
@@ -56,9 +57,9 @@ func TestOperatorCommands_RefuseWhatMakesNoSense(t *testing.T) {
 		"missing flags: --reason":                           {"provider", "pause", "kie"},
 		"--verdict=GOOD is no verdict: there are APPLIED,":  {"callback", "list", "--verdict=GOOD"},
 		"--limit=-1 is negative":                            {"callback", "list", "--limit=-1"},
-		"nothing answers at 127.0.0.1:1":                    {"check", testID},
+		"nothing answers at 127.0.0.1:1":                    {"check", clienttest.TaskID},
 	} {
-		exit, out, errs := command(t, &remote{address: "127.0.0.1:1"}, args...)
+		exit, out, errs := command(t, &clienttest.Service{Address: "127.0.0.1:1"}, args...)
 		if exit != 1 || out != "" || !strings.Contains(errs, want) {
 			t.Errorf("%v: exit %d: %s%s, want %q", args, exit, out, errs, want)
 		}

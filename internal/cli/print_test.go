@@ -9,17 +9,18 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/clienttest"
 )
 
 func TestPrintTask_ShowsAllThatIsSetOnOneLineEach(t *testing.T) {
 	t.Parallel()
-	task := newTask(7, failed)
+	task := clienttest.NewTask(7, clienttest.Failed)
 	task.Prompt = "two\nlines\x1b[2J"
 	task.Source = &refractv1.Source{Location: &refractv1.Source_Uri{Uri: "https://example.com/a.mp4"}}
 	task.FallbackProviders, task.Model, task.FirstFrameUri = []string{"luma", "luma-agents"}, "ray-2", "https://example.com/a.png"
 	task.Strength, task.Watermark = refractv1.Strength_STRENGTH_FLEX_2, "me"
 	task.Labels = map[string]string{"team": "a", "shot": "7"}
-	task.DeadlineTime = timestamppb.New(begun.Add(time.Hour))
+	task.DeadlineTime = timestamppb.New(clienttest.CreateTime.Add(time.Hour))
 	task.Attempt = &refractv1.Attempt{Number: 1, State: refractv1.AttemptState_ATTEMPT_STATE_FAILED, ProviderTaskId: "k-1"}
 	task.Failure = &refractv1.Failure{Reason: refractv1.FailureReason_FAILURE_REASON_PROVIDER_FAILED, Message: "It broke.", Payment: refractv1.Payment_PAYMENT_PAID}
 	task.Outputs = []*refractv1.Output{{Index: 0, ContentType: "video/mp4", SizeBytes: 5, Sha256: "ab", DownloadUri: "http://h/x"}}

@@ -11,16 +11,17 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/clienttest"
 )
 
 func TestProgress_ShowsEveryChangeOnceWithoutATerminal(t *testing.T) {
 	t.Parallel()
 	p, out := plain()
-	p.task(newTask(2, submitting))
-	p.event(newEvent(2, submitting, "shown as part of the task"))
-	p.event(newEvent(3, running, "kie accepted\nattempt 1\x1b[31m"))
-	p.event(newEvent(3, running, "a second time"))
-	p.event(&refractv1.TaskEvent{Revision: 4, State: succeeded, Message: "1 output saved", CreateTime: timestamppb.New(begun.Add(125 * time.Second))})
+	p.task(clienttest.NewTask(2, clienttest.Submitting))
+	p.event(clienttest.NewEvent(2, clienttest.Submitting, "shown as part of the task"))
+	p.event(clienttest.NewEvent(3, clienttest.Running, "kie accepted\nattempt 1\x1b[31m"))
+	p.event(clienttest.NewEvent(3, clienttest.Running, "a second time"))
+	p.event(&refractv1.TaskEvent{Revision: 4, State: clienttest.Succeeded, Message: "1 output saved", CreateTime: timestamppb.New(clienttest.CreateTime.Add(125 * time.Second))})
 	p.downloading(1, 2)
 	p.done()
 	p.done()
@@ -54,7 +55,7 @@ func TestProgress_KeepsChangesAboveTheLiveLine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p, out := liveProgress(t)
-		task := newTask(1, queued)
+		task := clienttest.NewTask(1, clienttest.Queued)
 		task.CreateTime, task.UpdateTime = timestamppb.Now(), timestamppb.Now()
 		p.expect(task)
 		change := func(revision int64, state refractv1.TaskState) {
@@ -65,20 +66,20 @@ func TestProgress_KeepsChangesAboveTheLiveLine(t *testing.T) {
 			synctest.Wait()
 			return lastDrawn(p, out)
 		}
-		change(1, queued)
+		change(1, clienttest.Queued)
 		if got := wait(3 * time.Second); !strings.Contains(got, "QUEUED     3s") || !strings.Contains(got, " 0%") {
 			t.Errorf("queued: %q", got)
 		}
-		change(2, submitting)
+		change(2, clienttest.Submitting)
 		wait(10 * time.Second)
-		change(3, running)
+		change(3, clienttest.Running)
 		if got := wait(20 * time.Second); !strings.Contains(got, "RUNNING    30s of about 1m0s") || !strings.Contains(got, "50%") {
 			t.Errorf("half of the typical duration: %q", got)
 		}
 		if got := wait(time.Hour); !strings.Contains(got, "99%") {
 			t.Errorf("long after the typical duration: %q", got)
 		}
-		change(4, succeeded)
+		change(4, clienttest.Succeeded)
 		wait(time.Second)
 		p.downloading(500, 1000)
 		if got := lastDrawn(p, out); !strings.Contains(got, "downloading  50%") {

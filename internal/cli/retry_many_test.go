@@ -12,21 +12,22 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/clienttest"
 )
 
 // failures is a remote with failed tasks, in pages, and what was asked of it. Retries of the tasks with an answer get that.
-func failures(t *testing.T, total int, answers map[int]error) (r *remote, asked *[]*refractv1.ListTasksRequest, retried *[]string) {
+func failures(t *testing.T, total int, answers map[int]error) (r *clienttest.Service, asked *[]*refractv1.ListTasksRequest, retried *[]string) {
 	t.Helper()
 	asked, retried = &[]*refractv1.ListTasksRequest{}, &[]string{}
 	id := func(i int) string { return fmt.Sprintf("01990000-0000-7000-8000-%012d", i) }
-	r = startRemote(t, &remote{
-		list: func(req *refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error) {
+	r = clienttest.Start(t, &clienttest.Service{
+		List: func(req *refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error) {
 			*asked = append(*asked, req)
 			resp := &refractv1.ListTasksResponse{}
 			var first int
 			_, _ = fmt.Sscan(req.GetPageToken(), &first)
 			for i := first; i < min(total, first+int(req.GetPageSize())); i++ {
-				task := newTask(3, failed)
+				task := clienttest.NewTask(3, clienttest.Failed)
 				task.Id = id(i)
 				task.Failure = &refractv1.Failure{Reason: refractv1.FailureReason_FAILURE_REASON_OUTPUT_UNAVAILABLE, Retryable: true}
 				if i%3 == 2 {
@@ -39,14 +40,14 @@ func failures(t *testing.T, total int, answers map[int]error) (r *remote, asked 
 			}
 			return resp, nil
 		},
-		retry: func(req *refractv1.RetryTaskRequest) (*refractv1.Task, error) {
+		Retry: func(req *refractv1.RetryTaskRequest) (*refractv1.Task, error) {
 			*retried = append(*retried, req.GetTaskId())
 			for i, err := range answers {
 				if id(i) == req.GetTaskId() {
 					return nil, err
 				}
 			}
-			task := newTask(4, queued)
+			task := clienttest.NewTask(4, clienttest.Queued)
 			task.Id = req.GetTaskId()
 			return task, nil
 		},
@@ -69,7 +70,7 @@ func TestRetryMany_CountsFirst(t *testing.T) {
 		t.Errorf("output (-want +got):\n%s", diff)
 	}
 	filter := &refractv1.ListTasksRequest{
-		PageSize: 100, States: []refractv1.TaskState{failed}, Labels: map[string]string{"team": "a"},
+		PageSize: 100, States: []refractv1.TaskState{clienttest.Failed}, Labels: map[string]string{"team": "a"},
 		FailureReasons: []refractv1.FailureReason{refractv1.FailureReason_FAILURE_REASON_OUTPUT_UNAVAILABLE, refractv1.FailureReason_FAILURE_REASON_PROVIDER_FAILED},
 	}
 	if diff := cmp.Diff(filter, (*asked)[0], protocmp.Transform()); diff != "" || len(*asked) != 3 {
@@ -93,7 +94,7 @@ func TestRetryMany_AsksAPersonAndTakesYesFromAProgram(t *testing.T) {
 func TestRetryMany_CallsOnceForEachTask(t *testing.T) {
 	t.Parallel()
 	r, _, retried := failures(t, 6, map[int]error{
-		1: status.Error(codes.FailedPrecondition, "the task is not FAILED"), 2: errDraining, 3: status.Error(codes.NotFound, "no such task"),
+		1: status.Error(codes.FailedPrecondition, "the task is not FAILED"), 2: clienttest.ErrDraining, 3: status.Error(codes.NotFound, "no such task"),
 	})
 	exit, out, errs := command(t, r, "retry", "--reason=provider_failed", "--yes", "--new-attempt")
 	if unique := slices.Compact(slices.Clone(*retried)); exit != 1 || len(*retried) != 6 || len(unique) != 6 {
@@ -107,7 +108,7 @@ func TestRetryMany_CallsOnceForEachTask(t *testing.T) {
 	}
 	dead := map[int]error{}
 	for i := range 20 {
-		dead[i] = errDraining
+		dead[i] = clienttest.ErrDraining
 	}
 	r, _, retried = failures(t, 20, dead)
 	if exit, _, errs := command(t, r, "retry", "--state=failed", "--yes"); exit != 1 || len(*retried) != maxRetryErrors || !strings.Contains(errs, "given up") {
@@ -120,9 +121,9 @@ func TestRetryMany_RefusesWhatDoesNotGoTogether(t *testing.T) {
 	r, asked, retried := failures(t, 1, nil)
 	for _, args := range [][]string{
 		{},
-		{testID, "--state=FAILED"},
-		{testID, "--dry-run"},
-		{testID, "--yes"},
+		{clienttest.TaskID, "--state=FAILED"},
+		{clienttest.TaskID, "--dry-run"},
+		{clienttest.TaskID, "--yes"},
 		{"--dry-run"},
 		{"--state=RUNNING"},
 		{"--state=odd"},

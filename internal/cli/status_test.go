@@ -8,22 +8,10 @@ import (
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/refract-video/refract/internal/clienttest"
 )
-
-func refused(code codes.Code, message string, details ...protoadapt.MessageV1) error {
-	st, err := status.New(code, message).WithDetails(details...)
-	if err != nil {
-		return err
-	}
-	return st.Err()
-}
-
-func reason(name string) *errdetails.ErrorInfo {
-	return &errdetails.ErrorInfo{Domain: "refract", Reason: name}
-}
 
 func TestExplain_MakesOneLineOfAStatus(t *testing.T) {
 	t.Parallel()
@@ -38,41 +26,41 @@ func TestExplain_MakesOneLineOfAStatus(t *testing.T) {
 	}{
 		{"none", nil, ""},
 		{"not a status", errors.New("disk full"), "disk full"},
-		{"reason", refused(codes.NotFound, "no such task", reason("TASK_NOT_FOUND")), "no such task [TASK_NOT_FOUND]"},
-		{"no details", refused(codes.PermissionDenied, "not yours"), "not yours [PermissionDenied]"},
+		{"reason", clienttest.Refused(codes.NotFound, "no such task", clienttest.Reason("TASK_NOT_FOUND")), "no such task [TASK_NOT_FOUND]"},
+		{"no details", clienttest.Refused(codes.PermissionDenied, "not yours"), "not yours [PermissionDenied]"},
 		{
-			"fields", refused(codes.InvalidArgument, "bad request", reason("INVALID_REQUEST"), fields),
+			"fields", clienttest.Refused(codes.InvalidArgument, "bad request", clienttest.Reason("INVALID_REQUEST"), fields),
 			"bad request; prompt: must not be blank; priority: must be at most 100 [INVALID_REQUEST]",
 		},
 		{
-			"fields that the message has", refused(codes.InvalidArgument, "prompt: must not be blank; priority: must be at most 100", reason("INVALID_REQUEST"), fields),
+			"fields that the message has", clienttest.Refused(codes.InvalidArgument, "prompt: must not be blank; priority: must be at most 100", clienttest.Reason("INVALID_REQUEST"), fields),
 			"prompt: must not be blank; priority: must be at most 100 [INVALID_REQUEST]",
 		},
 		{
-			"retry", refused(codes.Unavailable, "the database is out of reach", reason("DATABASE_UNAVAILABLE"), retry),
+			"retry", clienttest.Refused(codes.Unavailable, "the database is out of reach", clienttest.Reason("DATABASE_UNAVAILABLE"), retry),
 			"the database is out of reach [DATABASE_UNAVAILABLE]; try again in 1s",
 		},
 		{
-			"credentials", refused(codes.Unauthenticated, "the API token is wrong", reason("CREDENTIALS_INVALID")),
+			"credentials", clienttest.Refused(codes.Unauthenticated, "the API token is wrong", clienttest.Reason("CREDENTIALS_INVALID")),
 			"the API token is wrong [CREDENTIALS_INVALID]; pass it as --token or REFRACT_TOKEN",
 		},
-		{"interrupted", refused(codes.Canceled, "context canceled"), "interrupted"},
-		{"wrapped", fmt.Errorf("watch: %w", refused(codes.NotFound, "no such task", reason("TASK_NOT_FOUND"))), "no such task [TASK_NOT_FOUND]"},
-		{"lines and control characters", refused(codes.Internal, "one\ntwo\x1b[2Jthree"), "one two [2Jthree [Internal]"},
+		{"interrupted", clienttest.Refused(codes.Canceled, "context canceled"), "interrupted"},
+		{"wrapped", fmt.Errorf("watch: %w", clienttest.Refused(codes.NotFound, "no such task", clienttest.Reason("TASK_NOT_FOUND"))), "no such task [TASK_NOT_FOUND]"},
+		{"lines and control characters", clienttest.Refused(codes.Internal, "one\ntwo\x1b[2Jthree"), "one two [2Jthree [Internal]"},
 		{
-			"refused connection", refused(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:9090: connect: connection refused"`),
+			"refused connection", clienttest.Refused(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:9090: connect: connection refused"`),
 			"nothing answers at 127.0.0.1:9090: start the service with `refract serve`, or pass --address",
 		},
 		{
-			"certificate", refused(codes.Unavailable, `connection error: desc = "transport: authentication handshake failed: tls: failed to verify certificate: x509: unknown authority"`),
+			"certificate", clienttest.Refused(codes.Unavailable, `connection error: desc = "transport: authentication handshake failed: tls: failed to verify certificate: x509: unknown authority"`),
 			"no TLS connection to 127.0.0.1:9090: transport: authentication handshake failed: tls: failed to verify certificate: x509: unknown authority: check --tls and --ca",
 		},
 		{
-			"TLS needed", refused(codes.Unavailable, `connection error: desc = "error reading server preface: EOF"`),
+			"TLS needed", clienttest.Refused(codes.Unavailable, `connection error: desc = "error reading server preface: EOF"`),
 			"127.0.0.1:9090 does not speak gRPC in the clear: pass --tls, or check --address (error reading server preface: EOF)",
 		},
 		{
-			"no route", refused(codes.Unavailable, "name resolver error: produced zero addresses"),
+			"no route", clienttest.Refused(codes.Unavailable, "name resolver error: produced zero addresses"),
 			"no answer from 127.0.0.1:9090: is the service up, and --address right? (name resolver error: produced zero addresses)",
 		},
 	} {

@@ -11,16 +11,17 @@ import (
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/clienttest"
 )
 
 // batching is a remote that refuses what has no prompt, and notes how many items came in each call.
-func batching(t *testing.T, calls *[]int) *remote {
+func batching(t *testing.T, calls *[]int) *clienttest.Service {
 	t.Helper()
-	return startRemote(t, &remote{batch: func(req *refractv1.BatchSubmitTasksRequest) (*refractv1.BatchSubmitTasksResponse, error) {
+	return clienttest.Start(t, &clienttest.Service{Batch: func(req *refractv1.BatchSubmitTasksRequest) (*refractv1.BatchSubmitTasksResponse, error) {
 		*calls = append(*calls, len(req.GetRequests()))
 		resp := &refractv1.BatchSubmitTasksResponse{}
 		for _, item := range req.GetRequests() {
-			r := &refractv1.BatchSubmitTasksResult{Outcome: &refractv1.BatchSubmitTasksResult_Task{Task: &refractv1.Task{Id: testID}}}
+			r := &refractv1.BatchSubmitTasksResult{Outcome: &refractv1.BatchSubmitTasksResult_Task{Task: &refractv1.Task{Id: clienttest.TaskID}}}
 			if item.GetPrompt() == "" {
 				r.Outcome = &refractv1.BatchSubmitTasksResult_Status{Status: status.New(codes.InvalidArgument, "prompt: is empty").Proto()}
 			}
@@ -45,7 +46,7 @@ func TestSubmit_BatchTellsWhatBecameOfEachLine(t *testing.T) {
 	r := batching(t, &calls)
 	file := batchFile(t, `{"requestId":"a","prompt":"snow","source":{"uri":"https://example.com/a.mp4"}}`, "", `{"requestId":"b"}`)
 	exit, out, errs := command(t, r, "submit", "--batch="+file)
-	if want := "a  task " + testID + "\nb  refused: prompt: is empty\n"; exit != 1 || out != want || !strings.Contains(errs, "1 of 2 submissions were refused") {
+	if want := "a  task " + clienttest.TaskID + "\nb  refused: prompt: is empty\n"; exit != 1 || out != want || !strings.Contains(errs, "1 of 2 submissions were refused") {
 		t.Errorf("exit %d, output %q, errors %q, want 1 with %q", exit, out, errs, want)
 	}
 	if exit, out, _ := command(t, r, "submit", "--batch="+file, "--json"); exit != 1 || len(jsonLines(t, out)) != 2 {

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/clienttest"
 )
 
 // jsonLines reads output that must be one JSON object a line.
@@ -34,16 +35,18 @@ func jsonLines(t *testing.T, out string) (objects []map[string]any) {
 }
 
 // finishing is a remote whose task is submitted and succeeds, with one file as output.
-func finishing(t *testing.T, f *fileServer) (*remote, *refractv1.Task) {
+func finishing(t *testing.T, f *clienttest.FileServer) (*clienttest.Service, *refractv1.Task) {
 	t.Helper()
-	done := newTask(3, succeeded)
-	done.Outputs = []*refractv1.Output{f.output()}
-	return startRemote(t, &remote{
-		submit: func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error) { return newTask(1, queued), nil },
-		get:    func() (*refractv1.Task, error) { return done, nil },
-		watch: []func(watchStream) error{
-			sends(errDraining, event(newEvent(1, queued, "submitted"))),
-			sends(nil, event(newEvent(2, running, "kie accepted attempt 1")), event(newEvent(3, succeeded, "1 output saved"))),
+	done := clienttest.NewTask(3, clienttest.Succeeded)
+	done.Outputs = []*refractv1.Output{f.Output()}
+	return clienttest.Start(t, &clienttest.Service{
+		Submit: func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error) {
+			return clienttest.NewTask(1, clienttest.Queued), nil
+		},
+		Get: func() (*refractv1.Task, error) { return done, nil },
+		Watch: []func(clienttest.WatchStream) error{
+			clienttest.Sends(clienttest.ErrDraining, clienttest.Event(1, clienttest.Queued, "submitted")),
+			clienttest.Sends(nil, clienttest.Event(2, clienttest.Running, "kie accepted attempt 1"), clienttest.Event(3, clienttest.Succeeded, "1 output saved")),
 		},
 	}), done
 }
@@ -51,9 +54,9 @@ func finishing(t *testing.T, f *fileServer) (*remote, *refractv1.Task) {
 func TestSubmit_SetsEveryFieldOfTheRequest(t *testing.T) {
 	t.Parallel()
 	var got *refractv1.SubmitTaskRequest
-	r := startRemote(t, &remote{submit: func(req *refractv1.SubmitTaskRequest) (*refractv1.Task, error) {
+	r := clienttest.Start(t, &clienttest.Service{Submit: func(req *refractv1.SubmitTaskRequest) (*refractv1.Task, error) {
 		got = req
-		return newTask(1, queued), nil
+		return clienttest.NewTask(1, clienttest.Queued), nil
 	}})
 	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=a neon city", "--request-id=order-1", "--provider=kie",
 		"--watermark=me", "--priority=-5", "--label", "team=a;b=c", "--label", "shot=7,8", "--deadline=90m", "--max-attempts=2",
@@ -77,7 +80,7 @@ func TestSubmit_SetsEveryFieldOfTheRequest(t *testing.T) {
 			t.Errorf("no flag sets the field %s of SubmitTaskRequest", field.Name())
 		}
 	}
-	if !strings.HasPrefix(out, "task        "+testID+"\nrequest id  order-1\nstate       QUEUED (revision 1)\n") {
+	if !strings.HasPrefix(out, "task        "+clienttest.TaskID+"\nrequest id  order-1\nstate       QUEUED (revision 1)\n") {
 		t.Errorf("output:\n%s", out)
 	}
 }
@@ -99,14 +102,14 @@ func TestSubmit_TakesEveryStrengthOfTheContract(t *testing.T) {
 
 func TestSubmit_WaitsThroughAnOutageAndDownloads(t *testing.T) {
 	t.Parallel()
-	f := serveFile(t, &fileServer{cuts: []int{1000}})
+	f := clienttest.ServeFile(t, &clienttest.FileServer{Cuts: []int{1000}})
 	r, done := finishing(t, f)
 	path := filepath.Join(t.TempDir(), "x.mp4")
-	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=x", "--request-id=order-1", "--output="+path, "--token="+testToken)
+	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=x", "--request-id=order-1", "--output="+path, "--token="+clienttest.Token)
 	if exit != 0 || errs != "" {
 		t.Fatalf("exit %d: %s", exit, errs)
 	}
-	want := "task " + testID + `
+	want := "task " + clienttest.TaskID + `
      +0.0s  QUEUED      submitted
                         connection lost, resuming
      +1.0s  RUNNING     kie accepted attempt 1
@@ -118,11 +121,11 @@ sha256  ` + done.GetOutputs()[0].GetSha256() + "\n"
 	if diff := cmp.Diff(want, out); diff != "" {
 		t.Errorf("output (-want +got):\n%s", diff)
 	}
-	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, f.content) {
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, f.Content) {
 		t.Errorf("the file differs: %d bytes, %v", len(got), err)
 	}
-	for _, header := range append(f.tokens, r.headers...) {
-		if header != "Bearer "+testToken {
+	for _, header := range append(f.Authorizations(), r.Authorizations()...) {
+		if header != "Bearer "+clienttest.Token {
 			t.Errorf("authorization was %q", header)
 		}
 	}
@@ -130,7 +133,7 @@ sha256  ` + done.GetOutputs()[0].GetSha256() + "\n"
 
 func TestSubmit_KeepsProgressOutOfJSON(t *testing.T) {
 	t.Parallel()
-	r, done := finishing(t, serveFile(t, &fileServer{}))
+	r, done := finishing(t, clienttest.ServeFile(t, &clienttest.FileServer{}))
 	path := filepath.Join(t.TempDir(), "x.mp4")
 	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=x", "--wait", "--output="+path, "--json")
 	if exit != 0 || len(jsonLines(t, out)) != 1 {
@@ -143,7 +146,7 @@ func TestSubmit_KeepsProgressOutOfJSON(t *testing.T) {
 	if diff := cmp.Diff(done, &got, protocmp.Transform()); diff != "" {
 		t.Errorf("task (-want +got):\n%s", diff)
 	}
-	for _, want := range []string{"request id ", "task " + testID, "kie accepted attempt 1", "path    " + path} {
+	for _, want := range []string{"request id ", "task " + clienttest.TaskID, "kie accepted attempt 1", "path    " + path} {
 		if !strings.Contains(errs, want) {
 			t.Errorf("%q is missing in:\n%s", want, errs)
 		}
@@ -152,14 +155,14 @@ func TestSubmit_KeepsProgressOutOfJSON(t *testing.T) {
 
 func TestSubmit_LeavesNothingOfADamagedDownload(t *testing.T) {
 	t.Parallel()
-	r, done := finishing(t, serveFile(t, &fileServer{}))
+	r, done := finishing(t, clienttest.ServeFile(t, &clienttest.FileServer{}))
 	done.Outputs[0].Sha256 = strings.Repeat("0", 64)
 	dir := t.TempDir()
 	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=x", "--output="+dir)
 	if exit != 1 || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, "the file is damaged") || strings.Contains(out, "path  ") {
 		t.Errorf("exit %d, output:\n%s\nerror: %s", exit, out, errs)
 	}
-	if got := folder(t, dir); len(got) > 0 {
+	if got := clienttest.FileNames(t, dir); len(got) > 0 {
 		t.Errorf("left in the folder: %q", got)
 	}
 }
@@ -172,28 +175,30 @@ func TestSubmit_TellsHowATaskEnded(t *testing.T) {
 		cause *refractv1.Failure
 		want  string
 	}{
-		{"canceled", canceled, nil, "task " + testID + " was canceled; `refract retry " + testID + "` continues it"},
+		{"canceled", clienttest.Canceled, nil, "task " + clienttest.TaskID + " was canceled; `refract retry " + clienttest.TaskID + "` continues it"},
 		{
-			"refused", failed, &refractv1.Failure{Reason: refractv1.FailureReason_FAILURE_REASON_INPUT_REJECTED, Message: "The prompt was\nrefused.", Payment: refractv1.Payment_PAYMENT_NONE},
-			"task " + testID + " failed: INPUT_REJECTED: The prompt was refused (nothing was paid); a retry of the same request does not help",
+			"refused", clienttest.Failed, &refractv1.Failure{Reason: refractv1.FailureReason_FAILURE_REASON_INPUT_REJECTED, Message: "The prompt was\nrefused.", Payment: refractv1.Payment_PAYMENT_NONE},
+			"task " + clienttest.TaskID + " failed: INPUT_REJECTED: The prompt was refused (nothing was paid); a retry of the same request does not help",
 		},
 		{
-			"unknown", failed, &refractv1.Failure{Reason: refractv1.FailureReason_FAILURE_REASON_OUTCOME_UNKNOWN, Message: "No answer came.", Retryable: true, Payment: refractv1.Payment_PAYMENT_UNKNOWN},
-			"task " + testID + " failed: OUTCOME_UNKNOWN: No answer came (it is unknown whether the attempt was paid for); `refract retry " + testID + "` can help",
+			"unknown", clienttest.Failed, &refractv1.Failure{Reason: refractv1.FailureReason_FAILURE_REASON_OUTCOME_UNKNOWN, Message: "No answer came.", Retryable: true, Payment: refractv1.Payment_PAYMENT_UNKNOWN},
+			"task " + clienttest.TaskID + " failed: OUTCOME_UNKNOWN: No answer came (it is unknown whether the attempt was paid for); `refract retry " + clienttest.TaskID + "` can help",
 		},
 		{
-			"paid", failed, &refractv1.Failure{Reason: refractv1.FailureReason_FAILURE_REASON_OUTPUT_UNAVAILABLE, Message: "The link is dead.", Retryable: true, Payment: refractv1.Payment_PAYMENT_PAID},
-			"task " + testID + " failed: OUTPUT_UNAVAILABLE: The link is dead (the attempt was paid for, unless the provider refunds it); `refract retry " + testID + "` can help",
+			"paid", clienttest.Failed, &refractv1.Failure{Reason: refractv1.FailureReason_FAILURE_REASON_OUTPUT_UNAVAILABLE, Message: "The link is dead.", Retryable: true, Payment: refractv1.Payment_PAYMENT_PAID},
+			"task " + clienttest.TaskID + " failed: OUTPUT_UNAVAILABLE: The link is dead (the attempt was paid for, unless the provider refunds it); `refract retry " + clienttest.TaskID + "` can help",
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			end := newTask(2, tt.end)
+			end := clienttest.NewTask(2, tt.end)
 			end.Failure = tt.cause
-			r := startRemote(t, &remote{
-				submit: func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error) { return newTask(1, queued), nil },
-				get:    func() (*refractv1.Task, error) { return end, nil },
-				watch:  []func(watchStream) error{sends(nil, event(newEvent(1, queued, "submitted")), event(newEvent(2, tt.end, "the end")))},
+			r := clienttest.Start(t, &clienttest.Service{
+				Submit: func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error) {
+					return clienttest.NewTask(1, clienttest.Queued), nil
+				},
+				Get:   func() (*refractv1.Task, error) { return end, nil },
+				Watch: []func(clienttest.WatchStream) error{clienttest.Sends(nil, clienttest.Event(1, clienttest.Queued, "submitted"), clienttest.Event(2, tt.end, "the end"))},
 			})
 			exit, _, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=x", "--wait")
 			if exit != 1 || errs != "refract: "+tt.want+"\n" {
@@ -205,39 +210,41 @@ func TestSubmit_TellsHowATaskEnded(t *testing.T) {
 
 func TestSubmit_TellsHowToRepeatWhenTheAnswerIsLost(t *testing.T) {
 	t.Parallel()
-	r := startRemote(t, &remote{submit: func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error) { return nil, errDraining }})
+	r := clienttest.Start(t, &clienttest.Service{Submit: func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error) { return nil, clienttest.ErrDraining }})
 	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=x")
 	id, found := strings.CutPrefix(strings.TrimSpace(out), "request id ")
-	if exit != 1 || !found || r.calls["SubmitTask"] != 4 ||
+	if exit != 1 || !found || r.Calls()["SubmitTask"] != 4 ||
 		!strings.HasSuffix(errs, "submitting again with --request-id="+id+" makes no second task\n") {
-		t.Errorf("exit %d after %d calls, output %q, error %q", exit, r.calls["SubmitTask"], out, errs)
+		t.Errorf("exit %d after %d calls, output %q, error %q", exit, r.Calls()["SubmitTask"], out, errs)
 	}
 }
 
 func TestSubmit_TellsHowToGoOnWhenInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
-	r := startRemote(t, &remote{
-		submit: func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error) { return newTask(1, queued), nil },
-		watch: []func(watchStream) error{func(stream watchStream) error {
+	r := clienttest.Start(t, &clienttest.Service{
+		Submit: func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error) {
+			return clienttest.NewTask(1, clienttest.Queued), nil
+		},
+		Watch: []func(clienttest.WatchStream) error{func(stream clienttest.WatchStream) error {
 			cancel()
 			<-stream.Context().Done()
 			return nil
 		}},
 	})
 	var out, errs bytes.Buffer
-	exit := run(ctx, []string{"submit", "--video=https://example.com/a.mp4", "--prompt=x", "--wait", "--address=" + r.address}, Console{Out: &out, Err: &errs})
-	if exit != 1 || !strings.Contains(errs.String(), "the task goes on: `refract watch "+testID+"`") {
+	exit := run(ctx, []string{"submit", "--video=https://example.com/a.mp4", "--prompt=x", "--wait", "--address=" + r.Address}, Console{Out: &out, Err: &errs})
+	if exit != 1 || !strings.Contains(errs.String(), "the task goes on: `refract watch "+clienttest.TaskID+"`") {
 		t.Errorf("exit %d: %s", exit, errs.String())
 	}
 }
 
 func TestSubmit_FollowsATaskWhoseOldEventsAreGone(t *testing.T) {
 	t.Parallel()
-	r, _ := finishing(t, serveFile(t, &fileServer{}))
-	r.watch = []func(watchStream) error{
-		sends(status.Error(codes.OutOfRange, "the oldest revision is 3")),
-		sends(nil, snapshot(newTask(3, succeeded))),
+	r, _ := finishing(t, clienttest.ServeFile(t, &clienttest.FileServer{}))
+	r.Watch = []func(clienttest.WatchStream) error{
+		clienttest.Sends(status.Error(codes.OutOfRange, "the oldest revision is 3")),
+		clienttest.Sends(nil, clienttest.Snapshot(clienttest.NewTask(3, clienttest.Succeeded))),
 	}
 	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=x", "--output="+t.TempDir())
 	if exit != 0 || !strings.Contains(out, "+2.0s  SUCCEEDED   revision 3") {

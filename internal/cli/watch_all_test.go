@@ -12,31 +12,32 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/clienttest"
 )
 
 // watchingAll is a service with two streams: the first is cut off, and the second goes on after it until the client is
 // interrupted.
-func watchingAll(t *testing.T, interrupt func()) (*remote, *[]*refractv1.WatchTasksRequest) {
+func watchingAll(t *testing.T, interrupt func()) (*clienttest.Service, *[]*refractv1.WatchTasksRequest) {
 	t.Helper()
 	var asked []*refractv1.WatchTasksRequest
 	change := func(token string, state refractv1.TaskState, message string) *refractv1.WatchTasksResponse {
-		e := newEvent(3, state, message)
-		return &refractv1.WatchTasksResponse{ResumeToken: token, Event: &refractv1.WatchedTaskEvent{TaskId: testID, Event: e}}
+		e := clienttest.NewEvent(3, state, message)
+		return &refractv1.WatchTasksResponse{ResumeToken: token, Event: &refractv1.WatchedTaskEvent{TaskId: clienttest.TaskID, Event: e}}
 	}
-	r := startRemote(t, &remote{
-		list: func(*refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error) {
+	r := clienttest.Start(t, &clienttest.Service{
+		List: func(*refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error) {
 			return &refractv1.ListTasksResponse{}, nil
 		},
-		all: func(req *refractv1.WatchTasksRequest, stream tasksStream) error {
+		WatchAll: func(req *refractv1.WatchTasksRequest, stream clienttest.WatchAllStream) error {
 			asked = append(asked, req)
 			if len(asked) == 1 {
 				_ = stream.Send(&refractv1.WatchTasksResponse{ResumeToken: "t0"})
-				_ = stream.Send(change("t1", running, "kie accepted\nattempt 1"))
-				return errDraining
+				_ = stream.Send(change("t1", clienttest.Running, "kie accepted\nattempt 1"))
+				return clienttest.ErrDraining
 			}
-			_ = stream.Send(change("t2", succeeded, "1 output saved"))
+			_ = stream.Send(change("t2", clienttest.Succeeded, "1 output saved"))
 			_ = stream.Send(&refractv1.WatchTasksResponse{ResumeToken: "t3"})
-			_ = stream.Send(change("t4", failed, "kie failed"))
+			_ = stream.Send(change("t4", clienttest.Failed, "kie failed"))
 			interrupt()
 			<-stream.Context().Done()
 			return nil
@@ -65,11 +66,11 @@ func TestWatchAll_FollowsEveryTaskAcrossConnections(t *testing.T) {
 	defer cancel()
 	r, asked := watchingAll(t, func() {})
 	out, errs := lines{enough: cancel, n: 3}, bytes.Buffer{}
-	exit := run(ctx, []string{"watch", "--state=running", "--state=failed", "--label=film=7", "--after=t", "--address=" + r.address},
+	exit := run(ctx, []string{"watch", "--state=running", "--state=failed", "--label=film=7", "--after=t", "--address=" + r.Address},
 		Console{Out: &out, Err: &errs})
-	want := "2026-11-05T12:00:02Z  " + testID + "  RUNNING     kie accepted attempt 1\n" +
-		"2026-11-05T12:00:02Z  " + testID + "  SUCCEEDED   1 output saved\n" +
-		"2026-11-05T12:00:02Z  " + testID + "  FAILED      kie failed\n"
+	want := "2026-11-05T12:00:02Z  " + clienttest.TaskID + "  RUNNING     kie accepted attempt 1\n" +
+		"2026-11-05T12:00:02Z  " + clienttest.TaskID + "  SUCCEEDED   1 output saved\n" +
+		"2026-11-05T12:00:02Z  " + clienttest.TaskID + "  FAILED      kie failed\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" || exit != 1 {
 		t.Errorf("exit %d, output (-want +got):\n%s\n%s", exit, diff, errs.String())
 	}
@@ -77,7 +78,7 @@ func TestWatchAll_FollowsEveryTaskAcrossConnections(t *testing.T) {
 		t.Errorf("remarks: %s", got)
 	}
 	filter := &refractv1.WatchTasksRequest{
-		States: []refractv1.TaskState{running, failed}, Labels: map[string]string{"film": "7"}, ResumeToken: "t",
+		States: []refractv1.TaskState{clienttest.Running, clienttest.Failed}, Labels: map[string]string{"film": "7"}, ResumeToken: "t",
 	}
 	resumed := &refractv1.WatchTasksRequest{States: filter.States, Labels: filter.Labels, ResumeToken: "t1"}
 	if diff := cmp.Diff([]*refractv1.WatchTasksRequest{filter, resumed}, *asked, protocmp.Transform()); diff != "" {
@@ -91,7 +92,7 @@ func TestWatchAll_PrintsJSONLinesWithTokens(t *testing.T) {
 	defer cancel()
 	r, _ := watchingAll(t, func() {})
 	out, errs := lines{enough: cancel, n: 3}, bytes.Buffer{}
-	run(ctx, []string{"watch", "--json", "--address=" + r.address}, Console{Out: &out, Err: &errs})
+	run(ctx, []string{"watch", "--json", "--address=" + r.Address}, Console{Out: &out, Err: &errs})
 	var tokens []string
 	for _, line := range jsonLines(t, out.String()) {
 		tokens = append(tokens, line["resumeToken"].(string))
@@ -103,11 +104,11 @@ func TestWatchAll_PrintsJSONLinesWithTokens(t *testing.T) {
 
 func TestWatchAll_RefusalsAreTold(t *testing.T) {
 	t.Parallel()
-	r := startRemote(t, &remote{
-		list: func(*refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error) {
+	r := clienttest.Start(t, &clienttest.Service{
+		List: func(*refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error) {
 			return &refractv1.ListTasksResponse{}, nil
 		},
-		all: func(*refractv1.WatchTasksRequest, tasksStream) error {
+		WatchAll: func(*refractv1.WatchTasksRequest, clienttest.WatchAllStream) error {
 			return status.Error(codes.OutOfRange, "older events were removed")
 		},
 	})
@@ -116,8 +117,8 @@ func TestWatchAll_RefusalsAreTold(t *testing.T) {
 		"--state=LOST is no state":    {"watch", "--state=LOST"},
 		"need the id of a task":       {"watch", "--after-revision=0"},
 		"need the id of a task ":      {"watch", "-o", "x"},
-		"are for watching all tasks":  {"watch", testID, "--after=t"},
-		"are for watching all tasks,": {"watch", testID, "--label=a=b"},
+		"are for watching all tasks":  {"watch", clienttest.TaskID, "--after=t"},
+		"are for watching all tasks,": {"watch", clienttest.TaskID, "--label=a=b"},
 	} {
 		exit, out, errs := command(t, r, args...)
 		if exit != 1 || out != "" || !strings.Contains(errs, strings.TrimSpace(want)) {
