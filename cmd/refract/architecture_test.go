@@ -60,6 +60,34 @@ func TestArchitecture_ShowsWhoImportsWhom(t *testing.T) {
 	checkPart(t, architecturePath, "imports", table)
 }
 
+// TestRelease_LeavesOutTheDownloadOfPostgreSQL looks for packages that only the download of PostgreSQL needs in the program as
+// releases have it.
+func TestRelease_LeavesOutTheDownloadOfPostgreSQL(t *testing.T) {
+	t.Parallel()
+	linked := func(tags string) (found []string) {
+		list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", tags, ".")
+		list.Stderr = os.Stderr
+		out, err := list.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path := range strings.FieldsSeq(string(out)) {
+			for _, prefix := range []string{"github.com/fergusstrange/", "github.com/lib/pq", "github.com/xi2/xz"} {
+				if strings.HasPrefix(path, prefix) {
+					found = append(found, path)
+				}
+			}
+		}
+		return found
+	}
+	if found := linked("release"); len(found) > 0 {
+		t.Errorf("a released program has %v", found)
+	}
+	if len(linked("")) == 0 {
+		t.Error("no build has the packages, so their names are wrong here")
+	}
+}
+
 // TestArchitecture_WalksThroughFunctionsThatExist looks for the function of each step in the package that the step names.
 func TestArchitecture_WalksThroughFunctionsThatExist(t *testing.T) {
 	t.Parallel()

@@ -36,8 +36,8 @@ func (b binaries) path(program string) string { return filepath.Join(b.dir, prog
 
 func (b binaries) String() string { return fmt.Sprintf("%d in %s", b.major, b.dir) }
 
-// chooseBinaries returns the programs that fit the data, of which major is the version (0: no data yet). They are fetched
-// only when there are none at all.
+// chooseBinaries returns the programs that fit the data, whose version is major (0: no data yet). It fetches them only when
+// none are installed, and never in a released build.
 func chooseBinaries(ctx context.Context, user account, dir *folder, major int) (binaries, error) {
 	cache, cacheErr := cacheDir()
 	patterns := installedIn
@@ -45,7 +45,7 @@ func chooseBinaries(ctx context.Context, user account, dir *folder, major int) (
 		patterns = append(slices.Clone(patterns), filepath.Join(cache, "postgresql-*", "bin"))
 	}
 	found := findBinaries(ctx, user, patterns)
-	if err := ctx.Err(); err != nil { // then what could not be asked only looks like nothing
+	if err := ctx.Err(); err != nil { // Programs that could not be asked look as if they were missing.
 		return binaries{}, fmt.Errorf("find PostgreSQL: %w", err)
 	}
 	if len(found) > 0 {
@@ -58,7 +58,7 @@ func chooseBinaries(ctx context.Context, user account, dir *folder, major int) (
 	if err != nil {
 		return binaries{}, noBinaries(err)
 	}
-	// They may be there and yet not run: another C library, a folder the account cannot enter.
+	// They may be unable to run: for another C library, or in a folder that the account cannot enter.
 	if fetched.major, err = version(ctx, user, fetched.dir); err != nil {
 		return binaries{}, noBinaries(err)
 	}
@@ -66,8 +66,8 @@ func chooseBinaries(ctx context.Context, user account, dir *folder, major int) (
 }
 
 func noBinaries(cause error) error {
-	return fmt.Errorf("find PostgreSQL %d or newer: none is installed, and fetching it did not work: %w: "+
-		"install it (such as apt-get install postgresql) or pass --database-url", minMajor, cause)
+	return fmt.Errorf("find PostgreSQL %d or newer: none is installed; %w; "+
+		"install it (such as apt-get install postgresql), or pass --database-url to refract serve", minMajor, cause)
 }
 
 // pick returns the first of found that fits.

@@ -1,3 +1,5 @@
+//go:build !release
+
 package pglocal
 
 import (
@@ -9,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	// A released build leaves this library out: its users install PostgreSQL, and it brings unmaintained decompression code.
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 )
 
@@ -24,28 +27,10 @@ var fetchable = map[int]embeddedpostgres.PostgresVersion{
 // fetchedMajor is what new clusters get.
 const fetchedMajor = 18
 
-// source says where binaries are fetched from and kept. An empty repository means the library's default.
-type source struct {
-	cache      string
-	repository string
-}
-
-// cacheDir returns the folder for fetched binaries; root's must be open to the account that runs them.
-func cacheDir() (string, error) {
-	if isRoot() {
-		return "/var/cache/refract", nil
-	}
-	base, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("choose a cache folder: %w", err)
-	}
-	return filepath.Join(base, "refract"), nil
-}
-
 // fetch brings the binaries of a major version (0: the newest known) into the cache.
 //
-// NOTE: the library knows no context. When ctx ends its download fails, but what it is unpacking goes on unheeded; it writes
-// to a folder of its own and what it completes serves the next start.
+// NOTE: the library takes no context. When ctx ends, the download fails, but unpacking continues in the background. It writes
+// to a folder of its own, and the next start uses what it completes.
 func fetch(ctx context.Context, from source, major int) (binaries, error) {
 	if major == 0 {
 		major = fetchedMajor

@@ -1,3 +1,5 @@
+//go:build !release
+
 package pglocal
 
 import (
@@ -23,17 +25,17 @@ const maxArchive = 512 << 20
 // checksumSuffix is what the address of an archive's checksum ends with.
 const checksumSuffix = ".sha256"
 
-// verified is a repository on this machine that passes archives of another one on, each only with its checksum.
+// verified is a repository on this machine that passes on the archives of another one, each only with its checksum.
 //
-// The library that downloads runs what it finds, also where the repository has no checksum or an empty one. So it gets its
-// archives from here.
+// NOTE: the library that downloads also unpacks archives without a checksum or with an empty one, and Refract runs what is in
+// them. So the library gets its archives from here, and never sees one that does not match its checksum.
 type verified struct {
 	upstream string
 	server   *http.Server
 	url      string
 
 	mu   sync.Mutex
-	err  error             // Why the first archive that was refused was.
+	err  error             // Why the first refused archive was refused.
 	sums map[string][]byte // By path of the archive.
 }
 
@@ -51,7 +53,7 @@ func startVerified(ctx context.Context, upstream string) (*verified, error) {
 
 // stop ends the repository, and returns why an archive was refused.
 func (v *verified) stop() error {
-	_ = v.server.Close() // Nobody needs its connections any more.
+	_ = v.server.Close() // The download has ended.
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.err

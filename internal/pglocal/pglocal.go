@@ -7,7 +7,8 @@
 // needs KillMode=mixed.
 //
 // When a neighbour fails:
-//   - No server binaries on the machine: they are fetched once into a cache; when that fails too, the error says how to go on.
+//   - No server binaries on the machine: they are fetched once into a cache. A released build fetches none. Where none are
+//     found or fetched, the error says what to do.
 //   - PostgreSQL does not start: the error carries the last lines of its log.
 //   - PostgreSQL starts slowly, as on a busy machine or after a crash: Start waits for as long as the server process runs, and
 //     logs every few seconds what it waits for.
