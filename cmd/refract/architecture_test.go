@@ -60,6 +60,28 @@ func TestArchitecture_ShowsWhoImportsWhom(t *testing.T) {
 	checkPart(t, architecturePath, "imports", table)
 }
 
+// TestArchitecture_NoPackageImportsPGXAndGRPC keeps SQL and the wire apart: a package that imports both does two jobs.
+func TestArchitecture_NoPackageImportsPGXAndGRPC(t *testing.T) {
+	t.Parallel()
+	list := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")
+	list.Dir = "../.."
+	list.Stderr = os.Stderr
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	importing := func(imports []string, library string) bool {
+		return slices.ContainsFunc(imports, func(path string) bool { return path == library || strings.HasPrefix(path, library+"/") })
+	}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		name, imports := strings.TrimPrefix(fields[0], module), fields[1:]
+		if importing(imports, "github.com/jackc/pgx/v5") && importing(imports, "google.golang.org/grpc") {
+			t.Errorf("%s imports both pgx and gRPC", name)
+		}
+	}
+}
+
 // TestRelease_LeavesOutTheDownloadOfPostgreSQL looks for packages that only the download of PostgreSQL needs in the program as
 // releases have it.
 func TestRelease_LeavesOutTheDownloadOfPostgreSQL(t *testing.T) {

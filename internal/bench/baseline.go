@@ -61,7 +61,7 @@ func SubmitScripts() []Script {
 	return scripts(
 		`INSERT INTO task (id, tenant, request_id, prompt, source_uri, watermark, strength, model, first_frame_uri, asked_provider,
                   fallbacks, route, provider, priority, labels, deadline, max_attempts, state, revision, allowance, deadline_time)
-VALUES (`+submittedTask+`, 'baseline', gen_random_uuid()::text, '`+prompt+`', '`+sourceURI+`',
+VALUES (`+submittedTask+`, 'baseline', gen_random_uuid()::text, '`+Prompt+`', '`+SourceURI+`',
         '', '', '', '', '', '{}', '{kie}', 'kie', 0, '{"team": "films"}', interval '6 hours', 1, 'QUEUED', 1, 1, now() + interval '6 hours')`,
 		`INSERT INTO task_event (task_id, revision, state, attempt, message, tenant)
 VALUES (`+submittedTask+`, 1, 'QUEUED', 0, 'submitted', 'baseline')`,

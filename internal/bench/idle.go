@@ -9,9 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
@@ -41,10 +38,7 @@ func (i Idle) SubmitToPost(
 ) ([]Latency, error) {
 	return i.measure(ctx, baselines, func(ctx context.Context, client refractv1.TaskServiceClient, n int) (time.Duration, error) {
 		prompt := fmt.Sprintf("idle %d of %s", n, uuid.NewString())
-		req := &refractv1.SubmitTaskRequest{
-			RequestId: uuid.NewString(), Prompt: prompt,
-			Source: &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: fmt.Sprintf(source, n)}},
-		}
+		req := submissionOf(prompt, fmt.Sprintf(source, n))
 		began := time.Now()
 		if _, err := client.SubmitTask(ctx, req); err != nil {
 			return 0, err
@@ -90,19 +84,17 @@ func (i Idle) CallbackToWatcher(ctx context.Context, c Callbacks, baselines ...C
 func (i Idle) measure(
 	ctx context.Context, baselines []Call, call func(ctx context.Context, client refractv1.TaskServiceClient, n int) (time.Duration, error),
 ) ([]Latency, error) {
-	conn, err := grpc.NewClient(i.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return nil, fmt.Errorf("prepare the connection to %s: %w", i.Address, err)
-	}
-	defer conn.Close()
-	client := refractv1.NewTaskServiceClient(conn)
-	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+i.Token)
-	own := func(ctx context.Context, n int) (time.Duration, error) {
-		ctx, cancel := context.WithTimeout(ctx, arrival)
-		defer cancel()
-		return call(ctx, client, n)
-	}
-	return Measure(ctx, i.Calls, append([]Call{own}, baselines...)...)
+	var latencies []Latency
+	err := withClient(ctx, i.Address, i.Token, func(ctx context.Context, client refractv1.TaskServiceClient) (err error) {
+		own := func(ctx context.Context, n int) (time.Duration, error) {
+			ctx, cancel := context.WithTimeout(ctx, arrival)
+			defer cancel()
+			return call(ctx, client, n)
+		}
+		latencies, err = Measure(ctx, i.Calls, append([]Call{own}, baselines...)...)
+		return err
+	})
+	return latencies, err
 }
 
 // Call is the nth call of a measurement. It returns how long the part took that is measured.
@@ -145,4 +137,13 @@ func Timed(do func(ctx context.Context) error) Call {
 		err := do(ctx)
 		return time.Since(began), err
 	}
+}
+
+// ListTasks returns the latency of the first page of a tenant's tasks.
+func (i Idle) ListTasks(ctx context.Context) ([]Latency, error) {
+	return i.measure(ctx, nil, func(ctx context.Context, client refractv1.TaskServiceClient, _ int) (time.Duration, error) {
+		began := time.Now()
+		_, err := client.ListTasks(ctx, &refractv1.ListTasksRequest{PageSize: 50})
+		return time.Since(began), err
+	})
 }

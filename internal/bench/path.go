@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Path is the budget of a latency: a number of durable commits and one POST, one after another on the same machine. A budget in
@@ -52,18 +50,6 @@ func (p Path) Rows(budget string, l, baseline Latency) []Row {
 		WithinTimes(budget+", p50", "ms", millis(l.P50), millis(baseline.P50), by, p.P50).Aiming(p.Goal),
 		WithinTimes(budget+", p99", "ms", millis(l.P99), millis(baseline.P99), by, p.P99),
 	}
-}
-
-// DurableCommit returns a call that commits one row to a table of its own, which it creates. The latency is that of a round
-// trip to the database with one flush to disk.
-func DurableCommit(ctx context.Context, pool *pgxpool.Pool) (Call, error) {
-	if _, err := pool.Exec(ctx, "CREATE TABLE IF NOT EXISTS bench_commit (n integer NOT NULL)"); err != nil {
-		return nil, fmt.Errorf("create the table of the baseline: %w", err)
-	}
-	return Timed(func(ctx context.Context) error {
-		_, err := pool.Exec(ctx, "INSERT INTO bench_commit (n) VALUES (1)")
-		return err
-	}), nil
 }
 
 // PlainPost returns a call that posts a callback to a server that does nothing with it, on a connection that stays open: the

@@ -6,11 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
-
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
@@ -25,17 +20,14 @@ type Submits struct {
 
 // Run submits tasks over one connection, as one service does. One counts when the call returned it.
 func (s Submits) Run(ctx context.Context) (Rate, error) {
-	conn, err := grpc.NewClient(s.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return Rate{}, fmt.Errorf("prepare the connection to %s: %w", s.Address, err)
-	}
-	defer conn.Close()
-	client := refractv1.NewTaskServiceClient(conn)
-	return drive(ctx, s.Callers, s.For, max(s.Batch, 1), func() (func(context.Context) error, func(), error) {
-		return func(ctx context.Context) error {
-			return s.submit(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+s.Token), client)
-		}, func() {}, nil
+	var rate Rate
+	err := withClient(ctx, s.Address, s.Token, func(ctx context.Context, client refractv1.TaskServiceClient) (err error) {
+		rate, err = drive(ctx, s.Callers, s.For, max(s.Batch, 1), func() (func(context.Context) error, func(), error) {
+			return func(ctx context.Context) error { return s.submit(ctx, client) }, func() {}, nil
+		})
+		return err
 	})
+	return rate, err
 }
 
 func (s Submits) submit(ctx context.Context, client refractv1.TaskServiceClient) error {
@@ -59,16 +51,14 @@ func (s Submits) submit(ctx context.Context, client refractv1.TaskServiceClient)
 	return err
 }
 
-// What a submission holds, and the rows of the baseline.
+// The prompt and the source of a submission, and of the rows of the baseline.
 const (
-	prompt    = "A futuristic cityscape at night with towering glass spires reaching into a starry sky, in the rain"
-	sourceURI = "https://media.example.com/clips/2026/source-of-a-typical-length-0123456789.mp4"
+	Prompt    = "A futuristic cityscape at night with towering glass spires reaching into a starry sky, in the rain"
+	SourceURI = "https://media.example.com/clips/2026/source-of-a-typical-length-0123456789.mp4"
 )
 
 func submission() *refractv1.SubmitTaskRequest {
-	return &refractv1.SubmitTaskRequest{
-		RequestId: uuid.NewString(), Prompt: prompt,
-		Source: &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: sourceURI}},
-		Labels: map[string]string{"team": "films"},
-	}
+	req := submissionOf(Prompt, SourceURI)
+	req.Labels = map[string]string{"team": "films"}
+	return req
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/bench"
+	"github.com/refract-video/refract/internal/bench/dataset"
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
@@ -29,7 +30,7 @@ func TestBench_BaselineWritesWhatTheServiceWrites(t *testing.T) {
 	f := startFleet(t, func(f *server.Config, _ *simConfig) {
 		f.CallbackKeys, f.Luma, f.LumaAgents = []redact.Secret{key}, server.Upstream{}, server.Upstream{}
 	})
-	if err := errors.Join(bench.HoldSaves(t.Context(), f.pool), bench.Prepare(t.Context(), f.pool, 0, 10)); err != nil {
+	if err := errors.Join(dataset.HoldSaves(t.Context(), f.pool), dataset.Prepare(t.Context(), f.pool, 0, 10)); err != nil {
 		t.Fatal(err)
 	}
 	ts := f.start(t)

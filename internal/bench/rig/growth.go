@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/bench"
+	"github.com/refract-video/refract/internal/bench/dataset"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/retention"
@@ -29,7 +30,7 @@ func (r *rig) growthWith(ctx context.Context, s *service, p *fakeProvider) (rows
 	for i, to := range []int{growFrom, max(r.GrowTo, growFrom)} {
 		from := []int{growCallbacks, growFrom}[i] // The first of them are those that wait.
 		began := time.Now()
-		if err := bench.Grow(ctx, r.loader, from, to); err != nil {
+		if err := dataset.Grow(ctx, r.loader, from, to); err != nil {
 			return nil, err
 		}
 		r.tell("  made tasks %d to %d in %s", from, to, time.Since(began).Round(time.Second))
@@ -59,7 +60,7 @@ func (r *rig) costs(ctx context.Context, s *service, p *fakeProvider) ([]benchCo
 	if err != nil {
 		return nil, err
 	}
-	if err := bench.RemoveOpen(ctx, r.loader); err != nil {
+	if err := dataset.RemoveOpen(ctx, r.loader); err != nil {
 		return nil, err
 	}
 	first, err := r.rows(ctx, growCallbacks, true)

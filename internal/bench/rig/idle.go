@@ -8,12 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
-	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/bench"
+	"github.com/refract-video/refract/internal/bench/dataset"
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
@@ -35,16 +31,7 @@ func (r *rig) start(ctx context.Context) (rows []bench.Row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	conn, err := grpc.NewClient(s.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	_, err = refractv1.NewTaskServiceClient(conn).SubmitTask(ctx, &refractv1.SubmitTaskRequest{
-		RequestId: uuid.NewString(), Prompt: "the first",
-		Source: &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: "https://example.com/clip.mp4"}},
-	})
-	if err != nil {
+	if err := bench.SubmitFirst(ctx, s.grpc); err != nil {
 		return nil, err
 	}
 	return []bench.Row{bench.WithinTimes("start of the program to first task accepted, new database", "s",
@@ -81,7 +68,7 @@ var (
 )
 
 func (r *rig) idleWith(ctx context.Context, s *service, p *fakeProvider) ([]bench.Row, error) {
-	commit, err := bench.DurableCommit(ctx, r.pool)
+	commit, err := dataset.DurableCommit(ctx, r.pool)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/bench"
+	"github.com/refract-video/refract/internal/bench/dataset"
 )
 
 // The connections that a load comes over: few, and many, which must not be slower.
@@ -31,7 +32,7 @@ func loadRows(duration time.Duration, tasks bool) int {
 
 // callbacks measures callbacks, each verified and committed, against pgbench, and many connections against few.
 func (r *rig) callbacks(ctx context.Context) (rows []bench.Row, err error) {
-	if err := errors.Join(r.reset(ctx), bench.HoldSaves(ctx, r.pool)); err != nil {
+	if err := errors.Join(r.reset(ctx), dataset.HoldSaves(ctx, r.pool)); err != nil {
 		return nil, err
 	}
 	s, err := r.serve(ctx, noProvider)

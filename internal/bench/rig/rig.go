@@ -16,6 +16,7 @@ import (
 
 	"github.com/refract-video/refract/internal/api"
 	"github.com/refract-video/refract/internal/bench"
+	"github.com/refract-video/refract/internal/bench/dataset"
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
@@ -142,7 +143,7 @@ func (r *rig) rows(ctx context.Context, n int, tasks bool) (int, error) {
 	first := r.row
 	r.row += n
 	if tasks {
-		if err := bench.Prepare(ctx, r.loader, first, r.row); err != nil {
+		if err := dataset.Prepare(ctx, r.loader, first, r.row); err != nil {
 			return 0, err
 		}
 	}
@@ -208,7 +209,7 @@ func (r *rig) withProvider(ctx context.Context, processing time.Duration, prepar
 
 // withoutSaves prepares for tasks whose results do not matter, which are not fetched.
 func (r *rig) withoutSaves(ctx context.Context, clip string) error {
-	return errors.Join(bench.HoldSaves(ctx, r.pool), os.WriteFile(clip, sim.TinyClip(), 0o600))
+	return errors.Join(dataset.HoldSaves(ctx, r.pool), os.WriteFile(clip, sim.TinyClip(), 0o600))
 }
 
 func (p *fakeProvider) close() error {

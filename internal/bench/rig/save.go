@@ -12,12 +12,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
-
-	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/bench"
 	"github.com/refract-video/refract/internal/sim"
 )
@@ -36,13 +30,6 @@ func (r *rig) saveWith(ctx context.Context, s *service, p *fakeProvider) ([]benc
 	if err != nil {
 		return nil, fmt.Errorf("find curl, the baseline: %w", err)
 	}
-	conn, err := grpc.NewClient(s.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	client := refractv1.NewTaskServiceClient(conn)
-	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+r.token)
 	var turns []bench.Row
 	grown := 0.0
 	for range r.Rounds {
@@ -50,7 +37,7 @@ func (r *rig) saveWith(ctx context.Context, s *service, p *fakeProvider) ([]benc
 		if err := errors.Join(err, bench.ResetPeak(s.cmd.Process.Pid)); err != nil {
 			return nil, err
 		}
-		took, err := saveOnce(ctx, client, p.host.URL+"/large.mp4")
+		took, err := bench.Save(ctx, s.grpc, r.token, p.host.URL+"/large.mp4")
 		if err != nil {
 			return nil, err
 		}
@@ -67,37 +54,6 @@ func (r *rig) saveWith(ctx context.Context, s *service, p *fakeProvider) ([]benc
 		turns = append(turns, bench.AtLeast("save of a 500 MB result", "MB/s", saveBytes/1e6/took.Seconds(), saveBytes/1e6/byCurl.Seconds(), "curl", 0.8))
 	}
 	return []bench.Row{bench.Median(turns), bench.AtMost("memory that a save of 500 MB takes", "MiB", grown, 64)}, nil
-}
-
-// saveOnce modifies a clip and returns how long its result took to be saved.
-func saveOnce(ctx context.Context, client refractv1.TaskServiceClient, source string) (time.Duration, error) {
-	resp, err := client.SubmitTask(ctx, &refractv1.SubmitTaskRequest{
-		RequestId: uuid.NewString(), Prompt: "a large result",
-		Source: &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: source}},
-	})
-	if err != nil {
-		return 0, err
-	}
-	stream, err := client.WatchTask(ctx, &refractv1.WatchTaskRequest{TaskId: resp.GetTask().GetId()})
-	if err != nil {
-		return 0, err
-	}
-	var began time.Time
-	for {
-		m, err := stream.Recv()
-		if err != nil {
-			return 0, err
-		}
-		switch e := m.GetEvent(); e.GetState() {
-		case refractv1.TaskState_TASK_STATE_SAVING:
-			began = e.GetCreateTime().AsTime()
-		case refractv1.TaskState_TASK_STATE_SUCCEEDED:
-			return e.GetCreateTime().AsTime().Sub(began), nil
-		case refractv1.TaskState_TASK_STATE_FAILED:
-			return 0, fmt.Errorf("the task failed: %s", e.GetMessage())
-		default:
-		}
-	}
 }
 
 // fetchByCurl fetches the result that the service fetched last.

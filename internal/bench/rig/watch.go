@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/bench"
+	"github.com/refract-video/refract/internal/bench/dataset"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/watch"
 )
@@ -78,7 +79,7 @@ func (r *rig) fanOuts(ctx context.Context, w *bench.Watchers) (notified, lost be
 	ended := make(chan error, 1)
 	go func() { ended <- store.Notifier().Run(notifying) }()
 	change := func(ctx context.Context, tasks []string, message string) error {
-		if err := bench.ChangeTasks(ctx, r.pool, tasks, message); err != nil {
+		if err := dataset.ChangeTasks(ctx, r.pool, tasks, message); err != nil {
 			return err
 		}
 		for _, id := range tasks {
@@ -92,7 +93,7 @@ func (r *rig) fanOuts(ctx context.Context, w *bench.Watchers) (notified, lost be
 		return notified, lost, err
 	}
 	silent := func(ctx context.Context, tasks []string, message string) error {
-		return bench.ChangeTasks(ctx, r.pool, tasks, message)
+		return dataset.ChangeTasks(ctx, r.pool, tasks, message)
 	}
 	lost, err = w.FanOut(ctx, silent, watchEventsLost, r.For)
 	if err == nil && (notified.Received < notified.Committed || lost.Received < lost.Committed) {

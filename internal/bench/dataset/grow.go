@@ -1,18 +1,17 @@
-package bench
+package dataset
 
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/bench"
 )
 
-// insertEnded makes tasks of the past, numbered from $1 to $2-1, that have all that a task has when it ends, spread over
-// six days and a hundred tenants. Their ids begin with another digit than those of insertTasks.
+// insertEnded inserts tasks that have ended, numbered from $1 to $2-1, with all their rows, spread over six days and a hundred
+// tenants. Their ids differ from those of Prepare. The store has no call that inserts millions of them.
 const insertEnded = `
 WITH ended AS MATERIALIZED (
     SELECT n, ('00000000-0000-7000-b000-' || lpad(n::text, 12, '0'))::uuid AS id,
@@ -42,12 +41,12 @@ FROM ended, unnest('{QUEUED,SUBMITTING,RUNNING,SAVING,SUCCEEDED}'::text[]) WITH 
 // growBy is how many tasks are inserted at once.
 const growBy = 50_000
 
-// Grow makes tasks of the past, numbered from one to before another, and has the database look at what it has.
+// Grow inserts tasks that have ended, numbered from from to to-1, and has the database vacuum and analyze its tables.
 //
-// It needs connections without deadlines: to look at tens of millions of rows takes minutes.
+// It needs connections without deadlines: that takes minutes with tens of millions of rows.
 func Grow(ctx context.Context, pool *pgxpool.Pool, from, to int) error {
 	for n := from; n < to; n += growBy {
-		_, err := pool.Exec(ctx, insertEnded, n, min(n+growBy, to), prompt, sourceURI, CallbackBody(ProviderTaskID(0)))
+		_, err := pool.Exec(ctx, insertEnded, n, min(n+growBy, to), bench.Prompt, bench.SourceURI, bench.CallbackBody(bench.ProviderTaskID(0)))
 		if err != nil {
 			return fmt.Errorf("make tasks of the past: %w", err)
 		}
@@ -59,20 +58,10 @@ func Grow(ctx context.Context, pool *pgxpool.Pool, from, to int) error {
 	return err
 }
 
-// RemoveOpen removes the tasks that are under way: what they cost, such as the questions about them, is not the cost of those
-// that there are.
+// RemoveOpen removes the tasks that have not ended. Their cost, such as the checks of their attempts, is not to be measured.
 func RemoveOpen(ctx context.Context, pool *pgxpool.Pool) error {
 	if _, err := pool.Exec(ctx, "DELETE FROM task WHERE state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELED')"); err != nil {
 		return fmt.Errorf("remove the tasks under way: %w", err)
 	}
 	return nil
-}
-
-// ListTasks returns the latency of the first page of a tenant's tasks.
-func (i Idle) ListTasks(ctx context.Context) ([]Latency, error) {
-	return i.measure(ctx, nil, func(ctx context.Context, client refractv1.TaskServiceClient, _ int) (time.Duration, error) {
-		began := time.Now()
-		_, err := client.ListTasks(ctx, &refractv1.ListTasksRequest{PageSize: 50})
-		return time.Since(began), err
-	})
 }

@@ -1,17 +1,14 @@
-package bench
+// Package dataset fills a database for measurements: with tasks that wait for their callback, and with tasks that have ended.
+package dataset
 
 import (
 	"context"
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/refract-video/refract/internal/bench"
 )
-
-// TaskID is the id of the nth task that Prepare makes.
-func TaskID(n int) string { return fmt.Sprintf("00000000-0000-7000-8000-%012d", n) }
-
-// AttemptID is the id of its attempt.
-func AttemptID(n int) string { return fmt.Sprintf("00000000-0000-7000-9000-%012d", n) }
 
 // insertTasks makes tasks that wait for their callback, numbered from $1 to $2-1. Their attempts are of an account of
 // their own, and nobody asks about them: tens of thousands that are open at the account that is served would make
@@ -50,7 +47,7 @@ func HoldSaves(ctx context.Context, pool *pgxpool.Pool) error {
 // Prepare makes tasks that wait for their callback, numbered from one to before another. It needs the schema, and
 // connections without deadlines, as Grow does.
 func Prepare(ctx context.Context, pool *pgxpool.Pool, from, to int) error {
-	if _, err := pool.Exec(ctx, insertTasks, from, to, prompt, sourceURI); err != nil {
+	if _, err := pool.Exec(ctx, insertTasks, from, to, bench.Prompt, bench.SourceURI); err != nil {
 		return fmt.Errorf("prepare tasks: %w", err)
 	}
 	if _, err := pool.Exec(ctx, insertAttempts, from, to); err != nil {
