@@ -47,7 +47,7 @@ WHERE id = `+preparedTask,
 		`UPDATE attempt SET state = 'SUCCEEDED', settle_time = now(), next_check_time = NULL
 WHERE id = `+preparedAttempt,
 		`INSERT INTO task_event (task_id, revision, state, attempt, message, tenant)
-VALUES (`+preparedTask+`, 4, 'SAVING', 1, 'kie finished attempt 1', 'bench')`,
+VALUES (`+preparedTask+`, 2, 'SAVING', 1, 'kie finished attempt 1', 'bench')`,
 		`INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body)
 VALUES (`+preparedAttempt+`, 'kie', lpad((:n)::text, 32, '0'), 'applied', '`+body+`')`,
 		`INSERT INTO river_job (args, created_at, kind, max_attempts, metadata, priority, queue, scheduled_at, state, tags)

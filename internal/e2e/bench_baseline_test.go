@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"github.com/refract-video/refract/internal/bench"
 	"github.com/refract-video/refract/internal/bench/dataset"
 	"github.com/refract-video/refract/internal/callback"
+	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	simkie "github.com/refract-video/refract/internal/sim/kie"
@@ -30,7 +32,11 @@ func TestBench_BaselineWritesWhatTheServiceWrites(t *testing.T) {
 	f := startFleet(t, func(f *server.Config, _ *simConfig) {
 		f.CallbackKeys, f.Luma, f.LumaAgents = []redact.Secret{key}, server.Upstream{}, server.Upstream{}
 	})
-	if err := errors.Join(dataset.HoldSaves(t.Context(), f.pool), dataset.Prepare(t.Context(), f.pool, 0, 10)); err != nil {
+	store, err := postgres.NewStore(f.pool, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(dataset.HoldSaves(t.Context(), f.pool), dataset.Prepare(t.Context(), store, f.pool, 0, 10)); err != nil {
 		t.Fatal(err)
 	}
 	ts := f.start(t)

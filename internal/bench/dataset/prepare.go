@@ -4,39 +4,30 @@ package dataset
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/bench"
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/task"
 )
 
-// insertTasks makes tasks that wait for their callback, numbered from $1 to $2-1. Their attempts are of an account of
-// their own, and nobody asks about them: tens of thousands that are open at the account that is served would make
-// admission count them.
-const insertTasks = `
-INSERT INTO task (id, tenant, request_id, prompt, source_uri, watermark, strength, model, first_frame_uri, asked_provider,
-                  fallbacks, route, provider, priority, labels, deadline, max_attempts, state, revision, allowance, deadline_time)
-SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'bench', 'prepared-' || n, $3, $4, '', '', '', '', '',
-       '{}', '{kie}', 'kie', 0, '{"team": "films"}', interval '6 hours', 1, 'RUNNING', 3, 1, now() + interval '6 hours'
-FROM generate_series($1::int, $2::int - 1) AS n`
-
+// insertAttempts inserts an attempt for each task from $1 to $2-1 that runs at the provider. The attempts are of an account of
+// their own, which no replica serves: admission would count tens of thousands of them, and their checks would fall due.
 const insertAttempts = `
 INSERT INTO attempt (id, task_id, number, provider, account, provider_task_id, state, sent, answer_time)
 SELECT ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid,
        1, 'kie', 'bench', lpad(n::text, 32, '0'), 'RUNNING', true, now() - interval '1 hour'
 FROM generate_series($1::int, $2::int - 1) AS n`
 
-const insertEvents = `
-INSERT INTO task_event (task_id, revision, state, attempt, message, tenant)
-SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, revision, 'RUNNING', 1, 'kie accepted attempt 1', 'bench'
-FROM generate_series($1::int, $2::int - 1) AS n, generate_series(1, 3) AS revision`
-
+// holdSaves pauses River's queue of results. The store has no call for that, since a service never pauses it.
 const holdSaves = `
 INSERT INTO river_queue (name, created_at, metadata, paused_at, updated_at)
 VALUES ('save_outputs', now(), '{}', now(), now())
 ON CONFLICT (name) DO UPDATE SET paused_at = now()`
 
-// HoldSaves keeps the results that callbacks announce from being fetched. It is to be called before the service starts.
+// HoldSaves keeps the service from fetching the results that callbacks announce. It must be called before the service starts.
 func HoldSaves(ctx context.Context, pool *pgxpool.Pool) error {
 	if _, err := pool.Exec(ctx, holdSaves); err != nil {
 		return fmt.Errorf("hold saves: %w", err)
@@ -44,20 +35,50 @@ func HoldSaves(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// Prepare makes tasks that wait for their callback, numbered from one to before another. It needs the schema, and
-// connections without deadlines, as Grow does.
-func Prepare(ctx context.Context, pool *pgxpool.Pool, from, to int) error {
-	if _, err := pool.Exec(ctx, insertTasks, from, to, bench.Prompt, bench.SourceURI); err != nil {
-		return fmt.Errorf("prepare tasks: %w", err)
+// Store creates tasks.
+type Store interface {
+	CreateTasks(ctx context.Context, ds []task.Decision) []lifecycle.NewTask
+}
+
+// createBy is how many tasks are created at once.
+const createBy = 1000
+
+// Prepare creates tasks that wait for their callback, numbered from from to to-1. It needs the schema, and connections without
+// deadlines, as Grow does.
+func Prepare(ctx context.Context, store Store, pool *pgxpool.Pool, from, to int) error {
+	for n := from; n < to; n += createBy {
+		if err := create(ctx, store, n, min(n+createBy, to)); err != nil {
+			return fmt.Errorf("prepare tasks: %w", err)
+		}
 	}
 	if _, err := pool.Exec(ctx, insertAttempts, from, to); err != nil {
 		return fmt.Errorf("prepare attempts: %w", err)
 	}
-	if _, err := pool.Exec(ctx, insertEvents, from, to); err != nil {
-		return fmt.Errorf("prepare events: %w", err)
-	}
 	if _, err := pool.Exec(ctx, "ANALYZE"); err != nil {
 		return fmt.Errorf("analyze: %w", err)
+	}
+	return nil
+}
+
+// create creates tasks as they are once their attempt runs. A replica that serves the database would admit queued ones.
+func create(ctx context.Context, store Store, from, to int) error {
+	var decisions []task.Decision
+	for n := from; n < to; n++ {
+		t := task.Task{
+			ID: task.ID(bench.TaskID(n)), Tenant: "bench", RequestID: fmt.Sprintf("prepared-%d", n),
+			Provider: "kie", Route: []string{"kie"}, State: task.Running, Revision: 1, Allowance: 1,
+			Spec: task.Spec{
+				Prompt: bench.Prompt, SourceURI: bench.SourceURI, Labels: map[string]string{"team": "films"},
+				Deadline: 6 * time.Hour, MaxAttempts: 1,
+			},
+		}
+		event := &task.Event{Revision: t.Revision, State: t.State, Attempt: 1, Message: "kie accepted attempt 1"}
+		decisions = append(decisions, task.Decision{Task: t, Event: event, Changed: true})
+	}
+	for _, created := range store.CreateTasks(ctx, decisions) {
+		if created.Err != nil {
+			return created.Err
+		}
 	}
 	return nil
 }
@@ -72,7 +93,8 @@ WITH held AS MATERIALIZED (
 INSERT INTO task_event (task_id, tenant, revision, state, attempt, message)
 SELECT id, tenant, revision, 'RUNNING', 1, $2 FROM changed`
 
-// ChangeTasks commits an event with a message for each of these tasks, as another replica does, but tells nobody.
+// ChangeTasks commits an event with a message for each of these tasks, as another replica does, but sends no notification. The
+// store changes a task only by an input of the state machine, and none fits often enough.
 func ChangeTasks(ctx context.Context, pool *pgxpool.Pool, tasks []string, message string) error {
 	if _, err := pool.Exec(ctx, changeTasks, tasks, message); err != nil {
 		return fmt.Errorf("change tasks: %w", err)

@@ -138,12 +138,16 @@ func (r *rig) tell(format string, args ...any) {
 	_, _ = fmt.Fprintf(r.errs, format+"\n", args...)
 }
 
-// rows returns the first of so many rows that nobody has used, and prepares tasks for them if they are to be.
+// rows returns the number of the first of n rows that no load has used, and prepares tasks for them if tasks is set.
 func (r *rig) rows(ctx context.Context, n int, tasks bool) (int, error) {
 	first := r.row
 	r.row += n
 	if tasks {
-		if err := dataset.Prepare(ctx, r.loader, first, r.row); err != nil {
+		store, err := r.store()
+		if err != nil {
+			return 0, err
+		}
+		if err := dataset.Prepare(ctx, store, r.loader, first, r.row); err != nil {
 			return 0, err
 		}
 	}
