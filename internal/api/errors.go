@@ -136,9 +136,9 @@ func (s *Statuses) describe(ctx context.Context, err error) *status.Status {
 	}
 	switch {
 	case errors.Is(err, errMalformed):
-		return publicerr.Invalid("", publicerr.Violation("", err.Error()))
+		return publicerr.Invalid("", publicerr.Violation("", errMalformed.Error()))
 	case errors.Is(err, watch.ErrFuturePosition):
-		return publicerr.Invalid("", publicerr.Violation("resume_token", err.Error()))
+		return publicerr.Invalid("", publicerr.Violation("resume_token", watch.ErrFuturePosition.Error()))
 	case errors.Is(err, watch.ErrFutureRevision):
 		return publicerr.Invalid("", publicerr.Violation("after_revision", err.Error()))
 	case s.Unavailable(err):
