@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -91,15 +92,15 @@ func TestKeyring_TakesOneFormOfTheHeader(t *testing.T) {
 		k, table, token := startKeyring(t)
 		reads := table.reads
 		for header, want := range map[string]error{
-			"Bearer " + token:                             nil,
-			"bearer " + token:                             nil, // Schemes have no case.
-			"":                                            errCredentials,
-			token:                                         errCredentials,
-			"Basic " + token:                              errCredentials,
-			"Bearer":                                      errCredentials,
-			"Bearer  " + token:                            errCredentials,
-			"Bearer " + strings.ToUpper(token):            errCredentials,
-			"Bearer secret":                               errCredentials,
+			"Bearer " + token:                  nil,
+			"bearer " + token:                  nil, // Schemes have no case.
+			"":                                 errCredentials,
+			token:                              errCredentials,
+			"Basic " + token:                   errCredentials,
+			"Bearer":                           errCredentials,
+			"Bearer  " + token:                 errCredentials,
+			"Bearer " + strings.ToUpper(token): errCredentials,
+			"Bearer secret":                    errCredentials,
 			"Bearer refract_" + strings.Repeat("x", 1000): errCredentials,
 		} {
 			if id, err := k.Authenticate(t.Context(), header); !errors.Is(err, want) || (err == nil) != (id.Tenant == "films") {
@@ -171,7 +172,10 @@ func TestKeyring_ATokenThatChangesHandsEndsItsStreams(t *testing.T) {
 	if id := load(); id.Tenant != "ads" {
 		t.Errorf("the token belongs to %q", id.Tenant)
 	}
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-time.After(hung):
+	}
 	if !errors.Is(context.Cause(ctx), errCredentials) {
 		t.Errorf("the streams ended with %v", context.Cause(ctx))
 	}

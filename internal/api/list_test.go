@@ -196,7 +196,8 @@ func TestMatching_AllFiltersMustMatch(t *testing.T) {
 		{"no label, where it must be empty", &refractv1.WatchTasksRequest{Labels: map[string]string{"cut": ""}}, task.Entry{Labels: films}, false},
 		{
 			"the label in another state", &refractv1.WatchTasksRequest{States: failed, Labels: films},
-			task.Entry{Labels: films, Event: task.Event{State: task.Running}}, false,
+			task.Entry{Labels: films, Event: task.Event{State: task.Running}},
+			false,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
