@@ -7,7 +7,7 @@ import (
 	"github.com/refract-video/refract/internal/cli"
 )
 
-// benchCmd measures what a Refract on this machine can do, beside what PostgreSQL, curl or plain HTTP alone can.
+// benchCmd measures what Refract can do on this machine, and compares it with PostgreSQL, curl or plain HTTP alone.
 type benchCmd struct {
 	rig.Options
 

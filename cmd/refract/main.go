@@ -27,7 +27,7 @@ type commands struct {
 	Watch   cli.Watch  `cmd:"" help:"Follow a task until it is terminal."`
 	Cancel  cli.Cancel `cmd:"" help:"Cancel a task."`
 	Retry   cli.Retry  `cmd:"" help:"Continue a failed or canceled task, or all that match filters."`
-	Bench   benchCmd   `cmd:"" help:"Measure what Refract does on this machine, beside what PostgreSQL alone does."`
+	Bench   benchCmd   `cmd:"" help:"Measure Refract on this machine, and compare it with PostgreSQL alone."`
 	Proto   protoCmd   `cmd:"" help:"The contract, for callers in other languages."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 
@@ -36,7 +36,7 @@ type commands struct {
 	Provider cli.Provider `cmd:"" help:"For operators: show, limit, pause and resume provider accounts."`
 	Tenant   cli.Tenant   `cmd:"" help:"For operators: show tenants, and set their shares and quotas."`
 	Callback cli.Callback `cmd:"" help:"For operators: show and replay the callback inbox."`
-	Retain   retainCmd    `cmd:"" help:"For operators: remove what has expired from database and bucket now, or tell what that is."`
+	Retain   retainCmd    `cmd:"" help:"For operators: remove what has expired from database and bucket now, or show what that is."`
 	Check    cli.Check    `cmd:"" help:"For operators: ask the provider about a task now."`
 }
 

@@ -73,7 +73,7 @@ func (c *retainCmd) remove(ctx context.Context, w io.Writer, r *retention.Retain
 		return errors.New("another process is removing what has expired right now")
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "KIND\tROWS\tBYTES") // Flush tells about failed writes.
+	_, _ = fmt.Fprintln(table, "KIND\tROWS\tBYTES") // Flush returns the error of a failed write.
 	for _, kind := range append(slices.Clone(retention.Kinds), retention.UnreferencedKind) {
 		if sum := removed[kind]; sum.Rows > 0 {
 			_, _ = fmt.Fprintf(table, "%s\t%d\t%d\n", kind, sum.Rows, sum.Bytes)
@@ -86,7 +86,7 @@ func (c *retainCmd) remove(ctx context.Context, w io.Writer, r *retention.Retain
 // showExpired prints what would be removed.
 func showExpired(w io.Writer, expired []retention.Expired) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "KIND\tTENANT\tROWS\tBYTES") // Flush tells about failed writes.
+	_, _ = fmt.Fprintln(table, "KIND\tTENANT\tROWS\tBYTES") // Flush returns the error of a failed write.
 	for _, e := range expired {
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\n", e.Kind, cli.OneLine(e.Tenant), e.Rows, e.Bytes)
 	}

@@ -11,12 +11,12 @@ import (
 	"github.com/refract-video/refract/internal/server"
 )
 
-// gcPercent makes the garbage collector run twice as often as by default: what idle streams hold is long-lived, and with
-// a hundred thousand of them the default would let as much garbage again pile up beside it. GOGC overrides it.
+// gcPercent makes the garbage collector run twice as often as by default. What idle streams hold lives long: with a hundred
+// thousand of them, the default would let the heap grow to twice that size. GOGC overrides it.
 const gcPercent = 50
 
-// ballast is memory that is never touched, so that it takes no room, and that the collector counts: without many streams
-// the heap is so small that it would collect after every few thousand calls, for a fifth of the processor.
+// ballast is memory that is never touched, so that it is never resident, but the collector counts it. Without it, and with few
+// streams, the heap is so small that a collection would follow every few thousand calls and take a fifth of the processor.
 const ballast = 64 << 20
 
 // serveCmd runs the service.

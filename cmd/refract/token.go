@@ -16,7 +16,7 @@ import (
 	"github.com/refract-video/refract/internal/postgres"
 )
 
-// tokenCmd manages the API tokens of tenants, on the database itself: whoever may write it may do anything.
+// tokenCmd manages the API tokens of tenants, on the database itself: an account that may write to it may do anything.
 type tokenCmd struct {
 	Create tokenCreateCmd `cmd:"" help:"Create a token for a tenant and print it. It is shown once."`
 	List   tokenListCmd   `cmd:"" help:"List tokens, without what would let anyone use them."`
@@ -87,7 +87,7 @@ func (c *tokenListCmd) Run(ctx context.Context, con cli.Console) error {
 			return nil
 		}
 		table := tabwriter.NewWriter(con.Out, 0, 0, 2, ' ', 0)
-		_, _ = fmt.Fprintln(table, "ID\tTENANT\tOPERATOR\tCREATED\tREVOKED") // Flush tells about failed writes.
+		_, _ = fmt.Fprintln(table, "ID\tTENANT\tOPERATOR\tCREATED\tREVOKED") // Flush returns the error of a failed write.
 		for _, t := range tokens {
 			revoked := "-"
 			if t.RevokeTime != nil {

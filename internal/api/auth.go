@@ -15,7 +15,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// errCredentials means that the credentials are missing, wrong or revoked. Which of these is not told.
+// errCredentials means that the credentials are missing, wrong or revoked. Callers do not learn which.
 var errCredentials = errors.New("the API token is missing, wrong or revoked: send `authorization: Bearer <token>`")
 
 // errNotOperator means that the call is for operators, and the caller is none.
@@ -51,8 +51,8 @@ func NewAPIToken() (token string, hash []byte) {
 	return token, hashAPIToken(token)
 }
 
-// hashAPIToken is a plain SHA-256: tokens are random, so there is nothing to guess, and looking one up by
-// its hash leaks nothing through time.
+// hashAPIToken returns the SHA-256 of a token. Tokens are random and long, so that no slow hash is needed, and the time of a
+// lookup by hash reveals nothing.
 func hashAPIToken(token string) []byte {
 	h := sha256.Sum256([]byte(token))
 	return h[:]
@@ -67,13 +67,13 @@ func tenantOf(ctx context.Context) string {
 	return tenant
 }
 
-// isOf tells whether a method belongs to a service.
+// isOf reports whether a method belongs to a service.
 func isOf(service grpc.ServiceDesc, method string) bool {
 	return strings.HasPrefix(method, "/"+service.ServiceName+"/")
 }
 
-// authenticate finds out who calls, and whether they may. Callbacks carry a token of their own, and health and
-// reflection tell nothing about anyone.
+// authenticate returns who calls, or an error where they may not. Callbacks carry a token of their own. Health and reflection
+// have no data of tenants.
 func authenticate(ctx context.Context, method string, a Authenticate) (context.Context, Identity, error) {
 	forOperators := isOf(refractv1.OperatorService_ServiceDesc, method)
 	if !forOperators && !isOf(refractv1.TaskService_ServiceDesc, method) {

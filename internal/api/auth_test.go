@@ -56,7 +56,7 @@ func TestAuthenticate_EveryMethodHasItsRule(t *testing.T) {
 	}
 }
 
-// TestAuthenticate_ANameThatBeginsAlikeIsAnotherService fails when services are told apart by a prefix without its end.
+// TestAuthenticate_ANameThatBeginsAlikeIsAnotherService fails when a service is recognised by a prefix of its name.
 func TestAuthenticate_ANameThatBeginsAlikeIsAnotherService(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"/refract.v1.TaskServiceX/ListTasks", "/refract.v1.TaskService", "refract.v1.TaskService/ListTasks"} {

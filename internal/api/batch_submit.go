@@ -11,15 +11,15 @@ import (
 	"github.com/refract-video/refract/internal/publicerr"
 )
 
-// BatchSubmitTasks submits many tasks. Items that obey the contract are submitted together; every other is refused as
-// the interceptors would refuse it alone.
+// BatchSubmitTasks submits many tasks. The valid items are submitted together. Each other item is refused as SubmitTask would
+// refuse it.
 func (s *TaskService) BatchSubmitTasks(ctx context.Context, req *refractv1.BatchSubmitTasksRequest) (*refractv1.BatchSubmitTasksResponse, error) {
 	results := make([]*refractv1.BatchSubmitTasksResult, len(req.GetRequests()))
 	var valid []lifecycle.Submission
 	var places []int // Of the valid ones in the request.
 	for i, item := range req.GetRequests() {
 		if err := ctx.Err(); err != nil {
-			return nil, err // Nobody waits for the answer.
+			return nil, err // The caller has gone.
 		}
 		if err := obeys(item, protovalidate.GlobalValidator); err != nil {
 			results[i] = s.refused(ctx, err)
@@ -40,8 +40,8 @@ func (s *TaskService) BatchSubmitTasks(ctx context.Context, req *refractv1.Batch
 	return &refractv1.BatchSubmitTasksResponse{Results: results}, nil
 }
 
-// shrink makes results fit into an answer. First statuses go without what is only for people, then tasks without what the
-// caller knows, from the last on.
+// shrink makes results fit into an answer. From the last result on, statuses lose all details but their ErrorInfo. Where that is
+// not enough, tasks lose what the caller knows.
 func shrink(results []*refractv1.BatchSubmitTasksResult) {
 	sizes := make([]int, len(results))
 	total := 0

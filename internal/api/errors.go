@@ -74,8 +74,8 @@ var answers = []struct {
 	{media.ErrStorage, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_STORAGE_UNAVAILABLE, storageRetry}, // After what may be joined to it.
 }
 
-// describe returns the status of an error as callers see it, or nil for one that is a fault of ours. ctx is the call's:
-// only its end makes an error the caller's. A deadline of the service that passed is an error like any other.
+// describe returns the status of an error as callers see it, or nil for a fault of the service. ctx is that of the call. CANCELED
+// and DEADLINE_EXCEEDED are for calls that the caller ended. A deadline of the service that passed is an error like any other.
 func (s *Statuses) describe(ctx context.Context, err error) *status.Status {
 	switch {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
@@ -155,7 +155,7 @@ func deadlinePassed(ctx context.Context) bool {
 	return ok && !time.Now().Before(deadline)
 }
 
-// facts are what clients are told about the task, source, account or callback that an error is about.
+// facts returns the metadata of an error: the task, source, account or callback that it is about.
 func facts(err error) map[string]string {
 	if ae, ok := errors.AsType[*admission.AccountError](err); ok {
 		return map[string]string{"account": ae.Account}

@@ -17,18 +17,18 @@ import (
 	"github.com/refract-video/refract/internal/publicerr"
 )
 
-// requestIDHeader is the metadata key under which callers may name a call, and are told its name.
+// requestIDHeader is the metadata key of the id of a call. Callers may send one, and the answer carries it.
 const requestIDHeader = "x-request-id"
 
 type requestIDKey struct{}
 
-// requestIDOf returns the name of a call.
+// requestIDOf returns the id of a call.
 func requestIDOf(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
 }
 
-// withRequestID names the call: by the caller's word where that is short and plain, else at random.
+// withRequestID gives the call an id: the caller's where it is plain, else a random one.
 func withRequestID(ctx context.Context) context.Context {
 	id := ""
 	if values := metadata.ValueFromIncomingContext(ctx, requestIDHeader); len(values) > 0 && plain(values[0]) {
@@ -40,7 +40,7 @@ func withRequestID(ctx context.Context) context.Context {
 	return context.WithValue(ctx, requestIDKey{}, id)
 }
 
-// plain tells whether a stranger's word is fit for logs.
+// plain reports whether an id from a caller is short and visible ASCII, and so fit for logs.
 func plain(s string) bool {
 	if len(s) == 0 || len(s) > 64 {
 		return false
@@ -67,7 +67,7 @@ func requestIDUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handl
 	return resp, nil
 }
 
-// logOptions make one line a call, at a level that tells who has to act: nobody (debug) or the caller (info).
+// logOptions write one line for each call: at level info where the caller has to act, else at level debug.
 func logOptions() []logging.Option {
 	return []logging.Option{
 		logging.WithLogOnEvents(logging.FinishCall),
@@ -100,7 +100,7 @@ func boundUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler g
 	return publicerr.Within(ctx, func(ctx context.Context) (any, error) { return handler(ctx, req) })
 }
 
-// observeStream names a stream, and logs its end as logUnary does that of a call.
+// observeStream gives a stream an id, and logs its end as logUnary does for a call.
 //
 // NOTE: a hundred thousand streams may wait at the bottom of this chain, so what it keeps on stack and heap counts a
 // hundred thousand times. With the frames that there are, a waiting goroutine has a stack of 8 KiB; a few hundred bytes
@@ -115,7 +115,7 @@ func observeStream(log *slog.Logger) grpc.StreamServerInterceptor {
 	}
 }
 
-// logEnd logs the end of a stream. A replica that drains ends all watches at once, which is nobody's trouble.
+// logEnd logs the end of a stream. A replica that drains ends all watches at once, which needs no action.
 func logEnd(ctx context.Context, log *slog.Logger, info *grpc.StreamServerInfo, began time.Time, err error) {
 	level, code := slog.LevelInfo, status.Code(err)
 	if code == codes.OK || code == codes.Canceled || code == codes.Unavailable && !info.IsClientStream {

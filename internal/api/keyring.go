@@ -50,7 +50,7 @@ type Keyring struct {
 	read    time.Time  // When the read began that found the holders; zero before the first.
 	next    *tokenRead // The read that has not begun.
 	waiters int
-	ask     chan struct{} // One slot: somebody waits for the next read.
+	ask     chan struct{} // One slot. It is full while a call waits for the next read.
 }
 
 type tokenHash [sha256.Size]byte

@@ -59,7 +59,7 @@ func startKeyring(t *testing.T) (*Keyring, *tokenTable, string) {
 
 func bearer(token string) string { return "Bearer " + token }
 
-// Each wrong token comes once, so that remembering them would help nobody.
+// Each wrong token comes once, so that a cache of wrong tokens would not help.
 func TestKeyring_UnknownTokensCostOneReadTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -156,7 +156,7 @@ func TestKeyring_WhileTheDatabaseHangs(t *testing.T) {
 		}
 		calls.Wait()
 		if unread.Load() != tokenWaiters || queued.Load() != tokenWaiters {
-			t.Errorf("%d calls were told that the tokens can't be read, and %d that too many wait, want %d of each", unread.Load(), queued.Load(), tokenWaiters)
+			t.Errorf("%d calls ended with errTokensUnread and %d with errTokenQueue, want %d of each", unread.Load(), queued.Load(), tokenWaiters)
 		}
 		if took := time.Since(began); took > tokenWait {
 			t.Errorf("an unknown token waited %v", took)

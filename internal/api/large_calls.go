@@ -107,7 +107,7 @@ func (l *LargeCalls) enter(tenant string) *largePlace {
 	}
 	l.open[tenant]++
 	p := &largePlace{leave: sync.OnceFunc(func() { l.left(tenant) })}
-	// A connection that breaks drops the answers on it without a word.
+	// A connection that breaks drops its answers without a call of Put.
 	runtime.AddCleanup(p, func(leave func()) { leave() }, p.leave)
 	return p
 }

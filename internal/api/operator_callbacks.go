@@ -150,8 +150,8 @@ func parseCallbackPageToken(token string) (callback.Place, error) {
 	return last, nil
 }
 
-// maxMicros is the year 9999, beyond which times can't be told to clients.
+// maxMicros is the end of the year 9999, the latest time that a Timestamp can hold.
 const maxMicros = 253402300799_999999
 
-// validText tells whether the database takes a string.
+// validText reports whether the database takes a string.
 func validText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }

@@ -52,7 +52,7 @@ func NewOperatorService(cfg OperatorServiceConfig) *OperatorService {
 	return s
 }
 
-// logChange tells what an operator changed, and who it was.
+// logChange logs what an operator changed, and who it was.
 func (s *OperatorService) logChange(ctx context.Context, what string, facts ...any) {
 	facts = append(facts, "change", what, "operator", tenantOf(ctx), "request_id", requestIDOf(ctx))
 	s.log.InfoContext(ctx, "changed by an operator", facts...)

@@ -49,7 +49,7 @@ type Config struct {
 	Tasks     *TaskService
 	Operators *OperatorService
 	Callbacks *CallbackService
-	// Authenticate tells whose credentials these are. OperatorService is for operators alone.
+	// Authenticate returns whose credentials a call carries. OperatorService is for operators alone.
 	Authenticate Authenticate
 	Large        *LargeCalls // Nil bounds the calls of each server alone.
 	Statuses     *Statuses
@@ -63,7 +63,7 @@ func NewServer(cfg Config, options ...grpc.ServerOption) *grpc.Server {
 	server := newServer(cfg, append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxRequest), grpc.MaxConcurrentStreams(maxStreams), grpc.MaxHeaderListSize(maxMetadata),
 		grpc.ConnectionTimeout(handshakeTimeout), grpc.InTapHandle(newStrangers().tap),
-		// Connections that died without a word are found within two minutes.
+		// Dead connections are found within two minutes.
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: time.Minute, Timeout: time.Minute}),
 	}, options...))
 	grpc_health_v1.RegisterHealthServer(server, cmp.Or(cfg.Health, health.NewServer()))

@@ -59,5 +59,5 @@ func (s *strangers) end(address string) {
 	}
 }
 
-// errNoMethod answers a method that there is not.
+// errNoMethod answers a call of a method that does not exist.
 var errNoMethod = status.Error(codes.Unimplemented, "there is no such method; reflection lists those that there are")

@@ -107,7 +107,7 @@ const (
 	rest   = 25 * time.Millisecond
 )
 
-// Measure lets calls take turns, so that all have the same neighbours, and returns the latency of each.
+// Measure makes the calls in turn, so that all run under the same conditions, and returns the latency of each.
 func Measure(ctx context.Context, times int, turns ...Call) ([]Latency, error) {
 	took := make([][]time.Duration, len(turns))
 	warm := min(warmUp, times)

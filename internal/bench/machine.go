@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Machine returns a report that says what this machine is, as far as it tells.
+// Machine returns a report that says what this machine is, as far as it can be read.
 func Machine() Report {
 	r := Report{CPUs: runtime.NumCPU(), Go: runtime.Version(), System: runtime.GOOS + "/" + runtime.GOARCH}
 	if name, err := procField("/proc/cpuinfo", "model name"); err == nil {
@@ -20,13 +20,13 @@ func Machine() Report {
 	return r
 }
 
-// ResidentMiB returns how much memory a process has in use. Only Linux tells.
+// ResidentMiB returns how much memory a process has in use. It works on Linux only.
 func ResidentMiB(pid int) (float64, error) {
 	kib, err := procKiB(fmt.Sprintf("/proc/%d/status", pid), "VmRSS")
 	return float64(kib) / 1024, err
 }
 
-// PeakMiB returns the most memory that a process had in use, since it began or since ResetPeak. Only Linux tells.
+// PeakMiB returns the most memory that a process had in use, since it began or since ResetPeak. It works on Linux only.
 func PeakMiB(pid int) (float64, error) {
 	kib, err := procKiB(fmt.Sprintf("/proc/%d/status", pid), "VmHWM")
 	return float64(kib) / 1024, err

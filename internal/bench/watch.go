@@ -183,7 +183,7 @@ func (w *Watchers) pick(n int) []string {
 	picked := make(map[string]bool, n)
 	tasks := make([]string, 0, n)
 	for len(tasks) < min(n, len(w.cfg.Tasks)) {
-		id := w.cfg.Tasks[rand.IntN(len(w.cfg.Tasks))] //nolint:gosec // Nobody gains by guessing it.
+		id := w.cfg.Tasks[rand.IntN(len(w.cfg.Tasks))] //nolint:gosec // It needs no secrecy.
 		if !picked[id] {
 			picked[id] = true
 			tasks = append(tasks, id)

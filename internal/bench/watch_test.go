@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// service streams what is put into the channel of a task, and drains when it is told to.
+// service streams what is put into the channel of a task, and drains when drain is closed.
 type service struct {
 	refractv1.UnimplementedTaskServiceServer
 	drained chan struct{}

@@ -13,7 +13,7 @@ import (
 type Check struct {
 	clientFlags
 
-	ID string `arg:"" help:"Id of the task, whoever's it is."`
+	ID string `arg:"" help:"Id of the task, of any tenant."`
 }
 
 // Run has the provider asked.
@@ -27,7 +27,7 @@ func (c *Check) Run(ctx context.Context, con Console) error {
 	})
 }
 
-// showInquiry tells what became of an inquiry.
+// showInquiry prints the outcome of an inquiry.
 func (f *clientFlags) showInquiry(w io.Writer, q *refractv1.Inquiry) error {
 	if f.JSON {
 		return printJSON(w, q)

@@ -42,7 +42,7 @@ func (f *clientFlags) showTask(con Console, t *refractv1.Task) error {
 	return printTask(con.Out, t)
 }
 
-// people is the console without what is for programs: with --json, progress moves out of the way of JSON.
+// people returns the console for people: with --json, standard output is for JSON alone, and progress goes to standard error.
 func (f *clientFlags) people(con Console) Console {
 	if f.JSON {
 		con.Out = con.Err
@@ -90,12 +90,12 @@ func printOutput(con Console, path string, o *refractv1.Output) error {
 	return err
 }
 
-// stateName is a state as the design calls it.
+// stateName returns a state without its prefix.
 func stateName(s refractv1.TaskState) string {
 	return strings.TrimPrefix(s.String(), "TASK_STATE_")
 }
 
-// failureLine tells why a task failed and what was paid.
+// failureLine returns why a task failed and what was paid.
 func failureLine(f *refractv1.Failure) string {
 	if f == nil {
 		return ""
@@ -104,7 +104,7 @@ func failureLine(f *refractv1.Failure) string {
 		strings.TrimRight(OneLine(f.GetMessage()), "."), paymentPhrase(f.GetPayment()))
 }
 
-// waitingLine tells what a task waits for and where it stands in its line.
+// waitingLine returns what a task waits for and its place in the queue.
 func waitingLine(w *refractv1.Waiting) string {
 	if w == nil {
 		return ""
@@ -150,7 +150,7 @@ func labelsLine(labels map[string]string) string {
 	return strings.Join(pairs, " ")
 }
 
-// stamp is a time in the service's and everyone's zone, or nothing when it is not set.
+// stamp returns a time in UTC, or nothing when it is not set.
 func stamp(t *timestamppb.Timestamp) string {
 	if t == nil {
 		return ""

@@ -47,13 +47,13 @@ func newProgress(con Console) *progress {
 	return p
 }
 
-// interactive tells whether a live line can be drawn.
+// interactive reports whether a live line can be drawn.
 func interactive(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
 }
 
-// expect tells what is known of the task before its first line is shown.
+// expect sets what is known of the task before its first line is shown.
 func (p *progress) expect(t *refractv1.Task) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -124,7 +124,7 @@ func (f *clientFlags) showAccounts(w io.Writer, accounts ...*refractv1.ProviderA
 		return printLines(w, accounts)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "ACCOUNT\tRATE\tIN FLIGHT\tUNKNOWN\tQUEUED\tTYPICAL\tSTATE") // Flush tells about failed writes.
+	_, _ = fmt.Fprintln(table, "ACCOUNT\tRATE\tIN FLIGHT\tUNKNOWN\tQUEUED\tTYPICAL\tSTATE") // Flush returns the error of a failed write.
 	for _, a := range accounts {
 		rate := a.GetLimits().GetRate()
 		typical := "-"
@@ -148,7 +148,7 @@ func star(set bool) string {
 	return ""
 }
 
-// accountState tells what keeps an account from being used.
+// accountState returns what keeps an account from being used.
 func accountState(a *refractv1.ProviderAccount) string {
 	p := a.GetPause()
 	switch {

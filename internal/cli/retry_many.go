@@ -200,7 +200,7 @@ func (c *Retry) retryAll(ctx context.Context, con Console, client refractv1.Task
 		case ctx.Err() != nil:
 			return fmt.Errorf("interrupted after %d of %d tasks; call again to go on", i, len(ids))
 		case code == codes.FailedPrecondition || code == codes.NotFound:
-			elsewhere, inARow = elsewhere+1, 0 // Somebody else continued it, or it has expired.
+			elsewhere, inARow = elsewhere+1, 0 // Another caller continued it, or it has expired.
 			continue
 		}
 		failed, inARow = append(failed, id), inARow+1

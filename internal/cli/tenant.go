@@ -55,7 +55,7 @@ type tenantSetCmd struct {
 	MaxUploads     int32  `name:"max-unfinished-uploads" placeholder:"N" help:"Unfinished uploads that may be kept; more are refused. Default: 1000."`
 	Default        bool   `name:"default" help:"Let the tenant go by the default's terms instead, retention times too."`
 
-	KeepOutputs   keepTime `name:"keep-outputs" placeholder:"TIME" help:"How long outputs are kept after they were saved: 48h for example, 0 for ever, or default. As in the next three."`
+	KeepOutputs   keepTime `name:"keep-outputs" placeholder:"TIME" help:"How long outputs are kept after they were saved: a time such as 48h, 0 for no limit, or default. As in the next three."`
 	KeepSources   keepTime `name:"keep-sources" placeholder:"TIME" help:"How long uploaded sources are kept after their last use; at least 24h."`
 	KeepCallbacks keepTime `name:"keep-callbacks" placeholder:"TIME" help:"How long callbacks are kept."`
 	KeepTasks     keepTime `name:"keep-tasks" placeholder:"TIME" help:"How long tasks are kept after they ended; at least 24h."`
@@ -72,7 +72,7 @@ func (k *keepTime) UnmarshalText(text []byte) error {
 	}
 	d, err := time.ParseDuration(string(text))
 	if err != nil {
-		return errors.New("want a time like 48h, 0 for ever, or default")
+		return errors.New("want a time such as 48h, 0 for no limit, or default")
 	}
 	k.time = &refractv1.KeepTime{Time: &refractv1.KeepTime_KeepFor{KeepFor: durationpb.New(d)}}
 	return nil
@@ -109,7 +109,7 @@ func (f *clientFlags) showTenants(w io.Writer, tenants ...*refractv1.Tenant) err
 		return printLines(w, tenants)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "TENANT\tTERMS\tWEIGHT\tQUEUED\tOPEN\tTODAY\tOUTPUTS\tSOURCES\tCALLBACKS\tTASKS\tUPLOADED\tUPLOADS\tUNFINISHED") // Flush tells about failed writes.
+	_, _ = fmt.Fprintln(table, "TENANT\tTERMS\tWEIGHT\tQUEUED\tOPEN\tTODAY\tOUTPUTS\tSOURCES\tCALLBACKS\tTASKS\tUPLOADED\tUPLOADS\tUNFINISHED") // Flush returns the error of a failed write.
 	for _, t := range tenants {
 		terms, today := "default", "-"
 		if t.GetOwnTerms() {
@@ -129,7 +129,7 @@ func (f *clientFlags) showTenants(w io.Writer, tenants ...*refractv1.Tenant) err
 // keptTime is for how long something is kept.
 func keptTime(d *durationpb.Duration) string {
 	if d.AsDuration() == 0 {
-		return "for ever"
+		return "no limit"
 	}
 	text := d.AsDuration().String()
 	for _, unit := range []string{"m", "h"} { // 48h0m0s is 48h.

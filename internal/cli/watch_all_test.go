@@ -46,7 +46,7 @@ func watchingAll(t *testing.T, interrupt func()) (*clienttest.Service, *[]*refra
 	return r, &asked
 }
 
-// lines counts what was written, and tells when it is enough.
+// lines counts what was written, and calls enough after n writes.
 type lines struct {
 	bytes.Buffer
 	enough func()

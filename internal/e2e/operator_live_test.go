@@ -159,7 +159,7 @@ func TestTenants_AreBoundAtTheirNextSubmission(t *testing.T) {
 	if _, err := ts.tasks.SubmitTask(ts.ctx(t), goodRequest()); refusalOf(err).Reason != "QUOTA_EXCEEDED" {
 		t.Errorf("a submission over the quota gave %v, want QUOTA_EXCEEDED", err)
 	}
-	if out := o.command(t, "tenant", "list"); !strings.Contains(out, "acme    own      3       0       1/1   1/1    for ever  for ever  for ever   for ever  0/107374182400  0/10000  0/1000\nops     default  1") {
+	if out := o.command(t, "tenant", "list"); !strings.Contains(out, "acme    own      3       0       1/1   1/1    no limit  no limit  no limit   no limit  0/107374182400  0/10000  0/1000\nops     default  1") {
 		t.Errorf("tenant list printed\n%s", out)
 	}
 	// The quota of open attempts holds for a task that waits, until it is raised over REST.
@@ -194,10 +194,10 @@ func TestTenants_KeepTheirThingsForAsLongAsTheirOperatorSays(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"acme", "--keep-outputs=48h", "--keep-tasks=0"}, "- 48h 168h 720h for ever"},
+		{[]string{"acme", "--keep-outputs=48h", "--keep-tasks=0"}, "- 48h 168h 720h no limit"},
 		{[]string{"-", "--keep-outputs=2h30m", "--keep-callbacks=24h"}, "- 2h30m 168h 24h 2160h"},
-		{[]string{"acme", "--weight=2", "--max-queued=9"}, "acme own 2 0/9 0 - 48h 168h 24h for ever"},
-		{[]string{"acme", "--keep-outputs=default", "--keep-sources=24h"}, "acme own 2 0/9 0 - 2h30m 24h 24h for ever"},
+		{[]string{"acme", "--weight=2", "--max-queued=9"}, "acme own 2 0/9 0 - 48h 168h 24h no limit"},
+		{[]string{"acme", "--keep-outputs=default", "--keep-sources=24h"}, "acme own 2 0/9 0 - 2h30m 24h 24h no limit"},
 		{[]string{"acme", "--default"}, "- 2h30m 168h 24h 2160h"},
 	} {
 		out := o.command(t, append([]string{"tenant", "set"}, step.args...)...)

@@ -22,8 +22,8 @@ type account struct {
 	credential *syscall.Credential
 }
 
-// serverAccount chooses the owner of the data when there is data, since PostgreSQL insists on that one, then the user
-// postgres, then nobody. It matters only to root, as whom PostgreSQL refuses to run.
+// serverAccount returns the account that runs the server. For root, as whom PostgreSQL refuses to run, that is the owner of the
+// data, which PostgreSQL requires, and without data one of two system users. For others it is their own account.
 func serverAccount(data string) (account, error) {
 	if !isRoot() {
 		return account{}, nil

@@ -151,7 +151,7 @@ func (f *folder) acquire() error {
 		return fmt.Errorf("lock data folder %s: %w", f.path, err)
 	}
 	f.lock = lock
-	// Only a help for whoever reads the message above.
+	// It only helps the reader of the message above.
 	if lock.Truncate(0) == nil {
 		_, _ = lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}

@@ -36,8 +36,8 @@ type serverSpec struct {
 	waiting  *Waiting
 }
 
-// launch starts the server and tries again when it ends early: between choosing a port and PostgreSQL binding it somebody
-// else may take it, and the backends of a killed server need a moment to let go of their shared memory.
+// launch starts the server and tries again when it ends early. Another program may take the port before PostgreSQL binds it, and
+// the backends of a killed server need a moment to release their shared memory.
 func launch(ctx context.Context, dir *folder, spec serverSpec) (*Cluster, error) {
 	for try := 1; ; try++ {
 		c, err := launchOnce(ctx, dir, spec)
@@ -81,7 +81,7 @@ func launchOnce(ctx context.Context, dir *folder, spec serverSpec) (*Cluster, er
 }
 
 // awaitReady waits until the server says in postmaster.pid that it takes connections. Connecting before that could reach
-// somebody else's server, which got the port first.
+// A server of another program, which got the port first.
 func (c *Cluster) awaitReady(ctx context.Context) error {
 	ticker := time.NewTicker(readyPoll)
 	defer ticker.Stop()
@@ -130,7 +130,7 @@ func ensureDatabase(ctx context.Context, adminURL string) (err error) {
 	return nil
 }
 
-// pidFile is what PostgreSQL tells about itself in postmaster.pid.
+// pidFile is what PostgreSQL writes about itself to postmaster.pid.
 type pidFile struct {
 	pid    int
 	status string // "starting", "stopping", "ready" or "standby"; empty at first.

@@ -13,8 +13,8 @@ import (
 	"github.com/refract-video/refract/internal/loop"
 )
 
-// stopLeftover ends the server that an earlier process left on this data when it was killed. We hold the folder's lock, so
-// nobody is left who wants it. A stale postmaster.pid is PostgreSQL's own affair.
+// stopLeftover ends the server that an earlier process left on this data when it was killed. The caller holds the folder's lock, so
+// no process uses that server. PostgreSQL itself replaces a stale postmaster.pid.
 func stopLeftover(ctx context.Context, data string, logger *slog.Logger) error {
 	pid := readPidFile(data).pid
 	if pid == 0 {
@@ -23,9 +23,9 @@ func stopLeftover(ctx context.Context, data string, logger *slog.Logger) error {
 	// On Linux this is a handle, not only a number: a process that gets the same number after the check is not signalled.
 	server, err := os.FindProcess(pid)
 	if err != nil {
-		return nil //nolint:nilerr // there is no such process
+		return nil //nolint:nilerr // The process does not exist.
 	}
-	defer server.Release() //nolint:errcheck // nothing can be done about it
+	defer server.Release() //nolint:errcheck // It only frees memory.
 	if !servesData(pid, data) {
 		return nil
 	}
@@ -33,7 +33,7 @@ func stopLeftover(ctx context.Context, data string, logger *slog.Logger) error {
 	if err := server.Signal(syscall.SIGINT); err != nil && servesData(pid, data) {
 		return fmt.Errorf("stop the postgres that an earlier process left (process id %d): %w", pid, err)
 	}
-	// The command line, not the process, is waited for: a process that nobody reaps keeps its number for ever.
+	// Wait for the command line to change, not for the process to end: a zombie keeps its process id.
 	for servesData(pid, data) {
 		if err := loop.Sleep(ctx, 10*time.Millisecond); err != nil {
 			return fmt.Errorf("stop the postgres that an earlier process left (process id %d): %w", pid, err)

@@ -56,7 +56,7 @@ func startOwner(t *testing.T, dir string) (owner *os.Process, url string) {
 func TestOwnerKilled_NothingKeepsRunning(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		return // only Linux tells children of their parent's death
+		return // Only Linux signals the death of a parent to its children.
 	}
 	dir := clusterDir(t)
 	owner, _ := startOwner(t, dir)

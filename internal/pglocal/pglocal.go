@@ -13,7 +13,7 @@
 //   - PostgreSQL starts slowly, as on a busy machine or after a crash: Start waits for as long as the server process runs, and
 //     logs every few seconds what it waits for.
 //   - PostgreSQL dies later: [Cluster.Wait] returns an error, and the service is expected to end.
-//   - Refract is killed: on Linux the kernel tells the server to shut down; elsewhere it keeps running, and the next Start
+//   - Refract is killed: on Linux the kernel signals the server to shut down; elsewhere it keeps running, and the next Start
 //     on the folder stops it before it starts its own.
 //   - The machine crashes: PostgreSQL recovers from its write-ahead log at the next Start.
 package pglocal

@@ -165,7 +165,7 @@ func TestWait_ReportsADeadServer(t *testing.T) {
 	}
 	err := c.Wait(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "killed") {
-		t.Errorf("got %v, want an error that tells of the kill", err)
+		t.Errorf("got %v, want an error that names the kill", err)
 	}
 	stop(t, c)
 

@@ -68,7 +68,7 @@ func runProcess(ctx context.Context, cmd *exec.Cmd, output *logTail) error {
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// exit tells how the process ended, with the end of its output. It may be called once done is closed.
+// exit returns how the process ended, with the end of its output. It may be called once done is closed.
 func (p *process) exit(output *logTail) error {
 	err := p.err
 	if err == nil {

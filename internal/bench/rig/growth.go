@@ -33,14 +33,14 @@ func (r *rig) growthWith(ctx context.Context, s *service, p *fakeProvider) (rows
 		if err := dataset.Grow(ctx, r.loader, from, to); err != nil {
 			return nil, err
 		}
-		r.tell("  made tasks %d to %d in %s", from, to, time.Since(began).Round(time.Second))
+		r.progress("  made tasks %d to %d in %s", from, to, time.Since(began).Round(time.Second))
 		if measured[i], err = r.costs(ctx, s, p); err != nil {
 			return nil, err
 		}
 	}
 	for i, few := range measured[0] {
 		many := measured[1][i]
-		r.tell("  %s: p50 %s with %d tasks, %s with %d", few.name, few.p50, growFrom, many.p50, r.GrowTo)
+		r.progress("  %s: p50 %s with %d tasks, %s with %d", few.name, few.p50, growFrom, many.p50, r.GrowTo)
 		rows = append(rows, bench.WithinTimes(fmt.Sprintf("%s with %d tasks, p50", few.name, r.GrowTo), "ms",
 			millis(many.p50), millis(few.p50), fmt.Sprintf("with %d", growFrom), 1.3))
 	}

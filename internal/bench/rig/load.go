@@ -70,7 +70,7 @@ func (r *rig) submits(ctx context.Context) (rows []bench.Row, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// Tasks that were submitted stay queued, or else the service would work them off beside the next load and its baseline.
+	// The submitted tasks stay queued. The service would otherwise work on them while the next load is measured.
 	if err := store.HoldAccount(ctx, "kie", "submissions are measured"); err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (r *rig) turn(ctx context.Context, operation string, b benchBaseline, basel
 		if err != nil {
 			return turn, err
 		}
-		r.tell("  %s, %s: %.0f/s, p50 %s, p99 %s; pgbench %.0f/s", operation, l.Name, rate.PerSecond, rate.P50, rate.P99, baseline.Rate.PerSecond)
+		r.progress("  %s, %s: %.0f/s, p50 %s, p99 %s; pgbench %.0f/s", operation, l.Name, rate.PerSecond, rate.P50, rate.P99, baseline.Rate.PerSecond)
 		turn.Rates = append(turn.Rates, rate)
 	}
 	return turn, nil
@@ -147,7 +147,7 @@ func (r *rig) bestBaseline(ctx context.Context, b benchBaseline) (bench.Trial, e
 		return bench.Trial{}, err
 	}
 	for _, t := range trials {
-		r.tell("  %s: %.0f/s", t, t.Rate.PerSecond)
+		r.progress("  %s: %.0f/s", t, t.Rate.PerSecond)
 	}
 	return bench.Best(trials), nil
 }

@@ -63,7 +63,7 @@ func Measure(ctx context.Context, o Options, errs io.Writer) (report bench.Repor
 		if !slices.Contains(o.Only, s.name) {
 			continue
 		}
-		r.tell("measuring %s …", s.name)
+		r.progress("measuring %s …", s.name)
 		rows, err := s.measure(r, ctx)
 		if err != nil {
 			return report, fmt.Errorf("measure %s: %w", s.name, err)

@@ -133,8 +133,8 @@ func (r *rig) describe(ctx context.Context) (bench.Report, error) {
 	return report, err
 }
 
-// tell says how far the measurement is.
-func (r *rig) tell(format string, args ...any) {
+// progress writes how far the measurement is.
+func (r *rig) progress(format string, args ...any) {
 	_, _ = fmt.Fprintf(r.errs, format+"\n", args...)
 }
 

@@ -50,7 +50,7 @@ func (r *rig) saveWith(ctx context.Context, s *service, p *fakeProvider) ([]benc
 		if err != nil {
 			return nil, err
 		}
-		r.tell("  save of 500 MB: %s, growing by %.0f MiB; curl %s", took, peak-before, byCurl)
+		r.progress("  save of 500 MB: %s, growing by %.0f MiB; curl %s", took, peak-before, byCurl)
 		turns = append(turns, bench.AtLeast("save of a 500 MB result", "MB/s", saveBytes/1e6/took.Seconds(), saveBytes/1e6/byCurl.Seconds(), "curl", 0.8))
 	}
 	return []bench.Row{bench.Median(turns), bench.AtMost("memory that a save of 500 MB takes", "MiB", grown, 64)}, nil

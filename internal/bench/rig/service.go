@@ -22,7 +22,7 @@ type service struct {
 	ended               chan error
 }
 
-// noProvider is where nobody listens, so that nothing but the service itself is measured.
+// noProvider is an address without a listener, so that nothing but the service itself is measured.
 const noProvider = "http://127.0.0.1:1"
 
 // serve starts a service on the rig's database whose provider is at a URL.
@@ -64,8 +64,8 @@ func (r *rig) startService(ctx context.Context, env []string, flags ...string) (
 	return s, nil
 }
 
-// environment is that of this process without what would configure a service or its runtime: the one that is measured has
-// nothing to do with the database and the providers of whoever measures.
+// environment returns the environment of this process without what configures a service or its runtime. The measured service must
+// not use the database and the providers of its operator.
 func environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		for _, prefix := range []string{"DATABASE_URL=", "REFRACT_", "KIE_", "LUMA_", "GOGC=", "GOMEMLIMIT=", "GOMAXPROCS=", "GODEBUG=", "OTEL_", "PG"} {

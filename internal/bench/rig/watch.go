@@ -50,7 +50,7 @@ func (r *rig) watches(ctx context.Context) (rows []bench.Row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	r.tell("  opened %d streams in %s", r.Streams, opened.Round(time.Millisecond))
+	r.progress("  opened %d streams in %s", r.Streams, opened.Round(time.Millisecond))
 	notified, lost, err := r.fanOuts(ctx, w)
 	if err != nil {
 		return nil, err
@@ -99,6 +99,6 @@ func (r *rig) fanOuts(ctx context.Context, w *bench.Watchers) (notified, lost be
 	if err == nil && (notified.Received < notified.Committed || lost.Received < lost.Committed) {
 		err = fmt.Errorf("%d of %d events arrived, and %d of %d whose notification was lost", notified.Received, notified.Committed, lost.Received, lost.Committed)
 	}
-	r.tell("  with notifications: %+v; without: %+v", notified, lost)
+	r.progress("  with notifications: %+v; without: %+v", notified, lost)
 	return notified, lost, err
 }
