@@ -12,7 +12,7 @@ import (
 	"github.com/refract-video/refract/internal/cli"
 )
 
-func TestRun_ExitStatusTellsAShortBudgetFromAFailure(t *testing.T) {
+func TestRun_AShortBudgetHasItsOwnExitStatus(t *testing.T) {
 	t.Parallel()
 	short := bench.Report{Rows: []bench.Row{bench.AtLeast("callbacks", "/s", 1, 2, "pgbench", 1)}}.Check()
 	for name, tt := range map[string]struct {

@@ -9,7 +9,7 @@ import (
 	"github.com/refract-video/refract/internal/cli"
 )
 
-func TestVersion_TellsWhatTheBinaryIsBuiltFrom(t *testing.T) {
+func TestVersion_ShowsWhatTheBinaryIsBuiltFrom(t *testing.T) {
 	t.Parallel()
 	var out, errs strings.Builder
 	if exit := run(t.Context(), []string{"version"}, cli.Console{Out: &out, Err: &errs}); exit != 0 ||

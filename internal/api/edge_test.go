@@ -337,8 +337,8 @@ func TestSentences_EveryPatternIsSaidInWords(t *testing.T) {
 	}
 }
 
-// TestContract_BlankIsWhatNobodySees has texts that show nothing and texts that do.
-func TestContract_BlankIsWhatNobodySees(t *testing.T) {
+// TestContract_BlankIsWhatShowsNothing has texts that show nothing and texts that do.
+func TestContract_BlankIsWhatShowsNothing(t *testing.T) {
 	t.Parallel()
 	for text, blank := range map[string]bool{
 		" ": true, "\t\n\r": true, "\u00a0": true, "\u2003\u3000": true, "\u200b": true, "\ufeff": true, "\u2060\u200d": true,

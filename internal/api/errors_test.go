@@ -17,8 +17,8 @@ import (
 	"github.com/refract-video/refract/internal/groupcommit"
 )
 
-// TestDescribe_TellsWhenToComeAgain checks the refusals of a service that has more to write than it can.
-func TestDescribe_TellsWhenToComeAgain(t *testing.T) {
+// TestDescribe_SaysWhenToCallAgain checks the refusals of a service that has more to write than it can.
+func TestDescribe_SaysWhenToCallAgain(t *testing.T) {
 	t.Parallel()
 	s := &Statuses{Unavailable: func(error) bool { return false }}
 	for _, tc := range []struct {

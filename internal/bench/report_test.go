@@ -95,7 +95,7 @@ func TestReport_Prints(t *testing.T) {
 	}
 }
 
-func TestMemory_OfThisProcessIsTold(t *testing.T) {
+func TestMemory_OfThisProcessIsRead(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
 		if _, err := bench.ResidentMiB(os.Getpid()); err == nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/refract-video/refract/internal/clienttest"
 )
 
-func TestOutputPath_NamesFilesAfterTheTaskUnlessTold(t *testing.T) {
+func TestOutputPath_IsNamedAfterTheTaskByDefault(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for _, tt := range []struct {

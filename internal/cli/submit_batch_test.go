@@ -40,7 +40,7 @@ func batchFile(t *testing.T, lines ...string) string {
 	return path
 }
 
-func TestSubmit_BatchTellsWhatBecameOfEachLine(t *testing.T) {
+func TestSubmit_BatchPrintsTheResultOfEachLine(t *testing.T) {
 	t.Parallel()
 	var calls []int
 	r := batching(t, &calls)

@@ -167,7 +167,7 @@ func TestSubmit_LeavesNothingOfADamagedDownload(t *testing.T) {
 	}
 }
 
-func TestSubmit_TellsHowATaskEnded(t *testing.T) {
+func TestSubmit_PrintsHowATaskEnded(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name  string
@@ -208,7 +208,7 @@ func TestSubmit_TellsHowATaskEnded(t *testing.T) {
 	}
 }
 
-func TestSubmit_TellsHowToRepeatWhenTheAnswerIsLost(t *testing.T) {
+func TestSubmit_PrintsHowToRepeatWhenTheAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	r := clienttest.Start(t, &clienttest.Service{Submit: func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error) { return nil, clienttest.ErrDraining }})
 	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=x")
@@ -219,7 +219,7 @@ func TestSubmit_TellsHowToRepeatWhenTheAnswerIsLost(t *testing.T) {
 	}
 }
 
-func TestSubmit_TellsHowToGoOnWhenInterrupted(t *testing.T) {
+func TestSubmit_PrintsHowToContinueWhenInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	r := clienttest.Start(t, &clienttest.Service{

@@ -40,7 +40,7 @@ func TestSubmit_GoesOnWithAnUploadThatWasCut(t *testing.T) {
 	}
 }
 
-func TestSubmit_TellsWhatIsWrongWithAFile(t *testing.T) {
+func TestSubmit_PrintsWhatIsWrongWithAFile(t *testing.T) {
 	t.Parallel()
 	r := clienttest.Start(t, &clienttest.Service{Upload: func(clienttest.UploadStream) error {
 		return status.Error(codes.ResourceExhausted, "the file is too large")

@@ -102,7 +102,7 @@ func TestWatchAll_PrintsJSONLinesWithTokens(t *testing.T) {
 	}
 }
 
-func TestWatchAll_RefusalsAreTold(t *testing.T) {
+func TestWatchAll_PrintsWhyItIsRefused(t *testing.T) {
 	t.Parallel()
 	r := clienttest.Start(t, &clienttest.Service{
 		List: func(*refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error) {

@@ -64,7 +64,7 @@ func TestWatch_DownloadsAResultThatIsThere(t *testing.T) {
 	}
 }
 
-func TestWatch_TellsAtOnceThatThereIsNoTask(t *testing.T) {
+func TestWatch_FailsAtOnceWithoutATask(t *testing.T) {
 	t.Parallel()
 	r := clienttest.Start(t, &clienttest.Service{Get: func() (*refractv1.Task, error) {
 		return nil, clienttest.Refused(codes.NotFound, "no such task", clienttest.Reason("TASK_NOT_FOUND"))
