@@ -11,9 +11,9 @@ import (
 	"github.com/refract-video/refract/internal/watch"
 )
 
-// BenchmarkHub measures a hub with 100,000 idle watchers of as many tasks: a wake with the read that it
-// causes, a wake that brings an event to its watcher, a sweep that does, and what a watcher costs in heap and
-// stack, its goroutine included.
+// BenchmarkHub measures a hub with 100,000 idle watchers of as many tasks. It measures a wake with the read that it
+// causes, a wake that sends an event, a sweep that sends an event, and the heap and stack per watcher, including its
+// goroutine.
 func BenchmarkHub(b *testing.B) {
 	const watchers = 100_000
 	ctx, cancel := context.WithCancel(b.Context())
@@ -85,7 +85,7 @@ func BenchmarkHub(b *testing.B) {
 	streams.Wait()
 }
 
-// memory returns what heap and stacks hold after a collection.
+// memory returns the size of heap and stacks after a garbage collection.
 func memory() uint64 {
 	runtime.GC()
 	runtime.GC()

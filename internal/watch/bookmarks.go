@@ -9,35 +9,35 @@ import (
 )
 
 const (
-	// coarsest is the longest beat. A coarser grid would hold up events behind bookmarks.
+	// coarsest is the longest beat. With a longer one, more bookmarks are sent at once, and events wait behind them.
 	coarsest = 100 * time.Millisecond
-	// stall is how long the queue of bookmarks may stand still before more goroutines join.
+	// stall is how long the queue of bookmarks may make no progress before more goroutines join.
 	stall = 10 * time.Millisecond
-	// unconfirmedDelay is how long after a bookmark that nothing confirms its stream is looked at again.
+	// unconfirmedDelay is the time until the next try of a bookmark that the log does not confirm yet.
 	unconfirmedDelay = 500 * time.Millisecond
 )
 
-// bookmarks sends bookmarks on silent streams. One goroutine goes through those that are due. If each stream sent its own,
-// a collection of garbage would make thousands of goroutines help with it, each for longer than it takes to send,
-// and events would wait behind them.
+// bookmarks sends bookmarks on quiet streams. One goroutine sends those that are due. If each stream sent its own
+// bookmarks, thousands of goroutines would wake at once during a garbage collection, each would have to assist it, and
+// events would wait behind them.
 //
-// A goroutine that sends to a receiver which does not read is stuck, as the stream's own would be, until the receiver
-// reads or is gone. More goroutines then go on with the queue: twice as many each time, so that many such receivers delay
-// the bookmarks of the rest only for a moment.
+// A goroutine that sends to a receiver which does not read is blocked until the receiver reads or disconnects. More
+// goroutines then join, twice as many each time, so many such receivers delay the bookmarks of the other streams only
+// for a moment.
 type bookmarks struct {
 	began time.Time
-	every time.Duration // How long a stream may be silent.
-	beat  time.Duration // Streams are due on this grid, so that those of one connection share its writes.
+	every time.Duration // How long a stream may be quiet.
+	beat  time.Duration // Due times are multiples of it, so that streams of one connection share its writes.
 	log   *logState
 
 	mu      sync.Mutex
 	at      int64      // The newest beat whose streams were queued.
-	ring    [][]*pulse // Who is due at which beat after it.
-	queue   []*pulse   // Who is due, in order.
-	taken   int        // How many were ever taken off the queue,
-	seen    int        // and how many when that was looked at last.
+	ring    [][]*pulse // The streams that are due at each beat after it.
+	queue   []*pulse   // The streams that are due, in order.
+	taken   int        // How many streams were ever taken off the queue,
+	seen    int        // and how many at the last step.
 	senders int        // How many goroutines send.
-	more    int        // How many join them when the queue stands still.
+	more    int        // How many join them when the queue makes no progress.
 }
 
 func newBookmarks(every time.Duration, log *logState) *bookmarks {
@@ -46,11 +46,11 @@ func newBookmarks(every time.Duration, log *logState) *bookmarks {
 	return b
 }
 
-// now returns the beat that passed last, and due the one at which a stream is due that falls silent now.
+// now returns the newest beat, and due the beat at which a stream is due that is quiet from now on.
 func (b *bookmarks) now() int64 { return int64(time.Since(b.began) / b.beat) }
 func (b *bookmarks) due() int64 { return int64((time.Since(b.began) + b.every) / b.beat) }
 
-// retry returns the beat at which a stream is due again whose bookmark nothing confirms yet.
+// retry returns the beat for the next try of a bookmark that the log does not confirm yet.
 func (b *bookmarks) retry() int64 { return int64((time.Since(b.began) + unconfirmedDelay) / b.beat) }
 
 // add begins to send bookmarks on a stream.
@@ -60,7 +60,7 @@ func (b *bookmarks) add(p *pulse) {
 	b.put(p)
 }
 
-// remove ends that. The stream's lock is held for good, so no goroutine is sending.
+// remove stops sending them. The caller holds the stream's lock and never releases it, so no goroutine is sending.
 func (b *bookmarks) remove(p *pulse) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -75,7 +75,7 @@ func (b *bookmarks) remove(p *pulse) {
 	*p.slot, p.slot = (*p.slot)[:last], nil
 }
 
-// put notes when a stream is due: at the next beat at the earliest.
+// put adds a stream to the beat at which it is due: the next beat at the earliest.
 func (b *bookmarks) put(p *pulse) {
 	if p.ended {
 		return
@@ -87,12 +87,12 @@ func (b *bookmarks) put(p *pulse) {
 	*p.slot = append(*p.slot, p)
 }
 
-// run sends bookmarks until ctx ends, and waits for those who are sending then.
+// run sends bookmarks until ctx ends, and then waits for the goroutines that are sending.
 func (b *bookmarks) run(ctx context.Context) {
 	var senders sync.WaitGroup
 	defer senders.Wait()
 	for {
-		join, idle := b.turn(b.log.expire(ctx))
+		join, idle := b.step(b.log.expire(ctx))
 		for range join {
 			senders.Go(func() { b.send(ctx) })
 		}
@@ -106,9 +106,9 @@ func (b *bookmarks) run(ctx context.Context) {
 	}
 }
 
-// turn queues who is due, or every stream when all end, and returns how many senders are to join, and whether there is
-// nothing to send.
-func (b *bookmarks) turn(all bool) (join int, idle bool) {
+// step queues the streams that are due, or all streams when all is set. It returns how many senders must join, and
+// whether the queue is empty.
+func (b *bookmarks) step(all bool) (join int, idle bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	stalled := len(b.queue) > 0 && b.taken == b.seen
@@ -133,7 +133,8 @@ func (b *bookmarks) turn(all bool) (join int, idle bool) {
 	return join, len(b.queue) == 0
 }
 
-// enqueue queues who is due at the beat that has come. Those who sent something since they were put there are due later.
+// enqueue queues the streams that are due at the current beat. A stream that has sent something in the meantime is due
+// later.
 func (b *bookmarks) enqueue() {
 	slot := &b.ring[b.at%int64(len(b.ring))]
 	for _, p := range *slot {
@@ -159,7 +160,7 @@ func (b *bookmarks) enqueueAll() {
 	}
 }
 
-// send goes through the queue until it is empty.
+// send sends the bookmarks of queued streams until the queue is empty.
 func (b *bookmarks) send(ctx context.Context) {
 	for p := b.take(ctx); p != nil; p = b.take(ctx) {
 		if p.tick() {
@@ -168,7 +169,7 @@ func (b *bookmarks) send(ctx context.Context) {
 	}
 }
 
-// take returns the next stream that is due, or nil, with which a sender leaves.
+// take returns the next stream that is due, or nil, and then the sender must end.
 func (b *bookmarks) take(ctx context.Context) *pulse {
 	b.mu.Lock()
 	defer b.mu.Unlock()

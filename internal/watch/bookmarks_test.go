@@ -16,7 +16,7 @@ import (
 	"github.com/refract-video/refract/internal/watch"
 )
 
-func TestBookmarks_ReceiversThatDoNotReadHoldUpNoOthers(t *testing.T) {
+func TestBookmarks_ReceiversThatDoNotReadDelayNoOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := setup(t, watch.Config{Bookmark: 14 * time.Second})
@@ -27,7 +27,7 @@ func TestBookmarks_ReceiversThatDoNotReadHoldUpNoOthers(t *testing.T) {
 		for range 1000 {
 			stuck = append(stuck, r.watch(t, 1, block))
 		}
-		synctest.Wait() // They are due first.
+		synctest.Wait() // These streams are due first.
 		for range 100 {
 			others = append(others, r.watch(t, 1, nil))
 		}
@@ -77,7 +77,7 @@ func TestBookmarks_OneGoroutineSendsThoseOfReceiversThatRead(t *testing.T) {
 	})
 }
 
-func TestBookmarks_CrowdThatReadsIsNotSilent(t *testing.T) {
+func TestBookmarks_ManyStreamsThatReadAreNotSilent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := setup(t, watch.Config{Bookmark: 14 * time.Second})
@@ -107,17 +107,17 @@ func TestBookmarks_CrowdThatReadsIsNotSilent(t *testing.T) {
 			most = max(most, len(s.bookmarks()))
 		}
 		if most < 3 {
-			t.Errorf("%d bookmarks on the stream that was read for last, want 3: its place was to be long in coming", most)
+			t.Errorf("%d bookmarks on the stream that was read for last, want 3: its read had to wait for long", most)
 		}
 	})
 }
 
-func TestBookmarks_ReceiverThatDoesNotReadKeepsNoPlace(t *testing.T) {
+func TestBookmarks_ReceiverThatDoesNotReadHoldsNoReadSlot(t *testing.T) {
 	t.Parallel()
 	r := setup(t, watch.Config{Bookmark: 10 * time.Millisecond, Reads: 1})
 	r.append(id, task.Queued)
 	sending, free := make(chan struct{}), make(chan struct{})
-	r.beforeNextAnswer(func() { // It holds the only place until its stream carries a bookmark that is not received.
+	r.beforeNextAnswer(func() { // It holds the only slot until its receiver blocks on a bookmark.
 		select {
 		case <-sending:
 		case <-time.After(hung):
@@ -138,7 +138,7 @@ func TestBookmarks_ReceiverThatDoesNotReadKeepsNoPlace(t *testing.T) {
 	select {
 	case <-arrived:
 	case <-time.After(hung):
-		t.Error("a stream finds no place while another receiver does not read")
+		t.Error("a stream cannot read while another receiver does not read")
 	}
 	close(free)
 	for _, s := range []*stream{stuck, other} {
@@ -155,7 +155,7 @@ func TestBookmarks_StreamThatIsSendingCarriesNone(t *testing.T) {
 		var sending atomic.Bool
 		s := r.watch(t, 0, func(u watch.Update) error {
 			if sending.Load() {
-				t.Errorf("%+v is sent beside another message", u)
+				t.Errorf("%+v is sent at the same time as another message", u)
 			}
 			if u.Event != nil {
 				sending.Store(true)
@@ -236,8 +236,8 @@ func TestBookmarks_WatchThatEndsWhenItIsDueIsForgotten(t *testing.T) {
 	})
 }
 
-// receiver returns what takes a bookmark once it is free, then perhaps an event. It objects to messages that come at the
-// same time, and to those that come after a failure or the end of everything.
+// receiver returns a send function that blocks in a bookmark until free is signaled. It fails the test when two
+// messages are sent at the same time, or one after a failure or after the end.
 func receiver(t *testing.T, sending, free chan struct{}, fails error) func(watch.Update) error {
 	t.Helper()
 	var busy sync.Mutex

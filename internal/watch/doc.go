@@ -1,28 +1,40 @@
-// Package watch delivers events to those who watch them: every revision of a task once and in order, from any
-// revision that the watcher names, or the events of all tasks of a tenant by one cursor.
+// Package watch sends events to watchers: every revision of one task, once and in order, from any revision that the
+// watcher names ([Hub.Watch]); or the events of all tasks of a tenant, by one cursor ([Hub.Follow]).
 //
-// The table of events is the truth and a wake only a nudge to look at it. A watcher carries no queue: it
-// remembers how far it is, and whenever it is woken it reads on from there. From that follow the promises:
+// Terms:
 //
-//   - Nothing is sent twice, out of order or with a gap, whatever wakes are lost, doubled or late.
-//   - A lost wake costs at most one sweep, by which the hub reads what is new in the log of all events. It reads only up
-//     to the frontier, so that it steps over nothing that is still being committed. What a sweep costs depends on what
-//     changed, and not on how much is watched.
-//   - Writers never wait for watchers. A wake fills the one slot of each watcher, or finds it full; a
-//     watcher whose receiver is slow holds one page of events and delays no other. Only a few watchers read the database
-//     at a time, so that many of them leave it to others.
-//   - An idle watcher costs its caller's goroutine with its stack, and about a kilobyte. It starts no
-//     goroutine and asks the database nothing.
-//   - A silent stream carries a bookmark, also while it reads or waits for a place to. A bookmark is a statement about the
-//     log, so that it is sent only if a sweep has read the log since the stream's newest message. One goroutine sends those of all
-//     streams, and a receiver that does not read holds up no other's, nor anybody's reads.
+//   - The log is the table of events of all tasks, ordered by position. Transactions take positions before they commit,
+//     so a smaller position can become visible after a greater one.
+//   - The frontier is the position up to which no transaction can still write.
+//   - A sweep reads what is new in the log, up to the frontier, and wakes the watchers that are behind. Sweeps run
+//     periodically, and at once after a notification where this replica has followers.
+//   - A census compares the watched tasks with the table, since a removed task leaves no event.
+//   - A bookmark is a message on a quiet stream: the log has nothing newer.
 //
-// Those who follow a tenant ([Hub.Follow]) share the newest events of it in memory. A follower that has fallen behind
-// them, or resumes from before, reads the table, which alone shows what retention has removed.
+// The table is the only source of events. A wake is only a hint to read it. A watcher has no queue: it stores the
+// position that it has reached, and reads on from there whenever it is woken. This gives the following guarantees:
 //
-// When the database fails, streams fall silent and watchers try again. When the log could not be read for 30 seconds,
-// every watch ends with [ErrNotReading], new ones are refused, and Config.Readable is called, until a sweep
-// succeeds. A watch whose own reads fail for 30 seconds ends with the error. Both resume elsewhere from where they are. When the
-// LISTEN connection fails, sweeps do its work until [Hub.WakeAll] reports that it is back. When a receiver
-// fails, its watch alone ends. When the process drains, every watch ends with [ErrDraining].
+//   - Nothing is sent twice, out of order or with a gap, whether wakes are lost, repeated or late.
+//   - A lost wake delays an event by at most one sweep. A sweep stops at the frontier, so it never skips an event that
+//     is still being committed. Its cost depends on the number of changes, not on the number of watched tasks.
+//   - Writers never wait for watchers. A wake fills the one slot of a watcher, or finds it full. A watcher whose
+//     receiver is slow holds one page of events and delays no other watcher. The number of concurrent reads is bounded,
+//     so watchers leave the database to other callers.
+//   - An idle watcher costs the stack of its caller's goroutine and about a kilobyte. It starts no goroutine and sends
+//     no query.
+//   - A quiet stream carries bookmarks, also while it reads or waits for its read to start. A bookmark is sent only if
+//     a sweep has read the log since the newest message of the stream. One goroutine sends the bookmarks of all
+//     streams. A receiver that does not read delays neither the bookmarks nor the reads of others.
+//
+// Followers of a tenant share its newest events in memory. A follower that is behind them, or that resumes from an
+// earlier position, reads the table. Only the table shows which events retention has removed.
+//
+// Failures:
+//
+//   - The database: streams go quiet and watchers retry. When the log could not be read for 30 seconds, every watch
+//     ends with [ErrNotReading], new watches are refused, and Config.Readable is called, until a sweep succeeds. A
+//     watch whose own reads fail for 30 seconds ends with the error. Both can resume at another replica.
+//   - The LISTEN connection: sweeps find the changes, until [Hub.WakeAll] reports that the connection is back.
+//   - A receiver: its watch alone ends.
+//   - The process drains: every watch ends with [ErrDraining].
 package watch

@@ -8,27 +8,27 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// topicSize is how many entries of a tenant are held for those who follow it. Who falls behind further reads the table.
+// topicSize is how many entries of a followed tenant are held in memory. A follower that is further behind reads the table.
 const topicSize = 256
 
-// feed holds the newest entries of the log for those who follow it. Its lock is held for memory only, never while
-// anybody reads or sends.
+// feed holds the newest entries of the log for followers. Its lock guards memory only; no goroutine holds it while it
+// reads or sends.
 type feed struct {
 	begun chan struct{} // Closed once cursor is known.
 
 	mu     sync.Mutex
-	cursor task.Position // The last entry that was read; what comes later has a greater position.
+	cursor task.Position // The last entry that was read; later entries have greater positions.
 	topics map[string]*topic
 }
 
 // topic is a tenant that has followers.
 type topic struct {
-	after     task.Position // All entries after it are here, as far as they were read.
+	after     task.Position // All entries after it that were read are here.
 	entries   []*task.Entry // By position. Followers share them.
 	followers map[*follower]struct{}
 }
 
-// begin sets where the log is read from, and is called once.
+// begin sets the position from which the log is read. It is called once.
 func (f *feed) begin(at task.Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -36,8 +36,8 @@ func (f *feed) begin(at task.Position) {
 	close(f.begun)
 }
 
-// rewind sets the log back to an earlier end: the database was restored, or a standby took over that lacked the last
-// commits. Those who follow it are cut off, since they have seen what never happened.
+// rewind sets the cursor back after the log has shrunk: the database was restored, or a standby without the last
+// commits took over. It ends all followers, since they may have seen events that the database no longer has.
 func (f *feed) rewind(to task.Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -51,7 +51,7 @@ func (f *feed) rewind(to task.Position) {
 	}
 }
 
-// skip moves on past entries, up to the last of them, and sends all followers to the table.
+// skip moves the cursor past entries without keeping them, so that all followers read them from the table.
 func (f *feed) skip(last task.Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -71,7 +71,7 @@ func (f *feed) empty() bool {
 	return len(f.topics) == 0
 }
 
-// add makes a follower known. From then on what is read wakes it. It returns up to where the log was read.
+// add registers a follower, which new entries wake from then on. It returns the position up to which the log was read.
 func (f *feed) add(w *follower) task.Position {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -94,7 +94,7 @@ func (f *feed) remove(w *follower) {
 	}
 }
 
-// publish takes in what was read, and wakes whom it concerns.
+// publish adds entries that were read, and wakes the followers of their tenants.
 func (f *feed) publish(entries []task.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -116,8 +116,9 @@ func (f *feed) publish(entries []task.Entry) {
 	}
 }
 
-// next returns up to limit entries of a follower's tenant that it has not seen, and the position that it has reached
-// with them. When they are not all in memory it returns false, and up to where the table is to be read.
+// next returns up to limit entries of a follower's tenant that it has not seen, and the position that it reaches with
+// them. When some are no longer in memory, next returns false and the position up to which the follower must read the
+// table.
 func (f *feed) next(w *follower, limit int) (page []*task.Entry, reached task.Position, ok bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -8,27 +8,30 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Following says what to follow.
+// Following is what to follow.
 type Following struct {
 	Tenant string
-	After  *task.Position         // The position after which entries are wanted; nil means from now.
-	Match  func(*task.Entry) bool // Chooses entries; nil means all. It must be quick.
+	After  *task.Position         // The position after which entries are requested; nil means from now on.
+	Match  func(*task.Entry) bool // Reports whether an entry is to be sent; nil means all. It must be fast.
 	Send   func(*task.Entry, task.Position) error
 }
 
-// Follow sends the entries of a tenant that match, each once and by position, so that those of each task come in order.
-// Entries are shared and must not be changed. The position that comes with a message is the one to resume after. A
-// message without an entry is a bookmark: the first message is one, and one comes whenever nothing was sent for
-// Config.Bookmark and the log confirms that there is nothing. Follow runs in the goroutine of its caller. It sends one message at a time, and nothing after it has
-// returned; bookmarks come from a goroutine of Run.
+// Follow sends the entries of a tenant that match, each once and by position, so the events of each task come in order.
+// Entries are shared and must not be changed. Each message comes with the position to resume after.
 //
-// It never returns nil, but
+// A message without an entry is a bookmark. The first message is one. Another one follows whenever nothing was sent for
+// Config.Bookmark and the log confirms that there is nothing to send.
+//
+// Follow runs in the goroutine of its caller. It sends one message at a time, and nothing after it has returned.
+// Bookmarks come from a goroutine of Run.
+//
+// Follow never returns nil, but
 //
 //   - a *RemovedError when retention removed entries that follow what was sent,
-//   - ErrFuturePosition when the log has not reached the position after which entries are wanted, or does not any more
-//     since the database went back in time,
-//   - ErrNotReading when the log could not be read for 30 seconds; until it can, Follow returns at once,
-//   - ErrDraining after Drain, the error of ctx after its end, and an error of Send as it is, at once,
+//   - ErrFuturePosition when the log has not reached the position after which entries are requested, or has lost it
+//     since the database was set back,
+//   - ErrNotReading when the log could not be read for 30 seconds; until it can be, Follow returns at once,
+//   - ErrDraining after Drain, the error of ctx after its end, and an error of Send unchanged and at once,
 //   - the error of the database when reads of this call failed for 30 seconds.
 func (h *Hub) Follow(ctx context.Context, f Following) error {
 	w := &follower{tenant: f.Tenant, match: f.Match, send: f.Send, woken: make(chan struct{}, 1)}
@@ -41,7 +44,7 @@ func (h *Hub) Follow(ctx context.Context, f Following) error {
 		return ErrDraining
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(patience):
+	case <-time.After(outageLimit):
 		return ErrNotReading
 	}
 	w.start(h, w)
@@ -74,22 +77,22 @@ func (h *Hub) Follow(ctx context.Context, f Following) error {
 	}
 }
 
-// follower is one call of Follow.
+// follower is the state of one call of Follow.
 type follower struct {
 	tenant string
-	woken  chan struct{} // One slot: something was read since the follower looked.
+	woken  chan struct{} // One slot, full when something was read since the follower looked.
 
-	cut bool // Whether the log shrank. The feed's lock guards it.
+	cut bool // Whether the log has shrunk. The feed's lock guards it.
 
-	// Its lock guards the rest.
+	// The pulse's lock guards the rest.
 	pulse
 	match func(*task.Entry) bool
 	send  func(*task.Entry, task.Position) error
-	sent  task.Position // Everything up to here was sent, or did not match, or is not of the tenant.
+	sent  task.Position // Every entry of the tenant up to here was sent, or did not match.
 }
 
-// begin moves the follower to where it resumes. Another replica may have read further than this one, but none
-// further than the log goes.
+// begin moves the follower to the position after which it resumes. Another replica may have read further than this one,
+// but no further than the log goes.
 func (w *follower) begin(ctx context.Context, after task.Position) error {
 	read := w.sent
 	w.sent = after
@@ -105,14 +108,14 @@ func (w *follower) begin(ctx context.Context, after task.Position) error {
 	})
 }
 
-// awaitLog waits until sweeps succeed, so that the first bookmark does not come from a log that cannot be read.
+// awaitLog waits until sweeps succeed, so that no first bookmark is sent while the log cannot be read.
 func (w *follower) awaitLog(ctx context.Context) error {
 	w.mu.Unlock()
 	defer w.mu.Lock()
 	return await(ctx, &w.pulse, w.hub.log.answering())
 }
 
-// catchUp sends what the feed has, or where that has moved on without the follower, the table.
+// catchUp sends new entries of the feed. While the feed no longer has the next entries, it reads them from the table.
 func (w *follower) catchUp(ctx context.Context) error {
 	for {
 		page, reached, ok, err := w.hub.feed.next(w, w.hub.cfg.Page)
@@ -143,8 +146,8 @@ func (w *follower) catchUp(ctx context.Context) error {
 	}
 }
 
-// readTable returns the next page of the table up to a position, and the position that the follower has reached with it.
-// A bookmark that is sent meanwhile moves nothing, since the feed does not have what comes next.
+// readTable returns the next page of the table up to a position, and the position that the follower reaches with it. A
+// bookmark that is sent meanwhile does not move the follower, since the feed lacks the next entries.
 func (w *follower) readTable(ctx context.Context, upTo task.Position) (page []*task.Entry, reached task.Position, err error) {
 	after, limit := w.sent, w.hub.cfg.Page
 	err = w.read(ctx, func(ctx context.Context) error {
@@ -170,8 +173,8 @@ func (w *follower) readTable(ctx context.Context, upTo task.Position) (page []*t
 	return page, reached, err
 }
 
-// sendBookmark sends how far the follower is. One that has seen all there is of its tenant is as far as the log was read,
-// so that it can resume from there when older entries are gone.
+// sendBookmark sends the position of the follower. A follower that has seen all entries of its tenant is at the
+// position up to which the log was read, so it can resume from there after older entries were removed.
 func (w *follower) sendBookmark() error {
 	page, reached, ok, err := w.hub.feed.next(w, 1)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/refract-video/refract/internal/watch"
 )
 
-// tail is a Follow that goes on, and what it received.
+// tail is a call of Follow in a goroutine, and what it received.
 type tail struct {
 	cancel func()
 	done   chan struct{}
@@ -75,7 +75,7 @@ func (s *tail) got() []string {
 	return got
 }
 
-// positions returns those of all messages.
+// positions returns the positions of all messages.
 func (s *tail) positions() []task.Position {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +113,7 @@ func (s *tail) wantEnd(t *testing.T, want error) {
 	}
 }
 
-// sweep lets a sweep that was asked for happen.
+// sweep waits for a sweep that was requested.
 func sweep() { pass(5 * time.Millisecond) }
 
 func TestFollow_BeginsNowWithABookmarkAndGoesOn(t *testing.T) {
@@ -139,7 +139,7 @@ func TestFollow_BeginsNowWithABookmarkAndGoesOn(t *testing.T) {
 	})
 }
 
-func TestFollow_StepsOverNothingThatIsStillInFlight(t *testing.T) {
+func TestFollow_SkipsNothingThatIsNotYetCommitted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := setup(t, watch.Config{})
@@ -151,7 +151,7 @@ func TestFollow_StepsOverNothingThatIsStillInFlight(t *testing.T) {
 		r.commit("late", task.Queued)
 		pass(time.Minute)
 		s.want(t)
-		resumed := r.follow(t, new(s.last())) // From a bookmark of meanwhile.
+		resumed := r.follow(t, new(s.last())) // From a bookmark that was sent meanwhile.
 		r.show()
 		pass(time.Second)
 		s.want(t, "early@1", "late@1")
@@ -171,7 +171,7 @@ func TestFollow_ResumesFromEveryPosition(t *testing.T) {
 					for _, id := range []task.ID{"a", "b", "a", "c"} {
 						r.append(id, task.Running)
 					}
-					pass(time.Second) // The process begins to read here, and finds the rest by itself.
+					pass(time.Second) // The process begins to read here. A sweep finds the rest.
 					r.append("b", task.Running)
 					r.append("a", task.Running)
 					s := r.follow(t, &after)
@@ -247,7 +247,7 @@ func TestFollow_SendsWhatMatches(t *testing.T) {
 	})
 }
 
-func TestFollow_RemovedEntriesAreTold(t *testing.T) {
+func TestFollow_RemovedEntriesAreReported(t *testing.T) {
 	t.Parallel()
 	for after := range task.Position(5) {
 		t.Run(fmt.Sprintf("after %d", after), func(t *testing.T) {
@@ -277,7 +277,7 @@ func TestFollow_RemovedEntriesAreTold(t *testing.T) {
 	}
 }
 
-func TestFollow_WhatRetentionRemovedDuringAnOutageIsTold(t *testing.T) {
+func TestFollow_EntriesRemovedDuringAnOutageAreReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := setup(t, watch.Config{})
@@ -298,7 +298,7 @@ func TestFollow_WhatRetentionRemovedDuringAnOutageIsTold(t *testing.T) {
 	})
 }
 
-func TestFollow_ProcessThatBeginsBelowAFrontierTellsWhatWasRemoved(t *testing.T) {
+func TestFollow_ProcessThatStartsBehindTheFrontierReportsRemovedEntries(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		events := newTable()
@@ -321,7 +321,7 @@ func TestFollow_ProcessThatBeginsBelowAFrontierTellsWhatWasRemoved(t *testing.T)
 	})
 }
 
-func TestFollow_SlowFollowerReadsTheTableAndDelaysNobody(t *testing.T) {
+func TestFollow_SlowFollowerReadsTheTableAndDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := setup(t, watch.Config{Page: 10})
@@ -355,7 +355,7 @@ func TestFollow_SlowFollowerReadsTheTableAndDelaysNobody(t *testing.T) {
 	})
 }
 
-func TestFollow_LongWayThroughTheTableIsNotSilent(t *testing.T) {
+func TestFollow_LongReadOfTheTableCarriesBookmarks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := setup(t, watch.Config{Page: 1, Bookmark: 14 * time.Second})
@@ -397,7 +397,7 @@ func TestFollow_DrainEndsItAndAnotherReplicaGoesOn(t *testing.T) {
 		s.wantEnd(t, watch.ErrDraining)
 		r.follow(t, nil).wantEnd(t, watch.ErrDraining)
 
-		// The other has not read that far, and does not send again what comes before.
+		// The other replica has not read that far. It must not send earlier entries again.
 		resumed := other.follow(t, new(s.last()))
 		resumed.want(t)
 		r.append("a", task.Running)
@@ -436,7 +436,7 @@ func TestFollow_LogThatShrinksEndsIt(t *testing.T) {
 	})
 }
 
-func TestFollow_OutageIsInvisibleWhenShortAndToldWhenLong(t *testing.T) {
+func TestFollow_ShortOutageIsInvisibleAndLongOneIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := setup(t, watch.Config{})
@@ -460,7 +460,7 @@ func TestFollow_OutageIsInvisibleWhenShortAndToldWhenLong(t *testing.T) {
 	})
 }
 
-func TestFollow_ProcessThatNeverReadTheLogSaysSo(t *testing.T) {
+func TestFollow_ProcessThatNeverReadTheLogReportsIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		events := newTable()
@@ -492,7 +492,7 @@ func TestHub_ReadsOfWatchersAreBounded(t *testing.T) {
 		if reads, _ := r.asked(); reads != 3 {
 			t.Errorf("%d reads at once, want 3", reads)
 		}
-		// Who waits for a place does so with bookmarks, and leaves when it wants to.
+		// A watch that waits for its read carries bookmarks, and can be canceled.
 		pass(16 * time.Second)
 		if n := len(streams[19].bookmarks()); n != 1 {
 			t.Errorf("%d bookmarks while waiting, want 1", n)
@@ -514,7 +514,7 @@ type tailer struct {
 	stream        *tail
 }
 
-func TestFollow_EveryEntryOnceInOrderWhateverGetsLost(t *testing.T) {
+func TestFollow_EveryEntryOnceInOrderWhateverIsLost(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) { rapid.SyncTest(t, checkFollowing) })
 }
@@ -569,7 +569,7 @@ func checkFollowing(t *rapid.T) {
 	events.setDown(false)
 	events.show()
 	pass(time.Second)           // A log that was lost refuses streams until a sweep has read it.
-	for _, s := range tailers { // Some gave up in an outage.
+	for _, s := range tailers { // Some ended during an outage.
 		settle(s)
 		s.stream = follow(s.newest)
 	}

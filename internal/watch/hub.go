@@ -18,11 +18,10 @@ type Table interface {
 	Log
 }
 
-// Events are the events of each task.
+// Events is the events of each task.
 type Events interface {
-	// TaskEvents returns up to limit events of the task after a revision, oldest first, as they were at one
-	// moment. Fewer than limit means that there were no more. The newest event of a task is there as long
-	// as the task is, whatever retention removes.
+	// TaskEvents returns up to limit events of the task after a revision, oldest first, from one snapshot. Fewer than
+	// limit means that there were no more. Retention keeps the newest event of a task as long as the task.
 	TaskEvents(ctx context.Context, id task.ID, after int64, limit int) ([]task.Event, error)
 	// TaskOutputs returns the outputs of a task that SUCCEEDED, as they are now: some may have expired.
 	TaskOutputs(ctx context.Context, id task.ID) ([]task.Output, error)
@@ -30,34 +29,34 @@ type Events interface {
 	Revisions(ctx context.Context, ids []task.ID) (map[task.ID]int64, error)
 }
 
-// Log are the events of all tasks by position.
+// Log is the events of all tasks by position.
 type Log interface {
-	// Frontier returns a position at or below which nothing can appear any more, though above it something may
-	// that is still being committed, and the newest position that was taken.
+	// Frontier returns the frontier, up to which no transaction can still write, and the newest position that any
+	// transaction has taken.
 	Frontier(ctx context.Context) (settled, newest task.Position, err error)
-	// LastPosition returns the position of the last entry up to another position, be it removed or not; 0 means
+	// LastPosition returns the greatest position of an entry up to another position, including removed entries; 0 means
 	// that there is none.
 	LastPosition(ctx context.Context, upTo task.Position) (task.Position, error)
 	// Entries returns up to limit entries after a position and up to another, by position. Fewer than limit means
 	// that there are no more.
 	Entries(ctx context.Context, after, upTo task.Position, limit int) ([]task.Entry, error)
-	// TenantEntries returns the same of one tenant, and the greatest position of an entry of it that was removed;
-	// 0 means that none was.
+	// TenantEntries is Entries for one tenant. It also returns the greatest position of an entry of the tenant that was
+	// removed; 0 means that none was.
 	TenantEntries(ctx context.Context, tenant string, after, upTo task.Position, limit int) (
 		entries []task.Entry, removed task.Position, err error)
 }
 
-// DefaultSweep is how often a hub reads the log unless configured otherwise.
+// DefaultSweep is the default of Config.Sweep.
 const DefaultSweep = 500 * time.Millisecond
 
-// Config is what can be set of a hub. The zero value works; what is not positive means the default.
+// Config holds the settings of a hub. The zero value works: a value that is not positive means the default.
 type Config struct {
-	Bookmark time.Duration // How long a stream is silent before it carries a bookmark; 15 seconds by default.
-	Sweep    time.Duration // How often the log is read without a notification; DefaultSweep by default.
-	Census   time.Duration // How often watched tasks are looked for that do not exist any more; a minute by default.
+	Bookmark time.Duration // How long a stream is quiet before it carries a bookmark; 15 seconds by default.
+	Sweep    time.Duration // The interval of sweeps without a notification; DefaultSweep by default.
+	Census   time.Duration // The interval of censuses; a minute by default.
 	Page     int           // How many new events a watcher reads at once; 100 by default.
 	Reads    int           // How many watchers read at the same time; 8 by default.
-	Logger   *slog.Logger  // Gets one line when sweeps begin to fail, and when they succeed again; nil means slog.Default().
+	Logger   *slog.Logger  // Logs once when sweeps begin to fail, and when they succeed again; nil means slog.Default().
 	// Readable is called with false when the log could not be read for 30 seconds, before the watches end, and with true
 	// once it can be read again. It must not block or call the hub. Nil does nothing.
 	Readable func(readable bool)
@@ -70,11 +69,11 @@ type Hub struct {
 
 	drained chan struct{} // Closed by drain.
 	drain   func()
-	nudge   chan struct{} // One slot: the log is to be read now.
-	reads   chan struct{} // Has a place for each read of the table that may begin.
+	nudge   chan struct{} // One slot: read the log now.
+	reads   chan struct{} // A token for each read of the table that may start.
 
 	seed   maphash.Seed
-	shards [64]shard // So many that no watcher waits long while a census walks through one of them.
+	shards [64]shard // Many, so that no watcher waits long while a census reads one of them.
 
 	log       *logState
 	feed      feed
@@ -117,8 +116,7 @@ func NewHub(table Table, cfg Config) *Hub {
 	return h
 }
 
-// Wake wakes the watchers of these tasks, since something changed. It is called after the change was
-// committed, and never waits for a watcher.
+// Wake wakes the watchers of these tasks. It must be called after a change was committed. It never waits for a watcher.
 func (h *Hub) Wake(ids ...task.ID) {
 	for _, id := range ids {
 		h.shard(id).wake(id, math.MaxInt64)
@@ -128,17 +126,17 @@ func (h *Hub) Wake(ids ...task.ID) {
 	}
 }
 
-// WakeAll says that wakes may have been lost, as after a reconnect. It never waits: Run reads the log at once
-// instead of at its next turn, so that only watchers which missed something read the table.
+// WakeAll must be called when wakes may have been lost, as after a reconnect. It never waits. It makes Run read the log
+// at once, so only watchers that missed something read the table.
 func (h *Hub) WakeAll() { signal(h.nudge) }
 
-// Drain ends every watch, present and future, with ErrDraining. A message that is being sent is not
-// interrupted; no other one follows it.
+// Drain ends every watch, current and new, with ErrDraining. It does not interrupt a message that is being sent, and no
+// other message follows.
 func (h *Hub) Drain() { h.drain() }
 
-// Read calls a function that reads the database for a watch that is about to begin, when it has a place among the
-// reads of watchers. However many begin at once, others find the database free. While the log is lost it returns
-// ErrNotReading at once.
+// Read calls a function that reads the database for a new watch, within the bound on concurrent reads of watchers. So
+// many watches that begin at once do not occupy the database. While the log is lost, Read returns ErrNotReading at
+// once.
 func (h *Hub) Read(ctx context.Context, read func() error) error {
 	if err := h.refusal(); err != nil {
 		return err
@@ -164,7 +162,7 @@ func (h *Hub) draining() bool {
 	}
 }
 
-// refusal returns why no watch can begin now, or nil.
+// refusal returns the error with which a new watch is refused now, or nil.
 func (h *Hub) refusal() error {
 	if h.draining() {
 		return ErrDraining
@@ -177,7 +175,7 @@ func (h *Hub) shard(id task.ID) *shard {
 	return &h.shards[maphash.String(h.seed, string(id))%uint64(len(h.shards))]
 }
 
-// signal fills the slot of a channel, unless it is full already: then a signal is on its way.
+// signal fills the slot of a channel, unless a signal is waiting there already.
 func signal(slot chan<- struct{}) {
 	select {
 	case slot <- struct{}{}:

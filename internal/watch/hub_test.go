@@ -39,18 +39,18 @@ func TestHub_LostNotificationCostsAtMostASecondThoughATransactionStaysOpen(t *te
 		s := r.watch(t, 0, nil)
 		pass(time.Second)
 		r.hide(true)
-		r.append("another", task.Queued) // Holds the frontier for good.
+		r.append("another", task.Queued) // An open transaction holds the frontier back.
 		r.hide(false)
 		r.append(id, task.Submitting) // Without a wake.
 		pass(time.Second)
 		s.wantRevisions(t, 1, 2)
-		r.append(id, task.Running) // A sweep waits for the frontier already.
+		r.append(id, task.Running) // A sweep already waits for the frontier.
 		pass(time.Second)
 		s.wantRevisions(t, 1, 2, 3)
 	})
 }
 
-func TestHub_ReadsNothingThatNobodyWatches(t *testing.T) {
+func TestHub_ReadsNothingThatIsNotWatched(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := setup(t, watch.Config{})
@@ -60,7 +60,7 @@ func TestHub_ReadsNothingThatNobodyWatches(t *testing.T) {
 			pass(time.Second)
 		}
 		if n := r.pagesRead(); n != 0 {
-			t.Errorf("%d pages of the log were read for nobody", n)
+			t.Errorf("%d pages of the log were read without a watcher", n)
 		}
 		s := r.follow(t, nil)
 		r.append(id, task.Running)
@@ -69,7 +69,7 @@ func TestHub_ReadsNothingThatNobodyWatches(t *testing.T) {
 	})
 }
 
-func TestHub_WhoBeginsWhileEntriesArePassedOverGetsWhatFollows(t *testing.T) {
+func TestHub_WatchThatBeginsWhileEntriesAreSkippedGetsLaterOnes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := setup(t, watch.Config{})
@@ -91,7 +91,7 @@ func TestHub_WhoBeginsWhileEntriesArePassedOverGetsWhatFollows(t *testing.T) {
 	})
 }
 
-func TestHub_WakeAllBringsWhatWasLostAtOnce(t *testing.T) {
+func TestHub_WakeAllDeliversMissedEventsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := setup(t, watch.Config{Sweep: time.Hour})
@@ -100,7 +100,7 @@ func TestHub_WakeAllBringsWhatWasLostAtOnce(t *testing.T) {
 		s.wantRevisions(t, 1)
 		r.append(id, task.Submitting)
 		r.hub.WakeAll()
-		pass(3 * time.Millisecond) // Sweeps gather so long.
+		pass(3 * time.Millisecond) // The minimum pause between sweeps.
 		s.wantRevisions(t, 1, 2)
 	})
 }
@@ -138,7 +138,7 @@ func TestHub_WakeReachesOnlyTheTasksNamed(t *testing.T) {
 		before, _ := r.asked()
 		r.append("task 3", task.Submitting)
 		r.append("task 77", task.Submitting)
-		r.hub.Wake("task 3", "task 77", "task that nobody watches")
+		r.hub.Wake("task 3", "task 77", "task without a watcher")
 		streams["task 3"].wantRevisions(t, 1, 2)
 		streams["task 77"].wantRevisions(t, 1, 2)
 		if after, _ := r.asked(); after != before+2 {
@@ -245,11 +245,11 @@ func TestHub_DrainEndsEveryWatch(t *testing.T) {
 		sending.wantOpen(t)
 		close(free)
 		sending.wantEnd(t, watch.ErrDraining)
-		sending.wantRevisions(t, 1) // The message under way, and none after it.
+		sending.wantRevisions(t, 1) // The message that is being sent, and none after it.
 
 		r.setDown(false)
 		r.commit(id, task.Canceled)
-		r.hub.Drain() // Again is harmless.
+		r.hub.Drain() // A second call is harmless.
 		late := r.watch(t, 0, nil)
 		late.wantEnd(t, watch.ErrDraining)
 		late.wantRevisions(t)
@@ -292,7 +292,7 @@ func TestWatch_ShortOutageIsInvisible(t *testing.T) {
 			t.Errorf("bookmarks during an outage: %v, want none", got)
 		}
 		r.setDown(false)
-		pass(3 * time.Second) // The longest delay, and a half.
+		pass(3 * time.Second) // One and a half times the longest delay.
 		old.wantRevisions(t, 1, 2)
 		fresh.wantRevisions(t, 1, 2)
 		if reads, _ := r.asked(); reads > 50 {
@@ -337,7 +337,7 @@ func TestWatch_ReadsThatFailForLongEndItWithTheError(t *testing.T) {
 func TestRun_LogsAnOutageOnceAndRecovers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer // Read only while Run stands still.
+		var log bytes.Buffer // Read only while Run waits.
 		r := setup(t, watch.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		r.append(id, task.Queued)
 		s := r.watch(t, 0, nil)
@@ -367,7 +367,7 @@ func TestRun_QueryThatHangsDoesNotEndTheSweeps(t *testing.T) {
 		s.wantRevisions(t, 1)
 		r.setHanging(true)
 		pass(time.Second)
-		r.setHanging(false) // The query that began meanwhile hangs on.
+		r.setHanging(false) // The query that began meanwhile still hangs.
 		r.append(id, task.Submitting)
 		pass(6 * time.Second)
 		s.wantRevisions(t, 1, 2)
@@ -387,6 +387,6 @@ func TestRun_TaskThatCannotBeReadDoesNotSpoilTheSweep(t *testing.T) {
 		r.append(id, task.Submitting)
 		pass(time.Second)
 		s.wantRevisions(t, 1, 2)
-		bad.wantOpen(t) // Still trying, so it was there while the sweep was.
+		bad.wantOpen(t) // It still retries, so it did so during the sweep.
 	})
 }

@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// logState records whether the log can be read. Sweeps report every read to it, and streams ask it whether a bookmark
-// would be true.
+// logState records whether the log can be read. The sweeper reports every read to it. Streams ask it whether they may
+// send a bookmark.
 //
-// A bookmark says that the log has nothing more for its stream. Only a read can confirm that, so a stream carries a
-// bookmark only if a read that began after the stream's newest message has succeeded. When no read has succeeded for as
-// long as patience the log is lost: all streams end, and new ones are refused, until a read succeeds.
+// A bookmark says that the log has nothing more for its stream. Only a read can confirm that. So a stream carries a
+// bookmark only if a read has succeeded that began after the stream's newest message. When no read has succeeded for
+// outageLimit, the log is lost: all streams end, and new ones are refused, until a read succeeds.
 type logState struct {
 	began   time.Time
 	logger  *slog.Logger
 	changed func(readable bool)
 
-	confirmed atomic.Int64 // When the newest read that succeeded began, in nanoseconds after began.
+	confirmed atomic.Int64 // When the newest successful read started, in nanoseconds after began.
 
 	mu      sync.Mutex
-	failure error         // Why the newest sweep failed; nil while sweeps succeed.
+	failure error         // The error of the newest sweep; nil while sweeps succeed.
 	answers chan struct{} // Closed while sweeps succeed.
-	loss    error         // Why streams end; nil unless the log is lost.
+	loss    error         // The error with which streams end; nil unless the log is lost.
 }
 
 func newLogState(logger *slog.Logger, changed func(bool)) *logState {
@@ -37,7 +37,7 @@ func newLogState(logger *slog.Logger, changed func(bool)) *logState {
 // now returns the time since the hub was made.
 func (s *logState) now() time.Duration { return time.Since(s.began) }
 
-// confirm records that a read which began at a time has succeeded. Only the sweeper calls it.
+// confirm records that a read has succeeded, and when it began. Only the sweeper calls it.
 func (s *logState) confirm(began time.Duration) {
 	s.confirmed.Store(max(s.confirmed.Load(), int64(began)))
 	s.mu.Lock()
@@ -72,23 +72,24 @@ func (s *logState) answering() <-chan struct{} {
 	return s.answers
 }
 
-// lost returns why all streams end, or nil unless the log is lost.
+// lost returns the error with which all streams end, or nil unless the log is lost.
 func (s *logState) lost() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.loss
 }
 
-// expire reports whether the log is lost, and makes it so when the time has come.
+// expire reports whether the log is lost, and records the loss when outageLimit has passed.
 //
-// NOTE: time alone loses nothing. A process that was stopped for a minute first reads, and only a failure counts.
+// NOTE: time alone does not lose the log; a sweep must have failed. A process that was suspended for a minute reads the
+// log first.
 func (s *logState) expire(ctx context.Context) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.loss == nil && s.failure != nil && s.now() >= time.Duration(s.confirmed.Load())+patience {
+	if s.loss == nil && s.failure != nil && s.now() >= time.Duration(s.confirmed.Load())+outageLimit {
 		s.loss = fmt.Errorf("%w: %w", ErrNotReading, s.failure)
 		s.changed(false) // Before the first stream ends, so that its caller resumes at another replica.
-		s.logger.ErrorContext(ctx, "the log of events could not be read in time; all watches end until it can", "after", patience, "error", s.failure)
+		s.logger.ErrorContext(ctx, "the log of events could not be read in time; all watches end until it can", "after", outageLimit, "error", s.failure)
 	}
 	return s.loss != nil
 }

@@ -8,16 +8,16 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// log is the log of a table. The tenant of a task is what its id says before a slash, or "films".
+// log is the log of a table. The tenant of a task is the part of its id before a slash, or "films".
 type log struct {
 	entries []task.Entry
-	hidden  map[task.Position]bool // In flight: taken and not committed.
-	hiding  bool                   // Whether what is appended stays in flight.
+	hidden  map[task.Position]bool // Taken and not committed.
+	hiding  bool                   // Whether new entries stay uncommitted.
 	taken   task.Position
 	removed map[string]task.Position
 	reads   int    // Calls of TenantEntries.
 	pages   int    // Calls of Entries.
-	before  func() // Called once, after the next LastPosition found its answer and before it gives it.
+	before  func() // Called once, after the next LastPosition has read its result and before it returns.
 	labels  map[task.ID]map[string]string
 }
 
@@ -40,21 +40,21 @@ func (l *log) append(id task.ID, e task.Event) {
 	l.entries = append(l.entries, task.Entry{Position: l.taken, Tenant: tenantOf(id), Task: id, Labels: l.labels[id], Event: e})
 }
 
-// hide lets what is appended from now on stay in flight, or not. It applies to the log alone.
+// hide sets whether new entries stay uncommitted. It applies to the log alone.
 func (t *table) hide(hiding bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.log.hiding = hiding
 }
 
-// show commits what is in flight.
+// show commits the uncommitted entries.
 func (t *table) show() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.log.hidden, t.log.hiding = nil, false
 }
 
-// label sets the labels of a task that is not there yet.
+// label sets the labels of a task that does not exist yet.
 func (t *table) label(id task.ID, labels map[string]string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -64,7 +64,7 @@ func (t *table) label(id task.ID, labels map[string]string) {
 	t.log.labels[id] = labels
 }
 
-// forget is retention: entries up to a position go.
+// forget removes entries up to a position, like retention.
 func (t *table) forget(upTo task.Position) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -80,7 +80,7 @@ func (t *table) forget(upTo task.Position) {
 	})
 }
 
-// restore goes back to the time of a position.
+// restore sets the log back to the state at a position.
 func (t *table) restore(to task.Position) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -158,7 +158,7 @@ func (t *table) pagesRead() int {
 	return t.log.pages
 }
 
-// beforeNextLast lets something happen before LastPosition answers next.
+// beforeNextLast sets a function that is called before LastPosition returns next.
 func (t *table) beforeNextLast(f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

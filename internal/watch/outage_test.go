@@ -33,7 +33,7 @@ func TestBookmarks_NoneWithoutAConfirmationOfTheLog(t *testing.T) {
 				watching, following := r.watch(t, 1, nil), r.follow(t, nil)
 				pass(5 * time.Second)
 				set(r.table, true)
-				pass(24 * time.Second) // Past the time of a second bookmark, and less than the bound.
+				pass(24 * time.Second) // Longer than two bookmark intervals, and less than the bound.
 				// The log was read for 5 seconds after the streams had begun, so one bookmark is true.
 				if got := watching.bookmarks(); len(got) != 1 {
 					t.Errorf("a watch has bookmarks %v, want one", got)
@@ -88,7 +88,7 @@ func TestHub_LostLogEndsAllStreamsUntilItIsReadAgain(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var readable []bool
-				var ended int // How many streams had ended when the process heard of it.
+				var ended int // How many streams had ended when Readable was called.
 				var count func() int
 				r := setup(t, watch.Config{Bookmark: 14 * time.Second, Readable: func(is bool) {
 					readable, ended = append(readable, is), count()
@@ -127,9 +127,9 @@ func TestHub_LostLogEndsAllStreamsUntilItIsReadAgain(t *testing.T) {
 				close(free)
 				slow.wantEnd(t, watch.ErrNotReading)
 				if !slices.Equal(readable, []bool{false}) || ended != 0 {
-					t.Errorf("the process heard %v after %d streams had ended, want false before any", readable, ended)
+					t.Errorf("Readable was called with %v after %d streams had ended, want false before any", readable, ended)
 				}
-				for range 3 { // Also long after the bound, those that begin end at once.
+				for range 3 { // Also long after the bound, new streams end at once.
 					r.watch(t, 1, nil).wantEnd(t, watch.ErrNotReading)
 					r.follow(t, nil).wantEnd(t, watch.ErrNotReading)
 					if err := r.hub.Read(t.Context(), func() error { return nil }); !errors.Is(err, watch.ErrNotReading) {
@@ -142,7 +142,7 @@ func TestHub_LostLogEndsAllStreamsUntilItIsReadAgain(t *testing.T) {
 				set(r.table, false)
 				pass(6 * time.Second)
 				if !slices.Equal(readable, []bool{false, true}) {
-					t.Errorf("the process heard %v, want false and true", readable)
+					t.Errorf("Readable was called with %v, want false and true", readable)
 				}
 				resumed, resumedTail := r.watch(t, 1, nil), r.follow(t, new(following.last()))
 				resumed.wantRevisions(t, 2)
@@ -158,7 +158,7 @@ func TestHub_LostLogEndsAllStreamsUntilItIsReadAgain(t *testing.T) {
 	}
 }
 
-// closed returns 1 when a channel is closed, and else 0.
+// closed returns 1 when a channel is closed, and 0 otherwise.
 func closed(done <-chan struct{}) int {
 	select {
 	case <-done:
@@ -195,7 +195,7 @@ func TestHub_SlowLogIsNotLost(t *testing.T) {
 func TestHub_LongOutageIsLoggedOncePerChange(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer // Read only while Run stands still.
+		var log bytes.Buffer // Read only while Run waits.
 		r := setup(t, watch.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		pass(time.Second)
 		r.setDown(true)

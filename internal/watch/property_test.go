@@ -18,14 +18,14 @@ import (
 // caller is a client that resumes its watch after each interruption.
 type caller struct {
 	start    int64   // The revision after which it began.
-	received []int64 // By streams that are over.
+	received []int64 // By streams that have ended.
 	stream   *stream
 }
 
-// newest returns the newest revision that the caller received, or after which it began.
+// newest returns the newest revision that the caller received, or the one after which it began.
 func (c *caller) newest() int64 { return c.start + int64(len(c.received)) }
 
-// settle takes in what a stream that is over has received. It must continue what was received before.
+// settle adds what an ended stream has received. It must continue what was received before.
 func (c *caller) settle(t *rapid.T) {
 	got := c.stream.revisions()
 	if diff := cmp.Diff(span(c.newest()+1, c.newest()+int64(len(got))), got); diff != "" {
@@ -38,7 +38,7 @@ func (c *caller) settle(t *rapid.T) {
 type world struct {
 	*table
 	hub     *watch.Hub
-	ctx     context.Context // Of the run, which is this one call.
+	ctx     context.Context // Of this run.
 	callers []*caller
 }
 
@@ -46,7 +46,7 @@ func (w *world) join(start int64) {
 	w.callers = append(w.callers, &caller{start: start, stream: follow(w.ctx, w.hub, id, start, nil)})
 }
 
-// reconnect ends the stream of a caller, if it is not over by itself, and resumes after what was received.
+// reconnect ends the stream of a caller, unless it has ended, and resumes after what was received.
 func (w *world) reconnect(t *rapid.T, c *caller) {
 	c.stream.cancel()
 	<-c.stream.done
@@ -54,7 +54,7 @@ func (w *world) reconnect(t *rapid.T, c *caller) {
 	c.stream = follow(w.ctx, w.hub, id, c.newest(), nil)
 }
 
-func TestWatch_EveryRevisionOnceInOrderWhateverGetsLost(t *testing.T) {
+func TestWatch_EveryRevisionOnceInOrderWhateverIsLost(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) { rapid.SyncTest(t, checkDelivery) })
 }
@@ -96,7 +96,7 @@ func checkDelivery(t *rapid.T) {
 	w.setDown(false)
 	w.beforeNextAnswer(nil)
 	for _, c := range w.callers {
-		w.reconnect(t, c) // Some gave up in an outage, some ended with a terminal event before a retry.
+		w.reconnect(t, c) // Some ended during an outage, some with a terminal event before a retry.
 	}
 	synctest.Wait()
 	w.append(id, task.Queued, task.Canceled)

@@ -9,36 +9,38 @@ import (
 	"time"
 )
 
-// How a watch meets a database that fails.
+// How a watch retries its reads while the database fails.
 const (
 	readTimeout = 5 * time.Second       // The longest that one read may take.
-	firstDelay  = 50 * time.Millisecond // Before the first repetition; each further delay doubles.
+	firstDelay  = 50 * time.Millisecond // Before the first retry; the delay doubles with each retry.
 	lastDelay   = 2 * time.Second       // The longest delay.
-	patience    = 30 * time.Second      // How long reads may fail before the watch ends.
+	outageLimit = 30 * time.Second      // How long reads may fail before the watch ends.
 )
 
-// pulse keeps a watch alive: whatever it waits for, the stream carries a bookmark in time, and ends when the hub
-// drains or the log is lost. The goroutine of the watch holds its lock except while it waits or reads, and the
-// sender of a bookmark holds it meanwhile, so the lock guards all that a stream knows of itself: one message is sent at a time, and none after the end.
+// pulse sends the bookmarks of a watch, whatever the watch waits for, and ends it when the hub drains or the log is
+// lost.
+//
+// The goroutine of the watch holds the lock except while it waits or reads. The sender of a bookmark holds it in that
+// time. So the lock guards the whole state of a stream: messages are sent one at a time, and none after the end.
 type pulse struct {
 	hub    *Hub
 	beat   beater
-	failed chan error   // One slot: why the stream ends, since a bookmark could not be sent or the log is lost. No bookmark follows.
+	failed chan error   // One slot: the error that ends the stream, of a bookmark or of a lost log. No bookmark follows.
 	due    atomic.Int64 // The beat at which a bookmark is due.
 
 	mu   sync.Mutex
-	last time.Duration // When the newest message was sent, or the stream began, as the state of the log counts it.
+	last time.Duration // When the newest message was sent, or the stream began, on the clock of logState.
 
 	// The lock of bookmarks guards the rest.
-	slot  *[]*pulse // Where it waits to be due, and at which place; nil while it is queued.
-	place int
+	slot  *[]*pulse // The slot of the ring that holds it; nil while it is queued.
+	place int       // Its index there.
 	ended bool
 }
 
 // beater sends a bookmark.
 type beater interface{ sendBookmark() error }
 
-// start begins the pulse of a watch, which calls stop when it returns.
+// start begins the bookmarks of a watch. The watch must call stop when it returns.
 func (p *pulse) start(h *Hub, b beater) {
 	p.hub, p.beat, p.failed, p.last = h, b, make(chan error, 1), h.log.now()
 	p.due.Store(h.bookmarks.due())
@@ -46,11 +48,12 @@ func (p *pulse) start(h *Hub, b beater) {
 	h.bookmarks.add(p)
 }
 
-// stop makes sure that nothing is sent any more: the lock is never released again.
+// stop ends them. It does not release the lock, so nothing can be sent afterwards.
 func (p *pulse) stop() { p.hub.bookmarks.remove(p) }
 
-// tick sends a bookmark if the stream is silent and the log confirms it, and reports whether others may follow. A stream
-// that is locked is sending, or about to wait. When the log is lost tick ends the stream instead.
+// tick sends a bookmark if the stream is quiet and the log confirms it, and reports whether others may follow. If the
+// lock is held, the stream is sending or about to wait, and tick does nothing. If the log is lost, tick ends the stream
+// instead.
 func (p *pulse) tick() bool {
 	if err := p.hub.log.lost(); err != nil {
 		p.failed <- err
@@ -74,8 +77,8 @@ func (p *pulse) tick() bool {
 	return true
 }
 
-// emit sends one message, unless the stream has to end, and puts the next bookmark off. To send
-// is all that it does: a stream that read what belongs to its message here would be silent until it has a place.
+// emit sends one message, unless the stream has to end, and postpones the next bookmark. The function must only send: a
+// read in it would keep the stream without bookmarks while it waits to start.
 func (p *pulse) emit(send func() error) error {
 	select {
 	case err := <-p.failed:
@@ -92,11 +95,12 @@ func (p *pulse) emit(send func() error) error {
 	return nil
 }
 
-// read reads the table by a function, which is called without the lock, and again when it fails. Bookmarks are sent
-// meanwhile. Reads of all watches together are bounded: who finds no place waits in the same way.
+// read calls a function that reads the table, without the lock, and retries when it fails. Bookmarks are sent
+// meanwhile. The number of concurrent reads of all watches is bounded, and bookmarks are also sent while a read waits
+// to start.
 //
-// NOTE: the lock is not taken before the place is given back. It may be held by a bookmark whose receiver does not read,
-// and a few of those would keep all places.
+// NOTE: the slot is returned before the lock is taken. A bookmark whose receiver does not read may hold the lock, and a
+// few such receivers would occupy all slots.
 func (p *pulse) read(ctx context.Context, once func(context.Context) error) error {
 	p.mu.Unlock()
 	defer p.mu.Lock()
@@ -114,10 +118,10 @@ func (p *pulse) read(ctx context.Context, once func(context.Context) error) erro
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case final(err), time.Since(began) >= patience:
+		case final(err), time.Since(began) >= outageLimit:
 			return err
 		}
-		spread := rand.N(delay) //nolint:gosec // Spreads the reads of watchers; a guess of it is worth nothing.
+		spread := rand.N(delay) //nolint:gosec // Jitter, not a secret.
 		if err := await(ctx, p, time.After(delay/2+spread/2)); err != nil {
 			return err
 		}
@@ -129,16 +133,16 @@ func (p *pulse) readOnce(ctx context.Context, once func(context.Context) error) 
 	bounded, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	err := once(bounded)
-	if err != nil && !final(err) && bounded.Err() != nil && ctx.Err() == nil { // The time was ours, not the caller's.
+	if err != nil && !final(err) && bounded.Err() != nil && ctx.Err() == nil { // readTimeout ended it, not the caller.
 		return fmt.Errorf("%w within %v: %w", ErrNotReading, readTimeout, err)
 	}
 	return err
 }
 
-// await returns nil when the channel has something. It is called without the lock, so that bookmarks are sent until then.
+// await returns nil when the channel has a value. It is called without the lock, so bookmarks are sent until then.
 //
-// NOTE: here idle streams stand, and no function comes between their loop and this one for the sake of their stacks: with one
-// frame more those of a hundred thousand streams would be kept at twice their size.
+// NOTE: idle streams wait here. Keep this call directly in the loop of each stream: one more stack frame would double
+// the stack size of a hundred thousand idle streams.
 func await[T any](ctx context.Context, p *pulse, until <-chan T) error {
 	select {
 	case <-until:

@@ -46,7 +46,7 @@ func TestHub_WritersAndWatchersDoNotRace(t *testing.T) {
 	run.Wait()
 }
 
-// write commits to one task, and forgets some of the wakes.
+// write commits to one task, and omits some of the wakes.
 func write(events *table, hub *watch.Hub, id task.ID, commits int) {
 	for n := range commits {
 		events.append(id, task.Running)

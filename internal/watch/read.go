@@ -7,12 +7,12 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// limit is how many events one read asks for: a page, and the one that overlaps with what was sent.
+// limit is how many events one read requests: a page, and the event that was sent last.
 func (w *watcher) limit() int { return w.hub.cfg.Page + 1 }
 
-// read returns at least one event: the newest one that was sent, if the table still has it, and those that
-// follow it. The page begins with the event that was sent last: its state shows whether there is anything to wait for,
-// and its absence that the table is not the one that was read before.
+// read returns at least one event: the newest one that was sent, if the table still has it, and those that follow it.
+// The state of the event that was sent last shows whether more events can come. If that event is missing, the table is
+// not the one that was read before.
 func (w *watcher) read(ctx context.Context) (page []task.Event, err error) {
 	err = w.readTable(ctx, func(ctx context.Context) (err error) {
 		if page, err = w.hub.table.TaskEvents(ctx, w.id, max(w.sent-1, 0), w.limit()); err != nil {
@@ -26,11 +26,11 @@ func (w *watcher) read(ctx context.Context) (page []task.Event, err error) {
 	return page, err
 }
 
-// outputs returns what goes with a page: the outputs, where it says for the first time that the task SUCCEEDED. It is a read of
-// its own, which has its own time.
+// outputs returns the outputs of the task if the page ends with a new event in state SUCCEEDED. It is a separate read
+// with its own timeout.
 func (w *watcher) outputs(ctx context.Context, page []task.Event) (outputs []task.Output, err error) {
 	last := &page[len(page)-1]
-	if last.State != task.Succeeded || last.Revision <= w.sent { // Nothing follows it, ever.
+	if last.State != task.Succeeded || last.Revision <= w.sent { // No event can follow SUCCEEDED.
 		return nil, nil
 	}
 	err = w.readTable(ctx, func(ctx context.Context) (err error) {
@@ -45,7 +45,7 @@ func (w *watcher) outputs(ctx context.Context, page []task.Event) (outputs []tas
 	return outputs, err
 }
 
-// readTable reads the table by a function, and says what it was read for when that fails.
+// readTable calls a function that reads the table, and names the watch in its error.
 func (w *watcher) readTable(ctx context.Context, once func(context.Context) error) error {
 	err := w.pulse.read(ctx, once)
 	if err != nil && ctx.Err() == nil {
@@ -54,8 +54,8 @@ func (w *watcher) readTable(ctx context.Context, once func(context.Context) erro
 	return err
 }
 
-// explainNothing returns the error that explains why the table has not what belongs to the task: neither the newest event
-// that was sent nor any after it, or no outputs.
+// explainNothing returns the reason why the table lacks what belongs to the task: the newest event that was sent and
+// all later ones, or the outputs.
 func (w *watcher) explainNothing(ctx context.Context) error {
 	newest, err := w.hub.revisions(ctx, []task.ID{w.id})
 	if err != nil {
@@ -72,7 +72,7 @@ func (w *watcher) explainNothing(ctx context.Context) error {
 	}
 }
 
-// check returns what is wrong with a page that is to follow the revision sent, or to begin with it.
+// check returns an error unless the page begins with the revision sent, or the one after it, and has no gap.
 func check(page []task.Event, sent int64) error {
 	next := page[0].Revision
 	switch {

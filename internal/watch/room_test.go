@@ -29,7 +29,7 @@ func setup(t *testing.T, cfg watch.Config) room {
 	return over(t, newTable(), cfg)
 }
 
-// over returns a hub over a table that others may have, too.
+// over returns a hub over a table that other hubs may share.
 func over(t *testing.T, events *table, cfg watch.Config) room {
 	t.Helper()
 	if cfg.Logger == nil {
@@ -54,7 +54,7 @@ func (r room) commit(id task.ID, states ...task.State) {
 	r.hub.Wake(id)
 }
 
-// stream is a watch that goes on, and what it received.
+// stream is a call of Watch in a goroutine, and what it received.
 type stream struct {
 	cancel func()
 	done   chan struct{}
@@ -125,8 +125,7 @@ func (s *stream) bookmarks() []bookmark {
 	return slices.Clone(s.marks)
 }
 
-// wantRevisions fails unless exactly these revisions were received once everybody stands still. No time
-// passes meanwhile.
+// wantRevisions fails unless exactly these revisions were received once all goroutines wait. No time passes meanwhile.
 func (s *stream) wantRevisions(t *testing.T, want ...int64) {
 	t.Helper()
 	synctest.Wait()

@@ -6,11 +6,10 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// shard holds the watchers of some tasks. Its lock is held for memory only, never while anybody reads
-// or sends.
+// shard holds the watchers of some tasks. Its lock guards memory only; no goroutine holds it while it reads or sends.
 type shard struct {
 	mu    sync.Mutex
-	first map[task.ID]*watcher // The first watcher of each task; the others hang on its next.
+	first map[task.ID]*watcher // The head of each task's list of watchers.
 }
 
 func (s *shard) add(w *watcher) {
@@ -56,8 +55,8 @@ func (s *shard) wake(id task.ID, revision int64) {
 	}
 }
 
-// appendWaiting appends the tasks of which a watcher has reached the end of the table. The others read
-// anyway, and one whose reads fail must not spoil the sweep of all.
+// appendWaiting appends the tasks that have a watcher at the end of the table. The other watchers are about to read
+// anyway, and one whose reads fail must not make the census of all tasks fail.
 func (s *shard) appendWaiting(ids []task.ID) []task.ID {
 	s.mu.Lock()
 	defer s.mu.Unlock()

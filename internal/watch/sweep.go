@@ -13,27 +13,29 @@ import (
 )
 
 const (
-	// censusBatch is how many tasks one query of a census asks for.
+	// censusBatch is the number of tasks per query of a census.
 	censusBatch = 1000
-	// sweepPage is how many entries one query of a sweep asks for.
+	// sweepPage is the number of entries per query of a sweep.
 	sweepPage = 1000
-	// gather is how long after a sweep the next one begins at the earliest: a busy log is read in pages, not by entry.
-	gather = 3 * time.Millisecond
-	// firstLook and lastLook are the shortest and the longest pause before a sweep looks again at what was in flight.
-	firstLook, lastLook = time.Millisecond, 50 * time.Millisecond
+	// minSweepPause is the minimum pause between sweeps, so that a busy log is read by page and not by entry.
+	minSweepPause = 3 * time.Millisecond
+	// firstDelayAtFrontier and lastDelayAtFrontier bound the pause of a sweep that waits for open transactions.
+	firstDelayAtFrontier, lastDelayAtFrontier = time.Millisecond, 50 * time.Millisecond
 )
 
-// Run reads the log until ctx ends, and then returns nil. It wakes the watchers of tasks that are behind it, and those
-// who follow the log. What that costs depends on what changed, and not on how much is watched. While the database fails
-// it tries again at every turn; it logs the beginning and the end of an outage, not each failure, and ends all watches
-// after 30 seconds of it. It sends bookmarks, too, and does not return while one is being sent.
+// Run sweeps the log until ctx ends, and then returns nil. It wakes the watchers of changed tasks and the followers of
+// the log. The cost depends on the number of changes, not on the number of watched tasks. Run also sends bookmarks, and
+// does not return while one is being sent.
+//
+// While the database fails, Run retries at every interval. It logs the beginning and the end of an outage, not each
+// failure, and ends all watches after an outage of 30 seconds.
 func (h *Hub) Run(ctx context.Context) error {
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	beside.Go(func() { h.runCensus(ctx) })
-	beside.Go(func() { h.bookmarks.run(ctx) })
-	turn := time.NewTicker(h.cfg.Sweep)
-	defer turn.Stop()
+	var background sync.WaitGroup
+	defer background.Wait()
+	background.Go(func() { h.runCensus(ctx) })
+	background.Go(func() { h.bookmarks.run(ctx) })
+	ticker := time.NewTicker(h.cfg.Sweep)
+	defer ticker.Stop()
 	s := sweeper{hub: h}
 	failing := false
 	for {
@@ -46,36 +48,36 @@ func (h *Hub) Run(ctx context.Context) error {
 		}
 		switch {
 		case err != nil && !failing:
-			h.cfg.Logger.ErrorContext(ctx, "sweeps of the log fail: lost notifications go unnoticed", "error", err)
+			h.cfg.Logger.ErrorContext(ctx, "sweeps of the log fail: lost notifications go unnoticed; will retry", "error", err)
 		case err == nil && failing:
 			h.cfg.Logger.InfoContext(ctx, "sweeps of the log succeed again")
 		}
 		failing, s.stale = err != nil, err != nil
-		if loop.Sleep(ctx, gather) != nil {
+		if loop.Sleep(ctx, minSweepPause) != nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-turn.C:
+		case <-ticker.C:
 		case <-h.nudge:
 		}
 	}
 }
 
-// sweeper reads the log.
+// sweeper reads the log up to the frontier.
 type sweeper struct {
 	hub    *Hub
 	begun  bool
 	cursor task.Position // The last entry that was read.
-	seen   task.Position // Up to here there was nothing more.
-	asked  time.Duration // When the frontier was asked for last.
-	stale  bool          // Whether the last sweep failed, so that there may be entries which were removed before they were read.
+	seen   task.Position // The log has nothing more up to here.
+	asked  time.Duration // When the newest query for the frontier began.
+	stale  bool          // Whether the last sweep failed: retention may have removed entries before they were read.
 }
 
-// sweep reads everything that was in the log, or in flight, when it began.
+// sweep reads everything that was in the log, or written by an open transaction, when it began.
 func (s *sweeper) sweep(ctx context.Context) error {
-	look := firstLook
+	delay := firstDelayAtFrontier
 	settled, target, err := s.frontier(ctx)
 	newest := target
 	if err == nil && target < s.cursor {
@@ -86,10 +88,10 @@ func (s *sweeper) sweep(ctx context.Context) error {
 		case err != nil:
 		case s.begun:
 			err = s.read(ctx, settled)
-		case settled >= target: // Below that, entries that were removed would seem to be still to come.
+		case settled >= target: // Before that, removed entries would look like entries that are still being committed.
 			err = s.begin(ctx, settled)
 		}
-		if err == nil && settled < target && look == lastLook && s.hub.watchesTasks() {
+		if err == nil && settled < target && delay == lastDelayAtFrontier && s.hub.watchesTasks() {
 			err = s.hint(ctx, settled, newest)
 		}
 		if err != nil {
@@ -99,18 +101,18 @@ func (s *sweeper) sweep(ctx context.Context) error {
 		if settled >= target {
 			return nil
 		}
-		if err := loop.Sleep(ctx, look); err != nil {
+		if err := loop.Sleep(ctx, delay); err != nil {
 			return err
 		}
-		look = min(2*look, lastLook)
+		delay = min(2*delay, lastDelayAtFrontier)
 		settled, newest, err = s.frontier(ctx)
 	}
 }
 
-// read takes in what lies between the cursor and the frontier.
+// read publishes the entries between the cursor and the frontier.
 //
-// NOTE: the cursor goes to entries, never to the frontier itself. An entry that was read is durable, and with it that
-// its position was taken; a position that was never committed may be taken again after a crash of the database.
+// NOTE: the cursor moves to entries, never to the frontier itself. An entry that was read is durable, and so is its
+// position. A position that was never committed may be taken again after a crash of the database.
 func (s *sweeper) read(ctx context.Context, settled task.Position) error {
 	for settled > s.seen {
 		if s.hub.unwatched() {
@@ -128,7 +130,7 @@ func (s *sweeper) read(ctx context.Context, settled task.Position) error {
 		if n > 0 {
 			s.cursor = entries[n-1].Position
 		}
-		if s.stale && n > 0 { // The table alone can tell whether retention has removed what was not read in time.
+		if s.stale && n > 0 { // Only the table shows whether retention has removed entries that were not read in time.
 			s.hub.feed.skip(s.cursor)
 		} else {
 			s.hub.feed.publish(entries)
@@ -136,13 +138,13 @@ func (s *sweeper) read(ctx context.Context, settled task.Position) error {
 		if n < sweepPage {
 			s.seen = settled
 		}
-		s.hub.log.confirm(asked) // However long the log is, each page of it is progress.
+		s.hub.log.confirm(asked) // Each page is progress, however long the log is.
 	}
 	return nil
 }
 
-// pass steps over entries that no stream of this replica watches. A stream that begins meanwhile reads the table, which has
-// all of them by now.
+// pass skips entries that no stream of this replica watches. A stream that begins meanwhile reads the table, which
+// already has all of them.
 func (s *sweeper) pass(ctx context.Context, settled task.Position) error {
 	last, err := s.hub.last(ctx, settled)
 	if err != nil {
@@ -166,15 +168,15 @@ func (h *Hub) watchesTasks() bool {
 	return false
 }
 
-// last asks for the last entry up to a position within the time of one read.
+// last returns the last position of an entry up to a position, within readTimeout.
 func (h *Hub) last(ctx context.Context, upTo task.Position) (task.Position, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	return h.table.LastPosition(ctx, upTo)
 }
 
-// hint wakes the watchers of single tasks by what can be seen above a frontier that stands still, since a transaction stays
-// open. A task's events are in order wherever the frontier is, and a watcher reads them by revision.
+// hint wakes the watchers of single tasks that have events above a frontier which an open transaction holds back. The
+// events of one task are in order even there, and a watcher reads them by revision.
 func (s *sweeper) hint(ctx context.Context, settled, newest task.Position) error {
 	for after := settled; ; {
 		entries, err := s.entries(ctx, after, newest)
@@ -191,7 +193,7 @@ func (s *sweeper) hint(ctx context.Context, settled, newest task.Position) error
 	}
 }
 
-// begin finds out where the log ends. Streams that are open already read the table once more.
+// begin sets the cursor to the end of the log, and makes streams that are already open read the table again.
 func (s *sweeper) begin(ctx context.Context, settled task.Position) error {
 	last, err := s.hub.last(ctx, settled)
 	if err != nil {
@@ -203,7 +205,7 @@ func (s *sweeper) begin(ctx context.Context, settled task.Position) error {
 	return nil
 }
 
-// rewind follows a log that has shrunk to its new end.
+// rewind sets the cursor to the new end of a log that has shrunk.
 func (s *sweeper) rewind(ctx context.Context, settled task.Position) error {
 	s.hub.cfg.Logger.ErrorContext(ctx, "the log of events has shrunk: was the database restored?", "read_up_to", s.cursor)
 	last, err := s.hub.last(ctx, settled)
@@ -216,34 +218,34 @@ func (s *sweeper) rewind(ctx context.Context, settled task.Position) error {
 	return nil
 }
 
-// frontier asks for the frontier within the time of one read.
+// frontier returns the frontier and the newest position, within readTimeout.
 func (s *sweeper) frontier(ctx context.Context) (settled, newest task.Position, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	s.asked = s.hub.log.now()
 	settled, newest, err = s.hub.table.Frontier(ctx)
-	s.seen = min(s.seen, settled) // Positions that were never committed may come again after a crash.
+	s.seen = min(s.seen, settled) // Positions that were never committed may be taken again after a crash.
 	return settled, newest, err
 }
 
-// entries reads one page within the time of one read.
+// entries reads one page, within readTimeout.
 func (s *sweeper) entries(ctx context.Context, after, upTo task.Position) ([]task.Entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	return s.hub.table.Entries(ctx, after, upTo, sweepPage)
 }
 
-// runCensus compares the watched tasks with the table now and then: one that was removed leaves no event, and its
-// watchers are to find that out. Errors are left to sweeps to tell.
+// runCensus compares the watched tasks with the table at each interval: a removed task leaves no event, and its watches
+// must end. It logs no error, since sweeps log the same outage.
 func (h *Hub) runCensus(ctx context.Context) {
-	turn := time.NewTicker(h.cfg.Census)
-	defer turn.Stop()
-	var ids []task.ID // Used again by each census.
+	ticker := time.NewTicker(h.cfg.Census)
+	defer ticker.Stop()
+	var ids []task.ID // Reused by each census.
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-turn.C:
+		case <-ticker.C:
 		}
 		ids = h.waiting(ids[:0])
 		for batch := range slices.Chunk(ids, censusBatch) {
@@ -254,7 +256,7 @@ func (h *Hub) runCensus(ctx context.Context) {
 	}
 }
 
-// waiting appends the tasks that a census is about.
+// waiting appends the tasks that a census compares.
 func (h *Hub) waiting(ids []task.ID) []task.ID {
 	for i := range h.shards {
 		ids = h.shards[i].appendWaiting(ids)
@@ -278,7 +280,7 @@ func (h *Hub) compare(ctx context.Context, ids []task.ID) error {
 	return nil
 }
 
-// revisions asks for the newest revisions of tasks, within the time of one read.
+// revisions returns the newest revisions of tasks, within readTimeout.
 func (h *Hub) revisions(ctx context.Context, ids []task.ID) (map[task.ID]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()

@@ -12,20 +12,20 @@ import (
 
 var errOutage = errors.New("the database is away")
 
-// table stands in for the events table, where time must be bent. It can fail, hang, forget, and let
-// something happen between a read and its answer.
+// table stands in for the events table in tests that control time. It can fail, hang, remove events, and run a function
+// between a read and its result.
 type table struct {
 	mu      sync.Mutex
 	tasks   map[task.ID]*row
 	down    bool
 	hanging bool
-	slow    time.Duration // How long each answer takes.
-	poison  task.ID       // Every question about it fails, or hangs where stuck is set; the log is read.
+	slow    time.Duration // How long each read takes.
+	poison  task.ID       // Every read of this task fails, or hangs where stuck is set; the log can be read.
 	stuck   bool
 	during  func() // Called once, by the next TaskEvents, after it read and before it answers.
 	reads   int    // Calls of TaskEvents.
 	log     log
-	batches []int // How many tasks each Revisions asked for.
+	batches []int // How many tasks each call of Revisions named.
 }
 
 type row struct {
@@ -51,7 +51,7 @@ func (t *table) append(id task.ID, states ...task.State) {
 	}
 }
 
-// removeBefore is retention: events older than the revision go.
+// removeBefore removes events older than the revision, like retention.
 func (t *table) removeBefore(id task.ID, revision int64) {
 	t.remove(id, func(e task.Event) bool { return e.Revision < revision })
 }
@@ -80,14 +80,14 @@ func (t *table) setHanging(hanging bool) {
 	t.hanging = hanging
 }
 
-// setPoison lets every question about a task fail.
+// setPoison makes every read of a task fail.
 func (t *table) setPoison(id task.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.poison, t.stuck = id, false
 }
 
-// setStuck lets every question about a task hang.
+// setStuck makes every read of a task hang.
 func (t *table) setStuck(id task.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -106,7 +106,7 @@ func (t *table) beforeNextAnswer(f func()) {
 	t.during = f
 }
 
-// asked returns how many pages were read, and how many tasks each Revisions asked for.
+// asked returns how many pages were read, and how many tasks each call of Revisions named.
 func (t *table) asked() (reads int, batches []int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -174,7 +174,7 @@ func (t *table) Revisions(ctx context.Context, ids []task.ID) (map[task.ID]int64
 	return newest, nil
 }
 
-// trouble is what keeps the table from answering. It is called, and returns, with the lock held.
+// trouble returns the configured failure of a read, or hangs. It is called, and returns, with the lock held.
 func (t *table) trouble(ctx context.Context, ids ...task.ID) error {
 	poisoned := t.poison != "" && slices.Contains(ids, t.poison)
 	if t.hanging || t.stuck && poisoned {

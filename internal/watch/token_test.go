@@ -76,7 +76,7 @@ func TestTokens_RefuseWhatTheyDidNotMakeForTheTenant(t *testing.T) {
 	}
 }
 
-// FuzzTokens reads whatever callers send. What is accepted is exactly what was made.
+// FuzzTokens parses arbitrary tokens. Parse must accept exactly the tokens that Make returns.
 func FuzzTokens(f *testing.F) {
 	tokens := newTokens(f, 'k')
 	f.Add("films", tokens.Make("films", 7))

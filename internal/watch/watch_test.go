@@ -73,7 +73,7 @@ func TestWatch_NothingFallsBetweenReadAndWait(t *testing.T) {
 
 func TestWatch_TerminalFollowedByRetryGoesOn(t *testing.T) {
 	t.Parallel()
-	for _, page := range []int{1, 2, 3, 100} { // With 2 the first page ends with FAILED, and with 1 the second.
+	for _, page := range []int{1, 2, 3, 100} { // With 2 the first page ends with FAILED, with 1 the second page does.
 		t.Run(fmt.Sprintf("page of %d", page), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -102,7 +102,7 @@ func TestWatch_RetryWhileTheLastPageIsSentGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := setup(t, watch.Config{Page: 1})
 		r.append(id, task.Queued, task.Failed)
-		// The page is full, so the watcher must look again, and then the task is not terminal any more.
+		// The page is full, so the watcher must read again. Then the task is no longer terminal.
 		s := r.watch(t, 0, func(u watch.Update) error {
 			if u.Event != nil && u.Event.Revision == 2 {
 				r.commit(id, task.Queued)
@@ -126,7 +126,7 @@ func TestWatch_ExpiredRevisionIsRefusedWithTheOldest(t *testing.T) {
 				r.removeBefore(id, 4)
 				s := r.watch(t, after, nil)
 				synctest.Wait()
-				if after >= 3 { // What follows it is all there, though it is not itself.
+				if after >= 3 { // All later revisions are there, though this one is not.
 					s.wantRevisions(t, span(after+1, 5)...)
 					s.wantEnd(t, nil)
 					return
@@ -138,7 +138,7 @@ func TestWatch_ExpiredRevisionIsRefusedWithTheOldest(t *testing.T) {
 	}
 }
 
-func TestWatch_RetentionThatOvertakesAWatcherIsTold(t *testing.T) {
+func TestWatch_RetentionThatOvertakesAWatcherIsReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := setup(t, watch.Config{})
@@ -248,9 +248,9 @@ func TestWatch_SilentStreamCarriesBookmarks(t *testing.T) {
 		r.append(id, task.Queued, task.Submitting)
 		s := r.watch(t, 1, nil)
 		pass(31 * time.Second)
-		r.commit(id, task.Running) // Puts the next bookmark off.
+		r.commit(id, task.Running) // It postpones the next bookmark.
 		pass(16 * time.Second)
-		r.hub.Wake(id) // Brings nothing, so it puts nothing off.
+		r.hub.Wake(id) // It sends nothing, so it postpones nothing.
 		pass(16 * time.Second)
 		want := []bookmark{
 			{At: 15 * time.Second, Revision: 2},
@@ -282,8 +282,8 @@ func TestWatch_SendErrorEndsItAtOnce(t *testing.T) {
 	})
 }
 
-// TestWatchFrom_SaysThatItWaits begins watches that have something to send, nothing yet, and nothing ever.
-func TestWatchFrom_SaysThatItWaits(t *testing.T) {
+// TestWatchFrom_CallsWaits begins watches that have something to send, nothing yet, and nothing ever.
+func TestWatchFrom_CallsWaits(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		state task.State
@@ -310,7 +310,7 @@ func TestWatchFrom_SaysThatItWaits(t *testing.T) {
 				cancel()
 				<-ended
 				if waits != tc.want {
-					t.Errorf("it said %d times that it waits, want %d", waits, tc.want)
+					t.Errorf("waits was called %d times, want %d", waits, tc.want)
 				}
 			})
 		})
