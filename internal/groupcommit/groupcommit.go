@@ -10,7 +10,7 @@ import (
 
 // Why an item was not taken. Nothing was done for it.
 var (
-	// ErrFull means that as many items wait as may: the caller should come again later.
+	// ErrFull means that the list of waiting items is full: the caller should try again later.
 	ErrFull = errors.New("too many writes are waiting")
 	// ErrClosed means that the group was closed.
 	ErrClosed = errors.New("no more writes are taken")
@@ -22,29 +22,28 @@ type Result[Out any] struct {
 	Err   error
 }
 
-// Commit commits a set of items, of which there is at least one, and says in results, which is as long and zero at
-// first, what became of each.
+// Commit commits a set of at least one item. It writes the result of each item to results, which has the same length
+// and is zero at first.
 //
-// An error means that nothing was committed and that fewer items might fare better; then what stands in results
-// does not count. For an error that would meet every item alike, such as a database that is out of reach, it
-// rather gives that to each item as its result.
+// An error means that nothing was committed, and that a smaller set may succeed; results are ignored then. An error
+// that would affect every item alike, such as an unreachable database, should be the result of each item instead.
 //
-// It is called by several goroutines at once, not by that of a caller, and its context is the group's. Values of
-// the callers' contexts are not in it, since a set belongs to many. It bounds its own time.
+// Commit is called by several goroutines concurrently, not by those of callers. Its context belongs to the group, so it
+// has no values of the callers' contexts. Commit must bound its own time.
 type Commit[In, Out any] func(ctx context.Context, items []In, results []Result[Out]) error
 
 // Limits bound a group. Each is at least 1.
 type Limits struct {
-	Set     int // How many items a set has at the most.
-	Waiting int // How many items wait at the most, not counting those that are being committed.
-	AtOnce  int // How many sets are committed at the same time.
+	Set     int // The maximum number of items of a set.
+	Waiting int // The maximum number of waiting items, not counting those that are being committed.
+	AtOnce  int // The maximum number of concurrent commits.
 }
 
 // Group gathers items of one kind. Its methods may be called concurrently.
 type Group[In, Out any] struct {
 	commit Commit[In, Out]
 	limits Limits
-	ctx    context.Context // Ends when what is under way is to be abandoned.
+	ctx    context.Context // Ends when running commits are to be abandoned.
 	cancel context.CancelFunc
 
 	mu         sync.Mutex
@@ -58,24 +57,23 @@ type Group[In, Out any] struct {
 type item[In, Out any] struct {
 	in     In
 	caller context.Context
-	result chan Result[Out] // Has room for the one result, so that no committer waits for a caller.
+	result chan Result[Out] // Buffered, so that no committer waits for a caller.
 }
 
-// New returns a group that commits by a function.
+// New returns a group that commits sets with a function.
 func New[In, Out any](commit Commit[In, Out], limits Limits) *Group[In, Out] {
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // Close calls it.
 	return &Group[In, Out]{commit: commit, limits: limits, ctx: ctx, cancel: cancel}
 }
 
-// Do gives an item to the group and returns its result, ErrFull, ErrClosed, or the error of a context that ended
-// before there was a result.
+// Do gives an item to the group and returns its result, ErrFull, ErrClosed, or the error of ctx if it ends first.
 func (g *Group[In, Out]) Do(ctx context.Context, in In) (Out, error) {
 	r := g.DoAll(ctx, []In{in})[0]
 	return r.Value, r.Err
 }
 
-// DoAll gives several items to the group, all or, when there is no room for all, none, and returns the result of
-// each.
+// DoAll gives several items to the group and returns the result of each. When there is no room for all of them, it
+// gives none.
 func (g *Group[In, Out]) DoAll(ctx context.Context, ins []In) []Result[Out] {
 	results := make([]Result[Out], len(ins))
 	items := make([]*item[In, Out], len(ins))
@@ -94,7 +92,7 @@ func (g *Group[In, Out]) DoAll(ctx context.Context, ins []In) []Result[Out] {
 	return results
 }
 
-// wait returns the result, or why its caller waits no more.
+// wait returns the result, or the error of the caller's context if that ends first.
 func (it *item[In, Out]) wait() Result[Out] {
 	select {
 	case r := <-it.result:
@@ -102,14 +100,14 @@ func (it *item[In, Out]) wait() Result[Out] {
 	case <-it.caller.Done():
 	}
 	select {
-	case r := <-it.result: // What is known is better than what is not.
+	case r := <-it.result: // A result is better than an unknown outcome.
 		return r
 	default:
 		return Result[Out]{Err: it.caller.Err()}
 	}
 }
 
-// add makes items wait for their set, and starts a committer where one is needed.
+// add appends items to the waiting ones, and starts a committer if one is needed.
 func (g *Group[In, Out]) add(items []*item[In, Out]) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -120,12 +118,12 @@ func (g *Group[In, Out]) add(items []*item[In, Out]) error {
 		return ErrFull
 	}
 	g.waiting = append(g.waiting, items...)
-	g.employ()
+	g.startCommitter()
 	return nil
 }
 
-// employ starts another committer where an item waits and the limit allows it. The lock is held.
-func (g *Group[In, Out]) employ() {
+// startCommitter starts another committer if an item waits and the limit allows it. The lock must be held.
+func (g *Group[In, Out]) startCommitter() {
 	if len(g.waiting) > 0 && g.committing < g.limits.AtOnce {
 		g.committing++
 		g.committers.Go(g.commitSets)
@@ -134,14 +132,14 @@ func (g *Group[In, Out]) employ() {
 
 // commitSets commits one set after another until no item waits.
 func (g *Group[In, Out]) commitSets() {
-	runtime.Gosched() // Those who are about to come may come along: it costs an idle group nothing.
+	runtime.Gosched() // Callers that are about to give items can join the set. This costs an idle group nothing.
 	for set := g.take(); len(set) > 0; set = g.take() {
 		g.settle(set)
 	}
 }
 
-// take returns the next set, or nothing, and then its committer has ended. Items whose caller has gone are left out:
-// under load this keeps the group from work that no caller waits for.
+// take returns the next set, or an empty one, and then its committer must end. It skips items whose caller has gone:
+// under load, the group does no work that no caller waits for.
 func (g *Group[In, Out]) take() []*item[In, Out] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -162,7 +160,7 @@ func (g *Group[In, Out]) take() []*item[In, Out] {
 	if len(set) == 0 {
 		g.committing--
 	}
-	g.employ() // For what does not fit into this set.
+	g.startCommitter() // For items that do not fit into this set.
 	return set
 }
 
@@ -173,8 +171,8 @@ func (g *Group[In, Out]) Waiting() int {
 	return len(g.waiting)
 }
 
-// Close takes no more items and returns when every item that was taken has its result. When ctx ends before, the
-// commits that are under way are canceled, and it returns the error of ctx.
+// Close makes the group refuse new items and returns when every item has its result. When ctx ends first, Close cancels
+// the running commits and returns the error of ctx.
 func (g *Group[In, Out]) Close(ctx context.Context) error {
 	g.mu.Lock()
 	g.closed = true

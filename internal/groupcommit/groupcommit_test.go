@@ -18,8 +18,8 @@ import (
 
 var errPoison = errors.New("poison")
 
-// journal is a commit function that takes a second and doubles its items, and what it saw. Negative items can't be
-// committed: -1 fails the set, -2 panics.
+// journal is a commit function that takes a second and doubles its items, with a record of its calls. Negative items
+// cannot be committed: -1 fails the set, -2 panics.
 type journal struct {
 	mu        sync.Mutex
 	tries     [][]int
@@ -67,7 +67,7 @@ func (j *journal) leave() {
 	j.atOnce--
 }
 
-// setup returns a group of the journal's in a bubble with a clock of its own.
+// setup returns a group that commits with a journal.
 func setup(t *testing.T, limits groupcommit.Limits) (*groupcommit.Group[int, int], *journal) {
 	t.Helper()
 	j := &journal{}
@@ -80,7 +80,7 @@ func setup(t *testing.T, limits groupcommit.Limits) (*groupcommit.Group[int, int
 	return g, j
 }
 
-// give gives items one by one, each by a caller of its own, and returns what will be their results.
+// give gives items one by one, each in its own goroutine, and returns channels of their results.
 func give(ctx context.Context, g *groupcommit.Group[int, int], items ...int) []chan groupcommit.Result[int] {
 	results := make([]chan groupcommit.Result[int], len(items))
 	for i, n := range items {
@@ -94,7 +94,7 @@ func give(ctx context.Context, g *groupcommit.Group[int, int], items ...int) []c
 	return results
 }
 
-func TestDo_AnItemAloneWaitsForNobody(t *testing.T) {
+func TestDo_ASingleItemDoesNotWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, j := setup(t, groupcommit.Limits{Set: 10, Waiting: 10, AtOnce: 1})
@@ -235,8 +235,8 @@ func TestDo_ACallerThatLeavesDoesNotHarmItsNeighbours(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, j := setup(t, groupcommit.Limits{Set: 10, Waiting: 10, AtOnce: 1})
 		leaving, leave := context.WithCancel(t.Context())
-		committing := give(leaving, g, 1) // Its set is being committed when its caller leaves,
-		waiting := give(leaving, g, 2)    // and this one still gathers.
+		committing := give(leaving, g, 1) // Its set is being committed when its caller leaves.
+		waiting := give(leaving, g, 2)    // This one still waits.
 		neighbour := give(t.Context(), g, 3)
 		leave()
 		for _, result := range slices.Concat(committing, waiting) {

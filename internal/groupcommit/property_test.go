@@ -15,14 +15,14 @@ import (
 
 // visit is one call that a property makes.
 type visit struct {
-	items    []int
-	at       time.Duration // When it comes.
-	patience time.Duration // When it leaves after that; 0 means never.
-	results  []groupcommit.Result[int]
+	items   []int
+	at      time.Duration // When it comes.
+	leaves  time.Duration // How long after that it leaves; 0 means never.
+	results []groupcommit.Result[int]
 }
 
-// Whatever comes when, fails, panics, leaves or finds the group full: every item gets the one result that is true of
-// it, and none is committed twice.
+// Calls come at any time, fail, panic, leave or find the group full. Every item must get the one true result, and none
+// may be committed twice.
 func FuzzGroup_EveryItemGetsExactlyOneTrueResult(f *testing.F) {
 	f.Fuzz(func(t *testing.T, input []byte) { rapid.MakeFuzz(everyItemGetsItsResult(t))(t, input) })
 }
@@ -43,8 +43,8 @@ func everyItemGetsItsResult(t *testing.T) func(*rapid.T) {
 		next := 0
 		visits := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) *visit {
 			v := &visit{
-				at:       time.Duration(rapid.IntRange(0, 40).Draw(rt, "at")) * 100 * time.Millisecond,
-				patience: time.Duration(rapid.IntRange(0, 30).Draw(rt, "patience")) * 101 * time.Millisecond,
+				at:     time.Duration(rapid.IntRange(0, 40).Draw(rt, "at")) * 100 * time.Millisecond,
+				leaves: time.Duration(rapid.IntRange(0, 30).Draw(rt, "leaves")) * 101 * time.Millisecond,
 			}
 			for range rapid.IntRange(1, 4).Draw(rt, "items") {
 				next++
@@ -71,9 +71,9 @@ func run(t *testing.T, g *groupcommit.Group[int, int], visits []*visit, closeAt 
 			defer func() { done <- struct{}{} }()
 			<-time.After(v.at)
 			ctx := t.Context()
-			if v.patience > 0 {
+			if v.leaves > 0 {
 				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, v.patience)
+				ctx, cancel = context.WithTimeout(ctx, v.leaves)
 				defer cancel()
 			}
 			v.results = g.DoAll(ctx, v.items)
@@ -122,7 +122,7 @@ func judgeItem(n int, r groupcommit.Result[int], committed int, tried bool) erro
 	_, panicked := errors.AsType[*groupcommit.PanicError](r.Err)
 	switch {
 	case n < 0 && (refused || left):
-		return nil // Others of its kind may have been tried.
+		return nil // Other items with the same number may have been tried.
 	case n == -1 && errors.Is(r.Err, errPoison), n == -2 && panicked:
 		return nil
 	case n < 0:

@@ -5,7 +5,7 @@ import (
 	"runtime/debug"
 )
 
-// PanicError is what an item gets with which alone the commit function panicked.
+// PanicError is the result of an item for which alone the commit function panicked.
 type PanicError struct {
 	Value any
 	Stack []byte
@@ -14,8 +14,8 @@ type PanicError struct {
 // Error returns the value and the stack: it is for logs, not for callers.
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
 
-// settle gives every item of a set its result. A set that fails is settled in halves: among n items one that can't
-// be committed is found in about 2·log₂(n) tries, where trying each would take n.
+// settle gives every item of a set its result. It retries a set that fails in halves: among n items, this finds one
+// that cannot be committed in about 2·log₂(n) tries instead of n.
 func (g *Group[In, Out]) settle(set []*item[In, Out]) {
 	results, err := g.try(set)
 	if err != nil && len(set) > 1 {
@@ -32,8 +32,8 @@ func (g *Group[In, Out]) settle(set []*item[In, Out]) {
 	}
 }
 
-// try commits a set once. A panic is an error like others here: it would otherwise end the process, on behalf of
-// all neighbours of the item that caused it.
+// try commits a set once. It returns a panic as an error, since a panic would otherwise end the process because of one
+// item.
 func (g *Group[In, Out]) try(set []*item[In, Out]) (results []Result[Out], err error) {
 	ins := make([]In, len(set))
 	for i, it := range set {
