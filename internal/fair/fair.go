@@ -1,19 +1,19 @@
-// Package fair shares a bounded number of places among tenants, and those of a tenant among hosts.
+// Package fair shares a bounded number of slots among tenants, and the slots of a tenant among hosts.
 //
-// A place is what a slow party may hold for long: a download of a result, a file of an upload that is being written. The
-// package promises:
+// A slot stands for a resource that a slow host or caller may occupy for long, such as a download of a result or an
+// upload. The package guarantees:
 //
-//   - No more places are held than there are.
-//   - A tenant takes a second and every further place only while it leaves as many free as it then holds. Whatever one tenant
-//     holds for ever, half of the places stay for the others; whatever two hold, at least a quarter; and so on. A tenant that
-//     holds nothing takes any free place.
-//   - Of what a tenant may hold, one host takes half by the same rule, so that a host that hangs leaves the tenant places for
-//     other hosts.
-//   - Among those that wait and may take a place, the one whose claim is due first takes it.
-//   - The list of those that wait is bounded. When it is full, the tenant that has most in it gives way with the claim that is
-//     due last.
+//   - No more slots are held than there are.
+//   - A tenant takes a second or further slot only if at least as many slots stay free as it then holds. So half of the
+//     slots stay for other tenants if one tenant never releases its slots, at least a quarter if two do so, and so on.
+//     A tenant that holds no slot takes any free one.
+//   - The same rule applies to the hosts of a tenant: one host takes at most half of what the tenant may hold. A host
+//     that hangs leaves the tenant slots for other hosts.
+//   - Of the waiting claims that may take a slot, the one with the earliest due time takes it.
+//   - The number of waiting claims is bounded. When the list is full, the tenant with the most claims in it loses the
+//     one that is due last.
 //
-// The rule is that of dynamic thresholds, by which switches share their memory among ports (Choudhury and Hahne, 1998).
+// The rule is that of dynamic thresholds, by which switches share memory among ports (Choudhury and Hahne, 1998).
 package fair
 
 import (
@@ -24,20 +24,20 @@ import (
 	"time"
 )
 
-// ErrFull means that too many claims wait. The claim is to be made again later.
-var ErrFull = errors.New("too many wait for a place")
+// ErrFull means that too many claims wait. The caller should try again later.
+var ErrFull = errors.New("too many claims wait for a slot")
 
-// Claim says who wants a place.
+// Claim is a request for a slot.
 type Claim struct {
 	Tenant string
-	Host   string    // Empty where the tenant's places are not shared among hosts.
-	Due    time.Time // Of those that wait, the earliest goes first.
+	Host   string    // Empty where the tenant's slots are not shared among hosts.
+	Due    time.Time // The waiting claim with the earliest due time goes first.
 }
 
-// Limit is how many places a party may hold where room is what it holds and what is free for it.
+// Limit returns how many slots a tenant or host may hold. room is the number that it holds plus the number that is free for it.
 func Limit(room int) int { return max(room/2, 1) }
 
-// Gate has places. Its methods may be called concurrently.
+// Gate hands out slots. Its methods may be called concurrently.
 type Gate struct {
 	mu      sync.Mutex
 	free    int
@@ -46,7 +46,7 @@ type Gate struct {
 	waiting []*waiter // By Due.
 }
 
-// holder is what a tenant has.
+// holder is what a tenant holds.
 type holder struct {
 	held    int
 	hosts   map[string]int
@@ -57,16 +57,16 @@ type holder struct {
 type waiter struct {
 	Claim
 
-	answer chan error // Receives nil with a place, or ErrFull; once.
+	answer chan error // Receives nil with a slot, or ErrFull; once.
 }
 
-// New returns a gate with so many places, all free, for which so many claims may wait.
+// New returns a gate with a number of slots, all free, and a bound on the claims that wait.
 func New(places, waiting int) *Gate {
 	return &Gate{free: places, most: waiting, tenants: map[string]*holder{}}
 }
 
-// Acquire waits for a place, which release gives back; calling release again does nothing. The error is ErrFull, or that of
-// ctx where it ends before there is a place.
+// Acquire waits for a slot and returns a function that releases it; further calls of release do nothing. The error is
+// ErrFull, or that of ctx if it ends first.
 func (g *Gate) Acquire(ctx context.Context, c Claim) (release func(), err error) {
 	w := g.enter(c)
 	select {
@@ -83,7 +83,7 @@ func (g *Gate) Acquire(ctx context.Context, c Claim) (release func(), err error)
 	return sync.OnceFunc(func() { g.release(c) }), nil
 }
 
-// enter takes a place at once, or begins to wait.
+// enter takes a slot at once, or begins to wait.
 func (g *Gate) enter(c Claim) *waiter {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -92,7 +92,7 @@ func (g *Gate) enter(c Claim) *waiter {
 		g.take(w)
 		return w
 	}
-	// Behind those that are due at the same time.
+	// After the claims that are due at the same time.
 	at, _ := slices.BinarySearchFunc(g.waiting, c.Due, func(w *waiter, due time.Time) int {
 		if w.Due.After(due) {
 			return 1
@@ -107,7 +107,7 @@ func (g *Gate) enter(c Claim) *waiter {
 	return w
 }
 
-// victim is the place in the list of the claim that gives way.
+// victim returns the index of the waiting claim that is refused.
 func (g *Gate) victim() int {
 	last := len(g.waiting) - 1
 	for i := last - 1; i >= 0; i-- {
@@ -118,7 +118,7 @@ func (g *Gate) victim() int {
 	return last
 }
 
-// leave removes a claim that waits, and reports whether it did.
+// leave removes a waiting claim, and reports whether it still waited.
 func (g *Gate) leave(w *waiter) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -137,7 +137,7 @@ func (g *Gate) remove(at int) *waiter {
 	return w
 }
 
-// may reports whether a claim may take a place.
+// may reports whether a claim may take a slot.
 func (g *Gate) may(c Claim) bool {
 	if g.free == 0 {
 		return false
@@ -158,7 +158,7 @@ func (g *Gate) take(w *waiter) {
 	w.answer <- nil
 }
 
-// release gives a place back, and those that wait what they may take.
+// release frees a slot, and gives free slots to the waiting claims that may take them.
 func (g *Gate) release(c Claim) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -189,7 +189,7 @@ func (g *Gate) of(tenant string) *holder {
 	return t
 }
 
-// tidy forgets a tenant that has nothing.
+// tidy removes a tenant that holds nothing and waits for nothing.
 func (g *Gate) tidy(tenant string) {
 	if t := g.tenants[tenant]; t != nil && t.held == 0 && t.waiting == 0 {
 		delete(g.tenants, tenant)

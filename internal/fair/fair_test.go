@@ -14,7 +14,7 @@ import (
 	"github.com/refract-video/refract/internal/fair"
 )
 
-// claims makes claims on a gate and keeps in which order they got their places.
+// claims makes claims on a gate and records the order in which they got slots.
 type claims struct {
 	*testing.T
 	gate    *fair.Gate
@@ -28,7 +28,7 @@ func start(t *testing.T, places, waiting int) *claims {
 	return &claims{T: t, gate: fair.New(places, waiting), release: map[string]func(){}}
 }
 
-// claim makes a claim under a name, in a goroutine of its own, and waits until it has a place or waits.
+// claim makes a named claim in a goroutine, and returns when it has a slot or waits for one.
 func (c *claims) claim(name string, claim fair.Claim) {
 	c.Helper()
 	go func() {
@@ -49,7 +49,7 @@ func (c *claims) free(name string) {
 	synctest.Wait()
 }
 
-// fill lets a tenant claim places that it never gives back, and returns how many it has got.
+// fill makes a tenant claim slots that it never releases, and returns how many it got.
 func (c *claims) fill(tenant, host string, n int) int {
 	c.Helper()
 	before := len(c.got)
@@ -105,7 +105,7 @@ func TestAcquire_TheEarliestGoesFirst(t *testing.T) {
 	})
 }
 
-func TestAcquire_TheTenantThatWaitsMostGivesWay(t *testing.T) {
+func TestAcquire_TheTenantWithMostClaimsGivesWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c, now := start(t, 1, 3), time.Now()
@@ -136,9 +136,9 @@ func TestAcquire_ACallerThatGoesLeavesNothing(t *testing.T) {
 		if _, err := c.gate.Acquire(ctx, fair.Claim{Tenant: "ads"}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want that the time is over", err)
 		}
-		c.claim("next", fair.Claim{Tenant: "ads"}) // It has the one place in the list.
+		c.claim("next", fair.Claim{Tenant: "ads"}) // It takes the only place in the list.
 		c.free("holder")
-		c.free("holder") // Once more gives no other place back.
+		c.free("holder") // A second call releases no other slot.
 		c.claim("last", fair.Claim{Tenant: "books"})
 		if !slices.Equal(c.got, []string{"holder", "next"}) || len(c.full) > 0 {
 			t.Errorf("%q got places and %q gave way", c.got, c.full)
@@ -154,8 +154,8 @@ func try(over context.Context, g *fair.Gate, c fair.Claim) (func(), bool) {
 	return release, err == nil
 }
 
-// TestAcquire_HoldersThatNeverReturnDelayNoOther lets up to four tenants claim and release in any order, on any hosts. Whatever
-// they hold, a fifth finds a place of 32 at once.
+// TestAcquire_HoldersThatNeverReturnDelayNoOther makes up to four tenants claim and release slots in any order, on any
+// hosts. Whatever they hold, a fifth tenant gets one of 32 slots at once.
 func TestAcquire_HoldersThatNeverReturnDelayNoOther(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -163,7 +163,7 @@ func TestAcquire_HoldersThatNeverReturnDelayNoOther(t *testing.T) {
 		gate := fair.New(places, 4)
 		var held []func()
 		over, cancel := context.WithCancel(t.Context())
-		cancel() // Nobody waits here.
+		cancel() // No claim waits here.
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
 			if len(held) > 0 && rapid.IntRange(0, 3).Draw(t, "step") == 0 {
 				i := rapid.IntRange(0, len(held)-1).Draw(t, "which")
@@ -191,7 +191,7 @@ func TestAcquire_HoldersThatNeverReturnDelayNoOther(t *testing.T) {
 			release()
 		}
 		n := 0
-		for ; n < places; n++ { // As many tenants find all places again.
+		for ; n < places; n++ { // As many tenants get all slots again.
 			if _, ok := try(over, gate, fair.Claim{Tenant: fmt.Sprint(n)}); !ok {
 				break
 			}
