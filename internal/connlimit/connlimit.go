@@ -1,5 +1,6 @@
-// Package connlimit bounds the connections of a listener, so that a flood of them takes neither the file descriptors of other
-// listeners nor the places of callers that are being served: a new connection takes the place of one that does nothing.
+// Package connlimit bounds the number of connections of a listener. A flood of connections then takes neither the file
+// descriptors of other listeners nor the connections of callers that are being served: a new connection replaces an
+// idle one.
 package connlimit
 
 import (
@@ -10,8 +11,8 @@ import (
 	"sync/atomic"
 )
 
-// Listener accepts at most Max connections at a time. Over that, the longest silent connection of the address that has the
-// most of them is closed for a new one. Where all are busy the new one is closed.
+// Listener accepts at most a number of connections at a time. Beyond that, it closes an idle connection for each new
+// one: the oldest idle connection of the address that has the most connections. If all are busy, it closes the new one.
 type Listener struct {
 	net.Listener
 	max      int
@@ -21,27 +22,27 @@ type Listener struct {
 	conns *list.List // Of *conn, the oldest first.
 }
 
-// New returns a listener whose servers say by Busy when a connection is busy. Before that it counts as silent.
+// New returns a listener whose servers mark a connection as busy with Busy. Before that, it counts as idle.
 func New(l net.Listener, limit int) *Listener {
 	return &Listener{Listener: l, max: limit, announce: true, conns: list.New()}
 }
 
-// NewBusy returns a listener whose connections count as busy as long as they last.
+// NewBusy returns a listener whose connections are always busy.
 func NewBusy(l net.Listener, limit int) *Listener {
 	return &Listener{Listener: l, max: limit, conns: list.New()}
 }
 
-// conn is a connection that counts.
+// conn is a counted connection.
 type conn struct {
 	net.Conn
 	listener *Listener
 	host     string
-	place    *list.Element // Among those of the listener; nil where it has none any more.
+	place    *list.Element // Its element in the listener's list; nil after it was removed.
 	busy     atomic.Int32  // How many requests are being served on it.
 	once     sync.Once
 }
 
-// Accept waits for the next connection that has a place.
+// Accept waits for the next connection that fits into the limit.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		accepted, err := l.Listener.Accept()
@@ -60,7 +61,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// add gives a connection a place, and reports whether there is one.
+// add adds a connection, and reports whether it fits into the limit.
 func (l *Listener) add(c *conn) bool {
 	l.mu.Lock()
 	var evicted *conn
@@ -80,7 +81,7 @@ func (l *Listener) add(c *conn) bool {
 	return true
 }
 
-// silent returns the connection that may go; nil where all are busy.
+// silent returns the idle connection to close for a new one, or nil if all are busy.
 func (l *Listener) silent() *conn {
 	if !l.announce {
 		return nil
@@ -105,7 +106,7 @@ func (l *Listener) remove(c *conn) {
 	}
 }
 
-// Close closes the connection and gives its place back.
+// Close closes the connection and stops counting it.
 func (c *conn) Close() error {
 	c.once.Do(func() {
 		c.listener.mu.Lock()
@@ -115,10 +116,10 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// connKey is the key under which the context of a request has its connection.
+// connKey is the context key of a request's connection.
 type connKey struct{}
 
-// Context is for http.Server.ConnContext.
+// Context adds the connection to the context of its requests. It is meant for http.Server.ConnContext.
 func Context(ctx context.Context, c net.Conn) context.Context {
 	if secured, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = secured.NetConn()
@@ -129,8 +130,8 @@ func Context(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// Busy makes the connection of a request busy until done is called. It is to be called when the request has come whole: one whose
-// caller holds back the rest must not keep others out.
+// Busy makes the connection of a request busy until done is called. It must be called only after the whole request was
+// received: a caller that holds back the rest of a request must not keep others out.
 func Busy(ctx context.Context) (done func()) {
 	c, ok := ctx.Value(connKey{}).(*conn)
 	if !ok {

@@ -11,7 +11,7 @@ import (
 	"github.com/refract-video/refract/internal/connlimit"
 )
 
-// hung is how long a test waits for what must happen, so that only one that hangs reaches it.
+// hung bounds each wait. Only a test that hangs reaches it.
 const hung = 5 * time.Minute
 
 func listen(t *testing.T) net.Listener {
@@ -34,8 +34,8 @@ func dial(t *testing.T, l net.Listener) net.Conn {
 	return c
 }
 
-// TestListener_AFloodOfSilentConnectionsLeavesRoom opens far more silent connections than there are places while a request is
-// being served, and then makes another one. Without the eviction in add nobody answers it.
+// TestListener_AFloodOfSilentConnectionsLeavesRoom opens far more idle connections than the limit while a request is
+// being served, and then makes another request. Without the eviction in add, that gets no answer.
 func TestListener_AFloodOfSilentConnectionsLeavesRoom(t *testing.T) {
 	t.Parallel()
 	serving, finish := make(chan struct{}), make(chan struct{})
@@ -61,7 +61,7 @@ func TestListener_AFloodOfSilentConnectionsLeavesRoom(t *testing.T) {
 		c := dial(t, l)
 		flood = append(flood, c)
 		if i%2 == 1 {
-			_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nX-Pad: ") // No end of the header.
+			_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nX-Pad: ") // The header never ends.
 		}
 	}
 	if _, err := flood[0].Read(make([]byte, 1)); err == nil {
@@ -91,8 +91,8 @@ func get(url string) string {
 	return string(body)
 }
 
-// TestNewBusy_RefusesWhatIsOver fills all places, and gives one back.
-func TestNewBusy_RefusesWhatIsOver(t *testing.T) {
+// TestNewBusy_RefusesConnectionsOverTheLimit reaches the limit, and closes one connection.
+func TestNewBusy_RefusesConnectionsOverTheLimit(t *testing.T) {
 	t.Parallel()
 	l := connlimit.NewBusy(listen(t), 1)
 	defer l.Close()
@@ -113,7 +113,7 @@ func TestNewBusy_RefusesWhatIsOver(t *testing.T) {
 		t.Error("a connection over the limit was not closed")
 	}
 	_ = first.Close()
-	_ = first.Close() // Gives no second place back.
+	_ = first.Close() // A second Close makes no more room.
 	dial(t, l)
 	second := <-accepted
 	defer second.Close()
