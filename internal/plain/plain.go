@@ -1,5 +1,5 @@
-// Package plain says in words for callers what befell a connection, and nothing of our network: not the address that a
-// name stood for, nor the socket, nor the resolver that was asked.
+// Package plain describes failed connections in messages for callers. The messages say nothing about our network: no IP
+// address, no socket, no resolver.
 package plain
 
 import (
@@ -11,19 +11,19 @@ import (
 	"syscall"
 )
 
-// Error says plainly what went wrong. Its cause is for code and logs.
+// Error is an error whose text callers may see. Its cause is for code and logs.
 type Error struct {
 	Text  string
 	Cause error
 }
 
-// Error returns the words.
+// Error returns the text.
 func (e *Error) Error() string { return e.Text }
 
-// Unwrap returns the cause, whose words are not to be told.
+// Unwrap returns the cause. Callers must not see its text.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Hidden returns the words of the cause that an Error in err keeps from callers, for a log; empty without one.
+// Hidden returns the text of the cause that an Error in err hides from callers, for a log; empty without one.
 func Hidden(err error) string {
 	if e, ok := errors.AsType[*Error](err); ok && e.Cause != nil {
 		return e.Cause.Error()
@@ -31,10 +31,10 @@ func Hidden(err error) string {
 	return ""
 }
 
-// Network says what befell a connection, or nothing where it was something else.
+// Network describes the failure of a connection. It returns "" for other errors.
 func Network(err error) string {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err // It would pass for an error of the network, whatever it wraps.
+		err = wrapped.Err // A url.Error is a net.Error, whatever it wraps.
 	}
 	if name, ok := errors.AsType[*net.DNSError](err); ok {
 		switch {
@@ -48,7 +48,7 @@ func Network(err error) string {
 	}
 	failed, isNet := errors.AsType[net.Error](err)
 	if _, bare := failed.(syscall.Errno); bare {
-		isNet = false // Every errno is a net.Error, that of a full disk too; an error of a connection wraps its own.
+		isNet = false // Every Errno is a net.Error, also that of a full disk. The error of a connection is a net.Error that wraps one.
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), isNet && failed.Timeout():
