@@ -5,17 +5,17 @@ import (
 	"log/slog"
 )
 
-// Handler is a log handler that takes secrets, and the users of URLs, out of the strings and errors of all lines. It is the
-// last resort: what is logged should hold none.
+// Handler is a log handler that removes secrets, and the users and passwords of URLs, from the strings and errors of
+// all lines. It is the last resort: callers should log no secret.
 type Handler struct {
 	slog.Handler
 	secrets []string
 }
 
-// NewHandler returns a handler that passes lines on without the secrets.
+// NewHandler returns a handler that removes the secrets and calls next.
 func NewHandler(next slog.Handler, secrets ...string) Handler { return Handler{next, secrets} }
 
-// Handle passes a line on.
+// Handle removes secrets from a line and passes it to the next handler.
 func (h Handler) Handle(ctx context.Context, r slog.Record) error {
 	clean := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
 	r.Attrs(func(a slog.Attr) bool {
@@ -25,12 +25,12 @@ func (h Handler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, clean)
 }
 
-// WithAttrs keeps the secrets.
+// WithAttrs returns a handler with attributes that removes the same secrets.
 func (h Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return Handler{h.Handler.WithAttrs(h.cleanAll(attrs)), h.secrets}
 }
 
-// WithGroup keeps the secrets.
+// WithGroup returns a handler with a group that removes the same secrets.
 func (h Handler) WithGroup(name string) slog.Handler {
 	return Handler{h.Handler.WithGroup(name), h.secrets}
 }

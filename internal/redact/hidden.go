@@ -6,15 +6,15 @@ import (
 	"strings"
 )
 
-// schemes are how a web URL begins.
+// schemes are the beginnings of a web URL.
 var schemes = []string{"https://", "http://", "HTTPS://", "HTTP://"}
 
 var (
-	// plainScheme is a scheme in a spelling that links finds, and hostless what follows a scheme in another one, up to the end
-	// of the URL.
+	// plainScheme matches a scheme in a spelling that links matches. hostless matches the rest of a URL after a scheme
+	// in another spelling.
 	plainScheme = regexp.MustCompile(`^` + urlScheme)
 	hostless    = regexp.MustCompile(`^` + urlRest)
-	// schemesInBase64 are what base64 has of a scheme, wherever that begins in what was encoded.
+	// schemesInBase64 are the base64 encodings of a scheme at each offset.
 	schemesInBase64 = func() (all [][]byte) {
 		for _, scheme := range schemes {
 			for _, form := range inBase64(scheme) {
@@ -23,12 +23,11 @@ var (
 		}
 		return all
 	}()
-	// base64Run is a stretch of base64, of which signs may be escaped.
+	// base64Run matches a run of base64, with escaped or plain signs.
 	base64Run = regexp.MustCompile(`(?:[A-Za-z0-9+=_-]|\\*/|%2[BbFf]|%3[Dd])+`)
 )
 
-// hiddenLinks returns text with a mark in place of each web URL whose scheme is escaped, and of each stretch of base64 that
-// has one in it.
+// hiddenLinks replaces each web URL whose scheme is escaped, and each run of base64 that contains a scheme.
 func hiddenLinks(text []byte) []byte {
 	if bytes.ContainsAny(text, `\%&`) {
 		text = escapedLinks(text)
@@ -48,7 +47,7 @@ func hiddenLinks(text []byte) []byte {
 	return text
 }
 
-// escapedLinks replaces web URLs whose scheme is escaped in another way than links knows.
+// escapedLinks replaces web URLs whose scheme is escaped in a way that links does not match.
 func escapedLinks(text []byte) []byte {
 	var out []byte
 	copied := 0

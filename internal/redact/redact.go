@@ -1,5 +1,5 @@
-// Package redact takes secrets out of text: known ones in every spelling in which an encoder may have put them, and what
-// URLs may hold. It is pure, and the one place where that is done; what uses it names the secrets.
+// Package redact removes secrets from text: known secrets in every spelling that an encoder may produce, and the parts
+// of URLs that may be secret. It is pure. No other package redacts; callers name the secrets.
 package redact
 
 import (
@@ -10,20 +10,21 @@ import (
 	"strings"
 )
 
-// Mark stands where a secret was.
+// Mark replaces a secret.
 const Mark = "[redacted]"
 
 const (
-	// minEscaped is the length from which a secret is looked for in other spellings than its own. A shorter one would be found
-	// where it is not.
+	// minEscaped is the minimum length of a secret for a search in other spellings than its own. A shorter secret would
+	// match other text.
 	minEscaped = 8
-	// minEncoded is the length from which that includes base64, of which the ends of a secret can't be told.
+	// minEncoded is the minimum length for a search in hexadecimal text and base64. In base64, the ends of a secret
+	// depend on the bytes around it, so they are not matched.
 	minEncoded = 12
 )
 
-// Secrets returns text with a mark in place of each of the secrets: as it is, percent-encoded, escaped as JSON, PHP or HTML
-// do, also in part and several times over, and inside of base64 and hexadecimal text. It does not change text. What was
-// valid JSON still is. Empty secrets are none.
+// Secrets replaces each of the secrets in text: as it is, percent-encoded, escaped as in JSON, PHP or HTML, also in
+// part and repeatedly, and within base64 and hexadecimal text. It returns a copy where it replaces anything. Valid JSON
+// stays valid. Empty secrets are ignored.
 func Secrets(text []byte, secrets ...string) []byte {
 	var forms []string
 	for _, secret := range secrets {
@@ -48,7 +49,7 @@ func Secrets(text []byte, secrets ...string) []byte {
 // String is Secrets for a string.
 func String(text string, secrets ...string) string { return string(Secrets([]byte(text), secrets...)) }
 
-// encoded returns what hexadecimal text and base64 have of a secret, wherever it begins in what was encoded.
+// encoded returns the hexadecimal and base64 encodings of a secret at each offset.
 func encoded(secret string) []string {
 	if len(secret) < minEncoded {
 		return nil
@@ -57,15 +58,15 @@ func encoded(secret string) []string {
 	return append([]string{lower, strings.ToUpper(lower)}, inBase64(secret)...)
 }
 
-// inBase64 returns what base64 has of a text, wherever it begins in what was encoded.
+// inBase64 returns the base64 encodings of a text at each offset, without the ends that depend on other bytes.
 func inBase64(s string) (forms []string) {
 	for before := range 3 {
 		plain := append(make([]byte, before), s...)
 		whole := len(plain) / 3 * 4
 		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-			text := encoding.EncodeToString(plain)[:whole] // What follows depends on the bytes after the secret,
+			text := encoding.EncodeToString(plain)[:whole] // The rest depends on the bytes after the secret.
 			if before > 0 {
-				text = text[4:] // and the first four characters on those before it.
+				text = text[4:] // The first four characters depend on the bytes before it.
 			}
 			forms = append(forms, text)
 		}
@@ -73,7 +74,7 @@ func inBase64(s string) (forms []string) {
 	return forms
 }
 
-// escaped replaces secrets of which at least a part is escaped.
+// escaped replaces secrets that are escaped at least in part.
 func escaped(text []byte, secrets []string) []byte {
 	var begins [256]bool // The bytes at which a secret may begin.
 	for _, c := range []byte(`\%&`) {
@@ -102,7 +103,7 @@ func escaped(text []byte, secrets []string) []byte {
 	return append(out, text[copied:]...)
 }
 
-// step returns the place after i at which a secret may begin next: it takes all backslashes before it, or none.
+// step returns the next index after i at which a secret may begin. A run of backslashes is one step.
 func step(text []byte, i int) int {
 	if text[i] != '\\' {
 		return i + 1
@@ -113,7 +114,7 @@ func step(text []byte, i int) int {
 	return i
 }
 
-// match returns where a secret ends that begins at i, or 0.
+// match returns the end of a secret that begins at i, or 0.
 func match(text []byte, i int, secrets []string) int {
 	for _, secret := range secrets {
 		at, matched := i, 0
@@ -131,7 +132,7 @@ func match(text []byte, i int, secrets []string) int {
 	return 0
 }
 
-// unescape returns the character that is spelt at i, and where its spelling ends.
+// unescape returns the character that begins at i, escaped or not, and the end of its spelling.
 func unescape(text []byte, i int) (c rune, end int) {
 	switch text[i] {
 	case '\\':
@@ -153,7 +154,7 @@ func unescape(text []byte, i int) (c rune, end int) {
 		return rune(text[end]), end + 1
 	case '%':
 		end = i + 1
-		for bytes.HasPrefix(text[end:], []byte("25")) { // The sign itself was encoded.
+		for bytes.HasPrefix(text[end:], []byte("25")) { // The percent sign itself was encoded.
 			end += 2
 		}
 		if end+2 <= len(text) {

@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// token is spelt like a URL token.
+// token looks like a URL token.
 const token = "AZOxFZsweg6PjR1qXlvcTgAAAAAAAAAAAAAAAA_A-AA"
 
-// each writes every character of s by a format.
+// each formats every byte of s.
 func each(format, s string) string {
 	var b strings.Builder
 	for _, c := range []byte(s) {
@@ -69,7 +69,7 @@ func TestSecrets_FindsThemInBase64(t *testing.T) {
 	}
 }
 
-// longestCommon returns the length of the longest text that both hold.
+// longestCommon returns the length of the longest common substring.
 func longestCommon(a, b string) int {
 	longest := 0
 	for i := range a {
@@ -94,7 +94,7 @@ func TestSecrets_LeavesTheRest(t *testing.T) {
 	}
 }
 
-// FuzzSecrets checks that no text makes Secrets panic, break JSON, change what it was given, or leave the secret.
+// FuzzSecrets checks that no text makes Secrets panic, break JSON, change its argument, or leave the secret in the text.
 func FuzzSecrets(f *testing.F) {
 	f.Add([]byte(`{"u":"\u0041%41&#65;` + token + `"}`))
 	f.Add([]byte(`\\\u005c%25255c`))

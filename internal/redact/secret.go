@@ -4,7 +4,7 @@ import (
 	"log/slog"
 )
 
-// Secret is a setting that never shows: not in logs, not in JSON, not through fmt. Only Reveal returns it.
+// Secret is a setting that is hidden from logs, JSON and fmt. Only Reveal returns it.
 type Secret string
 
 // String hides the secret from fmt.
