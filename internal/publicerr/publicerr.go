@@ -1,5 +1,5 @@
-// Package publicerr makes the statuses that callers see, and bounds them: a status travels in HTTP/2 trailers, of which
-// clients and proxies take 8 KiB by default, and a caller's own text must not come back to it without a bound.
+// Package publicerr makes the statuses that callers see, and bounds them. A status travels in HTTP/2 trailers, which
+// clients and proxies limit to 8 KiB by default. A caller's own text must not come back without a bound either.
 package publicerr
 
 import (
@@ -23,14 +23,14 @@ import (
 const domain = "refract"
 
 const (
-	// MaxSize bounds an encoded status in bytes. In trailers it has a third more, and the message once more.
+	// MaxSize bounds an encoded status in bytes. Trailers carry it in base64, which adds a third, and the message again.
 	MaxSize = 4 << 10
-	// MaxViolations is how many violations of rules a status names.
+	// MaxViolations is the maximum number of violations that a status names.
 	MaxViolations = 20
 
-	maxMessage = 1 << 10 // Bytes of a message as trailers spell it.
-	maxText    = 256     // Bytes of each text in the details of a status that is over its bound.
-	maxEcho    = 64      // Bytes of a caller's text that are repeated.
+	maxMessage = 1 << 10 // Bytes of a message as encoded in trailers.
+	maxText    = 256     // Bytes of each text in the details of a status that exceeds MaxSize.
+	maxEcho    = 64      // Bytes of a caller's text that an error repeats.
 )
 
 // New returns a status with ErrorInfo, and RetryInfo where retry is not 0.
@@ -46,18 +46,18 @@ func New(code codes.Code, reason refractv1.ErrorReason, message string, retry ti
 	st := status.New(code, message)
 	detailed, err := st.WithDetails(details...)
 	if err != nil {
-		return st // A text of the caller's is not UTF-8.
+		return st // A text of the caller is not UTF-8.
 	}
 	return detailed
 }
 
-// Violation returns a violation of a rule. The field may hold a caller's words, as the key of a map does.
+// Violation returns a violation of a rule. The field may contain a caller's text, such as the key of a map.
 func Violation(field, description string) *errdetails.BadRequest_FieldViolation {
 	return &errdetails.BadRequest_FieldViolation{Field: text(field, 2*maxEcho), Description: text(description, maxText)}
 }
 
-// Invalid returns INVALID_ARGUMENT with the fields that break a rule, the first MaxViolations of them. The message is the
-// violations where it is empty.
+// Invalid returns INVALID_ARGUMENT with the first MaxViolations fields that break a rule. An empty message means a list
+// of the violations.
 func Invalid(message string, fields ...*errdetails.BadRequest_FieldViolation) *status.Status {
 	fields = fields[:min(len(fields), MaxViolations)]
 	if message == "" {
@@ -71,11 +71,11 @@ func Invalid(message string, fields ...*errdetails.BadRequest_FieldViolation) *s
 		&errdetails.BadRequest{FieldViolations: fields}))
 }
 
-// Echo returns as much of a caller's text as an error may repeat.
+// Echo returns the part of a caller's text that an error may repeat.
 func Echo(words string) string { return text(words, maxEcho) }
 
-// Bound returns a status that fits into trailers: st itself, or else one with shorter texts and, where that is not enough,
-// fewer details. ErrorInfo goes last. Every status passes here on its way out, over gRPC and over REST.
+// Bound returns a status that fits into trailers: st itself, or one with shorter texts and, if that is not enough,
+// fewer details. ErrorInfo is dropped last. Every status passes through Bound, over gRPC and over REST.
 func Bound(st *status.Status) *status.Status {
 	p := st.Proto() // A copy.
 	p.Message = cut(strings.ToValidUTF8(p.GetMessage(), "\uFFFD"), maxMessage, 3)
@@ -88,7 +88,7 @@ func Bound(st *status.Status) *status.Status {
 	return status.FromProto(&spb.Status{Code: p.GetCode(), Message: p.GetMessage(), Details: shortened(p.GetDetails(), MaxSize-len(p.GetMessage())-16)})
 }
 
-// Brief returns a status without all details but its ErrorInfo, and with few words, for answers that hold many.
+// Brief returns a status with a short message and no detail but its ErrorInfo, for responses that contain many statuses.
 func Brief(p *spb.Status) *spb.Status {
 	brief := &spb.Status{Code: p.GetCode(), Message: cut(p.GetMessage(), maxText, 1)}
 	for _, d := range p.GetDetails() {
@@ -99,7 +99,7 @@ func Brief(p *spb.Status) *spb.Status {
 	return brief
 }
 
-// shortened returns the details, as many as fit into a number of bytes, with short texts.
+// shortened returns the details with short texts, as many as fit into a number of bytes.
 func shortened(details []*anypb.Any, room int) []*anypb.Any {
 	var kept []*anypb.Any
 	for _, d := range details {
@@ -128,7 +128,7 @@ func shortened(details []*anypb.Any, room int) []*anypb.Any {
 	return kept
 }
 
-// shorten cuts the texts of a detail that may hold a caller's words.
+// shorten cuts the texts of a detail that may contain a caller's text.
 func shorten(m proto.Message) {
 	switch m := m.(type) {
 	case *errdetails.ErrorInfo:
@@ -148,18 +148,18 @@ func shorten(m proto.Message) {
 	}
 }
 
-// text returns what a message may hold of a caller's text, in at most so many bytes.
+// text returns a caller's text as valid UTF-8, cut to a number of bytes.
 func text(s string, limit int) string { return cut(strings.ToValidUTF8(s, "\uFFFD"), limit, 1) }
 
-// cut shortens a text to a number of bytes and says so by an ellipsis. A byte that trailers can't carry as it is counts
-// unplain times.
-func cut(text string, limit, unplain int) string {
+// cut shortens a text to a number of bytes and ends it with an ellipsis. A byte that trailers must escape counts as
+// escapedSize bytes.
+func cut(text string, limit, escapedSize int) string {
 	const ellipsis = "…"
-	size, fits := 0, 0 // Of what was read, and the length of what leaves room for an ellipsis.
+	size, fits := 0, 0 // The size so far, and the length of the prefix that leaves room for an ellipsis.
 	for i := 0; i < len(text); {
 		r, n := utf8.DecodeRuneInString(text[i:])
 		if r < ' ' || r > '~' || r == '%' {
-			size += unplain * n
+			size += escapedSize * n
 		} else {
 			size++
 		}
@@ -167,7 +167,7 @@ func cut(text string, limit, unplain int) string {
 			return text[:fits] + ellipsis
 		}
 		i += n
-		if size <= limit-unplain*len(ellipsis) {
+		if size <= limit-escapedSize*len(ellipsis) {
 			fits = i
 		}
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // TestBound_EveryStatusFitsIntoTrailers bounds statuses of every shape. Without the call of cut for the message, or of
-// shortened for the details, they don't fit.
+// shortened for the details, they would not fit.
 func TestBound_EveryStatusFitsIntoTrailers(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 1<<16)
@@ -55,7 +55,7 @@ func TestBound_EveryStatusFitsIntoTrailers(t *testing.T) {
 	}
 }
 
-func TestBound_LeavesWhatFitsAsItIs(t *testing.T) {
+func TestBound_LeavesAStatusThatFitsUnchanged(t *testing.T) {
 	t.Parallel()
 	st := status.New(codes.NotFound, strings.Repeat("y", 1<<10))
 	if got := publicerr.Bound(st); got != st {
