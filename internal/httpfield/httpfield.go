@@ -1,5 +1,5 @@
-// Package httpfield reads the fields of HTTP messages in which servers give hints, in every form that RFC 9110 allows, and
-// in those that careless servers send and that can mean one thing only. Whatever a field says, what is returned is bounded.
+// Package httpfield parses HTTP fields in which servers give hints. It accepts every form that RFC 9110 allows, and
+// sloppy forms that can mean one thing only. What it returns is bounded, whatever a field contains.
 package httpfield
 
 import (
@@ -13,8 +13,8 @@ import (
 // MaxRetryAfter is the longest wait that RetryAfter returns.
 const MaxRetryAfter = 24 * time.Hour
 
-// RetryAfter returns how long a server asks to wait, in seconds or until a date, and 0 where it does not or where the time has
-// passed. A date counts from the server's own clock, which its Date tells, or else from now.
+// RetryAfter returns how long a server asks to wait, in seconds or until a date. It returns 0 without such a field, or
+// for a time in the past. A date is relative to the server's own clock if it sends a Date, and otherwise to now.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
 	s := strings.TrimSpace(h.Get("Retry-After"))
 	if seconds, err := strconv.ParseFloat(s, 64); isDecimal(s) && (err == nil || seconds != 0) { // Too large a number is infinite.
@@ -30,19 +30,19 @@ func RetryAfter(h http.Header, now time.Time) time.Duration {
 	return min(max(at.Sub(now), 0), MaxRetryAfter)
 }
 
-// isDecimal reports whether s is a number as people write it, without an exponent.
+// isDecimal reports whether s is a decimal number without an exponent.
 func isDecimal(s string) bool { return s != "" && strings.Trim(s, "+-.0123456789") == "" }
 
-// Range is a part of a file: its first and last byte, and the size of the whole.
+// Range is a part of a file: its first and last byte, and the size of the file.
 type Range struct {
-	First, Last int64 // Both -1 where the field names the size alone, as with 416 Range Not Satisfiable.
-	Size        int64 // -1 where the server does not know or say it.
+	First, Last int64 // Both -1 where the field has only the size, as with 416 Range Not Satisfiable.
+	Size        int64 // -1 where the server does not send it.
 }
 
 var contentRange = regexp.MustCompile(`(?i)^\s*bytes\s+(?:(\d{1,18})\s*-\s*(\d{1,18})|\*)\s*/\s*(\d{1,18}|\*)\s*$`)
 
-// ContentRange reads a Content-Range such as "bytes 100-999/1000", "bytes 100-999/*" or "bytes */1000". It returns false
-// without one, and for one that contradicts itself.
+// ContentRange parses a Content-Range such as "bytes 100-999/1000", "bytes 100-999/*" or "bytes */1000". It returns
+// false if there is none, or if it contradicts itself.
 func ContentRange(h http.Header) (Range, bool) {
 	m := contentRange.FindStringSubmatch(h.Get("Content-Range"))
 	if m == nil {
