@@ -20,7 +20,7 @@ func (d *Decision) admit(in Admitted) error {
 	return nil
 }
 
-// sending marks the attempt as sent, or refuses it where its task no longer waits for it: then it is not sent.
+// sending marks the attempt as sent. If its task no longer waits for it, the attempt becomes REFUSED and is not sent.
 func (d *Decision) sending(in Sending) error {
 	a := d.Task.AttemptByID(in.Attempt)
 	switch {
@@ -57,7 +57,7 @@ func (d *Decision) refuse(a *Attempt, in Refused) {
 	if !unanswered {
 		return
 	}
-	if a.HintedTaskID != "" { // A callback says that the provider took it, so the refusal proves nothing.
+	if a.HintedTaskID != "" { // A callback says that the provider accepted it, so the refusal proves nothing.
 		d.ambiguous(a, Ambiguous{Message: in.Message})
 		return
 	}
@@ -77,7 +77,7 @@ func (d *Decision) refuse(a *Attempt, in Refused) {
 	}
 }
 
-// moveOn queues the task for the next known provider of its route, and reports whether there is one.
+// moveOn queues the task for the next provider of its route that has an account, and reports whether there is one.
 func (d *Decision) moveOn(attempt int, message string, known []string) bool {
 	rest := d.Task.Route[slices.Index(d.Task.Route, d.Task.Provider)+1:]
 	next := slices.IndexFunc(rest, isKnown(known))
@@ -109,9 +109,9 @@ func (d *Decision) unprepared(in Unprepared) {
 	}
 }
 
-// failByLost fails the task where a newer attempt than the one that brings nothing is LOST, and reports whether there is one:
-// that may have been paid for and yet bring a result, so only the caller may ask for another. For an older one the caller
-// has done so.
+// failByLost fails the task if an attempt newer than a is LOST, and reports whether it did. The newer attempt may have
+// been paid for and may still have a result, so only the caller may ask for another one. An older LOST attempt does not
+// matter: the caller asked for another attempt after it.
 func (d *Decision) failByLost(a *Attempt) bool {
 	for i := range d.Task.Attempts[a.Number:] {
 		if lost := &d.Task.Attempts[a.Number+i]; lost.State == AttemptLost {
@@ -122,8 +122,8 @@ func (d *Decision) failByLost(a *Attempt) bool {
 	return false
 }
 
-// requeue queues the task for another attempt, after a delay, or fails it with a reason where its allowance is
-// spent.
+// requeue queues the task for another attempt after a delay. If its allowance is spent, it fails the task with a reason
+// instead.
 func (d *Decision) requeue(a *Attempt, spent Reason, message string, delay time.Duration) {
 	if d.Task.paid() < d.Task.Allowance {
 		d.move(Queued, a.Number, message)
@@ -163,7 +163,7 @@ func (d *Decision) resultReady(a *Attempt) {
 	}
 }
 
-// save takes the task to SAVING with the result of the attempt.
+// save moves the task to SAVING with the result of the attempt.
 func (d *Decision) save(a *Attempt, message string) {
 	d.Task.Result = a.ID
 	d.move(Saving, a.Number, message)
@@ -186,7 +186,7 @@ func (d *Decision) generationFailed(a *Attempt, in GenerationFailed) {
 	switch {
 	case d.adopt(message, a.ID), d.failByLost(a):
 	case reason != ProviderFailed && reason != InputUnreachable:
-		d.fail(a, reason, message) // Another attempt would end the same.
+		d.fail(a, reason, message) // Another attempt would end in the same way.
 	default:
 		d.requeue(a, reason, message, 0)
 	}
@@ -197,7 +197,7 @@ func (d *Decision) hinted(a *Attempt, in Hinted) {
 		return
 	}
 	switch {
-	case in.Proven: // The provider has a task for the attempt, so it took it.
+	case in.Proven: // The provider has a task for the attempt, so it accepted it.
 		d.accept(a, Accepted{})
 	case a.State == AttemptLost:
 		a.State = openState(a)
@@ -232,6 +232,6 @@ func (d *Decision) saved(a *Attempt, in Saved) {
 
 func (d *Decision) saveFailed(a *Attempt, in SaveFailed) {
 	if d.Task.State == Saving && d.Task.Result == a.ID && !d.adoptOpen(in.Message, a.ID) {
-		d.fail(a, in.Reason, in.Message) // Another result that could not be saved before is left to a retry.
+		d.fail(a, in.Reason, in.Message) // A retry can try an older result that could not be saved either.
 	}
 }

@@ -38,8 +38,8 @@ func (d *Decision) retry(in RetryRequested) error {
 	return nil
 }
 
-// adopt continues the task with the result of an attempt, or else with one that may yet bring a result, newest
-// first, but not with the excepted one. It reports whether there is such an attempt.
+// adopt continues the task with the result of an attempt, or else with an attempt that may still have a result, newest
+// first. It skips the excepted attempt. It reports whether it found one.
 func (d *Decision) adopt(message string, except AttemptID) bool {
 	return d.adoptResult(message, except) || d.adoptOpen(message, except)
 }
@@ -70,7 +70,7 @@ func (d *Decision) adoptOpen(message string, except AttemptID) bool {
 		if a.State == AttemptSubmitting {
 			d.move(Submitting, a.Number, message)
 			if !a.Sent {
-				d.enqueue(d.submit(&a)) // Its job may be lost; a second one sends nothing twice.
+				d.enqueue(d.submit(&a)) // Its job may be lost. A second job sends nothing twice.
 			}
 		} else {
 			d.move(Running, a.Number, message)
@@ -81,8 +81,8 @@ func (d *Decision) adoptOpen(message string, except AttemptID) bool {
 	return false
 }
 
-// reopen follows the newest lost attempt again that the provider can be asked about, and reports whether
-// there is one.
+// reopen makes the newest LOST attempt with a provider task id RUNNING again, so that the provider is asked about it,
+// and reports whether there is one.
 func (d *Decision) reopen(message string) bool {
 	for i, a := range slices.Backward(d.Task.Attempts) {
 		if a.State == AttemptLost && a.ProviderTaskID != "" {
@@ -95,7 +95,7 @@ func (d *Decision) reopen(message string) bool {
 	return false
 }
 
-// openState is the state in which an open or lost attempt is followed again.
+// openState returns the state in which a lost attempt is followed again.
 func openState(a *Attempt) AttemptState {
 	if a.ProviderTaskID == "" {
 		return AttemptUnconfirmed

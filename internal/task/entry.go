@@ -1,10 +1,10 @@
 package task
 
-// Position is the place of an event in the one log of all tasks' events. The events of a task have rising positions;
-// between them lie those of other tasks, and numbers that were never used. 0 is before the first.
+// Position is the position of an event in the log of all tasks. The positions of a task's events increase. Between them
+// are those of other tasks, and numbers that were never used. 0 is before the first.
 type Position int64
 
-// Entry is an event in the log of all tasks' events, with what there is to know of its task to choose by.
+// Entry is an event in the log of all tasks, with the properties of its task that followers filter by.
 type Entry struct {
 	Position  Position
 	Tenant    string

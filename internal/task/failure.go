@@ -1,6 +1,6 @@
 package task
 
-// Reason says why a task failed. The list is closed.
+// Reason is why a task failed. The list is closed.
 type Reason string
 
 // The reasons of a failure. The contract's FailureReason says what each means for the caller.
@@ -40,7 +40,7 @@ func (r Reason) Retryable() bool {
 // Payment is what is known about payment for an attempt.
 type Payment string
 
-// The states of knowledge about payment.
+// The values of Payment.
 const (
 	PaymentNone    Payment = "NONE"
 	PaymentPaid    Payment = "PAID"
@@ -50,6 +50,6 @@ const (
 // Failure is why a task failed.
 type Failure struct {
 	Reason  Reason
-	Message string // One sentence; may quote the provider, never a secret.
+	Message string // One sentence. It may quote the provider, and contains no secret.
 	Payment Payment
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// step is one input and what became of it.
+// step is one input and its effect.
 type step struct {
 	before   task.Task // A copy of the task before the input,
 	receiver task.Task // and the task that Apply was called on, after the call.
@@ -22,12 +22,12 @@ type step struct {
 	after    task.Task // What is stored afterwards: the decision's task if it is Changed.
 }
 
-// entered reports whether the step brought the task into the state, or into it anew.
+// entered reports whether the step moved the task into the state, also from the same state.
 func (s *step) entered(state task.State) bool {
 	return s.decision.Event != nil && s.decision.Event.State == state
 }
 
-// history is a task's life as a store would keep it: every step since submission.
+// history is the history of a task as a store would keep it: every step since submission.
 type history struct {
 	task    task.Task
 	steps   []*step
@@ -43,7 +43,7 @@ func newHistory(maxAttempts int, fallbacks ...string) *history {
 	return &history{task: d.Task, sending: map[task.AttemptID]struct{}{}, checked: map[task.AttemptID]struct{}{}}
 }
 
-// clone returns a history that can go another way from here. It keeps no steps.
+// clone returns a copy that can continue independently. It keeps no steps.
 func (h *history) clone() *history {
 	return &history{
 		task: copyOf(h.task), pending: slices.Clone(h.pending),
@@ -51,7 +51,7 @@ func (h *history) clone() *history {
 	}
 }
 
-// apply gives the task an input and stores the decision. done is the job that thereby ends, or nil.
+// apply applies an input to the task and stores the decision. done is the job that ends with it, or nil.
 func (h *history) apply(in task.Input, done task.Job) error {
 	s := &step{before: copyOf(h.task), in: in}
 	s.decision, s.err = h.task.Apply(in)
@@ -69,9 +69,8 @@ func (h *history) apply(in task.Input, done task.Job) error {
 	return s.err
 }
 
-// submit runs the next piece of the job that sends an attempt, as the worker is bound to do it: say so
-// before sending, report what came of it, and on a second run never send again. A crash between the two
-// is a second run.
+// submit runs the next step of the job that sends an attempt, as the worker must do it: record that it sends before it
+// sends, report the outcome afterwards, and never send on a second run. A crash between the two leads to a second run.
 func (h *history) submit(job task.SubmitAttempt, answer task.Input) {
 	id := job.AttemptID
 	if _, sent := h.sending[id]; sent {
@@ -86,12 +85,12 @@ func (h *history) submit(job task.SubmitAttempt, answer task.Input) {
 		_ = h.apply(task.Ambiguous{Attempt: id, CheckAfter: time.Minute, Message: "sent by an earlier run"}, job)
 	case h.task.AttemptByID(id).State == task.AttemptSubmitting:
 		h.sending[id] = struct{}{}
-	default: // Refused, or overtaken by a callback: there is nothing to send.
+	default: // Refused, or settled by a callback: there is nothing to send.
 		h.pending = slices.DeleteFunc(h.pending, func(j task.Job) bool { return j == job })
 	}
 }
 
-// String returns the history as the list of its inputs, which is what a failing test prints.
+// String returns the list of inputs, which a failing test prints.
 func (h *history) String() string {
 	s := fmt.Sprintf("\nmax_attempts %d", h.task.Spec.MaxAttempts)
 	for i, st := range h.steps {
@@ -119,7 +118,7 @@ func copyOf(t task.Task) task.Task {
 	return t
 }
 
-// drawHistory lives a task through a random order of inputs: sensible, late, repeated and contradicting.
+// drawHistory applies random inputs to a task: sensible, late, repeated and contradictory ones.
 func drawHistory(t *rapid.T) *history {
 	h := newHistory(rapid.IntRange(1, 3).Draw(t, "max attempts"), rapid.SampledFrom([][]string{nil, {"luma"}}).Draw(t, "fallbacks")...)
 	t.Repeat(map[string]func(*rapid.T){
@@ -192,12 +191,12 @@ func drawInput(t *rapid.T, h *history) task.Input {
 	}
 }
 
-// drawName draws the provider's name for an attempt: mostly the right one.
+// drawName draws a provider task id for an attempt: mostly the right one.
 func drawName(t *rapid.T, id task.AttemptID) string {
 	return rapid.SampledFrom([]string{"p" + string(id), "p" + string(id), "p" + string(id), "stranger"}).Draw(t, "name")
 }
 
-// drawAnswer draws what can come of sending an attempt.
+// drawAnswer draws a possible outcome of sending an attempt.
 func drawAnswer(t *rapid.T, id task.AttemptID) task.Input {
 	return rapid.SampledFrom([]task.Input{
 		task.Accepted{Attempt: id, ProviderTaskID: drawName(t, id), CheckAfter: time.Minute},
@@ -208,7 +207,7 @@ func drawAnswer(t *rapid.T, id task.AttemptID) task.Input {
 	}).Draw(t, "answer")
 }
 
-// drawSave draws what can come of saving the outputs of an attempt.
+// drawSave draws a possible outcome of saving the outputs of an attempt.
 func drawSave(t *rapid.T, id task.AttemptID) task.Input {
 	return rapid.SampledFrom([]task.Input{
 		task.Saved{Attempt: id, Outputs: []task.Output{{Key: string(id) + "/0.mp4"}}},

@@ -2,8 +2,8 @@ package task
 
 import "time"
 
-// Input is something that happened to a task: a provider's verdict, a caller's wish, a clock's. The
-// inputs of an attempt come at least once and in any order; one that is late or repeated changes nothing.
+// Input is something that happened to a task: a verdict of a provider, a request of a caller, or the end of a period.
+// The inputs of an attempt come at least once and in any order; a late or repeated one changes nothing.
 type Input interface{ isInput() }
 
 type (
@@ -14,14 +14,14 @@ type (
 		Account string
 	}
 
-	// ProviderBlocked says that no account at the task's provider can submit, so that a QUEUED task that may
-	// moves on to the next provider of its route.
+	// ProviderBlocked says that no account at the task's provider can submit. A QUEUED task moves on to the next
+	// provider of its route, if its route has one.
 	ProviderBlocked struct {
 		Known []string // As in Refused.
 	}
 
-	// Unprepared says that the source of a QUEUED task can't be prepared for its provider, so that no attempt is made
-	// there: the task moves on or fails as when an attempt is Refused for good.
+	// Unprepared says that the source of a QUEUED task cannot be prepared for its provider, so that no attempt is made
+	// there. The task moves on or fails, as after a final Refused.
 	Unprepared struct {
 		Provider string // The provider that it can't be prepared for.
 		Reason   Reason
@@ -30,42 +30,40 @@ type (
 		Known    []string // As in Refused.
 	}
 
-	// Sending says that the attempt is about to be sent. Once it is committed the attempt counts as sent,
-	// whatever happens: no process may send it a second time.
+	// Sending says that the attempt is about to be sent. Once this is committed, the attempt counts as sent, and no
+	// process may send it again.
 	Sending struct{ Attempt AttemptID }
 
 	// Accepted says that the provider created a task for the attempt.
 	Accepted struct {
 		Attempt        AttemptID
 		ProviderTaskID string
-		CheckAfter     time.Duration // When to ask the provider for the first time.
+		CheckAfter     time.Duration // When to check with the provider for the first time.
 	}
 
-	// Refused says that the attempt provably created nothing. With a reason it was refused for good: the task
-	// moves on to the next provider of its route, and fails at its end. Without one the task is queued again,
-	// for Delay at least.
+	// Refused says that the attempt provably created nothing at the provider. With a reason, the refusal is final for
+	// this provider: the task moves on to the next provider of its route, and fails at the end of the route. Without a
+	// reason, the task is queued again and waits for at least Delay.
 	Refused struct {
 		Attempt AttemptID
 		Reason  Reason
 		Delay   time.Duration
 		Message string
 		Blame   Blame
-		Final   bool     // Whether no other provider would take it either, so that the task does not move on.
-		Known   []string // The providers that have an account; others are passed over. Empty means all.
+		Final   bool     // Whether no other provider would accept it either, so that the task does not move on.
+		Known   []string // The providers that have an account; others are skipped. Empty means all.
 	}
 
-	// Ambiguous says that the attempt was sent, or may have been, and that no answer says what became
-	// of it.
+	// Ambiguous says that the attempt was sent, or may have been, and that its outcome is unknown.
 	Ambiguous struct {
 		Attempt    AttemptID
 		CheckAfter time.Duration // When the wait for its callback ends.
-		InTransit  time.Duration // For how long the request may still arrive at the provider; 0 where an answer proves that it did.
+		InTransit  time.Duration // How long the request may still arrive at the provider; 0 where an answer proves that it did.
 		Message    string
 		Blame      Blame
 	}
 
-	// Hinted says that a callback came which does not settle the matter by itself: the provider is to be
-	// asked now.
+	// Hinted says that a callback came which does not settle the attempt by itself. The provider must be asked now.
 	Hinted struct {
 		Attempt        AttemptID
 		ProviderTaskID string
@@ -78,10 +76,10 @@ type (
 		ProviderTaskID string
 	}
 
-	// GenerationFailed says that the provider tried and failed, in its own answer to our question.
+	// GenerationFailed says that the provider tried and failed, in its own answer to a check.
 	GenerationFailed struct {
 		Attempt        AttemptID
-		ProviderTaskID string // Empty when the submission itself was answered so.
+		ProviderTaskID string // Empty when the answer to the submission said so.
 		Reason         Reason // Empty means ProviderFailed.
 		Message        string
 	}
@@ -99,28 +97,28 @@ type (
 		Outputs []Output
 	}
 
-	// SaveFailed says that the outputs of the attempt can't be brought into the bucket.
+	// SaveFailed says that the outputs of the attempt cannot be copied into the bucket.
 	SaveFailed struct {
 		Attempt AttemptID
 		Reason  Reason
 		Message string
 	}
 
-	// CancelRequested says that the caller wants the task no more.
+	// CancelRequested says that the caller no longer wants the task.
 	CancelRequested struct{}
 
-	// RetryRequested says that the caller wants a FAILED or CANCELED task continued. NewAttempt asks for
-	// another paid attempt even where a result or an open attempt could be adopted for free.
+	// RetryRequested says that the caller wants a FAILED or CANCELED task continued. NewAttempt requests another paid
+	// attempt even if a result or an open attempt could be adopted for free.
 	RetryRequested struct {
 		NewAttempt bool
 		Known      []string // As in Refused.
 	}
 
-	// DeadlinePassed says that the task's deadline is over.
+	// DeadlinePassed says that the task's deadline has passed.
 	DeadlinePassed struct{}
 )
 
-// provenID is the provider task id that the provider vouches for, or empty.
+// provenID returns the provider task id if the provider signed it, or empty.
 func (h Hinted) provenID() string {
 	if h.Proven {
 		return h.ProviderTaskID

@@ -16,12 +16,12 @@ import (
 //	   ├── GenerationFailed, allowance left ──────────┴── GenerationFailed ─────┤  └─ SaveFailed ──▶ FAILED
 //	   └────────────────────────────────────────────────────────────────────────┘
 //
-//	ResultReady leads to SAVING from QUEUED and SUBMITTING, too: a callback can overtake the answer to its
+//	ResultReady also leads to SAVING from QUEUED and SUBMITTING: a callback can overtake the answer to its
 //	submission, and a late result is adopted before another attempt is paid for.
-//	Refused leads to FAILED only when it is for good and no provider is left on the route, or none would differ.
+//	Refused leads to FAILED only when it has a reason, and no provider left on the route would accept the task.
 //	ProviderBlocked leads from QUEUED to QUEUED at the next provider.
-//	Unprepared leads from QUEUED to where Refused for good leads from SUBMITTING.
-//	A callback or a check can also confirm an attempt that RUNNING only hopes for: RUNNING stays RUNNING.
+//	Unprepared leads from QUEUED to where Refused with a reason leads from SUBMITTING.
+//	A callback or a check can also confirm an UNCONFIRMED attempt: RUNNING stays RUNNING.
 //	CancelRequested leads from every state but the terminal ones to CANCELED.
 //	DeadlinePassed leads from QUEUED, SUBMITTING and RUNNING to FAILED. A result that is being saved is not
 //	thrown away.
@@ -30,9 +30,9 @@ import (
 //	A caller may have asked for several attempts at once. When one ends without a result, the task goes on with
 //	another that has one or may yet, before it is queued or fails.
 
-// What Apply refuses. Every other input that does not fit is late or repeated and changes nothing.
+// The errors of Apply. Every other input that does not fit is late or repeated, and changes nothing.
 var (
-	// ErrNotRetryable means that a retry was asked for a task that is neither FAILED nor CANCELED.
+	// ErrNotRetryable means that a retry was requested for a task that is neither FAILED nor CANCELED.
 	ErrNotRetryable = errors.New("only FAILED and CANCELED tasks can be retried")
 	// ErrNotQueued means that admission chose a task that is not QUEUED.
 	ErrNotQueued = errors.New("only QUEUED tasks can be admitted")
@@ -53,8 +53,8 @@ func New(id ID, tenant, requestID string, spec Spec, route []string) Decision {
 	return d
 }
 
-// Apply decides what an input does to the task. It leaves the receiver as it is. An input that is late or
-// repeated gives a decision that is not Changed.
+// Apply returns the effect of an input on the task. It does not change the receiver. For a late or repeated input, the
+// decision is not Changed.
 func (t *Task) Apply(in Input) (Decision, error) {
 	d := Decision{Task: *t}
 	d.Task.Attempts = slices.Clone(t.Attempts)
@@ -99,8 +99,7 @@ func (t *Task) Apply(in Input) (Decision, error) {
 	return d, nil
 }
 
-// withAttempt runs f on the attempt that an input is about, after checking that both mean the same
-// provider task.
+// withAttempt calls f with the attempt that an input names, after checking that both have the same provider task.
 func (d *Decision) withAttempt(id AttemptID, providerTaskID string, f func(*Attempt)) error {
 	a := d.Task.AttemptByID(id)
 	switch {
@@ -117,7 +116,7 @@ func (d *Decision) withAttempt(id AttemptID, providerTaskID string, f func(*Atte
 	return nil
 }
 
-// move takes the task to a state and records the change. attempt 0 means that it is about none.
+// move changes the state of the task and records an event. attempt 0 means that it is about none.
 func (d *Decision) move(s State, attempt int, message string) {
 	d.Changed = true
 	d.Task.State = s
@@ -128,7 +127,7 @@ func (d *Decision) move(s State, attempt int, message string) {
 	}
 }
 
-// fail takes the task to FAILED.
+// fail changes the state of the task to FAILED.
 func (d *Decision) fail(a *Attempt, reason Reason, message string) {
 	number := 0
 	if a != nil {
@@ -151,13 +150,13 @@ func (d *Decision) set(a *Attempt, s AttemptState, message string) {
 // enqueue adds a job.
 func (d *Decision) enqueue(job Job) { d.Jobs = append(d.Jobs, job) }
 
-// checkAfter says when the provider is to be asked about the attempt.
+// checkAfter requests a check of the attempt after a delay.
 func (d *Decision) checkAfter(a *Attempt, delay time.Duration) {
 	d.Check, d.CheckDelay, d.Changed = a.ID, delay, true
 }
 
-// awaits reports whether the task's outcome depends on this attempt: the task is being submitted or runs, and no
-// newer attempt is open.
+// awaits reports whether the task's outcome depends on this attempt: the task is SUBMITTING or RUNNING, and no newer
+// attempt is open.
 func (d *Decision) awaits(a *Attempt) bool {
 	if d.Task.State != Submitting && d.Task.State != Running {
 		return false

@@ -13,8 +13,8 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// picture lists every change of state that any input can cause, X → X being an event that leaves the state
-// as it is. An edit of it is a change of the machine: mend the picture in machine.go, too.
+// picture lists every change of state that any input can cause. X → X is an event that keeps the state. If you change
+// it, change the picture in machine.go, too.
 const picture = `
 Admitted          QUEUED     → SUBMITTING
 ProviderBlocked   QUEUED     → QUEUED
@@ -103,7 +103,7 @@ RetryRequested    CANCELED   → SAVING
 RetryRequested    CANCELED   → SUCCEEDED
 `
 
-// TestApply_MatchesThePicture walks through everything that can happen to a task of up to two attempts.
+// TestApply_MatchesThePicture explores everything that can happen to a task of up to two attempts.
 func TestApply_MatchesThePicture(t *testing.T) {
 	t.Parallel()
 	var want []string
@@ -119,8 +119,8 @@ func TestApply_MatchesThePicture(t *testing.T) {
 	}
 }
 
-// explore visits every task that differs in what decides about its future, breadth first, and returns the
-// transitions it saw.
+// explore visits every state of a task, as far as it decides about the future, breadth first. It returns the
+// transitions that it saw.
 func explore(t *testing.T) []string {
 	t.Helper()
 	seen := map[string]bool{}
@@ -163,9 +163,9 @@ func explore(t *testing.T) []string {
 	return all
 }
 
-// abstract names what decides about a task's future.
+// abstract returns a key of everything that decides about a task's future.
 func abstract(t *task.Task) string {
-	key := make([]byte, 0, 256) // The walk spends most of its time here.
+	key := make([]byte, 0, 256) // The test spends most of its time here.
 	for _, provider := range t.Route {
 		key = append(append(key, provider...), ' ')
 	}
@@ -186,7 +186,7 @@ func abstract(t *task.Task) string {
 	return string(strconv.AppendBool(append(key, ' '), paid < t.Allowance))
 }
 
-// inputsFor are all inputs in all their kinds, about every attempt of the task.
+// inputsFor returns all inputs in all variants, about every attempt of the task.
 func inputsFor(t *task.Task) []task.Input {
 	inputs := []task.Input{
 		task.ProviderBlocked{},

@@ -15,7 +15,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// TestMain asks rapid for more histories than its default, since a history costs microseconds.
+// TestMain makes rapid draw more histories than by default, since a history costs microseconds.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// promises are what holds in every history.
+// promises are the properties of every history.
 var promises = []struct {
 	name string
 	kept func(*history) error
@@ -64,8 +64,8 @@ func TestApply_KeepsItsPromisesInEveryOrder(t *testing.T) {
 	})
 }
 
-// SUCCEEDED never changes, FAILED and CANCELED change only by RetryRequested: nothing else changes anything of the task but
-// its attempts.
+// SUCCEEDED never changes, and FAILED and CANCELED change only by RetryRequested. Other inputs change only the attempts
+// of such a task.
 func terminalIsTerminal(h *history) error {
 	for i, s := range h.steps {
 		_, retry := s.in.(task.RetryRequested)
@@ -73,9 +73,9 @@ func terminalIsTerminal(h *history) error {
 			continue
 		}
 		after := s.after
-		after.Attempts = s.before.Attempts // They are followed to their ends, for the books.
+		after.Attempts = s.before.Attempts // They are followed to their ends, so that payment is known.
 		if reflect.DeepEqual(s.before, after) {
-			continue // As nearly always, and without the cost of a diff.
+			continue // The usual case, without the cost of a diff.
 		}
 		if diff := cmp.Diff(s.before, after); diff != "" {
 			return fmt.Errorf("step %d: %T changed a task that was %s (-before +after):\n%s", i+1, s.in, s.before.State, diff)
@@ -84,8 +84,8 @@ func terminalIsTerminal(h *history) error {
 	return nil
 }
 
-// A decision with an event adds one to the revision, one without leaves it as it is, and the event bears
-// the task's new revision.
+// A decision with an event adds one to the revision, and the event has the task's new revision. A decision without an
+// event keeps the revision.
 func revisionsHaveNoGaps(h *history) error {
 	for i, s := range h.steps {
 		want := s.before.Revision
@@ -130,8 +130,8 @@ func failureIsSetExactlyWhenFailed(h *history) error {
 	return nil
 }
 
-// Another attempt follows only when each one before was refused, was reported as failed by the provider, or
-// is excused by a caller's retry: one that queued the task, or one that went on after the attempt was lost.
+// Another attempt follows only if each one before was refused, was reported as failed by the provider, or is excused by
+// a caller's retry: one that queued the task, or one that continued it after the attempt was lost.
 func noPaymentWithoutProofOrRetry(h *history) error {
 	excused := map[task.AttemptID]bool{}
 	for i, s := range h.steps {
@@ -152,8 +152,8 @@ func noPaymentWithoutProofOrRetry(h *history) error {
 	return nil
 }
 
-// Whenever an attempt is admitted, the attempts that may have been paid for are no more than the spec's
-// MaxAttempts, or one more than there were when a caller's retry queued the task.
+// When an attempt is admitted, at most MaxAttempts attempts of the task may have been paid for, or one more than when a
+// caller's retry queued the task.
 func paymentsStayWithinTheAllowance(h *history) error {
 	paid := func(t task.Task) int {
 		return len(slices.DeleteFunc(slices.Clone(t.Attempts), func(a task.Attempt) bool { return a.State == task.AttemptRefused }))
@@ -170,7 +170,7 @@ func paymentsStayWithinTheAllowance(h *history) error {
 	return nil
 }
 
-// The allowance begins as the spec's MaxAttempts and grows with retries; it never shrinks.
+// The allowance starts as the spec's MaxAttempts and grows with retries. It never shrinks.
 func allowanceNeverShrinks(h *history) error {
 	for i, s := range h.steps {
 		if s.after.Allowance < s.before.Allowance {
@@ -180,14 +180,14 @@ func allowanceNeverShrinks(h *history) error {
 	return nil
 }
 
-// An attempt that the provider named was created there, and one about which a callback came may have been: nothing makes
-// them REFUSED, which would be followed by another paid attempt.
+// An attempt with a provider task id was created there, and one with a callback may have been. No input makes them
+// REFUSED, since another paid attempt would follow.
 func namedAttemptsAreNotRefused(h *history) error {
 	for i, s := range h.steps {
 		for n, a := range s.before.Attempts {
 			name := a.ProviderTaskID
 			if a.Sent {
-				name += a.HintedTaskID // Before that a hint is made up.
+				name += a.HintedTaskID // Before that, a hint is invented.
 			}
 			if name != "" && a.State != task.AttemptRefused && s.after.Attempts[n].State == task.AttemptRefused {
 				return fmt.Errorf("step %d: attempt %s, named %s, became REFUSED", i+1, a.ID, name)
@@ -218,8 +218,8 @@ func attemptsAreSentOnceAndWhileWanted(h *history) error {
 	return nil
 }
 
-// A retry that does not ask for a new attempt adopts a result if there is one, rather than wait for or
-// send another attempt.
+// A retry that does not request a new attempt adopts a result if there is one. It does not wait for another attempt or
+// send one.
 func retryPrefersResults(h *history) error {
 	for i, s := range h.steps {
 		in, retry := s.in.(task.RetryRequested)
@@ -234,8 +234,8 @@ func retryPrefersResults(h *history) error {
 	return nil
 }
 
-// SUBMITTING is entered with one SubmitAttempt job for an attempt in SUBMITTING, unless that is being sent
-// already. Nothing else enqueues such a job.
+// SUBMITTING is entered with one SubmitAttempt job for an attempt in SUBMITTING, unless that attempt is already being
+// sent. Nothing else enqueues such a job.
 func submittingHasItsJob(h *history) error {
 	for i, s := range h.steps {
 		var submits, want []task.AttemptID
@@ -260,7 +260,7 @@ func submittingHasItsJob(h *history) error {
 	return nil
 }
 
-// SAVING is entered with a SaveOutputs job for the result that is to be saved.
+// SAVING is entered with a SaveOutputs job for the result to save.
 func savingHasItsJob(h *history) error {
 	for i, s := range h.steps {
 		if s.entered(task.Saving) && !slices.Contains(s.decision.Jobs, task.Job(task.SaveOutputs{AttemptID: s.after.Result})) {
@@ -286,7 +286,7 @@ func succeededIsSaved(h *history) error {
 	return nil
 }
 
-// An attempt that becomes UNCONFIRMED or RUNNING gets a date at which the provider is asked about it.
+// An attempt that becomes UNCONFIRMED or RUNNING gets a time for its next check.
 func openAttemptsAreChecked(h *history) error {
 	followed := func(s task.AttemptState) bool { return s == task.AttemptUnconfirmed || s == task.AttemptRunning }
 	for i, s := range h.steps {
@@ -300,8 +300,8 @@ func openAttemptsAreChecked(h *history) error {
 	return nil
 }
 
-// An input that comes twice in a row changes nothing the second time. Hinted asks the provider again
-// instead; the exclusive ones, Admitted, Sending (where it was granted) and RetryRequested, are refused.
+// An input that comes twice in a row changes nothing the second time. Exceptions: Hinted asks the provider again.
+// Admitted, Sending (where it was granted) and RetryRequested are refused.
 func repeatedInputsChangeNothing(h *history) error {
 	for i, s := range h.steps {
 		if s.err != nil {
@@ -331,7 +331,7 @@ func repeatedInputsChangeNothing(h *history) error {
 	return nil
 }
 
-// A decision that is refused or not Changed holds nothing that would have to be committed.
+// A decision that is refused or not Changed contains nothing to commit.
 func unchangedDecisionsAreEmpty(h *history) error {
 	for i, s := range h.steps {
 		if s.err == nil && s.decision.Changed || reflect.DeepEqual(s.decision, task.Decision{Task: s.before}) {
@@ -343,7 +343,7 @@ func unchangedDecisionsAreEmpty(h *history) error {
 	return nil
 }
 
-// Apply leaves the task that it is called on as it is, so that a decision can be thrown away.
+// Apply does not change its receiver, so a decision can be dropped.
 func theReceiverIsLeftAlone(h *history) error {
 	for i, s := range h.steps {
 		if !reflect.DeepEqual(s.before, s.receiver) {

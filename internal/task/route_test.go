@@ -8,8 +8,8 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// TestRoute_MovesOnOnlyAfterDefiniteRefusals shows where a task of two providers is after each way in which
-// its first attempt can end.
+// TestRoute_MovesOnOnlyAfterDefiniteRefusals ends the first attempt of a task with two providers in every way, and
+// checks where the task goes.
 func TestRoute_MovesOnOnlyAfterDefiniteRefusals(t *testing.T) {
 	t.Parallel()
 	sent := inputs{admit(1), send(1)}

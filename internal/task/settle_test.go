@@ -9,7 +9,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// truth is how the world answers everything that is still open.
+// truth is how provider and bucket answer everything that is still open.
 type truth struct {
 	name    string
 	answer  func(task.AttemptID) task.Input // of the provider to a submission
@@ -61,22 +61,22 @@ func truths() []truth {
 
 var everyTruth = truths()
 
-// Wherever a history stops: once every job has run and the provider has answered truly about every
-// attempt it was asked about, the task is terminal or waits for admission.
+// Wherever a history stops: once every job has run and the provider has given a true verdict about every open attempt,
+// the task is terminal or waits for admission.
 func noTaskIsStuck(h *history) error {
 	for _, world := range everyTruth {
 		end := h.clone()
 		end.settle(world)
 		if s := end.task.State; !s.Terminal() && s != task.Queued {
-			return fmt.Errorf("the task is stuck in %s although the world answered %q:%v\nafter", s, world.name, end)
+			return fmt.Errorf("the task is stuck in %s although everything was answered, as in %q:%v\nafter", s, world.name, end)
 		}
 	}
 	return nil
 }
 
-// settle runs every job to its end and gives every followed attempt its verdict. Admission rests.
+// settle runs every job to its end and gives every open attempt a verdict. It admits nothing.
 func (h *history) settle(world truth) {
-	for range 100 { // Bounded, so that a machine that goes in circles fails instead of hanging.
+	for range 100 { // Bounded, so that a state machine with a cycle fails instead of hanging.
 		if len(h.pending) > 0 {
 			switch job := h.pending[0].(type) {
 			case task.SubmitAttempt:

@@ -1,16 +1,16 @@
-// Package task holds the nouns of Refract (Task, Attempt, Event, Output, Failure) and the state machine
-// through which alone a task changes.
+// Package task defines the types of Refract (Task, Attempt, Event, Output, Failure) and the state machine. A task
+// changes only through the state machine.
 //
-// The machine is one pure function, [Task.Apply]: (task, input) → decision. It has no clock, no database
-// and no network, so its promises can be tested against every order of inputs:
+// The machine is one pure function, [Task.Apply]: (task, input) → decision. It has no clock, no database and no
+// network, so tests can check its guarantees for every order of inputs:
 //
-//   - terminal is terminal: SUCCEEDED never changes, FAILED and CANCELED only through RetryRequested;
-//   - revisions start at 1 and grow by 1;
-//   - an attempt is sent once, and another one follows only when the one before provably created nothing,
-//     was reported as failed by the provider within the task's allowance, or a caller asked for it.
+//   - Terminal is terminal: SUCCEEDED never changes, FAILED and CANCELED change only through RetryRequested.
+//   - Revisions start at 1 and grow by 1.
+//   - An attempt is sent once. Another one follows only if the attempt before provably created nothing, was reported as
+//     failed by the provider within the task's allowance, or a caller requested another one.
 //
-// The caller of Apply holds the task (a row lock in practice) and commits the decision as a whole, jobs
-// included: a decision that is lost in a crash never happened, and the input comes again.
+// The caller of Apply locks the task (its row, in practice) and commits the decision as a whole, including the jobs. A
+// decision that a crash loses never happened, and the input comes again.
 package task
 
 import (
@@ -26,7 +26,7 @@ type ID string
 // AttemptID names an attempt: a UUID of version 7.
 type AttemptID string
 
-// State is where a task is.
+// State is the state of a task.
 type State string
 
 // The states of a task. See the picture in machine.go.
@@ -46,22 +46,22 @@ var States = []State{Queued, Submitting, Running, Saving, Succeeded, Failed, Can
 // Terminal reports whether a task in this state changes only through a retry, if at all.
 func (s State) Terminal() bool { return s == Succeeded || s == Failed || s == Canceled }
 
-// Task is one modification job that a caller asked for.
+// Task is one modification job that a caller requested.
 type Task struct {
 	ID        ID
 	Tenant    string
 	RequestID string
 	Spec      Spec
 
-	Provider  string   // The provider that works on the task or is to; one of Route.
+	Provider  string   // The current provider of the task; one of Route.
 	Route     []string // The providers to try, in this order; at least one.
 	State     State
 	Revision  int64     // The number of the newest event.
-	Allowance int       // How many attempts may be paid for; begins as Spec.MaxAttempts and grows with retries.
+	Allowance int       // How many attempts may be paid for; starts as Spec.MaxAttempts and grows with retries.
 	Attempts  []Attempt // Oldest first; Attempts[i].Number is i+1.
-	Result    AttemptID // The attempt whose result is being saved or was; empty before.
+	Result    AttemptID // The attempt whose result is being saved or was saved; empty before.
 	Failure   *Failure  // Set exactly when FAILED.
-	Outputs   []Output  // The outputs of Result, when SUCCEEDED; read with the task, not decided about.
+	Outputs   []Output  // The outputs of Result, when SUCCEEDED. They are read with the task; Apply ignores them.
 
 	CreateTime   time.Time
 	UpdateTime   time.Time // The time of the newest event.
@@ -85,7 +85,7 @@ func (t *Task) AttemptByID(id AttemptID) *Attempt {
 	return &t.Attempts[i]
 }
 
-// paid counts the attempts that were paid for, as far as is known: all but the refused ones.
+// paid returns how many attempts were or may have been paid for: all but the refused ones.
 func (t *Task) paid() int {
 	n := 0
 	for _, a := range t.Attempts {
@@ -96,7 +96,7 @@ func (t *Task) paid() int {
 	return n
 }
 
-// Spec is what the caller asked for. It never changes.
+// Spec is the request of the caller. It never changes.
 type Spec struct {
 	Prompt        string
 	SourceURI     string   // Empty where SourceID names the source.
@@ -113,16 +113,16 @@ type Spec struct {
 	MaxAttempts   int
 }
 
-// SourceHost returns the host of the URI of the source, or nothing for an uploaded source.
+// SourceHost returns the host of the source's URI, or "" for an uploaded source.
 func (s Spec) SourceHost() string {
 	u, err := url.Parse(s.SourceURI)
 	if err != nil {
-		return "" // Looking at it fails at once.
+		return "" // The look at the source fails at once.
 	}
 	return u.Host
 }
 
-// Differences names the fields, as the contract spells them, in which two specs differ.
+// Differences returns the names of the fields, as in the contract, in which two specs differ.
 func (s Spec) Differences(o Spec) []string {
 	var names []string
 	differs := func(name string, same bool) {
@@ -149,17 +149,17 @@ func (s Spec) Differences(o Spec) []string {
 // Output is one result file of an attempt, in the bucket.
 type Output struct {
 	Index       int
-	Key         string // Where it is in the bucket.
+	Key         string // The key of the file in the bucket.
 	ContentType string
 	SizeBytes   int64
 	SHA256      []byte
-	Duration    time.Duration // Of the video track; 0 where its container does not say, or it was saved before that was kept,
-	Width       int           // as with the others.
+	Duration    time.Duration // Of the video track; 0 if the container lacks it, or if an earlier release saved the file.
+	Width       int           // As with Duration, 0 if it is not known.
 	Height      int
 	VideoCodec  string // Such as "h264".
 
-	ExpireTime time.Time // When the file is given up; zero means never. Terms may change it.
-	Expired    bool      // Whether that time has come; read with the output, by the database's clock.
+	ExpireTime time.Time // When the file is removed; zero means never. A change of the retention periods changes it.
+	Expired    bool      // Whether ExpireTime has passed, by the database's clock when the output was read.
 }
 
 // Event is one numbered change of a task.
@@ -172,7 +172,7 @@ type Event struct {
 	CreateTime time.Time
 }
 
-// Filter says which of a tenant's tasks to list.
+// Filter selects the tasks of a tenant to list.
 type Filter struct {
 	Tenant   string
 	Before   ID // Only tasks submitted before this one; empty means from the newest.
@@ -182,6 +182,6 @@ type Filter struct {
 	FromTime time.Time // Zero means no bound.
 	ToTime   time.Time
 	Limit    int
-	// LimitBytes ends the list with the first task whose prompt makes all prompts together as long; 0 means no bound.
+	// LimitBytes ends the list with the task at which all prompts together reach this length; 0 means no bound.
 	LimitBytes int64
 }

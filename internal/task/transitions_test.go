@@ -11,7 +11,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// The inputs of the tables, about attempt number n.
+// Inputs for the tables, about attempt number n.
 func admit(n int) task.Input { return task.Admitted{Attempt: attemptID(n)} }
 func send(n int) task.Input  { return task.Sending{Attempt: attemptID(n)} }
 func accept(n int) task.Input {
@@ -68,7 +68,7 @@ func saveJob(n int) []task.Job { return []task.Job{task.SaveOutputs{AttemptID: a
 
 type inputs []task.Input
 
-// begin returns a task that lived through the inputs, each of which must have fitted.
+// begin returns a task after the inputs, each of which must change it.
 func begin(t *testing.T, maxAttempts int, given inputs) task.Task {
 	t.Helper()
 	h := newHistory(max(1, maxAttempts))
@@ -80,7 +80,7 @@ func begin(t *testing.T, maxAttempts int, given inputs) task.Task {
 	return h.task
 }
 
-// outcome is what a decision comes to.
+// outcome is a summary of a decision.
 type outcome struct {
 	State         task.State
 	Attempts      string // The states of the attempts.
@@ -133,7 +133,7 @@ func TestApply_Changes(t *testing.T) {
 		{"outputs that can't be saved leave the task to another open attempt", 0, inputs{admit(1), send(1), accept(1), cancel, retryNew, admit(2), send(2), accept(2), ready(1)}, unsaved(1), outcome{State: "RUNNING", Attempts: "SUCCEEDED RUNNING", Check: "a2"}},
 		{"a refused attempt fails the task for nothing", 0, inputs{admit(1), send(1)}, refuse(1), outcome{State: "FAILED", Attempts: "REFUSED", Reason: "INPUT_REJECTED", Payment: "NONE"}},
 		{"an attempt of a canceled task is refused quietly", 0, inputs{admit(1), cancel}, park(1), outcome{State: "CANCELED", Attempts: "REFUSED", Silent: true}},
-		{"an answer after the end is kept for the books", 0, inputs{admit(1), send(1), cancel}, accept(1), outcome{State: "CANCELED", Attempts: "RUNNING", Check: "a1", CheckDelay: time.Minute, Silent: true}},
+		{"an answer after the end is recorded", 0, inputs{admit(1), send(1), cancel}, accept(1), outcome{State: "CANCELED", Attempts: "RUNNING", Check: "a1", CheckDelay: time.Minute, Silent: true}},
 
 		// Verdicts.
 		{"a result is saved", 0, inputs{admit(1), send(1), accept(1)}, ready(1), outcome{State: "SAVING", Attempts: "SUCCEEDED", Jobs: saveJob(1)}},
@@ -153,7 +153,7 @@ func TestApply_Changes(t *testing.T) {
 		{"a hint revives a lost attempt", 0, inputs{admit(1), send(1), unanswered(1), giveUp(1)}, prove(1), outcome{State: "FAILED", Attempts: "RUNNING", Check: "a1", Reason: "OUTCOME_UNKNOWN", Payment: "UNKNOWN", Silent: true}},
 		{"a failure pays for no other attempt while a newer one is lost", 3, inputs{admit(1), send(1), cancel, retryNew, admit(2), accept(1), send(2), accept(2), giveUp(2)}, fail(1), outcome{State: "FAILED", Attempts: "FAILED LOST", Reason: "OUTCOME_UNKNOWN", Payment: "PAID"}},
 		{"a refusal pays for no other attempt while a newer one is lost", 3, inputs{admit(1), send(1), unanswered(1), cancel, retryNew, admit(2), send(2), accept(2), giveUp(2)}, park(1), outcome{State: "FAILED", Attempts: "REFUSED LOST", Reason: "OUTCOME_UNKNOWN", Payment: "PAID"}},
-		{"an attempt that nobody knows of is given up", 0, inputs{admit(1), send(1), unanswered(1)}, giveUp(1), outcome{State: "FAILED", Attempts: "LOST", Reason: "OUTCOME_UNKNOWN", Payment: "UNKNOWN"}},
+		{"an attempt that the provider does not know is given up", 0, inputs{admit(1), send(1), unanswered(1)}, giveUp(1), outcome{State: "FAILED", Attempts: "LOST", Reason: "OUTCOME_UNKNOWN", Payment: "UNKNOWN"}},
 
 		// Saving.
 		{"saved outputs finish the task", 0, inputs{admit(1), ready(1)}, saved(1), outcome{State: "SUCCEEDED", Attempts: "SUCCEEDED"}},
