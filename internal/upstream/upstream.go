@@ -1,8 +1,8 @@
-// Package upstream is a provider account in use: its calls are measured and traced, and its questions keep to the provider's query
-// limit over all replicas.
+// Package upstream is a provider account in use: it measures and traces the calls, and keeps queries within the
+// provider's query limit over all replicas. A query is a call that asks the provider about a task or for a fresh link.
 //
-// Replicas reserve their questions in the database. When the database does not answer, no question is asked, and the error says
-// so: it is no fault of the provider.
+// Replicas reserve their queries in the database. When the database does not answer, no query is sent, and the error
+// says that the provider is not at fault.
 package upstream
 
 import (
@@ -22,33 +22,32 @@ import (
 	"github.com/refract-video/refract/internal/provider"
 )
 
-// Queries is where replicas reserve their questions to providers, so that a limit holds for all of them together.
+// Queries is where replicas reserve their queries to providers, so that a limit holds for all of them together.
 type Queries interface {
-	// ReserveQueries reserves the next n questions to an account, one after each pause, and returns how long to
-	// wait with the first.
+	// ReserveQueries reserves the next n queries to an account, one per pause, and returns the time to wait before the
+	// first.
 	ReserveQueries(ctx context.Context, account string, n int, pause time.Duration) (time.Duration, error)
 }
 
-// Account is an account at a provider. Its calls are measured and traced, and its questions are held to the
-// provider's limit.
+// Account is an account at a provider. It measures and traces calls, and holds queries to the provider's limit.
 type Account struct {
 	provider.Provider
 	ID      string
 	queries Queries
-	Pause   time.Duration // Between two questions; 0 where they have no limit.
+	Pause   time.Duration // Between two queries; 0 without a limit.
 	calls   metric.Float64Histogram
 }
 
 const (
-	// queryMargin is how much further apart questions are than the limit asks for. One half of the margin is for questions
-	// that leave late, the other half for questions that the network delays.
+	// queryMargin is the factor by which queries are further apart than the limit requires. One half of the margin is
+	// for queries that leave late, the other half for queries that the network delays.
 	queryMargin = 1.15
-	// latest is how long after its reserved time a question may leave. Questions that leave on time or at most so late never
-	// exceed the limit within any second.
+	// latest is how long after its reserved time a query may leave. Queries that leave at most this late never exceed
+	// the limit in any second.
 	latest = time.Duration((queryMargin - 1) / 2 * float64(time.Second))
 )
 
-// New makes the upstream of each account.
+// New returns the upstream of each account.
 func New(accounts provider.Accounts, queries Queries, meter metric.Meter) (Accounts, error) {
 	calls, err := meter.Float64Histogram("refract_provider_call",
 		metric.WithUnit("s"), metric.WithDescription("Duration of calls to providers, by account, operation and outcome."),
@@ -67,7 +66,7 @@ func New(accounts provider.Accounts, queries Queries, meter metric.Meter) (Accou
 	return all, nil
 }
 
-// ErrNotReserved means that the database did not reserve a question, which is not the provider's fault.
+// ErrNotReserved means that the database did not reserve a query. The provider is not at fault.
 var ErrNotReserved = errors.New("reserve a question")
 
 // ErrNoAccount means that an attempt belongs to an account that is no longer configured.
@@ -76,7 +75,7 @@ var ErrNoAccount = errors.New("the attempt's provider account is not configured 
 // Accounts are the configured accounts by id.
 type Accounts map[string]*Account
 
-// Of returns the account of an attempt. Without it nothing can be sent or asked: the error is ErrNoAccount.
+// Of returns the account of an attempt, or ErrNoAccount.
 func (a Accounts) Of(id string) (*Account, error) {
 	u, ok := a[id]
 	if !ok {
@@ -92,20 +91,20 @@ func (u *Account) Send(ctx context.Context, s provider.Submission) (providerTask
 	return u.Submit(ctx, s)
 }
 
-// Reserve reserves n questions and returns when the first may be asked; the others follow after a pause each.
+// Reserve reserves n queries and returns the time of the first. The others follow, one per pause.
 func (u *Account) Reserve(ctx context.Context, n int) (time.Time, error) {
 	if u.Pause == 0 || n == 0 {
 		return time.Now(), nil
 	}
 	wait, err := u.queries.ReserveQueries(ctx, u.ID, n, u.Pause)
-	if err != nil { // The database's words are not for callers.
+	if err != nil { // Callers must not see the error of the database.
 		err = &plain.Error{Text: "the question could not be reserved", Cause: fmt.Errorf("%w: %w", ErrNotReserved, err)}
 	}
 	return time.Now().Add(wait), err
 }
 
-// Ask asks about one of the provider's tasks, as soon as a question may be asked. A success whose links can't be read at all
-// is no answer: the error says what stands in their place.
+// Ask queries one of the provider's tasks as soon as the limit allows. A success without any readable link is an error
+// that quotes what the provider sent instead.
 func (u *Account) Ask(ctx context.Context, providerTaskID string, age time.Duration) (provider.Status, error) {
 	at, err := u.Reserve(ctx, 1)
 	if err != nil {
@@ -118,9 +117,9 @@ func (u *Account) Ask(ctx context.Context, providerTaskID string, age time.Durat
 	return status, err
 }
 
-// turn waits for a reserved time. A question that is late, as after a stop of the machine, reserves another time: otherwise
-// all that waited meanwhile would leave together.
-func (u *Account) turn(ctx context.Context, at time.Time) error {
+// waitUntil waits for a reserved time. A query that is late, for example after a suspension of the machine, reserves
+// another time. Otherwise all waiting queries would leave together.
+func (u *Account) waitUntil(ctx context.Context, at time.Time) error {
 	for {
 		if loop.Sleep(ctx, time.Until(at)) != nil {
 			return ctx.Err()
@@ -135,10 +134,10 @@ func (u *Account) turn(ctx context.Context, at time.Time) error {
 	}
 }
 
-// Query asks at a reserved time about one of the provider's tasks, which was submitted age ago. The adapter compares
-// the time of submission with this machine's clock, so it is given in that.
+// Query asks the provider at a reserved time about one of its tasks, which was submitted age ago. It converts age to a
+// time on this machine's clock, since the adapter compares the two.
 func (u *Account) Query(ctx context.Context, at time.Time, providerTaskID string, age time.Duration) (s provider.Status, err error) {
-	if err := u.turn(ctx, at); err != nil {
+	if err := u.waitUntil(ctx, at); err != nil {
 		return s, &provider.Error{Class: provider.Unavailable, Op: "check", Err: err}
 	}
 	submitted := time.Now().Add(-age)
@@ -147,11 +146,11 @@ func (u *Account) Query(ctx context.Context, at time.Time, providerTaskID string
 	return u.Check(ctx, providerTaskID, submitted)
 }
 
-// Exchange asks for a fresh result link, which is a question like others.
+// Exchange requests a fresh result link. It counts as a query.
 func (u *Account) Exchange(ctx context.Context, link string) (fresh string, err error) {
 	at, err := u.Reserve(ctx, 1)
 	if err == nil {
-		err = u.turn(ctx, at)
+		err = u.waitUntil(ctx, at)
 	}
 	if err != nil {
 		return "", &provider.Error{Class: provider.Unavailable, Op: "refresh link", Err: err}
@@ -161,7 +160,7 @@ func (u *Account) Exchange(ctx context.Context, link string) (fresh string, err 
 	return u.RefreshLink(ctx, link)
 }
 
-// Upload hands a file to the provider, which has the capability.
+// Upload sends a file to a provider with the capability to take uploads.
 func (u *Account) Upload(ctx context.Context, f provider.File) (link string, err error) {
 	uploader, ok := u.Provider.(provider.Uploader)
 	if !ok {

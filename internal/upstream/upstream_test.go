@@ -14,7 +14,7 @@ import (
 	"github.com/refract-video/refract/internal/provider"
 )
 
-// limited is a provider that takes two questions a second.
+// limited is a provider that takes two queries a second.
 type limited struct{ provider.Provider }
 
 func (limited) Capabilities() provider.Capabilities {
@@ -27,7 +27,7 @@ func (limited) Check(context.Context, string, time.Time) (provider.Status, error
 
 func (limited) RefreshLink(context.Context, string) (string, error) { return "", nil }
 
-// asked is limited, and records when questions leave.
+// asked is limited, and records when queries leave.
 type asked struct {
 	limited
 	mu    sync.Mutex
@@ -41,7 +41,7 @@ func (a *asked) Check(context.Context, string, time.Time) (provider.Status, erro
 	return provider.Status{}, nil
 }
 
-// line is where the questions of one replica stand in line.
+// line reserves queries in memory, as the database does for all replicas.
 type line struct {
 	mu   sync.Mutex
 	next time.Time
@@ -55,7 +55,7 @@ func (l *line) ReserveQueries(_ context.Context, _ string, n int, pause time.Dur
 	return wait, nil
 }
 
-// unreadable is limited, and reports success in a shape that nobody can read.
+// unreadable is limited, and reports success without links that can be read.
 type unreadable struct {
 	limited
 	links []string
@@ -65,7 +65,7 @@ func (u unreadable) Check(context.Context, string, time.Time) (provider.Status, 
 	return provider.Status{Phase: provider.Succeeded, ResultURLs: u.links, Unread: "resultUrls can't be read: 7"}, nil
 }
 
-// TestUpstream_ASuccessWithoutAReadableLinkIsNoAnswer asks for links: the error is what the caller is told in the end.
+// TestUpstream_ASuccessWithoutAReadableLinkIsNoAnswer asks for links and checks the error that the caller finally gets.
 func TestUpstream_ASuccessWithoutAReadableLinkIsNoAnswer(t *testing.T) {
 	t.Parallel()
 	for want, links := range map[string][]string{`check: unavailable: "resultUrls can't be read: 7": success without a link that can be read`: nil, "": {"https://h/1.mp4"}} {
@@ -80,7 +80,7 @@ func TestUpstream_ASuccessWithoutAReadableLinkIsNoAnswer(t *testing.T) {
 	}
 }
 
-// newUpstream returns an account whose questions are limited, and the first in their line.
+// newUpstream returns an account whose queries are limited.
 func newUpstream(t *testing.T) *Account {
 	t.Helper()
 	all, err := New(provider.Accounts{"kie": limited{}}, &line{}, noop.NewMeterProvider().Meter(""))
@@ -113,8 +113,8 @@ func TestUpstream_EveryQuestionWaitsForItsTurn(t *testing.T) {
 	})
 }
 
-// TestUpstream_QuestionsWhoseTurnHasPassedTakeOthers has the machine stop while several questions wait for their times.
-func TestUpstream_QuestionsWhoseTurnHasPassedTakeOthers(t *testing.T) {
+// TestUpstream_LateQuestionsReserveAnotherTime suspends the machine while several queries wait for their times.
+func TestUpstream_LateQuestionsReserveAnotherTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		u := newUpstream(t)
@@ -122,7 +122,7 @@ func TestUpstream_QuestionsWhoseTurnHasPassedTakeOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(4 * u.Pause) // The machine stops.
+		<-time.After(4 * u.Pause) // The machine is suspended.
 		start := time.Now()
 		for i := range 3 {
 			if _, err := u.Query(t.Context(), first.Add(time.Duration(i)*u.Pause), "p1", 0); err != nil {
@@ -135,10 +135,10 @@ func TestUpstream_QuestionsWhoseTurnHasPassedTakeOthers(t *testing.T) {
 	})
 }
 
-// TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit has two replicas share a limit of two questions a second while each
-// question is held up for a time of its own, as on a machine that is busy or stops. Each question leaves once.
+// TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit makes two replicas share a limit of two queries a second. Each
+// query is delayed by a time of its own, as on a busy machine. Each query leaves once.
 //
-// It fails when turn lets questions leave that are late by half a pause.
+// It fails if waitUntil lets queries leave that are late by half a pause.
 func TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
