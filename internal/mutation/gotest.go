@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// mutation takes one mechanism out of the code.
+// mutation removes one mechanism from the code.
 type mutation struct {
 	promise int
-	name    string // What the code does without the mechanism.
+	name    string // The behavior of the code without the mechanism.
 	file    string // Relative to the root of the checkout.
 	old     string // Occurs exactly once in the file.
 	new     string
@@ -34,7 +34,7 @@ func (t test) String() string     { return t.pkg + " " + t.name }
 // verdict is how a test ended.
 type verdict struct {
 	word   word
-	detail string // How that is known.
+	detail string // The evidence.
 }
 
 type word string
@@ -59,7 +59,7 @@ func (m mutation) apply(root string) (string, error) {
 	return strings.Replace(string(source), m.old, m.new, 1), nil
 }
 
-// overlay writes the mutated file and the overlay that puts it in the place of the original. It returns the path of the
+// overlay writes the mutated file and an overlay that replaces the original with it. It returns the path of the
 // overlay.
 func (m mutation) overlay(root, scratch string) (string, error) {
 	text, err := m.apply(root)
@@ -94,23 +94,23 @@ func goTest(root string) func(context.Context, []test, string, time.Duration) ma
 		}
 		args = append(args, "./"+tests[0].pkg)
 		if usesRapid[tests[0].pkg] {
-			args = append(args, "-rapid.nofailfile") // It would leave the failure in the checkout.
+			args = append(args, "-rapid.nofailfile") // Otherwise rapid writes the failure into the checkout.
 		}
 		cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // The arguments are those of the table.
 		cmd.Dir = root
-		output, _ := cmd.Output() // It says by itself whether tests failed.
+		output, _ := cmd.Output() // The output says whether tests failed.
 		return judge(string(output), tests)
 	}
 }
 
-// complaint matches what a failed test, a panic and the compiler say.
+// complaint matches the messages of a failed test, a panic and the compiler.
 var complaint = regexp.MustCompile(`^panic: |^fatal error: |^\S+\.go:\d+(:\d+)?: `)
 
 // judge reads the verdicts on tests of one package from the output of go test -json; see go doc test2json.
 func judge(output string, tests []test) map[test]verdict {
 	ended := map[string]string{} // By test: pass, fail or skip.
-	why := map[string]string{}   // The first complaint of each test, and under no name that of the package.
-	named := map[string]bool{}   // By the panic of a timeout.
+	why := map[string]string{}   // The first complaint of each test, and of the package under "".
+	named := map[string]bool{}   // Named by the panic of a timeout.
 	unbuilt, timedOut := false, false
 	for line := range strings.Lines(output) {
 		var e struct{ Action, Test, Output string }

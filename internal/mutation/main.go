@@ -1,13 +1,13 @@
-// Command mutation proves that the tests of docs/guarantees.md fail without the mechanisms they test.
+// Command mutation proves that the tests named in docs/guarantees.md fail without the mechanisms that they test.
 //
-// It has a table of mutations. A mutation replaces a piece of one source file and names the tests that must then fail.
-// The program first runs the named tests of each package on the code as it is: they must pass. Then it runs each test
-// on the mutated code: it must fail. The go command reads the mutated file through an overlay, so the checkout is never
-// changed. An overlay does not reach a program that a test builds with an overlay of its own, as those of
+// It has a table of mutations. A mutation replaces a part of one source file and names the tests that must then fail.
+// The program first runs the named tests of each package on unchanged code, where they must pass. Then it runs each
+// test on the mutated code, where it must fail. The go command reads the mutated file through an overlay, so the
+// checkout never changes. An overlay does not reach a program that a test builds with its own overlay, as the tests of
 // internal/e2e/faults do.
 //
-// Run it from the root of the checkout. It ends with status 1 when a test still passes on mutated code, a mutation no
-// longer fits the source, mutated code does not build, or a test ends without a verdict.
+// Run it from the root of the checkout. It exits with status 1 when a test passes on mutated code, a mutation no longer
+// fits the source, mutated code does not build, or a test ends without a verdict.
 package main
 
 import (
@@ -27,7 +27,7 @@ import (
 func main() {
 	pattern := flag.String("run", "", "run only the mutations and tests that match this regular expression")
 	list := flag.Bool("list", false, "list mutations and tests, and run nothing")
-	timeout := flag.Duration("timeout", 5*time.Minute, "how long a test may take on mutated code; those of a package on unchanged code may take four times as long")
+	timeout := flag.Duration("timeout", 5*time.Minute, "timeout of a test on mutated code; the tests of a package on unchanged code have four times as long")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, *pattern, *list, *timeout, os.Stdout)
@@ -64,7 +64,7 @@ func run(ctx context.Context, pattern string, list bool, timeout time.Duration, 
 	return (&prover{root: root, scratch: scratch, timeout: timeout, out: out, test: goTest(root)}).prove(ctx, selected)
 }
 
-// choose returns the mutations and those of their tests that match a pattern on the line that -list prints.
+// choose returns the mutations with the tests whose line of -list matches a pattern.
 func choose(all []mutation, wanted *regexp.Regexp) []mutation {
 	var chosen []mutation
 	for _, m := range all {
@@ -79,14 +79,14 @@ func choose(all []mutation, wanted *regexp.Regexp) []mutation {
 // prover runs mutations one after the other.
 type prover struct {
 	root       string // Of the checkout.
-	scratch    string // A folder for mutated files.
+	scratch    string // The folder of mutated files.
 	timeout    time.Duration
 	out        io.Writer
 	test       func(ctx context.Context, tests []test, overlay string, timeout time.Duration) map[test]verdict
-	unexpected int // Counts the lines whose verdict is not the expected one.
+	unexpected int // The number of unexpected verdicts.
 }
 
-// prove runs the tests of the mutations on the code as it is, and then on each mutation. It prints a line for each test
+// prove runs the tests of the mutations on unchanged code, and then on each mutation. It prints a line for each test
 // and returns an error unless every mutation makes each of its tests fail.
 func (p *prover) prove(ctx context.Context, selected []mutation) error {
 	overlays := make([]string, len(selected))

@@ -40,7 +40,7 @@ func TestMutations_FitTheSource(t *testing.T) {
 	}
 }
 
-// A new promise test needs a mutation, and a mutation a test that exists.
+// Every promise test needs a mutation, and every mutation an existing test.
 func TestMutations_CoverEveryPromiseTest(t *testing.T) {
 	t.Parallel()
 	existing, drawn := map[test]bool{}, map[string]bool{}
@@ -52,7 +52,7 @@ func TestMutations_CoverEveryPromiseTest(t *testing.T) {
 	for file := range strings.FieldsSeq(string(files)) {
 		source, err := os.ReadFile(filepath.Join(checkout, file))
 		if err != nil {
-			continue // It is removed, and not yet committed.
+			continue // Its removal is not committed yet.
 		}
 		pkg := filepath.ToSlash(filepath.Dir(file))
 		for _, m := range declared.FindAllStringSubmatch(string(source), -1) {
@@ -200,7 +200,7 @@ func TestChoose_MatchesMutationsAndTests(t *testing.T) {
 	}
 }
 
-// The go command takes the mutated file for the original, and the checkout stays as it is.
+// The go command compiles the mutated file in place of the original, and the checkout stays unchanged.
 func TestGoTest_RunsMutatedCode(t *testing.T) {
 	t.Parallel()
 	root, x := t.TempDir(), test{"p", "TestX"}

@@ -2,7 +2,7 @@ package main
 
 import "fmt"
 
-// The packages whose tests are named.
+// The packages of the named tests.
 const (
 	service   = "internal/e2e"
 	admission = "internal/admission"
@@ -25,11 +25,11 @@ const (
 	upstream  = "internal/upstream"
 )
 
-// usesRapid has the packages whose tests draw their inputs by rapid.
+// usesRapid is the set of packages whose tests use rapid.
 var usesRapid = map[string]bool{admission: true, commits: true, fair: true, httpapi: true, postgres: true, task: true, watch: true, upstream: true}
 
-// mutations are all mutations, by promise. A mutation must not make one of its tests loop forever, which can take all
-// memory before the timeout.
+// mutations are all mutations, by promise. A mutation must not make a test loop without end: that can use up all memory
+// before the timeout.
 var mutations = append(differences(), []mutation{
 	// 1. Durable acknowledgement.
 	{
@@ -681,7 +681,7 @@ var mutations = append(differences(), []mutation{
 	},
 }...)
 
-// differences are mutations for promise 2 that leave one field of a submission out of the comparison.
+// differences returns mutations for promise 2. Each skips one field of a submission in the comparison.
 func differences() []mutation {
 	var all []mutation
 	for _, field := range []string{
