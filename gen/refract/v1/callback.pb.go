@@ -22,7 +22,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What became of a callback.
+// What the service did with a callback.
 type CallbackVerdict int32
 
 const (
@@ -30,13 +30,13 @@ const (
 	CallbackVerdict_CALLBACK_VERDICT_UNSPECIFIED CallbackVerdict = 0
 	// The callback settled the attempt.
 	CallbackVerdict_CALLBACK_VERDICT_APPLIED CallbackVerdict = 1
-	// The callback made the service ask the provider, before anything was believed.
+	// The callback was not trusted. It made the service ask the provider.
 	CallbackVerdict_CALLBACK_VERDICT_ASKED CallbackVerdict = 2
-	// The callback said what was known.
+	// The callback reported what was already known.
 	CallbackVerdict_CALLBACK_VERDICT_DUPLICATE CallbackVerdict = 3
-	// The callback contradicted what was known, and changed nothing.
+	// The callback contradicted what was already known, and changed nothing.
 	CallbackVerdict_CALLBACK_VERDICT_CONFLICT CallbackVerdict = 4
-	// The callback named another provider task than the attempt's, and changed nothing.
+	// The callback named a provider task other than the attempt's, and changed nothing.
 	CallbackVerdict_CALLBACK_VERDICT_MISMATCH CallbackVerdict = 5
 	// The callback was refused: its signature was missing or wrong.
 	CallbackVerdict_CALLBACK_VERDICT_BAD_SIGNATURE CallbackVerdict = 6
@@ -99,7 +99,7 @@ func (CallbackVerdict) EnumDescriptor() ([]byte, []int) {
 	return file_refract_v1_callback_proto_rawDescGZIP(), []int{0}
 }
 
-// A callback in the inbox: what a provider, or someone in its name, posted about an attempt.
+// A callback in the inbox: a request about an attempt, posted by a provider or by someone who pretends to be one.
 type Callback struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the callback.
@@ -112,17 +112,17 @@ type Callback struct {
 	TaskId string `protobuf:"bytes,4,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	// The number of the attempt that the callback is about, within its task.
 	Attempt int32 `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	// The provider task id that the callback names. In a refused callback it is anyone's word.
+	// The provider task id that the callback names. In a refused callback it is not verified.
 	//
 	// Empty where it names none.
 	ProviderTaskId string `protobuf:"bytes,6,opt,name=provider_task_id,json=providerTaskId,proto3" json:"provider_task_id,omitempty"`
-	// The verdict: what became of the callback when it came.
+	// The verdict: what the service did with the callback when it arrived.
 	Verdict CallbackVerdict `protobuf:"varint,7,opt,name=verdict,proto3,enum=refract.v1.CallbackVerdict" json:"verdict,omitempty"`
 	// The size of the stored body in bytes.
 	BodySizeBytes int64 `protobuf:"varint,8,opt,name=body_size_bytes,json=bodySizeBytes,proto3" json:"body_size_bytes,omitempty"`
-	// The body as it was received, but for URL tokens and links, which are redacted.
+	// The body as it was received, except that URL tokens and links are redacted.
 	//
-	// Only in the answer to GetCallback.
+	// Set only in the response of GetCallback.
 	Body          []byte `protobuf:"bytes,9,opt,name=body,proto3" json:"body,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -22,12 +22,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// The request of ReceiveCallback. It has no validation rules: whatever a stranger sends is judged by
-// the token first.
+// The request of ReceiveCallback. It has no validation rules: the token is verified before anything else is read.
 type ReceiveCallbackRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The provider account that calls, for example `kie`; further accounts of a provider have names of their
-	// own.
+	// The provider account that calls, for example `kie`. Further accounts of a provider have their own names.
 	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
 	// The URL token, a secret that names one attempt.
 	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`

@@ -28,12 +28,10 @@ const (
 //
 // Takes the callbacks of providers.
 type CallbackServiceClient interface {
-	// Takes one callback. It needs no API token: the token in its URL names the attempt and is verified
-	// without a query.
+	// Takes one callback. It needs no API token: the token in its URL names the attempt and is verified without a query.
 	//
-	// A callback that was answered 200 is in the inbox; it may be a duplicate, late or contradicting, and
-	// then changes nothing. The provider's signature travels in HTTP headers, or in gRPC metadata of the
-	// same names in lower case.
+	// A callback that was answered 200 is in the inbox. A duplicate, late or contradictory callback changes nothing. The
+	// provider's signature travels in HTTP headers, or in gRPC metadata of the same names in lower case.
 	//
 	// | situation                                        | gRPC              | HTTP | kept |
 	// |--------------------------------------------------|-------------------|------|------|
@@ -45,7 +43,7 @@ type CallbackServiceClient interface {
 	// | timestamp outside the window                     | UNAUTHENTICATED   | 401  | yes  |
 	// | no such attempt                                  | NOT_FOUND         | 404  | no   |
 	//
-	// Refused callbacks are kept with their verdict, at most 8 an attempt.
+	// Refused callbacks are kept with their verdict, at most 8 per attempt.
 	ReceiveCallback(ctx context.Context, in *ReceiveCallbackRequest, opts ...grpc.CallOption) (*ReceiveCallbackResponse, error)
 }
 
@@ -73,12 +71,10 @@ func (c *callbackServiceClient) ReceiveCallback(ctx context.Context, in *Receive
 //
 // Takes the callbacks of providers.
 type CallbackServiceServer interface {
-	// Takes one callback. It needs no API token: the token in its URL names the attempt and is verified
-	// without a query.
+	// Takes one callback. It needs no API token: the token in its URL names the attempt and is verified without a query.
 	//
-	// A callback that was answered 200 is in the inbox; it may be a duplicate, late or contradicting, and
-	// then changes nothing. The provider's signature travels in HTTP headers, or in gRPC metadata of the
-	// same names in lower case.
+	// A callback that was answered 200 is in the inbox. A duplicate, late or contradictory callback changes nothing. The
+	// provider's signature travels in HTTP headers, or in gRPC metadata of the same names in lower case.
 	//
 	// | situation                                        | gRPC              | HTTP | kept |
 	// |--------------------------------------------------|-------------------|------|------|
@@ -90,7 +86,7 @@ type CallbackServiceServer interface {
 	// | timestamp outside the window                     | UNAUTHENTICATED   | 401  | yes  |
 	// | no such attempt                                  | NOT_FOUND         | 404  | no   |
 	//
-	// Refused callbacks are kept with their verdict, at most 8 an attempt.
+	// Refused callbacks are kept with their verdict, at most 8 per attempt.
 	ReceiveCallback(context.Context, *ReceiveCallbackRequest) (*ReceiveCallbackResponse, error)
 	mustEmbedUnimplementedCallbackServiceServer()
 }

@@ -35,8 +35,8 @@ const (
 	ErrorReason_ERROR_REASON_CREDENTIALS_INVALID ErrorReason = 2
 	// The tenant has no such task. NOT_FOUND, with `task_id` in the metadata.
 	ErrorReason_ERROR_REASON_TASK_NOT_FOUND ErrorReason = 3
-	// The request_id was used before with another payload. ALREADY_EXISTS, with `task_id` of the first
-	// task in the metadata and google.rpc.BadRequest, which names the fields that differ.
+	// The request_id was used before with another payload. ALREADY_EXISTS, with `task_id` of the first task in the
+	// metadata, and google.rpc.BadRequest, which names the fields that differ.
 	ErrorReason_ERROR_REASON_REQUEST_ID_CONFLICT ErrorReason = 4
 	// Only FAILED and CANCELED tasks can be retried. FAILED_PRECONDITION, with `state` in the metadata.
 	ErrorReason_ERROR_REASON_TASK_NOT_RETRYABLE ErrorReason = 5
@@ -55,23 +55,22 @@ const (
 	ErrorReason_ERROR_REASON_CALLBACK_TOO_LARGE ErrorReason = 15
 	// The attempt that a callback's token names does not exist. NOT_FOUND.
 	ErrorReason_ERROR_REASON_ATTEMPT_NOT_FOUND ErrorReason = 11
-	// This replica is shutting down. UNAVAILABLE with google.rpc.RetryInfo; another replica, or this one
-	// after its restart, continues.
+	// This replica is shutting down. UNAVAILABLE with google.rpc.RetryInfo. Another replica, or this one after its
+	// restart, accepts the call.
 	ErrorReason_ERROR_REASON_SHUTTING_DOWN ErrorReason = 12
-	// The database is out of reach, did not answer in time, or can't write now, as after a failover. UNAVAILABLE with
-	// google.rpc.RetryInfo.
+	// The database is unreachable, did not answer in time, or cannot write now, for example after a failover. UNAVAILABLE
+	// with google.rpc.RetryInfo.
 	ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE ErrorReason = 13
-	// The storage of files did not take or give a file: it is full, out of reach, or refuses the service. Nothing was
-	// done, and what came of an upload before is kept. UNAVAILABLE with google.rpc.RetryInfo.
+	// The file storage could not store or return a file: it is full, unreachable, or refuses the service. Nothing was
+	// done, and the bytes of an upload that arrived before are kept. UNAVAILABLE with google.rpc.RetryInfo.
 	ErrorReason_ERROR_REASON_STORAGE_UNAVAILABLE ErrorReason = 18
-	// The tenant has used up a quota, and nothing was submitted; of an upload, what arrived before is kept. RESOURCE_EXHAUSTED with google.rpc.RetryInfo and
-	// google.rpc.QuotaFailure; `quota` and `limit` are in the metadata.
+	// The tenant has used up a quota. Nothing was submitted; the bytes of an upload that arrived before are kept.
+	// RESOURCE_EXHAUSTED with google.rpc.RetryInfo and google.rpc.QuotaFailure; `quota` and `limit` are in the metadata.
 	ErrorReason_ERROR_REASON_QUOTA_EXCEEDED ErrorReason = 16
-	// More writes are waiting for the database than may, and nothing was done. RESOURCE_EXHAUSTED with
-	// google.rpc.RetryInfo; for a callback UNAVAILABLE, so that the provider calls again.
+	// Too many writes are waiting for the database, and nothing was done. RESOURCE_EXHAUSTED with google.rpc.RetryInfo;
+	// for a callback UNAVAILABLE, so that the provider calls again.
 	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 17
-	// A fault of the service. INTERNAL, with `request_id` in the metadata, under which the log has the
-	// cause.
+	// An internal error. INTERNAL, with `request_id` in the metadata. The log has the cause under this id.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 14
 	// The tenant has no such uploaded source, or it is no longer kept. NOT_FOUND, with `source_id` in the
 	// metadata.
@@ -79,22 +78,22 @@ const (
 	// The upload is larger than what any provider takes. RESOURCE_EXHAUSTED (over HTTP 413), with `limit_bytes` in
 	// the metadata.
 	ErrorReason_ERROR_REASON_SOURCE_TOO_LARGE ErrorReason = 21
-	// The upload has another number of bytes than the call began with, another call goes on with it, or it was
-	// begun with another size or SHA-256. ABORTED (over HTTP 409), with `received_bytes` in the metadata.
+	// The upload has a different number of bytes than the call's offset, another call continues it, or it was started
+	// with a different size or SHA-256. ABORTED (over HTTP 409), with `received_bytes` in the metadata.
 	ErrorReason_ERROR_REASON_UPLOAD_CONFLICT ErrorReason = 22
-	// The bytes have another SHA-256 than was announced, or there are more than announced. They were dropped.
+	// The bytes do not match the announced SHA-256, or there are more than announced. They were dropped.
 	// INVALID_ARGUMENT.
 	ErrorReason_ERROR_REASON_SOURCE_DAMAGED ErrorReason = 23
-	// The caller of an upload sent nothing for 30 seconds. What came is kept: ask how many bytes that is, and go on from there.
-	// ABORTED (over HTTP 408), with `received_bytes` in the metadata.
+	// The caller of an upload sent nothing for 30 seconds. The bytes that arrived are kept: ask how many there are, and
+	// continue from there. ABORTED (over HTTP 408), with `received_bytes` in the metadata.
 	ErrorReason_ERROR_REASON_UPLOAD_STALLED ErrorReason = 24
-	// The tenant has as many uploads under way at this replica as it may. RESOURCE_EXHAUSTED with google.rpc.RetryInfo;
-	// `limit` is in the metadata.
+	// The tenant has reached its limit of concurrent uploads at this replica. RESOURCE_EXHAUSTED with
+	// google.rpc.RetryInfo; `limit` is in the metadata.
 	ErrorReason_ERROR_REASON_UPLOADS_BUSY ErrorReason = 25
-	// The tenant has as many lists and batches under way at this replica as it may, counted until their answers were taken.
-	// Nothing was done. RESOURCE_EXHAUSTED with google.rpc.RetryInfo; `limit` is in the metadata.
+	// The tenant has reached its limit of concurrent lists and batches at this replica. A call counts until its caller
+	// has read the response. Nothing was done. RESOURCE_EXHAUSTED with google.rpc.RetryInfo; `limit` is in the metadata.
 	ErrorReason_ERROR_REASON_LARGE_CALLS_BUSY ErrorReason = 26
-	// The call is for operators, and the API token is not one of theirs. PERMISSION_DENIED.
+	// The call requires an API token of an operator. PERMISSION_DENIED.
 	ErrorReason_ERROR_REASON_OPERATOR_REQUIRED ErrorReason = 30
 	// No provider account of this name is configured. NOT_FOUND, with `account` in the metadata.
 	ErrorReason_ERROR_REASON_ACCOUNT_NOT_FOUND ErrorReason = 31

@@ -27,16 +27,16 @@ type FailureReason int32
 const (
 	// No reason; never a valid answer.
 	FailureReason_FAILURE_REASON_UNSPECIFIED FailureReason = 0
-	// The provider refused the input, which is the prompt or the source. Nothing was created. A retry of
-	// the same request does not help.
+	// The provider refused the input, which is the prompt or the source. Nothing was created. A retry of the same request
+	// does not help.
 	FailureReason_FAILURE_REASON_INPUT_REJECTED FailureReason = 1
-	// The provider refused the request for a reason other than its input, or as if the account were blocked, several
-	// times while it accepted other tasks. Nothing was created. A retry can help once the cause is mended.
+	// The provider refused the request for a reason other than its input, or several times as if the account were
+	// blocked, while it accepted other tasks. Nothing was created. A retry can help once the cause is fixed.
 	FailureReason_FAILURE_REASON_PROVIDER_REJECTED FailureReason = 2
-	// The provider tried and failed. Whether it refunds is the provider's affair. A retry can help.
+	// The provider tried and failed. It may or may not refund the attempt. A retry can help.
 	FailureReason_FAILURE_REASON_PROVIDER_FAILED FailureReason = 3
-	// The outcome of the submission stayed unknown: no answer and no callback came. The attempt may have
-	// been paid for. RetryTask adopts a result that turned up, and otherwise pays for another attempt.
+	// The outcome of the submission stayed unknown: neither an answer nor a callback came. The attempt may have been paid
+	// for. RetryTask adopts a result that has arrived meanwhile, and otherwise pays for another attempt.
 	FailureReason_FAILURE_REASON_OUTCOME_UNKNOWN FailureReason = 4
 	// The deadline passed. An attempt in progress is followed to its end; RetryTask adopts its result for
 	// free.
@@ -44,21 +44,21 @@ const (
 	// The provider made a result that could not be fetched. The attempt was paid for. RetryTask tries to
 	// fetch it again for free.
 	FailureReason_FAILURE_REASON_OUTPUT_UNAVAILABLE FailureReason = 6
-	// What the provider's result links deliver is no acceptable video. The attempt was paid for. RetryTask
-	// fetches it again for free.
+	// The files behind the provider's result links are not an acceptable video. The attempt was paid for. RetryTask
+	// fetches them again for free.
 	FailureReason_FAILURE_REASON_OUTPUT_INVALID FailureReason = 7
-	// The provider refuses to make such content. A retry of the same request does not help.
+	// The provider refuses to create such content. A retry of the same request does not help.
 	FailureReason_FAILURE_REASON_CONTENT_MODERATED FailureReason = 8
-	// The provider can't work with the source: its format, or a damaged file. A retry of the same request
-	// does not help.
+	// The provider cannot process the source: its format is not supported, or the file is damaged. A retry of the same
+	// request does not help.
 	FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED FailureReason = 9
 	// The source is too large for the provider. A retry of the same request does not help.
 	FailureReason_FAILURE_REASON_INPUT_TOO_LARGE FailureReason = 10
-	// The budget of the provider account was spent before the attempt was finished, or is too small for this task
-	// while it suffices for others. A retry can help once it is filled up.
+	// The budget of the provider account was spent before the attempt finished, or is too small for this task but not for
+	// others. A retry can help once the budget is increased.
 	FailureReason_FAILURE_REASON_INSUFFICIENT_CREDITS FailureReason = 11
-	// The source or the first frame could not be fetched, by the provider or by the service, which looks at a
-	// source before it pays for an attempt. A retry can help once they can be reached.
+	// The source or the first frame could not be fetched, by the provider or by the service, which looks at a source
+	// before it pays for an attempt. A retry can help once they are reachable.
 	FailureReason_FAILURE_REASON_INPUT_UNREACHABLE FailureReason = 12
 	// The source is too long for the provider. A retry of the same request does not help.
 	FailureReason_FAILURE_REASON_INPUT_TOO_LONG FailureReason = 13
@@ -131,7 +131,7 @@ func (FailureReason) EnumDescriptor() ([]byte, []int) {
 type Payment int32
 
 const (
-	// No statement; never a valid answer.
+	// No value; never a valid answer.
 	Payment_PAYMENT_UNSPECIFIED Payment = 0
 	// Nothing was created at the provider, so nothing was paid.
 	Payment_PAYMENT_NONE Payment = 1
@@ -189,7 +189,7 @@ type Failure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The reason.
 	Reason FailureReason `protobuf:"varint,1,opt,name=reason,proto3,enum=refract.v1.FailureReason" json:"reason,omitempty"`
-	// The message, one sentence for a person. It may quote the provider and carries no secret.
+	// The message, one sentence for people. It may quote the provider and contains no secret.
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// Whether RetryTask can help without changing the request.
 	Retryable bool `protobuf:"varint,3,opt,name=retryable,proto3" json:"retryable,omitempty"`

@@ -25,17 +25,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What became of an inquiry.
+// The outcome of an inquiry.
 type InquiryOutcome int32
 
 const (
 	// No outcome; never a valid answer.
 	InquiryOutcome_INQUIRY_OUTCOME_UNSPECIFIED InquiryOutcome = 0
-	// The provider is being asked. What it says is applied to the task within moments.
+	// The provider is being asked. Its answer is applied to the task within moments.
 	InquiryOutcome_INQUIRY_OUTCOME_CONFIRMING InquiryOutcome = 1
 	// The verdict on the attempt is known, so there is nothing to ask.
 	InquiryOutcome_INQUIRY_OUTCOME_SETTLED InquiryOutcome = 2
-	// No provider task id is known for the attempt, so there is nothing to ask by. Its own callback is awaited.
+	// The provider task id of the attempt is unknown, so the provider cannot be asked. The service waits for its callback.
 	InquiryOutcome_INQUIRY_OUTCOME_NO_PROVIDER_TASK_ID InquiryOutcome = 3
 	// The account of the attempt is not configured, so the provider cannot be asked.
 	InquiryOutcome_INQUIRY_OUTCOME_ACCOUNT_NOT_CONFIGURED InquiryOutcome = 4
@@ -288,7 +288,7 @@ type PauseProviderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the account.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
-	// The reason, 1 to 256 printable characters, at least one of them visible. Tenants read it in what their tasks wait for.
+	// The reason, 1 to 256 printable characters, at least one of them visible. Tenants see it in Waiting of their tasks.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -479,7 +479,7 @@ func (x *ResumeProviderResponse) GetAccount() *ProviderAccount {
 // The request of ListTenants.
 type ListTenantsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The number of tenants to return at the most, up to 500. A page has fewer where it would be larger than 4 MiB.
+	// The number of tenants to return at most, up to 500. A page has fewer if it would exceed 4 MiB.
 	//
 	// 0 means the default, which is 50.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -595,43 +595,44 @@ func (x *ListTenantsResponse) GetNextPageToken() string {
 // The request of UpdateTenant.
 type UpdateTenantRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of the tenant, 1 to 64 bytes; `-` for the default, which holds for tenants without terms of their own.
+	// The name of the tenant, 1 to 64 bytes. `-` is the default, which applies to tenants without their own terms.
 	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// The weight, from 1 to 1000: how much of a provider the tenant gets while others wait, relative to them.
+	// The weight, from 1 to 1000: the tenant's share of a provider relative to other tenants that wait.
 	//
 	// 0 means 1, unless only retention times are set.
 	Weight int32 `protobuf:"varint,2,opt,name=weight,proto3" json:"weight,omitempty"`
-	// The number of tasks that may be QUEUED, from 1 to 10000000; more are refused at submit.
+	// The maximum number of QUEUED tasks, from 1 to 10000000. Further submissions are refused.
 	//
-	// Absent means any number, as in the next two, unless only retention times are set.
+	// Absent means no limit, as in the next two fields, unless only retention times are set.
 	MaxQueued *int32 `protobuf:"varint,3,opt,name=max_queued,json=maxQueued,proto3,oneof" json:"max_queued,omitempty"`
-	// The number of attempts that may be open over all providers, from 1 to 10000000; more wait.
+	// The maximum number of open attempts at all providers together, from 1 to 10000000. Further tasks wait.
 	MaxInFlight *int32 `protobuf:"varint,4,opt,name=max_in_flight,json=maxInFlight,proto3,oneof" json:"max_in_flight,omitempty"`
-	// The number of tasks that may be submitted in a day of UTC, from 1 to 10000000; more are refused.
+	// The maximum number of tasks submitted per UTC day, from 1 to 10000000. Further submissions are refused.
 	MaxPerDay *int32 `protobuf:"varint,5,opt,name=max_per_day,json=maxPerDay,proto3,oneof" json:"max_per_day,omitempty"`
-	// Whether the tenant gives up its own terms, retention times too, and goes by the default's; then no other terms may be
-	// set. The default itself goes back to weight 1, no quota and the configured times.
+	// Whether to remove the tenant's own terms, including retention times, so that the default's apply. No other terms
+	// may be set then. For the default itself, this restores weight 1, no quotas and the configured retention times.
 	UseDefault bool `protobuf:"varint,6,opt,name=use_default,json=useDefault,proto3" json:"use_default,omitempty"`
 	// The time for which outputs are kept after they were saved, at least an hour.
 	//
-	// Absent leaves it as it is, as in the next three. What was removed stays so.
+	// Absent leaves it unchanged, as in the next three fields. Removed outputs do not come back.
 	KeepOutputs *KeepTime `protobuf:"bytes,7,opt,name=keep_outputs,json=keepOutputs,proto3" json:"keep_outputs,omitempty"`
 	// The time for which uploaded sources are kept after their last use, at least a day.
 	KeepSources *KeepTime `protobuf:"bytes,8,opt,name=keep_sources,json=keepSources,proto3" json:"keep_sources,omitempty"`
 	// The time for which callbacks are kept, at least an hour.
 	KeepCallbacks *KeepTime `protobuf:"bytes,9,opt,name=keep_callbacks,json=keepCallbacks,proto3" json:"keep_callbacks,omitempty"`
-	// The time for which tasks are kept after they ended, with all that belongs to them, at least a day.
+	// The time for which tasks are kept after they ended, together with their events, attempts and outputs, at least a
+	// day.
 	KeepTasks *KeepTime `protobuf:"bytes,10,opt,name=keep_tasks,json=keepTasks,proto3" json:"keep_tasks,omitempty"`
-	// The number of bytes that the tenant's uploaded sources and unfinished uploads may have, from 1 to 2^60; an upload that needs
-	// more is refused.
+	// The maximum size of the tenant's uploaded sources and unfinished uploads together, in bytes, from 1 to 2^60. An
+	// upload that needs more is refused.
 	//
 	// Absent means 100 GiB, unless only retention times are set.
 	MaxSourceBytes *int64 `protobuf:"varint,11,opt,name=max_source_bytes,json=maxSourceBytes,proto3,oneof" json:"max_source_bytes,omitempty"`
-	// The number of uploaded sources and unfinished uploads that the tenant may have, from 1 to 10000000.
+	// The maximum number of uploaded sources and unfinished uploads of the tenant, from 1 to 10000000.
 	//
 	// Absent means 10000, unless only retention times are set.
 	MaxSources *int32 `protobuf:"varint,12,opt,name=max_sources,json=maxSources,proto3,oneof" json:"max_sources,omitempty"`
-	// The number of unfinished uploads that the tenant may have, from 1 to 10000000.
+	// The maximum number of unfinished uploads of the tenant, from 1 to 10000000.
 	//
 	// Absent means 1000, unless only retention times are set.
 	MaxUnfinishedUploads *int32 `protobuf:"varint,13,opt,name=max_unfinished_uploads,json=maxUnfinishedUploads,proto3,oneof" json:"max_unfinished_uploads,omitempty"`
@@ -760,10 +761,10 @@ func (x *UpdateTenantRequest) GetMaxUnfinishedUploads() int32 {
 	return 0
 }
 
-// For how long something is kept.
+// A retention time.
 type KeepTime struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One of them must be set.
+	// The retention time. Required.
 	//
 	// Types that are valid to be assigned to Time:
 	//
@@ -834,12 +835,12 @@ type isKeepTime_Time interface {
 }
 
 type KeepTime_KeepFor struct {
-	// The time, up to a hundred years; 0 means for ever.
+	// The time, up to a hundred years. 0 means that nothing expires.
 	KeepFor *durationpb.Duration `protobuf:"bytes,1,opt,name=keep_for,json=keepFor,proto3,oneof"`
 }
 
 type KeepTime_AsDefault struct {
-	// The time of the default, or for the default the configured one.
+	// Whether to use the default's time. For the default itself, the configured time.
 	AsDefault bool `protobuf:"varint,2,opt,name=as_default,json=asDefault,proto3,oneof"`
 }
 
@@ -896,7 +897,7 @@ func (x *UpdateTenantResponse) GetTenant() *Tenant {
 // The request of ListCallbacks. The filters must all match.
 type ListCallbacksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The number of callbacks to return at the most, up to 500. A page has fewer where it would be larger than 4 MiB.
+	// The number of callbacks to return at most, up to 500. A page has fewer if it would exceed 4 MiB.
 	//
 	// 0 means the default, which is 50.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -1336,7 +1337,7 @@ func (x *CheckTaskResponse) GetInquiry() *Inquiry {
 	return nil
 }
 
-// An operator's question to a provider about one attempt.
+// A check of one attempt with its provider that an operator requested.
 type Inquiry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The outcome: whether the provider is being asked, or why not.

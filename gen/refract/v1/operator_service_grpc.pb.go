@@ -35,44 +35,42 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Shows and changes how the service runs, over all tenants and replicas.
+// Shows and changes the state of the service, over all tenants and replicas.
 //
-// Every call needs an API token that was created for operators; with any other it is refused with
-// PERMISSION_DENIED and OPERATOR_REQUIRED. Every change is logged, with the tenant of the token. Every call may be
-// repeated.
+// Every call requires an API token for operators. A call with any other token is refused with PERMISSION_DENIED and
+// OPERATOR_REQUIRED. Every change is logged with the tenant of the token. Every call may be repeated.
 type OperatorServiceClient interface {
-	// Lists the configured provider accounts and how they stand.
+	// Lists the configured provider accounts and their state.
 	ListProviderAccounts(ctx context.Context, in *ListProviderAccountsRequest, opts ...grpc.CallOption) (*ListProviderAccountsResponse, error)
-	// Sets the limits of a provider account, in place of the configured ones. They outlast a restart.
+	// Sets the limits of a provider account in place of the configured ones. They stay in force after a restart.
 	//
-	// They hold from the next round of admission on, over all replicas. Attempts that are over a lower limit go on;
-	// no others are sent until there is room.
+	// They apply from the next round of admission, at all replicas. Attempts that exceed a lower limit continue; no
+	// others are sent until there is room.
 	UpdateProviderLimits(ctx context.Context, in *UpdateProviderLimitsRequest, opts ...grpc.CallOption) (*UpdateProviderLimitsResponse, error)
-	// Pauses a provider account until ResumeProvider: nothing more is sent to it, and what was sent is followed as
-	// ever. Its tasks wait, or go to another account at the provider.
+	// Pauses a provider account until ResumeProvider: nothing more is sent to it, and open attempts are followed as
+	// usual. Its tasks wait, or go to another account at the provider.
 	PauseProvider(ctx context.Context, in *PauseProviderRequest, opts ...grpc.CallOption) (*PauseProviderResponse, error)
-	// Ends the pause of a provider account, an operator's and the service's own alike, so that tasks are admitted to
-	// it at once. Should its trouble last, it pauses by itself again.
+	// Ends the pause of a provider account, whether an operator or the service paused it. Tasks are admitted to it at
+	// once. If its failures continue, the service pauses it again.
 	ResumeProvider(ctx context.Context, in *ResumeProviderRequest, opts ...grpc.CallOption) (*ResumeProviderResponse, error)
-	// Lists the tenants that have terms of their own, an API token or a task that waits, by name. The default is
-	// the first.
+	// Lists the tenants that have their own terms, an API token or a waiting task, by name. The default is the first.
 	ListTenants(ctx context.Context, in *ListTenantsRequest, opts ...grpc.CallOption) (*ListTenantsResponse, error)
-	// Sets the share and the quotas of a tenant, as a whole: what is absent is none. With retention times and nothing
-	// else, share and quotas stay; a tenant without terms of its own gets a copy of the default's. They hold from the next
-	// submission and the next round of admission on, over all replicas.
+	// Sets the share and all quotas of a tenant: an absent quota is removed. If only retention times are set, share and
+	// quotas stay as they are, and a tenant without its own terms gets a copy of the default's. The terms apply from the
+	// next submission and the next round of admission, at all replicas.
 	UpdateTenant(ctx context.Context, in *UpdateTenantRequest, opts ...grpc.CallOption) (*UpdateTenantResponse, error)
 	// Lists the callback inbox, newest first, without the bodies.
 	ListCallbacks(ctx context.Context, in *ListCallbacksRequest, opts ...grpc.CallOption) (*ListCallbacksResponse, error)
 	// Returns one callback, with its body.
 	GetCallback(ctx context.Context, in *GetCallbackRequest, opts ...grpc.CallOption) (*GetCallbackResponse, error)
-	// Takes up a callback again, also one that was refused: the provider is asked at once about the attempt that it
-	// names, and what the provider says counts. The callback itself is believed no more than when it came.
+	// Processes a callback again, also one that was refused: the service asks the provider at once about the attempt that
+	// it names, and applies the answer. The callback itself is trusted no more than when it arrived.
 	//
-	// An attempt that was given up is followed again. A task that is terminal stays so: the result is kept, and
-	// RetryTask adopts it for free.
+	// An attempt that was LOST is followed again. A terminal task stays terminal: the result is kept, and RetryTask
+	// adopts it for free.
 	ReplayCallback(ctx context.Context, in *ReplayCallbackRequest, opts ...grpc.CallOption) (*ReplayCallbackResponse, error)
-	// Asks the provider at once about the newest attempt of a task, whoever's it is, that has no verdict. It does as
-	// ReplayCallback does, for attempts whose callback never came.
+	// Asks the provider at once about the newest attempt of a task that has no verdict. The task may belong to any
+	// tenant. It does what ReplayCallback does, for attempts whose callback never arrived.
 	CheckTask(ctx context.Context, in *CheckTaskRequest, opts ...grpc.CallOption) (*CheckTaskResponse, error)
 }
 
@@ -188,44 +186,42 @@ func (c *operatorServiceClient) CheckTask(ctx context.Context, in *CheckTaskRequ
 // All implementations must embed UnimplementedOperatorServiceServer
 // for forward compatibility.
 //
-// Shows and changes how the service runs, over all tenants and replicas.
+// Shows and changes the state of the service, over all tenants and replicas.
 //
-// Every call needs an API token that was created for operators; with any other it is refused with
-// PERMISSION_DENIED and OPERATOR_REQUIRED. Every change is logged, with the tenant of the token. Every call may be
-// repeated.
+// Every call requires an API token for operators. A call with any other token is refused with PERMISSION_DENIED and
+// OPERATOR_REQUIRED. Every change is logged with the tenant of the token. Every call may be repeated.
 type OperatorServiceServer interface {
-	// Lists the configured provider accounts and how they stand.
+	// Lists the configured provider accounts and their state.
 	ListProviderAccounts(context.Context, *ListProviderAccountsRequest) (*ListProviderAccountsResponse, error)
-	// Sets the limits of a provider account, in place of the configured ones. They outlast a restart.
+	// Sets the limits of a provider account in place of the configured ones. They stay in force after a restart.
 	//
-	// They hold from the next round of admission on, over all replicas. Attempts that are over a lower limit go on;
-	// no others are sent until there is room.
+	// They apply from the next round of admission, at all replicas. Attempts that exceed a lower limit continue; no
+	// others are sent until there is room.
 	UpdateProviderLimits(context.Context, *UpdateProviderLimitsRequest) (*UpdateProviderLimitsResponse, error)
-	// Pauses a provider account until ResumeProvider: nothing more is sent to it, and what was sent is followed as
-	// ever. Its tasks wait, or go to another account at the provider.
+	// Pauses a provider account until ResumeProvider: nothing more is sent to it, and open attempts are followed as
+	// usual. Its tasks wait, or go to another account at the provider.
 	PauseProvider(context.Context, *PauseProviderRequest) (*PauseProviderResponse, error)
-	// Ends the pause of a provider account, an operator's and the service's own alike, so that tasks are admitted to
-	// it at once. Should its trouble last, it pauses by itself again.
+	// Ends the pause of a provider account, whether an operator or the service paused it. Tasks are admitted to it at
+	// once. If its failures continue, the service pauses it again.
 	ResumeProvider(context.Context, *ResumeProviderRequest) (*ResumeProviderResponse, error)
-	// Lists the tenants that have terms of their own, an API token or a task that waits, by name. The default is
-	// the first.
+	// Lists the tenants that have their own terms, an API token or a waiting task, by name. The default is the first.
 	ListTenants(context.Context, *ListTenantsRequest) (*ListTenantsResponse, error)
-	// Sets the share and the quotas of a tenant, as a whole: what is absent is none. With retention times and nothing
-	// else, share and quotas stay; a tenant without terms of its own gets a copy of the default's. They hold from the next
-	// submission and the next round of admission on, over all replicas.
+	// Sets the share and all quotas of a tenant: an absent quota is removed. If only retention times are set, share and
+	// quotas stay as they are, and a tenant without its own terms gets a copy of the default's. The terms apply from the
+	// next submission and the next round of admission, at all replicas.
 	UpdateTenant(context.Context, *UpdateTenantRequest) (*UpdateTenantResponse, error)
 	// Lists the callback inbox, newest first, without the bodies.
 	ListCallbacks(context.Context, *ListCallbacksRequest) (*ListCallbacksResponse, error)
 	// Returns one callback, with its body.
 	GetCallback(context.Context, *GetCallbackRequest) (*GetCallbackResponse, error)
-	// Takes up a callback again, also one that was refused: the provider is asked at once about the attempt that it
-	// names, and what the provider says counts. The callback itself is believed no more than when it came.
+	// Processes a callback again, also one that was refused: the service asks the provider at once about the attempt that
+	// it names, and applies the answer. The callback itself is trusted no more than when it arrived.
 	//
-	// An attempt that was given up is followed again. A task that is terminal stays so: the result is kept, and
-	// RetryTask adopts it for free.
+	// An attempt that was LOST is followed again. A terminal task stays terminal: the result is kept, and RetryTask
+	// adopts it for free.
 	ReplayCallback(context.Context, *ReplayCallbackRequest) (*ReplayCallbackResponse, error)
-	// Asks the provider at once about the newest attempt of a task, whoever's it is, that has no verdict. It does as
-	// ReplayCallback does, for attempts whose callback never came.
+	// Asks the provider at once about the newest attempt of a task that has no verdict. The task may belong to any
+	// tenant. It does what ReplayCallback does, for attempts whose callback never arrived.
 	CheckTask(context.Context, *CheckTaskRequest) (*CheckTaskResponse, error)
 	mustEmbedUnimplementedOperatorServiceServer()
 }

@@ -24,37 +24,37 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// An account at a provider, and how it stands over all replicas.
+// An account at a provider, and its state over all replicas.
 type ProviderAccount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of the account, for example `kie`; further accounts of a provider have names of their own.
+	// The name of the account, for example `kie`. Further accounts of a provider have their own names.
 	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
 	// The provider that the account is at.
 	Provider string `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
-	// The limits in force: an operator's, where one set them, else the configured ones.
+	// The limits in force: those that an operator set, or else the configured ones.
 	Limits *ProviderLimits `protobuf:"bytes,3,opt,name=limits,proto3" json:"limits,omitempty"`
 	// The limits of the configuration.
 	ConfiguredLimits *ProviderLimits `protobuf:"bytes,4,opt,name=configured_limits,json=configuredLimits,proto3" json:"configured_limits,omitempty"`
 	// The number of attempts whose submission was answered within the last window.
 	RecentSubmissions int32 `protobuf:"varint,5,opt,name=recent_submissions,json=recentSubmissions,proto3" json:"recent_submissions,omitempty"`
-	// The number of attempts whose submission is under way. They take permits of the window, too.
+	// The number of attempts whose submission has no answer yet. They also count against the window.
 	UnansweredSubmissions int32 `protobuf:"varint,6,opt,name=unanswered_submissions,json=unansweredSubmissions,proto3" json:"unanswered_submissions,omitempty"`
-	// The number of attempts that the provider works on, or may.
+	// The number of attempts that the provider works on, or may work on.
 	InFlight int32 `protobuf:"varint,7,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
 	// The pause of the account.
 	//
 	// Absent while the account is not paused.
 	Pause *ProviderPause `protobuf:"bytes,8,opt,name=pause,proto3" json:"pause,omitempty"`
-	// Whether the account was paused by itself and has not proved to work since, so that single attempts probe it.
+	// Whether the account is being probed: the service paused it, and single attempts test whether it works again.
 	Probing bool `protobuf:"varint,9,opt,name=probing,proto3" json:"probing,omitempty"`
-	// Whether the account can't submit at all, as far as is known: a wrong key, no credits, maintenance. Tasks may
-	// move on to another provider of their route.
+	// Whether the account currently cannot submit at all: a wrong key, no credits, maintenance. Tasks may move on to
+	// another provider of their route.
 	Blocked bool `protobuf:"varint,10,opt,name=blocked,proto3" json:"blocked,omitempty"`
-	// The number of open attempts of which nobody knows whether the provider took them.
+	// The number of open attempts of which it is unknown whether the provider accepted them.
 	UnknownOutcomes int32 `protobuf:"varint,11,opt,name=unknown_outcomes,json=unknownOutcomes,proto3" json:"unknown_outcomes,omitempty"`
-	// The number of tasks that wait for the provider, over all its accounts, counted up to 100000.
+	// The number of tasks that wait for the provider, at all its accounts together, counted up to 100000.
 	QueuedTasks int32 `protobuf:"varint,12,opt,name=queued_tasks,json=queuedTasks,proto3" json:"queued_tasks,omitempty"`
-	// The duration that attempts took lately, as a median.
+	// The median duration of recent attempts.
 	//
 	// Absent until ten attempts have succeeded.
 	TypicalDuration *durationpb.Duration `protobuf:"bytes,13,opt,name=typical_duration,json=typicalDuration,proto3" json:"typical_duration,omitempty"`
@@ -183,18 +183,19 @@ func (x *ProviderAccount) GetTypicalDuration() *durationpb.Duration {
 	return nil
 }
 
-// The pause of a provider account, which admits no task while it lasts.
+// The pause of a provider account. No task is admitted to the account while it lasts.
 type ProviderPause struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The reason, in an operator's words or the service's.
+	// The reason, written by an operator or by the service.
 	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Whether an operator paused the account. Such a pause lasts until ResumeProvider.
 	ByOperator bool `protobuf:"varint,2,opt,name=by_operator,json=byOperator,proto3" json:"by_operator,omitempty"`
 	// The time at which the pause ends by itself.
 	//
-	// Absent for an operator's, and while results can't be stored.
+	// Absent for an operator's pause, and while results cannot be stored.
 	UntilTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
-	// The cause: PROVIDER_PAUSED, or STORAGE_UNAVAILABLE while results can't be stored at any replica, which ends by itself.
+	// The cause: PROVIDER_PAUSED, or STORAGE_UNAVAILABLE while results cannot be stored at any replica. The latter ends
+	// by itself.
 	Cause         WaitingCause `protobuf:"varint,4,opt,name=cause,proto3,enum=refract.v1.WaitingCause" json:"cause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -258,7 +259,7 @@ func (x *ProviderPause) GetCause() WaitingCause {
 	return WaitingCause_WAITING_CAUSE_UNSPECIFIED
 }
 
-// What a provider account may do.
+// The limits of a provider account.
 type ProviderLimits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The rate of submissions.

@@ -27,7 +27,7 @@ const (
 // The video that a task modifies.
 type Source struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The place where the video is.
+	// The location of the video.
 	//
 	// Types that are valid to be assigned to Location:
 	//
@@ -118,23 +118,23 @@ type UploadedSource struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The size of the file in bytes.
 	SizeBytes int64 `protobuf:"varint,2,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
-	// The SHA-256 of the file, in lower-case hexadecimal. A tenant has one source for each.
+	// The SHA-256 of the file, in lower-case hexadecimal. A tenant has one source per SHA-256.
 	Sha256 string `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// The media type, read from the file itself.
 	//
-	// `application/octet-stream` means that the file is of no known kind.
+	// `application/octet-stream` means that the type is unknown.
 	ContentType string `protobuf:"bytes,4,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
 	// The duration of the video.
 	//
-	// Absent where it could not be read from the file.
+	// Absent if it could not be read from the file.
 	Duration *durationpb.Duration `protobuf:"bytes,5,opt,name=duration,proto3" json:"duration,omitempty"`
 	// The width of the picture in pixels.
 	//
-	// 0 where it could not be read from the file.
+	// 0 if it could not be read from the file.
 	Width int32 `protobuf:"varint,6,opt,name=width,proto3" json:"width,omitempty"`
 	// The height of the picture in pixels.
 	//
-	// 0 where it could not be read from the file.
+	// 0 if it could not be read from the file.
 	Height int32 `protobuf:"varint,7,opt,name=height,proto3" json:"height,omitempty"`
 	// The time at which the file was stored for the first time.
 	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
@@ -231,7 +231,7 @@ func (x *UploadedSource) GetCreateTime() *timestamppb.Timestamp {
 // One message of an upload: the header first, then the bytes.
 type UploadSourceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What the message carries. Required.
+	// The content of the message. Required.
 	//
 	// Types that are valid to be assigned to Part:
 	//
@@ -302,7 +302,7 @@ type isUploadSourceRequest_Part interface {
 }
 
 type UploadSourceRequest_Header struct {
-	// The header. The first message, and only that, is one.
+	// The header. It is the first message, and only that.
 	Header *UploadSourceHeader `protobuf:"bytes,1,opt,name=header,proto3,oneof"`
 }
 
@@ -315,26 +315,25 @@ func (*UploadSourceRequest_Header) isUploadSourceRequest_Part() {}
 
 func (*UploadSourceRequest_Chunk) isUploadSourceRequest_Part() {}
 
-// What an upload begins or goes on with.
+// The header with which an upload starts or continues.
 type UploadSourceHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of the upload, a UUID chosen by the caller, unique within the tenant. It makes the upload
-	// resumable: the bytes that arrived under it are kept.
+	// The id of the upload, a UUID chosen by the caller, unique within the tenant. It makes the upload resumable: the
+	// bytes that arrived under this id are kept.
 	UploadId string `protobuf:"bytes,1,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"`
-	// The position in the file of the first chunk, which must be the number of bytes that the service has.
+	// The offset of the first chunk in the file. It must be the number of bytes that the service has.
 	//
-	// Another one is refused with ABORTED and UPLOAD_CONFLICT, with `received_bytes` in the metadata.
+	// Any other offset is refused with ABORTED and UPLOAD_CONFLICT, with `received_bytes` in the metadata.
 	Offset int64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
 	// The size of the whole file in bytes.
 	//
-	// 0 means that it is not known yet. The upload is whole once the size is known and so many bytes have
-	// arrived; a later call may tell it, and need not carry chunks.
+	// 0 means that it is not known yet. The upload is complete once the size is known and that many bytes have arrived. A
+	// later call may give the size, and needs no chunks.
 	SizeBytes int64 `protobuf:"varint,3,opt,name=size_bytes,json=sizeBytes,proto3" json:"size_bytes,omitempty"`
 	// The SHA-256 of the whole file, in hexadecimal.
 	//
-	// Empty means that it is not known yet. Where the tenant has a source with this SHA-256, the upload is
-	// whole at once. Otherwise the bytes are checked against it when they have arrived, and a file that has
-	// another one is dropped.
+	// Empty means that it is not known yet. If the tenant has a source with this SHA-256, the upload is complete at once.
+	// Otherwise the bytes are checked when they have arrived, and a file with a different SHA-256 is dropped.
 	Sha256        string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -401,13 +400,13 @@ func (x *UploadSourceHeader) GetSha256() string {
 // The response of UploadSource.
 type UploadSourceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The number of bytes that the service has and keeps. The upload goes on from there.
+	// The number of bytes that the service has stored. The upload continues from there.
 	ReceivedBytes int64 `protobuf:"varint,1,opt,name=received_bytes,json=receivedBytes,proto3" json:"received_bytes,omitempty"`
 	// The source.
 	//
-	// Absent while the upload is not whole.
+	// Absent while the upload is incomplete.
 	Source *UploadedSource `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	// Whether the tenant had a source with these bytes before, so that nothing new was stored.
+	// Whether the tenant already had a source with these bytes, so that nothing new was stored.
 	Duplicate     bool `protobuf:"varint,3,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -29,32 +29,33 @@ type WaitingCause int32
 const (
 	// No cause; never a valid answer.
 	WaitingCause_WAITING_CAUSE_UNSPECIFIED WaitingCause = 0
-	// Nothing is in the way: the task goes with the next round of admission.
+	// Nothing blocks the task: the next round of admission admits it.
 	WaitingCause_WAITING_CAUSE_ADMISSION WaitingCause = 1
 	// The provider's rate window is full.
 	WaitingCause_WAITING_CAUSE_RATE_WINDOW WaitingCause = 2
-	// As many attempts are in flight as the provider allows.
+	// The provider's limit of attempts in flight is reached.
 	WaitingCause_WAITING_CAUSE_IN_FLIGHT_CAP WaitingCause = 3
-	// Every account at the provider is paused, or was and is being probed.
+	// Every account at the provider is paused, or was paused and is being probed.
 	WaitingCause_WAITING_CAUSE_PROVIDER_PAUSED WaitingCause = 4
-	// The tenant has its share or its quota of the provider; other tasks of it go first.
+	// The tenant has reached its share or its quota; its other tasks go first.
 	WaitingCause_WAITING_CAUSE_TENANT_SHARE WaitingCause = 5
-	// It is unknown whether the provider took the attempt; its callback is awaited.
+	// It is unknown whether the provider accepted the attempt. The service waits for its callback.
 	WaitingCause_WAITING_CAUSE_UNCONFIRMED_OUTCOME WaitingCause = 6
-	// The last attempt created nothing at the provider; another follows after a pause.
+	// The last attempt created nothing at the provider. Another one follows after a delay.
 	WaitingCause_WAITING_CAUSE_RETRY_DELAY WaitingCause = 7
-	// The task's source is being looked at, or handed to the provider, before a permit is taken for it.
+	// The task's source is being probed or uploaded to the provider. The task takes a permit only after that.
 	WaitingCause_WAITING_CAUSE_SOURCE WaitingCause = 8
-	// Results can't be stored: the service's own storage fails, at every replica. A QUEUED task is not sent to a provider
-	// before they can. A task in SAVING, whose attempt was paid for, is saved when they can, and does not fail because of it
-	// while the provider's links live.
+	// Results cannot be stored: the service's own storage fails at every replica. A QUEUED task is not sent to a provider
+	// until storage works. A SAVING task, whose attempt was paid for, is saved then, and does not fail while the
+	// provider's links are valid.
 	WaitingCause_WAITING_CAUSE_STORAGE_UNAVAILABLE WaitingCause = 9
-	// The download of the result from the provider failed. It is tried again, with fresh links where the provider gives them.
-	// After an hour of that, or 12 times, the task fails with OUTPUT_UNAVAILABLE.
+	// The download of the result from the provider failed. The service retries, with fresh links if the provider gives
+	// them. After an hour or 12 tries, the task fails with OUTPUT_UNAVAILABLE.
 	WaitingCause_WAITING_CAUSE_DOWNLOAD_FAILING WaitingCause = 10
-	// The provider reports success, but names no link to the result yet. It is asked again, for up to 30 minutes.
+	// The provider reports success, but gives no link to the result yet. The service asks again for up to 30 minutes.
 	WaitingCause_WAITING_CAUSE_LINKS_MISSING WaitingCause = 11
-	// The provider does not say where the result is: it does not answer, or its answer can't be read. It is asked again.
+	// The location of the result is unknown: the provider does not answer, or its answer cannot be read. The service asks
+	// again.
 	WaitingCause_WAITING_CAUSE_ANSWER_UNREADABLE WaitingCause = 12
 )
 
@@ -119,11 +120,11 @@ func (WaitingCause) EnumDescriptor() ([]byte, []int) {
 	return file_refract_v1_task_proto_rawDescGZIP(), []int{0}
 }
 
-// How far a result may leave its source: adhere keeps most of it, reimagine least, each in three degrees.
+// How far the result may deviate from the source: adhere keeps most of it, reimagine least, each in three degrees.
 type Strength int32
 
 const (
-	// No choice, which is the provider's default.
+	// No value, which means the provider's default.
 	Strength_STRENGTH_UNSPECIFIED Strength = 0
 	// Keeps closest to the source.
 	Strength_STRENGTH_ADHERE_1 Strength = 1
@@ -141,7 +142,7 @@ const (
 	Strength_STRENGTH_REIMAGINE_1 Strength = 7
 	// Keeps some of the movement.
 	Strength_STRENGTH_REIMAGINE_2 Strength = 8
-	// Is freest.
+	// Is least bound to the source.
 	Strength_STRENGTH_REIMAGINE_3 Strength = 9
 )
 
@@ -210,9 +211,9 @@ const (
 	TaskState_TASK_STATE_QUEUED TaskState = 1
 	// The task was admitted and its attempt is being sent to the provider.
 	TaskState_TASK_STATE_SUBMITTING TaskState = 2
-	// The provider works on the task, or may: the outcome of the submission can be unknown.
+	// The provider works on the task, or may work on it: the outcome of the submission can be unknown.
 	TaskState_TASK_STATE_RUNNING TaskState = 3
-	// The provider has a result and it is being copied into the bucket.
+	// The provider has a result, which is being copied into the bucket.
 	TaskState_TASK_STATE_SAVING TaskState = 4
 	// Every output is in the bucket, with size and SHA-256 known. Terminal.
 	TaskState_TASK_STATE_SUCCEEDED TaskState = 5
@@ -281,7 +282,7 @@ const (
 	AttemptState_ATTEMPT_STATE_UNSPECIFIED AttemptState = 0
 	// The attempt is being sent.
 	AttemptState_ATTEMPT_STATE_SUBMITTING AttemptState = 1
-	// The attempt was sent and its outcome is unknown. It is never sent again; its callback decides.
+	// The attempt was sent and its outcome is unknown. It is never sent again; its callback settles it.
 	AttemptState_ATTEMPT_STATE_UNCONFIRMED AttemptState = 2
 	// The provider accepted the attempt and works on it.
 	AttemptState_ATTEMPT_STATE_RUNNING AttemptState = 3
@@ -289,7 +290,7 @@ const (
 	AttemptState_ATTEMPT_STATE_SUCCEEDED AttemptState = 4
 	// The provider tried and failed.
 	AttemptState_ATTEMPT_STATE_FAILED AttemptState = 5
-	// Nothing was created at the provider, and nothing is owed for the attempt.
+	// Nothing was created at the provider, so the attempt costs nothing.
 	AttemptState_ATTEMPT_STATE_REFUSED AttemptState = 6
 	// The outcome stayed unknown until the wait for its callback ended.
 	AttemptState_ATTEMPT_STATE_LOST AttemptState = 7
@@ -346,35 +347,35 @@ func (AttemptState) EnumDescriptor() ([]byte, []int) {
 	return file_refract_v1_task_proto_rawDescGZIP(), []int{3}
 }
 
-// A modification of one video, as a caller asked for it.
+// A modification of one video that a caller requested.
 type Task struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the task, a UUID chosen by the service. Ids sort by time of submission.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The id that the caller gave the submission; unique within the tenant.
 	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// The state the task is in.
+	// The state of the task.
 	State TaskState `protobuf:"varint,3,opt,name=state,proto3,enum=refract.v1.TaskState" json:"state,omitempty"`
 	// The number of the task's newest event. It starts at 1, grows by 1 and never skips.
 	Revision int64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The wanted change, in words.
+	// The prompt: a description of the modification.
 	Prompt string `protobuf:"bytes,5,opt,name=prompt,proto3" json:"prompt,omitempty"`
 	// The source, which is the video to modify.
 	Source *Source `protobuf:"bytes,6,opt,name=source,proto3" json:"source,omitempty"`
-	// The watermark identifier handed to the provider.
+	// The watermark identifier that is passed to the provider.
 	//
 	// Empty means none.
 	Watermark string `protobuf:"bytes,7,opt,name=watermark,proto3" json:"watermark,omitempty"`
 	// The provider that works on the task, for example `kie`. It changes when the task moves on.
 	Provider string `protobuf:"bytes,8,opt,name=provider,proto3" json:"provider,omitempty"`
-	// The priority. Of the tenant's tasks that wait for a provider, a step of it counts as a minute of waiting.
+	// The priority. Among the tenant's tasks that wait for a provider, one step counts as a minute of waiting.
 	Priority int32 `protobuf:"varint,9,opt,name=priority,proto3" json:"priority,omitempty"`
 	// The caller's labels.
 	Labels map[string]string `protobuf:"bytes,10,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// The number of attempts that may be paid for without asking again.
+	// The number of attempts that may be paid for without another request of the caller.
 	MaxAttempts int32 `protobuf:"varint,11,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
-	// The time by which the task fails with DEADLINE_EXCEEDED unless it is terminal, or its result is being
-	// saved. RetryTask sets it anew.
+	// The time at which the task fails with DEADLINE_EXCEEDED unless it is terminal or its result is being saved.
+	// RetryTask sets a new one.
 	DeadlineTime *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=deadline_time,json=deadlineTime,proto3" json:"deadline_time,omitempty"`
 	// The time at which the task was submitted.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
@@ -394,8 +395,7 @@ type Task struct {
 	Outputs []*Output `protobuf:"bytes,17,rep,name=outputs,proto3" json:"outputs,omitempty"`
 	// The duration that an attempt at this provider usually takes, as a hint for progress displays.
 	TypicalDuration *durationpb.Duration `protobuf:"bytes,18,opt,name=typical_duration,json=typicalDuration,proto3" json:"typical_duration,omitempty"`
-	// The providers that the task moves on to when the one before refused it without creating anything, in
-	// this order.
+	// The providers to which the task moves on, in this order, when the one before refused it without creating anything.
 	FallbackProviders []string `protobuf:"bytes,19,rep,name=fallback_providers,json=fallbackProviders,proto3" json:"fallback_providers,omitempty"`
 	// The strength.
 	//
@@ -411,7 +411,7 @@ type Task struct {
 	FirstFrameUri string `protobuf:"bytes,22,opt,name=first_frame_uri,json=firstFrameUri,proto3" json:"first_frame_uri,omitempty"`
 	// What the task waits for.
 	//
-	// Only in the answer to GetTask, and absent there while the task waits for nothing but the work itself.
+	// Set only in the response of GetTask, and absent while only the work itself takes time.
 	Waiting       *Waiting `protobuf:"bytes,23,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -608,18 +608,18 @@ func (x *Task) GetWaiting() *Waiting {
 	return nil
 }
 
-// What a task waits for that is QUEUED, in SAVING, or RUNNING with an unknown outcome.
+// What a task waits for. The task is QUEUED, SAVING, or RUNNING with an unknown outcome.
 type Waiting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The cause of the wait.
 	Cause WaitingCause `protobuf:"varint,1,opt,name=cause,proto3,enum=refract.v1.WaitingCause" json:"cause,omitempty"`
-	// The place of the task in the tenant's line at the provider, from 1, counted up to 10001.
+	// The position of the task in the tenant's queue at the provider, from 1, counted up to 10001.
 	//
 	// 0 for a task that is not QUEUED.
 	PlaceInLine int32 `protobuf:"varint,2,opt,name=place_in_line,json=placeInLine,proto3" json:"place_in_line,omitempty"`
-	// The time at which this cause ends, or in SAVING the time of the next try.
+	// The time at which this cause ends, or for a SAVING task the time of the next try.
 	//
-	// Absent where nobody knows.
+	// Absent if it is unknown.
 	UntilTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
 	// The message, one sentence for people.
 	Message       string `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
@@ -696,7 +696,7 @@ type Attempt struct {
 	//
 	// Empty while the provider has not answered.
 	ProviderTaskId string `protobuf:"bytes,3,opt,name=provider_task_id,json=providerTaskId,proto3" json:"provider_task_id,omitempty"`
-	// The state the attempt is in.
+	// The state of the attempt.
 	State AttemptState `protobuf:"varint,4,opt,name=state,proto3,enum=refract.v1.AttemptState" json:"state,omitempty"`
 	// The time at which the attempt was admitted.
 	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
@@ -784,29 +784,30 @@ type Output struct {
 	//
 	// Empty once the file has expired.
 	DownloadUri string `protobuf:"bytes,5,opt,name=download_uri,json=downloadUri,proto3" json:"download_uri,omitempty"`
-	// The duration of the video, as its container says.
+	// The duration of the video according to its container.
 	//
-	// Absent where it does not say.
+	// Absent if the container lacks it.
 	Duration *durationpb.Duration `protobuf:"bytes,6,opt,name=duration,proto3" json:"duration,omitempty"`
 	// The width of the picture in pixels, as coded.
 	//
-	// 0 means that it is not known, as with the next fields: the file was saved before they were kept.
+	// 0 means unknown, as in the next fields: an earlier release saved the file.
 	Width int32 `protobuf:"varint,7,opt,name=width,proto3" json:"width,omitempty"`
 	// The height of the picture in pixels, as coded.
 	Height int32 `protobuf:"varint,8,opt,name=height,proto3" json:"height,omitempty"`
-	// The codec of the video, such as `h264`, `hevc` or `av1`; another one's four characters.
+	// The codec of the video, such as `h264`, `hevc` or `av1`; for other codecs the four-character code.
 	VideoCodec string `protobuf:"bytes,9,opt,name=video_codec,json=videoCodec,proto3" json:"video_codec,omitempty"`
-	// An HTTP address of the file that takes no credentials, for whoever is to see the file; it supports Range. It is a secret
-	// for as long as it works.
+	// An HTTP address of the file that requires no credentials, to be given to those who may see the file. It supports
+	// Range. It is a secret until it expires.
 	//
-	// Set by GetTask alone. It leads to the bucket itself where that can sign addresses, and to this service elsewhere.
+	// Set only by GetTask. It points to the bucket if the bucket can sign addresses, and otherwise to this service.
 	SignedUri string `protobuf:"bytes,10,opt,name=signed_uri,json=signedUri,proto3" json:"signed_uri,omitempty"`
-	// The time until which signed_uri works: an hour after the call, or expire_time where that is sooner.
+	// The time at which signed_uri expires: an hour after the call, or expire_time if that is sooner.
 	SignedUriExpireTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=signed_uri_expire_time,json=signedUriExpireTime,proto3" json:"signed_uri_expire_time,omitempty"`
-	// The time at which the file is given up. From then on it can't be downloaded, download_uri and signed_uri are empty, and
-	// size and SHA-256 are what is left of it.
+	// The time at which the file expires. After that it cannot be downloaded, and download_uri and signed_uri are empty.
+	// Size and SHA-256 stay.
 	//
-	// Absent means that it is kept for ever. It changes when the terms of the tenant do, until the file has gone.
+	// Absent means that the file never expires. A change of the tenant's retention times changes it until the file is
+	// removed.
 	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -32,58 +32,55 @@ type SubmitTaskRequest struct {
 	// The id that makes the call idempotent, chosen by the caller: 1 to 128 visible ASCII characters,
 	// unique within the tenant.
 	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// The wanted change, in words: 1 to 6000 characters, at least one of them visible and none of them NUL.
+	// The prompt, a description of the modification: 1 to 6000 characters, at least one of them visible and none of them NUL.
 	//
-	// Spaces of any kind, control characters and characters without a width of their own are not visible.
+	// Spaces of any kind, control characters and zero-width characters are not visible.
 	//
-	// Provider kie understands English only.
+	// The provider kie understands English only.
 	Prompt string `protobuf:"bytes,2,opt,name=prompt,proto3" json:"prompt,omitempty"`
 	// The source, which is the video to modify. Required.
 	Source *SubmitTaskSource `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
-	// The watermark identifier to hand to the provider, at most 128 characters.
+	// The watermark identifier to pass to the provider, at most 128 characters.
 	//
-	// Empty means none. A provider without the capability `watermark` can't honour any other value.
+	// Empty means none. A provider without the capability `watermark` cannot honour any other value.
 	Watermark string `protobuf:"bytes,4,opt,name=watermark,proto3" json:"watermark,omitempty"`
 	// The provider to use.
 	//
-	// Empty means the service's route: its providers in their configured order, without those that can't
-	// honour the request.
+	// Empty means the service's route: its providers in their configured order, without those that cannot honour the
+	// request.
 	Provider string `protobuf:"bytes,5,opt,name=provider,proto3" json:"provider,omitempty"`
-	// The priority, from -100 to 100. In the tenant's own line a step counts as a minute of waiting, so a higher
-	// one goes first and none waits for ever. It gives no advantage over other tenants.
+	// The priority, from -100 to 100. In the tenant's own queue one step counts as a minute of waiting, so higher
+	// priorities go first and no task waits without end. It gives no advantage over other tenants.
 	//
 	// The default is 0.
 	Priority int32 `protobuf:"varint,6,opt,name=priority,proto3" json:"priority,omitempty"`
-	// The labels to list tasks by: at most 16. A key has 1 to 63 characters: lower-case letters, digits,
-	// `.`, `_`, `/` and `-`, beginning with a letter or digit. A value has at most 128 characters.
+	// The labels to filter tasks by: at most 16. A key has 1 to 63 characters: lower-case letters, digits, `.`, `_`, `/`
+	// and `-`, starting with a letter or digit. A value has at most 128 characters.
 	Labels map[string]string `protobuf:"bytes,7,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The duration from now after which the task fails with DEADLINE_EXCEEDED: 1 second to 7 days.
 	//
-	// The default is 6 hours. Providers document up to 20 minutes of work, and waiting for a permit comes
-	// on top.
+	// The default is 6 hours. Providers document up to 20 minutes of work; the wait for a permit comes on top.
 	Deadline *durationpb.Duration `protobuf:"bytes,8,opt,name=deadline,proto3" json:"deadline,omitempty"`
-	// The number of attempts that may be paid for, from 1 to 5. A further attempt is made only when the
-	// provider reported that the one before failed.
+	// The number of attempts that may be paid for, from 1 to 5. Another attempt is made only if the provider reported
+	// that the one before failed.
 	//
 	// 0 means the default, which is 1.
 	MaxAttempts int32 `protobuf:"varint,9,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
-	// The providers to move on to, in this order, when the one before refused the task in a way that proves
-	// that nothing was created: at most 4. Only with `provider`; each must honour the request, too.
+	// The providers to move on to, in this order, when the one before refused the task and provably created nothing: at
+	// most 4. Only with `provider`; each must be able to honour the request.
 	FallbackProviders []string `protobuf:"bytes,10,rep,name=fallback_providers,json=fallbackProviders,proto3" json:"fallback_providers,omitempty"`
-	// The strength: how far the result may leave the source.
+	// The strength: how far the result may deviate from the source.
 	//
-	// Unspecified means the provider's default. A provider without the capability `strengths` can't honour
-	// any other value.
+	// Unspecified means the provider's default. A provider without the capability `strengths` cannot honour any other
+	// value.
 	Strength Strength `protobuf:"varint,11,opt,name=strength,proto3,enum=refract.v1.Strength" json:"strength,omitempty"`
 	// The provider's model to use.
 	//
-	// Empty means the provider's default. A provider without the capability `models` can't honour any other
-	// value.
+	// Empty means the provider's default. A provider without the capability `models` cannot honour any other value.
 	Model string `protobuf:"bytes,12,opt,name=model,proto3" json:"model,omitempty"`
-	// The public https URI of an image: the first frame, modified as the whole video shall be. At most 2048
-	// bytes.
+	// The public https URI of an image: the first frame, modified as the whole video is to be. At most 2048 bytes.
 	//
-	// Empty means none. A provider without the capability `first_frame` can't honour any other value.
+	// Empty means none. A provider without the capability `first_frame` cannot honour any other value.
 	FirstFrameUri string `protobuf:"bytes,13,opt,name=first_frame_uri,json=firstFrameUri,proto3" json:"first_frame_uri,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -213,7 +210,7 @@ func (x *SubmitTaskRequest) GetFirstFrameUri() string {
 // The source of a task to be submitted.
 type SubmitTaskSource struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The place where the video is. Required.
+	// The location of the video. Required.
 	//
 	// Types that are valid to be assigned to Location:
 	//
@@ -284,13 +281,12 @@ type isSubmitTaskSource_Location interface {
 }
 
 type SubmitTaskSource_Uri struct {
-	// The public https URI of the video, at most 2048 bytes, which the provider fetches without
-	// credentials.
+	// The public https URI of the video, at most 2048 bytes. The provider fetches it without credentials.
 	Uri string `protobuf:"bytes,1,opt,name=uri,proto3,oneof"`
 }
 
 type SubmitTaskSource_SourceId struct {
-	// The id of a source that the tenant uploaded; see UploadSource. One that is unknown, or no longer kept, is
+	// The id of a source that the tenant uploaded; see UploadSource. An id that is unknown, or no longer kept, is
 	// refused with NOT_FOUND and SOURCE_NOT_FOUND.
 	SourceId string `protobuf:"bytes,2,opt,name=source_id,json=sourceId,proto3,oneof"`
 }
@@ -350,7 +346,7 @@ type BatchSubmitTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The submissions: 1 to 1000. Several with one request_id make one task.
 	//
-	// One that breaks a rule is refused in its own result, under the field path that SubmitTask would name.
+	// An invalid one is refused in its own result, with the field paths that SubmitTask would name.
 	Requests      []*SubmitTaskRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -439,7 +435,7 @@ func (x *BatchSubmitTasksResponse) GetResults() []*BatchSubmitTasksResult {
 	return nil
 }
 
-// What became of one submission of a batch.
+// The result of one submission of a batch.
 type BatchSubmitTasksResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The outcome.
@@ -621,7 +617,7 @@ func (x *GetTaskResponse) GetTask() *Task {
 // The request of ListTasks. The filters must all match.
 type ListTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The number of tasks to return at the most, up to 500. A page has fewer where it would be larger than 4 MiB.
+	// The number of tasks to return at most, up to 500. A page has fewer if it would exceed 4 MiB.
 	//
 	// 0 means the default, which is 50.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -880,10 +876,10 @@ type RetryTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the task.
 	TaskId string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
-	// Whether to pay for another attempt even where a result, or an attempt that may still bring one, could
-	// be adopted for free.
+	// Whether to pay for another attempt even if a result, or an attempt that may still have one, could be adopted for
+	// free.
 	//
-	// For results that can't be fetched any more.
+	// This is for results that can no longer be fetched.
 	NewAttempt    bool `protobuf:"varint,2,opt,name=new_attempt,json=newAttempt,proto3" json:"new_attempt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -984,10 +980,9 @@ type WatchTaskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the task.
 	TaskId string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
-	// The newest revision that the caller has seen; the events after it follow. 0 asks for the whole
-	// history.
+	// The newest revision that the caller has seen. The stream sends the events after it. 0 means the whole history.
 	//
-	// Absent means from now: the first message is the task as it is, then the events after it.
+	// Absent means from now on: the first message is the current task, followed by the events after it.
 	AfterRevision *int64 `protobuf:"varint,2,opt,name=after_revision,json=afterRevision,proto3,oneof" json:"after_revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1040,7 +1035,7 @@ func (x *WatchTaskRequest) GetAfterRevision() int64 {
 // One message of WatchTask.
 type WatchTaskResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What the message carries.
+	// The content of the message.
 	//
 	// Types that are valid to be assigned to Update:
 	//
@@ -1121,7 +1116,7 @@ type isWatchTaskResponse_Update interface {
 }
 
 type WatchTaskResponse_Task struct {
-	// The task as it is at the beginning of the stream.
+	// The task at the start of the stream.
 	Task *Task `protobuf:"bytes,1,opt,name=task,proto3,oneof"`
 }
 
@@ -1131,8 +1126,7 @@ type WatchTaskResponse_Event struct {
 }
 
 type WatchTaskResponse_Bookmark struct {
-	// A sign of life on a stream without events, sent at least every 15 seconds while the service can read the log of
-	// events.
+	// A message on a quiet stream, sent at least every 15 seconds while the service can read the log of events.
 	Bookmark *WatchBookmark `protobuf:"bytes,3,opt,name=bookmark,proto3,oneof"`
 }
 
@@ -1142,7 +1136,7 @@ func (*WatchTaskResponse_Event) isWatchTaskResponse_Update() {}
 
 func (*WatchTaskResponse_Bookmark) isWatchTaskResponse_Update() {}
 
-// A sign of life on a stream.
+// A message on a quiet stream: there are no newer events.
 type WatchBookmark struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The newest revision that was sent on the stream.
@@ -1191,12 +1185,12 @@ func (x *WatchBookmark) GetRevision() int64 {
 // The request of WatchTasks. The filters must all match.
 type WatchTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The resume_token of the newest message that the caller has seen; what follows it is sent. It may have come from
-	// a stream with other filters.
+	// The resume_token of the newest message that the caller has seen. The stream sends what follows it. The token may
+	// come from a stream with other filters.
 	//
-	// Empty means from now.
+	// Empty means from now on.
 	ResumeToken string `protobuf:"bytes,1,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
-	// The states after which events are wanted: SUCCEEDED, FAILED and CANCELED bring the ends of tasks alone.
+	// The states to report: only events that move a task to one of them are sent. SUCCEEDED, FAILED and CANCELED select the ends of tasks.
 	//
 	// Empty means all.
 	States []TaskState `protobuf:"varint,2,rep,packed,name=states,proto3,enum=refract.v1.TaskState" json:"states,omitempty"`
@@ -1257,16 +1251,16 @@ func (x *WatchTasksRequest) GetLabels() map[string]string {
 	return nil
 }
 
-// One message of WatchTasks: an event, or without one a bookmark.
+// One message of WatchTasks: an event, or a bookmark without one.
 type WatchTasksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The token that resumes the stream after this message. It means nothing else, and is good for the tenant alone.
+	// The token that resumes the stream after this message. It is opaque, and valid only for the tenant.
 	ResumeToken string `protobuf:"bytes,1,opt,name=resume_token,json=resumeToken,proto3" json:"resume_token,omitempty"`
 	// The next event.
 	//
-	// Absent in a bookmark, which is a sign of life: it is the first message, and is sent at least every 15 seconds on a
-	// stream without events while the service can read the log of events. Its token is newer than that of the last event, so that a quiet stream does not grow too
-	// old to be resumed.
+	// Absent in a bookmark. The first message is a bookmark. On a stream without events, another one is sent at least
+	// every 15 seconds while the service can read the log of events. Its token is newer than that of the last event, so
+	// the token of a quiet stream does not expire.
 	Event         *WatchedTaskEvent `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1316,7 +1310,7 @@ func (x *WatchTasksResponse) GetEvent() *WatchedTaskEvent {
 	return nil
 }
 
-// An event, and the task that it is of.
+// An event, and the task that it belongs to.
 type WatchedTaskEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the task.
@@ -1394,7 +1388,7 @@ type ListTaskEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the task.
 	TaskId string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
-	// The number of events to return at the most, up to 500. A page has fewer where it would be larger than 4 MiB.
+	// The number of events to return at most, up to 500. A page has fewer if it would exceed 4 MiB.
 	//
 	// 0 means the default, which is 50.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`

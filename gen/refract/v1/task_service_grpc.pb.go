@@ -35,82 +35,86 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Submits tasks and follows them. Every call acts as the tenant whose API token it carries, and sees
-// that tenant's tasks alone.
+// Submits tasks and follows them. Every call acts as the tenant of its API token, and sees only the tasks of that
+// tenant.
 type TaskServiceClient interface {
-	// Submits a task. Once it returned, the task survives any crash.
+	// Submits a task. Once the call has returned, the task survives any crash.
 	//
-	// The call is idempotent: one request_id makes one task, under any concurrency, and a repeated call
-	// returns that task as it is now. The same request_id with another payload is refused with
-	// ALREADY_EXISTS and the fields that differ.
+	// The call is idempotent: one request_id makes one task, under any concurrency, and a repeated call returns the
+	// current task. The same request_id with another payload is refused with ALREADY_EXISTS and the fields that differ.
 	//
-	// Work over a provider's limit is queued, not refused. A tenant that has used up a quota of its own is refused
+	// Work that exceeds a provider's limit is queued, not refused. A tenant that has used up one of its quotas is refused
 	// with RESOURCE_EXHAUSTED, google.rpc.QuotaFailure and google.rpc.RetryInfo.
 	SubmitTask(ctx context.Context, in *SubmitTaskRequest, opts ...grpc.CallOption) (*SubmitTaskResponse, error)
 	// Submits up to 1000 tasks, each as SubmitTask would.
 	//
-	// What is wrong with one of them is told in its own result, and does not keep the others from being submitted.
-	// The call as a whole fails only when nothing was submitted, or nothing is known: then it can be made again,
-	// since each request_id makes one task. A request has at most 3 MiB, and a response less than 4 MiB: where it would have
-	// more, statuses go without all details but google.rpc.ErrorInfo, and then tasks without all but id, request_id, state and
-	// revision. Beside 16 other lists and batches of the tenant at the same replica it is refused with RESOURCE_EXHAUSTED and
-	// LARGE_CALLS_BUSY.
+	// An invalid submission is refused in its own result and does not affect the others. The call as a whole fails only
+	// if nothing was submitted, or if the outcome is unknown. It can then be repeated, since each request_id makes one
+	// task.
+	//
+	// A request has at most 3 MiB, and a response less than 4 MiB. In a response that would be larger, statuses lose all
+	// details but google.rpc.ErrorInfo. If that is not enough, tasks have only id, request_id, state and revision.
+	//
+	// A tenant may have 16 concurrent lists and batches at a replica. Further ones are refused with RESOURCE_EXHAUSTED
+	// and LARGE_CALLS_BUSY.
 	BatchSubmitTasks(ctx context.Context, in *BatchSubmitTasksRequest, opts ...grpc.CallOption) (*BatchSubmitTasksResponse, error)
 	// Returns one task, and what it waits for.
 	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*GetTaskResponse, error)
-	// Lists tasks, newest first. Beside many other lists and batches it is refused like BatchSubmitTasks.
+	// Lists tasks, newest first. The number of concurrent lists and batches is limited, as for BatchSubmitTasks.
 	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error)
 	// Cancels a task. Canceling a terminal task changes nothing and returns it.
 	//
-	// No provider can cancel: an attempt in progress is followed to its end, and its result is kept for
-	// RetryTask but not surfaced.
+	// No provider can cancel: an attempt in progress is followed to its end, and its result is kept for RetryTask but not
+	// shown.
 	CancelTask(ctx context.Context, in *CancelTaskRequest, opts ...grpc.CallOption) (*CancelTaskResponse, error)
 	// Continues a FAILED or CANCELED task.
 	//
-	// A result of an earlier attempt that turned up, or an attempt that still runs, is adopted for free.
-	// Otherwise the task is queued again, for at least one more attempt that is paid for. Its deadline begins
-	// anew.
+	// A result of an earlier attempt, or an attempt that still runs, is adopted for free. Otherwise the task is queued
+	// again, for at least one more attempt that is paid for. Its deadline starts again.
 	RetryTask(ctx context.Context, in *RetryTaskRequest, opts ...grpc.CallOption) (*RetryTaskResponse, error)
 	// Follows one task until it is terminal.
 	//
-	// Every revision arrives once and in order. Over HTTP the stream is a sequence of JSON objects, one a
-	// line, or server-sent events when the request accepts `text/event-stream`; there the id of an event
-	// is its revision, so that `Last-Event-ID` resumes it. Such a stream begins as soon as the watch is taken; one that
-	// can't begin now but may later is answered 200 and ends with an event `error`, since an EventSource reconnects only
-	// then. A stream that ends with UNAVAILABLE is resumed
-	// by another call with after_revision set to the newest revision seen.
+	// Every revision arrives once and in order. A stream that ends with UNAVAILABLE is resumed by another call with
+	// after_revision set to the newest revision seen.
+	//
+	// Over HTTP the stream is a sequence of JSON objects, one per line, or server-sent events if the request accepts
+	// `text/event-stream`. The id of a server-sent event is its revision, so `Last-Event-ID` resumes the stream. A stream
+	// of server-sent events starts as soon as the watch is accepted. If a watch cannot start now but may start later, the
+	// response is 200 with an event `error`, since an EventSource reconnects only then.
 	WatchTask(ctx context.Context, in *WatchTaskRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTaskResponse], error)
 	// Follows all tasks of the tenant, or those that match a filter.
 	//
-	// Every event arrives once, and those of each task in order; events of different tasks come about in the order in
-	// which they happened. The first message is a bookmark. The stream has no end of its own. However it ends, another
-	// call with the newest resume_token continues it, at any replica: nothing is lost and nothing comes twice. A stream
-	// that ends with UNAVAILABLE is to be resumed at once. A token older than what is kept is refused with OUT_OF_RANGE,
-	// and the oldest one that is left.
+	// Every event arrives once, and the events of each task in order. Events of different tasks arrive in about the order
+	// in which they happened. The first message is a bookmark.
 	//
-	// Over HTTP the stream is a sequence of JSON objects, one a line, or server-sent events when the request accepts
-	// `text/event-stream`; there the id of an event is its resume token, so that `Last-Event-ID` resumes it.
+	// The stream has no end of its own. However it ends, another call with the newest resume_token continues it at any
+	// replica: nothing is lost and nothing is repeated. A stream that ends with UNAVAILABLE should be resumed at once. A
+	// token older than what is kept is refused with OUT_OF_RANGE and the oldest token that is left.
+	//
+	// Over HTTP the stream is a sequence of JSON objects, one per line, or server-sent events if the request accepts
+	// `text/event-stream`. The id of a server-sent event is its resume token, so `Last-Event-ID` resumes the stream.
 	WatchTasks(ctx context.Context, in *WatchTasksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchTasksResponse], error)
-	// Lists the events of a task, oldest first. Beside many other lists and batches it is refused like BatchSubmitTasks.
+	// Lists the events of a task, oldest first. The number of concurrent lists and batches is limited, as for
+	// BatchSubmitTasks.
 	ListTaskEvents(ctx context.Context, in *ListTaskEventsRequest, opts ...grpc.CallOption) (*ListTaskEventsResponse, error)
-	// Uploads a video that has no public URI, to be submitted by its source id: a header, then the bytes.
+	// Uploads a video that has no public URI, so that tasks can name it by its source id: a header, then the bytes.
 	//
-	// The bytes are kept as they arrive, so an upload that is cut costs its tail alone: at most 8 MiB where the
-	// service dies, and nothing that it has read otherwise. Any replica goes on with it. A call that carries a
-	// header and no chunks tells how many bytes have arrived.
+	// The bytes are stored as they arrive. An upload that is cut off loses at most 8 MiB if the service crashes, and
+	// otherwise nothing that the service has read. Any replica can continue it. A call with a header and no chunks
+	// returns how many bytes have arrived.
 	//
-	// Equal files of a tenant are one source. A file may have as many bytes as the provider that takes the most;
-	// a larger one is refused with RESOURCE_EXHAUSTED and SOURCE_TOO_LARGE. Bytes that differ from the announced
-	// SHA-256 are dropped and refused with INVALID_ARGUMENT and SOURCE_DAMAGED.
+	// Equal files of a tenant are one source. A file larger than every provider accepts is refused with
+	// RESOURCE_EXHAUSTED and SOURCE_TOO_LARGE. Bytes that do not match the announced SHA-256 are dropped and refused with
+	// INVALID_ARGUMENT and SOURCE_DAMAGED.
 	//
-	// A call that brings no bytes for 30 seconds ends with ABORTED and UPLOAD_STALLED, and one that comes while eight others
-	// of the tenant send bytes to the same replica with RESOURCE_EXHAUSTED and UPLOADS_BUSY. A replica that shuts down ends
-	// its calls with UNAVAILABLE. The upload goes on in another call each time.
+	// A call that sends no bytes for 30 seconds ends with ABORTED and UPLOAD_STALLED. A ninth concurrent upload of a
+	// tenant at the same replica ends with RESOURCE_EXHAUSTED and UPLOADS_BUSY. A replica that shuts down ends its calls
+	// with UNAVAILABLE. In each case, another call can continue the upload.
 	//
 	// Over HTTP: `PUT /v1/sources/{upload_id}` with the file as the body. `Content-Range: bytes 8388608-9999999/10000000`
-	// goes on with an upload, and HEAD tells where, as `Upload-Offset`. `Repr-Digest: sha-256=:…:` announces the
-	// SHA-256. The answer is this call's response, with the status 201 for a new source, 200 for one that was there
-	// before, and 202 while bytes are missing.
+	// continues an upload, and HEAD returns how many bytes have arrived, as `Upload-Offset`. `Repr-Digest: sha-256=:…:`
+	// announces the SHA-256. The response body is UploadSourceResponse, with the status 201 for a new source, 200 for an
+	// existing one, and 202 while bytes are missing.
 	UploadSource(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[UploadSourceRequest, UploadSourceResponse], error)
 }
 
@@ -247,82 +251,86 @@ type TaskService_UploadSourceClient = grpc.ClientStreamingClient[UploadSourceReq
 // All implementations must embed UnimplementedTaskServiceServer
 // for forward compatibility.
 //
-// Submits tasks and follows them. Every call acts as the tenant whose API token it carries, and sees
-// that tenant's tasks alone.
+// Submits tasks and follows them. Every call acts as the tenant of its API token, and sees only the tasks of that
+// tenant.
 type TaskServiceServer interface {
-	// Submits a task. Once it returned, the task survives any crash.
+	// Submits a task. Once the call has returned, the task survives any crash.
 	//
-	// The call is idempotent: one request_id makes one task, under any concurrency, and a repeated call
-	// returns that task as it is now. The same request_id with another payload is refused with
-	// ALREADY_EXISTS and the fields that differ.
+	// The call is idempotent: one request_id makes one task, under any concurrency, and a repeated call returns the
+	// current task. The same request_id with another payload is refused with ALREADY_EXISTS and the fields that differ.
 	//
-	// Work over a provider's limit is queued, not refused. A tenant that has used up a quota of its own is refused
+	// Work that exceeds a provider's limit is queued, not refused. A tenant that has used up one of its quotas is refused
 	// with RESOURCE_EXHAUSTED, google.rpc.QuotaFailure and google.rpc.RetryInfo.
 	SubmitTask(context.Context, *SubmitTaskRequest) (*SubmitTaskResponse, error)
 	// Submits up to 1000 tasks, each as SubmitTask would.
 	//
-	// What is wrong with one of them is told in its own result, and does not keep the others from being submitted.
-	// The call as a whole fails only when nothing was submitted, or nothing is known: then it can be made again,
-	// since each request_id makes one task. A request has at most 3 MiB, and a response less than 4 MiB: where it would have
-	// more, statuses go without all details but google.rpc.ErrorInfo, and then tasks without all but id, request_id, state and
-	// revision. Beside 16 other lists and batches of the tenant at the same replica it is refused with RESOURCE_EXHAUSTED and
-	// LARGE_CALLS_BUSY.
+	// An invalid submission is refused in its own result and does not affect the others. The call as a whole fails only
+	// if nothing was submitted, or if the outcome is unknown. It can then be repeated, since each request_id makes one
+	// task.
+	//
+	// A request has at most 3 MiB, and a response less than 4 MiB. In a response that would be larger, statuses lose all
+	// details but google.rpc.ErrorInfo. If that is not enough, tasks have only id, request_id, state and revision.
+	//
+	// A tenant may have 16 concurrent lists and batches at a replica. Further ones are refused with RESOURCE_EXHAUSTED
+	// and LARGE_CALLS_BUSY.
 	BatchSubmitTasks(context.Context, *BatchSubmitTasksRequest) (*BatchSubmitTasksResponse, error)
 	// Returns one task, and what it waits for.
 	GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error)
-	// Lists tasks, newest first. Beside many other lists and batches it is refused like BatchSubmitTasks.
+	// Lists tasks, newest first. The number of concurrent lists and batches is limited, as for BatchSubmitTasks.
 	ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error)
 	// Cancels a task. Canceling a terminal task changes nothing and returns it.
 	//
-	// No provider can cancel: an attempt in progress is followed to its end, and its result is kept for
-	// RetryTask but not surfaced.
+	// No provider can cancel: an attempt in progress is followed to its end, and its result is kept for RetryTask but not
+	// shown.
 	CancelTask(context.Context, *CancelTaskRequest) (*CancelTaskResponse, error)
 	// Continues a FAILED or CANCELED task.
 	//
-	// A result of an earlier attempt that turned up, or an attempt that still runs, is adopted for free.
-	// Otherwise the task is queued again, for at least one more attempt that is paid for. Its deadline begins
-	// anew.
+	// A result of an earlier attempt, or an attempt that still runs, is adopted for free. Otherwise the task is queued
+	// again, for at least one more attempt that is paid for. Its deadline starts again.
 	RetryTask(context.Context, *RetryTaskRequest) (*RetryTaskResponse, error)
 	// Follows one task until it is terminal.
 	//
-	// Every revision arrives once and in order. Over HTTP the stream is a sequence of JSON objects, one a
-	// line, or server-sent events when the request accepts `text/event-stream`; there the id of an event
-	// is its revision, so that `Last-Event-ID` resumes it. Such a stream begins as soon as the watch is taken; one that
-	// can't begin now but may later is answered 200 and ends with an event `error`, since an EventSource reconnects only
-	// then. A stream that ends with UNAVAILABLE is resumed
-	// by another call with after_revision set to the newest revision seen.
+	// Every revision arrives once and in order. A stream that ends with UNAVAILABLE is resumed by another call with
+	// after_revision set to the newest revision seen.
+	//
+	// Over HTTP the stream is a sequence of JSON objects, one per line, or server-sent events if the request accepts
+	// `text/event-stream`. The id of a server-sent event is its revision, so `Last-Event-ID` resumes the stream. A stream
+	// of server-sent events starts as soon as the watch is accepted. If a watch cannot start now but may start later, the
+	// response is 200 with an event `error`, since an EventSource reconnects only then.
 	WatchTask(*WatchTaskRequest, grpc.ServerStreamingServer[WatchTaskResponse]) error
 	// Follows all tasks of the tenant, or those that match a filter.
 	//
-	// Every event arrives once, and those of each task in order; events of different tasks come about in the order in
-	// which they happened. The first message is a bookmark. The stream has no end of its own. However it ends, another
-	// call with the newest resume_token continues it, at any replica: nothing is lost and nothing comes twice. A stream
-	// that ends with UNAVAILABLE is to be resumed at once. A token older than what is kept is refused with OUT_OF_RANGE,
-	// and the oldest one that is left.
+	// Every event arrives once, and the events of each task in order. Events of different tasks arrive in about the order
+	// in which they happened. The first message is a bookmark.
 	//
-	// Over HTTP the stream is a sequence of JSON objects, one a line, or server-sent events when the request accepts
-	// `text/event-stream`; there the id of an event is its resume token, so that `Last-Event-ID` resumes it.
+	// The stream has no end of its own. However it ends, another call with the newest resume_token continues it at any
+	// replica: nothing is lost and nothing is repeated. A stream that ends with UNAVAILABLE should be resumed at once. A
+	// token older than what is kept is refused with OUT_OF_RANGE and the oldest token that is left.
+	//
+	// Over HTTP the stream is a sequence of JSON objects, one per line, or server-sent events if the request accepts
+	// `text/event-stream`. The id of a server-sent event is its resume token, so `Last-Event-ID` resumes the stream.
 	WatchTasks(*WatchTasksRequest, grpc.ServerStreamingServer[WatchTasksResponse]) error
-	// Lists the events of a task, oldest first. Beside many other lists and batches it is refused like BatchSubmitTasks.
+	// Lists the events of a task, oldest first. The number of concurrent lists and batches is limited, as for
+	// BatchSubmitTasks.
 	ListTaskEvents(context.Context, *ListTaskEventsRequest) (*ListTaskEventsResponse, error)
-	// Uploads a video that has no public URI, to be submitted by its source id: a header, then the bytes.
+	// Uploads a video that has no public URI, so that tasks can name it by its source id: a header, then the bytes.
 	//
-	// The bytes are kept as they arrive, so an upload that is cut costs its tail alone: at most 8 MiB where the
-	// service dies, and nothing that it has read otherwise. Any replica goes on with it. A call that carries a
-	// header and no chunks tells how many bytes have arrived.
+	// The bytes are stored as they arrive. An upload that is cut off loses at most 8 MiB if the service crashes, and
+	// otherwise nothing that the service has read. Any replica can continue it. A call with a header and no chunks
+	// returns how many bytes have arrived.
 	//
-	// Equal files of a tenant are one source. A file may have as many bytes as the provider that takes the most;
-	// a larger one is refused with RESOURCE_EXHAUSTED and SOURCE_TOO_LARGE. Bytes that differ from the announced
-	// SHA-256 are dropped and refused with INVALID_ARGUMENT and SOURCE_DAMAGED.
+	// Equal files of a tenant are one source. A file larger than every provider accepts is refused with
+	// RESOURCE_EXHAUSTED and SOURCE_TOO_LARGE. Bytes that do not match the announced SHA-256 are dropped and refused with
+	// INVALID_ARGUMENT and SOURCE_DAMAGED.
 	//
-	// A call that brings no bytes for 30 seconds ends with ABORTED and UPLOAD_STALLED, and one that comes while eight others
-	// of the tenant send bytes to the same replica with RESOURCE_EXHAUSTED and UPLOADS_BUSY. A replica that shuts down ends
-	// its calls with UNAVAILABLE. The upload goes on in another call each time.
+	// A call that sends no bytes for 30 seconds ends with ABORTED and UPLOAD_STALLED. A ninth concurrent upload of a
+	// tenant at the same replica ends with RESOURCE_EXHAUSTED and UPLOADS_BUSY. A replica that shuts down ends its calls
+	// with UNAVAILABLE. In each case, another call can continue the upload.
 	//
 	// Over HTTP: `PUT /v1/sources/{upload_id}` with the file as the body. `Content-Range: bytes 8388608-9999999/10000000`
-	// goes on with an upload, and HEAD tells where, as `Upload-Offset`. `Repr-Digest: sha-256=:…:` announces the
-	// SHA-256. The answer is this call's response, with the status 201 for a new source, 200 for one that was there
-	// before, and 202 while bytes are missing.
+	// continues an upload, and HEAD returns how many bytes have arrived, as `Upload-Offset`. `Repr-Digest: sha-256=:…:`
+	// announces the SHA-256. The response body is UploadSourceResponse, with the status 201 for a new source, 200 for an
+	// existing one, and 202 while bytes are missing.
 	UploadSource(grpc.ClientStreamingServer[UploadSourceRequest, UploadSourceResponse]) error
 	mustEmbedUnimplementedTaskServiceServer()
 }

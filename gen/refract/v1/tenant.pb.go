@@ -25,46 +25,49 @@ const (
 // The share, the quotas and the retention times of a tenant, and how much of them is used.
 type Tenant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of the tenant; `-` stands for the default, which holds for tenants without terms of their own.
+	// The name of the tenant. `-` is the default, which applies to tenants without their own terms.
 	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// Whether the tenant has terms of its own; else the ones here are the default's.
+	// Whether the tenant has its own terms. Otherwise these are the terms of the default.
 	OwnTerms bool `protobuf:"varint,2,opt,name=own_terms,json=ownTerms,proto3" json:"own_terms,omitempty"`
-	// The weight: how much of a provider the tenant gets while others wait, relative to them.
+	// The weight: the tenant's share of a provider relative to other tenants that wait.
 	Weight int32 `protobuf:"varint,3,opt,name=weight,proto3" json:"weight,omitempty"`
-	// The number of tasks that may be QUEUED; more are refused at submit.
+	// The maximum number of QUEUED tasks. Further submissions are refused.
 	//
-	// Absent means any number, as in the next two.
+	// Absent means no limit, as in the next two fields.
 	MaxQueued *int32 `protobuf:"varint,4,opt,name=max_queued,json=maxQueued,proto3,oneof" json:"max_queued,omitempty"`
-	// The number of attempts that may be open over all providers; more wait.
+	// The maximum number of open attempts at all providers together. Further tasks wait.
 	MaxInFlight *int32 `protobuf:"varint,5,opt,name=max_in_flight,json=maxInFlight,proto3,oneof" json:"max_in_flight,omitempty"`
-	// The number of tasks that may be submitted in a day of UTC; more are refused.
+	// The maximum number of tasks submitted per UTC day. Further submissions are refused.
 	MaxPerDay *int32 `protobuf:"varint,6,opt,name=max_per_day,json=maxPerDay,proto3,oneof" json:"max_per_day,omitempty"`
-	// The number of tasks that are QUEUED, counted up to 10001. 0 for the default, as in the next one.
+	// The number of QUEUED tasks, counted up to 10001. 0 for the default, as in the next field.
 	QueuedTasks int32 `protobuf:"varint,7,opt,name=queued_tasks,json=queuedTasks,proto3" json:"queued_tasks,omitempty"`
-	// The number of attempts that are open over all providers.
+	// The number of open attempts at all providers together.
 	OpenAttempts int32 `protobuf:"varint,8,opt,name=open_attempts,json=openAttempts,proto3" json:"open_attempts,omitempty"`
-	// The number of tasks submitted in this day of UTC, since the tenant had a daily quota.
+	// The number of tasks submitted in this UTC day since the tenant has had a daily quota.
 	//
-	// Absent without one: nobody counts then.
+	// Absent without a daily quota: submissions are not counted then.
 	SubmissionsToday *int32 `protobuf:"varint,9,opt,name=submissions_today,json=submissionsToday,proto3,oneof" json:"submissions_today,omitempty"`
-	// The time for which outputs are kept after they were saved: the tenant's own, or else the default's, or else the
-	// configured one, each for itself. 0 means for ever. As in the next three.
+	// The time for which outputs are kept after they were saved. Each retention time is the tenant's own, or else the
+	// default's, or else the configured one. 0 means that outputs never expire. The same applies to the next three
+	// fields.
 	KeepOutputs *durationpb.Duration `protobuf:"bytes,10,opt,name=keep_outputs,json=keepOutputs,proto3" json:"keep_outputs,omitempty"`
 	// The time for which uploaded sources are kept after their last use.
 	KeepSources *durationpb.Duration `protobuf:"bytes,11,opt,name=keep_sources,json=keepSources,proto3" json:"keep_sources,omitempty"`
 	// The time for which callbacks are kept.
 	KeepCallbacks *durationpb.Duration `protobuf:"bytes,12,opt,name=keep_callbacks,json=keepCallbacks,proto3" json:"keep_callbacks,omitempty"`
-	// The time for which tasks are kept after they ended, with all that belongs to them.
+	// The time for which tasks are kept after they ended, together with their events, attempts and outputs.
 	KeepTasks *durationpb.Duration `protobuf:"bytes,13,opt,name=keep_tasks,json=keepTasks,proto3" json:"keep_tasks,omitempty"`
-	// The number of bytes that the tenant's uploaded sources and unfinished uploads may have; an upload that needs more is
-	// refused. As in the next two, the limit in force: the default of the release where none is set.
+	// The maximum size of the tenant's uploaded sources and unfinished uploads together, in bytes. An upload that needs
+	// more is refused. This is the limit in force: the default of the release if none is set. The same applies to the
+	// next two fields.
 	MaxSourceBytes int64 `protobuf:"varint,14,opt,name=max_source_bytes,json=maxSourceBytes,proto3" json:"max_source_bytes,omitempty"`
-	// The number of uploaded sources and unfinished uploads that the tenant may have.
+	// The maximum number of uploaded sources and unfinished uploads of the tenant.
 	MaxSources int32 `protobuf:"varint,15,opt,name=max_sources,json=maxSources,proto3" json:"max_sources,omitempty"`
-	// The number of unfinished uploads that the tenant may have.
+	// The maximum number of unfinished uploads of the tenant.
 	MaxUnfinishedUploads int32 `protobuf:"varint,16,opt,name=max_unfinished_uploads,json=maxUnfinishedUploads,proto3" json:"max_unfinished_uploads,omitempty"`
-	// The number of bytes that the tenant's uploaded sources and unfinished uploads have. An unfinished upload has the size that
-	// it announced, or what arrived while it announces none. 0 for the default, as in the next two.
+	// The size of the tenant's uploaded sources and unfinished uploads together, in bytes. An unfinished upload counts
+	// with its announced size, or with the bytes that have arrived if it has announced none. 0 for the default, as in the
+	// next two fields.
 	SourceBytes int64 `protobuf:"varint,17,opt,name=source_bytes,json=sourceBytes,proto3" json:"source_bytes,omitempty"`
 	// The number of uploaded sources that are kept for the tenant.
 	Sources int32 `protobuf:"varint,18,opt,name=sources,proto3" json:"sources,omitempty"`
