@@ -14,9 +14,9 @@ import (
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
-// TestUnsignedCallback_CantGiveAnAttemptAForeignID tells an attempt whose answer was lost the id of a task that
-// is not there, right after the submission, when providers may not know their own tasks yet. The genuine callbacks come
-// once the provider was asked about that id.
+// TestUnsignedCallback_CantGiveAnAttemptAForeignID posts a callback about an attempt whose answer was lost, with a
+// provider task id that does not exist. It does so right after the submission, when a provider may not know its own
+// tasks yet. The genuine callbacks come after the provider was asked about that id.
 //
 // It fails when age (internal/dispatch/check.go) excuses a provider that does not know the id of a hint.
 func TestUnsignedCallback_CantGiveAnAttemptAForeignID(t *testing.T) {
@@ -45,7 +45,7 @@ func TestUnsignedCallback_CantGiveAnAttemptAForeignID(t *testing.T) {
 	}
 }
 
-// TestAccounts_OneBlockedLeavesTheWorkToTheOther gives a provider a wrong key beside a good one.
+// TestAccounts_OneBlockedLeavesTheWorkToTheOther configures a provider with a wrong key and a good one.
 func TestAccounts_OneBlockedLeavesTheWorkToTheOther(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *server.Config, c *simConfig) {
@@ -67,7 +67,7 @@ func TestAccounts_OneBlockedLeavesTheWorkToTheOther(t *testing.T) {
 	}
 }
 
-// TestProviders_TakenAwayLeaveTheirTasksToOthers restarts the service without the provider that a task waits for.
+// TestProviders_TakenAwayLeaveTheirTasksToOthers restarts the service without the provider for which a task waits.
 func TestProviders_TakenAwayLeaveTheirTasksToOthers(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.URL(t)
@@ -95,7 +95,7 @@ func TestProviders_TakenAwayLeaveTheirTasksToOthers(t *testing.T) {
 	}
 }
 
-// asked returns how many questions the provider has answered or refused.
+// asked returns how many queries the provider has answered or refused.
 func asked(provider *sim.Server) int {
 	queries := provider.Limits().Queries
 	if len(queries) == 0 {

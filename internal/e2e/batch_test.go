@@ -17,7 +17,7 @@ import (
 	"github.com/refract-video/refract/internal/server"
 )
 
-// batchOutcome is what clients read from a result of a batch: the request id of a task, or a refusal.
+// batchOutcome is a result of a batch as clients see it: the request id of a task, or a refusal.
 type batchOutcome struct {
 	Task    string
 	Refusal refusalSeen
@@ -35,7 +35,7 @@ func batchOutcomes(resp *refractv1.BatchSubmitTasksResponse) []batchOutcome {
 	return outcomes
 }
 
-// labelsOf returns so many labels.
+// labelsOf returns a number of labels.
 func labelsOf(n int) map[string]string {
 	labels := map[string]string{}
 	for i := range n {
@@ -80,8 +80,8 @@ func TestBatchSubmit_AnswersItemByItem(t *testing.T) {
 		{item("f", func(r *refractv1.SubmitTaskRequest) {
 			r.Provider, r.FallbackProviders = "kie", []string{"a", "b", "c", "d", "e"}
 		}), invalid("fallback_providers")},
-		{item("d", func(r *refractv1.SubmitTaskRequest) { r.Provider = "nobody" }), invalid("provider")},
-		{item("a"), batchOutcome{Task: "a"}}, // The same once more, and
+		{item("d", func(r *refractv1.SubmitTaskRequest) { r.Provider = "unknown" }), invalid("provider")},
+		{item("a"), batchOutcome{Task: "a"}}, // The same item again.
 		{item("a", prompt("another")), conflict("")},
 		{item("taken", prompt(taken.GetPrompt())), batchOutcome{Task: "taken"}},
 		{item("taken", prompt("another")), conflict(taken.GetId())},
@@ -178,7 +178,7 @@ func TestBatchSubmit_QuotasAreExact(t *testing.T) {
 	req := &refractv1.BatchSubmitTasksRequest{}
 	for i := range 8 {
 		r := goodRequest()
-		if i == 2 { // A known one spends nothing.
+		if i == 2 { // A known request id uses no quota.
 			r.RequestId, r.Prompt = known.GetRequestId(), known.GetPrompt()
 		}
 		req.Requests = append(req.Requests, r)
@@ -203,7 +203,7 @@ func TestBatchSubmit_QuotasAreExact(t *testing.T) {
 	}
 }
 
-// retryOf returns when an error says that calling again makes sense, in seconds.
+// retryOf returns the retry delay of an error, in seconds.
 func retryOf(err error) int64 {
 	for _, d := range status.Convert(err).Details() {
 		if r, ok := d.(*errdetails.RetryInfo); ok {

@@ -24,8 +24,8 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// TestBench_BaselineWritesWhatTheServiceWrites compares the rows of one callback and one submission through the service with
-// those of each shape of the baseline. Each comes from one transaction.
+// TestBench_BaselineWritesWhatTheServiceWrites compares the rows that the service writes for one callback and one
+// submission with the rows of each shape of the baseline. Each set of rows comes from one transaction.
 func TestBench_BaselineWritesWhatTheServiceWrites(t *testing.T) {
 	t.Parallel()
 	const key = "a key of callback tokens for the baseline"
@@ -98,8 +98,8 @@ func (ts *testService) postPrepared(t *testing.T, key string, n int) {
 	}
 }
 
-// rowsOf returns the rows that the last change of a task wrote in one transaction, by table, without what differs from task
-// to task. Of a time it leaves whether there is one.
+// rowsOf returns the rows that the last change of a task wrote in one transaction, by table, without values that differ
+// from task to task. Of a time it keeps only whether it is set.
 func (ts *testService) rowsOf(t *testing.T, id string) map[string]map[string]any {
 	t.Helper()
 	var text []byte

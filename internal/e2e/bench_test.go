@@ -11,9 +11,9 @@ import (
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
-// TestBench_MeasuresBudgets runs two sections small, on the database of the tests: each row must come, with its baseline, but
-// no figure means anything. The sections that need many rows, seconds of pgbench, a large file or a database of their own are
-// left out; the rules of their rows are tested in internal/bench.
+// TestBench_MeasuresBudgets runs two small sections on the database of the tests. Each row must appear with its
+// baseline; the figures mean nothing. It skips the sections that need many rows, seconds of pgbench, a large file or
+// their own database. The rules of those rows are tested in internal/bench.
 func TestBench_MeasuresBudgets(t *testing.T) {
 	t.Parallel()
 	short := new(bench.ShortError).ExitStatus()

@@ -16,8 +16,8 @@ import (
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
-// TestIngress_AnswersAsDocumented posts what providers and strangers may post about one running attempt. None
-// of it may change the task, and none may leave a stack trace.
+// TestIngress_AnswersAsDocumented posts everything that providers and strangers may post about one running attempt. No
+// post may change the task, and none may cause a stack trace.
 func TestIngress_AnswersAsDocumented(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(_ *server.Config, c *simConfig) { c.Processing = time.Hour })
@@ -76,7 +76,7 @@ func TestIngress_AnswersAsDocumented(t *testing.T) {
 	}
 	after := ts.get(t, id)
 	for _, o := range append(before.GetOutputs(), after.GetOutputs()...) {
-		o.SignedUri, o.SignedUriExpireTime = "", nil // They are made anew for each call.
+		o.SignedUri, o.SignedUriExpireTime = "", nil // Each call creates new ones.
 	}
 	if !proto.Equal(before, after) {
 		t.Errorf("the task changed:\n%v\n%v", before, after)
@@ -110,7 +110,7 @@ func TestIngress_TakesWhatComesAfterTheEnd(t *testing.T) {
 	}
 	after := ts.get(t, id)
 	for _, o := range append(before.GetOutputs(), after.GetOutputs()...) {
-		o.SignedUri, o.SignedUriExpireTime = "", nil // They are made anew for each call.
+		o.SignedUri, o.SignedUriExpireTime = "", nil // Each call creates new ones.
 	}
 	if !proto.Equal(before, after) {
 		t.Errorf("the task changed:\n%v\n%v", before, after)

@@ -10,7 +10,7 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// paddedClip writes a valid video of a size; what fills it up takes no room on the disk.
+// paddedClip writes a valid video of a given size. The padding is sparse, so it takes no space on disk.
 func paddedClip(t testing.TB, size int64) string {
 	t.Helper()
 	clip := sim.TinyClip()
@@ -32,7 +32,7 @@ func distinctClip(text string) []byte {
 	return append(append(clip, "free"...), text...)
 }
 
-// slowClip returns a video that lasts as many times as long: the units of its time are larger.
+// slowClip returns a video that lasts a number of times as long, since its time units are larger.
 func slowClip(t testing.TB, times uint32) []byte {
 	t.Helper()
 	clip := sim.TinyClip()

@@ -16,8 +16,8 @@ import (
 	"github.com/refract-video/refract/internal/server"
 )
 
-// freeAddress returns an address of this machine that nothing listens on. Its port is below those that systems give to sockets
-// that ask for any, so no other test gets it meanwhile.
+// freeAddress returns an address of this machine on which no process listens. Its port is below the ephemeral range, so
+// no other test gets it meanwhile.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	const first, last = 10_000, 30_000
@@ -32,8 +32,8 @@ func freeAddress(t *testing.T) string {
 	return ""
 }
 
-// TestServe_RefusesToStart checks that what would be unsafe or can't work ends the start with one line that
-// says what to do.
+// TestServe_RefusesToStart checks that an unsafe or impossible setting ends the start with one line that says what to
+// do.
 func TestServe_RefusesToStart(t *testing.T) {
 	t.Parallel()
 	empty := postgrestest.EmptyURL(t)
@@ -71,7 +71,7 @@ func TestServe_RefusesToStart(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			// A process of its own: the log of telemetry is one for all services of a process.
+			// A separate process: all services of one process share the telemetry log.
 			ctx, cancel := context.WithTimeout(t.Context(), hung)
 			defer cancel()
 			cmd := refract(ctx, t, append([]string{"serve", "--bucket=mem://"}, tc.args...)...)
@@ -89,7 +89,7 @@ func TestServe_RefusesToStart(t *testing.T) {
 	}
 }
 
-// TestSecret_NeverShows prints a secret in every way a program might by accident.
+// TestSecret_NeverShows prints a secret in every way in which a program might do so by accident.
 func TestSecret_NeverShows(t *testing.T) {
 	t.Parallel()
 	f := server.Config{DatabaseURL: "hunter2", CallbackKeys: []redact.Secret{"hunter2"}, Providers: server.Providers{KIE: server.Upstream{APIKeys: []redact.Secret{"hunter2"}, WebhookKeys: []redact.Secret{"hunter2"}}}}

@@ -19,10 +19,10 @@ import (
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
-// TestDrain_LeavesNoConnectionAndNoGoroutine stops a service that has everything under way that it can have. It is
-// not parallel: nothing else may run in this process while it counts.
+// TestDrain_LeavesNoConnectionAndNoGoroutine stops a service in the middle of every kind of work. It is not parallel:
+// no other test may run in this process while it counts.
 func TestDrain_LeavesNoConnectionAndNoGoroutine(t *testing.T) {
-	_ = postgrestest.URL(t) // From here on the server runs.
+	_ = postgrestest.URL(t) // The database server runs from here on.
 	http.DefaultClient.CloseIdleConnections()
 	goroutines, sockets := goleak.IgnoreCurrent(), openSockets(t)
 	t.Run("service", func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestDrain_LeavesNoConnectionAndNoGoroutine(t *testing.T) {
 		})
 		ts.pool.Close()
 		http.DefaultClient.CloseIdleConnections()
-		// The simulator still listens, and so would keep a connection that we forgot.
+		// The simulator still listens, so a connection that leaked would stay open.
 		theirs := ts.sim.URL() + ts.sim.BaseURL("luma") + ts.sim.BaseURL("luma-agents")
 		await(t, "sockets", func() []string {
 			var left []string
@@ -63,8 +63,8 @@ func TestDrain_LeavesNoConnectionAndNoGoroutine(t *testing.T) {
 	}
 }
 
-// makeBusy gives the service attempts that run at every provider, callbacks that keep coming, a save that lasts, and
-// watchers over gRPC and HTTP. The watchers end with the service.
+// makeBusy gives the service running attempts at every provider, a stream of callbacks, a long save, and watchers over
+// gRPC and HTTP. The watchers end with the service.
 func (ts *testService) makeBusy(t *testing.T) *sync.WaitGroup {
 	t.Helper()
 	at := func(name string) func(*refractv1.SubmitTaskRequest) {
@@ -116,7 +116,7 @@ func (ts *testService) makeBusy(t *testing.T) *sync.WaitGroup {
 	return watchers
 }
 
-// uploadSilently begins uploads that bring no more bytes. They end with the service.
+// uploadSilently starts uploads that send no more bytes. They end with the service.
 func (ts *testService) uploadSilently(t *testing.T, g *sync.WaitGroup) {
 	t.Helper()
 	header := &refractv1.UploadSourceRequest{Part: &refractv1.UploadSourceRequest_Header{
@@ -191,7 +191,7 @@ func (ts *testService) watchHTTP(t *testing.T, id string) *bufio.Scanner {
 	return lines
 }
 
-// await waits until nothing is left, which the other side of a connection learns a moment later than we.
+// await waits until nothing is left. The other end of a connection notices a moment later that it was closed.
 func await(t *testing.T, what string, left func() []string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), hung)

@@ -10,7 +10,7 @@ import (
 	"github.com/refract-video/refract/internal/server"
 )
 
-// TestExpiredOutput_IsRefusedBeforeItsFileIsGone lets an output expire under running readers.
+// TestExpiredOutput_IsRefusedBeforeItsFileIsGone makes an output expire while readers download it.
 func TestExpiredOutput_IsRefusedBeforeItsFileIsGone(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *server.Config, _ *simConfig) { f.KeepOutputs = time.Hour })

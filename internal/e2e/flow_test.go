@@ -13,7 +13,7 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// TestService_ModifiesAVideo is the main job: submit, admission, provider, signed callback, save, download.
+// TestService_ModifiesAVideo runs a task from end to end: submit, admission, provider, signed callback, save, download.
 func TestService_ModifiesAVideo(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)
@@ -46,7 +46,7 @@ func TestService_ModifiesAVideo(t *testing.T) {
 	}
 }
 
-// TestService_SurvivesTheProvider sends one task through each of the provider's faults.
+// TestService_SurvivesTheProvider runs one task through each of the provider's faults.
 func TestService_SurvivesTheProvider(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)

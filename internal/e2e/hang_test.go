@@ -10,8 +10,8 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// TestCalls_ADatabaseThatHangsIsUnavailable locks a table, so that every statement on it waits, and calls without a deadline
-// that is near: what ends the calls is the service's own time.
+// TestCalls_ADatabaseThatHangsIsUnavailable locks a table, so that every statement on it waits, and calls with a
+// distant deadline. The service's own time limit must end the calls.
 //
 // It fails when describe (internal/api/errors.go) takes every deadline for the caller's.
 func TestCalls_ADatabaseThatHangsIsUnavailable(t *testing.T) {

@@ -32,47 +32,47 @@ import (
 )
 
 const (
-	// hostileRounds is how many services are started, each with its own times alone and beside, and goodTasks how many tasks
-	// of the good tenant each has of both.
+	// hostileRounds is how many services are started. In each, goodTasks tasks of the good tenant are measured alone,
+	// and as many during the attack.
 	hostileRounds, goodTasks = 2, 20
-	// hostileRatio is how many times as long the good tenant's tasks may take beside hostile tenants.
+	// hostileRatio is how many times as long the good tenant's tasks may take during the attack.
 	hostileRatio = 3.0
-	// hostileMemory bounds what the process takes from the machine at its peak: twice what was measured, since the collector
-	// lets garbage grow to the size of what lives.
+	// hostileMemory bounds the peak memory of the process: twice what was measured, since the garbage collector lets
+	// the heap double.
 	hostileMemory = 1 << 30
-	// hostilePace is how often each hostile tenant makes each of its calls, of which one is under way at a time. There is no
-	// limit of the calls of a tenant: what makes them as fast as it can takes the processors from all.
+	// hostilePace is how often each hostile tenant makes each of its calls, one at a time. The service does not limit
+	// the rate of calls, so a tenant without pauses would take the processors from all.
 	hostilePace = time.Second
-	// longTasks is how many tasks with the longest prompt each hostile tenant has at first, and slowTasks how many it submits
-	// with each call after that. heldOfEach is how many connections of a kind are held, and heldBody how much of a body is
-	// sent on them.
+	// longTasks is how many tasks with the longest prompt each hostile tenant has at first, and slowTasks how many it
+	// submits with each later call. heldOfEach is how many connections of each kind are held open, and heldBody how
+	// many bytes of a body are sent on them.
 	longTasks, slowTasks, heldOfEach, heldBody = 200, 25, 50, 900_000
 )
 
-// TestSoak_HostileTenantsDelayNoOther measures what a good tenant's tasks take alone, and beside two tenants and strangers that
-// do what they can to stop it. It needs a machine that does nothing else, and a service without the race detector, which
-// takes several times the memory and the time:
+// TestSoak_HostileTenantsDelayNoOther measures how long a good tenant's tasks take alone, and while two other tenants
+// and strangers do what they can to stop it. It needs a machine that does nothing else, and a service without the race
+// detector, which would take several times the memory and the time:
 //
 //	go test -tags soak -run TestSoak_HostileTenantsDelayNoOther -v ./internal/e2e
 func TestSoak_HostileTenantsDelayNoOther(t *testing.T) {
-	var alone, beside goodTimes
+	var alone, attacked goodTimes
 	var peak int
 	for range hostileRounds {
 		r := startHostileRound(t)
 		alone.add(r.measure(t))
 		r.attack(t)
-		beside.add(r.measure(t))
+		attacked.add(r.measure(t))
 		peak = max(peak, r.peakMemory(t))
 		r.end(t)
 	}
-	t.Logf("%-24s %6s %10s %10s %6s", "of the good tenant", "", "alone", "beside", "ratio")
+	t.Logf("%-24s %6s %10s %10s %6s", "of the good tenant", "", "alone", "attacked", "ratio")
 	for i, what := range goodTimeNames {
 		for _, q := range hostileQuantiles {
-			a, b := quantile(alone[i], q.q), quantile(beside[i], q.q)
+			a, b := quantile(alone[i], q.q), quantile(attacked[i], q.q)
 			ratio := float64(b) / float64(a)
 			t.Logf("%-24s %6s %10s %10s %6.2f", what, q.name, a.Round(time.Microsecond), b.Round(time.Microsecond), ratio)
 			if ratio > hostileRatio && q.bounds(what) {
-				t.Errorf("%s of %s is %.2f times as long beside hostile tenants, want at most %.0f", q.name, what, ratio, hostileRatio)
+				t.Errorf("%s of %s is %.2f times as long during the attack, want at most %.0f", q.name, what, ratio, hostileRatio)
 			}
 		}
 	}
@@ -95,9 +95,9 @@ func (g *goodTimes) add(other goodTimes) {
 	}
 }
 
-// hostileQuantiles are what is compared, and of which times that is bounded. The first event is there within a few
-// milliseconds, so that one turn of a busy processor decides its ratio. That is so for the slowest tenth of other short times,
-// too, but not of a whole task: it has what waits for others.
+// hostileQuantiles are the quantiles to compare, and for which times they are bounded. The first event comes within a
+// few milliseconds, so a single delay of a busy processor decides its ratio. The same holds for the slowest tenth of
+// other short times, but not for a whole task, which mostly waits for other parts.
 var hostileQuantiles = [...]struct {
 	name   string
 	q      float64
@@ -113,12 +113,12 @@ func quantile(times []time.Duration, q float64) time.Duration {
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
 }
 
-// hostileRound is one service, the good tenant and those that attack.
+// hostileRound is one service, the good tenant and the attackers.
 type hostileRound struct {
 	*serveProcess
 	sim     *sim.Server
 	pool    *pgxpool.Pool
-	good    string // An API token, as all.
+	good    string // An API token, as the next fields.
 	bad     [2]string
 	bucket  string
 	ids     []string // The good tenant's tasks.
@@ -126,7 +126,7 @@ type hostileRound struct {
 	stop    context.CancelFunc
 	hostile sync.WaitGroup
 
-	hanging    string       // The address of a host that answers nothing.
+	hanging    string       // The address of a host that never answers.
 	hangs      atomic.Int64 // Requests that it has now.
 	held       atomic.Int64 // Connections that are open now.
 	mu         sync.Mutex
@@ -162,7 +162,7 @@ func startHostileRound(t *testing.T) *hostileRound {
 	return r
 }
 
-// measure has the good tenant do its work, one task after the other.
+// measure runs tasks of the good tenant, one after the other.
 func (r *hostileRound) measure(t *testing.T) (times goodTimes) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(as(t.Context(), r.good), hung)
@@ -196,7 +196,7 @@ func (r *hostileRound) measure(t *testing.T) (times goodTimes) {
 	return times
 }
 
-// timeline says when the events of a task were made, which is by the database's clock.
+// timeline returns the times of a task's events, by the database's clock.
 func timeline(start time.Time, events []followed) string {
 	var b strings.Builder
 	for _, e := range events {
@@ -205,7 +205,7 @@ func timeline(start time.Time, events []followed) string {
 	return strings.TrimSuffix(b.String(), ", ")
 }
 
-// followed is an event and when it came.
+// followed is an event and the time of its arrival.
 type followed struct {
 	*refractv1.TaskEvent
 	at time.Time
@@ -231,14 +231,14 @@ func followToItsEnd(ctx context.Context, t *testing.T, tasks refractv1.TaskServi
 	}
 }
 
-// attack begins what hostile tenants and strangers do, and waits until all of it is under way.
+// attack starts the calls of hostile tenants and strangers, and waits until all of them are running.
 func (r *hostileRound) attack(t *testing.T) {
 	t.Helper()
 	for i, token := range r.bad {
 		r.submitHostileTasks(t, i, token)
 		r.repeat("batch of slow sources, gRPC", r.slowSubmitter(t, i, token))
 		grpcCall := r.grpcCaller(t, token)
-		// More items than a batch may have, and as many wrong ones as it may.
+		// More items than a batch may have, and as many invalid ones as it may have.
 		many := make([]byte, 0, 200_000)
 		for range 100_000 {
 			many = append(many, 1<<3|2, 0)
@@ -258,7 +258,7 @@ func (r *hostileRound) attack(t *testing.T) {
 		}
 		r.repeat("page, gRPC", func() string { return grpcCall("ListTasks", page) })
 		r.repeat("page, REST", r.httpCaller(http.MethodGet, rest+"/v1/tasks?page_size=500", "", bearer))
-		for range 8 { // As many as a tenant may have, over each.
+		for range 8 { // As many as a tenant may have, over gRPC and REST.
 			r.repeat("stalled upload, gRPC", r.stallUpload(t, token))
 			r.hold("stalled upload, REST", r.http, "PUT /v1/sources/%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+token+
 				"\r\nContent-Length: 1000000\r\n\r\nhello")
@@ -297,8 +297,8 @@ func (r *hostileRound) attack(t *testing.T) {
 	})
 }
 
-// submitHostileTasks makes the tasks of a hostile tenant: those with the longest prompts, whose sources hang, and those whose
-// results do.
+// submitHostileTasks submits the tasks of a hostile tenant: tasks with the longest prompts, whose sources hang, and
+// tasks whose results hang.
 func (r *hostileRound) submitHostileTasks(t *testing.T, tenant int, token string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(as(t.Context(), token), hung)
@@ -332,7 +332,7 @@ func (r *hostileRound) submitHostileTasks(t *testing.T, tenant int, token string
 	}
 }
 
-// slowRequest is a task of a hostile tenant with the longest prompt and a source that hangs, which no other task has.
+// slowRequest returns a task of a hostile tenant with the longest prompt, and a hanging source that no other task has.
 func (r *hostileRound) slowRequest(tenant int) *refractv1.SubmitTaskRequest {
 	req := goodRequest()
 	req.Prompt = []string{strings.Repeat("\U0001F3AC", 6000), strings.Repeat("\x01", 5999) + "x"}[tenant]
@@ -340,7 +340,8 @@ func (r *hostileRound) slowRequest(tenant int) *refractv1.SubmitTaskRequest {
 	return req
 }
 
-// slowSubmitter submits tasks whose sources hang. Submissions wait for a source once, so only new tasks go on holding them up.
+// slowSubmitter submits tasks whose sources hang. An attempt waits only once for a source, so it needs new tasks to
+// keep submissions busy.
 func (r *hostileRound) slowSubmitter(t *testing.T, tenant int, token string) func() string {
 	t.Helper()
 	tasks := refractv1.NewTaskServiceClient(dial(t, r.grpc))
@@ -354,7 +355,7 @@ func (r *hostileRound) slowSubmitter(t *testing.T, tenant int, token string) fun
 	}
 }
 
-// repeat makes a call again and again until the round ends, and counts what it is answered.
+// repeat repeats a call until the round ends, and counts the answers.
 func (r *hostileRound) repeat(name string, call func() string) {
 	r.hostile.Go(func() {
 		again := time.NewTicker(hostilePace)
@@ -377,7 +378,7 @@ func (r *hostileRound) count(name string) {
 	r.operations[name]++
 }
 
-// bytesCodec sends requests that are encoded, and drops answers, so that the caller costs the machine little.
+// bytesCodec sends encoded requests and drops responses, so that the caller costs little processor time.
 type bytesCodec struct{}
 
 func (bytesCodec) Marshal(v any) ([]byte, error) { return v.([]byte), nil }
@@ -415,7 +416,7 @@ func (r *hostileRound) httpCaller(method, url, body string, header []string) fun
 	}
 }
 
-// stallUpload begins an upload that brings some bytes and no more.
+// stallUpload starts an upload that stops after some bytes.
 func (r *hostileRound) stallUpload(t *testing.T, token string) func() string {
 	t.Helper()
 	tasks := refractv1.NewTaskServiceClient(dial(t, r.grpc))
@@ -443,7 +444,7 @@ func (r *hostileRound) stallUpload(t *testing.T, token string) func() string {
 	}
 }
 
-// hold keeps a connection open that sends no more than its head. One that is closed is made again, a second later.
+// hold keeps a connection open that sends only a request header. If it is closed, hold opens it again a second later.
 func (r *hostileRound) hold(name, address, head string) {
 	r.hostile.Go(func() {
 		again := time.NewTicker(time.Second)
@@ -475,7 +476,7 @@ func (r *hostileRound) holdOnce(name, address, head string) {
 	_, _ = io.Copy(io.Discard, conn)
 }
 
-// callbackPath is the path of a callback about an attempt that is open.
+// callbackPath returns the callback path of an open attempt.
 func (r *hostileRound) callbackPath(t *testing.T) string {
 	t.Helper()
 	return r.openAttempt(t).CallbackURL[len("http://")+len(r.ingress):]
@@ -495,7 +496,7 @@ func (r *hostileRound) openAttempt(t *testing.T) (found sim.Entry) {
 	return found
 }
 
-// replay posts one captured signature again and again, under other bodies.
+// replay posts one captured signature repeatedly, with other bodies.
 func (r *hostileRound) replay(t *testing.T) {
 	t.Helper()
 	entry := r.openAttempt(t)
@@ -505,7 +506,7 @@ func (r *hostileRound) replay(t *testing.T) {
 		[]string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(testWebhookKey, entry.TaskID, now)}))
 }
 
-// peakMemory is the most memory that the process had, in bytes.
+// peakMemory returns the peak memory of the process, in bytes.
 func (r *hostileRound) peakMemory(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.cmd.Process.Pid))
@@ -525,7 +526,7 @@ func (r *hostileRound) peakMemory(t *testing.T) int {
 	return 0
 }
 
-// end stops the attack, and checks what became of the good tenant's callbacks.
+// end stops the attack, and checks the verdicts on the good tenant's callbacks.
 func (r *hostileRound) end(t *testing.T) {
 	t.Helper()
 	t.Logf("%d connections were held, and %d requests hung, at the end", r.held.Load(), r.hangs.Load())

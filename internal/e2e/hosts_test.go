@@ -22,8 +22,8 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// TestService_SurvivesResultHosts sends one task to each kind of result host that can't be trusted. Each ends in its
-// reason, says what was tried, within its time, and leaves nothing in the bucket.
+// TestService_SurvivesResultHosts sends one task to each kind of untrusted result host. Each task must end in time with
+// its reason, say what was tried, and leave nothing in the bucket.
 func TestService_SurvivesResultHosts(t *testing.T) {
 	t.Parallel()
 	private := newPrivateServer(t)
@@ -32,12 +32,12 @@ func TestService_SurvivesResultHosts(t *testing.T) {
 		return startService(t, func(f *server.Config, c *simConfig) {
 			everyProvider(f, c)
 			f.AllowPrivate, f.CallbackURL = false, "https://refract.example.com"
-			f.FetchAllow = []string{"127.0.0.1"} // Where the simulator is. The rest of loopback is private.
+			f.FetchAllow = []string{"127.0.0.1"} // The address of the simulator. The rest of loopback is private.
 			f.Tuning = server.Tuning{
 				Patience: patience, MaxBytes: 1 << 20, Pause: time.Millisecond, Resolver: rebinding.resolver(), Roots: rebinding.roots,
 				Save: output.Patience{Tries: 2, NoLinks: time.Second},
 			}
-			f.KIE.Poll, f.Luma.Poll = 300*time.Millisecond, 300*time.Millisecond // No callback reaches us.
+			f.KIE.Poll, f.Luma.Poll = 300*time.Millisecond, 300*time.Millisecond // No callback reaches the service.
 		})
 	}
 	patient, hasty := start(0), start(300*time.Millisecond)
@@ -61,7 +61,7 @@ func TestService_SurvivesResultHosts(t *testing.T) {
 			"provider's link: the link is dead: status 403", "it names the same", "was to be exchanged:", "404",
 		}, "link_dead"},
 		{"expired, and the provider can't help", "gone=410", "luma", unavailable, []string{"the link is dead: status 410", "it names the same"}, "link_dead"},
-		{"links that nobody can read", "shape=unreadable", "kie", unavailable, []string{`check: unavailable: "resultUrls can't be read: {\"location\":`}, "unreachable"},
+		{"links that can't be read", "shape=unreadable", "kie", unavailable, []string{`check: unavailable: "resultUrls can't be read: {\"location\":`}, "unreachable"},
 		{"no links", "empty-results", "kie", unavailable, []string{"success, but names no result file"}, "no_links"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestService_SurvivesResultHosts(t *testing.T) {
 				rest = after
 			}
 			if strings.Contains(message, "/results/") || strings.Contains(message, "?") {
-				t.Errorf("the message tells a link: %q", message)
+				t.Errorf("the message contains a link: %q", message)
 			}
 			if keys, err := ts.bucket(t).Keys(t.Context(), media.OutputPrefix+task.GetId(), 10); err != nil || len(keys) > 0 {
 				t.Errorf("the bucket holds %v, %v, want nothing of the task", keys, err)
@@ -101,8 +101,8 @@ func TestService_SurvivesResultHosts(t *testing.T) {
 	})
 }
 
-// TestService_TakesBackTheOutputsBesideOneThatFails has eleven results, of which the last is a byte too large.
-func TestService_TakesBackTheOutputsBesideOneThatFails(t *testing.T) {
+// TestService_RemovesTheOutputsOfATaskWithOneThatFails has eleven results, of which the last is one byte too large.
+func TestService_RemovesTheOutputsOfATaskWithOneThatFails(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *server.Config, _ *simConfig) {
 		f.Tuning = server.Tuning{MaxBytes: int64(len(sim.ResultClip(strings.Repeat("0", 32), 9)))}
@@ -116,7 +116,7 @@ func TestService_TakesBackTheOutputsBesideOneThatFails(t *testing.T) {
 	}
 }
 
-// privateServer is a server that nothing may reach.
+// privateServer is a server that no request may reach.
 type privateServer struct {
 	*httptest.Server
 	hits atomic.Int32
@@ -137,13 +137,13 @@ func newPrivateServer(t *testing.T) *privateServer {
 	return p
 }
 
-// rebindingHost is a name server whose one name leads to an allowed address at first, to a server that breaks off, and to
-// a private one from then on.
+// rebindingHost is a name server with one name. At first, the name resolves to an allowed address, whose server breaks
+// off. Afterwards it resolves to a private address.
 type rebindingHost struct {
 	url   string
 	roots *x509.CertPool
 	dns   net.PacketConn
-	asked sync.Map // The questions so far, by type.
+	asked sync.Map // The queries so far, by type.
 }
 
 func newRebindingHost(t *testing.T) *rebindingHost {

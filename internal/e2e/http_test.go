@@ -12,8 +12,8 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// TestMetrics_TellOperatorsWhatGoesOn reads what a task leaves behind.
-func TestMetrics_TellOperatorsWhatGoesOn(t *testing.T) {
+// TestMetrics_ShowWhatGoesOn reads the metrics after a task.
+func TestMetrics_ShowWhatGoesOn(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)
 	ts.end(t, ts.submit(t, "").GetId())
@@ -32,14 +32,14 @@ func TestMetrics_TellOperatorsWhatGoesOn(t *testing.T) {
 			t.Errorf("metrics lack %q", wanted)
 		}
 	}()
-	until(ts.ctx(t), t, "the metrics show what is wanted", func() bool { // Some are counted after their call was answered.
+	until(ts.ctx(t), t, "the metrics show what is wanted", func() bool { // Some are counted after the answer to their call.
 		_, body := ts.rest(t, http.MethodGet, "/metrics", "")
 		wanted = slices.DeleteFunc(wanted, func(want string) bool { return strings.Contains(string(body), want) })
 		return len(wanted) == 0
 	})
 }
 
-// TestREST_DescribesItself asks for what needs no credentials.
+// TestREST_DescribesItself requests the paths that need no credentials.
 func TestREST_DescribesItself(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)
@@ -78,8 +78,8 @@ func TestREST_StreamsServerSentEvents(t *testing.T) {
 		t.Errorf("a reconnect after the end answered %d, want 204", status)
 	}
 
-	// A watch that has nothing to send begins all the same: what follows its header is the change that is made then, not the
-	// first bookmark, which comes 14 seconds later.
+	// A watch that has nothing to send starts at once: its header is followed by the change that happens then. The
+	// first bookmark would come 14 seconds later.
 	waiting := ts.submit(t, "[sim:processing=1h]").GetId()
 	newest := ts.await(t, waiting, isRunning)
 	req, err := http.NewRequestWithContext(ts.ctx(t), http.MethodGet, "http://"+ts.HTTPAddr()+"/v1/tasks/"+waiting+":watch", http.NoBody)

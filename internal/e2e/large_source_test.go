@@ -17,8 +17,8 @@ import (
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
-// TestSoak_ALargeClipGoesThroughRealProcesses submits a clip of 100 MB from one process to another: uploaded, handed to the
-// provider, modified and downloaded. It tells what memory that took, which it knows how to read on Linux alone.
+// TestSoak_ALargeClipGoesThroughRealProcesses moves a clip of 100 MB between processes: it is uploaded, passed to the
+// provider, modified and downloaded. The test reports the memory that this takes, which it can read on Linux only.
 func TestSoak_ALargeClipGoesThroughRealProcesses(t *testing.T) {
 	provider, err := sim.Start(sim.Config{Source: sim.SourceFetch, Transform: sim.TransformNone}, simkie.Profile{WebhookKey: testWebhookKey})
 	if err != nil {

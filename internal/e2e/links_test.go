@@ -13,7 +13,7 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// TestSignedURI_OpensTheFileWithoutCredentials gets a link to an output and follows it as somebody without a token does.
+// TestSignedURI_OpensTheFileWithoutCredentials gets a link to an output and follows it without a token.
 func TestSignedURI_OpensTheFileWithoutCredentials(t *testing.T) {
 	t.Parallel()
 	checkSignedURI(t, startService(t, nil), linkServer{prefix: "/v1/outputs/", checksSignatures: true})
@@ -30,8 +30,8 @@ func TestS3_KeepsAndSignsOutputs(t *testing.T) {
 
 // linkServer is the server that signed links lead to.
 type linkServer struct {
-	prefix           string // What the paths of its links begin with.
-	checksSignatures bool   // Reports whether it refuses a link that was changed.
+	prefix           string // The prefix of the paths of its links.
+	checksSignatures bool   // Whether it refuses a changed link.
 }
 
 func checkSignedURI(t *testing.T, ts *testService, server linkServer) {
@@ -77,7 +77,7 @@ func checkSignedURI(t *testing.T, ts *testService, server linkServer) {
 	checkNoSignedURI(t, ts, task.GetId(), last)
 }
 
-// checkNoSignedURI looks for links where they have no place: in events, in lists and in the log.
+// checkNoSignedURI checks that events, lists and the log contain no links.
 func checkNoSignedURI(t *testing.T, ts *testService, id string, last *refractv1.TaskEvent) {
 	t.Helper()
 	list, err := ts.tasks.ListTasks(ts.ctx(t), &refractv1.ListTasksRequest{})

@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// The tests wait for processes, callbacks and dates most of the time, so more of them run at once than there are
+	// The tests mostly wait for processes, callbacks and due times, so more of them run at once than there are
 	// processors.
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
@@ -37,14 +37,14 @@ func runTests(m *testing.M) int {
 	code := postgrestest.Main(m)
 	if built.sources.Changed() {
 		if err := program.Forget(); err != nil {
-			fmt.Fprintln(os.Stderr, "keep the result from being kept:", err)
+			fmt.Fprintln(os.Stderr, "prevent go test from caching the result:", err)
 			return 1
 		}
 	}
 	return code
 }
 
-// built is the program, which is built when a test first runs it.
+// built is the program. It is built when a test runs it for the first time.
 var built struct {
 	once    sync.Once
 	dir     string
@@ -54,7 +54,7 @@ var built struct {
 }
 
 func build() {
-	ctx := context.Background() // It is for all tests, and the time limit of go test ends a build that hangs.
+	ctx := context.Background() // All tests share the build. The timeout of go test ends a build that hangs.
 	if built.sources, built.err = program.List(ctx); built.err == nil {
 		built.path, built.err = program.Build(ctx, built.dir)
 	}
@@ -69,7 +69,7 @@ func refract(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(built.err)
 	}
 	cmd := exec.CommandContext(ctx, built.path, args...)
-	// The race detector holds a process up for a second when it ends, unless it is configured otherwise.
+	// By default, the race detector delays the end of a process by a second.
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	return cmd
 }

@@ -12,9 +12,10 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// TestSoak_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows has replicas follow 500 attempts whose callbacks never
-// come, at a provider that allows ten questions a second. All are due at once, and all are asked about within a minute, by two
-// replicas and by one that is answered slowly. It measures time, so it needs a machine that does nothing else.
+// TestSoak_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows makes replicas follow 500 attempts whose callbacks never
+// come, at a provider that allows ten queries a second. All checks are due at once. Two replicas, or one whose queries
+// are answered slowly, must ask about all of them within a minute. It measures time, so it needs a machine that does
+// nothing else.
 func TestSoak_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -34,7 +35,7 @@ func TestSoak_OpenAttemptsAreAskedAboutAsFastAsTheProviderAllows(t *testing.T) {
 // openAttempts is how many open attempts the test of polling follows.
 const openAttempts = 500
 
-// askAboutAll makes replicas ask about open attempts that are all due at once, of a provider whose answers take a while.
+// askAboutAll makes replicas ask about open attempts that are all due at once, at a provider with slow answers.
 func askAboutAll(t *testing.T, n int, answers time.Duration) {
 	t.Helper()
 	f := startFleet(t, func(f *server.Config, c *simConfig) {
@@ -65,7 +66,7 @@ func askAboutAll(t *testing.T, n int, answers time.Duration) {
 	if err := provider.Await(ctx, func() bool { return asked(provider) >= before+openAttempts }); err != nil {
 		t.Fatal(err)
 	}
-	// A due check may wait half a second to be found.
+	// A replica may find a due check half a second late.
 	if took := time.Since(start); took > time.Minute+time.Second {
 		t.Errorf("%d open attempts were all asked about within %s, want the rate of 500 a minute", openAttempts, took)
 	}

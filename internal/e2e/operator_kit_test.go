@@ -12,7 +12,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// operator is an operator of a service, who speaks gRPC, REST and the command line.
+// operator is an operator who calls a service over gRPC, REST and the command line.
 type operator struct {
 	ts    *testService
 	token string
@@ -28,13 +28,13 @@ func (ts *testService) operator(t *testing.T) operator {
 	}
 }
 
-// ctx returns a context of the operator that ends before the test would hang.
+// ctx returns a context with the operator's token and a deadline.
 func (o operator) ctx(t *testing.T) context.Context {
 	t.Helper()
-	return as(o.ts.untold(t), o.token)
+	return as(o.ts.anonymous(t), o.token)
 }
 
-// command runs a command line against the service and returns what it printed. It must go well.
+// command runs a command line against the service and returns its output. The command must succeed.
 func (o operator) command(t *testing.T, args ...string) string {
 	t.Helper()
 	exit, out, errs := run(t, append(args, "--address="+o.ts.GRPCAddr(), "--token="+o.token)...)
@@ -44,7 +44,7 @@ func (o operator) command(t *testing.T, args ...string) string {
 	return out
 }
 
-// operatorCall is one call in both spellings.
+// operatorCall is one call over gRPC and over REST.
 type operatorCall struct {
 	rpc     string // Of OperatorService.
 	request proto.Message
@@ -53,14 +53,14 @@ type operatorCall struct {
 	body    string
 }
 
-// refusals makes the call over gRPC and over REST, and returns how each was refused, and the HTTP status.
+// refusals makes the call over gRPC and over REST, and returns both refusals and the HTTP status.
 func (c operatorCall) refusals(t *testing.T, ts *testService, token string) (overGRPC, overREST refusalSeen, httpStatus int) {
 	t.Helper()
 	method := refractv1.File_refract_v1_operator_service_proto.Services().Get(0).Methods().ByName(protoName(c.rpc))
 	if method == nil {
 		t.Fatalf("there is no rpc %s", c.rpc)
 	}
-	err := dial(t, ts.GRPCAddr()).Invoke(as(ts.untold(t), token), "/refract.v1.OperatorService/"+c.rpc, c.request, dynamicpb.NewMessage(method.Output()))
+	err := dial(t, ts.GRPCAddr()).Invoke(as(ts.anonymous(t), token), "/refract.v1.OperatorService/"+c.rpc, c.request, dynamicpb.NewMessage(method.Output()))
 	status, _, answer := request(t, c.method, "http://"+ts.HTTPAddr()+c.path, c.body, "Authorization", "Bearer "+token)
 	if status == http.StatusOK {
 		t.Errorf("%s over REST was not refused: %s", c.rpc, answer)
@@ -68,7 +68,7 @@ func (c operatorCall) refusals(t *testing.T, ts *testService, token string) (ove
 	return refusalOf(err), decodeRefusal(t, answer), status
 }
 
-// jsonOf is a message as REST spells it.
+// jsonOf returns a message as JSON of the REST API.
 func jsonOf(t *testing.T, m proto.Message) string {
 	t.Helper()
 	text, err := protojson.Marshal(m)

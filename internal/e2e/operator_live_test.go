@@ -17,7 +17,7 @@ import (
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
-// sent waits until the provider has been sent this many submissions.
+// sent waits until the provider has received this many submissions.
 func (ts *testService) sent(t *testing.T, n int) {
 	t.Helper()
 	if err := ts.sim.Await(ts.ctx(t), func() bool { return len(ts.sim.Ledger()) >= n }); err != nil {
@@ -25,7 +25,7 @@ func (ts *testService) sent(t *testing.T, n int) {
 	}
 }
 
-// waits waits until a task says that it waits for this.
+// waits waits until a task reports this cause of waiting.
 func (ts *testService) waits(t *testing.T, id string, cause refractv1.WaitingCause) *refractv1.Waiting {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ts.ctx(t), hung)
@@ -43,7 +43,7 @@ func (ts *testService) waits(t *testing.T, id string, cause refractv1.WaitingCau
 	}
 }
 
-// TestLimits_ChangeLiveOverAllReplicas changes limits at one replica, which then stops: the other one obeys.
+// TestLimits_ChangeLiveOverAllReplicas changes limits at one replica, which then stops. The other one must obey.
 func TestLimits_ChangeLiveOverAllReplicas(t *testing.T) {
 	t.Parallel()
 	fleet := startFleet(t, func(f *server.Config, c *simConfig) {
@@ -96,14 +96,14 @@ func TestLimits_ChangeLiveOverAllReplicas(t *testing.T) {
 	limit(`{"rate":{"submissions":100,"window":"3600s"},"inFlight":4}`)
 	ts.sent(t, 4)
 	submit(1)
-	limit(``) // What is configured, again.
+	limit(``) // The configured limit again.
 	ts.waits(t, ids[4], refractv1.WaitingCause_WAITING_CAUSE_RATE_WINDOW)
 	if !strings.Contains(second.log.String(), `msg="changed by an operator" account=kie submissions=3 window=1h0m0s in_flight=100 change="limits of a provider account" operator=ops`) {
 		t.Errorf("the log does not tell of the change:\n%s", second.log)
 	}
 }
 
-// TestPause_HoldsUntilResumed pauses an account by an operator, then by its own trouble, and resumes it each time.
+// TestPause_HoldsUntilResumed pauses an account by an operator, then by failures, and resumes it each time.
 func TestPause_HoldsUntilResumed(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)
@@ -122,7 +122,7 @@ func TestPause_HoldsUntilResumed(t *testing.T) {
 		t.Errorf("ended %v, want SUCCEEDED", last)
 	}
 
-	// Out of credits, the account pauses for half a minute, and then twice as long each time.
+	// Without credits, the account pauses for half a minute, and then twice as long each time.
 	ts.sim.SetCredits(0)
 	id = ts.submit(t, "", at(kie.Name)).GetId()
 	ts.waits(t, id, refractv1.WaitingCause_WAITING_CAUSE_PROVIDER_PAUSED)
@@ -146,7 +146,7 @@ func TestPause_HoldsUntilResumed(t *testing.T) {
 	}
 }
 
-// TestTenants_AreBoundAtTheirNextSubmission gives a tenant a quota, and takes it away.
+// TestTenants_AreBoundAtTheirNextSubmission sets a quota of a tenant, and removes it.
 func TestTenants_AreBoundAtTheirNextSubmission(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(_ *server.Config, c *simConfig) { c.Processing = time.Hour })
@@ -162,7 +162,7 @@ func TestTenants_AreBoundAtTheirNextSubmission(t *testing.T) {
 	if out := o.command(t, "tenant", "list"); !strings.Contains(out, "acme    own      3       0       1/1   1/1    no limit  no limit  no limit   no limit  0/107374182400  0/10000  0/1000\nops     default  1") {
 		t.Errorf("tenant list printed\n%s", out)
 	}
-	// The quota of open attempts holds for a task that waits, until it is raised over REST.
+	// The quota of open attempts makes a task wait until it is raised over REST.
 	if _, err := o.UpdateTenant(o.ctx(t), &refractv1.UpdateTenantRequest{Tenant: "acme", MaxInFlight: new(int32(1))}); err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestTenants_AreBoundAtTheirNextSubmission(t *testing.T) {
 		t.Fatalf("answered %d %s, want the default's terms", status, answer)
 	}
 	ts.sent(t, 2)
-	// The default binds those without terms of their own. What was counted today still counts.
+	// The default applies to tenants without their own terms. Submissions of today still count.
 	if _, err := o.UpdateTenant(o.ctx(t), &refractv1.UpdateTenantRequest{Tenant: "-", MaxPerDay: new(int32(2))}); err != nil {
 		t.Fatal(err)
 	}
@@ -183,8 +183,8 @@ func TestTenants_AreBoundAtTheirNextSubmission(t *testing.T) {
 	}
 }
 
-// TestTenants_KeepTheirThingsForAsLongAsTheirOperatorSays sets retention times, and takes them back one by one.
-func TestTenants_KeepTheirThingsForAsLongAsTheirOperatorSays(t *testing.T) {
+// TestTenants_HaveTheRetentionTimesThatAnOperatorSets sets retention times, and resets them one by one.
+func TestTenants_HaveTheRetentionTimesThatAnOperatorSets(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *server.Config, _ *simConfig) {
 		f.Retention = server.Retention{KeepOutputs: 720 * time.Hour, KeepSources: 168 * time.Hour, KeepCallbacks: 720 * time.Hour, KeepTasks: 2160 * time.Hour}

@@ -10,13 +10,13 @@ import (
 	"github.com/refract-video/refract/internal/server"
 )
 
-// TestCheckTask_BringsHomeAResultWhoseCallbackGotLost asks about a task that nobody would ask about for an hour.
+// TestCheckTask_BringsHomeAResultWhoseCallbackGotLost checks a task whose next regular check is an hour away.
 func TestCheckTask_BringsHomeAResultWhoseCallbackGotLost(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *server.Config, _ *simConfig) { f.KIE.Poll = time.Hour })
 	id := ts.submit(t, "[sim:undeliverable]").GetId()
 	if err := ts.sim.Await(ts.ctx(t), func() bool { return len(ts.sim.Deliveries()) > 0 }); err != nil {
-		t.Fatal(err) // The provider has a result when it begins to call.
+		t.Fatal(err) // The provider has a result when it starts its callbacks.
 	}
 	ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
 	o := ts.operator(t)
@@ -34,7 +34,7 @@ func TestCheckTask_BringsHomeAResultWhoseCallbackGotLost(t *testing.T) {
 	}
 }
 
-// TestReplay_OfARefusedCallbackBringsItsResultHome replays a callback with a wrong signature. No answer tells a
+// TestReplay_OfARefusedCallbackBringsItsResultHome replays a callback with a wrong signature. No answer may contain a
 // secret.
 func TestReplay_OfARefusedCallbackBringsItsResultHome(t *testing.T) {
 	t.Parallel()

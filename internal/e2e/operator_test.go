@@ -20,9 +20,9 @@ func protoName(s string) protoreflect.Name { return protoreflect.Name(s) }
 
 const nobody = "00000000-0000-7000-8000-000000000000"
 
-// TestOperators_AreToldFromTenantsByTheirToken makes every call of operators with a tenant's token and without any,
-// over gRPC and REST.
-func TestOperators_AreToldFromTenantsByTheirToken(t *testing.T) {
+// TestOperators_AreRecognizedByTheirToken makes every call of operators with a tenant's token and without a token, over
+// gRPC and REST.
+func TestOperators_AreRecognizedByTheirToken(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)
 	calls := []operatorCall{
@@ -58,7 +58,7 @@ func TestOperators_AreToldFromTenantsByTheirToken(t *testing.T) {
 					t.Errorf("REST answered %d, want %d (-want +got):\n%s", status, want.status, diff)
 				}
 			}
-			// Not even their existence is told at the public listener.
+			// The public listener does not even reveal that the calls exist.
 			status, _, answer := request(t, tc.method, "http://"+ts.IngressAddr()+tc.path, tc.body)
 			if status != http.StatusNotFound {
 				t.Errorf("the ingress answered %d %s, want 404", status, answer)
@@ -67,14 +67,14 @@ func TestOperators_AreToldFromTenantsByTheirToken(t *testing.T) {
 	}
 }
 
-// TestOperators_WithoutAuthenticationAreAll needs no token where nobody does.
+// TestOperators_WithoutAuthenticationAreAll calls without a token a service that requires none.
 func TestOperators_WithoutAuthenticationAreAll(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *server.Config, c *simConfig) {
 		everyProvider(f, c)
 		f.Auth = "none"
 	})
-	resp, err := refractv1.NewOperatorServiceClient(dial(t, ts.GRPCAddr())).ListProviderAccounts(ts.untold(t), &refractv1.ListProviderAccountsRequest{})
+	resp, err := refractv1.NewOperatorServiceClient(dial(t, ts.GRPCAddr())).ListProviderAccounts(ts.anonymous(t), &refractv1.ListProviderAccountsRequest{})
 	if err != nil || len(resp.GetAccounts()) != 3 {
 		t.Errorf("ListProviderAccounts = %v, %v, want three accounts", resp, err)
 	}

@@ -16,14 +16,14 @@ const (
 	someFolder = "0123456789abcdef0123456789abcdef"
 )
 
-// The files of processes that died: a whole output of a try, a source and a part of an upload.
+// The files of crashed processes: a complete output, a source and a part of an upload.
 var orphanFiles = []string{
 	"outputs/" + someID + "/1-0-0123456789abcdef",
 	"sources/" + someFolder + "/" + someID + ".mp4",
 	"uploads/" + someFolder + "/" + someID + "/0-ABCDEFGH",
 }
 
-// put stores files that changed so long ago.
+// put stores files with a modification time in the past.
 func (r *retentionTest) put(t *testing.T, age time.Duration, keys ...string) {
 	t.Helper()
 	bucket := r.bucket(t)
@@ -45,7 +45,7 @@ func (r *retentionTest) age(t *testing.T, age time.Duration, keys ...string) {
 	}
 }
 
-// round makes a round and returns how many orphans it removed.
+// round runs a round of retention and returns how many orphans it removed.
 func (r *retentionTest) round(t *testing.T, one *retention.Retainer) (int64, error) {
 	t.Helper()
 	removed, _, held, err := one.Round(t.Context())
@@ -55,8 +55,8 @@ func (r *retentionTest) round(t *testing.T, one *retention.Retainer) (int64, err
 	return removed[retention.UnreferencedKind].Rows, err
 }
 
-// TestRetention_DeletesFilesThatNoRowNames puts orphans beside files that rows name, all of the same age, and
-// beside files that are young or not ours.
+// TestRetention_DeletesFilesThatNoRowNames stores orphans, files that rows name, all of the same age, and files that
+// are young or not ours.
 func TestRetention_DeletesFilesThatNoRowNames(t *testing.T) {
 	t.Parallel()
 	r := retentionSetup(t)
@@ -67,13 +67,13 @@ func TestRetention_DeletesFilesThatNoRowNames(t *testing.T) {
 	r.exec(t, `INSERT INTO unkept_file VALUES ('outputs/`+someID+`/1-1-0123456789abcdef')`)
 	r.put(t, 50*time.Hour, r.keys(t, kept)...)
 	r.put(t, 50*time.Hour, orphanFiles...)
-	young := "outputs/" + someID + "/2-0-0123456789abcdef" // Of a save that is under way, for all we know.
+	young := "outputs/" + someID + "/2-0-0123456789abcdef" // It may belong to a running save.
 	r.put(t, 47*time.Hour, young)
 	r.put(t, 50*time.Hour, "outputs/theirs", "backup/"+orphanFiles[0], "sources/notes.txt")
 	one := r.retainer(t, r.pool)
 
 	if n, err := r.round(t, one); n != 0 || err != nil {
-		t.Errorf("a round that nobody told to removed %d orphans, %v, want none", n, err)
+		t.Errorf("a round without the setting removed %d orphans, %v, want none", n, err)
 	}
 	survey, err := one.Survey(t.Context())
 	if err != nil || !slices.Contains(survey, retention.Expired{Kind: retention.UnreferencedKind, Tenant: "-", Removed: retention.Removed{Rows: 3, Bytes: 9}}) {

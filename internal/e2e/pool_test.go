@@ -7,7 +7,7 @@ import (
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
-// TestOpenPool_NamesItsConnections asks the database who is connected.
+// TestOpenPool_NamesItsConnections reads the names of connections from the database.
 func TestOpenPool_NamesItsConnections(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.URL(t)

@@ -29,7 +29,7 @@ const (
 	forSource        = refractv1.WaitingCause_WAITING_CAUSE_SOURCE
 )
 
-// clipServer serves a good clip, after a handler had its say.
+// clipServer calls a handler, and serves a good clip unless that has answered.
 func clipServer(t *testing.T, first http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	clip := sim.TinyClip()
@@ -43,7 +43,7 @@ func clipServer(t *testing.T, first http.HandlerFunc) *httptest.Server {
 	return server
 }
 
-// answeredWriter notes whether an answer was begun.
+// answeredWriter records whether an answer was started.
 type answeredWriter struct {
 	http.ResponseWriter
 	answered bool
@@ -54,20 +54,20 @@ func (w *answeredWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// TestPromise10_SlowSourcesDelayTheirOwnTenantAlone gives two tenants 20 sources each on a host that hangs, at a provider that
-// allows four submissions an hour: that the others' tasks go proves that those hold no permit. The third tenant's source is
-// itself too slow for a submission to wait for, and finds a place among those that are prepared.
+// TestPromise10_SlowSourcesDelayTheirOwnTenantAlone gives two tenants 20 sources each on a host that hangs. The
+// provider allows four submissions an hour, so the other tenants' tasks can be sent only if the hanging ones hold no
+// permit. The third tenant's source is too slow for a submission to wait for, and must get a slot for its preparation.
 //
 // It fails when countUsage (internal/postgres/admit_tasks.go) counts attempts that were not sent, when holdTask
-// (internal/postgres/preparation.go) leaves tasks to admission, when Look is waited for until it ends, and, for the third
-// tenant, when claimPreparations (internal/postgres/preparation.go) gives all places to two tenants.
+// (internal/postgres/preparation.go) leaves tasks to admission, when Look is waited for until it ends, and, for the
+// third tenant, when claimPreparations (internal/postgres/preparation.go) gives all slots to two tenants.
 func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *server.Config, c *simConfig) {
 		fetching(f, c)
 		f.KIE.Limits, f.KIE.Poll = []string{"4/1h/4"}, 300*time.Millisecond
 		f.Tuning.Sources = source.Timing{SubmitWait: 100 * time.Millisecond}
-		f.Tuning.Look = 5 * time.Second // The tenant's own good source may wait for five rounds of its hanging ones.
+		f.Tuning.Look = 5 * time.Second // The tenant's own good source may wait behind five rounds of its hanging ones.
 	})
 	release := make(chan struct{})
 	var hung atomic.Int64
@@ -182,7 +182,7 @@ func TestSource_HostsThatHangAreGivenUpInTime(t *testing.T) {
 	eventually(t, "its preparation to be removed", func() bool { return ask[int](t, ts.pool, "SELECT count(*) FROM preparation") == 0 })
 }
 
-// TestSource_AnOutageOfOursSettlesNothing cuts the database off while a source is looked at.
+// TestSource_AnOutageOfOursSettlesNothing cuts the database off while a source is being probed.
 func TestSource_AnOutageOfOursSettlesNothing(t *testing.T) {
 	t.Parallel()
 	var wire *wiretap
@@ -212,14 +212,14 @@ func TestSource_AnOutageOfOursSettlesNothing(t *testing.T) {
 	close(look)
 	eventually(t, "the service to miss its database", func() bool { return wire.refused.Load() > 3 })
 	wire.set(false)
-	do(t, f.pool, "UPDATE preparation SET due_time = now()") // The lease ends.
+	do(t, f.pool, "UPDATE preparation SET due_time = now()") // The lease expires.
 	eventually(t, "the task to succeed", func() bool { return ask[string](t, f.pool, "SELECT state FROM task WHERE id = $1", id) == "SUCCEEDED" })
 }
 
-// uploadGate stands between the service and the provider, and lets uploads wait or fail.
+// uploadGate is a proxy to the provider that can make uploads wait or fail.
 type uploadGate struct {
 	url     string
-	uploads atomic.Int64 // How many began.
+	uploads atomic.Int64 // How many have started.
 }
 
 func startUploadGate(t *testing.T, provider *sim.Server, each func(w http.ResponseWriter, r *http.Request, nth int64) (pass bool)) *uploadGate {
@@ -236,7 +236,7 @@ func startUploadGate(t *testing.T, provider *sim.Server, each func(w http.Respon
 	return g
 }
 
-// uploaded sends a clip of its own and returns its source's id.
+// uploaded uploads a unique clip and returns the id of its source.
 func (ts *testService) uploaded(t *testing.T) string {
 	t.Helper()
 	clip := distinctClip(t.Name())
@@ -247,8 +247,8 @@ func (ts *testService) uploaded(t *testing.T) string {
 	return resp.GetSource().GetId()
 }
 
-// TestSource_ManyTasksOfAClipHandItOverOnce submits ten tasks of one clip to two replicas at once, whose upload takes longer
-// than a submission waits.
+// TestSource_ManyTasksOfAClipHandItOverOnce submits ten tasks of one clip to two replicas at once. The upload to the
+// provider takes longer than a submission waits.
 //
 // It fails without the unique constraint of table preparation, or when submissions upload themselves.
 func TestSource_ManyTasksOfAClipHandItOverOnce(t *testing.T) {
@@ -293,7 +293,7 @@ func TestSource_ManyTasksOfAClipHandItOverOnce(t *testing.T) {
 	}
 }
 
-// TestSource_BusyUploadsDelayTheirOwnTasksAlone lets the provider's upload host refuse for a while.
+// TestSource_BusyUploadsDelayTheirOwnTasksAlone makes the provider's upload host refuse for a while.
 func TestSource_BusyUploadsDelayTheirOwnTasksAlone(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, func(f *server.Config, c *simConfig) {
@@ -327,19 +327,19 @@ func TestSource_BusyUploadsDelayTheirOwnTasksAlone(t *testing.T) {
 	}
 }
 
-// TestSource_AnUploadThatIsCutIsMadeAgain ends the process in the middle of an upload to the provider, in both ways. The
-// next process makes it once more, and submits once.
+// TestSource_AnUploadThatIsCutIsMadeAgain stops or kills the process in the middle of an upload to the provider. The
+// next process must repeat it once, and submit once.
 func TestSource_AnUploadThatIsCutIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	for name, stop := range map[string]func(*testing.T, *serveProcess, string){
 		"SIGKILL": func(t *testing.T, p *serveProcess, database string) {
 			t.Helper()
 			p.kill()
-			do(t, postgrestest.Connect(t, database), "UPDATE preparation SET due_time = now()") // The lease ends.
+			do(t, postgrestest.Connect(t, database), "UPDATE preparation SET due_time = now()") // The lease expires.
 		},
 		"SIGTERM": func(t *testing.T, p *serveProcess, _ string) {
 			t.Helper()
-			terminate(t, p) // It does not wait for the upload, which has no end.
+			terminate(t, p) // It does not wait for the upload, which never ends.
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -355,7 +355,7 @@ func TestSource_AnUploadThatIsCutIsMadeAgain(t *testing.T) {
 				if nth > 1 {
 					return true
 				}
-				_, _ = io.Copy(io.Discard, r.Body) // Only then is it noticed that the caller goes.
+				_, _ = io.Copy(io.Discard, r.Body) // The server notices only then that the caller is gone.
 				<-r.Context().Done()
 				return false
 			})
@@ -409,8 +409,8 @@ func TestRetry_OfATaskWhoseUploadHasExpired(t *testing.T) {
 	}
 }
 
-// TestProbe_FetchAllowOpensNothingToSources has an operator who allows results to come from a private network: sources may
-// not, neither at once nor through a redirect of a public host.
+// TestProbe_FetchAllowOpensNothingToSources allows results from a private network. Sources must not be fetched from
+// there, neither directly nor through a redirect of a public host.
 func TestProbe_FetchAllowOpensNothingToSources(t *testing.T) {
 	t.Parallel()
 	private := newPrivateServer(t)

@@ -24,7 +24,7 @@ import (
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
-// serveProcess is `refract serve` as a process of its own.
+// serveProcess is `refract serve` as a separate process.
 type serveProcess struct {
 	cmd                 *exec.Cmd
 	grpc, http, ingress string
@@ -33,13 +33,13 @@ type serveProcess struct {
 	drained             chan struct{} // Closed when its log has been read to the end.
 }
 
-// startProcess starts the service and waits until it says where it listens.
+// startProcess starts the service and waits until it logs its addresses.
 func startProcess(t *testing.T, args ...string) *serveProcess {
 	t.Helper()
 	return startProcessIn(t, nil, args...)
 }
 
-// startProcessIn is startProcess with variables of the environment beside our own.
+// startProcessIn is startProcess with additional environment variables.
 func startProcessIn(t *testing.T, env []string, args ...string) *serveProcess {
 	t.Helper()
 	p := &serveProcess{
@@ -80,7 +80,7 @@ func startProcessIn(t *testing.T, env []string, args ...string) *serveProcess {
 	return p
 }
 
-// kill ends the process without a word. It may be called again.
+// kill kills the process. It may be called again.
 func (p *serveProcess) kill() {
 	if p.cmd.ProcessState == nil {
 		_ = p.cmd.Process.Kill()
@@ -89,8 +89,8 @@ func (p *serveProcess) kill() {
 	}
 }
 
-// TestSIGKILL_BetweenSubmitAndCallbackLosesNothing kills the service while the provider works. The callback
-// finds nobody at first; the service that is started again takes it up, and nothing is paid for twice.
+// TestSIGKILL_BetweenSubmitAndCallbackLosesNothing kills the service while the provider works. The callback fails at
+// first. The restarted service must take it, and nothing may be paid for twice.
 func TestSIGKILL_BetweenSubmitAndCallbackLosesNothing(t *testing.T) {
 	t.Parallel()
 	provider, err := sim.Start(sim.Config{Processing: time.Second}, simkie.Profile{WebhookKey: testWebhookKey, CallbackSpacing: time.Second})
@@ -147,7 +147,7 @@ func waitFor(ctx context.Context, t *testing.T, tasks refractv1.TaskServiceClien
 	}
 }
 
-// TestSIGTERM_Drains stops the service while a stream is open and expects it to end in order.
+// TestSIGTERM_Drains stops the service while a stream is open, and expects a clean end.
 func TestSIGTERM_Drains(t *testing.T) {
 	t.Parallel()
 	provider, err := sim.Start(sim.Config{Processing: time.Hour}, simkie.Profile{})
@@ -198,7 +198,7 @@ func TestSIGTERM_CutsASaveThatGoesOnAfterwards(t *testing.T) {
 	}
 }
 
-// TestSIGKILL_DuringASaveIsMadeUpForAfterwards kills it there: nobody says that the save has ended.
+// TestSIGKILL_DuringASaveIsMadeUpForAfterwards kills the service there, so that the save's end is not recorded.
 func TestSIGKILL_DuringASaveIsMadeUpForAfterwards(t *testing.T) {
 	t.Parallel()
 	if left := interruptSave(t, func(_ *testing.T, p *serveProcess) { p.kill() }); left != 1 {
@@ -206,8 +206,8 @@ func TestSIGKILL_DuringASaveIsMadeUpForAfterwards(t *testing.T) {
 	}
 }
 
-// interruptSave ends a service in the middle of a slow download, and expects another to finish it soon, and once. It returns how
-// many unfinished files were left, which are gone once they are old.
+// interruptSave ends a service in the middle of a slow download, and expects another one to finish it soon, and once.
+// It returns how many unfinished files were left. They are removed once they are old.
 func interruptSave(t *testing.T, stop func(*testing.T, *serveProcess)) int {
 	t.Helper()
 	bucket := filepath.Join(t.TempDir(), "bucket")
@@ -277,7 +277,7 @@ func until(ctx context.Context, t *testing.T, what string, condition func() bool
 	}
 }
 
-// filesOf lists the results in the folder of a bucket: those that are finished, and those that nobody has finished yet.
+// filesOf lists the finished and the unfinished results in the folder of a bucket.
 func filesOf(t *testing.T, bucket string) (finished, unfinished []string) {
 	t.Helper()
 	err := filepath.WalkDir(filepath.Join(bucket, "outputs"), func(path string, entry fs.DirEntry, err error) error {
@@ -299,7 +299,7 @@ func filesOf(t *testing.T, bucket string) (finished, unfinished []string) {
 	return finished, unfinished
 }
 
-// terminate asks a service to stop, and expects it to do so in order.
+// terminate sends SIGTERM to a service, and expects a clean end.
 func terminate(t *testing.T, p *serveProcess) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -311,7 +311,7 @@ func terminate(t *testing.T, p *serveProcess) {
 	}
 }
 
-// TestDemo_LeavesAPlayableFileAndNothingElse runs the demo as a person would, twice.
+// TestDemo_LeavesAPlayableFileAndNothingElse runs the demo twice, as a user would.
 func TestDemo_LeavesAPlayableFileAndNothingElse(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

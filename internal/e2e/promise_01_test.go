@@ -16,8 +16,8 @@ import (
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
-// TestPromise01_DurableAcknowledgement kills the service while callers submit and callbacks arrive. What either was
-// told, the database must know, and the service that is started next.
+// TestPromise01_DurableAcknowledgement kills the service while callers submit and callbacks arrive. The database, and
+// the restarted service, must have everything that was acknowledged.
 //
 // It fails when Submit in internal/lifecycle/submit.go answers before CreateTask has returned, or when
 // SettleCallback in settle_callback.go leaves the Callback out of its Change.
@@ -74,7 +74,7 @@ func TestPromise01_DurableAcknowledgement(t *testing.T) {
 			t.Errorf("request %s made task %s, and then %s, %v", id, task.GetId(), resp.GetTask().GetId(), err)
 		}
 	}
-	// What was paid for is brought home; what was on its way into the wire at the kill waits for a callback.
+	// Tasks that were paid for succeed. Attempts whose request was being sent at the kill wait for a callback.
 	eventually(t, "every paid task to succeed", func() bool {
 		return ask[int](t, pool, "SELECT count(*) FROM task WHERE state IN ('QUEUED', 'SUBMITTING', 'SAVING')") == 0 &&
 			ask[int](t, pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'") == len(sim.CountPaid(provider.Ledger(), sim.ByPrompt))
@@ -86,8 +86,8 @@ func TestPromise01_DurableAcknowledgement(t *testing.T) {
 	}
 }
 
-// submitUntil lets callers submit to a process, kills it in the midst of that, and returns what was acknowledged, by
-// request id.
+// submitUntil makes callers submit to a process and kills it meanwhile. It returns the acknowledged tasks by request
+// id.
 func submitUntil(t *testing.T, p *serveProcess, enough func(acknowledged int) bool) map[string]*refractv1.Task {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), hung)
@@ -97,12 +97,12 @@ func submitUntil(t *testing.T, p *serveProcess, enough func(acknowledged int) bo
 	var callers sync.WaitGroup
 	for i := range 8 {
 		callers.Go(func() {
-			for n := range 7 { // More would wait long for their turn to be saved.
+			for n := range 7 { // More tasks would wait long to be saved.
 				req := goodRequest()
 				req.Prompt = fmt.Sprintf("A neon city, caller %d, clip %d", i, n)
 				resp, err := p.tasks.SubmitTask(ctx, req)
 				if err != nil {
-					return // It may have been stored; nobody was told.
+					return // It may have been stored, but was not acknowledged.
 				}
 				mu.Lock()
 				requests[req.GetRequestId()] = proto.CloneOf(resp.GetTask())

@@ -20,10 +20,10 @@ import (
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
-// TestPromise03_NeverPayTwiceWhenKilled kills the process while the provider has not acted yet, has acted and not
-// answered, and has just answered.
+// TestPromise03_NeverPayTwiceWhenKilled kills the process before the provider has acted, after it has acted and before
+// it answers, and just after its answer.
 //
-// It fails without ErrAlreadySent in internal/task/attempt_inputs.go: the job that is given back sends again.
+// It fails without ErrAlreadySent in internal/task/attempt_inputs.go: the rescued job sends again.
 func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -44,7 +44,7 @@ func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 			t.Cleanup(func() { _ = provider.Close() })
 			arrived, killed := make(chan struct{}), make(chan struct{})
 			letGo := sync.OnceFunc(func() { close(killed) })
-			man := startMiddleman(t, provider, func(_ string, nth int) ending {
+			man := startSubmissionProxy(t, provider, func(_ string, nth int) ending {
 				if nth > 1 {
 					return nil
 				}
@@ -80,7 +80,7 @@ func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 				return ask[bool](t, pool, "SELECT state IN ('UNCONFIRMED', 'RUNNING') AND sent FROM attempt WHERE task_id = $1", id)
 			})
 			gate.open.Store(true)
-			want := "RUNNING" // Nobody will call; it waits.
+			want := "RUNNING" // No callback will come; it waits.
 			if tc.created {
 				want = "SUCCEEDED"
 			}
@@ -97,7 +97,7 @@ func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 
 // TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost cuts the database off while the provider answers.
 //
-// It fails when settleAnswer in internal/lifecycle/send.go gives up after its first try: the attempt is unknown then.
+// It fails when settleAnswer in internal/lifecycle/send.go gives up after its first try: the outcome is unknown then.
 func TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost(t *testing.T) {
 	t.Parallel()
 	gate := startGate(t)
@@ -111,7 +111,7 @@ func TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost(t *testing.T) {
 		}
 		wire = startWiretap(t, u.Host)
 	})
-	man := startMiddleman(t, f.sim, func(string, int) ending {
+	man := startSubmissionProxy(t, f.sim, func(string, int) ending {
 		return func(w http.ResponseWriter, pass func() (int, []byte)) {
 			status, body := pass()
 			wire.set(true)
@@ -140,11 +140,11 @@ func TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost(t *testing.T) {
 	}
 }
 
-// TestPromise03_NeverPayTwiceWhenAJobRunsTwice gives the job of a submission that is under way to the other replica, as
-// happens when a replica loses its connection to the database for a while.
+// TestPromise03_NeverPayTwiceWhenAJobRunsTwice gives the job of a running submission to the other replica, as happens
+// when a replica loses its connection to the database for a while.
 //
-// It fails without ErrAlreadySent in internal/task/attempt_inputs.go. That accept there takes UNCONFIRMED attempts makes
-// the answer count at once; without, the next check would ask by the id that came with it.
+// It fails without ErrAlreadySent in internal/task/attempt_inputs.go. The answer counts at once because accept there
+// takes UNCONFIRMED attempts. Otherwise the next check would ask by the id of the answer.
 func TestPromise03_NeverPayTwiceWhenAJobRunsTwice(t *testing.T) {
 	t.Parallel()
 	for _, provider := range []string{kie.Name, lumaagents.Name} {
@@ -174,8 +174,8 @@ func TestPromise03_NeverPayTwiceWhenAJobRunsTwice(t *testing.T) {
 	}
 }
 
-// TestPromise03_NothingWasSent finds nobody at the provider's address for a while. That is proof, so the task is sent
-// again by itself.
+// TestPromise03_NothingWasSent configures a provider address on which no process listens for a while. The refused
+// connection proves that nothing was sent, so the task is sent again automatically.
 //
 // It fails when NotSent in internal/lifecycle/submission_rules.go awaits a callback.
 func TestPromise03_NothingWasSent(t *testing.T) {
@@ -206,8 +206,9 @@ func TestPromise03_NothingWasSent(t *testing.T) {
 	}
 }
 
-// TestPromise03_AnOutageIsBraked lets every submission end with unknown outcome. A few in a row pause the account,
-// before the outage has turned the whole queue into attempts that may have been paid for; then it is probed.
+// TestPromise03_AnOutageIsBraked ends every submission with an unknown outcome. A few of them in a row must pause the
+// account before the outage turns the whole queue into attempts that may have been paid for. Then single attempts probe
+// the account.
 //
 // It fails without brake in internal/lifecycle/submission_rules.go.
 func TestPromise03_AnOutageIsBraked(t *testing.T) {
@@ -220,7 +221,7 @@ func TestPromise03_AnOutageIsBraked(t *testing.T) {
 	})
 	var down atomic.Bool
 	down.Store(true)
-	man := startMiddleman(t, f.sim, func(string, int) ending {
+	man := startSubmissionProxy(t, f.sim, func(string, int) ending {
 		if down.Load() {
 			return answered(500, "")
 		}

@@ -20,10 +20,10 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// ending is a way in which a submission can end. It answers in the provider's place, which pass asks.
+// ending is a way in which a submission can end. It answers in place of the provider, which it can reach by pass.
 type ending func(w http.ResponseWriter, pass func() (status int, body []byte))
 
-// answered lets the provider create the task, and then answers something else.
+// answered lets the provider create the task, and then gives another answer.
 func answered(status int, body string, header ...string) ending {
 	return func(w http.ResponseWriter, pass func() (int, []byte)) {
 		pass()
@@ -35,7 +35,7 @@ func answered(status int, body string, header ...string) ending {
 	}
 }
 
-// broken breaks the connection after so much of the answer, by a reset.
+// broken resets the connection after a part of the answer.
 func broken(created bool, part string) ending {
 	return func(w http.ResponseWriter, pass func() (int, []byte)) {
 		if created {
@@ -53,17 +53,17 @@ func broken(created bool, part string) ending {
 	}
 }
 
-// middleman stands between the service and the provider. It lets everything through but submissions whose prompt
-// names an ending, once each.
-type middleman struct {
+// submissionProxy is a proxy to the provider. It changes the end of submissions whose prompt names an ending, once
+// each, and passes everything else.
+type submissionProxy struct {
 	url   string
 	mu    sync.Mutex
-	posts map[string]int // How many submissions arrived, by prompt.
+	posts map[string]int // The number of submissions, by prompt.
 }
 
-func startMiddleman(t *testing.T, provider *sim.Server, end func(prompt string, nth int) ending) *middleman {
+func startSubmissionProxy(t *testing.T, provider *sim.Server, end func(prompt string, nth int) ending) *submissionProxy {
 	t.Helper()
-	m := &middleman{posts: map[string]int{}}
+	m := &submissionProxy{posts: map[string]int{}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -93,23 +93,24 @@ func startMiddleman(t *testing.T, provider *sim.Server, end func(prompt string, 
 	return m
 }
 
-// promptIn cuts the prompt out of a submission.
+// promptIn returns the prompt of a submission.
 func promptIn(body []byte) string {
 	_, rest, _ := strings.Cut(string(body), `"prompt":"`)
 	prompt, _, _ := strings.Cut(rest, `"`)
 	return prompt
 }
 
-// sent returns how many submissions of a prompt arrived.
-func (m *middleman) sent(prompt string) int {
+// sent returns the number of submissions of a prompt.
+func (m *submissionProxy) sent(prompt string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.posts[prompt]
 }
 
-// TestPromise03_NeverPayTwice ends a submission in every way there is. Columns: what the attempt and the task become,
-// whether the task is sent again by itself, and what the ledger says was paid then. What is unknown is followed twice:
-// to the callback, which names the attempt through its URL token, and to the end of the wait for one, and the retry.
+// TestPromise03_NeverPayTwice ends a submission in every possible way. Columns: the state of the attempt and the task
+// afterwards, whether the task is sent again automatically, and how often the ledger says it was paid then. An unknown
+// outcome is followed in two ways: to the callback, which names the attempt through its URL token, and to the end of
+// the wait for one, and the retry.
 //
 // It fails when the row of Ambiguous in internal/lifecycle/submission_rules.go says sendAgain. The tests of internal/provider
 // fail with a GetBody in wire/call.go, and those of internal/lifecycle without the index of migration 00021.
@@ -145,7 +146,7 @@ func TestPromise03_NeverPayTwice(t *testing.T) {
 		{"luma, connection reset", luma.Name, drop(true), unconfirmed, running, false, 1},
 		{"luma, 409", luma.Name, answered(409, `{"detail":"conflict"}`), unconfirmed, running, false, 1},
 		{"luma, 429", luma.Name, without(429, `{"detail":"slow down"}`), refused, queued, true, 0},
-		// Nobody will ever tell.
+		// No callback will ever come.
 		{"luma-agents, connection reset", lumaagents.Name, drop(true), "LOST", failed, false, 1},
 		{"luma-agents, 503", lumaagents.Name, answered(503, `{"detail":"later"}`), "LOST", failed, false, 1},
 	}) {
@@ -159,18 +160,18 @@ func TestPromise03_NeverPayTwice(t *testing.T) {
 	}
 }
 
-// submissionEnd is a way in which a submission ends, with what must become of it.
+// submissionEnd is a way in which a submission ends, with the expected consequences.
 type submissionEnd struct {
 	name     string
-	provider string // kie where empty.
+	provider string // Empty means kie.
 	end      ending
 	attempt  string
 	task     string
-	again    bool // Whether it is sent again by itself.
-	paid     int  // At the ledger, before it is.
+	again    bool // Whether it is sent again automatically.
+	paid     int  // In the ledger, before that.
 }
 
-// byService divides rows between a service of each provider, and two of kie. Rows of one service follow each other.
+// byService divides rows among one service per provider, and two of kie. The rows of a service run one after the other.
 func byService(rows []submissionEnd) map[string][]submissionEnd {
 	services := map[string][]submissionEnd{}
 	for i, row := range rows {
@@ -183,8 +184,8 @@ func byService(rows []submissionEnd) map[string][]submissionEnd {
 	return services
 }
 
-// endSubmission ends the first submission of a task as the row says, on an account that has forgotten the rows before, and
-// follows the task to its end.
+// endSubmission ends the first submission of a task as the row says, on an account without a history, and follows the
+// task to its end.
 func (r *payment) endSubmission(t *testing.T, row submissionEnd) {
 	t.Helper()
 	do(t, r.ts.pool, "UPDATE provider_account SET paused_until_time = NULL, pauses = 0, blocked = false, unknowns = 0")
@@ -206,7 +207,7 @@ func (r *payment) endSubmission(t *testing.T, row submissionEnd) {
 	case row.attempt == "RUNNING":
 		r.gate.open.Store(true)
 		r.expectEnd(t, id, "SUCCEEDED", 1, 1)
-	default: // It has failed, and only a caller can have another attempt made.
+	default: // It has failed, and only a caller can request another attempt.
 		r.expectEnd(t, id, "FAILED", row.paid, 1)
 		r.gate.open.Store(true)
 		r.ts.retry(t, id)
@@ -222,14 +223,14 @@ func without(status int, body string) ending {
 	}
 }
 
-// payment is a service whose provider answers the first submission of each prompt in a way of the test's.
+// payment is a service whose provider ends the first submission of each prompt as the test chooses.
 type payment struct {
 	fleet    *fleet
 	ts       *testService
 	provider string
 	gate     *gate
-	man      *middleman
-	end      atomic.Pointer[ending] // Of the first submission of each prompt.
+	man      *submissionProxy
+	end      atomic.Pointer[ending] // The end of the first submission of each prompt.
 }
 
 func startPayment(t *testing.T, providerName string, end ending) *payment {
@@ -247,7 +248,7 @@ func startPayment(t *testing.T, providerName string, end ending) *payment {
 		f.Luma.Poll = 300 * time.Millisecond
 		f.CallbackURL, c.Kie.CallbackAttempts, c.Luma.CallbackAttempts = r.gate.url, 2000, 2000
 	})
-	r.man = startMiddleman(t, f.sim, func(_ string, nth int) ending {
+	r.man = startSubmissionProxy(t, f.sim, func(_ string, nth int) ending {
 		if nth == 1 {
 			return *r.end.Load()
 		}
@@ -280,7 +281,7 @@ func (r *payment) expect(t *testing.T, id, attempt, task string) {
 	})
 }
 
-// expectEnd waits for the end of a task, and compares what was paid for and sent.
+// expectEnd waits for the end of a task, and checks how often it was paid for and sent.
 func (r *payment) expectEnd(t *testing.T, id, want string, paid, sent int) {
 	t.Helper()
 	eventually(t, "the task to be "+want, func() bool {
@@ -297,7 +298,7 @@ func (r *payment) expectEnd(t *testing.T, id, want string, paid, sent int) {
 	}
 }
 
-// followUnknown follows an attempt with unknown outcome to its callback, and a second task's to the end of the wait.
+// followUnknown follows an attempt with unknown outcome to its callback, and that of a second task to the end of the wait.
 func (r *payment) followUnknown(t *testing.T, id string, row submissionEnd) {
 	t.Helper()
 	lost := r.ts.submit(t, row.name+": second", at(r.provider)).GetId()
@@ -307,7 +308,7 @@ func (r *payment) followUnknown(t *testing.T, id string, row submissionEnd) {
 	if f := last.GetFailure(); f.GetReason() != refractv1.FailureReason_FAILURE_REASON_OUTCOME_UNKNOWN || f.GetPayment() != refractv1.Payment_PAYMENT_UNKNOWN {
 		t.Errorf("failed with %v, want OUTCOME_UNKNOWN and a payment that is unknown", f)
 	}
-	if row.paid == 0 { // No callback will come. The retry allows another attempt, which may be paid for.
+	if row.paid == 0 { // No callback will come. The retry permits another paid attempt.
 		r.gate.open.Store(true)
 		r.ts.retry(t, lost)
 		r.expectEnd(t, lost, "SUCCEEDED", 1, 2)
@@ -318,7 +319,7 @@ func (r *payment) followUnknown(t *testing.T, id string, row submissionEnd) {
 	}
 	r.gate.open.Store(true)
 	r.expectEnd(t, id, "SUCCEEDED", 1, 1)
-	// The late result is kept and not surfaced, until a retry adopts it for free.
+	// The late result is kept and not shown until a retry adopts it for free.
 	eventually(t, "the late result", func() bool {
 		return ask[string](t, r.ts.pool, "SELECT state FROM attempt WHERE task_id = $1", lost) == "SUCCEEDED"
 	})

@@ -24,7 +24,7 @@ import (
 	"github.com/refract-video/refract/internal/server"
 )
 
-// roster is the replicas that serve, of which each watcher takes the next when its own is drained.
+// roster is the list of serving replicas. A watcher moves to the next one when its own drains.
 type roster struct {
 	mu       sync.Mutex
 	replicas []*testService
@@ -36,7 +36,7 @@ func (r *roster) nth(n int) *testService {
 	return r.replicas[n%len(r.replicas)]
 }
 
-// replace drains the first replica and lets a new one take its place.
+// replace drains the first replica and starts a new one in its place.
 func (r *roster) replace(t *testing.T, f *fleet) {
 	t.Helper()
 	next := f.start(t)
@@ -47,19 +47,19 @@ func (r *roster) replace(t *testing.T, f *fleet) {
 	old.stop()
 }
 
-// seen is one event as a watcher and the database tell it.
+// seen is one event as a watcher received it, or as the database has it.
 type seen struct {
 	Revision int64
 	State    string
 	Message  string
 }
 
-// TestPromise04_EveryChangeOnceInOrder watches a task that changes all the while, from several watchers, one of whom
-// does not read for a long time, while both replicas are drained and others take their place. The table of events is
-// the witness.
+// TestPromise04_EveryChangeOnceInOrder watches a task that changes continuously, with several watchers, one of which
+// does not read for a long time. Meanwhile both replicas are drained and replaced. The watchers' events are compared
+// with the table of events.
 //
-// It fails when catchUp in internal/watch/watch.go does not note what was sent, when Hub.Drain does not end streams, and
-// when neither Listener nor sweep wakes watchers of changes that another replica made (serve.go).
+// It fails when catchUp in internal/watch/watch.go does not record what was sent, when Hub.Drain does not end streams,
+// and when neither the listener nor sweeps wake watchers of changes that another replica made.
 func TestPromise04_EveryChangeOnceInOrder(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, func(f *server.Config, c *simConfig) {
@@ -78,12 +78,12 @@ func TestPromise04_EveryChangeOnceInOrder(t *testing.T) {
 		wg.Go(func() {
 			w := &watcher{id: id, roster: r, at: i}
 			if i == 0 {
-				w.pause = written // The slow one.
+				w.pause = written // The slow watcher.
 			}
 			histories[i] = w.follow(t, written)
 		})
 	}
-	for n := range 24 { // Each turn is two changes, the second of which adopts the attempt that still runs.
+	for n := range 24 { // Each iteration makes two changes, the second of which adopts the attempt that still runs.
 		ts := r.nth(n)
 		if _, err := ts.tasks.CancelTask(ts.ctx(t), &refractv1.CancelTaskRequest{TaskId: id}); err != nil {
 			t.Fatalf("cancel: %v", err)
@@ -112,7 +112,7 @@ func TestPromise04_EveryChangeOnceInOrder(t *testing.T) {
 			t.Errorf("after revision %d (-stored +seen):\n%s", after, diff)
 		}
 	}
-	// What retention has removed is refused with what is left.
+	// A removed revision is refused with the oldest one that is left.
 	do(t, f.pool, "DELETE FROM task_event WHERE task_id = $1 AND revision <= 20", id)
 	_, err := (&watcher{id: id, roster: r, after: 3}).once(t)
 	if st := status.Convert(err); st.Code() != codes.OutOfRange || infoOf(st).GetMetadata()["oldest_revision"] != "21" {
@@ -120,7 +120,7 @@ func TestPromise04_EveryChangeOnceInOrder(t *testing.T) {
 	}
 }
 
-// TestPromise04_IdleStreamsCarryBookmarks waits for a bookmark of the service as it is configured.
+// TestPromise04_IdleStreamsCarryBookmarks waits for a bookmark at the default interval.
 //
 // It fails with a server.BookmarkInterval (internal/server/server.go) of 15 seconds or more.
 func TestPromise04_IdleStreamsCarryBookmarks(t *testing.T) {
@@ -142,11 +142,11 @@ func TestPromise04_IdleStreamsCarryBookmarks(t *testing.T) {
 	}
 }
 
-// TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams cuts one of two replicas off from the database, while an idle
-// stream of it follows a task that ends on the other.
+// TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams cuts one of two replicas off from the database. An idle stream
+// of that replica follows a task that ends on the other one.
 //
-// It fails when nothing confirms bookmarks (tick in internal/watch/pulse.go), and when the hub reports no loss of its log
-// (Readable in internal/server/server.go).
+// It fails when bookmarks need no confirmation (tick in internal/watch/pulse.go), and when the hub does not report the
+// loss of its log (Readable in internal/server/server.go).
 func TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, func(f *server.Config, c *simConfig) {
@@ -166,7 +166,7 @@ func TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams(t *testing.T) {
 	awaitHealth := func(want grpc_health_v1.HealthCheckResponse_ServingStatus) {
 		t.Helper()
 		eventually(t, "the health of the replica to be "+want.String(), func() bool {
-			resp, err := health.Check(cut.untold(t), &grpc_health_v1.HealthCheckRequest{})
+			resp, err := health.Check(cut.anonymous(t), &grpc_health_v1.HealthCheckRequest{})
 			return err == nil && resp.GetStatus() == want
 		})
 	}
@@ -178,7 +178,7 @@ func TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := stream.Recv(); err != nil { // The task as it is.
+	if _, err := stream.Recv(); err != nil { // The current task.
 		t.Fatal(err)
 	}
 	wire.set(true)
@@ -194,7 +194,7 @@ func TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams(t *testing.T) {
 	if got := refusalOf(err); got.Code != codes.Unavailable || got.Reason != "DATABASE_UNAVAILABLE" || retryOf(err) == 0 {
 		t.Errorf("the stream ended with %+v, want UNAVAILABLE, DATABASE_UNAVAILABLE and a time to retry", got)
 	}
-	if bookmarks > 1 { // Before the cut the log may have been read once more.
+	if bookmarks > 1 { // The log may have been read again before the cut.
 		t.Errorf("the stream carried %d bookmarks without the database, want one at most", bookmarks)
 	}
 	awaitHealth(grpc_health_v1.HealthCheckResponse_NOT_SERVING)
@@ -217,17 +217,17 @@ func TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams(t *testing.T) {
 	}
 }
 
-// watcher follows a task as a client does that resumes.
+// watcher follows a task, and resumes like a client.
 type watcher struct {
 	id     string
 	roster *roster
-	at     int           // The replica it takes.
+	at     int           // The index of its replica.
 	after  int64         // The newest revision seen.
-	pause  chan struct{} // It reads nothing until this is closed; nil means at once.
+	pause  chan struct{} // It reads nothing until this is closed; nil means that it reads at once.
 	events []seen
 }
 
-// follow returns all events until the task has ended for good, which is after written was closed.
+// follow returns all events until the task has ended finally, which is after written was closed.
 func (w *watcher) follow(t *testing.T, written chan struct{}) []seen {
 	t.Helper()
 	for {
@@ -246,11 +246,11 @@ func (w *watcher) follow(t *testing.T, written chan struct{}) []seen {
 		case ended && final && w.after == before:
 			return w.events // Nothing was left.
 		}
-		w.at++ // Elsewhere.
+		w.at++ // At another replica.
 	}
 }
 
-// once watches until the stream ends, and tells whether the task has ended.
+// once watches until the stream ends, and reports whether the task has ended.
 func (w *watcher) once(t *testing.T) (ended bool, err error) {
 	t.Helper()
 	ts := w.roster.nth(w.at)
@@ -278,7 +278,7 @@ func (w *watcher) once(t *testing.T) (ended bool, err error) {
 	}
 }
 
-// storedEvents returns the history of a task as the database has it.
+// storedEvents returns the events of a task in the database.
 func storedEvents(t *testing.T, f *fleet, id string) []seen {
 	t.Helper()
 	rows, err := f.pool.Query(t.Context(), `SELECT revision, 'TASK_STATE_' || state, message FROM task_event WHERE task_id = $1 ORDER BY revision`, id)

@@ -14,9 +14,10 @@ import (
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
-// TestPromise05_TerminalIsTerminal brings tasks to every end there is, and then sends them all that may still come:
-// callbacks of each kind, checks, the submit and the save job once more, the deadline, a cancellation. None may change
-// what callers see. TestApply_KeepsItsPromisesInEveryOrder of package task does the same in every order of inputs.
+// TestPromise05_TerminalIsTerminal brings tasks to every possible end, and then sends them everything that may still
+// come: callbacks of each kind, checks, the submit and the save job again, the deadline, a cancellation. Nothing may
+// change what callers see. TestApply_KeepsItsPromisesInEveryOrder of package task does the same in every order of
+// inputs.
 //
 // It fails when resultReady (internal/task/attempt_inputs.go) saves in the states Failed and Canceled as in Running.
 func TestPromise05_TerminalIsTerminal(t *testing.T) {
@@ -36,7 +37,7 @@ func TestPromise05_TerminalIsTerminal(t *testing.T) {
 		prompt string
 		end    func(*testing.T, *testService, string)
 		want   string
-		late   bool // Whether the provider is heard only afterwards, with a result.
+		late   bool // Whether the provider's result arrives only afterwards.
 	}{
 		{"succeeded", "", nil, "SUCCEEDED", false},
 		{"failed at the provider", "[sim:fail]", nil, "FAILED", false},
@@ -51,7 +52,7 @@ func TestPromise05_TerminalIsTerminal(t *testing.T) {
 			ts := startService(t, func(f *server.Config, c *simConfig) {
 				unlimited(f, c)
 				f.CallbackURL, c.Kie.CallbackAttempts = g.url, 2000
-				f.KIE.Poll = time.Hour // What is known comes through the gate.
+				f.KIE.Poll = time.Hour // All news comes through the gate.
 			})
 			g.to(ts)
 			g.open.Store(!tc.late)
@@ -65,13 +66,13 @@ func TestPromise05_TerminalIsTerminal(t *testing.T) {
 			}
 			before := ts.get(t, id)
 			g.open.Store(true)
-			if tc.late { // Kept for a retry, and not surfaced.
+			if tc.late { // Kept for a retry, and not shown.
 				eventually(t, "the late result to be kept", func() bool { return ask[bool](t, ts.pool, "SELECT saved FROM attempt") })
 			}
 			afterTheEnd(t, ts)
 			cancel(t, ts, id)
 			expire(t, ts, id)
-			// What was sent before this one ends has been looked at.
+			// Everything that was sent before this task ends has been processed.
 			canary := ts.submit(t, "canary").GetId()
 			ts.end(t, canary)
 			eventually(t, "checks and jobs", func() bool {
@@ -79,12 +80,12 @@ func TestPromise05_TerminalIsTerminal(t *testing.T) {
 					+ (SELECT count(*) FROM attempt WHERE next_check_time <= now())`) == 0
 			})
 			after := ts.get(t, id)
-			after.DeadlineTime = before.DeadlineTime // Of our own making.
+			after.DeadlineTime = before.DeadlineTime // The test changed it.
 			if tc.late {
-				after.Attempt = before.Attempt // It is followed to its end, for the books.
+				after.Attempt = before.Attempt // It is followed to its end, so that payment is known.
 			}
 			for _, o := range slices.Concat(before.GetOutputs(), after.GetOutputs()) {
-				o.SignedUri, o.SignedUriExpireTime = "", nil // Made anew with each answer.
+				o.SignedUri, o.SignedUriExpireTime = "", nil // Each response has new ones.
 			}
 			if !proto.Equal(before, after) {
 				t.Errorf("the task changed from\n%v\nto\n%v", before, after)
@@ -94,7 +95,7 @@ func TestPromise05_TerminalIsTerminal(t *testing.T) {
 			}
 			var posts int
 			for _, e := range ts.sim.Ledger() {
-				if e.Prompt != "" { // Others ask for fresh links.
+				if e.Prompt != "" { // The others are requests for fresh links.
 					posts++
 				}
 			}
@@ -105,13 +106,13 @@ func TestPromise05_TerminalIsTerminal(t *testing.T) {
 	}
 }
 
-// afterTheEnd sends the one attempt of a service what may come at any time.
+// afterTheEnd sends the only attempt of a service every input that may come at any time.
 func afterTheEnd(t *testing.T, ts *testService) {
 	t.Helper()
 	entry := ts.sim.Ledger()[0]
 	ids := []string{entry.TaskID, "ffffffffffffffffffffffffffffffff"}
 	if entry.TaskID == "" {
-		ids = nil // Nothing was created, so whoever signs that it was is the provider.
+		ids = nil // Nothing was created, so only the provider itself can sign that something was.
 	}
 	for _, id := range ids {
 		now := strconv.FormatInt(time.Now().Unix(), 10)

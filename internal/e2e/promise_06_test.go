@@ -19,8 +19,8 @@ import (
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
-// TestPromise06_NoTokenNoDatabase posts callbacks with URL tokens that are not ours while nobody can read attempts or
-// callbacks: they must be refused all the same, and counted. TestIngress_AnswersAsDocumented has what else may be posted.
+// TestPromise06_NoTokenNoDatabase posts callbacks with foreign URL tokens while the tables of attempts and callbacks
+// are locked. They must be refused and counted nevertheless. TestIngress_AnswersAsDocumented has the other cases.
 //
 // It fails when Receive in internal/callback/receive.go keeps a callback, or looks for its attempt, before it verifies
 // the token.
@@ -65,18 +65,18 @@ func TestPromise06_NoTokenNoDatabase(t *testing.T) {
 	}
 }
 
-// TestPromise06_CallbacksAreHints lets the provider's callbacks, and those of whoever saw one, say what is not true.
-// What counts is what the provider answers when it is asked.
+// TestPromise06_CallbacksAreHints posts false callbacks, as a provider or a stranger with a captured callback might.
+// Only the provider's answer to a query may count.
 //
-// It fails when callbackInput in internal/lifecycle/settle_callback.go believes a callback that says Failed, or one that
-// is not Proven.
+// It fails when callbackInput in internal/lifecycle/settle_callback.go believes a callback that says Failed, or one
+// that is not Proven.
 func TestPromise06_CallbacksAreHints(t *testing.T) {
 	t.Parallel()
 	withLuma := func(f *server.Config) {
 		f.Luma = server.Upstream{APIKeys: []redact.Secret{testAPIKey}, Poll: time.Hour}
 	}
 	unsigned := func(f *server.Config) { f.KIE.WebhookKeys = nil }
-	polled := func(f *server.Config) { f.KIE.Poll = 300 * time.Millisecond } // No callback brings it to its end.
+	polled := func(f *server.Config) { f.KIE.Poll = 300 * time.Millisecond } // No callback ends it.
 	oldAndNew := func(f *server.Config) {
 		f.KIE.WebhookKeys = []redact.Secret{"the-old-key-of-the-account", testWebhookKey}
 	}
@@ -86,7 +86,7 @@ func TestPromise06_CallbacksAreHints(t *testing.T) {
 	configured := func(amend func(*server.Config)) *testService {
 		return startService(t, func(f *server.Config, c *simConfig) {
 			unlimited(f, c)
-			f.KIE.Poll = time.Hour // No check comes but of a callback, and so before it.
+			f.KIE.Poll = time.Hour // Only a callback causes a check, so none comes before it.
 			amend(f)
 		})
 	}
@@ -96,7 +96,7 @@ func TestPromise06_CallbacksAreHints(t *testing.T) {
 		prompt   string
 		provider string
 		ts       *testService
-		verdicts []string // At least these must be in the inbox.
+		verdicts []string // The inbox must have at least these.
 	}{
 		{"forged links under a valid signature", "[sim:forge-urls]", "kie", signed, []string{"applied"}},
 		{"a forged failure under a valid signature", "[sim:forge-code=500]", "kie", signed, []string{"asked"}},
@@ -141,7 +141,7 @@ func TestPromise06_CallbacksAreHints(t *testing.T) {
 	}
 }
 
-// TestPromise06_RefusedCallbacksAreBounded posts more than are kept.
+// TestPromise06_RefusedCallbacksAreBounded posts more refused callbacks than are kept.
 //
 // It fails without the count in insertRefusedCallback (internal/postgres/callback.go).
 func TestPromise06_RefusedCallbacksAreBounded(t *testing.T) {

@@ -13,10 +13,11 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// TestPromise07_NoLostCallbackMatters runs tasks whose callbacks never come beside ones whose callbacks do, over two
-// replicas. All must succeed, and a metric must say which of the two brought each verdict.
+// TestPromise07_NoLostCallbackMatters runs tasks whose callbacks never come together with others, over two replicas.
+// All must succeed, and a metric must say which way brought each verdict.
 //
-// It fails without the checkers in run (serve.go), and without the counter in change (internal/lifecycle/lifecycle.go).
+// It fails without the checkers of internal/server/server.go, and without the counter in change
+// (internal/lifecycle/lifecycle.go).
 func TestPromise07_NoLostCallbackMatters(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, unlimited)
@@ -54,14 +55,14 @@ func TestPromise07_NoLostCallbackMatters(t *testing.T) {
 		}
 	}
 	for prompt, paid := range sim.CountPaid(f.sim.Ledger(), sim.ByPrompt) {
-		if paid > 2 { // Two prompts are the same.
+		if paid > 2 { // Two tasks have the same prompt.
 			t.Errorf("%q was paid %d times", prompt, paid)
 		}
 	}
 }
 
-// holdChecks stands between the service and the provider, and returns its address. What is asked about a task whose prompt
-// has a word in it waits until a callback about it was taken, so that no check is faster than the callback.
+// holdChecks starts a proxy to the provider and returns its address. A check of a task whose prompt contains a word
+// waits until a callback about that task was accepted, so no check is faster than the callback.
 func holdChecks(t *testing.T, provider *sim.Server, word string) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -78,13 +79,13 @@ func holdChecks(t *testing.T, provider *sim.Server, word string) string {
 }
 
 // TestPromise07_EveryAttemptIsAskedAbout makes the checks of many attempts due at once at two replicas, which share the
-// provider's limit of 10 questions a second. The provider answers none of them, which must not keep the others from being
-// asked. Each question must have its own time in the line of the account; TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit
-// proves that questions which keep to their times keep to the limit.
+// provider's limit of 10 queries a second. The provider answers none of them, which must not delay the others. Each
+// query must have its own time in the account's queue. TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit proves that
+// queries at their times stay within the limit.
 //
-// It fails when each replica holds to the limit for itself alone (reserveQueries in internal/postgres/due.go without
-// "greatest"), and without the reservations in internal/upstream/upstream.go. TestChecker_AsksOnWhileAnswersAreAwaited fails when
-// round in internal/dispatch/check.go waits for the answers to what it began.
+// It fails when each replica applies the limit for itself (reserveQueries in internal/postgres/due.go without
+// "greatest"), and without the reservations in internal/upstream/upstream.go. TestChecker_AsksOnWhileAnswersAreAwaited
+// fails when round in internal/dispatch/check.go waits for the answers to its queries.
 func TestPromise07_EveryAttemptIsAskedAbout(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, func(f *server.Config, c *simConfig) {

@@ -14,9 +14,9 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// TestPromise08_NoResultIsLost reads the bucket in the moment in which a watcher is told of success, after downloads of
-// every bad kind. What is there must be what the provider made, to the byte. TestSIGKILL_DuringASaveIsMadeUpForAfterwards
-// and TestSIGTERM_CutsASaveThatGoesOnAfterwards end the process meanwhile.
+// TestPromise08_NoResultIsLost reads the bucket at the moment when a watcher receives SUCCEEDED, after failed downloads
+// of every kind. The files must equal the provider's, byte by byte. TestSIGKILL_DuringASaveIsMadeUpForAfterwards and
+// TestSIGTERM_CutsASaveThatGoesOnAfterwards end the process meanwhile.
 //
 // It fails when Saved is applied in Work (internal/output/save.go) before the file is in the bucket.
 func TestPromise08_NoResultIsLost(t *testing.T) {
@@ -56,7 +56,7 @@ func TestPromise08_NoResultIsLost(t *testing.T) {
 				}
 				return false
 			})
-			// A dead link may come back; it is not given up for ten minutes.
+			// A dead link may work again; it is tried for ten minutes.
 			if state := ts.get(t, task.GetId()).GetState(); state == refractv1.TaskState_TASK_STATE_SUCCEEDED {
 				t.Error("SUCCEEDED without the video")
 			}
@@ -67,7 +67,7 @@ func TestPromise08_NoResultIsLost(t *testing.T) {
 	}
 }
 
-// entry returns what the provider's ledger says about the submission of a task, whose prompt is its own.
+// entry returns the provider's ledger entry of a task with a unique prompt.
 func (ts *testService) entry(t *testing.T, task *refractv1.Task) sim.Entry {
 	t.Helper()
 	for _, e := range ts.sim.Ledger() {
@@ -79,7 +79,7 @@ func (ts *testService) entry(t *testing.T, task *refractv1.Task) sim.Entry {
 	return sim.Entry{}
 }
 
-// checkOutputs compares what a task is said to have brought, what the database has, and what is in the bucket.
+// checkOutputs compares the outputs of a task with the database and the bucket.
 func checkOutputs(t *testing.T, ts *testService, last *refractv1.TaskEvent, providerTask string, want int) {
 	t.Helper()
 	if len(last.GetOutputs()) != want {

@@ -20,8 +20,9 @@ import (
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
-// TestPromise09_ATakeoverKeepsTheLimit delays the submissions of one process in the network, and takes the process out. A
-// second process settles its attempts, and must not give their permits away before they have arrived.
+// TestPromise09_ATakeoverKeepsTheLimit delays the submissions of one process in the network, and stops that process or
+// its database connection. A second process settles its attempts. It must not release their permits before the
+// submissions have arrived.
 //
 // It fails when updateAttempts (internal/postgres/write_rows.go) leaves in_transit out.
 func TestPromise09_ATakeoverKeepsTheLimit(t *testing.T) {
@@ -34,7 +35,7 @@ func TestPromise09_ATakeoverKeepsTheLimit(t *testing.T) {
 	}
 }
 
-// outages are ways in which a process can be taken out, and brought back.
+// outages are ways to disable a process, and to enable it again.
 var outages = map[string]outage{
 	"cut": {
 		begin: func(_ *testing.T, _ *serveProcess, database *wiretap) { database.set(true) },
@@ -57,13 +58,13 @@ func (p *serveProcess) signal(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// takeover is a process whose submissions are under way while it is taken out.
+// takeover is a process that is disabled while its submissions are in the network.
 type takeover struct {
 	limit  int
 	window time.Duration
-	delay  time.Duration // Of the first submissions in the network. It ends early when others overtake them.
+	delay  time.Duration // Of the first submissions in the network. It ends early when other submissions overtake them.
 	outage outage
-	given  bool // Whether the test gives the jobs to the second process at once. The delay counts from then.
+	given  bool // Whether the test gives the jobs to the second process at once. The delay starts then.
 }
 
 func takeOver(t *testing.T, to takeover) {
@@ -142,8 +143,8 @@ func endAdmission(t *testing.T, pool *pgxpool.Pool) {
 
 // slowNetwork delays the first submissions that it carries to a provider.
 type slowNetwork struct {
-	*middleman
-	full    chan struct{} // Closed when all that it delays are in it.
+	*submissionProxy
+	full    chan struct{} // Closed when it delays as many as it should.
 	deliver func()        // Ends the delay.
 }
 
@@ -152,7 +153,7 @@ func startSlowNetwork(t *testing.T, provider *sim.Server, first int) *slowNetwor
 	delivered := make(chan struct{})
 	n := &slowNetwork{full: make(chan struct{}), deliver: sync.OnceFunc(func() { close(delivered) })}
 	var carried atomic.Int32
-	n.middleman = startMiddleman(t, provider, func(string, int) ending {
+	n.submissionProxy = startSubmissionProxy(t, provider, func(string, int) ending {
 		switch nth := int(carried.Add(1)); {
 		case nth > first:
 			n.deliver()

@@ -13,16 +13,16 @@ import (
 	"github.com/refract-video/refract/internal/server"
 )
 
-// TestPromise10_SlowHostsOfOneTenantDelayNoOther lets two tenants have results on a host that never answers, and uploads that
-// stall, more of each than a replica has places. That the third tenant's result is saved and its upload ends while all of them
-// still hang proves that it waited for none.
+// TestPromise10_SlowHostsOfOneTenantDelayNoOther gives two tenants results on a host that never answers, and uploads
+// that stall, more of each than a replica has slots. The third tenant's result must be saved and its upload must end
+// while all of them still hang.
 //
-// It fails when may (internal/fair/fair.go) gives a tenant every free place.
+// It fails when may (internal/fair/fair.go) gives a tenant every free slot.
 func TestPromise10_SlowHostsOfOneTenantDelayNoOther(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *server.Config, c *simConfig) {
 		unlimited(f, c)
-		f.Tuning.Stall = hung // However slow the machine is, no stalled upload ends by itself.
+		f.Tuning.Stall = hung // No stalled upload ends by itself, even on a slow machine.
 	})
 	good, hostile := ts.as(t, "good"), []*testService{ts.as(t, "films"), ts.as(t, "ads")}
 
@@ -44,7 +44,7 @@ func TestPromise10_SlowHostsOfOneTenantDelayNoOther(t *testing.T) {
 			for range 12 {
 				tenant.submit(t, "[sim:redirect="+host.URL+"]")
 			}
-			saves += 4 // What is left for the second tenant at least.
+			saves += 4 // At least these are left for the second tenant.
 			eventually(t, "the tenant's saves to hang", func() bool { return hanging.Load() >= saves })
 		}
 		if last := good.end(t, good.submit(t, "").GetId()); last.GetState() != succeeded {
@@ -76,7 +76,7 @@ func TestPromise10_SlowHostsOfOneTenantDelayNoOther(t *testing.T) {
 		}
 		eventually(t, "the stalled uploads to be written", func() bool {
 			files, err := filepath.Glob(filepath.Join(strings.TrimPrefix(ts.bucketURL, "file://"), "uploads", "*", "*", "*.tmp"))
-			return err == nil && len(files) >= 10 // Of 16: five and five, or eight and four, or what lies between.
+			return err == nil && len(files) >= 10 // Of 16: between five each, and eight and four.
 		})
 		clip := distinctClip(t.Name())
 		if _, err := good.send(t, good.token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip); err != nil {
@@ -90,7 +90,7 @@ func TestPromise10_SlowHostsOfOneTenantDelayNoOther(t *testing.T) {
 	})
 }
 
-// as returns the service as another tenant calls it.
+// as returns the service with the token of another tenant.
 func (ts *testService) as(t *testing.T, tenant string) *testService {
 	t.Helper()
 	other := *ts

@@ -12,11 +12,11 @@ import (
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
-// TestPromise10_OnePoisonousTaskStopsNobody submits a task that a firewall always turns away, alone at first, so that the
-// account pauses, and restarts the service. Then another tenant comes. Its tasks must not wait for the pause to end, and the
-// first task must end with a reason that says whose fault it is, once it was tried as often as it may.
+// TestPromise10_OnePoisonousTaskStopsNobody submits a task that a firewall always refuses, alone at first, so that the
+// account pauses, and restarts the service. Then another tenant submits. Its tasks must not wait for the end of the
+// pause. After its last allowed try, the first task must end with a reason that blames the task.
 //
-// It fails when Probe (internal/admission/probe.go) puts tasks that were refused first, or when judge
+// It fails when Probe (internal/admission/probe.go) puts refused tasks first, or when judge
 // (internal/lifecycle/judge.go) holds every refusal against the account.
 func TestPromise10_OnePoisonousTaskStopsNobody(t *testing.T) {
 	t.Parallel()
@@ -29,7 +29,7 @@ func TestPromise10_OnePoisonousTaskStopsNobody(t *testing.T) {
 	ts.stop()
 	ts = f.start(t)
 
-	films := as(ts.untold(t), createToken(t, ts.pool, "films"))
+	films := as(ts.anonymous(t), createToken(t, ts.pool, "films"))
 	var others []string
 	for range 20 {
 		req := goodRequest()
@@ -45,7 +45,7 @@ func TestPromise10_OnePoisonousTaskStopsNobody(t *testing.T) {
 		if n := ask[int](t, ts.pool, "SELECT count(*) FROM attempt WHERE task_id = $1", poison); n > 3 {
 			t.Fatalf("the task that the provider refuses was tried %d times, want at most 3", n)
 		}
-		do(t, ts.pool, passed, poison) // The account's pauses stay: no task has to wait for their end.
+		do(t, ts.pool, passed, poison) // The account's pauses stay, since no task has to wait for their end.
 		return ask[int](t, ts.pool, "SELECT count(*) FROM task WHERE state NOT IN ('SUCCEEDED', 'FAILED')") == 0
 	})
 	for _, id := range others {

@@ -33,12 +33,12 @@ import (
 // sourceSecret is the signature of the link to a source.
 const sourceSecret = "9f86d081884c7d659a2feaa0c55ad015"
 
-// TestPromise11_NoSecretLeaks provokes every kind of error with a provider that repeats what it was sent, and then
-// looks for secrets in all that the service has said: its log, metrics and traces, its answers, and every row that it
-// has stored.
+// TestPromise11_NoSecretLeaks provokes every kind of error with a provider that repeats what it received. Then it looks
+// for secrets in everything that the service has produced: its log, metrics, traces, answers, and every row that it has
+// stored.
 //
-// It fails when Words (internal/provider/wire/words.go) or redact (internal/callback/receive.go) returns what it was given,
-// and when postgres.Open quotes the URL.
+// It fails when Words (internal/provider/wire/words.go) or redact (internal/callback/receive.go) returns its argument
+// unchanged, and when postgres.Open quotes the URL.
 func TestPromise11_NoSecretLeaks(t *testing.T) {
 	t.Parallel()
 	provider, err := sim.Start(sim.Config{APIKeys: []string{testAPIKey}}, simkie.Profile{WebhookKey: testWebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1}, CallbackSpacing: 50 * time.Millisecond})
@@ -71,7 +71,7 @@ func TestPromise11_NoSecretLeaks(t *testing.T) {
 	g.open.Store(true)
 	said := &swept{}
 	ids := provoke(t, p, pool, token, said)
-	wire.set(true) // The database is away for a while.
+	wire.set(true) // The database is unreachable for a while.
 	eventually(t, "the service to miss its database", func() bool { return wire.refused.Load() > 3 })
 	said.get(t, "http://"+p.http+"/v1/tasks/"+ids[0], token)
 	wire.set(false)
@@ -108,7 +108,7 @@ func TestPromise11_NoSecretLeaks(t *testing.T) {
 	said.sweep(t, secrets)
 }
 
-// echoRequest answers submissions whose prompt asks for it with what was sent, headers included.
+// echoRequest answers submissions whose prompt requests it with the request itself, including its headers.
 func echoRequest(w http.ResponseWriter, r *http.Request, provider string) {
 	body, _ := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(bytes.NewReader(body))
@@ -132,7 +132,7 @@ func echoRequest(w http.ResponseWriter, r *http.Request, provider string) {
 	_, _ = fmt.Fprintf(w, `{"code":%d,"msg":%s}`, status, words)
 }
 
-// provoke submits a task for each kind of trouble, waits until each has met it, and returns the tasks.
+// provoke submits a task for each kind of failure, waits until each has happened, and returns the tasks.
 func provoke(t *testing.T, p *serveProcess, pool *pgxpool.Pool, token string, said *swept) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(as(t.Context(), token), hung)
@@ -159,7 +159,7 @@ func provoke(t *testing.T, p *serveProcess, pool *pgxpool.Pool, token string, sa
 			t.Fatal(err)
 		}
 		ids = append(ids, resp.GetTask().GetId())
-		// One by one, and without pauses, so that each meets its own.
+		// One by one, and without pauses of the account, so that each task has its own failure.
 		eventually(t, "an answer to "+req.GetPrompt(), func() bool {
 			do(t, pool, "UPDATE provider_account SET paused_until_time = NULL, pauses = 0, unknowns = 0")
 			return ask[bool](t, pool, "SELECT EXISTS (SELECT FROM attempt WHERE task_id = $1 AND answer_time IS NOT NULL)", ids[len(ids)-1])
@@ -174,7 +174,7 @@ func provoke(t *testing.T, p *serveProcess, pool *pgxpool.Pool, token string, sa
 	return ids
 }
 
-// abuseCallbacks posts what strangers post to the URL of an attempt.
+// abuseCallbacks posts hostile callbacks to the URL of an attempt.
 func abuseCallbacks(t *testing.T, provider *sim.Server, ingress string, said *swept) {
 	t.Helper()
 	for _, e := range provider.Ledger() {
@@ -191,12 +191,12 @@ func abuseCallbacks(t *testing.T, provider *sim.Server, ingress string, said *sw
 		}
 		_, _, answer := request(t, http.MethodPost, e.CallbackURL+"x", "{}")
 		said.add("the answer to a wrong callback", string(answer))
-		_, _, answer = request(t, http.MethodGet, strings.Replace(e.CallbackURL, "/kie/", "/nobody/", 1), "")
+		_, _, answer = request(t, http.MethodGet, strings.Replace(e.CallbackURL, "/kie/", "/unknown/", 1), "")
 		said.add("the answer at "+ingress, string(answer))
 	}
 }
 
-// swept is everything that was said, by where.
+// swept is everything that the service has produced, by origin.
 type swept struct{ all map[string]string }
 
 func (s *swept) add(where, text string) {
@@ -206,15 +206,16 @@ func (s *swept) add(where, text string) {
 	s.all[where] += text + "\n"
 }
 
-// get asks the HTTP listener. Callers see their own source again, whose signature is their own secret.
+// get requests a path of the HTTP listener. Callers see the signature of their own source again, which is their own
+// secret.
 func (s *swept) get(t *testing.T, url, token string) {
 	t.Helper()
 	_, _, answer := request(t, http.MethodGet, url, "", "Authorization", "Bearer "+token)
 	s.add(url, strings.ReplaceAll(string(answer), "https://example.com/clip.mp4?X-Amz-Signature="+sourceSecret, ""))
 }
 
-// addRows adds every row of every table, but for the source of a task, which is needed to submit it, and for the keys
-// that the service made for itself.
+// addRows adds every row of every table. Exceptions are the source of a task, which is needed to submit it, and the
+// service's own keys.
 func (s *swept) addRows(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	rows, err := pool.Query(t.Context(), `SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_name <> 'secret'`)
@@ -231,7 +232,7 @@ func (s *swept) addRows(t *testing.T, pool *pgxpool.Pool) {
 	}
 }
 
-// sweep fails the test for each secret that was said, as text, in JSON, in a URL or as hexadecimal bytes.
+// sweep fails the test for each secret that it finds, as text, in JSON, in a URL or as hexadecimal bytes.
 func (s *swept) sweep(t *testing.T, secrets map[string]string) {
 	t.Helper()
 	for where, text := range s.all {
@@ -246,7 +247,7 @@ func (s *swept) sweep(t *testing.T, secrets map[string]string) {
 	}
 }
 
-// spellEach writes each character of s by a format.
+// spellEach formats each byte of s.
 func spellEach(format, s string) string {
 	var b strings.Builder
 	for _, c := range []byte(s) {
@@ -255,7 +256,7 @@ func spellEach(format, s string) string {
 	return b.String()
 }
 
-// spellings returns how a secret may stand in text, and in the hexadecimal text that rows have of bytes.
+// spellings returns the spellings of a secret in text, and in the hexadecimal text of bytes in rows.
 func spellings(secret string) []string {
 	encoded := base64.RawStdEncoding.EncodeToString([]byte(secret))
 	forms := []string{
@@ -268,7 +269,7 @@ func spellings(secret string) []string {
 	return forms
 }
 
-// collector takes the traces.
+// collector receives the traces.
 type collector struct {
 	url string
 	mu  sync.Mutex

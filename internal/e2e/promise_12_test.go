@@ -21,10 +21,10 @@ import (
 )
 
 // TestPromise12_Graceful stops one of two processes under load with SIGTERM: callers submit, watchers watch, and the
-// provider takes its time to answer submissions that are under way. The process must end well, the streams must say
-// so and resume at the other, and no submission may be left with an unknown outcome.
+// provider answers slowly. The process must end cleanly, the streams must end with UNAVAILABLE and resume at the other
+// process, and no submission may be left with an unknown outcome.
 //
-// It fails when drain (serve.go) cancels the jobs under way, as queue.StopAndCancel does.
+// It fails when drain (internal/server/stop.go) cancels running jobs, as queue.StopAndCancel does.
 func TestPromise12_Graceful(t *testing.T) {
 	t.Parallel()
 	provider, err := sim.Start(sim.Config{}, simkie.Profile{
@@ -102,7 +102,8 @@ func TestPromise12_Graceful(t *testing.T) {
 	}
 }
 
-// drainStream reads a stream to its end, and returns the newest revision and why it ended; nil means that the task did.
+// drainStream reads a stream to its end, and returns the newest revision and the error of the stream; nil means that
+// the task ended.
 func drainStream(stream grpc.ServerStreamingClient[refractv1.WatchTaskResponse], revision int64) (int64, error) {
 	for {
 		m, err := stream.Recv()

@@ -18,9 +18,10 @@ import (
 
 const storageUnavailable = refractv1.WaitingCause_WAITING_CAUSE_STORAGE_UNAVAILABLE
 
-// TestPromise19_NothingIsSpentThatCannotBeSaved takes the bucket away while a result is paid for, and gives it back.
+// TestPromise19_NothingIsSpentThatCannotBeSaved removes the bucket while a result is paid for, and restores it.
 //
-// It fails when admission does not ask the watcher of the storage, and when the tries of a save count that the storage ends.
+// It fails when admission does not ask the storage watcher, and when tries of a save count that fail because of the
+// storage.
 func TestPromise19_NothingIsSpentThatCannotBeSaved(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *server.Config, c *simConfig) {
@@ -32,9 +33,9 @@ func TestPromise19_NothingIsSpentThatCannotBeSaved(t *testing.T) {
 	if err := os.Rename(bucket, bucket+".away"); err != nil {
 		t.Fatal(err)
 	}
-	// The next probe is half a minute away: these are paid for, and the failure of their saves is what is noticed.
+	// The next probe is half a minute away. These tasks are paid for, and their failed saves reveal the outage.
 	paid := ts.submit(t, "").GetId()
-	expiring := ts.submit(t, "[sim:once]", func(r *refractv1.SubmitTaskRequest) { r.Provider = "luma" }).GetId() // Its link works once.
+	expiring := ts.submit(t, "[sim:once]", func(r *refractv1.SubmitTaskRequest) { r.Provider = "luma" }).GetId() // Its link works only once.
 	for _, id := range []string{paid, expiring} {
 		ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_SAVING })
 	}
@@ -108,7 +109,7 @@ func checkStorageUp(t *testing.T, ts *testService, want string) {
 	}
 }
 
-// awaitReady waits for the readiness of a replica, over HTTP and gRPC.
+// awaitReady waits until a replica is ready or not ready, over HTTP and gRPC.
 func awaitReady(t *testing.T, ts *testService, status int) {
 	t.Helper()
 	want := grpc_health_v1.HealthCheckResponse_SERVING
@@ -118,12 +119,12 @@ func awaitReady(t *testing.T, ts *testService, status int) {
 	health := grpc_health_v1.NewHealthClient(dial(t, ts.GRPCAddr()))
 	eventually(t, "readiness to be "+want.String(), func() bool {
 		got, _ := ts.rest(t, http.MethodGet, "/readyz", "")
-		resp, err := health.Check(ts.untold(t), &grpc_health_v1.HealthCheckRequest{})
+		resp, err := health.Check(ts.anonymous(t), &grpc_health_v1.HealthCheckRequest{})
 		return got == status && err == nil && resp.GetStatus() == want
 	})
 }
 
-// checkStorageLog looks for one line that the storage fails, and one that it works again.
+// checkStorageLog expects one line for the failure of the storage, and one for its recovery.
 func checkStorageLog(t *testing.T, ts *testService) {
 	t.Helper()
 	log := ts.log.String()
@@ -137,10 +138,10 @@ func checkStorageLog(t *testing.T, ts *testService) {
 	}
 }
 
-// TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers starts one replica with a bucket that does not work, and one
-// whose bucket does.
+// TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers starts one replica with a bucket that does not work, and
+// one with a bucket that does.
 //
-// It fails when admission does not ask the watcher of the storage.
+// It fails when admission does not ask the storage watcher.
 func TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers(t *testing.T) {
 	t.Parallel()
 	fleet := startFleet(t, nil)

@@ -22,19 +22,19 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// The tests named TestPromiseNN_… try to break the promises of docs/guarantees.md, which names them. Their witnesses
-// are the provider's ledger and the database. Each says what to take out of the code to see it fail.
+// The tests named TestPromiseNN_… try to break the promises of docs/guarantees.md, which names them. They compare with
+// the provider's ledger and the database. Each comment says which change of the code makes the test fail.
 
-// unlimited lets a provider and its account do what they can, and makes checks quick.
+// unlimited configures a provider and its account without effective limits, and makes checks frequent.
 func unlimited(f *server.Config, c *simConfig) {
 	f.KIE.Limits, f.KIE.Poll = []string{"1000/1s/1000"}, 300*time.Millisecond
 	c.Kie.SubmitLimit, c.Kie.QueryLimit, c.Credits = sim.Limit{N: -1}, sim.Limit{N: -1}, 1_000_000
 }
 
-// hung bounds every wait of a test: what takes longer has stopped, on any machine.
+// hung bounds every wait of a test. A test that waits longer hangs, on any machine.
 const hung = 5 * time.Minute
 
-// eventually waits until a condition holds, which it asks again and again.
+// eventually polls a condition until it holds.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	deadline, ticker := time.After(hung), time.NewTicker(50*time.Millisecond)
@@ -48,7 +48,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// ask returns the one value that a query gives.
+// ask returns the single value of a query.
 func ask[T any](t *testing.T, pool *pgxpool.Pool, sql string, args ...any) T {
 	t.Helper()
 	rows, err := pool.Query(t.Context(), sql, args...)
@@ -62,7 +62,7 @@ func ask[T any](t *testing.T, pool *pgxpool.Pool, sql string, args ...any) T {
 	return v
 }
 
-// do runs a statement, which stands for time that passes or for a process that dies.
+// do runs a statement that simulates the passage of time or the crash of a process.
 func do(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
 	t.Helper()
 	if _, err := pool.Exec(t.Context(), sql, args...); err != nil {
@@ -70,7 +70,7 @@ func do(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
 	}
 }
 
-// metric returns the sum of a counter's series that carry these labels.
+// metric returns the sum of a counter's series with these labels.
 func (ts *testService) metric(t *testing.T, name string, labels ...string) int {
 	t.Helper()
 	_, _, text := request(t, http.MethodGet, "http://"+ts.HTTPAddr()+"/metrics", "")
@@ -95,8 +95,8 @@ func (ts *testService) retry(t *testing.T, id string) {
 	}
 }
 
-// gate is where a provider's callbacks arrive. It turns them away while it is closed, and hands them to the
-// ingress of one of the replicas while it is open.
+// gate receives a provider's callbacks. While it is closed, it refuses them. While it is open, it passes them to the
+// ingress of one of the replicas.
 type gate struct {
 	url  string
 	open atomic.Bool
@@ -127,7 +127,7 @@ func startGate(t *testing.T) *gate {
 	return g
 }
 
-// to makes replicas the ones that callbacks are handed to.
+// to sets the replicas that get the callbacks.
 func (g *gate) to(replicas ...*testService) {
 	var addresses []string
 	for _, ts := range replicas {
@@ -136,14 +136,14 @@ func (g *gate) to(replicas ...*testService) {
 	g.toAddress(addresses...)
 }
 
-// toAddress is to, for replicas in other processes.
+// toAddress is to for replicas in other processes.
 func (g *gate) toAddress(ingress ...string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.ingress = ingress
 }
 
-// forward hands a request on and its answer back, unless nobody answers.
+// forward passes a request on, and its answer back if there is one.
 func forward(w http.ResponseWriter, r *http.Request, base string) bool {
 	status, body, ok := passOn(r, base)
 	if ok {
@@ -153,7 +153,7 @@ func forward(w http.ResponseWriter, r *http.Request, base string) bool {
 	return ok
 }
 
-// passOn hands a request on and returns the answer.
+// passOn passes a request on and returns the answer.
 func passOn(r *http.Request, base string) (status int, body []byte, ok bool) {
 	out, err := http.NewRequestWithContext(context.WithoutCancel(r.Context()), r.Method, base+r.URL.RequestURI(), r.Body)
 	if err != nil {
@@ -169,10 +169,10 @@ func passOn(r *http.Request, base string) (status int, body []byte, ok bool) {
 	return resp.StatusCode, body, err == nil
 }
 
-// wiretap stands between the service and something that listens, and can be cut.
+// wiretap is a TCP proxy in front of a listener. It can be cut.
 type wiretap struct {
 	address string
-	refused atomic.Int32 // Connections that were refused while it was cut.
+	refused atomic.Int32 // The number of connections that were refused while it was cut.
 
 	mu    sync.Mutex
 	cut   bool
@@ -214,7 +214,7 @@ func startWiretap(t *testing.T, target string) *wiretap {
 	return w
 }
 
-// add keeps a pair of connections, or closes them where the wire is cut.
+// add registers a pair of connections, or closes them if the wire is cut.
 func (w *wiretap) add(in, out net.Conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -227,7 +227,7 @@ func (w *wiretap) add(in, out net.Conn) bool {
 	return true
 }
 
-// set cuts the wire, connections included, or mends it.
+// set cuts the wire, including its connections, or restores it.
 func (w *wiretap) set(cut bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -23,7 +23,7 @@ func at(providers ...string) func(*refractv1.SubmitTaskRequest) {
 	return func(r *refractv1.SubmitTaskRequest) { r.Provider, r.FallbackProviders = providers[0], providers[1:] }
 }
 
-// TestProviders_SurviveTheirFaults sends one task through each of the faults of Luma's own two APIs.
+// TestProviders_SurviveTheirFaults runs one task through each of the faults of Luma's own two APIs.
 func TestProviders_SurviveTheirFaults(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *server.Config, c *simConfig) {
@@ -78,8 +78,8 @@ func TestProviders_SurviveTheirFaults(t *testing.T) {
 	}
 }
 
-// TestUnsignedCallback_IsNeverBelievedWithoutReadBack lets a stranger claim a result while the provider still
-// works: the task must stay RUNNING.
+// TestUnsignedCallback_IsNeverBelievedWithoutReadBack posts a forged result while the provider still works. The task
+// must stay RUNNING.
 func TestUnsignedCallback_IsNeverBelievedWithoutReadBack(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *server.Config, c *simConfig) {
@@ -108,8 +108,8 @@ func TestUnsignedCallback_IsNeverBelievedWithoutReadBack(t *testing.T) {
 	}
 }
 
-// TestRoute_MovesOnWhenAProviderIsWithdrawn submits to a provider that has switched the feature off, with
-// another one to go to.
+// TestRoute_MovesOnWhenAProviderIsWithdrawn submits to a provider that has switched the feature off. The route has
+// another provider.
 func TestRoute_MovesOnWhenAProviderIsWithdrawn(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *server.Config, c *simConfig) {
@@ -122,8 +122,8 @@ func TestRoute_MovesOnWhenAProviderIsWithdrawn(t *testing.T) {
 			return s.Directives
 		}
 	})
-	first := ts.submit(t, "").GetId()  // Refused, and moved on.
-	second := ts.submit(t, "").GetId() // Moved on without a try, since the account is known to be blocked.
+	first := ts.submit(t, "").GetId()  // It is refused and moves on.
+	second := ts.submit(t, "").GetId() // It moves on without a try, since the account is known to be blocked.
 	for _, id := range []string{first, second} {
 		if last := ts.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 			t.Errorf("ended %v, want SUCCEEDED", last)
@@ -132,7 +132,7 @@ func TestRoute_MovesOnWhenAProviderIsWithdrawn(t *testing.T) {
 			t.Errorf("the task ended at %s, want luma", got)
 		}
 	}
-	alone := ts.submit(t, "", at(kie.Name)).GetId() // Its caller wants kie and nothing else.
+	alone := ts.submit(t, "", at(kie.Name)).GetId() // Its caller accepts only kie.
 	if got := ts.get(t, alone); got.GetState() != refractv1.TaskState_TASK_STATE_QUEUED {
 		t.Errorf("a task for kie alone is %v, want QUEUED", got.GetState())
 	}
@@ -141,7 +141,7 @@ func TestRoute_MovesOnWhenAProviderIsWithdrawn(t *testing.T) {
 	}
 }
 
-// TestRoute_NeverMovesOnAfterAnUnknownOutcome loses the answer of a provider that took the task.
+// TestRoute_NeverMovesOnAfterAnUnknownOutcome loses the answer of a provider that accepted the task.
 func TestRoute_NeverMovesOnAfterAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, everyProvider)
@@ -164,7 +164,7 @@ func TestAccounts_ShareTheWork(t *testing.T) {
 		c.APIKeys = append(c.APIKeys, "second-key")
 		c.Processing = time.Hour
 	})
-	for range 15 { // Luma allows ten an account.
+	for range 15 { // Luma allows ten per account.
 		ts.submit(t, "", at(luma.Name))
 	}
 	perKey := func() map[string]int {
@@ -184,7 +184,7 @@ func TestAccounts_ShareTheWork(t *testing.T) {
 	}
 }
 
-// TestCapabilities_AreChecked asks providers for what they can't do.
+// TestCapabilities_AreChecked requests what the providers cannot do.
 func TestCapabilities_AreChecked(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, everyProvider)
@@ -200,7 +200,7 @@ func TestCapabilities_AreChecked(t *testing.T) {
 		{"another's model", []func(*refractv1.SubmitTaskRequest){at(lumaagents.Name), func(r *refractv1.SubmitTaskRequest) { r.Model = "ray-2" }}, "model"},
 		{"first frame at kie", []func(*refractv1.SubmitTaskRequest){at(kie.Name), func(r *refractv1.SubmitTaskRequest) { r.FirstFrameUri = "https://example.com/a.png" }}, "first_frame_uri"},
 		{"a provider twice", []func(*refractv1.SubmitTaskRequest){at(luma.Name, luma.Name)}, "fallback_providers[0]"},
-		{"an unknown fallback", []func(*refractv1.SubmitTaskRequest){at(luma.Name, "nobody")}, "fallback_providers[0]"},
+		{"an unknown fallback", []func(*refractv1.SubmitTaskRequest){at(luma.Name, "unknown")}, "fallback_providers[0]"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

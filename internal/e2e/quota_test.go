@@ -15,8 +15,8 @@ import (
 	"github.com/refract-video/refract/internal/server"
 )
 
-// TestQuota_IsToldWithItsDetails fills a tenant's quota, over gRPC and REST.
-func TestQuota_IsToldWithItsDetails(t *testing.T) {
+// TestQuota_IsReportedWithItsDetails uses up a tenant's quota, over gRPC and REST.
+func TestQuota_IsReportedWithItsDetails(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, func(f *server.Config, _ *simConfig) { f.KIE.Limits = []string{"1/1h/1"} })
 	if _, err := ts.pool.Exec(t.Context(), "INSERT INTO tenant (tenant, max_per_day) VALUES ('acme', 2)"); err != nil {
@@ -49,7 +49,7 @@ func TestQuota_IsToldWithItsDetails(t *testing.T) {
 	if code != http.StatusTooManyRequests || decodeError(t, body).Details[0].Reason != "QUOTA_EXCEEDED" {
 		t.Errorf("over REST it is %d %s, want 429 with QUOTA_EXCEEDED", code, body)
 	}
-	// The second task waits, since one may be sent in an hour, and says so.
+	// The second task waits and says why, since only one may be sent per hour.
 	if err := ts.sim.Await(ts.ctx(t), func() bool { return len(ts.sim.Ledger()) == 1 }); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestQuota_IsToldWithItsDetails(t *testing.T) {
 		t.Errorf("the second task waits for %v, want IN_FLIGHT_CAP at place 1", w)
 	}
 
-	// Uploads have quotas of their own, which an operator sets and sees.
+	// Uploads have their own quotas, which an operator sets and sees.
 	o := ts.operator(t)
 	clip := distinctClip(t.Name())
 	h := &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}

@@ -17,8 +17,8 @@ import (
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
-// TestReady_ADatabaseThatBecomesReadOnly makes every session of the service read-only, as a failover does, and then new ones
-// writable while those that exist stay as they are.
+// TestReady_ADatabaseThatBecomesReadOnly makes every session of the service read-only, as a failover does. Then it
+// makes new sessions writable while existing ones stay read-only.
 //
 // It fails without readOnlyTransaction in Unavailable (internal/postgres/errors.go), when State drops no connections, and
 // without outageLog (log_limit.go).
@@ -35,7 +35,7 @@ func TestReady_ADatabaseThatBecomesReadOnly(t *testing.T) {
 		return request(t, http.MethodPost, entry.CallbackURL, `{"code":200,"msg":"ok","data":{"taskId":"`+entry.TaskID+`"}}`,
 			"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(testWebhookKey, entry.TaskID, now))
 	}
-	admin, err := ts.pool.Acquire(t.Context()) // Its session began before.
+	admin, err := ts.pool.Acquire(t.Context()) // Its session starts before the change.
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestReady_ADatabaseThatBecomesReadOnly(t *testing.T) {
 		t.Helper()
 		eventually(t, "readiness to be "+state.String(), func() bool {
 			got, _ := ts.rest(t, http.MethodGet, "/readyz", "")
-			resp, err := health.Check(ts.untold(t), &grpc_health_v1.HealthCheckRequest{})
+			resp, err := health.Check(ts.anonymous(t), &grpc_health_v1.HealthCheckRequest{})
 			return got == status && err == nil && resp.GetStatus() == state
 		})
 	}
@@ -81,7 +81,7 @@ func TestReady_ADatabaseThatBecomesReadOnly(t *testing.T) {
 		t.Errorf("%d failures were counted, want one at least for each refused write", n)
 	}
 
-	setReadOnly("off") // The sessions that are read-only stay so.
+	setReadOnly("off") // Read-only sessions stay read-only.
 	eventually(t, "writes to succeed again", func() bool {
 		_, err := ts.tasks.SubmitTask(ts.ctx(t), goodRequest())
 		return err == nil
@@ -100,8 +100,8 @@ func TestReady_ADatabaseThatBecomesReadOnly(t *testing.T) {
 	ts.logsFaultOnce(t, server.LogWritesRefused, server.LogWritesTaken, "SQLSTATE 25006")
 }
 
-// logsFaultOnce waits until the log has the end of a fault of the database. Since its beginning, which is logged once with the
-// cause, no warning or error may have repeated.
+// logsFaultOnce waits until the log has the end of a database fault. The start of the fault must be logged once with
+// its cause. No warning or error may repeat after that.
 func (ts *testService) logsFaultOnce(t *testing.T, begin, end, cause string) {
 	t.Helper()
 	eventually(t, "the end to be logged", func() bool { return strings.Contains(ts.log.String(), end) })

@@ -52,7 +52,7 @@ func TestSubmit_RefusesInvalidRequests(t *testing.T) {
 		{"a source at the cloud's metadata", uri("https://169.254.169.254/latest"), codes.InvalidArgument, "INVALID_REQUEST", []string{"source.uri"}},
 		{"a first frame on a private address", func(r *refractv1.SubmitTaskRequest) { r.FirstFrameUri = "https://10.0.0.7/frame.png" }, codes.InvalidArgument, "INVALID_REQUEST", []string{"first_frame_uri"}},
 		{"an over-long source", uri("https://example.com/" + strings.Repeat("x", 2048)), codes.InvalidArgument, "INVALID_REQUEST", []string{"source.uri"}},
-		{"an unknown provider", func(r *refractv1.SubmitTaskRequest) { r.Provider = "nobody" }, codes.InvalidArgument, "INVALID_REQUEST", []string{"provider"}},
+		{"an unknown provider", func(r *refractv1.SubmitTaskRequest) { r.Provider = "unknown" }, codes.InvalidArgument, "INVALID_REQUEST", []string{"provider"}},
 		{"no request id", func(r *refractv1.SubmitTaskRequest) { r.RequestId = "" }, codes.InvalidArgument, "INVALID_REQUEST", []string{"request_id"}},
 		{"a request id with a blank", func(r *refractv1.SubmitTaskRequest) { r.RequestId = "a b" }, codes.InvalidArgument, "INVALID_REQUEST", []string{"request_id"}},
 		{"a label key with capitals", func(r *refractv1.SubmitTaskRequest) { r.Labels = map[string]string{"Team": "x"} }, codes.InvalidArgument, "INVALID_REQUEST", []string{`labels["Team"]`}},
@@ -120,7 +120,7 @@ func TestSubmit_RepeatedReturnsTheSameTask(t *testing.T) {
 	}
 }
 
-// TestTenants_SeeOnlyTheirOwn asks for another tenant's task in every way there is.
+// TestTenants_SeeOnlyTheirOwn requests another tenant's task in every possible way.
 func TestTenants_SeeOnlyTheirOwn(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)
@@ -160,7 +160,7 @@ func TestTenants_SeeOnlyTheirOwn(t *testing.T) {
 	}
 }
 
-// TestCredentials_AreRequired calls without, with wrong and with revoked ones.
+// TestCredentials_AreRequired calls without credentials, with wrong ones and with revoked ones.
 func TestCredentials_AreRequired(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)
@@ -179,7 +179,7 @@ func TestCredentials_AreRequired(t *testing.T) {
 	}
 }
 
-// refusalSeen is what clients branch on in a refused call.
+// refusalSeen holds the parts of a refusal on which clients branch.
 type refusalSeen struct {
 	Code   codes.Code
 	Reason string

@@ -19,7 +19,7 @@ import (
 	"github.com/refract-video/refract/internal/retention"
 )
 
-// The tasks of these statements ended so many days ago, each with an output of 3 bytes and a callback.
+// These statements insert tasks that ended a number of days ago, each with an output of 3 bytes and a callback.
 const (
 	insertEnded = `
 WITH ended AS (
@@ -54,7 +54,7 @@ WITH begun AS (
 INSERT INTO source_part (tenant, upload_id, start_byte, size_bytes, key) SELECT tenant, id, 0, 5, $2 FROM begun`
 )
 
-// retentionTest is a database and a bucket with things of all kinds and ages.
+// retentionTest is a database and a bucket with rows and files of all kinds and ages.
 type retentionTest struct {
 	url, bucketURL, folder string
 	pool                   *pgxpool.Pool
@@ -89,7 +89,7 @@ func (r *retentionTest) exec(t *testing.T, sql string, args ...any) {
 	}
 }
 
-// putAll makes the files that the rows name.
+// putAll creates the files that the rows name.
 func (r *retentionTest) putAll(t *testing.T) {
 	t.Helper()
 	bucket := r.bucket(t)
@@ -110,7 +110,7 @@ func (r *retentionTest) bucket(t *testing.T) *media.Bucket {
 	return bucket
 }
 
-// keys returns the strings that a query gives.
+// keys returns the strings that a query selects.
 func (r *retentionTest) keys(t *testing.T, sql string) []string {
 	t.Helper()
 	var keys []string
@@ -130,10 +130,10 @@ func (r *retentionTest) files(t *testing.T) []string {
 	return keys
 }
 
-// kept are the keys of files that rows still name.
+// kept selects the keys of files that rows still name.
 const kept = `SELECT key FROM output WHERE remove_time IS NULL UNION SELECT key FROM source WHERE state = 'READY' UNION SELECT key FROM source_part`
 
-// retainer returns a retainer as serve has it.
+// retainer returns a retainer like that of serve.
 func (r *retentionTest) retainer(t *testing.T, pool *pgxpool.Pool) *retention.Retainer {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
@@ -145,7 +145,7 @@ func (r *retentionTest) retainer(t *testing.T, pool *pgxpool.Pool) *retention.Re
 	return &retention.Retainer{Store: store, Bucket: r.bucket(t), Log: log}
 }
 
-// columns takes the padding out of a table.
+// columns removes the padding of a table.
 func columns(table string) string {
 	lines := strings.Split(table, "\n")
 	for i, l := range lines {
@@ -154,7 +154,7 @@ func columns(table string) string {
 	return strings.Join(lines, "\n")
 }
 
-// TestRetain_RemovesWhatTheDryRunCounts runs the command without and with --dry-run, on defaults and a tenant's terms.
+// TestRetain_RemovesWhatTheDryRunCounts runs the command with and without --dry-run, for defaults and a tenant's own terms.
 func TestRetain_RemovesWhatTheDryRunCounts(t *testing.T) {
 	t.Parallel()
 	r := retentionSetup(t)
@@ -182,7 +182,7 @@ task films 1 3
 	if diff := cmp.Diff(before, r.files(t)); diff != "" {
 		t.Errorf("the dry run changed the bucket:\n%s", diff)
 	}
-	// The output and the callback of the task are gone when its turn comes.
+	// The output and the callback of the task are removed before the task.
 	want = "KIND ROWS BYTES\noutput 3 9\nsource 3 12\nupload 3 15\ncallback 2 4\ntask 1 0\nfile 9\n"
 	if diff := cmp.Diff(want, command()); diff != "" {
 		t.Errorf("retain (-want +got):\n%s", diff)
@@ -201,8 +201,8 @@ task films 1 3
 	}
 }
 
-// TestRetention_GoesOnAfterACrashBetweenRowsAndFiles stands in for a crash with a bucket that can't be written, and for
-// one on the other side with a file that is gone already.
+// TestRetention_GoesOnAfterACrashBetweenRowsAndFiles simulates a crash before the file is deleted with a read-only
+// bucket, and one after that with a file that is already gone.
 func TestRetention_GoesOnAfterACrashBetweenRowsAndFiles(t *testing.T) {
 	t.Parallel()
 	r := retentionSetup(t)
@@ -230,7 +230,7 @@ func TestRetention_GoesOnAfterACrashBetweenRowsAndFiles(t *testing.T) {
 	}
 }
 
-// TestRetention_OneReplicaAtATimeInBatches lets two replicas remove more than a batch, a batch a round.
+// TestRetention_OneReplicaAtATimeInBatches makes two replicas remove more than a batch, one batch per round.
 func TestRetention_OneReplicaAtATimeInBatches(t *testing.T) {
 	t.Parallel()
 	r := retentionSetup(t)
@@ -281,7 +281,7 @@ func TestRetention_OneReplicaAtATimeInBatches(t *testing.T) {
 	}
 	defer release()
 	if removed, _, held, err := r.retainer(t, r.pool).Round(t.Context()); held || removed != nil || err != nil {
-		t.Errorf("a round beside another removed %v, held %t, %v", removed, held, err)
+		t.Errorf("a round during another one removed %v, held %t, %v", removed, held, err)
 	}
 }
 
@@ -290,7 +290,7 @@ func (r *retentionTest) hold(t *testing.T) (func(), bool, error) {
 	return r.retainer(t, r.pool).Store.HoldRetention(t.Context())
 }
 
-// TestRetain_RefusesTimesThatAreTooShort checks the least times.
+// TestRetain_RefusesTimesThatAreTooShort checks the minimum times.
 func TestRetain_RefusesTimesThatAreTooShort(t *testing.T) {
 	t.Parallel()
 	for flag, want := range map[string]string{
@@ -302,7 +302,7 @@ func TestRetain_RefusesTimesThatAreTooShort(t *testing.T) {
 	}
 }
 
-// TestRetention_GetsPastWhatATenantKeepsForLonger puts more than a batch of that before what has expired.
+// TestRetention_GetsPastWhatATenantKeepsForLonger puts more than a batch of older rows that are kept before rows that have expired.
 func TestRetention_GetsPastWhatATenantKeepsForLonger(t *testing.T) {
 	t.Parallel()
 	r := retentionSetup(t)

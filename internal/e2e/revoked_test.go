@@ -16,8 +16,8 @@ import (
 	"github.com/refract-video/refract/internal/server"
 )
 
-// TestCredentials_StreamsEndWithTheirToken revokes a token, and deletes another one, under open streams of every kind. Those of
-// the tenant's other token go on.
+// TestCredentials_StreamsEndWithTheirToken revokes a token, and deletes another one, while streams of every kind are
+// open. Streams with the tenant's other token must continue.
 //
 // It fails when admitStream in internal/api/auth.go does not bind the stream to its credentials.
 func TestCredentials_StreamsEndWithTheirToken(t *testing.T) {
@@ -33,7 +33,7 @@ func TestCredentials_StreamsEndWithTheirToken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			token := createToken(t, ts.pool, "leaver-"+name)
-			ctx := as(ts.untold(t), token)
+			ctx := as(ts.anonymous(t), token)
 			req := goodRequest()
 			resp, err := ts.tasks.SubmitTask(ctx, req)
 			if err != nil {
@@ -51,7 +51,7 @@ func TestCredentials_StreamsEndWithTheirToken(t *testing.T) {
 	t.Run("rotated", func(t *testing.T) {
 		t.Parallel()
 		kept := ts.watchAll(t, &refractv1.WatchTasksRequest{})
-		ctx := as(ts.untold(t), second)
+		ctx := as(ts.anonymous(t), second)
 		streams := ts.openStreams(ctx, t, second, id)
 		do(t, ts.pool, "UPDATE api_token SET revoke_time = now() WHERE tenant = 'acme' AND hash = sha256(convert_to($1, 'UTF8'))", second)
 		for kind, end := range streams {
@@ -64,7 +64,7 @@ func TestCredentials_StreamsEndWithTheirToken(t *testing.T) {
 	})
 }
 
-// openStreams opens a stream of each kind. The functions wait for its end, and return an error where that is not
+// openStreams opens a stream of each kind. The returned functions wait for its end, and return an error unless that is
 // UNAUTHENTICATED.
 func (ts *testService) openStreams(ctx context.Context, t *testing.T, token, id string) map[string]func() error {
 	t.Helper()
@@ -97,7 +97,7 @@ func (ts *testService) openStreams(ctx context.Context, t *testing.T, token, id 
 	for _, recv := range []func() error{
 		func() error { _, err := one.Recv(); return err }, func() error { _, err := all.Recv(); return err },
 	} {
-		if err := recv(); err != nil { // It has begun.
+		if err := recv(); err != nil { // The stream has started.
 			t.Fatal(err)
 		}
 	}
@@ -129,7 +129,7 @@ func (ts *testService) openStreams(ctx context.Context, t *testing.T, token, id 
 	}
 }
 
-// last receives to the end of a stream, and returns how that is.
+// last reads a stream to its end, and returns its final error.
 func last[M any](recv func() (M, error)) error {
 	for {
 		if _, err := recv(); err != nil {

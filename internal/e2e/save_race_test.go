@@ -9,10 +9,11 @@ import (
 	"github.com/refract-video/refract/internal/media"
 )
 
-// TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst has two jobs save one attempt at the same time, as when a job is taken
-// from a replica that lives after all. Both download; what the second has written must go, and nothing else.
+// TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst makes two jobs save one attempt at the same time, as when a job is
+// rescued from a replica that is still alive. Both download. Only the second job's files must be removed.
 //
-// It fails when outputKeys (internal/output/save.go) gives both the same keys, or settle takes back what was recorded.
+// It fails when outputKeys (internal/output/save.go) gives both jobs the same keys, or when settle removes recorded
+// files.
 func TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, unlimited)

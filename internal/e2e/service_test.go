@@ -36,8 +36,8 @@ const (
 	testWebhookKey = "test-webhook-hmac-key"
 )
 
-// fewConnections bounds the pool of a service. A test needs few at a time, and each connection costs a process of PostgreSQL
-// and the planning of every statement.
+// fewConnections bounds the pool of a service. A test needs few connections at a time, and each one costs a process of
+// PostgreSQL and the planning of every statement.
 const fewConnections = "&pool_max_conns=4"
 
 // simConfig is the configuration of the simulator with all profiles.
@@ -46,7 +46,7 @@ type simConfig struct {
 	profiles.Set
 }
 
-// testService is the whole service, in this process, on a database and against a provider of its own.
+// testService is the whole service, in this process, with its own database and provider.
 type testService struct {
 	*server.Server
 	sim   *sim.Server
@@ -56,17 +56,17 @@ type testService struct {
 	log   *logBuffer
 
 	bucketURL string
-	stop      func() // Drains the service, once. The end of the test does it in any case.
+	stop      func() // Drains the service, once. The end of the test calls it in any case.
 }
 
-// startService starts the service with tokens required, and stops it when the test ends. Its log must then
-// hold no secret and no stack trace.
+// startService starts the service with tokens required, and stops it when the test ends. Its log must contain no secret
+// and no stack trace then.
 func startService(t *testing.T, configure func(*server.Config, *simConfig)) *testService {
 	t.Helper()
 	return startFleet(t, configure).start(t)
 }
 
-// fleet is what replicas of the service share: a database, a bucket and a provider.
+// fleet holds what replicas of the service share: a database, a bucket and a provider.
 type fleet struct {
 	flags server.Config
 	sim   *sim.Server
@@ -74,7 +74,7 @@ type fleet struct {
 	pool  *pgxpool.Pool
 }
 
-// startFleet starts the provider of a fleet that has no replica yet.
+// startFleet returns a fleet with a running provider and no replica.
 func startFleet(t *testing.T, configure func(*server.Config, *simConfig)) *fleet {
 	t.Helper()
 	sc := simConfig{
@@ -83,7 +83,7 @@ func startFleet(t *testing.T, configure func(*server.Config, *simConfig)) *fleet
 	}
 	f := server.Config{
 		DatabaseURL: redact.Secret(postgrestest.URL(t) + fewConnections), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
-		Auth: "tokens", AllowPrivate: true, Probe: "off", // The sources of most tests lead nowhere.
+		Auth: "tokens", AllowPrivate: true, Probe: "off", // The sources of most tests do not exist.
 		GRPC: server.Listener{Address: "127.0.0.1:0"}, HTTP: server.Listener{Address: "127.0.0.1:0"}, Ingress: server.Listener{Address: "127.0.0.1:0"},
 		Providers: server.Providers{
 			KIE: server.Upstream{APIKeys: []redact.Secret{testAPIKey}, WebhookKeys: []redact.Secret{testWebhookKey}},
@@ -127,8 +127,8 @@ func (ts *testService) store(t *testing.T) *postgres.Store {
 	return store
 }
 
-// everyProvider configures a service with the other providers as well as kie. Each has its own loops, which most tests need not
-// pay for.
+// everyProvider configures a service with all providers and not only kie. Each provider has its own loops, which most
+// tests do not need.
 func everyProvider(f *server.Config, _ *simConfig) {
 	f.Luma = server.Upstream{APIKeys: []redact.Secret{testAPIKey}}
 	f.LumaAgents = server.Upstream{APIKeys: []redact.Secret{testAPIKey}, Poll: 300 * time.Millisecond}
@@ -205,14 +205,14 @@ func as(ctx context.Context, token string) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
 }
 
-// ctx returns a context of the tenant "acme" that ends before the test would hang.
+// ctx returns a context with the token of tenant "acme" and a deadline.
 func (ts *testService) ctx(t *testing.T) context.Context {
 	t.Helper()
-	return as(ts.untold(t), ts.token)
+	return as(ts.anonymous(t), ts.token)
 }
 
-// untold returns a context that does not say who calls, and ends before the test would hang.
-func (*testService) untold(t *testing.T) context.Context {
+// anonymous returns a context without a token and with a deadline.
+func (*testService) anonymous(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	t.Cleanup(cancel)
@@ -241,8 +241,8 @@ func goodRequest() *refractv1.SubmitTaskRequest {
 	}
 }
 
-// await follows a task from its first event until one satisfies the condition, and returns the events up to
-// that one.
+// await follows a task from its first event until one satisfies the condition, and returns the events up to and
+// including that one.
 func (ts *testService) await(t *testing.T, id string, until func(*refractv1.TaskEvent) bool) []*refractv1.TaskEvent {
 	t.Helper()
 	ctx, cancel := context.WithCancel(ts.ctx(t))
@@ -273,7 +273,7 @@ func (ts *testService) end(t *testing.T, id string) *refractv1.TaskEvent {
 	return events[len(events)-1]
 }
 
-// get returns a task as it is.
+// get returns the current task.
 func (ts *testService) get(t *testing.T, id string) *refractv1.Task {
 	t.Helper()
 	resp, err := ts.tasks.GetTask(ts.ctx(t), &refractv1.GetTaskRequest{TaskId: id})
@@ -291,7 +291,7 @@ func (ts *testService) rest(t *testing.T, method, path, body string, header ...s
 	return status, answer
 }
 
-// request makes an HTTP request with headers given as name, value, name, value.
+// request makes an HTTP request. Its headers are given as name, value, name, value.
 func request(t *testing.T, method, url, body string, header ...string) (int, http.Header, []byte) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), hung)
@@ -315,7 +315,7 @@ func request(t *testing.T, method, url, body string, header ...string) (int, htt
 	return resp.StatusCode, resp.Header, answer
 }
 
-// errorBody is an error as REST answers it.
+// errorBody is an error of the REST API.
 type errorBody struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
@@ -339,7 +339,7 @@ func decodeError(t *testing.T, body []byte) errorBody {
 	return e
 }
 
-// logBuffer keeps a service's log.
+// logBuffer collects a service's log.
 type logBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -357,7 +357,7 @@ func (l *logBuffer) String() string {
 	return l.buf.String()
 }
 
-// check fails the test when the log holds a secret or a stack trace.
+// check fails the test when the log contains a secret or a stack trace.
 func (l *logBuffer) check(t *testing.T, secrets ...string) {
 	t.Helper()
 	text := l.String()
@@ -368,13 +368,13 @@ func (l *logBuffer) check(t *testing.T, secrets ...string) {
 	}
 }
 
-// command runs a command line for the service at an address, and returns its exit status and what it wrote.
+// command runs a command line for the service at an address, and returns its exit status and output.
 func command(t *testing.T, address string, args ...string) (exit int, out, errs string) {
 	t.Helper()
 	return run(t, append(args, "--address="+address)...)
 }
 
-// States, as tests name them.
+// Short names of states.
 const (
 	queued    = refractv1.TaskState_TASK_STATE_QUEUED
 	succeeded = refractv1.TaskState_TASK_STATE_SUCCEEDED
@@ -390,5 +390,5 @@ func terminal(s refractv1.TaskState) bool {
 	}
 }
 
-// stateName returns a state as it is written in texts.
+// stateName returns the name of a state without its prefix.
 func stateName(s refractv1.TaskState) string { return strings.TrimPrefix(s.String(), "TASK_STATE_") }

@@ -12,7 +12,7 @@ import (
 
 // socket is one end of a TCP connection of this process, or a listener.
 type socket struct {
-	local, remote string // Ports, with a colon before.
+	local, remote string // Ports, with a leading colon.
 	listens       bool
 }
 

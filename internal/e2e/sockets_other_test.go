@@ -4,7 +4,7 @@ package e2e_test
 
 import "testing"
 
-// socket is what Linux tells of sockets.
+// socket is what Linux reports about a socket.
 type socket struct {
 	local   string
 	listens bool
@@ -12,5 +12,5 @@ type socket struct {
 
 func (socket) String() string { return "" }
 
-// openSockets returns none: only Linux tells a process about its sockets.
+// openSockets returns none: only Linux lists the sockets of a process.
 func openSockets(*testing.T) map[string]socket { return nil }

@@ -28,7 +28,8 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// fetching makes the provider fetch its sources and hand them back as results, and us look at them, soon to give up.
+// fetching makes the provider fetch its sources and return them as results. It makes the service probe sources, and
+// give up soon.
 func fetching(f *server.Config, sc *simConfig) {
 	everyProvider(f, sc)
 	sc.Source, sc.Transform = sim.SourceFetch, sim.TransformNone
@@ -36,7 +37,7 @@ func fetching(f *server.Config, sc *simConfig) {
 	f.Tuning.Sources = source.Timing{Backoff: 20 * time.Millisecond, GiveUp: 200 * time.Millisecond}
 }
 
-// send uploads a file in one call and returns the answer.
+// send uploads a file in one call and returns the response.
 func (ts *testService) send(t *testing.T, token string, h *refractv1.UploadSourceHeader, content []byte) (*refractv1.UploadSourceResponse, error) {
 	t.Helper()
 	return sendTo(as(t.Context(), token), ts.tasks, h, content)
@@ -82,14 +83,14 @@ func byURI(uri string) func(*refractv1.SubmitTaskRequest) {
 	}
 }
 
-// TestSubmit_AFileIsUploadedModifiedAndDownloaded is the main job for a clip of this machine, each way in which a provider
+// TestSubmit_AFileIsUploadedModifiedAndDownloaded runs a local clip from end to end, for each way in which a provider
 // can get it.
 func TestSubmit_AFileIsUploadedModifiedAndDownloaded(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		provider string
 		public   bool
-		uploads  int // How many files the provider was handed.
+		uploads  int // How many files were uploaded to the provider.
 	}{
 		"through the provider's uploads":   {"kie", false, 1},
 		"by a link of ours":                {"kie", true, 0},
@@ -174,7 +175,7 @@ func TestProbe_RefusesBeforeAnythingIsPaid(t *testing.T) {
 		says     string
 	}{
 		"missing":       {"kie", byURI(host.URL + "/no.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNREACHABLE, "status 404"},
-		"nobody there":  {"kie", byURI("http://127.0.0.1:1/a.mp4?secret"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNREACHABLE, "connection refused"},
+		"no listener":   {"kie", byURI("http://127.0.0.1:1/a.mp4?secret"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNREACHABLE, "connection refused"},
 		"too long":      {"kie", byURI(host.URL + "/long.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_TOO_LONG, "the source has 14"},
 		"too large":     {"kie", byURI(host.URL + "/huge.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_TOO_LARGE, "the source has 612.346 MB; provider kie takes at most 500 MB"},
 		"web page":      {"kie", byURI(host.URL + "/page.html"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "the source is text/html; provider kie takes video/mp4"},
@@ -218,12 +219,12 @@ func TestProbe_MovesOnWhereTheLimitIsTheProviders(t *testing.T) {
 	id := ts.submit(t, "[sim:fail]", byURI(host.URL), func(r *refractv1.SubmitTaskRequest) {
 		r.Provider, r.FallbackProviders = "luma", []string{"kie"}
 	}).GetId()
-	var told bool
+	var movedOn bool
 	for _, e := range ts.await(t, id, func(e *refractv1.TaskEvent) bool { return terminal(e.GetState()) }) {
-		told = told || strings.Contains(e.GetMessage(), "provider luma takes at most 100 MB; moving on to kie")
+		movedOn = movedOn || strings.Contains(e.GetMessage(), "provider luma takes at most 100 MB; moving on to kie")
 	}
-	if got := ts.get(t, id); !told || got.GetProvider() != "kie" || got.GetAttempt().GetNumber() != 2 {
-		t.Errorf("told %t, ended as %v", told, got)
+	if got := ts.get(t, id); !movedOn || got.GetProvider() != "kie" || got.GetAttempt().GetNumber() != 2 {
+		t.Errorf("movedOn %t, ended as %v", movedOn, got)
 	}
 }
 
@@ -269,7 +270,7 @@ func TestUploadSource_RefusesWhatNoProviderTakes(t *testing.T) {
 	}
 }
 
-// replicaArgs are the arguments of services that share a database and a bucket, with a simulated provider.
+// replicaArgs returns the arguments of services that share a database and a bucket, with a simulated provider.
 func replicaArgs(t *testing.T) []string {
 	t.Helper()
 	provider, err := sim.Start(sim.Config{}, simkie.Profile{WebhookKey: testWebhookKey})
@@ -284,8 +285,8 @@ func replicaArgs(t *testing.T) []string {
 	}
 }
 
-// TestUploadSource_GoesOnAtAnotherReplica cuts uploads over gRPC and HTTP, kills the replica that took them, and goes on at
-// another one.
+// TestUploadSource_GoesOnAtAnotherReplica cuts uploads over gRPC and HTTP, kills the replica that took them, and
+// continues at another one.
 func TestUploadSource_GoesOnAtAnotherReplica(t *testing.T) {
 	t.Parallel()
 	args := replicaArgs(t)
@@ -322,7 +323,7 @@ func TestUploadSource_GoesOnAtAnotherReplica(t *testing.T) {
 	}
 }
 
-// awaitReceived asks a replica until an upload has at least some bytes.
+// awaitReceived polls a replica until an upload has a minimum of bytes.
 func awaitReceived(t *testing.T, p *serveProcess, uploadID string, least int64) int64 {
 	t.Helper()
 	for {
@@ -353,7 +354,7 @@ func TestUploadSource_GoesOnOverHTTP(t *testing.T) {
 		t.Fatalf("the cut upload was answered %d", resp.StatusCode)
 	}
 	var offset string
-	for offset != "200000" { // What was on its way arrives.
+	for offset != "200000" { // The bytes in the network still arrive.
 		code, header, _ := request(t, http.MethodHead, "http://"+second.http+path, "")
 		if offset = header.Get("Upload-Offset"); code != http.StatusOK || offset == "" {
 			t.Fatalf("HEAD answered %d, Upload-Offset %q", code, offset)

@@ -16,8 +16,8 @@ import (
 	"github.com/refract-video/refract/internal/server"
 )
 
-// TestStorage_ADiskThatTakesNoFiles makes the disk of a bucket read-only, and full, while a task is under way. It needs the right
-// to mount a file system.
+// TestStorage_ADiskThatTakesNoFiles makes the disk of a bucket read-only, and then full, while a task runs. It needs
+// permission to mount a file system.
 func TestStorage_ADiskThatTakesNoFiles(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -68,7 +68,7 @@ func TestStorage_ADiskThatTakesNoFiles(t *testing.T) {
 	}
 }
 
-// mount mounts a small file system in memory, or mounts it again with other flags.
+// mount mounts a small in-memory file system, or remounts it with other flags.
 func mount(t *testing.T, folder string, flags uintptr) {
 	t.Helper()
 	err := syscall.Mount("tmpfs", folder, "tmpfs", flags, "size=8m")

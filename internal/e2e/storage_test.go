@@ -12,11 +12,11 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// TestStorage_ItsTroubleIsNotTheDatabases puts a file where the bucket's folder was, so that every call to it fails with an errno of
-// the system.
+// TestStorage_ItsTroubleIsNotTheDatabases puts a file in place of the bucket's folder, so that every call to it fails
+// with an errno.
 //
-// It fails when Unavailable (internal/postgres/errors.go) goes by net.Error, and when downloads do not convert their errors
-// (internal/server/outputs.go).
+// It fails when Unavailable (internal/postgres/errors.go) tests for net.Error, and when downloads do not convert their
+// errors (internal/server/outputs.go).
 func TestStorage_ItsTroubleIsNotTheDatabases(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)

@@ -17,8 +17,8 @@ import (
 	"github.com/refract-video/refract/internal/server"
 )
 
-// TestServe_SpeaksTLSAndAsksForClientCertificates lists tasks through the command line, with and without the
-// certificate that the service asks for.
+// TestServe_SpeaksTLSAndAsksForClientCertificates lists tasks through the command line, with and without the client
+// certificate that the service requires.
 func TestServe_SpeaksTLSAndAsksForClientCertificates(t *testing.T) {
 	t.Parallel()
 	cert, key := selfSigned(t)
@@ -41,7 +41,7 @@ func TestServe_SpeaksTLSAndAsksForClientCertificates(t *testing.T) {
 	}
 }
 
-// selfSigned writes a certificate for loopback that vouches for itself, and its key.
+// selfSigned writes a self-signed certificate for loopback, and its key.
 func selfSigned(t *testing.T) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

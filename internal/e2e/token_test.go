@@ -7,8 +7,8 @@ import (
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
-// TestToken_TellsOperatorsFromTenants creates a token of each kind and lists them.
-func TestToken_TellsOperatorsFromTenants(t *testing.T) {
+// TestToken_SeparatesOperatorsFromTenants creates a token of each kind and lists them.
+func TestToken_SeparatesOperatorsFromTenants(t *testing.T) {
 	t.Parallel()
 	url := "--database-url=" + postgrestest.URL(t)
 	token := func(args ...string) (int, string) {

@@ -8,8 +8,8 @@ import (
 	"github.com/refract-video/refract/internal/watch"
 )
 
-// TestWatch_EventsArriveThoughNobodyIsNotified commits events as a replica does whose notifications get lost.
-func TestWatch_EventsArriveThoughNobodyIsNotified(t *testing.T) {
+// TestWatch_EventsArriveWithoutNotifications commits events like a replica whose notifications are lost.
+func TestWatch_EventsArriveWithoutNotifications(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)
 	task := ts.submit(t, "[sim:never]")
@@ -18,13 +18,13 @@ func TestWatch_EventsArriveThoughNobodyIsNotified(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := ts.watchAll(t, &refractv1.WatchTasksRequest{})
-	silent := func(e *refractv1.TaskEvent) bool { return e.GetMessage() == "nobody is told" }
-	// After RUNNING nothing else happens to the task.
+	silent := func(e *refractv1.TaskEvent) bool { return e.GetMessage() == "no notification" }
+	// Nothing happens to the task after RUNNING.
 	ts.await(t, task.GetId(), func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
 	if _, err := ts.pool.Exec(t.Context(), `
 		WITH changed AS (UPDATE task SET revision = revision + 1 WHERE id = $1 RETURNING id, revision, state)
 		INSERT INTO task_event (task_id, revision, state, attempt, message)
-		SELECT id, revision, state, 1, 'nobody is told' FROM changed`, task.GetId()); err != nil {
+		SELECT id, revision, state, 1, 'no notification' FROM changed`, task.GetId()); err != nil {
 		t.Fatal(err)
 	}
 	for seen := false; !seen; {

@@ -22,7 +22,8 @@ import (
 	"github.com/refract-video/refract/internal/server"
 )
 
-// another starts another replica of a service. It has a provider of its own, so a task that both worked on may not end.
+// another starts another replica of a service. It has its own provider, so a task that both replicas worked on may not
+// end.
 func (ts *testService) another(t *testing.T) *testService {
 	t.Helper()
 	return startService(t, func(f *server.Config, _ *simConfig) {
@@ -55,7 +56,7 @@ func (ts *testService) watchAll(t *testing.T, req *refractv1.WatchTasksRequest) 
 	return c
 }
 
-// until returns events until one satisfies the condition.
+// until returns the events up to and including the first that satisfies the condition.
 func (c *changes) until(t *testing.T, last func(*refractv1.WatchedTaskEvent) bool) []*refractv1.WatchedTaskEvent {
 	t.Helper()
 	var events []*refractv1.WatchedTaskEvent
@@ -138,7 +139,7 @@ func TestWatchTasks_BringsEveryChangeOfTheTenantAndResumesAnywhere(t *testing.T)
 	}
 }
 
-// expire lets retention remove a task that has ended.
+// expire makes retention remove a task that has ended.
 func (ts *testService) expire(t *testing.T, id string) {
 	t.Helper()
 	const age = `
@@ -168,7 +169,7 @@ func TestWatchTasks_RefusesTokensOfOthersAndOldOnes(t *testing.T) {
 	gone := ts.submit(t, "")
 	stream.until(t, ends(gone.GetId()))
 	ts.expire(t, gone.GetId())
-	// Where somebody follows the tenant, its newest events are in memory whatever retention removes.
+	// The newest events of a followed tenant are in memory, even if retention has removed them.
 	other := ts.another(t)
 	foreign := as(context.WithoutCancel(t.Context()), createToken(t, ts.pool, "others"))
 	mine := other.ctx(t)
@@ -244,7 +245,7 @@ func TestWatchTasks_OverHTTPLastEventIDResumes(t *testing.T) {
 	token := ts.watchAll(t, &refractv1.WatchTasksRequest{}).token
 	task := ts.submit(t, "")
 	ts.end(t, task.GetId())
-	// events reads until the end of the task, cut off after n events, and returns their data and the last id.
+	// events reads until the end of the task or for n events, and returns their data and the last id.
 	events := func(after string, n int) (data []string, id string) {
 		ctx, cancel := context.WithTimeout(t.Context(), hung)
 		defer cancel()
@@ -277,7 +278,7 @@ func TestWatchTasks_OverHTTPLastEventIDResumes(t *testing.T) {
 		}
 		return data, id
 	}
-	n := int(ts.get(t, task.GetId()).GetRevision()) // A callback that overtakes the answer saves an event.
+	n := int(ts.get(t, task.GetId()).GetRevision()) // If a callback overtakes the answer, there is one event less.
 	all, _ := events(token, n)
 	head, middle := events(token, 2)
 	tail, _ := events(middle, n-2)

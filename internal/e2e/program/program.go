@@ -14,8 +14,8 @@ const Package = "github.com/refract-video/refract/cmd/refract"
 // raceFlag is set when the tests themselves are built with the race detector.
 var raceFlag []string
 
-// Build builds the program into a folder and returns its path. Flags are those of go build. The race detector is on when it is on
-// in the test.
+// Build builds the program into a folder and returns its path. Flags are those of go build. The program has the race
+// detector if the test has it.
 func Build(ctx context.Context, dir string, flags ...string) (string, error) {
 	path := filepath.Join(dir, "refract")
 	args := append([]string{"build", "-o", path}, raceFlag...)

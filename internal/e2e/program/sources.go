@@ -13,11 +13,11 @@ import (
 	"slices"
 )
 
-// Sources are the files of this module that the program is built from, and their folders, which change when a file is added; as
-// they were before it was built.
+// Sources are the files of this module from which the program is built, and their folders, which change when a file is
+// added. They are in the state from before the build.
 //
-// Go test keeps the result of tests until something changes that they are built from, or a file of the module that they
-// have looked at. What they build it does not know, so that they have to look at it.
+// Go test caches the result of tests until something changes from which they are built, or a file of the module that
+// they have opened. It does not know what the tests build themselves, so they must open those files.
 type Sources map[string]fs.FileInfo
 
 // List returns the sources of the program.
@@ -43,7 +43,7 @@ func List(ctx context.Context) (Sources, error) {
 		if p.Module == nil || !p.Module.Main {
 			continue // The versions of other modules are in go.mod.
 		}
-		// A file that is ignored may be so no more after a change.
+		// After a change, an ignored file may no longer be ignored.
 		for _, name := range slices.Concat(p.GoFiles, p.IgnoredGoFiles, p.EmbedFiles) {
 			file := filepath.Join(p.Dir, name)
 			s[file], s[filepath.Dir(file)] = nil, nil
@@ -58,15 +58,16 @@ func List(ctx context.Context) (Sources, error) {
 	return s, nil
 }
 
-// Look looks at all sources, for go test to note it. It does so while tests run, but not before, when the program is built.
+// Look opens all sources, so that go test records them. It must be called while tests run, not before, when the program
+// is built.
 func (s Sources) Look() {
 	for path := range s {
 		_, _ = os.Stat(path)
 	}
-	_ = os.Getenv("GOFLAGS") // It may hold build tags.
+	_ = os.Getenv("GOFLAGS") // It may contain build tags.
 }
 
-// Changed reports whether a source is not what it was.
+// Changed reports whether a source has changed.
 func (s Sources) Changed() bool {
 	for path, was := range s {
 		is, err := os.Stat(path)
@@ -77,10 +78,10 @@ func (s Sources) Changed() bool {
 	return false
 }
 
-// Forget keeps the result of these tests from being kept. Go test would hold it for that of the sources as they are when the
-// tests have ended.
+// Forget prevents go test from caching the result of these tests. Otherwise go test would take it for the result of the
+// sources at the end of the tests.
 func Forget() error {
-	notes := flag.Lookup("test.testlogfile") // What the tests looked at. Without it, nothing is kept.
+	notes := flag.Lookup("test.testlogfile") // The record of opened files. Without it, nothing is cached.
 	if notes == nil || notes.Value.String() == "" {
 		return nil
 	}
