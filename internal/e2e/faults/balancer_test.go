@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// balancer is one address in front of listeners that come and go, as a fleet has it. A connection goes to any of them
-// that takes it.
+// balancer is one address in front of changing listeners, like the load balancer of a fleet. It passes a connection to
+// any listener that accepts it.
 type balancer struct {
 	listener net.Listener
 	address  string
@@ -21,7 +21,7 @@ type balancer struct {
 	work     sync.WaitGroup
 }
 
-// newBalancer returns a balancer without backends, which is closed when the test ends.
+// newBalancer returns a balancer without backends. It is closed when the test ends.
 func newBalancer(t *testing.T) *balancer {
 	t.Helper()
 	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -54,7 +54,7 @@ func (b *balancer) serve() {
 	}
 }
 
-// join carries bytes both ways until one end has had enough.
+// join copies bytes both ways until one end closes.
 func (b *balancer) join(client net.Conn) {
 	defer client.Close()
 	backend := b.dial()
@@ -77,7 +77,7 @@ func (b *balancer) join(client net.Conn) {
 	both.Wait()
 }
 
-// dial connects to a backend that answers, or returns nil.
+// dial connects to a backend that accepts, or returns nil.
 func (b *balancer) dial() net.Conn {
 	b.mu.Lock()
 	addresses := make([]string, 0, len(b.backends))

@@ -14,19 +14,19 @@ import (
 	"github.com/refract-video/refract/internal/e2e/program"
 )
 
-// change is what a build replaces in a source file, whose path is relative to this folder or begins with $GOROOT. A
-// change of nothing is a file that is new.
+// change is a replacement in a source file for a build. The path of the file is relative to this folder or begins with
+// $GOROOT. A change without an old text adds a new file.
 type change struct{ file, old, new string }
 
-// changes make the program fit for tests. Where the source is no longer as they expect, the build fails.
+// changes make the program testable. If the source no longer has the expected text, the build fails.
 var changes = []change{{
 	file: "../../server/providers.go",
 	old:  "Poll    time.Duration `kong:\"-\" json:\"-\"`",
 	new:  "Poll    time.Duration `name:\"poll\" help:\"How often a running attempt is checked.\" json:\"poll\"`",
 }}
 
-// shorterWaits shorten what the short run would spend its time waiting for: dead replicas, a silent database, and requests
-// that may still arrive at the provider. Their proportions stay.
+// shorterWaits shorten the waits that would dominate the short run: for dead replicas, a silent database, and requests
+// that may still arrive at the provider. Their proportions stay the same.
 var shorterWaits = []change{
 	{"../../provider/wire/transport.go", "SubmitTimeout   = 30 * time.Second", "SubmitTimeout   = 9 * time.Second"},
 	{"../../lifecycle/send.go", "SendTimeout = 10 * time.Second", "SendTimeout = 3 * time.Second"},
@@ -37,21 +37,23 @@ var shorterWaits = []change{
 	{"../../postgres/orphans.go", "unheard = 15 * time.Second", "unheard = 5 * time.Second"},
 }
 
-// waits are how long providers and outages last, so that they outlast what the program waits for.
+// waits are the durations of provider work and outages. They are longer than the matching waits of the program.
 type waits struct {
-	processing time.Duration // A task at the provider, until the last replica has taken its job up again.
-	answer     time.Duration // The answer to a submission, until the replica that waits for it is dead.
-	silence    time.Duration // A database that does not answer, for longer than a statement may take.
-	late       time.Duration // An answer that comes after the silence.
+	processing time.Duration // Of a task at the provider. It ends after the last replica has taken the job over.
+	answer     time.Duration // Until the answer to a submission. The replica that waits for it is dead by then.
+	silence    time.Duration // Of a silent database. It is longer than a statement may take.
+	late       time.Duration // Until an answer that comes after the silence.
 }
 
-// outlast fits the program with shorterWaits, or the one without.
+// outlast has the waits for the program, with or without shorterWaits.
 var outlast = waits{processing: 12 * time.Second, answer: 8 * time.Second, silence: 6 * time.Second, late: 7 * time.Second}
 
-// clockVariable names the file in which a process finds how far its clock is to be off; only the long run's looks.
+// clockVariable is the environment variable with the file in which a process reads the offset of its clock. Only the
+// program of the long run reads it.
 const clockVariable = "REFRACT_FAULT_CLOCK"
 
-// apply returns the changed text of a file, which changed holds if an earlier change was to it.
+// apply returns the changed text of a file. It starts from the text in changed if an earlier change was to the same
+// file.
 func (c change) apply(changed string) (string, error) {
 	if c.old == "" {
 		return c.new, nil
@@ -70,8 +72,7 @@ func (c change) apply(changed string) (string, error) {
 	return strings.Replace(string(source), c.old, c.new, 1), nil
 }
 
-// build builds the program with the changes, which reach no other build: go build is told to read other files in the
-// place of some.
+// build builds the program with the changes. It uses an overlay, so no other build is affected.
 func build(ctx context.Context, dir string) (string, error) {
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
 	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()

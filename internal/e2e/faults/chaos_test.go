@@ -13,48 +13,48 @@ import (
 // chaos breaks a fleet at random.
 type chaos struct {
 	*fleet
-	random *rand.Rand
-	gap    time.Duration // About how long until the next fault.
-	storm  time.Duration // So long faults come,
-	calm   time.Duration // then none for so long, since what dies all the time gets nothing done.
-	kills  int           // How many kills there are to be; 0 leaves it to the context to end them.
-	deck   []accident    // What happens, in an order of chance, and then again.
-	dealt  chan struct{} // Closed once the deck has been dealt.
-	work   sync.WaitGroup
+	random   *rand.Rand
+	gap      time.Duration // The mean time until the next fault.
+	storm    time.Duration // How long faults occur.
+	calm     time.Duration // How long none occur after that, so that the fleet makes progress.
+	kills    int           // The number of kills after which the faults end; 0 means that the context ends them.
+	plan     []fault       // The faults. All occur in random order, repeatedly.
+	executed chan struct{} // Closed once each fault of the plan has occurred.
+	work     sync.WaitGroup
 }
 
-// accident is a fault of a replica or of what it depends on.
-type accident func(*chaos, context.Context, *replica)
+// fault causes a fault of a replica or of a dependency.
+type fault func(*chaos, context.Context, *replica)
 
-// deckOf returns a deck with a number of kills and one of every other accident.
-func deckOf(kills int) []accident {
-	return append(slices.Repeat([]accident{(*chaos).kill}, kills),
+// planOf returns a plan with a number of kills and one of every other fault.
+func planOf(kills int) []fault {
+	return append(slices.Repeat([]fault{(*chaos).kill}, kills),
 		(*chaos).terminate, (*chaos).crashDatabase, (*chaos).cut, (*chaos).delay, (*chaos).swallow)
 }
 
-// run lets accidents happen until ctx ends, or until there were as many kills as there are to be.
+// run causes faults until ctx ends, or until the number of kills is reached.
 func (c *chaos) run(ctx context.Context) {
 	defer c.work.Wait()
 	began := time.Now()
 	var order []int
-	dealt := sync.OnceFunc(func() { close(c.dealt) })
+	executed := sync.OnceFunc(func() { close(c.executed) })
 	for ctx.Err() == nil && (c.kills == 0 || c.done.get("kills") < c.kills) {
 		if phase := time.Since(began) % (c.storm + c.calm); phase >= c.storm {
 			_ = pause(ctx, c.storm+c.calm-phase)
 			continue
 		}
 		if len(order) == 0 {
-			order = c.random.Perm(len(c.deck))
+			order = c.random.Perm(len(c.plan))
 		}
-		c.deck[order[0]](c, ctx, c.replicas[c.random.IntN(len(c.replicas))])
+		c.plan[order[0]](c, ctx, c.replicas[c.random.IntN(len(c.replicas))])
 		if order = order[1:]; len(order) == 0 {
-			dealt()
+			executed()
 		}
 		_ = pause(ctx, time.Duration(c.random.Int64N(int64(2*c.gap))))
 	}
 }
 
-// kill kills a replica, which is started again soon.
+// kill kills a replica and starts it again soon.
 func (c *chaos) kill(ctx context.Context, r *replica) {
 	if r.runs() {
 		r.kill()
@@ -62,19 +62,19 @@ func (c *chaos) kill(ctx context.Context, r *replica) {
 	c.revive(ctx, r, time.Duration(c.random.Int64N(int64(500*time.Millisecond))))
 }
 
-// terminate stops a replica in order.
+// terminate stops a replica with SIGTERM.
 func (c *chaos) terminate(ctx context.Context, r *replica) {
 	c.work.Go(func() {
 		if err := r.stop(syscall.SIGTERM); err != nil {
-			c.t.Logf("%s was told to stop and ended with %v", r.name, err) // As when the database is away.
+			c.t.Logf("%s got SIGTERM and ended with %v", r.name, err) // For example while the database is unreachable.
 		}
 		c.done.add("stops in order", 1)
 		c.revive(ctx, r, 0)
 	})
 }
 
-// revive starts a replica after a while, as often as it takes: it ends at once while the database is away. It does so
-// though ctx ends, so that a run ends with all replicas.
+// revive starts a replica after a while. It retries, since a replica ends at once while the database is unreachable. It
+// ignores the end of ctx, so that all replicas are running when a run ends.
 func (c *chaos) revive(ctx context.Context, r *replica, after time.Duration) {
 	c.work.Go(func() {
 		_ = pause(ctx, after)
@@ -98,7 +98,7 @@ func (c *chaos) crashDatabase(ctx context.Context, _ *replica) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hung)
 	defer cancel()
 	if err := crash(ctx, c.cfg.databaseURL); err != nil {
-		c.t.Logf("crash the database: %v", err) // It is recovering still.
+		c.t.Logf("crash the database: %v", err) // It is still recovering.
 		return
 	}
 	c.done.add("crashes of the database", 1)
@@ -112,17 +112,17 @@ func (c *chaos) cut(ctx context.Context, r *replica) {
 	c.poison(ctx, r, "cut links", reset, 200*time.Millisecond)
 }
 
-// delay slows the link of a replica down.
+// delay slows down the link of a replica.
 func (c *chaos) delay(ctx context.Context, r *replica) {
 	c.poison(ctx, r, "slow links", slow(time.Duration(10+c.random.IntN(100))*time.Millisecond), time.Duration(1+c.random.IntN(3))*time.Second)
 }
 
-// swallow lets nothing through the link of a replica, for shorter or longer than it waits for an answer.
+// swallow drops everything on the link of a replica, for shorter or longer than the replica waits for an answer.
 func (c *chaos) swallow(ctx context.Context, r *replica) {
 	c.poison(ctx, r, "silent links", swallow, time.Duration(1+c.random.IntN(int(outlast.silence/time.Second)))*time.Second)
 }
 
-// poison makes a link bad for a while, unless it is already.
+// poison adds a toxic to a link for a while, unless the link has one already.
 func (c *chaos) poison(ctx context.Context, r *replica, what, toxic string, d time.Duration) {
 	if r.link.poison(toxic) != nil {
 		return

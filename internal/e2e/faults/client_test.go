@@ -14,7 +14,7 @@ import (
 	"github.com/refract-video/refract/internal/e2e/faults/audit"
 )
 
-// order is a task that a run asks for.
+// order is a task that a run submits.
 type order struct {
 	requestID   string
 	provider    string
@@ -23,7 +23,7 @@ type order struct {
 	outcomes    []string // As in audit.Submit.
 }
 
-// submit asks for a task until it is acknowledged, as a good client does: with the same request id each time.
+// submit submits a task until it is acknowledged, with the same request id each time, as a good client does.
 func (f *fleet) submit(ctx context.Context, client refractv1.TaskServiceClient, o order) (string, error) {
 	req := &refractv1.SubmitTaskRequest{
 		RequestId: o.requestID, Prompt: o.prompt, Provider: o.provider, MaxAttempts: o.maxAttempts,
@@ -49,14 +49,14 @@ func (f *fleet) submit(ctx context.Context, client refractv1.TaskServiceClient, 
 	}
 }
 
-// A watcher asks for a new stream now and then, and leaves a task that runs on and on: it may wait for an outcome that
-// nobody knows.
+// A watcher opens a new stream from time to time, and leaves a task that stays RUNNING for long: it may wait for an
+// unknown outcome.
 const (
 	streamPatience = 20 * time.Second
 	watchPatience  = 45 * time.Second
 )
 
-// watch follows a task to its end, over as many connections as it takes, or until ctx ends.
+// watch follows a task to its end, over any number of connections, or until ctx ends.
 func (f *fleet) watch(ctx context.Context, client refractv1.TaskServiceClient, id string) (ended bool) {
 	w := audit.Watch{TaskID: id}
 	began := time.Now()
@@ -78,7 +78,7 @@ func (f *fleet) watch(ctx context.Context, client refractv1.TaskServiceClient, i
 	return w.Ended
 }
 
-// runs tells whether a task is known to be RUNNING.
+// runs reports whether the newest known state of a task is RUNNING.
 func runs(ctx context.Context, client refractv1.TaskServiceClient, id string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -113,7 +113,7 @@ func follow(ctx context.Context, client refractv1.TaskServiceClient, w *audit.Wa
 	}
 }
 
-// expect tells whether an error asks to try again, and records one that does not: no outage explains it.
+// expect reports whether an error permits a retry, and records one that does not, since no outage explains it.
 func (f *fleet) expect(what string, err error) bool {
 	switch status.Code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
@@ -124,7 +124,7 @@ func (f *fleet) expect(what string, err error) bool {
 	}
 }
 
-// pause waits, or returns why ctx ended before.
+// pause waits, or returns the error of ctx if it ends first.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -26,16 +26,16 @@ import (
 // The size of the run with cuts: a pair of cuts takes about 20 seconds, and there are 82 ordered pairs.
 var cutsFor = flag.Duration("cuts", 10*time.Minute, "how long cuts are made, in every order of two")
 
-// cut is something between two parts of a fleet that can be broken for a while.
+// cut is a fault between two parts of a fleet that lasts for a while.
 type cut struct {
 	name       string
-	way        *link // Nil where no link is cut.
+	way        *link // Nil if the cut affects no link.
 	begin, end func(ctx context.Context)
 	longest    time.Duration
 }
 
-// cutsOf lists the cuts of a fleet: of each replica's ways to the database and to the provider, reset, silent or slow, and
-// of the replica itself, stopped.
+// cutsOf returns the cuts of a fleet: each link of a replica to the database and to the provider is reset, silent or
+// slow, and each replica is stopped.
 func (f *fleet) cutsOf() []cut {
 	var cuts []cut
 	for _, r := range f.replicas {
@@ -50,7 +50,7 @@ func (f *fleet) cutsOf() []cut {
 			begin, end := through(l, toxic)
 			cuts = append(cuts, cut{r.name + " " + what, l, begin, end, longest})
 		}
-		add("database reset", r.link, reset, 40*time.Second) // For longer than its streams may go on.
+		add("database reset", r.link, reset, 40*time.Second) // Longer than its streams may continue.
 		add("database silent", r.link, swallow, 40*time.Second)
 		add("provider silent", r.provider, swallow, 30*time.Second)
 		add("provider slow", r.provider, slow(8*time.Second), 30*time.Second)
@@ -61,8 +61,8 @@ func (f *fleet) cutsOf() []cut {
 	return cuts
 }
 
-// TestSoak_CutsInEveryOrder holds and cuts the network between two replicas, the database and the provider, in every order
-// of two cuts that overlap, under a load whose tasks include some that the provider always refuses as a firewall does.
+// TestSoak_CutsInEveryOrder delays and cuts the network between two replicas, the database and the provider, in every
+// order of two overlapping cuts. Some tasks of its load are always refused, as by a firewall of the provider.
 func TestSoak_CutsInEveryOrder(t *testing.T) {
 	s := seed(t)
 	ctx, cancel := context.WithTimeout(t.Context(), *cutsFor+30*time.Minute)
@@ -74,7 +74,7 @@ func TestSoak_CutsInEveryOrder(t *testing.T) {
 			"luma":        {Submissions: 6, Window: 10 * time.Second, InFlight: 80},
 			"luma-agents": {Submissions: 6, Window: 10 * time.Second, InFlight: 400},
 		},
-		sim:      sim.Config{Script: (&firsts{seen: map[string]bool{}}).script},
+		sim:      sim.Config{Script: (&firstAnswers{seen: map[string]bool{}}).script},
 		profiles: profiles.Set{Kie: kie.Profile{CallbackSpacing: 2 * time.Second}, Luma: luma.Profile{CallbackSpacing: 2 * time.Second}},
 	})
 	f.start(ctx)
@@ -89,34 +89,34 @@ func TestSoak_CutsInEveryOrder(t *testing.T) {
 	loaded, unload := context.WithCancel(ctx)
 	var load sync.WaitGroup
 	load.Go(func() {
-		f.feedWhile(loaded, &kitchen{random: rand.New(rand.NewPCG(s, 2)), rare: 3, served: map[string]int{}})
+		f.feedWhile(loaded, &generator{random: rand.New(rand.NewPCG(s, 2)), rare: 3, used: map[string]int{}})
 	})
 
 	f.cutInEveryOrder(ctx, random, time.Now().Add(*cutsFor))
 	unload()
 	load.Wait()
 	f.settle(ctx)
-	_ = pause(ctx, 20*time.Second) // A last bookmark, which vouches for all.
+	_ = pause(ctx, 20*time.Second) // For a last bookmark, which confirms that nothing is missing.
 	stopWatching()
 	witnesses.Wait()
 	f.drain()
 	f.audit(ctx)
 }
 
-// cutInEveryOrder goes through the ordered pairs of cuts, in an order of chance, until they are through or the time is up.
-// The second cut begins during the first and outlasts it.
+// cutInEveryOrder runs the ordered pairs of cuts, in random order, until all are done or the time is up. The second cut
+// begins during the first and ends after it.
 func (f *fleet) cutInEveryOrder(ctx context.Context, random *rand.Rand, until time.Time) {
 	f.t.Helper()
 	cuts := f.cutsOf()
 	for _, n := range random.Perm(len(cuts) * len(cuts)) {
 		first, second := cuts[n/len(cuts)], cuts[n%len(cuts)]
 		if first.name == second.name || first.way != nil && first.way == second.way {
-			continue // One way is broken in one manner at a time.
+			continue // A link has only one fault at a time.
 		}
 		if time.Now().After(until) || ctx.Err() != nil {
 			return
 		}
-		// Most cuts are short, so that there is time for all orders; every fourth is as long as it may be.
+		// Most cuts are short, so that there is time for all orders. Every fourth has the full length.
 		hold := func(c cut) time.Duration {
 			if random.IntN(4) == 0 {
 				return c.longest
@@ -136,8 +136,8 @@ func (f *fleet) cutInEveryOrder(ctx context.Context, random *rand.Rand, until ti
 	}
 }
 
-// feedWhile submits a task now and then until ctx ends.
-func (f *fleet) feedWhile(ctx context.Context, k *kitchen) {
+// feedWhile submits tasks at intervals until ctx ends.
+func (f *fleet) feedWhile(ctx context.Context, k *generator) {
 	client := f.dial()
 	for ctx.Err() == nil {
 		o := k.next()
@@ -148,7 +148,7 @@ func (f *fleet) feedWhile(ctx context.Context, k *kitchen) {
 	}
 }
 
-// witness watches all tasks at one replica until ctx ends, and comes back to it whenever its stream ends.
+// witness watches all tasks at one replica until ctx ends. It reconnects to the same replica whenever its stream ends.
 func (f *fleet) witness(ctx context.Context, r *replica) {
 	w := audit.Witness{Replica: r.name}
 	token := ""
@@ -180,7 +180,7 @@ func (f *fleet) witness(ctx context.Context, r *replica) {
 	f.witnesses = append(f.witnesses, w)
 }
 
-// signal sends a signal to the process, if one runs.
+// signal sends a signal to the process if it runs.
 func (r *replica) signal(signal syscall.Signal) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -189,7 +189,7 @@ func (r *replica) signal(signal syscall.Signal) {
 	}
 }
 
-// address returns where the process serves gRPC, or nothing while none runs.
+// address returns the gRPC address of the process, or "" while none runs.
 func (r *replica) address() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

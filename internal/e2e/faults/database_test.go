@@ -16,7 +16,7 @@ import (
 	"github.com/refract-video/refract/internal/postgres"
 )
 
-// startDatabase starts a PostgreSQL of the test's own, as safe as one in production, and returns the URL of its
+// startDatabase starts a separate PostgreSQL with the durability of a production server, and returns the URL of its
 // migrated database.
 func startDatabase(t *testing.T) string {
 	t.Helper()
@@ -42,8 +42,8 @@ func startDatabase(t *testing.T) string {
 	return cluster.URL()
 }
 
-// crash makes a PostgreSQL crash: it ends all sessions and throws its memory away when one of its processes is killed,
-// and recovers from its write-ahead log.
+// crash makes a PostgreSQL crash: when one of its processes is killed, it ends all sessions, drops its memory and
+// recovers from its write-ahead log.
 func crash(ctx context.Context, databaseURL string) error {
 	conn, err := pgx.Connect(ctx, databaseURL)
 	if err != nil {
@@ -54,7 +54,7 @@ func crash(ctx context.Context, databaseURL string) error {
 	return err
 }
 
-// answers waits until a PostgreSQL takes connections again.
+// answers waits until a PostgreSQL accepts connections again.
 func answers(ctx context.Context, databaseURL string) error {
 	for {
 		conn, err := pgx.Connect(ctx, databaseURL)
@@ -67,7 +67,7 @@ func answers(ctx context.Context, databaseURL string) error {
 	}
 }
 
-// unsettled counts the tasks that have not come to an end and do not wait for an outcome that nobody knows.
+// unsettled counts the tasks that have not ended and do not wait for an unknown outcome.
 const unsettled = `
 SELECT count(*)
 FROM task
@@ -75,8 +75,7 @@ WHERE state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELED')
   AND NOT (state = 'RUNNING' AND 'UNCONFIRMED' = (
       SELECT attempt.state FROM attempt WHERE task_id = task.id ORDER BY number DESC LIMIT 1) AND provider <> 'luma-agents')`
 
-// settle waits until every task has come to an end that it can come to, and the provider has said all that it has to
-// say, or until ctx ends.
+// settle waits until every task that can end has ended, and the provider has sent all its callbacks, or until ctx ends.
 func (f *fleet) settle(ctx context.Context) {
 	f.t.Helper()
 	conn, err := pgx.Connect(ctx, f.cfg.databaseURL)
@@ -84,20 +83,20 @@ func (f *fleet) settle(ctx context.Context) {
 		f.t.Fatal("connect to the database")
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	told := -1
+	deliveries := -1
 	for {
 		var left int
 		if err := conn.QueryRow(ctx, unsettled).Scan(&left); err != nil {
-			f.t.Logf("settle: %v; the audit tells what is left", err)
+			f.t.Logf("settle: %v; the audit shows what is left", err)
 			return
 		}
-		quiet := told == len(f.provider.Deliveries()) && f.provider.Limits().InFlight == 0
+		quiet := deliveries == len(f.provider.Deliveries()) && f.provider.Limits().InFlight == 0
 		if left == 0 && quiet {
 			return
 		}
-		told = len(f.provider.Deliveries())
+		deliveries = len(f.provider.Deliveries())
 		if err := pause(ctx, time.Second); err != nil {
-			f.t.Logf("%d tasks have not ended in time; the audit tells which", left)
+			f.t.Logf("%d tasks have not ended in time; the audit shows which", left)
 			return
 		}
 	}

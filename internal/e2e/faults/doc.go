@@ -1,16 +1,15 @@
-// Package faults runs fleets of real Refract processes against a real PostgreSQL and the provider simulator,
-// breaks what can break, and lets package audit judge what became of the design's promises.
+// Package faults runs fleets of real Refract processes on a real PostgreSQL with the provider simulator. It breaks
+// everything that can break, and package audit checks the promises of the design afterwards.
 //
-// Everything is a test: replicas are killed at every step that they commit and at random, the database crashes,
-// connections to it are cut, slowed down and swallowed, and the provider has every fault that the simulator knows. A
-// run prints the seed of its choices, and FAULT_SEED repeats them; what the processes make of them is up to the
-// machine.
+// The tests kill replicas at random and at every step that they commit, crash the database, cut, slow down and silence
+// connections to it, and use every fault of the simulator. A run prints the seed of its random choices, and FAULT_SEED
+// repeats them. The timing of the processes still differs from run to run.
 //
 // The ordinary test run has a short run of each kind. The long one is built with the tag soak:
 //
 //	go test -tags soak -run 'TestSoak|EveryStep' -timeout 60m -v ./internal/e2e/faults
 //
-// The processes are the real program, built with two changes that no release has: how often providers are asked can
-// be set, since a test can't wait for half a minute each time, and in the long run the clock of a replica, all of its
-// time.Now, can be put forward and back while it runs.
+// The processes are the real program with two changes. The interval of checks can be set, since a test cannot wait for
+// half a minute each time. In the long run, the clock of a replica, that is all of its time.Now, can be set forward and
+// back.
 package faults

@@ -23,7 +23,7 @@ import (
 	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
-// The secrets of a fleet, which no log may hold.
+// The secrets of a fleet, which no log may contain.
 const (
 	apiKey      = "the-api-key-8d1f"
 	webhookKey  = "the-webhook-key-5a7c"
@@ -33,17 +33,17 @@ const (
 // The providers of the simulator.
 var providers = []string{"kie", "luma", "luma-agents"}
 
-// fleetConfig says how a fleet runs.
+// fleetConfig is the configuration of a fleet.
 type fleetConfig struct {
 	replicas    int
 	databaseURL string
 	limits      map[string]audit.Limit // Of each provider.
 	sim         sim.Config
 	profiles    profiles.Set
-	ownWays     bool // Whether each replica has a link of its own to the provider, which can be cut.
+	ownWays     bool // Whether each replica has its own link to the provider, which can be cut.
 }
 
-// fleet is replicas of Refract on one database, with a provider.
+// fleet is a set of replicas of Refract on one database, with a provider.
 type fleet struct {
 	t        *testing.T
 	cfg      fleetConfig
@@ -64,16 +64,16 @@ type fleet struct {
 	open      map[string]bool // The ids of tasks whose watches have not ended.
 }
 
-// hung bounds every wait of a test: what takes longer has stopped. On no machine does a test need more.
+// hung bounds every wait of a test. A test that waits longer hangs, on any machine.
 const hung = 5 * time.Minute
 
-// newFleet returns a fleet of which no replica runs.
+// newFleet returns a fleet without running replicas.
 func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	t.Helper()
 	builtFrom.Look()
 	cfg.profiles.Kie.WebhookKey, cfg.sim.APIKeys, cfg.sim.Credits = webhookKey, []string{apiKey}, 1_000_000
 	cfg.profiles.Kie.QueryLimit = sim.Limit{N: -1, Window: time.Second}
-	// The simulator measures and refuses nothing, so that it is the fleet alone which keeps the limits.
+	// The simulator only measures the limits and refuses nothing, so only the fleet keeps them.
 	measure := func(provider string) sim.Limit { return sim.Limit{N: -1, Window: cfg.limits[provider].Window} }
 	cfg.profiles.Kie.SubmitLimit = measure("kie")
 	cfg.profiles.Luma.SubmitLimit, cfg.profiles.Luma.MaxConcurrent = measure("luma"), -1
@@ -121,7 +121,7 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	return f
 }
 
-// folder returns a folder that is kept when the test fails, for its logs.
+// folder returns a folder for logs. It is kept when the test fails.
 func folder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "refract-faults-") //nolint:usetesting // It may have to stay.
@@ -149,21 +149,21 @@ func (f *fleet) start(ctx context.Context) {
 	}
 }
 
-// drain stops all replicas in order, and expects them to end well.
+// drain stops all replicas with SIGTERM, and expects a clean end.
 func (f *fleet) drain() {
 	f.t.Helper()
 	var g sync.WaitGroup
 	for _, r := range f.replicas {
 		g.Go(func() {
 			if err := r.stop(syscall.SIGTERM); err != nil {
-				f.t.Errorf("%s was told to stop and ended with %v", r.name, err)
+				f.t.Errorf("%s got SIGTERM and ended with %v", r.name, err)
 			}
 		})
 	}
 	g.Wait()
 }
 
-// dial returns a client that reaches any replica that lives.
+// dial returns a client that reaches any running replica.
 func (f *fleet) dial() refractv1.TaskServiceClient {
 	f.t.Helper()
 	conn, err := grpc.NewClient(f.grpc.address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(
@@ -175,7 +175,7 @@ func (f *fleet) dial() refractv1.TaskServiceClient {
 	return refractv1.NewTaskServiceClient(conn)
 }
 
-// audit judges the run, and prints the report.
+// audit checks the run, and prints the report.
 func (f *fleet) audit(ctx context.Context) audit.Report {
 	f.t.Helper()
 	facts := audit.Facts{

@@ -12,14 +12,14 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// link is the way of one replica to the database or to the provider, which can be cut, slowed down and made to swallow
-// everything.
+// link is the connection of one replica to the database or to the provider. It can be cut, slowed down, and made to
+// drop everything.
 type link struct {
 	proxy *toxiproxy.Proxy
 	url   string
 }
 
-// newLink returns a whole link to the host of a URL. A database is told the name of who comes through it.
+// newLink returns an intact link to the host of a URL. The URL of a database also gets the name of the replica.
 func newLink(t *testing.T, target, name string) *link {
 	t.Helper()
 	u, err := url.Parse(target)
@@ -42,7 +42,7 @@ func newLink(t *testing.T, target, name string) *link {
 	return l
 }
 
-// The toxics. Both ends of a connection that swallows learn nothing.
+// The toxics. Neither end notices that a connection drops everything.
 const (
 	swallow = `{"name":"%[1]s","type":"timeout","stream":"%[1]s","attributes":{"timeout":0}}`
 	reset   = `{"name":"%[1]s","type":"reset_peer","stream":"%[1]s","attributes":{"timeout":0}}`
@@ -63,11 +63,11 @@ func (l *link) poison(toxic string) error {
 	return nil
 }
 
-// poisonAnswers adds a toxic to what comes from the database.
+// poisonAnswers adds a toxic to the direction from the database.
 func (l *link) poisonAnswers(toxic string) error {
 	_, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(toxic, "downstream")))
 	return err
 }
 
-// heal takes all toxics away. Connections that swallowed something are closed.
+// heal removes all toxics. Connections that dropped something are closed.
 func (l *link) heal(ctx context.Context) { l.proxy.Toxics.ResetToxics(ctx) }

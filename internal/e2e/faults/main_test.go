@@ -13,7 +13,7 @@ import (
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
-// built is the path of the built program, and builtFrom what it was built from.
+// built is the path of the built program, and builtFrom its sources.
 var (
 	built     string
 	builtFrom program.Sources
@@ -23,7 +23,7 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	// The tests wait for processes most of the time, so that more of them run at once than there are processors.
+	// The tests mostly wait for processes, so more of them run at once than there are processors.
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
 		_ = f.Value.Set("8")
@@ -41,11 +41,11 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "build the program:", err)
 		return 1
 	}
-	// Links that were cut while a toxic held something leave the toxic behind; that is the proxy's, not ours.
+	// A link that is cut while a toxic delays data leaves a goroutine of the toxic behind. That is a leak of the proxy.
 	code := postgrestest.Main(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"))
 	if builtFrom.Changed() {
 		if err := program.Forget(); err != nil {
-			fmt.Fprintln(os.Stderr, "keep the result from being kept:", err)
+			fmt.Fprintln(os.Stderr, "prevent go test from caching the result:", err)
 			return 1
 		}
 	}

@@ -15,34 +15,34 @@ import (
 	"time"
 )
 
-// replica is one place of the fleet: a process that is started again and again, with a link to the database and a
-// log that last.
+// replica is one member of the fleet: a process that is restarted repeatedly, with a permanent link to the database and
+// a permanent log.
 type replica struct {
 	fleet    *fleet
 	name     string
 	link     *link // To the database.
 	provider *link
-	args     []string // Beside those of the fleet.
+	args     []string // In addition to those of the fleet.
 	log      string   // Of all its processes.
-	clock    string   // The file in which they find how far their clock is off.
+	clock    string   // The file in which they read the offset of their clock.
 
 	mu      sync.Mutex
 	process *process // Nil while none runs.
 }
 
-// process is one life of a replica.
+// process is one process of a replica.
 type process struct {
 	cmd           *exec.Cmd
 	grpc, ingress string
 	serving       chan struct{} // Closed once it serves.
-	ended         chan struct{} // Closed when it is gone, and err is how.
+	ended         chan struct{} // Closed when it has ended with err.
 	err           error
 }
 
-// errNoStart means that a process ended before it served, as it does when the database is away.
+// errNoStart means that a process ended before it served, for example because the database is unreachable.
 var errNoStart = errors.New("the process ended before it served")
 
-// start runs a process until it serves.
+// start starts a process and waits until it serves.
 func (r *replica) start(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -70,8 +70,8 @@ func (r *replica) start(ctx context.Context) error {
 	return nil
 }
 
-// bury forgets a process that ended by itself. It may do so while it starts, when the database goes away, and at no
-// other time.
+// bury removes a process that ended by itself. A process may do so only while it starts, when the database is
+// unreachable.
 func (r *replica) bury() {
 	p := r.process
 	if p == nil {
@@ -86,7 +86,7 @@ func (r *replica) bury() {
 	}
 }
 
-// gone tells whether the process has ended.
+// gone reports whether the process has ended.
 func (p *process) gone() bool {
 	select {
 	case <-p.ended:
@@ -96,7 +96,7 @@ func (p *process) gone() bool {
 	}
 }
 
-// launch starts a process and one goroutine that reads its log until it is gone.
+// launch starts a process, and a goroutine that reads its log to the end.
 func (r *replica) launch(ctx context.Context) (*process, error) {
 	log, err := os.OpenFile(r.log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -131,7 +131,7 @@ func (r *replica) launch(ctx context.Context) (*process, error) {
 	return p, nil
 }
 
-// stop sends a signal and returns when the process is gone, with what it ended with.
+// stop sends a signal, waits until the process has ended, and returns its error.
 func (r *replica) stop(signal syscall.Signal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -151,14 +151,14 @@ func (r *replica) stop(signal syscall.Signal) error {
 	return p.err
 }
 
-// runs tells whether a process runs.
+// runs reports whether a process runs.
 func (r *replica) runs() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.process != nil && !r.process.gone()
 }
 
-// kill ends the process without a word.
+// kill kills the process.
 func (r *replica) kill() {
 	_ = r.stop(syscall.SIGKILL)
 	r.fleet.done.add("kills", 1)

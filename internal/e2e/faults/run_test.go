@@ -20,16 +20,16 @@ import (
 	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
-// load is what a random run asks of a fleet.
+// load is the load of a random run.
 type load struct {
 	tasks    int
 	over     time.Duration // The time over which they are submitted.
-	watchers int           // Which follow a task each at a time.
-	cancels  int           // One task in so many is canceled; 0 means none.
-	retries  int           // One failed task in so many is retried.
+	watchers int           // Each follows one task at a time.
+	cancels  int           // One task in this many is canceled; 0 means none.
+	retries  int           // One failed task in this many is retried.
 }
 
-// seed is the one that FAULT_SEED names, or a new one. It is printed.
+// seed returns the seed in FAULT_SEED, or a new one, and prints it.
 func seed(t *testing.T) uint64 {
 	t.Helper()
 	s, err := strconv.ParseUint(os.Getenv("FAULT_SEED"), 10, 64)
@@ -40,7 +40,7 @@ func seed(t *testing.T) uint64 {
 	return s
 }
 
-// TestFaults_ARandomRun breaks everything for a while, and lets the audit judge what became of it.
+// TestFaults_ARandomRun causes random faults for a while, and audits the result.
 func TestFaults_ARandomRun(t *testing.T) {
 	t.Parallel()
 	s := seed(t)
@@ -53,18 +53,18 @@ func TestFaults_ARandomRun(t *testing.T) {
 			"luma":        {Submissions: 8, Window: 2 * time.Second, InFlight: 20},
 			"luma-agents": {Submissions: 10, Window: 2 * time.Second, InFlight: 40},
 		},
-		sim:      sim.Config{Script: (&firsts{seen: map[string]bool{}}).script},
+		sim:      sim.Config{Script: (&firstAnswers{seen: map[string]bool{}}).script},
 		profiles: profiles.Set{Luma: luma.Profile{CallbackSpacing: time.Second}},
 	})
 	f.start(ctx)
-	c := &chaos{fleet: f, random: rand.New(rand.NewPCG(s, 1)), gap: 500 * time.Millisecond, storm: 6 * time.Second, calm: 4 * time.Second, deck: deckOf(5), dealt: make(chan struct{})}
-	f.random(ctx, load{tasks: 40, over: 8 * time.Second, watchers: 20, cancels: 30, retries: 3}, c, &kitchen{
-		random: rand.New(rand.NewPCG(s, 2)), rare: 1, served: map[string]int{},
+	c := &chaos{fleet: f, random: rand.New(rand.NewPCG(s, 1)), gap: 500 * time.Millisecond, storm: 6 * time.Second, calm: 4 * time.Second, plan: planOf(5), executed: make(chan struct{})}
+	f.random(ctx, load{tasks: 40, over: 8 * time.Second, watchers: 20, cancels: 30, retries: 3}, c, &generator{
+		random: rand.New(rand.NewPCG(s, 2)), rare: 1, used: map[string]int{},
 	})
 }
 
-// random runs a load through a fleet while chaos reigns, waits for what is under way, and audits.
-func (f *fleet) random(ctx context.Context, l load, c *chaos, k *kitchen) audit.Report {
+// random runs a load on a fleet with faults, waits until open tasks have ended, and audits.
+func (f *fleet) random(ctx context.Context, l load, c *chaos, k *generator) audit.Report {
 	f.t.Helper()
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
@@ -87,7 +87,7 @@ func (f *fleet) random(ctx context.Context, l load, c *chaos, k *kitchen) audit.
 	close(ids)
 	if c.kills == 0 {
 		select {
-		case <-c.dealt:
+		case <-c.executed:
 		case <-ctx.Done():
 		}
 		calmDown()
@@ -102,7 +102,7 @@ func (f *fleet) random(ctx context.Context, l load, c *chaos, k *kitchen) audit.
 	return f.audit(ctx)
 }
 
-// watched records that a task is to be watched, or that its watch has ended.
+// watched records that a watch of a task begins or has ended.
 func (f *fleet) watched(id string, open bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -113,7 +113,8 @@ func (f *fleet) watched(id string, open bool) {
 	}
 }
 
-// awaitWatches waits until the watches have ended of all tasks but those that wait for an unknown outcome, which have no end.
+// awaitWatches waits until the watches have ended of all tasks except those that wait for an unknown outcome, whose
+// watches have no end.
 func (f *fleet) awaitWatches(ctx context.Context) {
 	f.t.Helper()
 	conn, err := pgx.Connect(ctx, f.cfg.databaseURL)
@@ -141,8 +142,8 @@ func (f *fleet) awaitWatches(ctx context.Context) {
 	}
 }
 
-// feed submits the load, a part of it twice, cancels some of it, and retries some of what failed.
-func (f *fleet) feed(ctx context.Context, l load, k *kitchen, client refractv1.TaskServiceClient, ids chan<- string) {
+// feed submits the load, some tasks twice, cancels some tasks, and retries some that failed.
+func (f *fleet) feed(ctx context.Context, l load, k *generator, client refractv1.TaskServiceClient, ids chan<- string) {
 	f.t.Helper()
 	var callers sync.WaitGroup
 	defer callers.Wait()
@@ -170,7 +171,7 @@ func (f *fleet) feed(ctx context.Context, l load, k *kitchen, client refractv1.T
 			case cancel:
 				f.cancel(ctx, client, id)
 			case retry:
-				if f.watch(ctx, client, id) { // Otherwise its outcome is unknown, and it still waits.
+				if f.watch(ctx, client, id) { // Otherwise its outcome is unknown and it still waits.
 					f.retry(ctx, client, id)
 				}
 			}
@@ -178,7 +179,7 @@ func (f *fleet) feed(ctx context.Context, l load, k *kitchen, client refractv1.T
 	}
 }
 
-// cancel cancels a task, as often as it takes.
+// cancel cancels a task, with retries.
 func (f *fleet) cancel(ctx context.Context, client refractv1.TaskServiceClient, id string) {
 	for ctx.Err() == nil {
 		_, err := client.CancelTask(ctx, &refractv1.CancelTaskRequest{TaskId: id})

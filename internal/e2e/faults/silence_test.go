@@ -10,9 +10,9 @@ import (
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
-// TestFaults_ASilentDatabaseHoldsNothingUpForGood lets nothing through the only replica's link for longer than it
-// waits for an answer, while tasks are at every stage. Nobody restarts it, and all loops go on by themselves:
-// admission, submissions, checks, saves, the job queue and the listener.
+// TestFaults_ASilentDatabaseHoldsNothingUpForGood silences the link of the only replica to the database for longer than
+// the replica waits for an answer, while tasks are at every stage. The replica is not restarted, and all loops must
+// continue by themselves: admission, submissions, checks, saves, the job queue and the listener.
 func TestFaults_ASilentDatabaseHoldsNothingUpForGood(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), hung)
@@ -34,7 +34,7 @@ func TestFaults_ASilentDatabaseHoldsNothingUpForGood(t *testing.T) {
 					requestID: fmt.Sprintf("order-%d", orders), provider: provider, maxAttempts: 1, outcomes: []string{"SUCCEEDED"},
 					prompt: fmt.Sprintf("order %d [sim:%s]", orders, fault),
 				}
-				if provider == "luma-agents" { // Where the intent's commit was not heard of, nobody tells what became of it.
+				if provider == "luma-agents" { // If the commit of the intent got no answer, its outcome stays unknown.
 					o.outcomes = append(o.outcomes, "FAILED/OUTCOME_UNKNOWN")
 				}
 				if _, err := f.submit(ctx, client, o); err != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
-// The size of the long run. A shorter one needs them all smaller: about a kill and a half, and six tasks, a second.
+// The size of the long run. For a shorter run, reduce all of them: it has about 1.5 kills and six tasks a second.
 var (
 	soakKills    = flag.Int("kills", 1000, "how many replicas are killed")
 	soakTasks    = flag.Int("tasks", 5000, "how many tasks are submitted")
@@ -29,17 +29,17 @@ var (
 	soakReport   = flag.String("report", "", "file to write the report to")
 )
 
-// clockTick is how often a process looks at how far its clock is to be off.
+// clockTick is how often a process reads the offset of its clock.
 const clockTick = `100 * time.Millisecond`
 
-// The long run puts the clocks of processes forward and back: the package time itself is built with a wall clock that
-// can be set, so that nothing in the process, ours or not, sees another.
+// The long run sets the clocks of processes forward and back: the package time itself is built with an adjustable wall
+// clock, so that all code in the process sees the same time.
 //
-// Its program waits as long as a released one.
+// Its program has the waits of a release.
 func init() {
 	allSteps = true
-	// A firewall of the provider that always turns a task away: the task is at fault, and others are not held up.
-	menu = append(menu, dish{fault: "html403", outcomes: []string{"FAILED/PROVIDER_REJECTED"}, rare: true})
+	// A firewall of the provider always refuses the task. The task is at fault, and others are not delayed.
+	scenarios = append(scenarios, scenario{fault: "html403", outcomes: []string{"FAILED/PROVIDER_REJECTED"}, rare: true})
 	shorterWaits = nil
 	outlast = waits{processing: 30 * time.Second, answer: 20 * time.Second, silence: 13 * time.Second, late: 14 * time.Second}
 	changes = append(changes, change{
@@ -78,7 +78,7 @@ func init() {
 	})
 }
 
-// skews are how far clocks are off, in seconds.
+// skews are the clock offsets in seconds.
 var skews = []int{0, 20, -20, 200, -200, 420, -420, 3600, -3600}
 
 // step sets the clock of a replica.
@@ -93,8 +93,8 @@ func (c *chaos) setClock(r *replica, seconds int) {
 	}
 }
 
-// TestSoak is the long run: a thousand kills over five thousand tasks, with every other fault in between and clocks
-// that are minutes apart.
+// TestSoak is the long run: a thousand kills over five thousand tasks, with every other fault in between, and clocks
+// that differ by minutes.
 func TestSoak(t *testing.T) {
 	s := seed(t)
 	ctx, cancel := context.WithTimeout(t.Context(), *soakOver+30*time.Minute)
@@ -104,14 +104,14 @@ func TestSoak(t *testing.T) {
 		limits: map[string]audit.Limit{
 			"kie":         {Submissions: 12, Window: 2 * time.Second, InFlight: 80},
 			"luma":        {Submissions: 10, Window: 2 * time.Second, InFlight: 80},
-			"luma-agents": {Submissions: 10, Window: 2 * time.Second, InFlight: 400}, // What was lost takes room for 20 minutes.
+			"luma-agents": {Submissions: 10, Window: 2 * time.Second, InFlight: 400}, // A LOST attempt counts as in flight for 20 minutes.
 		},
-		sim:      sim.Config{Script: (&firsts{seen: map[string]bool{}}).script},
+		sim:      sim.Config{Script: (&firstAnswers{seen: map[string]bool{}}).script},
 		profiles: profiles.Set{Kie: kie.Profile{CallbackSpacing: 2 * time.Second}, Luma: luma.Profile{CallbackSpacing: 2 * time.Second}},
 	})
 	c := &chaos{
 		fleet: f, random: rand.New(rand.NewPCG(s, 1)), gap: 300 * time.Millisecond, storm: 12 * time.Second, calm: 8 * time.Second,
-		kills: *soakKills, dealt: make(chan struct{}), deck: slices.Concat(deckOf(30), []accident{(*chaos).step, (*chaos).step}),
+		kills: *soakKills, executed: make(chan struct{}), plan: slices.Concat(planOf(30), []fault{(*chaos).step, (*chaos).step}),
 	}
 	for i, r := range f.replicas {
 		c.setClock(r, []int{0, 420, -420}[i%3])
@@ -119,7 +119,7 @@ func TestSoak(t *testing.T) {
 	f.start(ctx)
 	report := f.random(ctx, load{
 		tasks: *soakTasks, over: *soakOver, watchers: *soakWatchers, cancels: 50, retries: 4,
-	}, c, &kitchen{random: rand.New(rand.NewPCG(s, 2)), rare: 3, served: map[string]int{}})
+	}, c, &generator{random: rand.New(rand.NewPCG(s, 2)), rare: 3, used: map[string]int{}})
 	if *soakReport != "" {
 		if err := os.WriteFile(*soakReport, []byte(report.String()), 0o600); err != nil {
 			t.Error(err)

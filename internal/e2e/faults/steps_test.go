@@ -17,19 +17,19 @@ import (
 	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
-// step is a step of a task that is committed, as the change of a row.
+// step is a committed step of a task: the change of a row.
 type step struct {
 	name               string
 	table, event, when string
-	fault              string // What the provider does to get there, as the simulator spells it; LONG stands for outlast.processing.
-	only               string // The providers of the short run; the others differ in nothing that the step touches.
+	fault              string // The simulator's directives that lead there; LONG stands for outlast.processing.
+	only               string // The providers of the short run. The step is the same for the others.
 }
 
-// allSteps makes every provider go through all steps, as the tag soak does.
+// allSteps makes every provider run all steps. The tag soak sets it.
 var allSteps = false
 
-// steps are all steps in the life of a task. Those that take the longest to recover from come first: there the provider
-// works until the last replica has taken the job up again, so that only the database keeps it from sending a second time.
+// steps are all steps of a task. Those with the longest recovery come first. In these, the provider works until the
+// last replica has taken the job over, so only the database prevents a second submission.
 var steps = []step{
 	{"attempt sent", "attempt", "UPDATE", "NEW.sent AND NOT OLD.sent", "processing=100ms", "kie luma-agents"},
 	{"answer settled", "attempt", "UPDATE", "NEW.state = 'RUNNING' AND OLD.state = 'SUBMITTING'", "processing=LONG", "kie luma-agents"},
@@ -42,12 +42,12 @@ var steps = []step{
 	{"succeeded", "task", "UPDATE", "NEW.state = 'SUCCEEDED' AND OLD.state <> 'SUCCEEDED'", "processing=100ms", "luma-agents"},
 }
 
-// TestFaults_AKillAtEveryStep kills a replica at each step of a task that is committed, before its commit and after,
-// and while the provider is being called. The next one goes on. Nothing is lost and nothing is paid for twice. Where the
-// provider calls back, a task whose submission was under way succeeds all the same.
+// TestFaults_AKillAtEveryStep kills a replica before and after the commit of each step of a task, and during the call
+// to the provider. Another process takes over. Nothing may be lost, and nothing may be paid for twice. If the provider
+// calls back, a task whose submission was running must still succeed.
 //
-// The short run kills during the call at every provider, and at a step only where the provider makes a difference to it: the
-// one that never calls back, for the steps of a submission. With the tag soak each provider has all steps.
+// The short run kills during the call at every provider. At a step, it uses only the providers for which the step
+// differs: the one without callbacks, for the steps of a submission. With the tag soak, each provider runs all steps.
 func TestFaults_AKillAtEveryStep(t *testing.T) {
 	t.Parallel()
 	for _, provider := range providers {
@@ -68,7 +68,7 @@ func killAtEveryStep(t *testing.T, provider string) {
 	}
 	f := newFleet(t, fleetConfig{
 		replicas: 1, databaseURL: postgrestest.URL(t), limits: limits,
-		// A callback outlives a few dead replicas in a row.
+		// The provider repeats a callback for longer than a few replicas in a row are dead.
 		profiles: profiles.Set{
 			Kie:  kie.Profile{CallbackSpacing: time.Second, CallbackAttempts: 20},
 			Luma: luma.Profile{CallbackSpacing: time.Second, CallbackAttempts: 20},
@@ -78,7 +78,7 @@ func killAtEveryStep(t *testing.T, provider string) {
 	k.duringTheCall(ctx)
 	for _, s := range steps {
 		if provider == "luma-agents" && (s.table == "callback" || s.event == "INSERT" && s.table != "output") {
-			continue // It never calls; and what comes before it is sent is the same for all.
+			continue // It has no callbacks, and the steps before the submission are the same for all.
 		}
 		if !allSteps && !slices.Contains(strings.Fields(s.only), provider) {
 			continue
@@ -95,7 +95,7 @@ func killAtEveryStep(t *testing.T, provider string) {
 	k.check(ctx)
 }
 
-// killer kills the one replica of a fleet at steps.
+// killer kills the only replica of a fleet at steps.
 type killer struct {
 	*fleet
 	trap     *trap
@@ -104,14 +104,14 @@ type killer struct {
 	work     sync.WaitGroup
 }
 
-// at kills the replica at a step of a task of its own.
+// at kills the replica at a step of a new task.
 func (k *killer) at(ctx context.Context, s step, m moment) {
 	k.t.Helper()
 	o := k.order(s.name, m, s.fault)
 	k.start(ctx)
 	k.trap.lay(ctx, s, m, o.requestID)
 	victim := k.replicas[0]
-	if m == after { // It hears of its commits later than we do, so that it dies in between.
+	if m == after { // Its answers from the database are delayed, so it dies before it knows of the commit.
 		if err := victim.link.poisonAnswers(slow(15 * time.Millisecond)); err != nil {
 			k.t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func (k *killer) at(ctx context.Context, s step, m moment) {
 	k.done.add(string(m)+" a commit", 1)
 }
 
-// duringTheCall kills the replica while the provider, which has created the task, holds its answer back.
+// duringTheCall kills the replica after the provider has created the task and before it answers.
 func (k *killer) duringTheCall(ctx context.Context) {
 	k.t.Helper()
 	o := k.order("call", "during", fmt.Sprintf("processing=LONG,delay=%s", outlast.answer))
@@ -142,14 +142,14 @@ func (k *killer) order(name string, m moment, fault string) order {
 		requestID: strings.ReplaceAll(fmt.Sprintf("%s %s", m, name), " ", "-"), provider: k.provider, maxAttempts: 2, outcomes: []string{"SUCCEEDED"},
 		prompt: fmt.Sprintf("killed %s %s [sim:%s]", m, name, fault),
 	}
-	if k.provider == "luma-agents" { // Without callbacks nobody tells what became of a call that was cut.
+	if k.provider == "luma-agents" { // Without callbacks, the outcome of a cut call stays unknown.
 		o.outcomes = append(o.outcomes, "FAILED/OUTCOME_UNKNOWN")
 	}
 	k.orders = append(k.orders, o)
 	return o
 }
 
-// send submits in the background: the replica may die before it answers.
+// send submits in the background, since the replica may die before it answers.
 func (k *killer) send(ctx context.Context, o order) {
 	client := k.dial()
 	k.work.Go(func() {
@@ -159,8 +159,8 @@ func (k *killer) send(ctx context.Context, o order) {
 	})
 }
 
-// check expects what the audit can't: that every task which the provider took has succeeded, where the provider tells
-// by a callback that it did, and that none was tried twice.
+// check checks what the audit cannot: that every task that the provider accepted has succeeded, if the provider has
+// callbacks, and that none had a second attempt.
 func (k *killer) check(ctx context.Context) {
 	k.t.Helper()
 	for _, o := range k.orders {
@@ -173,8 +173,8 @@ func (k *killer) check(ctx context.Context) {
 		want := "SUCCEEDED with an attempt that is SUCCEEDED"
 		switch taken := k.took(o); {
 		case !taken && k.provider != "luma-agents":
-			want = "RUNNING with an attempt that is UNCONFIRMED" // The intent is there, and the request never left.
-		case k.provider == "luma-agents" && state != "SUCCEEDED": // A later kill may have met it, too.
+			want = "RUNNING with an attempt that is UNCONFIRMED" // The intent is recorded, and the request never left.
+		case k.provider == "luma-agents" && state != "SUCCEEDED": // A later kill may have affected it, too.
 			want = "FAILED with an attempt that is LOST"
 		}
 		if got := fmt.Sprintf("%s with an attempt that is %s", state, attempt); got != want || attempts != 1 {
@@ -183,7 +183,7 @@ func (k *killer) check(ctx context.Context) {
 	}
 }
 
-// took tells whether the provider took a task.
+// took reports whether the provider accepted a task.
 func (k *killer) took(o order) bool {
 	return slices.ContainsFunc(k.fleet.provider.Ledger(), func(e sim.Entry) bool { return e.Prompt == o.prompt })
 }

@@ -9,17 +9,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// trap lies in the database and holds a transaction up just before its commit, or tells of it just after. It needs
-// nothing of the service: triggers do it, on the change of a row that a step makes.
+// trap stops a transaction in the database just before its commit, or reports it just after. It uses triggers on the
+// row that a step changes, and needs no support of the service.
 type trap struct {
 	t    *testing.T
 	conn *pgx.Conn
 }
 
-// lockID is what a trapped transaction waits for.
+// lockID is the advisory lock for which a trapped transaction waits.
 const lockID = 7301
 
-// trapSchema is the functions of the triggers. Both look for the task of the row, and pass over all tasks but one.
+// trapSchema has the functions of the triggers. Both find the task of the row, and ignore all tasks but one.
 const trapSchema = `
 CREATE FUNCTION trap_request(row_data jsonb) RETURNS text LANGUAGE sql AS $$
     SELECT coalesce(row_data ->> 'request_id', (
@@ -63,16 +63,16 @@ func (tr *trap) exec(ctx context.Context, sql string) {
 	}
 }
 
-// moment is a point in the life of a step.
+// moment is a point in the execution of a step.
 type moment string
 
-// The moments at which a process is killed.
+// The moments of kills.
 const (
-	before moment = "before" // All is written, and the commit has not begun.
-	after  moment = "after"  // It is committed, and the process has not heard of it.
+	before moment = "before" // Everything is written, and the commit has not started.
+	after  moment = "after"  // It is committed, and the process does not know yet.
 )
 
-// lay lays a trap for a step of a request.
+// lay sets a trap for a step of a request.
 func (tr *trap) lay(ctx context.Context, s step, m moment, requestID string) {
 	tr.t.Helper()
 	if m == before {
@@ -82,13 +82,13 @@ func (tr *trap) lay(ctx context.Context, s step, m moment, requestID string) {
 		s.event, s.table, s.when, m, requestID))
 }
 
-// wait returns the name of the replica that went into the trap.
+// wait returns the name of the trapped replica.
 func (tr *trap) wait(ctx context.Context, m moment) string {
 	tr.t.Helper()
 	if m == after {
 		n, err := tr.conn.WaitForNotification(ctx)
 		if err != nil {
-			tr.t.Fatalf("nobody came into the trap: %v", err)
+			tr.t.Fatalf("no replica reached the trap: %v", err)
 		}
 		return n.Payload
 	}
@@ -101,12 +101,12 @@ func (tr *trap) wait(ctx context.Context, m moment) string {
 			return name
 		}
 		if err := pause(ctx, 10*time.Millisecond); err != nil {
-			tr.t.Fatalf("nobody came into the trap: %v", err)
+			tr.t.Fatalf("no replica reached the trap: %v", err)
 		}
 	}
 }
 
-// clear ends the sessions of a dead replica, whose transactions never get to their commit, and takes the trap away.
+// clear ends the sessions of a dead replica, whose transactions never commit, and removes the trap.
 func (tr *trap) clear(ctx context.Context, s step, m moment, name string) {
 	tr.t.Helper()
 	const left = `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1 AND datname = current_database()`

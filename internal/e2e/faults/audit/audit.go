@@ -1,12 +1,12 @@
-// Package audit judges a run of Refract from outside: by what the provider saw, what the database and the bucket
-// hold, what watchers were told and what the processes logged.
+// Package audit checks a run of Refract from outside: by what the provider saw, what the database and the bucket
+// contain, what watchers received and what the processes logged.
 //
-// It shares no code with the service: it imports none of its packages and knows the schema, the wire format of the
-// simulator and the form of URL tokens by itself, so that a mistake there is not repeated here. [Load] gathers the
-// facts of a run, [Facts.Check] holds them against the promises of the design, each by its number, and [Report] is
-// what a person reads.
+// It shares no code with the service: it imports none of its packages, and has its own knowledge of the schema, of the
+// wire format of the simulator and of the form of URL tokens. A mistake in the service is therefore not repeated here.
+// [Load] collects the facts of a run, [Facts.Check] compares them with the numbered promises of the design, and
+// [Report] is the readable result.
 //
-// What can't be seen from outside is not judged: that the service is fair (10), and that it drains in order (12).
+// Two promises cannot be seen from outside: that the service is fair (10), and that it drains in order (12).
 package audit
 
 import (
@@ -15,14 +15,14 @@ import (
 	"strings"
 )
 
-// Violation is a promise that was not kept.
+// Violation is a broken promise.
 type Violation struct {
-	Promise int    // Its number in the design; 0 for what no promise has to say, such as a crash.
-	Check   string // What was looked at.
-	Detail  string // What was found, with the ids to look it up by.
+	Promise int    // Its number in the design; 0 for faults outside all promises, such as a crash.
+	Check   string // The name of the check.
+	Detail  string // The finding, with ids to look it up.
 }
 
-// String tells all of it in one line.
+// String returns the violation as one line.
 func (v Violation) String() string {
 	return fmt.Sprintf("promise %d, %s: %s", v.Promise, v.Check, v.Detail)
 }
@@ -42,7 +42,7 @@ type Report struct {
 // mostShown bounds how many violations of one check are printed.
 const mostShown = 10
 
-// String is the report as a table that ends in a verdict of one line.
+// String returns the report as a table with a verdict in the last line.
 func (r Report) String() string {
 	var b strings.Builder
 	width := 0
@@ -73,10 +73,10 @@ type check struct {
 	run     func(f *Facts, fail func(format string, args ...any))
 }
 
-// checks are all of them.
+// checks are all checks.
 var checks = slices.Concat(submitChecks, paymentChecks, historyChecks, outcomeChecks, limitChecks, secretChecks)
 
-// Check holds the facts against all promises.
+// Check compares the facts with all promises.
 func (f *Facts) Check() Report {
 	f.index()
 	r := Report{Counts: f.counts()}
@@ -88,7 +88,7 @@ func (f *Facts) Check() Report {
 	return r
 }
 
-// EveryCheck names the checks, with the number of the promise that each is about.
+// EveryCheck returns the promise number of each check, by name.
 func EveryCheck() map[string]int {
 	all := make(map[string]int, len(checks))
 	for _, c := range checks {

@@ -10,7 +10,7 @@ import (
 	"github.com/refract-video/refract/internal/e2e/faults/audit"
 )
 
-// The ids of the run that the tests doctor.
+// The ids of the run that the tests modify.
 const (
 	firstTask     = "00000000-0000-7000-8000-000000000001"
 	secondTask    = "00000000-0000-7000-8000-000000000002"
@@ -31,7 +31,7 @@ func callbackURL(attempt string) string {
 	return "http://127.0.0.1:1/v1/callbacks/kie/" + base64.RawURLEncoding.EncodeToString(append(id, "sixteen bytes ok"...))
 }
 
-// good returns the facts of a run in which all went well: the first task through kie, the second through
+// good returns the facts of a correct run: the first task through kie, the second through
 // luma-agents after a failure and a retry.
 func good() *audit.Facts {
 	saved := audit.Content{Size: 3, SHA256: "abc"}
@@ -89,8 +89,8 @@ func good() *audit.Facts {
 	}
 }
 
-// doctored are changes to a good run, by the check that is to find them.
-var doctored = []struct {
+// modified are changes to a good run, by the check that must find them.
+var modified = []struct {
 	check  string
 	change func(*audit.Facts)
 }{
@@ -101,7 +101,7 @@ var doctored = []struct {
 	{"one task per request id", func(f *audit.Facts) { f.Tasks[1].RequestID = "r1" }},
 	{"one task per request id", func(f *audit.Facts) { f.Submits[1].TaskID = secondTask }},
 	{"an attempt is sent once", func(f *audit.Facts) { f.Posts = append(f.Posts, f.Posts[0]) }},
-	{"an attempt is sent once", func(f *audit.Facts) { // Though the second was refused.
+	{"an attempt is sent once", func(f *audit.Facts) { // Even if the second was refused.
 		again := f.Posts[0]
 		again.Paid, again.Result, again.TaskID = false, "refused", ""
 		f.Posts = append(f.Posts, again)
@@ -170,7 +170,7 @@ func TestCheck_AGoodRunPasses(t *testing.T) {
 	}
 }
 
-// TestCheck_ATaskMayWaitForAnUnknownOutcome is the one way in which a task needs no end.
+// TestCheck_ATaskMayWaitForAnUnknownOutcome checks the only case in which a task needs no end.
 func TestCheck_ATaskMayWaitForAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	f := good()
@@ -184,7 +184,7 @@ func TestCheck_ATaskMayWaitForAnUnknownOutcome(t *testing.T) {
 func TestCheck_EveryCheckFindsWhatItIsFor(t *testing.T) {
 	t.Parallel()
 	left := audit.EveryCheck()
-	for _, d := range doctored {
+	for _, d := range modified {
 		delete(left, d.check)
 		f := good()
 		d.change(f)
@@ -201,16 +201,16 @@ func TestCheck_EveryCheckFindsWhatItIsFor(t *testing.T) {
 		}
 	}
 	for name := range left {
-		t.Errorf("no doctored run is for the check %q", name)
+		t.Errorf("no modified run is for the check %q", name)
 	}
 }
 
-// TestReport_TellsNoSecret expects the audit to keep what it found leaked to itself.
-func TestReport_TellsNoSecret(t *testing.T) {
+// TestReport_ContainsNoSecret checks that the audit does not repeat a leaked secret.
+func TestReport_ContainsNoSecret(t *testing.T) {
 	t.Parallel()
 	f := good()
 	f.Logs["one.log"] = "the-api-key " + f.Posts[0].CallbackURL
 	if text := f.Check().String(); strings.Contains(text, "the-api-key") || strings.Contains(text, f.Posts[0].CallbackURL) {
-		t.Errorf("the report tells a secret:\n%s", text)
+		t.Errorf("the report contains a secret:\n%s", text)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// counts are the lines of the report: what the run did, then what is found to have happened.
+// counts returns the lines of the report: what the run did, then what happened.
 func (f *Facts) counts() []Count {
 	counts := slices.Clone(f.Done)
 	add := func(name string, n int) { counts = append(counts, Count{name, n}) }

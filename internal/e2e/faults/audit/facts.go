@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// Facts are what is known of a run.
+// Facts are what is known about a run.
 type Facts struct {
-	// What the run did and was told.
-	Done      []Count // Kills, restarts and the like, for the report.
+	// What the run did, and the answers that it got.
+	Done      []Count // Kills, restarts and other faults, for the report.
 	Submits   []Submit
 	Watches   []Watch
 	Witnesses []Witness
 	Limits    map[string]Limit // By profile of the provider.
-	Secrets   []string         // What nobody may read, beside the URL tokens and the result links.
+	Secrets   []string         // Secrets in addition to the URL tokens and the result links.
 	Logs      map[string]string
-	Original  map[File]Content // What the provider has.
+	Original  map[File]Content // The provider's result files.
 
 	// What the provider saw.
 	Posts       []Post
@@ -43,26 +43,26 @@ type Facts struct {
 type Submit struct {
 	RequestID string
 	TaskID    string
-	// Outcomes are the ends that the task may come to, as Task.Outcome spells them. Empty allows all.
+	// Outcomes are the allowed ends of the task, as values of Task.Outcome. Empty allows all.
 	Outcomes []string
 }
 
-// Watch is what one watcher was told of one task, over all its connections.
+// Watch is what one watcher received about one task, over all its connections.
 type Watch struct {
 	TaskID     string
 	Seen       []Seen
 	Reconnects int
-	Ended      bool // Whether it was told that there is no more to come.
-	Left       bool // Whether it stopped watching by itself, while the task went on.
+	Ended      bool // Whether the service ended the stream because the task has ended.
+	Left       bool // Whether it stopped watching while the task continued.
 }
 
-// Seen is one event that a watcher was told.
+// Seen is one event that a watcher received.
 type Seen struct {
 	Revision int64
 	State    string
 }
 
-// Witness is what one watcher of all tasks was sent by one replica, which it stays with whatever becomes of that.
+// Witness is what one watcher of all tasks received from one replica. It always reconnects to the same replica.
 type Witness struct {
 	Replica string
 	Streams []Stream // Each resumes the one before.
@@ -81,11 +81,11 @@ type Heard struct {
 	Revision int64
 }
 
-// Limit is what the service was told that a provider allows.
+// Limit is the configured limit of a provider.
 type Limit struct {
-	Submissions int           // At most this many
+	Submissions int           // The maximum number of submissions
 	Window      time.Duration // in any window of this length,
-	InFlight    int           // and at most this many at work at a time.
+	InFlight    int           // and the maximum number of attempts in flight.
 }
 
 // File is a result file at the provider.
@@ -94,7 +94,7 @@ type File struct {
 	Index          int
 }
 
-// Content is what a file holds.
+// Content describes the content of a file.
 type Content struct {
 	Size   int64
 	SHA256 string // In hex.
@@ -128,14 +128,14 @@ type Download struct {
 	Forged bool   `json:"forged"`
 }
 
-// Arrivals is the worst rate window of submissions that a profile saw.
+// Arrivals is the highest number of submissions that a profile saw in a window.
 type Arrivals struct {
 	Profile string        `json:"profile"`
 	Window  time.Duration `json:"window_ns"`
 	Peak    int           `json:"peak_arrived"`
 }
 
-// Concurrency is how many generations a profile worked on at a time.
+// Concurrency is the highest number of generations that a profile worked on at a time.
 type Concurrency struct {
 	Profile string `json:"profile"`
 	Peak    int    `json:"peak"`
@@ -149,7 +149,7 @@ type Task struct {
 	ResultAttempt, Reason, Message       string // Empty for NULL.
 }
 
-// Outcome is the state of a task, and the reason where it failed, as in FAILED/PROVIDER_FAILED.
+// Outcome returns the state of a task, with the reason if it failed, such as FAILED/PROVIDER_FAILED.
 func (t *Task) Outcome() string {
 	if t.Reason != "" {
 		return t.State + "/" + t.Reason
@@ -157,7 +157,7 @@ func (t *Task) Outcome() string {
 	return t.State
 }
 
-// terminal tells whether a state is an end.
+// terminal reports whether a state is terminal.
 func terminal(state string) bool {
 	return state == "SUCCEEDED" || state == "FAILED" || state == "CANCELED"
 }
@@ -195,7 +195,7 @@ type Callback struct {
 	AttemptID, Verdict, Body string
 }
 
-// index makes what checks look things up in.
+// index builds the indexes that checks use.
 func (f *Facts) index() {
 	f.tasks = make(map[string]*Task, len(f.Tasks))
 	for i := range f.Tasks {

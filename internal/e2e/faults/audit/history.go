@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// historyChecks are about promises 4 and 5: every change once and in order, and ends that last.
+// historyChecks check promises 4 and 5: every change once and in order, and terminal is terminal.
 var historyChecks = []check{
 	{4, "revisions have no gap in the table", func(f *Facts, fail func(string, ...any)) {
 		for _, t := range f.Tasks {
@@ -57,12 +57,12 @@ var historyChecks = []check{
 			case t == nil:
 				fail("watcher %d watched task %s, which is not there", i, w.TaskID)
 			case w.Ended && slices.ContainsFunc(f.history[w.TaskID], retried):
-				// It saw an end, which the task has left since.
-			case w.Left: // It saw a part.
+				// It saw an end that the task has left since.
+			case w.Left: // It saw only a part.
 			case terminal(t.State) && (!w.Ended || last != t.Revision):
 				fail("watcher %d of task %s reached revision %d (ended: %t); the task ended with %d", i, w.TaskID, last, w.Ended, t.Revision)
 			case !terminal(t.State) && w.Ended:
-				fail("watcher %d of task %s was told that it ended, and it is %s", i, w.TaskID, t.State)
+				fail("the stream of watcher %d of task %s ended, and the task is %s", i, w.TaskID, t.State)
 			}
 		}
 	}},
@@ -95,18 +95,18 @@ var historyChecks = []check{
 	}},
 }
 
-// isRetry tells whether a change was asked for by the caller, who alone may take a task on from its end.
+// isRetry reports whether a caller requested a change. Only a caller may continue a task after its end.
 func isRetry(e Event) bool { return strings.HasPrefix(e.Message, "retry requested") }
 
 const (
-	// vouchBound is how old the newest change may be that a bookmark leaves out. Bookmarks come every 15 seconds, and each
+	// vouchBound is the maximum age of a change that a bookmark may miss. Bookmarks come every 15 seconds, and each
 	// needs a confirmation of the log since the one before. The rest is for a process that was stopped meanwhile.
 	vouchBound = 30 * time.Second
-	// silenceBound is the 45 seconds after which a client takes a stream for dead, and the rest as above.
+	// silenceBound is the 45 seconds after which a client takes a stream for dead, plus the same margin.
 	silenceBound = 60 * time.Second
 )
 
-// vouches fails for each bookmark that came though an older change had not.
+// vouches fails for each bookmark that arrived before an older change.
 func (w Witness) vouches(f *Facts, fail func(string, ...any)) {
 	type change struct {
 		task     string
@@ -137,7 +137,7 @@ func (w Witness) vouches(f *Facts, fail func(string, ...any)) {
 	}
 }
 
-// times returns when something happened on a stream after it was opened.
+// times returns the times of the messages of a stream, and of its end.
 func (s Stream) times() []time.Time {
 	times := make([]time.Time, 0, len(s.Heard)+1)
 	for _, h := range s.Heard {

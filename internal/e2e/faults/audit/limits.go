@@ -1,6 +1,6 @@
 package audit
 
-// limitChecks are about promise 9: the fleet obeys the provider, as measured there.
+// limitChecks check promise 9: the fleet keeps the provider's limits, as measured at the provider.
 var limitChecks = []check{
 	{9, "no rate window is exceeded", func(f *Facts, fail func(string, ...any)) {
 		for _, a := range f.Arrivals {

@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Sources are where the facts of a run are found.
+// Sources are the sources of the facts of a run.
 type Sources struct {
 	SimURL      string   // The simulator.
 	DatabaseURL string   // The database, reached without the faults of the run.
@@ -26,7 +26,7 @@ type Sources struct {
 	Original func(providerTaskID string, n int) []byte
 }
 
-// Load completes the facts of a run with what is found at its sources.
+// Load completes the facts of a run from its sources.
 func (f *Facts) Load(ctx context.Context, s Sources) error {
 	if err := f.askSimulator(ctx, s.SimURL); err != nil {
 		return fmt.Errorf("ask the simulator: %w", err)
@@ -104,7 +104,7 @@ func rows[T any](ctx context.Context, tx pgx.Tx, into *[]T, sql string) error {
 	return err
 }
 
-// readFiles reads the logs and, for each output, its file in the bucket and what the provider has for it.
+// readFiles reads the logs and, for each output, its file in the bucket and the provider's file.
 func (f *Facts) readFiles(s Sources) error {
 	f.Logs = make(map[string]string, len(s.Logs))
 	for _, name := range s.Logs {

@@ -2,7 +2,7 @@ package audit
 
 import "slices"
 
-// outcomeChecks are about promises 6, 7 and 8: nothing false is believed, everything ends, and results are there.
+// outcomeChecks check promises 6, 7 and 8: no false callback is believed, every task ends, and results are stored.
 var outcomeChecks = []check{
 	{6, "no forged file was fetched", func(f *Facts, fail func(string, ...any)) {
 		for _, d := range f.Downloads {
@@ -15,7 +15,7 @@ var outcomeChecks = []check{
 		for _, s := range f.Submits {
 			t := f.tasks[s.TaskID]
 			if t == nil || len(s.Outcomes) == 0 || !terminal(t.State) {
-				continue // The other checks see to that.
+				continue // Other checks cover that.
 			}
 			if !slices.Contains(s.Outcomes, t.Outcome()) {
 				fail("task %s (%s) ended as %s (%s), and could only as one of %v", t.ID, t.Prompt, t.Outcome(), t.Message, s.Outcomes)
@@ -63,7 +63,7 @@ var outcomeChecks = []check{
 	}},
 }
 
-// waits tells whether a task that runs has an attempt whose outcome nobody knows: its callback may come for half an
+// waits reports whether a RUNNING task waits for an unknown outcome: the callback of its attempt may come for half an
 // hour, and the task says so.
 func (f *Facts) waits(t *Task) bool {
 	attempts := f.attemptsN[t.ID]
@@ -71,5 +71,5 @@ func (f *Facts) waits(t *Task) bool {
 		return false
 	}
 	last := attempts[len(attempts)-1]
-	return last.State == "UNCONFIRMED" && last.Provider != "luma-agents" // Which never calls.
+	return last.State == "UNCONFIRMED" && last.Provider != "luma-agents" // It has no callbacks.
 }

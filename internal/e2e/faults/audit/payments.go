@@ -1,6 +1,6 @@
 package audit
 
-// paymentChecks are about promise 3: nothing is paid for twice.
+// paymentChecks check promise 3: nothing is paid for twice.
 var paymentChecks = []check{
 	{3, "an attempt is sent once", func(f *Facts, fail func(string, ...any)) {
 		posts := map[string]int{}
@@ -31,7 +31,7 @@ var paymentChecks = []check{
 			}
 		}
 	}},
-	// A provider without callbacks is not told which attempt it works on, but prompts are unique in a run.
+	// A provider without callbacks does not learn the attempt, but prompts are unique in a run.
 	{3, "no task has more posts than attempts that were sent", func(f *Facts, fail func(string, ...any)) {
 		posts := map[string]int{}
 		for _, p := range f.Posts {
@@ -71,7 +71,7 @@ var paymentChecks = []check{
 // profiles are the providers of the simulator.
 var profiles = []string{"kie", "luma", "luma-agents"}
 
-// paid counts what was paid for, by prompt.
+// paid returns the number of payments by prompt.
 func (f *Facts) paid() map[string]int {
 	paid := map[string]int{}
 	for _, p := range f.Posts {

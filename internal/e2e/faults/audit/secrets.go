@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// secretChecks are about promise 11, and about what no process may end with.
+// secretChecks check promise 11, and that no process has crashed.
 var secretChecks = []check{
 	{11, "no secret is in a log", func(f *Facts, fail func(string, ...any)) {
 		s := f.secrets()
@@ -52,10 +52,10 @@ var secretChecks = []check{
 	}},
 }
 
-// secrets are what nobody may read.
+// secrets are the texts that no log, row or message may contain.
 type secrets struct {
 	fixed []string
-	words map[string]string // URL tokens and the names of result links, and what they are.
+	words map[string]string // Descriptions of URL tokens and of names in result links.
 }
 
 func (f *Facts) secrets() secrets {
@@ -71,8 +71,8 @@ func (f *Facts) secrets() secrets {
 	return s
 }
 
-// in says which secret a text holds, without telling it, or returns the empty string. Of the many it looks at whole
-// words, so that a long log is read once.
+// in returns the description of a secret that a text contains, or the empty string. It compares whole words with the
+// many words, so that it reads a long log once.
 func (s secrets) in(text string) string {
 	for i, secret := range s.fixed {
 		if secret != "" && strings.Contains(text, secret) {

@@ -7,7 +7,7 @@ import (
 	"path"
 )
 
-// submitChecks are about promises 1 and 2: what was acknowledged is there, once.
+// submitChecks check promises 1 and 2: everything acknowledged is stored, once.
 var submitChecks = []check{
 	{1, "acknowledged submits exist", func(f *Facts, fail func(string, ...any)) {
 		for _, s := range f.Submits {
@@ -53,8 +53,8 @@ var submitChecks = []check{
 	}},
 }
 
-// attemptOf returns the attempt that a callback URL names, or the empty string. A URL token is 43 characters of
-// base64, and what they encode begins with the 16 bytes of the attempt's id.
+// attemptOf returns the attempt that a callback URL names, or the empty string. A URL token is 43 characters of base64,
+// which encode the 16 bytes of the attempt's id and a signature.
 func attemptOf(callbackURL string) string {
 	token := path.Base(callbackURL)
 	raw, err := base64.RawURLEncoding.DecodeString(token)

@@ -11,19 +11,19 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// dish is something that the provider may do with a task, and how the task may end then. What kills and outages add
-// to that is in order.
-type dish struct {
-	fault    string // As the simulator spells it, or the code that the first submission is answered with.
-	first    int
+// scenario is a possible behavior of the provider with a task, and the allowed ends of the task. Ends that kills and
+// outages cause are allowed in addition.
+type scenario struct {
+	fault    string   // A directive of the simulator, or empty.
+	first    int      // The HTTP status of the answer to the first submission; 0 means the usual one.
 	outcomes []string // Empty means success.
-	without  string   // The provider that does not know the fault, or meets it otherwise.
-	only     string   // The one provider that knows it.
-	rare     bool     // It leaves an attempt behind that takes room at the provider for long.
+	without  string   // The provider that does not have the fault, or has other ends with it.
+	only     string   // The only provider that has it.
+	rare     bool     // It leaves an attempt that counts as in flight for long.
 }
 
-// menu is what providers do beside what they should.
-var menu = []dish{
+// scenarios are the faults of providers.
+var scenarios = []scenario{
 	// The answer to the submission.
 	{fault: "delay=700ms"},
 	{fault: "drop-after", without: "luma-agents"},
@@ -66,27 +66,27 @@ var menu = []dish{
 	{fault: "html-result", outcomes: []string{"FAILED/OUTPUT_INVALID"}},
 }
 
-// serves tells whether a provider has a dish.
-func (d dish) serves(provider string) bool {
+// serves reports whether a provider has a scenario.
+func (d scenario) serves(provider string) bool {
 	return d.without != provider && (d.only == "" || d.only == provider)
 }
 
-// kitchen makes the orders of a run.
-type kitchen struct {
+// generator generates the orders of a run.
+type generator struct {
 	random *rand.Rand
-	rare   int // How many rare dishes of a kind are served at most.
-	served map[string]int
+	rare   int // The maximum number of uses of a rare scenario.
+	used   map[string]int
 	made   int
 }
 
 // next returns an order for the next provider in turn.
-func (k *kitchen) next() order {
+func (k *generator) next() order {
 	provider := providers[k.made%len(providers)]
 	k.made++
 	d := k.choose(provider)
 	processing := 100 + k.random.IntN(1500)
 	if provider == "kie" {
-		processing += 1500 // So that it is what is in flight that holds it back, and at the others the window.
+		processing += 1500 // So kie is limited by attempts in flight, and the others by the window.
 	}
 	o := order{
 		requestID: fmt.Sprintf("order-%d", k.made), provider: provider, maxAttempts: 1,
@@ -103,29 +103,29 @@ func (k *kitchen) next() order {
 	if len(o.outcomes) == 0 {
 		o.outcomes = []string{"SUCCEEDED"}
 	}
-	if provider == "luma-agents" { // Without callbacks nobody tells what became of a call that was cut.
+	if provider == "luma-agents" { // Without callbacks, the outcome of a cut call stays unknown.
 		o.outcomes = append(o.outcomes, "FAILED/OUTCOME_UNKNOWN")
 	}
 	return o
 }
 
-// choose returns a dish that the provider serves; every fourth is as it should be.
-func (k *kitchen) choose(provider string) dish {
+// choose returns a scenario that the provider has; every fourth has no fault.
+func (k *generator) choose(provider string) scenario {
 	if k.random.IntN(4) == 0 {
-		return dish{}
+		return scenario{}
 	}
 	for {
-		d := menu[k.random.IntN(len(menu))]
+		d := scenarios[k.random.IntN(len(scenarios))]
 		key := provider + d.fault + strconv.Itoa(d.first)
-		if d.serves(provider) && (!d.rare || k.served[key] < k.rare) {
-			k.served[key]++
+		if d.serves(provider) && (!d.rare || k.used[key] < k.rare) {
+			k.used[key]++
 			return d
 		}
 	}
 }
 
-// firsts answers the first submission of a task otherwise than the following ones.
-type firsts struct {
+// firstAnswers answers the first submission of a task differently from the following ones.
+type firstAnswers struct {
 	mu   sync.Mutex
 	seen map[string]bool
 }
@@ -133,7 +133,7 @@ type firsts struct {
 var firstCode = regexp.MustCompile(`\[first:(\d+)\]`)
 
 // script is a sim.Config.Script.
-func (f *firsts) script(s sim.Submission) sim.Script {
+func (f *firstAnswers) script(s sim.Submission) sim.Script {
 	script := s.Directives
 	code := firstCode.FindStringSubmatch(s.Prompt)
 	if code == nil {
