@@ -37,7 +37,7 @@ const sourceSecret = "9f86d081884c7d659a2feaa0c55ad015"
 // for secrets in everything that the service has produced: its log, metrics, traces, answers, and every row that it has
 // stored.
 //
-// It fails when Words (internal/provider/wire/words.go) or redact (internal/callback/receive.go) returns its argument
+// It fails when Redact (internal/provider/wire/redact.go) or redact (internal/callback/receive.go) returns its argument
 // unchanged, and when postgres.Open quotes the URL.
 func TestPromise11_NoSecretLeaks(t *testing.T) {
 	t.Parallel()
