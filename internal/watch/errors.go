@@ -23,7 +23,7 @@ var (
 	// ErrNotReading means that the log of events could not be read for 30 seconds, or since the process began. The
 	// watch can resume at another replica.
 	ErrNotReading = errors.New("the log of events can't be read")
-	// ErrToken means that a resume token is not one of ours for this tenant.
+	// ErrToken means that a resume token was not made here for this tenant.
 	ErrToken = errors.New("is not a resume token of this tenant")
 )
 

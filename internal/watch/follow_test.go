@@ -109,7 +109,7 @@ func (s *tail) wantEnd(t *testing.T, want error) {
 			t.Errorf("the stream ended with: %v; want %v", s.err, want)
 		}
 	default:
-		t.Errorf("the stream goes on; want its end with: %v", want)
+		t.Errorf("the stream is still open; want its end with: %v", want)
 	}
 }
 

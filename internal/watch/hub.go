@@ -67,10 +67,10 @@ type Hub struct {
 	table Table
 	cfg   Config
 
-	drained chan struct{} // Closed by drain.
-	drain   func()
-	nudge   chan struct{} // One slot: read the log now.
-	reads   chan struct{} // A token for each read of the table that may start.
+	drained  chan struct{} // Closed by drain.
+	drain    func()
+	sweepNow chan struct{} // One slot: read the log now.
+	reads    chan struct{} // A token for each read of the table that may start.
 
 	seed   maphash.Seed
 	shards [64]shard // Many, so that no watcher waits long while a census reads one of them.
@@ -99,7 +99,7 @@ func NewHub(table Table, cfg Config) *Hub {
 		table:     table,
 		cfg:       cfg,
 		drained:   make(chan struct{}),
-		nudge:     make(chan struct{}, 1),
+		sweepNow:  make(chan struct{}, 1),
 		reads:     make(chan struct{}, cfg.Reads),
 		seed:      maphash.MakeSeed(),
 		log:       state,
@@ -122,13 +122,13 @@ func (h *Hub) Wake(ids ...task.ID) {
 		h.shard(id).wake(id, math.MaxInt64)
 	}
 	if h.followers.Load() > 0 {
-		signal(h.nudge)
+		signal(h.sweepNow)
 	}
 }
 
 // WakeAll must be called when wakes may have been lost, as after a reconnect. It never waits. It makes Run read the log
 // at once, so only watchers that missed something read the table.
-func (h *Hub) WakeAll() { signal(h.nudge) }
+func (h *Hub) WakeAll() { signal(h.sweepNow) }
 
 // Drain ends every watch, current and new, with ErrDraining. It does not interrupt a message that is being sent, and no
 // other message follows.

@@ -83,7 +83,7 @@ func check(page []task.Event, sent int64) error {
 	}
 	for i := range page {
 		if page[i].Revision != next {
-			return fmt.Errorf("revision %d stands where %d belongs: %w", page[i].Revision, next, ErrGap)
+			return fmt.Errorf("got revision %d, want %d: %w", page[i].Revision, next, ErrGap)
 		}
 		next++
 	}

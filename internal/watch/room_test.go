@@ -155,7 +155,7 @@ func (s *stream) wantEnd(t *testing.T, want error) {
 			t.Errorf("the watch ended with: %v; want %v", s.err, want)
 		}
 	default:
-		t.Errorf("the watch goes on; want its end with: %v", want)
+		t.Errorf("the watch is still open; want its end with: %v", want)
 	}
 }
 

@@ -60,7 +60,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-		case <-h.nudge:
+		case <-h.sweepNow:
 		}
 	}
 }

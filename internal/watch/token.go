@@ -15,9 +15,9 @@ const tokenVersion = 1
 // NOTE: callers keep resume tokens for days. A change of the format needs a new version next to this one.
 var tokenFormat = signedtoken.Format{BodyFirst: true, BodySize: 1 + 8, MACSize: 8}
 
-// Tokens makes and reads resume tokens: positions that callers keep without knowing what they mean.
+// Tokens makes and reads resume tokens: positions that are opaque to callers.
 //
-// A token is bound to its tenant and to the key, which the database keeps. A token of another tenant or another installation
+// A token is bound to its tenant and to the key, which is stored in the database. A token of another tenant or another installation
 // is refused, since its position has another meaning. A forged one would show nothing: a stream has only events of its own
 // tenant, whatever the position.
 type Tokens struct{ signer *signedtoken.Signer }
