@@ -16,7 +16,7 @@ var (
 	ErrClosed = errors.New("no more writes are taken")
 )
 
-// Result is what became of an item.
+// Result is the result of an item: a value or an error.
 type Result[Out any] struct {
 	Value Out
 	Err   error

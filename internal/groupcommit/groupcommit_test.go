@@ -248,7 +248,7 @@ func TestDo_ACallerThatLeavesDoesNotHarmItsNeighbours(t *testing.T) {
 			t.Errorf("the neighbour's result = %+v", r)
 		}
 		if want := []int{1, 3}; !cmp.Equal(j.committed, want) {
-			t.Errorf("committed = %v, want %v: what was under way, and nothing for who has gone", j.committed, want)
+			t.Errorf("committed = %v, want %v: the running commit, and no item whose caller has gone", j.committed, want)
 		}
 	})
 }

@@ -405,7 +405,7 @@ var mutations = append(differences(), []mutation{
 		[]test{{service, "TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst"}},
 	},
 
-	// 19. Nothing is spent that cannot be saved. It stands with the results that are not lost.
+	// 19. Nothing is spent that cannot be saved. It follows promise 8, since both are about results.
 	{
 		19, "admitted-without-storage", "internal/dispatch/admit.go",
 		"	if !l.Storage.Working() {\n",

@@ -28,7 +28,7 @@ func TestSecrets_FindsEverySpelling(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, spelt := range map[string]string{
+	for name, spelling := range map[string]string{
 		"plain":                       token,
 		"percent-encoded":             each("%%%02x", token),
 		"percent-encoded, upper case": each("%%%02X", token),
@@ -44,7 +44,7 @@ func TestSecrets_FindsEverySpelling(t *testing.T) {
 		"hexadecimal":                 hex.EncodeToString([]byte(token)),
 		"hexadecimal, upper case":     strings.ToUpper(hex.EncodeToString([]byte(token))),
 	} {
-		body := []byte(`{"before":"x","u":"a` + spelt + `z","after":"y"}`)
+		body := []byte(`{"before":"x","u":"a` + spelling + `z","after":"y"}`)
 		got := string(Secrets(body, "", token))
 		if want := `{"before":"x","u":"a[redacted]z","after":"y"}`; got != want {
 			t.Errorf("%s: Secrets(%s)\n got %s\nwant %s", name, body, got, want)
@@ -58,10 +58,10 @@ func TestSecrets_FindsThemInBase64(t *testing.T) {
 		for _, before := range []string{"", "a", "https://refract.example/v1/callbacks/kie/", "xyz"} {
 			for _, after := range []string{"", "?", "and more"} {
 				text := encoding.EncodeToString([]byte(before + token + after))
-				for _, spelt := range []string{text, strings.ReplaceAll(text, "/", `\/`), url.QueryEscape(text)} {
-					got := String(`{"u":"`+spelt+`"}`, token)
-					if !strings.Contains(got, Mark) || longestCommon(got, spelt) > 4*len(before)/3+12 && longestCommon(got, spelt) > 4*len(after)/3+12 {
-						t.Errorf("String(%s) = %s", spelt, got)
+				for _, spelling := range []string{text, strings.ReplaceAll(text, "/", `\/`), url.QueryEscape(text)} {
+					got := String(`{"u":"`+spelling+`"}`, token)
+					if !strings.Contains(got, Mark) || longestCommon(got, spelling) > 4*len(before)/3+12 && longestCommon(got, spelling) > 4*len(after)/3+12 {
+						t.Errorf("String(%s) = %s", spelling, got)
 					}
 				}
 			}

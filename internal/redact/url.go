@@ -73,7 +73,7 @@ func URL(s string) string {
 		u.RawQuery = strings.ReplaceAll(query.Encode(), url.QueryEscape(Mark), Mark)
 	}
 	if u.User == nil && u.RawQuery == "" && u.Opaque == "" {
-		return s // As it is spelt.
+		return s // Unchanged.
 	}
 	if u.User != nil || strings.Contains(u.Opaque, "@") {
 		u.User, u.Opaque = nil, ""

@@ -24,11 +24,11 @@ import (
 //	A callback or a check can also confirm an UNCONFIRMED attempt: RUNNING stays RUNNING.
 //	CancelRequested leads from every state but the terminal ones to CANCELED.
 //	DeadlinePassed leads from QUEUED, SUBMITTING and RUNNING to FAILED. A result that is being saved is not
-//	thrown away.
+//	discarded.
 //	RetryRequested leads from FAILED and CANCELED to SUCCEEDED, SAVING, RUNNING or SUBMITTING where an attempt
 //	can be adopted, else to QUEUED.
-//	A caller may have asked for several attempts at once. When one ends without a result, the task goes on with
-//	another that has one or may yet, before it is queued or fails.
+//	A caller may have requested several attempts at once. When one ends without a result, the task continues with
+//	another one that has a result or may still have one. Otherwise it is queued or fails.
 
 // The errors of Apply. Every other input that does not fit is late or repeated, and changes nothing.
 var (

@@ -29,7 +29,7 @@ func TestRoute_MovesOnOnlyAfterDefiniteRefusals(t *testing.T) {
 		{"the generation failed", inputs{admit(1), send(1), accept(1)}, fail(1), place{task.Failed, "kie"}},
 		{"the provider is blocked before anything was sent", nil, task.ProviderBlocked{}, place{task.Queued, "luma"}},
 		{"the source can't be prepared", inputs{admit(1), park(1)}, task.Unprepared{Provider: "kie", Reason: task.InputTooLarge}, place{task.Queued, "luma"}},
-		{"the source can't be had by anybody", inputs{admit(1), park(1)}, task.Unprepared{Provider: "kie", Reason: task.InputUnreachable, Final: true}, place{task.Failed, "kie"}},
+		{"no provider can get the source", inputs{admit(1), park(1)}, task.Unprepared{Provider: "kie", Reason: task.InputUnreachable, Final: true}, place{task.Failed, "kie"}},
 		{"it was for another provider", nil, task.Unprepared{Provider: "luma", Reason: task.InputTooLarge}, place{task.Queued, "kie"}},
 		{"the next provider has no account", sent, task.Refused{Attempt: attemptID(1), Reason: task.InputRejected, Known: []string{"kie"}}, place{task.Failed, "kie"}},
 		{"the last provider refuses, too", inputs{admit(1), send(1), refuse(1), admit(2), send(2)}, refuse(2), place{task.Failed, "luma"}},

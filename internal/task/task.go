@@ -102,7 +102,7 @@ type Spec struct {
 	SourceURI     string   // Empty where SourceID names the source.
 	SourceID      SourceID // Empty where SourceURI names the source.
 	Watermark     string
-	Strength      string // As package provider spells it; empty means the provider's default, as with Model.
+	Strength      string // A value of package provider; empty means the provider's default, as with Model.
 	Model         string
 	FirstFrameURI string
 	Provider      string   // Empty means the service's route.
