@@ -99,7 +99,7 @@ func TestLimits_ChangeLiveOverAllReplicas(t *testing.T) {
 	limit(``) // The configured limit again.
 	ts.waits(t, ids[4], refractv1.WaitingCause_WAITING_CAUSE_RATE_WINDOW)
 	if !strings.Contains(second.log.String(), `msg="changed by an operator" account=kie submissions=3 window=1h0m0s in_flight=100 change="limits of a provider account" operator=ops`) {
-		t.Errorf("the log does not tell of the change:\n%s", second.log)
+		t.Errorf("the log does not record the change:\n%s", second.log)
 	}
 }
 

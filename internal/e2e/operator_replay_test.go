@@ -30,7 +30,7 @@ func TestCheckTask_BringsHomeAResultWhoseCallbackGotLost(t *testing.T) {
 		t.Errorf("check of a finished task printed %s", out)
 	}
 	if _, body := ts.rest(t, http.MethodGet, "/metrics", ""); !strings.Contains(string(body), `refract_attempt_verdicts_total{account="kie",by="operator",state="SUCCEEDED"} 1`) {
-		t.Error("the metrics do not tell that an operator brought the verdict")
+		t.Error("the metrics do not count the verdict by an operator")
 	}
 }
 
@@ -81,6 +81,6 @@ func TestReplay_OfARefusedCallbackBringsItsResultHome(t *testing.T) {
 		t.Errorf("ended %v, want SUCCEEDED", last)
 	}
 	if !strings.Contains(ts.log.String(), `change="replay of a callback" operator=ops`) {
-		t.Error("the log does not tell of the replay")
+		t.Error("the log does not record the replay")
 	}
 }

@@ -81,7 +81,7 @@ func TestRetention_DeletesFilesThatNoRowNames(t *testing.T) {
 	}
 	for _, key := range orphanFiles {
 		if !slices.Contains(r.files(t), key) {
-			t.Errorf("%s is gone before the sweep was chosen", key)
+			t.Errorf("%s was deleted before the sweep was enabled", key)
 		}
 	}
 	one.SweepOrphans = true
@@ -91,7 +91,7 @@ func TestRetention_DeletesFilesThatNoRowNames(t *testing.T) {
 	left := r.files(t)
 	for _, key := range append(r.keys(t, kept), young, "outputs/theirs", "backup/"+orphanFiles[0], "sources/notes.txt") {
 		if !slices.Contains(left, key) {
-			t.Errorf("%s is gone", key)
+			t.Errorf("%s was deleted", key)
 		}
 	}
 	if n, err := r.round(t, one); n != 0 || err != nil {

@@ -286,7 +286,7 @@ func TestSource_ManyTasksOfAClipHandItOverOnce(t *testing.T) {
 		}
 	}
 	if n := gate.uploads.Load(); n != 1 {
-		t.Errorf("the clip was handed over %d times", n)
+		t.Errorf("the clip was uploaded to the provider %d times", n)
 	}
 	if n := ask[int](t, f.pool, "SELECT count(*) FROM attempt WHERE sent"); n != len(tasks) {
 		t.Errorf("%d attempts were sent, want one a task", n)
@@ -382,7 +382,7 @@ func TestSource_AnUploadThatIsCutIsMadeAgain(t *testing.T) {
 			second := startProcess(t, args...)
 			waitFor(t.Context(), t, second.tasks, submitted.GetTask().GetId(), succeeded)
 			if n := gate.uploads.Load(); n != 2 {
-				t.Errorf("the clip was handed over %d times, want once more", n)
+				t.Errorf("the clip was uploaded to the provider %d times, want once more", n)
 			}
 			if paid := sim.CountPaid(provider.Ledger(), sim.ByPrompt)[req.GetPrompt()]; paid != 1 {
 				t.Errorf("paid %d times, want once", paid)

@@ -44,7 +44,7 @@ func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 			t.Cleanup(func() { _ = provider.Close() })
 			arrived, killed := make(chan struct{}), make(chan struct{})
 			letGo := sync.OnceFunc(func() { close(killed) })
-			man := startSubmissionProxy(t, provider, func(_ string, nth int) ending {
+			proxy := startSubmissionProxy(t, provider, func(_ string, nth int) ending {
 				if nth > 1 {
 					return nil
 				}
@@ -65,7 +65,7 @@ func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 			database := postgrestest.URL(t)
 			pool := postgrestest.Connect(t, database)
 			gate := startGate(t)
-			args := processArgs(t, database, man.url, "--callback-url="+gate.url)
+			args := processArgs(t, database, proxy.url, "--callback-url="+gate.url)
 			first := startProcess(t, args...)
 			submitted, err := first.tasks.SubmitTask(t.Context(), goodRequest())
 			if err != nil {
@@ -88,8 +88,8 @@ func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 				return ask[string](t, pool, "SELECT state FROM task WHERE id = $1", id) == want
 			})
 			paid := sim.CountPaid(provider.Ledger(), sim.ByPrompt)[prompt]
-			if man.sent(prompt) != 1 || paid > 1 || tc.created != (paid == 1) {
-				t.Errorf("sent %d times and paid for %d times, want once", man.sent(prompt), paid)
+			if proxy.sent(prompt) != 1 || paid > 1 || tc.created != (paid == 1) {
+				t.Errorf("sent %d times and paid for %d times, want once", proxy.sent(prompt), paid)
 			}
 		})
 	}
@@ -111,7 +111,7 @@ func TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost(t *testing.T) {
 		}
 		wire = startWiretap(t, u.Host)
 	})
-	man := startSubmissionProxy(t, f.sim, func(string, int) ending {
+	proxy := startSubmissionProxy(t, f.sim, func(string, int) ending {
 		return func(w http.ResponseWriter, pass func() (int, []byte)) {
 			status, body := pass()
 			wire.set(true)
@@ -121,7 +121,7 @@ func TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost(t *testing.T) {
 	})
 	u, _ := url.Parse(f.flags.DatabaseURL.Reveal())
 	u.Host = wire.address
-	f.flags.DatabaseURL, f.flags.KIE.URL = redact.Secret(u.String()), man.url
+	f.flags.DatabaseURL, f.flags.KIE.URL = redact.Secret(u.String()), proxy.url
 	ts := f.start(t)
 	gate.to(ts)
 	task := ts.submit(t, "")
@@ -135,8 +135,8 @@ func TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost(t *testing.T) {
 	}
 	gate.open.Store(true)
 	eventually(t, "the task to succeed", func() bool { return ask[string](t, f.pool, "SELECT state FROM task") == "SUCCEEDED" })
-	if paid := sim.CountPaid(f.sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; paid != 1 || man.sent(task.GetPrompt()) != 1 {
-		t.Errorf("sent %d times and paid for %d times, want once", man.sent(task.GetPrompt()), paid)
+	if paid := sim.CountPaid(f.sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; paid != 1 || proxy.sent(task.GetPrompt()) != 1 {
+		t.Errorf("sent %d times and paid for %d times, want once", proxy.sent(task.GetPrompt()), paid)
 	}
 }
 
@@ -221,13 +221,13 @@ func TestPromise03_AnOutageIsBraked(t *testing.T) {
 	})
 	var down atomic.Bool
 	down.Store(true)
-	man := startSubmissionProxy(t, f.sim, func(string, int) ending {
+	proxy := startSubmissionProxy(t, f.sim, func(string, int) ending {
 		if down.Load() {
 			return answered(500, "")
 		}
 		return nil
 	})
-	f.flags.KIE.URL = man.url
+	f.flags.KIE.URL = proxy.url
 	replicas := f.startAll(t, 2)
 	gate.to(replicas...)
 	const tasks = 30

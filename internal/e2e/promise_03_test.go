@@ -229,7 +229,7 @@ type payment struct {
 	ts       *testService
 	provider string
 	gate     *gate
-	man      *submissionProxy
+	proxy    *submissionProxy
 	end      atomic.Pointer[ending] // The end of the first submission of each prompt.
 }
 
@@ -248,15 +248,15 @@ func startPayment(t *testing.T, providerName string, end ending) *payment {
 		f.Luma.Poll = 300 * time.Millisecond
 		f.CallbackURL, c.Kie.CallbackAttempts, c.Luma.CallbackAttempts = r.gate.url, 2000, 2000
 	})
-	r.man = startSubmissionProxy(t, f.sim, func(_ string, nth int) ending {
+	r.proxy = startSubmissionProxy(t, f.sim, func(_ string, nth int) ending {
 		if nth == 1 {
 			return *r.end.Load()
 		}
 		return nil
 	})
-	f.flags.KIE.URL = r.man.url
-	f.flags.Luma.URL = r.man.url + strings.TrimPrefix(f.sim.BaseURL("luma"), f.sim.URL())
-	f.flags.LumaAgents.URL = r.man.url + strings.TrimPrefix(f.sim.BaseURL("luma-agents"), f.sim.URL())
+	f.flags.KIE.URL = r.proxy.url
+	f.flags.Luma.URL = r.proxy.url + strings.TrimPrefix(f.sim.BaseURL("luma"), f.sim.URL())
+	f.flags.LumaAgents.URL = r.proxy.url + strings.TrimPrefix(f.sim.BaseURL("luma-agents"), f.sim.URL())
 	r.fleet, r.ts = f, f.start(t)
 	r.gate.to(r.ts)
 	return r
@@ -288,8 +288,8 @@ func (r *payment) expectEnd(t *testing.T, id, want string, paid, sent int) {
 		return ask[string](t, r.ts.pool, "SELECT state FROM task WHERE id = $1", id) == want
 	})
 	prompt := r.ts.get(t, id).GetPrompt()
-	if got := sim.CountPaid(r.ts.sim.Ledger(), sim.ByPrompt)[prompt]; got != paid || r.man.sent(prompt) != sent {
-		t.Errorf("sent %d times and paid for %d times, want %d and %d", r.man.sent(prompt), got, sent, paid)
+	if got := sim.CountPaid(r.ts.sim.Ledger(), sim.ByPrompt)[prompt]; got != paid || r.proxy.sent(prompt) != sent {
+		t.Errorf("sent %d times and paid for %d times, want %d and %d", r.proxy.sent(prompt), got, sent, paid)
 	}
 	for url, n := range sim.CountPaid(r.ts.sim.Ledger(), sim.ByCallbackURL) {
 		if n > 1 && url != "" {

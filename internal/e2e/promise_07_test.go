@@ -113,6 +113,6 @@ func TestPromise07_EveryAttemptIsAskedAbout(t *testing.T) {
 	})
 	next := ask[time.Time](t, ts.pool, "SELECT next_time FROM provider_query WHERE account = 'kie'")
 	if line, want := next.Sub(due), attempts*time.Second/10; line < want {
-		t.Errorf("%d questions took %s of the account's line, want a tenth of a second each", attempts, line)
+		t.Errorf("%d queries took %s of the account's queue, want a tenth of a second each", attempts, line)
 	}
 }

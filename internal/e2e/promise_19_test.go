@@ -72,7 +72,7 @@ func TestPromise19_NothingIsSpentThatCannotBeSaved(t *testing.T) {
 
 	last := ts.end(t, expiring)
 	if f := last.GetFailure(); f.GetReason() != refractv1.FailureReason_FAILURE_REASON_OUTPUT_UNAVAILABLE || !strings.Contains(f.GetMessage(), "our storage failed between") {
-		t.Errorf("the task whose link is gone ended %v, want a message that names the storage", last)
+		t.Errorf("the task whose link expired ended %v, want a message that names the storage", last)
 	}
 	eventually(t, "more tries than a provider has", func() bool {
 		return ask[int](t, ts.pool, `SELECT coalesce(max((metadata ->> 'snoozes')::int), 0) FROM river_job WHERE kind = 'save_outputs' AND args ->> 'attempt_id' =

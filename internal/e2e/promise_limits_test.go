@@ -12,12 +12,11 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// TestPromise09_TheFleetObeysTheProvider lets three replicas send as fast as they are allowed to a provider that
-// counts what arrives, answers slowly at times, and loses answers. An operator changes the limits
-// under way.
+// TestPromise09_TheFleetObeysTheProvider makes three replicas send as fast as they may to a provider that counts
+// submissions, answers slowly at times, and loses answers. Meanwhile an operator changes the limits.
 //
-// It fails when countUsage (internal/postgres/admit_tasks.go) leaves out the attempts without an answer, or those
-// whose answer is younger than the window, or counts the window from create_time.
+// It fails when countUsage (internal/postgres/admit_tasks.go) ignores attempts without an answer, or attempts whose
+// answer is younger than the window, or counts the window from create_time.
 func TestPromise09_TheFleetObeysTheProvider(t *testing.T) {
 	t.Parallel()
 	const (
@@ -27,7 +26,7 @@ func TestPromise09_TheFleetObeysTheProvider(t *testing.T) {
 	f := startFleet(t, func(f *server.Config, c *simConfig) {
 		f.KIE.Limits = []string{fmt.Sprintf("%d/%s/%d", few, window, few+3)}
 		c.Processing = 300 * time.Millisecond
-		c.Kie.SubmitLimit = sim.Limit{N: -1, Window: window} // It refuses none, and remembers the fullest window.
+		c.Kie.SubmitLimit = sim.Limit{N: -1, Window: window} // It refuses none, and records the fullest window.
 		c.Kie.QueryLimit = sim.Limit{N: -1, Window: window}
 	})
 	provider, replicas := f.sim, f.startAll(t, 3)
@@ -53,7 +52,7 @@ func TestPromise09_TheFleetObeysTheProvider(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectLimits(t, provider, many, many+3)
-	// How many arrive in one window is up to the machine; how many may is up to admission.
+	// The machine decides how many arrive in one window; admission decides how many may.
 	const mostPermits = `
 		SELECT max((
 			SELECT count(*) FROM attempt AS other
@@ -64,7 +63,7 @@ func TestPromise09_TheFleetObeysTheProvider(t *testing.T) {
 	}
 }
 
-// expectLimits checks the fullest window and the most generations at a time that the provider ever saw.
+// expectLimits checks the fullest window and the highest number of concurrent generations that the provider saw.
 func expectLimits(t *testing.T, provider *sim.Server, submissions, inFlight int) {
 	t.Helper()
 	l := provider.Limits()

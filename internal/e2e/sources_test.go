@@ -93,7 +93,7 @@ func TestSubmit_AFileIsUploadedModifiedAndDownloaded(t *testing.T) {
 		uploads  int // How many files were uploaded to the provider.
 	}{
 		"through the provider's uploads":   {"kie", false, 1},
-		"by a link of ours":                {"kie", true, 0},
+		"by a link of Refract":             {"kie", true, 0},
 		"by a link, where no uploads are":  {"luma", true, 0},
 		"by a link, without any callbacks": {"luma-agents", true, 0},
 	} {
@@ -122,7 +122,7 @@ func TestSubmit_AFileIsUploadedModifiedAndDownloaded(t *testing.T) {
 				}
 			}
 			if uploads != tc.uploads {
-				t.Errorf("the provider was handed %d files, want %d", uploads, tc.uploads)
+				t.Errorf("%d files were uploaded to the provider, want %d", uploads, tc.uploads)
 			}
 			if exit, said, errs = command(t, r, args...); exit != 0 || !strings.Contains(said, " was there already: ") {
 				t.Errorf("the same clip again: exit %d: %s\n%s", exit, errs, said)

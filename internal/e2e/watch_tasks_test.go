@@ -134,7 +134,7 @@ func TestWatchTasks_BringsEveryChangeOfTheTenantAndResumesAnywhere(t *testing.T)
 	third := other.submit(t, "", func(r *refractv1.SubmitTaskRequest) { r.Labels = map[string]string{"film": "7"} })
 	for _, e := range labelled.until(t, reaches(third.GetId(), refractv1.TaskState_TASK_STATE_QUEUED)) {
 		if e.GetTaskId() == second.GetId() {
-			t.Errorf("an event that has not the label: %v", e)
+			t.Errorf("an event without the label: %v", e)
 		}
 	}
 }

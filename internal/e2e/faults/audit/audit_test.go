@@ -124,11 +124,11 @@ var modified = []struct {
 	{"watchers see the end", func(f *audit.Facts) { f.Watches[0].Seen = f.Watches[0].Seen[:1] }},
 	{"watchers see the end", func(f *audit.Facts) { f.Watches[0].Ended = false }},
 	{"watchers see the end", func(f *audit.Facts) { f.Watches[0].TaskID = thirdAttempt }},
-	{"no stream vouches for what it can't know", func(f *audit.Facts) {
+	{"no bookmark hides an older change", func(f *audit.Facts) {
 		heard := f.Witnesses[0].Streams[0].Heard
 		f.Witnesses[0].Streams[0].Heard = append(heard[:6:6], heard[7:]...)
 	}},
-	{"no stream vouches for what it can't know", func(f *audit.Facts) {
+	{"no bookmark hides an older change", func(f *audit.Facts) {
 		f.Witnesses[0].Streams[0].Heard[6].At = began.Add(41 * time.Second)
 	}},
 	{"no stream is silent and open", func(f *audit.Facts) { f.Witnesses[0].Streams[0].Ended = began.Add(2 * time.Minute) }},

@@ -66,9 +66,9 @@ var historyChecks = []check{
 			}
 		}
 	}},
-	{4, "no stream vouches for what it can't know", func(f *Facts, fail func(string, ...any)) {
+	{4, "no bookmark hides an older change", func(f *Facts, fail func(string, ...any)) {
 		for _, w := range f.Witnesses {
-			w.vouches(f, fail)
+			w.missedChanges(f, fail)
 		}
 	}},
 	{4, "no stream is silent and open", func(f *Facts, fail func(string, ...any)) {
@@ -99,15 +99,15 @@ var historyChecks = []check{
 func isRetry(e Event) bool { return strings.HasPrefix(e.Message, "retry requested") }
 
 const (
-	// vouchBound is the maximum age of a change that a bookmark may miss. Bookmarks come every 15 seconds, and each
+	// missBound is the maximum age of a change that a bookmark may miss. Bookmarks come every 15 seconds, and each
 	// needs a confirmation of the log since the one before. The rest is for a process that was stopped meanwhile.
-	vouchBound = 30 * time.Second
+	missBound = 30 * time.Second
 	// silenceBound is the 45 seconds after which a client takes a stream for dead, plus the same margin.
 	silenceBound = 60 * time.Second
 )
 
-// vouches fails for each bookmark that arrived before an older change.
-func (w Witness) vouches(f *Facts, fail func(string, ...any)) {
+// missedChanges fails for each bookmark that arrived before an older change.
+func (w Witness) missedChanges(f *Facts, fail func(string, ...any)) {
 	type change struct {
 		task     string
 		revision int64
@@ -129,7 +129,7 @@ func (w Witness) vouches(f *Facts, fail func(string, ...any)) {
 			}
 			for _, e := range f.Events {
 				at, came := seen[change{e.TaskID, e.Revision}]
-				if e.Created.After(begin) && h.At.Sub(e.Created) > vouchBound && (!came || at.After(h.At)) {
+				if e.Created.After(begin) && h.At.Sub(e.Created) > missBound && (!came || at.After(h.At)) {
 					fail("a bookmark of %s came %v after revision %d of task %s, which had not come", w.Replica, h.At.Sub(e.Created), e.Revision, e.TaskID)
 				}
 			}
