@@ -620,7 +620,7 @@ type UpdateTenantRequest struct {
 	KeepSources *KeepTime `protobuf:"bytes,8,opt,name=keep_sources,json=keepSources,proto3" json:"keep_sources,omitempty"`
 	// The time for which callbacks are kept, at least an hour.
 	KeepCallbacks *KeepTime `protobuf:"bytes,9,opt,name=keep_callbacks,json=keepCallbacks,proto3" json:"keep_callbacks,omitempty"`
-	// The time for which tasks are kept after they ended, together with their events, attempts and outputs, at least a
+	// The time for which tasks are kept after they ended, together with their attempts, events, callbacks and outputs, at least a
 	// day.
 	KeepTasks *KeepTime `protobuf:"bytes,10,opt,name=keep_tasks,json=keepTasks,proto3" json:"keep_tasks,omitempty"`
 	// The maximum size of the tenant's uploaded sources and unfinished uploads together, in bytes, from 1 to 2^60. An

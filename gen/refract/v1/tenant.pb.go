@@ -55,7 +55,7 @@ type Tenant struct {
 	KeepSources *durationpb.Duration `protobuf:"bytes,11,opt,name=keep_sources,json=keepSources,proto3" json:"keep_sources,omitempty"`
 	// The time for which callbacks are kept.
 	KeepCallbacks *durationpb.Duration `protobuf:"bytes,12,opt,name=keep_callbacks,json=keepCallbacks,proto3" json:"keep_callbacks,omitempty"`
-	// The time for which tasks are kept after they ended, together with their events, attempts and outputs.
+	// The time for which tasks are kept after they ended, together with their attempts, events, callbacks and outputs.
 	KeepTasks *durationpb.Duration `protobuf:"bytes,13,opt,name=keep_tasks,json=keepTasks,proto3" json:"keep_tasks,omitempty"`
 	// The maximum size of the tenant's uploaded sources and unfinished uploads together, in bytes. An upload that needs
 	// more is refused. This is the limit in force: the default of the release if none is set. The same applies to the
