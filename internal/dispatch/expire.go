@@ -9,11 +9,17 @@ import (
 	"github.com/refract-video/refract/internal/loop"
 )
 
-// expireTick is how often overdue tasks are looked for; deadlines are kept to about this.
+// expireTick is how often overdue tasks are ended, and so about how late a task may be ended after its deadline.
 const expireTick = time.Second
 
+// Expirer ends overdue tasks, and returns how many it found: lifecycle.ExpireBatch if there may be more. *lifecycle.Lifecycle
+// implements it.
+type Expirer interface {
+	Expire(ctx context.Context) (int, error)
+}
+
 // RunExpiry ends overdue tasks until ctx ends.
-func RunExpiry(ctx context.Context, verbs *lifecycle.Lifecycle, log *slog.Logger) error {
+func RunExpiry(ctx context.Context, verbs Expirer, log *slog.Logger) error {
 	return loop.Every(ctx, expireTick, func(ctx context.Context) {
 		for found := lifecycle.ExpireBatch; found == lifecycle.ExpireBatch; {
 			var err error
