@@ -16,6 +16,7 @@ import (
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/tenants"
 )
 
 // taskTable stands in for the table into which submissions go, and keeps the request ids of each call.
@@ -33,7 +34,7 @@ func (tt *taskTable) CreateTasks(_ context.Context, ds []task.Decision) []lifecy
 		created[i] = lifecycle.NewTask{Task: d.Task, New: true}
 		switch d.Task.RequestID {
 		case "quota":
-			created[i] = lifecycle.NewTask{Err: &lifecycle.QuotaError{Tenant: d.Task.Tenant, Quota: lifecycle.QuotaQueued, Limit: 1}}
+			created[i] = lifecycle.NewTask{Err: &tenants.QuotaError{Tenant: d.Task.Tenant, Quota: tenants.QuotaQueued, Limit: 1}}
 		case "known":
 			created[i].Task.Spec.Prompt, created[i].New = "another prompt", false
 		}

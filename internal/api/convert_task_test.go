@@ -12,7 +12,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
-	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -182,12 +181,12 @@ func TestWaiting_HasATimeOnlyWhereItIsKnown(t *testing.T) {
 	if got := waiting(nil); got != nil {
 		t.Errorf("a task that waits for nothing has %v", got)
 	}
-	got := waiting(&lifecycle.Waiting{Cause: lifecycle.WaitRateWindow, Place: 3, Message: "m", Until: noon})
+	got := waiting(&task.Waiting{Cause: task.WaitRateWindow, Place: 3, Message: "m", Until: noon})
 	want := &refractv1.Waiting{Cause: refractv1.WaitingCause_WAITING_CAUSE_RATE_WINDOW, PlaceInLine: 3, Message: "m", UntilTime: timestamppb.New(noon)}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("waiting (-want +got):\n%s", diff)
 	}
-	if got := waiting(&lifecycle.Waiting{Cause: lifecycle.WaitRateWindow}); got.GetUntilTime() != nil {
+	if got := waiting(&task.Waiting{Cause: task.WaitRateWindow}); got.GetUntilTime() != nil {
 		t.Errorf("a wait without an end ends at %v", got.GetUntilTime())
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
@@ -25,6 +26,7 @@ import (
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/tenants"
 	"github.com/refract-video/refract/internal/watch"
 )
 
@@ -54,11 +56,11 @@ var answeredErrors = []answered{
 		code: codes.NotFound, reason: "TASK_NOT_FOUND", facts: map[string]string{"task_id": "t1"},
 	},
 	{
-		err:  &lifecycle.AccountError{Account: "kie-2", Err: lifecycle.ErrAccountNotFound},
+		err:  &admission.AccountError{Account: "kie-2", Err: admission.ErrAccountNotFound},
 		code: codes.NotFound, reason: "ACCOUNT_NOT_FOUND", facts: map[string]string{"account": "kie-2"},
 	},
 	{
-		err:  &lifecycle.InboxError{Callback: 4711, Err: lifecycle.ErrCallbackNotFound},
+		err:  &callback.Error{Callback: 4711, Err: callback.ErrNotFound},
 		code: codes.NotFound, reason: "CALLBACK_NOT_FOUND", facts: map[string]string{"callback_id": "4711"},
 	},
 	{err: watch.ErrUnknownTask, code: codes.NotFound, reason: "TASK_NOT_FOUND"},
@@ -92,7 +94,7 @@ var answeredErrors = []answered{
 		code: codes.AlreadyExists, reason: "REQUEST_ID_CONFLICT", facts: map[string]string{"task_id": "t1"}, fields: "prompt,labels",
 	},
 	{
-		err:  &lifecycle.QuotaError{Tenant: "acme", Quota: lifecycle.QuotaQueued, Limit: 7, Retry: 10 * time.Second},
+		err:  &tenants.QuotaError{Tenant: "acme", Quota: tenants.QuotaQueued, Limit: 7, Retry: 10 * time.Second},
 		code: codes.ResourceExhausted, reason: "QUOTA_EXCEEDED", retry: 10 * time.Second, facts: map[string]string{"quota": "max_queued", "limit": "7"},
 	},
 	{
@@ -203,8 +205,8 @@ func TestConvert_LogsOnlyFaultsOfOurs(t *testing.T) {
 		"a mistake":           {&lifecycle.FieldError{Field: "prompt", Message: "is long"}, ""},
 		"a status":            {status.Error(codes.NotFound, "no such thing"), ""},
 		"nothing":             {nil, ""},
-		"an unknown account":  {lifecycle.ErrAccountNotFound, ""},
-		"a quota":             {&lifecycle.QuotaError{}, ""},
+		"an unknown account":  {admission.ErrAccountNotFound, ""},
+		"a quota":             {&tenants.QuotaError{}, ""},
 		"a fault of storage":  {&media.StorageError{Err: errors.New("disk full")}, "storage failed; the caller may call again"},
 		"a replica that ends": {groupcommit.ErrClosed, ""},
 	} {

@@ -16,6 +16,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/admission"
+	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/retention"
@@ -28,8 +30,8 @@ type operatorTable struct {
 	OperatorStore
 
 	changes  []string
-	inbox    lifecycle.CallbackFilter
-	account  lifecycle.Account
+	inbox    callback.Filter
+	account  admission.Account
 	accounts int // How many accounts the table has.
 }
 
@@ -38,14 +40,14 @@ func (o *operatorTable) changed(format string, args ...any) error {
 	return nil
 }
 
-func (o *operatorTable) ProviderAccounts(_ context.Context, configured lifecycle.AccountLimits) ([]lifecycle.Account, error) {
+func (o *operatorTable) ProviderAccounts(_ context.Context, configured admission.AccountLimits) ([]admission.Account, error) {
 	if len(configured) != 1 {
 		return nil, fmt.Errorf("%d accounts were asked for", len(configured))
 	}
-	return []lifecycle.Account{o.account}[:o.accounts], nil
+	return []admission.Account{o.account}[:o.accounts], nil
 }
 
-func (o *operatorTable) LimitAccount(_ context.Context, account string, l lifecycle.OperatorLimits) error {
+func (o *operatorTable) LimitAccount(_ context.Context, account string, l admission.OperatorLimits) error {
 	return o.changed("limit %s %+v", account, l)
 }
 
@@ -73,11 +75,11 @@ func (o *operatorTable) DropTerms(_ context.Context, name string) error {
 	return o.changed("drop %q", name)
 }
 
-func (o *operatorTable) Callbacks(_ context.Context, f lifecycle.CallbackFilter) ([]lifecycle.InboxCallback, error) {
+func (o *operatorTable) Callbacks(_ context.Context, f callback.Filter) ([]callback.Stored, error) {
 	o.inbox = f
-	var found []lifecycle.InboxCallback
+	var found []callback.Stored
 	for id := range min(f.Limit, 2) {
-		found = append(found, lifecycle.InboxCallback{ID: lifecycle.CallbackID(9 - id), ReceiveTime: noon})
+		found = append(found, callback.Stored{ID: callback.ID(9 - id), ReceiveTime: noon})
 	}
 	return found, nil
 }
@@ -101,14 +103,14 @@ func serveOperators(t *testing.T, table *operatorTable) (client refractv1.Operat
 	log, lines := testLogger()
 	admitted = new(int)
 	service := NewOperatorService(OperatorServiceConfig{Store: table, Admit: func() { *admitted++ }, Log: log})
-	service.configured = lifecycle.AccountLimits{"kie": provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 100}}
+	service.configured = admission.AccountLimits{"kie": provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 100}}
 	conn, _ := serveInMemory(t, Config{Operators: service, Log: log})
 	return refractv1.NewOperatorServiceClient(conn), admitted, lines
 }
 
 func TestOperator_ChangesAnAccountWakesAdmissionAndLogsWho(t *testing.T) {
 	t.Parallel()
-	table := &operatorTable{account: lifecycle.Account{Usage: lifecycle.Usage{Account: "kie"}}, accounts: 1}
+	table := &operatorTable{account: admission.Account{Usage: admission.Usage{Account: "kie"}}, accounts: 1}
 	client, admitted, lines := serveOperators(t, table)
 	ctx := as(t, "operator")
 	if _, err := client.PauseProvider(ctx, &refractv1.PauseProviderRequest{Account: "kie", Reason: "prices"}); err != nil {
@@ -225,7 +227,7 @@ func TestListCallbacks_FiltersAndPages(t *testing.T) {
 	if err != nil || len(resp.GetCallbacks()) != 1 || resp.GetCallbacks()[0].GetId() != "9" {
 		t.Fatalf("answered %v, %v", resp, err)
 	}
-	want := lifecycle.CallbackFilter{
+	want := callback.Filter{
 		Task: "01990000-0000-7000-8000-00000000abcd", Account: "kie", Verdicts: []lifecycle.Verdict{"bad_signature"},
 		FromTime: noon, ToTime: noon.Add(time.Hour), Limit: 2,
 	}
@@ -244,20 +246,20 @@ func TestProviderAccount_SaysWhyItIsPaused(t *testing.T) {
 	t.Parallel()
 	until := noon.Add(time.Minute)
 	for name, tc := range map[string]struct {
-		account lifecycle.Account
+		account admission.Account
 		want    *refractv1.ProviderPause
 	}{
-		"open": {lifecycle.Account{}, nil},
+		"open": {admission.Account{}, nil},
 		"by itself": {
-			lifecycle.Account{Usage: lifecycle.Usage{Paused: true, PauseReason: "no credits", PausedUntil: until}},
+			admission.Account{Usage: admission.Usage{Paused: true, PauseReason: "no credits", PausedUntil: until}},
 			&refractv1.ProviderPause{Cause: refractv1.WaitingCause_WAITING_CAUSE_PROVIDER_PAUSED, Reason: "no credits", UntilTime: timestamppb.New(until)},
 		},
 		"by an operator": {
-			lifecycle.Account{Usage: lifecycle.Usage{Paused: true, Held: true, PauseReason: "prices", PausedUntil: until}, Storage: "is full"},
+			admission.Account{Usage: admission.Usage{Paused: true, Held: true, PauseReason: "prices", PausedUntil: until}, Storage: "is full"},
 			&refractv1.ProviderPause{Cause: refractv1.WaitingCause_WAITING_CAUSE_PROVIDER_PAUSED, Reason: "prices", ByOperator: true},
 		},
 		"by the storage": {
-			lifecycle.Account{Usage: lifecycle.Usage{Paused: true, PauseReason: "no credits"}, Storage: "is full"},
+			admission.Account{Usage: admission.Usage{Paused: true, PauseReason: "no credits"}, Storage: "is full"},
 			&refractv1.ProviderPause{Cause: refractv1.WaitingCause_WAITING_CAUSE_STORAGE_UNAVAILABLE, Reason: "results can't be stored: the storage is full"},
 		},
 	} {
