@@ -16,7 +16,7 @@ const (
 	AttemptLost        AttemptState = "LOST"        // The outcome stayed unknown.
 )
 
-// Blame is what counts as the cause when a provider does not accept an attempt: its account or its task.
+// Blame is what is held responsible when a provider does not accept an attempt: the account or the task.
 type Blame string
 
 // The causes. An outcome that says nothing about the account or the task has none.
@@ -37,7 +37,7 @@ type Attempt struct {
 	State          AttemptState
 	Sent           bool   // Whether sending began. A sent attempt is never sent again.
 	Saved          bool   // Whether its outputs are in the bucket.
-	Blame          Blame  // Why the provider did not accept it.
+	Blame          Blame  // What is held responsible if the provider did not accept it.
 	Message        string // The provider's message on a refusal or failure.
 	CreateTime     time.Time
 }
