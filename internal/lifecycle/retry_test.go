@@ -152,7 +152,7 @@ func TestRetry_NewAttemptIsPaidForThoughOneIsOpen(t *testing.T) {
 	s.admit(t)
 	got := s.expect(t, id, task.Submitting, task.AttemptSubmitting)
 	if len(got.Attempts) != 2 || got.Attempts[0].ID != first || got.Attempts[0].State != task.AttemptRunning {
-		t.Errorf("attempts = %+v, want the first to go on beside a second", got.Attempts)
+		t.Errorf("attempts = %+v, want the first to continue together with a second", got.Attempts)
 	}
 }
 

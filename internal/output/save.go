@@ -70,7 +70,7 @@ func (p Patience) withDefaults() Patience {
 	return p
 }
 
-// What saving finds at the provider, beside the errors of package media.
+// What a save finds at the provider. Package media has the errors of downloads.
 var (
 	errNotReady = errors.New("the provider shows no result yet")
 	errNoLinks  = errors.New("the provider reports success, but names no result file")
@@ -257,7 +257,7 @@ func (s *Saver) linkLeft(account string, since time.Time) time.Duration {
 func (s *Saver) saveInTime(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
-	defer context.AfterFunc(s.running, cancel)() //nolint:contextcheck // The end of saves cuts it, beside the end of the job.
+	defer context.AfterFunc(s.running, cancel)() //nolint:contextcheck // It ends with the job, and when saves are cut.
 	return s.save(ctx, t, a)
 }
 

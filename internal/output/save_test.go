@@ -402,7 +402,7 @@ func both(prepare ...func(*testing.T, *saving)) func(*testing.T, *saving) {
 	}
 }
 
-// readOnly makes the folder of outputs a file, into which nobody can write, not even root.
+// readOnly makes the folder of outputs a file, so that no user can write into it, not even root.
 func readOnly(t *testing.T, s *saving) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(s.dir, "outputs"), nil, 0o400); err != nil {

@@ -33,7 +33,7 @@ const (
 func (s *Saver) turn(ctx context.Context, job *river.Job[task.SaveOutputs], t task.Task, a task.Attempt) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
-	defer context.AfterFunc(s.running, cancel)() //nolint:contextcheck // The end of saves cuts it, beside the end of the job.
+	defer context.AfterFunc(s.running, cancel)() //nolint:contextcheck // It ends with the job, and when saves are cut.
 	leave, err = s.gate.Acquire(ctx, fair.Claim{Tenant: t.Tenant, Host: a.Account, Due: s.linksEnd(a)})
 	if err != nil {
 		return nil, river.JobSnooze(min(max(s.Now().Sub(job.CreatedAt)/10, minTurnPause), maxTurnPause))

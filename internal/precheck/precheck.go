@@ -111,7 +111,7 @@ func limitOf(fd protoreflect.FieldDescriptor) int {
 	return int(limit)
 }
 
-// isApart reports whether validation passes the items of a list over, so that whoever handles the message validates each of them.
+// isApart reports whether validation passes the items of a list over, so that the handler of the message validates each of them.
 func isApart(fd protoreflect.FieldDescriptor) bool {
 	rules, err := protovalidate.ResolveFieldRules(fd)
 	return err == nil && rules.GetRepeated().GetItems().GetIgnore() == validate.Ignore_IGNORE_ALWAYS
@@ -140,7 +140,7 @@ func (f *field) within(index int, err error) error {
 }
 
 // Wire returns an *Error when the encoded message has too many items in a list or map. What is malformed is left to the
-// decoder, and what is over the limits of an item that validation passes over, up to some in all, to whoever validates the item.
+// decoder, and what is over the limits of an item that validation passes over, up to some in all, to the validation of the item.
 func Wire(md protoreflect.MessageDescriptor, b []byte) error {
 	return planOf(md).wire(b, newCount(), false)
 }

@@ -8,7 +8,7 @@ import (
 
 // Retention say how long things are kept.
 type Retention struct {
-	KeepOutputs   time.Duration `name:"keep-outputs" env:"REFRACT_KEEP_OUTPUTS" default:"720h" help:"How long outputs are kept after they were saved, unless the tenant's terms say otherwise. 0 is for ever, as in the next three." json:"keep_outputs"`
+	KeepOutputs   time.Duration `name:"keep-outputs" env:"REFRACT_KEEP_OUTPUTS" default:"720h" help:"How long outputs are kept after they were saved, unless the tenant has a period of its own. 0 means without an end, as in the next three." json:"keep_outputs"`
 	KeepSources   time.Duration `name:"keep-sources" env:"REFRACT_KEEP_SOURCES" default:"168h" help:"How long uploaded sources are kept after their last use; at least 24h." json:"keep_sources"`
 	KeepCallbacks time.Duration `name:"keep-callbacks" env:"REFRACT_KEEP_CALLBACKS" default:"720h" help:"How long callbacks are kept." json:"keep_callbacks"`
 	KeepTasks     time.Duration `name:"keep-tasks" env:"REFRACT_KEEP_TASKS" default:"2160h" help:"How long tasks are kept after they ended, with all that belongs to them; at least 24h." json:"keep_tasks"`

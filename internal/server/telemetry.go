@@ -29,10 +29,10 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 )
 
-// telemetry is what the process tells about itself.
+// telemetry is the metrics and traces of the process.
 type telemetry struct {
 	meter   metric.Meter
-	meters  metric.MeterProvider // The one of meter. The global one is for libraries that can't be told.
+	meters  metric.MeterProvider // The one of meter. The global one is for libraries that take none.
 	metrics http.Handler
 	stop    func(context.Context) error
 }
@@ -81,7 +81,7 @@ func logTelemetry(log *slog.Logger) {
 	}))
 }
 
-// tracing tells whether the environment names a collector and does not switch tracing off.
+// tracing reports whether the environment names a collector and does not switch tracing off.
 func tracing() bool {
 	if os.Getenv("OTEL_SDK_DISABLED") == "true" || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
 		return false

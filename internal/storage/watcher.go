@@ -198,7 +198,7 @@ func (w *Watcher) probe(ctx context.Context, do func(context.Context, int64) err
 	grace := time.NewTimer(stopTimeout)
 	defer grace.Stop()
 	select {
-	case <-w.current.ended: //nolint:errcheck // Nobody waits for it any more.
+	case <-w.current.ended: //nolint:errcheck // The replica stops.
 	case <-grace.C:
 	}
 	return reports, ctx.Err()

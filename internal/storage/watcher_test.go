@@ -255,7 +255,7 @@ func TestWatcher_ASlowStorageIsProbedWithLessAndRecovers(t *testing.T) {
 		}
 		<-time.After(10 * time.Minute)
 		if !w.Working() {
-			t.Error("a storage that is slow is out of use for ever, since one large file could not be stored")
+			t.Error("a slow storage stays out of use after one large file could not be stored")
 		}
 		cancel()
 		if err := <-ended; err != nil {
