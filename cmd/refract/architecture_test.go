@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,10 +26,9 @@ var largeLibraries = []struct{ prefix, name string }{
 	{"go.opentelemetry.io/", "OpenTelemetry"},
 }
 
-// TestArchitecture_ShowsWhoImportsWhom compares the table of imports with go list.
-// `go test ./cmd/refract -run Architecture -update` writes it.
-func TestArchitecture_ShowsWhoImportsWhom(t *testing.T) {
-	t.Parallel()
+// importsOf returns what each package of the module imports outside its tests, by the package's path in the module.
+func importsOf(t *testing.T) map[string][]string {
+	t.Helper()
 	list := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")
 	list.Dir = "../.."
 	list.Stderr = os.Stderr
@@ -36,21 +36,34 @@ func TestArchitecture_ShowsWhoImportsWhom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table := "| package | imports | libraries |\n|---|---|---|\n"
+	all := map[string][]string{}
 	for line := range strings.Lines(string(out)) {
 		fields := strings.Fields(line)
-		name, ours := strings.CutPrefix(fields[0], module)
-		if !ours || strings.HasPrefix(name, "gen/") {
+		if name, ours := strings.CutPrefix(fields[0], module); ours {
+			all[name] = fields[1:]
+		}
+	}
+	return all
+}
+
+// TestArchitecture_ShowsWhoImportsWhom compares the table of imports with go list.
+// `go test ./cmd/refract -run Architecture -update` writes it.
+func TestArchitecture_ShowsWhoImportsWhom(t *testing.T) {
+	t.Parallel()
+	table := "| package | imports | libraries |\n|---|---|---|\n"
+	all := importsOf(t)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if strings.HasPrefix(name, "gen/") {
 			continue
 		}
 		var own, libraries []string
-		for _, path := range fields[1:] {
+		for _, path := range all[name] {
 			if imported, ok := strings.CutPrefix(path, module); ok {
 				own = append(own, strings.TrimPrefix(imported, "internal/"))
 			}
 		}
 		for _, l := range largeLibraries {
-			if slices.ContainsFunc(fields[1:], func(path string) bool { return strings.HasPrefix(path, l.prefix) }) {
+			if slices.ContainsFunc(all[name], func(path string) bool { return strings.HasPrefix(path, l.prefix) }) {
 				libraries = append(libraries, l.name)
 			}
 		}
@@ -63,19 +76,10 @@ func TestArchitecture_ShowsWhoImportsWhom(t *testing.T) {
 // TestArchitecture_NoPackageImportsPGXAndGRPC keeps SQL and the wire apart: a package that imports both does two jobs.
 func TestArchitecture_NoPackageImportsPGXAndGRPC(t *testing.T) {
 	t.Parallel()
-	list := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")
-	list.Dir = "../.."
-	list.Stderr = os.Stderr
-	out, err := list.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	importing := func(imports []string, library string) bool {
 		return slices.ContainsFunc(imports, func(path string) bool { return path == library || strings.HasPrefix(path, library+"/") })
 	}
-	for line := range strings.Lines(string(out)) {
-		fields := strings.Fields(line)
-		name, imports := strings.TrimPrefix(fields[0], module), fields[1:]
+	for name, imports := range importsOf(t) {
 		if importing(imports, "github.com/jackc/pgx/v5") && importing(imports, "google.golang.org/grpc") {
 			t.Errorf("%s imports both pgx and gRPC", name)
 		}
