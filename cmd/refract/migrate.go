@@ -9,6 +9,7 @@ import (
 
 	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/redact"
 )
 
@@ -22,7 +23,7 @@ func (f databaseFlags) open(ctx context.Context) (*pgxpool.Pool, error) {
 	if f.DatabaseURL == "" {
 		return nil, errors.New("pass --database-url, or set DATABASE_URL")
 	}
-	return postgres.Open(ctx, f.DatabaseURL.Reveal())
+	return dbpool.Open(ctx, f.DatabaseURL.Reveal())
 }
 
 // migrateCmd brings the schema to this release.

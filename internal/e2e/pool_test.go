@@ -3,7 +3,7 @@ package e2e_test
 import (
 	"testing"
 
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
@@ -12,7 +12,7 @@ func TestOpenPool_NamesItsConnections(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.URL(t)
 	for given, want := range map[string]string{"": "refract", "&application_name=films-refract": "films-refract"} {
-		pool, err := postgres.Open(t.Context(), url+given)
+		pool, err := dbpool.Open(t.Context(), url+given)
 		if err != nil {
 			t.Fatal(err)
 		}

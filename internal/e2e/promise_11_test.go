@@ -24,7 +24,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
 	simkie "github.com/refract-video/refract/internal/sim/kie"
@@ -38,7 +38,7 @@ const sourceSecret = "9f86d081884c7d659a2feaa0c55ad015"
 // stored.
 //
 // It fails when Redact (internal/provider/wire/redact.go) or redact (internal/callback/receive.go) returns its argument
-// unchanged, and when postgres.Open quotes the URL.
+// unchanged, and when dbpool.Open quotes the URL.
 func TestPromise11_NoSecretLeaks(t *testing.T) {
 	t.Parallel()
 	provider, err := sim.Start(sim.Config{APIKeys: []string{testAPIKey}}, simkie.Profile{WebhookKey: testWebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1}, CallbackSpacing: 50 * time.Millisecond})
@@ -49,9 +49,9 @@ func TestPromise11_NoSecretLeaks(t *testing.T) {
 	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { echoRequest(w, r, provider.URL()) }))
 	t.Cleanup(echo.Close)
 	traces := startCollector(t)
-	database := postgrestest.URL(t)
-	pool := postgrestest.Connect(t, database)
-	u, err := url.Parse(database)
+	databaseURL := postgrestest.URL(t)
+	pool := postgrestest.Connect(t, databaseURL)
+	u, err := url.Parse(databaseURL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestPromise11_NoSecretLeaks(t *testing.T) {
 	said.add("the log", p.log.String())
 	said.add("the traces", traces.text())
 	said.addRows(t, pool)
-	_, err = postgres.Open(t.Context(), "postgres://refract:"+password+"@%zz")
+	_, err = dbpool.Open(t.Context(), "postgres://refract:"+password+"@%zz")
 	said.add("a broken database URL", fmt.Sprint(err))
 
 	secrets := map[string]string{

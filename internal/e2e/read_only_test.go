@@ -20,7 +20,7 @@ import (
 // TestReady_ADatabaseThatBecomesReadOnly makes every session of the service read-only, as a failover does. Then it
 // makes new sessions writable while existing ones stay read-only.
 //
-// It fails without readOnlyTransaction in Unavailable (internal/postgres/errors.go), when State drops no connections, and
+// It fails without readOnlyTransaction in Unavailable (internal/postgres/dbpool/errors.go), when State drops no connections, and
 // without outageLog (log_limit.go).
 func TestReady_ADatabaseThatBecomesReadOnly(t *testing.T) {
 	t.Parallel()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/retention"
 )
@@ -65,7 +66,7 @@ func retentionSetup(t *testing.T) *retentionTest {
 	r := &retentionTest{url: postgrestest.URL(t), folder: filepath.Join(t.TempDir(), "bucket")}
 	r.bucketURL = "file://" + r.folder
 	var err error
-	if r.pool, err = postgres.Open(t.Context(), r.url); err != nil {
+	if r.pool, err = dbpool.Open(t.Context(), r.url); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.pool.Close)

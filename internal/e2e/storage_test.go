@@ -15,8 +15,8 @@ import (
 // TestStorage_ItsTroubleIsNotTheDatabases puts a file in place of the bucket's folder, so that every call to it fails
 // with an errno.
 //
-// It fails when Unavailable (internal/postgres/errors.go) tests for net.Error, and when downloads do not convert their
-// errors (internal/server/outputs.go).
+// It fails when Unavailable (internal/postgres/dbpool/errors.go) tests for net.Error, and when downloads do not convert their
+// errors (internal/server/files.go).
 func TestStorage_ItsTroubleIsNotTheDatabases(t *testing.T) {
 	t.Parallel()
 	ts := startService(t, nil)

@@ -56,7 +56,7 @@ var mutations = append(differences(), []mutation{
 		[]test{{commits, "TestGroup_EveryItemGetsExactlyOneTrueResult"}},
 	},
 	{
-		1, "commits-of-a-default", "internal/postgres/session.go",
+		1, "commits-of-a-default", "internal/postgres/dbpool/session.go",
 		"set_config('synchronous_commit', 'on', false)",
 		"set_config('synchronous_commit', 'off', false)",
 		[]test{{postgres, "TestOpen_InheritedDefaultsChangeNothing"}},
@@ -74,7 +74,7 @@ var mutations = append(differences(), []mutation{
 		},
 	},
 	{
-		2, "isolation-of-a-default", "internal/postgres/session.go",
+		2, "isolation-of-a-default", "internal/postgres/dbpool/session.go",
 		"SET default_transaction_isolation = 'read committed';\n",
 		"",
 		[]test{{postgres, "TestOpen_InheritedDefaultsChangeNothing"}},
@@ -635,7 +635,7 @@ var mutations = append(differences(), []mutation{
 		},
 	},
 	{
-		11, "database-url-quoted", "internal/postgres/open.go",
+		11, "database-url-quoted", "internal/postgres/dbpool/open.go",
 		`errors.New("--database-url is not a PostgreSQL URL")`,
 		`errors.New("--database-url is not a PostgreSQL URL: " + databaseURL)`,
 		[]test{{service, "TestPromise11_NoSecretLeaks"}},

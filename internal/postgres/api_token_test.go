@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
 func TestCreateAPIToken_TwoAreLiveAtMost(t *testing.T) {
@@ -19,7 +20,7 @@ func TestCreateAPIToken_TwoAreLiveAtMost(t *testing.T) {
 	const callers, tenants = 4, 15 // Few enough that all have a connection at once.
 	for i := range tenants {
 		tenant := fmt.Sprint("films", i)
-		errs := atOnce(t.Context(), callers, func(ctx context.Context, i int) error {
+		errs := postgrestest.AtOnce(t.Context(), callers, func(ctx context.Context, i int) error {
 			hash := sha256.Sum256(fmt.Append(nil, tenant, i))
 			_, err := store.CreateAPIToken(ctx, postgres.APIToken{ID: newID(), Tenant: tenant}, hash[:])
 			return err
@@ -101,7 +102,7 @@ func TestSecret_AllProposersGetTheSame(t *testing.T) {
 	store, _ := setup(t)
 	var mu sync.Mutex
 	var got [][]byte
-	errs := atOnce(t.Context(), 10, func(ctx context.Context, i int) error {
+	errs := postgrestest.AtOnce(t.Context(), 10, func(ctx context.Context, i int) error {
 		value, err := store.Secret(ctx, "callback", bytes.Repeat([]byte{byte(i)}, 32))
 		mu.Lock()
 		defer mu.Unlock()

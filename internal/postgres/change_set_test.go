@@ -15,6 +15,8 @@ import (
 	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -73,7 +75,7 @@ func inOneSet(t *testing.T, store *postgres.Store, pool *pgxpool.Pool, changes [
 			_, _ = store.ChangeByAttempt(t.Context(), id, applying(task.CancelRequested{}))
 			done <- struct{}{}
 		}()
-		until(t, func() bool {
+		postgrestest.Until(t, func() bool {
 			return count(t, pool, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == i+1
 		})
 	}
@@ -82,7 +84,7 @@ func inOneSet(t *testing.T, store *postgres.Store, pool *pgxpool.Pool, changes [
 			c.task, c.err = store.ChangeByAttempt(t.Context(), c.attempt, c.decide)
 			done <- struct{}{}
 		}()
-		until(t, func() bool { return store.WaitingChanges() == i+1 })
+		postgrestest.Until(t, func() bool { return store.WaitingChanges() == i+1 })
 	}
 	if err := holder.Commit(t.Context()); err != nil {
 		t.Fatal(err)
@@ -95,20 +97,6 @@ func inOneSet(t *testing.T, store *postgres.Store, pool *pgxpool.Pool, changes [
 func waitingForLocks(t *testing.T, pool *pgxpool.Pool) int {
 	t.Helper()
 	return count(t, pool, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
-}
-
-// until waits for a condition.
-func until(t *testing.T, met func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(hung); !met(); {
-		if time.Now().After(deadline) {
-			t.Fatal("the condition was never met")
-		}
-		select {
-		case <-t.Context().Done():
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
 }
 
 func TestChangeSet_WritesEachChangeAsIfAlone(t *testing.T) {
@@ -254,7 +242,7 @@ func TestChangeSet_SetsDontBlockEachOther(t *testing.T) {
 		attempts[i] = running(t, store)
 	}
 	const sets = 24
-	for _, err := range atOnce(t.Context(), sets, func(ctx context.Context, _ int) error {
+	for _, err := range postgrestest.AtOnce(t.Context(), sets, func(ctx context.Context, _ int) error {
 		mine := slices.Clone(attempts)
 		rand.Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
 		return store.ChangeTogether(ctx, mine, func(t task.Task) (lifecycle.Change, error) {
@@ -285,7 +273,7 @@ func TestChangeSet_PausesDontBlockEachOther(t *testing.T) {
 	for i := range attempts {
 		attempts[i] = running(t, store)
 	}
-	for _, err := range atOnce(t.Context(), sets, func(ctx context.Context, i int) error {
+	for _, err := range postgrestest.AtOnce(t.Context(), sets, func(ctx context.Context, i int) error {
 		mine := slices.Clone(accounts)
 		rand.Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
 		for range 5 {
@@ -324,7 +312,7 @@ func TestChangeByAttempt_ALockedTaskDoesNotHoldUpItsNeighbours(t *testing.T) {
 			_, err := store.ChangeByAttempt(t.Context(), stuck, applying(task.CancelRequested{}))
 			ended <- err
 		}()
-		until(t, func() bool { // On a slow machine the first may have ended.
+		postgrestest.Until(t, func() bool { // On a slow machine the first may have ended.
 			return len(ended)+waitingForLocks(t, pool) == i+1
 		})
 	}
@@ -333,7 +321,7 @@ func TestChangeByAttempt_ALockedTaskDoesNotHoldUpItsNeighbours(t *testing.T) {
 		t.Errorf("the neighbour is %s, %v, want SAVING", got.State, err)
 	}
 	for range cap(ended) {
-		if err := <-ended; !postgres.Locked(err) {
+		if err := <-ended; !dbpool.Locked(err) {
 			t.Errorf("the change of the locked task = %v, want an error that says it is locked", err)
 		}
 	}

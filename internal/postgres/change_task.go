@@ -9,6 +9,7 @@ import (
 
 	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -53,7 +54,7 @@ func (s *Store) changeOne(ctx context.Context, w wish) (task.Task, error) {
 // their names.
 func (s *Store) changeSet(ctx context.Context, wishes []wish, results []groupcommit.Result[task.Task]) error {
 	var jobs []task.Job
-	err := transact(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
+	err := dbpool.Transact(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
 		jobs, err = s.changeTasks(ctx, wishes, results)
 		return err
 	})
@@ -105,7 +106,7 @@ var defaultChangeTimeouts = changeTimeouts{set: 30 * time.Second, alone: 3 * tim
 // fate is how a set ends that was not committed: an error that has nothing to do with its items is that of all, and
 // any other, such as one row that is held, means that a part of them may fare better.
 func fate[Out any](err error, results []groupcommit.Result[Out]) error {
-	if !Unavailable(err) || locked(err) && len(results) > 1 {
+	if !dbpool.Unavailable(err) || dbpool.Locked(err) && len(results) > 1 {
 		return err
 	}
 	for i := range results {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -238,7 +239,7 @@ func TestChangeTask_OfAnotherTenantTouchesNoLock(t *testing.T) {
 	if _, err := store.ChangeTask(t.Context(), "strangers", created.ID, applying(task.CancelRequested{})); !errors.Is(err, lifecycle.ErrTaskNotFound) {
 		t.Errorf("ChangeTask for another tenant while the row is held = %v, want ErrTaskNotFound", err)
 	}
-	if _, err := store.ChangeTask(t.Context(), "films", created.ID, applying(task.CancelRequested{})); !postgres.Locked(err) {
+	if _, err := store.ChangeTask(t.Context(), "films", created.ID, applying(task.CancelRequested{})); !dbpool.Locked(err) {
 		t.Errorf("ChangeTask for the tenant while the row is held = %v, want an error that says it is locked", err)
 	}
 }

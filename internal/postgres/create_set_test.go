@@ -15,6 +15,8 @@ import (
 	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/tenants"
 )
@@ -85,7 +87,7 @@ func TestCreateTasks_AllFailAtOnceWhenTheDatabaseIsGone(t *testing.T) {
 	store, pool := setup(t)
 	pool.Close()
 	for _, r := range store.CreateTasks(t.Context(), []task.Decision{begin("films", "a", plain()), begin("films", "b", plain())}) {
-		if !postgres.Unavailable(r.Err) {
+		if !dbpool.Unavailable(r.Err) {
 			t.Errorf("without a database = %v, want an error that says so", r.Err)
 		}
 	}
@@ -98,7 +100,7 @@ func TestCreateTasks_SetsDontBlockEachOther(t *testing.T) {
 	exec(t, pool, "INSERT INTO tenant (tenant, max_per_day) VALUES ('tenant-1', 1000), ('tenant-2', 1000)")
 	const rounds = 4
 	for round := range rounds {
-		for _, err := range atOnce(t.Context(), 8, func(ctx context.Context, n int) error {
+		for _, err := range postgrestest.AtOnce(t.Context(), 8, func(ctx context.Context, n int) error {
 			var ds []task.Decision
 			for i := range 60 {
 				tenant := fmt.Sprint("tenant-", i%3)

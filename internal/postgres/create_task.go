@@ -8,6 +8,7 @@ import (
 
 	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -43,7 +44,7 @@ func (s *Store) createSet(ctx context.Context, ds []task.Decision, results []gro
 		}
 	}
 	var inserted map[task.ID]insertedTask
-	err := transact(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
+	err := dbpool.Transact(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
 		inserted, err = s.insertTasks(ctx, &items)
 		return err
 	})
@@ -76,7 +77,7 @@ func (s *Store) findKnown(ctx context.Context, known map[request]bool, ds []task
 		return
 	}
 	var found map[request]task.Task
-	err := transact(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
+	err := dbpool.Transact(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
 		found, err = s.tasksByRequest(ctx, known)
 		return err
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -26,7 +27,7 @@ func TestClaimChecks_HandsEachDueAttemptToOneClaimer(t *testing.T) {
 	begun := value[time.Time](t, pool, "SELECT now()")
 	var mu sync.Mutex
 	var got []task.AttemptID
-	errs := atOnce(t.Context(), claimers, func(ctx context.Context, _ int) error {
+	errs := postgrestest.AtOnce(t.Context(), claimers, func(ctx context.Context, _ int) error {
 		for {
 			checks, err := store.ClaimChecks(ctx, "kie", lifecycle.Cadence{Every: 30 * time.Second, Slow: 10 * time.Minute, Typical: time.Hour}, 7)
 			if err != nil || len(checks) == 0 {
@@ -67,7 +68,7 @@ func TestReserveQueries_GivesEveryQuestionATimeOfItsOwn(t *testing.T) {
 	const replicas, questions, pause = 8, 5, time.Hour
 	var mu sync.Mutex
 	var waits []time.Duration
-	errs := atOnce(t.Context(), replicas, func(ctx context.Context, _ int) error {
+	errs := postgrestest.AtOnce(t.Context(), replicas, func(ctx context.Context, _ int) error {
 		wait, err := store.ReserveQueries(ctx, "kie", questions, pause)
 		mu.Lock()
 		defer mu.Unlock()

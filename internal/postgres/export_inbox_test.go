@@ -55,8 +55,5 @@ var HotStatements = map[string]string{
 	"remove tasks":          removeTasks,
 }
 
-// OpenWithin is Open with another deadline for statements.
-var OpenWithin = open
-
 // ListCallbacks is the statement that lists the inbox, for a test of its plan.
 const ListCallbacks = listCallbacks

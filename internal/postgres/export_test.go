@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
@@ -45,25 +43,11 @@ func (o *Orphans) LookEvery(tick time.Duration) { o.tick = tick }
 // ReconnectAfter sets how long a listener pauses after its connection broke.
 func (l *Listener) ReconnectAfter(wait time.Duration) { l.reconnectWait = wait }
 
-// Locked reports whether a transaction failed because another one held a row for too long.
-var Locked = locked
-
 // ChangeSetsAtOnce is how many sets of changes are committed at the same time.
 var ChangeSetsAtOnce = changeLimits.AtOnce
 
 // CreateQueue is how many new tasks may wait.
 var CreateQueue = createLimits.Waiting
-
-// Within is within.
-var Within = within
-
-// SetCalm sets for how long a full disk must have refused nothing.
-func SetCalm(pool *pgxpool.Pool, d time.Duration) {
-	s := StateOf(pool)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.calm = d
-}
 
 // ReadTenantQueues is readTenantQueues.
 var ReadTenantQueues = readTenantQueues

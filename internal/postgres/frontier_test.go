@@ -46,7 +46,7 @@ func (r *reader) read(t *testing.T) {
 // readUntil reads until so many entries were read.
 func (r *reader) readUntil(t *testing.T, n int) {
 	t.Helper()
-	for until := time.Now().Add(hung); len(r.got) < n; r.read(t) {
+	for until := time.Now().Add(postgrestest.Hung); len(r.got) < n; r.read(t) {
 		if time.Now().After(until) {
 			t.Fatalf("%d entries were read, want %d", len(r.got), n)
 		}
@@ -98,7 +98,7 @@ func TestFrontier_StepsOverNothingThatIsStillInFlight(t *testing.T) {
 	commit(t, later)
 	third := create(t, store, "films", plain())
 	// The open one holds the reader up for as long as it lasts, also past the patience with those that do not count.
-	for _, patience := range []time.Duration{hung, 0} {
+	for _, patience := range []time.Duration{postgrestest.Hung, 0} {
 		store.SetFrontierPatience(patience)
 		for range 10 {
 			r.read(t)
@@ -195,7 +195,7 @@ func TestFrontier_ReadersUnderLoadGetEveryEventOnceInOrder(t *testing.T) {
 	writing := postgrestest.Connect(t, pool.Config().ConnString())
 	finished := make(chan []error, 1)
 	go func() {
-		finished <- atOnce(t.Context(), writers, func(ctx context.Context, w int) error {
+		finished <- postgrestest.AtOnce(t.Context(), writers, func(ctx context.Context, w int) error {
 			for n := range rounds {
 				err := pgx.BeginFunc(ctx, writing, func(tx pgx.Tx) error {
 					picked := []task.ID{ids[(w*4+n)%tasks], ids[(w*3+n*5+1)%tasks]}

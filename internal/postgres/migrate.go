@@ -13,6 +13,8 @@ import (
 	"github.com/pressly/goose/v3/lock"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
+
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 )
 
 //go:embed migrations/*.sql
@@ -32,7 +34,7 @@ func MigrationFiles() fs.FS { return migrationFiles }
 // Migrate brings the schema to this release's version: our tables and those of the job queue. Replicas
 // may call it at once; one of them works, the others wait. A database of a newer release is refused.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
-	pool, err := WithoutDeadlines(ctx, pool)
+	pool, err := dbpool.WithoutDeadlines(ctx, pool)
 	if err != nil {
 		return fmt.Errorf("connect for the migration: %w", err)
 	}

@@ -57,7 +57,7 @@ func TestMigrate_ReplicasMayStartAtOnce(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.EmptyURL(t)
 	replicas := []*pgxpool.Pool{postgrestest.Connect(t, url), postgrestest.Connect(t, url), postgrestest.Connect(t, url)}
-	errs := atOnce(t.Context(), len(replicas), func(ctx context.Context, i int) error {
+	errs := postgrestest.AtOnce(t.Context(), len(replicas), func(ctx context.Context, i int) error {
 		return postgres.Migrate(ctx, replicas[i])
 	})
 	if len(errs) > 0 {

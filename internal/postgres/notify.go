@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -218,9 +219,7 @@ func (l *Listener) listen(ctx context.Context) error {
 // checkListening asks whether the other end still lives, and whether changes are still made there: a server that became a
 // standby stays silent for good.
 func checkListening(ctx context.Context, conn *pgx.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
-	defer cancel()
-	return checkWritable(ctx, conn)
+	return dbpool.CheckWritable(ctx, conn)
 }
 
 // hangUp closes a connection, whose other end may be silent. Nothing is lost when the farewell is not heard.

@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"context"
 	"encoding/json"
 	"log/slog"
 	"testing"
@@ -34,30 +33,16 @@ func listen(t *testing.T, pool *pgxpool.Pool) heard {
 		WakeAll: func() { h.all <- struct{}{} },
 	}
 	l.ReconnectAfter(10 * time.Millisecond)
-	background(t, l.Run)
+	postgrestest.Background(t, l.Run)
 	h.connected(t)
 	return h
-}
-
-// background runs a function until the test ends, and waits for it.
-func background(t *testing.T, run func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run = %v, want nil", err)
-		}
-	})
 }
 
 func (h heard) connected(t *testing.T) {
 	t.Helper()
 	select {
 	case <-h.all:
-	case <-time.After(hung):
+	case <-time.After(postgrestest.Hung):
 		t.Fatal("the listener did not connect")
 	}
 }
@@ -69,7 +54,7 @@ func (h heard) expect(t *testing.T, ids []task.ID) {
 	for _, id := range ids {
 		missing[id] = true
 	}
-	timeout := time.After(hung)
+	timeout := time.After(postgrestest.Hung)
 	for len(missing) > 0 {
 		select {
 		case id := <-h.ids:
@@ -90,7 +75,7 @@ func TestNotifier_ReachesListenersOfOtherPools(t *testing.T) {
 		ids[i] = task.ID(newID())
 		notifier.Add(ids[i])
 	}
-	background(t, notifier.Run)
+	postgrestest.Background(t, notifier.Run)
 	first.expect(t, ids)
 	second.expect(t, ids)
 	late := []task.ID{task.ID(newID())}
@@ -109,7 +94,7 @@ func TestListener_WakesAllAfterItsConnectionBroke(t *testing.T) {
 	}
 	h.connected(t)
 	notifier := postgres.NewNotifier(pool, slog.New(slog.DiscardHandler))
-	background(t, notifier.Run)
+	postgrestest.Background(t, notifier.Run)
 	ids := []task.ID{task.ID(newID())}
 	notifier.Add(ids[0])
 	h.expect(t, ids)
@@ -119,7 +104,7 @@ func TestListener_WakesAllAfterItsConnectionBroke(t *testing.T) {
 func TestNotifier_WakesTheWorkersOfEachJob(t *testing.T) {
 	t.Parallel()
 	store, pool := setup(t)
-	background(t, store.Notifier().Run)
+	postgrestest.Background(t, store.Notifier().Run)
 	conn, err := pool.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +143,7 @@ func TestListener_PassesOverWhatItsOwnReplicaSent(t *testing.T) {
 		Wake:    func(ids ...task.ID) { heardByOwn.ids <- ids[0] },
 		WakeAll: func() { heardByOwn.all <- struct{}{} },
 	}
-	background(t, own.Run)
+	postgrestest.Background(t, own.Run)
 	heardByOwn.connected(t)
 	other := listen(t, pool)
 	first, second := task.ID(newID()), task.ID(newID())
@@ -168,7 +153,7 @@ func TestListener_PassesOverWhatItsOwnReplicaSent(t *testing.T) {
 	}{{"one", first}, {"two", second}} {
 		notifier := postgres.NewNotifier(pool, slog.New(slog.DiscardHandler))
 		notifier.Replica = sent.replica
-		background(t, notifier.Run)
+		postgrestest.Background(t, notifier.Run)
 		notifier.Add(sent.id)
 		other.expect(t, []task.ID{sent.id})
 	}

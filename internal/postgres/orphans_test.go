@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
 // TestOrphans_AJobWhoseTimeIsOverIsGivenBack has a replica that lives and has lost what it should have written
@@ -54,7 +55,7 @@ VALUES ('running', $1, '{}', 1, 25, now() - make_interval(secs => $2), ARRAY['li
 		}
 		return state
 	}
-	until(t, func() bool { return state(lost) == "available" && state(unheard) == "available" })
+	postgrestest.Until(t, func() bool { return state(lost) == "available" && state(unheard) == "available" })
 	for name, id := range map[string]int64{"in time": busy, "without an end": other, "of its own": own} {
 		if got := state(id); got != "running" {
 			t.Errorf("a job %s is %s, want running", name, got)

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
@@ -72,7 +73,7 @@ auth_type = any
 		_ = cmd.Wait()
 	}()
 	t.Cleanup(func() { <-ended })
-	until(t, func() bool {
+	postgrestest.Until(t, func() bool {
 		select {
 		case <-ended:
 			t.Fatalf("PgBouncer ended: %s", output.String())
@@ -105,14 +106,14 @@ func TestOpen_RefusesPooledTransactions(t *testing.T) {
 			databaseURL := postgrestest.URL(t)
 			pooled := startPgBouncer(t, databaseURL, settings)
 			busy := postgrestest.Connect(t, pooled+"&default_query_exec_mode=exec") // Others that use the pool before.
-			for _, err := range atOnce(t.Context(), 3, func(ctx context.Context, _ int) error { return busy.Ping(ctx) }) {
+			for _, err := range postgrestest.AtOnce(t.Context(), 3, func(ctx context.Context, _ int) error { return busy.Ping(ctx) }) {
 				t.Fatal(err)
 			}
-			pool, err := postgres.Open(t.Context(), pooled)
+			pool, err := dbpool.Open(t.Context(), pooled)
 			if err == nil {
 				pool.Close()
 			}
-			if !errors.Is(err, postgres.ErrPooled) {
+			if !errors.Is(err, dbpool.ErrPooled) {
 				t.Errorf("Open = %v, want ErrPooled", err)
 			}
 			if got := value[string](t, busy, "SELECT current_setting('statement_timeout')"); got != "0" {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -204,7 +205,7 @@ func TestStore_FailsWhenTheDatabaseIsGone(t *testing.T) {
 	t.Parallel()
 	store, pool := setup(t)
 	pool.Close()
-	if err := store.Ping(t.Context()); err == nil {
+	if err := dbpool.Ping(t.Context(), pool); err == nil {
 		t.Error("Ping = nil, want an error")
 	}
 	if _, err := store.Task(t.Context(), "films", task.ID(newID())); err == nil || errors.Is(err, context.Canceled) {

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -175,7 +176,7 @@ func TestRemoveAged_OfTwoAtOnceOneRemovesEachThing(t *testing.T) {
 			t.Fatal(err)
 		}
 		results := make(chan int64, 4)
-		errs := atOnce(t.Context(), 4, func(ctx context.Context, _ int) error {
+		errs := postgrestest.AtOnce(t.Context(), 4, func(ctx context.Context, _ int) error {
 			r, err := store.RemoveAged(ctx, kind, found)
 			results <- r.Rows
 			return err

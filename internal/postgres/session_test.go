@@ -7,33 +7,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/task"
 )
 
-// inherit gives the sessions of a database defaults, "setting = value" each.
-func inherit(t *testing.T, databaseURL string, defaults ...string) {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), databaseURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
-	for _, d := range defaults {
-		if _, err := conn.Exec(t.Context(), "ALTER DATABASE "+pgx.Identifier{conn.Config().Database}.Sanitize()+" SET "+d); err != nil {
-			t.Fatalf("%s: %v", d, err)
-		}
-	}
-}
-
 // openPool returns a pool as the service opens it.
 func openPool(t *testing.T, databaseURL string) *pgxpool.Pool {
 	t.Helper()
-	pool, err := postgres.Open(t.Context(), databaseURL)
+	pool, err := dbpool.Open(t.Context(), databaseURL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +83,7 @@ func TestOpen_InheritedDefaultsChangeNothing(t *testing.T) {
 			exec(t, admin, "CREATE SCHEMA hostile")
 			exec(t, admin, "CREATE TABLE hostile.task (id uuid)")
 			exec(t, admin, "CREATE FUNCTION hostile.set_config(text, text, boolean) RETURNS text LANGUAGE sql AS $$SELECT 'hostile'$$")
-			inherit(t, databaseURL, tc.defaults...)
+			postgrestest.Inherit(t, databaseURL, tc.defaults...)
 			for mode, query := range map[string]string{"": "", " by the simple protocol": "&default_query_exec_mode=simple_protocol"} {
 				pool := openPool(t, databaseURL+query)
 				for setting, want := range tc.want {
@@ -137,7 +122,7 @@ func work(t *testing.T, pool *pgxpool.Pool) {
 	}
 	h := listen(t, pool)
 	notifier := store.Notifier()
-	background(t, notifier.Run)
+	postgrestest.Background(t, notifier.Run)
 	spec := plain()
 	spec.Prompt = `snow on "C:\new" – 雪`
 	first := create(t, store, "films", spec)
@@ -155,7 +140,7 @@ func work(t *testing.T, pool *pgxpool.Pool) {
 		_, err := store.ChangeAnyTask(ctx, first.ID, applying(task.Admitted{Attempt: task.AttemptID(newID()), Account: "kie"}))
 		admitted <- err
 	}()
-	until(t, func() bool { return waitingForLocks(t, pool) > 0 })
+	postgrestest.Until(t, func() bool { return waitingForLocks(t, pool) > 0 })
 	if _, err := held.Exec(ctx, "SELECT pg_sleep(0.05)"); err != nil {
 		t.Errorf("a transaction that takes a moment: %v", err)
 	}
@@ -168,7 +153,7 @@ func work(t *testing.T, pool *pgxpool.Pool) {
 
 	const many = 20
 	ids := make([]task.ID, many)
-	for _, err := range atOnce(ctx, many, func(ctx context.Context, i int) error {
+	for _, err := range postgrestest.AtOnce(ctx, many, func(ctx context.Context, i int) error {
 		c := submit(ctx, store, "films", newID(), spec)
 		if c.Err != nil {
 			return c.Err
@@ -185,7 +170,7 @@ func work(t *testing.T, pool *pgxpool.Pool) {
 		t.Errorf("the first task is %+v, %v; want its prompt and an attempt", got, err)
 	}
 	h.expect(t, ids)
-	until(t, func() bool { // Everything that was committed is settled in the end.
+	postgrestest.Until(t, func() bool { // Everything that was committed is settled in the end.
 		settled, newest, err := store.Frontier(ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -210,7 +195,7 @@ func TestOpen_TheURLChoosesTheSchema(t *testing.T) {
 			databaseURL := postgrestest.EmptyURL(t)
 			admin := postgrestest.Connect(t, databaseURL)
 			exec(t, admin, `CREATE SCHEMA "Our\ 'Schema'"`)
-			inherit(t, databaseURL, "search_path = public")
+			postgrestest.Inherit(t, databaseURL, "search_path = public")
 			pool := openPool(t, databaseURL+query)
 			if err := postgres.Migrate(t.Context(), pool); err != nil {
 				t.Fatal(err)
@@ -235,13 +220,13 @@ func TestOpen_RefusesASchemaThatOnlyADefaultChooses(t *testing.T) {
 	if err := postgres.Migrate(t.Context(), openPool(t, databaseURL+"&search_path=films")); err != nil {
 		t.Fatal(err)
 	}
-	inherit(t, databaseURL, "search_path = films")
-	_, err := postgres.Open(t.Context(), databaseURL)
+	postgrestest.Inherit(t, databaseURL, "search_path = films")
+	_, err := dbpool.Open(t.Context(), databaseURL)
 	if err == nil || !strings.Contains(err.Error(), "add search_path=films to the database URL") {
 		t.Errorf("Open = %v, want what to add to the URL", err)
 	}
 	openPool(t, databaseURL+"&search_path=films")
-	inherit(t, databaseURL, "search_path = elsewhere")
+	postgrestest.Inherit(t, databaseURL, "search_path = elsewhere")
 	openPool(t, databaseURL) // The default leads to no tables of ours, so it does not matter.
 }
 
@@ -249,7 +234,7 @@ func TestOpen_RefusesASchemaThatOnlyADefaultChooses(t *testing.T) {
 func TestMigrate_InheritedDefaultsChangeNothing(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgrestest.EmptyURL(t)
-	inherit(t, databaseURL, "statement_timeout = '5s'", "lock_timeout = '1ms'", "idle_session_timeout = '5s'", "search_path = elsewhere",
+	postgrestest.Inherit(t, databaseURL, "statement_timeout = '5s'", "lock_timeout = '1ms'", "idle_session_timeout = '5s'", "search_path = elsewhere",
 		"default_transaction_isolation = serializable", "standard_conforming_strings = off")
 	pool := openPool(t, databaseURL)
 	if err := postgres.Migrate(t.Context(), pool); err != nil {
@@ -258,7 +243,7 @@ func TestMigrate_InheritedDefaultsChangeNothing(t *testing.T) {
 	if err := postgres.CheckSchema(t.Context(), pool); err != nil {
 		t.Error(err)
 	}
-	migrating, err := postgres.WithoutDeadlines(t.Context(), pool)
+	migrating, err := dbpool.WithoutDeadlines(t.Context(), pool)
 	if err != nil {
 		t.Fatal(err)
 	}

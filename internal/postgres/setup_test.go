@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
 
@@ -32,9 +31,6 @@ func TestMain(m *testing.M) {
 	os.Exit(postgrestest.Main(m, goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")))
 }
 
-// hung is how long a test waits for what must happen, so that only one that hangs reaches it.
-const hung = 5 * time.Minute
-
 // setup returns a store over a fresh database, and the pool under it.
 func setup(t *testing.T) (*postgres.Store, *pgxpool.Pool) {
 	t.Helper()
@@ -43,7 +39,7 @@ func setup(t *testing.T) (*postgres.Store, *pgxpool.Pool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store.SetChangeTimeout(hung)
+	store.SetChangeTimeout(postgrestest.Hung)
 	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}
@@ -114,41 +110,11 @@ func count(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) int {
 // value returns the one value that a query gives.
 func value[T any](t *testing.T, pool *pgxpool.Pool, sql string, args ...any) T {
 	t.Helper()
-	rows, err := pool.Query(t.Context(), sql, args...)
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	v, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[T])
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	return v
+	return postgrestest.Value[T](t, pool, sql, args...)
 }
 
 // exec runs a statement.
 func exec(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
 	t.Helper()
-	if _, err := pool.Exec(t.Context(), sql, args...); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-}
-
-// atOnce runs n calls at the same time and returns their errors that are not nil.
-func atOnce(ctx context.Context, n int, call func(ctx context.Context, i int) error) []error {
-	start := make(chan struct{})
-	results := make(chan error, n)
-	for i := range n {
-		go func() {
-			<-start
-			results <- call(ctx, i)
-		}()
-	}
-	close(start)
-	var errs []error
-	for range n {
-		if err := <-results; err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errs
+	postgrestest.Exec(t, pool, sql, args...)
 }

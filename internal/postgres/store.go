@@ -27,9 +27,6 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Pool is a pool of connections, as Open makes it. The name lets other packages hold one without a dependency on its driver.
-type Pool = pgxpool.Pool
-
 // Store implements the stores that lifecycle, watch, api and callback ask for. Its methods may be called
 // concurrently.
 type Store struct {
@@ -75,8 +72,3 @@ func (s *Store) Close(ctx context.Context) error {
 // UseClock makes the store date jobs by a clock and not by this machine's, which may be wrong: a job that is dated
 // ahead is not run before the database's clock has got there. It is called once, before the store is used.
 func (s *Store) UseClock(clock *Clock) { s.time.clock = clock }
-
-// Ping asks whether the database answers. A ping is no statement, so it has a deadline of its own.
-func (s *Store) Ping(ctx context.Context) error {
-	return within(ctx, statementTimeout, s.pool.Ping)
-}

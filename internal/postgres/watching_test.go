@@ -46,7 +46,7 @@ func watchFrom(t *testing.T, url string, sweep time.Duration, listens *dialGate,
 		t.Fatal(err)
 	}
 	r := watching{hub: watch.NewHub(store, watch.Config{Sweep: sweep, Logger: slog.New(slog.DiscardHandler)}), got: make(chan task.Entry, 1000)}
-	background(t, r.hub.Run)
+	postgrestest.Background(t, r.hub.Run)
 	if listens != nil {
 		connected := make(chan struct{}, 10)
 		l := postgres.Listener{
@@ -54,12 +54,12 @@ func watchFrom(t *testing.T, url string, sweep time.Duration, listens *dialGate,
 			WakeAll: func() { r.hub.WakeAll(); connected <- struct{}{} },
 		}
 		l.ReconnectAfter(10 * time.Millisecond)
-		background(t, l.Run)
+		postgrestest.Background(t, l.Run)
 		<-connected
 	}
 	open := make(chan struct{}, 2)
 	watched, followed := sync.OnceFunc(func() { open <- struct{}{} }), sync.OnceFunc(func() { open <- struct{}{} })
-	background(t, func(ctx context.Context) error {
+	postgrestest.Background(t, func(ctx context.Context) error {
 		err := r.hub.Watch(ctx, id, 0, func(u watch.Update) error {
 			if u.Event == nil {
 				return nil // A bookmark.
@@ -70,7 +70,7 @@ func watchFrom(t *testing.T, url string, sweep time.Duration, listens *dialGate,
 		})
 		return unlessCanceled(err)
 	})
-	background(t, func(ctx context.Context) error {
+	postgrestest.Background(t, func(ctx context.Context) error {
 		err := r.hub.Follow(ctx, watch.Following{Tenant: "films", Send: func(e *task.Entry, _ task.Position) error {
 			followed()
 			if e == nil {
@@ -112,7 +112,7 @@ func unlessCanceled(err error) error {
 // expect waits until a revision of a task came on both streams.
 func (r watching) expect(t *testing.T, revision int64) {
 	t.Helper()
-	timeout := time.After(hung)
+	timeout := time.After(postgrestest.Hung)
 	for seen := 0; seen < 2; {
 		select {
 		case e := <-r.got:
@@ -135,7 +135,7 @@ func TestWatching_NotificationAloneBringsWhatAnotherReplicaChanged(t *testing.T)
 	}
 	notifier := postgres.NewNotifier(pool, slog.New(slog.DiscardHandler))
 	notifier.Replica = "changing"
-	background(t, notifier.Run)
+	postgrestest.Background(t, notifier.Run)
 	created := create(t, store, "films", plain())
 	var gate dialGate
 	r := watchFrom(t, url, never, &gate, created.ID)

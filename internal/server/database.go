@@ -12,12 +12,13 @@ import (
 
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 )
 
 // database is what this replica has of the database.
 type database struct {
 	cluster  *pglocal.Cluster // Nil with a database of the operator's.
-	pool     *postgres.Pool
+	pool     *dbpool.Pool
 	clock    *postgres.Clock
 	notifier *postgres.Notifier
 	store    *postgres.Store
@@ -54,7 +55,7 @@ func openDatabase(ctx context.Context, f Config, replica string, log *slog.Logge
 
 // warnUnsafe logs the settings with which the database does not keep what it has committed.
 func (db *database) warnUnsafe(ctx context.Context, log *slog.Logger) error {
-	unsafe, err := db.store.Forgetful(ctx)
+	unsafe, err := dbpool.UnsafeSettings(ctx, db.pool)
 	if len(unsafe) > 0 {
 		log.ErrorContext(ctx, "the database may forget in a crash what it has committed, and then something may be paid for twice", "off", unsafe)
 	}
@@ -63,7 +64,7 @@ func (db *database) warnUnsafe(ctx context.Context, log *slog.Logger) error {
 
 // connect opens the operator's database.
 func (db *database) connect(ctx context.Context, f Config) (err error) {
-	if db.pool, err = postgres.Open(ctx, f.DatabaseURL.Reveal()); err != nil {
+	if db.pool, err = dbpool.Open(ctx, f.DatabaseURL.Reveal()); err != nil {
 		return err
 	}
 	if f.Migrate {
@@ -88,7 +89,7 @@ func (db *database) start(ctx context.Context, f Config, log *slog.Logger) error
 	waiting := pglocal.NewWaiting(ctx, log)
 	defer waiting.Stop()
 	waiting.Step("connecting")
-	if db.pool, err = postgres.Open(ctx, db.cluster.URL()); err != nil {
+	if db.pool, err = dbpool.Open(ctx, db.cluster.URL()); err != nil {
 		return err
 	}
 	waiting.Step("migrating the schema")
@@ -109,6 +110,9 @@ func (db *database) close(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
+
+// ping checks that the database answers.
+func (db *database) ping(ctx context.Context) error { return dbpool.Ping(ctx, db.pool) }
 
 // key returns a key that the service made for itself, the same for all replicas.
 func (db *database) key(ctx context.Context, name string) ([]byte, error) {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/media"
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 )
 
 // repeatAfter is when a message about the database or the storage may repeat while no fault is known.
@@ -110,7 +110,7 @@ func (l *outageLines) concerns(r slog.Record) (is bool) {
 func aboutDatabase(a slog.Attr, outage bool) bool {
 	switch value := a.Value.Any().(type) {
 	case error:
-		return postgres.Unavailable(value) || errors.Is(value, errNotServing) || outage && errors.Is(value, context.DeadlineExceeded)
+		return dbpool.Unavailable(value) || errors.Is(value, errNotServing) || outage && errors.Is(value, context.DeadlineExceeded)
 	case string:
 		return outage && (a.Key == "err" || a.Key == "error")
 	default:

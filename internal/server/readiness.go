@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/refract-video/refract/internal/media"
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/storage"
 )
 
@@ -24,14 +24,14 @@ type readiness struct {
 
 	mu         sync.Mutex
 	unreadable bool // Whether the log of events can't be read.
-	faults     map[postgres.Fault]bool
+	faults     map[dbpool.Fault]bool
 	storable   bool // Whether the last probe of the storage succeeded.
 	probed     bool // Whether there was one.
 }
 
 // newReadiness returns the readiness of a replica of whose storage nothing is known yet, so that it is not ready.
 func newReadiness(logs logs, bucket string, ping func(context.Context) error, admit func()) *readiness {
-	return &readiness{health: health.NewServer(), logs: logs, bucket: bucket, ping: ping, admit: admit, faults: map[postgres.Fault]bool{}}
+	return &readiness{health: health.NewServer(), logs: logs, bucket: bucket, ping: ping, admit: admit, faults: map[dbpool.Fault]bool{}}
 }
 
 // What keeps a replica from being ready, apart from the database itself.
@@ -57,7 +57,7 @@ func (r *readiness) check(ctx context.Context) error {
 // setHealth sets the gRPC health of the replica. After the start of a drain it changes nothing. The lock is held.
 func (r *readiness) setHealth() {
 	state := grpc_health_v1.HealthCheckResponse_SERVING
-	if r.unreadable || r.faults[postgres.NoWrites] || !r.storable {
+	if r.unreadable || r.faults[dbpool.NoWrites] || !r.storable {
 		state = grpc_health_v1.HealthCheckResponse_NOT_SERVING
 	}
 	r.health.SetServingStatus("", state)
@@ -100,7 +100,7 @@ const (
 )
 
 // databaseChanged notes a fault of the database, another cause of it, or its end.
-func (r *readiness) databaseChanged(c postgres.Change) {
+func (r *readiness) databaseChanged(c dbpool.Change) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if c.Over {
@@ -117,9 +117,9 @@ func (r *readiness) databaseChanged(c postgres.Change) {
 	ctx := context.Background()
 	end := []any{"after", c.After, "failures", c.Failures, "lines_held_back", held}
 	switch {
-	case c.Fault == postgres.NoWrites && c.Over:
+	case c.Fault == dbpool.NoWrites && c.Over:
 		r.logs.all.InfoContext(ctx, LogWritesTaken, end...)
-	case c.Fault == postgres.NoWrites:
+	case c.Fault == dbpool.NoWrites:
 		r.logs.all.ErrorContext(ctx, LogWritesRefused, "error", c.Cause)
 	case c.Over:
 		r.logs.all.InfoContext(ctx, LogConnectionsMade, end...)

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/refract-video/refract/internal/media"
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/storage"
 )
 
@@ -26,11 +26,11 @@ func TestReadiness_SaysWhetherAndWhyNot(t *testing.T) {
 		silent   report = func(r *readiness) { r.setReadable(false) }
 		readable report = func(r *readiness) { r.setReadable(true) }
 		refuses  report = func(r *readiness) {
-			r.databaseChanged(postgres.Change{Fault: postgres.NoWrites, Cause: errors.New("read-only")})
+			r.databaseChanged(dbpool.Change{Fault: dbpool.NoWrites, Cause: errors.New("read-only")})
 		}
-		writes report = func(r *readiness) { r.databaseChanged(postgres.Change{Fault: postgres.NoWrites, Over: true}) }
+		writes report = func(r *readiness) { r.databaseChanged(dbpool.Change{Fault: dbpool.NoWrites, Over: true}) }
 		closed report = func(r *readiness) {
-			r.databaseChanged(postgres.Change{Fault: postgres.NoConnections, Cause: errors.New("refused")})
+			r.databaseChanged(dbpool.Change{Fault: dbpool.NoConnections, Cause: errors.New("refused")})
 		}
 		stops report = func(r *readiness) { r.health.Shutdown() }
 		down  report = func(r *readiness) { r.ping = func(context.Context) error { return errDown } }
@@ -86,8 +86,8 @@ func TestReadiness_LogsEachChangeOnce(t *testing.T) {
 	}
 	r.setStorable(storage.Change{Cause: "is full", Err: errors.New("no space left")})
 	r.setStorable(storage.Change{Working: true, Failures: 3})
-	r.databaseChanged(postgres.Change{Fault: postgres.NoWrites, Cause: errors.New("read-only")})
-	r.databaseChanged(postgres.Change{Fault: postgres.NoWrites, Over: true, Failures: 7})
+	r.databaseChanged(dbpool.Change{Fault: dbpool.NoWrites, Cause: errors.New("read-only")})
+	r.databaseChanged(dbpool.Change{Fault: dbpool.NoWrites, Over: true, Failures: 7})
 	for _, want := range []string{
 		`cause="the storage is full" error="no space left"`, "failed_probes=3", LogWritesRefused + `" error=read-only`, LogWritesTaken + `" after=0s failures=7`,
 	} {

@@ -17,6 +17,7 @@ import (
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/output"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/queue"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/retention"
@@ -33,7 +34,7 @@ const BookmarkInterval = 14 * time.Second
 type Server struct {
 	log      *slog.Logger
 	ready    *readiness
-	state    *postgres.State
+	state    *dbpool.State
 	failed   func(cause string) // Counts a failure of the database.
 	queue    *queue.Queue
 	hub      *watch.Hub
@@ -69,7 +70,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	s.closers = append(s.closers, telemetry.stop)
 	meter := telemetry.meter
 	if f.private() {
-		ctx = postgres.WithoutTimeouts(ctx)
+		ctx = dbpool.WithoutTimeouts(ctx)
 	}
 
 	// What everything stands on: the database, the provider accounts, the bucket, the addresses.
@@ -78,7 +79,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	if err != nil {
 		return nil, err
 	}
-	s.closers, s.state = append(s.closers, db.close), postgres.StateOf(db.pool)
+	s.closers, s.state = append(s.closers, db.close), dbpool.StateOf(db.pool)
 	store, now := db.store, db.clock.Now
 	accounts, err := openAccounts(ctx, f, db, log)
 	if err != nil {
@@ -90,7 +91,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	if err != nil {
 		return nil, err
 	}
-	s.ready = newReadiness(logs, redact.URL(bucketURL), store.Ping, signals.admit)
+	s.ready = newReadiness(logs, redact.URL(bucketURL), db.ping, signals.admit)
 	storageWatcher := storage.NewWatcher(storage.Config{Records: store, Replica: replica, Changed: s.ready.setStorable})
 	bucket, err := openBucket(ctx, bucketURL, storageWatcher, meter)
 	if err != nil {
@@ -175,7 +176,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	s.listening = append(s.listening, s.hub.Run, db.notifier.Run, listener.Run, db.clock.Run)
 
 	// What callers and providers reach.
-	statuses := &api.Statuses{Unavailable: postgres.Unavailable, Log: log}
+	statuses := &api.Statuses{Unavailable: dbpool.Unavailable, Log: log}
 	authenticate := api.As(f.tenant())
 	if f.Auth != "none" {
 		keyring := api.NewKeyring(store)

@@ -20,6 +20,7 @@ import (
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 	"github.com/refract-video/refract/internal/sim/kie"
@@ -62,7 +63,7 @@ func open(ctx context.Context, o Options, dir string, errs io.Writer) (r *rig, e
 		if err != nil {
 			return r, err
 		}
-		ctx = postgres.WithoutTimeouts(ctx)
+		ctx = dbpool.WithoutTimeouts(ctx)
 		if r.cluster, err = pglocal.Start(ctx, pglocal.Config{DataDir: filepath.Join(dir, "postgres"), Logger: log}); err != nil {
 			return r, fmt.Errorf("start the private PostgreSQL (or pass --database-url): %w", err)
 		}
@@ -71,10 +72,10 @@ func open(ctx context.Context, o Options, dir string, errs io.Writer) (r *rig, e
 	if r.pgbench, err = bench.FindPgbench(r.url); err != nil {
 		return r, err
 	}
-	if r.pool, err = postgres.Open(ctx, r.url); err != nil {
+	if r.pool, err = dbpool.Open(ctx, r.url); err != nil {
 		return r, err
 	}
-	if r.loader, err = postgres.WithoutDeadlines(ctx, r.pool); err != nil {
+	if r.loader, err = dbpool.WithoutDeadlines(ctx, r.pool); err != nil {
 		return r, err
 	}
 	return r, nil

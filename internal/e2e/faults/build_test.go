@@ -31,7 +31,7 @@ var shorterWaits = []change{
 	{"../../provider/wire/transport.go", "SubmitTimeout   = 30 * time.Second", "SubmitTimeout   = 9 * time.Second"},
 	{"../../lifecycle/send.go", "SendTimeout = 10 * time.Second", "SendTimeout = 3 * time.Second"},
 	{"../../lifecycle/send.go", "AnswerTimeout = 30 * time.Second", "AnswerTimeout = 9 * time.Second"},
-	{"../../postgres/open.go", "statementTimeout = 10 * time.Second", "statementTimeout = 4 * time.Second"},
+	{"../../postgres/dbpool/open.go", "statementTimeout = 10 * time.Second", "statementTimeout = 4 * time.Second"},
 	{"../../postgres/notify.go", "silence = 10 * time.Second", "silence = 4 * time.Second"},
 	{"../../postgres/orphans.go", "orphanTick = 5 * time.Second", "orphanTick = 2 * time.Second"},
 	{"../../postgres/orphans.go", "unheard = 15 * time.Second", "unheard = 5 * time.Second"},

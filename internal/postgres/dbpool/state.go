@@ -1,4 +1,4 @@
-package postgres
+package dbpool
 
 import (
 	"cmp"
@@ -217,8 +217,11 @@ func (*State) keep(conn *pgx.Conn) bool {
 // selectReadOnly asks a session whether it may not write. It reports so for every session of a standby.
 const selectReadOnly = `SELECT current_setting('transaction_read_only')::boolean`
 
-// checkWritable returns errReadOnly where a session may not write.
-func checkWritable(ctx context.Context, conn *pgx.Conn) error {
+// CheckWritable returns an error for which Unavailable reports true when the session of a connection may not write. It waits for
+// the answer for as long as for any statement.
+func CheckWritable(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
 	var readOnly bool
 	if err := conn.QueryRow(ctx, selectReadOnly).Scan(&readOnly); err != nil {
 		return err

@@ -1,4 +1,4 @@
-package postgres
+package dbpool
 
 import (
 	"context"
@@ -27,6 +27,9 @@ const defaultMaxConns = 20
 
 // errNoPostgresURL replaces the errors of the URL parser, which quote the password.
 var errNoPostgresURL = errors.New("--database-url is not a PostgreSQL URL")
+
+// Pool is a pool of connections, as Open makes it. The name lets other packages hold one without a dependency on its driver.
+type Pool = pgxpool.Pool
 
 // Open connects to a database, and fails when the database can't be reached: at once where it refuses us, after half a minute
 // where it starts or does not answer. Every statement on the pool, and on

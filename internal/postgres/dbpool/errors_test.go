@@ -1,4 +1,4 @@
-package postgres_test
+package dbpool_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 )
 
 // TestUnavailable_ErrorsOfOtherPartsAreNotTheDatabases has errors of files, of the storage and of downloads, which are of the types
@@ -29,7 +29,7 @@ func TestUnavailable_ErrorsOfOtherPartsAreNotTheDatabases(t *testing.T) {
 		"a deadline":             context.DeadlineExceeded,
 		"a deadline of a socket": os.ErrDeadlineExceeded,
 	} {
-		if postgres.Unavailable(fmt.Errorf("put a: %w", err)) {
+		if dbpool.Unavailable(fmt.Errorf("put a: %w", err)) {
 			t.Errorf("%s passes for a lost database", name)
 		}
 	}
@@ -39,7 +39,7 @@ func TestUnavailable_ErrorsOfOtherPartsAreNotTheDatabases(t *testing.T) {
 func TestUnavailable_AConnectionThatBreaks(t *testing.T) {
 	t.Parallel()
 	h := dig(t)
-	pool, err := postgres.Open(t.Context(), h.url)
+	pool, err := dbpool.Open(t.Context(), h.url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,11 +49,11 @@ func TestUnavailable_AConnectionThatBreaks(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.proxy.Stop()
-	if _, err := tx.Exec(t.Context(), "SELECT 1"); !postgres.Unavailable(err) {
+	if _, err := tx.Exec(t.Context(), "SELECT 1"); !dbpool.Unavailable(err) {
 		t.Errorf("a cut connection gave %v, want an error that says the database is out of reach", err)
 	}
 	_ = tx.Rollback(t.Context())
-	if _, err := pool.Exec(t.Context(), "SELECT 1"); !postgres.Unavailable(err) {
+	if _, err := pool.Exec(t.Context(), "SELECT 1"); !dbpool.Unavailable(err) {
 		t.Errorf("a refused connection gave %v, want an error that says the database is out of reach", err)
 	}
 }
@@ -62,17 +62,17 @@ func TestUnavailable_AConnectionThatBreaks(t *testing.T) {
 func TestWithin_OnlyItsOwnTimeMeansTheDatabase(t *testing.T) {
 	t.Parallel()
 	wait := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-	err := postgres.Within(t.Context(), time.Nanosecond, wait)
-	if !postgres.Unavailable(err) || !errors.Is(err, context.DeadlineExceeded) {
+	err := dbpool.Within(t.Context(), time.Nanosecond, wait)
+	if !dbpool.Unavailable(err) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("its own time ended a wait with %v, want a deadline that says the database is out of reach", err)
 	}
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := postgres.Within(canceled, time.Hour, wait); !errors.Is(err, context.Canceled) || postgres.Unavailable(err) {
+	if err := dbpool.Within(canceled, time.Hour, wait); !errors.Is(err, context.Canceled) || dbpool.Unavailable(err) {
 		t.Errorf("the caller ended a wait with %v, want the caller's own error", err)
 	}
 	errFault := errors.New("a fault")
-	if err := postgres.Within(t.Context(), time.Hour, func(context.Context) error { return errFault }); !errors.Is(err, errFault) || postgres.Unavailable(err) {
+	if err := dbpool.Within(t.Context(), time.Hour, func(context.Context) error { return errFault }); !errors.Is(err, errFault) || dbpool.Unavailable(err) {
 		t.Errorf("a fault became %v, want it as it is", err)
 	}
 }

@@ -1,4 +1,4 @@
-package postgres_test
+package dbpool_test
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
@@ -29,7 +29,7 @@ func TestOpen_WaitsForADatabaseThatStarts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			door := openDoor(t, postgrestest.URL(t), tc.first)
-			pool, err := postgres.Open(t.Context(), door.url+"&connect_timeout=1")
+			pool, err := dbpool.Open(t.Context(), door.url+"&connect_timeout=1")
 			if err == nil {
 				pool.Close()
 			}

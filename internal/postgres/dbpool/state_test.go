@@ -1,4 +1,4 @@
-package postgres_test
+package dbpool_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
@@ -34,18 +34,18 @@ func setReadOnly(t *testing.T, admin *pgx.Conn, readOnly bool) {
 // changes collects what a state reports.
 type changes struct {
 	mu     sync.Mutex
-	all    []postgres.Change
+	all    []dbpool.Change
 	causes map[string]int
 }
 
-func (c *changes) add(change postgres.Change) {
+func (c *changes) add(change dbpool.Change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all = append(c.all, change)
 }
 
 // get returns the changes so far.
-func (c *changes) get() []postgres.Change {
+func (c *changes) get() []dbpool.Change {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.all)
@@ -69,7 +69,7 @@ func TestState_ReadOnlyConnectionsAreReplaced(t *testing.T) {
 	}
 	defer func() { _ = admin.Close(context.WithoutCancel(ctx)) }()
 	setReadOnly(t, admin, true)
-	pool, err := postgres.Open(ctx, databaseURL+"&pool_max_conns=3")
+	pool, err := dbpool.Open(ctx, databaseURL+"&pool_max_conns=3")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestState_ReadOnlyConnectionsAreReplaced(t *testing.T) {
 		conn.Release()
 	}
 	var seen changes
-	postgres.StateOf(pool).Notify(seen.add, seen.count)
+	dbpool.StateOf(pool).Notify(seen.add, seen.count)
 	write := func() error {
 		_, err := pool.Exec(ctx, "INSERT INTO secret (name, value) VALUES (gen_random_uuid()::text, 'x')")
 		return err
@@ -88,11 +88,11 @@ func TestState_ReadOnlyConnectionsAreReplaced(t *testing.T) {
 	batch.Queue("DELETE FROM secret WHERE name = 'no such'")
 	const refused = 3
 	for range refused - 1 { // New connections are read-only, too.
-		if err := write(); !postgres.Unavailable(err) {
+		if err := write(); !dbpool.Unavailable(err) {
 			t.Errorf("a read-only session gave %v, want an error that says the database can't be used now", err)
 		}
 	}
-	if err := pool.SendBatch(ctx, &batch).Close(); !postgres.Unavailable(err) {
+	if err := pool.SendBatch(ctx, &batch).Close(); !dbpool.Unavailable(err) {
 		t.Errorf("a batch on a read-only session gave %v, want an error that says the database can't be used now", err)
 	}
 	var one int
@@ -133,25 +133,25 @@ func TestState_AFullDiskIsNoticedByRows(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	pool := openPool(t, postgrestest.URL(t)+"&pool_max_conns=2")
-	exec(t, pool, `CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+	postgrestest.Exec(t, pool, `CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$`)
-	exec(t, pool, "CREATE TRIGGER full_disk BEFORE INSERT ON secret FOR EACH ROW EXECUTE FUNCTION full_disk()")
+	postgrestest.Exec(t, pool, "CREATE TRIGGER full_disk BEFORE INSERT ON secret FOR EACH ROW EXECUTE FUNCTION full_disk()")
 	var seen changes
-	postgres.StateOf(pool).Notify(seen.add, seen.count)
-	postgres.SetCalm(pool, time.Hour)
+	dbpool.StateOf(pool).Notify(seen.add, seen.count)
+	dbpool.SetCalm(pool, time.Hour)
 	const insert, remove = "INSERT INTO secret (name, value) VALUES ('x', 'x')", "DELETE FROM secret WHERE name = 'no such'"
 	for i := range 2 {
-		if _, err := pool.Exec(ctx, insert); !postgres.Unavailable(err) {
+		if _, err := pool.Exec(ctx, insert); !dbpool.Unavailable(err) {
 			t.Errorf("a full disk gave %v, want an error that says the database can't be used now", err)
 		}
-		exec(t, pool, remove)                                                   // It needs no room, and says nothing.
-		exec(t, pool, "INSERT INTO tenant (tenant) VALUES ($1)", fmt.Sprint(i)) // Its file has room left.
+		postgrestest.Exec(t, pool, remove)                                                   // It needs no room, and says nothing.
+		postgrestest.Exec(t, pool, "INSERT INTO tenant (tenant) VALUES ($1)", fmt.Sprint(i)) // Its file has room left.
 	}
-	postgres.SetCalm(pool, 0)
-	exec(t, pool, "DROP TRIGGER full_disk ON secret")
-	exec(t, pool, insert)
+	dbpool.SetCalm(pool, 0)
+	postgrestest.Exec(t, pool, "DROP TRIGGER full_disk ON secret")
+	postgrestest.Exec(t, pool, insert)
 	got := seen.get()
-	if len(got) != 2 || got[0].Over || got[0].Fault != postgres.NoWrites || !got[1].Over || got[1].Failures != 2 {
+	if len(got) != 2 || got[0].Over || got[0].Fault != dbpool.NoWrites || !got[1].Over || got[1].Failures != 2 {
 		t.Errorf("the changes are %+v, want one fault with two failures, and its end", got)
 	}
 	if seen.causes["53100"] != 2 {
@@ -165,7 +165,7 @@ func TestState_EachCauseOfLostConnectionsIsReportedOnce(t *testing.T) {
 	ctx, h := t.Context(), dig(t)
 	pool := openPool(t, h.url+"&pool_max_conns=3")
 	var seen changes
-	postgres.StateOf(pool).Notify(seen.add, seen.count)
+	dbpool.StateOf(pool).Notify(seen.add, seen.count)
 	kept, err := pool.Acquire(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +182,7 @@ func TestState_EachCauseOfLostConnectionsIsReportedOnce(t *testing.T) {
 	ping := func(want bool) {
 		t.Helper()
 		for range refused {
-			if _, err := pool.Exec(ctx, "SELECT 1"); err == nil != want || err != nil && !postgres.Unavailable(err) {
+			if _, err := pool.Exec(ctx, "SELECT 1"); err == nil != want || err != nil && !dbpool.Unavailable(err) {
 				t.Errorf("a statement ended with %v, want success: %v", err, want)
 			}
 		}
@@ -197,7 +197,7 @@ func TestState_EachCauseOfLostConnectionsIsReportedOnce(t *testing.T) {
 	}
 	kept.Release()
 	h.proxy.Stop()
-	until(t, func() bool { _, err := pool.Exec(ctx, "SELECT 1"); return err != nil && len(seen.get()) == 3 })
+	postgrestest.Until(t, func() bool { _, err := pool.Exec(ctx, "SELECT 1"); return err != nil && len(seen.get()) == 3 })
 	ping(false)
 	if err := h.proxy.Start(); err != nil {
 		t.Fatal(err)
@@ -208,7 +208,7 @@ func TestState_EachCauseOfLostConnectionsIsReportedOnce(t *testing.T) {
 	for _, c := range seen.get() {
 		pe, _ := errors.AsType[*pgconn.PgError](c.Cause)
 		switch {
-		case c.Fault != postgres.NoConnections:
+		case c.Fault != dbpool.NoConnections:
 			got = append(got, "another fault")
 		case c.Over && c.Failures < refused:
 			got = append(got, fmt.Sprintf("over after %d failures", c.Failures))
@@ -236,7 +236,7 @@ func TestUnavailable_ServersThatCantWrite(t *testing.T) {
 		"57P02": true, "57014": true, "25P03": true, "25P04": true, "40001": true, "40P01": true, "55P03": true, "25P02": false, "XX000": false,
 		"25001": false, "23505": false, "42P01": false, "XX001": false,
 	} {
-		if got := postgres.Unavailable(&pgconn.PgError{Code: code}); got != want {
+		if got := dbpool.Unavailable(&pgconn.PgError{Code: code}); got != want {
 			t.Errorf("SQLSTATE %s is unavailable: %v, want %v", code, got, want)
 		}
 	}

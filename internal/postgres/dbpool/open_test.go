@@ -1,4 +1,4 @@
-package postgres_test
+package dbpool_test
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -99,13 +100,13 @@ func TestOpen_SilenceEndsEveryStatement(t *testing.T) {
 			h := dig(t)
 			pool := openWithin(t, h.url, limit)
 			works := func() bool { return call(t.Context(), pool) == nil }
-			until(t, works)
+			postgrestest.Until(t, works)
 			h.swallow()
-			if err := call(t.Context(), pool); !postgres.Unavailable(err) {
+			if err := call(t.Context(), pool); !dbpool.Unavailable(err) {
 				t.Errorf("a silent database gave %v, want an error that says it is out of reach", err)
 			}
 			h.heal()
-			until(t, works) // Each try ends by itself, and takes a broken connection out of the pool.
+			postgrestest.Until(t, works) // Each try ends by itself, and takes a broken connection out of the pool.
 		})
 	}
 }
@@ -114,9 +115,9 @@ func TestOpen_SilenceEndsEveryStatement(t *testing.T) {
 // the test ends.
 func openWithin(t *testing.T, databaseURL string, limit time.Duration) (pool *pgxpool.Pool) {
 	t.Helper()
-	until(t, func() bool {
+	postgrestest.Until(t, func() bool {
 		var err error
-		pool, err = postgres.OpenWithin(t.Context(), databaseURL, limit)
+		pool, err = dbpool.OpenWithin(t.Context(), databaseURL, limit)
 		return err == nil
 	})
 	t.Cleanup(pool.Close)
@@ -128,9 +129,9 @@ func TestWithoutTimeouts_WaitsForASlowDatabase(t *testing.T) {
 	t.Parallel()
 	h := dig(t)
 	const limit = 50 * time.Millisecond
-	ctx := postgres.WithoutTimeouts(t.Context())
-	h.delay(350 * time.Millisecond)                                          // A connect takes four answers at least,
-	pool, err := postgres.OpenWithin(ctx, h.url+"&connect_timeout=1", limit) // so it outlives this timeout.
+	ctx := dbpool.WithoutTimeouts(t.Context())
+	h.delay(350 * time.Millisecond)                                        // A connect takes four answers at least,
+	pool, err := dbpool.OpenWithin(ctx, h.url+"&connect_timeout=1", limit) // so it outlives this timeout.
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +139,7 @@ func TestWithoutTimeouts_WaitsForASlowDatabase(t *testing.T) {
 	if _, err := pool.Exec(ctx, "SELECT 1"); err != nil {
 		t.Errorf("without timeouts a statement failed: %v", err)
 	}
-	if _, err := pool.Exec(t.Context(), "SELECT 1"); !postgres.Unavailable(err) {
+	if _, err := pool.Exec(t.Context(), "SELECT 1"); !dbpool.Unavailable(err) {
 		t.Errorf("with its timeout a statement gave %v, want an error that says the database is out of reach", err)
 	}
 }
@@ -151,7 +152,7 @@ func TestOpen_AStatementInTransactionEnds(t *testing.T) {
 	defer h.heal() // So that closing the pool waits for nobody.
 	var err error
 	silent := false
-	until(t, func() bool { // On a slow machine the beginning of a transaction may take longer than the limit.
+	postgrestest.Until(t, func() bool { // On a slow machine the beginning of a transaction may take longer than the limit.
 		err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
 			h.swallow()
 			silent = true
@@ -160,7 +161,7 @@ func TestOpen_AStatementInTransactionEnds(t *testing.T) {
 		})
 		return silent
 	})
-	if !postgres.Unavailable(err) {
+	if !dbpool.Unavailable(err) {
 		t.Errorf("a silent database gave %v, want an error that says it is out of reach", err)
 	}
 }
@@ -168,7 +169,7 @@ func TestOpen_AStatementInTransactionEnds(t *testing.T) {
 // TestOpen_TheServerGivesUpOnASilentClient looks at what the server was told.
 func TestOpen_TheServerGivesUpOnASilentClient(t *testing.T) {
 	t.Parallel()
-	pool, err := postgres.Open(t.Context(), postgrestest.URL(t))
+	pool, err := dbpool.Open(t.Context(), postgrestest.URL(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +207,7 @@ func TestListener_SilenceHoldsNothingUp(t *testing.T) {
 	if _, err := pool.Exec(ctx, "SELECT pg_sleep(0.5)"); !errors.Is(err, context.DeadlineExceeded) { // Longer than a statement may take.
 		t.Errorf("a long statement ended with %v, want its deadline", err)
 	}
-	until(t, func() bool { // On a slow machine an answer may take longer than the limit.
+	postgrestest.Until(t, func() bool { // On a slow machine an answer may take longer than the limit.
 		_, err := pool.Exec(ctx, "SELECT pg_notify('refract_task', 'x')")
 		return err == nil
 	})
@@ -233,7 +234,7 @@ func TestUnavailable_AConnectionThatWasFoundClosed(t *testing.T) {
 	if err := conn.Conn().Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conn.Exec(t.Context(), "SELECT 1"); !postgres.Unavailable(err) {
+	if _, err := conn.Exec(t.Context(), "SELECT 1"); !dbpool.Unavailable(err) {
 		t.Errorf("a closed connection gave %v, want an error that says the database is out of reach", err)
 	}
 }
@@ -242,7 +243,7 @@ func TestOpen_KeepsToThePoolSizeOfTheURL(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgrestest.URL(t)
 	for query, want := range map[string]int32{"": 20, "&pool_max_conns=3": 3, "&pool_max_conns=50": 50} {
-		pool, err := postgres.Open(t.Context(), databaseURL+query)
+		pool, err := dbpool.Open(t.Context(), databaseURL+query)
 		if err != nil {
 			t.Fatal(err)
 		}

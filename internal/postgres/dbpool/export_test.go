@@ -1,0 +1,18 @@
+package dbpool
+
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// OpenWithin is Open with another deadline for statements.
+var OpenWithin = open
+
+// SetCalm sets for how long a full disk must have refused nothing.
+func SetCalm(pool *pgxpool.Pool, d time.Duration) {
+	s := StateOf(pool)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calm = d
+}
