@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/cli"
-	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
+	"github.com/refract-video/refract/internal/postgres/migrations"
 	"github.com/refract-video/refract/internal/redact"
 )
 
@@ -38,7 +38,7 @@ func (c *migrateCmd) Run(ctx context.Context, con cli.Console) error {
 		return err
 	}
 	defer pool.Close()
-	if err := postgres.Migrate(ctx, pool); err != nil {
+	if err := migrations.Apply(ctx, pool); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(con.Out, "the schema is at this release's version")

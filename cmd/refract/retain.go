@@ -11,6 +11,7 @@ import (
 	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/migrations"
 	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/server"
 )
@@ -41,7 +42,7 @@ func (c *retainCmd) Run(ctx context.Context, con cli.Console) (err error) {
 		return err
 	}
 	defer pool.Close()
-	if err := postgres.CheckSchema(ctx, pool); err != nil {
+	if err := migrations.Check(ctx, pool); err != nil {
 		return err
 	}
 	store, err := postgres.NewStore(pool, log)

@@ -14,6 +14,7 @@ import (
 	"github.com/refract-video/refract/internal/api"
 	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/migrations"
 )
 
 // tokenCmd manages the API tokens of tenants, on the database itself: an account that may write to it may do anything.
@@ -132,7 +133,7 @@ func withStore(ctx context.Context, f databaseFlags, do func(*postgres.Store) er
 		return err
 	}
 	defer pool.Close()
-	if err := postgres.CheckSchema(ctx, pool); err != nil {
+	if err := migrations.Check(ctx, pool); err != nil {
 		return err
 	}
 	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))

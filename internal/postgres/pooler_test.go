@@ -13,8 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
+	"github.com/refract-video/refract/internal/postgres/migrations"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
@@ -131,7 +131,7 @@ func TestOpen_WorksWithPooledSessions(t *testing.T) {
 	direct := postgrestest.Connect(t, databaseURL)
 	exec(t, direct, "CREATE SCHEMA films")
 	pool := openPool(t, startPgBouncer(t, databaseURL, "pool_mode = session\ndefault_pool_size = 30")+"&search_path=films")
-	if err := postgres.Migrate(t.Context(), pool); err != nil {
+	if err := migrations.Apply(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}
 	if got := value[string](t, direct, "SELECT schemaname FROM pg_tables WHERE tablename = 'task'"); got != "films" {

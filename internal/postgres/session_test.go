@@ -11,6 +11,7 @@ import (
 
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
+	"github.com/refract-video/refract/internal/postgres/migrations"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -197,10 +198,10 @@ func TestOpen_TheURLChoosesTheSchema(t *testing.T) {
 			exec(t, admin, `CREATE SCHEMA "Our\ 'Schema'"`)
 			postgrestest.Inherit(t, databaseURL, "search_path = public")
 			pool := openPool(t, databaseURL+query)
-			if err := postgres.Migrate(t.Context(), pool); err != nil {
+			if err := migrations.Apply(t.Context(), pool); err != nil {
 				t.Fatal(err)
 			}
-			if err := postgres.CheckSchema(t.Context(), pool); err != nil {
+			if err := migrations.Check(t.Context(), pool); err != nil {
 				t.Error(err)
 			}
 			if got := value[string](t, admin, "SELECT schemaname FROM pg_tables WHERE tablename = 'task'"); got != `Our\ 'Schema'` {
@@ -217,7 +218,7 @@ func TestOpen_RefusesASchemaThatOnlyADefaultChooses(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgrestest.EmptyURL(t)
 	exec(t, postgrestest.Connect(t, databaseURL), "CREATE SCHEMA films")
-	if err := postgres.Migrate(t.Context(), openPool(t, databaseURL+"&search_path=films")); err != nil {
+	if err := migrations.Apply(t.Context(), openPool(t, databaseURL+"&search_path=films")); err != nil {
 		t.Fatal(err)
 	}
 	postgrestest.Inherit(t, databaseURL, "search_path = films")
@@ -237,10 +238,10 @@ func TestMigrate_InheritedDefaultsChangeNothing(t *testing.T) {
 	postgrestest.Inherit(t, databaseURL, "statement_timeout = '5s'", "lock_timeout = '1ms'", "idle_session_timeout = '5s'", "search_path = elsewhere",
 		"default_transaction_isolation = serializable", "standard_conforming_strings = off")
 	pool := openPool(t, databaseURL)
-	if err := postgres.Migrate(t.Context(), pool); err != nil {
+	if err := migrations.Apply(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}
-	if err := postgres.CheckSchema(t.Context(), pool); err != nil {
+	if err := migrations.Check(t.Context(), pool); err != nil {
 		t.Error(err)
 	}
 	migrating, err := dbpool.WithoutDeadlines(t.Context(), pool)

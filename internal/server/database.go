@@ -13,6 +13,7 @@ import (
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
+	"github.com/refract-video/refract/internal/postgres/migrations"
 )
 
 // database is what this replica has of the database.
@@ -68,9 +69,9 @@ func (db *database) connect(ctx context.Context, f Config) (err error) {
 		return err
 	}
 	if f.Migrate {
-		return postgres.Migrate(ctx, db.pool)
+		return migrations.Apply(ctx, db.pool)
 	}
-	return postgres.CheckSchema(ctx, db.pool)
+	return migrations.Check(ctx, db.pool)
 }
 
 // start starts the private PostgreSQL. It has no time limit, which would prove only that the machine is slow. The log says what a
@@ -93,7 +94,7 @@ func (db *database) start(ctx context.Context, f Config, log *slog.Logger) error
 		return err
 	}
 	waiting.Step("migrating the schema")
-	return postgres.Migrate(ctx, db.pool)
+	return migrations.Apply(ctx, db.pool)
 }
 
 // close waits for the writes under way, which may be of callers that left, and closes the database.

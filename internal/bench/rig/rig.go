@@ -21,6 +21,7 @@ import (
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
+	"github.com/refract-video/refract/internal/postgres/migrations"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 	"github.com/refract-video/refract/internal/sim/kie"
@@ -100,7 +101,7 @@ func (r *rig) reset(ctx context.Context) error {
 	if _, err := r.pool.Exec(ctx, `DROP SCHEMA public CASCADE; CREATE SCHEMA public`); err != nil {
 		return fmt.Errorf("empty the database: %w", err)
 	}
-	if err := postgres.Migrate(ctx, r.pool); err != nil {
+	if err := migrations.Apply(ctx, r.pool); err != nil {
 		return err
 	}
 	r.pool.Reset() // What connections know of the old schema is void.

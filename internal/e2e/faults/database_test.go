@@ -13,7 +13,7 @@ import (
 
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/pglocal/pgtest"
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/migrations"
 )
 
 // startDatabase starts a separate PostgreSQL with the durability of a production server, and returns the URL of its
@@ -36,7 +36,7 @@ func startDatabase(t *testing.T) string {
 		t.Fatal("open the database")
 	}
 	defer pool.Close()
-	if err := postgres.Migrate(t.Context(), pool); err != nil {
+	if err := migrations.Apply(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}
 	return cluster.URL()

@@ -27,7 +27,7 @@ import (
 
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/pglocal/pgtest"
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/migrations"
 )
 
 // server is the server of this process. It is started when a test first asks for a database, so that nothing
@@ -147,11 +147,11 @@ type schema struct{}
 // Hash changes with the migrations.
 func (schema) Hash() (string, error) {
 	h := sha256.New()
-	err := fs.WalkDir(postgres.MigrationFiles(), ".", func(path string, e fs.DirEntry, err error) error {
+	err := fs.WalkDir(migrations.Files(), ".", func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
-		text, err := fs.ReadFile(postgres.MigrationFiles(), path)
+		text, err := fs.ReadFile(migrations.Files(), path)
 		h.Write(text)
 		return err
 	})
@@ -164,5 +164,5 @@ func (schema) Migrate(ctx context.Context, _ *sql.DB, cfg pgtestdb.Config) error
 		return err
 	}
 	defer pool.Close()
-	return postgres.Migrate(ctx, pool)
+	return migrations.Apply(ctx, pool)
 }

@@ -1,4 +1,6 @@
-package postgres
+// Package migrations has the schema of the database, and brings a database to this release's version: our tables and those of the
+// job queue.
+package migrations
 
 import (
 	"context"
@@ -17,23 +19,23 @@ import (
 	"github.com/refract-video/refract/internal/postgres/dbpool"
 )
 
-//go:embed migrations/*.sql
-var migrationFiles embed.FS
+//go:embed *.sql
+var files embed.FS
 
-// What CheckSchema finds. Both errors end a start of the service.
+// What Check finds. Both errors end a start of the service.
 var (
-	// ErrSchemaOld means that migrations of this release have not been applied.
-	ErrSchemaOld = errors.New("the database schema is older than this release: run `refract migrate`, or start with --migrate")
-	// ErrSchemaNew means that a newer release has migrated the database.
-	ErrSchemaNew = errors.New("the database schema is newer than this release: run the release that migrated it, or a later one")
+	// ErrOld means that migrations of this release have not been applied.
+	ErrOld = errors.New("the database schema is older than this release: run `refract migrate`, or start with --migrate")
+	// ErrNew means that a newer release has migrated the database.
+	ErrNew = errors.New("the database schema is newer than this release: run the release that migrated it, or a later one")
 )
 
-// MigrationFiles are the migrations, for whoever must know when they change.
-func MigrationFiles() fs.FS { return migrationFiles }
+// Files returns the migrations, so that a test database can be rebuilt when they change.
+func Files() fs.FS { return files }
 
-// Migrate brings the schema to this release's version: our tables and those of the job queue. Replicas
-// may call it at once; one of them works, the others wait. A database of a newer release is refused.
-func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
+// Apply brings the schema to this release's version. Replicas may call it at the same time: one works, the others wait. It
+// returns ErrNew for a database that a newer release has migrated.
+func Apply(ctx context.Context, pool *pgxpool.Pool) error {
 	pool, err := dbpool.WithoutDeadlines(ctx, pool)
 	if err != nil {
 		return fmt.Errorf("connect for the migration: %w", err)
@@ -44,7 +46,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) error {
 		return err
 	}
 	defer unlock()
-	p, err := migrations(pool)
+	p, err := provider(pool)
 	if err != nil {
 		return err
 	}
@@ -71,8 +73,8 @@ const (
 	lockTries  = 300
 )
 
-// lockMigrations makes concurrent migrations follow each other, on a connection of its own. It tries again
-// and again rather than wait inside a statement, whose snapshot would hold up the building of an index.
+// lockMigrations makes concurrent migrations follow each other, on a connection of its own. It polls for the lock and does not
+// wait inside a statement, whose snapshot would hold up the building of an index.
 func lockMigrations(ctx context.Context, pool *pgxpool.Pool) (unlock func(), err error) {
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(lockPeriod, lockTries))
 	if err != nil {
@@ -94,9 +96,9 @@ func lockMigrations(ctx context.Context, pool *pgxpool.Pool) (unlock func(), err
 	}, nil
 }
 
-// CheckSchema returns ErrSchemaOld or ErrSchemaNew unless the schema is exactly this release's.
-func CheckSchema(ctx context.Context, pool *pgxpool.Pool) error {
-	p, err := migrations(pool)
+// Check returns ErrOld or ErrNew unless the schema is exactly this release's.
+func Check(ctx context.Context, pool *pgxpool.Pool) error {
+	p, err := provider(pool)
 	if err != nil {
 		return err
 	}
@@ -109,7 +111,7 @@ func CheckSchema(ctx context.Context, pool *pgxpool.Pool) error {
 		return fmt.Errorf("read the schema version: %w", err)
 	}
 	if pending {
-		return ErrSchemaOld
+		return ErrOld
 	}
 	jobs, err := rivermigrate.New(riverpgxv5.New(pool), nil)
 	if err != nil {
@@ -120,7 +122,7 @@ func CheckSchema(ctx context.Context, pool *pgxpool.Pool) error {
 		return fmt.Errorf("check the job queue's schema: %w", err)
 	}
 	if !res.OK {
-		return ErrSchemaOld
+		return ErrOld
 	}
 	return nil
 }
@@ -131,17 +133,13 @@ func refuseNewer(ctx context.Context, p *goose.Provider) error {
 		return fmt.Errorf("read the schema version: %w", err)
 	}
 	if current > target {
-		return fmt.Errorf("schema version %d, this release knows %d: %w", current, target, ErrSchemaNew)
+		return fmt.Errorf("schema version %d, this release knows %d: %w", current, target, ErrNew)
 	}
 	return nil
 }
 
-// migrations returns goose over the embedded files. Its Close closes the database/sql handle, not the pool.
-func migrations(pool *pgxpool.Pool) (*goose.Provider, error) {
-	files, err := fs.Sub(migrationFiles, "migrations")
-	if err != nil {
-		return nil, fmt.Errorf("open the migrations: %w", err)
-	}
+// provider returns goose over the embedded files. Its Close closes the database/sql handle, not the pool.
+func provider(pool *pgxpool.Pool) (*goose.Provider, error) {
 	p, err := goose.NewProvider(goose.DialectPostgres, stdlib.OpenDBFromPool(pool), files)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the migrations: %w", err)
