@@ -115,7 +115,7 @@ func configure(t testing.TB) (config server.Config, token string) {
 	t.Cleanup(func() { _ = provider.Close() })
 	databaseURL := postgrestest.URL(t)
 	pool := postgrestest.Connect(t, databaseURL)
-	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
+	store, err := postgres.NewStore(postgres.Config{Pool: pool})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"text/tabwriter"
 	"time"
 
@@ -136,7 +135,7 @@ func withStore(ctx context.Context, f databaseFlags, do func(*postgres.Store) er
 	if err := migrations.Check(ctx, pool); err != nil {
 		return err
 	}
-	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
+	store, err := postgres.NewStore(postgres.Config{Pool: pool})
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ type ingress struct {
 func setup(t *testing.T) ingress {
 	t.Helper()
 	in := ingress{pool: postgrestest.Pool(t), metrics: sdkmetric.NewManualReader(), logged: &bytes.Buffer{}}
-	store, err := postgres.NewStore(in.pool, slog.New(slog.DiscardHandler))
+	store, err := postgres.NewStore(postgres.Config{Pool: in.pool})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func TestChecker_AsksOnWhileAnswersAreAwaited(t *testing.T) {
 func newChecker(t *testing.T, kie provider.Provider, attempts int) *Checker {
 	t.Helper()
 	pool, log := postgrestest.Pool(t), slog.New(slog.DiscardHandler)
-	store, err := postgres.NewStore(pool, log)
+	store, err := postgres.NewStore(postgres.Config{Pool: pool, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

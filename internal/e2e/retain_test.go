@@ -138,11 +138,13 @@ const kept = `SELECT key FROM output WHERE remove_time IS NULL UNION SELECT key 
 func (r *retentionTest) retainer(t *testing.T, pool *pgxpool.Pool) *retention.Retainer {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	store, err := postgres.NewStore(pool, log)
+	store, err := postgres.NewStore(postgres.Config{
+		Pool:      pool,
+		Retention: retention.Periods{Outputs: 720 * time.Hour, Sources: 168 * time.Hour, Callbacks: 720 * time.Hour, Tasks: 2160 * time.Hour},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	store.Keep(retention.Periods{Outputs: 720 * time.Hour, Sources: 168 * time.Hour, Callbacks: 720 * time.Hour, Tasks: 2160 * time.Hour})
 	return &retention.Retainer{Store: store, Bucket: r.bucket(t), Log: log}
 }
 

@@ -120,7 +120,7 @@ func (ts *testService) bucket(t *testing.T) *media.Bucket {
 // store returns the store of the service's database.
 func (ts *testService) store(t *testing.T) *postgres.Store {
 	t.Helper()
-	store, err := postgres.NewStore(ts.pool, slog.New(slog.DiscardHandler))
+	store, err := postgres.NewStore(postgres.Config{Pool: ts.pool})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func createToken(t *testing.T, pool *pgxpool.Pool, tenant string) string {
 
 func newToken(t *testing.T, pool *pgxpool.Pool, tenant string, operator bool) string {
 	t.Helper()
-	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
+	store, err := postgres.NewStore(postgres.Config{Pool: pool})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -55,7 +54,7 @@ const window = time.Hour
 func setupFleet(t *testing.T, submissions, inFlight int) fleet {
 	t.Helper()
 	pool := postgrestest.Pool(t)
-	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
+	store, err := postgres.NewStore(postgres.Config{Pool: pool})
 	if err != nil {
 		t.Fatal(err)
 	}

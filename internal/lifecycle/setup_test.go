@@ -3,7 +3,6 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -57,7 +56,7 @@ func setup(t *testing.T) service {
 func setupWith(t *testing.T, kie studio) service {
 	t.Helper()
 	pool := postgrestest.Pool(t)
-	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
+	store, err := postgres.NewStore(postgres.Config{Pool: pool})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func (s *Store) AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task,
 	if err != nil {
 		return nil, err
 	}
-	s.wakeWorkers(w.jobs)
+	s.jobs.Wake(w.jobs)
 	changed := make([]task.Task, len(w.changes))
 	for i, c := range w.changes {
 		changed[i] = c.Task
@@ -148,7 +148,7 @@ func (s *Store) changeQueued(ctx context.Context, tx pgx.Tx, w *writes, decide f
 	if len(queued) == 0 {
 		return nil
 	}
-	if err := s.enqueue(ctx, tx, w.jobs); err != nil {
+	if err := s.jobs.Insert(ctx, tx, w.jobs); err != nil {
 		return err
 	}
 	if err := w.flush(ctx, tx, func(batch *pgx.Batch) { batch.Queue(commit) }); err != nil {

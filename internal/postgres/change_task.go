@@ -61,7 +61,7 @@ func (s *Store) changeSet(ctx context.Context, wishes []wish, results []groupcom
 	if err != nil {
 		return fate(err, results)
 	}
-	s.wakeWorkers(jobs)
+	s.jobs.Wake(jobs)
 	return nil
 }
 
@@ -82,7 +82,7 @@ func (s *Store) changeTasks(ctx context.Context, wishes []wish, results []groupc
 			last := len(pending) == 0
 			jobs = append(jobs, w.jobs...)
 			if last {
-				if err := s.enqueue(ctx, tx, jobs); err != nil {
+				if err := s.jobs.Insert(ctx, tx, jobs); err != nil {
 					return err
 				}
 			}

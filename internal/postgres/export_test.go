@@ -37,12 +37,6 @@ func (s *Store) SetLockTimeout(alone time.Duration) { s.timeouts.alone = alone }
 // SetFrontierPatience sets how long a mark waits for all transactions before only those count that write events.
 func (s *Store) SetFrontierPatience(d time.Duration) { s.frontier.patience = d }
 
-// LookEvery sets how often orphans are looked for.
-func (o *Orphans) LookEvery(tick time.Duration) { o.tick = tick }
-
-// ReconnectAfter sets how long a listener pauses after its connection broke.
-func (l *Listener) ReconnectAfter(wait time.Duration) { l.reconnectWait = wait }
-
 // ChangeSetsAtOnce is how many sets of changes are committed at the same time.
 var ChangeSetsAtOnce = changeLimits.AtOnce
 

@@ -96,8 +96,7 @@ func TestTenantEntries_TellWhatRetentionRemoved(t *testing.T) {
 
 func TestTenantEntries_TellEachTenantWhatABatchOfRetentionRemoved(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	store.Keep(keeping)
+	store, pool := setupKeeping(t, keeping)
 	want := map[string]task.Position{}
 	for _, tenant := range []string{"films", "ads", "films", "news"} {
 		age := 100 * day

@@ -10,10 +10,6 @@ import (
 	"github.com/refract-video/refract/internal/retention"
 )
 
-// Keep makes the store remember how long things are kept where a tenant's terms do not say. It is called once, before
-// the store is used.
-func (s *Store) Keep(keep retention.Periods) { s.keep = keep }
-
 // keptFor is for how long the terms in the rows own and shared, or else the configuration in a parameter, keep
 // something; NULL means for ever.
 func keptFor(column, parameter string) string {

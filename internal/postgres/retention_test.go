@@ -60,8 +60,7 @@ func dueOf(t *testing.T, store *postgres.Store, kind retention.Kind) map[string]
 
 func TestAged_GoesByTheTenantsTermsThenTheSharedOnesThenTheConfiguration(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	store.Keep(keeping)
+	store, pool := setupKeeping(t, keeping)
 	for _, tenant := range []string{"plain", "short", "long", "ever"} {
 		succeeded(t, store, pool, tenant, 50*day)
 		succeeded(t, store, pool, tenant, 10*day)
@@ -94,8 +93,7 @@ func TestAged_GoesByTheTenantsTermsThenTheSharedOnesThenTheConfiguration(t *test
 
 func TestAged_LeavesAloneWhatIsInUse(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	store.Keep(keeping)
+	store, pool := setupKeeping(t, keeping)
 	running := create(t, store, "films", plain())
 	followed := create(t, store, "films", plain())
 	attempt := admit(t, store, followed.ID)
@@ -133,8 +131,7 @@ func TestAged_LeavesAloneWhatIsInUse(t *testing.T) {
 
 func TestRemoveAged_TakesNothingThatWasUsedSinceItWasFound(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	store.Keep(keeping)
+	store, pool := setupKeeping(t, keeping)
 	ended := succeeded(t, store, pool, "films", 365*day)
 	exec(t, pool, `INSERT INTO source (id, tenant, sha256, size_bytes, content_type, duration_us, width, height, flaw, key, last_use_time)
 		VALUES (gen_random_uuid(), 'films', sha256(''), 5, '', 0, 0, 0, '', 'sources/a', now() - interval '1 year')`)
@@ -165,8 +162,7 @@ func TestRemoveAged_TakesNothingThatWasUsedSinceItWasFound(t *testing.T) {
 
 func TestRemoveAged_OfTwoAtOnceOneRemovesEachThing(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	store.Keep(keeping)
+	store, pool := setupKeeping(t, keeping)
 	for range 20 {
 		succeeded(t, store, pool, "films", 365*day)
 	}
@@ -204,8 +200,7 @@ func TestRemoveAged_OfTwoAtOnceOneRemovesEachThing(t *testing.T) {
 
 func TestOutputs_ExpireByTheirTermsAndStayExpired(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	store.Keep(keeping)
+	store, pool := setupKeeping(t, keeping)
 	tests := map[string]struct {
 		sql     string
 		expired bool

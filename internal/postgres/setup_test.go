@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"context"
 	"flag"
-	"log/slog"
 	"os"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -34,8 +34,22 @@ func TestMain(m *testing.M) {
 // setup returns a store over a fresh database, and the pool under it.
 func setup(t *testing.T) (*postgres.Store, *pgxpool.Pool) {
 	t.Helper()
-	pool := postgrestest.Pool(t)
-	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
+	return setupWith(t, postgres.Config{})
+}
+
+// setupKeeping returns a store over a fresh database that keeps things for a while, and the pool under it.
+func setupKeeping(t *testing.T, periods retention.Periods) (*postgres.Store, *pgxpool.Pool) {
+	t.Helper()
+	return setupWith(t, postgres.Config{Retention: periods})
+}
+
+// setupWith returns a store over a fresh database, unless the configuration has a pool, and the pool under it.
+func setupWith(t *testing.T, cfg postgres.Config) (*postgres.Store, *pgxpool.Pool) {
+	t.Helper()
+	if cfg.Pool == nil {
+		cfg.Pool = postgrestest.Pool(t)
+	}
+	store, err := postgres.NewStore(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +57,7 @@ func setup(t *testing.T) (*postgres.Store, *pgxpool.Pool) {
 	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}
-	return store, pool
+	return store, cfg.Pool
 }
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }

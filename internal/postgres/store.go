@@ -18,11 +18,10 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river"
 
 	"github.com/refract-video/refract/internal/groupcommit"
+	"github.com/refract-video/refract/internal/postgres/replica"
 	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -30,13 +29,11 @@ import (
 // Store implements the stores that lifecycle, watch, api and callback ask for. Its methods may be called
 // concurrently.
 type Store struct {
-	pool     *pgxpool.Pool
-	jobs     *river.Client[pgx.Tx]
-	time     *insertTime
-	keep     retention.Periods
-	notifier *Notifier
-	creates  *groupcommit.Group[task.Decision, created]
-	changes  *groupcommit.Group[wish, task.Task]
+	pool    *pgxpool.Pool
+	jobs    *replica.Jobs
+	keep    retention.Periods
+	creates *groupcommit.Group[task.Decision, created]
+	changes *groupcommit.Group[wish, task.Task]
 
 	timeouts changeTimeouts
 	frontier frontier
@@ -48,27 +45,36 @@ var (
 	changeLimits = groupcommit.Limits{Set: 128, Waiting: 1024, AtOnce: 2}
 )
 
-// NewStore returns a store over a pool. The pool stays the caller's to close, after the store.
-func NewStore(pool *pgxpool.Pool, log *slog.Logger) (*Store, error) {
-	at := &insertTime{}
-	jobs, err := newJobs(pool, at, log)
+// Config is what the stores work with. Only the pool is required.
+type Config struct {
+	// Pool stays the caller's to close, after the stores.
+	Pool *pgxpool.Pool
+	// Clock dates jobs. Without one, this machine's clock does.
+	Clock *replica.Clock
+	// Notifier wakes workers when there is a new job. Without one they find it within a second.
+	Notifier *replica.Notifier
+	// Retention is for how long things are kept when their tenant has no periods of its own. The zero value keeps everything.
+	Retention retention.Periods
+	// Log gets what the job queue logs. The default discards it.
+	Log *slog.Logger
+}
+
+// NewStore returns a store.
+func NewStore(cfg Config) (*Store, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	jobs, err := replica.NewJobs(replica.JobsConfig{Pool: cfg.Pool, Clock: cfg.Clock, Notifier: cfg.Notifier, Log: cfg.Log})
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool, jobs: jobs, time: at, notifier: NewNotifier(pool, log), timeouts: defaultChangeTimeouts, frontier: frontier{patience: patience}}
+	s := &Store{pool: cfg.Pool, jobs: jobs, keep: cfg.Retention, timeouts: defaultChangeTimeouts, frontier: frontier{patience: patience}}
 	s.creates = groupcommit.New(s.createSet, createLimits)
 	s.changes = groupcommit.New(s.changeSet, changeLimits)
 	return s, nil
 }
 
-// Notifier returns what tells other replicas of changes and workers of jobs. Nothing is told unless its Run runs.
-func (s *Store) Notifier() *Notifier { return s.notifier }
-
 // Close takes no more grouped writes and waits for those that are under way, until ctx ends.
 func (s *Store) Close(ctx context.Context) error {
 	return errors.Join(s.creates.Close(ctx), s.changes.Close(ctx))
 }
-
-// UseClock makes the store date jobs by a clock and not by this machine's, which may be wrong: a job that is dated
-// ahead is not run before the database's clock has got there. It is called once, before the store is used.
-func (s *Store) UseClock(clock *Clock) { s.time.clock = clock }

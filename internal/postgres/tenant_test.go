@@ -72,8 +72,7 @@ func TestTenants_ShowTermsInForceAndWhatIsUsed(t *testing.T) {
 
 func TestSetTerms_ChangesTheTimesThatItIsTold(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
-	store.Keep(retention.Periods{Outputs: 10 * time.Hour, Sources: 100 * time.Hour, Callbacks: 20 * time.Hour, Tasks: 200 * time.Hour})
+	store, _ := setupKeeping(t, retention.Periods{Outputs: 10 * time.Hour, Sources: 100 * time.Hour, Callbacks: 20 * time.Hour, Tasks: 200 * time.Hour})
 	hours := func(n float64) *time.Duration { return new(time.Duration(n * float64(time.Hour))) }
 	for _, step := range []struct {
 		name string

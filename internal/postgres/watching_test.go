@@ -13,6 +13,7 @@ import (
 
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/postgres/replica"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/watch"
 )
@@ -41,7 +42,7 @@ func (g *dialGate) dial(ctx context.Context, network, address string) (net.Conn,
 func watchFrom(t *testing.T, url string, sweep time.Duration, listens *dialGate, id task.ID) watching {
 	t.Helper()
 	pool := postgrestest.Connect(t, url)
-	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
+	store, err := postgres.NewStore(postgres.Config{Pool: pool})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,11 +50,10 @@ func watchFrom(t *testing.T, url string, sweep time.Duration, listens *dialGate,
 	postgrestest.Background(t, r.hub.Run)
 	if listens != nil {
 		connected := make(chan struct{}, 10)
-		l := postgres.Listener{
+		l := replica.Listener{
 			Pool: connectThrough(t, url, listens), Log: slog.New(slog.DiscardHandler), Replica: "watching", Wake: r.hub.Wake,
 			WakeAll: func() { r.hub.WakeAll(); connected <- struct{}{} },
 		}
-		l.ReconnectAfter(10 * time.Millisecond)
 		postgrestest.Background(t, l.Run)
 		<-connected
 	}
@@ -129,12 +129,11 @@ func TestWatching_NotificationAloneBringsWhatAnotherReplicaChanged(t *testing.T)
 	t.Parallel()
 	url := postgrestest.URL(t)
 	pool := postgrestest.Connect(t, url)
-	store, err := postgres.NewStore(pool, slog.New(slog.DiscardHandler))
+	store, err := postgres.NewStore(postgres.Config{Pool: pool})
 	if err != nil {
 		t.Fatal(err)
 	}
-	notifier := postgres.NewNotifier(pool, slog.New(slog.DiscardHandler))
-	notifier.Replica = "changing"
+	notifier := replica.NewNotifier(replica.NotifierConfig{Pool: pool, Replica: "changing", Log: slog.New(slog.DiscardHandler)})
 	postgrestest.Background(t, notifier.Run)
 	created := create(t, store, "films", plain())
 	var gate dialGate
@@ -156,7 +155,7 @@ func TestWatching_NotificationAloneBringsWhatAnotherReplicaChanged(t *testing.T)
 func TestWatching_LogIsReadThoughNobodyNotifies(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.URL(t)
-	store, err := postgres.NewStore(postgrestest.Connect(t, url), slog.New(slog.DiscardHandler))
+	store, err := postgres.NewStore(postgres.Config{Pool: postgrestest.Connect(t, url)})
 	if err != nil {
 		t.Fatal(err)
 	}

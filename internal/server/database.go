@@ -14,19 +14,20 @@ import (
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/postgres/migrations"
+	"github.com/refract-video/refract/internal/postgres/replica"
 )
 
 // database is what this replica has of the database.
 type database struct {
 	cluster  *pglocal.Cluster // Nil with a database of the operator's.
 	pool     *dbpool.Pool
-	clock    *postgres.Clock
-	notifier *postgres.Notifier
+	clock    *replica.Clock
+	notifier *replica.Notifier
 	store    *postgres.Store
 }
 
 // openDatabase opens the database, and makes or checks that it has the schema of this release.
-func openDatabase(ctx context.Context, f Config, replica string, log *slog.Logger) (_ *database, err error) {
+func openDatabase(ctx context.Context, f Config, name string, log *slog.Logger) (_ *database, err error) {
 	db := &database{}
 	defer func() {
 		if err != nil {
@@ -41,17 +42,12 @@ func openDatabase(ctx context.Context, f Config, replica string, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	if db.clock, err = postgres.NewClock(ctx, db.pool, log); err != nil {
+	if db.clock, err = replica.NewClock(ctx, db.pool, log); err != nil {
 		return nil, err
 	}
-	if db.store, err = postgres.NewStore(db.pool, log); err != nil {
-		return nil, err
-	}
-	db.store.UseClock(db.clock)
-	db.store.Keep(f.Keep())
-	db.notifier = db.store.Notifier()
-	db.notifier.Replica = replica
-	return db, nil
+	db.notifier = replica.NewNotifier(replica.NotifierConfig{Pool: db.pool, Replica: name, Log: log})
+	db.store, err = postgres.NewStore(postgres.Config{Pool: db.pool, Clock: db.clock, Notifier: db.notifier, Retention: f.Keep(), Log: log})
+	return db, err
 }
 
 // warnUnsafe logs the settings with which the database does not keep what it has committed.

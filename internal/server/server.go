@@ -16,8 +16,8 @@ import (
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/output"
-	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
+	"github.com/refract-video/refract/internal/postgres/replica"
 	"github.com/refract-video/refract/internal/queue"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/retention"
@@ -74,8 +74,8 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	}
 
 	// What everything stands on: the database, the provider accounts, the bucket, the addresses.
-	replica := queue.NewReplicaName()
-	db, err := openDatabase(ctx, f, replica, log)
+	replicaName := queue.NewReplicaName()
+	db, err := openDatabase(ctx, f, replicaName, log)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		return nil, err
 	}
 	s.ready = newReadiness(logs, redact.URL(bucketURL), db.ping, signals.admit)
-	storageWatcher := storage.NewWatcher(storage.Config{Records: store, Replica: replica, Changed: s.ready.setStorable})
+	storageWatcher := storage.NewWatcher(storage.Config{Records: store, Replica: replicaName, Changed: s.ready.setStorable})
 	bucket, err := openBucket(ctx, bucketURL, storageWatcher, meter)
 	if err != nil {
 		return nil, err
@@ -147,7 +147,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	if err != nil {
 		return nil, err
 	}
-	s.queue, err = queue.New(queue.Config{Pool: db.pool, Replica: replica, Kinds: []queue.Kind{submitter.Kind(), s.saver.Kind()}, Now: now, Log: log})
+	s.queue, err = queue.New(queue.Config{Pool: db.pool, Replica: replicaName, Kinds: []queue.Kind{submitter.Kind(), s.saver.Kind()}, Now: now, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -157,8 +157,8 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	if err = retainer.Count(meter); err != nil {
 		return nil, err
 	}
-	listener := postgres.Listener{Pool: db.pool, Log: log, Replica: replica, Wake: s.hub.Wake, WakeAll: s.hub.WakeAll}
-	rescuer := postgres.Orphans{Pool: db.pool, Log: log, Replica: replica, Working: s.queue.Working, Timeouts: s.queue.Timeouts()}
+	listener := replica.Listener{Pool: db.pool, Log: log, Replica: replicaName, Wake: s.hub.Wake, WakeAll: s.hub.WakeAll}
+	rescuer := replica.JobRescuer{Pool: db.pool, Log: log, Replica: replicaName, Working: s.queue.Working, Timeouts: s.queue.Timeouts()}
 	for _, name := range accounts.providers {
 		admissions := &dispatch.AdmissionLoop{Provider: name, Verbs: verbs, Storage: storageWatcher, Wake: signals.admissions[name], Log: log}
 		s.working = append(s.working, admissions.Run)

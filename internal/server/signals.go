@@ -2,7 +2,7 @@ package server
 
 import (
 	"github.com/refract-video/refract/internal/loop"
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/replica"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/watch"
@@ -34,7 +34,7 @@ func (s signals) admit() {
 }
 
 // changed returns the function that is called after each change of a task. It does not block.
-func (s signals) changed(hub *watch.Hub, notifier *postgres.Notifier) func(task.ID, task.State) {
+func (s signals) changed(hub *watch.Hub, notifier *replica.Notifier) func(task.ID, task.State) {
 	return func(id task.ID, state task.State) {
 		hub.Wake(id)
 		notifier.Add(id)

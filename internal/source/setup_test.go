@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"io/fs"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -40,7 +39,7 @@ func setup(t *testing.T) service {
 	t.Helper()
 	s := service{pool: postgrestest.Pool(t), folder: filepath.Join(t.TempDir(), "bucket")}
 	var err error
-	if s.store, err = postgres.NewStore(s.pool, slog.New(slog.DiscardHandler)); err != nil {
+	if s.store, err = postgres.NewStore(postgres.Config{Pool: s.pool}); err != nil {
 		t.Fatal(err)
 	}
 	if s.bucket, err = media.OpenBucket(t.Context(), "file://"+s.folder); err != nil {

@@ -124,7 +124,7 @@ func (r *rig) store() (*postgres.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return postgres.NewStore(r.pool, log)
+	return postgres.NewStore(postgres.Config{Pool: r.pool, Log: log})
 }
 
 // describe says what is measured on.

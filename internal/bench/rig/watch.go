@@ -8,6 +8,8 @@ import (
 
 	"github.com/refract-video/refract/internal/bench"
 	"github.com/refract-video/refract/internal/bench/dataset"
+	"github.com/refract-video/refract/internal/postgres/replica"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/watch"
 )
@@ -71,19 +73,20 @@ func (r *rig) watches(ctx context.Context) (rows []bench.Row, err error) {
 
 // fanOuts changes tasks as another replica does, which sends notifications, and then as one whose notifications get lost.
 func (r *rig) fanOuts(ctx context.Context, w *bench.Watchers) (notified, lost bench.FanOut, err error) {
-	store, err := r.store()
+	log, err := server.NewLogger(r.errs, "text", "error")
 	if err != nil {
 		return notified, lost, err
 	}
+	notifier := replica.NewNotifier(replica.NotifierConfig{Pool: r.pool, Log: log})
 	notifying, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
-	go func() { ended <- store.Notifier().Run(notifying) }()
+	go func() { ended <- notifier.Run(notifying) }()
 	change := func(ctx context.Context, tasks []string, message string) error {
 		if err := dataset.ChangeTasks(ctx, r.pool, tasks, message); err != nil {
 			return err
 		}
 		for _, id := range tasks {
-			store.Notifier().Add(task.ID(id))
+			notifier.Add(task.ID(id))
 		}
 		return nil
 	}

@@ -32,9 +32,9 @@ var shorterWaits = []change{
 	{"../../lifecycle/send.go", "SendTimeout = 10 * time.Second", "SendTimeout = 3 * time.Second"},
 	{"../../lifecycle/send.go", "AnswerTimeout = 30 * time.Second", "AnswerTimeout = 9 * time.Second"},
 	{"../../postgres/dbpool/open.go", "statementTimeout = 10 * time.Second", "statementTimeout = 4 * time.Second"},
-	{"../../postgres/notify.go", "silence = 10 * time.Second", "silence = 4 * time.Second"},
-	{"../../postgres/orphans.go", "orphanTick = 5 * time.Second", "orphanTick = 2 * time.Second"},
-	{"../../postgres/orphans.go", "unheard = 15 * time.Second", "unheard = 5 * time.Second"},
+	{"../../postgres/replica/listener.go", "silence = 10 * time.Second", "silence = 4 * time.Second"},
+	{"../../postgres/replica/job_rescuer.go", "rescueTick = 5 * time.Second", "rescueTick = 2 * time.Second"},
+	{"../../postgres/replica/job_rescuer.go", "unheard = 15 * time.Second", "unheard = 5 * time.Second"},
 }
 
 // waits are the durations of provider work and outages. They are longer than the matching waits of the program.

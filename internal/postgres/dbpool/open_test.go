@@ -15,9 +15,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
 
-	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/postgres/replica"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -195,7 +195,7 @@ func TestListener_SilenceHoldsNothingUp(t *testing.T) {
 	pool := openWithin(t, h.url, 100*time.Millisecond)
 	heard := make(chan task.ID, 1000)
 	ready := make(chan struct{}, 1)
-	l := postgres.Listener{
+	l := replica.Listener{
 		Pool: pool, Log: slog.New(slog.DiscardHandler), Replica: "r",
 		Wake: func(ids ...task.ID) { heard <- ids[0] }, WakeAll: func() { ready <- struct{}{} },
 	}

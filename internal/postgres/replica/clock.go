@@ -1,4 +1,4 @@
-package postgres
+package replica
 
 import (
 	"context"
@@ -11,28 +11,28 @@ import (
 )
 
 const (
-	// clockTick is how often the database's clock is read. Between readings ours only counts, which it does well.
+	// clockTick is how often the database's clock is read. Between readings this machine's monotonic clock counts.
 	clockTick = 30 * time.Second
-	// clockSlack is how long a reading may take to be believed: it is off by half of that at most.
+	// clockSlack is how long a reading may take to be used without another try. Its error is at most half of that.
 	clockSlack = time.Second
 )
 
-// Clock tells the time as the database has it, which is the one that all replicas agree on. The wall clock of a
-// replica may be wrong by minutes, and may be set while it runs; neither is seen here. While the database is out
-// of reach the clock goes on. Its methods may be called concurrently.
+// Clock has the time of the database, on which all replicas agree. The wall clock of a replica may be wrong by minutes, and may
+// be set while it runs; neither changes this clock. While the database is out of reach the clock goes on. Its methods may be
+// called concurrently.
 type Clock struct {
 	pool    *pgxpool.Pool
 	log     *slog.Logger
 	reading atomic.Pointer[reading]
 }
 
-// reading is what the database's clock showed at a moment of ours.
+// reading is what the database's clock showed at a local time.
 type reading struct {
 	database time.Time
-	local    time.Time // Carries the monotonic clock, which nobody sets.
+	local    time.Time // Carries the monotonic clock, which can't be set.
 }
 
-// NewClock reads the clock once. Its Run keeps it right.
+// NewClock reads the clock once. Run corrects it later.
 func NewClock(ctx context.Context, pool *pgxpool.Pool, log *slog.Logger) (*Clock, error) {
 	c := &Clock{pool: pool, log: log}
 	r, err := c.read(ctx)
@@ -49,7 +49,7 @@ func (c *Clock) Now() time.Time {
 	return r.database.Add(time.Since(r.local))
 }
 
-// Run reads the clock again and again until ctx ends.
+// Run reads the clock every 30 seconds until ctx ends.
 func (c *Clock) Run(ctx context.Context) error {
 	ticker := time.NewTicker(clockTick)
 	defer ticker.Stop()
@@ -64,7 +64,7 @@ func (c *Clock) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			c.log.DebugContext(ctx, "the database's clock could not be read; ours counts on", "error", err)
+			c.log.DebugContext(ctx, "reading the database's clock failed; the last reading is still used", "error", err)
 		default:
 			c.reading.Store(&r)
 		}

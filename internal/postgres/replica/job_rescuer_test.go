@@ -1,4 +1,4 @@
-package postgres_test
+package replica_test
 
 import (
 	"context"
@@ -6,19 +6,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/postgres/replica"
 )
 
-// TestOrphans_AJobWhoseTimeIsOverIsGivenBack has a replica that lives and has lost what it should have written
+// TestJobRescuer_AJobWhoseTimeIsOverIsGivenBack has a replica that lives and has lost what it should have written
 // down, as after an outage of the database, and one that was given a job and did not hear of it.
-func TestOrphans_AJobWhoseTimeIsOverIsGivenBack(t *testing.T) {
+func TestJobRescuer_AJobWhoseTimeIsOverIsGivenBack(t *testing.T) {
 	t.Parallel()
-	_, pool := setup(t)
+	pool := postgrestest.Pool(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	listening := make(chan struct{}, 1)
-	living := postgres.Listener{
+	living := replica.Listener{
 		Pool: pool, Log: slog.New(slog.DiscardHandler), Replica: "living", WakeAll: func() { listening <- struct{}{} },
 	}
 	ended := make(chan error, 2)
@@ -40,13 +40,13 @@ VALUES ('running', $1, '{}', 1, 25, now() - make_interval(secs => $2), ARRAY['li
 		t.Fatal(err)
 	}
 	go func() {
-		o := postgres.Orphans{
+		r := replica.JobRescuer{
 			Pool: pool, Log: slog.New(slog.DiscardHandler), Replica: "own", // Whose lock is lost.
 			Timeouts: map[string]time.Duration{"submit_attempt": time.Hour},
 			Working:  func(job int64) bool { return job == own },
 		}
-		o.LookEvery(20 * time.Millisecond)
-		ended <- o.Run(ctx)
+		r.LookEvery(20 * time.Millisecond)
+		ended <- r.Run(ctx)
 	}()
 	state := func(id int64) (state string) {
 		t.Helper()

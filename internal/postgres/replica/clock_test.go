@@ -1,4 +1,4 @@
-package postgres_test
+package replica_test
 
 import (
 	"log/slog"
@@ -6,8 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/jackc/pgx/v5"
+
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/postgres/replica"
+	"github.com/refract-video/refract/internal/task"
 )
 
 // TestClock_IsTheDatabasesAndNotOurs has a database whose clock is a day ahead.
@@ -26,7 +29,7 @@ func TestClock_IsTheDatabasesAndNotOurs(t *testing.T) {
 	q := u.Query()
 	q.Set("search_path", "ahead,pg_catalog,public")
 	u.RawQuery = q.Encode()
-	clock, err := postgres.NewClock(t.Context(), postgrestest.Connect(t, u.String()), slog.New(slog.DiscardHandler))
+	clock, err := replica.NewClock(t.Context(), postgrestest.Connect(t, u.String()), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,14 +44,19 @@ func TestClock_IsTheDatabasesAndNotOurs(t *testing.T) {
 	}
 }
 
-// jobDatedBy admits a task through a store that uses a clock, and returns the date of the job that this makes.
-func jobDatedBy(t *testing.T, clock *postgres.Clock) (at time.Time) {
+// jobDatedBy inserts a job that a clock dates, and returns its date.
+func jobDatedBy(t *testing.T, clock *replica.Clock) (at time.Time) {
 	t.Helper()
-	store, pool := setup(t)
-	store.UseClock(clock)
-	admit(t, store, create(t, store, "films", plain()).ID)
-	if err := pool.QueryRow(t.Context(), "SELECT scheduled_at FROM river_job").Scan(&at); err != nil {
+	pool := postgrestest.Pool(t)
+	jobs, err := replica.NewJobs(replica.JobsConfig{Pool: pool, Clock: clock, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return at
+	err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		return jobs.Insert(t.Context(), tx, []task.Job{task.SubmitAttempt{AttemptID: "a"}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return postgrestest.Value[time.Time](t, pool, "SELECT scheduled_at FROM river_job")
 }
