@@ -115,12 +115,8 @@ func configure(t testing.TB) (config server.Config, token string) {
 	t.Cleanup(func() { _ = provider.Close() })
 	databaseURL := postgrestest.URL(t)
 	pool := postgrestest.Connect(t, databaseURL)
-	store, err := postgres.NewStore(postgres.Config{Pool: pool})
-	if err != nil {
-		t.Fatal(err)
-	}
 	token, hash := api.NewAPIToken()
-	if _, err := store.CreateAPIToken(t.Context(), postgres.APIToken{ID: uuid.NewString(), Tenant: "acme"}, hash); err != nil {
+	if _, err := postgres.NewAPITokens(pool).Create(t.Context(), postgres.APIToken{ID: uuid.NewString(), Tenant: "acme"}, hash); err != nil {
 		t.Fatal(err)
 	}
 	anyPort := server.Listener{Address: "127.0.0.1:0"}

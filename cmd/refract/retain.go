@@ -45,7 +45,7 @@ func (c *retainCmd) Run(ctx context.Context, con cli.Console) (err error) {
 	if err := migrations.Check(ctx, pool); err != nil {
 		return err
 	}
-	store, err := postgres.NewStore(postgres.Config{Pool: pool, Retention: c.Keep(), Log: log})
+	store, err := postgres.NewStores(postgres.Config{Pool: pool, Retention: c.Keep(), Log: log})
 	if err != nil {
 		return err
 	}

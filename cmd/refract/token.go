@@ -38,13 +38,13 @@ func (c *tokenCreateCmd) Run(ctx context.Context, con cli.Console) error {
 	if c.Tenant == "-" {
 		return errors.New("--tenant=- is how the default's quotas are called, so no tenant can be")
 	}
-	return withStore(ctx, c.databaseFlags, func(s *postgres.Store) error {
+	return withTokens(ctx, c.databaseFlags, func(tokens *postgres.APITokens) error {
 		id, err := uuid.NewV7()
 		if err != nil {
 			return fmt.Errorf("make an id: %w", err)
 		}
 		token, hash := api.NewAPIToken()
-		if _, err := s.CreateAPIToken(ctx, postgres.APIToken{ID: id.String(), Tenant: c.Tenant, Operator: c.Operator}, hash); err != nil {
+		if _, err := tokens.Create(ctx, postgres.APIToken{ID: id.String(), Tenant: c.Tenant, Operator: c.Operator}, hash); err != nil {
 			return err
 		}
 		if c.JSON {
@@ -72,14 +72,14 @@ type tokenLine struct {
 
 // Run lists tokens.
 func (c *tokenListCmd) Run(ctx context.Context, con cli.Console) error {
-	return withStore(ctx, c.databaseFlags, func(s *postgres.Store) error {
-		tokens, err := s.ListAPITokens(ctx, c.Tenant)
+	return withTokens(ctx, c.databaseFlags, func(tokens *postgres.APITokens) error {
+		listed, err := tokens.List(ctx, c.Tenant)
 		if err != nil {
 			return err
 		}
 		if c.JSON {
 			lines := json.NewEncoder(con.Out)
-			for _, t := range tokens {
+			for _, t := range listed {
 				if err := lines.Encode(tokenLine(t)); err != nil {
 					return err
 				}
@@ -88,7 +88,7 @@ func (c *tokenListCmd) Run(ctx context.Context, con cli.Console) error {
 		}
 		table := tabwriter.NewWriter(con.Out, 0, 0, 2, ' ', 0)
 		_, _ = fmt.Fprintln(table, "ID\tTENANT\tOPERATOR\tCREATED\tREVOKED") // Flush returns the error of a failed write.
-		for _, t := range tokens {
+		for _, t := range listed {
 			revoked := "-"
 			if t.RevokeTime != nil {
 				revoked = t.RevokeTime.UTC().Format(time.RFC3339)
@@ -116,8 +116,8 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, con cli.Console) error {
 	if _, err := uuid.Parse(c.ID); err != nil {
 		return fmt.Errorf("%q is not the id of a token: see `refract token list`", c.ID)
 	}
-	return withStore(ctx, c.databaseFlags, func(s *postgres.Store) error {
-		if err := s.RevokeAPIToken(ctx, c.ID); err != nil {
+	return withTokens(ctx, c.databaseFlags, func(tokens *postgres.APITokens) error {
+		if err := tokens.Revoke(ctx, c.ID); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintln(con.Out, "revoked")
@@ -125,8 +125,8 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, con cli.Console) error {
 	})
 }
 
-// withStore opens the store of a database with this release's schema for the time of f.
-func withStore(ctx context.Context, f databaseFlags, do func(*postgres.Store) error) error {
+// withTokens calls a function with the tokens of a database that has this release's schema.
+func withTokens(ctx context.Context, f databaseFlags, do func(*postgres.APITokens) error) error {
 	pool, err := f.open(ctx)
 	if err != nil {
 		return err
@@ -135,9 +135,5 @@ func withStore(ctx context.Context, f databaseFlags, do func(*postgres.Store) er
 	if err := migrations.Check(ctx, pool); err != nil {
 		return err
 	}
-	store, err := postgres.NewStore(postgres.Config{Pool: pool})
-	if err != nil {
-		return err
-	}
-	return do(store)
+	return do(postgres.NewAPITokens(pool))
 }

@@ -15,13 +15,13 @@ import (
 type OperatorStore interface {
 	AccountStore
 	TenantStore
-	CallbackStore
 }
 
 // OperatorServiceConfig is what the operator service works with.
 type OperatorServiceConfig struct {
 	Lifecycle *lifecycle.Lifecycle
 	Store     OperatorStore
+	Callbacks CallbackStore
 	Accounts  provider.Accounts
 	// Admit is called when something changed that admission goes by. It must not block.
 	Admit func()
@@ -43,7 +43,7 @@ type OperatorService struct {
 // NewOperatorService returns the operator service.
 func NewOperatorService(cfg OperatorServiceConfig) *OperatorService {
 	s := &OperatorService{
-		lifecycle: cfg.Lifecycle, accounts: cfg.Store, tenants: cfg.Store, callbacks: cfg.Store,
+		lifecycle: cfg.Lifecycle, accounts: cfg.Store, tenants: cfg.Store, callbacks: cfg.Callbacks,
 		configured: admission.AccountLimits{}, admit: cfg.Admit, log: cfg.Log,
 	}
 	for account, p := range cfg.Accounts {

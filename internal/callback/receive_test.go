@@ -77,7 +77,7 @@ type ingress struct {
 func setup(t *testing.T) ingress {
 	t.Helper()
 	in := ingress{pool: postgrestest.Pool(t), metrics: sdkmetric.NewManualReader(), logged: &bytes.Buffer{}}
-	store, err := postgres.NewStore(postgres.Config{Pool: in.pool})
+	store, err := postgres.NewStores(postgres.Config{Pool: in.pool})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func setup(t *testing.T) ingress {
 	}
 	providers := map[string]provider.Provider{"kie": studio{}}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Accounts: providers, Route: []string{"kie"},
+		Store: store, Inbox: store.Inbox, Saves: store.Storage, Accounts: providers, Route: []string{"kie"},
 		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
@@ -106,7 +106,7 @@ func setup(t *testing.T) ingress {
 }
 
 // start creates a task that is RUNNING as p1.
-func start(t *testing.T, verbs *lifecycle.Lifecycle, store *postgres.Store) task.AttemptID {
+func start(t *testing.T, verbs *lifecycle.Lifecycle, store *postgres.Stores) task.AttemptID {
 	t.Helper()
 	submitted, err := verbs.Submit(t.Context(), "films", "r1", task.Spec{Prompt: "snow"})
 	if err != nil {

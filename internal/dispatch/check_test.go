@@ -77,7 +77,7 @@ func TestChecker_AsksOnWhileAnswersAreAwaited(t *testing.T) {
 func newChecker(t *testing.T, kie provider.Provider, attempts int) *Checker {
 	t.Helper()
 	pool, log := postgrestest.Pool(t), slog.New(slog.DiscardHandler)
-	store, err := postgres.NewStore(postgres.Config{Pool: pool, Log: log})
+	store, err := postgres.NewStores(postgres.Config{Pool: pool, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func newChecker(t *testing.T, kie provider.Provider, attempts int) *Checker {
 	}
 	accounts := provider.Accounts{"kie": kie}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Accounts: accounts, Route: []string{"kie"},
+		Store: store, Inbox: store.Inbox, Saves: store.Storage, Accounts: accounts, Route: []string{"kie"},
 		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {

@@ -138,7 +138,7 @@ const kept = `SELECT key FROM output WHERE remove_time IS NULL UNION SELECT key 
 func (r *retentionTest) retainer(t *testing.T, pool *pgxpool.Pool) *retention.Retainer {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	store, err := postgres.NewStore(postgres.Config{
+	store, err := postgres.NewStores(postgres.Config{
 		Pool:      pool,
 		Retention: retention.Periods{Outputs: 720 * time.Hour, Sources: 168 * time.Hour, Callbacks: 720 * time.Hour, Tasks: 2160 * time.Hour},
 	})

@@ -118,9 +118,9 @@ func (ts *testService) bucket(t *testing.T) *media.Bucket {
 }
 
 // store returns the store of the service's database.
-func (ts *testService) store(t *testing.T) *postgres.Store {
+func (ts *testService) store(t *testing.T) *postgres.Stores {
 	t.Helper()
-	store, err := postgres.NewStore(postgres.Config{Pool: ts.pool})
+	store, err := postgres.NewStores(postgres.Config{Pool: ts.pool})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,12 +189,8 @@ func createToken(t *testing.T, pool *pgxpool.Pool, tenant string) string {
 
 func newToken(t *testing.T, pool *pgxpool.Pool, tenant string, operator bool) string {
 	t.Helper()
-	store, err := postgres.NewStore(postgres.Config{Pool: pool})
-	if err != nil {
-		t.Fatal(err)
-	}
 	token, hash := api.NewAPIToken()
-	if _, err := store.CreateAPIToken(t.Context(), postgres.APIToken{ID: uuid.NewString(), Tenant: tenant, Operator: operator}, hash); err != nil {
+	if _, err := postgres.NewAPITokens(pool).Create(t.Context(), postgres.APIToken{ID: uuid.NewString(), Tenant: tenant, Operator: operator}, hash); err != nil {
 		t.Fatal(err)
 	}
 	return token

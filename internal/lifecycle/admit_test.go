@@ -36,7 +36,7 @@ func (s limitedStudio) Capabilities() provider.Capabilities {
 // fleet is the verbs over a real store.
 type fleet struct {
 	*lifecycle.Lifecycle
-	store *postgres.Store
+	store *postgres.Stores
 	pool  *pgxpool.Pool
 	pause *pauseTime
 }
@@ -54,7 +54,7 @@ const window = time.Hour
 func setupFleet(t *testing.T, submissions, inFlight int) fleet {
 	t.Helper()
 	pool := postgrestest.Pool(t)
-	store, err := postgres.NewStore(postgres.Config{Pool: pool})
+	store, err := postgres.NewStores(postgres.Config{Pool: pool})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func setupFleet(t *testing.T, submissions, inFlight int) fleet {
 	}
 	limits := provider.Limits{Submissions: submissions, Window: window, InFlight: inFlight}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Accounts: provider.Accounts{"kie": limitedStudio{name: "kie", limits: limits}, "luma": limitedStudio{name: "luma", limits: limits}}, Route: []string{"kie"},
+		Store: store, Inbox: store.Inbox, Saves: store.Storage, Accounts: provider.Accounts{"kie": limitedStudio{name: "kie", limits: limits}, "luma": limitedStudio{name: "luma", limits: limits}}, Route: []string{"kie"},
 		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {

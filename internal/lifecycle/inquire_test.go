@@ -17,7 +17,7 @@ func (s service) inbox(t *testing.T, attempt task.AttemptID, names string, verdi
 	if err := s.RefuseCallback(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	kept, err := s.store.InboxCallback(t.Context(), query[callback.ID](t, s, "SELECT max(id) FROM callback"))
+	kept, err := s.store.Inbox.InboxCallback(t.Context(), query[callback.ID](t, s, "SELECT max(id) FROM callback"))
 	if err != nil {
 		t.Fatal(err)
 	}

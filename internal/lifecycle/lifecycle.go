@@ -133,9 +133,6 @@ type Store interface {
 	AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task, error)
 	// QueuePosition returns what a QUEUED task waits behind. limits are the configured limits of its provider's accounts.
 	QueuePosition(ctx context.Context, t task.Task, limits admission.AccountLimits) (admission.QueuePosition, error)
-	// SaveTrouble returns why the outputs of an attempt are not saved, as recorded since a time; the zero value if no try failed.
-	// storage is why no replica can store results; empty if one can.
-	SaveTrouble(ctx context.Context, id task.AttemptID, since time.Time) (trouble task.SaveTrouble, storage string, err error)
 	// ClaimChecks returns attempts of an account whose check is due, and makes each due again by the cadence.
 	ClaimChecks(ctx context.Context, account string, c Cadence, limit int) ([]Check, error)
 	// RefusalHistory returns how the account of an attempt answered the attempt's task before, and other tasks since, or
@@ -147,18 +144,31 @@ type Store interface {
 	ChangeAnyTask(ctx context.Context, id task.ID, decide Decide) (task.Task, error)
 	// OverdueTasks returns tasks whose deadline has passed.
 	OverdueTasks(ctx context.Context, limit int) ([]Overdue, error)
-	// KeepCallback appends a refused callback to the inbox, unless the inbox has limit of them for the attempt. It may return
-	// ErrAttemptNotFound.
-	KeepCallback(ctx context.Context, c Callback, limit int) error
 	// ReleaseTasks makes tasks that waited for a preparation eligible for admission, except those that changed since or are locked.
 	ReleaseTasks(ctx context.Context, waiters []source.Waiter) error
 	// UseSource records that a tenant's source is in use, or returns source.ErrNotFound.
 	UseSource(ctx context.Context, tenant string, id task.SourceID) error
 }
 
+// Inbox keeps callbacks that were refused.
+type Inbox interface {
+	// KeepCallback appends a refused callback to the inbox unless it holds limit of them for the attempt,
+	// or returns ErrAttemptNotFound.
+	KeepCallback(ctx context.Context, c Callback, limit int) error
+}
+
+// Saves has what failed when outputs were saved.
+type Saves interface {
+	// SaveTrouble returns why the outputs of an attempt are not saved, as noted since a time; the zero value where no try
+	// failed. storage is why results can't be stored at any replica; empty where they can.
+	SaveTrouble(ctx context.Context, id task.AttemptID, since time.Time) (trouble task.SaveTrouble, storage string, err error)
+}
+
 // Config is what the verbs need to know.
 type Config struct {
 	Store    Store
+	Inbox    Inbox
+	Saves    Saves
 	Accounts provider.Accounts
 	Route    []string // The providers of tasks that name none, in the order in which they are tried.
 	// CheckSource refuses the URI of a source, in words for the caller. It must not touch the network.
@@ -173,6 +183,8 @@ type Config struct {
 // Lifecycle offers the verbs. They may be called concurrently.
 type Lifecycle struct {
 	store       Store
+	inbox       Inbox
+	saves       Saves
 	accounts    provider.Accounts
 	known       []string // The providers that have an account.
 	defaults    []string
@@ -196,7 +208,7 @@ func New(cfg Config) (*Lifecycle, error) {
 		return nil, fmt.Errorf("make the counter of verdicts: %w", err)
 	}
 	return &Lifecycle{
-		store: cfg.Store, accounts: cfg.Accounts, known: cfg.Accounts.Providers(), defaults: cfg.Route, checkSource: cfg.CheckSource,
+		store: cfg.Store, inbox: cfg.Inbox, saves: cfg.Saves, accounts: cfg.Accounts, known: cfg.Accounts.Providers(), defaults: cfg.Route, checkSource: cfg.CheckSource,
 		changed: cfg.Changed, verdicts: verdicts, ids: &ids{now: cfg.Now},
 	}, nil
 }

@@ -152,9 +152,9 @@ func TestSend_WritesTheAnswerDownWhenTheDatabaseWorksAgain(t *testing.T) {
 func TestSend_AnswerThatContradictsAProvenCallbackEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	store := &countingStore{Store: s.store}
+	store := &countingStore{Stores: s.store}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"}, Changed: func(task.ID, task.State) {},
+		Store: store, Inbox: store.Inbox, Saves: store.Storage, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"}, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -182,13 +182,13 @@ func TestSend_AnswerThatContradictsAProvenCallbackEndsAtOnce(t *testing.T) {
 
 // countingStore counts the changes of tasks by their attempts.
 type countingStore struct {
-	*postgres.Store
+	*postgres.Stores
 	changes atomic.Int32
 }
 
 func (c *countingStore) ChangeByAttempt(ctx context.Context, id task.AttemptID, decide lifecycle.Decide) (task.Task, error) {
 	c.changes.Add(1)
-	return c.Store.ChangeByAttempt(ctx, id, decide)
+	return c.Stores.ChangeByAttempt(ctx, id, decide)
 }
 
 // What submission_rules.go says, row by row.

@@ -104,7 +104,7 @@ func callbackInput(t task.Task, id task.AttemptID, said provider.Callback) (task
 
 // RefuseCallback keeps a refused callback with its verdict, within a bound per attempt.
 func (l *Lifecycle) RefuseCallback(ctx context.Context, c Callback) error {
-	if err := l.store.KeepCallback(ctx, c, refusedCallbacks); err != nil {
+	if err := l.inbox.KeepCallback(ctx, c, refusedCallbacks); err != nil {
 		return fmt.Errorf("keep a refused callback of attempt %s: %w", c.AttemptID, err)
 	}
 	return nil

@@ -42,7 +42,7 @@ func (s studio) Capabilities() provider.Capabilities {
 // service is the verbs over a real store.
 type service struct {
 	*lifecycle.Lifecycle
-	store *postgres.Store
+	store *postgres.Stores
 	pool  *pgxpool.Pool
 }
 
@@ -56,7 +56,7 @@ func setup(t *testing.T) service {
 func setupWith(t *testing.T, kie studio) service {
 	t.Helper()
 	pool := postgrestest.Pool(t)
-	store, err := postgres.NewStore(postgres.Config{Pool: pool})
+	store, err := postgres.NewStores(postgres.Config{Pool: pool})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func setupWith(t *testing.T, kie studio) service {
 		t.Fatal(err)
 	}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Accounts: provider.Accounts{"kie": kie}, Route: []string{"kie"},
+		Store: store, Inbox: store.Inbox, Saves: store.Storage, Accounts: provider.Accounts{"kie": kie}, Route: []string{"kie"},
 		CheckSource: func(uri string) error {
 			if !strings.HasPrefix(uri, "https://") {
 				return errors.New("must begin with https://")

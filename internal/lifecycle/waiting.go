@@ -29,7 +29,7 @@ func (l *Lifecycle) Waiting(ctx context.Context, t task.Task) (*task.Waiting, er
 
 // waitingSave returns what a task in SAVING waits for, or nil if no try to save it failed.
 func (l *Lifecycle) waitingSave(ctx context.Context, t task.Task) (*task.Waiting, error) {
-	trouble, storage, err := l.store.SaveTrouble(ctx, t.Result, t.UpdateTime)
+	trouble, storage, err := l.saves.SaveTrouble(ctx, t.Result, t.UpdateTime)
 	if err != nil {
 		return nil, fmt.Errorf("find out what task %s waits for: %w", t.ID, err)
 	}

@@ -81,7 +81,7 @@ func TestWaiting_NamesWhatASaveWaitsFor(t *testing.T) {
 		t.Errorf("Waiting of a save that is under way = %+v, %v, want nothing", w, err)
 	}
 	for _, cause := range []task.WaitCause{task.WaitDownload, task.WaitLinks, task.WaitAnswer, task.WaitStorage} {
-		if _, err := s.store.NoteSaveTrouble(t.Context(), attempt, time.Now().Add(-time.Hour), task.SaveTry{
+		if _, err := s.store.Storage.NoteSaveTrouble(t.Context(), attempt, time.Now().Add(-time.Hour), task.SaveTry{
 			Cause: cause, Message: "it said " + string(cause), RetryAfter: time.Minute,
 		}); err != nil {
 			t.Fatal(err)

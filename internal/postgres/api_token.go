@@ -7,7 +7,15 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
+
+// APITokens has the tokens with which callers authenticate. It knows their hashes only. When a method fails, nothing has changed,
+// unless the answer to a commit was lost: a token may then be stored, or revoked, all the same.
+type APITokens struct{ pool *pgxpool.Pool }
+
+// NewAPITokens returns the API tokens of a database.
+func NewAPITokens(pool *pgxpool.Pool) *APITokens { return &APITokens{pool} }
 
 // liveTokens is how many API tokens of a tenant can be live at a time: two, so that one can replace the
 // other without a gap.
@@ -21,7 +29,7 @@ var (
 	ErrTokenNotFound = errors.New("no such live token")
 )
 
-// APIToken is what is known of an API token. The token itself is known to its holder alone.
+// APIToken is an API token without the token itself, which only its holder has.
 type APIToken struct {
 	ID         string
 	Tenant     string
@@ -37,9 +45,9 @@ const countLiveTokens = `SELECT count(*) FROM api_token WHERE tenant = $1 AND re
 
 const insertToken = `INSERT INTO api_token (id, tenant, hash, operator) VALUES ($1, $2, $3, $4) RETURNING create_time`
 
-// CreateAPIToken stores a new token by its hash, and returns it with its time of creation. It returns ErrTooManyTokens
+// Create stores a new token by its hash, and returns it with its time of creation. It returns ErrTooManyTokens
 // when the tenant has as many as it may.
-func (s *Store) CreateAPIToken(ctx context.Context, t APIToken, hash []byte) (APIToken, error) {
+func (s *APITokens) Create(ctx context.Context, t APIToken, hash []byte) (APIToken, error) {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockTenant, t.Tenant); err != nil {
 			return err
@@ -65,8 +73,8 @@ FROM api_token
 WHERE $1 = '' OR tenant = $1
 ORDER BY tenant, create_time, id`
 
-// ListAPITokens returns the tokens of a tenant, or of all tenants for an empty one.
-func (s *Store) ListAPITokens(ctx context.Context, tenant string) ([]APIToken, error) {
+// List returns the tokens of a tenant, or of all tenants for an empty one.
+func (s *APITokens) List(ctx context.Context, tenant string) ([]APIToken, error) {
 	rows, err := s.pool.Query(ctx, selectTokens, tenant)
 	if err != nil {
 		return nil, fmt.Errorf("list tokens: %w", err)
@@ -81,8 +89,8 @@ func (s *Store) ListAPITokens(ctx context.Context, tenant string) ([]APIToken, e
 // revokeToken compares as text, so that what is no UUID is no token either.
 const revokeToken = `UPDATE api_token SET revoke_time = now() WHERE id::text = $1 AND revoke_time IS NULL`
 
-// RevokeAPIToken ends a token, or returns ErrTokenNotFound.
-func (s *Store) RevokeAPIToken(ctx context.Context, id string) error {
+// Revoke ends a token, or returns ErrTokenNotFound.
+func (s *APITokens) Revoke(ctx context.Context, id string) error {
 	tag, err := s.pool.Exec(ctx, revokeToken, id)
 	if err != nil {
 		return fmt.Errorf("revoke token %s: %w", id, err)
@@ -95,8 +103,8 @@ func (s *Store) RevokeAPIToken(ctx context.Context, id string) error {
 
 const selectLiveTokens = `SELECT hash, tenant, operator FROM api_token WHERE revoke_time IS NULL`
 
-// LiveTokens calls add with the hash of each live token, whose it is, and whether it is an operator's.
-func (s *Store) LiveTokens(ctx context.Context, add func(hash []byte, tenant string, operator bool)) error {
+// LiveTokens calls add with the hash and the tenant of each live token, and whether it may call OperatorService.
+func (s *APITokens) LiveTokens(ctx context.Context, add func(hash []byte, tenant string, operator bool)) error {
 	rows, err := s.pool.Query(ctx, selectLiveTokens)
 	if err != nil {
 		return fmt.Errorf("read the live tokens: %w", err)

@@ -16,8 +16,8 @@ WHERE (SELECT count(*) = 0 OR count(*) < $6 AND sum(octet_length(body)) + coales
        FROM callback
        WHERE attempt_id = $1 AND verdict IN ('bad_signature', 'stale', 'malformed'))`
 
-// KeepCallback implements lifecycle.Store.
-func (s *Store) KeepCallback(ctx context.Context, c lifecycle.Callback, limit int) error {
+// KeepCallback implements lifecycle.Inbox.
+func (s *Inbox) KeepCallback(ctx context.Context, c lifecycle.Callback, limit int) error {
 	_, err := s.pool.Exec(ctx, insertRefusedCallback, c.AttemptID, c.Account, c.ProviderTaskID, c.Verdict, c.Body, limit)
 	if err != nil {
 		return fmt.Errorf("insert callback: %w", violation(err, "callback_attempt_fkey", lifecycle.ErrAttemptNotFound))

@@ -21,7 +21,7 @@ import (
 )
 
 // running stores a task that waits for its callback, as providerTask names it, and returns its attempt.
-func running(t *testing.T, store *postgres.Store) task.AttemptID {
+func running(t *testing.T, store *postgres.Stores) task.AttemptID {
 	t.Helper()
 	created := create(t, store, "films", plain())
 	id := admit(t, store, created.ID)
@@ -55,7 +55,7 @@ type change struct {
 }
 
 // inOneSet makes changes that are committed in one set: others hold up everything until all of them wait.
-func inOneSet(t *testing.T, store *postgres.Store, pool *pgxpool.Pool, changes []*change) {
+func inOneSet(t *testing.T, store *postgres.Stores, pool *pgxpool.Pool, changes []*change) {
 	t.Helper()
 	blockers := make([]task.AttemptID, postgres.ChangeSetsAtOnce)
 	for i := range blockers {

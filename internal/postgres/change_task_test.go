@@ -207,7 +207,7 @@ func TestKeepCallback_KeepsUpToItsLimit(t *testing.T) {
 	id := admit(t, store, create(t, store, "films", plain()).ID)
 	for _, verdict := range []lifecycle.Verdict{lifecycle.BadSignature, lifecycle.Stale, lifecycle.Malformed, lifecycle.Stale} {
 		c := lifecycle.Callback{AttemptID: id, Account: "kie", Verdict: verdict} // Without a body.
-		if err := store.KeepCallback(t.Context(), c, 3); err != nil {
+		if err := store.Inbox.KeepCallback(t.Context(), c, 3); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -215,12 +215,12 @@ func TestKeepCallback_KeepsUpToItsLimit(t *testing.T) {
 		t.Errorf("%d callbacks are kept, want 3", n)
 	}
 	stranger := lifecycle.Callback{AttemptID: task.AttemptID(newID()), Account: "kie", Verdict: lifecycle.Stale}
-	if err := store.KeepCallback(t.Context(), stranger, 3); !errors.Is(err, lifecycle.ErrAttemptNotFound) {
+	if err := store.Inbox.KeepCallback(t.Context(), stranger, 3); !errors.Is(err, lifecycle.ErrAttemptNotFound) {
 		t.Errorf("KeepCallback of an unknown attempt = %v, want ErrAttemptNotFound", err)
 	}
 }
 
-var _ lifecycle.Store = (*postgres.Store)(nil)
+var _ lifecycle.Store = (*postgres.Stores)(nil)
 
 // A caller who knows the id of another tenant's task must neither hold its row nor wait for it.
 func TestChangeTask_OfAnotherTenantTouchesNoLock(t *testing.T) {

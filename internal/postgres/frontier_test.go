@@ -17,7 +17,7 @@ import (
 
 // reader reads the log as a replica does: up to the frontier, from where it was.
 type reader struct {
-	store  *postgres.Store
+	store  *postgres.Stores
 	cursor task.Position
 	got    []task.ID
 }

@@ -5,10 +5,15 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/lifecycle"
 )
+
+// Inbox has the callbacks of providers as they arrived. Accepted callbacks are written with the change that they make, by Tasks;
+// refused ones by KeepCallback. When a method fails, nothing was read or kept.
+type Inbox struct{ pool *pgxpool.Pool }
 
 // inboxColumns are the columns of a callback that scanInbox reads, in its order, but for the body.
 const inboxColumns = `callback.id, callback.attempt_id, attempt.task_id, attempt.number, callback.account, callback.provider_task_id,
@@ -54,7 +59,7 @@ ORDER BY callback.receive_time DESC, callback.id DESC
 LIMIT $6`
 
 // Callbacks returns callbacks of the inbox, newest first, without their bodies.
-func (s *Store) Callbacks(ctx context.Context, f callback.Filter) ([]callback.Stored, error) {
+func (s *Inbox) Callbacks(ctx context.Context, f callback.Filter) ([]callback.Stored, error) {
 	verdicts := f.Verdicts
 	if len(verdicts) == 0 {
 		verdicts = lifecycle.Verdicts
@@ -89,7 +94,7 @@ JOIN attempt ON attempt.id = callback.attempt_id
 WHERE callback.id = $1`
 
 // InboxCallback returns one callback with its body, or callback.ErrNotFound.
-func (s *Store) InboxCallback(ctx context.Context, id callback.ID) (callback.Stored, error) {
+func (s *Inbox) InboxCallback(ctx context.Context, id callback.ID) (callback.Stored, error) {
 	var body []byte
 	c, err := scanInbox(s.pool.QueryRow(ctx, selectCallback, id), &body)
 	c.Body = body

@@ -69,7 +69,7 @@ func TestCallbacks_Filters(t *testing.T) {
 			var got []string
 			test.filter.Limit = 2 // So that pages meet.
 			for range len(names) + 1 {
-				page, err := store.Callbacks(t.Context(), test.filter)
+				page, err := store.Inbox.Callbacks(t.Context(), test.filter)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -99,7 +99,7 @@ func TestCallbacks_OfOneMomentArePagedByID(t *testing.T) {
 	var got []callback.ID
 	filter := callback.Filter{Limit: 2}
 	for range 10 {
-		page, err := store.Callbacks(t.Context(), filter)
+		page, err := store.Inbox.Callbacks(t.Context(), filter)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +122,7 @@ func TestInboxCallback_HasItsBody(t *testing.T) {
 	created := create(t, store, "films", plain())
 	attempt := admit(t, store, created.ID)
 	id := receive(t, pool, attempt, "kie", lifecycle.Stale, 0)
-	got, err := store.InboxCallback(t.Context(), id)
+	got, err := store.Inbox.InboxCallback(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestInboxCallback_HasItsBody(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the callback (-want +got):\n%s", diff)
 	}
-	if _, err := store.InboxCallback(t.Context(), id+1); !errors.Is(err, callback.ErrNotFound) {
+	if _, err := store.Inbox.InboxCallback(t.Context(), id+1); !errors.Is(err, callback.ErrNotFound) {
 		t.Errorf("InboxCallback of an unknown id = %v, want ErrCallbackNotFound", err)
 	}
 }

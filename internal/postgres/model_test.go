@@ -59,7 +59,7 @@ func TestChangeTask_AgreesWithTheStateMachine(t *testing.T) {
 }
 
 // apply gives the input to both tasks.
-func (m *model) apply(ctx context.Context, t *rapid.T, store *postgres.Store, in task.Input) {
+func (m *model) apply(ctx context.Context, t *rapid.T, store *postgres.Stores, in task.Input) {
 	t.Logf("%T%+v", in, in)
 	d, want := m.task.Apply(in)
 	returned, err := store.ChangeTask(ctx, "films", m.task.ID, applying(in))
@@ -83,7 +83,7 @@ func (m *model) apply(ctx context.Context, t *rapid.T, store *postgres.Store, in
 }
 
 // compare compares what is stored with the model.
-func (m *model) compare(ctx context.Context, t *rapid.T, store *postgres.Store, pool *pgxpool.Pool) {
+func (m *model) compare(ctx context.Context, t *rapid.T, store *postgres.Stores, pool *pgxpool.Pool) {
 	stored, err := store.Task(ctx, "films", m.task.ID)
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 )
 
 // hold lets a task wait for a preparation of its source for an account, as an attempt does whose source is not ready.
-func hold(t *testing.T, store *postgres.Store, id task.ID, account string) {
+func hold(t *testing.T, store *postgres.Stores, id task.ID, account string) {
 	t.Helper()
 	attempt := admit(t, store, id)
 	_, err := store.ChangeAnyTask(t.Context(), id, func(now task.Task) (lifecycle.Change, error) {
@@ -26,7 +26,7 @@ func hold(t *testing.T, store *postgres.Store, id task.ID, account string) {
 }
 
 // claim takes all preparations up that are due.
-func claim(t *testing.T, store *postgres.Store) []source.Claimed {
+func claim(t *testing.T, store *postgres.Stores) []source.Claimed {
 	t.Helper()
 	var all []source.Claimed
 	for _, uploaded := range []bool{false, true} {

@@ -17,7 +17,7 @@ import (
 var configuredLimits = admission.AccountLimits{"kie": provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 100}}
 
 // account returns how the account kie stands.
-func account(t *testing.T, store *postgres.Store) admission.Account {
+func account(t *testing.T, store *postgres.Stores) admission.Account {
 	t.Helper()
 	accounts, err := store.ProviderAccounts(t.Context(), configuredLimits)
 	if err != nil || len(accounts) != 1 {

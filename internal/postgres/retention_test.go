@@ -20,7 +20,7 @@ const day = 24 * time.Hour
 var keeping = retention.Periods{Outputs: 30 * day, Sources: 7 * day, Callbacks: 20 * day, Tasks: 90 * day}
 
 // succeeded stores a task that has succeeded with an output, as it was so long ago, and a callback.
-func succeeded(t *testing.T, store *postgres.Store, pool *pgxpool.Pool, tenant string, age time.Duration) task.Task {
+func succeeded(t *testing.T, store *postgres.Stores, pool *pgxpool.Pool, tenant string, age time.Duration) task.Task {
 	t.Helper()
 	created := create(t, store, tenant, plain())
 	attempt := admit(t, store, created.ID)
@@ -43,7 +43,7 @@ func succeeded(t *testing.T, store *postgres.Store, pool *pgxpool.Pool, tenant s
 }
 
 // dueOf returns how many things of a kind are due, by tenant, from one batch.
-func dueOf(t *testing.T, store *postgres.Store, kind retention.Kind) map[string]int {
+func dueOf(t *testing.T, store *postgres.Stores, kind retention.Kind) map[string]int {
 	t.Helper()
 	found, err := store.Aged(t.Context(), kind, retention.Candidate{})
 	if err != nil {

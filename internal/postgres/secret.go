@@ -3,14 +3,20 @@ package postgres
 import (
 	"context"
 	"fmt"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
+
+// Secrets has the keys that the service made for itself, which all replicas share. A key never changes. When a method fails, the
+// caller has no key, and one may have been stored.
+type Secrets struct{ pool *pgxpool.Pool }
 
 const insertSecret = `INSERT INTO secret (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`
 
 const selectSecret = `SELECT value FROM secret WHERE name = $1`
 
-// Secret returns the key of this name that all replicas share. The first to ask stores its proposal.
-func (s *Store) Secret(ctx context.Context, name string, proposal []byte) ([]byte, error) {
+// Secret returns the key of this name that all replicas share. The first call stores its proposal.
+func (s *Secrets) Secret(ctx context.Context, name string, proposal []byte) ([]byte, error) {
 	if _, err := s.pool.Exec(ctx, insertSecret, name, proposal); err != nil {
 		return nil, fmt.Errorf("store secret %q: %w", name, err)
 	}

@@ -117,7 +117,7 @@ func work(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	ctx := t.Context()
 	notifier := replica.NewNotifier(replica.NotifierConfig{Pool: pool, Log: slog.New(slog.DiscardHandler)})
-	store, err := postgres.NewStore(postgres.Config{Pool: pool, Notifier: notifier})
+	store, err := postgres.NewStores(postgres.Config{Pool: pool, Notifier: notifier})
 	if err != nil {
 		t.Fatal(err)
 	}

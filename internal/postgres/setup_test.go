@@ -32,24 +32,24 @@ func TestMain(m *testing.M) {
 }
 
 // setup returns a store over a fresh database, and the pool under it.
-func setup(t *testing.T) (*postgres.Store, *pgxpool.Pool) {
+func setup(t *testing.T) (*postgres.Stores, *pgxpool.Pool) {
 	t.Helper()
 	return setupWith(t, postgres.Config{})
 }
 
 // setupKeeping returns a store over a fresh database that keeps things for a while, and the pool under it.
-func setupKeeping(t *testing.T, periods retention.Periods) (*postgres.Store, *pgxpool.Pool) {
+func setupKeeping(t *testing.T, periods retention.Periods) (*postgres.Stores, *pgxpool.Pool) {
 	t.Helper()
 	return setupWith(t, postgres.Config{Retention: periods})
 }
 
 // setupWith returns a store over a fresh database, unless the configuration has a pool, and the pool under it.
-func setupWith(t *testing.T, cfg postgres.Config) (*postgres.Store, *pgxpool.Pool) {
+func setupWith(t *testing.T, cfg postgres.Config) (*postgres.Stores, *pgxpool.Pool) {
 	t.Helper()
 	if cfg.Pool == nil {
 		cfg.Pool = postgrestest.Pool(t)
 	}
-	store, err := postgres.NewStore(cfg)
+	store, err := postgres.NewStores(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func plain() task.Spec {
 }
 
 // create stores a new task of a tenant.
-func create(t *testing.T, store *postgres.Store, tenant string, spec task.Spec) task.Task {
+func create(t *testing.T, store *postgres.Stores, tenant string, spec task.Spec) task.Task {
 	t.Helper()
 	c := submit(t.Context(), store, tenant, newID(), spec)
 	if c.Err != nil || !c.New {
@@ -80,7 +80,7 @@ func create(t *testing.T, store *postgres.Store, tenant string, spec task.Spec) 
 }
 
 // submit stores a new task under a request id.
-func submit(ctx context.Context, store *postgres.Store, tenant, requestID string, spec task.Spec) lifecycle.NewTask {
+func submit(ctx context.Context, store *postgres.Stores, tenant, requestID string, spec task.Spec) lifecycle.NewTask {
 	return store.CreateTasks(ctx, []task.Decision{begin(tenant, requestID, spec)})[0]
 }
 
@@ -90,7 +90,7 @@ func begin(tenant, requestID string, spec task.Spec) task.Decision {
 }
 
 // apply gives the stored task an input and returns the task as the store returned it.
-func apply(t *testing.T, store *postgres.Store, id task.ID, in task.Input) task.Task {
+func apply(t *testing.T, store *postgres.Stores, id task.ID, in task.Input) task.Task {
 	t.Helper()
 	changed, err := store.ChangeAnyTask(t.Context(), id, applying(in))
 	if err != nil {
@@ -108,7 +108,7 @@ func applying(in task.Input) lifecycle.Decide {
 }
 
 // admit gives a stored task an attempt and returns its id.
-func admit(t *testing.T, store *postgres.Store, id task.ID) task.AttemptID {
+func admit(t *testing.T, store *postgres.Stores, id task.ID) task.AttemptID {
 	t.Helper()
 	attempt := task.AttemptID(newID())
 	apply(t, store, id, task.Admitted{Attempt: attempt, Account: "kie"})

@@ -7,9 +7,15 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/task"
 )
+
+// Storage records whether results can be stored: what each replica found when it probed the storage, and why the outputs of an
+// attempt are not saved yet. When a method fails, the record is that of before, or of the call if the answer to its commit was
+// lost. A record of a replica is used for three minutes.
+type Storage struct{ pool *pgxpool.Pool }
 
 // recordStorage renews a replica's row, and removes those of replicas that died.
 const recordStorage = `
@@ -22,7 +28,7 @@ SET cause = excluded.cause, probe_time = now(),
     since_time = CASE WHEN former.cause = excluded.cause THEN former.since_time ELSE now() END`
 
 // RecordStorage records that a replica has probed the storage, and why it fails, in words for callers; empty where it works.
-func (s *Store) RecordStorage(ctx context.Context, replica, cause string) error {
+func (s *Storage) RecordStorage(ctx context.Context, replica, cause string) error {
 	if _, err := s.pool.Exec(ctx, recordStorage, replica, cause); err != nil {
 		return fmt.Errorf("record the storage's state: %w", err)
 	}
@@ -32,7 +38,7 @@ func (s *Store) RecordStorage(ctx context.Context, replica, cause string) error 
 const forgetStorage = `DELETE FROM storage_probe WHERE replica = $1`
 
 // ForgetStorage removes the record of a replica that stops.
-func (s *Store) ForgetStorage(ctx context.Context, replica string) error {
+func (s *Storage) ForgetStorage(ctx context.Context, replica string) error {
 	if _, err := s.pool.Exec(ctx, forgetStorage, replica); err != nil {
 		return fmt.Errorf("remove the record of the storage's state: %w", err)
 	}
@@ -78,9 +84,9 @@ RETURNING ` + saveTroubleColumns
 const saveTroubleColumns = `cause, message, since_time, until_time, storage_cause,
     coalesce(storage_since_time, since_time), coalesce(storage_until_time, since_time)`
 
-// NoteSaveTrouble records why a try to save the outputs of an attempt failed, and when the next one follows. began is when
+// NoteSaveTrouble implements output.Troubles. It records why a try to save the outputs of an attempt failed, and when the next one follows. began is when
 // the job began that saves them. It returns what is known of the save since then.
-func (s *Store) NoteSaveTrouble(ctx context.Context, id task.AttemptID, began time.Time, n task.SaveTry) (task.SaveTrouble, error) {
+func (s *Storage) NoteSaveTrouble(ctx context.Context, id task.AttemptID, began time.Time, n task.SaveTry) (task.SaveTrouble, error) {
 	rows, err := s.pool.Query(ctx, noteSaveTrouble, id, n.Cause, n.Message, began, n.RetryAfter.Seconds(), n.Storage)
 	if err != nil {
 		return task.SaveTrouble{}, fmt.Errorf("note why attempt %s is not saved: %w", id, err)
@@ -101,7 +107,7 @@ func scanSaveTrouble(row pgx.CollectableRow) (task.SaveTrouble, error) {
 const selectSaveTrouble = `SELECT ` + saveTroubleColumns + ` FROM save_trouble WHERE attempt_id = $1 AND update_time >= $2`
 
 // SaveTrouble implements lifecycle.Store.
-func (s *Store) SaveTrouble(ctx context.Context, id task.AttemptID, since time.Time) (trouble task.SaveTrouble, storage string, err error) {
+func (s *Storage) SaveTrouble(ctx context.Context, id task.AttemptID, since time.Time) (trouble task.SaveTrouble, storage string, err error) {
 	var batch pgx.Batch
 	batch.Queue(selectStorage).QueryRow(func(row pgx.Row) error { return row.Scan(&storage) })
 	batch.Queue(selectSaveTrouble, id, since).Query(func(rows pgx.Rows) error {

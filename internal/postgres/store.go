@@ -16,7 +16,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"log/slog"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -45,25 +44,8 @@ var (
 	changeLimits = groupcommit.Limits{Set: 128, Waiting: 1024, AtOnce: 2}
 )
 
-// Config is what the stores work with. Only the pool is required.
-type Config struct {
-	// Pool stays the caller's to close, after the stores.
-	Pool *pgxpool.Pool
-	// Clock dates jobs. Without one, this machine's clock does.
-	Clock *replica.Clock
-	// Notifier wakes workers when there is a new job. Without one they find it within a second.
-	Notifier *replica.Notifier
-	// Retention is for how long things are kept when their tenant has no periods of its own. The zero value keeps everything.
-	Retention retention.Periods
-	// Log gets what the job queue logs. The default discards it.
-	Log *slog.Logger
-}
-
-// NewStore returns a store.
-func NewStore(cfg Config) (*Store, error) {
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
+// newStore returns a store.
+func newStore(cfg Config) (*Store, error) {
 	jobs, err := replica.NewJobs(replica.JobsConfig{Pool: cfg.Pool, Clock: cfg.Clock, Notifier: cfg.Notifier, Log: cfg.Log})
 	if err != nil {
 		return nil, err

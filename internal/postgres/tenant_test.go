@@ -15,7 +15,7 @@ import (
 func TestTenants_ShowTermsInForceAndWhatIsUsed(t *testing.T) {
 	t.Parallel()
 	store, _ := setup(t)
-	if _, err := store.CreateAPIToken(t.Context(), postgres.APIToken{ID: newID(), Tenant: "only a token"}, []byte("hash")); err != nil {
+	if _, err := store.APITokens.Create(t.Context(), postgres.APIToken{ID: newID(), Tenant: "only a token"}, []byte("hash")); err != nil {
 		t.Fatal(err)
 	}
 	set := func(name string, terms tenants.Limits) {

@@ -42,7 +42,7 @@ func (g *dialGate) dial(ctx context.Context, network, address string) (net.Conn,
 func watchFrom(t *testing.T, url string, sweep time.Duration, listens *dialGate, id task.ID) watching {
 	t.Helper()
 	pool := postgrestest.Connect(t, url)
-	store, err := postgres.NewStore(postgres.Config{Pool: pool})
+	store, err := postgres.NewStores(postgres.Config{Pool: pool})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestWatching_NotificationAloneBringsWhatAnotherReplicaChanged(t *testing.T)
 	t.Parallel()
 	url := postgrestest.URL(t)
 	pool := postgrestest.Connect(t, url)
-	store, err := postgres.NewStore(postgres.Config{Pool: pool})
+	store, err := postgres.NewStores(postgres.Config{Pool: pool})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestWatching_NotificationAloneBringsWhatAnotherReplicaChanged(t *testing.T)
 func TestWatching_LogIsReadThoughNobodyNotifies(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.URL(t)
-	store, err := postgres.NewStore(postgres.Config{Pool: postgrestest.Connect(t, url)})
+	store, err := postgres.NewStores(postgres.Config{Pool: postgrestest.Connect(t, url)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ const linkValidFor = time.Hour
 // files opens outputs for downloads and uploaded sources for providers, and signs addresses of outputs. The database knows the key
 // of a file, and the bucket has the file.
 type files struct {
-	store     *postgres.Store
+	store     *postgres.Stores
 	bucket    *media.Bucket
 	statuses  *api.Statuses // So that a download is refused as a call is.
 	addresses addresses

@@ -51,7 +51,7 @@ func newDatabaseFailures(meter metric.Meter) (func(cause string), error) {
 }
 
 // observeQueues makes the depth of each provider's queue a metric.
-func observeQueues(meter metric.Meter, store *postgres.Store, providers []string) error {
+func observeQueues(meter metric.Meter, store *postgres.Stores, providers []string) error {
 	_, err := meter.Int64ObservableGauge("refract_queue_depth",
 		metric.WithDescription("Tasks that wait for admission, by provider, counted up to 100,000."),
 		metric.WithInt64Callback(func(ctx context.Context, o metric.Int64Observer) error {

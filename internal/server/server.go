@@ -92,7 +92,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		return nil, err
 	}
 	s.ready = newReadiness(logs, redact.URL(bucketURL), db.ping, signals.admit)
-	storageWatcher := storage.NewWatcher(storage.Config{Records: store, Replica: replicaName, Changed: s.ready.setStorable})
+	storageWatcher := storage.NewWatcher(storage.Config{Records: store.Storage, Replica: replicaName, Changed: s.ready.setStorable})
 	bucket, err := openBucket(ctx, bucketURL, storageWatcher, meter)
 	if err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	s.hub = watch.NewHub(store, watch.Config{Bookmark: BookmarkInterval, Logger: log, Readable: s.ready.setReadable})
 	checkURI := func(uri string) error { return media.CheckURI(uri, f.AllowPrivate) }
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Accounts: accounts.Accounts, Route: accounts.route, Meter: meter, Now: now,
+		Store: store, Inbox: store.Inbox, Saves: store.Storage, Accounts: accounts.Accounts, Route: accounts.route, Meter: meter, Now: now,
 		Changed: signals.changed(s.hub, db.notifier), CheckSource: checkURI,
 	})
 	if err != nil {
@@ -140,7 +140,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		Lifecycle: verbs, Tasks: store, Accounts: upstreams, Sources: preparer, CallbackURL: addresses.callback, Now: now, Log: log,
 	})
 	s.saver, err = output.New(output.Config{
-		Lifecycle: verbs, Tasks: store, Troubles: store, Accounts: upstreams, Patience: f.Tuning.Save,
+		Lifecycle: verbs, Tasks: store, Troubles: store.Storage, Accounts: upstreams, Patience: f.Tuning.Save,
 		Media: &media.Saver{Client: clients.results, Bucket: bucket, MaxBytes: f.Tuning.MaxBytes, Pause: f.Tuning.Pause},
 		Now:   now, Meter: meter, Log: log,
 	})
@@ -179,7 +179,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	statuses := &api.Statuses{Unavailable: dbpool.Unavailable, Log: log}
 	authenticate := api.As(f.tenant())
 	if f.Auth != "none" {
-		keyring := api.NewKeyring(store)
+		keyring := api.NewKeyring(store.APITokens)
 		if err = keyring.Load(ctx); err != nil {
 			return nil, fmt.Errorf("read the API tokens: %w", err)
 		}
@@ -200,7 +200,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 			SignOutput: files.sign, Statuses: statuses, BaseURL: addresses.rest,
 		}),
 		Operators: api.NewOperatorService(api.OperatorServiceConfig{
-			Lifecycle: verbs, Store: store, Accounts: accounts.Accounts, Admit: signals.admit, Log: log,
+			Lifecycle: verbs, Store: store, Callbacks: store.Inbox, Accounts: accounts.Accounts, Admit: signals.admit, Log: log,
 		}),
 		Callbacks: api.NewCallbackService(receiver), Authenticate: authenticate, Large: api.NewLargeCalls(), Statuses: statuses,
 		Health: s.ready.health, Meters: telemetry.meters, Log: log,

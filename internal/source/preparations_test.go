@@ -14,7 +14,7 @@ import (
 )
 
 // stored is the store of the service, with tasks that wait.
-type stored struct{ *postgres.Store }
+type stored struct{ *postgres.Stores }
 
 // Hold makes a task whose attempt is given back, since its source is not ready.
 func (s stored) Hold(t testing.TB, p source.Preparation) source.Waiter {

@@ -30,7 +30,7 @@ const (
 // service is what replicas share: a database and a bucket.
 type service struct {
 	pool   *pgxpool.Pool
-	store  *postgres.Store
+	store  *postgres.Stores
 	bucket *media.Bucket
 	folder string
 }
@@ -39,7 +39,7 @@ func setup(t *testing.T) service {
 	t.Helper()
 	s := service{pool: postgrestest.Pool(t), folder: filepath.Join(t.TempDir(), "bucket")}
 	var err error
-	if s.store, err = postgres.NewStore(postgres.Config{Pool: s.pool}); err != nil {
+	if s.store, err = postgres.NewStores(postgres.Config{Pool: s.pool}); err != nil {
 		t.Fatal(err)
 	}
 	if s.bucket, err = media.OpenBucket(t.Context(), "file://"+s.folder); err != nil {

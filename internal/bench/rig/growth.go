@@ -100,7 +100,7 @@ func (r *rig) costs(ctx context.Context, s *service, p *fakeProvider) ([]benchCo
 }
 
 // lookForAged does what a round of retention does first.
-func lookForAged(ctx context.Context, store *postgres.Store) error {
+func lookForAged(ctx context.Context, store *postgres.Stores) error {
 	for _, kind := range retention.Kinds {
 		if _, err := store.Aged(ctx, kind, retention.Candidate{}); err != nil {
 			return err

@@ -106,12 +106,8 @@ func (r *rig) reset(ctx context.Context) error {
 	}
 	r.pool.Reset() // What connections know of the old schema is void.
 	r.loader.Reset()
-	store, err := r.store()
-	if err != nil {
-		return err
-	}
 	token, hash := api.NewAPIToken()
-	if _, err := store.CreateAPIToken(ctx, postgres.APIToken{ID: uuid.NewString(), Tenant: "bench"}, hash); err != nil {
+	if _, err := postgres.NewAPITokens(r.pool).Create(ctx, postgres.APIToken{ID: uuid.NewString(), Tenant: "bench"}, hash); err != nil {
 		return err
 	}
 	r.token, r.row = token, 0
@@ -119,12 +115,12 @@ func (r *rig) reset(ctx context.Context) error {
 }
 
 // store returns a store of the database, as a replica has it.
-func (r *rig) store() (*postgres.Store, error) {
+func (r *rig) store() (*postgres.Stores, error) {
 	log, err := server.NewLogger(r.errs, "text", "error")
 	if err != nil {
 		return nil, err
 	}
-	return postgres.NewStore(postgres.Config{Pool: r.pool, Log: log})
+	return postgres.NewStores(postgres.Config{Pool: r.pool, Log: log})
 }
 
 // describe says what is measured on.

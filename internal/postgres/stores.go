@@ -1,0 +1,51 @@
+package postgres
+
+import (
+	"log/slog"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/refract-video/refract/internal/postgres/replica"
+	"github.com/refract-video/refract/internal/retention"
+)
+
+// Config is what the stores work with. Only the pool is required.
+type Config struct {
+	// Pool stays the caller's to close, after the stores.
+	Pool *pgxpool.Pool
+	// Clock dates jobs. Without one, this machine's clock does.
+	Clock *replica.Clock
+	// Notifier wakes workers when there is a new job. Without one they find it within a second.
+	Notifier *replica.Notifier
+	// Retention is for how long things are kept when their tenant has no periods of its own. The zero value keeps everything.
+	Retention retention.Periods
+	// Log gets what the job queue logs. The default discards it.
+	Log *slog.Logger
+}
+
+// Stores are the stores of a database, one for each subject, over one pool. The methods of all may be called concurrently.
+type Stores struct {
+	*Store
+	Inbox     *Inbox
+	Storage   *Storage
+	APITokens *APITokens
+	Secrets   *Secrets
+}
+
+// NewStores returns the stores of a database.
+func NewStores(cfg Config) (*Stores, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	store, err := newStore(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Stores{
+		Store:     store,
+		Inbox:     &Inbox{cfg.Pool},
+		Storage:   &Storage{cfg.Pool},
+		APITokens: NewAPITokens(cfg.Pool),
+		Secrets:   &Secrets{cfg.Pool},
+	}, nil
+}
