@@ -86,7 +86,7 @@ func setup(t *testing.T) ingress {
 	}
 	providers := map[string]provider.Provider{"kie": studio{}}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Inbox: store.Inbox, Saves: store.Storage, Accounts: providers, Route: []string{"kie"},
+		Store: store, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: providers, Route: []string{"kie"},
 		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {

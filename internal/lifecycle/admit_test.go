@@ -63,7 +63,7 @@ func setupFleet(t *testing.T, submissions, inFlight int) fleet {
 	}
 	limits := provider.Limits{Submissions: submissions, Window: window, InFlight: inFlight}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Inbox: store.Inbox, Saves: store.Storage, Accounts: provider.Accounts{"kie": limitedStudio{name: "kie", limits: limits}, "luma": limitedStudio{name: "luma", limits: limits}}, Route: []string{"kie"},
+		Store: store, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: provider.Accounts{"kie": limitedStudio{name: "kie", limits: limits}, "luma": limitedStudio{name: "luma", limits: limits}}, Route: []string{"kie"},
 		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {

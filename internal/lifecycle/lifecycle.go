@@ -146,6 +146,10 @@ type Store interface {
 	OverdueTasks(ctx context.Context, limit int) ([]Overdue, error)
 	// ReleaseTasks makes tasks that waited for a preparation eligible for admission, except those that changed since or are locked.
 	ReleaseTasks(ctx context.Context, waiters []source.Waiter) error
+}
+
+// Sources has the sources that tenants uploaded.
+type Sources interface {
 	// UseSource records that a tenant's source is in use, or returns source.ErrNotFound.
 	UseSource(ctx context.Context, tenant string, id task.SourceID) error
 }
@@ -169,6 +173,7 @@ type Config struct {
 	Store    Store
 	Inbox    Inbox
 	Saves    Saves
+	Sources  Sources
 	Accounts provider.Accounts
 	Route    []string // The providers of tasks that name none, in the order in which they are tried.
 	// CheckSource refuses the URI of a source, in words for the caller. It must not touch the network.
@@ -185,6 +190,7 @@ type Lifecycle struct {
 	store       Store
 	inbox       Inbox
 	saves       Saves
+	sources     Sources
 	accounts    provider.Accounts
 	known       []string // The providers that have an account.
 	defaults    []string
@@ -208,7 +214,7 @@ func New(cfg Config) (*Lifecycle, error) {
 		return nil, fmt.Errorf("make the counter of verdicts: %w", err)
 	}
 	return &Lifecycle{
-		store: cfg.Store, inbox: cfg.Inbox, saves: cfg.Saves, accounts: cfg.Accounts, known: cfg.Accounts.Providers(), defaults: cfg.Route, checkSource: cfg.CheckSource,
+		store: cfg.Store, inbox: cfg.Inbox, saves: cfg.Saves, sources: cfg.Sources, accounts: cfg.Accounts, known: cfg.Accounts.Providers(), defaults: cfg.Route, checkSource: cfg.CheckSource,
 		changed: cfg.Changed, verdicts: verdicts, ids: &ids{now: cfg.Now},
 	}, nil
 }

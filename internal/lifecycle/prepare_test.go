@@ -67,20 +67,20 @@ func TestPrepared_LetsAdmissionHaveTheTask(t *testing.T) {
 	if id != same {
 		t.Errorf("tasks of one source wait for preparations %d and %d", id, same)
 	}
-	waiters, joined, err := s.store.PreparationWaiters(t.Context(), id, 10)
+	waiters, joined, err := s.store.Preparations.PreparationWaiters(t.Context(), id, 10)
 	if err != nil || len(waiters) != 2 || joined != 2 {
 		t.Fatalf("waiters %v of %d joins, %v", waiters, joined, err)
 	}
 	if err := s.Prepared(t.Context(), waiters); err != nil {
 		t.Fatal(err)
 	}
-	if left, _, err := s.store.PreparationWaiters(t.Context(), id, 10); err != nil || len(left) != 0 {
+	if left, _, err := s.store.Preparations.PreparationWaiters(t.Context(), id, 10); err != nil || len(left) != 0 {
 		t.Errorf("%v wait still, %v", left, err)
 	}
-	if ended, err := s.store.EndPreparation(t.Context(), id, joined-1); err != nil || ended {
+	if ended, err := s.store.Preparations.EndPreparation(t.Context(), id, joined-1); err != nil || ended {
 		t.Errorf("it ended, %v, though a task joined", err)
 	}
-	if ended, err := s.store.EndPreparation(t.Context(), id, joined); err != nil || !ended {
+	if ended, err := s.store.Preparations.EndPreparation(t.Context(), id, joined); err != nil || !ended {
 		t.Errorf("it did not end: %v", err)
 	}
 	s.admit(t)
@@ -100,7 +100,7 @@ func TestDefer_EndsWithWhateverChangesTheTask(t *testing.T) {
 	if _, err := s.Retry(t.Context(), "films", w.Task, false); err != nil {
 		t.Fatal(err)
 	}
-	if waiters, _, err := s.store.PreparationWaiters(t.Context(), id, 10); err != nil || len(waiters) != 0 {
+	if waiters, _, err := s.store.Preparations.PreparationWaiters(t.Context(), id, 10); err != nil || len(waiters) != 0 {
 		t.Errorf("%v wait, %v, want none", waiters, err)
 	}
 	if err := s.Unprepared(t.Context(), w, &source.UnfitError{Reason: task.InputUnreachable}); err != nil {

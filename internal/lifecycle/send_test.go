@@ -154,7 +154,7 @@ func TestSend_AnswerThatContradictsAProvenCallbackEndsAtOnce(t *testing.T) {
 	s := setup(t)
 	store := &countingStore{Stores: s.store}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Inbox: store.Inbox, Saves: store.Storage, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"}, Changed: func(task.ID, task.State) {},
+		Store: store, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"}, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -64,7 +64,7 @@ func setupWith(t *testing.T, kie studio) service {
 		t.Fatal(err)
 	}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Inbox: store.Inbox, Saves: store.Storage, Accounts: provider.Accounts{"kie": kie}, Route: []string{"kie"},
+		Store: store, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: provider.Accounts{"kie": kie}, Route: []string{"kie"},
 		CheckSource: func(uri string) error {
 			if !strings.HasPrefix(uri, "https://") {
 				return errors.New("must begin with https://")

@@ -123,7 +123,7 @@ func (l *Lifecycle) check(ctx context.Context, tenant string, spec task.Spec, us
 
 // useSource finds an uploaded source and records that it is in use.
 func (l *Lifecycle) useSource(ctx context.Context, tenant string, id task.SourceID) error {
-	switch err := l.store.UseSource(ctx, tenant, id); {
+	switch err := l.sources.UseSource(ctx, tenant, id); {
 	case errors.Is(err, source.ErrNotFound):
 		return &source.NotFoundError{ID: id}
 	case err != nil:

@@ -9,11 +9,17 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
+
+// Preparations has the preparations of sources for provider accounts, and which tasks wait for each. Replicas claim due ones for the
+// time of a lease; a claim that is not renewed becomes due again. A method that fails has changed nothing, unless the answer to its
+// commit was lost: then a lease, a delay or an end may hold all the same.
+type Preparations struct{ pool *pgxpool.Pool }
 
 // upsertPreparation begins a preparation, or joins the one that is under way. It changes the row in either case: see
 // endPreparation.
@@ -46,8 +52,8 @@ func (h heldTask) compare(other heldTask) int {
 	return cmp.Or(cmp.Compare(h.Tenant, other.Tenant), cmp.Compare(h.Account, other.Account), cmp.Compare(h.Subject(), other.Subject()))
 }
 
-// queueHeld holds tasks. It locks their preparations first, in order, and then the rows of those who wait: so it can't wait
-// in a circle with another set of tasks, nor with the end of a preparation, which removes what still names it.
+// queueHeld holds tasks. It locks their preparations first, in order, and then the rows of waiters. So it can't deadlock
+// with another set of tasks, nor with the end of a preparation, which removes the rows that still name it.
 func queueHeld(batch *pgx.Batch, held []heldTask) {
 	slices.SortFunc(held, heldTask.compare)
 	for i, h := range held {
@@ -61,7 +67,7 @@ func queueHeld(batch *pgx.Batch, held []heldTask) {
 }
 
 // BeginPreparation implements source.Preparations.
-func (s *Store) BeginPreparation(ctx context.Context, p source.Preparation) error {
+func (s *Preparations) BeginPreparation(ctx context.Context, p source.Preparation) error {
 	if _, err := s.pool.Exec(ctx, upsertPreparation, p.Tenant, p.Account, p.Subject(), p.Host()); err != nil {
 		return fmt.Errorf("begin the preparation of a source for %s: %w", p.Account, err)
 	}
@@ -72,7 +78,7 @@ func (s *Store) BeginPreparation(ctx context.Context, p source.Preparation) erro
 // and of a tenant between hosts. It takes first what did not fail before, so that sources on hosts that are well do not wait for
 // those that hang. $2, $3 and $4 name tenants and hosts and what this replica makes for them already: with that, a tenant has
 // half of its places and the free ones at most, and a host half of what it has and the tenant may yet have, as by fair.Limit. A
-// replica that dies has put off what it made by $5 seconds at most.
+// replica that dies leaves its leases to expire within $5 seconds.
 const claimPreparations = `
 WITH made AS (
     SELECT tenant, host, n FROM unnest($2::text[], $3::text[], $4::integer[]) AS made (tenant, host, n)
@@ -116,7 +122,7 @@ const (
 )
 
 // ClaimPreparations implements source.Preparations.
-func (s *Store) ClaimPreparations(ctx context.Context, want source.Claim) ([]source.Claimed, error) {
+func (s *Preparations) ClaimPreparations(ctx context.Context, want source.Claim) ([]source.Claimed, error) {
 	tenants, hosts, numbers := make([]string, 0, len(want.Made)), make([]string, 0, len(want.Made)), make([]int32, 0, len(want.Made))
 	for p, n := range want.Made {
 		tenants, hosts, numbers = append(tenants, p.Tenant), append(hosts, p.Host), append(numbers, int32(n)) //nolint:gosec // A replica makes a few.
@@ -136,7 +142,7 @@ func (s *Store) ClaimPreparations(ctx context.Context, want source.Claim) ([]sou
 		err := row.Scan(&c.ID, &c.Tenant, &c.Party.Host, &c.Account, &subject, &c.Tries, &age, &c.URI)
 		c.Party.Tenant, c.Age = c.Tenant, time.Duration(age*float64(time.Second))
 		if c.Subject() != subject {
-			c.URI = "" // The subject tells no URI, so nobody can make one that lost its waiters.
+			c.URI = "" // The subject has no URI, so a preparation without waiters can't be made.
 			if len(subject) == sourceIDLength {
 				c.Source = task.SourceID(subject)
 			}
@@ -149,8 +155,8 @@ func (s *Store) ClaimPreparations(ctx context.Context, want source.Claim) ([]sou
 	return claimed, nil
 }
 
-// renewPreparations prolongs leases. One whose row somebody has is passed over, so that nobody waits in a circle: it is
-// prolonged with the next renewal, long before it ends.
+// renewPreparations prolongs leases. A row that another transaction holds is passed over, which avoids a deadlock: the next
+// renewal prolongs it, long before the lease ends.
 const renewPreparations = `
 WITH free AS (
     SELECT id FROM preparation WHERE id = ANY ($1::bigint[]) AND busy FOR UPDATE SKIP LOCKED
@@ -161,7 +167,7 @@ FROM free
 WHERE preparation.id = free.id`
 
 // RenewPreparations implements source.Preparations.
-func (s *Store) RenewPreparations(ctx context.Context, ids []source.PreparationID, lease time.Duration) error {
+func (s *Preparations) RenewPreparations(ctx context.Context, ids []source.PreparationID, lease time.Duration) error {
 	if _, err := s.pool.Exec(ctx, renewPreparations, ids, lease.Seconds()); err != nil {
 		return fmt.Errorf("keep preparations: %w", err)
 	}
@@ -174,16 +180,16 @@ SET busy = false, due_time = now() + make_interval(secs => $2), tries = tries + 
 WHERE id = $1`
 
 // DelayPreparation implements source.Preparations.
-func (s *Store) DelayPreparation(ctx context.Context, id source.PreparationID, delay time.Duration, message string) error {
+func (s *Preparations) DelayPreparation(ctx context.Context, id source.PreparationID, delay time.Duration, message string) error {
 	return s.putOff(ctx, id, delay, 1, message)
 }
 
 // GiveBackPreparation implements source.Preparations.
-func (s *Store) GiveBackPreparation(ctx context.Context, c source.Claimed) error {
+func (s *Preparations) GiveBackPreparation(ctx context.Context, c source.Claimed) error {
 	return s.putOff(ctx, c.ID, 0, 0, "")
 }
 
-func (s *Store) putOff(ctx context.Context, id source.PreparationID, delay time.Duration, tries int, message string) error {
+func (s *Preparations) putOff(ctx context.Context, id source.PreparationID, delay time.Duration, tries int, message string) error {
 	if _, err := s.pool.Exec(ctx, delayPreparation, id, delay.Seconds(), tries, message); err != nil {
 		return fmt.Errorf("put preparation %d off: %w", id, err)
 	}
@@ -202,7 +208,7 @@ LIMIT $2`
 const selectJoined = `SELECT joined FROM preparation WHERE id = $1`
 
 // PreparationWaiters implements source.Preparations.
-func (s *Store) PreparationWaiters(ctx context.Context, id source.PreparationID, limit int) (waiters []source.Waiter, joined int64, err error) {
+func (s *Preparations) PreparationWaiters(ctx context.Context, id source.PreparationID, limit int) (waiters []source.Waiter, joined int64, err error) {
 	err = s.pool.QueryRow(ctx, selectJoined, id).Scan(&joined)
 	if err == nil {
 		var rows pgx.Rows
@@ -216,39 +222,14 @@ func (s *Store) PreparationWaiters(ctx context.Context, id source.PreparationID,
 	return waiters, joined, nil
 }
 
-// releaseTasks lets admission have tasks again. A task that somebody changed since waits for something else. One that
-// somebody changes right now is passed over, so that nobody waits in a circle; who asks for waiters again finds it, if it
-// waits still.
-const releaseTasks = `
-WITH free AS (
-    SELECT task.id
-    FROM unnest($1::uuid[], $2::bigint[]) AS waiter (id, revision)
-    JOIN task ON task.id = waiter.id AND task.revision = waiter.revision AND task.state = 'QUEUED'
-    FOR UPDATE OF task SKIP LOCKED
-)
-UPDATE task
-SET not_before_time = now()
-FROM free
-WHERE task.id = free.id`
-
-// ReleaseTasks implements lifecycle.Store.
-func (s *Store) ReleaseTasks(ctx context.Context, waiters []source.Waiter) error {
-	ids, revisions := make([]task.ID, len(waiters)), make([]int64, len(waiters))
-	for i, w := range waiters {
-		ids[i], revisions[i] = w.Task, w.Revision
-	}
-	_, err := s.pool.Exec(ctx, releaseTasks, ids, revisions)
-	return err
-}
-
-// endPreparation removes a preparation unless somebody joined it since.
+// endPreparation removes a preparation unless a task joined it since.
 //
-// NOTE: the count tells that, and not a look at the waiters: a statement that had to wait for the row sees the row as it is
+// NOTE: it compares the count and does not look at the waiters: a statement that had to wait for the row sees the row as it is
 // then, and all other tables as they were before.
 const endPreparation = `DELETE FROM preparation WHERE id = $1 AND joined = $2`
 
 // EndPreparation implements source.Preparations.
-func (s *Store) EndPreparation(ctx context.Context, id source.PreparationID, joined int64) (bool, error) {
+func (s *Preparations) EndPreparation(ctx context.Context, id source.PreparationID, joined int64) (bool, error) {
 	tag, err := s.pool.Exec(ctx, endPreparation, id, joined)
 	if err != nil {
 		return false, fmt.Errorf("end preparation %d: %w", id, err)
@@ -256,7 +237,7 @@ func (s *Store) EndPreparation(ctx context.Context, id source.PreparationID, joi
 	return tag.RowsAffected() > 0, nil
 }
 
-// selectSourceWait tells how the preparation stands that a task waits for.
+// selectSourceWait returns the state of the preparation that a task waits for.
 const selectSourceWait = `
 SELECT preparation.message, CASE WHEN NOT preparation.busy AND preparation.due_time > now() THEN preparation.due_time END
 FROM preparation_task AS waiter

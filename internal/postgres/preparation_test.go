@@ -30,7 +30,7 @@ func claim(t *testing.T, store *postgres.Stores) []source.Claimed {
 	t.Helper()
 	var all []source.Claimed
 	for _, uploaded := range []bool{false, true} {
-		claimed, err := store.ClaimPreparations(t.Context(), source.Claim{Uploaded: uploaded, Free: 100, Lease: time.Minute})
+		claimed, err := store.Preparations.ClaimPreparations(t.Context(), source.Claim{Uploaded: uploaded, Free: 100, Lease: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func TestRenewPreparations_PassesOverWhatSomebodyJoins(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The other transaction does not commit, so that a renewal that waited for it would never return.
-	if err := store.RenewPreparations(t.Context(), ids, time.Hour); err != nil {
+	if err := store.Preparations.RenewPreparations(t.Context(), ids, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if n := count(t, pool, "SELECT count(*) FROM preparation WHERE due_time > now() + interval '30 minutes'"); n != 1 {
@@ -106,7 +106,7 @@ func TestClaimPreparations_TakeWhatNeverFailedFirst(t *testing.T) {
 	}
 	exec(t, pool, "UPDATE preparation SET tries = 1, due_time = now() - interval '1 hour' WHERE account = 'failing'")
 	for _, want := range []string{"healthy", "failing"} {
-		claimed, err := store.ClaimPreparations(t.Context(), source.Claim{Free: 1, Lease: time.Minute})
+		claimed, err := store.Preparations.ClaimPreparations(t.Context(), source.Claim{Free: 1, Lease: time.Minute})
 		if err != nil || len(claimed) != 1 || claimed[0].Account != want {
 			t.Errorf("claimed %+v, %v, want the %s one", claimed, err, want)
 		}
@@ -125,13 +125,13 @@ func TestPreparationRefusals_IsThatOfTasksAdmittedSince(t *testing.T) {
 	before := admit(t, store, early.ID)
 	refuse := func(blame task.Blame) {
 		t.Helper()
-		if err := store.RefusePreparation(t.Context(), id, blame); err != nil {
+		if err := store.Preparations.RefusePreparation(t.Context(), id, blame); err != nil {
 			t.Fatal(err)
 		}
 	}
 	expect := func(want task.RefusalHistory) {
 		t.Helper()
-		got, err := store.PreparationRefusals(t.Context(), id)
+		got, err := store.Preparations.PreparationRefusals(t.Context(), id)
 		if err != nil || got != want {
 			t.Errorf("the refusals are %+v, %v, want %+v", got, err, want)
 		}
@@ -155,7 +155,7 @@ func TestPreparationRefusals_IsThatOfTasksAdmittedSince(t *testing.T) {
 			expect(task.RefusalHistory{Refusals: 2, Faults: 1})
 		}
 	}
-	if _, err := store.PreparationRefusals(t.Context(), id+1); !errors.Is(err, source.ErrNotFound) {
+	if _, err := store.Preparations.PreparationRefusals(t.Context(), id+1); !errors.Is(err, source.ErrNotFound) {
 		t.Errorf("an unknown preparation: %v, want ErrNotFound", err)
 	}
 }
@@ -172,7 +172,7 @@ func TestClaimPreparations_ShareThePlacesByTenantAndHost(t *testing.T) {
 			} else {
 				p.Source = task.SourceID(newID())
 			}
-			if err := store.BeginPreparation(t.Context(), p); err != nil {
+			if err := store.Preparations.BeginPreparation(t.Context(), p); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -180,7 +180,7 @@ func TestClaimPreparations_ShareThePlacesByTenantAndHost(t *testing.T) {
 	made, places := map[source.Party]int{}, 32
 	claim := func(uploaded bool) {
 		for {
-			claimed, err := store.ClaimPreparations(t.Context(), source.Claim{Uploaded: uploaded, Free: places, Made: made, Lease: time.Hour})
+			claimed, err := store.Preparations.ClaimPreparations(t.Context(), source.Claim{Uploaded: uploaded, Free: places, Made: made, Lease: time.Hour})
 			if err != nil {
 				t.Fatal(err)
 			}

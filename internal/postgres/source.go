@@ -6,10 +6,19 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
+
+// Sources has what tenants upload: uploads with their parts, and the sources that they become. It also remembers which provider
+// accounts have a copy of a source, and what was found behind the URIs of other sources. A method that fails has changed nothing,
+// unless the answer to its commit was lost; each may be repeated.
+type Sources struct{ pool *pgxpool.Pool }
+
+// NewSources returns the sources of a database.
+func NewSources(pool *pgxpool.Pool) *Sources { return &Sources{pool} }
 
 // sourceColumns are the columns that scanSource reads, in its order.
 const sourceColumns = `source.id, source.tenant, source.sha256, source.size_bytes, source.content_type, source.duration_us, source.width,
@@ -37,7 +46,7 @@ WHERE tenant = $1 AND sha256 = $2 AND state = 'READY'
 RETURNING ` + sourceColumns
 
 // SourceByHash implements source.Store.
-func (s *Store) SourceByHash(ctx context.Context, tenant string, sha256 []byte) (task.Source, error) {
+func (s *Sources) SourceByHash(ctx context.Context, tenant string, sha256 []byte) (task.Source, error) {
 	found, err := oneSource(ctx, s.pool, useSourceByHash, tenant, sha256)
 	return found, notFound(err, source.ErrNotFound)
 }
@@ -48,21 +57,21 @@ WHERE tenant = $1 AND id = $2 AND state = 'READY'
 RETURNING ` + sourceColumns
 
 // TenantSource implements source.Store. The source is in use with it, and kept for a while.
-func (s *Store) TenantSource(ctx context.Context, tenant string, id task.SourceID) (task.Source, error) {
+func (s *Sources) TenantSource(ctx context.Context, tenant string, id task.SourceID) (task.Source, error) {
 	found, err := oneSource(ctx, s.pool, useTenantSource, tenant, id)
 	return found, notFound(err, source.ErrNotFound)
 }
 
-// UseSource implements lifecycle.Store.
-func (s *Store) UseSource(ctx context.Context, tenant string, id task.SourceID) error {
+// UseSource implements lifecycle.Sources.
+func (s *Sources) UseSource(ctx context.Context, tenant string, id task.SourceID) error {
 	_, err := s.TenantSource(ctx, tenant, id)
 	return err
 }
 
 const useSource = `UPDATE source SET last_use_time = now() WHERE id = $1 AND state = 'READY' RETURNING ` + sourceColumns
 
-// Source returns a source whose id needs no tenant to be believed, or source.ErrNotFound, and notes that it is in use.
-func (s *Store) Source(ctx context.Context, id task.SourceID) (task.Source, error) {
+// Source returns a source of any tenant, or source.ErrNotFound, and records that it is in use.
+func (s *Sources) Source(ctx context.Context, id task.SourceID) (task.Source, error) {
 	found, err := oneSource(ctx, s.pool, useSource, id)
 	if err != nil {
 		return found, fmt.Errorf("read source %s: %w", id, notFound(err, source.ErrNotFound))
@@ -72,8 +81,8 @@ func (s *Store) Source(ctx context.Context, id task.SourceID) (task.Source, erro
 
 const selectSourceCopy = `SELECT uri FROM source_copy WHERE source_id = $1 AND account = $2 AND expire_time > now()`
 
-// SourceCopy returns where a provider account has a copy of a source, or an empty URI.
-func (s *Store) SourceCopy(ctx context.Context, id task.SourceID, account string) (uri string, err error) {
+// SourceCopy returns the URI of the copy of a source that a provider account has; empty when it has none.
+func (s *Sources) SourceCopy(ctx context.Context, id task.SourceID, account string) (uri string, err error) {
 	rows, err := s.pool.Query(ctx, selectSourceCopy, id, account)
 	if err != nil {
 		return "", fmt.Errorf("look for a copy of source %s: %w", id, err)
@@ -90,8 +99,8 @@ INSERT INTO source_copy (source_id, account, uri, expire_time)
 VALUES ($1, $2, $3, now() + make_interval(secs => $4))
 ON CONFLICT ON CONSTRAINT source_copy_pkey DO UPDATE SET uri = EXCLUDED.uri, expire_time = EXCLUDED.expire_time`
 
-// KeepSourceCopy notes that a provider account has a copy of a source, for as long.
-func (s *Store) KeepSourceCopy(ctx context.Context, id task.SourceID, account, uri string, lifetime time.Duration) error {
+// KeepSourceCopy records that a provider account has a copy of a source for a while.
+func (s *Sources) KeepSourceCopy(ctx context.Context, id task.SourceID, account, uri string, lifetime time.Duration) error {
 	if _, err := s.pool.Exec(ctx, upsertSourceCopy, id, account, uri, lifetime.Seconds()); err != nil {
 		return fmt.Errorf("note the copy of source %s: %w", id, err)
 	}

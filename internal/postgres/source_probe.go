@@ -16,8 +16,8 @@ SELECT size_bytes, content_type, duration_us, width, height, flaw
 FROM source_probe
 WHERE uri_sha256 = $1 AND expire_time > now()`
 
-// Probed returns what was found behind a URI, and whether anything is remembered.
-func (s *Store) Probed(ctx context.Context, uri string) (task.Clip, bool, error) {
+// Probed returns what was found behind a URI, and reports whether a probe is on record.
+func (s *Sources) Probed(ctx context.Context, uri string) (task.Clip, bool, error) {
 	sum := sha256.Sum256([]byte(uri))
 	rows, err := s.pool.Query(ctx, selectProbe, sum[:])
 	if err != nil {
@@ -36,9 +36,9 @@ func (s *Store) Probed(ctx context.Context, uri string) (task.Clip, bool, error)
 	return found[0], true, nil
 }
 
-// upsertProbe also removes a few probes that are forgotten, which keeps the table as small as its use.
+// upsertProbe also removes a few probes that have expired, which keeps the table as small as its use.
 const upsertProbe = `
-WITH forgotten AS (
+WITH expired AS (
     DELETE FROM source_probe
     WHERE uri_sha256 IN (
         SELECT uri_sha256 FROM source_probe WHERE expire_time < now() AND uri_sha256 <> $1 LIMIT 10 FOR UPDATE SKIP LOCKED)
@@ -49,8 +49,8 @@ ON CONFLICT ON CONSTRAINT source_probe_pkey DO UPDATE
 SET size_bytes = EXCLUDED.size_bytes, content_type = EXCLUDED.content_type, duration_us = EXCLUDED.duration_us,
     width = EXCLUDED.width, height = EXCLUDED.height, flaw = EXCLUDED.flaw, expire_time = EXCLUDED.expire_time`
 
-// KeepProbe notes what was found behind a URI, for as long.
-func (s *Store) KeepProbe(ctx context.Context, uri string, c task.Clip, lifetime time.Duration) error {
+// KeepProbe records for a while what was found behind a URI.
+func (s *Sources) KeepProbe(ctx context.Context, uri string, c task.Clip, lifetime time.Duration) error {
 	sum := sha256.Sum256([]byte(uri))
 	_, err := s.pool.Exec(ctx, upsertProbe, sum[:], c.SizeBytes, c.ContentType, c.Duration.Microseconds(), c.Width, c.Height, c.Flaw,
 		lifetime.Seconds())

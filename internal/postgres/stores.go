@@ -26,10 +26,12 @@ type Config struct {
 // Stores are the stores of a database, one for each subject, over one pool. The methods of all may be called concurrently.
 type Stores struct {
 	*Store
-	Inbox     *Inbox
-	Storage   *Storage
-	APITokens *APITokens
-	Secrets   *Secrets
+	Sources      *Sources
+	Preparations *Preparations
+	Inbox        *Inbox
+	Storage      *Storage
+	APITokens    *APITokens
+	Secrets      *Secrets
 }
 
 // NewStores returns the stores of a database.
@@ -42,10 +44,12 @@ func NewStores(cfg Config) (*Stores, error) {
 		return nil, err
 	}
 	return &Stores{
-		Store:     store,
-		Inbox:     &Inbox{cfg.Pool},
-		Storage:   &Storage{cfg.Pool},
-		APITokens: NewAPITokens(cfg.Pool),
-		Secrets:   &Secrets{cfg.Pool},
+		Store:        store,
+		Sources:      NewSources(cfg.Pool),
+		Preparations: &Preparations{cfg.Pool},
+		Inbox:        &Inbox{cfg.Pool},
+		Storage:      &Storage{cfg.Pool},
+		APITokens:    NewAPITokens(cfg.Pool),
+		Secrets:      &Secrets{cfg.Pool},
 	}, nil
 }

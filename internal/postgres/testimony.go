@@ -51,7 +51,7 @@ FROM preparation
 WHERE id = $1`
 
 // PreparationRefusals implements source.Preparations.
-func (s *Store) PreparationRefusals(ctx context.Context, id source.PreparationID) (task.RefusalHistory, error) {
+func (s *Preparations) PreparationRefusals(ctx context.Context, id source.PreparationID) (task.RefusalHistory, error) {
 	var h task.RefusalHistory
 	err := s.pool.QueryRow(ctx, selectUploadHistory, id).Scan(&h.Refusals, &h.Faults, &h.OthersAccepted)
 	if err = notFound(err, source.ErrNotFound); err != nil {
@@ -66,7 +66,7 @@ SET refuse_time = coalesce(refuse_time, now()), refusals = refusals + 1, faults 
 WHERE id = $1`
 
 // RefusePreparation implements source.Preparations.
-func (s *Store) RefusePreparation(ctx context.Context, id source.PreparationID, blame task.Blame) error {
+func (s *Preparations) RefusePreparation(ctx context.Context, id source.PreparationID, blame task.Blame) error {
 	if _, err := s.pool.Exec(ctx, refusePreparation, id, blame); err != nil {
 		return fmt.Errorf("count a refusal of preparation %d: %w", id, err)
 	}

@@ -115,7 +115,7 @@ func (f *files) OpenSource(ctx context.Context, token string) (io.ReadSeekCloser
 	if err != nil {
 		return nil, "", time.Time{}, fs.ErrNotExist
 	}
-	found, err := f.store.Source(ctx, id)
+	found, err := f.store.Sources.Source(ctx, id)
 	if errors.Is(err, source.ErrNotFound) {
 		return nil, "", time.Time{}, fs.ErrNotExist
 	}

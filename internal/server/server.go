@@ -120,7 +120,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	s.hub = watch.NewHub(store, watch.Config{Bookmark: BookmarkInterval, Logger: log, Readable: s.ready.setReadable})
 	checkURI := func(uri string) error { return media.CheckURI(uri, f.AllowPrivate) }
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Inbox: store.Inbox, Saves: store.Storage, Accounts: accounts.Accounts, Route: accounts.route, Meter: meter, Now: now,
+		Store: store, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: accounts.Accounts, Route: accounts.route, Meter: meter, Now: now,
 		Changed: signals.changed(s.hub, db.notifier), CheckSource: checkURI,
 	})
 	if err != nil {
@@ -133,8 +133,8 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		return nil, err
 	}
 	preparer := source.NewPreparer(source.PreparerConfig{
-		Store: store, Verbs: verbs, Accounts: sourceAccounts(upstreams), Timing: f.Tuning.Sources, Log: log,
-		Resolver: &source.Resolver{Store: store, Bucket: bucket, Log: log, CheckURI: checkURI, Probe: clients.probe(f), Link: addresses.sourceLinks()},
+		Store: store.Preparations, Verbs: verbs, Accounts: sourceAccounts(upstreams), Timing: f.Tuning.Sources, Log: log,
+		Resolver: &source.Resolver{Store: store.Sources, Bucket: bucket, Log: log, CheckURI: checkURI, Probe: clients.probe(f), Link: addresses.sourceLinks()},
 	})
 	submitter := dispatch.New(dispatch.Config{
 		Lifecycle: verbs, Tasks: store, Accounts: upstreams, Sources: preparer, CallbackURL: addresses.callback, Now: now, Log: log,
@@ -193,7 +193,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		return nil, err
 	}
 	files := &files{store: store, bucket: bucket, statuses: statuses, addresses: addresses, log: log}
-	s.uploads = &source.Uploads{Store: store, Bucket: bucket, MaxBytes: accounts.MaxSourceBytes(), Stall: f.Tuning.Stall}
+	s.uploads = &source.Uploads{Store: store.Sources, Bucket: bucket, MaxBytes: accounts.MaxSourceBytes(), Stall: f.Tuning.Stall}
 	s.surfaces, err = newSurfaces(listeners, api.Config{ //nolint:contextcheck // Calls bring a context each.
 		Tasks: api.NewTaskService(api.TaskServiceConfig{
 			Lifecycle: verbs, Tasks: store, Hub: s.hub, Tokens: addresses.resume, Uploads: s.uploads, Typical: accounts.typical(),

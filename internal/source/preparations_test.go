@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -14,20 +15,23 @@ import (
 )
 
 // stored is the store of the service, with tasks that wait.
-type stored struct{ *postgres.Stores }
+type stored struct {
+	*postgres.Preparations
+	stores *postgres.Stores
+}
 
 // Hold makes a task whose attempt is given back, since its source is not ready.
 func (s stored) Hold(t testing.TB, p source.Preparation) source.Waiter {
 	t.Helper()
 	id, attempt := task.ID(uuid.NewString()), task.AttemptID(uuid.NewString())
 	begun := task.New(id, p.Tenant, string(id), task.Spec{Prompt: "snow", SourceID: p.Source, SourceURI: p.URI, MaxAttempts: 1, Deadline: time.Hour}, []string{"kie"})
-	if c := s.CreateTasks(t.Context(), []task.Decision{begun})[0]; c.Err != nil {
+	if c := s.stores.CreateTasks(t.Context(), []task.Decision{begun})[0]; c.Err != nil {
 		t.Fatal(c.Err)
 	}
 	var waits task.Task
 	for _, in := range []task.Input{task.Admitted{Attempt: attempt, Account: p.Account}, task.Refused{Attempt: attempt, Message: "not sent"}} {
 		var err error
-		waits, err = s.ChangeAnyTask(t.Context(), id, func(now task.Task) (c lifecycle.Change, err error) {
+		waits, err = s.stores.ChangeAnyTask(t.Context(), id, func(now task.Task) (c lifecycle.Change, err error) {
 			if c.Decision, err = now.Apply(in); c.Task.State == task.Queued {
 				c.Prepare = &p
 			}
@@ -40,11 +44,19 @@ func (s stored) Hold(t testing.TB, p source.Preparation) source.Waiter {
 	return source.Waiter{Task: id, Revision: waits.Revision}
 }
 
+func (s stored) ReleaseTasks(ctx context.Context, waiters []source.Waiter) error {
+	return s.stores.ReleaseTasks(ctx, waiters)
+}
+
 func TestPreparations_OfTheServicePassTheSuite(t *testing.T) {
 	t.Parallel()
 	sourcetest.TestPreparations(t, func(t *testing.T) sourcetest.Store {
 		t.Helper()
-		return stored{setup(t).store}
+		stores, err := postgres.NewStores(postgres.Config{Pool: setup(t).pool})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stored{stores.Preparations, stores}
 	})
 }
 

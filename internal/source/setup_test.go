@@ -30,7 +30,7 @@ const (
 // service is what replicas share: a database and a bucket.
 type service struct {
 	pool   *pgxpool.Pool
-	store  *postgres.Stores
+	store  *postgres.Sources
 	bucket *media.Bucket
 	folder string
 }
@@ -38,10 +38,8 @@ type service struct {
 func setup(t *testing.T) service {
 	t.Helper()
 	s := service{pool: postgrestest.Pool(t), folder: filepath.Join(t.TempDir(), "bucket")}
+	s.store = postgres.NewSources(s.pool)
 	var err error
-	if s.store, err = postgres.NewStores(postgres.Config{Pool: s.pool}); err != nil {
-		t.Fatal(err)
-	}
 	if s.bucket, err = media.OpenBucket(t.Context(), "file://"+s.folder); err != nil {
 		t.Fatal(err)
 	}
