@@ -45,11 +45,7 @@ func (c *retainCmd) Run(ctx context.Context, con cli.Console) (err error) {
 	if err := migrations.Check(ctx, pool); err != nil {
 		return err
 	}
-	store, err := postgres.NewStores(postgres.Config{Pool: pool, Retention: c.Keep(), Log: log})
-	if err != nil {
-		return err
-	}
-	r := &retention.Retainer{Store: store, Log: log, SweepOrphans: c.SweepOrphans}
+	r := &retention.Retainer{Store: postgres.NewRetention(pool, c.Keep()), Log: log, SweepOrphans: c.SweepOrphans}
 	if c.Bucket != "" {
 		if r.Bucket, err = media.OpenBucket(ctx, c.Bucket); err != nil {
 			return err

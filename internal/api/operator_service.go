@@ -11,18 +11,13 @@ import (
 	"github.com/refract-video/refract/internal/provider"
 )
 
-// OperatorStore is what operators see and change.
-type OperatorStore interface {
-	AccountStore
-	TenantStore
-}
-
 // OperatorServiceConfig is what the operator service works with.
 type OperatorServiceConfig struct {
-	Lifecycle *lifecycle.Lifecycle
-	Store     OperatorStore
-	Callbacks CallbackStore
-	Accounts  provider.Accounts
+	Lifecycle  *lifecycle.Lifecycle
+	Accounts   AccountStore
+	Tenants    TenantStore
+	Callbacks  CallbackStore
+	Configured provider.Accounts
 	// Admit is called when something changed that admission goes by. It must not block.
 	Admit func()
 	Log   *slog.Logger
@@ -43,10 +38,10 @@ type OperatorService struct {
 // NewOperatorService returns the operator service.
 func NewOperatorService(cfg OperatorServiceConfig) *OperatorService {
 	s := &OperatorService{
-		lifecycle: cfg.Lifecycle, accounts: cfg.Store, tenants: cfg.Store, callbacks: cfg.Callbacks,
+		lifecycle: cfg.Lifecycle, accounts: cfg.Accounts, tenants: cfg.Tenants, callbacks: cfg.Callbacks,
 		configured: admission.AccountLimits{}, admit: cfg.Admit, log: cfg.Log,
 	}
-	for account, p := range cfg.Accounts {
+	for account, p := range cfg.Configured {
 		s.configured[account] = p.Capabilities().Limits
 	}
 	return s

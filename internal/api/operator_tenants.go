@@ -21,12 +21,12 @@ type TenantStore interface {
 	Tenants(ctx context.Context, after *string, limit int) ([]tenants.Tenant, error)
 	// Tenant returns one tenant.
 	Tenant(ctx context.Context, name string) (tenants.Tenant, error)
-	// SetTerms sets the terms of a tenant, and changes the times for which its things are kept.
-	SetTerms(ctx context.Context, name string, t tenants.Limits, keep retention.PeriodChanges) error
-	// SetKeep changes those times alone. A tenant without terms of its own gets a copy of the default's.
-	SetKeep(ctx context.Context, name string, keep retention.PeriodChanges) error
-	// DropTerms takes a tenant's own terms away.
-	DropTerms(ctx context.Context, name string) error
+	// SetLimits sets the limits of a tenant, and changes its retention periods.
+	SetLimits(ctx context.Context, name string, t tenants.Limits, keep retention.PeriodChanges) error
+	// SetRetention changes the periods only. A tenant without limits of its own gets a copy of the default's.
+	SetRetention(ctx context.Context, name string, keep retention.PeriodChanges) error
+	// DropLimits removes a tenant's own limits.
+	DropLimits(ctx context.Context, name string) error
 }
 
 // defaultTenant is how the contract spells the empty name.
@@ -65,14 +65,14 @@ func (s *OperatorService) UpdateTenant(ctx context.Context, req *refractv1.Updat
 	switch {
 	case err != nil:
 	case !req.GetUseDefault() && terms == tenants.Limits{} && len(keep) > 0:
-		err = s.tenants.SetKeep(ctx, name, keep)
+		err = s.tenants.SetRetention(ctx, name, keep)
 	case !req.GetUseDefault():
 		terms.Weight = cmp.Or(terms.Weight, 1)
-		err = s.tenants.SetTerms(ctx, name, terms, keep)
+		err = s.tenants.SetLimits(ctx, name, terms, keep)
 	case terms != tenants.Limits{} || len(keep) > 0:
 		err = &lifecycle.FieldError{Field: "use_default", Message: "leaves no room for terms of the tenant's own"}
 	default:
-		err = s.tenants.DropTerms(ctx, name)
+		err = s.tenants.DropLimits(ctx, name)
 	}
 	if err != nil {
 		return nil, err

@@ -81,7 +81,7 @@ func setup(t *testing.T) ingress {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
+	if err := store.Accounts.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}
 	providers := map[string]provider.Provider{"kie": studio{}}

@@ -81,7 +81,7 @@ func newChecker(t *testing.T, kie provider.Provider, attempts int) *Checker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
+	if err := store.Accounts.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}
 	accounts := provider.Accounts{"kie": kie}
@@ -123,7 +123,7 @@ func newChecker(t *testing.T, kie provider.Provider, attempts int) *Checker {
 	if _, err := pool.Exec(t.Context(), "UPDATE attempt SET next_check_time = now()"); err != nil {
 		t.Fatal(err)
 	}
-	all, err := upstream.New(accounts, store, noop.NewMeterProvider().Meter(""))
+	all, err := upstream.New(accounts, store.Accounts, noop.NewMeterProvider().Meter(""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func TestBench_BaselineWritesWhatTheServiceWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	ts := f.start(t)
-	if err := ts.store(t).HoldAccount(t.Context(), "kie", "the submission is compared"); err != nil {
+	if err := ts.store(t).Accounts.HoldAccount(t.Context(), "kie", "the submission is compared"); err != nil {
 		t.Fatal(err)
 	}
 	pgbench, err := bench.FindPgbench(strings.TrimSuffix(f.flags.DatabaseURL.Reveal(), fewConnections))

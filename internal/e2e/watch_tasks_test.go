@@ -148,7 +148,7 @@ UPDATE task SET create_time = now() - interval '1 year', update_time = now() - i
 	if _, err := ts.pool.Exec(t.Context(), age, id); err != nil {
 		t.Fatal(err)
 	}
-	retainer := &retention.Retainer{Store: ts.store(t), Bucket: ts.bucket(t), Log: slog.New(slog.DiscardHandler)}
+	retainer := &retention.Retainer{Store: ts.store(t).Retention, Bucket: ts.bucket(t), Log: slog.New(slog.DiscardHandler)}
 	eventually(t, "its turn to remove tasks", func() bool {
 		_, _, held, err := retainer.Round(t.Context())
 		if err != nil {

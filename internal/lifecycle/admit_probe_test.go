@@ -383,13 +383,13 @@ func TestProbe_LeavesAnOperatorsPauseAlone(t *testing.T) {
 	s.reply(t, poison, no)
 	other := s.add(t, "music")
 	s.next(t, other)
-	if err := s.store.HoldAccount(t.Context(), "kie", "prices"); err != nil {
+	if err := s.store.Accounts.HoldAccount(t.Context(), "kie", "prices"); err != nil {
 		t.Fatal(err)
 	}
 	s.reply(t, other, nil)
 	s.add(t, "news")
 	s.next(t)
-	usage, err := s.store.ProviderAccounts(t.Context(), admission.AccountLimits{"kie": {Submissions: 1000, Window: window, InFlight: 100}})
+	usage, err := s.store.Accounts.ProviderAccounts(t.Context(), admission.AccountLimits{"kie": {Submissions: 1000, Window: window, InFlight: 100}})
 	if err != nil || len(usage) != 1 {
 		t.Fatalf("ProviderAccounts = %v, %v", usage, err)
 	}

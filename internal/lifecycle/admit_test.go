@@ -58,7 +58,7 @@ func setupFleet(t *testing.T, submissions, inFlight int) fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
+	if err := store.Accounts.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}
 	limits := provider.Limits{Submissions: submissions, Window: window, InFlight: inFlight}

@@ -98,7 +98,7 @@ type permits struct{ window, inFlight bool }
 
 func (s service) permits(t *testing.T) permits {
 	t.Helper()
-	accounts, err := s.store.ProviderAccounts(t.Context(), admission.AccountLimits{"kie": studio{}.Capabilities().Limits})
+	accounts, err := s.store.Accounts.ProviderAccounts(t.Context(), admission.AccountLimits{"kie": studio{}.Capabilities().Limits})
 	if err != nil || len(accounts) != 1 {
 		t.Fatalf("accounts %v, error %v", accounts, err)
 	}

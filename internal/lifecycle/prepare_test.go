@@ -30,7 +30,7 @@ func TestDefer_HoldsNothing(t *testing.T) {
 	s := setup(t)
 	w, _ := s.held(t, plain())
 	free := func() admission.Usage {
-		accounts, err := s.store.ProviderAccounts(t.Context(), admission.AccountLimits{"kie": studio{}.Capabilities().Limits})
+		accounts, err := s.store.Accounts.ProviderAccounts(t.Context(), admission.AccountLimits{"kie": studio{}.Capabilities().Limits})
 		if err != nil || len(accounts) != 1 {
 			t.Fatalf("accounts %v, %v", accounts, err)
 		}

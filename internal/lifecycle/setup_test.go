@@ -60,7 +60,7 @@ func setupWith(t *testing.T, kie studio) service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
+	if err := store.Accounts.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}
 	verbs, err := lifecycle.New(lifecycle.Config{

@@ -347,7 +347,7 @@ var mutations = append(differences(), []mutation{
 		[]test{{dispatch, "TestChecker_AsksOnWhileAnswersAreAwaited"}},
 	},
 	{
-		7, "each-replica-for-itself", "internal/postgres/due.go",
+		7, "each-replica-for-itself", "internal/postgres/query_reservation.go",
 		"SET next_time = greatest(q.next_time, clock_timestamp()) +",
 		"SET next_time = clock_timestamp() +",
 		[]test{

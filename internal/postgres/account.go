@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"cmp"
-	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -11,25 +9,6 @@ import (
 
 	"github.com/refract-video/refract/internal/lifecycle"
 )
-
-// insertAccount leaves a row alone that is as it should be. ON CONFLICT locks it even where it changes nothing, and would
-// wait for a replica that was stopped in a round of admission, for longer than a statement may take.
-const insertAccount = `
-INSERT INTO provider_account (account, provider)
-SELECT $1, $2
-WHERE NOT EXISTS (SELECT FROM provider_account WHERE account = $1 AND provider = $2)
-ON CONFLICT ON CONSTRAINT provider_account_pkey DO UPDATE SET provider = excluded.provider
-WHERE provider_account.provider <> excluded.provider`
-
-// PrepareAccounts makes the rows that admission holds. accounts gives the provider of each account.
-func (s *Store) PrepareAccounts(ctx context.Context, accounts map[string]string) error {
-	for account, provider := range accounts {
-		if _, err := s.pool.Exec(ctx, insertAccount, account, provider); err != nil {
-			return fmt.Errorf("prepare account %s: %w", account, err)
-		}
-	}
-	return nil
-}
 
 // accountUpdate pauses a provider account, or ends its probing and its row of unknown outcomes.
 type accountUpdate struct {

@@ -74,24 +74,6 @@ func typicalDuration(ctx context.Context, q querier, account string) (time.Durat
 	return time.Duration(seconds * float64(time.Second)), err
 }
 
-// reserveQueries takes the next n places in the line of questions to an account and tells when the first is.
-// Each costs a pause of $3 seconds. Time is that of the moment at which the row was had, not of the beginning.
-const reserveQueries = `
-INSERT INTO provider_query AS q (account, next_time)
-VALUES ($1, clock_timestamp() + $2::int * make_interval(secs => $3))
-ON CONFLICT ON CONSTRAINT provider_query_pkey
-DO UPDATE SET next_time = greatest(q.next_time, clock_timestamp()) + $2::int * make_interval(secs => $3)
-RETURNING extract(epoch FROM next_time - $2::int * make_interval(secs => $3) - clock_timestamp())::float8`
-
-// ReserveQueries implements upstream.Queries.
-func (s *Store) ReserveQueries(ctx context.Context, account string, n int, pause time.Duration) (time.Duration, error) {
-	var seconds float64
-	if err := s.pool.QueryRow(ctx, reserveQueries, account, n, pause.Seconds()).Scan(&seconds); err != nil {
-		return 0, fmt.Errorf("reserve %d questions to %s: %w", n, account, err)
-	}
-	return max(time.Duration(seconds*float64(time.Second)), 0), nil
-}
-
 const selectOverdue = `
 SELECT id, deadline_time
 FROM task

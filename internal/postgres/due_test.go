@@ -69,7 +69,7 @@ func TestReserveQueries_GivesEveryQuestionATimeOfItsOwn(t *testing.T) {
 	var mu sync.Mutex
 	var waits []time.Duration
 	errs := postgrestest.AtOnce(t.Context(), replicas, func(ctx context.Context, _ int) error {
-		wait, err := store.ReserveQueries(ctx, "kie", questions, pause)
+		wait, err := store.Accounts.ReserveQueries(ctx, "kie", questions, pause)
 		mu.Lock()
 		defer mu.Unlock()
 		waits = append(waits, wait)

@@ -28,7 +28,7 @@ func receive(t *testing.T, pool *pgxpool.Pool, attempt task.AttemptID, account s
 func TestCallbacks_Filters(t *testing.T) {
 	t.Parallel()
 	store, pool := setup(t)
-	if err := store.PrepareAccounts(t.Context(), map[string]string{"luma": "luma"}); err != nil {
+	if err := store.Accounts.PrepareAccounts(t.Context(), map[string]string{"luma": "luma"}); err != nil {
 		t.Fatal(err)
 	}
 	first, second := create(t, store, "films", plain()), create(t, store, "shorts", plain())

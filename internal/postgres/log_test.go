@@ -108,12 +108,12 @@ func TestTenantEntries_TellEachTenantWhatABatchOfRetentionRemoved(t *testing.T) 
 			want[tenant] = value[task.Position](t, pool, `SELECT max(position) FROM task_event WHERE task_id = $1`, old.ID)
 		}
 	}
-	found, err := store.Aged(t.Context(), retention.TaskKind, retention.Candidate{})
+	found, err := store.Retention.ExpiryCandidates(t.Context(), retention.TaskKind, retention.Candidate{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	due := slices.DeleteFunc(found, func(a retention.Candidate) bool { return !a.Due })
-	if removed, err := store.RemoveAged(t.Context(), retention.TaskKind, due); err != nil || removed.Rows != 3 {
+	if removed, err := store.Retention.RemoveExpired(t.Context(), retention.TaskKind, due); err != nil || removed.Rows != 3 {
 		t.Fatalf("removed %+v, %v; want three tasks", removed, err)
 	}
 	for _, tenant := range []string{"films", "ads", "news"} {

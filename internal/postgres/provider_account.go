@@ -7,9 +7,34 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/admission"
 )
+
+// Accounts has the provider accounts: what operators set for them, how they stand, and the queries that they get. Tasks pauses and
+// resumes them, with the changes that give the reason. A method that fails has changed nothing, unless the answer to its commit was
+// lost; a reservation of queries then delays the next ones.
+type Accounts struct{ pool *pgxpool.Pool }
+
+// insertAccount leaves a row alone that is as it should be. ON CONFLICT locks it even where it changes nothing, and would
+// wait for a replica that was stopped in a round of admission, for longer than a statement may take.
+const insertAccount = `
+INSERT INTO provider_account (account, provider)
+SELECT $1, $2
+WHERE NOT EXISTS (SELECT FROM provider_account WHERE account = $1 AND provider = $2)
+ON CONFLICT ON CONSTRAINT provider_account_pkey DO UPDATE SET provider = excluded.provider
+WHERE provider_account.provider <> excluded.provider`
+
+// PrepareAccounts inserts the rows that admission locks. accounts has the provider of each account.
+func (s *Accounts) PrepareAccounts(ctx context.Context, accounts map[string]string) error {
+	for account, provider := range accounts {
+		if _, err := s.pool.Exec(ctx, insertAccount, account, provider); err != nil {
+			return fmt.Errorf("prepare account %s: %w", account, err)
+		}
+	}
+	return nil
+}
 
 const selectNamedAccounts = `
 SELECT ` + usageColumns + `
@@ -17,7 +42,7 @@ FROM provider_account
 WHERE account = ANY ($1::text[])
 ORDER BY account`
 
-// selectAccountState tells about an account what its usage does not.
+// selectAccountState reads of an account what its usage does not have.
 const selectAccountState = `
 SELECT provider,
        (SELECT count(*) FROM attempt WHERE account = $1 AND state = 'UNCONFIRMED'),
@@ -28,9 +53,9 @@ FROM provider_account
 WHERE account = $1`
 
 // ProviderAccounts returns how accounts stand, by name. configured names them, and gives their configured limits.
-func (s *Store) ProviderAccounts(ctx context.Context, configured admission.AccountLimits) ([]admission.Account, error) {
+func (s *Accounts) ProviderAccounts(ctx context.Context, configured admission.AccountLimits) ([]admission.Account, error) {
 	var accounts []admission.Account
-	err := s.snapshot(ctx, func(tx pgx.Tx) error {
+	err := snapshot(ctx, s.pool, func(tx pgx.Tx) error {
 		usages, err := accountUsages(ctx, tx, selectNamedAccounts, slices.Sorted(maps.Keys(configured)), configured)
 		if err != nil {
 			return err
@@ -63,14 +88,14 @@ WHERE account = $1`
 
 // LimitAccount sets the limits of an account from the next round of admission on, or returns
 // admission.ErrAccountNotFound.
-func (s *Store) LimitAccount(ctx context.Context, account string, l admission.OperatorLimits) error {
+func (s *Accounts) LimitAccount(ctx context.Context, account string, l admission.OperatorLimits) error {
 	return s.changeAccount(ctx, "limit", account, updateLimits, l.Submissions, l.Window.Seconds(), l.InFlight)
 }
 
 const holdAccount = `UPDATE provider_account SET hold_reason = $2 WHERE account = $1`
 
 // HoldAccount pauses an account until it is released, or returns admission.ErrAccountNotFound.
-func (s *Store) HoldAccount(ctx context.Context, account, reason string) error {
+func (s *Accounts) HoldAccount(ctx context.Context, account, reason string) error {
 	return s.changeAccount(ctx, "hold", account, holdAccount, reason)
 }
 
@@ -82,11 +107,11 @@ WHERE account = $1`
 
 // ReleaseAccount ends every pause of an account, an operator's and its own, and its probing; or it returns
 // admission.ErrAccountNotFound.
-func (s *Store) ReleaseAccount(ctx context.Context, account string) error {
+func (s *Accounts) ReleaseAccount(ctx context.Context, account string) error {
 	return s.changeAccount(ctx, "release", account, releaseAccount)
 }
 
-func (s *Store) changeAccount(ctx context.Context, verb, account, statement string, args ...any) error {
+func (s *Accounts) changeAccount(ctx context.Context, verb, account, statement string, args ...any) error {
 	tag, err := s.pool.Exec(ctx, statement, append([]any{account}, args...)...)
 	if err == nil && tag.RowsAffected() == 0 {
 		err = admission.ErrAccountNotFound
@@ -95,4 +120,38 @@ func (s *Store) changeAccount(ctx context.Context, verb, account, statement stri
 		return fmt.Errorf("%s: %w", verb, &admission.AccountError{Account: account, Err: err})
 	}
 	return nil
+}
+
+const selectProviders = `SELECT DISTINCT provider FROM provider_account ORDER BY provider`
+
+// Providers returns the providers that have or had an account.
+func (s *Accounts) Providers(ctx context.Context) ([]string, error) {
+	rows, err := s.pool.Query(ctx, selectProviders)
+	if err != nil {
+		return nil, fmt.Errorf("read the providers: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// Stray counts the open attempts of an account that is not configured: they are not checked, and their
+// callbacks are refused.
+type Stray struct {
+	Account  string
+	Attempts int
+}
+
+const selectStrays = `
+SELECT account, count(*)
+FROM attempt
+WHERE state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING') AND account <> ALL ($1::text[])
+GROUP BY account
+ORDER BY account`
+
+// Strays returns the accounts with open attempts that are not among the given ones.
+func (s *Accounts) Strays(ctx context.Context, accounts []string) ([]Stray, error) {
+	rows, err := s.pool.Query(ctx, selectStrays, accounts)
+	if err != nil {
+		return nil, fmt.Errorf("look for attempts of accounts that are not configured: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Stray])
 }

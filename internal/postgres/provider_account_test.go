@@ -19,7 +19,7 @@ var configuredLimits = admission.AccountLimits{"kie": provider.Limits{Submission
 // account returns how the account kie stands.
 func account(t *testing.T, store *postgres.Stores) admission.Account {
 	t.Helper()
-	accounts, err := store.ProviderAccounts(t.Context(), configuredLimits)
+	accounts, err := store.Accounts.ProviderAccounts(t.Context(), configuredLimits)
 	if err != nil || len(accounts) != 1 {
 		t.Fatalf("ProviderAccounts = %+v, %v, want one", accounts, err)
 	}
@@ -29,7 +29,7 @@ func account(t *testing.T, store *postgres.Stores) admission.Account {
 func TestProviderAccounts_TellHowMuchIsUsed(t *testing.T) {
 	t.Parallel()
 	store, pool := setup(t)
-	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie-old": "kie"}); err != nil {
+	if err := store.Accounts.PrepareAccounts(t.Context(), map[string]string{"kie-old": "kie"}); err != nil {
 		t.Fatal(err)
 	}
 	create(t, store, "films", plain())
@@ -67,7 +67,7 @@ func TestLimitAccount_ReplacesWhatIsConfiguredAndGoesBack(t *testing.T) {
 		{admission.OperatorLimits{Submissions: 1, Window: 100 * time.Millisecond}, provider.Limits{Submissions: 1, Window: 100 * time.Millisecond, InFlight: 100}},
 		{admission.OperatorLimits{}, configured},
 	} {
-		if err := store.LimitAccount(t.Context(), "kie", tc.set); err != nil {
+		if err := store.Accounts.LimitAccount(t.Context(), "kie", tc.set); err != nil {
 			t.Fatal(err)
 		}
 		got := account(t, store)
@@ -80,14 +80,14 @@ func TestLimitAccount_ReplacesWhatIsConfiguredAndGoesBack(t *testing.T) {
 func TestReleaseAccount_EndsEveryPause(t *testing.T) {
 	t.Parallel()
 	store, pool := setup(t)
-	if err := store.HoldAccount(t.Context(), "kie", "maintenance of ours"); err != nil {
+	if err := store.Accounts.HoldAccount(t.Context(), "kie", "maintenance of ours"); err != nil {
 		t.Fatal(err)
 	}
 	exec(t, pool, `UPDATE provider_account SET paused_until_time = now() + interval '1 hour', pauses = 3, pause_reason = 'no credits', blocked = true`)
 	if got := account(t, store); !got.Paused || !got.Held || got.PauseReason != "maintenance of ours" || got.Permits() != 0 {
 		t.Errorf("a held account is %+v, want it paused with the operator's reason", got)
 	}
-	if err := store.ReleaseAccount(t.Context(), "kie"); err != nil {
+	if err := store.Accounts.ReleaseAccount(t.Context(), "kie"); err != nil {
 		t.Fatal(err)
 	}
 	want := admission.Account{
@@ -98,9 +98,9 @@ func TestReleaseAccount_EndsEveryPause(t *testing.T) {
 		t.Errorf("the released account (-want +got):\n%s", diff)
 	}
 	for name, err := range map[string]error{
-		"limit":   store.LimitAccount(t.Context(), "nobody", admission.OperatorLimits{}),
-		"hold":    store.HoldAccount(t.Context(), "nobody", "x"),
-		"release": store.ReleaseAccount(t.Context(), "nobody"),
+		"limit":   store.Accounts.LimitAccount(t.Context(), "nobody", admission.OperatorLimits{}),
+		"hold":    store.Accounts.HoldAccount(t.Context(), "nobody", "x"),
+		"release": store.Accounts.ReleaseAccount(t.Context(), "nobody"),
 	} {
 		if !errors.Is(err, admission.ErrAccountNotFound) {
 			t.Errorf("%s an unknown account = %v, want ErrAccountNotFound", name, err)
@@ -124,13 +124,13 @@ func TestPrepareAccounts_DoesNotWaitForARoundOfAdmission(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if err := store.PrepareAccounts(ctx, map[string]string{"kie": "kie", "luma": "luma"}); err != nil {
+	if err := store.Accounts.PrepareAccounts(ctx, map[string]string{"kie": "kie", "luma": "luma"}); err != nil {
 		t.Error(err)
 	}
 	if err := round.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "another"}); err != nil {
+	if err := store.Accounts.PrepareAccounts(t.Context(), map[string]string{"kie": "another"}); err != nil {
 		t.Error(err)
 	}
 	if got := value[string](t, pool, "SELECT provider FROM provider_account WHERE account = 'kie'"); got != "another" {

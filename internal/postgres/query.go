@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
@@ -44,8 +45,12 @@ func (s *Store) oneTask(ctx context.Context, q querier, sql string, args ...any)
 
 // snapshot reads in a transaction that sees one moment: a task and its attempts are several statements.
 func (s *Store) snapshot(ctx context.Context, read func(pgx.Tx) error) error {
+	return snapshot(ctx, s.pool, read)
+}
+
+func snapshot(ctx context.Context, pool *pgxpool.Pool, read func(pgx.Tx) error) error {
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	return pgx.BeginTxFunc(ctx, s.pool, options, read)
+	return pgx.BeginTxFunc(ctx, pool, options, read)
 }
 
 // listTasks reads a page by key, so its cost does not grow with the pages before it. Bounds that are not asked

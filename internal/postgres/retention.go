@@ -6,26 +6,40 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/retention"
 )
 
-// keptFor is for how long the terms in the rows own and shared, or else the configuration in a parameter, keep
-// something; NULL means for ever.
+// Retention finds and removes the rows that have expired, and lists their files for deletion. It also finds files without a row.
+// Removing looks again at what was found, under its lock, so it is safe to repeat and for two replicas at a time. A method that
+// fails has removed nothing, unless the answer to its commit was lost.
+type Retention struct {
+	pool    *pgxpool.Pool
+	periods retention.Periods // For tenants without periods of their own.
+}
+
+// NewRetention returns the retention of a database, by the configured periods.
+func NewRetention(pool *pgxpool.Pool, periods retention.Periods) *Retention {
+	return &Retention{pool, periods}
+}
+
+// keptFor is for how long the rows own and shared, or else the configuration in a parameter, keep something; NULL means without
+// an end.
 func keptFor(column, parameter string) string {
 	return `nullif(coalesce(own.` + column + `, shared.` + column + `, make_interval(secs => ` + parameter + `::float8)), interval '0')`
 }
 
-// AgedBatch is how many rows a batch of retention looks at.
-const AgedBatch = 200
+// ExpiryBatch is how many rows a batch of retention looks at.
+const ExpiryBatch = 200
 
-// aged selects the next rows of a kind in the order in which they grow old, and says which are to be removed. The
+// expiring selects the next rows of a kind in the order in which they expire, and whether each is to be removed. The
 // candidates come from one index, in which a walk goes on where the batch before ended; rows that some tenant keeps
 // for longer are passed over. The parameters are where the batch before ended (time, id, part) and the
 // configuration's time in seconds.
 //
 // NOTE: the tenant is found by a subquery for each candidate, which no plan can turn into a read of all tasks.
-func aged(keep, candidates string) string {
+func expiring(keep, candidates string) string {
 	return `
 WITH strictest AS MATERIALIZED (
     SELECT min(kept) AS kept
@@ -43,7 +57,7 @@ LEFT JOIN tenant AS shared ON shared.tenant = ''
 ORDER BY candidate.place`
 }
 
-var agedOutputs = aged("keep_outputs", `
+var expiringOutputs = expiring("keep_outputs", `
     SELECT row_number() OVER () AS place, create_time AS at, create_time AS born, attempt_id AS id, index::bigint AS part, size_bytes AS bytes,
            true AS unused,
            (SELECT task.tenant FROM attempt JOIN task ON task.id = attempt.task_id WHERE attempt.id = attempt_id) AS tenant
@@ -57,7 +71,7 @@ var agedOutputs = aged("keep_outputs", `
 const sourceInUse = `EXISTS (
         SELECT FROM task WHERE task.source_id = source.id AND task.state IN ('QUEUED', 'SUBMITTING', 'RUNNING', 'SAVING'))`
 
-var agedSources = aged("keep_sources", `
+var expiringSources = expiring("keep_sources", `
     SELECT row_number() OVER () AS place, last_use_time AS at, last_use_time AS born, id, $3::bigint AS part, size_bytes AS bytes,
            NOT `+sourceInUse+` AS unused, tenant
     FROM (SELECT last_use_time, id, size_bytes, tenant
@@ -66,7 +80,7 @@ var agedSources = aged("keep_sources", `
           ORDER BY last_use_time, id
           LIMIT 200) AS source`)
 
-var agedUploads = aged("keep_sources", `
+var expiringUploads = expiring("keep_sources", `
     SELECT row_number() OVER () AS place, update_time AS at, update_time AS born, id, $3::bigint AS part, true AS unused, tenant,
            (SELECT coalesce(sum(size_bytes), 0)::bigint
             FROM source_part
@@ -77,8 +91,8 @@ var agedUploads = aged("keep_sources", `
           ORDER BY update_time, id
           LIMIT 200) AS next`)
 
-// agedCallbacks walks the primary key, whose numbers grow with time, so that the inbox needs no index more.
-var agedCallbacks = aged("keep_callbacks", `
+// expiringCallbacks walks the primary key, whose numbers grow with time, so that the inbox needs no index more.
+var expiringCallbacks = expiring("keep_callbacks", `
     SELECT row_number() OVER () AS place, receive_time AS at, receive_time AS born, $2::uuid AS id, id AS part, bytes,
            $1::timestamptz IS NOT NULL AS unused,
            (SELECT task.tenant FROM attempt JOIN task ON task.id = attempt.task_id WHERE attempt.id = attempt_id) AS tenant
@@ -92,8 +106,8 @@ var agedCallbacks = aged("keep_callbacks", `
 const hasOpenAttempt = `EXISTS (
         SELECT FROM attempt WHERE attempt.task_id = task.id AND attempt.state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING'))`
 
-// agedTasks walks the primary key too: ids grow with the time of submission.
-var agedTasks = aged("keep_tasks", `
+// expiringTasks walks the primary key too: ids grow with the time of submission.
+var expiringTasks = expiring("keep_tasks", `
     SELECT row_number() OVER () AS place, update_time AS at, create_time AS born, id, $3::bigint AS part, tenant,
            $1::timestamptz IS NOT NULL AND state IN ('SUCCEEDED', 'FAILED', 'CANCELED') AND NOT `+hasOpenAttempt+` AS unused,
            (SELECT coalesce(sum(size_bytes), 0)::bigint
@@ -108,9 +122,9 @@ var agedTasks = aged("keep_tasks", `
 // noID comes before every id.
 const noID = "00000000-0000-0000-0000-000000000000"
 
-// Aged returns the next things of a kind that grow old, up to AgedBatch of them, after the one at which the batch
+// ExpiryCandidates returns the next things of a kind in the order in which they expire, up to ExpiryBatch of them, after the one at which the batch
 // before ended; the zero value stands for the beginning.
-func (s *Store) Aged(ctx context.Context, kind retention.Kind, after retention.Candidate) ([]retention.Candidate, error) {
+func (s *Retention) ExpiryCandidates(ctx context.Context, kind retention.Kind, after retention.Candidate) ([]retention.Candidate, error) {
 	if after.ID == "" {
 		after.ID, after.Part = noID, -1
 	}
@@ -118,17 +132,17 @@ func (s *Store) Aged(ctx context.Context, kind retention.Kind, after retention.C
 	var sql string
 	switch kind {
 	case retention.OutputKind:
-		sql, keep = agedOutputs, s.keep.Outputs
+		sql, keep = expiringOutputs, s.periods.Outputs
 	case retention.SourceKind:
-		sql, keep = agedSources, s.keep.Sources
+		sql, keep = expiringSources, s.periods.Sources
 	case retention.UploadKind:
-		sql, keep = agedUploads, s.keep.Sources
+		sql, keep = expiringUploads, s.periods.Sources
 	case retention.CallbackKind:
-		sql, keep = agedCallbacks, s.keep.Callbacks
+		sql, keep = expiringCallbacks, s.periods.Callbacks
 	case retention.TaskKind:
-		sql, keep = agedTasks, s.keep.Tasks
+		sql, keep = expiringTasks, s.periods.Tasks
 	case retention.UnreferencedKind:
-		return nil, nil // That they have no rows is what makes them orphans.
+		return nil, nil // They have no rows.
 	}
 	rows, err := s.pool.Query(ctx, sql, after.At, after.ID, after.Part, keep.Seconds())
 	if err != nil {

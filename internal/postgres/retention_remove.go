@@ -10,7 +10,7 @@ import (
 	"github.com/refract-video/refract/internal/retention"
 )
 
-// The statements that remove look again at what they were told to remove, under its lock: it may have been used,
+// The statements that remove look again at each row, under its lock: it may have been used,
 // changed or removed since it was found. Keys of files move to unkept_file in the same statement.
 
 // due are the rows to remove.
@@ -19,8 +19,8 @@ WITH due AS (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[]) AS due (id, part, at, tenant)
 )`
 
-// unkeep moves the keys of a step to unkept_file.
-const unkeep = `unkept AS (
+// pendingDeletion moves the keys of a step to unkept_file, the list of files to delete.
+const pendingDeletion = `unkept AS (
     INSERT INTO unkept_file (key) SELECT key FROM gone WHERE key IS NOT NULL ON CONFLICT ON CONSTRAINT unkept_file_pkey DO NOTHING
 )`
 
@@ -30,7 +30,7 @@ const removeOutputs = due + `, gone AS (
     FROM due
     WHERE output.attempt_id = due.id AND output.index = due.part AND output.create_time = due.at AND output.remove_time IS NULL
     RETURNING output.key, output.size_bytes
-), ` + unkeep + `
+), ` + pendingDeletion + `
 SELECT count(*), coalesce(sum(size_bytes), 0)::bigint FROM gone`
 
 const removeSources = due + `, gone AS (
@@ -39,7 +39,7 @@ const removeSources = due + `, gone AS (
     FROM due
     WHERE source.id = due.id AND source.state = 'READY' AND source.last_use_time = due.at AND NOT ` + sourceInUse + `
     RETURNING source.key, source.size_bytes
-), ` + unkeep + `
+), ` + pendingDeletion + `
 SELECT count(*), coalesce(sum(size_bytes), 0)::bigint FROM gone`
 
 // removeUploads takes no upload that a call appends to: that holds the row, and then changes its time.
@@ -50,7 +50,7 @@ const removeUploads = due + `, held AS MATERIALIZED (
     FOR UPDATE OF source_upload SKIP LOCKED
 ), gone AS MATERIALIZED (
     SELECT key, size_bytes FROM source_part JOIN held ON held.tenant = source_part.tenant AND held.id = source_part.upload_id
-), ` + unkeep + `, removed AS (
+), ` + pendingDeletion + `, removed AS (
     DELETE FROM source_upload USING held
     WHERE source_upload.tenant = held.tenant AND source_upload.id = held.id
     RETURNING source_upload.id
@@ -62,7 +62,7 @@ const removeCallbacks = due + `, gone AS (
 )
 SELECT count(*), coalesce(sum(size_bytes), 0)::bigint FROM gone`
 
-// removeTasks takes no task that something holds, which is about to change it. Whoever gets the row afterwards does
+// removeTasks takes no task that another transaction holds, which is about to change it. A transaction that waits for the row does
 // not find it. Attempts, events, outputs and callbacks go with it.
 const removeTasks = due + `, held AS MATERIALIZED (
     SELECT task.id
@@ -74,14 +74,14 @@ const removeTasks = due + `, held AS MATERIALIZED (
     FROM held
     JOIN attempt ON attempt.task_id = held.id
     JOIN output ON output.attempt_id = attempt.id AND output.remove_time IS NULL
-), ` + unkeep + `, removed AS (
+), ` + pendingDeletion + `, removed AS (
     DELETE FROM task USING held WHERE task.id = held.id RETURNING task.id
 )
 SELECT (SELECT count(*) FROM removed), coalesce(sum(size_bytes), 0)::bigint FROM gone`
 
-// RemoveAged removes things of a kind that Aged found due, but not those that were used since or that another
-// replica removed. Their files are then in the list of UnkeptFiles.
-func (s *Store) RemoveAged(ctx context.Context, kind retention.Kind, things []retention.Candidate) (retention.Removed, error) {
+// RemoveExpired removes things of a kind that ExpiryCandidates found due, but not those that were used since or that another
+// replica removed. PendingDeletions then lists their files.
+func (s *Retention) RemoveExpired(ctx context.Context, kind retention.Kind, things []retention.Candidate) (retention.Removed, error) {
 	sql := map[retention.Kind]string{
 		retention.OutputKind: removeOutputs, retention.SourceKind: removeSources, retention.UploadKind: removeUploads,
 		retention.CallbackKind: removeCallbacks, retention.TaskKind: removeTasks,
@@ -98,22 +98,22 @@ func (s *Store) RemoveAged(ctx context.Context, kind retention.Kind, things []re
 	return r, nil
 }
 
-const selectUnkept = `SELECT key FROM unkept_file WHERE key > $1 ORDER BY key LIMIT $2`
+const selectPendingDeletions = `SELECT key FROM unkept_file WHERE key > $1 ORDER BY key LIMIT $2`
 
-// UnkeptFiles returns keys of files that are to be deleted, in order, after one.
-func (s *Store) UnkeptFiles(ctx context.Context, after string, limit int) ([]string, error) {
-	rows, err := s.pool.Query(ctx, selectUnkept, after, limit)
+// PendingDeletions returns keys of files that are to be deleted, in order, after one.
+func (s *Retention) PendingDeletions(ctx context.Context, after string, limit int) ([]string, error) {
+	rows, err := s.pool.Query(ctx, selectPendingDeletions, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list the files to delete: %w", err)
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-const deleteUnkept = `DELETE FROM unkept_file WHERE key = ANY ($1::text[])`
+const deletePendingDeletions = `DELETE FROM unkept_file WHERE key = ANY ($1::text[])`
 
 // ForgetFiles notes that files are deleted.
-func (s *Store) ForgetFiles(ctx context.Context, keys []string) error {
-	if _, err := s.pool.Exec(ctx, deleteUnkept, keys); err != nil {
+func (s *Retention) ForgetFiles(ctx context.Context, keys []string) error {
+	if _, err := s.pool.Exec(ctx, deletePendingDeletions, keys); err != nil {
 		return fmt.Errorf("note that %d files are deleted: %w", len(keys), err)
 	}
 	return nil
@@ -126,7 +126,7 @@ WHERE (tenant, day) IN (
     SELECT tenant, day FROM tenant_day WHERE day < (now() AT TIME ZONE 'UTC')::date - 7 LIMIT 1000 FOR UPDATE SKIP LOCKED)`
 
 // ForgetDays removes the submissions of past days that were counted for quotas.
-func (s *Store) ForgetDays(ctx context.Context) error {
+func (s *Retention) ForgetDays(ctx context.Context) error {
 	if _, err := s.pool.Exec(ctx, deleteDays); err != nil {
 		return fmt.Errorf("remove the counts of past days: %w", err)
 	}
@@ -135,7 +135,7 @@ func (s *Store) ForgetDays(ctx context.Context) error {
 
 // HoldRetention lets one replica at a time remove things, which is no more than a courtesy: two at once would only get
 // in each other's way. The lock lives on a connection of its own and goes with it.
-func (s *Store) HoldRetention(ctx context.Context) (release func(), held bool, err error) {
+func (s *Retention) HoldRetention(ctx context.Context) (release func(), held bool, err error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return nil, false, fmt.Errorf("connect for retention: %w", err)

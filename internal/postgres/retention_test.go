@@ -45,7 +45,7 @@ func succeeded(t *testing.T, store *postgres.Stores, pool *pgxpool.Pool, tenant 
 // dueOf returns how many things of a kind are due, by tenant, from one batch.
 func dueOf(t *testing.T, store *postgres.Stores, kind retention.Kind) map[string]int {
 	t.Helper()
-	found, err := store.Aged(t.Context(), kind, retention.Candidate{})
+	found, err := store.Retention.ExpiryCandidates(t.Context(), kind, retention.Candidate{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,12 +112,12 @@ func TestAged_LeavesAloneWhatIsInUse(t *testing.T) {
 		if diff := cmp.Diff(map[string]int{"films": 1}, dueOf(t, store, kind)); diff != "" {
 			t.Errorf("due of kind %s (-want +got):\n%s", kind, diff)
 		}
-		found, err := store.Aged(t.Context(), kind, retention.Candidate{})
+		found, err := store.Retention.ExpiryCandidates(t.Context(), kind, retention.Candidate{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		// Even those that are not due: the statements that remove look for themselves.
-		if r, err := store.RemoveAged(t.Context(), kind, found); err != nil || r.Rows != 1 {
+		if r, err := store.Retention.RemoveExpired(t.Context(), kind, found); err != nil || r.Rows != 1 {
 			t.Errorf("RemoveAged(%s) = %+v, %v, want one row", kind, r, err)
 		}
 	}
@@ -143,12 +143,12 @@ func TestRemoveAged_TakesNothingThatWasUsedSinceItWasFound(t *testing.T) {
 		retention.SourceKind: `UPDATE source SET last_use_time = now()`,
 		retention.UploadKind: `UPDATE source_upload SET update_time = now()`,
 	} {
-		found, err := store.Aged(t.Context(), kind, retention.Candidate{})
+		found, err := store.Retention.ExpiryCandidates(t.Context(), kind, retention.Candidate{})
 		if err != nil || len(found) != 1 || !found[0].Due {
 			t.Fatalf("Aged(%s) = %+v, %v, want one that is due", kind, found, err)
 		}
 		exec(t, pool, use)
-		if r, err := store.RemoveAged(t.Context(), kind, found); err != nil || r.Rows != 0 {
+		if r, err := store.Retention.RemoveExpired(t.Context(), kind, found); err != nil || r.Rows != 0 {
 			t.Errorf("RemoveAged(%s) after a use = %+v, %v, want nothing", kind, r, err)
 		}
 	}
@@ -167,13 +167,13 @@ func TestRemoveAged_OfTwoAtOnceOneRemovesEachThing(t *testing.T) {
 		succeeded(t, store, pool, "films", 365*day)
 	}
 	for _, kind := range []retention.Kind{retention.OutputKind, retention.CallbackKind, retention.TaskKind} {
-		found, err := store.Aged(t.Context(), kind, retention.Candidate{})
+		found, err := store.Retention.ExpiryCandidates(t.Context(), kind, retention.Candidate{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		results := make(chan int64, 4)
 		errs := postgrestest.AtOnce(t.Context(), 4, func(ctx context.Context, _ int) error {
-			r, err := store.RemoveAged(ctx, kind, found)
+			r, err := store.Retention.RemoveExpired(ctx, kind, found)
 			results <- r.Rows
 			return err
 		})

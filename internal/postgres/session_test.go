@@ -121,7 +121,7 @@ func work(t *testing.T, pool *pgxpool.Pool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.PrepareAccounts(ctx, map[string]string{"kie": "kie"}); err != nil {
+	if err := store.Accounts.PrepareAccounts(ctx, map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}
 	heard, listening := make(chan task.ID, 1000), make(chan struct{}, 10)

@@ -54,7 +54,7 @@ func setupWith(t *testing.T, cfg postgres.Config) (*postgres.Stores, *pgxpool.Po
 		t.Fatal(err)
 	}
 	store.SetChangeTimeout(postgrestest.Hung)
-	if err := store.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
+	if err := store.Accounts.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}
 	return store, cfg.Pool

@@ -20,7 +20,7 @@ func TestStorage_FailsForTheFleetWhereItFailsEverywhere(t *testing.T) {
 		if err != nil || st.Storage != want {
 			t.Errorf("%s: QueuePosition says %q, %v; want %q", what, st.Storage, err, want)
 		}
-		accounts, err := store.ProviderAccounts(t.Context(), limits)
+		accounts, err := store.Accounts.ProviderAccounts(t.Context(), limits)
 		if err != nil || len(accounts) != 1 || accounts[0].Storage != want {
 			t.Errorf("%s: accounts are %+v, %v; want %q", what, accounts, err, want)
 		}

@@ -26,10 +26,13 @@ type Config struct {
 // Stores are the stores of a database, one for each subject, over one pool. The methods of all may be called concurrently.
 type Stores struct {
 	*Store
+	Accounts     *Accounts
+	Tenants      *Tenants
 	Sources      *Sources
 	Preparations *Preparations
 	Inbox        *Inbox
 	Storage      *Storage
+	Retention    *Retention
 	APITokens    *APITokens
 	Secrets      *Secrets
 }
@@ -45,10 +48,13 @@ func NewStores(cfg Config) (*Stores, error) {
 	}
 	return &Stores{
 		Store:        store,
+		Accounts:     &Accounts{cfg.Pool},
+		Tenants:      &Tenants{cfg.Pool, cfg.Retention},
 		Sources:      NewSources(cfg.Pool),
 		Preparations: &Preparations{cfg.Pool},
 		Inbox:        &Inbox{cfg.Pool},
 		Storage:      &Storage{cfg.Pool},
+		Retention:    NewRetention(cfg.Pool, cfg.Retention),
 		APITokens:    NewAPITokens(cfg.Pool),
 		Secrets:      &Secrets{cfg.Pool},
 	}, nil

@@ -7,13 +7,22 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/tenants"
 )
 
-// selectTenantNames finds the default, the tenants that have terms or a live token, and those of which a task
-// waits. The last it finds as selectLines does.
+// Tenants has the limits and the retention periods of tenants. A tenant without a row has those of the default, which has the empty
+// name. A method that fails has changed nothing, unless the answer to its commit was lost. Limits hold from the next submission,
+// upload or round of admission on.
+type Tenants struct {
+	pool    *pgxpool.Pool
+	periods retention.Periods // For tenants without periods of their own.
+}
+
+// selectTenantNames finds the default, the tenants that have limits or a live token, and those of which a task
+// waits. It finds the last as selectLines does.
 const selectTenantNames = `
 WITH RECURSIVE waiting AS (
     (SELECT tenant FROM task WHERE state = 'QUEUED' ORDER BY tenant LIMIT 1)
@@ -31,7 +40,7 @@ WHERE $1::text IS NULL OR name > $1
 ORDER BY name
 LIMIT $2`
 
-// selectTenants reads the terms in force and the usage of tenants. Submissions are counted only for those with a
+// selectTenants reads the limits in force and the usage of tenants. Submissions are counted only for those with a
 // daily quota. Times are in seconds.
 var selectTenants = `
 WITH open AS (
@@ -64,14 +73,14 @@ LEFT JOIN tenant_day AS today
     ON today.tenant = line.tenant AND today.day = (now() AT TIME ZONE 'UTC')::date AND terms.max_per_day IS NOT NULL
 ORDER BY line.tenant`
 
-// keptSeconds is for how long something is kept, in seconds; 0 means for ever.
+// keptSeconds is for how long something is kept, in seconds; 0 means without an end.
 func keptSeconds(column, parameter string) string {
 	return `coalesce(extract(epoch FROM ` + keptFor(column, parameter) + `), 0)::float8`
 }
 
 // Tenants returns tenants by name, at most limit of them after one; nil means from the beginning. The default,
 // which has the empty name, is the first.
-func (s *Store) Tenants(ctx context.Context, after *string, limit int) ([]tenants.Tenant, error) {
+func (s *Tenants) Tenants(ctx context.Context, after *string, limit int) ([]tenants.Tenant, error) {
 	rows, err := s.pool.Query(ctx, selectTenantNames, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list tenants: %w", err)
@@ -83,8 +92,8 @@ func (s *Store) Tenants(ctx context.Context, after *string, limit int) ([]tenant
 	return s.tenants(ctx, names)
 }
 
-// Tenant returns one tenant. One that nothing is known of has the default's terms, and nothing.
-func (s *Store) Tenant(ctx context.Context, name string) (tenants.Tenant, error) {
+// Tenant returns one tenant. An unknown one has the default's limits and no usage.
+func (s *Tenants) Tenant(ctx context.Context, name string) (tenants.Tenant, error) {
 	found, err := s.tenants(ctx, []string{name})
 	if err != nil {
 		return tenants.Tenant{}, err
@@ -92,9 +101,9 @@ func (s *Store) Tenant(ctx context.Context, name string) (tenants.Tenant, error)
 	return found[0], nil
 }
 
-func (s *Store) tenants(ctx context.Context, names []string) ([]tenants.Tenant, error) {
+func (s *Tenants) tenants(ctx context.Context, names []string) ([]tenants.Tenant, error) {
 	rows, err := s.pool.Query(ctx, selectTenants, names, maxPosition+1,
-		s.keep.Outputs.Seconds(), s.keep.Sources.Seconds(), s.keep.Callbacks.Seconds(), s.keep.Tasks.Seconds())
+		s.periods.Outputs.Seconds(), s.periods.Sources.Seconds(), s.periods.Callbacks.Seconds(), s.periods.Tasks.Seconds())
 	if err != nil {
 		return nil, fmt.Errorf("read tenants: %w", err)
 	}
@@ -129,7 +138,7 @@ SET weight = excluded.weight, max_queued = excluded.max_queued, max_in_flight = 
     max_per_day = excluded.max_per_day, max_source_bytes = excluded.max_source_bytes, max_sources = excluded.max_sources,
     max_unfinished_uploads = excluded.max_unfinished_uploads`
 
-// copyDefault gives a tenant without terms of its own those of the default.
+// copyDefault gives a tenant without limits of its own a copy of the default's.
 const copyDefault = `
 INSERT INTO tenant (tenant, weight, max_queued, max_in_flight, max_per_day, max_source_bytes, max_sources, max_unfinished_uploads)
 SELECT line.tenant, coalesce(shared.weight, 1), shared.max_queued, shared.max_in_flight, shared.max_per_day,
@@ -138,8 +147,8 @@ FROM (VALUES ($1::text)) AS line (tenant)
 LEFT JOIN tenant AS shared ON shared.tenant = ''
 ON CONFLICT ON CONSTRAINT tenant_pkey DO NOTHING`
 
-// keepTenant changes the times for which it is told to: $2, $4, $6 and $8. NULL is the default's.
-const keepTenant = `
+// setPeriods changes the periods for which $2, $4, $6 and $8 are true. NULL is the default's.
+const setPeriods = `
 UPDATE tenant
 SET keep_outputs   = CASE WHEN $2 THEN make_interval(secs => $3::float8) ELSE keep_outputs END,
     keep_sources   = CASE WHEN $4 THEN make_interval(secs => $5::float8) ELSE keep_sources END,
@@ -147,21 +156,20 @@ SET keep_outputs   = CASE WHEN $2 THEN make_interval(secs => $3::float8) ELSE ke
     keep_tasks     = CASE WHEN $8 THEN make_interval(secs => $9::float8) ELSE keep_tasks END
 WHERE tenant = $1`
 
-// SetTerms sets the terms of a tenant, or of the default under the empty name, and changes the times for which its
-// things are kept.
-func (s *Store) SetTerms(ctx context.Context, name string, t tenants.Limits, keep retention.PeriodChanges) error {
-	return s.changeTenant(ctx, name, keep, upsertTenant, t.Weight, t.MaxQueued, t.MaxInFlight, t.MaxPerDay,
-		t.Sources.Bytes, t.Sources.Sources, t.Sources.Uploads)
+// SetLimits sets the limits of a tenant, or of the default under the empty name, and changes retention periods.
+func (s *Tenants) SetLimits(ctx context.Context, name string, l tenants.Limits, keep retention.PeriodChanges) error {
+	return s.changeTenant(ctx, name, keep, upsertTenant, l.Weight, l.MaxQueued, l.MaxInFlight, l.MaxPerDay,
+		l.Sources.Bytes, l.Sources.Sources, l.Sources.Uploads)
 }
 
-// SetKeep changes times for which a tenant's things are kept, and leaves share and quotas as they are: a tenant without
-// terms of its own goes on under a copy of the default's.
-func (s *Store) SetKeep(ctx context.Context, name string, keep retention.PeriodChanges) error {
+// SetRetention changes retention periods of a tenant, and leaves share and quotas as they are: a tenant without limits of its own
+// gets a copy of the default's.
+func (s *Tenants) SetRetention(ctx context.Context, name string, keep retention.PeriodChanges) error {
 	return s.changeTenant(ctx, name, keep, copyDefault)
 }
 
-// changeTenant makes or changes the row of a tenant by a statement with the name and more arguments, and then its times.
-func (s *Store) changeTenant(ctx context.Context, name string, keep retention.PeriodChanges, statement string, terms ...any) error {
+// changeTenant inserts or updates the row of a tenant by a statement with the name and more arguments, and then its periods.
+func (s *Tenants) changeTenant(ctx context.Context, name string, keep retention.PeriodChanges, statement string, limits ...any) error {
 	args := []any{name}
 	for _, kind := range []retention.Kind{
 		retention.OutputKind, retention.SourceKind, retention.CallbackKind, retention.TaskKind,
@@ -174,25 +182,25 @@ func (s *Store) changeTenant(ctx context.Context, name string, keep retention.Pe
 		args = append(args, change, seconds)
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, statement, append([]any{name}, terms...)...); err != nil {
+		if _, err := tx.Exec(ctx, statement, append([]any{name}, limits...)...); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, keepTenant, args...)
+		_, err := tx.Exec(ctx, setPeriods, args...)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("set the terms of tenant %q: %w", name, err)
+		return fmt.Errorf("set the limits of tenant %q: %w", name, err)
 	}
 	return nil
 }
 
 const deleteTenant = `DELETE FROM tenant WHERE tenant = $1`
 
-// DropTerms takes a tenant's own terms away, so that the default's hold. Under the empty name it takes the
-// default's away.
-func (s *Store) DropTerms(ctx context.Context, name string) error {
+// DropLimits removes a tenant's own limits and periods, so that the default's hold. Under the empty name it removes the
+// default's.
+func (s *Tenants) DropLimits(ctx context.Context, name string) error {
 	if _, err := s.pool.Exec(ctx, deleteTenant, name); err != nil {
-		return fmt.Errorf("drop the terms of tenant %q: %w", name, err)
+		return fmt.Errorf("drop the limits of tenant %q: %w", name, err)
 	}
 	return nil
 }

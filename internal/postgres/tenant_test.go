@@ -20,7 +20,7 @@ func TestTenants_ShowTermsInForceAndWhatIsUsed(t *testing.T) {
 	}
 	set := func(name string, terms tenants.Limits) {
 		t.Helper()
-		if err := store.SetTerms(t.Context(), name, terms, nil); err != nil {
+		if err := store.Tenants.SetLimits(t.Context(), name, terms, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -29,7 +29,7 @@ func TestTenants_ShowTermsInForceAndWhatIsUsed(t *testing.T) {
 	set("films", tenants.Limits{Weight: 3, MaxQueued: 1})
 	set("films", own)
 	set("left", own)
-	if err := store.DropTerms(t.Context(), "left"); err != nil {
+	if err := store.Tenants.DropLimits(t.Context(), "left"); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -46,7 +46,7 @@ func TestTenants_ShowTermsInForceAndWhatIsUsed(t *testing.T) {
 	}
 	var got []tenants.Tenant
 	for after := (*string)(nil); ; {
-		page, err := store.Tenants(t.Context(), after, 2)
+		page, err := store.Tenants.Tenants(t.Context(), after, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,13 +59,13 @@ func TestTenants_ShowTermsInForceAndWhatIsUsed(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("tenants (-want +got):\n%s", diff)
 	}
-	if one, err := store.Tenant(t.Context(), "left"); err != nil || one != (tenants.Tenant{Name: "left", Limits: byDefault}) {
+	if one, err := store.Tenants.Tenant(t.Context(), "left"); err != nil || one != (tenants.Tenant{Name: "left", Limits: byDefault}) {
 		t.Errorf("Tenant = %+v, %v, want the default's terms", one, err)
 	}
-	if err := store.DropTerms(t.Context(), ""); err != nil {
+	if err := store.Tenants.DropLimits(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
-	if one, err := store.Tenant(t.Context(), "waits"); err != nil || one.Limits != (tenants.Limits{Weight: 1}) {
+	if one, err := store.Tenants.Tenant(t.Context(), "waits"); err != nil || one.Limits != (tenants.Limits{Weight: 1}) {
 		t.Errorf("Tenant without a default = %+v, %v, want weight 1 and no quota", one, err)
 	}
 }
@@ -97,10 +97,10 @@ func TestSetTerms_ChangesTheTimesThatItIsTold(t *testing.T) {
 		},
 		{"", retention.PeriodChanges{retention.OutputKind: nil}, retention.Periods{Outputs: 10 * time.Hour, Sources: 300 * time.Hour, Callbacks: 7 * time.Hour}},
 	} {
-		if err := store.SetTerms(t.Context(), step.name, tenants.Limits{Weight: 1}, step.set); err != nil {
+		if err := store.Tenants.SetLimits(t.Context(), step.name, tenants.Limits{Weight: 1}, step.set); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := store.Tenant(t.Context(), "films"); err != nil || got.Keep != step.want {
+		if got, err := store.Tenants.Tenant(t.Context(), "films"); err != nil || got.Keep != step.want {
 			t.Errorf("after %+v of %q films keeps %+v, %v, want %+v", step.set, step.name, got.Keep, err, step.want)
 		}
 	}
@@ -113,17 +113,17 @@ func TestSetKeep_LeavesShareAndQuotas(t *testing.T) {
 	kept := 48 * time.Hour
 	keep := func(name string, want tenants.Tenant) {
 		t.Helper()
-		if err := store.SetKeep(t.Context(), name, retention.PeriodChanges{retention.OutputKind: &kept}); err != nil {
+		if err := store.Tenants.SetRetention(t.Context(), name, retention.PeriodChanges{retention.OutputKind: &kept}); err != nil {
 			t.Fatal(err)
 		}
 		want.Name, want.Own, want.Keep.Outputs = name, true, kept
-		if got, err := store.Tenant(t.Context(), name); err != nil || got != want {
+		if got, err := store.Tenants.Tenant(t.Context(), name); err != nil || got != want {
 			t.Errorf("after times alone the tenant is %+v, %v, want %+v", got, err, want)
 		}
 	}
 	keep("before any default", tenants.Tenant{Limits: tenants.Limits{Weight: 1}})
 	for name, terms := range map[string]tenants.Limits{"": byDefault, "films": own} {
-		if err := store.SetTerms(t.Context(), name, terms, nil); err != nil {
+		if err := store.Tenants.SetLimits(t.Context(), name, terms, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -27,21 +27,21 @@ const (
 	Batches = 500
 	// Pause is the time between two batches in a service, so that callers hardly feel a round.
 	Pause = 50 * time.Millisecond
-	// unkeptAtOnce is how many files are taken from the list at a time.
-	unkeptAtOnce = 200
+	// deletionsAtOnce is how many files are taken from the list at a time.
+	deletionsAtOnce = 200
 )
 
 // Store keeps the rows of what expires. Removing is safe to repeat, and for two replicas at a time.
 type Store interface {
 	// HoldRetention makes this replica the one that removes, unless another one is.
 	HoldRetention(ctx context.Context) (release func(), held bool, err error)
-	// Aged returns the next things of a kind that grow old after one, in a batch of bounded size.
-	Aged(ctx context.Context, kind Kind, after Candidate) ([]Candidate, error)
-	// RemoveAged removes those that are not in use, and lists their files as unkept in the same transaction.
-	RemoveAged(ctx context.Context, kind Kind, things []Candidate) (Removed, error)
-	// UnkeptFiles returns keys of files to delete, in order, after one.
-	UnkeptFiles(ctx context.Context, after string, limit int) ([]string, error)
-	// ForgetFiles takes keys off that list.
+	// ExpiryCandidates returns the next things of a kind that may have expired, after one, in a batch of bounded size.
+	ExpiryCandidates(ctx context.Context, kind Kind, after Candidate) ([]Candidate, error)
+	// RemoveExpired removes those that are not in use, and lists their files for deletion in the same transaction.
+	RemoveExpired(ctx context.Context, kind Kind, things []Candidate) (Removed, error)
+	// PendingDeletions returns keys of files to delete, in order, after one.
+	PendingDeletions(ctx context.Context, after string, limit int) ([]string, error)
+	// ForgetFiles takes keys off that list, whose files are deleted.
 	ForgetFiles(ctx context.Context, keys []string) error
 	// ForgetDays removes the counts of past days.
 	ForgetDays(ctx context.Context) error
@@ -142,7 +142,7 @@ func (r *Retainer) Round(ctx context.Context) (removed map[Kind]Removed, files i
 // remove removes what has expired of one kind, from where the round before ended.
 func (r *Retainer) remove(ctx context.Context, kind Kind) (sum Removed, err error) {
 	place, err := r.walk(ctx, kind, r.places[kind], r.Batches, func(due []Candidate) error {
-		batch, err := r.Store.RemoveAged(ctx, kind, due)
+		batch, err := r.Store.RemoveExpired(ctx, kind, due)
 		sum.Add(batch)
 		if r.Removed != nil && batch.Rows > 0 {
 			r.Removed(ctx, kind, batch)
@@ -164,7 +164,7 @@ func (r *Retainer) walk(ctx context.Context, kind Kind, place Candidate, batches
 		if n > 0 && loop.Sleep(ctx, r.Pause) != nil {
 			return place, ctx.Err()
 		}
-		found, err := r.Store.Aged(ctx, kind, place)
+		found, err := r.Store.ExpiryCandidates(ctx, kind, place)
 		if err != nil {
 			return place, err
 		}
@@ -186,8 +186,8 @@ func (r *Retainer) walk(ctx context.Context, kind Kind, place Candidate, batches
 func (r *Retainer) deleteFiles(ctx context.Context) (int, error) {
 	var errs []error
 	deleted := 0
-	for after := ""; len(errs) < unkeptAtOnce; {
-		keys, err := r.Store.UnkeptFiles(ctx, after, unkeptAtOnce)
+	for after := ""; len(errs) < deletionsAtOnce; {
+		keys, err := r.Store.PendingDeletions(ctx, after, deletionsAtOnce)
 		if err != nil || len(keys) == 0 {
 			return deleted, errors.Join(append(errs, err)...)
 		}

@@ -34,7 +34,7 @@ func (s *shelf) HoldRetention(context.Context) (release func(), held bool, err e
 	return func() {}, !s.held, nil
 }
 
-func (s *shelf) Aged(_ context.Context, kind retention.Kind, after retention.Candidate) ([]retention.Candidate, error) {
+func (s *shelf) ExpiryCandidates(_ context.Context, kind retention.Kind, after retention.Candidate) ([]retention.Candidate, error) {
 	if s.searched == nil {
 		s.searched = map[retention.Kind]int{}
 	}
@@ -48,7 +48,7 @@ func (s *shelf) Aged(_ context.Context, kind retention.Kind, after retention.Can
 	return found, nil
 }
 
-func (s *shelf) RemoveAged(_ context.Context, kind retention.Kind, things []retention.Candidate) (removed retention.Removed, err error) {
+func (s *shelf) RemoveExpired(_ context.Context, kind retention.Kind, things []retention.Candidate) (removed retention.Removed, err error) {
 	if err := s.broken[kind]; err != nil {
 		return removed, err
 	}
@@ -60,7 +60,7 @@ func (s *shelf) RemoveAged(_ context.Context, kind retention.Kind, things []rete
 	return removed, nil
 }
 
-func (s *shelf) UnkeptFiles(_ context.Context, after string, limit int) ([]string, error) {
+func (s *shelf) PendingDeletions(_ context.Context, after string, limit int) ([]string, error) {
 	slices.Sort(s.files)
 	from, _ := slices.BinarySearch(s.files, after+"\x00")
 	return slices.Clone(s.files[from:min(from+limit, len(s.files))]), nil
@@ -73,7 +73,7 @@ func (s *shelf) ForgetFiles(_ context.Context, keys []string) error {
 
 func (s *shelf) ForgetDays(context.Context) error { return nil }
 
-func (s *shelf) UnownedFiles(context.Context, []string, []time.Time) ([]string, error) {
+func (s *shelf) UnreferencedFiles(context.Context, []string, []time.Time) ([]string, error) {
 	return nil, nil
 }
 

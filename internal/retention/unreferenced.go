@@ -19,8 +19,8 @@ const (
 
 // Files tells which files of the bucket are somebody's.
 type Files interface {
-	// UnownedFiles returns those files that no row names and that changed too long ago to get one.
-	UnownedFiles(ctx context.Context, keys []string, changed []time.Time) ([]string, error)
+	// UnreferencedFiles returns those files that no row names and that changed too long ago to get one.
+	UnreferencedFiles(ctx context.Context, keys []string, changed []time.Time) ([]string, error)
 }
 
 // ours matches the keys that we make. Other files are left alone.
@@ -90,7 +90,7 @@ func (r *Retainer) walkFiles(ctx context.Context, place orphanPlace, pages int, 
 				made = append(made, f)
 			}
 		}
-		orphans, err := r.unowned(ctx, made)
+		orphans, err := r.unreferenced(ctx, made)
 		if err != nil {
 			return place, err
 		}
@@ -106,8 +106,8 @@ func (r *Retainer) walkFiles(ctx context.Context, place orphanPlace, pages int, 
 	return place, nil
 }
 
-// unowned returns the files that no row names, and that are old.
-func (r *Retainer) unowned(ctx context.Context, files []media.File) ([]media.File, error) {
+// unreferenced returns the files that no row names, and that are old.
+func (r *Retainer) unreferenced(ctx context.Context, files []media.File) ([]media.File, error) {
 	if len(files) == 0 {
 		return nil, nil
 	}
@@ -115,10 +115,10 @@ func (r *Retainer) unowned(ctx context.Context, files []media.File) ([]media.Fil
 	for i, f := range files {
 		keys[i], changed[i], byKey[f.Key] = f.Key, f.ModTime, f
 	}
-	found, err := r.Store.UnownedFiles(ctx, keys, changed)
-	unowned := make([]media.File, len(found))
+	found, err := r.Store.UnreferencedFiles(ctx, keys, changed)
+	unreferenced := make([]media.File, len(found))
 	for i, key := range found {
-		unowned[i] = byKey[key]
+		unreferenced[i] = byKey[key]
 	}
-	return unowned, err
+	return unreferenced, err
 }

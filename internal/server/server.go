@@ -128,7 +128,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	}
 
 	// What works: jobs of the queue, and loops.
-	upstreams, err := upstream.New(accounts.Accounts, store, meter)
+	upstreams, err := upstream.New(accounts.Accounts, store.Accounts, meter)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +152,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		return nil, err
 	}
 	retainer := &retention.Retainer{
-		Store: store, Bucket: bucket, Log: log, Batches: retention.Batches, Pause: retention.Pause, SweepOrphans: f.SweepOrphans,
+		Store: store.Retention, Bucket: bucket, Log: log, Batches: retention.Batches, Pause: retention.Pause, SweepOrphans: f.SweepOrphans,
 	}
 	if err = retainer.Count(meter); err != nil {
 		return nil, err
@@ -200,7 +200,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 			SignOutput: files.sign, Statuses: statuses, BaseURL: addresses.rest,
 		}),
 		Operators: api.NewOperatorService(api.OperatorServiceConfig{
-			Lifecycle: verbs, Store: store, Callbacks: store.Inbox, Accounts: accounts.Accounts, Admit: signals.admit, Log: log,
+			Lifecycle: verbs, Accounts: store.Accounts, Tenants: store.Tenants, Callbacks: store.Inbox, Configured: accounts.Accounts, Admit: signals.admit, Log: log,
 		}),
 		Callbacks: api.NewCallbackService(receiver), Authenticate: authenticate, Large: api.NewLargeCalls(), Statuses: statuses,
 		Health: s.ready.health, Meters: telemetry.meters, Log: log,

@@ -95,14 +95,14 @@ func (r *rig) costs(ctx context.Context, s *service, p *fakeProvider) ([]benchCo
 	if err := add("claim of checks, none due", claim, err); err != nil {
 		return nil, err
 	}
-	aged, err := bench.Measure(ctx, r.idleCalls(), bench.Timed(func(ctx context.Context) error { return lookForAged(ctx, store) }))
+	aged, err := bench.Measure(ctx, r.idleCalls(), bench.Timed(func(ctx context.Context) error { return lookForExpired(ctx, store) }))
 	return costs, add("search for what has expired, nothing has", aged, err)
 }
 
-// lookForAged does what a round of retention does first.
-func lookForAged(ctx context.Context, store *postgres.Stores) error {
+// lookForExpired does what a round of retention does first.
+func lookForExpired(ctx context.Context, store *postgres.Stores) error {
 	for _, kind := range retention.Kinds {
-		if _, err := store.Aged(ctx, kind, retention.Candidate{}); err != nil {
+		if _, err := store.Retention.ExpiryCandidates(ctx, kind, retention.Candidate{}); err != nil {
 			return err
 		}
 	}

@@ -71,7 +71,7 @@ func (r *rig) submits(ctx context.Context) (rows []bench.Row, err error) {
 		return nil, err
 	}
 	// The submitted tasks stay queued. The service would otherwise work on them while the next load is measured.
-	if err := store.HoldAccount(ctx, "kie", "submissions are measured"); err != nil {
+	if err := store.Accounts.HoldAccount(ctx, "kie", "submissions are measured"); err != nil {
 		return nil, err
 	}
 	load := bench.Submits{Address: s.grpc, Token: r.token, Callers: benchCallers, For: r.For}

@@ -9,11 +9,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// orphanAge is how old a file must be before it counts as nobody's. It becomes somebody's within minutes.
-const orphanAge = 48 * time.Hour
+// unreferencedAge is how old a file must be before it counts as unreferenced. A new file gets its row within minutes.
+const unreferencedAge = 48 * time.Hour
 
-// selectUnowned finds old files that no row names. The task is in the keys of outputs.
-const selectUnowned = `
+// selectUnreferenced finds old files that no row names. The task is in the keys of outputs.
+const selectUnreferenced = `
 SELECT file.key
 FROM unnest($1::text[], $2::timestamptz[], $3::uuid[]) AS file (key, change_time, task_id)
 WHERE file.change_time < now() - make_interval(secs => $4)
@@ -27,22 +27,22 @@ WHERE file.change_time < now() - make_interval(secs => $4)
 // outputKey matches the keys of outputs, with the id of their task.
 var outputKey = regexp.MustCompile(`^outputs/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/[^/]+$`)
 
-// UnownedFiles returns those of some files, each with the time at which it changed, that no row names and that are too
+// UnreferencedFiles returns those of some files, each with the time at which it changed, that no row names and that are too
 // old to get one.
-func (s *Store) UnownedFiles(ctx context.Context, keys []string, changed []time.Time) ([]string, error) {
+func (s *Retention) UnreferencedFiles(ctx context.Context, keys []string, changed []time.Time) ([]string, error) {
 	tasks := make([]*string, len(keys))
 	for i, key := range keys {
 		if m := outputKey.FindStringSubmatch(key); m != nil {
 			tasks[i] = &m[1]
 		}
 	}
-	rows, err := s.pool.Query(ctx, selectUnowned, keys, changed, tasks, orphanAge.Seconds())
+	rows, err := s.pool.Query(ctx, selectUnreferenced, keys, changed, tasks, unreferencedAge.Seconds())
 	if err != nil {
 		return nil, fmt.Errorf("look for the rows of %d files: %w", len(keys), err)
 	}
-	unowned, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	unreferenced, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("look for the rows of %d files: %w", len(keys), err)
 	}
-	return unowned, nil
+	return unreferenced, nil
 }
