@@ -66,12 +66,12 @@ func (s *shelf) TaskEvents(_ context.Context, _ task.ID, after int64, limit int)
 func (s *shelf) Task(context.Context, string, task.ID) (task.Task, error) { return s.all[0], nil }
 
 // serveEdge serves the API on a socket. The token "good" is a tenant's.
-func serveEdge(t *testing.T, tasks Tasks) *grpc.ClientConn {
+func serveEdge(t *testing.T, tasks *shelf) *grpc.ClientConn {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	statuses := &Statuses{Unavailable: func(error) bool { return false }, Log: log}
 	server := NewServer(Config{
-		Tasks:     NewTaskService(TaskServiceConfig{Tasks: tasks, Statuses: statuses}),
+		Tasks:     NewTaskService(TaskServiceConfig{Tasks: tasks, Events: tasks, Statuses: statuses}),
 		Operators: &OperatorService{}, Callbacks: &CallbackService{}, Statuses: statuses, Meters: noop.NewMeterProvider(), Log: log,
 		Authenticate: func(_ context.Context, authorization string) (Identity, error) {
 			if authorization != "Bearer good" {

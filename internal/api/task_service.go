@@ -21,6 +21,10 @@ type Tasks interface {
 	HasTask(ctx context.Context, tenant string, id task.ID) error
 	// ListTasks returns tasks, newest first.
 	ListTasks(ctx context.Context, f task.Filter) ([]task.Task, error)
+}
+
+// Events has the events of tasks.
+type Events interface {
 	// TaskEvents returns events of a task after a revision, oldest first.
 	TaskEvents(ctx context.Context, id task.ID, after int64, limit int) ([]task.Event, error)
 }
@@ -29,6 +33,7 @@ type Tasks interface {
 type TaskServiceConfig struct {
 	Lifecycle *lifecycle.Lifecycle
 	Tasks     Tasks
+	Events    Events
 	Hub       *watch.Hub
 	Uploads   Uploads
 	Tokens    watch.Tokens // Of WatchTasks.
@@ -48,6 +53,7 @@ type TaskService struct {
 	refractv1.UnimplementedTaskServiceServer
 	lifecycle *lifecycle.Lifecycle
 	tasks     Tasks
+	events    Events
 	hub       *watch.Hub
 	uploads   Uploads
 	tokens    watch.Tokens
@@ -61,7 +67,7 @@ type TaskService struct {
 // NewTaskService returns the task service.
 func NewTaskService(cfg TaskServiceConfig) *TaskService {
 	return &TaskService{
-		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, hub: cfg.Hub, tokens: cfg.Tokens, uploads: cfg.Uploads, typical: cfg.Typical,
+		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, events: cfg.Events, hub: cfg.Hub, tokens: cfg.Tokens, uploads: cfg.Uploads, typical: cfg.Typical,
 		sign: cfg.SignOutput, statuses: cfg.Statuses, baseURL: strings.TrimSuffix(cfg.BaseURL, "/"),
 	}
 }
@@ -139,7 +145,7 @@ func (s *TaskService) ListTaskEvents(ctx context.Context, req *refractv1.ListTas
 		return nil, err
 	}
 	size := pageSize(req.GetPageSize())
-	events, err := s.tasks.TaskEvents(ctx, taskID(req), after, size+1)
+	events, err := s.events.TaskEvents(ctx, taskID(req), after, size+1)
 	if err != nil {
 		return nil, err
 	}

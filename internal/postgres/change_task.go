@@ -242,7 +242,7 @@ func (s *Store) queueOutputs(batch *pgx.Batch, changes []changeWritten) {
 		tasks[i] = &changes[i].Task
 	}
 	if results, take := resultsOf(tasks); len(results) > 0 {
-		batch.Queue(selectOutputs, results, s.keep.Outputs.Seconds(), s.keep.Tasks.Seconds()).Query(func(rows pgx.Rows) error {
+		batch.Queue(selectOutputs, results, s.periods.Outputs.Seconds(), s.periods.Tasks.Seconds()).Query(func(rows pgx.Rows) error {
 			return eachOutput(rows, take)
 		})
 	}

@@ -34,8 +34,8 @@ func (s *Store) SetChangeTimeout(d time.Duration) {
 // SetLockTimeout bounds only how long a change that is alone in its set waits for a row that another transaction holds.
 func (s *Store) SetLockTimeout(alone time.Duration) { s.timeouts.alone = alone }
 
-// SetFrontierPatience sets how long a mark waits for all transactions before only those count that write events.
-func (s *Store) SetFrontierPatience(d time.Duration) { s.frontier.patience = d }
+// SetMarkLimit sets how long a mark waits for all transactions before only those count that write events.
+func (s *Log) SetMarkLimit(d time.Duration) { s.frontier.markLimit = d }
 
 // ChangeSetsAtOnce is how many sets of changes are committed at the same time.
 var ChangeSetsAtOnce = changeLimits.AtOnce

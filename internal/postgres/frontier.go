@@ -11,22 +11,23 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// frontier follows up to where the log of events is settled. Positions are taken before they are committed, so a
-// reader that goes by the newest position it sees steps over those that are still in flight.
+// frontier is the position up to which the log of events is settled: nothing that is not visible yet will appear at or before it.
+// Positions are taken before they are committed, so a reader that goes by the newest visible position steps over those that are
+// still in flight.
 //
-// It takes marks: a position that had been taken at some time, and the transaction id that was next afterwards. Whoever
-// took that position, or one before it, has an older id, since a transaction has its id before it takes a position.
-// So once no transaction with an older id is left, everything up to the mark is visible or never will be.
+// It takes marks: a position that had been taken at some time, and the transaction id that was next afterwards. A transaction that
+// took that position, or one before it, has an older id, since it has its id before it takes a position. So once no transaction
+// with an older id is left, everything up to the mark is visible or never will be.
 //
-// A transaction that has nothing to do with us, in another database of the server even, may stay open for hours and
-// would hold this up. So when a mark waits for long, only those count that have written events: they hold a lock on
-// the table until they end. Who does not write waits for nobody here, and writers never wait for readers.
+// A transaction that has nothing to do with us, even in another database of the server, may stay open for hours and
+// would delay this. So when a mark waits for long, only transactions that have written events count: they hold a lock on
+// the table until they end. A transaction that does not write delays nothing here, and writers never wait for readers.
 type frontier struct {
-	mu       sync.Mutex
-	settled  task.Position
-	patience time.Duration
-	mark     *mark
-	crowded  bool // Whether the last mark was held up by transactions that do not count.
+	mu        sync.Mutex
+	settled   task.Position
+	markLimit time.Duration
+	mark      *mark
+	bystander bool // Whether only transactions that do not count delayed the last mark.
 }
 
 type mark struct {
@@ -35,9 +36,9 @@ type mark struct {
 	taken    time.Time
 }
 
-// patience is how long a mark waits for all transactions before it is asked which of them count. The answer takes
-// the locks of the lock table, so it is not asked each time.
-const patience = 50 * time.Millisecond
+// markLimit is how long a mark waits for all transactions before it is read which of them count. That takes
+// the locks of the lock table, so it is not read each time.
+const markLimit = 50 * time.Millisecond
 
 const selectNewestPosition = `SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM task_event_position`
 
@@ -46,8 +47,8 @@ const selectNewestPosition = `SELECT CASE WHEN is_called THEN last_value ELSE 0 
 const selectTransactions = `
 SELECT (pg_snapshot_xmin(pg_current_snapshot())::text::bigint & 4294967295), ((age('3'::xid)::bigint + 3) & 4294967295)`
 
-// selectWriter tells whether a transaction older than an id has written events: its lock on the table, which it had
-// before it took a position, lasts until it ends. One look at pg_locks is one moment, so both locks are in it.
+// selectWriter reports whether a transaction older than an id has written events: its lock on the table, which it had
+// before it took a position, lasts until it ends. One read of pg_locks is one moment, so it has both locks.
 const selectWriter = `
 SELECT EXISTS (
     SELECT
@@ -61,7 +62,7 @@ SELECT EXISTS (
        AND bool_or((($1::bigint - transactionid::text::bigint) & 4294967295) BETWEEN 1 AND 2147483647))`
 
 // Frontier implements watch.Log.
-func (s *Store) Frontier(ctx context.Context) (settled, newest task.Position, err error) {
+func (s *Log) Frontier(ctx context.Context) (settled, newest task.Position, err error) {
 	f := &s.frontier
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -73,7 +74,7 @@ func (s *Store) Frontier(ctx context.Context) (settled, newest task.Position, er
 	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
 		return 0, 0, fmt.Errorf("read the newest position: %w", err)
 	}
-	// After a crash positions that nobody committed may be handed out again.
+	// After a crash, positions that were never committed may be handed out again.
 	f.settled = min(f.settled, newest)
 	for {
 		if f.mark == nil {
@@ -90,19 +91,19 @@ func (s *Store) Frontier(ctx context.Context) (settled, newest task.Position, er
 	}
 }
 
-// over tells whether nobody is left who can have taken a position up to the mark.
-func (s *Store) over(ctx context.Context, f *frontier, oldest uint32) (bool, error) {
+// over reports whether no transaction is left that can have taken a position up to the mark.
+func (s *Log) over(ctx context.Context, f *frontier, oldest uint32) (bool, error) {
 	if int32(oldest-f.mark.next) >= 0 { //nolint:gosec // The difference wraps on purpose.
-		f.crowded = false
+		f.bystander = false
 		return true, nil
 	}
-	if !f.crowded && time.Since(f.mark.taken) < f.patience {
+	if !f.bystander && time.Since(f.mark.taken) < f.markLimit {
 		return false, nil
 	}
 	var writer bool
 	if err := s.pool.QueryRow(ctx, selectWriter, int64(f.mark.next)).Scan(&writer); err != nil {
 		return false, fmt.Errorf("look for writers of events: %w", err)
 	}
-	f.crowded = !writer
+	f.bystander = !writer
 	return !writer, nil
 }

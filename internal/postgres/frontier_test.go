@@ -24,12 +24,12 @@ type reader struct {
 
 func (r *reader) read(t *testing.T) {
 	t.Helper()
-	settled, _, err := r.store.Frontier(t.Context())
+	settled, _, err := r.store.Log.Frontier(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for {
-		entries, err := r.store.Entries(t.Context(), r.cursor, settled, 3)
+		entries, err := r.store.Log.Entries(t.Context(), r.cursor, settled, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +99,7 @@ func TestFrontier_StepsOverNothingThatIsStillInFlight(t *testing.T) {
 	third := create(t, store, "films", plain())
 	// The open one holds the reader up for as long as it lasts, also past the patience with those that do not count.
 	for _, patience := range []time.Duration{postgrestest.Hung, 0} {
-		store.SetFrontierPatience(patience)
+		store.Log.SetMarkLimit(patience)
 		for range 10 {
 			r.read(t)
 		}
@@ -169,7 +169,7 @@ func TestFrontier_TaskKeepsItsOrderWhoeverGotItsIdFirst(t *testing.T) {
 
 	r := &reader{store: store}
 	r.readUntil(t, 5)
-	entries, err := store.Entries(t.Context(), 0, r.cursor, 100)
+	entries, err := store.Log.Entries(t.Context(), 0, r.cursor, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestFrontier_ReadersUnderLoadGetEveryEventOnceInOrder(t *testing.T) {
 	}
 	total := count(t, pool, `SELECT count(*) FROM task_event`)
 	r.readUntil(t, total)
-	entries, err := store.Entries(t.Context(), 0, r.cursor, total+1)
+	entries, err := store.Log.Entries(t.Context(), 0, r.cursor, total+1)
 	if err != nil || len(entries) != total {
 		t.Fatalf("%d entries, %v; want %d", len(entries), err, total)
 	}

@@ -5,11 +5,27 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/task"
 )
 
-// selectLastPosition counts entries that were removed, too: what begins after one of these must not be taken for
+// Log has the events of all tasks, by task and in the order of their positions. It is read only; Tasks writes events with the change
+// that they describe. A method that fails has read nothing. One Log follows the frontier for all callers, who wait for each other
+// in Frontier.
+type Log struct {
+	outputReader
+
+	pool     *pgxpool.Pool
+	frontier frontier
+}
+
+func newLog(pool *pgxpool.Pool, periods retention.Periods) *Log {
+	return &Log{outputReader: outputReader{periods}, pool: pool, frontier: frontier{markLimit: markLimit}}
+}
+
+// selectLastPosition counts entries that were removed, too: what begins after one of these must not count as
 // older than retention.
 const selectLastPosition = `
 SELECT greatest(
@@ -17,7 +33,7 @@ SELECT greatest(
     coalesce((SELECT max(position) FROM event_removal WHERE position <= $1), 0))`
 
 // LastPosition implements watch.Log.
-func (s *Store) LastPosition(ctx context.Context, upTo task.Position) (task.Position, error) {
+func (s *Log) LastPosition(ctx context.Context, upTo task.Position) (task.Position, error) {
 	var p task.Position
 	if err := s.pool.QueryRow(ctx, selectLastPosition, upTo).Scan(&p); err != nil {
 		return 0, fmt.Errorf("read the last position: %w", err)
@@ -30,7 +46,7 @@ const entryColumns = `event.position, coalesce(event.tenant, ''), event.task_id,
 	coalesce(event.failure_payment, ''), event.create_time,
 	CASE WHEN event.state = 'SUCCEEDED' THEN coalesce(task.result_attempt::text, '') ELSE '' END`
 
-// selectEntries reads the log by position; what it costs depends on what there is to read alone.
+// selectEntries reads the log by position. Its cost depends only on what there is to read.
 const selectEntries = `
 SELECT ` + entryColumns + `
 FROM task_event AS event JOIN task ON task.id = event.task_id
@@ -49,7 +65,7 @@ LIMIT $3`
 const selectRemoved = `SELECT coalesce((SELECT position FROM event_removal WHERE tenant = $1), 0)`
 
 // Entries implements watch.Log.
-func (s *Store) Entries(ctx context.Context, after, upTo task.Position, limit int) ([]task.Entry, error) {
+func (s *Log) Entries(ctx context.Context, after, upTo task.Position, limit int) ([]task.Entry, error) {
 	rows, err := s.pool.Query(ctx, selectEntries, after, upTo, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the log after position %d: %w", after, err)
@@ -61,9 +77,9 @@ func (s *Store) Entries(ctx context.Context, after, upTo task.Position, limit in
 	return entries, nil
 }
 
-// TenantEntries implements watch.Log. What was removed is read after the entries, so whatever these lack because it
-// was removed is told.
-func (s *Store) TenantEntries(ctx context.Context, tenant string, after, upTo task.Position, limit int) (
+// TenantEntries implements watch.Log. The position up to which entries were removed is read after the entries, so it covers
+// all removed entries that these lack.
+func (s *Log) TenantEntries(ctx context.Context, tenant string, after, upTo task.Position, limit int) (
 	entries []task.Entry, removed task.Position, err error,
 ) {
 	var batch pgx.Batch
@@ -100,7 +116,7 @@ func scanEntry(row pgx.CollectableRow) (entryRow, error) {
 	return r, err
 }
 
-func (s *Store) collectEntries(ctx context.Context, rows pgx.Rows) ([]task.Entry, error) {
+func (s *Log) collectEntries(ctx context.Context, rows pgx.Rows) ([]task.Entry, error) {
 	results, err := pgx.CollectRows(rows, scanEntry)
 	if err != nil {
 		return nil, err
@@ -109,7 +125,7 @@ func (s *Store) collectEntries(ctx context.Context, rows pgx.Rows) ([]task.Entry
 }
 
 // completeEntries adds the outputs of tasks that succeeded, as they are now: some may have expired.
-func (s *Store) completeEntries(ctx context.Context, rows []entryRow) ([]task.Entry, error) {
+func (s *Log) completeEntries(ctx context.Context, rows []entryRow) ([]task.Entry, error) {
 	entries := make([]task.Entry, len(rows))
 	byResult := make(map[string]*task.Entry)
 	var results []string

@@ -34,7 +34,7 @@ func TestTenantEntries_AreTheTenantsOwnWithWhatTheyAreChosenBy(t *testing.T) {
 	exec(t, pool, `INSERT INTO task_event (task_id, revision, state, attempt, message)
 		VALUES ($1, 2, 'QUEUED', 0, 'by a writer that knows no tenants')`, mine.ID)
 
-	entries, removed, err := store.TenantEntries(t.Context(), "films", 0, 1<<40, 100)
+	entries, removed, err := store.Log.TenantEntries(t.Context(), "films", 0, 1<<40, 100)
 	if err != nil || removed != 0 {
 		t.Fatalf("removed %d, %v", removed, err)
 	}
@@ -52,17 +52,17 @@ func TestTenantEntries_AreTheTenantsOwnWithWhatTheyAreChosenBy(t *testing.T) {
 	if diff := cmp.Diff([]task.Output{out}, entries[5].Outputs); diff != "" {
 		t.Errorf("outputs (-want +got):\n%s", diff)
 	}
-	outputs, err := store.TaskOutputs(t.Context(), done.ID)
+	outputs, err := store.Log.TaskOutputs(t.Context(), done.ID)
 	if diff := cmp.Diff([]task.Output{out}, outputs); diff != "" || err != nil {
 		t.Errorf("outputs of the task: %v (-want +got):\n%s", err, diff)
 	}
-	if outputs, err := store.TaskOutputs(t.Context(), mine.ID); len(outputs) != 0 || err != nil {
+	if outputs, err := store.Log.TaskOutputs(t.Context(), mine.ID); len(outputs) != 0 || err != nil {
 		t.Errorf("outputs of a task that is queued = %v, %v, want none", outputs, err)
 	}
 	if first := entries[0]; first.Task != mine.ID || first.RequestID != mine.RequestID || first.Labels["film"] != "7" {
 		t.Errorf("the first entry is %+v", first)
 	}
-	page, _, err := store.TenantEntries(t.Context(), "films", entries[1].Position, entries[4].Position, 2)
+	page, _, err := store.Log.TenantEntries(t.Context(), "films", entries[1].Position, entries[4].Position, 2)
 	if diff := cmp.Diff(entries[2:4], page); diff != "" || err != nil {
 		t.Errorf("a page in the middle: %v (-want +got):\n%s", err, diff)
 	}
@@ -78,17 +78,17 @@ func TestTenantEntries_TellWhatRetentionRemoved(t *testing.T) {
 	}
 	want := newest(old.ID)
 	exec(t, pool, `DELETE FROM task WHERE id = $1`, old.ID)
-	if _, removed, err := store.TenantEntries(t.Context(), "films", 0, 1<<40, 10); err != nil || removed != want {
+	if _, removed, err := store.Log.TenantEntries(t.Context(), "films", 0, 1<<40, 10); err != nil || removed != want {
 		t.Errorf("removed up to %d, %v; want %d", removed, err, want)
 	}
 	exec(t, pool, `DELETE FROM task WHERE id = $1`, kept.ID) // Older than what was removed before.
-	if _, removed, err := store.TenantEntries(t.Context(), "films", 0, 1<<40, 10); err != nil || removed != want {
+	if _, removed, err := store.Log.TenantEntries(t.Context(), "films", 0, 1<<40, 10); err != nil || removed != want {
 		t.Errorf("removed up to %d, %v; want %d still", removed, err, want)
 	}
-	if _, removed, err := store.TenantEntries(t.Context(), "ads", 0, 1<<40, 10); err != nil || removed != 0 {
+	if _, removed, err := store.Log.TenantEntries(t.Context(), "ads", 0, 1<<40, 10); err != nil || removed != 0 {
 		t.Errorf("of another tenant %d was removed, %v; want nothing", removed, err)
 	}
-	last, err := store.LastPosition(t.Context(), 1<<40)
+	last, err := store.Log.LastPosition(t.Context(), 1<<40)
 	if want := max(want, newest(other.ID)); err != nil || last != want {
 		t.Errorf("the last position is %d, %v; want %d, though it is removed", last, err, want)
 	}
@@ -117,7 +117,7 @@ func TestTenantEntries_TellEachTenantWhatABatchOfRetentionRemoved(t *testing.T) 
 		t.Fatalf("removed %+v, %v; want three tasks", removed, err)
 	}
 	for _, tenant := range []string{"films", "ads", "news"} {
-		entries, removed, err := store.TenantEntries(t.Context(), tenant, 0, 1<<40, 10)
+		entries, removed, err := store.Log.TenantEntries(t.Context(), tenant, 0, 1<<40, 10)
 		if err != nil || removed != want[tenant] || len(entries) > 0 != (tenant == "news") {
 			t.Errorf("of %s %d entries are left, those up to %d removed, %v; want up to %d", tenant, len(entries), removed, err, want[tenant])
 		}

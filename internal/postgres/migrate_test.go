@@ -39,7 +39,7 @@ func TestMigrate_EventPositionsComeToATableWithData(t *testing.T) {
 				t.Error(err)
 			}
 			apply(t, store, kept.ID, task.CancelRequested{})
-			entries, _, err := store.TenantEntries(t.Context(), "films", 0, 1<<40, 10)
+			entries, _, err := store.Log.TenantEntries(t.Context(), "films", 0, 1<<40, 10)
 			if err != nil || len(entries) != 1 || entries[0].Event.Revision != 2 {
 				t.Errorf("entries %+v, %v; want the one written since", entries, err)
 			}

@@ -89,7 +89,7 @@ func (m *model) compare(ctx context.Context, t *rapid.T, store *postgres.Stores,
 		t.Fatal(err)
 	}
 	m.same(t, "stored", stored)
-	events, err := store.TaskEvents(ctx, m.task.ID, m.task.Revision-1, 10)
+	events, err := store.Log.TaskEvents(ctx, m.task.ID, m.task.Revision-1, 10)
 	if err != nil || len(events) != 1 {
 		t.Fatalf("events from revision %d on = %v, %v, want one", m.task.Revision, events, err)
 	}

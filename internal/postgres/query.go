@@ -115,56 +115,6 @@ func optional[T comparable](v T) *T {
 	return &v
 }
 
-const selectEvents = `
-SELECT revision, state, attempt, message, coalesce(failure_reason, ''), coalesce(failure_message, ''),
-       coalesce(failure_payment, ''), create_time
-FROM task_event
-WHERE task_id = $1 AND revision > $2
-ORDER BY revision
-LIMIT $3`
-
-// TaskEvents implements watch.Events.
-func (s *Store) TaskEvents(ctx context.Context, id task.ID, after int64, limit int) ([]task.Event, error) {
-	rows, err := s.pool.Query(ctx, selectEvents, id, after, limit)
-	if err != nil {
-		return nil, fmt.Errorf("read events of task %s: %w", id, err)
-	}
-	events, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (task.Event, error) {
-		var e task.Event
-		var f task.Failure
-		err := row.Scan(&e.Revision, &e.State, &e.Attempt, &e.Message, &f.Reason, &f.Message, &f.Payment, &e.CreateTime)
-		if f.Reason != "" {
-			e.Failure = &f
-		}
-		return e, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read events of task %s: %w", id, err)
-	}
-	return events, nil
-}
-
-const selectRevisions = `SELECT id, revision FROM task WHERE id = ANY ($1::uuid[])`
-
-// Revisions implements watch.Events.
-func (s *Store) Revisions(ctx context.Context, ids []task.ID) (map[task.ID]int64, error) {
-	rows, err := s.pool.Query(ctx, selectRevisions, ids)
-	if err != nil {
-		return nil, fmt.Errorf("read revisions: %w", err)
-	}
-	revisions := make(map[task.ID]int64, len(ids))
-	var id task.ID
-	var revision int64
-	_, err = pgx.ForEachRow(rows, []any{&id, &revision}, func() error {
-		revisions[id] = revision
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read revisions: %w", err)
-	}
-	return revisions, nil
-}
-
 const selectHasTask = `SELECT FROM task WHERE id = $1 AND tenant = $2`
 
 // HasTask returns a lifecycle.TaskError with lifecycle.ErrTaskNotFound unless the tenant has the task.

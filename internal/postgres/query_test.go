@@ -151,7 +151,7 @@ func TestTaskEvents_AreTheHistoryInPages(t *testing.T) {
 	failed := apply(t, store, created.ID, task.GenerationFailed{Attempt: id, ProviderTaskID: "p1", Message: "no"})
 	var got []task.Event
 	for {
-		page, err := store.TaskEvents(t.Context(), created.ID, int64(len(got)), 2)
+		page, err := store.Log.TaskEvents(t.Context(), created.ID, int64(len(got)), 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,17 +172,17 @@ func TestTaskEvents_AreTheHistoryInPages(t *testing.T) {
 		t.Error("events and their task have different times")
 	}
 	stranger := task.ID(newID())
-	revisions, err := store.Revisions(t.Context(), []task.ID{created.ID, stranger})
+	revisions, err := store.Log.Revisions(t.Context(), []task.ID{created.ID, stranger})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(map[task.ID]int64{created.ID: 3}, revisions); diff != "" {
 		t.Errorf("revisions (-want +got):\n%s", diff)
 	}
-	if events, err := store.TaskEvents(t.Context(), stranger, 0, 2); len(events) != 0 || err != nil {
+	if events, err := store.Log.TaskEvents(t.Context(), stranger, 0, 2); len(events) != 0 || err != nil {
 		t.Errorf("events of an unknown task = %v, %v, want none", events, err)
 	}
-	if revisions, err := store.Revisions(t.Context(), nil); len(revisions) != 0 || err != nil {
+	if revisions, err := store.Log.Revisions(t.Context(), nil); len(revisions) != 0 || err != nil {
 		t.Errorf("revisions of no tasks = %v, %v, want none", revisions, err)
 	}
 }

@@ -188,7 +188,7 @@ func work(t *testing.T, pool *pgxpool.Pool) {
 		}
 	}
 	postgrestest.Until(t, func() bool { // Everything that was committed is settled in the end.
-		settled, newest, err := store.Frontier(ctx)
+		settled, newest, err := store.Log.Frontier(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,21 +21,20 @@ import (
 
 	"github.com/refract-video/refract/internal/groupcommit"
 	"github.com/refract-video/refract/internal/postgres/replica"
-	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/task"
 )
 
 // Store implements the stores that lifecycle, watch, api and callback ask for. Its methods may be called
 // concurrently.
 type Store struct {
+	outputReader
+
 	pool    *pgxpool.Pool
 	jobs    *replica.Jobs
-	keep    retention.Periods
 	creates *groupcommit.Group[task.Decision, created]
 	changes *groupcommit.Group[wish, task.Task]
 
 	timeouts changeTimeouts
-	frontier frontier
 }
 
 // How writes are grouped.
@@ -50,7 +49,7 @@ func newStore(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{pool: cfg.Pool, jobs: jobs, keep: cfg.Retention, timeouts: defaultChangeTimeouts, frontier: frontier{patience: patience}}
+	s := &Store{outputReader: outputReader{cfg.Retention}, pool: cfg.Pool, jobs: jobs, timeouts: defaultChangeTimeouts}
 	s.creates = groupcommit.New(s.createSet, createLimits)
 	s.changes = groupcommit.New(s.changeSet, changeLimits)
 	return s, nil

@@ -30,6 +30,7 @@ type Stores struct {
 	Tenants      *Tenants
 	Sources      *Sources
 	Preparations *Preparations
+	Log          *Log
 	Inbox        *Inbox
 	Storage      *Storage
 	Retention    *Retention
@@ -52,6 +53,7 @@ func NewStores(cfg Config) (*Stores, error) {
 		Tenants:      &Tenants{cfg.Pool, cfg.Retention},
 		Sources:      NewSources(cfg.Pool),
 		Preparations: &Preparations{cfg.Pool},
+		Log:          newLog(cfg.Pool, cfg.Retention),
 		Inbox:        &Inbox{cfg.Pool},
 		Storage:      &Storage{cfg.Pool},
 		Retention:    NewRetention(cfg.Pool, cfg.Retention),

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -109,9 +110,12 @@ JOIN task ON task.id = attempt.task_id` + outputTerms + `
 WHERE output.attempt_id = ANY ($1::uuid[])
 ORDER BY output.attempt_id, output.index`
 
-// complete reads what belongs to tasks beside their own rows: the attempts, and the outputs of those that
+// outputReader reads outputs with the time of their expiry.
+type outputReader struct{ periods retention.Periods }
+
+// complete reads what belongs to tasks and is not in their own rows: the attempts, and the outputs of those that
 // succeeded.
-func (s *Store) complete(ctx context.Context, q querier, tasks []task.Task) error {
+func (r outputReader) complete(ctx context.Context, q querier, tasks []task.Task) error {
 	if len(tasks) == 0 {
 		return nil
 	}
@@ -133,10 +137,10 @@ func (s *Store) complete(ctx context.Context, q querier, tasks []task.Task) erro
 		t := byID[a.taskID]
 		t.Attempts = append(t.Attempts, a.Attempt)
 	}
-	return s.completeOutputs(ctx, q, tasks)
+	return r.completeOutputs(ctx, q, tasks)
 }
 
-func (s *Store) completeOutputs(ctx context.Context, q querier, tasks []task.Task) error {
+func (r outputReader) completeOutputs(ctx context.Context, q querier, tasks []task.Task) error {
 	all := make([]*task.Task, len(tasks))
 	for i := range tasks {
 		all[i] = &tasks[i]
@@ -145,7 +149,7 @@ func (s *Store) completeOutputs(ctx context.Context, q querier, tasks []task.Tas
 	if len(results) == 0 {
 		return nil
 	}
-	return s.eachOutput(ctx, q, results, take)
+	return r.eachOutput(ctx, q, results, take)
 }
 
 // resultsOf returns the attempts whose outputs are those of tasks that succeeded, and what gives a task its outputs, of
@@ -166,8 +170,8 @@ func resultsOf(tasks []*task.Task) (results []string, take func(attempt string, 
 }
 
 // eachOutput reads the outputs of attempts, those of each in their order.
-func (s *Store) eachOutput(ctx context.Context, q querier, attempts []string, take func(attempt string, o task.Output)) error {
-	rows, err := q.Query(ctx, selectOutputs, attempts, s.keep.Outputs.Seconds(), s.keep.Tasks.Seconds())
+func (r outputReader) eachOutput(ctx context.Context, q querier, attempts []string, take func(attempt string, o task.Output)) error {
+	rows, err := q.Query(ctx, selectOutputs, attempts, r.periods.Outputs.Seconds(), r.periods.Tasks.Seconds())
 	if err != nil {
 		return err
 	}

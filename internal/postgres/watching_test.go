@@ -46,7 +46,7 @@ func watchFrom(t *testing.T, url string, sweep time.Duration, listens *dialGate,
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := watching{hub: watch.NewHub(store, watch.Config{Sweep: sweep, Logger: slog.New(slog.DiscardHandler)}), got: make(chan task.Entry, 1000)}
+	r := watching{hub: watch.NewHub(store.Log, watch.Config{Sweep: sweep, Logger: slog.New(slog.DiscardHandler)}), got: make(chan task.Entry, 1000)}
 	postgrestest.Background(t, r.hub.Run)
 	if listens != nil {
 		connected := make(chan struct{}, 10)

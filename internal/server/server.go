@@ -117,7 +117,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	}
 
 	// What decides, and what wakes those who wait for it.
-	s.hub = watch.NewHub(store, watch.Config{Bookmark: BookmarkInterval, Logger: log, Readable: s.ready.setReadable})
+	s.hub = watch.NewHub(store.Log, watch.Config{Bookmark: BookmarkInterval, Logger: log, Readable: s.ready.setReadable})
 	checkURI := func(uri string) error { return media.CheckURI(uri, f.AllowPrivate) }
 	verbs, err := lifecycle.New(lifecycle.Config{
 		Store: store, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: accounts.Accounts, Route: accounts.route, Meter: meter, Now: now,
@@ -196,7 +196,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	s.uploads = &source.Uploads{Store: store.Sources, Bucket: bucket, MaxBytes: accounts.MaxSourceBytes(), Stall: f.Tuning.Stall}
 	s.surfaces, err = newSurfaces(listeners, api.Config{ //nolint:contextcheck // Calls bring a context each.
 		Tasks: api.NewTaskService(api.TaskServiceConfig{
-			Lifecycle: verbs, Tasks: store, Hub: s.hub, Tokens: addresses.resume, Uploads: s.uploads, Typical: accounts.typical(),
+			Lifecycle: verbs, Tasks: store, Events: store.Log, Hub: s.hub, Tokens: addresses.resume, Uploads: s.uploads, Typical: accounts.typical(),
 			SignOutput: files.sign, Statuses: statuses, BaseURL: addresses.rest,
 		}),
 		Operators: api.NewOperatorService(api.OperatorServiceConfig{
