@@ -86,7 +86,7 @@ func setup(t *testing.T) ingress {
 	}
 	providers := map[string]provider.Provider{"kie": studio{}}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: providers, Route: []string{"kie"},
+		Store: store.Tasks, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: providers, Route: []string{"kie"},
 		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
@@ -115,7 +115,7 @@ func start(t *testing.T, verbs *lifecycle.Lifecycle, store *postgres.Stores) tas
 	if _, err := verbs.Admit(t.Context(), "kie"); err != nil {
 		t.Fatal(err)
 	}
-	admitted, err := store.Task(t.Context(), "films", submitted.ID)
+	admitted, err := store.Tasks.Task(t.Context(), "films", submitted.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -86,7 +86,7 @@ func newChecker(t *testing.T, kie provider.Provider, attempts int) *Checker {
 	}
 	accounts := provider.Accounts{"kie": kie}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: accounts, Route: []string{"kie"},
+		Store: store.Tasks, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: accounts, Route: []string{"kie"},
 		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {

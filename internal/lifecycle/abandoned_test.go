@@ -14,7 +14,7 @@ import (
 
 // deserted is a store all of whose callers leave while their change is being decided.
 type deserted struct {
-	*postgres.Stores
+	*postgres.Tasks
 	deciding sync.WaitGroup
 }
 
@@ -33,9 +33,9 @@ func TestSettle_MayBeLeftWhileItIsDecided(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	_, attempt := s.start(t, "p1")
-	store := &deserted{Stores: s.store}
+	store := &deserted{Tasks: s.store.Tasks}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"}, Changed: func(task.ID, task.State) {},
+		Store: store.Tasks, Inbox: s.store.Inbox, Saves: s.store.Storage, Sources: s.store.Sources, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"}, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -63,7 +63,7 @@ func setupFleet(t *testing.T, submissions, inFlight int) fleet {
 	}
 	limits := provider.Limits{Submissions: submissions, Window: window, InFlight: inFlight}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: provider.Accounts{"kie": limitedStudio{name: "kie", limits: limits}, "luma": limitedStudio{name: "luma", limits: limits}}, Route: []string{"kie"},
+		Store: store.Tasks, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: provider.Accounts{"kie": limitedStudio{name: "kie", limits: limits}, "luma": limitedStudio{name: "luma", limits: limits}}, Route: []string{"kie"},
 		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
@@ -275,7 +275,7 @@ func TestAdmit_PriorityGoesBeforeAge(t *testing.T) {
 	var got []task.ID
 	for range want {
 		s.expect(t, 1)
-		admitted, err := s.store.TaskOfAttempt(t.Context(), s.submitting(t)[0])
+		admitted, err := s.store.Tasks.TaskOfAttempt(t.Context(), s.submitting(t)[0])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -365,12 +365,12 @@ func TestAdmit_ReturnsWhatItStores(t *testing.T) {
 	t.Parallel()
 	s := setupFleet(t, 5, 10)
 	ids := s.submit(t, 2, 0)
-	admitted, err := s.store.AdmitTasks(t.Context(), five(uuid.NewString))
+	admitted, err := s.store.Tasks.AdmitTasks(t.Context(), five(uuid.NewString))
 	if err != nil || len(admitted) != len(ids) {
 		t.Fatalf("AdmitTasks = %d tasks, %v, want %d", len(admitted), err, len(ids))
 	}
 	for i, returned := range admitted {
-		stored, err := s.store.Task(t.Context(), "films", ids[i])
+		stored, err := s.store.Tasks.Task(t.Context(), "films", ids[i])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -385,7 +385,7 @@ func TestAdmit_AFailedWriteAdmitsNone(t *testing.T) {
 	s := setupFleet(t, 5, 10)
 	ids := s.submit(t, 3, 0)
 	same := uuid.NewString()
-	_, err := s.store.AdmitTasks(t.Context(), five(func() string { return same })) // The second attempt can't be written.
+	_, err := s.store.Tasks.AdmitTasks(t.Context(), five(func() string { return same })) // The second attempt can't be written.
 	if err == nil {
 		t.Error("AdmitTasks = nil, want an error")
 	}

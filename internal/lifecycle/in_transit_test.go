@@ -197,13 +197,13 @@ func TestPermits_AreHeldUntilTheRequestCanNoLongerArrive(t *testing.T) {
 
 // timed is a store that notes when a change of an attempt begins.
 type timed struct {
-	*postgres.Stores
+	*postgres.Tasks
 	began []time.Time
 }
 
 func (s *timed) ChangeByAttempt(ctx context.Context, id task.AttemptID, decide lifecycle.Decide) (task.Task, error) {
 	s.began = append(s.began, time.Now())
-	return s.Stores.ChangeByAttempt(ctx, id, decide)
+	return s.Tasks.ChangeByAttempt(ctx, id, decide)
 }
 
 // TestSend_TheRequestLeavesSoonAfterTheCommitOrNever checks what bounds the permits that others hold for the request.
@@ -213,9 +213,9 @@ func TestSend_TheRequestLeavesSoonAfterTheCommitOrNever(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	_, attempt := s.begin(t, plain())
-	store := &timed{Stores: s.store}
+	store := &timed{Tasks: s.store.Tasks}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"}, Changed: func(task.ID, task.State) {},
+		Store: store.Tasks, Inbox: s.store.Inbox, Saves: s.store.Storage, Sources: s.store.Sources, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"}, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
 		t.Fatal(err)

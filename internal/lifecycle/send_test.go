@@ -152,9 +152,9 @@ func TestSend_WritesTheAnswerDownWhenTheDatabaseWorksAgain(t *testing.T) {
 func TestSend_AnswerThatContradictsAProvenCallbackEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	store := &countingStore{Stores: s.store}
+	store := &countingStore{Tasks: s.store.Tasks}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"}, Changed: func(task.ID, task.State) {},
+		Store: store.Tasks, Inbox: s.store.Inbox, Saves: s.store.Storage, Sources: s.store.Sources, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"}, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -182,13 +182,13 @@ func TestSend_AnswerThatContradictsAProvenCallbackEndsAtOnce(t *testing.T) {
 
 // countingStore counts the changes of tasks by their attempts.
 type countingStore struct {
-	*postgres.Stores
+	*postgres.Tasks
 	changes atomic.Int32
 }
 
 func (c *countingStore) ChangeByAttempt(ctx context.Context, id task.AttemptID, decide lifecycle.Decide) (task.Task, error) {
 	c.changes.Add(1)
-	return c.Stores.ChangeByAttempt(ctx, id, decide)
+	return c.Tasks.ChangeByAttempt(ctx, id, decide)
 }
 
 // What submission_rules.go says, row by row.

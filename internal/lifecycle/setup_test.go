@@ -64,7 +64,7 @@ func setupWith(t *testing.T, kie studio) service {
 		t.Fatal(err)
 	}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: provider.Accounts{"kie": kie}, Route: []string{"kie"},
+		Store: store.Tasks, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: provider.Accounts{"kie": kie}, Route: []string{"kie"},
 		CheckSource: func(uri string) error {
 			if !strings.HasPrefix(uri, "https://") {
 				return errors.New("must begin with https://")
@@ -147,7 +147,7 @@ func (s service) send(t *testing.T, attempt task.AttemptID, providerTaskID strin
 // task returns a task as it is stored.
 func (s service) task(t *testing.T, id task.ID) task.Task {
 	t.Helper()
-	got, err := s.store.Task(t.Context(), "films", id)
+	got, err := s.store.Tasks.Task(t.Context(), "films", id)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ var errNothingAdmitted = errors.New("nothing was admitted")
 
 // AdmitTasks implements lifecycle.Store. The transaction runs at READ COMMITTED. It locks the rows of the accounts, then tenants that
 // have a quota in flight, then the rows of tasks. It waits for none of these locks.
-func (s *Store) AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task, error) {
+func (s *Tasks) AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task, error) {
 	var w writes
 	err := s.pipelined(ctx, func(tx pipelinedTx) error {
 		var batch pgx.Batch
@@ -98,7 +98,7 @@ func (s *Store) AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task,
 }
 
 // admitChosen gives permits to the tasks that share them.
-func (s *Store) admitChosen(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, permits []string, window time.Duration) error {
+func (s *Tasks) admitChosen(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, permits []string, window time.Duration) error {
 	queues, err := readTenantQueues(ctx, tx, r.Provider, window, len(permits))
 	if err != nil {
 		return fmt.Errorf("read the queues of tenants: %w", err)
@@ -112,7 +112,7 @@ func (s *Store) admitChosen(ctx context.Context, tx pgx.Tx, w *writes, r admissi
 }
 
 // admitProbe lets one task probe an account, if any may.
-func (s *Store) admitProbe(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, u admission.Usage, window time.Duration) error {
+func (s *Tasks) admitProbe(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, u admission.Usage, window time.Duration) error {
 	queues, err := readProbers(ctx, tx, r.Provider, u.Account, window)
 	if err != nil {
 		return fmt.Errorf("read who may probe %s: %w", u.Account, err)
@@ -126,7 +126,7 @@ func (s *Store) admitProbe(ctx context.Context, tx pgx.Tx, w *writes, r admissio
 }
 
 // changeQueued changes the queued tasks that a statement locks, if there are any, and commits.
-func (s *Store) changeQueued(ctx context.Context, tx pgx.Tx, w *writes, decide func(n int, t task.Task) (task.Decision, error), lock string, args ...any) error {
+func (s *Tasks) changeQueued(ctx context.Context, tx pgx.Tx, w *writes, decide func(n int, t task.Task) (task.Decision, error), lock string, args ...any) error {
 	rows, err := tx.Query(ctx, lock, args...)
 	if err != nil {
 		return fmt.Errorf("read the queue: %w", err)

@@ -16,13 +16,13 @@ import (
 
 func TestCreateAPIToken_TwoAreLiveAtMost(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
+	stores, _ := setup(t)
 	const callers, tenants = 4, 15 // Few enough that all have a connection at once.
 	for i := range tenants {
 		tenant := fmt.Sprint("films", i)
 		errs := postgrestest.AtOnce(t.Context(), callers, func(ctx context.Context, i int) error {
 			hash := sha256.Sum256(fmt.Append(nil, tenant, i))
-			_, err := store.APITokens.Create(ctx, postgres.APIToken{ID: newID(), Tenant: tenant}, hash[:])
+			_, err := stores.APITokens.Create(ctx, postgres.APIToken{ID: newID(), Tenant: tenant}, hash[:])
 			return err
 		})
 		for _, err := range errs {
@@ -35,11 +35,11 @@ func TestCreateAPIToken_TwoAreLiveAtMost(t *testing.T) {
 		}
 	}
 	hash := sha256.Sum256([]byte("other"))
-	if _, err := store.APITokens.Create(t.Context(), postgres.APIToken{ID: newID(), Tenant: "shorts"}, hash[:]); err != nil {
+	if _, err := stores.APITokens.Create(t.Context(), postgres.APIToken{ID: newID(), Tenant: "shorts"}, hash[:]); err != nil {
 		t.Errorf("CreateAPIToken of another tenant: %v", err)
 	}
 	for tenant, want := range map[string]int{"films0": 2, "shorts": 1, "": 2*tenants + 1, "nobody": 0} {
-		tokens, err := store.APITokens.List(t.Context(), tenant)
+		tokens, err := stores.APITokens.List(t.Context(), tenant)
 		if err != nil || len(tokens) != want {
 			t.Errorf("ListAPITokens(%q) = %d tokens, %v, want %d", tenant, len(tokens), err, want)
 		}
@@ -48,45 +48,45 @@ func TestCreateAPIToken_TwoAreLiveAtMost(t *testing.T) {
 
 func TestRevokeAPIToken_EndsItAndMakesRoom(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
+	stores, _ := setup(t)
 	hash := sha256.Sum256([]byte("token"))
-	created, err := store.APITokens.Create(t.Context(), postgres.APIToken{ID: newID(), Tenant: "films"}, hash[:])
+	created, err := stores.APITokens.Create(t.Context(), postgres.APIToken{ID: newID(), Tenant: "films"}, hash[:])
 	if err != nil {
 		t.Fatal(err)
 	}
 	second := sha256.Sum256([]byte("second"))
-	if _, err := store.APITokens.Create(t.Context(), postgres.APIToken{ID: newID(), Tenant: "films"}, second[:]); err != nil {
+	if _, err := stores.APITokens.Create(t.Context(), postgres.APIToken{ID: newID(), Tenant: "films"}, second[:]); err != nil {
 		t.Fatal(err)
 	}
-	if got := liveTokens(t, store); !maps.Equal(got, map[string]string{string(hash[:]): "films", string(second[:]): "films"}) {
+	if got := liveTokens(t, stores); !maps.Equal(got, map[string]string{string(hash[:]): "films", string(second[:]): "films"}) {
 		t.Errorf("LiveTokens = %q, want both of films", got)
 	}
-	if err := store.APITokens.Revoke(t.Context(), created.ID); err != nil {
+	if err := stores.APITokens.Revoke(t.Context(), created.ID); err != nil {
 		t.Fatal(err)
 	}
-	if got := liveTokens(t, store); !maps.Equal(got, map[string]string{string(second[:]): "films"}) {
+	if got := liveTokens(t, stores); !maps.Equal(got, map[string]string{string(second[:]): "films"}) {
 		t.Errorf("LiveTokens after a revocation = %q, want the second", got)
 	}
 	for _, id := range []string{created.ID, newID(), "no id at all"} {
-		if err := store.APITokens.Revoke(t.Context(), id); !errors.Is(err, postgres.ErrTokenNotFound) {
+		if err := stores.APITokens.Revoke(t.Context(), id); !errors.Is(err, postgres.ErrTokenNotFound) {
 			t.Errorf("RevokeAPIToken(%s) = %v, want ErrTokenNotFound", id, err)
 		}
 	}
 	third := sha256.Sum256([]byte("third"))
-	if _, err := store.APITokens.Create(t.Context(), postgres.APIToken{ID: newID(), Tenant: "films"}, third[:]); err != nil {
+	if _, err := stores.APITokens.Create(t.Context(), postgres.APIToken{ID: newID(), Tenant: "films"}, third[:]); err != nil {
 		t.Errorf("CreateAPIToken after a revocation: %v", err)
 	}
-	tokens, err := store.APITokens.List(t.Context(), "films")
+	tokens, err := stores.APITokens.List(t.Context(), "films")
 	if err != nil || len(tokens) != 3 || tokens[0].RevokeTime == nil || tokens[1].RevokeTime != nil {
 		t.Errorf("ListAPITokens = %+v, %v, want three with the first revoked", tokens, err)
 	}
 }
 
 // liveTokens returns whose the live tokens are, by hash. None is an operator's.
-func liveTokens(t *testing.T, store *postgres.Stores) map[string]string {
+func liveTokens(t *testing.T, stores *postgres.Stores) map[string]string {
 	t.Helper()
 	live := map[string]string{}
-	err := store.APITokens.LiveTokens(t.Context(), func(hash []byte, tenant string, operator bool) {
+	err := stores.APITokens.LiveTokens(t.Context(), func(hash []byte, tenant string, operator bool) {
 		if live[string(hash)] = tenant; operator {
 			t.Errorf("a token of %s is an operator's", tenant)
 		}
@@ -99,11 +99,11 @@ func liveTokens(t *testing.T, store *postgres.Stores) map[string]string {
 
 func TestSecret_AllProposersGetTheSame(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
+	stores, _ := setup(t)
 	var mu sync.Mutex
 	var got [][]byte
 	errs := postgrestest.AtOnce(t.Context(), 10, func(ctx context.Context, i int) error {
-		value, err := store.Secrets.Secret(ctx, "callback", bytes.Repeat([]byte{byte(i)}, 32))
+		value, err := stores.Secrets.Secret(ctx, "callback", bytes.Repeat([]byte{byte(i)}, 32))
 		mu.Lock()
 		defer mu.Unlock()
 		got = append(got, value)
@@ -117,7 +117,7 @@ func TestSecret_AllProposersGetTheSame(t *testing.T) {
 			t.Fatalf("secrets %x and %x differ", value, got[0])
 		}
 	}
-	other, err := store.Secrets.Secret(t.Context(), "other", []byte("another"))
+	other, err := stores.Secrets.Secret(t.Context(), "other", []byte("another"))
 	if err != nil || string(other) != "another" {
 		t.Errorf("a secret of another name = %q, %v", other, err)
 	}

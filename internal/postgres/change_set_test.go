@@ -21,12 +21,12 @@ import (
 )
 
 // running stores a task that waits for its callback, as providerTask names it, and returns its attempt.
-func running(t *testing.T, store *postgres.Stores) task.AttemptID {
+func running(t *testing.T, stores *postgres.Stores) task.AttemptID {
 	t.Helper()
-	created := create(t, store, "films", plain())
-	id := admit(t, store, created.ID)
-	apply(t, store, created.ID, task.Sending{Attempt: id})
-	apply(t, store, created.ID, task.Accepted{Attempt: id, ProviderTaskID: providerTask(id), CheckAfter: time.Minute})
+	created := create(t, stores, "films", plain())
+	id := admit(t, stores, created.ID)
+	apply(t, stores, created.ID, task.Sending{Attempt: id})
+	apply(t, stores, created.ID, task.Accepted{Attempt: id, ProviderTaskID: providerTask(id), CheckAfter: time.Minute})
 	return id
 }
 
@@ -55,11 +55,11 @@ type change struct {
 }
 
 // inOneSet makes changes that are committed in one set: others hold up everything until all of them wait.
-func inOneSet(t *testing.T, store *postgres.Stores, pool *pgxpool.Pool, changes []*change) {
+func inOneSet(t *testing.T, stores *postgres.Stores, pool *pgxpool.Pool, changes []*change) {
 	t.Helper()
 	blockers := make([]task.AttemptID, postgres.ChangeSetsAtOnce)
 	for i := range blockers {
-		blockers[i] = running(t, store)
+		blockers[i] = running(t, stores)
 	}
 	holder, err := pool.Begin(t.Context())
 	if err != nil {
@@ -72,7 +72,7 @@ func inOneSet(t *testing.T, store *postgres.Stores, pool *pgxpool.Pool, changes 
 	done := make(chan struct{}, len(blockers)+len(changes))
 	for i, id := range blockers {
 		go func() {
-			_, _ = store.ChangeByAttempt(t.Context(), id, applying(task.CancelRequested{}))
+			_, _ = stores.Tasks.ChangeByAttempt(t.Context(), id, applying(task.CancelRequested{}))
 			done <- struct{}{}
 		}()
 		postgrestest.Until(t, func() bool {
@@ -81,10 +81,10 @@ func inOneSet(t *testing.T, store *postgres.Stores, pool *pgxpool.Pool, changes 
 	}
 	for i, c := range changes {
 		go func() {
-			c.task, c.err = store.ChangeByAttempt(t.Context(), c.attempt, c.decide)
+			c.task, c.err = stores.Tasks.ChangeByAttempt(t.Context(), c.attempt, c.decide)
 			done <- struct{}{}
 		}()
-		postgrestest.Until(t, func() bool { return store.WaitingChanges() == i+1 })
+		postgrestest.Until(t, func() bool { return stores.Tasks.WaitingChanges() == i+1 })
 	}
 	if err := holder.Commit(t.Context()); err != nil {
 		t.Fatal(err)
@@ -101,13 +101,13 @@ func waitingForLocks(t *testing.T, pool *pgxpool.Pool) int {
 
 func TestChangeSet_WritesEachChangeAsIfAlone(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	var changes []*change
 	for range 20 {
-		id := running(t, store)
+		id := running(t, stores)
 		changes = append(changes, &change{attempt: id, decide: finishing(id)})
 	}
-	inOneSet(t, store, pool, changes)
+	inOneSet(t, stores, pool, changes)
 	for _, c := range changes {
 		if c.err != nil || c.task.State != task.Saving || c.task.Result != c.attempt {
 			t.Errorf("task %s is %s with result %q, %v, want SAVING", c.task.ID, c.task.State, c.task.Result, c.err)
@@ -130,8 +130,8 @@ func TestChangeSet_WritesEachChangeAsIfAlone(t *testing.T) {
 
 func TestChangeSet_ChangesOfOneTaskFollowEachOther(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	id := running(t, store)
+	stores, pool := setup(t)
+	id := running(t, stores)
 	var seen []task.State
 	note := func(decide lifecycle.Decide) lifecycle.Decide {
 		return func(t task.Task) (lifecycle.Change, error) {
@@ -145,7 +145,7 @@ func TestChangeSet_ChangesOfOneTaskFollowEachOther(t *testing.T) {
 		{attempt: id, decide: note(finishing(id))},
 		{attempt: id, decide: note(finishing(id))}, // A duplicate: kept, and changes nothing.
 	}
-	inOneSet(t, store, pool, changes)
+	inOneSet(t, stores, pool, changes)
 	for i, want := range []struct {
 		seen, state task.State
 		revision    int64
@@ -167,7 +167,7 @@ func TestChangeSet_ChangesOfOneTaskFollowEachOther(t *testing.T) {
 
 func TestChangeSet_WhatCantBeWrittenFailsAlone(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	errUndecided := errors.New("undecided")
 	failing := []struct {
 		name   string
@@ -199,15 +199,15 @@ func TestChangeSet_WhatCantBeWrittenFailsAlone(t *testing.T) {
 	}
 	var changes []*change
 	for range 10 {
-		id := running(t, store)
+		id := running(t, stores)
 		changes = append(changes, &change{attempt: id, decide: finishing(id)})
 	}
 	for i, f := range failing {
-		id := running(t, store)
+		id := running(t, stores)
 		changes = slices.Insert(changes, 2*i, &change{attempt: id, decide: f.decide(id)})
 	}
 	changes = append(changes, &change{attempt: task.AttemptID(newID()), decide: applying(task.CancelRequested{})})
-	inOneSet(t, store, pool, changes)
+	inOneSet(t, stores, pool, changes)
 	good := 0
 	for i, c := range changes {
 		switch {
@@ -236,16 +236,16 @@ func TestChangeSet_WhatCantBeWrittenFailsAlone(t *testing.T) {
 // Sets of the same tasks, in any order, neither block each other nor lose a change.
 func TestChangeSet_SetsDontBlockEachOther(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	attempts := make([]task.AttemptID, 12)
 	for i := range attempts {
-		attempts[i] = running(t, store)
+		attempts[i] = running(t, stores)
 	}
 	const sets = 24
 	for _, err := range postgrestest.AtOnce(t.Context(), sets, func(ctx context.Context, _ int) error {
 		mine := slices.Clone(attempts)
 		rand.Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
-		return store.ChangeTogether(ctx, mine, func(t task.Task) (lifecycle.Change, error) {
+		return stores.Tasks.ChangeTogether(ctx, mine, func(t task.Task) (lifecycle.Change, error) {
 			var in task.Input = task.CancelRequested{}
 			if t.State == task.Canceled {
 				in = task.RetryRequested{}
@@ -265,20 +265,20 @@ func TestChangeSet_SetsDontBlockEachOther(t *testing.T) {
 // Sets that pause the same accounts, in any order, do not block each other either.
 func TestChangeSet_PausesDontBlockEachOther(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	accounts := []string{"kie", "kie-2", "kie-3", "kie-4"}
 	exec(t, pool, "INSERT INTO provider_account (account, provider) VALUES ('kie-2', 'kie'), ('kie-3', 'kie'), ('kie-4', 'kie')")
 	const sets = 12
 	attempts := make([]task.AttemptID, sets*len(accounts))
 	for i := range attempts {
-		attempts[i] = running(t, store)
+		attempts[i] = running(t, stores)
 	}
 	for _, err := range postgrestest.AtOnce(t.Context(), sets, func(ctx context.Context, i int) error {
 		mine := slices.Clone(accounts)
 		rand.Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
 		for range 5 {
 			next := 0
-			err := store.ChangeTogether(ctx, attempts[i*len(mine):][:len(mine)], func(t task.Task) (lifecycle.Change, error) {
+			err := stores.Tasks.ChangeTogether(ctx, attempts[i*len(mine):][:len(mine)], func(t task.Task) (lifecycle.Change, error) {
 				p := lifecycle.Pause{Account: mine[next], Reason: "test", For: time.Minute, Max: time.Minute}
 				next++
 				return lifecycle.Change{Decision: task.Decision{Task: t}, Pause: &p}, nil
@@ -295,9 +295,9 @@ func TestChangeSet_PausesDontBlockEachOther(t *testing.T) {
 
 func TestChangeByAttempt_ALockedTaskDoesNotHoldUpItsNeighbours(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	store.SetLockTimeout(time.Second)
-	stuck, free := running(t, store), running(t, store)
+	stores, pool := setup(t)
+	stores.Tasks.SetLockTimeout(time.Second)
+	stuck, free := running(t, stores), running(t, stores)
 	holder, err := pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -309,14 +309,14 @@ func TestChangeByAttempt_ALockedTaskDoesNotHoldUpItsNeighbours(t *testing.T) {
 	ended := make(chan error, postgres.ChangeSetsAtOnce)
 	for i := range cap(ended) { // Every set is stuck.
 		go func() {
-			_, err := store.ChangeByAttempt(t.Context(), stuck, applying(task.CancelRequested{}))
+			_, err := stores.Tasks.ChangeByAttempt(t.Context(), stuck, applying(task.CancelRequested{}))
 			ended <- err
 		}()
 		postgrestest.Until(t, func() bool { // On a slow machine the first may have ended.
 			return len(ended)+waitingForLocks(t, pool) == i+1
 		})
 	}
-	got, err := store.ChangeByAttempt(t.Context(), free, finishing(free)) // The holder holds the task until the test ends.
+	got, err := stores.Tasks.ChangeByAttempt(t.Context(), free, finishing(free)) // The holder holds the task until the test ends.
 	if err != nil || got.State != task.Saving {
 		t.Errorf("the neighbour is %s, %v, want SAVING", got.State, err)
 	}
@@ -329,32 +329,32 @@ func TestChangeByAttempt_ALockedTaskDoesNotHoldUpItsNeighbours(t *testing.T) {
 
 func TestChangeByAttempt_ACallerWhoLeavesHarmsNobody(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	leaving, leave := context.WithCancel(t.Context())
-	gone, stays := running(t, store), running(t, store)
+	gone, stays := running(t, stores), running(t, stores)
 	changes := []*change{{attempt: stays, decide: finishing(stays)}, {attempt: gone, decide: func(t task.Task) (lifecycle.Change, error) {
 		leave() // In the middle of the set.
 		return finishing(gone)(t)
 	}}}
 	result := make(chan error, 1)
 	go func() {
-		_, err := store.ChangeByAttempt(leaving, gone, changes[1].decide)
+		_, err := stores.Tasks.ChangeByAttempt(leaving, gone, changes[1].decide)
 		result <- err
 	}()
 	if err := <-result; err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("the caller who left was told %v", err)
 	}
-	inOneSet(t, store, pool, changes[:1])
+	inOneSet(t, stores, pool, changes[:1])
 	if changes[0].err != nil || changes[0].task.State != task.Saving {
 		t.Errorf("the neighbour is %s, %v, want SAVING", changes[0].task.State, changes[0].err)
 	}
-	if err := store.Close(t.Context()); err != nil {
+	if err := stores.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n := count(t, pool, "SELECT count(*) FROM task WHERE state = 'SAVING'"); n != 2 {
 		t.Errorf("%d tasks are SAVING, want the one of who left, too", n)
 	}
-	if _, err := store.ChangeByAttempt(t.Context(), stays, applying(task.CancelRequested{})); !errors.Is(err, groupcommit.ErrClosed) {
+	if _, err := stores.Tasks.ChangeByAttempt(t.Context(), stays, applying(task.CancelRequested{})); !errors.Is(err, groupcommit.ErrClosed) {
 		t.Errorf("a change after Close = %v, want ErrClosed", err)
 	}
 }
@@ -374,7 +374,7 @@ func TestChanges_AreRepeatedAfterARollbackOfTheServers(t *testing.T) {
 	for _, code := range []string{"40001", "40P01"} {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
-			store, pool := setup(t)
+			stores, pool := setup(t)
 			exec(t, pool, "CREATE SEQUENCE tries")
 			exec(t, pool, fmt.Sprintf(`CREATE FUNCTION fail_at_first() RETURNS trigger LANGUAGE plpgsql AS $$
 				BEGIN
@@ -384,9 +384,9 @@ func TestChanges_AreRepeatedAfterARollbackOfTheServers(t *testing.T) {
 					RETURN NEW;
 				END $$`, code))
 			exec(t, pool, "CREATE TRIGGER fail_at_first BEFORE INSERT ON task_event FOR EACH ROW EXECUTE FUNCTION fail_at_first()")
-			id := create(t, store, "films", plain()).ID
-			attempt := admit(t, store, id)
-			if _, err := store.ChangeByAttempt(t.Context(), attempt, func(tk task.Task) (lifecycle.Change, error) {
+			id := create(t, stores, "films", plain()).ID
+			attempt := admit(t, stores, id)
+			if _, err := stores.Tasks.ChangeByAttempt(t.Context(), attempt, func(tk task.Task) (lifecycle.Change, error) {
 				d, err := tk.Apply(task.CancelRequested{})
 				return lifecycle.Change{Decision: d}, err
 			}); err != nil {

@@ -14,19 +14,19 @@ import (
 )
 
 // ChangeTask implements lifecycle.Store.
-func (s *Store) ChangeTask(ctx context.Context, tenant string, id task.ID, decide lifecycle.Decide) (task.Task, error) {
+func (s *Tasks) ChangeTask(ctx context.Context, tenant string, id task.ID, decide lifecycle.Decide) (task.Task, error) {
 	t, err := s.changeOne(ctx, wish{tenant: tenant, task: id, decide: decide})
 	return t, notFound(err, lifecycle.ErrTaskNotFound)
 }
 
 // ChangeAnyTask implements lifecycle.Store.
-func (s *Store) ChangeAnyTask(ctx context.Context, id task.ID, decide lifecycle.Decide) (task.Task, error) {
+func (s *Tasks) ChangeAnyTask(ctx context.Context, id task.ID, decide lifecycle.Decide) (task.Task, error) {
 	t, err := s.changeOne(ctx, wish{task: id, decide: decide})
 	return t, notFound(err, lifecycle.ErrTaskNotFound)
 }
 
 // ChangeByAttempt implements lifecycle.Store. Callbacks come this way, so the changes are grouped.
-func (s *Store) ChangeByAttempt(ctx context.Context, id task.AttemptID, decide lifecycle.Decide) (task.Task, error) {
+func (s *Tasks) ChangeByAttempt(ctx context.Context, id task.AttemptID, decide lifecycle.Decide) (task.Task, error) {
 	t, err := s.changes.Do(ctx, wish{attempt: id, decide: decide})
 	return t, notFound(err, lifecycle.ErrAttemptNotFound)
 }
@@ -40,7 +40,7 @@ type wish struct {
 }
 
 // changeOne grants a wish in a transaction of its own.
-func (s *Store) changeOne(ctx context.Context, w wish) (task.Task, error) {
+func (s *Tasks) changeOne(ctx context.Context, w wish) (task.Task, error) {
 	var result [1]groupcommit.Result[task.Task]
 	if err := s.changeSet(ctx, []wish{w}, result[:]); err != nil {
 		return task.Task{}, err
@@ -52,7 +52,7 @@ func (s *Store) changeOne(ctx context.Context, w wish) (task.Task, error) {
 // tasks first, in the order of their ids, so two changes of one task follow each other and two sets can't block each
 // other. Then sets meet only where both pause or resume provider accounts, whose rows come last, in the order of
 // their names.
-func (s *Store) changeSet(ctx context.Context, wishes []wish, results []groupcommit.Result[task.Task]) error {
+func (s *Tasks) changeSet(ctx context.Context, wishes []wish, results []groupcommit.Result[task.Task]) error {
 	var jobs []task.Job
 	err := dbpool.Transact(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
 		jobs, err = s.changeTasks(ctx, wishes, results)
@@ -66,7 +66,7 @@ func (s *Store) changeSet(ctx context.Context, wishes []wish, results []groupcom
 }
 
 // changeTasks is the transaction of changeSet. It returns the jobs that it has enqueued.
-func (s *Store) changeTasks(ctx context.Context, wishes []wish, results []groupcommit.Result[task.Task]) (jobs []task.Job, err error) {
+func (s *Tasks) changeTasks(ctx context.Context, wishes []wish, results []groupcommit.Result[task.Task]) (jobs []task.Job, err error) {
 	err = s.pipelined(ctx, func(tx pipelinedTx) error {
 		tasks, err := holdTasks(ctx, tx, wishes, s.timeouts)
 		if err != nil {
@@ -226,7 +226,7 @@ func (h heldTasks) decide(w *writes, wishes []wish, pending []int, results []gro
 
 // writeChanges writes changes and reads what completes their tasks, in one round trip; the last of a transaction
 // commits it.
-func (s *Store) writeChanges(ctx context.Context, tx pgx.Tx, w *writes, last bool) error {
+func (s *Tasks) writeChanges(ctx context.Context, tx pgx.Tx, w *writes, last bool) error {
 	return w.flush(ctx, tx, func(batch *pgx.Batch) {
 		s.queueOutputs(batch, w.changes)
 		if last {
@@ -236,7 +236,7 @@ func (s *Store) writeChanges(ctx context.Context, tx pgx.Tx, w *writes, last boo
 }
 
 // queueOutputs reads the outputs of tasks that succeeded.
-func (s *Store) queueOutputs(batch *pgx.Batch, changes []changeWritten) {
+func (s *Tasks) queueOutputs(batch *pgx.Batch, changes []changeWritten) {
 	tasks := make([]*task.Task, len(changes))
 	for i := range changes {
 		tasks[i] = &changes[i].Task

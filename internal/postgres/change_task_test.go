@@ -24,8 +24,8 @@ var sameTask = cmp.Options{cmpopts.IgnoreFields(task.Attempt{}, "CreateTime"), c
 
 func TestChangeTask_ReturnsWhatItStores(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	created := create(t, store, "films", plain())
+	stores, pool := setup(t)
+	created := create(t, stores, "films", plain())
 	id := task.AttemptID(newID())
 	for _, in := range []task.Input{
 		task.Admitted{Attempt: id, Account: "kie"},
@@ -43,8 +43,8 @@ func TestChangeTask_ReturnsWhatItStores(t *testing.T) {
 			{Index: 1, Key: "outputs/1", ContentType: "video/webm", SizeBytes: 1 << 40, SHA256: sum('b')},
 		}},
 	} {
-		returned := apply(t, store, created.ID, in)
-		stored, err := store.Task(t.Context(), "films", created.ID)
+		returned := apply(t, stores, created.ID, in)
+		stored, err := stores.Tasks.Task(t.Context(), "films", created.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -52,7 +52,7 @@ func TestChangeTask_ReturnsWhatItStores(t *testing.T) {
 			t.Fatalf("after %T (-stored +returned):\n%s", in, diff)
 		}
 	}
-	final, err := store.TaskOfAttempt(t.Context(), id)
+	final, err := stores.Tasks.TaskOfAttempt(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,8 +66,8 @@ func TestChangeTask_ReturnsWhatItStores(t *testing.T) {
 
 func TestChangeTask_IsAllOrNothing(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	created := create(t, store, "films", plain())
+	stores, pool := setup(t)
+	created := create(t, stores, "films", plain())
 	errDecide := errors.New("undecided")
 	admitted := func(tk task.Task) (lifecycle.Change, error) {
 		d, err := tk.Apply(task.Admitted{Attempt: task.AttemptID(newID()), Account: "kie"})
@@ -106,7 +106,7 @@ func TestChangeTask_IsAllOrNothing(t *testing.T) {
 	}
 	for name, decide := range tests {
 		t.Run(name, func(t *testing.T) {
-			if _, err := store.ChangeAnyTask(t.Context(), created.ID, decide); err == nil {
+			if _, err := stores.Tasks.ChangeAnyTask(t.Context(), created.ID, decide); err == nil {
 				t.Fatal("ChangeTask = nil, want an error")
 			}
 			for table, want := range map[string]int{"task_event": 1, "attempt": 0, "callback": 0, "output": 0, "river_job": 0} {
@@ -117,7 +117,7 @@ func TestChangeTask_IsAllOrNothing(t *testing.T) {
 			if n := count(t, pool, "SELECT count(*) FROM provider_account WHERE pauses > 0"); n != 0 {
 				t.Error("the account is paused")
 			}
-			got, err := store.Task(t.Context(), "films", created.ID)
+			got, err := stores.Tasks.Task(t.Context(), "films", created.ID)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,12 +135,12 @@ func (badJob) Kind() string { return "not a kind!" }
 
 func TestChangeTask_EnqueuesEachJobOnceInTheQueueOfItsKind(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	created := create(t, store, "films", plain())
-	id := admit(t, store, created.ID)
-	apply(t, store, created.ID, task.Sending{Attempt: id})
-	apply(t, store, created.ID, task.ResultReady{Attempt: id, ProviderTaskID: "p1"})
-	apply(t, store, created.ID, task.ResultReady{Attempt: id, ProviderTaskID: "p1"})
+	stores, pool := setup(t)
+	created := create(t, stores, "films", plain())
+	id := admit(t, stores, created.ID)
+	apply(t, stores, created.ID, task.Sending{Attempt: id})
+	apply(t, stores, created.ID, task.ResultReady{Attempt: id, ProviderTaskID: "p1"})
+	apply(t, stores, created.ID, task.ResultReady{Attempt: id, ProviderTaskID: "p1"})
 	rows, err := pool.Query(t.Context(), "SELECT kind, queue, state::text, args ->> 'attempt_id' FROM river_job ORDER BY id")
 	if err != nil {
 		t.Fatal(err)
@@ -168,16 +168,16 @@ func TestChangeTask_EnqueuesEachJobOnceInTheQueueOfItsKind(t *testing.T) {
 
 func TestChangeTask_UnchangedDecisionWritesNothing(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	created := create(t, store, "films", plain())
+	stores, pool := setup(t)
+	created := create(t, stores, "films", plain())
 	version := func() string { return value[string](t, pool, "SELECT xmin::text || ctid::text FROM task") }
 	before := version()
-	apply(t, store, created.ID, task.CancelRequested{})
+	apply(t, stores, created.ID, task.CancelRequested{})
 	after := version()
 	if after == before {
 		t.Fatal("the cancel was not written")
 	}
-	apply(t, store, created.ID, task.CancelRequested{})
+	apply(t, stores, created.ID, task.CancelRequested{})
 	if version() != after {
 		t.Error("a repeated cancel wrote the task")
 	}
@@ -185,29 +185,29 @@ func TestChangeTask_UnchangedDecisionWritesNothing(t *testing.T) {
 
 func TestChangeTask_OtherTenantsFindNothing(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
-	created := create(t, store, "films", plain())
-	if _, err := store.ChangeTask(t.Context(), "shorts", created.ID, applying(task.CancelRequested{})); !errors.Is(err, lifecycle.ErrTaskNotFound) {
+	stores, _ := setup(t)
+	created := create(t, stores, "films", plain())
+	if _, err := stores.Tasks.ChangeTask(t.Context(), "shorts", created.ID, applying(task.CancelRequested{})); !errors.Is(err, lifecycle.ErrTaskNotFound) {
 		t.Errorf("ChangeTask = %v, want ErrTaskNotFound", err)
 	}
-	if _, err := store.Task(t.Context(), "shorts", created.ID); !errors.Is(err, lifecycle.ErrTaskNotFound) {
+	if _, err := stores.Tasks.Task(t.Context(), "shorts", created.ID); !errors.Is(err, lifecycle.ErrTaskNotFound) {
 		t.Errorf("Task = %v, want ErrTaskNotFound", err)
 	}
-	if _, err := store.ChangeByAttempt(t.Context(), task.AttemptID(newID()), applying(task.CancelRequested{})); !errors.Is(err, lifecycle.ErrAttemptNotFound) {
+	if _, err := stores.Tasks.ChangeByAttempt(t.Context(), task.AttemptID(newID()), applying(task.CancelRequested{})); !errors.Is(err, lifecycle.ErrAttemptNotFound) {
 		t.Errorf("ChangeByAttempt = %v, want ErrAttemptNotFound", err)
 	}
-	if _, err := store.TaskOfAttempt(t.Context(), task.AttemptID(newID())); !errors.Is(err, lifecycle.ErrAttemptNotFound) {
+	if _, err := stores.Tasks.TaskOfAttempt(t.Context(), task.AttemptID(newID())); !errors.Is(err, lifecycle.ErrAttemptNotFound) {
 		t.Errorf("TaskOfAttempt = %v, want ErrAttemptNotFound", err)
 	}
 }
 
 func TestKeepCallback_KeepsUpToItsLimit(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	id := admit(t, store, create(t, store, "films", plain()).ID)
+	stores, pool := setup(t)
+	id := admit(t, stores, create(t, stores, "films", plain()).ID)
 	for _, verdict := range []lifecycle.Verdict{lifecycle.BadSignature, lifecycle.Stale, lifecycle.Malformed, lifecycle.Stale} {
 		c := lifecycle.Callback{AttemptID: id, Account: "kie", Verdict: verdict} // Without a body.
-		if err := store.Inbox.KeepCallback(t.Context(), c, 3); err != nil {
+		if err := stores.Inbox.KeepCallback(t.Context(), c, 3); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -215,19 +215,24 @@ func TestKeepCallback_KeepsUpToItsLimit(t *testing.T) {
 		t.Errorf("%d callbacks are kept, want 3", n)
 	}
 	stranger := lifecycle.Callback{AttemptID: task.AttemptID(newID()), Account: "kie", Verdict: lifecycle.Stale}
-	if err := store.Inbox.KeepCallback(t.Context(), stranger, 3); !errors.Is(err, lifecycle.ErrAttemptNotFound) {
+	if err := stores.Inbox.KeepCallback(t.Context(), stranger, 3); !errors.Is(err, lifecycle.ErrAttemptNotFound) {
 		t.Errorf("KeepCallback of an unknown attempt = %v, want ErrAttemptNotFound", err)
 	}
 }
 
-var _ lifecycle.Store = (*postgres.Stores)(nil)
+var (
+	_ lifecycle.Store   = (*postgres.Tasks)(nil)
+	_ lifecycle.Inbox   = (*postgres.Inbox)(nil)
+	_ lifecycle.Saves   = (*postgres.Storage)(nil)
+	_ lifecycle.Sources = (*postgres.Sources)(nil)
+)
 
 // A caller who knows the id of another tenant's task must neither hold its row nor wait for it.
 func TestChangeTask_OfAnotherTenantTouchesNoLock(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	store.SetLockTimeout(time.Millisecond)
-	created := create(t, store, "films", plain())
+	stores, pool := setup(t)
+	stores.Tasks.SetLockTimeout(time.Millisecond)
+	created := create(t, stores, "films", plain())
 	tx, err := pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -236,10 +241,10 @@ func TestChangeTask_OfAnotherTenantTouchesNoLock(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "SELECT FROM task WHERE id = $1 FOR UPDATE", created.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.ChangeTask(t.Context(), "strangers", created.ID, applying(task.CancelRequested{})); !errors.Is(err, lifecycle.ErrTaskNotFound) {
+	if _, err := stores.Tasks.ChangeTask(t.Context(), "strangers", created.ID, applying(task.CancelRequested{})); !errors.Is(err, lifecycle.ErrTaskNotFound) {
 		t.Errorf("ChangeTask for another tenant while the row is held = %v, want ErrTaskNotFound", err)
 	}
-	if _, err := store.ChangeTask(t.Context(), "films", created.ID, applying(task.CancelRequested{})); !dbpool.Locked(err) {
+	if _, err := stores.Tasks.ChangeTask(t.Context(), "films", created.ID, applying(task.CancelRequested{})); !dbpool.Locked(err) {
 		t.Errorf("ChangeTask for the tenant while the row is held = %v, want an error that says it is locked", err)
 	}
 }

@@ -23,11 +23,11 @@ import (
 
 func TestCreateTasks_OneRequestIDMakesOneTask(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	known := submit(t.Context(), store, "films", "known", plain())
+	stores, pool := setup(t)
+	known := submit(t.Context(), stores, "films", "known", plain())
 	another := plain()
 	another.Prompt = "make it rain"
-	results := store.CreateTasks(t.Context(), []task.Decision{
+	results := stores.Tasks.CreateTasks(t.Context(), []task.Decision{
 		begin("films", "a", plain()), begin("films", "a", plain()), begin("films", "a", another), begin("films", "known", plain()),
 		begin("shorts", "a", plain()), begin("films", "b", plain()), begin("films", "known", another),
 	})
@@ -52,14 +52,14 @@ func TestCreateTasks_OneRequestIDMakesOneTask(t *testing.T) {
 
 func TestCreateTasks_WhatCantBeStoredFailsAlone(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	ds := make([]task.Decision, 50)
 	for i := range ds {
 		ds[i] = begin("films", newID(), plain())
 	}
 	ds[7].Task.Spec.Prompt = "a\x00b" // PostgreSQL can't keep it.
 	ds[31].Task.Tenant = ""           // A constraint refuses it.
-	for i, r := range store.CreateTasks(t.Context(), ds) {
+	for i, r := range stores.Tasks.CreateTasks(t.Context(), ds) {
 		if poison := i == 7 || i == 31; (r.Err != nil) != poison || r.New == poison {
 			t.Errorf("result %d = new %t, %v", i, r.New, r.Err)
 		}
@@ -71,8 +71,8 @@ func TestCreateTasks_WhatCantBeStoredFailsAlone(t *testing.T) {
 
 func TestCreateTasks_RefusesWhatDoesNotFitIntoTheQueue(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	for _, r := range store.CreateTasks(t.Context(), slices.Repeat([]task.Decision{begin("films", "r1", plain())}, postgres.CreateQueue+1)) {
+	stores, pool := setup(t)
+	for _, r := range stores.Tasks.CreateTasks(t.Context(), slices.Repeat([]task.Decision{begin("films", "r1", plain())}, postgres.CreateQueue+1)) {
 		if !errors.Is(r.Err, groupcommit.ErrFull) {
 			t.Fatalf("a set that is too large for the queue = %v, want ErrFull", r.Err)
 		}
@@ -84,9 +84,9 @@ func TestCreateTasks_RefusesWhatDoesNotFitIntoTheQueue(t *testing.T) {
 
 func TestCreateTasks_AllFailAtOnceWhenTheDatabaseIsGone(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	pool.Close()
-	for _, r := range store.CreateTasks(t.Context(), []task.Decision{begin("films", "a", plain()), begin("films", "b", plain())}) {
+	for _, r := range stores.Tasks.CreateTasks(t.Context(), []task.Decision{begin("films", "a", plain()), begin("films", "b", plain())}) {
 		if !dbpool.Unavailable(r.Err) {
 			t.Errorf("without a database = %v, want an error that says so", r.Err)
 		}
@@ -96,7 +96,7 @@ func TestCreateTasks_AllFailAtOnceWhenTheDatabaseIsGone(t *testing.T) {
 // Sets with the same request ids, in any order, make one task of each and do not block each other.
 func TestCreateTasks_SetsDontBlockEachOther(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	exec(t, pool, "INSERT INTO tenant (tenant, max_per_day) VALUES ('tenant-1', 1000), ('tenant-2', 1000)")
 	const rounds = 4
 	for round := range rounds {
@@ -110,7 +110,7 @@ func TestCreateTasks_SetsDontBlockEachOther(t *testing.T) {
 				ds = append(ds, begin(tenant, fmt.Sprint("request-", round, "-", i), plain()))
 			}
 			rand.Shuffle(len(ds), func(i, j int) { ds[i], ds[j] = ds[j], ds[i] })
-			return store.CreateTogether(ctx, ds)
+			return stores.Tasks.CreateTogether(ctx, ds)
 		}) {
 			t.Error(err)
 		}
@@ -126,7 +126,7 @@ func TestCreateTasks_SetsDontBlockEachOther(t *testing.T) {
 // Whatever sets come, each item is answered as it would be if they came one by one, in the order of the set.
 func TestCreateTasks_QuotasAreThoseOfOneByOne(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	ctx := t.Context()
 	rapid.Check(t, func(t *rapid.T) {
 		tenant := newID()
@@ -143,7 +143,7 @@ func TestCreateTasks_QuotasAreThoseOfOneByOne(t *testing.T) {
 				ds = append(ds, begin(tenant, id, plain()))
 			}
 			ds = append(ds, begin("without quota", newID(), plain()))
-			results := store.CreateTasks(ctx, ds)
+			results := stores.Tasks.CreateTasks(ctx, ds)
 			for i, id := range ids {
 				var want tenants.Quota
 				switch {

@@ -19,7 +19,7 @@ type created struct {
 }
 
 // CreateTasks implements lifecycle.Store.
-func (s *Store) CreateTasks(ctx context.Context, ds []task.Decision) []lifecycle.NewTask {
+func (s *Tasks) CreateTasks(ctx context.Context, ds []task.Decision) []lifecycle.NewTask {
 	results := make([]lifecycle.NewTask, len(ds))
 	for i, r := range s.creates.DoAll(ctx, ds) {
 		results[i] = lifecycle.NewTask{Task: r.Value.task, New: r.Value.isNew, Err: r.Err}
@@ -34,7 +34,7 @@ func requestOf(d *task.Decision) request { return request{d.Task.Tenant, d.Task.
 
 // createSet makes the tasks of a set in one transaction, and answers for those whose request id is known with the
 // task that it belongs to. Of items with one request id the first makes the task, and the others find it.
-func (s *Store) createSet(ctx context.Context, ds []task.Decision, results []groupcommit.Result[created]) error {
+func (s *Tasks) createSet(ctx context.Context, ds []task.Decision, results []groupcommit.Result[created]) error {
 	first := make(map[request]int, len(ds))
 	var items newTasks
 	for i := range ds {
@@ -72,7 +72,7 @@ func (s *Store) createSet(ctx context.Context, ds []task.Decision, results []gro
 
 // findKnown answers for the items whose request id was used before. They are read after the commit: the transaction
 // that made such a task may have been the last to commit before.
-func (s *Store) findKnown(ctx context.Context, known map[request]bool, ds []task.Decision, results []groupcommit.Result[created]) {
+func (s *Tasks) findKnown(ctx context.Context, known map[request]bool, ds []task.Decision, results []groupcommit.Result[created]) {
 	if len(known) == 0 {
 		return
 	}
@@ -102,7 +102,7 @@ FROM unnest($1::text[], $2::text[]) AS asked (tenant, request_id)
 JOIN task ON task.tenant = asked.tenant AND task.request_id = asked.request_id`
 
 // tasksByRequest reads tasks by their request ids.
-func (s *Store) tasksByRequest(ctx context.Context, asked map[request]bool) (map[request]task.Task, error) {
+func (s *Tasks) tasksByRequest(ctx context.Context, asked map[request]bool) (map[request]task.Task, error) {
 	tenants, ids := make([]string, 0, len(asked)), make([]string, 0, len(asked))
 	for r := range asked {
 		tenants, ids = append(tenants, r.tenant), append(ids, r.id)
@@ -130,7 +130,7 @@ func (s *Store) tasksByRequest(ctx context.Context, asked map[request]bool) (map
 }
 
 // TaskByRequest implements lifecycle.Store.
-func (s *Store) TaskByRequest(ctx context.Context, tenant, requestID string) (task.Task, error) {
+func (s *Tasks) TaskByRequest(ctx context.Context, tenant, requestID string) (task.Task, error) {
 	found, err := s.tasksByRequest(ctx, map[request]bool{{tenant, requestID}: true})
 	if err != nil {
 		return task.Task{}, err

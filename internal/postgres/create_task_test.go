@@ -11,7 +11,7 @@ import (
 
 func TestCreateTask_KeepsEveryField(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
+	stores, _ := setup(t)
 	tests := map[string]task.Spec{
 		"all": {
 			Prompt: "Schnee, \"quoted\" and ❄", SourceURI: "https://example.com/a.mp4?x=1&y=2", Watermark: "mark", Provider: "kie",
@@ -28,11 +28,11 @@ func TestCreateTask_KeepsEveryField(t *testing.T) {
 	for name, spec := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			created := create(t, store, "films", spec)
+			created := create(t, stores, "films", spec)
 			if got, want := created.DeadlineTime, created.CreateTime.Add(spec.Deadline); !got.Equal(want) {
 				t.Errorf("deadline time = %s, want %s", got, want)
 			}
-			got, err := store.Task(t.Context(), "films", created.ID)
+			got, err := stores.Tasks.Task(t.Context(), "films", created.ID)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -52,15 +52,15 @@ func TestCreateTask_KeepsEveryField(t *testing.T) {
 
 func TestCreateTask_ReturnsTheTaskOfAUsedRequestID(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	first := submit(t.Context(), store, "films", "r1", plain())
+	stores, pool := setup(t)
+	first := submit(t.Context(), stores, "films", "r1", plain())
 	if first.Err != nil || !first.New {
 		t.Fatalf("the first submission = %+v", first)
 	}
-	if second := submit(t.Context(), store, "films", "r1", plain()); second.Err != nil || second.New || second.Task.ID != first.Task.ID {
+	if second := submit(t.Context(), stores, "films", "r1", plain()); second.Err != nil || second.New || second.Task.ID != first.Task.ID {
 		t.Errorf("the second submission = %+v, want task %s, not new", second, first.Task.ID)
 	}
-	if other := submit(t.Context(), store, "shorts", "r1", plain()); other.Err != nil || !other.New || other.Task.ID == first.Task.ID {
+	if other := submit(t.Context(), stores, "shorts", "r1", plain()); other.Err != nil || !other.New || other.Task.ID == first.Task.ID {
 		t.Errorf("the submission of another tenant = %+v, want a new task", other)
 	}
 	if n := count(t, pool, "SELECT count(*) FROM task_event"); n != 2 {

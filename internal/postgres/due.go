@@ -39,7 +39,7 @@ RETURNING attempt.id, attempt.task_id, coalesce(nullif(attempt.provider_task_id,
 const markAsked = `UPDATE attempt SET asked = true WHERE id = ANY ($1::uuid[])`
 
 // ClaimChecks implements lifecycle.Store.
-func (s *Store) ClaimChecks(ctx context.Context, account string, c lifecycle.Cadence, limit int) ([]lifecycle.Check, error) {
+func (s *Tasks) ClaimChecks(ctx context.Context, account string, c lifecycle.Cadence, limit int) ([]lifecycle.Check, error) {
 	rows, err := s.pool.Query(ctx, claimChecks, account, c.Every.Seconds(), c.Slow.Seconds(), c.Typical.Seconds(), limit)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ FROM (SELECT settle_time - create_time AS took
       LIMIT 50) AS recent`
 
 // TypicalDuration implements lifecycle.Store.
-func (s *Store) TypicalDuration(ctx context.Context, account string) (time.Duration, error) {
+func (s *Tasks) TypicalDuration(ctx context.Context, account string) (time.Duration, error) {
 	return typicalDuration(ctx, s.pool, account)
 }
 
@@ -82,7 +82,7 @@ ORDER BY deadline_time
 LIMIT $1`
 
 // OverdueTasks implements lifecycle.Store.
-func (s *Store) OverdueTasks(ctx context.Context, limit int) ([]lifecycle.Overdue, error) {
+func (s *Tasks) OverdueTasks(ctx context.Context, limit int) ([]lifecycle.Overdue, error) {
 	rows, err := s.pool.Query(ctx, selectOverdue, limit)
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (s *Store) OverdueTasks(ctx context.Context, limit int) ([]lifecycle.Overdu
 const selectQueueDepth = `SELECT count(*) FROM (SELECT FROM task WHERE provider = $1 AND state = 'QUEUED' LIMIT 100000) AS queued`
 
 // QueueDepth returns how many tasks of a provider are QUEUED, counted up to 100,000.
-func (s *Store) QueueDepth(ctx context.Context, provider string) (int64, error) {
+func (s *Tasks) QueueDepth(ctx context.Context, provider string) (int64, error) {
 	var n int64
 	if err := s.pool.QueryRow(ctx, selectQueueDepth, provider).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count the queue of %s: %w", provider, err)
@@ -103,7 +103,7 @@ func (s *Store) QueueDepth(ctx context.Context, provider string) (int64, error) 
 }
 
 // TaskOfAttempt returns the task that an attempt belongs to, or lifecycle.ErrAttemptNotFound.
-func (s *Store) TaskOfAttempt(ctx context.Context, id task.AttemptID) (task.Task, error) {
+func (s *Tasks) TaskOfAttempt(ctx context.Context, id task.AttemptID) (task.Task, error) {
 	var t task.Task
 	err := s.snapshot(ctx, func(tx pgx.Tx) (err error) {
 		t, err = s.oneTask(ctx, tx, selectTaskByAttempt, id)

@@ -15,21 +15,21 @@ import (
 
 func TestClaimChecks_HandsEachDueAttemptToOneClaimer(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	const attempts, claimers = 40, 8
 	want := make([]task.AttemptID, attempts)
 	for i := range want {
-		created := create(t, store, "films", plain())
-		want[i] = admit(t, store, created.ID)
-		apply(t, store, created.ID, task.Sending{Attempt: want[i]})
-		apply(t, store, created.ID, task.Accepted{Attempt: want[i], ProviderTaskID: "p-" + string(want[i])})
+		created := create(t, stores, "films", plain())
+		want[i] = admit(t, stores, created.ID)
+		apply(t, stores, created.ID, task.Sending{Attempt: want[i]})
+		apply(t, stores, created.ID, task.Accepted{Attempt: want[i], ProviderTaskID: "p-" + string(want[i])})
 	}
 	begun := value[time.Time](t, pool, "SELECT now()")
 	var mu sync.Mutex
 	var got []task.AttemptID
 	errs := postgrestest.AtOnce(t.Context(), claimers, func(ctx context.Context, _ int) error {
 		for {
-			checks, err := store.ClaimChecks(ctx, "kie", lifecycle.Cadence{Every: 30 * time.Second, Slow: 10 * time.Minute, Typical: time.Hour}, 7)
+			checks, err := stores.Tasks.ClaimChecks(ctx, "kie", lifecycle.Cadence{Every: 30 * time.Second, Slow: 10 * time.Minute, Typical: time.Hour}, 7)
 			if err != nil || len(checks) == 0 {
 				return err
 			}
@@ -64,12 +64,12 @@ func TestClaimChecks_HandsEachDueAttemptToOneClaimer(t *testing.T) {
 // Many replicas ask at once; whoever asks gets times of its own.
 func TestReserveQueries_GivesEveryQuestionATimeOfItsOwn(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
+	stores, _ := setup(t)
 	const replicas, questions, pause = 8, 5, time.Hour
 	var mu sync.Mutex
 	var waits []time.Duration
 	errs := postgrestest.AtOnce(t.Context(), replicas, func(ctx context.Context, _ int) error {
-		wait, err := store.Accounts.ReserveQueries(ctx, "kie", questions, pause)
+		wait, err := stores.Accounts.ReserveQueries(ctx, "kie", questions, pause)
 		mu.Lock()
 		defer mu.Unlock()
 		waits = append(waits, wait)

@@ -10,7 +10,7 @@ import (
 )
 
 // ChangeTogether changes the tasks of attempts in one set, once, and returns what is wrong with the set as a whole.
-func (s *Store) ChangeTogether(ctx context.Context, attempts []task.AttemptID, decide lifecycle.Decide) error {
+func (s *Tasks) ChangeTogether(ctx context.Context, attempts []task.AttemptID, decide lifecycle.Decide) error {
 	wishes := make([]wish, len(attempts))
 	for i, id := range attempts {
 		wishes[i] = wish{attempt: id, decide: decide}
@@ -19,20 +19,20 @@ func (s *Store) ChangeTogether(ctx context.Context, attempts []task.AttemptID, d
 }
 
 // CreateTogether makes tasks in one set, once, and returns what is wrong with the set as a whole.
-func (s *Store) CreateTogether(ctx context.Context, ds []task.Decision) error {
+func (s *Tasks) CreateTogether(ctx context.Context, ds []task.Decision) error {
 	return s.createSet(ctx, ds, make([]groupcommit.Result[created], len(ds)))
 }
 
 // WaitingChanges returns how many grouped changes wait for their set.
-func (s *Store) WaitingChanges() int { return s.changes.Waiting() }
+func (s *Tasks) WaitingChanges() int { return s.changes.Waiting() }
 
 // SetChangeTimeout bounds the transaction of a set of changes, and its waits for rows that other transactions hold.
-func (s *Store) SetChangeTimeout(d time.Duration) {
+func (s *Tasks) SetChangeTimeout(d time.Duration) {
 	s.timeouts = changeTimeouts{set: d, alone: d, together: d}
 }
 
 // SetLockTimeout bounds only how long a change that is alone in its set waits for a row that another transaction holds.
-func (s *Store) SetLockTimeout(alone time.Duration) { s.timeouts.alone = alone }
+func (s *Tasks) SetLockTimeout(alone time.Duration) { s.timeouts.alone = alone }
 
 // SetMarkLimit sets how long a mark waits for all transactions before only those count that write events.
 func (s *Log) SetMarkLimit(d time.Duration) { s.frontier.markLimit = d }

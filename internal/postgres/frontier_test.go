@@ -17,19 +17,19 @@ import (
 
 // reader reads the log as a replica does: up to the frontier, from where it was.
 type reader struct {
-	store  *postgres.Stores
+	stores *postgres.Stores
 	cursor task.Position
 	got    []task.ID
 }
 
 func (r *reader) read(t *testing.T) {
 	t.Helper()
-	settled, _, err := r.store.Log.Frontier(t.Context())
+	settled, _, err := r.stores.Log.Frontier(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for {
-		entries, err := r.store.Log.Entries(t.Context(), r.cursor, settled, 3)
+		entries, err := r.stores.Log.Entries(t.Context(), r.cursor, settled, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,9 +86,9 @@ func commit(t *testing.T, tx pgx.Tx) {
 
 func TestFrontier_StepsOverNothingThatIsStillInFlight(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	r := &reader{store: store}
-	early, late := create(t, store, "films", plain()), create(t, store, "films", plain())
+	stores, pool := setup(t)
+	r := &reader{stores: stores}
+	early, late := create(t, stores, "films", plain()), create(t, stores, "films", plain())
 	r.readUntil(t, 2)
 
 	open := beginTx(t, pool)
@@ -96,10 +96,10 @@ func TestFrontier_StepsOverNothingThatIsStillInFlight(t *testing.T) {
 	later := beginTx(t, pool)
 	addEvent(t.Context(), t, later, late.ID)
 	commit(t, later)
-	third := create(t, store, "films", plain())
+	third := create(t, stores, "films", plain())
 	// The open one holds the reader up for as long as it lasts, also past the patience with those that do not count.
 	for _, patience := range []time.Duration{postgrestest.Hung, 0} {
-		store.Log.SetMarkLimit(patience)
+		stores.Log.SetMarkLimit(patience)
 		for range 10 {
 			r.read(t)
 		}
@@ -117,7 +117,7 @@ func TestFrontier_StepsOverNothingThatIsStillInFlight(t *testing.T) {
 
 func TestFrontier_WaitsForNobodyWhoWritesNoEvents(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	other := beginTx(t, postgrestest.Pool(t)) // Another database of the same server.
 	for _, tx := range []pgx.Tx{other, beginTx(t, pool)} {
 		if _, err := tx.Exec(t.Context(), `CREATE TABLE unrelated (n int)`); err != nil {
@@ -127,21 +127,21 @@ func TestFrontier_WaitsForNobodyWhoWritesNoEvents(t *testing.T) {
 	if _, err := other.Exec(t.Context(), `SELECT pg_current_xact_id()`); err != nil {
 		t.Fatal(err)
 	}
-	r := &reader{store: store}
+	r := &reader{stores: stores}
 	for n := range 5 {
-		create(t, store, "films", plain())
+		create(t, stores, "films", plain())
 		r.readUntil(t, n+1)
 	}
 }
 
 func TestFrontier_PassesOverWhatWasRolledBack(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	first := create(t, store, "films", plain())
+	stores, pool := setup(t)
+	first := create(t, stores, "films", plain())
 	gone := beginTx(t, pool)
 	addEvent(t.Context(), t, gone, first.ID)
-	second := create(t, store, "films", plain())
-	r := &reader{store: store}
+	second := create(t, stores, "films", plain())
+	r := &reader{stores: stores}
 	r.read(t)
 	if err := gone.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
@@ -156,8 +156,8 @@ func TestFrontier_PassesOverWhatWasRolledBack(t *testing.T) {
 // one holds: by transaction ids, the task's events would be read in the wrong order.
 func TestFrontier_TaskKeepsItsOrderWhoeverGotItsIdFirst(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	a, b := create(t, store, "films", plain()), create(t, store, "films", plain())
+	stores, pool := setup(t)
+	a, b := create(t, stores, "films", plain()), create(t, stores, "films", plain())
 	older, younger := beginTx(t, pool), beginTx(t, pool)
 	addEvent(t.Context(), t, older, a.ID) // Has its id now.
 	addEvent(t.Context(), t, younger, b.ID)
@@ -167,9 +167,9 @@ func TestFrontier_TaskKeepsItsOrderWhoeverGotItsIdFirst(t *testing.T) {
 	<-done
 	commit(t, older)
 
-	r := &reader{store: store}
+	r := &reader{stores: stores}
 	r.readUntil(t, 5)
-	entries, err := store.Log.Entries(t.Context(), 0, r.cursor, 100)
+	entries, err := stores.Log.Entries(t.Context(), 0, r.cursor, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,11 +186,11 @@ func TestFrontier_TaskKeepsItsOrderWhoeverGotItsIdFirst(t *testing.T) {
 
 func TestFrontier_ReadersUnderLoadGetEveryEventOnceInOrder(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	const tasks, writers, rounds = 16, 4, 30
 	ids := make([]task.ID, tasks)
 	for i := range ids {
-		ids[i] = create(t, store, "films", plain()).ID
+		ids[i] = create(t, stores, "films", plain()).ID
 	}
 	writing := postgrestest.Connect(t, pool.Config().ConnString())
 	finished := make(chan []error, 1)
@@ -213,7 +213,7 @@ func TestFrontier_ReadersUnderLoadGetEveryEventOnceInOrder(t *testing.T) {
 			return nil
 		})
 	}()
-	r := &reader{store: store}
+	r := &reader{stores: stores}
 	for len(finished) == 0 {
 		r.read(t)
 	}
@@ -222,7 +222,7 @@ func TestFrontier_ReadersUnderLoadGetEveryEventOnceInOrder(t *testing.T) {
 	}
 	total := count(t, pool, `SELECT count(*) FROM task_event`)
 	r.readUntil(t, total)
-	entries, err := store.Log.Entries(t.Context(), 0, r.cursor, total+1)
+	entries, err := stores.Log.Entries(t.Context(), 0, r.cursor, total+1)
 	if err != nil || len(entries) != total {
 		t.Fatalf("%d entries, %v; want %d", len(entries), err, total)
 	}

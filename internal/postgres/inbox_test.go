@@ -27,12 +27,12 @@ func receive(t *testing.T, pool *pgxpool.Pool, attempt task.AttemptID, account s
 
 func TestCallbacks_Filters(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	if err := store.Accounts.PrepareAccounts(t.Context(), map[string]string{"luma": "luma"}); err != nil {
+	stores, pool := setup(t)
+	if err := stores.Accounts.PrepareAccounts(t.Context(), map[string]string{"luma": "luma"}); err != nil {
 		t.Fatal(err)
 	}
-	first, second := create(t, store, "films", plain()), create(t, store, "shorts", plain())
-	one, two := admit(t, store, first.ID), admit(t, store, second.ID)
+	first, second := create(t, stores, "films", plain()), create(t, stores, "shorts", plain())
+	one, two := admit(t, stores, first.ID), admit(t, stores, second.ID)
 	names := map[callback.ID]string{
 		receive(t, pool, one, "kie", lifecycle.Asked, 3*time.Hour):      "asked",
 		receive(t, pool, one, "kie", lifecycle.Applied, 2*time.Hour):    "applied",
@@ -69,7 +69,7 @@ func TestCallbacks_Filters(t *testing.T) {
 			var got []string
 			test.filter.Limit = 2 // So that pages meet.
 			for range len(names) + 1 {
-				page, err := store.Inbox.Callbacks(t.Context(), test.filter)
+				page, err := stores.Inbox.Callbacks(t.Context(), test.filter)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -92,14 +92,14 @@ func TestCallbacks_Filters(t *testing.T) {
 // Many callbacks share a moment: a page that ends among them goes on with the others.
 func TestCallbacks_OfOneMomentArePagedByID(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	attempt := admit(t, store, create(t, store, "films", plain()).ID)
+	stores, pool := setup(t)
+	attempt := admit(t, stores, create(t, stores, "films", plain()).ID)
 	exec(t, pool, `INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body, receive_time)
 		SELECT $1, 'kie', '', (ARRAY['applied', 'stale'])[1 + n % 2], '', '2026-01-01' FROM generate_series(1, 9) AS n`, attempt)
 	var got []callback.ID
 	filter := callback.Filter{Limit: 2}
 	for range 10 {
-		page, err := store.Inbox.Callbacks(t.Context(), filter)
+		page, err := stores.Inbox.Callbacks(t.Context(), filter)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,11 +118,11 @@ func TestCallbacks_OfOneMomentArePagedByID(t *testing.T) {
 
 func TestInboxCallback_HasItsBody(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	created := create(t, store, "films", plain())
-	attempt := admit(t, store, created.ID)
+	stores, pool := setup(t)
+	created := create(t, stores, "films", plain())
+	attempt := admit(t, stores, created.ID)
 	id := receive(t, pool, attempt, "kie", lifecycle.Stale, 0)
-	got, err := store.Inbox.InboxCallback(t.Context(), id)
+	got, err := stores.Inbox.InboxCallback(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestInboxCallback_HasItsBody(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the callback (-want +got):\n%s", diff)
 	}
-	if _, err := store.Inbox.InboxCallback(t.Context(), id+1); !errors.Is(err, callback.ErrNotFound) {
+	if _, err := stores.Inbox.InboxCallback(t.Context(), id+1); !errors.Is(err, callback.ErrNotFound) {
 		t.Errorf("InboxCallback of an unknown id = %v, want ErrCallbackNotFound", err)
 	}
 }
@@ -142,8 +142,8 @@ func TestInboxCallback_HasItsBody(t *testing.T) {
 // Whatever is asked for, a page reads about as many blocks from a large inbox as it shows callbacks.
 func TestCallbacks_CostDoesNotGrowWithTheInbox(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	attempt := admit(t, store, create(t, store, "films", plain()).ID)
+	stores, pool := setup(t)
+	attempt := admit(t, stores, create(t, stores, "films", plain()).ID)
 	// One in ten thousand is rare, and all of these are old.
 	exec(t, pool, `INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body, receive_time)
 		SELECT $1, 'kie', '', CASE WHEN n % 10000 = 0 AND n < 30000 THEN 'stale' ELSE 'applied' END, '', '2026-01-01'::timestamptz + make_interval(secs => n)

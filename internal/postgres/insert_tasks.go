@@ -183,7 +183,7 @@ func (r insertedTask) refusal(tenant string) error {
 
 // insertTasks makes tasks, in one round trip and one commit, and returns what became of each. Of one whose request id is
 // known nothing is returned.
-func (s *Store) insertTasks(ctx context.Context, items *newTasks) (map[task.ID]insertedTask, error) {
+func (s *Tasks) insertTasks(ctx context.Context, items *newTasks) (map[task.ID]insertedTask, error) {
 	inserted := make(map[task.ID]insertedTask, len(items.ids))
 	var batch pgx.Batch // Without BEGIN it is a transaction by itself.
 	batch.Queue(lockQuotas, items.tenants)

@@ -266,7 +266,7 @@ LEFT JOIN LATERAL (` + tenantLimits("this.tenant") + `) AS limits ON true
 WHERE this.id = $1`
 
 // QueuePosition implements lifecycle.Store.
-func (s *Store) QueuePosition(ctx context.Context, t task.Task, limits admission.AccountLimits) (admission.QueuePosition, error) {
+func (s *Tasks) QueuePosition(ctx context.Context, t task.Task, limits admission.AccountLimits) (admission.QueuePosition, error) {
 	var p admission.QueuePosition
 	var notBefore *time.Time
 	err := s.snapshot(ctx, func(tx pgx.Tx) (err error) {

@@ -13,11 +13,11 @@ import (
 // TestPlans_TheNextInLineIsFoundBehindHeldTasks has hundreds of tasks at the head of each line that wait for their source.
 func TestPlans_TheNextInLineIsFoundBehindHeldTasks(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	exec(t, pool, populate, 10_000)
 	exec(t, pool, "UPDATE task SET state = 'QUEUED', result_attempt = NULL, not_before_time = 'infinity' WHERE state <> 'QUEUED'")
 	exec(t, pool, "VACUUM ANALYZE task")
-	last := create(t, store, "tenant-1", plain()) // A tenant of which only held tasks stand before it.
+	last := create(t, stores, "tenant-1", plain()) // A tenant of which only held tasks stand before it.
 	for name, tc := range map[string]struct {
 		sql  string
 		args []any
@@ -44,12 +44,12 @@ func TestPlans_TheNextInLineIsFoundBehindHeldTasks(t *testing.T) {
 func TestTenantQueues_NeedFewLocksForManyTenantsWithAQuota(t *testing.T) {
 	t.Parallel()
 	const tenants = 5_000
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	exec(t, pool, "INSERT INTO tenant (tenant, max_in_flight) VALUES ('', 1)")
 	exec(t, pool, populate, 2*tenants)
 	exec(t, pool, `UPDATE task SET state = 'QUEUED', result_attempt = NULL, not_before_time = NULL, deadline_time = now() + interval '1 hour', provider = 'kie', tenant = 't' || n % $1
 		FROM (SELECT id, row_number() OVER () AS n FROM task) AS numbered WHERE task.id = numbered.id`, tenants)
-	create(t, store, "small", plain())
+	create(t, stores, "small", plain())
 	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
 		queues, err := postgres.ReadTenantQueues(t.Context(), tx, "kie", time.Second, 100)
 		if err != nil || len(queues) != 100 {

@@ -15,26 +15,26 @@ import (
 
 func TestTenantEntries_AreTheTenantsOwnWithWhatTheyAreChosenBy(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	spec := plain()
 	spec.Labels = map[string]string{"film": "7"}
-	mine := create(t, store, "films", spec)
-	create(t, store, "ads", plain())
-	done := create(t, store, "films", plain())
-	attempt := admit(t, store, done.ID)
-	apply(t, store, done.ID, task.Sending{Attempt: attempt})
+	mine := create(t, stores, "films", spec)
+	create(t, stores, "ads", plain())
+	done := create(t, stores, "films", plain())
+	attempt := admit(t, stores, done.ID)
+	apply(t, stores, done.ID, task.Sending{Attempt: attempt})
 	out := task.Output{Key: "k", ContentType: "video/mp4", SizeBytes: 3, SHA256: make([]byte, 32)}
 	for _, in := range []task.Input{
 		task.Accepted{Attempt: attempt, ProviderTaskID: "p"},
 		task.ResultReady{Attempt: attempt, ProviderTaskID: "p"},
 		task.Saved{Attempt: attempt, Outputs: []task.Output{out}},
 	} {
-		apply(t, store, done.ID, in)
+		apply(t, stores, done.ID, in)
 	}
 	exec(t, pool, `INSERT INTO task_event (task_id, revision, state, attempt, message)
 		VALUES ($1, 2, 'QUEUED', 0, 'by a writer that knows no tenants')`, mine.ID)
 
-	entries, removed, err := store.Log.TenantEntries(t.Context(), "films", 0, 1<<40, 100)
+	entries, removed, err := stores.Log.TenantEntries(t.Context(), "films", 0, 1<<40, 100)
 	if err != nil || removed != 0 {
 		t.Fatalf("removed %d, %v", removed, err)
 	}
@@ -52,17 +52,17 @@ func TestTenantEntries_AreTheTenantsOwnWithWhatTheyAreChosenBy(t *testing.T) {
 	if diff := cmp.Diff([]task.Output{out}, entries[5].Outputs); diff != "" {
 		t.Errorf("outputs (-want +got):\n%s", diff)
 	}
-	outputs, err := store.Log.TaskOutputs(t.Context(), done.ID)
+	outputs, err := stores.Log.TaskOutputs(t.Context(), done.ID)
 	if diff := cmp.Diff([]task.Output{out}, outputs); diff != "" || err != nil {
 		t.Errorf("outputs of the task: %v (-want +got):\n%s", err, diff)
 	}
-	if outputs, err := store.Log.TaskOutputs(t.Context(), mine.ID); len(outputs) != 0 || err != nil {
+	if outputs, err := stores.Log.TaskOutputs(t.Context(), mine.ID); len(outputs) != 0 || err != nil {
 		t.Errorf("outputs of a task that is queued = %v, %v, want none", outputs, err)
 	}
 	if first := entries[0]; first.Task != mine.ID || first.RequestID != mine.RequestID || first.Labels["film"] != "7" {
 		t.Errorf("the first entry is %+v", first)
 	}
-	page, _, err := store.Log.TenantEntries(t.Context(), "films", entries[1].Position, entries[4].Position, 2)
+	page, _, err := stores.Log.TenantEntries(t.Context(), "films", entries[1].Position, entries[4].Position, 2)
 	if diff := cmp.Diff(entries[2:4], page); diff != "" || err != nil {
 		t.Errorf("a page in the middle: %v (-want +got):\n%s", err, diff)
 	}
@@ -70,25 +70,25 @@ func TestTenantEntries_AreTheTenantsOwnWithWhatTheyAreChosenBy(t *testing.T) {
 
 func TestTenantEntries_TellWhatRetentionRemoved(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	old, kept, other := create(t, store, "films", plain()), create(t, store, "films", plain()), create(t, store, "ads", plain())
-	apply(t, store, old.ID, task.CancelRequested{})
+	stores, pool := setup(t)
+	old, kept, other := create(t, stores, "films", plain()), create(t, stores, "films", plain()), create(t, stores, "ads", plain())
+	apply(t, stores, old.ID, task.CancelRequested{})
 	newest := func(id task.ID) task.Position {
 		return value[task.Position](t, pool, `SELECT max(position) FROM task_event WHERE task_id = $1`, id)
 	}
 	want := newest(old.ID)
 	exec(t, pool, `DELETE FROM task WHERE id = $1`, old.ID)
-	if _, removed, err := store.Log.TenantEntries(t.Context(), "films", 0, 1<<40, 10); err != nil || removed != want {
+	if _, removed, err := stores.Log.TenantEntries(t.Context(), "films", 0, 1<<40, 10); err != nil || removed != want {
 		t.Errorf("removed up to %d, %v; want %d", removed, err, want)
 	}
 	exec(t, pool, `DELETE FROM task WHERE id = $1`, kept.ID) // Older than what was removed before.
-	if _, removed, err := store.Log.TenantEntries(t.Context(), "films", 0, 1<<40, 10); err != nil || removed != want {
+	if _, removed, err := stores.Log.TenantEntries(t.Context(), "films", 0, 1<<40, 10); err != nil || removed != want {
 		t.Errorf("removed up to %d, %v; want %d still", removed, err, want)
 	}
-	if _, removed, err := store.Log.TenantEntries(t.Context(), "ads", 0, 1<<40, 10); err != nil || removed != 0 {
+	if _, removed, err := stores.Log.TenantEntries(t.Context(), "ads", 0, 1<<40, 10); err != nil || removed != 0 {
 		t.Errorf("of another tenant %d was removed, %v; want nothing", removed, err)
 	}
-	last, err := store.Log.LastPosition(t.Context(), 1<<40)
+	last, err := stores.Log.LastPosition(t.Context(), 1<<40)
 	if want := max(want, newest(other.ID)); err != nil || last != want {
 		t.Errorf("the last position is %d, %v; want %d, though it is removed", last, err, want)
 	}
@@ -96,28 +96,28 @@ func TestTenantEntries_TellWhatRetentionRemoved(t *testing.T) {
 
 func TestTenantEntries_TellEachTenantWhatABatchOfRetentionRemoved(t *testing.T) {
 	t.Parallel()
-	store, pool := setupKeeping(t, keeping)
+	stores, pool := setupKeeping(t, keeping)
 	want := map[string]task.Position{}
 	for _, tenant := range []string{"films", "ads", "films", "news"} {
 		age := 100 * day
 		if tenant == "news" {
 			age = time.Hour
 		}
-		old := succeeded(t, store, pool, tenant, age)
+		old := succeeded(t, stores, pool, tenant, age)
 		if age > keeping.Tasks {
 			want[tenant] = value[task.Position](t, pool, `SELECT max(position) FROM task_event WHERE task_id = $1`, old.ID)
 		}
 	}
-	found, err := store.Retention.ExpiryCandidates(t.Context(), retention.TaskKind, retention.Candidate{})
+	found, err := stores.Retention.ExpiryCandidates(t.Context(), retention.TaskKind, retention.Candidate{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	due := slices.DeleteFunc(found, func(a retention.Candidate) bool { return !a.Due })
-	if removed, err := store.Retention.RemoveExpired(t.Context(), retention.TaskKind, due); err != nil || removed.Rows != 3 {
+	if removed, err := stores.Retention.RemoveExpired(t.Context(), retention.TaskKind, due); err != nil || removed.Rows != 3 {
 		t.Fatalf("removed %+v, %v; want three tasks", removed, err)
 	}
 	for _, tenant := range []string{"films", "ads", "news"} {
-		entries, removed, err := store.Log.TenantEntries(t.Context(), tenant, 0, 1<<40, 10)
+		entries, removed, err := stores.Log.TenantEntries(t.Context(), tenant, 0, 1<<40, 10)
 		if err != nil || removed != want[tenant] || len(entries) > 0 != (tenant == "news") {
 			t.Errorf("of %s %d entries are left, those up to %d removed, %v; want up to %d", tenant, len(entries), removed, err, want[tenant])
 		}
@@ -126,9 +126,9 @@ func TestTenantEntries_TellEachTenantWhatABatchOfRetentionRemoved(t *testing.T) 
 
 func TestLog_IsReadByIndex(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	busy := create(t, store, "busy", plain())
-	create(t, store, "films", plain())
+	stores, pool := setup(t)
+	busy := create(t, stores, "busy", plain())
+	create(t, stores, "films", plain())
 	exec(t, pool, `INSERT INTO task_event (task_id, revision, state, attempt, message, tenant)
 		SELECT $1, n, 'QUEUED', 0, '', 'busy' FROM generate_series(2, 5000) AS n`, busy.ID)
 	exec(t, pool, `ANALYZE task_event, task`)

@@ -9,12 +9,12 @@ import (
 
 func TestMigrate_TwiceChangesNothing(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	kept := create(t, store, "films", plain())
+	stores, pool := setup(t)
+	kept := create(t, stores, "films", plain())
 	if err := migrations.Apply(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Task(t.Context(), "films", kept.ID); err != nil {
+	if _, err := stores.Tasks.Task(t.Context(), "films", kept.ID); err != nil {
 		t.Errorf("a task after a second Migrate: %v", err)
 	}
 }
@@ -27,8 +27,8 @@ func TestMigrate_EventPositionsComeToATableWithData(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			store, pool := setup(t)
-			kept := create(t, store, "films", plain())
+			stores, pool := setup(t)
+			kept := create(t, stores, "films", plain())
 			exec(t, pool, before)
 			exec(t, pool, "DROP TABLE preparation_task, preparation, save_trouble, storage_probe") // What came afterwards.
 			exec(t, pool, "DELETE FROM goose_db_version WHERE version_id >= 80")
@@ -38,8 +38,8 @@ func TestMigrate_EventPositionsComeToATableWithData(t *testing.T) {
 			if err := migrations.Check(t.Context(), pool); err != nil {
 				t.Error(err)
 			}
-			apply(t, store, kept.ID, task.CancelRequested{})
-			entries, _, err := store.Log.TenantEntries(t.Context(), "films", 0, 1<<40, 10)
+			apply(t, stores, kept.ID, task.CancelRequested{})
+			entries, _, err := stores.Log.TenantEntries(t.Context(), "films", 0, 1<<40, 10)
 			if err != nil || len(entries) != 1 || entries[0].Event.Revision != 2 {
 				t.Errorf("entries %+v, %v; want the one written since", entries, err)
 			}

@@ -27,42 +27,42 @@ type model struct {
 // breaks a constraint of the schema.
 func TestChangeTask_AgreesWithTheStateMachine(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	ctx := t.Context()
 	rapid.Check(t, func(t *rapid.T) {
 		spec := plain()
 		spec.MaxAttempts = rapid.IntRange(1, 3).Draw(t, "max attempts")
 		begun := begin("films", newID(), spec)
-		if c := store.CreateTasks(ctx, []task.Decision{begun})[0]; c.Err != nil {
+		if c := stores.Tasks.CreateTasks(ctx, []task.Decision{begun})[0]; c.Err != nil {
 			t.Fatal(c.Err)
 		}
 		m := &model{task: begun.Task, last: begun.Event, outputs: map[task.AttemptID][]task.Output{}}
 		t.Repeat(map[string]func(*rapid.T){
-			"": func(t *rapid.T) { m.compare(ctx, t, store, pool) },
+			"": func(t *rapid.T) { m.compare(ctx, t, stores, pool) },
 			"go on": func(t *rapid.T) {
 				switch m.task.State {
 				case task.Queued:
-					m.apply(ctx, t, store, task.Admitted{Attempt: task.AttemptID(newID()), Account: "kie"})
+					m.apply(ctx, t, stores, task.Admitted{Attempt: task.AttemptID(newID()), Account: "kie"})
 				case task.Submitting:
-					m.apply(ctx, t, store, task.Sending{Attempt: m.task.Attempt().ID})
+					m.apply(ctx, t, stores, task.Sending{Attempt: m.task.Attempt().ID})
 				case task.Failed, task.Canceled:
-					m.apply(ctx, t, store, task.RetryRequested{NewAttempt: rapid.Bool().Draw(t, "new attempt")})
+					m.apply(ctx, t, stores, task.RetryRequested{NewAttempt: rapid.Bool().Draw(t, "new attempt")})
 				case task.Saving:
-					m.apply(ctx, t, store, saved(m.task.Result))
+					m.apply(ctx, t, stores, saved(m.task.Result))
 				case task.Running, task.Succeeded:
 					t.Skip("it goes on by itself")
 				}
 			},
-			"anything": func(t *rapid.T) { m.apply(ctx, t, store, drawInput(t, &m.task)) },
+			"anything": func(t *rapid.T) { m.apply(ctx, t, stores, drawInput(t, &m.task)) },
 		})
 	})
 }
 
 // apply gives the input to both tasks.
-func (m *model) apply(ctx context.Context, t *rapid.T, store *postgres.Stores, in task.Input) {
+func (m *model) apply(ctx context.Context, t *rapid.T, stores *postgres.Stores, in task.Input) {
 	t.Logf("%T%+v", in, in)
 	d, want := m.task.Apply(in)
-	returned, err := store.ChangeTask(ctx, "films", m.task.ID, applying(in))
+	returned, err := stores.Tasks.ChangeTask(ctx, "films", m.task.ID, applying(in))
 	if (err == nil) != (want == nil) || want != nil && !errors.Is(err, errors.Unwrap(want)) {
 		t.Fatalf("the store says %v, the state machine %v", err, want)
 	}
@@ -83,13 +83,13 @@ func (m *model) apply(ctx context.Context, t *rapid.T, store *postgres.Stores, i
 }
 
 // compare compares what is stored with the model.
-func (m *model) compare(ctx context.Context, t *rapid.T, store *postgres.Stores, pool *pgxpool.Pool) {
-	stored, err := store.Task(ctx, "films", m.task.ID)
+func (m *model) compare(ctx context.Context, t *rapid.T, stores *postgres.Stores, pool *pgxpool.Pool) {
+	stored, err := stores.Tasks.Task(ctx, "films", m.task.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m.same(t, "stored", stored)
-	events, err := store.Log.TaskEvents(ctx, m.task.ID, m.task.Revision-1, 10)
+	events, err := stores.Log.TaskEvents(ctx, m.task.ID, m.task.Revision-1, 10)
 	if err != nil || len(events) != 1 {
 		t.Fatalf("events from revision %d on = %v, %v, want one", m.task.Revision, events, err)
 	}

@@ -26,7 +26,7 @@ type lentConn = pgxpool.Conn
 var _ pgx.Tx = pipelinedTx{}
 
 // pipelined lends a connection to a function that begins a transaction and commits it. What it left open is rolled back.
-func (s *Store) pipelined(ctx context.Context, do func(tx pipelinedTx) error) error {
+func (s *Tasks) pipelined(ctx context.Context, do func(tx pipelinedTx) error) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err

@@ -13,10 +13,10 @@ import (
 )
 
 // hold lets a task wait for a preparation of its source for an account, as an attempt does whose source is not ready.
-func hold(t *testing.T, store *postgres.Stores, id task.ID, account string) {
+func hold(t *testing.T, stores *postgres.Stores, id task.ID, account string) {
 	t.Helper()
-	attempt := admit(t, store, id)
-	_, err := store.ChangeAnyTask(t.Context(), id, func(now task.Task) (lifecycle.Change, error) {
+	attempt := admit(t, stores, id)
+	_, err := stores.Tasks.ChangeAnyTask(t.Context(), id, func(now task.Task) (lifecycle.Change, error) {
 		d, err := now.Apply(task.Refused{Attempt: attempt, Message: "not sent"})
 		return lifecycle.Change{Decision: d, Prepare: new(source.PreparationOf(now, account))}, err
 	})
@@ -26,11 +26,11 @@ func hold(t *testing.T, store *postgres.Stores, id task.ID, account string) {
 }
 
 // claim takes all preparations up that are due.
-func claim(t *testing.T, store *postgres.Stores) []source.Claimed {
+func claim(t *testing.T, stores *postgres.Stores) []source.Claimed {
 	t.Helper()
 	var all []source.Claimed
 	for _, uploaded := range []bool{false, true} {
-		claimed, err := store.Preparations.ClaimPreparations(t.Context(), source.Claim{Uploaded: uploaded, Free: 100, Lease: time.Minute})
+		claimed, err := stores.Preparations.ClaimPreparations(t.Context(), source.Claim{Uploaded: uploaded, Free: 100, Lease: time.Minute})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,16 +46,16 @@ func claim(t *testing.T, store *postgres.Stores) []source.Claimed {
 
 func TestClaimPreparations_NameNoSourceOnceItsWaitersAreGone(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
+	stores, _ := setup(t)
 	byURI, uploaded := plain(), plain()
 	uploaded.SourceURI, uploaded.SourceID = "", task.SourceID(newID())
 	for _, spec := range []task.Spec{byURI, uploaded} {
-		id := create(t, store, "films", spec).ID
-		hold(t, store, id, "first")
-		hold(t, store, id, "second") // It waits there from now on.
+		id := create(t, stores, "films", spec).ID
+		hold(t, stores, id, "first")
+		hold(t, stores, id, "second") // It waits there from now on.
 	}
 	got := map[source.Preparation]int{}
-	for _, c := range claim(t, store) {
+	for _, c := range claim(t, stores) {
 		got[c.Preparation]++
 	}
 	for _, want := range []source.Preparation{
@@ -72,11 +72,11 @@ func TestClaimPreparations_NameNoSourceOnceItsWaitersAreGone(t *testing.T) {
 
 func TestRenewPreparations_PassesOverWhatSomebodyJoins(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	hold(t, store, create(t, store, "films", plain()).ID, "first")
-	hold(t, store, create(t, store, "films", plain()).ID, "second")
+	stores, pool := setup(t)
+	hold(t, stores, create(t, stores, "films", plain()).ID, "first")
+	hold(t, stores, create(t, stores, "films", plain()).ID, "second")
 	var ids []source.PreparationID
-	for _, c := range claim(t, store) {
+	for _, c := range claim(t, stores) {
 		ids = append(ids, c.ID)
 	}
 	tx, err := pool.Begin(t.Context())
@@ -88,7 +88,7 @@ func TestRenewPreparations_PassesOverWhatSomebodyJoins(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The other transaction does not commit, so that a renewal that waited for it would never return.
-	if err := store.Preparations.RenewPreparations(t.Context(), ids, time.Hour); err != nil {
+	if err := stores.Preparations.RenewPreparations(t.Context(), ids, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if n := count(t, pool, "SELECT count(*) FROM preparation WHERE due_time > now() + interval '30 minutes'"); n != 1 {
@@ -98,15 +98,15 @@ func TestRenewPreparations_PassesOverWhatSomebodyJoins(t *testing.T) {
 
 func TestClaimPreparations_TakeWhatNeverFailedFirst(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	for _, name := range []string{"failing", "healthy"} {
 		spec := plain()
 		spec.SourceURI = "https://" + name + ".example.com/a.mp4"
-		hold(t, store, create(t, store, "films", spec).ID, name)
+		hold(t, stores, create(t, stores, "films", spec).ID, name)
 	}
 	exec(t, pool, "UPDATE preparation SET tries = 1, due_time = now() - interval '1 hour' WHERE account = 'failing'")
 	for _, want := range []string{"healthy", "failing"} {
-		claimed, err := store.Preparations.ClaimPreparations(t.Context(), source.Claim{Free: 1, Lease: time.Minute})
+		claimed, err := stores.Preparations.ClaimPreparations(t.Context(), source.Claim{Free: 1, Lease: time.Minute})
 		if err != nil || len(claimed) != 1 || claimed[0].Account != want {
 			t.Errorf("claimed %+v, %v, want the %s one", claimed, err, want)
 		}
@@ -116,46 +116,46 @@ func TestClaimPreparations_TakeWhatNeverFailedFirst(t *testing.T) {
 // TestPreparationRefusals_IsThatOfTasksAdmittedSince refuses an upload again and again, while other tasks come and go.
 func TestPreparationRefusals_IsThatOfTasksAdmittedSince(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
+	stores, _ := setup(t)
 	uploaded := plain()
 	uploaded.SourceURI, uploaded.SourceID = "", task.SourceID(newID())
-	hold(t, store, create(t, store, "films", uploaded).ID, "kie")
-	id := claim(t, store)[0].ID
-	early := create(t, store, "films", plain())
-	before := admit(t, store, early.ID)
+	hold(t, stores, create(t, stores, "films", uploaded).ID, "kie")
+	id := claim(t, stores)[0].ID
+	early := create(t, stores, "films", plain())
+	before := admit(t, stores, early.ID)
 	refuse := func(blame task.Blame) {
 		t.Helper()
-		if err := store.Preparations.RefusePreparation(t.Context(), id, blame); err != nil {
+		if err := stores.Preparations.RefusePreparation(t.Context(), id, blame); err != nil {
 			t.Fatal(err)
 		}
 	}
 	expect := func(want task.RefusalHistory) {
 		t.Helper()
-		got, err := store.Preparations.PreparationRefusals(t.Context(), id)
+		got, err := stores.Preparations.PreparationRefusals(t.Context(), id)
 		if err != nil || got != want {
 			t.Errorf("the refusals are %+v, %v, want %+v", got, err, want)
 		}
 	}
 	expect(task.RefusalHistory{})
 	refuse(task.BlameAccount)
-	apply(t, store, early.ID, task.Sending{Attempt: before})
-	apply(t, store, early.ID, task.Accepted{Attempt: before, ProviderTaskID: "p1"})
+	apply(t, stores, early.ID, task.Sending{Attempt: before})
+	apply(t, stores, early.ID, task.Accepted{Attempt: before, ProviderTaskID: "p1"})
 	expect(task.RefusalHistory{Refusals: 1}) // It was admitted before, so it says nothing.
 	for _, provided := range []bool{true, false} {
-		other := create(t, store, "music", plain())
-		attempt := admit(t, store, other.ID)
-		apply(t, store, other.ID, task.Sending{Attempt: attempt})
+		other := create(t, stores, "music", plain())
+		attempt := admit(t, stores, other.ID)
+		apply(t, stores, other.ID, task.Sending{Attempt: attempt})
 		if provided {
-			apply(t, store, other.ID, task.Accepted{Attempt: attempt, ProviderTaskID: "p2"})
+			apply(t, stores, other.ID, task.Accepted{Attempt: attempt, ProviderTaskID: "p2"})
 			expect(task.RefusalHistory{Refusals: 1, OthersAccepted: true})
 			refuse(task.BlameTask)
 			expect(task.RefusalHistory{Refusals: 2, Faults: 1, OthersAccepted: true})
 		} else {
-			apply(t, store, other.ID, task.Refused{Attempt: attempt, Blame: task.BlameAccount})
+			apply(t, stores, other.ID, task.Refused{Attempt: attempt, Blame: task.BlameAccount})
 			expect(task.RefusalHistory{Refusals: 2, Faults: 1})
 		}
 	}
-	if _, err := store.Preparations.PreparationRefusals(t.Context(), id+1); !errors.Is(err, source.ErrNotFound) {
+	if _, err := stores.Preparations.PreparationRefusals(t.Context(), id+1); !errors.Is(err, source.ErrNotFound) {
 		t.Errorf("an unknown preparation: %v, want ErrNotFound", err)
 	}
 }
@@ -163,7 +163,7 @@ func TestPreparationRefusals_IsThatOfTasksAdmittedSince(t *testing.T) {
 // TestClaimPreparations_ShareThePlacesByTenantAndHost has tenants whose preparations never end.
 func TestClaimPreparations_ShareThePlacesByTenantAndHost(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
+	stores, _ := setup(t)
 	begin := func(n int, p source.Preparation) {
 		for i := range n {
 			p.Account = "kie"
@@ -172,7 +172,7 @@ func TestClaimPreparations_ShareThePlacesByTenantAndHost(t *testing.T) {
 			} else {
 				p.Source = task.SourceID(newID())
 			}
-			if err := store.Preparations.BeginPreparation(t.Context(), p); err != nil {
+			if err := stores.Preparations.BeginPreparation(t.Context(), p); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -180,7 +180,7 @@ func TestClaimPreparations_ShareThePlacesByTenantAndHost(t *testing.T) {
 	made, places := map[source.Party]int{}, 32
 	claim := func(uploaded bool) {
 		for {
-			claimed, err := store.Preparations.ClaimPreparations(t.Context(), source.Claim{Uploaded: uploaded, Free: places, Made: made, Lease: time.Hour})
+			claimed, err := stores.Preparations.ClaimPreparations(t.Context(), source.Claim{Uploaded: uploaded, Free: places, Made: made, Lease: time.Hour})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,9 +17,9 @@ import (
 var configuredLimits = admission.AccountLimits{"kie": provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 100}}
 
 // account returns how the account kie stands.
-func account(t *testing.T, store *postgres.Stores) admission.Account {
+func account(t *testing.T, stores *postgres.Stores) admission.Account {
 	t.Helper()
-	accounts, err := store.Accounts.ProviderAccounts(t.Context(), configuredLimits)
+	accounts, err := stores.Accounts.ProviderAccounts(t.Context(), configuredLimits)
 	if err != nil || len(accounts) != 1 {
 		t.Fatalf("ProviderAccounts = %+v, %v, want one", accounts, err)
 	}
@@ -28,35 +28,35 @@ func account(t *testing.T, store *postgres.Stores) admission.Account {
 
 func TestProviderAccounts_TellHowMuchIsUsed(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	if err := store.Accounts.PrepareAccounts(t.Context(), map[string]string{"kie-old": "kie"}); err != nil {
+	stores, pool := setup(t)
+	if err := stores.Accounts.PrepareAccounts(t.Context(), map[string]string{"kie-old": "kie"}); err != nil {
 		t.Fatal(err)
 	}
-	create(t, store, "films", plain())
-	create(t, store, "films", plain())
+	create(t, stores, "films", plain())
+	create(t, stores, "films", plain())
 	for range 3 { // One is being sent, one runs, of one nobody knows.
-		created := create(t, store, "films", plain())
-		id := admit(t, store, created.ID)
-		apply(t, store, created.ID, task.Sending{Attempt: id})
+		created := create(t, stores, "films", plain())
+		id := admit(t, stores, created.ID)
+		apply(t, stores, created.ID, task.Sending{Attempt: id})
 		switch count(t, pool, "SELECT count(*) FROM attempt") {
 		case 2:
-			apply(t, store, created.ID, task.Accepted{Attempt: id, ProviderTaskID: "p2"})
+			apply(t, stores, created.ID, task.Accepted{Attempt: id, ProviderTaskID: "p2"})
 		case 3:
-			apply(t, store, created.ID, task.Ambiguous{Attempt: id})
+			apply(t, stores, created.ID, task.Ambiguous{Attempt: id})
 		}
 	}
 	want := admission.Account{
 		Usage:    admission.Usage{Account: "kie", Limits: configuredLimits["kie"], Unanswered: 1, Recent: 2, InFlight: 3},
 		Provider: "kie", Configured: configuredLimits["kie"], Unknown: 1, Queued: 2,
 	}
-	if diff := cmp.Diff(want, account(t, store)); diff != "" {
+	if diff := cmp.Diff(want, account(t, stores)); diff != "" {
 		t.Errorf("the account (-want +got):\n%s", diff)
 	}
 }
 
 func TestLimitAccount_ReplacesWhatIsConfiguredAndGoesBack(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
+	stores, _ := setup(t)
 	configured := configuredLimits["kie"]
 	for _, tc := range []struct {
 		set  admission.OperatorLimits
@@ -67,10 +67,10 @@ func TestLimitAccount_ReplacesWhatIsConfiguredAndGoesBack(t *testing.T) {
 		{admission.OperatorLimits{Submissions: 1, Window: 100 * time.Millisecond}, provider.Limits{Submissions: 1, Window: 100 * time.Millisecond, InFlight: 100}},
 		{admission.OperatorLimits{}, configured},
 	} {
-		if err := store.Accounts.LimitAccount(t.Context(), "kie", tc.set); err != nil {
+		if err := stores.Accounts.LimitAccount(t.Context(), "kie", tc.set); err != nil {
 			t.Fatal(err)
 		}
-		got := account(t, store)
+		got := account(t, stores)
 		if got.Limits != tc.want || got.Configured != configured {
 			t.Errorf("after %+v the limits are %+v, configured %+v, want %+v and %+v", tc.set, got.Limits, got.Configured, tc.want, configured)
 		}
@@ -79,28 +79,28 @@ func TestLimitAccount_ReplacesWhatIsConfiguredAndGoesBack(t *testing.T) {
 
 func TestReleaseAccount_EndsEveryPause(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	if err := store.Accounts.HoldAccount(t.Context(), "kie", "maintenance of ours"); err != nil {
+	stores, pool := setup(t)
+	if err := stores.Accounts.HoldAccount(t.Context(), "kie", "maintenance of ours"); err != nil {
 		t.Fatal(err)
 	}
 	exec(t, pool, `UPDATE provider_account SET paused_until_time = now() + interval '1 hour', pauses = 3, pause_reason = 'no credits', blocked = true`)
-	if got := account(t, store); !got.Paused || !got.Held || got.PauseReason != "maintenance of ours" || got.Permits() != 0 {
+	if got := account(t, stores); !got.Paused || !got.Held || got.PauseReason != "maintenance of ours" || got.Permits() != 0 {
 		t.Errorf("a held account is %+v, want it paused with the operator's reason", got)
 	}
-	if err := store.Accounts.ReleaseAccount(t.Context(), "kie"); err != nil {
+	if err := stores.Accounts.ReleaseAccount(t.Context(), "kie"); err != nil {
 		t.Fatal(err)
 	}
 	want := admission.Account{
 		Usage:    admission.Usage{Account: "kie", Limits: configuredLimits["kie"]},
 		Provider: "kie", Configured: configuredLimits["kie"],
 	}
-	if diff := cmp.Diff(want, account(t, store)); diff != "" {
+	if diff := cmp.Diff(want, account(t, stores)); diff != "" {
 		t.Errorf("the released account (-want +got):\n%s", diff)
 	}
 	for name, err := range map[string]error{
-		"limit":   store.Accounts.LimitAccount(t.Context(), "nobody", admission.OperatorLimits{}),
-		"hold":    store.Accounts.HoldAccount(t.Context(), "nobody", "x"),
-		"release": store.Accounts.ReleaseAccount(t.Context(), "nobody"),
+		"limit":   stores.Accounts.LimitAccount(t.Context(), "nobody", admission.OperatorLimits{}),
+		"hold":    stores.Accounts.HoldAccount(t.Context(), "nobody", "x"),
+		"release": stores.Accounts.ReleaseAccount(t.Context(), "nobody"),
 	} {
 		if !errors.Is(err, admission.ErrAccountNotFound) {
 			t.Errorf("%s an unknown account = %v, want ErrAccountNotFound", name, err)
@@ -113,7 +113,7 @@ func TestReleaseAccount_EndsEveryPause(t *testing.T) {
 // It fails when insertAccount inserts what is there.
 func TestPrepareAccounts_DoesNotWaitForARoundOfAdmission(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	round, err := pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -124,13 +124,13 @@ func TestPrepareAccounts_DoesNotWaitForARoundOfAdmission(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if err := store.Accounts.PrepareAccounts(ctx, map[string]string{"kie": "kie", "luma": "luma"}); err != nil {
+	if err := stores.Accounts.PrepareAccounts(ctx, map[string]string{"kie": "kie", "luma": "luma"}); err != nil {
 		t.Error(err)
 	}
 	if err := round.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Accounts.PrepareAccounts(t.Context(), map[string]string{"kie": "another"}); err != nil {
+	if err := stores.Accounts.PrepareAccounts(t.Context(), map[string]string{"kie": "another"}); err != nil {
 		t.Error(err)
 	}
 	if got := value[string](t, pool, "SELECT provider FROM provider_account WHERE account = 'kie'"); got != "another" {

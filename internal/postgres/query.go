@@ -16,7 +16,7 @@ import (
 const selectTask = `SELECT ` + taskColumns + ` FROM task WHERE id = $1 AND tenant = $2`
 
 // Task returns a tenant's task, or a lifecycle.TaskError with lifecycle.ErrTaskNotFound.
-func (s *Store) Task(ctx context.Context, tenant string, id task.ID) (task.Task, error) {
+func (s *Tasks) Task(ctx context.Context, tenant string, id task.ID) (task.Task, error) {
 	var t task.Task
 	err := s.snapshot(ctx, func(tx pgx.Tx) (err error) {
 		t, err = s.oneTask(ctx, tx, selectTask, id, tenant)
@@ -29,7 +29,7 @@ func (s *Store) Task(ctx context.Context, tenant string, id task.ID) (task.Task,
 }
 
 // oneTask reads one task as a whole, or returns pgx.ErrNoRows.
-func (s *Store) oneTask(ctx context.Context, q querier, sql string, args ...any) (task.Task, error) {
+func (s *Tasks) oneTask(ctx context.Context, q querier, sql string, args ...any) (task.Task, error) {
 	rows, err := q.Query(ctx, sql, args...)
 	if err != nil {
 		return task.Task{}, err
@@ -44,7 +44,7 @@ func (s *Store) oneTask(ctx context.Context, q querier, sql string, args ...any)
 }
 
 // snapshot reads in a transaction that sees one moment: a task and its attempts are several statements.
-func (s *Store) snapshot(ctx context.Context, read func(pgx.Tx) error) error {
+func (s *Tasks) snapshot(ctx context.Context, read func(pgx.Tx) error) error {
 	return snapshot(ctx, s.pool, read)
 }
 
@@ -75,7 +75,7 @@ WHERE coalesce(bytes_before, 0) < $9
 ORDER BY tenant, id DESC`
 
 // ListTasks returns tasks, newest first.
-func (s *Store) ListTasks(ctx context.Context, f task.Filter) ([]task.Task, error) {
+func (s *Tasks) ListTasks(ctx context.Context, f task.Filter) ([]task.Task, error) {
 	states := make([]string, len(f.States))
 	for i, st := range f.States {
 		states[i] = string(st)
@@ -118,7 +118,7 @@ func optional[T comparable](v T) *T {
 const selectHasTask = `SELECT FROM task WHERE id = $1 AND tenant = $2`
 
 // HasTask returns a lifecycle.TaskError with lifecycle.ErrTaskNotFound unless the tenant has the task.
-func (s *Store) HasTask(ctx context.Context, tenant string, id task.ID) error {
+func (s *Tasks) HasTask(ctx context.Context, tenant string, id task.ID) error {
 	if err := s.pool.QueryRow(ctx, selectHasTask, id, tenant).Scan(); err != nil {
 		return fmt.Errorf("look for: %w", &lifecycle.TaskError{Task: id, Err: notFound(err, lifecycle.ErrTaskNotFound)})
 	}

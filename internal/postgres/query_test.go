@@ -17,17 +17,17 @@ import (
 
 func TestListTasks_PagesShowEveryTaskOnceWhileOthersAreInserted(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
+	stores, _ := setup(t)
 	var want []task.ID // Newest first.
 	for range 23 {
-		want = slices.Insert(want, 0, create(t, store, "films", plain()).ID)
-		create(t, store, "shorts", plain())
+		want = slices.Insert(want, 0, create(t, stores, "films", plain()).ID)
+		create(t, stores, "shorts", plain())
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	inserted := make(chan error, 1)
 	go func() {
 		for {
-			err := submit(ctx, store, "films", newID(), plain()).Err
+			err := submit(ctx, stores, "films", newID(), plain()).Err
 			if ctx.Err() != nil {
 				err = nil // The listing has ended.
 			} else if err == nil {
@@ -40,7 +40,7 @@ func TestListTasks_PagesShowEveryTaskOnceWhileOthersAreInserted(t *testing.T) {
 	var got []task.ID
 	filter := task.Filter{Tenant: "films", Limit: 5}
 	for {
-		page, err := store.ListTasks(t.Context(), filter)
+		page, err := stores.Tasks.ListTasks(t.Context(), filter)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,14 +64,14 @@ func TestListTasks_PagesShowEveryTaskOnceWhileOthersAreInserted(t *testing.T) {
 
 func TestListTasks_Filters(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	ids := make(map[task.ID]string)
 	add := func(name string, labels map[string]string, age time.Duration, in ...task.Input) {
 		spec := plain()
 		spec.Labels = labels
-		created := create(t, store, "films", spec)
+		created := create(t, stores, "films", spec)
 		for _, i := range in {
-			apply(t, store, created.ID, i)
+			apply(t, stores, created.ID, i)
 		}
 		exec(t, pool, "UPDATE task SET create_time = now() - make_interval(secs => $2) WHERE id = $1", created.ID, age.Seconds())
 		ids[created.ID] = name
@@ -103,7 +103,7 @@ func TestListTasks_Filters(t *testing.T) {
 				test.filter.Tenant = "films"
 			}
 			test.filter.Limit = 10
-			tasks, err := store.ListTasks(t.Context(), test.filter)
+			tasks, err := stores.Tasks.ListTasks(t.Context(), test.filter)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,20 +120,20 @@ func TestListTasks_Filters(t *testing.T) {
 
 func TestListTasks_ShowsAttemptsAndOutputsOfEachTask(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
+	stores, _ := setup(t)
 	var want []task.Task
 	for i := range 3 {
-		created := create(t, store, "films", plain())
-		id := admit(t, store, created.ID)
-		apply(t, store, created.ID, task.Sending{Attempt: id})
-		apply(t, store, created.ID, task.ResultReady{Attempt: id, ProviderTaskID: fmt.Sprint("p", i)})
-		saved := apply(t, store, created.ID, task.Saved{Attempt: id, Outputs: []task.Output{
+		created := create(t, stores, "films", plain())
+		id := admit(t, stores, created.ID)
+		apply(t, stores, created.ID, task.Sending{Attempt: id})
+		apply(t, stores, created.ID, task.ResultReady{Attempt: id, ProviderTaskID: fmt.Sprint("p", i)})
+		saved := apply(t, stores, created.ID, task.Saved{Attempt: id, Outputs: []task.Output{
 			{Index: 0, Key: fmt.Sprint(i, "-0"), ContentType: "video/mp4", SizeBytes: 1, SHA256: sum(byte('a' + i))},
 			{Index: 1, Key: fmt.Sprint(i, "-1"), ContentType: "video/mp4", SizeBytes: 2, SHA256: sum(byte('k' + i))},
 		}})
 		want = slices.Insert(want, 0, saved)
 	}
-	got, err := store.ListTasks(t.Context(), task.Filter{Tenant: "films", Limit: 10})
+	got, err := stores.Tasks.ListTasks(t.Context(), task.Filter{Tenant: "films", Limit: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,14 +144,14 @@ func TestListTasks_ShowsAttemptsAndOutputsOfEachTask(t *testing.T) {
 
 func TestTaskEvents_AreTheHistoryInPages(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
-	created := create(t, store, "films", plain())
-	id := admit(t, store, created.ID)
-	apply(t, store, created.ID, task.Sending{Attempt: id})
-	failed := apply(t, store, created.ID, task.GenerationFailed{Attempt: id, ProviderTaskID: "p1", Message: "no"})
+	stores, _ := setup(t)
+	created := create(t, stores, "films", plain())
+	id := admit(t, stores, created.ID)
+	apply(t, stores, created.ID, task.Sending{Attempt: id})
+	failed := apply(t, stores, created.ID, task.GenerationFailed{Attempt: id, ProviderTaskID: "p1", Message: "no"})
 	var got []task.Event
 	for {
-		page, err := store.Log.TaskEvents(t.Context(), created.ID, int64(len(got)), 2)
+		page, err := stores.Log.TaskEvents(t.Context(), created.ID, int64(len(got)), 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,30 +172,30 @@ func TestTaskEvents_AreTheHistoryInPages(t *testing.T) {
 		t.Error("events and their task have different times")
 	}
 	stranger := task.ID(newID())
-	revisions, err := store.Log.Revisions(t.Context(), []task.ID{created.ID, stranger})
+	revisions, err := stores.Log.Revisions(t.Context(), []task.ID{created.ID, stranger})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(map[task.ID]int64{created.ID: 3}, revisions); diff != "" {
 		t.Errorf("revisions (-want +got):\n%s", diff)
 	}
-	if events, err := store.Log.TaskEvents(t.Context(), stranger, 0, 2); len(events) != 0 || err != nil {
+	if events, err := stores.Log.TaskEvents(t.Context(), stranger, 0, 2); len(events) != 0 || err != nil {
 		t.Errorf("events of an unknown task = %v, %v, want none", events, err)
 	}
-	if revisions, err := store.Log.Revisions(t.Context(), nil); len(revisions) != 0 || err != nil {
+	if revisions, err := stores.Log.Revisions(t.Context(), nil); len(revisions) != 0 || err != nil {
 		t.Errorf("revisions of no tasks = %v, %v, want none", revisions, err)
 	}
 }
 
 func TestQueueDepth_CountsOneProvidersQueue(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
+	stores, _ := setup(t)
 	for range 3 {
-		create(t, store, "films", plain())
+		create(t, stores, "films", plain())
 	}
-	admit(t, store, create(t, store, "films", plain()).ID)
+	admit(t, stores, create(t, stores, "films", plain()).ID)
 	for provider, want := range map[string]int64{"kie": 3, "luma": 0} {
-		if got, err := store.QueueDepth(t.Context(), provider); got != want || err != nil {
+		if got, err := stores.Tasks.QueueDepth(t.Context(), provider); got != want || err != nil {
 			t.Errorf("QueueDepth(%s) = %d, %v, want %d", provider, got, err, want)
 		}
 	}
@@ -203,12 +203,12 @@ func TestQueueDepth_CountsOneProvidersQueue(t *testing.T) {
 
 func TestStore_FailsWhenTheDatabaseIsGone(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
+	stores, pool := setup(t)
 	pool.Close()
 	if err := dbpool.Ping(t.Context(), pool); err == nil {
 		t.Error("Ping = nil, want an error")
 	}
-	if _, err := store.Task(t.Context(), "films", task.ID(newID())); err == nil || errors.Is(err, context.Canceled) {
+	if _, err := stores.Tasks.Task(t.Context(), "films", task.ID(newID())); err == nil || errors.Is(err, context.Canceled) {
 		t.Errorf("Task = %v, want an error", err)
 	}
 }
@@ -216,15 +216,15 @@ func TestStore_FailsWhenTheDatabaseIsGone(t *testing.T) {
 // TestListTasks_EndsWhereThePromptsAreLong fails without the condition on bytes_before.
 func TestListTasks_EndsWhereThePromptsAreLong(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
+	stores, _ := setup(t)
 	spec := plain()
 	spec.Prompt = "ten bytes "
 	var newest []task.ID
 	for range 5 {
-		newest = slices.Insert(newest, 0, create(t, store, "films", spec).ID)
+		newest = slices.Insert(newest, 0, create(t, stores, "films", spec).ID)
 	}
 	for limit, want := range map[int64]int{0: 4, 1: 1, 10: 1, 11: 2, 30: 3, 31: 4, 100: 4} {
-		page, err := store.ListTasks(t.Context(), task.Filter{Tenant: "films", Limit: 4, LimitBytes: limit})
+		page, err := stores.Tasks.ListTasks(t.Context(), task.Filter{Tenant: "films", Limit: 4, LimitBytes: limit})
 		if err != nil {
 			t.Fatal(err)
 		}

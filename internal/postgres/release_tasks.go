@@ -22,7 +22,7 @@ FROM free
 WHERE task.id = free.id`
 
 // ReleaseTasks implements lifecycle.Store.
-func (s *Store) ReleaseTasks(ctx context.Context, waiters []source.Waiter) error {
+func (s *Tasks) ReleaseTasks(ctx context.Context, waiters []source.Waiter) error {
 	ids, revisions := make([]task.ID, len(waiters)), make([]int64, len(waiters))
 	for i, w := range waiters {
 		ids[i], revisions[i] = w.Task, w.Revision

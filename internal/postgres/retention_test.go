@@ -20,10 +20,10 @@ const day = 24 * time.Hour
 var keeping = retention.Periods{Outputs: 30 * day, Sources: 7 * day, Callbacks: 20 * day, Tasks: 90 * day}
 
 // succeeded stores a task that has succeeded with an output, as it was so long ago, and a callback.
-func succeeded(t *testing.T, store *postgres.Stores, pool *pgxpool.Pool, tenant string, age time.Duration) task.Task {
+func succeeded(t *testing.T, stores *postgres.Stores, pool *pgxpool.Pool, tenant string, age time.Duration) task.Task {
 	t.Helper()
-	created := create(t, store, tenant, plain())
-	attempt := admit(t, store, created.ID)
+	created := create(t, stores, tenant, plain())
+	attempt := admit(t, stores, created.ID)
 	for _, in := range []task.Input{
 		task.Sending{Attempt: attempt},
 		task.Accepted{Attempt: attempt, ProviderTaskID: string(attempt)},
@@ -32,7 +32,7 @@ func succeeded(t *testing.T, store *postgres.Stores, pool *pgxpool.Pool, tenant 
 			Key: "outputs/" + string(created.ID) + "/1-0", ContentType: "video/mp4", SizeBytes: 7, SHA256: make([]byte, 32),
 		}}},
 	} {
-		apply(t, store, created.ID, in)
+		apply(t, stores, created.ID, in)
 	}
 	exec(t, pool, `INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body) VALUES ($1, 'kie', '', 'applied', '{}')`, attempt)
 	seconds := age.Seconds()
@@ -43,9 +43,9 @@ func succeeded(t *testing.T, store *postgres.Stores, pool *pgxpool.Pool, tenant 
 }
 
 // dueOf returns how many things of a kind are due, by tenant, from one batch.
-func dueOf(t *testing.T, store *postgres.Stores, kind retention.Kind) map[string]int {
+func dueOf(t *testing.T, stores *postgres.Stores, kind retention.Kind) map[string]int {
 	t.Helper()
-	found, err := store.Retention.ExpiryCandidates(t.Context(), kind, retention.Candidate{})
+	found, err := stores.Retention.ExpiryCandidates(t.Context(), kind, retention.Candidate{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,11 +60,11 @@ func dueOf(t *testing.T, store *postgres.Stores, kind retention.Kind) map[string
 
 func TestAged_GoesByTheTenantsTermsThenTheSharedOnesThenTheConfiguration(t *testing.T) {
 	t.Parallel()
-	store, pool := setupKeeping(t, keeping)
+	stores, pool := setupKeeping(t, keeping)
 	for _, tenant := range []string{"plain", "short", "long", "ever"} {
-		succeeded(t, store, pool, tenant, 50*day)
-		succeeded(t, store, pool, tenant, 10*day)
-		succeeded(t, store, pool, tenant, time.Hour)
+		succeeded(t, stores, pool, tenant, 50*day)
+		succeeded(t, stores, pool, tenant, 10*day)
+		succeeded(t, stores, pool, tenant, time.Hour)
 	}
 	exec(t, pool, `INSERT INTO tenant (tenant, keep_outputs, keep_callbacks, keep_tasks) VALUES
 		('short', '2 days', '2 days', '2 days'), ('long', '100 days', '100 days', '100 days'), ('ever', '0', '0', '0')`)
@@ -84,7 +84,7 @@ func TestAged_GoesByTheTenantsTermsThenTheSharedOnesThenTheConfiguration(t *test
 			exec(t, pool, tests[name].shared)
 		}
 		for kind, want := range tests[name].want {
-			if diff := cmp.Diff(want, dueOf(t, store, kind)); diff != "" {
+			if diff := cmp.Diff(want, dueOf(t, stores, kind)); diff != "" {
 				t.Errorf("%s: due of kind %s (-want +got):\n%s", name, kind, diff)
 			}
 		}
@@ -93,14 +93,14 @@ func TestAged_GoesByTheTenantsTermsThenTheSharedOnesThenTheConfiguration(t *test
 
 func TestAged_LeavesAloneWhatIsInUse(t *testing.T) {
 	t.Parallel()
-	store, pool := setupKeeping(t, keeping)
-	running := create(t, store, "films", plain())
-	followed := create(t, store, "films", plain())
-	attempt := admit(t, store, followed.ID)
-	apply(t, store, followed.ID, task.Sending{Attempt: attempt})
-	apply(t, store, followed.ID, task.CancelRequested{})
-	ended := create(t, store, "films", plain())
-	apply(t, store, ended.ID, task.CancelRequested{})
+	stores, pool := setupKeeping(t, keeping)
+	running := create(t, stores, "films", plain())
+	followed := create(t, stores, "films", plain())
+	attempt := admit(t, stores, followed.ID)
+	apply(t, stores, followed.ID, task.Sending{Attempt: attempt})
+	apply(t, stores, followed.ID, task.CancelRequested{})
+	ended := create(t, stores, "films", plain())
+	apply(t, stores, ended.ID, task.CancelRequested{})
 	old := `SET create_time = now() - interval '1 year', update_time = now() - interval '1 year'`
 	exec(t, pool, `UPDATE task `+old)
 	for _, name := range []string{"used", "waiting"} {
@@ -109,15 +109,15 @@ func TestAged_LeavesAloneWhatIsInUse(t *testing.T) {
 	}
 	exec(t, pool, `UPDATE task SET source_uri = '', source_id = (SELECT id FROM source WHERE key = 'sources/waiting') WHERE id = $1`, running.ID)
 	for _, kind := range []retention.Kind{retention.TaskKind, retention.SourceKind} {
-		if diff := cmp.Diff(map[string]int{"films": 1}, dueOf(t, store, kind)); diff != "" {
+		if diff := cmp.Diff(map[string]int{"films": 1}, dueOf(t, stores, kind)); diff != "" {
 			t.Errorf("due of kind %s (-want +got):\n%s", kind, diff)
 		}
-		found, err := store.Retention.ExpiryCandidates(t.Context(), kind, retention.Candidate{})
+		found, err := stores.Retention.ExpiryCandidates(t.Context(), kind, retention.Candidate{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		// Even those that are not due: the statements that remove look for themselves.
-		if r, err := store.Retention.RemoveExpired(t.Context(), kind, found); err != nil || r.Rows != 1 {
+		if r, err := stores.Retention.RemoveExpired(t.Context(), kind, found); err != nil || r.Rows != 1 {
 			t.Errorf("RemoveAged(%s) = %+v, %v, want one row", kind, r, err)
 		}
 	}
@@ -131,8 +131,8 @@ func TestAged_LeavesAloneWhatIsInUse(t *testing.T) {
 
 func TestRemoveAged_TakesNothingThatWasUsedSinceItWasFound(t *testing.T) {
 	t.Parallel()
-	store, pool := setupKeeping(t, keeping)
-	ended := succeeded(t, store, pool, "films", 365*day)
+	stores, pool := setupKeeping(t, keeping)
+	ended := succeeded(t, stores, pool, "films", 365*day)
 	exec(t, pool, `INSERT INTO source (id, tenant, sha256, size_bytes, content_type, duration_us, width, height, flaw, key, last_use_time)
 		VALUES (gen_random_uuid(), 'films', sha256(''), 5, '', 0, 0, 0, '', 'sources/a', now() - interval '1 year')`)
 	exec(t, pool, `INSERT INTO source_upload (tenant, id, size_bytes, sha256, received_bytes, parts, update_time)
@@ -143,37 +143,37 @@ func TestRemoveAged_TakesNothingThatWasUsedSinceItWasFound(t *testing.T) {
 		retention.SourceKind: `UPDATE source SET last_use_time = now()`,
 		retention.UploadKind: `UPDATE source_upload SET update_time = now()`,
 	} {
-		found, err := store.Retention.ExpiryCandidates(t.Context(), kind, retention.Candidate{})
+		found, err := stores.Retention.ExpiryCandidates(t.Context(), kind, retention.Candidate{})
 		if err != nil || len(found) != 1 || !found[0].Due {
 			t.Fatalf("Aged(%s) = %+v, %v, want one that is due", kind, found, err)
 		}
 		exec(t, pool, use)
-		if r, err := store.Retention.RemoveExpired(t.Context(), kind, found); err != nil || r.Rows != 0 {
+		if r, err := stores.Retention.RemoveExpired(t.Context(), kind, found); err != nil || r.Rows != 0 {
 			t.Errorf("RemoveAged(%s) after a use = %+v, %v, want nothing", kind, r, err)
 		}
 	}
 	if n := count(t, pool, `SELECT count(*) FROM unkept_file`); n != 0 {
 		t.Errorf("%d files are to be deleted, want none", n)
 	}
-	if _, err := store.Task(t.Context(), "films", ended.ID); err != nil {
+	if _, err := stores.Tasks.Task(t.Context(), "films", ended.ID); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestRemoveAged_OfTwoAtOnceOneRemovesEachThing(t *testing.T) {
 	t.Parallel()
-	store, pool := setupKeeping(t, keeping)
+	stores, pool := setupKeeping(t, keeping)
 	for range 20 {
-		succeeded(t, store, pool, "films", 365*day)
+		succeeded(t, stores, pool, "films", 365*day)
 	}
 	for _, kind := range []retention.Kind{retention.OutputKind, retention.CallbackKind, retention.TaskKind} {
-		found, err := store.Retention.ExpiryCandidates(t.Context(), kind, retention.Candidate{})
+		found, err := stores.Retention.ExpiryCandidates(t.Context(), kind, retention.Candidate{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		results := make(chan int64, 4)
 		errs := postgrestest.AtOnce(t.Context(), 4, func(ctx context.Context, _ int) error {
-			r, err := store.Retention.RemoveExpired(ctx, kind, found)
+			r, err := stores.Retention.RemoveExpired(ctx, kind, found)
 			results <- r.Rows
 			return err
 		})
@@ -200,7 +200,7 @@ func TestRemoveAged_OfTwoAtOnceOneRemovesEachThing(t *testing.T) {
 
 func TestOutputs_ExpireByTheirTermsAndStayExpired(t *testing.T) {
 	t.Parallel()
-	store, pool := setupKeeping(t, keeping)
+	stores, pool := setupKeeping(t, keeping)
 	tests := map[string]struct {
 		sql     string
 		expired bool
@@ -215,11 +215,11 @@ func TestOutputs_ExpireByTheirTermsAndStayExpired(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ended := succeeded(t, store, pool, name, 10*day)
+			ended := succeeded(t, stores, pool, name, 10*day)
 			if test.sql != "" {
 				exec(t, pool, test.sql, name)
 			}
-			got, err := store.Output(t.Context(), ended.ID, 0)
+			got, err := stores.Tasks.Output(t.Context(), ended.ID, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -230,7 +230,7 @@ func TestOutputs_ExpireByTheirTermsAndStayExpired(t *testing.T) {
 			if got.Expired != test.expired || !got.ExpireTime.Equal(want) {
 				t.Errorf("the output expires at %v, expired %t; want %v, %t", got.ExpireTime, got.Expired, want, test.expired)
 			}
-			whole, err := store.Task(t.Context(), name, ended.ID)
+			whole, err := stores.Tasks.Task(t.Context(), name, ended.ID)
 			if err != nil || len(whole.Outputs) != 1 {
 				t.Fatalf("Task = %+v, %v, want an output", whole, err)
 			}

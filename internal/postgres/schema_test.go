@@ -11,10 +11,10 @@ import (
 
 func TestSchema_RefusesWhatTheStateMachineNeverDecides(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	created := create(t, store, "films", plain())
-	id := admit(t, store, created.ID)
-	apply(t, store, created.ID, task.Sending{Attempt: id})
+	stores, pool := setup(t)
+	created := create(t, stores, "films", plain())
+	id := admit(t, stores, created.ID)
+	apply(t, stores, created.ID, task.Sending{Attempt: id})
 	tests := map[string]struct{ sql, constraint string }{
 		"FAILED without a reason":     {"UPDATE task SET state = 'FAILED'", "task_failure_when_failed"},
 		"a reason without FAILED":     {"UPDATE task SET failure_reason = 'X', failure_message = '', failure_payment = 'NONE'", "task_failure_when_failed"},

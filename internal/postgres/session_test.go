@@ -117,11 +117,11 @@ func work(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	ctx := t.Context()
 	notifier := replica.NewNotifier(replica.NotifierConfig{Pool: pool, Log: slog.New(slog.DiscardHandler)})
-	store, err := postgres.NewStores(postgres.Config{Pool: pool, Notifier: notifier})
+	stores, err := postgres.NewStores(postgres.Config{Pool: pool, Notifier: notifier})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := store.Accounts.PrepareAccounts(ctx, map[string]string{"kie": "kie"}); err != nil {
+	if err := stores.Accounts.PrepareAccounts(ctx, map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}
 	heard, listening := make(chan task.ID, 1000), make(chan struct{}, 10)
@@ -138,7 +138,7 @@ func work(t *testing.T, pool *pgxpool.Pool) {
 	postgrestest.Background(t, notifier.Run)
 	spec := plain()
 	spec.Prompt = `snow on "C:\new" – 雪`
-	first := create(t, store, "films", spec)
+	first := create(t, stores, "films", spec)
 
 	held, err := pool.Begin(ctx)
 	if err != nil {
@@ -150,7 +150,7 @@ func work(t *testing.T, pool *pgxpool.Pool) {
 	}
 	admitted := make(chan error, 1)
 	go func() { // It waits for the row.
-		_, err := store.ChangeAnyTask(ctx, first.ID, applying(task.Admitted{Attempt: task.AttemptID(newID()), Account: "kie"}))
+		_, err := stores.Tasks.ChangeAnyTask(ctx, first.ID, applying(task.Admitted{Attempt: task.AttemptID(newID()), Account: "kie"}))
 		admitted <- err
 	}()
 	postgrestest.Until(t, func() bool { return waitingForLocks(t, pool) > 0 })
@@ -167,18 +167,18 @@ func work(t *testing.T, pool *pgxpool.Pool) {
 	const many = 20
 	ids := make([]task.ID, many)
 	for _, err := range postgrestest.AtOnce(ctx, many, func(ctx context.Context, i int) error {
-		c := submit(ctx, store, "films", newID(), spec)
+		c := submit(ctx, stores, "films", newID(), spec)
 		if c.Err != nil {
 			return c.Err
 		}
 		ids[i] = c.Task.ID
 		notifier.Add(c.Task.ID)
-		_, err := store.ChangeAnyTask(ctx, c.Task.ID, applying(task.CancelRequested{}))
+		_, err := stores.Tasks.ChangeAnyTask(ctx, c.Task.ID, applying(task.CancelRequested{}))
 		return err
 	}) {
 		t.Errorf("submit and cancel: %v", err)
 	}
-	got, err := store.Task(ctx, "films", first.ID)
+	got, err := stores.Tasks.Task(ctx, "films", first.ID)
 	if err != nil || got.Spec.Prompt != spec.Prompt || len(got.Attempts) != 1 {
 		t.Errorf("the first task is %+v, %v; want its prompt and an attempt", got, err)
 	}
@@ -188,7 +188,7 @@ func work(t *testing.T, pool *pgxpool.Pool) {
 		}
 	}
 	postgrestest.Until(t, func() bool { // Everything that was committed is settled in the end.
-		settled, newest, err := store.Log.Frontier(ctx)
+		settled, newest, err := stores.Log.Frontier(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -49,15 +49,15 @@ func setupWith(t *testing.T, cfg postgres.Config) (*postgres.Stores, *pgxpool.Po
 	if cfg.Pool == nil {
 		cfg.Pool = postgrestest.Pool(t)
 	}
-	store, err := postgres.NewStores(cfg)
+	stores, err := postgres.NewStores(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	store.SetChangeTimeout(postgrestest.Hung)
-	if err := store.Accounts.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
+	stores.Tasks.SetChangeTimeout(postgrestest.Hung)
+	if err := stores.Accounts.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}
-	return store, cfg.Pool
+	return stores, cfg.Pool
 }
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
@@ -70,9 +70,9 @@ func plain() task.Spec {
 }
 
 // create stores a new task of a tenant.
-func create(t *testing.T, store *postgres.Stores, tenant string, spec task.Spec) task.Task {
+func create(t *testing.T, stores *postgres.Stores, tenant string, spec task.Spec) task.Task {
 	t.Helper()
-	c := submit(t.Context(), store, tenant, newID(), spec)
+	c := submit(t.Context(), stores, tenant, newID(), spec)
 	if c.Err != nil || !c.New {
 		t.Fatalf("create a task: new %t, %v", c.New, c.Err)
 	}
@@ -80,8 +80,8 @@ func create(t *testing.T, store *postgres.Stores, tenant string, spec task.Spec)
 }
 
 // submit stores a new task under a request id.
-func submit(ctx context.Context, store *postgres.Stores, tenant, requestID string, spec task.Spec) lifecycle.NewTask {
-	return store.CreateTasks(ctx, []task.Decision{begin(tenant, requestID, spec)})[0]
+func submit(ctx context.Context, stores *postgres.Stores, tenant, requestID string, spec task.Spec) lifecycle.NewTask {
+	return stores.Tasks.CreateTasks(ctx, []task.Decision{begin(tenant, requestID, spec)})[0]
 }
 
 // begin decides to begin a task.
@@ -90,9 +90,9 @@ func begin(tenant, requestID string, spec task.Spec) task.Decision {
 }
 
 // apply gives the stored task an input and returns the task as the store returned it.
-func apply(t *testing.T, store *postgres.Stores, id task.ID, in task.Input) task.Task {
+func apply(t *testing.T, stores *postgres.Stores, id task.ID, in task.Input) task.Task {
 	t.Helper()
-	changed, err := store.ChangeAnyTask(t.Context(), id, applying(in))
+	changed, err := stores.Tasks.ChangeAnyTask(t.Context(), id, applying(in))
 	if err != nil {
 		t.Fatalf("apply %T: %v", in, err)
 	}
@@ -108,10 +108,10 @@ func applying(in task.Input) lifecycle.Decide {
 }
 
 // admit gives a stored task an attempt and returns its id.
-func admit(t *testing.T, store *postgres.Stores, id task.ID) task.AttemptID {
+func admit(t *testing.T, stores *postgres.Stores, id task.ID) task.AttemptID {
 	t.Helper()
 	attempt := task.AttemptID(newID())
-	apply(t, store, id, task.Admitted{Attempt: attempt, Account: "kie"})
+	apply(t, stores, id, task.Admitted{Attempt: attempt, Account: "kie"})
 	return attempt
 }
 

@@ -11,26 +11,26 @@ import (
 // TestStorage_FailsForTheFleetWhereItFailsEverywhere has replicas whose storage fails, works, and that died.
 func TestStorage_FailsForTheFleetWhereItFailsEverywhere(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	created := create(t, store, "films", plain())
+	stores, pool := setup(t)
+	created := create(t, stores, "films", plain())
 	limits := admission.AccountLimits{"kie": {Submissions: 1, Window: time.Second, InFlight: 1}}
 	check := func(what, want string) {
 		t.Helper()
-		st, err := store.QueuePosition(t.Context(), created, limits)
+		st, err := stores.Tasks.QueuePosition(t.Context(), created, limits)
 		if err != nil || st.Storage != want {
 			t.Errorf("%s: QueuePosition says %q, %v; want %q", what, st.Storage, err, want)
 		}
-		accounts, err := store.Accounts.ProviderAccounts(t.Context(), limits)
+		accounts, err := stores.Accounts.ProviderAccounts(t.Context(), limits)
 		if err != nil || len(accounts) != 1 || accounts[0].Storage != want {
 			t.Errorf("%s: accounts are %+v, %v; want %q", what, accounts, err, want)
 		}
-		if _, storage, err := store.Storage.SaveTrouble(t.Context(), task.AttemptID(newID()), time.Time{}); err != nil || storage != want {
+		if _, storage, err := stores.Storage.SaveTrouble(t.Context(), task.AttemptID(newID()), time.Time{}); err != nil || storage != want {
 			t.Errorf("%s: SaveTrouble says %q, %v; want %q", what, storage, err, want)
 		}
 	}
 	record := func(replica, cause string) {
 		t.Helper()
-		if err := store.Storage.RecordStorage(t.Context(), replica, cause); err != nil {
+		if err := stores.Storage.RecordStorage(t.Context(), replica, cause); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -47,7 +47,7 @@ func TestStorage_FailsForTheFleetWhereItFailsEverywhere(t *testing.T) {
 	record("r1", "")
 	check("the storage works again", "")
 	record("r1", "is read-only")
-	if err := store.Storage.ForgetStorage(t.Context(), "r1"); err != nil {
+	if err := stores.Storage.ForgetStorage(t.Context(), "r1"); err != nil {
 		t.Fatal(err)
 	}
 	check("all replicas stopped", "")
@@ -56,13 +56,13 @@ func TestStorage_FailsForTheFleetWhereItFailsEverywhere(t *testing.T) {
 // TestNoteSaveTrouble_CountsTheProvidersFromWhenTheStorageWorked follows the trouble of one save.
 func TestNoteSaveTrouble_CountsTheProvidersFromWhenTheStorageWorked(t *testing.T) {
 	t.Parallel()
-	store, pool := setup(t)
-	created := create(t, store, "films", plain())
-	id := admit(t, store, created.ID)
+	stores, pool := setup(t)
+	created := create(t, stores, "films", plain())
+	id := admit(t, stores, created.ID)
 	began := time.Now().Add(-time.Hour)
 	note := func(cause task.WaitCause, storage string) task.SaveTrouble {
 		t.Helper()
-		got, err := store.Storage.NoteSaveTrouble(t.Context(), id, began, task.SaveTry{Cause: cause, Message: "m", RetryAfter: time.Minute, Storage: storage})
+		got, err := stores.Storage.NoteSaveTrouble(t.Context(), id, began, task.SaveTry{Cause: cause, Message: "m", RetryAfter: time.Minute, Storage: storage})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,10 +90,10 @@ func TestNoteSaveTrouble_CountsTheProvidersFromWhenTheStorageWorked(t *testing.T
 	if got := note(task.WaitDownload, ""); age(got) != 0 || got.Storage.Cause != "is read-only" {
 		t.Errorf("after the storage's trouble the provider's is %+v, want it to begin anew and to know of the storage", got)
 	}
-	if got, _, err := store.Storage.SaveTrouble(t.Context(), id, began); err != nil || got.Cause != task.WaitDownload || got.Message != "m" {
+	if got, _, err := stores.Storage.SaveTrouble(t.Context(), id, began); err != nil || got.Cause != task.WaitDownload || got.Message != "m" {
 		t.Errorf("SaveTrouble = %+v, %v", got, err)
 	}
-	if got, _, err := store.Storage.SaveTrouble(t.Context(), id, time.Now().Add(time.Hour)); err != nil || got.Cause != "" {
+	if got, _, err := stores.Storage.SaveTrouble(t.Context(), id, time.Now().Add(time.Hour)); err != nil || got.Cause != "" {
 		t.Errorf("trouble of an earlier save is told: %+v, %v", got, err)
 	}
 	began = time.Now().Add(time.Hour)

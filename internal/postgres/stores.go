@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"log/slog"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -25,7 +26,7 @@ type Config struct {
 
 // Stores are the stores of a database, one for each subject, over one pool. The methods of all may be called concurrently.
 type Stores struct {
-	*Store
+	Tasks        *Tasks
 	Accounts     *Accounts
 	Tenants      *Tenants
 	Sources      *Sources
@@ -43,12 +44,12 @@ func NewStores(cfg Config) (*Stores, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	store, err := newStore(cfg)
+	tasks, err := openTasks(cfg)
 	if err != nil {
 		return nil, err
 	}
 	return &Stores{
-		Store:        store,
+		Tasks:        tasks,
 		Accounts:     &Accounts{cfg.Pool},
 		Tenants:      &Tenants{cfg.Pool, cfg.Retention},
 		Sources:      NewSources(cfg.Pool),
@@ -61,3 +62,6 @@ func NewStores(cfg Config) (*Stores, error) {
 		Secrets:      &Secrets{cfg.Pool},
 	}, nil
 }
+
+// Close takes no more grouped writes of tasks and waits for those that are under way, until ctx ends.
+func (s *Stores) Close(ctx context.Context) error { return s.Tasks.Close(ctx) }

@@ -14,13 +14,13 @@ import (
 
 func TestTenants_ShowTermsInForceAndWhatIsUsed(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
-	if _, err := store.APITokens.Create(t.Context(), postgres.APIToken{ID: newID(), Tenant: "only a token"}, []byte("hash")); err != nil {
+	stores, _ := setup(t)
+	if _, err := stores.APITokens.Create(t.Context(), postgres.APIToken{ID: newID(), Tenant: "only a token"}, []byte("hash")); err != nil {
 		t.Fatal(err)
 	}
 	set := func(name string, terms tenants.Limits) {
 		t.Helper()
-		if err := store.Tenants.SetLimits(t.Context(), name, terms, nil); err != nil {
+		if err := stores.Tenants.SetLimits(t.Context(), name, terms, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -29,15 +29,15 @@ func TestTenants_ShowTermsInForceAndWhatIsUsed(t *testing.T) {
 	set("films", tenants.Limits{Weight: 3, MaxQueued: 1})
 	set("films", own)
 	set("left", own)
-	if err := store.Tenants.DropLimits(t.Context(), "left"); err != nil {
+	if err := stores.Tenants.DropLimits(t.Context(), "left"); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
-		create(t, store, "films", plain())
+		create(t, stores, "films", plain())
 	}
-	created := create(t, store, "films", plain())
-	apply(t, store, created.ID, task.Sending{Attempt: admit(t, store, created.ID)})
-	create(t, store, "waits", plain())
+	created := create(t, stores, "films", plain())
+	apply(t, stores, created.ID, task.Sending{Attempt: admit(t, stores, created.ID)})
+	create(t, stores, "waits", plain())
 	want := []tenants.Tenant{
 		{Name: "", Own: true, Limits: byDefault},
 		{Name: "films", Own: true, Limits: own, Queued: 3, Open: 1, Today: 4},
@@ -46,7 +46,7 @@ func TestTenants_ShowTermsInForceAndWhatIsUsed(t *testing.T) {
 	}
 	var got []tenants.Tenant
 	for after := (*string)(nil); ; {
-		page, err := store.Tenants.Tenants(t.Context(), after, 2)
+		page, err := stores.Tenants.Tenants(t.Context(), after, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,20 +59,20 @@ func TestTenants_ShowTermsInForceAndWhatIsUsed(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("tenants (-want +got):\n%s", diff)
 	}
-	if one, err := store.Tenants.Tenant(t.Context(), "left"); err != nil || one != (tenants.Tenant{Name: "left", Limits: byDefault}) {
+	if one, err := stores.Tenants.Tenant(t.Context(), "left"); err != nil || one != (tenants.Tenant{Name: "left", Limits: byDefault}) {
 		t.Errorf("Tenant = %+v, %v, want the default's terms", one, err)
 	}
-	if err := store.Tenants.DropLimits(t.Context(), ""); err != nil {
+	if err := stores.Tenants.DropLimits(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
-	if one, err := store.Tenants.Tenant(t.Context(), "waits"); err != nil || one.Limits != (tenants.Limits{Weight: 1}) {
+	if one, err := stores.Tenants.Tenant(t.Context(), "waits"); err != nil || one.Limits != (tenants.Limits{Weight: 1}) {
 		t.Errorf("Tenant without a default = %+v, %v, want weight 1 and no quota", one, err)
 	}
 }
 
 func TestSetTerms_ChangesTheTimesThatItIsTold(t *testing.T) {
 	t.Parallel()
-	store, _ := setupKeeping(t, retention.Periods{Outputs: 10 * time.Hour, Sources: 100 * time.Hour, Callbacks: 20 * time.Hour, Tasks: 200 * time.Hour})
+	stores, _ := setupKeeping(t, retention.Periods{Outputs: 10 * time.Hour, Sources: 100 * time.Hour, Callbacks: 20 * time.Hour, Tasks: 200 * time.Hour})
 	hours := func(n float64) *time.Duration { return new(time.Duration(n * float64(time.Hour))) }
 	for _, step := range []struct {
 		name string
@@ -97,10 +97,10 @@ func TestSetTerms_ChangesTheTimesThatItIsTold(t *testing.T) {
 		},
 		{"", retention.PeriodChanges{retention.OutputKind: nil}, retention.Periods{Outputs: 10 * time.Hour, Sources: 300 * time.Hour, Callbacks: 7 * time.Hour}},
 	} {
-		if err := store.Tenants.SetLimits(t.Context(), step.name, tenants.Limits{Weight: 1}, step.set); err != nil {
+		if err := stores.Tenants.SetLimits(t.Context(), step.name, tenants.Limits{Weight: 1}, step.set); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := store.Tenants.Tenant(t.Context(), "films"); err != nil || got.Keep != step.want {
+		if got, err := stores.Tenants.Tenant(t.Context(), "films"); err != nil || got.Keep != step.want {
 			t.Errorf("after %+v of %q films keeps %+v, %v, want %+v", step.set, step.name, got.Keep, err, step.want)
 		}
 	}
@@ -108,22 +108,22 @@ func TestSetTerms_ChangesTheTimesThatItIsTold(t *testing.T) {
 
 func TestSetKeep_LeavesShareAndQuotas(t *testing.T) {
 	t.Parallel()
-	store, _ := setup(t)
+	stores, _ := setup(t)
 	byDefault, own := tenants.Limits{Weight: 2, MaxQueued: 50, MaxInFlight: 8, MaxPerDay: 90}, tenants.Limits{Weight: 7, MaxPerDay: 4}
 	kept := 48 * time.Hour
 	keep := func(name string, want tenants.Tenant) {
 		t.Helper()
-		if err := store.Tenants.SetRetention(t.Context(), name, retention.PeriodChanges{retention.OutputKind: &kept}); err != nil {
+		if err := stores.Tenants.SetRetention(t.Context(), name, retention.PeriodChanges{retention.OutputKind: &kept}); err != nil {
 			t.Fatal(err)
 		}
 		want.Name, want.Own, want.Keep.Outputs = name, true, kept
-		if got, err := store.Tenants.Tenant(t.Context(), name); err != nil || got != want {
+		if got, err := stores.Tenants.Tenant(t.Context(), name); err != nil || got != want {
 			t.Errorf("after times alone the tenant is %+v, %v, want %+v", got, err, want)
 		}
 	}
 	keep("before any default", tenants.Tenant{Limits: tenants.Limits{Weight: 1}})
 	for name, terms := range map[string]tenants.Limits{"": byDefault, "films": own} {
-		if err := store.Tenants.SetLimits(t.Context(), name, terms, nil); err != nil {
+		if err := stores.Tenants.SetLimits(t.Context(), name, terms, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -36,7 +36,7 @@ SELECT refused.refused, refused.faults, ` + othersAccepted("this.account", "refu
 FROM this, refused`
 
 // RefusalHistory implements lifecycle.Store.
-func (s *Store) RefusalHistory(ctx context.Context, id task.AttemptID, chance bool) (task.RefusalHistory, error) {
+func (s *Tasks) RefusalHistory(ctx context.Context, id task.AttemptID, chance bool) (task.RefusalHistory, error) {
 	var h task.RefusalHistory
 	err := s.pool.QueryRow(ctx, selectRefusalHistory, id, chance).Scan(&h.Refusals, &h.Faults, &h.OthersAccepted)
 	if err = notFound(err, lifecycle.ErrAttemptNotFound); err != nil {

@@ -18,7 +18,7 @@ func TestChangeTask_WakesTheWorkersOfEachJob(t *testing.T) {
 	pool := postgrestest.Pool(t)
 	notifier := replica.NewNotifier(replica.NotifierConfig{Pool: pool, Log: slog.New(slog.DiscardHandler)})
 	postgrestest.Background(t, notifier.Run)
-	store, _ := setupWith(t, postgres.Config{Pool: pool, Notifier: notifier})
+	stores, _ := setupWith(t, postgres.Config{Pool: pool, Notifier: notifier})
 	conn, err := pool.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -39,11 +39,11 @@ func TestChangeTask_WakesTheWorkersOfEachJob(t *testing.T) {
 		}
 	}
 	for range 3 {
-		created := create(t, store, "films", plain())
-		id := admit(t, store, created.ID)
+		created := create(t, stores, "films", plain())
+		id := admit(t, stores, created.ID)
 		expect("submit_attempt")
-		apply(t, store, created.ID, task.Sending{Attempt: id})
-		apply(t, store, created.ID, task.ResultReady{Attempt: id, ProviderTaskID: providerTask(id)})
+		apply(t, stores, created.ID, task.Sending{Attempt: id})
+		apply(t, stores, created.ID, task.ResultReady{Attempt: id, ProviderTaskID: providerTask(id)})
 		expect("save_outputs")
 	}
 }

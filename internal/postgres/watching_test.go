@@ -42,11 +42,11 @@ func (g *dialGate) dial(ctx context.Context, network, address string) (net.Conn,
 func watchFrom(t *testing.T, url string, sweep time.Duration, listens *dialGate, id task.ID) watching {
 	t.Helper()
 	pool := postgrestest.Connect(t, url)
-	store, err := postgres.NewStores(postgres.Config{Pool: pool})
+	stores, err := postgres.NewStores(postgres.Config{Pool: pool})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := watching{hub: watch.NewHub(store.Log, watch.Config{Sweep: sweep, Logger: slog.New(slog.DiscardHandler)}), got: make(chan task.Entry, 1000)}
+	r := watching{hub: watch.NewHub(stores.Log, watch.Config{Sweep: sweep, Logger: slog.New(slog.DiscardHandler)}), got: make(chan task.Entry, 1000)}
 	postgrestest.Background(t, r.hub.Run)
 	if listens != nil {
 		connected := make(chan struct{}, 10)
@@ -129,16 +129,16 @@ func TestWatching_NotificationAloneBringsWhatAnotherReplicaChanged(t *testing.T)
 	t.Parallel()
 	url := postgrestest.URL(t)
 	pool := postgrestest.Connect(t, url)
-	store, err := postgres.NewStores(postgres.Config{Pool: pool})
+	stores, err := postgres.NewStores(postgres.Config{Pool: pool})
 	if err != nil {
 		t.Fatal(err)
 	}
 	notifier := replica.NewNotifier(replica.NotifierConfig{Pool: pool, Replica: "changing", Log: slog.New(slog.DiscardHandler)})
 	postgrestest.Background(t, notifier.Run)
-	created := create(t, store, "films", plain())
+	created := create(t, stores, "films", plain())
 	var gate dialGate
 	r := watchFrom(t, url, never, &gate, created.ID)
-	attempt := admit(t, store, created.ID)
+	attempt := admit(t, stores, created.ID)
 	notifier.Add(created.ID)
 	r.expect(t, 2)
 
@@ -146,8 +146,8 @@ func TestWatching_NotificationAloneBringsWhatAnotherReplicaChanged(t *testing.T)
 	gate.Lock()
 	exec(t, pool, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 		WHERE datname = current_database() AND (query = 'LISTEN refract_task' OR query LIKE 'SELECT pg_advisory_lock_shared%')`)
-	apply(t, store, created.ID, task.Sending{Attempt: attempt})
-	apply(t, store, created.ID, task.Accepted{Attempt: attempt, ProviderTaskID: "p"})
+	apply(t, stores, created.ID, task.Sending{Attempt: attempt})
+	apply(t, stores, created.ID, task.Accepted{Attempt: attempt, ProviderTaskID: "p"})
 	gate.Unlock()
 	r.expect(t, 3)
 }
@@ -155,12 +155,12 @@ func TestWatching_NotificationAloneBringsWhatAnotherReplicaChanged(t *testing.T)
 func TestWatching_LogIsReadThoughNobodyNotifies(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.URL(t)
-	store, err := postgres.NewStores(postgres.Config{Pool: postgrestest.Connect(t, url)})
+	stores, err := postgres.NewStores(postgres.Config{Pool: postgrestest.Connect(t, url)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	created := create(t, store, "films", plain())
+	created := create(t, stores, "films", plain())
 	r := watchFrom(t, url, 10*time.Millisecond, nil, created.ID)
-	admit(t, store, created.ID)
+	admit(t, stores, created.ID)
 	r.expect(t, 2)
 }

@@ -27,10 +27,10 @@ func openAccounts(ctx context.Context, f Config, db *database, log *slog.Logger)
 	for account, p := range a.Accounts {
 		rows[account] = p.Name()
 	}
-	if err = db.store.Accounts.PrepareAccounts(ctx, rows); err != nil {
+	if err = db.stores.Accounts.PrepareAccounts(ctx, rows); err != nil {
 		return a, err
 	}
-	strays, err := db.store.Accounts.Strays(ctx, a.Names())
+	strays, err := db.stores.Accounts.Strays(ctx, a.Names())
 	for _, stray := range strays {
 		log.ErrorContext(ctx, "attempts of an account that is not configured are not followed; configure it until they have ended",
 			"account", stray.Account, "attempts", stray.Attempts)
@@ -38,7 +38,7 @@ func openAccounts(ctx context.Context, f Config, db *database, log *slog.Logger)
 	if err != nil {
 		return a, err
 	}
-	a.providers, err = db.store.Accounts.Providers(ctx)
+	a.providers, err = db.stores.Accounts.Providers(ctx)
 	return a, err
 }
 

@@ -23,7 +23,7 @@ type database struct {
 	pool     *dbpool.Pool
 	clock    *replica.Clock
 	notifier *replica.Notifier
-	store    *postgres.Stores
+	stores   *postgres.Stores
 }
 
 // openDatabase opens the database, and makes or checks that it has the schema of this release.
@@ -46,7 +46,7 @@ func openDatabase(ctx context.Context, f Config, name string, log *slog.Logger) 
 		return nil, err
 	}
 	db.notifier = replica.NewNotifier(replica.NotifierConfig{Pool: db.pool, Replica: name, Log: log})
-	db.store, err = postgres.NewStores(postgres.Config{Pool: db.pool, Clock: db.clock, Notifier: db.notifier, Retention: f.Keep(), Log: log})
+	db.stores, err = postgres.NewStores(postgres.Config{Pool: db.pool, Clock: db.clock, Notifier: db.notifier, Retention: f.Keep(), Log: log})
 	return db, err
 }
 
@@ -96,8 +96,8 @@ func (db *database) start(ctx context.Context, f Config, log *slog.Logger) error
 // close waits for the writes under way, which may be of callers that left, and closes the database.
 func (db *database) close(ctx context.Context) error {
 	var errs []error
-	if db.store != nil {
-		errs = append(errs, db.store.Close(ctx))
+	if db.stores != nil {
+		errs = append(errs, db.stores.Close(ctx))
 	}
 	if db.pool != nil {
 		db.pool.Close()
@@ -115,7 +115,7 @@ func (db *database) ping(ctx context.Context) error { return dbpool.Ping(ctx, db
 func (db *database) key(ctx context.Context, name string) ([]byte, error) {
 	proposal := make([]byte, 32)
 	_, _ = rand.Read(proposal) // It never fails: a system without randomness ends the process.
-	return db.store.Secrets.Secret(ctx, name, proposal)
+	return db.stores.Secrets.Secret(ctx, name, proposal)
 }
 
 // dataDir returns the folder of the private PostgreSQL and of the default bucket. Without a setting that is a system folder for

@@ -26,7 +26,7 @@ const linkValidFor = time.Hour
 // files opens outputs for downloads and uploaded sources for providers, and signs addresses of outputs. The database knows the key
 // of a file, and the bucket has the file.
 type files struct {
-	store     *postgres.Stores
+	stores    *postgres.Stores
 	bucket    *media.Bucket
 	statuses  *api.Statuses // So that a download is refused as a call is.
 	addresses addresses
@@ -61,7 +61,7 @@ func (f *files) OpenLink(ctx context.Context, token string) (*httpapi.LinkedOutp
 }
 
 func (f *files) open(ctx context.Context, id task.ID, index int) (task.Output, *media.Object, error) {
-	output, err := f.store.Output(ctx, id, index)
+	output, err := f.stores.Tasks.Output(ctx, id, index)
 	if errors.Is(err, lifecycle.ErrTaskNotFound) {
 		return output, nil, fs.ErrNotExist
 	}
@@ -115,7 +115,7 @@ func (f *files) OpenSource(ctx context.Context, token string) (io.ReadSeekCloser
 	if err != nil {
 		return nil, "", time.Time{}, fs.ErrNotExist
 	}
-	found, err := f.store.Sources.Source(ctx, id)
+	found, err := f.stores.Sources.Source(ctx, id)
 	if errors.Is(err, source.ErrNotFound) {
 		return nil, "", time.Time{}, fs.ErrNotExist
 	}

@@ -51,14 +51,14 @@ func newDatabaseFailures(meter metric.Meter) (func(cause string), error) {
 }
 
 // observeQueues makes the depth of each provider's queue a metric.
-func observeQueues(meter metric.Meter, store *postgres.Stores, providers []string) error {
+func observeQueues(meter metric.Meter, tasks *postgres.Tasks, providers []string) error {
 	_, err := meter.Int64ObservableGauge("refract_queue_depth",
 		metric.WithDescription("Tasks that wait for admission, by provider, counted up to 100,000."),
 		metric.WithInt64Callback(func(ctx context.Context, o metric.Int64Observer) error {
 			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 			defer cancel()
 			for _, name := range providers {
-				n, err := store.QueueDepth(ctx, name)
+				n, err := tasks.QueueDepth(ctx, name)
 				if err != nil {
 					return err
 				}

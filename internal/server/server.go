@@ -80,7 +80,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		return nil, err
 	}
 	s.closers, s.state = append(s.closers, db.close), dbpool.StateOf(db.pool)
-	store, now := db.store, db.clock.Now
+	stores, now := db.stores, db.clock.Now
 	accounts, err := openAccounts(ctx, f, db, log)
 	if err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		return nil, err
 	}
 	s.ready = newReadiness(logs, redact.URL(bucketURL), db.ping, signals.admit)
-	storageWatcher := storage.NewWatcher(storage.Config{Records: store.Storage, Replica: replicaName, Changed: s.ready.setStorable})
+	storageWatcher := storage.NewWatcher(storage.Config{Records: stores.Storage, Replica: replicaName, Changed: s.ready.setStorable})
 	bucket, err := openBucket(ctx, bucketURL, storageWatcher, meter)
 	if err != nil {
 		return nil, err
@@ -117,10 +117,10 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	}
 
 	// What decides, and what wakes those who wait for it.
-	s.hub = watch.NewHub(store.Log, watch.Config{Bookmark: BookmarkInterval, Logger: log, Readable: s.ready.setReadable})
+	s.hub = watch.NewHub(stores.Log, watch.Config{Bookmark: BookmarkInterval, Logger: log, Readable: s.ready.setReadable})
 	checkURI := func(uri string) error { return media.CheckURI(uri, f.AllowPrivate) }
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: accounts.Accounts, Route: accounts.route, Meter: meter, Now: now,
+		Store: stores.Tasks, Inbox: stores.Inbox, Saves: stores.Storage, Sources: stores.Sources, Accounts: accounts.Accounts, Route: accounts.route, Meter: meter, Now: now,
 		Changed: signals.changed(s.hub, db.notifier), CheckSource: checkURI,
 	})
 	if err != nil {
@@ -128,19 +128,19 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	}
 
 	// What works: jobs of the queue, and loops.
-	upstreams, err := upstream.New(accounts.Accounts, store.Accounts, meter)
+	upstreams, err := upstream.New(accounts.Accounts, stores.Accounts, meter)
 	if err != nil {
 		return nil, err
 	}
 	preparer := source.NewPreparer(source.PreparerConfig{
-		Store: store.Preparations, Verbs: verbs, Accounts: sourceAccounts(upstreams), Timing: f.Tuning.Sources, Log: log,
-		Resolver: &source.Resolver{Store: store.Sources, Bucket: bucket, Log: log, CheckURI: checkURI, Probe: clients.probe(f), Link: addresses.sourceLinks()},
+		Store: stores.Preparations, Verbs: verbs, Accounts: sourceAccounts(upstreams), Timing: f.Tuning.Sources, Log: log,
+		Resolver: &source.Resolver{Store: stores.Sources, Bucket: bucket, Log: log, CheckURI: checkURI, Probe: clients.probe(f), Link: addresses.sourceLinks()},
 	})
 	submitter := dispatch.New(dispatch.Config{
-		Lifecycle: verbs, Tasks: store, Accounts: upstreams, Sources: preparer, CallbackURL: addresses.callback, Now: now, Log: log,
+		Lifecycle: verbs, Tasks: stores.Tasks, Accounts: upstreams, Sources: preparer, CallbackURL: addresses.callback, Now: now, Log: log,
 	})
 	s.saver, err = output.New(output.Config{
-		Lifecycle: verbs, Tasks: store, Troubles: store.Storage, Accounts: upstreams, Patience: f.Tuning.Save,
+		Lifecycle: verbs, Tasks: stores.Tasks, Troubles: stores.Storage, Accounts: upstreams, Patience: f.Tuning.Save,
 		Media: &media.Saver{Client: clients.results, Bucket: bucket, MaxBytes: f.Tuning.MaxBytes, Pause: f.Tuning.Pause},
 		Now:   now, Meter: meter, Log: log,
 	})
@@ -152,7 +152,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		return nil, err
 	}
 	retainer := &retention.Retainer{
-		Store: store.Retention, Bucket: bucket, Log: log, Batches: retention.Batches, Pause: retention.Pause, SweepOrphans: f.SweepOrphans,
+		Store: stores.Retention, Bucket: bucket, Log: log, Batches: retention.Batches, Pause: retention.Pause, SweepOrphans: f.SweepOrphans,
 	}
 	if err = retainer.Count(meter); err != nil {
 		return nil, err
@@ -179,7 +179,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	statuses := &api.Statuses{Unavailable: dbpool.Unavailable, Log: log}
 	authenticate := api.As(f.tenant())
 	if f.Auth != "none" {
-		keyring := api.NewKeyring(store.APITokens)
+		keyring := api.NewKeyring(stores.APITokens)
 		if err = keyring.Load(ctx); err != nil {
 			return nil, fmt.Errorf("read the API tokens: %w", err)
 		}
@@ -192,15 +192,15 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	if err != nil {
 		return nil, err
 	}
-	files := &files{store: store, bucket: bucket, statuses: statuses, addresses: addresses, log: log}
-	s.uploads = &source.Uploads{Store: store.Sources, Bucket: bucket, MaxBytes: accounts.MaxSourceBytes(), Stall: f.Tuning.Stall}
+	files := &files{stores: stores, bucket: bucket, statuses: statuses, addresses: addresses, log: log}
+	s.uploads = &source.Uploads{Store: stores.Sources, Bucket: bucket, MaxBytes: accounts.MaxSourceBytes(), Stall: f.Tuning.Stall}
 	s.surfaces, err = newSurfaces(listeners, api.Config{ //nolint:contextcheck // Calls bring a context each.
 		Tasks: api.NewTaskService(api.TaskServiceConfig{
-			Lifecycle: verbs, Tasks: store, Events: store.Log, Hub: s.hub, Tokens: addresses.resume, Uploads: s.uploads, Typical: accounts.typical(),
+			Lifecycle: verbs, Tasks: stores.Tasks, Events: stores.Log, Hub: s.hub, Tokens: addresses.resume, Uploads: s.uploads, Typical: accounts.typical(),
 			SignOutput: files.sign, Statuses: statuses, BaseURL: addresses.rest,
 		}),
 		Operators: api.NewOperatorService(api.OperatorServiceConfig{
-			Lifecycle: verbs, Accounts: store.Accounts, Tenants: store.Tenants, Callbacks: store.Inbox, Configured: accounts.Accounts, Admit: signals.admit, Log: log,
+			Lifecycle: verbs, Accounts: stores.Accounts, Tenants: stores.Tenants, Callbacks: stores.Inbox, Configured: accounts.Accounts, Admit: signals.admit, Log: log,
 		}),
 		Callbacks: api.NewCallbackService(receiver), Authenticate: authenticate, Large: api.NewLargeCalls(), Statuses: statuses,
 		Health: s.ready.health, Meters: telemetry.meters, Log: log,
@@ -217,7 +217,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	if s.failed, err = newDatabaseFailures(meter); err != nil { //nolint:contextcheck // What fails is not a call of ours alone.
 		return nil, err
 	}
-	return s, errors.Join(observeStorage(meter, storageWatcher), observeQueues(meter, store, accounts.Providers()))
+	return s, errors.Join(observeStorage(meter, storageWatcher), observeQueues(meter, stores.Tasks, accounts.Providers()))
 }
 
 // Run runs all parts until ctx ends or one of them fails; then it drains.

@@ -25,13 +25,13 @@ func (s stored) Hold(t testing.TB, p source.Preparation) source.Waiter {
 	t.Helper()
 	id, attempt := task.ID(uuid.NewString()), task.AttemptID(uuid.NewString())
 	begun := task.New(id, p.Tenant, string(id), task.Spec{Prompt: "snow", SourceID: p.Source, SourceURI: p.URI, MaxAttempts: 1, Deadline: time.Hour}, []string{"kie"})
-	if c := s.stores.CreateTasks(t.Context(), []task.Decision{begun})[0]; c.Err != nil {
+	if c := s.stores.Tasks.CreateTasks(t.Context(), []task.Decision{begun})[0]; c.Err != nil {
 		t.Fatal(c.Err)
 	}
 	var waits task.Task
 	for _, in := range []task.Input{task.Admitted{Attempt: attempt, Account: p.Account}, task.Refused{Attempt: attempt, Message: "not sent"}} {
 		var err error
-		waits, err = s.stores.ChangeAnyTask(t.Context(), id, func(now task.Task) (c lifecycle.Change, err error) {
+		waits, err = s.stores.Tasks.ChangeAnyTask(t.Context(), id, func(now task.Task) (c lifecycle.Change, err error) {
 			if c.Decision, err = now.Apply(in); c.Task.State == task.Queued {
 				c.Prepare = &p
 			}
@@ -45,7 +45,7 @@ func (s stored) Hold(t testing.TB, p source.Preparation) source.Waiter {
 }
 
 func (s stored) ReleaseTasks(ctx context.Context, waiters []source.Waiter) error {
-	return s.stores.ReleaseTasks(ctx, waiters)
+	return s.stores.Tasks.ReleaseTasks(ctx, waiters)
 }
 
 func TestPreparations_OfTheServicePassTheSuite(t *testing.T) {
