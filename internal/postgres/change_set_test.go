@@ -45,7 +45,7 @@ func inbox(id task.AttemptID) *lifecycle.Callback {
 	return &lifecycle.Callback{AttemptID: id, Account: "kie", ProviderTaskID: providerTask(id), Verdict: lifecycle.Applied, Body: []byte("{\"a\":\"\\u0000\xff\"}")}
 }
 
-// change is one wish and what became of it.
+// change is one request and its result.
 type change struct {
 	attempt task.AttemptID
 	decide  lifecycle.Decide
@@ -342,7 +342,7 @@ func TestChangeByAttempt_ACallerWhoLeavesHarmsNobody(t *testing.T) {
 		result <- err
 	}()
 	if err := <-result; err != nil && !errors.Is(err, context.Canceled) {
-		t.Errorf("the caller who left was told %v", err)
+		t.Errorf("the caller that left got %v", err)
 	}
 	inOneSet(t, stores, pool, changes[:1])
 	if changes[0].err != nil || changes[0].task.State != task.Saving {
@@ -352,14 +352,14 @@ func TestChangeByAttempt_ACallerWhoLeavesHarmsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := count(t, pool, "SELECT count(*) FROM task WHERE state = 'SAVING'"); n != 2 {
-		t.Errorf("%d tasks are SAVING, want the one of who left, too", n)
+		t.Errorf("%d tasks are SAVING, want that of the caller that left, too", n)
 	}
 	if _, err := stores.Tasks.ChangeByAttempt(t.Context(), stays, applying(task.CancelRequested{})); !errors.Is(err, groupcommit.ErrClosed) {
 		t.Errorf("a change after Close = %v, want ErrClosed", err)
 	}
 }
 
-// refusedBy tells whether a constraint refused a row.
+// refusedBy reports whether a constraint refused a row.
 func refusedBy(constraint string) func(error) bool {
 	return func(err error) bool {
 		pe, ok := errors.AsType[*pgconn.PgError](err)

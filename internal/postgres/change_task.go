@@ -15,34 +15,34 @@ import (
 
 // ChangeTask implements lifecycle.Store.
 func (s *Tasks) ChangeTask(ctx context.Context, tenant string, id task.ID, decide lifecycle.Decide) (task.Task, error) {
-	t, err := s.changeOne(ctx, wish{tenant: tenant, task: id, decide: decide})
+	t, err := s.changeOne(ctx, changeRequest{tenant: tenant, task: id, decide: decide})
 	return t, notFound(err, lifecycle.ErrTaskNotFound)
 }
 
 // ChangeAnyTask implements lifecycle.Store.
 func (s *Tasks) ChangeAnyTask(ctx context.Context, id task.ID, decide lifecycle.Decide) (task.Task, error) {
-	t, err := s.changeOne(ctx, wish{task: id, decide: decide})
+	t, err := s.changeOne(ctx, changeRequest{task: id, decide: decide})
 	return t, notFound(err, lifecycle.ErrTaskNotFound)
 }
 
 // ChangeByAttempt implements lifecycle.Store. Callbacks come this way, so the changes are grouped.
 func (s *Tasks) ChangeByAttempt(ctx context.Context, id task.AttemptID, decide lifecycle.Decide) (task.Task, error) {
-	t, err := s.changes.Do(ctx, wish{attempt: id, decide: decide})
+	t, err := s.changes.Do(ctx, changeRequest{attempt: id, decide: decide})
 	return t, notFound(err, lifecycle.ErrAttemptNotFound)
 }
 
-// wish is what one caller wants changed.
-type wish struct {
-	tenant  string         // Whose the task must be; empty means anyone's.
-	task    task.ID        // The task, or else
-	attempt task.AttemptID // an attempt of it.
+// changeRequest is a change that one caller requested.
+type changeRequest struct {
+	tenant  string         // The tenant that must own the task; empty means any.
+	task    task.ID        // The task. When it is empty, attempt names it.
+	attempt task.AttemptID // An attempt of the task.
 	decide  lifecycle.Decide
 }
 
-// changeOne grants a wish in a transaction of its own.
-func (s *Tasks) changeOne(ctx context.Context, w wish) (task.Task, error) {
+// changeOne makes a change in a transaction of its own.
+func (s *Tasks) changeOne(ctx context.Context, r changeRequest) (task.Task, error) {
 	var result [1]groupcommit.Result[task.Task]
-	if err := s.changeSet(ctx, []wish{w}, result[:]); err != nil {
+	if err := s.changeSet(ctx, []changeRequest{r}, result[:]); err != nil {
 		return task.Task{}, err
 	}
 	return result[0].Value, result[0].Err
@@ -52,33 +52,33 @@ func (s *Tasks) changeOne(ctx context.Context, w wish) (task.Task, error) {
 // tasks first, in the order of their ids, so two changes of one task follow each other and two sets can't block each
 // other. Then sets meet only where both pause or resume provider accounts, whose rows come last, in the order of
 // their names.
-func (s *Tasks) changeSet(ctx context.Context, wishes []wish, results []groupcommit.Result[task.Task]) error {
+func (s *Tasks) changeSet(ctx context.Context, requests []changeRequest, results []groupcommit.Result[task.Task]) error {
 	var jobs []task.Job
 	err := dbpool.Transact(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
-		jobs, err = s.changeTasks(ctx, wishes, results)
+		jobs, err = s.changeTasks(ctx, requests, results)
 		return err
 	})
 	if err != nil {
-		return fate(err, results)
+		return failedSet(err, results)
 	}
 	s.jobs.Wake(jobs)
 	return nil
 }
 
 // changeTasks is the transaction of changeSet. It returns the jobs that it has enqueued.
-func (s *Tasks) changeTasks(ctx context.Context, wishes []wish, results []groupcommit.Result[task.Task]) (jobs []task.Job, err error) {
+func (s *Tasks) changeTasks(ctx context.Context, requests []changeRequest, results []groupcommit.Result[task.Task]) (jobs []task.Job, err error) {
 	err = s.pipelined(ctx, func(tx pipelinedTx) error {
-		tasks, err := holdTasks(ctx, tx, wishes, s.timeouts)
+		tasks, err := lockRequested(ctx, tx, requests, s.timeouts)
 		if err != nil {
 			return fmt.Errorf("lock tasks: %w", err)
 		}
-		pending := make([]int, len(wishes))
+		pending := make([]int, len(requests))
 		for i := range pending {
 			pending[i] = i
 		}
 		for len(pending) > 0 {
 			var w writes
-			pending = tasks.decide(&w, wishes, pending, results)
+			pending = tasks.decide(&w, requests, pending, results)
 			last := len(pending) == 0
 			jobs = append(jobs, w.jobs...)
 			if last {
@@ -89,23 +89,23 @@ func (s *Tasks) changeTasks(ctx context.Context, wishes []wish, results []groupc
 			if err := s.writeChanges(ctx, tx, &w, last); err != nil {
 				return fmt.Errorf("write changes of tasks: %w", violation(err, "attempt_provider_task", lifecycle.ErrProviderTaskTaken))
 			}
-			tasks.keep(&w, results)
+			tasks.apply(&w, results)
 		}
 		return nil
 	})
 	return jobs, err
 }
 
-// changeTimeouts bound the transaction of a set, whose callers would wait forever for a database that does not answer, and
-// its wait for a row that another transaction holds. That wait is short for a set of several changes, which then fails and
-// is halved, so that in the end only the changes that need the row wait for it, each alone in its set.
+// changeTimeouts bound the transaction of a set, since its callers would otherwise wait without an end for a database that does not
+// answer, and its wait for a row that another transaction holds. That wait is short for a set of several changes, which then fails
+// and is halved, so that in the end only the changes that need the row wait for it, each alone in its set.
 type changeTimeouts struct{ set, alone, together time.Duration }
 
 var defaultChangeTimeouts = changeTimeouts{set: 30 * time.Second, alone: 3 * time.Second, together: 100 * time.Millisecond}
 
-// fate is how a set ends that was not committed: an error that has nothing to do with its items is that of all, and
-// any other, such as one row that is held, means that a part of them may fare better.
-func fate[Out any](err error, results []groupcommit.Result[Out]) error {
+// failedSet ends a set that was not committed. An error that has nothing to do with its items becomes the result of each item. Any
+// other error, such as a row that is locked, is returned, which means that a part of the set may succeed.
+func failedSet[Out any](err error, results []groupcommit.Result[Out]) error {
 	if !dbpool.Unavailable(err) || dbpool.Locked(err) && len(results) > 1 {
 		return err
 	}
@@ -115,96 +115,96 @@ func fate[Out any](err error, results []groupcommit.Result[Out]) error {
 	return nil
 }
 
-// heldTasks are tasks that a transaction has locked.
-type heldTasks struct {
+// lockedTasks are the tasks that a transaction has locked.
+type lockedTasks struct {
 	byID map[task.ID]*task.Task
 	of   map[task.AttemptID]*task.Task
 }
 
-// wishedTasks are the ids of the tasks that wishes name by themselves, each with the tenant whose it must be, or by an
+// requestedTasks are the ids of the tasks that requests name, by id with the tenant that must own the task, or by an
 // attempt. Neither the tenant of a task nor the task of an attempt ever changes. As an array that is computed once it lets
 // the index find the tasks, which an OR would not.
 //
-// NOTE: the tenant is checked here, before the lock: a caller who knows the id of another tenant's task must neither hold
+// NOTE: the tenant is checked here, before the lock: a caller that knows the id of another tenant's task must neither hold
 // its row nor wait for it.
-const wishedTasks = `ARRAY(
-    SELECT wished.id
-    FROM unnest($1::uuid[], $2::text[]) AS wished (id, tenant)
-    JOIN task AS own ON own.id = wished.id AND (wished.tenant = '' OR own.tenant = wished.tenant)
+const requestedTasks = `ARRAY(
+    SELECT requested.id
+    FROM unnest($1::uuid[], $2::text[]) AS requested (id, tenant)
+    JOIN task AS own ON own.id = requested.id AND (requested.tenant = '' OR own.tenant = requested.tenant)
     UNION
     SELECT task_id FROM attempt WHERE id = ANY ($3::uuid[]))`
 
-const lockTasks = `SELECT ` + taskColumns + ` FROM task WHERE id = ANY (` + wishedTasks + `) ORDER BY id FOR UPDATE`
+const lockTasks = `SELECT ` + taskColumns + ` FROM task WHERE id = ANY (` + requestedTasks + `) ORDER BY id FOR UPDATE`
 
-// selectHeldAttempts is a statement of its own, since one that waits for a lock still sees other tables as they were
+// selectLockedAttempts is a statement of its own, since one that waits for a lock still sees other tables as they were
 // before it.
-const selectHeldAttempts = `SELECT ` + attemptColumns + ` FROM attempt WHERE task_id = ANY (` + wishedTasks + `) ORDER BY task_id, number`
+const selectLockedAttempts = `SELECT ` + attemptColumns + ` FROM attempt WHERE task_id = ANY (` + requestedTasks + `) ORDER BY task_id, number`
 
-// limitLockWait bounds the wait for rows that somebody else holds.
+// limitLockWait bounds the wait for rows that other transactions hold.
 const limitLockWait = `SELECT set_config('lock_timeout', $1, true)`
 
-// lockTimeout returns how long a transaction with so many wishes waits for a row that another one holds.
-func (t changeTimeouts) lockTimeout(wishes int) string {
+// lockTimeout returns how long a transaction with so many requests waits for a row that another one holds.
+func (t changeTimeouts) lockTimeout(requests int) string {
 	limit := t.together
-	if wishes == 1 {
+	if requests == 1 {
 		limit = t.alone
 	}
 	return fmt.Sprintf("%dms", limit.Milliseconds())
 }
 
-// holdTasks begins the transaction, locks the tasks that wishes are about and reads them with their attempts, in one
+// lockRequested begins the transaction, locks the tasks that requests name and reads them with their attempts, in one
 // round trip. Tasks that do not exist are left out.
-func holdTasks(ctx context.Context, tx pgx.Tx, wishes []wish, timeouts changeTimeouts) (heldTasks, error) {
-	h := heldTasks{byID: map[task.ID]*task.Task{}, of: map[task.AttemptID]*task.Task{}}
+func lockRequested(ctx context.Context, tx pgx.Tx, requests []changeRequest, timeouts changeTimeouts) (lockedTasks, error) {
+	l := lockedTasks{byID: map[task.ID]*task.Task{}, of: map[task.AttemptID]*task.Task{}}
 	tasks, tenants, attempts := []task.ID{}, []string{}, []task.AttemptID{}
-	for _, w := range wishes {
-		if w.task != "" {
-			tasks, tenants = append(tasks, w.task), append(tenants, w.tenant)
+	for _, r := range requests {
+		if r.task != "" {
+			tasks, tenants = append(tasks, r.task), append(tenants, r.tenant)
 		} else {
-			attempts = append(attempts, w.attempt)
+			attempts = append(attempts, r.attempt)
 		}
 	}
 	var batch pgx.Batch
 	batch.Queue(begin)
-	batch.Queue(limitLockWait, timeouts.lockTimeout(len(wishes)))
+	batch.Queue(limitLockWait, timeouts.lockTimeout(len(requests)))
 	batch.Queue(lockTasks, tasks, tenants, attempts).Query(func(rows pgx.Rows) error {
 		locked, err := pgx.CollectRows(rows, scanTask)
 		for i := range locked {
-			h.byID[locked[i].ID] = &locked[i]
+			l.byID[locked[i].ID] = &locked[i]
 		}
 		return err
 	})
-	batch.Queue(selectHeldAttempts, tasks, tenants, attempts).Query(func(rows pgx.Rows) error {
+	batch.Queue(selectLockedAttempts, tasks, tenants, attempts).Query(func(rows pgx.Rows) error {
 		all, err := pgx.CollectRows(rows, scanAttempt)
 		for _, a := range all {
-			if t := h.byID[a.taskID]; t != nil { // Not of a task that appeared after the lock.
+			if t := l.byID[a.taskID]; t != nil { // Not of a task that appeared after the lock.
 				t.Attempts = append(t.Attempts, a.Attempt)
-				h.of[a.ID] = t
+				l.of[a.ID] = t
 			}
 		}
 		return err
 	})
-	return h, tx.SendBatch(ctx, &batch).Close()
+	return l, tx.SendBatch(ctx, &batch).Close()
 }
 
-// find returns the task that a wish is about, or nil.
-func (h heldTasks) find(w wish) *task.Task {
-	t := h.of[w.attempt]
-	if w.task != "" {
-		t = h.byID[w.task]
+// find returns the task that a request names, or nil.
+func (l lockedTasks) find(r changeRequest) *task.Task {
+	t := l.of[r.attempt]
+	if r.task != "" {
+		t = l.byID[r.task]
 	}
-	if t != nil && w.tenant != "" && t.Tenant != w.tenant {
+	if t != nil && r.tenant != "" && t.Tenant != r.tenant {
 		return nil
 	}
 	return t
 }
 
-// decide decides the first of the pending wishes about each task and returns the others: a second change of a task
-// must see what the first one made of it, times included.
-func (h heldTasks) decide(w *writes, wishes []wish, pending []int, results []groupcommit.Result[task.Task]) (rest []int) {
+// decide decides the first of the pending requests for each task and returns the others: a second change of a task
+// must see the result of the first one, times included.
+func (l lockedTasks) decide(w *writes, requests []changeRequest, pending []int, results []groupcommit.Result[task.Task]) (rest []int) {
 	decided := map[task.ID]bool{}
 	for _, i := range pending {
-		t := h.find(wishes[i])
+		t := l.find(requests[i])
 		if t == nil {
 			results[i].Err = pgx.ErrNoRows
 			continue
@@ -213,7 +213,7 @@ func (h heldTasks) decide(w *writes, wishes []wish, pending []int, results []gro
 			rest = append(rest, i)
 			continue
 		}
-		c, err := wishes[i].decide(*t)
+		c, err := requests[i].decide(*t)
 		if err != nil {
 			results[i].Err = err // Its own; nothing of it is written.
 			continue
@@ -248,10 +248,10 @@ func (s *Tasks) queueOutputs(batch *pgx.Batch, changes []changeWritten) {
 	}
 }
 
-// keep makes what was written the state of the held tasks and the result of those who wished it.
-func (h heldTasks) keep(w *writes, results []groupcommit.Result[task.Task]) {
+// apply makes what was written the state of the locked tasks and the results of the requests.
+func (l lockedTasks) apply(w *writes, results []groupcommit.Result[task.Task]) {
 	for _, c := range w.changes {
-		*h.byID[c.Task.ID] = c.Task
-		results[c.wish].Value = c.Task
+		*l.byID[c.Task.ID] = c.Task
+		results[c.request].Value = c.Task
 	}
 }

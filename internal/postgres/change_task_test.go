@@ -227,7 +227,7 @@ var (
 	_ lifecycle.Sources = (*postgres.Sources)(nil)
 )
 
-// A caller who knows the id of another tenant's task must neither hold its row nor wait for it.
+// A caller that knows the id of another tenant's task must neither hold its row nor wait for it.
 func TestChangeTask_OfAnotherTenantTouchesNoLock(t *testing.T) {
 	t.Parallel()
 	stores, pool := setup(t)

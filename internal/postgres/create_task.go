@@ -12,10 +12,10 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// created is what became of a new task.
+// created is the result of a submission.
 type created struct {
-	task  task.Task // The task of the request id,
-	isNew bool      // and whether it was made now.
+	task  task.Task // The task of the request id.
+	isNew bool      // Whether this submission made it.
 }
 
 // CreateTasks implements lifecycle.Store.
@@ -27,19 +27,19 @@ func (s *Tasks) CreateTasks(ctx context.Context, ds []task.Decision) []lifecycle
 	return results
 }
 
-// request names a submission.
-type request struct{ tenant, id string }
+// requestKey names a submission.
+type requestKey struct{ tenant, id string }
 
-func requestOf(d *task.Decision) request { return request{d.Task.Tenant, d.Task.RequestID} }
+func requestKeyOf(d *task.Decision) requestKey { return requestKey{d.Task.Tenant, d.Task.RequestID} }
 
-// createSet makes the tasks of a set in one transaction, and answers for those whose request id is known with the
-// task that it belongs to. Of items with one request id the first makes the task, and the others find it.
+// createSet makes the tasks of a set in one transaction. An item whose request id is known gets the task of that
+// request id. Of several items with one request id the first makes the task, and the others get it.
 func (s *Tasks) createSet(ctx context.Context, ds []task.Decision, results []groupcommit.Result[created]) error {
-	first := make(map[request]int, len(ds))
+	first := make(map[requestKey]int, len(ds))
 	var items newTasks
 	for i := range ds {
-		if _, known := first[requestOf(&ds[i])]; !known {
-			first[requestOf(&ds[i])] = i
+		if _, known := first[requestKeyOf(&ds[i])]; !known {
+			first[requestKeyOf(&ds[i])] = i
 			items.add(&ds[i])
 		}
 	}
@@ -49,15 +49,15 @@ func (s *Tasks) createSet(ctx context.Context, ds []task.Decision, results []gro
 		return err
 	})
 	if err != nil {
-		return fate(fmt.Errorf("insert tasks: %w", err), results)
+		return failedSet(fmt.Errorf("insert tasks: %w", err), results)
 	}
-	known := map[request]bool{}
+	known := map[requestKey]bool{}
 	for i := range ds {
-		made := &ds[first[requestOf(&ds[i])]].Task
+		made := &ds[first[requestKeyOf(&ds[i])]].Task
 		row, ok := inserted[made.ID]
 		switch {
 		case !ok:
-			known[requestOf(&ds[i])] = true
+			known[requestKeyOf(&ds[i])] = true
 		case row.quota != "":
 			results[i].Err = row.refusal(ds[i].Task.Tenant)
 		default:
@@ -70,19 +70,19 @@ func (s *Tasks) createSet(ctx context.Context, ds []task.Decision, results []gro
 	return nil
 }
 
-// findKnown answers for the items whose request id was used before. They are read after the commit: the transaction
+// findKnown sets the results of the items whose request id was used before. It reads them after the commit: the transaction
 // that made such a task may have been the last to commit before.
-func (s *Tasks) findKnown(ctx context.Context, known map[request]bool, ds []task.Decision, results []groupcommit.Result[created]) {
+func (s *Tasks) findKnown(ctx context.Context, known map[requestKey]bool, ds []task.Decision, results []groupcommit.Result[created]) {
 	if len(known) == 0 {
 		return
 	}
-	var found map[request]task.Task
+	var found map[requestKey]task.Task
 	err := dbpool.Transact(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
 		found, err = s.tasksByRequest(ctx, known)
 		return err
 	})
 	for i := range ds {
-		r := requestOf(&ds[i])
+		r := requestKeyOf(&ds[i])
 		if !known[r] {
 			continue
 		}
@@ -102,12 +102,12 @@ FROM unnest($1::text[], $2::text[]) AS asked (tenant, request_id)
 JOIN task ON task.tenant = asked.tenant AND task.request_id = asked.request_id`
 
 // tasksByRequest reads tasks by their request ids.
-func (s *Tasks) tasksByRequest(ctx context.Context, asked map[request]bool) (map[request]task.Task, error) {
+func (s *Tasks) tasksByRequest(ctx context.Context, asked map[requestKey]bool) (map[requestKey]task.Task, error) {
 	tenants, ids := make([]string, 0, len(asked)), make([]string, 0, len(asked))
 	for r := range asked {
 		tenants, ids = append(tenants, r.tenant), append(ids, r.id)
 	}
-	found := make(map[request]task.Task, len(asked))
+	found := make(map[requestKey]task.Task, len(asked))
 	err := s.snapshot(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, selectTasksByRequest, tenants, ids)
 		if err != nil {
@@ -119,7 +119,7 @@ func (s *Tasks) tasksByRequest(ctx context.Context, asked map[request]bool) (map
 		}
 		err = s.complete(ctx, tx, tasks)
 		for _, t := range tasks {
-			found[request{t.Tenant, t.RequestID}] = t
+			found[requestKey{t.Tenant, t.RequestID}] = t
 		}
 		return err
 	})
@@ -131,11 +131,11 @@ func (s *Tasks) tasksByRequest(ctx context.Context, asked map[request]bool) (map
 
 // TaskByRequest implements lifecycle.Store.
 func (s *Tasks) TaskByRequest(ctx context.Context, tenant, requestID string) (task.Task, error) {
-	found, err := s.tasksByRequest(ctx, map[request]bool{{tenant, requestID}: true})
+	found, err := s.tasksByRequest(ctx, map[requestKey]bool{{tenant, requestID}: true})
 	if err != nil {
 		return task.Task{}, err
 	}
-	t, ok := found[request{tenant, requestID}]
+	t, ok := found[requestKey{tenant, requestID}]
 	if !ok {
 		return task.Task{}, fmt.Errorf("read the task of request id %q: %w", requestID, lifecycle.ErrTaskNotFound)
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // claimChecks takes due attempts and makes each due again, a tenth sooner or later at random so that checks
-// spread out. Whoever dies between claim and check has only delayed it.
+// spread out. A replica that dies between claim and check only delays the check.
 const claimChecks = `
 WITH due AS (
     SELECT attempt.id, attempt.task_id, attempt.asked

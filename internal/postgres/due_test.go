@@ -61,7 +61,7 @@ func TestClaimChecks_HandsEachDueAttemptToOneClaimer(t *testing.T) {
 	}
 }
 
-// Many replicas ask at once; whoever asks gets times of its own.
+// Many replicas ask at once; each gets times of its own.
 func TestReserveQueries_GivesEveryQuestionATimeOfItsOwn(t *testing.T) {
 	t.Parallel()
 	stores, _ := setup(t)

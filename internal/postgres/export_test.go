@@ -11,11 +11,11 @@ import (
 
 // ChangeTogether changes the tasks of attempts in one set, once, and returns what is wrong with the set as a whole.
 func (s *Tasks) ChangeTogether(ctx context.Context, attempts []task.AttemptID, decide lifecycle.Decide) error {
-	wishes := make([]wish, len(attempts))
+	requests := make([]changeRequest, len(attempts))
 	for i, id := range attempts {
-		wishes[i] = wish{attempt: id, decide: decide}
+		requests[i] = changeRequest{attempt: id, decide: decide}
 	}
-	return s.changeSet(ctx, wishes, make([]groupcommit.Result[task.Task], len(wishes)))
+	return s.changeSet(ctx, requests, make([]groupcommit.Result[task.Task], len(requests)))
 }
 
 // CreateTogether makes tasks in one set, once, and returns what is wrong with the set as a whole.

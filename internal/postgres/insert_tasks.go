@@ -11,8 +11,8 @@ import (
 	"github.com/refract-video/refract/internal/tenants"
 )
 
-// newTasks are tasks that are to be made, column by column as insertTasks takes them: a set of some hundreds is parsed in
-// a fraction of the time that it takes as JSON.
+// newTasks are new tasks, column by column as insertTasks takes them: PostgreSQL parses a set of some hundreds in
+// a fraction of the time that it needs for JSON.
 type newTasks struct {
 	ids            []task.ID
 	tenants        []string
@@ -78,7 +78,7 @@ func (n *newTasks) columns() []any {
 }
 
 // lockQuotas makes submissions of a tenant that has a quota follow each other, so that the quota is exact over all
-// replicas. Tenants without one do not wait for anyone. The locks are taken in the order of their keys, so that sets
+// replicas. Tenants without one do not wait. The locks are taken in the order of their keys, so that sets
 // with several tenants can't block each other; DISTINCT keeps PostgreSQL from locking before it sorts.
 const lockQuotas = `
 SELECT pg_advisory_xact_lock(key)
@@ -96,7 +96,7 @@ FROM (SELECT DISTINCT hashtextextended('refract.tenant.submit.' || asked.tenant,
 // name.
 //
 // Each task that would be new has a turn among those of its tenant. Those whose turn comes while the quotas leave room
-// are made; the others are told which quota then is spent, and of two that which lasts longer. OFFSET 0 keeps
+// are made. The others get the quota that is spent, and of two the one that lasts longer. OFFSET 0 keeps
 // PostgreSQL from looking for the request ids of tenants without quota first.
 //
 // NOTE: it runs after lockQuotas, in a statement of its own: one that waited for a lock itself would count in a
@@ -166,13 +166,13 @@ FROM created
 UNION ALL
 (SELECT DISTINCT ON (id) id, now(), now(), name, most, seconds FROM spent ORDER BY id, seconds DESC)`
 
-// insertedTask is what the database answers for a new task: its times, or the quota that is used up.
+// insertedTask is what the database returns for a new task: its times, or the quota that is used up.
 type insertedTask struct {
 	createTime   time.Time
 	deadlineTime time.Time
 	quota        tenants.Quota
 	limit        int
-	seconds      float64 // When submitting again makes sense.
+	seconds      float64 // After which submitting again makes sense.
 }
 
 func (r insertedTask) refusal(tenant string) error {
@@ -181,8 +181,8 @@ func (r insertedTask) refusal(tenant string) error {
 	}
 }
 
-// insertTasks makes tasks, in one round trip and one commit, and returns what became of each. Of one whose request id is
-// known nothing is returned.
+// insertTasks makes tasks, in one round trip and one commit, and returns the result of each by its id. A task whose request id is
+// known has no result.
 func (s *Tasks) insertTasks(ctx context.Context, items *newTasks) (map[task.ID]insertedTask, error) {
 	inserted := make(map[task.ID]insertedTask, len(items.ids))
 	var batch pgx.Batch // Without BEGIN it is a transaction by itself.

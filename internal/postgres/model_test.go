@@ -15,7 +15,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// model is a task as the state machine alone has it, beside the one in the database.
+// model is a task as the state machine alone has it, to compare with the one in the database.
 type model struct {
 	task    task.Task
 	outputs map[task.AttemptID][]task.Output
@@ -116,7 +116,7 @@ func (m *model) same(t *rapid.T, what string, got task.Task) {
 }
 
 // drawInput draws what can happen to a task, sensible or not. An attempt that was never sent can only be
-// refused: nobody else knows of it.
+// refused: it has no other record.
 func drawInput(t *rapid.T, about *task.Task) task.Input {
 	inputs := []task.Input{task.CancelRequested{}, task.DeadlinePassed{}, task.RetryRequested{}}
 	for _, a := range about.Attempts {

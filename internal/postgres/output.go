@@ -17,7 +17,7 @@ WHERE task.id = $1 AND task.state = 'SUCCEEDED'`
 
 var selectOutput = taskOutputs + ` AND output.index = $4`
 
-// Output returns an output of a SUCCEEDED task, whoever's it is, or lifecycle.ErrTaskNotFound. It may have expired.
+// Output returns an output of a SUCCEEDED task of any tenant, or lifecycle.ErrTaskNotFound. It may have expired.
 func (s *Tasks) Output(ctx context.Context, id task.ID, index int) (task.Output, error) {
 	var row outputRow
 	err := s.pool.QueryRow(ctx, selectOutput, id, s.periods.Outputs.Seconds(), s.periods.Tasks.Seconds(), index).Scan(row.fields()...)

@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
-	osexec "os/exec" // Beside a helper of that name.
+	osexec "os/exec" // The package has a helper named exec.
 	"path/filepath"
 	"strings"
 	"testing"

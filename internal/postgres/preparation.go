@@ -28,41 +28,41 @@ INSERT INTO preparation (tenant, account, subject, host)
 VALUES ($1, $2, $3, $4)
 ON CONFLICT ON CONSTRAINT preparation_subject_key DO UPDATE SET joined = preparation.joined + 1`
 
-// holdTask keeps a task from admission until its preparation has ended, which the transaction joined before. It follows the
+// deferTask keeps a task from admission until its preparation has ended, which the transaction joined before. It follows the
 // statement that writes the task's revision, in the same transaction. Whatever else changes the task writes not_before_time
 // anew, and ends the wait.
-const holdTask = `
-WITH held AS (
+const deferTask = `
+WITH deferred AS (
     UPDATE task SET not_before_time = 'infinity' WHERE id = $4 RETURNING id, revision
 )
 INSERT INTO preparation_task (task_id, revision, preparation_id)
-SELECT held.id, held.revision, preparation.id
-FROM held, preparation
+SELECT deferred.id, deferred.revision, preparation.id
+FROM deferred, preparation
 WHERE preparation.tenant = $1 AND preparation.account = $2 AND preparation.subject = $3
 ON CONFLICT ON CONSTRAINT preparation_task_pkey
 DO UPDATE SET revision = EXCLUDED.revision, preparation_id = EXCLUDED.preparation_id`
 
-// heldTask is a task that waits for a preparation from now on.
-type heldTask struct {
+// deferredTask is a task that is deferred until a preparation has ended.
+type deferredTask struct {
 	id task.ID
 	source.Preparation
 }
 
-func (h heldTask) compare(other heldTask) int {
-	return cmp.Or(cmp.Compare(h.Tenant, other.Tenant), cmp.Compare(h.Account, other.Account), cmp.Compare(h.Subject(), other.Subject()))
+func (d deferredTask) compare(other deferredTask) int {
+	return cmp.Or(cmp.Compare(d.Tenant, other.Tenant), cmp.Compare(d.Account, other.Account), cmp.Compare(d.Subject(), other.Subject()))
 }
 
-// queueHeld holds tasks. It locks their preparations first, in order, and then the rows of waiters. So it can't deadlock
+// queueDeferred defers tasks. It locks their preparations first, in order, and then the rows of waiters. So it can't deadlock
 // with another set of tasks, nor with the end of a preparation, which removes the rows that still name it.
-func queueHeld(batch *pgx.Batch, held []heldTask) {
-	slices.SortFunc(held, heldTask.compare)
-	for i, h := range held {
-		if i == 0 || h.compare(held[i-1]) != 0 {
-			batch.Queue(upsertPreparation, h.Tenant, h.Account, h.Subject(), h.Host())
+func queueDeferred(batch *pgx.Batch, tasks []deferredTask) {
+	slices.SortFunc(tasks, deferredTask.compare)
+	for i, d := range tasks {
+		if i == 0 || d.compare(tasks[i-1]) != 0 {
+			batch.Queue(upsertPreparation, d.Tenant, d.Account, d.Subject(), d.Host())
 		}
 	}
-	for _, h := range held {
-		batch.Queue(holdTask, h.Tenant, h.Account, h.Subject(), h.id)
+	for _, d := range tasks {
+		batch.Queue(deferTask, d.Tenant, d.Account, d.Subject(), d.id)
 	}
 }
 
@@ -217,7 +217,7 @@ func (s *Preparations) PreparationWaiters(ctx context.Context, id source.Prepara
 		}
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("read who waits for preparation %d: %w", id, notFound(err, source.ErrNotFound))
+		return nil, 0, fmt.Errorf("read the waiters of preparation %d: %w", id, notFound(err, source.ErrNotFound))
 	}
 	return waiters, joined, nil
 }

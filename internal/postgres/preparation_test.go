@@ -59,7 +59,7 @@ func TestClaimPreparations_NameNoSourceOnceItsWaitersAreGone(t *testing.T) {
 		got[c.Preparation]++
 	}
 	for _, want := range []source.Preparation{
-		{Tenant: "films", Account: "first"}, // The one that nobody can make, or wants.
+		{Tenant: "films", Account: "first"}, // The one that can't be made, and has no waiter.
 		{Tenant: "films", Account: "second", URI: byURI.SourceURI},
 		{Tenant: "films", Account: "first", Source: uploaded.SourceID},
 		{Tenant: "films", Account: "second", Source: uploaded.SourceID},

@@ -34,7 +34,7 @@ func TestProviderAccounts_TellHowMuchIsUsed(t *testing.T) {
 	}
 	create(t, stores, "films", plain())
 	create(t, stores, "films", plain())
-	for range 3 { // One is being sent, one runs, of one nobody knows.
+	for range 3 { // One is being sent, one runs, of one the outcome is unknown.
 		created := create(t, stores, "films", plain())
 		id := admit(t, stores, created.ID)
 		apply(t, stores, created.ID, task.Sending{Attempt: id})

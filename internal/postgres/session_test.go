@@ -229,7 +229,7 @@ func TestOpen_TheURLChoosesTheSchema(t *testing.T) {
 }
 
 // TestOpen_RefusesASchemaThatOnlyADefaultChooses has tables where the service does not look by itself. A migration would make
-// others beside them, and a new installation would take their place.
+// a second set of tables, which would take their place.
 func TestOpen_RefusesASchemaThatOnlyADefaultChooses(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgrestest.EmptyURL(t)

@@ -93,8 +93,8 @@ func (s *Sources) BeginUpload(ctx context.Context, tenant string, id task.Upload
 	})
 }
 
-// extendUpload is what tells two calls apart that append to one upload at a time: the second waits for the first one's
-// commit, and then finds more bytes than it knows of.
+// extendUpload appends for one of two calls that append to an upload at the same time: the second waits for the first one's
+// commit, then finds more bytes than it expects, and changes nothing.
 const extendUpload = `
 UPDATE source_upload
 SET size_bytes = $3, sha256 = coalesce($4, ''::bytea), received_bytes = received_bytes + $6, parts = parts + 1, update_time = now()

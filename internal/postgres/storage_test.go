@@ -94,7 +94,7 @@ func TestNoteSaveTrouble_CountsTheProvidersFromWhenTheStorageWorked(t *testing.T
 		t.Errorf("SaveTrouble = %+v, %v", got, err)
 	}
 	if got, _, err := stores.Storage.SaveTrouble(t.Context(), id, time.Now().Add(time.Hour)); err != nil || got.Cause != "" {
-		t.Errorf("trouble of an earlier save is told: %+v, %v", got, err)
+		t.Errorf("trouble of an earlier save is returned: %+v, %v", got, err)
 	}
 	began = time.Now().Add(time.Hour)
 	if got := note(task.WaitDownload, ""); age(got) != 0 || got.Storage.Cause != "" {

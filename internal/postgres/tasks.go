@@ -23,7 +23,7 @@ type Tasks struct {
 	pool    *pgxpool.Pool
 	jobs    *replica.Jobs
 	creates *groupcommit.Group[task.Decision, created]
-	changes *groupcommit.Group[wish, task.Task]
+	changes *groupcommit.Group[changeRequest, task.Task]
 
 	timeouts changeTimeouts
 }

@@ -127,7 +127,7 @@ type checkUpdate struct {
 // scheduleChecks only ever brings a check forward: a callback that overtakes the answer to its submission asks for
 // one at once, and the answer for one later. least passes over NULL.
 //
-// NOTE: whoever has seen a callback can repeat it, and each check costs one of the account's queries. So the first callback
+// NOTE: anyone that has seen a callback can repeat it, and each check costs one of the account's queries. So the first callback
 // leads to a check at once, and each further one that brings a check forward to one that is 1 s, 2 s, 4 s and so on away from
 // the check before it, up to 17 minutes. The regular checks are soon more frequent than that, and callbacks cost no more
 // queries.
@@ -181,7 +181,7 @@ const keptCallbackBytes = `262144`
 // insertCallbacks stores an empty body as such. The rows keep the order of the set.
 //
 // Of the callbacks of an attempt the one that was applied is always kept, and of the others the first, and up to 32 of
-// keptCallbackBytes together: whoever has seen a callback can repeat it, with any body. The transaction holds the task, so the
+// keptCallbackBytes together: anyone that has seen a callback can repeat it, with any body. The transaction holds the task, so the
 // bound is exact.
 const insertCallbacks = `
 INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body)

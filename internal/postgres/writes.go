@@ -10,9 +10,9 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// writes are the rows that changes make necessary: one statement for each kind of row, however many changes there are.
-// The rows of a kind travel as one JSON array, which keeps the columns of a row together here and in the statement,
-// and carries lists and bytes like everything else.
+// writes are the rows of a set of changes: one statement for each kind of row, however many changes there are.
+// The rows of a kind are one JSON array, which keeps the columns of a row together here and in the statement,
+// and which has lists and bytes like everything else.
 type writes struct {
 	changes []changeWritten
 
@@ -21,24 +21,24 @@ type writes struct {
 	newAttempts []attemptInsert
 	attempts    []attemptUpdate
 	checks      []checkUpdate
-	asked       []task.AttemptID // Whose checks operators ask for.
+	asked       []task.AttemptID // The attempts that operators want checked.
 	outputs     []outputInsert
 	callbacks   []callbackInsert
 	accounts    []accountUpdate
-	held        []heldTask
+	deferred    []deferredTask
 	jobs        []task.Job
 }
 
-// changeWritten is a change with what is needed to complete its task by the times that the database gives.
+// changeWritten is a change, with what its task lacks until the database returns the time.
 type changeWritten struct {
 	lifecycle.Change
 
-	wish     int // Whose it is.
+	request  int // The index of the request that it answers.
 	attempts int // How many attempts the task had before.
 }
 
 // add adds the rows of a change to a task.
-func (w *writes) add(wish int, before *task.Task, c lifecycle.Change) {
+func (w *writes) add(request int, before *task.Task, c lifecycle.Change) {
 	if c.Changed {
 		w.addDecision(before, &c.Decision)
 		if c.Check != "" {
@@ -50,13 +50,13 @@ func (w *writes) add(wish int, before *task.Task, c lifecycle.Change) {
 	}
 	w.accounts = append(w.accounts, accountUpdates(c)...)
 	if c.Prepare != nil {
-		w.held = append(w.held, heldTask{c.Task.ID, *c.Prepare})
+		w.deferred = append(w.deferred, deferredTask{c.Task.ID, *c.Prepare})
 	}
 	if c.Asked {
 		w.asked = append(w.asked, c.Check)
 	}
 	w.jobs = append(w.jobs, c.Jobs...)
-	w.changes = append(w.changes, changeWritten{Change: c, wish: wish, attempts: len(before.Attempts)})
+	w.changes = append(w.changes, changeWritten{Change: c, request: request, attempts: len(before.Attempts)})
 }
 
 func (w *writes) addDecision(before *task.Task, d *task.Decision) {
@@ -116,7 +116,7 @@ func (w *writes) flush(ctx context.Context, tx pgx.Tx, then func(*pgx.Batch)) er
 	queueRows(&batch, insertOutputs, w.outputs)
 	queueRows(&batch, insertCallbacks, w.callbacks)
 	queueAccounts(&batch, w.accounts)
-	queueHeld(&batch, w.held)
+	queueDeferred(&batch, w.deferred)
 	then(&batch)
 	if batch.Len() == 1 {
 		return nil // Nothing changed.

@@ -12,9 +12,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// How long we wait for a database that says nothing. A network that swallows packets, or a machine that hangs,
-// reports no error: without an end of our own a loop would wait for it until the system gives the connection up,
-// which takes a quarter of an hour, or for ever.
+// How long we wait for a database that does not answer. A network that drops packets, or a machine that hangs,
+// reports no error: without a time limit a loop would wait until the system gives the connection up,
+// which takes a quarter of an hour or never happens.
 const (
 	connectTimeout   = 5 * time.Second
 	statementTimeout = 10 * time.Second
@@ -31,10 +31,10 @@ var errNoPostgresURL = errors.New("--database-url is not a PostgreSQL URL")
 // Pool is a pool of connections, as Open makes it. The name lets other packages hold one without a dependency on its driver.
 type Pool = pgxpool.Pool
 
-// Open connects to a database, and fails when the database can't be reached: at once where it refuses us, after half a minute
-// where it starts or does not answer. Every statement on the pool, and on
-// connections made with its configuration, ends after 10 seconds at the latest, with an error that Unavailable
-// knows; waiting for a notification is no statement. Calls with a context of WithoutTimeouts are exempt.
+// Open connects to a database. It fails when the database can't be reached: at once when the server refuses us, after half a minute
+// when it is starting or does not answer. Every statement on the pool, and on connections made with its configuration, ends after
+// 10 seconds at the latest, with an error for which Unavailable reports true. Waiting for a notification is no statement. Calls with
+// a context of WithoutTimeouts are exempt.
 func Open(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	return open(ctx, databaseURL, statementTimeout)
 }
@@ -50,7 +50,7 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 		config.MaxConns = defaultMaxConns
 	}
 	if _, named := config.ConnConfig.RuntimeParams["application_name"]; !named {
-		config.ConnConfig.RuntimeParams["application_name"] = "refract" // So that operators know whose connections they see.
+		config.ConnConfig.RuntimeParams["application_name"] = "refract" // Operators see it in the list of connections.
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
@@ -62,9 +62,9 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 		return nil
 	}
 	config.ConnConfig.DialFunc = marking(config.ConnConfig.DialFunc)
-	config.PingTimeout = limit // Of a connection that was idle for a while, before it is lent.
+	config.PingTimeout = limit // Of a connection that was idle for a while, before it is acquired.
 	config.ShouldPing = func(ctx context.Context, params pgxpool.ShouldPingParams) bool {
-		// A connection whose making took long counts as idle.
+		// A connection that took long to make counts as idle.
 		return params.IdleDuration > time.Second && !unlimited(ctx)
 	}
 	state := &State{calm: calm}

@@ -149,7 +149,7 @@ func TestOpen_AStatementInTransactionEnds(t *testing.T) {
 	t.Parallel()
 	h := dig(t)
 	pool := openWithin(t, h.url, 300*time.Millisecond)
-	defer h.heal() // So that closing the pool waits for nobody.
+	defer h.heal() // So that closing the pool does not wait.
 	var err error
 	silent := false
 	postgrestest.Until(t, func() bool { // On a slow machine the beginning of a transaction may take longer than the limit.
@@ -166,7 +166,7 @@ func TestOpen_AStatementInTransactionEnds(t *testing.T) {
 	}
 }
 
-// TestOpen_TheServerGivesUpOnASilentClient looks at what the server was told.
+// TestOpen_TheServerGivesUpOnASilentClient reads the settings that the server got.
 func TestOpen_TheServerGivesUpOnASilentClient(t *testing.T) {
 	t.Parallel()
 	pool, err := dbpool.Open(t.Context(), postgrestest.URL(t))
@@ -187,8 +187,8 @@ func TestOpen_TheServerGivesUpOnASilentClient(t *testing.T) {
 	}
 }
 
-// TestListener_SilenceHoldsNothingUp expects a listener to wait for longer than a statement may, and to stop when it
-// is told to though nobody answers.
+// TestListener_SilenceHoldsNothingUp expects a listener to wait for longer than a statement may, and to stop when its
+// context ends though the server does not answer.
 func TestListener_SilenceHoldsNothingUp(t *testing.T) {
 	t.Parallel()
 	h := dig(t)

@@ -20,9 +20,9 @@ import (
 // statements that see what was committed before them, no time limits but ours, the tables of our schema, commits that are on
 // disk, and values in the formats that the driver reads.
 //
-// The time limits and keepalives make the server give up on a replica that fell silent. It may hold the row of a provider
-// account, and while it does nobody is admitted there; its connection to listen says that it lives. No statement here is long
-// enough to be worth compiling, and PostgreSQL, which judges by estimates, would compile some at every call: 80 ms for what
+// The time limits and keepalives make the server give up on a replica that no longer answers. That replica may hold the row of a
+// provider account, which stops admission there, and its listening connection shows that it lives. No statement here is long
+// enough to be worth compiling, and PostgreSQL, which goes by estimates, would compile some at every call: 80 ms for what
 // takes 5.
 //
 // default_transaction_read_only is not among them: clusters set it to fence a server that must take no writes.
@@ -143,7 +143,7 @@ func checkPooler(ctx context.Context, config *pgxpool.Config) error {
 	}
 	conns := slices.Collect(maps.Keys(sessions))
 	for range poolerTurns {
-		rand.Shuffle(len(conns), func(i, j int) { conns[i], conns[j] = conns[j], conns[i] }) //nolint:gosec // Nobody gains by guessing it.
+		rand.Shuffle(len(conns), func(i, j int) { conns[i], conns[j] = conns[j], conns[i] }) //nolint:gosec // The order is no secret.
 		seen := map[uint32]bool{}
 		for _, conn := range conns {
 			id, err := sessionOf(ctx, conn)

@@ -36,7 +36,7 @@ type Fault int
 // What a database may not do.
 const (
 	NoWrites      Fault = iota // It answers, and takes no writes.
-	NoConnections              // It lets nobody in, or does not answer.
+	NoConnections              // It refuses connections, or does not answer.
 )
 
 // Change is the beginning of a fault, another cause of one that goes on, or its end.
@@ -48,9 +48,9 @@ type Change struct {
 	Failures int           // and how many statements or connects failed meanwhile.
 }
 
-// State knows from the statements and the connects of a pool what the database does. It asks nothing: every replica writes
+// State observes, by the statements and the connects of a pool, what the database does. It sends nothing itself: every replica writes
 // every second or so, and connects when it has lost a connection. When writes are refused, and when they succeed again, it drops
-// all connections of the pool, and at any time each one that met a refusal, since new connections may lead to a server that takes
+// all connections of the pool. It always drops a connection that met a refusal, since a new one may lead to a server that takes
 // writes. Its methods may be called concurrently.
 type State struct {
 	mu       sync.Mutex
@@ -163,7 +163,7 @@ func (s *State) wrote(rows bool) {
 
 // connected takes in how the making of a connection ended.
 func (s *State) connected(err error) {
-	if errors.Is(err, context.Canceled) { // Nobody wants it any more.
+	if errors.Is(err, context.Canceled) { // The caller no longer needs it.
 		return
 	}
 	s.mu.Lock()
