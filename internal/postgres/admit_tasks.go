@@ -36,7 +36,7 @@ SELECT (SELECT count(*) FROM attempt WHERE account = $1 AND answer_time IS NULL)
        + (SELECT count(*) FROM attempt WHERE account = $1 AND state = 'LOST' AND answer_time > now() - interval '20 minutes')`
 
 // lockMovable locks tasks that have another provider to go to.
-const lockMovable = `
+var lockMovable = `
 SELECT ` + taskColumns + `
 FROM task
 WHERE provider = $1 AND state = 'QUEUED' AND route[cardinality(route)] <> provider
@@ -45,7 +45,7 @@ LIMIT $2
 FOR UPDATE SKIP LOCKED`
 
 // lockChosen locks the tasks that were chosen to go. It skips tasks that are overdue, and those that another transaction has locked.
-const lockChosen = `
+var lockChosen = `
 SELECT ` + taskColumns + `
 FROM task
 WHERE id = ANY ($1::uuid[]) AND state = 'QUEUED' AND deadline_time > now()

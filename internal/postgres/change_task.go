@@ -134,7 +134,7 @@ const requestedTasks = `ARRAY(
     UNION
     SELECT task_id FROM attempt WHERE id = ANY ($3::uuid[]))`
 
-const lockTasks = `SELECT ` + taskColumns + ` FROM task WHERE id = ANY (` + requestedTasks + `) ORDER BY id FOR UPDATE`
+var lockTasks = `SELECT ` + taskColumns + ` FROM task WHERE id = ANY (` + requestedTasks + `) ORDER BY id FOR UPDATE`
 
 // selectLockedAttempts is a statement of its own, since one that waits for a lock still sees other tables as they were
 // before it.

@@ -148,7 +148,7 @@ func TestCreateTasks_QuotasAreThoseOfOneByOne(t *testing.T) {
 				var want tenants.Quota
 				switch {
 				case made[id]:
-				case day > 0 && len(made) >= day: // Of two that are spent, the one that lasts longer is told.
+				case day > 0 && len(made) >= day: // Of two that are spent, the one that lasts longer is returned.
 					want = tenants.QuotaPerDay
 				case queued > 0 && len(made) >= queued:
 					want = tenants.QuotaQueued

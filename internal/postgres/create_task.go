@@ -96,7 +96,7 @@ func (s *Tasks) findKnown(ctx context.Context, known map[requestKey]bool, ds []t
 	}
 }
 
-const selectTasksByRequest = `
+var selectTasksByRequest = `
 SELECT ` + taskColumns + `
 FROM unnest($1::text[], $2::text[]) AS asked (tenant, request_id)
 JOIN task ON task.tenant = asked.tenant AND task.request_id = asked.request_id`

@@ -115,4 +115,4 @@ func (s *Tasks) TaskOfAttempt(ctx context.Context, id task.AttemptID) (task.Task
 	return t, nil
 }
 
-const selectTaskByAttempt = `SELECT ` + taskColumns + ` FROM task WHERE id = (SELECT task_id FROM attempt WHERE id = $1)`
+var selectTaskByAttempt = `SELECT ` + taskColumns + ` FROM task WHERE id = (SELECT task_id FROM attempt WHERE id = $1)`

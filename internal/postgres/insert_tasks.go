@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -11,70 +13,109 @@ import (
 	"github.com/refract-video/refract/internal/tenants"
 )
 
-// newTasks are new tasks, column by column as insertTasks takes them: PostgreSQL parses a set of some hundreds in
+// newTasks are new tasks. insertTasks takes them column by column: PostgreSQL parses a set of some hundreds in
 // a fraction of the time that it needs for JSON.
 type newTasks struct {
-	ids            []task.ID
-	tenants        []string
-	requestIDs     []string
-	prompts        []string
-	sourceURIs     []string
-	sourceIDs      []*string
-	watermarks     []string
-	strengths      []string
-	models         []string
-	firstFrameURIs []string
-	askedProviders []string
-	fallbacks      []string // Each joined by commas, which no name of a provider has.
-	routes         []string // As well.
-	providers      []string
-	labels         []map[string]string
-	priorities     []int32
-	maxAttempts    []int
-	allowances     []int
-	deadlines      []float64 // Seconds.
-	states         []task.State
-	revisions      []int64
-	message        string // Of the first event, which all tasks have alike.
+	tasks   []*task.Task
+	message string // Of the first event, which all tasks have in common.
 }
 
 func (n *newTasks) add(d *task.Decision) {
-	t := &d.Task
-	labels := t.Spec.Labels
-	if labels == nil {
-		labels = map[string]string{} // And not JSON's null.
-	}
-	n.ids = append(n.ids, t.ID)
-	n.tenants = append(n.tenants, t.Tenant)
-	n.requestIDs = append(n.requestIDs, t.RequestID)
-	n.prompts = append(n.prompts, t.Spec.Prompt)
-	n.sourceURIs = append(n.sourceURIs, t.Spec.SourceURI)
-	n.sourceIDs = append(n.sourceIDs, optional(string(t.Spec.SourceID)))
-	n.watermarks = append(n.watermarks, t.Spec.Watermark)
-	n.strengths = append(n.strengths, t.Spec.Strength)
-	n.models = append(n.models, t.Spec.Model)
-	n.firstFrameURIs = append(n.firstFrameURIs, t.Spec.FirstFrameURI)
-	n.askedProviders = append(n.askedProviders, t.Spec.Provider)
-	n.fallbacks = append(n.fallbacks, strings.Join(t.Spec.Fallbacks, ","))
-	n.routes = append(n.routes, strings.Join(t.Route, ","))
-	n.providers = append(n.providers, t.Provider)
-	n.labels = append(n.labels, labels)
-	n.priorities = append(n.priorities, t.Spec.Priority)
-	n.maxAttempts = append(n.maxAttempts, t.Spec.MaxAttempts)
-	n.allowances = append(n.allowances, t.Allowance)
-	n.deadlines = append(n.deadlines, t.Spec.Deadline.Seconds())
-	n.states = append(n.states, t.State)
-	n.revisions = append(n.revisions, t.Revision)
+	n.tasks = append(n.tasks, &d.Task)
 	n.message = d.Event.Message
 }
 
-// columns are in the order of insertTasks.
-func (n *newTasks) columns() []any {
-	return []any{
-		n.ids, n.tenants, n.requestIDs, n.prompts, n.sourceURIs, n.sourceIDs, n.watermarks, n.strengths, n.models, n.firstFrameURIs,
-		n.askedProviders, n.fallbacks, n.routes, n.providers, n.labels, n.priorities, n.maxAttempts, n.allowances, n.deadlines,
-		n.states, n.revisions, n.message,
+func (n *newTasks) tenants() []string {
+	tenants := make([]string, len(n.tasks))
+	for i, t := range n.tasks {
+		tenants[i] = t.Tenant
 	}
+	return tenants
+}
+
+// args are the arguments of insertTasks: the message, and the values of each column.
+func (n *newTasks) args() []any {
+	args := []any{n.message}
+	for _, c := range newTaskColumns {
+		args = append(args, c.values(n.tasks))
+	}
+	return args
+}
+
+// newTaskColumn is a column of a new task.
+type newTaskColumn struct {
+	name    string
+	sqlType string
+	written string // The expression that is written; empty means the value itself.
+	values  func([]*task.Task) any
+}
+
+// newTaskColumns are the columns of a new task that do not follow from others.
+var newTaskColumns = []newTaskColumn{
+	column("id", "uuid", func(t *task.Task) task.ID { return t.ID }),
+	column("tenant", "text", func(t *task.Task) string { return t.Tenant }),
+	column("request_id", "text", func(t *task.Task) string { return t.RequestID }),
+	column("prompt", "text", func(t *task.Task) string { return t.Spec.Prompt }),
+	column("source_uri", "text", func(t *task.Task) string { return t.Spec.SourceURI }),
+	column("source_id", "uuid", func(t *task.Task) *string { return optional(string(t.Spec.SourceID)) }),
+	column("watermark", "text", func(t *task.Task) string { return t.Spec.Watermark }),
+	column("strength", "text", func(t *task.Task) string { return t.Spec.Strength }),
+	column("model", "text", func(t *task.Task) string { return t.Spec.Model }),
+	column("first_frame_uri", "text", func(t *task.Task) string { return t.Spec.FirstFrameURI }),
+	column("asked_provider", "text", func(t *task.Task) string { return t.Spec.Provider }),
+	listColumn("fallbacks", func(t *task.Task) []string { return t.Spec.Fallbacks }),
+	listColumn("route", func(t *task.Task) []string { return t.Route }),
+	column("provider", "text", func(t *task.Task) string { return t.Provider }),
+	column("labels", "jsonb", func(t *task.Task) map[string]string {
+		if t.Spec.Labels == nil {
+			return map[string]string{} // And not JSON's null.
+		}
+		return t.Spec.Labels
+	}),
+	column("priority", "int", func(t *task.Task) int32 { return t.Spec.Priority }),
+	column("max_attempts", "int", func(t *task.Task) int { return t.Spec.MaxAttempts }),
+	column("allowance", "int", func(t *task.Task) int { return t.Allowance }),
+	column("deadline", "float8", func(t *task.Task) float64 { return t.Spec.Deadline.Seconds() }).writtenAs("make_interval(secs => deadline)"),
+	column("state", "text", func(t *task.Task) task.State { return t.State }),
+	column("revision", "bigint", func(t *task.Task) int64 { return t.Revision }),
+}
+
+func column[T any](name, sqlType string, value func(*task.Task) T) newTaskColumn {
+	return newTaskColumn{name: name, sqlType: sqlType, values: func(tasks []*task.Task) any {
+		values := make([]T, len(tasks))
+		for i, t := range tasks {
+			values[i] = value(t)
+		}
+		return values
+	}}
+}
+
+// listColumn is a column of names of providers. They are sent joined by commas, which no name has, since an array of arrays would
+// have to be rectangular.
+func listColumn(name string, value func(*task.Task) []string) newTaskColumn {
+	return column(name, "text", func(t *task.Task) string { return strings.Join(value(t), ",") }).
+		writtenAs("string_to_array(" + name + ", ',')")
+}
+
+func (c newTaskColumn) writtenAs(expression string) newTaskColumn {
+	c.written = expression
+	return c
+}
+
+// The lists of insertTasks: the arrays that it takes as $2 and following, the names of columns, and what is written.
+var (
+	newTaskArrays = joinColumns(func(i int, c newTaskColumn) string { return fmt.Sprintf("$%d::%s[]", i+2, c.sqlType) })
+	newTaskNames  = joinColumns(func(_ int, c newTaskColumn) string { return c.name })
+	newTaskValues = joinColumns(func(_ int, c newTaskColumn) string { return cmp.Or(c.written, c.name) })
+)
+
+// joinColumns returns what a function returns for each column of a new task, separated by commas.
+func joinColumns(of func(i int, c newTaskColumn) string) string {
+	parts := make([]string, len(newTaskColumns))
+	for i, c := range newTaskColumns {
+		parts[i] = of(i, c)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // lockQuotas makes submissions of a tenant that has a quota follow each other, so that the quota is exact over all
@@ -101,15 +142,11 @@ FROM (SELECT DISTINCT hashtextextended('refract.tenant.submit.' || asked.tenant,
 //
 // NOTE: it runs after lockQuotas, in a statement of its own: one that waited for a lock itself would count in a
 // snapshot from before.
-const insertTasks = `
+var insertTasks = `
 WITH item AS (
     SELECT *
-    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[],
-                $11::text[], $12::text[], $13::text[], $14::text[], $15::jsonb[], $16::int[], $17::int[], $18::int[], $19::float8[],
-                $20::text[], $21::bigint[]) WITH ORDINALITY AS item (
-        id, tenant, request_id, prompt, source_uri, source_id, watermark, strength, model, first_frame_uri,
-        asked_provider, fallbacks, route, provider, labels, priority, max_attempts, allowance, deadline,
-        state, revision, n)
+    FROM unnest(` + newTaskArrays + `)
+        WITH ORDINALITY AS item (` + newTaskNames + `, n)
 ), quota AS (
     SELECT asked.tenant, max_queued, max_per_day, today,
            max_queued - (SELECT count(*)
@@ -135,13 +172,9 @@ WITH item AS (
     FROM turn
     WHERE turn > room AND day_left <= room
 ), created AS (
-    INSERT INTO task (id, tenant, request_id, prompt, source_uri, watermark, strength, model, first_frame_uri,
-                      asked_provider, fallbacks, route, provider, priority, labels, deadline, max_attempts, state, revision,
-                      allowance, deadline_time, line_time, source_id)
-    SELECT id, tenant, request_id, prompt, source_uri, watermark, strength, model, first_frame_uri,
-           asked_provider, string_to_array(fallbacks, ','), string_to_array(route, ','), provider, priority, labels,
-           make_interval(secs => deadline), max_attempts, state, revision,
-           allowance, now() + make_interval(secs => deadline), now() - make_interval(mins => priority), source_id
+    INSERT INTO task (` + newTaskNames + `, deadline_time, line_time)
+    SELECT ` + newTaskValues + `,
+           now() + make_interval(secs => deadline), now() - make_interval(mins => priority)
     FROM item
     WHERE id NOT IN (SELECT id FROM spent)
     ORDER BY tenant, request_id
@@ -158,7 +191,7 @@ WITH item AS (
     ON CONFLICT ON CONSTRAINT tenant_day_pkey DO UPDATE SET submissions = tenant_day.submissions + excluded.submissions
 ), event AS (
     INSERT INTO task_event (task_id, revision, state, attempt, message, tenant)
-    SELECT id, revision, state, 0, $22::text, tenant
+    SELECT id, revision, state, 0, $1::text, tenant
     FROM created
 )
 SELECT id, create_time, deadline_time, '', 0, 0::float8
@@ -184,10 +217,10 @@ func (r insertedTask) refusal(tenant string) error {
 // insertTasks makes tasks, in one round trip and one commit, and returns the result of each by its id. A task whose request id is
 // known has no result.
 func (s *Tasks) insertTasks(ctx context.Context, items *newTasks) (map[task.ID]insertedTask, error) {
-	inserted := make(map[task.ID]insertedTask, len(items.ids))
+	inserted := make(map[task.ID]insertedTask, len(items.tasks))
 	var batch pgx.Batch // Without BEGIN it is a transaction by itself.
-	batch.Queue(lockQuotas, items.tenants)
-	batch.Queue(insertTasks, items.columns()...).Query(func(rows pgx.Rows) error {
+	batch.Queue(lockQuotas, items.tenants())
+	batch.Queue(insertTasks, items.args()...).Query(func(rows pgx.Rows) error {
 		var id task.ID
 		var row insertedTask
 		columns := []any{&id, &row.createTime, &row.deadlineTime, &row.quota, &row.limit, &row.seconds}

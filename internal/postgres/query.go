@@ -13,7 +13,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-const selectTask = `SELECT ` + taskColumns + ` FROM task WHERE id = $1 AND tenant = $2`
+var selectTask = `SELECT ` + taskColumns + ` FROM task WHERE id = $1 AND tenant = $2`
 
 // Task returns a tenant's task, or a lifecycle.TaskError with lifecycle.ErrTaskNotFound.
 func (s *Tasks) Task(ctx context.Context, tenant string, id task.ID) (task.Task, error) {
@@ -56,7 +56,7 @@ func snapshot(ctx context.Context, pool *pgxpool.Pool, read func(pgx.Tx) error) 
 // listTasks reads a page by key, so its cost does not grow with the pages before it. Bounds that are not asked
 // for are spelt out, since a generic plan can use no index for "or it is NULL". The sum needs the sizes of the prompts alone,
 // which are known without reading them, and the rows after the last one are not even looked at.
-const listTasks = `
+var listTasks = `
 SELECT ` + taskColumns + `
 FROM (
 SELECT *, sum(octet_length(prompt)) OVER (ORDER BY tenant, id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,27 +17,72 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
+// taskRow is a task as it is scanned.
+type taskRow struct {
+	task.Task
+	failure  task.Failure
+	deadline float64 // Seconds.
+}
+
+// taskFields are the columns of a task that are read, each with where its value goes.
+var taskFields = []struct {
+	sql  string
+	dest func(*taskRow) any
+}{
+	{"task.id", func(r *taskRow) any { return &r.ID }},
+	{"task.tenant", func(r *taskRow) any { return &r.Tenant }},
+	{"task.request_id", func(r *taskRow) any { return &r.RequestID }},
+	{"task.prompt", func(r *taskRow) any { return &r.Spec.Prompt }},
+	{"task.source_uri", func(r *taskRow) any { return &r.Spec.SourceURI }},
+	{"coalesce(task.source_id::text, '')", func(r *taskRow) any { return &r.Spec.SourceID }},
+	{"task.watermark", func(r *taskRow) any { return &r.Spec.Watermark }},
+	{"task.strength", func(r *taskRow) any { return &r.Spec.Strength }},
+	{"task.model", func(r *taskRow) any { return &r.Spec.Model }},
+	{"task.first_frame_uri", func(r *taskRow) any { return &r.Spec.FirstFrameURI }},
+	{"task.asked_provider", func(r *taskRow) any { return &r.Spec.Provider }},
+	{"task.fallbacks", func(r *taskRow) any { return &r.Spec.Fallbacks }},
+	{"task.priority", func(r *taskRow) any { return &r.Spec.Priority }},
+	{"task.labels", func(r *taskRow) any { return &r.Spec.Labels }},
+	{"extract(epoch FROM task.deadline)::float8", func(r *taskRow) any { return &r.deadline }},
+	{"task.max_attempts", func(r *taskRow) any { return &r.Spec.MaxAttempts }},
+	{"task.route", func(r *taskRow) any { return &r.Route }},
+	{"task.provider", func(r *taskRow) any { return &r.Provider }},
+	{"task.state", func(r *taskRow) any { return &r.State }},
+	{"task.revision", func(r *taskRow) any { return &r.Revision }},
+	{"task.allowance", func(r *taskRow) any { return &r.Allowance }},
+	{"coalesce(task.result_attempt::text, '')", func(r *taskRow) any { return &r.Result }},
+	{"coalesce(task.failure_reason, '')", func(r *taskRow) any { return &r.failure.Reason }},
+	{"coalesce(task.failure_message, '')", func(r *taskRow) any { return &r.failure.Message }},
+	{"coalesce(task.failure_payment, '')", func(r *taskRow) any { return &r.failure.Payment }},
+	{"task.create_time", func(r *taskRow) any { return &r.CreateTime }},
+	{"task.update_time", func(r *taskRow) any { return &r.UpdateTime }},
+	{"task.deadline_time", func(r *taskRow) any { return &r.DeadlineTime }},
+}
+
 // taskColumns are the columns that scanTask reads, in its order.
-const taskColumns = `task.id, task.tenant, task.request_id, task.prompt, task.source_uri, task.watermark, task.strength,
-	task.model, task.first_frame_uri, task.asked_provider, task.fallbacks, task.route, task.provider, task.priority, task.labels, extract(epoch FROM task.deadline)::float8, task.max_attempts, task.state, task.revision,
-	task.allowance, coalesce(task.result_attempt::text, ''), coalesce(task.failure_reason, ''),
-	coalesce(task.failure_message, ''), coalesce(task.failure_payment, ''), task.create_time, task.update_time,
-	task.deadline_time, coalesce(task.source_id::text, '')`
+var taskColumns = func() string {
+	columns := make([]string, len(taskFields))
+	for i, f := range taskFields {
+		columns[i] = f.sql
+	}
+	return strings.Join(columns, ", ")
+}()
 
 func scanTask(row pgx.CollectableRow) (task.Task, error) {
-	var t task.Task
-	var f task.Failure
-	var deadline float64 // Seconds.
-	err := row.Scan(&t.ID, &t.Tenant, &t.RequestID, &t.Spec.Prompt, &t.Spec.SourceURI, &t.Spec.Watermark, &t.Spec.Strength,
-		&t.Spec.Model, &t.Spec.FirstFrameURI, &t.Spec.Provider, &t.Spec.Fallbacks, &t.Route, &t.Provider, &t.Spec.Priority, &t.Spec.Labels, &deadline, &t.Spec.MaxAttempts, &t.State, &t.Revision, &t.Allowance, &t.Result,
-		&f.Reason, &f.Message, &f.Payment, &t.CreateTime, &t.UpdateTime, &t.DeadlineTime, &t.Spec.SourceID)
-	if f.Reason != "" {
-		t.Failure = &f
+	var r taskRow
+	fields := make([]any, len(taskFields))
+	for i, f := range taskFields {
+		fields[i] = f.dest(&r)
+	}
+	err := row.Scan(fields...)
+	t := r.Task
+	if r.failure.Reason != "" {
+		t.Failure = &r.failure
 	}
 	if len(t.Spec.Fallbacks) == 0 {
 		t.Spec.Fallbacks = nil // As it was submitted.
 	}
-	t.Spec.Deadline = time.Duration(deadline * float64(time.Second)).Round(time.Microsecond)
+	t.Spec.Deadline = time.Duration(r.deadline * float64(time.Second)).Round(time.Microsecond)
 	return t, err
 }
 
