@@ -21,7 +21,7 @@ SET not_before_time = now()
 FROM free
 WHERE task.id = free.id`
 
-// ReleaseTasks implements lifecycle.Store.
+// ReleaseTasks implements lifecycle.Store. It waits for no lock.
 func (s *Tasks) ReleaseTasks(ctx context.Context, waiters []source.Waiter) error {
 	ids, revisions := make([]task.ID, len(waiters)), make([]int64, len(waiters))
 	for i, w := range waiters {

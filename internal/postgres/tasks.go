@@ -13,10 +13,10 @@ import (
 
 // Tasks has the tasks, and everything that changes them: submissions, decisions of the verbs, admission, and the checks of attempts.
 //
-// A change locks its task, lets a function decide, and writes task, attempts, event, outputs, callback and jobs together. Submissions,
-// and changes by callbacks and jobs, share transactions with others that come at the same time. When the database is out of reach, a
+// A change locks its task, lets a function decide, and writes task, attempts, event, outputs, callback and jobs together. Submissions
+// share transactions with others that come at the same time, and so do changes that name an attempt. When the database is out of reach, a
 // method fails with an error for which dbpool.Unavailable reports true and nothing has happened, with two exceptions: the answer to a
-// commit was lost, or the caller did not wait for the result. So a caller repeats the call, which changes nothing twice.
+// commit was lost, or the caller did not wait for the result. A caller may repeat the call.
 type Tasks struct {
 	outputReader
 

@@ -70,7 +70,7 @@ func TestTenants_ShowTermsInForceAndWhatIsUsed(t *testing.T) {
 	}
 }
 
-func TestSetTerms_ChangesTheTimesThatItIsTold(t *testing.T) {
+func TestSetLimits_ChangesOnlyThePeriodsThatItNames(t *testing.T) {
 	t.Parallel()
 	stores, _ := setupKeeping(t, retention.Periods{Outputs: 10 * time.Hour, Sources: 100 * time.Hour, Callbacks: 20 * time.Hour, Tasks: 200 * time.Hour})
 	hours := func(n float64) *time.Duration { return new(time.Duration(n * float64(time.Hour))) }
