@@ -145,7 +145,7 @@ func (r *rig) rows(ctx context.Context, n int, tasks bool) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		if err := dataset.Prepare(ctx, store, r.loader, first, r.row); err != nil {
+		if err := dataset.Prepare(ctx, store.Tasks, r.loader, first, r.row); err != nil {
 			return 0, err
 		}
 	}
