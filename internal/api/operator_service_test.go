@@ -27,7 +27,9 @@ import (
 
 // operatorTable stands in for what operators see and change, and keeps what was changed.
 type operatorTable struct {
-	OperatorStore
+	AccountStore
+	TenantStore
+	CallbackStore
 
 	changes  []string
 	inbox    callback.Filter
@@ -102,7 +104,7 @@ func serveOperators(t *testing.T, table *operatorTable) (client refractv1.Operat
 	t.Helper()
 	log, lines := testLogger()
 	admitted = new(int)
-	service := NewOperatorService(OperatorServiceConfig{Store: table, Admit: func() { *admitted++ }, Log: log})
+	service := NewOperatorService(OperatorServiceConfig{Accounts: table, Tenants: table, Callbacks: table, Admit: func() { *admitted++ }, Log: log})
 	service.configured = admission.AccountLimits{"kie": provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 100}}
 	conn, _ := serveInMemory(t, Config{Operators: service, Log: log})
 	return refractv1.NewOperatorServiceClient(conn), admitted, lines

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net/http"
 	"strconv"
@@ -32,11 +31,11 @@ func TestBench_BaselineWritesWhatTheServiceWrites(t *testing.T) {
 	f := startFleet(t, func(f *server.Config, _ *simConfig) {
 		f.CallbackKeys, f.Luma, f.LumaAgents = []redact.Secret{key}, server.Upstream{}, server.Upstream{}
 	})
-	store, err := postgres.NewStore(f.pool, slog.New(slog.DiscardHandler))
+	stores, err := postgres.NewStores(postgres.Config{Pool: f.pool})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(dataset.HoldSaves(t.Context(), f.pool), dataset.Prepare(t.Context(), store, f.pool, 0, 10)); err != nil {
+	if err := errors.Join(dataset.HoldSaves(t.Context(), f.pool), dataset.Prepare(t.Context(), stores.Tasks, f.pool, 0, 10)); err != nil {
 		t.Fatal(err)
 	}
 	ts := f.start(t)
