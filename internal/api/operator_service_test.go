@@ -65,15 +65,15 @@ func (o *operatorTable) Tenant(_ context.Context, name string) (tenants.Tenant, 
 	return tenants.Tenant{Name: name, Limits: tenants.Limits{Weight: 1}}, nil
 }
 
-func (o *operatorTable) SetTerms(_ context.Context, name string, l tenants.Limits, keep retention.PeriodChanges) error {
-	return o.changed("terms %q %+v keep %s", name, l, periods(keep))
+func (o *operatorTable) SetLimits(_ context.Context, name string, l tenants.Limits, keep retention.PeriodChanges) error {
+	return o.changed("limits %q %+v retention %s", name, l, periods(keep))
 }
 
-func (o *operatorTable) SetKeep(_ context.Context, name string, keep retention.PeriodChanges) error {
-	return o.changed("keep %q %s", name, periods(keep))
+func (o *operatorTable) SetRetention(_ context.Context, name string, keep retention.PeriodChanges) error {
+	return o.changed("retention %q %s", name, periods(keep))
 }
 
-func (o *operatorTable) DropTerms(_ context.Context, name string) error {
+func (o *operatorTable) DropLimits(_ context.Context, name string) error {
 	return o.changed("drop %q", name)
 }
 
@@ -169,30 +169,30 @@ func TestUpdateTenant_ChangesWhatTheRequestNames(t *testing.T) {
 	}{
 		"a weight": {
 			req:  &refractv1.UpdateTenantRequest{Tenant: "acme", Weight: 3},
-			want: `terms "acme" {Weight:3 MaxQueued:0 MaxInFlight:0 MaxPerDay:0 Sources:{Bytes:0 Sources:0 Uploads:0}} keep `,
+			want: `limits "acme" {Weight:3 MaxQueued:0 MaxInFlight:0 MaxPerDay:0 Sources:{Bytes:0 Sources:0 Uploads:0}} retention `,
 		},
 		"quotas without a weight": {
 			req: &refractv1.UpdateTenantRequest{
 				Tenant: "acme", MaxQueued: new(int32(1)), MaxInFlight: new(int32(2)), MaxPerDay: new(int32(3)),
 				MaxSourceBytes: new(int64(4)), MaxSources: new(int32(5)), MaxUnfinishedUploads: new(int32(6)),
 			},
-			want: `terms "acme" {Weight:1 MaxQueued:1 MaxInFlight:2 MaxPerDay:3 Sources:{Bytes:4 Sources:5 Uploads:6}} keep `,
+			want: `limits "acme" {Weight:1 MaxQueued:1 MaxInFlight:2 MaxPerDay:3 Sources:{Bytes:4 Sources:5 Uploads:6}} retention `,
 		},
 		"the default": {
 			req:  &refractv1.UpdateTenantRequest{Tenant: "-", Weight: 2},
-			want: `terms "" {Weight:2 MaxQueued:0 MaxInFlight:0 MaxPerDay:0 Sources:{Bytes:0 Sources:0 Uploads:0}} keep `,
+			want: `limits "" {Weight:2 MaxQueued:0 MaxInFlight:0 MaxPerDay:0 Sources:{Bytes:0 Sources:0 Uploads:0}} retention `,
 		},
 		"retention alone": {
 			req:  &refractv1.UpdateTenantRequest{Tenant: "acme", KeepOutputs: hours(48), KeepTasks: standard},
-			want: `keep "acme" ` + periods(retention.PeriodChanges{retention.OutputKind: new(48 * time.Hour), retention.TaskKind: nil}),
+			want: `retention "acme" ` + periods(retention.PeriodChanges{retention.OutputKind: new(48 * time.Hour), retention.TaskKind: nil}),
 		},
 		"nothing, which is a weight of 1": {
 			req:  &refractv1.UpdateTenantRequest{Tenant: "acme"},
-			want: `terms "acme" {Weight:1 MaxQueued:0 MaxInFlight:0 MaxPerDay:0 Sources:{Bytes:0 Sources:0 Uploads:0}} keep `,
+			want: `limits "acme" {Weight:1 MaxQueued:0 MaxInFlight:0 MaxPerDay:0 Sources:{Bytes:0 Sources:0 Uploads:0}} retention `,
 		},
-		"no terms of its own":      {req: &refractv1.UpdateTenantRequest{Tenant: "acme", UseDefault: true}, want: `drop "acme"`},
-		"no terms, and a weight":   {req: &refractv1.UpdateTenantRequest{Tenant: "acme", UseDefault: true, Weight: 2}, field: "use_default"},
-		"no terms, and retention":  {req: &refractv1.UpdateTenantRequest{Tenant: "acme", UseDefault: true, KeepTasks: standard}, field: "use_default"},
+		"no limits of its own":     {req: &refractv1.UpdateTenantRequest{Tenant: "acme", UseDefault: true}, want: `drop "acme"`},
+		"no limits, and a weight":  {req: &refractv1.UpdateTenantRequest{Tenant: "acme", UseDefault: true, Weight: 2}, field: "use_default"},
+		"no limits, and retention": {req: &refractv1.UpdateTenantRequest{Tenant: "acme", UseDefault: true, KeepTasks: standard}, field: "use_default"},
 		"outputs kept for minutes": {req: &refractv1.UpdateTenantRequest{Tenant: "acme", KeepCallbacks: keepFor(time.Minute)}, field: "keep_callbacks.keep_for"},
 		"no tenant":                {req: &refractv1.UpdateTenantRequest{}, field: "tenant"},
 		"a weight over the limit":  {req: &refractv1.UpdateTenantRequest{Tenant: "acme", Weight: 1001}, field: "weight"},
