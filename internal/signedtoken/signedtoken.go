@@ -62,7 +62,7 @@ func New(f Format, keys ...[]byte) (*Signer, error) {
 	own := make([][]byte, len(keys))
 	for i, key := range keys {
 		if len(key) < MinKey {
-			return nil, fmt.Errorf("a key has %d bytes, and needs at least %d", len(key), MinKey)
+			return nil, fmt.Errorf("a key needs at least %d bytes, and has %d", MinKey, len(key))
 		}
 		own[i] = slices.Clone(key)
 	}
