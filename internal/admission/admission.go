@@ -7,6 +7,8 @@
 package admission
 
 import (
+	"fmt"
+
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -23,6 +25,9 @@ type Round struct {
 
 // Admit decides that a task becomes the n-th attempt of the round, counted from 0, at an account.
 func (r Round) Admit(t task.Task, n int, account string) (task.Decision, error) {
+	if n >= len(r.Attempts) {
+		return task.Decision{}, fmt.Errorf("admit task %s: the round has ids for %d attempts", t.ID, len(r.Attempts))
+	}
 	return t.Apply(task.Admitted{Attempt: r.Attempts[n], Account: account})
 }
 

@@ -19,7 +19,7 @@ import (
 // TestPromise01_DurableAcknowledgement kills the service while callers submit and callbacks arrive. The database, and
 // the restarted service, must have everything that was acknowledged.
 //
-// It fails when Submit in internal/lifecycle/submit.go answers before CreateTask has returned, or when
+// It fails when Submit in internal/lifecycle/submit.go answers before CreateTasks has returned, or when
 // SettleCallback in settle_callback.go leaves the Callback out of its Change.
 func TestPromise01_DurableAcknowledgement(t *testing.T) {
 	t.Parallel()

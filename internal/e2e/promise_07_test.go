@@ -83,7 +83,7 @@ func holdChecks(t *testing.T, provider *sim.Server, word string) string {
 // query must have its own time in the account's queue. TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit proves that
 // queries at their times stay within the limit.
 //
-// It fails when each replica applies the limit for itself (reserveQueries in internal/postgres/due.go without
+// It fails when each replica applies the limit for itself (reserveQueries in internal/postgres/query_reservation.go without
 // "greatest"), and without the reservations in internal/upstream/upstream.go. TestChecker_AsksOnWhileAnswersAreAwaited
 // fails when round in internal/dispatch/check.go waits for the answers to its queries.
 func TestPromise07_EveryAttemptIsAskedAbout(t *testing.T) {

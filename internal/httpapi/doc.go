@@ -12,7 +12,7 @@
 //     unchanged. Errors of the transport go to the log only.
 //   - The route and the credentials of a request are checked before its body is read. No status is larger than trailers allow.
 //   - A body over its bound is refused with 413 and never truncated. The bytes of an upload that have arrived are kept.
-//   - Only headers that are listed reach the gRPC server: in this package for REST, in the adapters for callbacks.
+//   - Only headers that are listed are passed on: in this package to the gRPC server, in the adapters to the callback service.
 //   - Streams, uploads and downloads may last. A client that sends or reads nothing for a minute is disconnected. Everything else is
 //     bounded in time.
 //

@@ -397,6 +397,23 @@ func TestAdmit_AFailedWriteAdmitsNone(t *testing.T) {
 	}
 }
 
+func TestAdmit_AFailedDecisionAdmitsNone(t *testing.T) {
+	t.Parallel()
+	s := setupFleet(t, 5, 10)
+	ids := s.submit(t, 3, 0)
+	r := five(uuid.NewString)
+	r.Attempts = r.Attempts[:2] // The third task gets no attempt.
+	if _, err := s.store.Tasks.AdmitTasks(t.Context(), r); err == nil {
+		t.Error("AdmitTasks = nil, want an error")
+	}
+	if diff := cmp.Diff([]task.State{task.Queued, task.Queued, task.Queued}, s.states(t, ids)); diff != "" {
+		t.Errorf("states (-want +got):\n%s", diff)
+	}
+	if n := len(s.submitting(t)); n != 0 {
+		t.Errorf("%d attempts are stored, want none", n)
+	}
+}
+
 // five is a round that admits five tasks to account "kie".
 func five(newID func() string) admission.Round {
 	r := admission.Round{Provider: "kie", Limits: admission.AccountLimits{"kie": {Submissions: 5, Window: time.Second, InFlight: 5}}}

@@ -1,5 +1,5 @@
 // Package lifecycle holds the verbs of Refract: Submit, Admit, Send, Settle, Cancel, Retry, Expire, and the operator's Replay and
-// Check. No other package changes a task.
+// Check. No other package starts a change of a task.
 //
 // Every verb has the same shape: the store locks the task and gives it to a decision, package task decides, and the store commits
 // the decision as a whole: task, attempt, event, callback and jobs. Nothing has an effect before the commit. Watchers are notified

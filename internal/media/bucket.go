@@ -373,15 +373,6 @@ func (b *Bucket) SignedURL(ctx context.Context, key string, validFor time.Durati
 	return signed, nil
 }
 
-// String returns where the bucket is, without credentials and settings, for logs.
-func (b *Bucket) String() string {
-	u, err := url.Parse(b.url)
-	if err != nil {
-		return "" // It was parsed before.
-	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
-}
-
 // Close releases the bucket; nothing may be in use any more.
 func (b *Bucket) Close() error {
 	if !b.mu.TryLock() {

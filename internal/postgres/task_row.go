@@ -109,7 +109,7 @@ FROM attempt
 WHERE task_id = ANY ($1::uuid[])
 ORDER BY task_id, number`
 
-// outputColumns are the columns that outputFields names, in its order. An output expires by its own time or with its
+// outputColumns are the columns that outputRow.fields names, in its order. An output expires by its own time or with its
 // task, and stays expired when the terms change. The parameters are the configuration's times in seconds.
 func outputColumns(keepOutputs, keepTasks string) string {
 	expire := `least(output.remove_time, output.create_time + ` + keptFor("keep_outputs", keepOutputs) + `,

@@ -22,7 +22,7 @@ type Tenants struct {
 }
 
 // selectTenantNames finds the default, the tenants that have limits or a live token, and those of which a task
-// waits. It finds the last as selectLines does.
+// waits. It finds the last as selectTenantQueues does.
 const selectTenantNames = `
 WITH RECURSIVE waiting AS (
     (SELECT tenant FROM task WHERE state = 'QUEUED' ORDER BY tenant LIMIT 1)

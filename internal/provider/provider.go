@@ -177,7 +177,7 @@ func (c Callbacks) String() string {
 // read them; nothing asks which provider it is.
 type Capabilities struct {
 	Callbacks       Callbacks
-	CallbackHeaders []string // The HTTP headers that Callback reads. No other header of a callback reaches it.
+	CallbackHeaders []string // The HTTP headers that Callback reads. The ingress passes those that any account lists.
 
 	Cancel       bool // Whether a running attempt can be stopped.
 	Upload       bool // Whether the provider takes files that have no public URL; it is an Uploader then.

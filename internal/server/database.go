@@ -26,24 +26,20 @@ type database struct {
 	stores   *postgres.Stores
 }
 
-// openDatabase opens the database, and makes or checks that it has the schema of this release.
-func openDatabase(ctx context.Context, f Config, name string, log *slog.Logger) (_ *database, err error) {
-	db := &database{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, db.close(context.WithoutCancel(ctx)))
-		}
-	}()
+// openDatabase opens the database, and makes or checks that it has the schema of this release. The caller closes what it returns,
+// also after an error.
+func openDatabase(ctx context.Context, f Config, name string, log *slog.Logger) (db *database, err error) {
+	db = &database{}
 	if f.private() {
 		err = db.start(ctx, f, log)
 	} else {
 		err = db.connect(ctx, f)
 	}
 	if err != nil {
-		return nil, err
+		return db, err
 	}
 	if db.clock, err = replica.NewClock(ctx, db.pool, log); err != nil {
-		return nil, err
+		return db, err
 	}
 	db.notifier = replica.NewNotifier(replica.NotifierConfig{Pool: db.pool, Replica: name, Log: log})
 	db.stores, err = postgres.NewStores(postgres.Config{Pool: db.pool, Clock: db.clock, Notifier: db.notifier, Retention: f.Keep(), Log: log})

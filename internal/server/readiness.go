@@ -31,7 +31,9 @@ type readiness struct {
 
 // newReadiness returns the readiness of a replica of whose storage nothing is known yet, so that it is not ready.
 func newReadiness(logs logs, bucket string, ping func(context.Context) error, admit func()) *readiness {
-	return &readiness{health: health.NewServer(), logs: logs, bucket: bucket, ping: ping, admit: admit, faults: map[dbpool.Fault]bool{}}
+	r := &readiness{health: health.NewServer(), logs: logs, bucket: bucket, ping: ping, admit: admit, faults: map[dbpool.Fault]bool{}}
+	r.setHealth() // No other goroutine knows it yet. A new health server reports SERVING.
+	return r
 }
 
 // What keeps a replica from being ready, apart from the database itself.

@@ -56,7 +56,6 @@ func TestReadiness_SaysWhetherAndWhyNot(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newReadiness(newLogs(slog.New(slog.DiscardHandler)), "file:///bucket", func(context.Context) error { return nil }, func() {})
-			r.setReadable(true)
 			for _, report := range tc.reports {
 				report(r)
 			}

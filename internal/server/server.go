@@ -63,6 +63,10 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	if err = f.checkListeners(); err != nil { // Before anything else is touched.
 		return nil, err
 	}
+	bucketURL, err := f.bucketURL()
+	if err != nil {
+		return nil, err
+	}
 	telemetry, err := startTelemetry(ctx, log)
 	if err != nil {
 		return nil, err
@@ -76,10 +80,11 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	// What everything stands on: the database, the provider accounts, the bucket, the addresses.
 	replicaName := queue.NewReplicaName()
 	db, err := openDatabase(ctx, f, replicaName, log)
+	s.closers = append(s.closers, db.close)
 	if err != nil {
 		return nil, err
 	}
-	s.closers, s.state = append(s.closers, db.close), dbpool.StateOf(db.pool)
+	s.state = dbpool.StateOf(db.pool)
 	stores, now := db.stores, db.clock.Now
 	accounts, err := openAccounts(ctx, f, db, log)
 	if err != nil {
@@ -87,10 +92,6 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	}
 	s.closers = append(s.closers, accounts.close)
 	signals := newSignals(accounts.providers, accounts.Accounts)
-	bucketURL, err := f.bucketURL()
-	if err != nil {
-		return nil, err
-	}
 	s.ready = newReadiness(logs, redact.URL(bucketURL), db.ping, signals.admit)
 	storageWatcher := storage.NewWatcher(storage.Config{Records: stores.Storage, Replica: replicaName, Changed: s.ready.setStorable})
 	bucket, err := openBucket(ctx, bucketURL, storageWatcher, meter)

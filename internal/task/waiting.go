@@ -19,8 +19,8 @@ const (
 	WaitDelay          WaitCause = "RETRY_DELAY"         // The last attempt created nothing at the provider; the next follows after a pause.
 	WaitProviderPaused WaitCause = "PROVIDER_PAUSED"     // Every account at the provider is paused.
 	WaitTenantShare    WaitCause = "TENANT_SHARE"        // The tenant has its share, or other tasks of the tenant go first.
-	WaitRateWindow     WaitCause = "RATE_WINDOW"         // The rate windows are full.
 	WaitInFlightCap    WaitCause = "IN_FLIGHT_CAP"       // As many attempts are in flight as the provider allows.
+	WaitRateWindow     WaitCause = "RATE_WINDOW"         // The rate windows are full.
 	WaitAdmission      WaitCause = "ADMISSION"           // Nothing; it goes with the next round.
 )
 
