@@ -8,13 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
 // TestPlans_TheNextInLineIsFoundBehindHeldTasks has hundreds of tasks at the head of each line that wait for their source.
 func TestPlans_TheNextInLineIsFoundBehindHeldTasks(t *testing.T) {
 	t.Parallel()
 	stores, pool := setup(t)
-	exec(t, pool, populate, 10_000)
+	exec(t, pool, postgrestest.PopulateTasks, 10_000)
 	exec(t, pool, "UPDATE task SET state = 'QUEUED', result_attempt = NULL, not_before_time = 'infinity' WHERE state <> 'QUEUED'")
 	exec(t, pool, "VACUUM ANALYZE task")
 	last := create(t, stores, "tenant-1", plain()) // A tenant of which only held tasks stand before it.
@@ -46,7 +47,7 @@ func TestTenantQueues_NeedFewLocksForManyTenantsWithAQuota(t *testing.T) {
 	const tenants = 5_000
 	stores, pool := setup(t)
 	exec(t, pool, "INSERT INTO tenant (tenant, max_in_flight) VALUES ('', 1)")
-	exec(t, pool, populate, 2*tenants)
+	exec(t, pool, postgrestest.PopulateTasks, 2*tenants)
 	exec(t, pool, `UPDATE task SET state = 'QUEUED', result_attempt = NULL, not_before_time = NULL, deadline_time = now() + interval '1 hour', provider = 'kie', tenant = 't' || n % $1
 		FROM (SELECT id, row_number() OVER () AS n FROM task) AS numbered WHERE task.id = numbered.id`, tenants)
 	create(t, stores, "small", plain())
