@@ -15,7 +15,7 @@ import (
 	"github.com/refract-video/refract/client"
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/api"
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
@@ -116,7 +116,7 @@ func configure(t testing.TB) (config server.Config, token string) {
 	databaseURL := postgrestest.URL(t)
 	pool := postgrestest.Connect(t, databaseURL)
 	token, hash := api.NewAPIToken()
-	if _, err := postgres.NewAPITokens(pool).Create(t.Context(), postgres.APIToken{ID: uuid.NewString(), Tenant: "acme"}, hash); err != nil {
+	if _, err := credentials.NewAPITokens(pool).Create(t.Context(), credentials.APIToken{ID: uuid.NewString(), Tenant: "acme"}, hash); err != nil {
 		t.Fatal(err)
 	}
 	anyPort := server.Listener{Address: "127.0.0.1:0"}

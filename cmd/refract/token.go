@@ -12,7 +12,7 @@ import (
 
 	"github.com/refract-video/refract/internal/api"
 	"github.com/refract-video/refract/internal/cli"
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/postgres/migrations"
 )
 
@@ -38,13 +38,13 @@ func (c *tokenCreateCmd) Run(ctx context.Context, con cli.Console) error {
 	if c.Tenant == "-" {
 		return errors.New("--tenant=- is how the default's quotas are called, so no tenant can be")
 	}
-	return withTokens(ctx, c.databaseFlags, func(tokens *postgres.APITokens) error {
+	return withTokens(ctx, c.databaseFlags, func(tokens *credentials.APITokens) error {
 		id, err := uuid.NewV7()
 		if err != nil {
 			return fmt.Errorf("make an id: %w", err)
 		}
 		token, hash := api.NewAPIToken()
-		if _, err := tokens.Create(ctx, postgres.APIToken{ID: id.String(), Tenant: c.Tenant, Operator: c.Operator}, hash); err != nil {
+		if _, err := tokens.Create(ctx, credentials.APIToken{ID: id.String(), Tenant: c.Tenant, Operator: c.Operator}, hash); err != nil {
 			return err
 		}
 		if c.JSON {
@@ -72,7 +72,7 @@ type tokenLine struct {
 
 // Run lists tokens.
 func (c *tokenListCmd) Run(ctx context.Context, con cli.Console) error {
-	return withTokens(ctx, c.databaseFlags, func(tokens *postgres.APITokens) error {
+	return withTokens(ctx, c.databaseFlags, func(tokens *credentials.APITokens) error {
 		listed, err := tokens.List(ctx, c.Tenant)
 		if err != nil {
 			return err
@@ -116,7 +116,7 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, con cli.Console) error {
 	if _, err := uuid.Parse(c.ID); err != nil {
 		return fmt.Errorf("%q is not the id of a token: see `refract token list`", c.ID)
 	}
-	return withTokens(ctx, c.databaseFlags, func(tokens *postgres.APITokens) error {
+	return withTokens(ctx, c.databaseFlags, func(tokens *credentials.APITokens) error {
 		if err := tokens.Revoke(ctx, c.ID); err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, con cli.Console) error {
 }
 
 // withTokens calls a function with the tokens of a database that has this release's schema.
-func withTokens(ctx context.Context, f databaseFlags, do func(*postgres.APITokens) error) error {
+func withTokens(ctx context.Context, f databaseFlags, do func(*credentials.APITokens) error) error {
 	pool, err := f.open(ctx)
 	if err != nil {
 		return err
@@ -135,5 +135,5 @@ func withTokens(ctx context.Context, f databaseFlags, do func(*postgres.APIToken
 	if err := migrations.Check(ctx, pool); err != nil {
 		return err
 	}
-	return do(postgres.NewAPITokens(pool))
+	return do(credentials.NewAPITokens(pool))
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/refract-video/refract/internal/api"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
@@ -190,7 +191,7 @@ func createToken(t *testing.T, pool *pgxpool.Pool, tenant string) string {
 func newToken(t *testing.T, pool *pgxpool.Pool, tenant string, operator bool) string {
 	t.Helper()
 	token, hash := api.NewAPIToken()
-	if _, err := postgres.NewAPITokens(pool).Create(t.Context(), postgres.APIToken{ID: uuid.NewString(), Tenant: tenant, Operator: operator}, hash); err != nil {
+	if _, err := credentials.NewAPITokens(pool).Create(t.Context(), credentials.APIToken{ID: uuid.NewString(), Tenant: tenant, Operator: operator}, hash); err != nil {
 		t.Fatal(err)
 	}
 	return token

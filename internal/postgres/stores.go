@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/postgres/replica"
 	"github.com/refract-video/refract/internal/retention"
 )
@@ -35,8 +36,8 @@ type Stores struct {
 	Inbox        *Inbox
 	Storage      *Storage
 	Retention    *Retention
-	APITokens    *APITokens
-	Secrets      *Secrets
+	APITokens    *credentials.APITokens
+	Secrets      *credentials.Secrets
 }
 
 // NewStores returns the stores of a database.
@@ -58,8 +59,8 @@ func NewStores(cfg Config) (*Stores, error) {
 		Inbox:        &Inbox{cfg.Pool},
 		Storage:      &Storage{cfg.Pool},
 		Retention:    NewRetention(cfg.Pool, cfg.Retention),
-		APITokens:    NewAPITokens(cfg.Pool),
-		Secrets:      &Secrets{cfg.Pool},
+		APITokens:    credentials.NewAPITokens(cfg.Pool),
+		Secrets:      credentials.NewSecrets(cfg.Pool),
 	}, nil
 }
 

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/tenants"
@@ -15,7 +15,7 @@ import (
 func TestTenants_ShowTermsInForceAndWhatIsUsed(t *testing.T) {
 	t.Parallel()
 	stores, _ := setup(t)
-	if _, err := stores.APITokens.Create(t.Context(), postgres.APIToken{ID: newID(), Tenant: "only a token"}, []byte("hash")); err != nil {
+	if _, err := stores.APITokens.Create(t.Context(), credentials.APIToken{ID: newID(), Tenant: "only a token"}, []byte("hash")); err != nil {
 		t.Fatal(err)
 	}
 	set := func(name string, terms tenants.Limits) {

@@ -20,6 +20,7 @@ import (
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/postgres/migrations"
 	"github.com/refract-video/refract/internal/server"
@@ -107,7 +108,7 @@ func (r *rig) reset(ctx context.Context) error {
 	r.pool.Reset() // What connections know of the old schema is void.
 	r.loader.Reset()
 	token, hash := api.NewAPIToken()
-	if _, err := postgres.NewAPITokens(r.pool).Create(ctx, postgres.APIToken{ID: uuid.NewString(), Tenant: "bench"}, hash); err != nil {
+	if _, err := credentials.NewAPITokens(r.pool).Create(ctx, credentials.APIToken{ID: uuid.NewString(), Tenant: "bench"}, hash); err != nil {
 		return err
 	}
 	r.token, r.row = token, 0

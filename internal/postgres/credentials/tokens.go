@@ -1,4 +1,4 @@
-package postgres
+package credentials
 
 import (
 	"context"
@@ -10,8 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// APITokens has the tokens with which callers authenticate. It knows their hashes only. When a method fails, nothing has changed,
-// unless the answer to a commit was lost: a token may then be stored, or revoked, all the same.
+// APITokens has the tokens with which callers authenticate, by their hashes.
 type APITokens struct{ pool *pgxpool.Pool }
 
 // NewAPITokens returns the API tokens of a database.

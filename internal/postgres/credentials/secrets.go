@@ -1,4 +1,4 @@
-package postgres
+package credentials
 
 import (
 	"context"
@@ -7,9 +7,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Secrets has the keys that the service made for itself, which all replicas share. A key never changes. When a method fails, the
-// caller has no key, and one may have been stored.
+// Secrets has the keys that the service generated for itself, which all replicas share. A key never changes.
 type Secrets struct{ pool *pgxpool.Pool }
+
+// NewSecrets returns the secrets of a database.
+func NewSecrets(pool *pgxpool.Pool) *Secrets { return &Secrets{pool} }
 
 const insertSecret = `INSERT INTO secret (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`
 

@@ -1,4 +1,4 @@
-package postgres_test
+package credentials_test
 
 import (
 	"bytes"
@@ -7,26 +7,31 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"sync"
 	"testing"
 
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/google/uuid"
+
+	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
+
 func TestCreateAPIToken_TwoAreLiveAtMost(t *testing.T) {
 	t.Parallel()
-	stores, _ := setup(t)
+	tokens := credentials.NewAPITokens(postgrestest.Pool(t))
 	const callers, tenants = 4, 15 // Few enough that all have a connection at once.
 	for i := range tenants {
 		tenant := fmt.Sprint("films", i)
 		errs := postgrestest.AtOnce(t.Context(), callers, func(ctx context.Context, i int) error {
 			hash := sha256.Sum256(fmt.Append(nil, tenant, i))
-			_, err := stores.APITokens.Create(ctx, postgres.APIToken{ID: newID(), Tenant: tenant}, hash[:])
+			_, err := tokens.Create(ctx, credentials.APIToken{ID: uuid.NewString(), Tenant: tenant}, hash[:])
 			return err
 		})
 		for _, err := range errs {
-			if !errors.Is(err, postgres.ErrTooManyTokens) {
+			if !errors.Is(err, credentials.ErrTooManyTokens) {
 				t.Errorf("CreateAPIToken = %v, want ErrTooManyTokens", err)
 			}
 		}
@@ -35,58 +40,58 @@ func TestCreateAPIToken_TwoAreLiveAtMost(t *testing.T) {
 		}
 	}
 	hash := sha256.Sum256([]byte("other"))
-	if _, err := stores.APITokens.Create(t.Context(), postgres.APIToken{ID: newID(), Tenant: "shorts"}, hash[:]); err != nil {
+	if _, err := tokens.Create(t.Context(), credentials.APIToken{ID: uuid.NewString(), Tenant: "shorts"}, hash[:]); err != nil {
 		t.Errorf("CreateAPIToken of another tenant: %v", err)
 	}
 	for tenant, want := range map[string]int{"films0": 2, "shorts": 1, "": 2*tenants + 1, "nobody": 0} {
-		tokens, err := stores.APITokens.List(t.Context(), tenant)
-		if err != nil || len(tokens) != want {
-			t.Errorf("ListAPITokens(%q) = %d tokens, %v, want %d", tenant, len(tokens), err, want)
+		listed, err := tokens.List(t.Context(), tenant)
+		if err != nil || len(listed) != want {
+			t.Errorf("ListAPITokens(%q) = %d tokens, %v, want %d", tenant, len(listed), err, want)
 		}
 	}
 }
 
 func TestRevokeAPIToken_EndsItAndMakesRoom(t *testing.T) {
 	t.Parallel()
-	stores, _ := setup(t)
+	tokens := credentials.NewAPITokens(postgrestest.Pool(t))
 	hash := sha256.Sum256([]byte("token"))
-	created, err := stores.APITokens.Create(t.Context(), postgres.APIToken{ID: newID(), Tenant: "films"}, hash[:])
+	created, err := tokens.Create(t.Context(), credentials.APIToken{ID: uuid.NewString(), Tenant: "films"}, hash[:])
 	if err != nil {
 		t.Fatal(err)
 	}
 	second := sha256.Sum256([]byte("second"))
-	if _, err := stores.APITokens.Create(t.Context(), postgres.APIToken{ID: newID(), Tenant: "films"}, second[:]); err != nil {
+	if _, err := tokens.Create(t.Context(), credentials.APIToken{ID: uuid.NewString(), Tenant: "films"}, second[:]); err != nil {
 		t.Fatal(err)
 	}
-	if got := liveTokens(t, stores); !maps.Equal(got, map[string]string{string(hash[:]): "films", string(second[:]): "films"}) {
+	if got := liveTokens(t, tokens); !maps.Equal(got, map[string]string{string(hash[:]): "films", string(second[:]): "films"}) {
 		t.Errorf("LiveTokens = %q, want both of films", got)
 	}
-	if err := stores.APITokens.Revoke(t.Context(), created.ID); err != nil {
+	if err := tokens.Revoke(t.Context(), created.ID); err != nil {
 		t.Fatal(err)
 	}
-	if got := liveTokens(t, stores); !maps.Equal(got, map[string]string{string(second[:]): "films"}) {
+	if got := liveTokens(t, tokens); !maps.Equal(got, map[string]string{string(second[:]): "films"}) {
 		t.Errorf("LiveTokens after a revocation = %q, want the second", got)
 	}
-	for _, id := range []string{created.ID, newID(), "no id at all"} {
-		if err := stores.APITokens.Revoke(t.Context(), id); !errors.Is(err, postgres.ErrTokenNotFound) {
+	for _, id := range []string{created.ID, uuid.NewString(), "no id at all"} {
+		if err := tokens.Revoke(t.Context(), id); !errors.Is(err, credentials.ErrTokenNotFound) {
 			t.Errorf("RevokeAPIToken(%s) = %v, want ErrTokenNotFound", id, err)
 		}
 	}
 	third := sha256.Sum256([]byte("third"))
-	if _, err := stores.APITokens.Create(t.Context(), postgres.APIToken{ID: newID(), Tenant: "films"}, third[:]); err != nil {
+	if _, err := tokens.Create(t.Context(), credentials.APIToken{ID: uuid.NewString(), Tenant: "films"}, third[:]); err != nil {
 		t.Errorf("CreateAPIToken after a revocation: %v", err)
 	}
-	tokens, err := stores.APITokens.List(t.Context(), "films")
-	if err != nil || len(tokens) != 3 || tokens[0].RevokeTime == nil || tokens[1].RevokeTime != nil {
-		t.Errorf("ListAPITokens = %+v, %v, want three with the first revoked", tokens, err)
+	listed, err := tokens.List(t.Context(), "films")
+	if err != nil || len(listed) != 3 || listed[0].RevokeTime == nil || listed[1].RevokeTime != nil {
+		t.Errorf("ListAPITokens = %+v, %v, want three with the first revoked", listed, err)
 	}
 }
 
 // liveTokens returns whose the live tokens are, by hash. None is an operator's.
-func liveTokens(t *testing.T, stores *postgres.Stores) map[string]string {
+func liveTokens(t *testing.T, tokens *credentials.APITokens) map[string]string {
 	t.Helper()
 	live := map[string]string{}
-	err := stores.APITokens.LiveTokens(t.Context(), func(hash []byte, tenant string, operator bool) {
+	err := tokens.LiveTokens(t.Context(), func(hash []byte, tenant string, operator bool) {
 		if live[string(hash)] = tenant; operator {
 			t.Errorf("a token of %s is an operator's", tenant)
 		}
@@ -99,11 +104,11 @@ func liveTokens(t *testing.T, stores *postgres.Stores) map[string]string {
 
 func TestSecret_AllProposersGetTheSame(t *testing.T) {
 	t.Parallel()
-	stores, _ := setup(t)
+	secrets := credentials.NewSecrets(postgrestest.Pool(t))
 	var mu sync.Mutex
 	var got [][]byte
 	errs := postgrestest.AtOnce(t.Context(), 10, func(ctx context.Context, i int) error {
-		value, err := stores.Secrets.Secret(ctx, "callback", bytes.Repeat([]byte{byte(i)}, 32))
+		value, err := secrets.Secret(ctx, "callback", bytes.Repeat([]byte{byte(i)}, 32))
 		mu.Lock()
 		defer mu.Unlock()
 		got = append(got, value)
@@ -117,7 +122,7 @@ func TestSecret_AllProposersGetTheSame(t *testing.T) {
 			t.Fatalf("secrets %x and %x differ", value, got[0])
 		}
 	}
-	other, err := stores.Secrets.Secret(t.Context(), "other", []byte("another"))
+	other, err := secrets.Secret(t.Context(), "other", []byte("another"))
 	if err != nil || string(other) != "another" {
 		t.Errorf("a secret of another name = %q, %v", other, err)
 	}
