@@ -573,7 +573,7 @@ var mutations = append(differences(), []mutation{
 		[]test{{postgres, "TestClaimPreparations_ShareThePlacesByTenantAndHost"}},
 	},
 	{
-		10, "source-quotas-not-locked", "internal/postgres/source_upload.go",
+		10, "source-quotas-not-locked", "internal/postgres/uploads/upload.go",
 		"SELECT pg_advisory_xact_lock(hashtextextended('refract.tenant.sources.' || $1, 0))",
 		"SELECT hashtextextended('refract.tenant.sources.' || $1, 0)",
 		[]test{{source, "TestReceive_QuotasAreExactUnderConcurrency"}},

@@ -13,6 +13,7 @@ import (
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
+	"github.com/refract-video/refract/internal/postgres/uploads"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -224,7 +225,7 @@ var (
 	_ lifecycle.Store   = (*postgres.Tasks)(nil)
 	_ lifecycle.Inbox   = (*postgres.Inbox)(nil)
 	_ lifecycle.Saves   = (*postgres.Storage)(nil)
-	_ lifecycle.Sources = (*postgres.Sources)(nil)
+	_ lifecycle.Sources = (*uploads.Store)(nil)
 )
 
 // A caller that knows the id of another tenant's task must neither hold its row nor wait for it.

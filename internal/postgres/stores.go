@@ -8,6 +8,7 @@ import (
 
 	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/postgres/replica"
+	"github.com/refract-video/refract/internal/postgres/uploads"
 	"github.com/refract-video/refract/internal/retention"
 )
 
@@ -30,7 +31,7 @@ type Stores struct {
 	Tasks        *Tasks
 	Accounts     *Accounts
 	Tenants      *Tenants
-	Sources      *Sources
+	Sources      *uploads.Store
 	Preparations *Preparations
 	Log          *Log
 	Inbox        *Inbox
@@ -53,7 +54,7 @@ func NewStores(cfg Config) (*Stores, error) {
 		Tasks:        tasks,
 		Accounts:     &Accounts{cfg.Pool},
 		Tenants:      &Tenants{cfg.Pool, cfg.Retention},
-		Sources:      NewSources(cfg.Pool),
+		Sources:      uploads.New(cfg.Pool),
 		Preparations: &Preparations{cfg.Pool},
 		Log:          newLog(cfg.Pool, cfg.Retention),
 		Inbox:        &Inbox{cfg.Pool},

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/refract-video/refract/internal/postgres/uploads"
 	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/tenants"
 )
@@ -65,7 +66,7 @@ LEFT JOIN LATERAL (
     ORDER BY tenant DESC
     LIMIT 1
 ) AS terms ON true
-CROSS JOIN LATERAL (` + sourceUsage("line.tenant", "true") + `) AS used
+CROSS JOIN LATERAL (` + uploads.SelectUsage("line.tenant", "true") + `) AS used
 LEFT JOIN tenant AS own ON own.tenant = line.tenant
 LEFT JOIN tenant AS shared ON shared.tenant = ''
 LEFT JOIN open ON open.tenant = line.tenant

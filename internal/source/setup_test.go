@@ -14,8 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/media"
-	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/postgres/uploads"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -30,7 +30,7 @@ const (
 // service is what replicas share: a database and a bucket.
 type service struct {
 	pool   *pgxpool.Pool
-	store  *postgres.Sources
+	store  *uploads.Store
 	bucket *media.Bucket
 	folder string
 }
@@ -38,7 +38,7 @@ type service struct {
 func setup(t *testing.T) service {
 	t.Helper()
 	s := service{pool: postgrestest.Pool(t), folder: filepath.Join(t.TempDir(), "bucket")}
-	s.store = postgres.NewSources(s.pool)
+	s.store = uploads.New(s.pool)
 	var err error
 	if s.bucket, err = media.OpenBucket(t.Context(), "file://"+s.folder); err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package postgres
+package uploads
 
 import (
 	"context"
@@ -17,7 +17,7 @@ FROM source_probe
 WHERE uri_sha256 = $1 AND expire_time > now()`
 
 // Probed returns what was found behind a URI, and reports whether a probe is on record.
-func (s *Sources) Probed(ctx context.Context, uri string) (task.Clip, bool, error) {
+func (s *Store) Probed(ctx context.Context, uri string) (task.Clip, bool, error) {
 	sum := sha256.Sum256([]byte(uri))
 	rows, err := s.pool.Query(ctx, selectProbe, sum[:])
 	if err != nil {
@@ -50,7 +50,7 @@ SET size_bytes = EXCLUDED.size_bytes, content_type = EXCLUDED.content_type, dura
     width = EXCLUDED.width, height = EXCLUDED.height, flaw = EXCLUDED.flaw, expire_time = EXCLUDED.expire_time`
 
 // KeepProbe records for a while what was found behind a URI.
-func (s *Sources) KeepProbe(ctx context.Context, uri string, c task.Clip, lifetime time.Duration) error {
+func (s *Store) KeepProbe(ctx context.Context, uri string, c task.Clip, lifetime time.Duration) error {
 	sum := sha256.Sum256([]byte(uri))
 	_, err := s.pool.Exec(ctx, upsertProbe, sum[:], c.SizeBytes, c.ContentType, c.Duration.Microseconds(), c.Width, c.Height, c.Flaw,
 		lifetime.Seconds())

@@ -1,4 +1,4 @@
-package postgres
+package uploads
 
 import (
 	"context"
@@ -16,7 +16,7 @@ FROM source_upload
 WHERE tenant = $1 AND id = $2`
 
 // Upload implements source.Store.
-func (s *Sources) Upload(ctx context.Context, tenant string, id task.UploadID) (source.Upload, error) {
+func (s *Store) Upload(ctx context.Context, tenant string, id task.UploadID) (source.Upload, error) {
 	rows, err := s.pool.Query(ctx, selectUpload, tenant, id)
 	if err != nil {
 		return source.Upload{}, err
@@ -38,7 +38,7 @@ const lockSources = `SELECT pg_advisory_xact_lock(hashtextextended('refract.tena
 // before.
 var selectSourceUsage = `
 SELECT coalesce(max_source_bytes, 0), coalesce(max_sources, 0), coalesce(max_unfinished_uploads, 0), bytes, sources, uploads
-FROM (` + sourceUsage("$1", "source_upload.id <> $2") + `) AS used
+FROM (` + SelectUsage("$1", "source_upload.id <> $2") + `) AS used
 LEFT JOIN LATERAL (
     SELECT max_source_bytes, max_sources, max_unfinished_uploads
     FROM tenant
@@ -47,8 +47,9 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS terms ON true`
 
-// sourceUsage selects a source.Usage: what a tenant has uploaded, with the unfinished uploads that meet a condition.
-func sourceUsage(tenant, counted string) string {
+// SelectUsage returns SQL that selects a source.Usage: what a tenant has uploaded, with the unfinished uploads that meet a
+// condition. Both parameters are SQL expressions.
+func SelectUsage(tenant, counted string) string {
 	return `
     SELECT kept.bytes + unfinished.bytes AS bytes, kept.n AS sources, unfinished.n AS uploads
     FROM (SELECT coalesce(sum(size_bytes), 0)::bigint AS bytes, count(*) AS n
@@ -83,7 +84,7 @@ SET size_bytes = EXCLUDED.size_bytes
 WHERE source_upload.size_bytes = 0 AND source_upload.source_id IS NULL`
 
 // BeginUpload implements source.Store. What arrived of an upload counts where that is more than its size.
-func (s *Sources) BeginUpload(ctx context.Context, tenant string, id task.UploadID, u source.Upload) error {
+func (s *Store) BeginUpload(ctx context.Context, tenant string, id task.UploadID, u source.Upload) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if err := takeRoom(ctx, tx, tenant, id, max(u.SizeBytes, u.Received, 1)); err != nil {
 			return err
@@ -103,7 +104,7 @@ WHERE tenant = $1 AND id = $2 AND received_bytes = $5 AND source_id IS NULL`
 const insertPart = `INSERT INTO source_part (tenant, upload_id, start_byte, size_bytes, key) VALUES ($1, $2, $3, $4, $5)`
 
 // AddPart implements source.Store.
-func (s *Sources) AddPart(ctx context.Context, tenant string, id task.UploadID, u source.Upload, p source.Part) (bool, error) {
+func (s *Store) AddPart(ctx context.Context, tenant string, id task.UploadID, u source.Upload, p source.Part) (bool, error) {
 	added := false
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if u.SizeBytes == 0 {
@@ -129,7 +130,7 @@ WHERE tenant = $1 AND upload_id = $2
 ORDER BY start_byte`
 
 // Parts implements source.Store.
-func (s *Sources) Parts(ctx context.Context, tenant string, id task.UploadID) ([]source.Part, error) {
+func (s *Store) Parts(ctx context.Context, tenant string, id task.UploadID) ([]source.Part, error) {
 	rows, err := s.pool.Query(ctx, selectParts, tenant, id)
 	if err != nil {
 		return nil, fmt.Errorf("read the parts of upload %s: %w", id, err)
@@ -152,7 +153,7 @@ RETURNING ` + sourceColumns
 const finishUpload = `UPDATE source_upload SET source_id = $3, duplicate = $4, update_time = now() WHERE tenant = $1 AND id = $2`
 
 // FinishUpload implements source.Store. It locks the upload's row and then the source's.
-func (s *Sources) FinishUpload(ctx context.Context, id task.UploadID, n task.Source) (stored task.Source, duplicate bool, err error) {
+func (s *Store) FinishUpload(ctx context.Context, id task.UploadID, n task.Source) (stored task.Source, duplicate bool, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		var finished task.SourceID
 		if err := tx.QueryRow(ctx, lockUpload, n.Tenant, id).Scan(&finished, &duplicate); err != nil {
@@ -160,7 +161,7 @@ func (s *Sources) FinishUpload(ctx context.Context, id task.UploadID, n task.Sou
 		}
 		if finished != "" {
 			stored, err = oneSource(ctx, tx, useTenantSource, n.Tenant, finished)
-			return notFound(err, source.ErrNotFound)
+			return err
 		}
 		stored, err = oneSource(ctx, tx, upsertSource, n.ID, n.Tenant, n.SHA256, n.SizeBytes, n.ContentType, n.Duration.Microseconds(),
 			n.Width, n.Height, n.Flaw, n.Key)
@@ -177,7 +178,7 @@ func (s *Sources) FinishUpload(ctx context.Context, id task.UploadID, n task.Sou
 const deleteParts = `DELETE FROM source_part WHERE tenant = $1 AND upload_id = $2`
 
 // DropParts implements source.Store.
-func (s *Sources) DropParts(ctx context.Context, tenant string, id task.UploadID) error {
+func (s *Store) DropParts(ctx context.Context, tenant string, id task.UploadID) error {
 	_, err := s.pool.Exec(ctx, deleteParts, tenant, id)
 	return err
 }
@@ -185,7 +186,7 @@ func (s *Sources) DropParts(ctx context.Context, tenant string, id task.UploadID
 const deleteUpload = `DELETE FROM source_upload WHERE tenant = $1 AND id = $2`
 
 // DropUpload implements source.Store.
-func (s *Sources) DropUpload(ctx context.Context, tenant string, id task.UploadID) error {
+func (s *Store) DropUpload(ctx context.Context, tenant string, id task.UploadID) error {
 	_, err := s.pool.Exec(ctx, deleteUpload, tenant, id)
 	return err
 }

@@ -1,7 +1,8 @@
-package postgres
+package uploads
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,13 +13,11 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Sources has what tenants upload: uploads with their parts, and the sources that they become. It also remembers which provider
-// accounts have a copy of a source, and what was found behind the URIs of other sources. A method that fails has changed nothing,
-// unless the answer to its commit was lost; each may be repeated.
-type Sources struct{ pool *pgxpool.Pool }
+// Store has uploads, the sources that they become, and what is known of other sources. It implements source.Store.
+type Store struct{ pool *pgxpool.Pool }
 
-// NewSources returns the sources of a database.
-func NewSources(pool *pgxpool.Pool) *Sources { return &Sources{pool} }
+// New returns the uploads and sources of a database.
+func New(pool *pgxpool.Pool) *Store { return &Store{pool} }
 
 // sourceColumns are the columns that scanSource reads, in its order.
 const sourceColumns = `source.id, source.tenant, source.sha256, source.size_bytes, source.content_type, source.duration_us, source.width,
@@ -32,12 +31,22 @@ func scanSource(row pgx.CollectableRow) (task.Source, error) {
 	return s, err
 }
 
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// oneSource returns the source that a statement finds, or source.ErrNotFound.
 func oneSource(ctx context.Context, q querier, sql string, args ...any) (task.Source, error) {
 	rows, err := q.Query(ctx, sql, args...)
 	if err != nil {
 		return task.Source{}, err
 	}
-	return pgx.CollectExactlyOneRow(rows, scanSource)
+	found, err := pgx.CollectExactlyOneRow(rows, scanSource)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = source.ErrNotFound
+	}
+	return found, err
 }
 
 const useSourceByHash = `
@@ -46,9 +55,8 @@ WHERE tenant = $1 AND sha256 = $2 AND state = 'READY'
 RETURNING ` + sourceColumns
 
 // SourceByHash implements source.Store.
-func (s *Sources) SourceByHash(ctx context.Context, tenant string, sha256 []byte) (task.Source, error) {
-	found, err := oneSource(ctx, s.pool, useSourceByHash, tenant, sha256)
-	return found, notFound(err, source.ErrNotFound)
+func (s *Store) SourceByHash(ctx context.Context, tenant string, sha256 []byte) (task.Source, error) {
+	return oneSource(ctx, s.pool, useSourceByHash, tenant, sha256)
 }
 
 const useTenantSource = `
@@ -57,13 +65,12 @@ WHERE tenant = $1 AND id = $2 AND state = 'READY'
 RETURNING ` + sourceColumns
 
 // TenantSource implements source.Store. The source is in use with it, and kept for a while.
-func (s *Sources) TenantSource(ctx context.Context, tenant string, id task.SourceID) (task.Source, error) {
-	found, err := oneSource(ctx, s.pool, useTenantSource, tenant, id)
-	return found, notFound(err, source.ErrNotFound)
+func (s *Store) TenantSource(ctx context.Context, tenant string, id task.SourceID) (task.Source, error) {
+	return oneSource(ctx, s.pool, useTenantSource, tenant, id)
 }
 
 // UseSource implements lifecycle.Sources.
-func (s *Sources) UseSource(ctx context.Context, tenant string, id task.SourceID) error {
+func (s *Store) UseSource(ctx context.Context, tenant string, id task.SourceID) error {
 	_, err := s.TenantSource(ctx, tenant, id)
 	return err
 }
@@ -71,10 +78,10 @@ func (s *Sources) UseSource(ctx context.Context, tenant string, id task.SourceID
 const useSource = `UPDATE source SET last_use_time = now() WHERE id = $1 AND state = 'READY' RETURNING ` + sourceColumns
 
 // Source returns a source of any tenant, or source.ErrNotFound, and records that it is in use.
-func (s *Sources) Source(ctx context.Context, id task.SourceID) (task.Source, error) {
+func (s *Store) Source(ctx context.Context, id task.SourceID) (task.Source, error) {
 	found, err := oneSource(ctx, s.pool, useSource, id)
 	if err != nil {
-		return found, fmt.Errorf("read source %s: %w", id, notFound(err, source.ErrNotFound))
+		return found, fmt.Errorf("read source %s: %w", id, err)
 	}
 	return found, nil
 }
@@ -82,7 +89,7 @@ func (s *Sources) Source(ctx context.Context, id task.SourceID) (task.Source, er
 const selectSourceCopy = `SELECT uri FROM source_copy WHERE source_id = $1 AND account = $2 AND expire_time > now()`
 
 // SourceCopy returns the URI of the copy of a source that a provider account has; empty when it has none.
-func (s *Sources) SourceCopy(ctx context.Context, id task.SourceID, account string) (uri string, err error) {
+func (s *Store) SourceCopy(ctx context.Context, id task.SourceID, account string) (uri string, err error) {
 	rows, err := s.pool.Query(ctx, selectSourceCopy, id, account)
 	if err != nil {
 		return "", fmt.Errorf("look for a copy of source %s: %w", id, err)
@@ -100,7 +107,7 @@ VALUES ($1, $2, $3, now() + make_interval(secs => $4))
 ON CONFLICT ON CONSTRAINT source_copy_pkey DO UPDATE SET uri = EXCLUDED.uri, expire_time = EXCLUDED.expire_time`
 
 // KeepSourceCopy records that a provider account has a copy of a source for a while.
-func (s *Sources) KeepSourceCopy(ctx context.Context, id task.SourceID, account, uri string, lifetime time.Duration) error {
+func (s *Store) KeepSourceCopy(ctx context.Context, id task.SourceID, account, uri string, lifetime time.Duration) error {
 	if _, err := s.pool.Exec(ctx, upsertSourceCopy, id, account, uri, lifetime.Seconds()); err != nil {
 		return fmt.Errorf("note the copy of source %s: %w", id, err)
 	}
