@@ -14,8 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/media"
-	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
+	"github.com/refract-video/refract/internal/postgres/expiry"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/retention"
 )
@@ -137,7 +137,7 @@ const kept = `SELECT key FROM output WHERE remove_time IS NULL UNION SELECT key 
 // retainer returns a retainer like that of serve.
 func (r *retentionTest) retainer(t *testing.T, pool *pgxpool.Pool) *retention.Retainer {
 	t.Helper()
-	store := postgres.NewRetention(pool, retention.Periods{
+	store := expiry.New(pool, retention.Periods{
 		Outputs: 720 * time.Hour, Sources: 168 * time.Hour, Callbacks: 720 * time.Hour, Tasks: 2160 * time.Hour,
 	})
 	return &retention.Retainer{Store: store, Bucket: r.bucket(t), Log: slog.New(slog.DiscardHandler)}
@@ -232,7 +232,7 @@ func TestRetention_GoesOnAfterACrashBetweenRowsAndFiles(t *testing.T) {
 func TestRetention_OneReplicaAtATimeInBatches(t *testing.T) {
 	t.Parallel()
 	r := retentionSetup(t)
-	r.exec(t, insertEnded, "films", 60, postgres.ExpiryBatch*2)
+	r.exec(t, insertEnded, "films", 60, expiry.Batch*2)
 	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	defer cancel()
 	results := make(chan error, 2)
@@ -241,7 +241,7 @@ func TestRetention_OneReplicaAtATimeInBatches(t *testing.T) {
 		one := r.retainer(t, r.pool)
 		one.Batches = 1
 		one.Removed = func(_ context.Context, kind retention.Kind, removed retention.Removed) {
-			if removed.Rows > postgres.ExpiryBatch {
+			if removed.Rows > expiry.Batch {
 				results <- fmt.Errorf("a batch removed %d", removed.Rows)
 			}
 			if kind == retention.OutputKind {
@@ -270,7 +270,7 @@ func TestRetention_OneReplicaAtATimeInBatches(t *testing.T) {
 	for n := range sums {
 		sum += n
 	}
-	if want := int64(postgres.ExpiryBatch*2 + 3); sum != want {
+	if want := int64(expiry.Batch*2 + 3); sum != want {
 		t.Errorf("both removed %d outputs, want %d in all", sum, want)
 	}
 	release, held, err := r.hold(t)
@@ -304,7 +304,7 @@ func TestRetain_RefusesTimesThatAreTooShort(t *testing.T) {
 func TestRetention_GetsPastWhatATenantKeepsForLonger(t *testing.T) {
 	t.Parallel()
 	r := retentionSetup(t)
-	r.exec(t, insertEnded, "archive", 45, postgres.ExpiryBatch+50)
+	r.exec(t, insertEnded, "archive", 45, expiry.Batch+50)
 	one := r.retainer(t, r.pool)
 	one.Batches = 1
 	for range 2 {

@@ -44,15 +44,6 @@ var HotStatements = map[string]string{
 	"keep refused callback": insertRefusedCallback,
 	"output":                selectOutput,
 	"task outputs":          selectTaskOutputs,
-	"expiring outputs":      expiringOutputs,
-	"expiring sources":      expiringSources,
-	"expiring uploads":      expiringUploads,
-	"expiring callbacks":    expiringCallbacks,
-	"expiring tasks":        expiringTasks,
-	"remove outputs":        removeOutputs,
-	"remove sources":        removeSources,
-	"remove callbacks":      removeCallbacks,
-	"remove tasks":          removeTasks,
 }
 
 // ListCallbacks is the statement that lists the inbox, for a test of its plan.

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/postgres/credentials"
+	"github.com/refract-video/refract/internal/postgres/expiry"
 	"github.com/refract-video/refract/internal/postgres/replica"
 	"github.com/refract-video/refract/internal/postgres/uploads"
 	"github.com/refract-video/refract/internal/retention"
@@ -36,7 +37,7 @@ type Stores struct {
 	Log          *Log
 	Inbox        *Inbox
 	Storage      *Storage
-	Retention    *Retention
+	Retention    *expiry.Store
 	APITokens    *credentials.APITokens
 	Secrets      *credentials.Secrets
 }
@@ -59,7 +60,7 @@ func NewStores(cfg Config) (*Stores, error) {
 		Log:          newLog(cfg.Pool, cfg.Retention),
 		Inbox:        &Inbox{cfg.Pool},
 		Storage:      &Storage{cfg.Pool},
-		Retention:    NewRetention(cfg.Pool, cfg.Retention),
+		Retention:    expiry.New(cfg.Pool, cfg.Retention),
 		APITokens:    credentials.NewAPITokens(cfg.Pool),
 		Secrets:      credentials.NewSecrets(cfg.Pool),
 	}, nil

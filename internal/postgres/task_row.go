@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/refract-video/refract/internal/postgres/expiry"
 	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -112,8 +113,8 @@ ORDER BY task_id, number`
 // outputColumns are the columns that outputRow.fields names, in its order. An output expires by its own time or with its
 // task, and stays expired when the terms change. The parameters are the configuration's times in seconds.
 func outputColumns(keepOutputs, keepTasks string) string {
-	expire := `least(output.remove_time, output.create_time + ` + keptFor("keep_outputs", keepOutputs) + `,
-	task.update_time + ` + keptFor("keep_tasks", keepTasks) + `)`
+	expire := `least(output.remove_time, output.create_time + ` + expiry.KeptFor("keep_outputs", keepOutputs) + `,
+	task.update_time + ` + expiry.KeptFor("keep_tasks", keepTasks) + `)`
 	return `output.index, output.key, output.content_type, output.size_bytes, output.sha256, output.duration_ms,
 	output.width, output.height, output.video_codec, ` + expire + `, coalesce(` + expire + ` <= now(), false)`
 }

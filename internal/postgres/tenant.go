@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/refract-video/refract/internal/postgres/expiry"
 	"github.com/refract-video/refract/internal/postgres/uploads"
 	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/tenants"
@@ -76,7 +77,7 @@ ORDER BY line.tenant`
 
 // keptSeconds is for how long something is kept, in seconds; 0 means without an end.
 func keptSeconds(column, parameter string) string {
-	return `coalesce(extract(epoch FROM ` + keptFor(column, parameter) + `), 0)::float8`
+	return `coalesce(extract(epoch FROM ` + expiry.KeptFor(column, parameter) + `), 0)::float8`
 }
 
 // Tenants returns tenants by name, at most limit of them after one; nil means from the beginning. The default,

@@ -1,4 +1,4 @@
-package postgres
+package expiry
 
 import (
 	"context"
@@ -81,7 +81,7 @@ SELECT (SELECT count(*) FROM removed), coalesce(sum(size_bytes), 0)::bigint FROM
 
 // RemoveExpired removes things of a kind that ExpiryCandidates found due, but not those that were used since or that another
 // replica removed. PendingDeletions then lists their files.
-func (s *Retention) RemoveExpired(ctx context.Context, kind retention.Kind, things []retention.Candidate) (retention.Removed, error) {
+func (s *Store) RemoveExpired(ctx context.Context, kind retention.Kind, things []retention.Candidate) (retention.Removed, error) {
 	sql := map[retention.Kind]string{
 		retention.OutputKind: removeOutputs, retention.SourceKind: removeSources, retention.UploadKind: removeUploads,
 		retention.CallbackKind: removeCallbacks, retention.TaskKind: removeTasks,
@@ -101,7 +101,7 @@ func (s *Retention) RemoveExpired(ctx context.Context, kind retention.Kind, thin
 const selectPendingDeletions = `SELECT key FROM unkept_file WHERE key > $1 ORDER BY key LIMIT $2`
 
 // PendingDeletions returns keys of files that are to be deleted, in order, after one.
-func (s *Retention) PendingDeletions(ctx context.Context, after string, limit int) ([]string, error) {
+func (s *Store) PendingDeletions(ctx context.Context, after string, limit int) ([]string, error) {
 	rows, err := s.pool.Query(ctx, selectPendingDeletions, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list the files to delete: %w", err)
@@ -112,7 +112,7 @@ func (s *Retention) PendingDeletions(ctx context.Context, after string, limit in
 const deletePendingDeletions = `DELETE FROM unkept_file WHERE key = ANY ($1::text[])`
 
 // ForgetFiles notes that files are deleted.
-func (s *Retention) ForgetFiles(ctx context.Context, keys []string) error {
+func (s *Store) ForgetFiles(ctx context.Context, keys []string) error {
 	if _, err := s.pool.Exec(ctx, deletePendingDeletions, keys); err != nil {
 		return fmt.Errorf("note that %d files are deleted: %w", len(keys), err)
 	}
@@ -126,7 +126,7 @@ WHERE (tenant, day) IN (
     SELECT tenant, day FROM tenant_day WHERE day < (now() AT TIME ZONE 'UTC')::date - 7 LIMIT 1000 FOR UPDATE SKIP LOCKED)`
 
 // ForgetDays removes the submissions of past days that were counted for quotas.
-func (s *Retention) ForgetDays(ctx context.Context) error {
+func (s *Store) ForgetDays(ctx context.Context) error {
 	if _, err := s.pool.Exec(ctx, deleteDays); err != nil {
 		return fmt.Errorf("remove the counts of past days: %w", err)
 	}
@@ -135,7 +135,7 @@ func (s *Retention) ForgetDays(ctx context.Context) error {
 
 // HoldRetention lets one replica at a time remove things, which is no more than a courtesy: two at once would only get
 // in each other's way. The lock lives on a connection of its own and goes with it.
-func (s *Retention) HoldRetention(ctx context.Context) (release func(), held bool, err error) {
+func (s *Store) HoldRetention(ctx context.Context) (release func(), held bool, err error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return nil, false, fmt.Errorf("connect for retention: %w", err)

@@ -1,4 +1,4 @@
-package postgres
+package expiry
 
 import (
 	"context"
@@ -29,7 +29,7 @@ var outputKey = regexp.MustCompile(`^outputs/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4
 
 // UnreferencedFiles returns those of some files, each with the time at which it changed, that no row names and that are too
 // old to get one.
-func (s *Retention) UnreferencedFiles(ctx context.Context, keys []string, changed []time.Time) ([]string, error) {
+func (s *Store) UnreferencedFiles(ctx context.Context, keys []string, changed []time.Time) ([]string, error) {
 	tasks := make([]*string, len(keys))
 	for i, key := range keys {
 		if m := outputKey.FindStringSubmatch(key); m != nil {

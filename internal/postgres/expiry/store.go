@@ -1,4 +1,4 @@
-package postgres
+package expiry
 
 import (
 	"context"
@@ -11,27 +11,23 @@ import (
 	"github.com/refract-video/refract/internal/retention"
 )
 
-// Retention finds and removes the rows that have expired, and lists their files for deletion. It also finds files without a row.
-// Removing looks again at what was found, under its lock, so it is safe to repeat and for two replicas at a time. A method that
-// fails has removed nothing, unless the answer to its commit was lost.
-type Retention struct {
+// Store finds and removes what has expired, and finds files without a row. It implements retention.Store.
+type Store struct {
 	pool    *pgxpool.Pool
 	periods retention.Periods // For tenants without periods of their own.
 }
 
-// NewRetention returns the retention of a database, by the configured periods.
-func NewRetention(pool *pgxpool.Pool, periods retention.Periods) *Retention {
-	return &Retention{pool, periods}
-}
+// New returns the store of a database, with the configured periods.
+func New(pool *pgxpool.Pool, periods retention.Periods) *Store { return &Store{pool, periods} }
 
-// keptFor is for how long the rows own and shared, or else the configuration in a parameter, keep something; NULL means without
-// an end.
-func keptFor(column, parameter string) string {
+// KeptFor returns SQL for the interval for which something is kept: by its column in the rows own and shared of table tenant, or
+// else by the configuration in a parameter, in seconds. NULL means without an end.
+func KeptFor(column, parameter string) string {
 	return `nullif(coalesce(own.` + column + `, shared.` + column + `, make_interval(secs => ` + parameter + `::float8)), interval '0')`
 }
 
-// ExpiryBatch is how many rows a batch of retention looks at.
-const ExpiryBatch = 200
+// Batch is how many candidates ExpiryCandidates returns at most.
+const Batch = 200
 
 // expiring selects the next rows of a kind in the order in which they expire, and whether each is to be removed. The
 // candidates come from one index, in which a walk goes on where the batch before ended; rows that some tenant keeps
@@ -49,7 +45,7 @@ WITH strictest AS MATERIALIZED (
 )
 SELECT candidate.at, candidate.id::text, candidate.part, candidate.tenant, candidate.bytes,
        coalesce(candidate.born <= now() - strictest.kept, false),
-       candidate.unused AND coalesce(candidate.at <= now() - ` + keptFor(keep, "$4") + `, false)
+       candidate.unused AND coalesce(candidate.at <= now() - ` + KeptFor(keep, "$4") + `, false)
 FROM candidate
 CROSS JOIN strictest
 LEFT JOIN tenant AS own ON own.tenant = candidate.tenant
@@ -122,9 +118,9 @@ var expiringTasks = expiring("keep_tasks", `
 // noID comes before every id.
 const noID = "00000000-0000-0000-0000-000000000000"
 
-// ExpiryCandidates returns the next things of a kind in the order in which they expire, up to ExpiryBatch of them, after the one at which the batch
-// before ended; the zero value stands for the beginning.
-func (s *Retention) ExpiryCandidates(ctx context.Context, kind retention.Kind, after retention.Candidate) ([]retention.Candidate, error) {
+// ExpiryCandidates returns the next things of a kind in the order in which they expire, up to Batch of them, after the one at
+// which the batch before ended; the zero value stands for the beginning.
+func (s *Store) ExpiryCandidates(ctx context.Context, kind retention.Kind, after retention.Candidate) ([]retention.Candidate, error) {
 	if after.ID == "" {
 		after.ID, after.Part = noID, -1
 	}

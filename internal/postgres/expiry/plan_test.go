@@ -1,0 +1,13 @@
+package expiry_test
+
+import (
+	"testing"
+
+	"github.com/refract-video/refract/internal/postgres/expiry"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+)
+
+func TestPlans_NoHotStatementReadsAWholeTable(t *testing.T) {
+	t.Parallel()
+	postgrestest.CheckPlans(t, expiry.HotStatements)
+}
