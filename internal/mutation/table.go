@@ -11,6 +11,7 @@ const (
 	commits   = "internal/groupcommit"
 	connlimit = "internal/connlimit"
 	fair      = "internal/fair"
+	frontier  = "internal/postgres/frontier"
 	httpapi   = "internal/httpapi"
 	lifecycle = "internal/lifecycle"
 	postgres  = "internal/postgres"
@@ -205,10 +206,10 @@ var mutations = append(differences(), []mutation{
 		},
 	},
 	{
-		4, "steps-over-what-is-in-flight", "internal/postgres/frontier.go",
+		4, "steps-over-what-is-in-flight", "internal/postgres/frontier/frontier.go",
 		"	if int32(oldest-f.mark.next) >= 0 {",
 		"	if true {",
-		[]test{{postgres, "TestFrontier_StepsOverNothingThatIsStillInFlight"}},
+		[]test{{frontier, "TestFrontier_StepsOverNothingThatIsStillInFlight"}},
 	},
 
 	// 5. Terminal is terminal.

@@ -34,9 +34,6 @@ func (s *Tasks) SetChangeTimeout(d time.Duration) {
 // SetLockTimeout bounds only how long a change that is alone in its set waits for a row that another transaction holds.
 func (s *Tasks) SetLockTimeout(alone time.Duration) { s.timeouts.alone = alone }
 
-// SetMarkLimit sets how long a mark waits for all transactions before only those count that write events.
-func (s *Log) SetMarkLimit(d time.Duration) { s.frontier.markLimit = d }
-
 // ChangeSetsAtOnce is how many sets of changes are committed at the same time.
 var ChangeSetsAtOnce = changeLimits.AtOnce
 

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/refract-video/refract/internal/postgres/frontier"
 	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -18,11 +19,16 @@ type Log struct {
 	outputReader
 
 	pool     *pgxpool.Pool
-	frontier frontier
+	frontier *frontier.Tracker
 }
 
 func newLog(pool *pgxpool.Pool, periods retention.Periods) *Log {
-	return &Log{outputReader: outputReader{periods}, pool: pool, frontier: frontier{markLimit: markLimit}}
+	return &Log{outputReader: outputReader{periods}, pool: pool, frontier: frontier.New(pool)}
+}
+
+// Frontier implements watch.Log.
+func (s *Log) Frontier(ctx context.Context) (settled, newest task.Position, err error) {
+	return s.frontier.Advance(ctx)
 }
 
 // selectLastPosition counts entries that were removed, too: what begins after one of these must not count as

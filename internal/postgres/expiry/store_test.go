@@ -26,39 +26,11 @@ func setup(t *testing.T) (*expiry.Store, *pgxpool.Pool) {
 	return expiry.New(pool, retention.Periods{Outputs: 30 * day, Sources: 7 * day, Callbacks: 20 * day, Tasks: 90 * day}), pool
 }
 
-// insertTask inserts a task in a state, as it was so many seconds ago, with its first event.
-const insertTask = `
-WITH inserted AS (
-    INSERT INTO task (id, tenant, request_id, prompt, source_uri, watermark, strength, model, first_frame_uri, asked_provider, fallbacks,
-                      route, provider, priority, labels, deadline, max_attempts, state, revision, allowance, result_attempt, deadline_time,
-                      create_time, update_time)
-    VALUES (gen_random_uuid(), $1, gen_random_uuid(), '', '', '', '', '', '', '', '{}', '{kie}', 'kie', 0, '{}', '1 hour', 1, $2, 1, 1,
-            CASE WHEN $2 = 'SUCCEEDED' THEN gen_random_uuid() END, now(), now() - make_interval(secs => $3), now() - make_interval(secs => $3))
-    RETURNING id
-), event AS (
-    INSERT INTO task_event (task_id, revision, state, attempt, message, tenant) SELECT id, 1, 'QUEUED', 0, '', $1 FROM inserted
-)
-SELECT id::text FROM inserted`
-
-// insertAttempt inserts an attempt of a task in a state.
-const insertAttempt = `
-INSERT INTO attempt (id, task_id, number, provider, account, state, sent, answer_time)
-SELECT coalesce(result_attempt, gen_random_uuid()), id, 1, 'kie', 'kie', $2::text, true, CASE WHEN $2::text = 'SUCCEEDED' THEN now() END
-FROM task
-WHERE id = $1
-RETURNING id::text`
-
-// insertTaskOf inserts a task of a tenant in a state, as it was so long ago.
-func insertTaskOf(t *testing.T, pool *pgxpool.Pool, tenant string, state task.State, age time.Duration) task.ID {
-	t.Helper()
-	return postgrestest.Value[task.ID](t, pool, insertTask, tenant, state, age.Seconds())
-}
-
 // insertSucceeded inserts a task that has succeeded with an output, as it was so long ago, and a callback.
 func insertSucceeded(t *testing.T, pool *pgxpool.Pool, tenant string, age time.Duration) {
 	t.Helper()
-	id := insertTaskOf(t, pool, tenant, task.Succeeded, age)
-	attempt := postgrestest.Value[string](t, pool, insertAttempt, id, task.AttemptSucceeded)
+	id := postgrestest.InsertTask(t, pool, tenant, task.Succeeded, age)
+	attempt := postgrestest.InsertAttempt(t, pool, id, task.AttemptSucceeded)
 	postgrestest.Exec(t, pool, `INSERT INTO output (attempt_id, index, key, content_type, size_bytes, sha256, create_time)
 		VALUES ($1, 0, 'outputs/' || $2::text || '/1-0', 'video/mp4', 7, sha256(''), now() - make_interval(secs => $3))`, attempt, id, age.Seconds())
 	postgrestest.Exec(t, pool, `INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body, receive_time)
@@ -117,10 +89,10 @@ func TestExpiryCandidates_GoByTheTenantsTermsThenTheSharedOnesThenTheConfigurati
 func TestRemoveExpired_LeavesAloneWhatIsInUse(t *testing.T) {
 	t.Parallel()
 	store, pool := setup(t)
-	waiting := insertTaskOf(t, pool, "films", task.Queued, 365*day)
-	followed := insertTaskOf(t, pool, "films", task.Canceled, 365*day)
-	postgrestest.Value[string](t, pool, insertAttempt, followed, task.AttemptSubmitting)
-	ended := insertTaskOf(t, pool, "films", task.Canceled, 365*day)
+	waiting := postgrestest.InsertTask(t, pool, "films", task.Queued, 365*day)
+	followed := postgrestest.InsertTask(t, pool, "films", task.Canceled, 365*day)
+	postgrestest.InsertAttempt(t, pool, followed, task.AttemptSubmitting)
+	ended := postgrestest.InsertTask(t, pool, "films", task.Canceled, 365*day)
 	for _, name := range []string{"used", "waiting"} {
 		postgrestest.Exec(t, pool, `INSERT INTO source (id, tenant, sha256, size_bytes, content_type, duration_us, width, height, flaw, key, last_use_time)
 			VALUES (gen_random_uuid(), 'films', sha256($1::text::bytea), 5, '', 0, 0, 0, '', 'sources/' || $1, now() - interval '1 year')`, name)

@@ -1,7 +1,8 @@
-package postgres_test
+package frontier_test
 
 import (
 	"context"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -10,33 +11,68 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/frontier"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/task"
 )
 
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
+
+// entry is an event in the log.
+type entry struct {
+	Position task.Position
+	Task     task.ID
+	Revision int64
+}
+
+// entries returns the entries of the log after a position up to another.
+func entries(t *testing.T, pool *pgxpool.Pool, after, upTo task.Position, limit int) []entry {
+	t.Helper()
+	rows, err := pool.Query(t.Context(), `
+		SELECT position, task_id, revision FROM task_event WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3`, after, upTo, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := pgx.CollectRows(rows, pgx.RowToStructByPos[entry])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read
+}
+
+// create inserts a task with its first event.
+func create(t *testing.T, pool *pgxpool.Pool) task.ID {
+	t.Helper()
+	return postgrestest.InsertTask(t, pool, "films", task.Queued, 0)
+}
+
 // reader reads the log as a replica does: up to the frontier, from where it was.
 type reader struct {
-	stores *postgres.Stores
-	cursor task.Position
-	got    []task.ID
+	pool    *pgxpool.Pool
+	tracker *frontier.Tracker
+	cursor  task.Position
+	got     []task.ID
+}
+
+// setup returns a reader of a fresh database, and the pool under it.
+func setup(t *testing.T) (*reader, *pgxpool.Pool) {
+	t.Helper()
+	pool := postgrestest.Pool(t)
+	return &reader{pool: pool, tracker: frontier.New(pool)}, pool
 }
 
 func (r *reader) read(t *testing.T) {
 	t.Helper()
-	settled, _, err := r.stores.Log.Frontier(t.Context())
+	settled, _, err := r.tracker.Advance(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for {
-		entries, err := r.stores.Log.Entries(t.Context(), r.cursor, settled, 3)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(entries) == 0 {
+		read := entries(t, r.pool, r.cursor, settled, 3)
+		if len(read) == 0 {
 			return
 		}
-		for _, e := range entries {
+		for _, e := range read {
 			r.cursor = e.Position
 			r.got = append(r.got, e.Task)
 		}
@@ -86,20 +122,19 @@ func commit(t *testing.T, tx pgx.Tx) {
 
 func TestFrontier_StepsOverNothingThatIsStillInFlight(t *testing.T) {
 	t.Parallel()
-	stores, pool := setup(t)
-	r := &reader{stores: stores}
-	early, late := create(t, stores, "films", plain()), create(t, stores, "films", plain())
+	r, pool := setup(t)
+	early, late := create(t, pool), create(t, pool)
 	r.readUntil(t, 2)
 
 	open := beginTx(t, pool)
-	addEvent(t.Context(), t, open, early.ID)
+	addEvent(t.Context(), t, open, early)
 	later := beginTx(t, pool)
-	addEvent(t.Context(), t, later, late.ID)
+	addEvent(t.Context(), t, later, late)
 	commit(t, later)
-	third := create(t, stores, "films", plain())
-	// The open one holds the reader up for as long as it lasts, also past the patience with those that do not count.
-	for _, patience := range []time.Duration{postgrestest.Hung, 0} {
-		stores.Log.SetMarkLimit(patience)
+	third := create(t, pool)
+	// The open one holds the reader up for as long as it lasts, also past the limit after which others do not count.
+	for _, limit := range []time.Duration{postgrestest.Hung, 0} {
+		r.tracker.SetMarkLimit(limit)
 		for range 10 {
 			r.read(t)
 		}
@@ -109,15 +144,15 @@ func TestFrontier_StepsOverNothingThatIsStillInFlight(t *testing.T) {
 	}
 	commit(t, open)
 	r.readUntil(t, 5)
-	want := []task.ID{early.ID, late.ID, third.ID}
+	want := []task.ID{early, late, third}
 	if diff := cmp.Diff(want, r.got[2:]); diff != "" {
 		t.Errorf("entries (-want +got):\n%s", diff)
 	}
 }
 
-func TestFrontier_WaitsForNobodyWhoWritesNoEvents(t *testing.T) {
+func TestFrontier_WaitsForNoTransactionThatWritesNoEvents(t *testing.T) {
 	t.Parallel()
-	stores, pool := setup(t)
+	r, pool := setup(t)
 	other := beginTx(t, postgrestest.Pool(t)) // Another database of the same server.
 	for _, tx := range []pgx.Tx{other, beginTx(t, pool)} {
 		if _, err := tx.Exec(t.Context(), `CREATE TABLE unrelated (n int)`); err != nil {
@@ -127,56 +162,49 @@ func TestFrontier_WaitsForNobodyWhoWritesNoEvents(t *testing.T) {
 	if _, err := other.Exec(t.Context(), `SELECT pg_current_xact_id()`); err != nil {
 		t.Fatal(err)
 	}
-	r := &reader{stores: stores}
 	for n := range 5 {
-		create(t, stores, "films", plain())
+		create(t, pool)
 		r.readUntil(t, n+1)
 	}
 }
 
 func TestFrontier_PassesOverWhatWasRolledBack(t *testing.T) {
 	t.Parallel()
-	stores, pool := setup(t)
-	first := create(t, stores, "films", plain())
+	r, pool := setup(t)
+	first := create(t, pool)
 	gone := beginTx(t, pool)
-	addEvent(t.Context(), t, gone, first.ID)
-	second := create(t, stores, "films", plain())
-	r := &reader{stores: stores}
+	addEvent(t.Context(), t, gone, first)
+	second := create(t, pool)
 	r.read(t)
 	if err := gone.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	r.readUntil(t, 2)
-	if diff := cmp.Diff([]task.ID{first.ID, second.ID}, r.got); diff != "" {
+	if diff := cmp.Diff([]task.ID{first, second}, r.got); diff != "" {
 		t.Errorf("entries (-want +got):\n%s", diff)
 	}
 }
 
-// TestFrontier_TaskKeepsItsOrderWhoeverGotItsIdFirst has a transaction with an old id wait for a task that a younger
+// TestFrontier_TaskKeepsItsOrderWhateverTheOrderOfTransactionIDs has a transaction with an old id wait for a task that a younger
 // one holds: by transaction ids, the task's events would be read in the wrong order.
-func TestFrontier_TaskKeepsItsOrderWhoeverGotItsIdFirst(t *testing.T) {
+func TestFrontier_TaskKeepsItsOrderWhateverTheOrderOfTransactionIDs(t *testing.T) {
 	t.Parallel()
-	stores, pool := setup(t)
-	a, b := create(t, stores, "films", plain()), create(t, stores, "films", plain())
+	r, pool := setup(t)
+	a, b := create(t, pool), create(t, pool)
 	older, younger := beginTx(t, pool), beginTx(t, pool)
-	addEvent(t.Context(), t, older, a.ID) // Has its id now.
-	addEvent(t.Context(), t, younger, b.ID)
+	addEvent(t.Context(), t, older, a) // Has its id now.
+	addEvent(t.Context(), t, younger, b)
 	done := make(chan struct{})
-	go func() { defer close(done); addEvent(t.Context(), t, older, b.ID) }()
+	go func() { defer close(done); addEvent(t.Context(), t, older, b) }()
 	commit(t, younger)
 	<-done
 	commit(t, older)
 
-	r := &reader{stores: stores}
 	r.readUntil(t, 5)
-	entries, err := stores.Log.Entries(t.Context(), 0, r.cursor, 100)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var revisions []int64
-	for _, e := range entries {
-		if e.Task == b.ID {
-			revisions = append(revisions, e.Event.Revision)
+	for _, e := range entries(t, pool, 0, r.cursor, 100) {
+		if e.Task == b {
+			revisions = append(revisions, e.Revision)
 		}
 	}
 	if diff := cmp.Diff([]int64{1, 2, 3}, revisions); diff != "" {
@@ -186,11 +214,11 @@ func TestFrontier_TaskKeepsItsOrderWhoeverGotItsIdFirst(t *testing.T) {
 
 func TestFrontier_ReadersUnderLoadGetEveryEventOnceInOrder(t *testing.T) {
 	t.Parallel()
-	stores, pool := setup(t)
+	r, pool := setup(t)
 	const tasks, writers, rounds = 16, 4, 30
 	ids := make([]task.ID, tasks)
 	for i := range ids {
-		ids[i] = create(t, stores, "films", plain()).ID
+		ids[i] = create(t, pool)
 	}
 	writing := postgrestest.Connect(t, pool.Config().ConnString())
 	finished := make(chan []error, 1)
@@ -213,26 +241,25 @@ func TestFrontier_ReadersUnderLoadGetEveryEventOnceInOrder(t *testing.T) {
 			return nil
 		})
 	}()
-	r := &reader{stores: stores}
 	for len(finished) == 0 {
 		r.read(t)
 	}
 	if errs := <-finished; len(errs) > 0 {
 		t.Fatal(errs)
 	}
-	total := count(t, pool, `SELECT count(*) FROM task_event`)
+	total := postgrestest.Value[int](t, pool, `SELECT count(*) FROM task_event`)
 	r.readUntil(t, total)
-	entries, err := stores.Log.Entries(t.Context(), 0, r.cursor, total+1)
-	if err != nil || len(entries) != total {
-		t.Fatalf("%d entries, %v; want %d", len(entries), err, total)
+	all := entries(t, pool, 0, r.cursor, total+1)
+	if len(all) != total {
+		t.Fatalf("%d entries, want %d", len(all), total)
 	}
 	newest := map[task.ID]int64{}
-	for i, e := range entries {
+	for i, e := range all {
 		if e.Task != r.got[i] {
 			t.Fatalf("entry %d was read as one of task %s, and is of %s: something was stepped over", i, r.got[i], e.Task)
 		}
-		if newest[e.Task]++; e.Event.Revision != newest[e.Task] {
-			t.Fatalf("revision %d of task %s came where %d belongs", e.Event.Revision, e.Task, newest[e.Task])
+		if newest[e.Task]++; e.Revision != newest[e.Task] {
+			t.Fatalf("revision %d of task %s came where %d belongs", e.Revision, e.Task, newest[e.Task])
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package postgres
+package frontier
 
 import (
 	"context"
@@ -7,22 +7,15 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/task"
 )
 
-// frontier is the position up to which the log of events is settled: nothing that is not visible yet will appear at or before it.
-// Positions are taken before they are committed, so a reader that goes by the newest visible position steps over those that are
-// still in flight.
-//
-// It takes marks: a position that had been taken at some time, and the transaction id that was next afterwards. A transaction that
-// took that position, or one before it, has an older id, since it has its id before it takes a position. So once no transaction
-// with an older id is left, everything up to the mark is visible or never will be.
-//
-// A transaction that has nothing to do with us, even in another database of the server, may stay open for hours and
-// would delay this. So when a mark waits for long, only transactions that have written events count: they hold a lock on
-// the table until they end. A transaction that does not write delays nothing here, and writers never wait for readers.
-type frontier struct {
+// Tracker follows the frontier for all readers of a replica. It may be used concurrently: calls wait for each other.
+type Tracker struct {
+	pool *pgxpool.Pool
+
 	mu        sync.Mutex
 	settled   task.Position
 	markLimit time.Duration
@@ -61,9 +54,11 @@ SELECT EXISTS (
     HAVING bool_or(locktype = 'relation')
        AND bool_or((($1::bigint - transactionid::text::bigint) & 4294967295) BETWEEN 1 AND 2147483647))`
 
-// Frontier implements watch.Log.
-func (s *Log) Frontier(ctx context.Context) (settled, newest task.Position, err error) {
-	f := &s.frontier
+// New returns the tracker of a database.
+func New(pool *pgxpool.Pool) *Tracker { return &Tracker{pool: pool, markLimit: markLimit} }
+
+// Advance moves the frontier as far as it can, and returns it with the newest position that was taken.
+func (f *Tracker) Advance(ctx context.Context) (settled, newest task.Position, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var oldest, next int64
@@ -71,7 +66,7 @@ func (s *Log) Frontier(ctx context.Context) (settled, newest task.Position, err 
 	var batch pgx.Batch
 	batch.Queue(selectNewestPosition).QueryRow(func(row pgx.Row) error { return row.Scan(&newest) })
 	batch.Queue(selectTransactions).QueryRow(func(row pgx.Row) error { return row.Scan(&oldest, &next) })
-	if err := s.pool.SendBatch(ctx, &batch).Close(); err != nil {
+	if err := f.pool.SendBatch(ctx, &batch).Close(); err != nil {
 		return 0, 0, fmt.Errorf("read the newest position: %w", err)
 	}
 	// After a crash, positions that were never committed may be handed out again.
@@ -83,7 +78,7 @@ func (s *Log) Frontier(ctx context.Context) (settled, newest task.Position, err 
 			}
 			f.mark = &mark{position: newest, next: uint32(next), taken: time.Now()} //nolint:gosec // Masked to 32 bits.
 		}
-		over, err := s.over(ctx, f, uint32(oldest)) //nolint:gosec // As above.
+		over, err := f.over(ctx, uint32(oldest)) //nolint:gosec // As above.
 		if err != nil || !over {
 			return f.settled, newest, err
 		}
@@ -92,7 +87,7 @@ func (s *Log) Frontier(ctx context.Context) (settled, newest task.Position, err 
 }
 
 // over reports whether no transaction is left that can have taken a position up to the mark.
-func (s *Log) over(ctx context.Context, f *frontier, oldest uint32) (bool, error) {
+func (f *Tracker) over(ctx context.Context, oldest uint32) (bool, error) {
 	if int32(oldest-f.mark.next) >= 0 { //nolint:gosec // The difference wraps on purpose.
 		f.bystander = false
 		return true, nil
@@ -101,7 +96,7 @@ func (s *Log) over(ctx context.Context, f *frontier, oldest uint32) (bool, error
 		return false, nil
 	}
 	var writer bool
-	if err := s.pool.QueryRow(ctx, selectWriter, int64(f.mark.next)).Scan(&writer); err != nil {
+	if err := f.pool.QueryRow(ctx, selectWriter, int64(f.mark.next)).Scan(&writer); err != nil {
 		return false, fmt.Errorf("look for writers of events: %w", err)
 	}
 	f.bystander = !writer
