@@ -13,6 +13,7 @@ const (
 	fair      = "internal/fair"
 	frontier  = "internal/postgres/frontier"
 	httpapi   = "internal/httpapi"
+	inbox     = "internal/postgres/inbox"
 	lifecycle = "internal/lifecycle"
 	postgres  = "internal/postgres"
 	precheck  = "internal/precheck"
@@ -294,13 +295,13 @@ var mutations = append(differences(), []mutation{
 		[]test{{service, "TestPromise06_CallbacksAreHints"}},
 	},
 	{
-		6, "refused-callbacks-unbounded", "internal/postgres/callback.go",
+		6, "refused-callbacks-unbounded", "internal/postgres/inbox/keep.go",
 		"count(*) < $6 AND",
 		"count(*) < $6 + 1000 AND",
 		[]test{
 			{service, "TestPromise06_RefusedCallbacksAreBounded"},
 			{lifecycle, "TestRefuseCallback_IsBoundedPerAttempt"},
-			{postgres, "TestKeepCallback_KeepsUpToItsLimit"},
+			{inbox, "TestKeepCallback_KeepsUpToItsLimit"},
 		},
 	},
 	{

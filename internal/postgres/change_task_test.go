@@ -202,28 +202,8 @@ func TestChangeTask_OtherTenantsFindNothing(t *testing.T) {
 	}
 }
 
-func TestKeepCallback_KeepsUpToItsLimit(t *testing.T) {
-	t.Parallel()
-	stores, pool := setup(t)
-	id := admit(t, stores, create(t, stores, "films", plain()).ID)
-	for _, verdict := range []lifecycle.Verdict{lifecycle.BadSignature, lifecycle.Stale, lifecycle.Malformed, lifecycle.Stale} {
-		c := lifecycle.Callback{AttemptID: id, Account: "kie", Verdict: verdict} // Without a body.
-		if err := stores.Inbox.KeepCallback(t.Context(), c, 3); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := count(t, pool, "SELECT count(*) FROM callback"); n != 3 {
-		t.Errorf("%d callbacks are kept, want 3", n)
-	}
-	stranger := lifecycle.Callback{AttemptID: task.AttemptID(newID()), Account: "kie", Verdict: lifecycle.Stale}
-	if err := stores.Inbox.KeepCallback(t.Context(), stranger, 3); !errors.Is(err, lifecycle.ErrAttemptNotFound) {
-		t.Errorf("KeepCallback of an unknown attempt = %v, want ErrAttemptNotFound", err)
-	}
-}
-
 var (
 	_ lifecycle.Store   = (*postgres.Tasks)(nil)
-	_ lifecycle.Inbox   = (*postgres.Inbox)(nil)
 	_ lifecycle.Saves   = (*postgres.Storage)(nil)
 	_ lifecycle.Sources = (*uploads.Store)(nil)
 )

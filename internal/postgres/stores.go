@@ -8,6 +8,7 @@ import (
 
 	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/postgres/expiry"
+	"github.com/refract-video/refract/internal/postgres/inbox"
 	"github.com/refract-video/refract/internal/postgres/replica"
 	"github.com/refract-video/refract/internal/postgres/uploads"
 	"github.com/refract-video/refract/internal/retention"
@@ -35,7 +36,7 @@ type Stores struct {
 	Sources      *uploads.Store
 	Preparations *Preparations
 	Log          *Log
-	Inbox        *Inbox
+	Inbox        *inbox.Store
 	Storage      *Storage
 	Retention    *expiry.Store
 	APITokens    *credentials.APITokens
@@ -58,7 +59,7 @@ func NewStores(cfg Config) (*Stores, error) {
 		Sources:      uploads.New(cfg.Pool),
 		Preparations: &Preparations{cfg.Pool},
 		Log:          newLog(cfg.Pool, cfg.Retention),
-		Inbox:        &Inbox{cfg.Pool},
+		Inbox:        inbox.New(cfg.Pool),
 		Storage:      &Storage{cfg.Pool},
 		Retention:    expiry.New(cfg.Pool, cfg.Retention),
 		APITokens:    credentials.NewAPITokens(cfg.Pool),

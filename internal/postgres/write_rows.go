@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres/inbox"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -174,20 +175,16 @@ type callbackInsert struct {
 	Body           []byte            `json:"body"` // JSON has it in base64, and null for none.
 }
 
-// keptCallbackBytes is how many bytes of bodies are kept of the accepted callbacks of an attempt, and of the refused ones,
-// where that is more than one.
-const keptCallbackBytes = `262144`
-
 // insertCallbacks stores an empty body as such. The rows keep the order of the set.
 //
 // Of the callbacks of an attempt the one that was applied is always kept, and of the others the first, and up to 32 of
-// keptCallbackBytes together: anyone that has seen a callback can repeat it, with any body. The transaction holds the task, so the
+// inbox.KeptBytes together: anyone that has seen a callback can repeat it, with any body. The transaction holds the task, so the
 // bound is exact.
 const insertCallbacks = `
 INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body)
 SELECT attempt_id, account, provider_task_id, verdict, coalesce(decode(body, 'base64'), '')
 FROM json_to_recordset($1) AS new (attempt_id uuid, account text, provider_task_id text, verdict text, body text)
 WHERE verdict = 'applied' OR (
-    SELECT count(*) = 0 OR count(*) < 32 AND sum(octet_length(kept.body)) + coalesce(length(new.body), 0) * 3 / 4 <= ` + keptCallbackBytes + `
+    SELECT count(*) = 0 OR count(*) < 32 AND sum(octet_length(kept.body)) + coalesce(length(new.body), 0) * 3 / 4 <= ` + inbox.KeptBytes + `
     FROM callback AS kept
     WHERE kept.attempt_id = new.attempt_id AND kept.verdict IN ('asked', 'duplicate', 'conflict', 'mismatch'))`

@@ -1,8 +1,10 @@
-package postgres
+package inbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -11,9 +13,11 @@ import (
 	"github.com/refract-video/refract/internal/lifecycle"
 )
 
-// Inbox has the callbacks of providers as they arrived. Accepted callbacks are written with the change that they make, by Tasks;
-// refused ones by KeepCallback. When a method fails, nothing was read or kept.
-type Inbox struct{ pool *pgxpool.Pool }
+// Store has the callbacks. It implements lifecycle.Inbox.
+type Store struct{ pool *pgxpool.Pool }
+
+// New returns the inbox of a database.
+func New(pool *pgxpool.Pool) *Store { return &Store{pool} }
 
 // inboxColumns are the columns of a callback that scanInbox reads, in its order, but for the body.
 const inboxColumns = `callback.id, callback.attempt_id, attempt.task_id, attempt.number, callback.account, callback.provider_task_id,
@@ -59,7 +63,7 @@ ORDER BY callback.receive_time DESC, callback.id DESC
 LIMIT $6`
 
 // Callbacks returns callbacks of the inbox, newest first, without their bodies.
-func (s *Inbox) Callbacks(ctx context.Context, f callback.Filter) ([]callback.Stored, error) {
+func (s *Store) Callbacks(ctx context.Context, f callback.Filter) ([]callback.Stored, error) {
 	verdicts := f.Verdicts
 	if len(verdicts) == 0 {
 		verdicts = lifecycle.Verdicts
@@ -87,6 +91,14 @@ func (s *Inbox) Callbacks(ctx context.Context, f callback.Filter) ([]callback.St
 	return callbacks, nil
 }
 
+// optional returns nil, which is NULL, for the zero time.
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
 const selectCallback = `
 SELECT ` + inboxColumns + `, callback.body
 FROM callback
@@ -94,12 +106,15 @@ JOIN attempt ON attempt.id = callback.attempt_id
 WHERE callback.id = $1`
 
 // InboxCallback returns one callback with its body, or callback.ErrNotFound.
-func (s *Inbox) InboxCallback(ctx context.Context, id callback.ID) (callback.Stored, error) {
+func (s *Store) InboxCallback(ctx context.Context, id callback.ID) (callback.Stored, error) {
 	var body []byte
 	c, err := scanInbox(s.pool.QueryRow(ctx, selectCallback, id), &body)
 	c.Body = body
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = callback.ErrNotFound
+	}
 	if err != nil {
-		return c, fmt.Errorf("read: %w", &callback.Error{Callback: id, Err: notFound(err, callback.ErrNotFound)})
+		return c, fmt.Errorf("read: %w", &callback.Error{Callback: id, Err: err})
 	}
 	return c, nil
 }

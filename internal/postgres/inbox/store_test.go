@@ -1,38 +1,57 @@
-package postgres_test
+package inbox_test
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/lifecycle"
-	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/inbox"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/task"
 )
+
+var _ lifecycle.Inbox = (*inbox.Store)(nil)
+
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
+
+// setup returns the inbox of a fresh database with two accounts, and the pool under it.
+func setup(t *testing.T) (*inbox.Store, *pgxpool.Pool) {
+	t.Helper()
+	pool := postgrestest.Pool(t)
+	postgrestest.Exec(t, pool, "INSERT INTO provider_account (account, provider) VALUES ('kie', 'kie'), ('luma', 'luma')")
+	return inbox.New(pool), pool
+}
+
+// create inserts a task of a tenant, and its attempt.
+func create(t *testing.T, pool *pgxpool.Pool, tenant string) (task.ID, task.AttemptID) {
+	t.Helper()
+	id := postgrestest.InsertTask(t, pool, tenant, task.Running, 0)
+	return id, postgrestest.InsertAttempt(t, pool, id, task.AttemptSubmitting)
+}
 
 // receive puts a callback in the inbox, received so long ago.
 func receive(t *testing.T, pool *pgxpool.Pool, attempt task.AttemptID, account string, v lifecycle.Verdict, age time.Duration) callback.ID {
 	t.Helper()
-	return value[callback.ID](t, pool, `
+	return postgrestest.Value[callback.ID](t, pool, `
 		INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body, receive_time)
 		VALUES ($1, $2, 'p1', $3, 'body', now() - make_interval(secs => $4)) RETURNING id`, attempt, account, v, age.Seconds())
 }
 
 func TestCallbacks_Filters(t *testing.T) {
 	t.Parallel()
-	stores, pool := setup(t)
-	if err := stores.Accounts.PrepareAccounts(t.Context(), map[string]string{"luma": "luma"}); err != nil {
-		t.Fatal(err)
-	}
-	first, second := create(t, stores, "films", plain()), create(t, stores, "shorts", plain())
-	one, two := admit(t, stores, first.ID), admit(t, stores, second.ID)
+	store, pool := setup(t)
+	first, one := create(t, pool, "films")
+	second, two := create(t, pool, "shorts")
 	names := map[callback.ID]string{
 		receive(t, pool, one, "kie", lifecycle.Asked, 3*time.Hour):      "asked",
 		receive(t, pool, one, "kie", lifecycle.Applied, 2*time.Hour):    "applied",
@@ -50,18 +69,18 @@ func TestCallbacks_Filters(t *testing.T) {
 			callback.Filter{},
 			[]string{"duplicate", "stale", "malformed", "applied", "asked", "oldest, though last in the table"},
 		},
-		"task":             {callback.Filter{Task: first.ID}, []string{"duplicate", "applied", "asked"}},
+		"task":             {callback.Filter{Task: first}, []string{"duplicate", "applied", "asked"}},
 		"account":          {callback.Filter{Account: "kie"}, []string{"stale", "applied", "asked"}},
 		"verdict":          {callback.Filter{Verdicts: []lifecycle.Verdict{lifecycle.Applied}}, []string{"applied", "oldest, though last in the table"}},
 		"verdicts":         {callback.Filter{Verdicts: []lifecycle.Verdict{lifecycle.Asked, lifecycle.Stale}}, []string{"stale", "asked"}},
 		"from":             {callback.Filter{FromTime: ago(45 * time.Minute)}, []string{"duplicate", "stale"}},
 		"to":               {callback.Filter{ToTime: ago(150 * time.Minute)}, []string{"asked", "oldest, though last in the table"}},
-		"task and account": {callback.Filter{Task: second.ID, Account: "luma"}, []string{"malformed", "oldest, though last in the table"}},
+		"task and account": {callback.Filter{Task: second, Account: "luma"}, []string{"malformed", "oldest, though last in the table"}},
 		"task, verdict and time": {
-			callback.Filter{Task: second.ID, Verdicts: []lifecycle.Verdict{lifecycle.Applied, lifecycle.Stale}, FromTime: ago(time.Hour)},
+			callback.Filter{Task: second, Verdicts: []lifecycle.Verdict{lifecycle.Applied, lifecycle.Stale}, FromTime: ago(time.Hour)},
 			[]string{"stale"},
 		},
-		"an unknown task":    {callback.Filter{Task: task.ID(newID())}, nil},
+		"an unknown task":    {callback.Filter{Task: task.ID(uuid.NewString())}, nil},
 		"an unknown account": {callback.Filter{Account: "kie-eu"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +88,7 @@ func TestCallbacks_Filters(t *testing.T) {
 			var got []string
 			test.filter.Limit = 2 // So that pages meet.
 			for range len(names) + 1 {
-				page, err := stores.Inbox.Callbacks(t.Context(), test.filter)
+				page, err := store.Callbacks(t.Context(), test.filter)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -92,14 +111,14 @@ func TestCallbacks_Filters(t *testing.T) {
 // Many callbacks share a moment: a page that ends among them goes on with the others.
 func TestCallbacks_OfOneMomentArePagedByID(t *testing.T) {
 	t.Parallel()
-	stores, pool := setup(t)
-	attempt := admit(t, stores, create(t, stores, "films", plain()).ID)
-	exec(t, pool, `INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body, receive_time)
+	store, pool := setup(t)
+	_, attempt := create(t, pool, "films")
+	postgrestest.Exec(t, pool, `INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body, receive_time)
 		SELECT $1, 'kie', '', (ARRAY['applied', 'stale'])[1 + n % 2], '', '2026-01-01' FROM generate_series(1, 9) AS n`, attempt)
 	var got []callback.ID
 	filter := callback.Filter{Limit: 2}
 	for range 10 {
-		page, err := stores.Inbox.Callbacks(t.Context(), filter)
+		page, err := store.Callbacks(t.Context(), filter)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,37 +137,36 @@ func TestCallbacks_OfOneMomentArePagedByID(t *testing.T) {
 
 func TestInboxCallback_HasItsBody(t *testing.T) {
 	t.Parallel()
-	stores, pool := setup(t)
-	created := create(t, stores, "films", plain())
-	attempt := admit(t, stores, created.ID)
+	store, pool := setup(t)
+	created, attempt := create(t, pool, "films")
 	id := receive(t, pool, attempt, "kie", lifecycle.Stale, 0)
-	got, err := stores.Inbox.InboxCallback(t.Context(), id)
+	got, err := store.InboxCallback(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := callback.Stored{
-		ID: id, Task: created.ID, Attempt: 1, SizeBytes: 4, ReceiveTime: got.ReceiveTime, Callback: lifecycle.Callback{
+		ID: id, Task: created, Attempt: 1, SizeBytes: 4, ReceiveTime: got.ReceiveTime, Callback: lifecycle.Callback{
 			AttemptID: attempt, Account: "kie", ProviderTaskID: "p1", Verdict: lifecycle.Stale, Body: []byte("body"),
 		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the callback (-want +got):\n%s", diff)
 	}
-	if _, err := stores.Inbox.InboxCallback(t.Context(), id+1); !errors.Is(err, callback.ErrNotFound) {
-		t.Errorf("InboxCallback of an unknown id = %v, want ErrCallbackNotFound", err)
+	if _, err := store.InboxCallback(t.Context(), id+1); !errors.Is(err, callback.ErrNotFound) {
+		t.Errorf("InboxCallback of an unknown id = %v, want ErrNotFound", err)
 	}
 }
 
 // Whatever is asked for, a page reads about as many blocks from a large inbox as it shows callbacks.
 func TestCallbacks_CostDoesNotGrowWithTheInbox(t *testing.T) {
 	t.Parallel()
-	stores, pool := setup(t)
-	attempt := admit(t, stores, create(t, stores, "films", plain()).ID)
+	_, pool := setup(t)
+	_, attempt := create(t, pool, "films")
 	// One in ten thousand is rare, and all of these are old.
-	exec(t, pool, `INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body, receive_time)
+	postgrestest.Exec(t, pool, `INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body, receive_time)
 		SELECT $1, 'kie', '', CASE WHEN n % 10000 = 0 AND n < 30000 THEN 'stale' ELSE 'applied' END, '', '2026-01-01'::timestamptz + make_interval(secs => n)
 		FROM generate_series(1, 50000) AS n`, attempt)
-	exec(t, pool, `ANALYZE callback`)
+	postgrestest.Exec(t, pool, `ANALYZE callback`)
 	all := lifecycle.Verdicts
 	for name, args := range map[string][]any{
 		"all":          {"", all, nil, nil, 0, 20},
@@ -166,7 +184,7 @@ func TestCallbacks_CostDoesNotGrowWithTheInbox(t *testing.T) {
 					Read int `json:"Shared Read Blocks"`
 				}
 			}
-			text := value[[]byte](t, pool, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+postgres.ListCallbacks, args...)
+			text := postgrestest.Value[[]byte](t, pool, "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) "+inbox.ListCallbacks, args...)
 			if err := json.Unmarshal(text, &plans); err != nil || len(plans) != 1 {
 				t.Fatalf("the plan can't be read: %v\n%s", err, text)
 			}

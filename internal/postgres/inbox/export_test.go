@@ -1,0 +1,9 @@
+package inbox
+
+// HotStatements are the statements that run for each callback, by name, as they are sent.
+var HotStatements = map[string]string{
+	"keep refused callback": insertRefusedCallback,
+}
+
+// ListCallbacks is the statement that lists the inbox, for a test of its plan.
+const ListCallbacks = listCallbacks
