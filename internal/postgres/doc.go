@@ -1,4 +1,7 @@
-// Package postgres has the tables: one store for each subject, over one pool.
+// Package postgres has the stores of the service: one for each subject, over one pool. It owns the tables of tasks, their attempts,
+// events and outputs, of provider accounts, tenants and preparations, and of the state of the storage. Other subjects have packages
+// of their own below it: credentials, uploads, inbox, expiry and frontier. NewStores builds their stores too; none imports this
+// package.
 //
 // A change of a task is one transaction: it locks the task's row, package task decides through the
 // caller's function, and task, attempts, event, outputs, callback and jobs are written together or not at
@@ -12,5 +15,6 @@
 // answer was lost, which no client can rule out, and a caller that did not wait for the set of its change. All inputs
 // of package task may therefore be repeated.
 //
-// Package dbpool is what a connection is, package migrations has the schema, and package replica has what is no table.
+// Package dbpool opens connections, package migrations has the schema, and package replica has what replicas share apart from
+// tables. All stores may be used concurrently.
 package postgres

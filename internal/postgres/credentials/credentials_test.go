@@ -32,7 +32,7 @@ func TestCreateAPIToken_TwoAreLiveAtMost(t *testing.T) {
 		})
 		for _, err := range errs {
 			if !errors.Is(err, credentials.ErrTooManyTokens) {
-				t.Errorf("CreateAPIToken = %v, want ErrTooManyTokens", err)
+				t.Errorf("Create = %v, want ErrTooManyTokens", err)
 			}
 		}
 		if len(errs) != callers-2 {
@@ -41,12 +41,12 @@ func TestCreateAPIToken_TwoAreLiveAtMost(t *testing.T) {
 	}
 	hash := sha256.Sum256([]byte("other"))
 	if _, err := tokens.Create(t.Context(), credentials.APIToken{ID: uuid.NewString(), Tenant: "shorts"}, hash[:]); err != nil {
-		t.Errorf("CreateAPIToken of another tenant: %v", err)
+		t.Errorf("Create of another tenant: %v", err)
 	}
 	for tenant, want := range map[string]int{"films0": 2, "shorts": 1, "": 2*tenants + 1, "nobody": 0} {
 		listed, err := tokens.List(t.Context(), tenant)
 		if err != nil || len(listed) != want {
-			t.Errorf("ListAPITokens(%q) = %d tokens, %v, want %d", tenant, len(listed), err, want)
+			t.Errorf("List(%q) = %d tokens, %v, want %d", tenant, len(listed), err, want)
 		}
 	}
 }
@@ -74,7 +74,7 @@ func TestRevokeAPIToken_EndsItAndMakesRoom(t *testing.T) {
 	}
 	for _, id := range []string{created.ID, uuid.NewString(), "no id at all"} {
 		if err := tokens.Revoke(t.Context(), id); !errors.Is(err, credentials.ErrTokenNotFound) {
-			t.Errorf("RevokeAPIToken(%s) = %v, want ErrTokenNotFound", id, err)
+			t.Errorf("Revoke(%s) = %v, want ErrTokenNotFound", id, err)
 		}
 	}
 	third := sha256.Sum256([]byte("third"))
@@ -83,7 +83,7 @@ func TestRevokeAPIToken_EndsItAndMakesRoom(t *testing.T) {
 	}
 	listed, err := tokens.List(t.Context(), "films")
 	if err != nil || len(listed) != 3 || listed[0].RevokeTime == nil || listed[1].RevokeTime != nil {
-		t.Errorf("ListAPITokens = %+v, %v, want three with the first revoked", listed, err)
+		t.Errorf("List = %+v, %v, want three with the first revoked", listed, err)
 	}
 }
 
