@@ -360,7 +360,7 @@ var mutations = append(differences(), []mutation{
 	{
 		7, "late-questions-leave", "internal/upstream/upstream.go",
 		"time.Since(at) <= latest",
-		"time.Since(at) <= u.pause/2",
+		"time.Since(at) <= u.Pause/2",
 		[]test{{upstream, "TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit"}},
 	},
 	{
