@@ -1,6 +1,5 @@
-// Package connlimit bounds the number of connections of a listener. A flood of connections then takes neither the file
-// descriptors of other listeners nor the connections of callers that are being served: a new connection replaces an
-// idle one.
+// Package connlimit bounds the number of connections of a listener. So a flood of connections does not use up the file
+// descriptors of other listeners. It does not close connections in use either: a new connection replaces an idle one.
 package connlimit
 
 import (
@@ -15,8 +14,8 @@ import (
 // one: the oldest idle connection of the address that has the most connections. If all are busy, it closes the new one.
 type Listener struct {
 	net.Listener
-	max      int
-	announce bool
+	max    int
+	marked bool // Whether servers mark busy connections; if not, all are busy.
 
 	mu    sync.Mutex
 	conns *list.List // Of *conn, the oldest first.
@@ -24,7 +23,7 @@ type Listener struct {
 
 // New returns a listener whose servers mark a connection as busy with Busy. Before that, it counts as idle.
 func New(l net.Listener, limit int) *Listener {
-	return &Listener{Listener: l, max: limit, announce: true, conns: list.New()}
+	return &Listener{Listener: l, max: limit, marked: true, conns: list.New()}
 }
 
 // NewBusy returns a listener whose connections are always busy.
@@ -51,7 +50,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		}
 		host, _, _ := net.SplitHostPort(accepted.RemoteAddr().String())
 		c := &conn{Conn: accepted, listener: l, host: host}
-		if !l.announce {
+		if !l.marked {
 			c.busy.Store(1)
 		}
 		if l.add(c) {
@@ -66,7 +65,7 @@ func (l *Listener) add(c *conn) bool {
 	l.mu.Lock()
 	var evicted *conn
 	if l.conns.Len() >= l.max {
-		evicted = l.silent()
+		evicted = l.idle()
 		if evicted == nil {
 			l.mu.Unlock()
 			return false
@@ -81,9 +80,9 @@ func (l *Listener) add(c *conn) bool {
 	return true
 }
 
-// silent returns the idle connection to close for a new one, or nil if all are busy.
-func (l *Listener) silent() *conn {
-	if !l.announce {
+// idle returns the idle connection to close for a new one, or nil if all are busy.
+func (l *Listener) idle() *conn {
+	if !l.marked {
 		return nil
 	}
 	counts := map[string]int{}

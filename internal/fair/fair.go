@@ -4,7 +4,7 @@
 // upload. The package guarantees:
 //
 //   - No more slots are held than there are.
-//   - A tenant takes a second or further slot only if at least as many slots stay free as it then holds. So half of the
+//   - A tenant that holds slots takes another one only if at least as many slots stay free as it then holds. So half of the
 //     slots stay for other tenants if one tenant never releases its slots, at least a quarter if two do so, and so on.
 //     A tenant that holds no slot takes any free one.
 //   - The same rule applies to the hosts of a tenant: one host takes at most half of what the tenant may hold. A host
@@ -34,19 +34,20 @@ type Claim struct {
 	Due    time.Time // The waiting claim with the earliest due time goes first.
 }
 
-// Limit returns how many slots a tenant or host may hold. room is the number that it holds plus the number that is free for it.
-func Limit(room int) int { return max(room/2, 1) }
+// Limit returns how many slots a tenant or host may hold. available is the number of slots that it holds plus the number that
+// are free for it.
+func Limit(available int) int { return max(available/2, 1) }
 
 // Gate hands out slots. Its methods may be called concurrently.
 type Gate struct {
-	mu      sync.Mutex
-	free    int
-	most    int // How many claims may wait.
-	tenants map[string]*holder
-	waiting []*waiter // By Due.
+	mu         sync.Mutex
+	free       int
+	maxWaiting int
+	tenants    map[string]*holder
+	waiting    []*waiter // By Due.
 }
 
-// holder is what a tenant holds.
+// holder has the slots and the number of waiting claims of a tenant.
 type holder struct {
 	held    int
 	hosts   map[string]int
@@ -61,8 +62,8 @@ type waiter struct {
 }
 
 // New returns a gate with a number of slots, all free, and a bound on the claims that wait.
-func New(places, waiting int) *Gate {
-	return &Gate{free: places, most: waiting, tenants: map[string]*holder{}}
+func New(slots, waiting int) *Gate {
+	return &Gate{free: slots, maxWaiting: waiting, tenants: map[string]*holder{}}
 }
 
 // Acquire waits for a slot and returns a function that releases it; further calls of release do nothing. The error is
@@ -75,7 +76,7 @@ func (g *Gate) Acquire(ctx context.Context, c Claim) (release func(), err error)
 		if g.leave(w) {
 			return nil, ctx.Err()
 		}
-		err = <-w.answer // It has been answered meanwhile.
+		err = <-w.answer // The claim was answered first.
 	}
 	if err != nil {
 		return nil, err
@@ -83,7 +84,7 @@ func (g *Gate) Acquire(ctx context.Context, c Claim) (release func(), err error)
 	return sync.OnceFunc(func() { g.release(c) }), nil
 }
 
-// enter takes a slot at once, or begins to wait.
+// enter takes a slot at once, or adds the claim to the waiting ones.
 func (g *Gate) enter(c Claim) *waiter {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -92,7 +93,7 @@ func (g *Gate) enter(c Claim) *waiter {
 		g.take(w)
 		return w
 	}
-	// After the claims that are due at the same time.
+	// The claim goes behind others with the same due time.
 	at, _ := slices.BinarySearchFunc(g.waiting, c.Due, func(w *waiter, due time.Time) int {
 		if w.Due.After(due) {
 			return 1
@@ -101,7 +102,7 @@ func (g *Gate) enter(c Claim) *waiter {
 	})
 	g.waiting = slices.Insert(g.waiting, at, w)
 	g.of(c.Tenant).waiting++
-	if len(g.waiting) > g.most {
+	if len(g.waiting) > g.maxWaiting {
 		g.remove(g.victim()).answer <- ErrFull
 	}
 	return w
@@ -118,7 +119,7 @@ func (g *Gate) victim() int {
 	return last
 }
 
-// leave removes a waiting claim, and reports whether it still waited.
+// leave removes a waiting claim. It returns false if the claim no longer waits.
 func (g *Gate) leave(w *waiter) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

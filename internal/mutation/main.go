@@ -27,7 +27,7 @@ import (
 func main() {
 	pattern := flag.String("run", "", "run only the mutations and tests that match this regular expression")
 	list := flag.Bool("list", false, "list mutations and tests, and run nothing")
-	timeout := flag.Duration("timeout", 5*time.Minute, "timeout of a test on mutated code; the tests of a package on unchanged code have four times as long")
+	timeout := flag.Duration("timeout", 5*time.Minute, "timeout of a test on mutated code; all tests of a package on unchanged code get four times this")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, *pattern, *list, *timeout, os.Stdout)
@@ -64,7 +64,7 @@ func run(ctx context.Context, pattern string, list bool, timeout time.Duration, 
 	return (&prover{root: root, scratch: scratch, timeout: timeout, out: out, test: goTest(root)}).prove(ctx, selected)
 }
 
-// choose returns the mutations with the tests whose line of -list matches a pattern.
+// choose returns the mutations, each with only those tests whose line of -list matches a pattern.
 func choose(all []mutation, wanted *regexp.Regexp) []mutation {
 	var chosen []mutation
 	for _, m := range all {
@@ -108,7 +108,7 @@ func (p *prover) prove(ctx context.Context, selected []mutation) error {
 		}
 	}
 	if p.unexpected > 0 {
-		return errors.New("nothing was mutated: a mutation does not fit the source, or a test fails without one")
+		return errors.New("nothing was mutated: a mutation does not fit the source, or a test fails on unchanged code")
 	}
 	for i, m := range selected {
 		for _, t := range m.tests {

@@ -359,7 +359,7 @@ var mutations = append(differences(), []mutation{
 	},
 	{
 		7, "late-questions-leave", "internal/upstream/upstream.go",
-		"time.Since(at) <= latest",
+		"time.Since(at) <= maxLateness",
 		"time.Since(at) <= u.Pause/2",
 		[]test{{upstream, "TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit"}},
 	},
@@ -507,7 +507,7 @@ var mutations = append(differences(), []mutation{
 	},
 	{
 		10, "silent-connections-stay", "internal/connlimit/connlimit.go",
-		"		evicted = l.silent()\n",
+		"		evicted = l.idle()\n",
 		"",
 		[]test{{connlimit, "TestListener_AFloodOfSilentConnectionsLeavesRoom"}},
 	},
@@ -561,8 +561,8 @@ var mutations = append(differences(), []mutation{
 	},
 	{
 		10, "all-places-to-one-tenant", "internal/fair/fair.go",
-		"return max(room/2, 1)",
-		"return max(room, 1)",
+		"return max(available/2, 1)",
+		"return max(available, 1)",
 		[]test{
 			{service, "TestPromise10_SlowHostsOfOneTenantDelayNoOther"},
 			{fair, "TestAcquire_HoldersThatNeverReturnDelayNoOther"},

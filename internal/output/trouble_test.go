@@ -25,7 +25,7 @@ func TestSaveCause_GoesByTheComponent(t *testing.T) {
 	saved := func(err error) error {
 		return tried("the provider's link", &media.SaveError{Key: "k", Origin: "o", Err: err})
 	}
-	reserved := &plain.Error{Text: "the question could not be reserved", Cause: fmt.Errorf("%w: %w", upstream.ErrNotReserved, errors.New("no connection"))}
+	reserved := &plain.Error{Text: "the query could not be reserved", Cause: fmt.Errorf("%w: %w", upstream.ErrNotReserved, errors.New("no connection"))}
 	for _, tc := range []struct {
 		err  error
 		want task.WaitCause

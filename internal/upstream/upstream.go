@@ -22,14 +22,14 @@ import (
 	"github.com/refract-video/refract/internal/provider"
 )
 
-// Queries is where replicas reserve their queries to providers, so that a limit holds for all of them together.
+// Queries reserves queries to providers, so that all replicas together keep the limit.
 type Queries interface {
 	// ReserveQueries reserves the next n queries to an account, one per pause, and returns the time to wait before the
 	// first.
 	ReserveQueries(ctx context.Context, account string, n int, pause time.Duration) (time.Duration, error)
 }
 
-// Account is an account at a provider. It measures and traces calls, and holds queries to the provider's limit.
+// Account is an account at a provider. It measures and traces calls, and keeps queries within the provider's limit.
 type Account struct {
 	provider.Provider
 	ID      string
@@ -42,12 +42,12 @@ const (
 	// queryMargin is the factor by which queries are further apart than the limit requires. One half of the margin is
 	// for queries that leave late, the other half for queries that the network delays.
 	queryMargin = 1.15
-	// latest is how long after its reserved time a query may leave. Queries that leave at most this late never exceed
-	// the limit in any second.
-	latest = time.Duration((queryMargin - 1) / 2 * float64(time.Second))
+	// maxLateness is how long after its reserved time a query may leave. Queries that leave at most this late never
+	// exceed the limit in any second.
+	maxLateness = time.Duration((queryMargin - 1) / 2 * float64(time.Second))
 )
 
-// New returns the upstream of each account.
+// New returns the accounts for use.
 func New(accounts provider.Accounts, queries Queries, meter metric.Meter) (Accounts, error) {
 	calls, err := meter.Float64Histogram("refract_provider_call",
 		metric.WithUnit("s"), metric.WithDescription("Duration of calls to providers, by account, operation and outcome."),
@@ -67,7 +67,7 @@ func New(accounts provider.Accounts, queries Queries, meter metric.Meter) (Accou
 }
 
 // ErrNotReserved means that the database did not reserve a query. The provider is not at fault.
-var ErrNotReserved = errors.New("reserve a question")
+var ErrNotReserved = errors.New("reserve a query")
 
 // ErrNoAccount means that an attempt belongs to an account that is no longer configured.
 var ErrNoAccount = errors.New("the attempt's provider account is not configured any more")
@@ -98,7 +98,7 @@ func (u *Account) Reserve(ctx context.Context, n int) (time.Time, error) {
 	}
 	wait, err := u.queries.ReserveQueries(ctx, u.ID, n, u.Pause)
 	if err != nil { // Callers must not see the error of the database.
-		err = &plain.Error{Text: "the question could not be reserved", Cause: fmt.Errorf("%w: %w", ErrNotReserved, err)}
+		err = &plain.Error{Text: "the query could not be reserved", Cause: fmt.Errorf("%w: %w", ErrNotReserved, err)}
 	}
 	return time.Now().Add(wait), err
 }
@@ -124,7 +124,7 @@ func (u *Account) waitUntil(ctx context.Context, at time.Time) error {
 		if loop.Sleep(ctx, time.Until(at)) != nil {
 			return ctx.Err()
 		}
-		if u.Pause == 0 || time.Since(at) <= latest {
+		if u.Pause == 0 || time.Since(at) <= maxLateness {
 			return nil
 		}
 		var err error
@@ -160,7 +160,7 @@ func (u *Account) Exchange(ctx context.Context, link string) (fresh string, err 
 	return u.RefreshLink(ctx, link)
 }
 
-// Upload sends a file to a provider with the capability to take uploads.
+// Upload sends a file to a provider that accepts uploads. For others it returns an error.
 func (u *Account) Upload(ctx context.Context, f provider.File) (link string, err error) {
 	uploader, ok := u.Provider.(provider.Uploader)
 	if !ok {
