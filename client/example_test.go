@@ -192,7 +192,7 @@ func ExampleClient_Wait() {
 	// TASK_STATE_FAILED FAILURE_REASON_INPUT_REJECTED PAYMENT_NONE
 }
 
-// The file appears when it is whole and its SHA-256 is right.
+// The file appears only after it is complete and its SHA-256 is verified.
 func ExampleClient_Download() {
 	ctx := context.Background()
 	c := dial()

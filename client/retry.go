@@ -13,10 +13,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// ServiceConfig is the retry policy of Dial, as a gRPC service config: a unary call ends after 30 seconds, and is tried up to
-// four times while the answer is UNAVAILABLE. All of these calls can be repeated: reads, CancelTask and what operators set
-// change nothing twice, and a submission carries its request id. RetryTask is not repeated. Streams have no policy here, because
-// the methods of Client resume them.
+// ServiceConfig is the retry policy of Dial, as a gRPC service config. A unary call ends after 30 seconds. gRPC tries it up to
+// four times while the answer is UNAVAILABLE. It is safe to repeat these calls: reads change nothing, CancelTask and the
+// settings of operators are idempotent, and a submission carries its request id. RetryTask is not repeated. Streams have no
+// policy here, because the methods of Client resume them.
 const ServiceConfig = `{"methodConfig": [
   {
     "name": [
@@ -51,8 +51,8 @@ func Transient(err error) bool {
 		return false
 	}
 	d := detailsOf(st)
-	// A status without a reason comes from the transport. A canceled call is one whose stream broke: a caller who cancels
-	// on purpose looks at the context first.
+	// A status without a reason comes from the transport. Canceled means that the stream broke: a caller that cancels on
+	// purpose checks its context first.
 	fromTransport := d.reason == "" && slices.Contains([]codes.Code{codes.Internal, codes.Unknown, codes.Canceled, codes.DeadlineExceeded}, st.Code())
 	return st.Code() == codes.Unavailable || d.delay > 0 || fromTransport
 }
@@ -75,7 +75,7 @@ func statusOf(err error) (*status.Status, bool) {
 	return status.FromError(err)
 }
 
-// details are what the client reads of the details of a status.
+// details holds the details of a status that the client uses.
 type details struct {
 	reason string        // Of ErrorInfo.
 	delay  time.Duration // Of RetryInfo; 0 where there is none.
@@ -94,22 +94,22 @@ func detailsOf(st *status.Status) (d details) {
 }
 
 const (
-	silence      = 45 * time.Second // After which a stream is dead: the service sends a bookmark at least every 15 seconds.
-	patience     = 5 * time.Minute  // How long a watch tries without a message from the service.
-	maxTries     = 5                // Tries without progress that end a transfer.
-	maxRequested = 30 * time.Second // The longest pause that the service can request.
-	firstPause   = 100 * time.Millisecond
-	longestPause = 5 * time.Second
+	streamTimeout = 45 * time.Second // A stream is dead after this time: the service sends a bookmark at least every 15 seconds.
+	watchTimeout  = 5 * time.Minute  // A watch fails after this time without a message from the service.
+	maxTries      = 5                // A transfer fails after this many tries without progress.
+	maxRequested  = 30 * time.Second // The longest pause that the service can request.
+	firstPause    = 100 * time.Millisecond
+	longestPause  = 5 * time.Second
 )
 
-// pauses are the pauses between tries. They grow and vary.
+// pauses computes the pauses between tries: exponential backoff with jitter.
 type pauses struct{ next time.Duration }
 
-// reset begins with the shortest pause again.
+// reset makes the next pause the shortest one.
 func (p *pauses) reset() { p.next = 0 }
 
-// wait waits for the next pause, or for the delay that the service requests in err where that is longer. It returns the error
-// of the context when that ends first.
+// wait waits for the next pause, or for the delay that the service requests in err if it is longer. It returns the error of ctx
+// if ctx ends first.
 func (p *pauses) wait(ctx context.Context, err error) error {
 	p.next = min(max(p.next*3/2, firstPause), longestPause)
 	d := p.next/2 + rand.N(p.next) //nolint:gosec // Jitter is no secret.
@@ -126,8 +126,8 @@ func (p *pauses) wait(ctx context.Context, err error) error {
 	}
 }
 
-// persist calls stream, which delivers one stream to its end, until it reports that all is delivered. It gives up when ctx ends,
-// when an error is not transient, or after patience without a message.
+// persist calls stream until it reports that it has delivered everything. Each call delivers one stream to its end. persist
+// fails when ctx ends, when an error is not transient, or when no message arrives for watchTimeout.
 func persist(ctx context.Context, onRetry func(error), stream func() (over, alive bool, err error)) error {
 	var pause pauses
 	heard := time.Now()
@@ -136,7 +136,7 @@ func persist(ctx context.Context, onRetry func(error), stream func() (over, aliv
 		switch {
 		case over:
 			return nil
-		case errors.Is(err, errStopped): // Also where the context ended meanwhile: the loop must not be called again.
+		case errors.Is(err, errStopped): // This has priority over the end of the context: the body of the caller's loop must not run again.
 			return err
 		case err != nil && ctx.Err() != nil:
 			return ctx.Err()
@@ -148,8 +148,8 @@ func persist(ctx context.Context, onRetry func(error), stream func() (over, aliv
 			heard = time.Now()
 		}
 		if err != nil {
-			if time.Since(heard) >= patience {
-				return fmt.Errorf("no message from the service for %s: %w", patience, err)
+			if time.Since(heard) >= watchTimeout {
+				return fmt.Errorf("no message from the service for %s: %w", watchTimeout, err)
 			}
 			onRetry(err)
 		}

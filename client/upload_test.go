@@ -13,7 +13,7 @@ import (
 
 func TestUpload_ContinuesWhereItWasCut(t *testing.T) {
 	t.Parallel()
-	s := &clienttest.Shelf{Cuts: []int{1_000, 600_000, 1}}
+	s := &clienttest.UploadSink{Cuts: []int{1_000, 600_000, 1}}
 	c := dial(t, clienttest.Start(t, &clienttest.Service{Upload: s.Receive}))
 	clip := bytes.Repeat([]byte("0123456789"), 150_000)
 	var cuts int

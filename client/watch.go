@@ -182,7 +182,7 @@ func (c *Client) WatchAll(ctx context.Context, req *refractv1.WatchTasksRequest,
 func receive[M any](ctx context.Context, open func(context.Context) (func() (M, error), error), handle func(M) error) (alive bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	dead := time.AfterFunc(silence, cancel)
+	dead := time.AfterFunc(streamTimeout, cancel)
 	defer dead.Stop()
 	recv, err := open(ctx)
 	if err != nil {
@@ -198,6 +198,6 @@ func receive[M any](ctx context.Context, open func(context.Context) (func() (M, 
 		if err := handle(m); err != nil {
 			return alive, err
 		}
-		dead.Reset(silence)
+		dead.Reset(streamTimeout)
 	}
 }

@@ -196,7 +196,7 @@ func TestWatch_CutsASilentStream(t *testing.T) {
 			},
 		}
 		start := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), 2*silence)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*streamTimeout)
 		defer cancel()
 		if _, err := collect(inMemory(t, r).Watch(ctx, clienttest.TaskID, AfterRevision(0))); err != nil {
 			t.Fatal(err)
@@ -204,8 +204,8 @@ func TestWatch_CutsASilentStream(t *testing.T) {
 		if diff := cmp.Diff([]*int64{new(int64(0)), new(int64(1))}, r.AfterRevisions()); diff != "" {
 			t.Errorf("after_revision of the calls (-want +got):\n%s", diff)
 		}
-		if took := time.Since(start); took < silence || took > silence+time.Second {
-			t.Errorf("the stream was cut after %s, want %s of silence", took, silence)
+		if took := time.Since(start); took < streamTimeout || took > streamTimeout+time.Second {
+			t.Errorf("the stream was cut after %s, want %s of silence", took, streamTimeout)
 		}
 	})
 }
@@ -221,7 +221,7 @@ func TestWatch_DoesNotTakeASlowLoopForSilence(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			<-time.After(2 * silence)
+			<-time.After(2 * streamTimeout)
 		}
 		if r.Calls()["WatchTask"] != 1 {
 			t.Errorf("the watch took %d streams, want 1", r.Calls()["WatchTask"])
@@ -248,7 +248,7 @@ func TestWatch_GivesUpAfterFiveMinutesWithoutAMessage(t *testing.T) {
 		if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "no message from the service for 5m0s") {
 			t.Errorf("got %v", err)
 		}
-		if took := time.Since(start); took < patience || took > patience+time.Minute {
+		if took := time.Since(start); took < watchTimeout || took > watchTimeout+time.Minute {
 			t.Errorf("gave up after %s", took)
 		}
 	})

@@ -16,17 +16,18 @@ import (
 	"github.com/refract-video/refract/internal/postgres/migrations"
 )
 
-// tokenCmd manages the API tokens of tenants, on the database itself: an account that may write to it may do anything.
+// tokenCmd manages the API tokens of tenants. It writes to the database and calls no service, so access to the
+// database is all that it needs.
 type tokenCmd struct {
 	Create tokenCreateCmd `cmd:"" help:"Create a token for a tenant and print it. It is shown once."`
-	List   tokenListCmd   `cmd:"" help:"List tokens, without what would let anyone use them."`
-	Revoke tokenRevokeCmd `cmd:"" help:"Revoke a token. Calls with it are refused, and its open streams end, within five seconds."`
+	List   tokenListCmd   `cmd:"" help:"List tokens, without their secrets."`
+	Revoke tokenRevokeCmd `cmd:"" help:"Revoke a token. Within five seconds, the service refuses calls with it and ends its open streams."`
 }
 
 type tokenCreateCmd struct {
 	databaseFlags
-	Tenant   string `required:"" help:"Tenant that calls with the token act for."`
-	Operator bool   `help:"Let the token operate the service, too: providers, tenants, callbacks."`
+	Tenant   string `required:"" help:"Tenant that the token identifies."`
+	Operator bool   `help:"Also allow the calls of operators: providers, tenants, callbacks."`
 	JSON     bool   `name:"json" help:"Print JSON."`
 }
 
@@ -36,7 +37,7 @@ func (c *tokenCreateCmd) Run(ctx context.Context, con cli.Console) error {
 		return errors.New("--tenant takes 1 to 64 characters")
 	}
 	if c.Tenant == "-" {
-		return errors.New("--tenant=- is how the default's quotas are called, so no tenant can be")
+		return errors.New("--tenant=- is reserved for the default quotas; choose another name")
 	}
 	return withTokens(ctx, c.databaseFlags, func(tokens *credentials.APITokens) error {
 		id, err := uuid.NewV7()
@@ -125,7 +126,7 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, con cli.Console) error {
 	})
 }
 
-// withTokens calls a function with the tokens of a database that has this release's schema.
+// withTokens opens the database, checks that it has this release's schema, and calls a function with its tokens.
 func withTokens(ctx context.Context, f databaseFlags, do func(*credentials.APITokens) error) error {
 	pool, err := f.open(ctx)
 	if err != nil {

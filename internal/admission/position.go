@@ -7,21 +7,21 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// QueuePosition is what a QUEUED task waits behind.
+// QueuePosition describes what a QUEUED task waits for.
 type QueuePosition struct {
 	Usages     []Usage
 	Ahead      int         // How many tasks of the tenant go first.
 	NotBefore  time.Time   // When the task may be admitted; zero means now.
 	Source     *SourceWait // The preparation of its source that the task waits for; nil if there is none.
 	TenantOpen int         // How many attempts the tenant has open.
-	TenantMax  int         // How many it may have; 0 means any number.
+	TenantMax  int         // How many attempts it may have open; 0 means any number.
 	Storage    string      // Why no replica can store results; empty if one can.
 }
 
 // SourceWait is the state of the preparation of a task's source.
 type SourceWait struct {
 	Message string    // Why the last try failed; empty if none failed.
-	Until   time.Time // When the next try is due; zero while one is under way.
+	Until   time.Time // When the next try is due; zero while a try is in progress.
 }
 
 // Waiting returns the first cause that keeps the task from going to a provider, and the task's place in its tenant's queue.
@@ -33,23 +33,23 @@ func (p QueuePosition) Waiting(provider string) task.Waiting {
 
 func (p QueuePosition) cause(provider string) task.Waiting {
 	if p.Storage != "" {
-		return task.Waiting{Cause: task.WaitStorage, Message: "results can't be stored, since the storage " + p.Storage + "; nothing is sent to " + provider + " until they can"}
+		return task.Waiting{Cause: task.WaitStorage, Message: "results can't be stored, because the storage " + p.Storage + "; nothing is sent to " + provider + " until the storage works again"}
 	}
 	if w := p.Source; w != nil {
-		message := "its source is being looked at, or handed to " + provider
+		message := "its source is being checked, or uploaded to " + provider
 		if w.Message != "" {
 			message = w.Message + "; it is tried again"
 		}
 		return task.Waiting{Cause: task.WaitSource, Until: w.Until, Message: message}
 	}
 	if !p.NotBefore.IsZero() {
-		return task.Waiting{Cause: task.WaitDelay, Until: p.NotBefore, Message: "the attempt before never reached the provider, or was refused while others were accepted; another follows"}
+		return task.Waiting{Cause: task.WaitDelay, Until: p.NotBefore, Message: "the previous attempt did not reach the provider, or was refused while others were accepted; another attempt follows"}
 	}
 	if w, paused := p.paused(provider); paused {
 		return w
 	}
 	if p.TenantMax > 0 && p.TenantOpen >= p.TenantMax {
-		return task.Waiting{Cause: task.WaitTenantShare, Message: fmt.Sprintf("the tenant has %d attempts open and may have %d", p.TenantOpen, p.TenantMax)}
+		return task.Waiting{Cause: task.WaitTenantShare, Message: fmt.Sprintf("the tenant has %d open attempts, and its limit is %d", p.TenantOpen, p.TenantMax)}
 	}
 	permits, window, inFlight := 0, 0, 0
 	for _, u := range p.Usages {
@@ -62,11 +62,11 @@ func (p QueuePosition) cause(provider string) task.Waiting {
 	}
 	switch {
 	case permits > p.Ahead:
-		return task.Waiting{Cause: task.WaitAdmission, Message: "a permit is free; the task goes with the next round of admission"}
+		return task.Waiting{Cause: task.WaitAdmission, Message: "a permit is free; the next round of admission takes the task"}
 	case inFlight == 0:
-		return task.Waiting{Cause: task.WaitInFlightCap, Message: "as many attempts are in flight as " + provider + " allows"}
+		return task.Waiting{Cause: task.WaitInFlightCap, Message: "the maximum number of attempts is in flight at " + provider}
 	case window == 0:
-		return task.Waiting{Cause: task.WaitRateWindow, Message: "as many submissions were made as " + provider + " allows in its window"}
+		return task.Waiting{Cause: task.WaitRateWindow, Message: "the rate window of " + provider + " is used up"}
 	case permits == 0:
 		return task.Waiting{Cause: task.WaitProviderPaused, Message: provider + " was paused and is being probed with one attempt at a time"}
 	default:
@@ -76,7 +76,7 @@ func (p QueuePosition) cause(provider string) task.Waiting {
 
 // paused reports whether every account at the provider is paused, and until when.
 func (p QueuePosition) paused(provider string) (task.Waiting, bool) {
-	w := task.Waiting{Cause: task.WaitProviderPaused, Message: provider + " has no account that is configured"}
+	w := task.Waiting{Cause: task.WaitProviderPaused, Message: "no account of " + provider + " is configured"}
 	for i, u := range p.Usages {
 		if !u.Paused {
 			return task.Waiting{}, false

@@ -29,13 +29,13 @@ func TestQueuePosition_NamesTheFirstCause(t *testing.T) {
 		message  string
 	}{
 		"the storage goes before all":   {admission.QueuePosition{Storage: "is full", Source: &admission.SourceWait{}, NotBefore: late}, task.WaitStorage, time.Time{}, "the storage is full"},
-		"its source is being prepared":  {admission.QueuePosition{Source: &admission.SourceWait{}, NotBefore: late}, task.WaitSource, time.Time{}, "handed to kie"},
+		"its source is being prepared":  {admission.QueuePosition{Source: &admission.SourceWait{}, NotBefore: late}, task.WaitSource, time.Time{}, "uploaded to kie"},
 		"its source is tried again":     {admission.QueuePosition{Source: &admission.SourceWait{Message: "status 503", Until: soon}}, task.WaitSource, soon, "status 503; it is tried again"},
-		"it is delayed":                 {admission.QueuePosition{NotBefore: late, Usages: []admission.Usage{paused("kie", soon)}}, task.WaitDelay, late, "another follows"},
-		"there is no account":           {admission.QueuePosition{}, task.WaitProviderPaused, time.Time{}, "no account"},
+		"it is delayed":                 {admission.QueuePosition{NotBefore: late, Usages: []admission.Usage{paused("kie", soon)}}, task.WaitDelay, late, "another attempt follows"},
+		"there is no account":           {admission.QueuePosition{}, task.WaitProviderPaused, time.Time{}, "no account of kie is configured"},
 		"all accounts are paused":       {admission.QueuePosition{Usages: []admission.Usage{paused("kie", late), paused("kie-2", soon)}}, task.WaitProviderPaused, soon, "account kie-2 is paused: credits"},
 		"one of two accounts is paused": {admission.QueuePosition{Usages: []admission.Usage{paused("kie", late), free}}, task.WaitAdmission, time.Time{}, "next round"},
-		"the tenant has its quota":      {admission.QueuePosition{Usages: []admission.Usage{free}, TenantOpen: 3, TenantMax: 3}, task.WaitTenantShare, time.Time{}, "3 attempts open and may have 3"},
+		"the tenant has its quota":      {admission.QueuePosition{Usages: []admission.Usage{free}, TenantOpen: 3, TenantMax: 3}, task.WaitTenantShare, time.Time{}, "3 open attempts, and its limit is 3"},
 		"the in-flight cap is reached":  {admission.QueuePosition{Usages: []admission.Usage{used(20, 100)}}, task.WaitInFlightCap, time.Time{}, "in flight"},
 		"the rate window is full":       {admission.QueuePosition{Usages: []admission.Usage{used(20, 20)}}, task.WaitRateWindow, time.Time{}, "window"},
 		"a probe is under way":          {admission.QueuePosition{Usages: []admission.Usage{{Limits: limits, Probing: true, Unanswered: 1}}}, task.WaitProviderPaused, time.Time{}, "probed"},

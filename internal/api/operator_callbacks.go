@@ -17,7 +17,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// CallbackStore is what operators see of the callback inbox.
+// CallbackStore reads the callback inbox for operators.
 type CallbackStore interface {
 	// Callbacks returns callbacks, newest first, without their bodies.
 	Callbacks(ctx context.Context, f callback.Filter) ([]callback.Stored, error)
@@ -85,7 +85,7 @@ func (s *OperatorService) CheckTask(ctx context.Context, req *refractv1.CheckTas
 	return &refractv1.CheckTaskResponse{Inquiry: inquiry(q)}, nil
 }
 
-// callbackID returns the id in a request, which the contract keeps within what fits.
+// callbackID returns the id in a request. The validation rules of the contract ensure that it fits.
 func callbackID(req interface{ GetCallbackId() string }) callback.ID {
 	id, _ := strconv.ParseInt(req.GetCallbackId(), 10, 64)
 	return callback.ID(id)
@@ -101,7 +101,7 @@ func inquiry(q lifecycle.Inquiry) *refractv1.Inquiry {
 	}
 }
 
-// verdictOf converts a verdict, which is spelt in lower case where it is a metric's label.
+// verdictOf converts a verdict. Verdicts are in lower case, because they are also labels of a metric.
 func verdictOf(v lifecycle.Verdict) refractv1.CallbackVerdict {
 	return refractv1.CallbackVerdict(refractv1.CallbackVerdict_value["CALLBACK_VERDICT_"+strings.ToUpper(string(v))])
 }
@@ -120,8 +120,8 @@ func inboxCallback(c *callback.Stored) *refractv1.Callback {
 	}
 }
 
-// A page token of ListCallbacks is the place of the last callback of the page before: its time in microseconds,
-// which is what the database keeps, and its id.
+// callbackPageToken returns a page token of ListCallbacks. It contains the time and the id of the last callback
+// on the previous page. The time is in microseconds, as in the database.
 func callbackPageToken(last callback.Place) string {
 	raw := binary.AppendVarint(nil, last.Time.UnixMicro())
 	return base64.RawURLEncoding.EncodeToString(binary.AppendVarint(raw, int64(last.ID)))
@@ -144,7 +144,7 @@ func parseCallbackPageToken(token string) (callback.Place, error) {
 		return callback.Place{}, errPageToken()
 	}
 	last := callback.Place{Time: time.UnixMicro(micros), ID: callback.ID(id)}
-	if callbackPageToken(last) != token { // There are several spellings, and we have one.
+	if callbackPageToken(last) != token { // A token has several valid encodings. Only ours is accepted.
 		return callback.Place{}, errPageToken()
 	}
 	return last, nil
@@ -153,5 +153,5 @@ func parseCallbackPageToken(token string) (callback.Place, error) {
 // maxMicros is the end of the year 9999, the latest time that a Timestamp can hold.
 const maxMicros = 253402300799_999999
 
-// validText reports whether the database takes a string.
+// validText reports whether the database can store a string.
 func validText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }

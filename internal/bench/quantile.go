@@ -32,12 +32,12 @@ func (l *latencies) latency() Latency {
 
 // latencyOf sorts durations and returns their quantiles.
 func latencyOf(d []time.Duration) Latency {
-	p50, p99, most := quantiles(d)
-	return Latency{p50, p99, most}
+	p50, p99, longest := quantiles(d)
+	return Latency{p50, p99, longest}
 }
 
-// quantiles returns the median, the 99th percentile and the maximum of durations, which it sorts.
-func quantiles(d []time.Duration) (p50, p99, most time.Duration) {
+// quantiles sorts durations, and returns their median, 99th percentile and maximum.
+func quantiles(d []time.Duration) (p50, p99, longest time.Duration) {
 	if len(d) == 0 {
 		return 0, 0, 0
 	}

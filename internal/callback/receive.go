@@ -1,6 +1,5 @@
 // Package callback receives the callbacks of providers. It promises that a callback which was answered with success is in the
-// inbox, that a callback without a valid URL token never reaches the database, and that no callback of a stranger changes a
-// task.
+// inbox, that a callback without a valid URL token never reaches the database, and that no forged callback changes a task.
 //
 // When the database is out of reach a callback is answered with an error, and the provider may send it again. If it does not,
 // the regular check of the attempt finds the result.
@@ -29,7 +28,7 @@ import (
 // callback has about a kilobyte.
 const MaxBody = 256 << 10
 
-// ErrTooLarge means that a body is larger than MaxBody. Surfaces refuse with it and call [Receiver.CountOversized].
+// ErrTooLarge means that a body is larger than MaxBody. A surface that returns it also calls [Receiver.CountOversized].
 var ErrTooLarge = errors.New("the body of the callback is over 256 KiB")
 
 // ErrBusy means that the queue of callbacks to store is full. This callback was not stored.
@@ -86,7 +85,7 @@ func (r *Receiver) CheckToken(ctx context.Context, account, token string) error 
 // attempt returns the attempt that a URL token names.
 func (r *Receiver) attempt(ctx context.Context, account, token string) (task.AttemptID, error) {
 	if _, known := r.accounts[account]; !known {
-		r.count(ctx, "unknown", "bad_token") // A stranger chose the name, so it is no metric label.
+		r.count(ctx, "unknown", "bad_token") // The sender chose the name, so it must not become a metric label.
 		return "", ErrToken
 	}
 	id, err := r.tokens.Verify(account, token)
@@ -133,11 +132,11 @@ func (r *Receiver) Receive(ctx context.Context, account, token string, header ht
 	return nil
 }
 
-// redactBody removes what must not be stored: our URL token, which the provider echoes, and all of a URL but its host, since a
-// signed URL gives access to the file.
+// redactBody removes secrets before the body is stored. These are our URL token, which the provider echoes, and everything but
+// the host of each URL: a signed URL gives access to its file.
 func redactBody(body []byte, token string) []byte {
 	body = redact.Links(redact.Secrets(body, token))
-	return body[:min(len(body), MaxBody)] // The mark of a removed URL may be longer than the URL.
+	return body[:min(len(body), MaxBody)] // The text that replaces a URL may be longer than the URL.
 }
 
 // refuse stores a refused callback with its verdict and returns the reason.

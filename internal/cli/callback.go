@@ -27,7 +27,7 @@ type callbackListCmd struct {
 	Verdicts []string  `name:"verdict" help:"List callbacks with this verdict; can be repeated."`
 	From     time.Time `name:"from" help:"List callbacks received at this time or later, such as 2026-11-05T12:00:00Z."`
 	To       time.Time `name:"to" help:"List callbacks received before this time."`
-	Limit    int       `name:"limit" default:"50" help:"The most callbacks to list; 0 lists all."`
+	Limit    int       `name:"limit" default:"50" help:"Maximum number of callbacks to list; 0 lists all."`
 }
 
 // Run prints the callbacks page by page.
@@ -68,7 +68,7 @@ func (c *callbackListCmd) Run(ctx context.Context, con Console) error {
 	})
 }
 
-// callbackRow is a row of the table, of fixed widths as in listRow.
+// callbackRow is the format of a table row. The widths are fixed, as in listRow.
 const callbackRow = "%-10s  %-20s  %-12s  %-13s  %-36s  %-7s  %s\n"
 
 func (c *callbackListCmd) printPage(w io.Writer, callbacks []*refractv1.Callback, first bool) error {
@@ -89,18 +89,18 @@ func (c *callbackListCmd) printPage(w io.Writer, callbacks []*refractv1.Callback
 	return nil
 }
 
-// verdictName is a verdict as the design calls it.
+// verdictName returns a verdict without the prefix of the enum.
 func verdictName(v refractv1.CallbackVerdict) string {
 	return strings.TrimPrefix(v.String(), "CALLBACK_VERDICT_")
 }
 
-// parseVerdicts reads names of verdicts in upper or lower case.
+// parseVerdicts parses names of verdicts in upper or lower case.
 func parseVerdicts(names []string) ([]refractv1.CallbackVerdict, error) {
 	verdicts := make([]refractv1.CallbackVerdict, len(names))
 	for i, name := range names {
 		value, ok := refractv1.CallbackVerdict_value["CALLBACK_VERDICT_"+strings.ToUpper(name)]
 		if !ok || value == 0 {
-			return nil, fmt.Errorf("--verdict=%s is no verdict: there are APPLIED, ASKED, DUPLICATE, CONFLICT, MISMATCH, BAD_SIGNATURE, STALE and MALFORMED", name)
+			return nil, fmt.Errorf("--verdict=%s is not a verdict: use APPLIED, ASKED, DUPLICATE, CONFLICT, MISMATCH, BAD_SIGNATURE, STALE or MALFORMED", name)
 		}
 		verdicts[i] = refractv1.CallbackVerdict(value)
 	}

@@ -16,7 +16,7 @@ type List struct {
 	States  []string          `name:"state" help:"List tasks in this state; can be repeated."`
 	Reasons []string          `name:"reason" help:"List tasks that failed with this reason; can be repeated."`
 	Labels  map[string]string `name:"label" mapsep:"none" placeholder:"KEY=VALUE" help:"List tasks with this label; can be repeated, and then all must match."`
-	Limit   int               `name:"limit" default:"50" help:"The most tasks to list; 0 lists all."`
+	Limit   int               `name:"limit" default:"50" help:"Maximum number of tasks to list; 0 lists all."`
 }
 
 // maxPage is the largest page that the service gives.

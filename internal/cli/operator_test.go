@@ -55,7 +55,7 @@ func TestOperatorCommands_RefuseWhatMakesNoSense(t *testing.T) {
 		"--rate=5 is not of the form 18/10s":                {"provider", "limit", "kie", "--rate=5"},
 		"--rate=5/x is not of the form":                     {"provider", "limit", "kie", "--rate=5/x"},
 		"missing flags: --reason":                           {"provider", "pause", "kie"},
-		"--verdict=GOOD is no verdict: there are APPLIED,":  {"callback", "list", "--verdict=GOOD"},
+		"--verdict=GOOD is not a verdict: use APPLIED,":     {"callback", "list", "--verdict=GOOD"},
 		"--limit=-1 is negative":                            {"callback", "list", "--limit=-1"},
 		"nothing answers at 127.0.0.1:1":                    {"check", clienttest.TaskID},
 	} {

@@ -17,7 +17,7 @@ import (
 
 func TestSubmit_GoesOnWithAnUploadThatWasCut(t *testing.T) {
 	t.Parallel()
-	s := &clienttest.Shelf{Cuts: []int{1_000, 600_000, 1}}
+	s := &clienttest.UploadSink{Cuts: []int{1_000, 600_000, 1}}
 	clip := bytes.Repeat([]byte("0123456789"), 150_000)
 	path := writeFile(t, clip)
 	var source *refractv1.SubmitTaskSource

@@ -24,20 +24,20 @@ import (
 	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
-// processing is how long the simulated provider works.
+// processing is the duration of a simulated generation.
 const processing = 3 * time.Second
 
-// Demo is the command that modifies a clip through the whole system on this machine.
+// Demo is a command that runs the whole system on this machine and modifies one clip.
 type Demo struct {
 	Video    string `type:"existingfile" help:"Clip to modify: MP4 or MOV, at most 500 MB. Default: a clip of four seconds that comes with Refract."`
 	Provider string `default:"kie" help:"Provider to simulate: kie, luma or luma-agents."`
-	Prompt   string `default:"A neon city at dusk, in the rain" help:"Wanted change."`
+	Prompt   string `default:"A neon city at dusk, in the rain" help:"Description of the change."`
 	Output   string `short:"o" type:"path" help:"File to save the result as. Default: refract-output/<task id>.mp4."`
 	Log      bool   `help:"Show the service's log."`
 }
 
-// Run starts a simulated provider, PostgreSQL and the service, all private and on loopback, submits one task
-// and follows it to its saved file. Nothing keeps running afterwards, and nothing but the file stays.
+// Run starts a simulated provider, PostgreSQL and the service, all private and on loopback, submits one task and follows
+// it to its saved file. At the end it stops everything, and removes everything but that file.
 func (d *Demo) Run(ctx context.Context, con cli.Console) (err error) {
 	dir, err := pglocal.TempDir("refract-demo-")
 	if err != nil {
@@ -89,8 +89,8 @@ func (d *Demo) Run(ctx context.Context, con cli.Console) (err error) {
 	return g.Wait()
 }
 
-// logs returns the log of the service, and that of the start of PostgreSQL, of which a person always sees what a slow one
-// waits for.
+// logs returns the log of the service, and the log of the start of PostgreSQL. The second one is always visible: it shows
+// what a slow start waits for.
 func (d *Demo) logs(con cli.Console) (service, start *slog.Logger, err error) {
 	if d.Log {
 		service, err = server.NewLogger(con.Err, "text", "debug")
@@ -103,7 +103,7 @@ func (d *Demo) logs(con cli.Console) (service, start *slog.Logger, err error) {
 	return service, start, err
 }
 
-// modify is what a client does: upload, submit, follow, download.
+// modify acts as a client: it uploads, submits, follows and downloads.
 func (d *Demo) modify(ctx context.Context, con cli.Console, address string) error {
 	service, err := client.Dial(address, client.WithDialOptions(grpc.WithDefaultCallOptions(grpc.WaitForReady(true))))
 	if err != nil {

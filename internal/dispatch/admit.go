@@ -8,8 +8,8 @@ import (
 	"github.com/refract-video/refract/internal/loop"
 )
 
-// admitTick is how often the loop starts a round without a wake: permits come back with time, and other replicas' submissions
-// are not announced.
+// admitTick is the interval of rounds without a wake. They are necessary because permits return with time, and because other
+// replicas do not announce their submissions.
 const admitTick = time.Second
 
 // Admitter admits queued tasks of a provider, and returns how many tasks it changed. *lifecycle.Lifecycle implements it.
@@ -29,7 +29,7 @@ type AdmissionLoop struct {
 	Provider string
 	Verbs    Admitter
 	Storage  Storage
-	Wake     loop.Signal // There may be something to admit.
+	Wake     loop.Signal // Sent when there may be a task to admit.
 	Log      *slog.Logger
 }
 
@@ -61,7 +61,7 @@ func (l *AdmissionLoop) Run(ctx context.Context) error {
 	}
 }
 
-// round admits what may go now, and returns how many tasks that were.
+// round admits the tasks that may go now, and returns how many tasks it changed.
 func (l *AdmissionLoop) round(ctx context.Context) (int, error) {
 	if !l.Storage.Working() {
 		return 0, nil // NOTE: a result that could not be stored must not be paid for.

@@ -11,20 +11,20 @@ import (
 	"github.com/refract-video/refract/internal/connlimit"
 )
 
-// Listener are the settings of one listener.
+// Listener has the settings of one listener.
 type Listener struct {
 	Address string `name:"address" env:"ADDRESS" help:"Address to listen on." json:"address"`
-	TLSCert string `name:"tls-cert" env:"TLS_CERT" type:"existingfile" help:"Certificate file; TLS is on with it." json:"tls_cert"`
+	TLSCert string `name:"tls-cert" env:"TLS_CERT" type:"existingfile" help:"Certificate file; it enables TLS." json:"tls_cert"`
 	TLSKey  string `name:"tls-key" env:"TLS_KEY" type:"existingfile" help:"Key file of the certificate." json:"tls_key"`
 }
 
-// listeners are where the replica can be reached.
+// listeners has the network listeners of the replica.
 type listeners struct {
 	grpc, http, ingress net.Listener
 }
 
-// listen opens the listeners. They are opened after what may take long: the system refuses a client of a replica that still
-// starts, so that it connects again, where it would wait for an answer otherwise.
+// listen opens the listeners. It is called after the slow steps of the start. Until then, the system refuses connections, and
+// clients try again. With open listeners they would connect and wait for an answer.
 func listen(f Config) (_ *listeners, err error) {
 	internal, public := connections(openFiles())
 	l := &listeners{}
@@ -46,7 +46,7 @@ func listen(f Config) (_ *listeners, err error) {
 	return l, nil
 }
 
-// close closes the listeners. Where a server has served one, it is closed already.
+// close closes the listeners that no server has closed yet.
 func (l *listeners) close() {
 	for _, lis := range []net.Listener{l.grpc, l.http, l.ingress} {
 		if lis != nil {
@@ -55,7 +55,7 @@ func (l *listeners) close() {
 	}
 }
 
-// checkListeners returns an error where an address can't be listened on, or a certificate can't be used.
+// checkListeners returns an error if the service can't listen on an address, or can't use a certificate.
 func (f *Config) checkListeners() error {
 	for _, l := range []struct {
 		Listener
@@ -68,7 +68,7 @@ func (f *Config) checkListeners() error {
 		if err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
-		defer func() { _ = lis.Close() }() // After the last, so that no two have one address.
+		defer func() { _ = lis.Close() }() // At the end of the function, so that two listeners with the same address conflict.
 	}
 	return nil
 }
@@ -95,7 +95,7 @@ func (f Listener) tls(clientCA string) (*tls.Config, error) {
 		if clientCA != "" {
 			return nil, errors.New("--grpc-client-ca needs --grpc-tls-cert and --grpc-tls-key")
 		}
-		return nil, nil //nolint:nilnil // No configuration is what no certificate means.
+		return nil, nil //nolint:nilnil // Without a certificate there is no configuration.
 	}
 	cert, err := tls.LoadX509KeyPair(f.TLSCert, f.TLSKey)
 	if err != nil {
@@ -116,7 +116,7 @@ func (f Listener) tls(clientCA string) (*tls.Config, error) {
 	return config, nil
 }
 
-// scheme is how URLs to the listener begin.
+// scheme returns the scheme of URLs to the listener.
 func (f Listener) scheme() string {
 	if f.TLSCert != "" {
 		return "https"
@@ -124,11 +124,13 @@ func (f Listener) scheme() string {
 	return "http"
 }
 
-// maxPublicConnections bounds what strangers may hold: each connection takes about 30 KiB. Providers use a few dozen.
+// maxPublicConnections is the maximum number of connections to the public listener. Each one takes about 30 KiB. Providers use
+// a few dozen.
 const maxPublicConnections = 2048
 
-// connections returns how many connections each of the two listeners for callers may have, and how many the public one. Each of
-// the three gets a quarter of the files that the process may open. The last quarter is for the database, the bucket and providers.
+// connections returns the maximum number of connections of each of the two internal listeners, and of the public one. Each of
+// the three may use a quarter of the files that the process may open. The last quarter is for the database, the bucket and
+// providers.
 func connections(files uint64) (internal, public int) {
 	quarter := int(min(files, 1<<20) / 4)
 	internal = max(quarter, 16)

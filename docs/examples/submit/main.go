@@ -42,7 +42,7 @@ func run(ctx context.Context) error {
 		event := update.GetEvent()
 		log.Println(event.GetRevision(), event.GetState(), event.GetMessage())
 		for _, output := range event.GetOutputs() {
-			// The file appears when it is whole and its SHA-256 is right.
+			// The file appears only after it is complete and its SHA-256 is verified.
 			if err := c.Download(ctx, output, fmt.Sprintf("result-%d.mp4", output.GetIndex())); err != nil {
 				return err
 			}

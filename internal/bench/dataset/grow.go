@@ -11,7 +11,7 @@ import (
 )
 
 // insertEnded inserts tasks that have ended, numbered from $1 to $2-1, with all their rows, spread over six days and a hundred
-// tenants. Their ids differ from those of Prepare. The store has no call that inserts millions of them.
+// tenants. Their ids differ from those of Prepare. It bypasses the store, which inserts no ended tasks.
 const insertEnded = `
 WITH ended AS MATERIALIZED (
     SELECT n, ('00000000-0000-7000-b000-' || lpad(n::text, 12, '0'))::uuid AS id,
@@ -38,17 +38,17 @@ INSERT INTO task_event (task_id, revision, state, attempt, message, tenant, crea
 SELECT id, revision, state, 1, 'kie did something', tenant, at
 FROM ended, unnest('{QUEUED,SUBMITTING,RUNNING,SAVING,SUCCEEDED}'::text[]) WITH ORDINALITY AS e (state, revision)`
 
-// growBy is how many tasks are inserted at once.
+// growBy is the number of tasks that one statement inserts.
 const growBy = 50_000
 
-// Grow inserts tasks that have ended, numbered from from to to-1, and has the database vacuum and analyze its tables.
+// Grow inserts ended tasks with the numbers from to to-1. Then it vacuums and analyzes all tables.
 //
-// It needs connections without deadlines: that takes minutes with tens of millions of rows.
+// The connections of the pool must have no deadlines: VACUUM takes minutes with tens of millions of rows.
 func Grow(ctx context.Context, pool *pgxpool.Pool, from, to int) error {
 	for n := from; n < to; n += growBy {
 		_, err := pool.Exec(ctx, insertEnded, n, min(n+growBy, to), bench.Prompt, bench.SourceURI, bench.CallbackBody(bench.ProviderTaskID(0)))
 		if err != nil {
-			return fmt.Errorf("make tasks of the past: %w", err)
+			return fmt.Errorf("insert ended tasks: %w", err)
 		}
 	}
 	if _, err := pool.Exec(ctx, "VACUUM ANALYZE", pgx.QueryExecModeSimpleProtocol); err != nil {
@@ -58,10 +58,11 @@ func Grow(ctx context.Context, pool *pgxpool.Pool, from, to int) error {
 	return err
 }
 
-// RemoveOpen removes the tasks that have not ended. Their cost, such as the checks of their attempts, is not to be measured.
+// RemoveOpen removes the tasks that have not ended. Work on them, such as checks of their attempts, would distort the
+// measurement.
 func RemoveOpen(ctx context.Context, pool *pgxpool.Pool) error {
 	if _, err := pool.Exec(ctx, "DELETE FROM task WHERE state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELED')"); err != nil {
-		return fmt.Errorf("remove the tasks under way: %w", err)
+		return fmt.Errorf("remove the open tasks: %w", err)
 	}
 	return nil
 }

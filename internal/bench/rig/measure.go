@@ -1,5 +1,5 @@
-// Package rig measures a running service for the bench command: section by section, each with a service in a process of its own, a
-// simulated provider and a fresh database. What is compared with what is package bench's.
+// Package rig measures a running service for the bench command. Each section of the report gets its own service process, a
+// simulated provider and a fresh database. Package bench defines what is compared.
 package rig
 
 import (
@@ -16,14 +16,14 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 )
 
-// Options say what is measured, and on what.
+// Options selects the measurements and the database.
 type Options struct {
-	DatabaseURL redact.Secret `name:"database-url" env:"REFRACT_BENCH_DATABASE_URL" placeholder:"URL" help:"Empty PostgreSQL database to measure on; what is in it is REMOVED. Default: a private PostgreSQL."`
+	DatabaseURL redact.Secret `name:"database-url" env:"REFRACT_BENCH_DATABASE_URL" placeholder:"URL" help:"Empty PostgreSQL database to measure on. All its data is REMOVED. Default: a private PostgreSQL."`
 	For         time.Duration `name:"for" default:"5s" help:"How long each load lasts."`
-	Rounds      int           `name:"rounds" default:"3" help:"How often Refract and its baseline take turns. The median counts."`
+	Rounds      int           `name:"rounds" default:"3" help:"How often Refract and its baseline run alternately. The report has the medians."`
 	Only        []string      `name:"only" enum:"start,idle,save,callbacks,submit,watch,growth" default:"start,idle,save,callbacks,submit,watch,growth" help:"What to measure: start, idle, save, callbacks, submit, watch, growth."`
 	Streams     int           `name:"streams" default:"100000" help:"How many WatchTask streams to open."`
-	GrowTo      int           `name:"grow-to" default:"1000000" help:"Up to how many tasks to see whether costs grow. Ten million take half an hour and 30 GB."`
+	GrowTo      int           `name:"grow-to" default:"1000000" help:"How many tasks the database holds in the last step of growth. Ten million take half an hour and 30 GB."`
 }
 
 // section measures one thing and returns its rows.
@@ -32,7 +32,7 @@ type section struct {
 	measure func(r *rig, ctx context.Context) ([]bench.Row, error)
 }
 
-// sections are the sections in the order in which they are measured.
+// sections lists the sections in the order of measurement.
 var sections = []section{
 	{"start", (*rig).start},
 	{"idle", (*rig).idle},
@@ -43,7 +43,7 @@ var sections = []section{
 	{"growth", (*rig).growth},
 }
 
-// Measure measures section by section. Progress and the errors of services go to errs.
+// Measure measures the selected sections one after the other. It writes progress and the errors of services to errs.
 func Measure(ctx context.Context, o Options, errs io.Writer) (report bench.Report, err error) {
 	dir, err := pglocal.TempDir("refract-bench-")
 	if err != nil {

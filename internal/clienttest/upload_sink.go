@@ -16,9 +16,10 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// Shelf keeps the bytes of one upload. Its Receive is a Service's Upload.
-type Shelf struct {
-	// Cuts are the bytes after which it cuts a call, one for each call that brings bytes. Further calls are not cut.
+// UploadSink collects the bytes of one upload. Its Receive is meant for Service.Upload.
+type UploadSink struct {
+	// Cuts are the numbers of bytes after which Receive breaks a call: one for each call that sends bytes. It does
+	// not break further calls.
 	Cuts []int
 
 	mu       sync.Mutex
@@ -27,21 +28,21 @@ type Shelf struct {
 }
 
 // Bytes returns what was uploaded.
-func (s *Shelf) Bytes() []byte {
+func (s *UploadSink) Bytes() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return bytes.Clone(s.received.Bytes())
 }
 
-// UploadIDs returns how many different upload ids came.
-func (s *Shelf) UploadIDs() int {
+// UploadIDs returns how many different upload ids were received.
+func (s *UploadSink) UploadIDs() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.ids)
 }
 
-// Receive answers one call. It returns the source when the received bytes have the announced SHA-256.
-func (s *Shelf) Receive(stream UploadStream) error {
+// Receive answers one call. The answer has the source if the received bytes have the announced SHA-256.
+func (s *UploadSink) Receive(stream UploadStream) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first, err := stream.Recv()
@@ -65,8 +66,8 @@ func (s *Shelf) Receive(stream UploadStream) error {
 	return stream.SendAndClose(resp)
 }
 
-// receiveChunks keeps the chunks of a call up to its cut.
-func (s *Shelf) receiveChunks(stream UploadStream) error {
+// receiveChunks collects the chunks of a call up to its cut.
+func (s *UploadSink) receiveChunks(stream UploadStream) error {
 	for taken, cut := 0, -1; ; {
 		m, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
