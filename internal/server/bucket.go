@@ -40,7 +40,7 @@ func openBucket(ctx context.Context, bucketURL string, watcher *storage.Watcher,
 		if e.Op == "put" && ctx.Err() == nil {
 			watcher.Failed(e.Bytes)
 		} else {
-			watcher.Look()
+			watcher.ProbeNow()
 		}
 	})
 }

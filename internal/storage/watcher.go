@@ -1,12 +1,12 @@
-// Package storage watches whether results can be stored, so that nothing is spent that can't be saved.
+// Package storage watches whether results can be stored, so that the service does not pay for results that it can't save.
 //
 // Each replica probes the storage by itself: it stores, reads and deletes a file where results go. While its probe fails, a
-// replica is not ready and admits nothing. Another replica whose probe succeeds goes on, since it can save what it
-// admits: a folder may be read-only on one machine alone. What each replica found is recorded in the database, so that every
-// replica can say what tasks wait for. A row that is not renewed for a while no longer counts: its replica died.
+// replica is not ready and admits nothing. Other replicas continue while their own probes succeed: a folder may be read-only
+// on one machine only. Each replica records its result in the database, so that every replica can report why tasks wait. A
+// record that its replica does not renew expires.
 //
-// A file that could not be stored counts at once, until a probe has shown otherwise. When the database fails, nothing
-// is recorded, and the state of this replica holds all the same.
+// A file that could not be stored makes the storage count as failing at once, until a probe succeeds. When the database
+// fails, the replica records nothing, and its own state stays in force.
 package storage
 
 import (
@@ -20,46 +20,46 @@ import (
 )
 
 const (
-	// period is how often a storage that works is probed, and failingPeriod how often one that does not.
+	// period is the interval of probes while the storage works, and failingPeriod while it does not.
 	period        = 30 * time.Second
 	failingPeriod = 5 * time.Second
-	// spacing is the least time between two probes, however many failures are reported.
+	// spacing is the minimum time between two probes, however many failures are reported.
 	spacing = time.Second
-	// timeout bounds a probe of usual size, with slowest as the rate at which larger ones must go.
+	// timeout bounds a probe of usual size. A larger one gets more time, at the rate slowest.
 	timeout = 20 * time.Second
 	slowest = 4 << 20 // Bytes a second.
-	// usualSize is the size of a probe, and largestSize the bound of one after a larger file could not be stored: a disk that
-	// is nearly full still takes a small one.
+	// usualSize is the normal size of a probe. After a larger file could not be stored, a probe has the size of that file, up
+	// to largestSize: a nearly full disk still accepts a small file.
 	usualSize   = 64 << 10
 	largestSize = 256 << 20
-	// recordTimeout bounds the record of what was found, and stopTimeout the end of a probe that a stop cuts, which removes
-	// its file.
+	// recordTimeout bounds the record of a result. stopTimeout bounds the end of a probe that a stop interrupts: the probe
+	// removes its file.
 	recordTimeout = 10 * time.Second
 	stopTimeout   = 6 * time.Second
 )
 
-// Change is a change of whether results can be stored, or why not.
+// Change is a change of the state of the storage.
 type Change struct {
 	Working  bool
-	Cause    string        // Why not, in the words of media.StorageCause; empty where they can.
-	Err      error         // The error of the probe; nil where they can.
-	After    time.Duration // How long they could not be stored, when they can again; 0 for the first probe.
-	Failures int           // How many probes failed meanwhile.
+	Cause    string        // Why results can't be stored, as media.StorageCause describes it; empty if they can.
+	Err      error         // The error of the probe; nil if it succeeded.
+	After    time.Duration // How long the storage failed before it worked again; otherwise 0.
+	Failures int           // How many probes failed in that time.
 }
 
-// Records keeps what replicas found.
+// Records stores the results of replicas.
 type Records interface {
-	// RecordStorage records that a replica has probed, and the cause of its failure; empty for none.
+	// RecordStorage records the probe of a replica. cause is the cause of its failure, or empty if it succeeded.
 	RecordStorage(ctx context.Context, replica, cause string) error
 	// ForgetStorage removes the record of a replica that stops.
 	ForgetStorage(ctx context.Context, replica string) error
 }
 
-// Config is what a Watcher works with.
+// Config is the configuration of a Watcher.
 type Config struct {
 	Records Records
 	Replica string // The name of this replica.
-	// Changed is called at each change, and with what the first probe found. It must not block.
+	// Changed is called at each change, and after the first probe. It must not block.
 	Changed func(Change)
 }
 
@@ -68,13 +68,13 @@ type Watcher struct {
 	cfg      Config
 	reported chan struct{} // Has an element when a failure was reported.
 
-	mu       sync.Mutex
-	probed   bool // Whether a probe has ended.
-	cause    string
-	since    time.Time // When it began to fail.
-	failed   int
-	reports  int   // How many failures were reported.
-	suspects int64 // The size of the largest file that could not be stored since a probe began that succeeded, or less; -1 for none.
+	mu          sync.Mutex
+	probed      bool // Whether a probe has ended.
+	cause       string
+	since       time.Time // When probes began to fail.
+	failed      int
+	reports     int   // How many failures were reported.
+	suspectSize int64 // The size of the next probe, from the largest file that could not be stored since the start of the last successful probe; -1 for none.
 
 	current *probe // Of Run alone; nil between probes.
 }
@@ -85,17 +85,16 @@ type probe struct {
 	ended   chan error
 }
 
-// NewWatcher returns a watcher of a storage of which nothing is known until Run has probed it.
+// NewWatcher returns a watcher. Until the first probe of Run, the state of the storage is unknown.
 func NewWatcher(cfg Config) *Watcher {
-	return &Watcher{cfg: cfg, reported: make(chan struct{}, 1), suspects: -1}
+	return &Watcher{cfg: cfg, reported: make(chan struct{}, 1), suspectSize: -1}
 }
 
-// Working reports whether results can be stored, as far as is known: the last probe succeeded, and no failure was reported
-// since.
+// Working reports whether the last probe succeeded and no failure was reported since.
 func (w *Watcher) Working() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.probed && w.cause == "" && w.suspects < 0
+	return w.probed && w.cause == "" && w.suspectSize < 0
 }
 
 // Probed reports whether the last probe succeeded, and whether there was one.
@@ -105,17 +104,17 @@ func (w *Watcher) Probed() (working, known bool) {
 	return w.probed && w.cause == "", w.probed
 }
 
-// Failed takes in that a file could not be stored, of which so many bytes were taken, and has the storage probed at once.
+// Failed reports that a file could not be stored after a number of bytes, and requests a probe at once.
 func (w *Watcher) Failed(bytes int64) {
 	w.mu.Lock()
-	w.suspects = max(w.suspects, bytes)
+	w.suspectSize = max(w.suspectSize, bytes)
 	w.reports++
 	w.mu.Unlock()
-	w.Look()
+	w.ProbeNow()
 }
 
-// Look has the storage probed at once.
-func (w *Watcher) Look() {
+// ProbeNow requests a probe at once.
+func (w *Watcher) ProbeNow() {
 	select {
 	case w.reported <- struct{}{}:
 	default:
@@ -131,7 +130,7 @@ func (w *Watcher) Run(ctx context.Context, probe func(ctx context.Context, size 
 		if ctx.Err() != nil {
 			return nil
 		}
-		w.take(reports, err)
+		w.apply(reports, err)
 		w.record(ctx)
 		if !w.wait(ctx, began, !w.Working()) {
 			return nil
@@ -145,7 +144,7 @@ func (w *Watcher) wait(ctx context.Context, began time.Time, failing bool) bool 
 	if failing {
 		next = failingPeriod
 	}
-	next = next*4/5 + rand.N(next*2/5) //nolint:gosec // So that replicas that start together do not probe together.
+	next = next*4/5 + rand.N(next*2/5) //nolint:gosec // Jitter, so that replicas that start together do not probe together.
 	due := time.NewTimer(next)
 	defer due.Stop()
 	select {
@@ -167,11 +166,10 @@ func (w *Watcher) wait(ctx context.Context, began time.Time, failing bool) bool 
 
 // probe probes within a bound, and returns how many failures had been reported when the probe began.
 //
-// NOTE: a probe that hangs in a call to the system can't be ended. No other one begins before it has, so that no more than
-// one hangs.
+// NOTE: a probe that hangs in a system call can't be canceled. No other probe starts before it ends, so at most one hangs.
 func (w *Watcher) probe(ctx context.Context, do func(context.Context, int64) error) (reports int, err error) {
 	w.mu.Lock()
-	size := min(max(w.suspects, usualSize), largestSize)
+	size := min(max(w.suspectSize, usualSize), largestSize)
 	reports = w.reports
 	w.mu.Unlock()
 	limit := timeout + time.Duration(size/slowest)*time.Second
@@ -204,8 +202,8 @@ func (w *Watcher) probe(ctx context.Context, do func(context.Context, int64) err
 	return reports, ctx.Err()
 }
 
-// take takes in how a probe ended.
-func (w *Watcher) take(reports int, err error) {
+// apply updates the state with the result of a probe.
+func (w *Watcher) apply(reports int, err error) {
 	cause := ""
 	if err != nil {
 		cause = media.StorageCause(err)
@@ -220,15 +218,15 @@ func (w *Watcher) take(reports int, err error) {
 			w.since, w.failed = time.Now(), 0
 		}
 		w.failed++
-		if size := min(w.suspects, largestSize); size > usualSize && unanswered(err) {
-			w.suspects = max(size/2, usualSize) // NOTE: a storage that is slow would otherwise fail every probe of this size.
+		if size := min(w.suspectSize, largestSize); size > usualSize && timedOut(err) {
+			w.suspectSize = max(size/2, usualSize) // NOTE: a slow storage would otherwise fail every probe of this size.
 		}
 	} else {
 		if before != "" {
 			change.After, change.Failures = time.Since(w.since), w.failed
 		}
 		if w.reports == reports {
-			w.suspects = -1
+			w.suspectSize = -1
 		}
 	}
 	if first || cause != before {
@@ -236,12 +234,12 @@ func (w *Watcher) take(reports int, err error) {
 	}
 }
 
-// unanswered reports whether a probe failed since its time was over.
-func unanswered(err error) bool {
+// timedOut reports whether a probe failed because of its time limit.
+func timedOut(err error) bool {
 	return errors.Is(err, media.ErrUnanswered) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// record records the state. Where that fails, the next probe does it.
+// record records the state. If that fails, the next probe records it.
 func (w *Watcher) record(ctx context.Context) {
 	w.mu.Lock()
 	cause := w.cause
@@ -251,7 +249,7 @@ func (w *Watcher) record(ctx context.Context) {
 	_ = w.cfg.Records.RecordStorage(ctx, w.cfg.Replica, cause) // Others that use the database report its failures.
 }
 
-// forget removes the record. Where that fails, it expires.
+// forget removes the record. If that fails, the record expires.
 func (w *Watcher) forget(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()

@@ -211,7 +211,7 @@ func TestWatcher_AReportedFailureCountsUntilAProbeSucceeds(t *testing.T) {
 			t.Errorf("probes have the sizes %v, working %t; want a last one of 256 MiB, and that it works", w.sizes, w.Working())
 		}
 		for range 100 {
-			w.Look()
+			w.ProbeNow()
 			<-time.After(20 * time.Millisecond)
 			if !w.Working() {
 				t.Fatal("a look that finds nothing says that the storage fails")
