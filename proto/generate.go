@@ -1,9 +1,9 @@
-// Package proto holds the contract of Refract: the package refract.v1, one file per noun and per service.
-// The generated code is in gen, and `go generate ./...` renews it, with the imports of the contract in
-// gen/imports and all of it as one descriptor set in gen/refract.binpb.
+// Package proto holds the contract of Refract: the package refract.v1, one file per noun and per service. The generated code is
+// in gen. `go generate ./...` updates it, the imports of the contract in gen/imports, and gen/refract.binpb, a descriptor set
+// of the contract with its imports.
 //
-// The generators are pinned in go.mod, and buf in a module file of its own because it needs other versions
-// of what it shares with the service. All of them come through the Go module proxy and nothing else.
+// go.mod pins the generators. buf has its own module file, because it needs other versions of dependencies that the service
+// also has. All of them come from the Go module proxy only.
 package proto
 
 import "embed"

@@ -12,7 +12,7 @@ func WithSendBy(ctx context.Context, by time.Time) context.Context {
 	return context.WithValue(ctx, sendByKey{}, by)
 }
 
-// SendBy returns the time of WithSendBy, and false without one.
+// SendBy returns the time of WithSendBy, or false if there is none.
 func SendBy(ctx context.Context) (by time.Time, limited bool) {
 	by, limited = ctx.Value(sendByKey{}).(time.Time)
 	return by, limited
@@ -20,8 +20,8 @@ func SendBy(ctx context.Context) (by time.Time, limited bool) {
 
 // MaySend reports whether the request of a submission with this context may still leave. Without WithSendBy it always may.
 //
-// It compares both clocks of a time, and either ends it: on a machine that was suspended the monotonic clock stood still and
-// the wall clock did not; a wall clock that was set back does not matter to a process that was stopped.
+// It compares the monotonic clock and the wall clock, and both must be before the limit. The monotonic clock stands still
+// while a machine is suspended. The wall clock can be set back while a process is stopped.
 func MaySend(ctx context.Context) bool {
 	by, limited := SendBy(ctx)
 	now := time.Now()

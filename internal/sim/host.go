@@ -20,7 +20,7 @@ type link struct {
 	profile string // Empty for uploads.
 	ttl     time.Duration
 	script  Script
-	// presigned gives the URL a query that has to come back unchanged.
+	// presigned adds a query to the URL. Requests must have the same query.
 	presigned bool
 
 	query     string
@@ -77,7 +77,7 @@ func (h *host) add(prefix string, l link) string {
 	return h.put(prefix+RandomHex()+".mp4", l)
 }
 
-// put serves a file under a path and returns its URL; an older file there is replaced.
+// put serves a file under a path and returns its URL. It replaces an older file there.
 func (h *host) put(path string, l link) string {
 	l.path, l.created = path, time.Now()
 	l.mediaType = cmp.Or(l.mediaType, "video/mp4")
@@ -89,14 +89,14 @@ func (h *host) put(path string, l link) string {
 	h.links[path] = &l
 	h.mu.Unlock()
 	if old != nil && old.content.path != "" {
-		// A reader may still hold it, and then some systems refuse; the directory goes as a whole in the end.
+		// Some systems refuse to remove a file that is still open. The whole directory is removed at the end.
 		_ = os.Remove(old.content.path)
 	}
 	return h.base + (&url.URL{Path: path, RawQuery: l.query}).String()
 }
 
-// renew returns a new URL, which lives for ttl, for a URL that the simulator gave out, with code 200. The code is 422 for
-// the URL of another server, and 404 for one that is gone for good.
+// renew returns a new URL for the file of an older URL of the simulator, and code 200. The new URL expires after ttl. The
+// code is 422 for a URL of another server, and 404 for a URL that can't be renewed.
 func (h *host) renew(old string, ttl time.Duration) (fresh string, code int) {
 	rest, ours := strings.CutPrefix(old, h.base)
 	path, err := url.PathUnescape(rest)
@@ -114,7 +114,7 @@ func (h *host) renew(old string, ttl time.Duration) (fresh string, code int) {
 	return h.add("/download/", again), http.StatusOK
 }
 
-// visit records a request and returns a copy of the link, and whether it is dead.
+// visit records a request. It returns a copy of the link, and reports whether the link is dead, and whether it exists.
 func (h *host) visit(r *http.Request) (l link, dead, found bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -171,7 +171,7 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(l.hamper(w, r, f), r, "", l.created, f)
 }
 
-// hamper makes the response slow or short, when the script wants that.
+// hamper makes the response slow or short if the script requires it.
 func (l *link) hamper(w http.ResponseWriter, r *http.Request, f io.Seeker) http.ResponseWriter {
 	switch {
 	case l.script.Loris > 0:
@@ -194,11 +194,11 @@ func (l *link) hamper(w http.ResponseWriter, r *http.Request, f io.Seeker) http.
 	return bad
 }
 
-// badWriter writes a body in pieces with pauses between them, and aborts the connection when its bytes are used up.
+// badWriter writes a body in pieces with pauses between them. It aborts the connection after a number of bytes.
 type badWriter struct {
 	http.ResponseWriter
 	req   *http.Request
-	left  int64 // Bytes until the connection breaks off; negative for never.
+	left  int64 // Bytes until the connection breaks; negative for never.
 	piece int
 	pause time.Duration
 }

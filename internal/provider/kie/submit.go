@@ -12,8 +12,8 @@ import (
 
 const submitPath = "/api/v1/modify/generate"
 
-// modifyRequest is the body of a submission. Mind the spelling: the B of callBackUrl is a capital, and
-// the m of watermark is not, though the provider's echo writes waterMark.
+// modifyRequest is the body of a submission. The spelling matters: callBackUrl has a capital B. watermark has a small
+// m, although the provider's echo has waterMark.
 type modifyRequest struct {
 	Prompt      string `json:"prompt"`
 	VideoURL    string `json:"videoUrl"`
@@ -21,8 +21,8 @@ type modifyRequest struct {
 	Watermark   string `json:"watermark,omitempty"`
 }
 
-// Submit asks the provider to start one attempt: one POST, at most 30 s. It succeeds only with a task
-// id in hand; an answer that says a task was created and does not name it is Ambiguous.
+// Submit asks the provider to start one attempt: one POST, at most 30 s. It succeeds only if the answer has a task
+// id. An answer that reports a created task without its id is Ambiguous.
 func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, error) {
 	call := wire.Call{
 		Op:      wire.OpSubmit,
@@ -36,12 +36,12 @@ func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, e
 	return p.readSubmit(call, a, perr)
 }
 
-// readSubmit returns the task id that the answer to a submission names, or the error that it stands for.
+// readSubmit returns the task id in the answer to a submission, or the error that the answer means.
 func (p *Provider) readSubmit(call wire.Call, a answer, perr *provider.Error) (string, error) {
 	id, named := createdID(a)
 	switch {
 	case perr != nil && named && perr.Class != provider.GenerationFailed:
-		// NOTE: a refusal that names a task proves nothing about money.
+		// NOTE: a refusal with a task id does not prove that the provider charged nothing.
 		perr.Class, perr.Pause, perr.Input = provider.Ambiguous, "", false
 		perr.Err = errors.New("error answer names a task")
 		return "", perr
@@ -59,8 +59,9 @@ func (p *Provider) readSubmit(call wire.Call, a answer, perr *provider.Error) (s
 	return id, nil
 }
 
-// createdID returns the id that an answer names, and whether it names any: data.taskId on the Luma page, data.task_id
-// in the provider's general introduction. Two that differ name nothing that can be relied on.
+// createdID returns the task id in an answer, and reports whether there is one: data.taskId on the Luma page,
+// data.task_id in the provider's general introduction. If both are present and differ, the id is empty, because
+// neither is reliable.
 func createdID(a answer) (id string, named bool) {
 	data, _ := wire.AsObject(a.data)
 	camel, snake := data.ID("taskId"), data.ID("task_id")

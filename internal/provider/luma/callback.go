@@ -9,11 +9,11 @@ import (
 	"github.com/refract-video/refract/internal/provider/wire"
 )
 
-// Callback decodes one callback, which is the generation as a check returns it. The provider signs nothing,
-// so it is never Proven. Callbacks come at every change of the state and in any order: one that says Running
-// may follow one that says Succeeded.
+// Callback decodes one callback. Its body is the generation, as a check returns it. The provider signs
+// nothing, so the result is never Proven. The provider sends a callback at every change of the state. They
+// arrive in any order: Running may follow Succeeded.
 //
-// A body without a usable id or without a state that we know is ErrCallbackMalformed.
+// Callback returns ErrCallbackMalformed for a body without a usable id or without a known state.
 func (p *Provider) Callback(_ http.Header, body []byte, _ time.Time) (provider.Callback, error) {
 	generation, ok := wire.DecodeObject(body)
 	if !ok {

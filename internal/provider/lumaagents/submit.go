@@ -12,7 +12,8 @@ import (
 
 const submitPath = "/generations"
 
-// editRequest is the body of a submission. The type is always sent, since without one the API makes an image.
+// editRequest is the body of a submission. The type is always present, because the API makes an image without
+// it.
 type editRequest struct {
 	Model  string  `json:"model"`
 	Type   string  `json:"type"`
@@ -40,8 +41,8 @@ type edit struct {
 	Strength string `json:"strength"`
 }
 
-// Submit asks the provider to start one attempt: one POST, at most 30 s. It succeeds only with an id in hand;
-// an answer that says a generation was created and does not name it is Ambiguous.
+// Submit asks the provider to start one attempt: one POST, at most 30 s. It succeeds only if the answer has
+// an id. An answer that reports a created generation without its id is Ambiguous.
 func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, error) {
 	body := editRequest{
 		Model:  cmp.Or(s.Model, p.Capabilities().Model),
@@ -59,7 +60,7 @@ func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, e
 	return p.Create(ctx, submitPath, body)
 }
 
-// mediaType returns the type of a source, by the extension of its name.
+// mediaType returns the media type of a source, by its file extension.
 func mediaType(uri string) string {
 	u, err := url.Parse(uri)
 	if err == nil && strings.EqualFold(path.Ext(u.Path), ".mov") {

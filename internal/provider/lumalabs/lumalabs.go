@@ -1,8 +1,8 @@
-// Package lumalabs is what the adapters of Luma's two APIs have in common.
+// Package lumalabs contains the common parts of the adapters of Luma's two APIs.
 //
-// Neither API has an envelope: errors are real HTTP statuses with a JSON body that holds "detail". A submission answers with
-// a generation, which a check returns again under its id, with a state of its own. Neither documents an idempotency key or an
-// exchange of links, and both know the same strengths.
+// Neither API has an envelope: errors are real HTTP statuses with a JSON body that holds "detail". The answer to a submission
+// is a generation with an id. A check by that id returns the generation with its current state. Neither API documents an
+// idempotency key or a way to renew links. Both accept the same strengths.
 //
 // In comments, [D] is what Luma documents, [T] what third parties saw, and [I] what we infer.
 package lumalabs
@@ -22,30 +22,30 @@ import (
 // DefaultStrength is the strength of a submission that names none.
 const DefaultStrength = "flex_1"
 
-// Strengths returns the strengths that both APIs take [D].
+// Strengths returns the strengths that both APIs accept [D].
 func Strengths() []string {
 	return []string{
 		"adhere_1", "adhere_2", "adhere_3", "flex_1", "flex_2", "flex_3", "reimagine_1", "reimagine_2", "reimagine_3",
 	}
 }
 
-// VisibilityGrace is how long a generation may stay invisible after its submission. No gap is documented or was seen; but a
-// 404 that is believed too early gives a paid attempt up [I].
+// VisibilityGrace is how long a generation may stay invisible after its submission. No such gap is documented or was seen.
+// But an attempt that is already paid is lost if we believe a 404 too early [I].
 const VisibilityGrace = 2 * time.Minute
 
-// Spec is what one of the APIs has of its own.
+// Spec has the parts that differ between the APIs.
 type Spec struct {
 	Name         string
 	BaseURL      string // The default.
 	Capabilities provider.Capabilities
 	Codes        wire.Table // See [Codes].
 
-	// Running is the state of a generation that neither waits nor ended.
+	// Running is the API's name for the state of a generation that has started and has not ended.
 	Running string
 	// Results and Failure read a generation that is completed or failed.
 	Results func(c *wire.Client, generation wire.Object) provider.Status
 	Failure func(c *wire.Client, generation wire.Object) provider.Status
-	// Secrets returns what must not be repeated of a generation. Nil means that it holds no secret.
+	// Secrets returns the values of a generation that must not appear in messages. Nil means that there are none.
 	Secrets func(generation wire.Object) []string
 }
 
@@ -56,7 +56,7 @@ type API struct {
 	capabilities provider.Capabilities
 }
 
-// Open returns the API for an account. An error quotes no secret of the configuration. Open makes no request.
+// Open returns the API for an account. Its errors contain no secret of the configuration. Open sends no request.
 func Open(cfg wire.Config, spec Spec) (*API, error) {
 	cfg.BaseURL = cmp.Or(cfg.BaseURL, spec.BaseURL)
 	client, caps, err := wire.Open(spec.Name, cfg, spec.Capabilities)
@@ -69,24 +69,24 @@ func Open(cfg wire.Config, spec Spec) (*API, error) {
 // Name implements [provider.Provider].
 func (a *API) Name() string { return a.spec.Name }
 
-// Capabilities returns what the API is documented to take and give, with the configured limits and durations.
+// Capabilities returns the documented capabilities of the API, with the configured limits and durations.
 func (a *API) Capabilities() provider.Capabilities { return a.capabilities }
 
-// CloseIdleConnections closes the connections to the API that no call uses. More are made when there are more calls.
+// CloseIdleConnections closes the connections to the API that no call uses. Later calls open new ones.
 func (a *API) CloseIdleConnections() { a.Wire.CloseIdleConnections() }
 
-// RefreshLink refuses, with class Rejected and without a request: Luma exchanges no links. A check returns the generation
-// with its links again.
+// RefreshLink returns an error of class Rejected and sends no request: Luma does not renew links. A check returns the
+// generation with its links again.
 func (a *API) RefreshLink(context.Context, string) (string, error) {
 	return "", &provider.Error{
 		Class: provider.Rejected,
 		Op:    string(wire.OpLink),
-		Err:   errors.New("links can't be exchanged; a check returns them again"),
+		Err:   errors.New("links can't be renewed; a check returns them again"),
 	}
 }
 
-// Create sends a submission: one POST, at most 30 s. It succeeds only with an id in hand; an answer that says a generation
-// was created and does not name it is Ambiguous.
+// Create sends a submission: one POST, at most 30 s. It succeeds only if the answer has an id. An answer that reports a
+// created generation without its id is Ambiguous.
 func (a *API) Create(ctx context.Context, path string, body any, secrets ...string) (string, error) {
 	generation, perr := a.Wire.CallObject(ctx, wire.Call{
 		Op:      wire.OpSubmit,
@@ -99,8 +99,8 @@ func (a *API) Create(ctx context.Context, path string, body any, secrets ...stri
 	return wire.Created(generation, perr)
 }
 
-// Check asks for a generation: one GET, at most 15 s. One that is not visible within two minutes of its submission is
-// Running, and NotFound after that. A state that we don't know is Unavailable.
+// Check asks for a generation: one GET, at most 15 s. An invisible generation is Running for two minutes after its
+// submission, and NotFound after that. An unknown state is Unavailable.
 func (a *API) Check(ctx context.Context, providerTaskID string, submitted time.Time) (provider.Status, error) {
 	generation, perr := a.Wire.CallObject(ctx, wire.Call{
 		Op:      wire.OpCheck,
@@ -115,8 +115,8 @@ func (a *API) Check(ctx context.Context, providerTaskID string, submitted time.T
 	return status, nil
 }
 
-// ReadCheck returns the status of a generation that was submitted age ago, as the answer to a check, or the error in its
-// place, shows it.
+// ReadCheck returns the status of a generation that was submitted age ago. It reads the status from the answer to a check, or
+// from the error of the check.
 func (a *API) ReadCheck(
 	generation wire.Object, perr *provider.Error, id string, age time.Duration,
 ) (provider.Status, *provider.Error) {
@@ -124,8 +124,7 @@ func (a *API) ReadCheck(
 	return a.Wire.ReadTask(generation, perr, asked, a.ReadGeneration, a.secrets(generation)...)
 }
 
-// ReadGeneration returns the status that a generation has, as answers and callbacks carry it, and false where its state is
-// none that we know.
+// ReadGeneration returns the status of a generation from an answer or a callback. It returns false for an unknown state.
 func (a *API) ReadGeneration(generation wire.Object) (provider.Status, bool) {
 	switch generation.Word("state") {
 	case "queued", a.spec.Running:

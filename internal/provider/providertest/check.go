@@ -63,7 +63,7 @@ func unansweredCases() []testCase {
 			r.want(err, wire.Unavailable)
 		}})
 	}
-	return append(cases, testCase{name: "turned away by a firewall", run: func(r *rig) {
+	return append(cases, testCase{name: "blocked by a firewall", run: func(r *rig) {
 		page := answer{body: "<html>error code: 1010</html>"}
 		_, err := r.behind(page.give(http.StatusForbidden, r)).Check(r.Context(), r.submit(), time.Now())
 		r.want(err, wire.Blocked)

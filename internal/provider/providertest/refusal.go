@@ -13,7 +13,8 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// refusalCases are the submissions that are answered with an error, or never leave. None of them is paid.
+// refusalCases returns the cases of submissions that the provider refuses, or that are never sent. None
+// of them costs.
 func (s Subject) refusalCases() []testCase {
 	cases := []testCase{
 		{name: "input that can't be used", run: (*rig).badInput},
@@ -21,10 +22,10 @@ func (s Subject) refusalCases() []testCase {
 		{name: "no credits", run: (*rig).noCredits},
 		{name: "rate limit", config: oneSubmission, run: (*rig).rateLimit},
 		{name: "maintenance", run: (*rig).maintenance},
-		{name: "turned away by a firewall", faults: "html403", run: func(r *rig) { r.refused(wire.Blocked) }},
-		{name: "no listener", run: (*rig).nobodyListens},
-		{name: "given up before", run: (*rig).givenUpBefore},
-		{name: "late", run: (*rig).late},
+		{name: "blocked by a firewall", faults: "html403", run: func(r *rig) { r.refused(wire.Blocked) }},
+		{name: "no listener", run: (*rig).noListener},
+		{name: "canceled before", run: (*rig).canceledBefore},
+		{name: "after its time limit", run: (*rig).afterSendBy},
 	}
 	codes := map[int]wire.Verdict{
 		401: wire.Credentials, 402: wire.Credits, 429: wire.RateLimited, 500: wire.Ambiguous, 502: wire.Ambiguous, 504: wire.Ambiguous,
@@ -39,7 +40,7 @@ func (s Subject) refusalCases() []testCase {
 	return cases
 }
 
-// refused wants a submission to be refused with a verdict, unpaid.
+// refused checks that a submission is refused with a verdict, and costs nothing.
 func (r *rig) refused(want wire.Verdict) {
 	r.Helper()
 	_, err := r.p.Submit(r.Context(), r.submission())
@@ -55,7 +56,7 @@ func (r *rig) badInput() {
 	r.wantPaid(0)
 }
 
-// badKey wants a wrong key to block the account, for submissions and for checks.
+// badKey checks that submissions and checks with a wrong key return Credentials.
 func (r *rig) badKey() {
 	p := r.connect(r.sim.BaseURL(r.subject.Name), "another-api-key-9876543210")
 	_, err := p.Submit(r.Context(), r.submission())
@@ -92,7 +93,7 @@ func (r *rig) wantRateLimit(err error) {
 	}
 }
 
-// maintenance wants the provider to report maintenance, as far as it can.
+// maintenance checks the errors of a provider under maintenance.
 func (r *rig) maintenance() {
 	id := r.submit()
 	r.sim.SetMaintenance(r.subject.Name, window)
@@ -109,7 +110,7 @@ func (r *rig) maintenance() {
 	r.submit()
 }
 
-func (r *rig) nobodyListens() {
+func (r *rig) noListener() {
 	p := r.connect("http://"+wiretest.ClosedAddress(r.TB), apiKey)
 	_, err := p.Submit(r.Context(), r.submission())
 	r.want(err, notSent)
@@ -117,14 +118,15 @@ func (r *rig) nobodyListens() {
 	r.want(err, wire.Unavailable)
 }
 
-// late is a submission of a process that was stopped before the request left.
-func (r *rig) late() {
+// afterSendBy submits after the time limit of the submission, as a process does that was stopped before
+// it sent the request.
+func (r *rig) afterSendBy() {
 	_, err := r.p.Submit(provider.WithSendBy(r.Context(), time.Now().Add(-time.Nanosecond)), r.submission())
 	r.want(err, notSent)
 	r.wantPaid(0)
 }
 
-func (r *rig) givenUpBefore() {
+func (r *rig) canceledBefore() {
 	id := r.submit()
 	ctx, cancel := context.WithCancel(r.Context())
 	cancel()

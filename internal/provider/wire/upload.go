@@ -13,21 +13,21 @@ import (
 	"github.com/refract-video/refract/internal/provider"
 )
 
-// OpUpload hands the provider a file. It creates nothing that costs.
+// OpUpload uploads a file to the provider. It costs nothing.
 const OpUpload Op = "upload"
 
-// UploadTimeout bounds an upload: 500 MB at a megabyte a second, or a little less.
+// UploadTimeout bounds an upload. 500 MB need it at a little less than a megabyte a second.
 const UploadTimeout = 10 * time.Minute
 
-// Upload is a file to be sent as a multipart form.
+// Upload is a file to send as a multipart form.
 type Upload struct {
-	URL    string            // The whole address, since files often go to another host than calls.
+	URL    string            // The full URL, because uploads often go to another host than calls.
 	Fields map[string]string // The other fields of the form.
 	File   provider.File     // The field "file".
 }
 
-// SendFile makes one HTTP request with a file, streamed, with its length in the header. No answer at all is
-// Unavailable: the file may be sent again.
+// SendFile makes one HTTP request with a file, streamed, with its length in the header. Without an answer, the error
+// is Unavailable, and the caller may send the file again.
 func (c *Client) SendFile(ctx context.Context, u Upload) (Answer, *provider.Error) {
 	ctx, cancel := context.WithTimeout(ctx, UploadTimeout)
 	defer cancel()
@@ -44,7 +44,7 @@ func (c *Client) sendFile(ctx context.Context, u Upload) (Answer, error) {
 		return Answer{}, err
 	}
 	body := &formBody{r: io.MultiReader(bytes.NewReader(head), io.LimitReader(u.File.Content, u.File.SizeBytes), bytes.NewReader(tail))}
-	defer func() { _ = body.Close() }() // The caller closes the file next, and the transport may be reading it still.
+	defer func() { _ = body.Close() }() // The caller closes the file next, while the transport may still read it.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.URL, body)
 	if err != nil {
 		return Answer{}, err
@@ -59,8 +59,8 @@ func (c *Client) sendFile(ctx context.Context, u Upload) (Answer, error) {
 	return readAnswer(resp), nil
 }
 
-// formBody reads a form until it is closed. Close waits for a Read under way, since the transport may read on after an
-// answer or an error has come.
+// formBody reads a form until it is closed. Close waits for a running Read, because the transport may still read after
+// it has returned an answer or an error.
 type formBody struct {
 	mu     sync.Mutex
 	r      io.Reader
@@ -83,8 +83,8 @@ func (b *formBody) Close() error {
 	return nil
 }
 
-// formAround returns the bytes of a form before and after its file. A form that is written through a pipe would have
-// no length, which not every proxy takes.
+// formAround returns the bytes of a form before and after its file. A form that is written through a pipe has no
+// Content-Length, and some proxies refuse it.
 func formAround(u Upload) (head, tail []byte, contentType string, err error) {
 	var form bytes.Buffer
 	parts := multipart.NewWriter(&form)

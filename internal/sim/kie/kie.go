@@ -26,7 +26,7 @@ func (p *protocol) Register(mux *http.ServeMux) {
 // NewID returns 32 hexadecimal characters, as in all of kie.ai's examples for Luma.
 func (p *protocol) NewID() string { return sim.RandomHex() }
 
-// messages are the texts of codes that a script asks for.
+// messages has the messages of the codes that a script can request.
 var messages = map[int]string{
 	400: "Missing or invalid parameter",
 	401: "You do not have access permissions",
@@ -66,7 +66,7 @@ func (p *protocol) accept(w http.ResponseWriter, data any) {
 	p.api.Write(w, http.StatusOK, sim.JSON(success(data)))
 }
 
-// Refuse answers an error in the configured transport.
+// Refuse answers with an error: in the body, in the HTTP status, or in both, as configured.
 func (p *protocol) Refuse(w http.ResponseWriter, no *sim.Refusal) {
 	body := envelope{Code: no.Code, Msg: no.Message, Data: json.RawMessage("null")}
 	if no.Code == http.StatusUnauthorized {
@@ -86,7 +86,7 @@ func (p *protocol) Refuse(w http.ResponseWriter, no *sim.Refusal) {
 	p.api.Write(w, status, sim.JSON(body))
 }
 
-// decode reads a bounded JSON body; whatever is wrong with it is a 422.
+// decode reads a bounded JSON body. The code of every error is 422.
 func (p *protocol) decode(w http.ResponseWriter, r *http.Request, limit int64, into any) *sim.Refusal {
 	no := sim.ReadJSON(w, r, limit, into)
 	if no != nil {

@@ -14,14 +14,14 @@ const Name = "luma"
 
 // Profile is the configuration of the simulated Dream Machine API.
 type Profile struct {
-	// SubmitLimit is the window of modify, 20 per minute by default, as Luma documents for its Build tier.
+	// SubmitLimit is the rate limit of modify. The default is 20 per minute, as Luma documents for its Build tier.
 	SubmitLimit sim.Limit
-	// QueryLimit is the window of all GETs together. None is documented, and none is the default.
+	// QueryLimit is the rate limit of all GETs together. Luma documents none, and by default there is none.
 	QueryLimit sim.Limit
-	// MaxConcurrent is how many generations a key may have running, queued ones included: 10 by default, as documented
+	// MaxConcurrent is the maximum number of queued and running generations of a key. The default is 10, as documented
 	// for the Build tier. A negative value means no limit.
 	MaxConcurrent int
-	// Queued is how long a generation stays queued before it is dreaming; zero is not at all.
+	// Queued is how long a generation stays queued before it is dreaming; zero means that it starts at once.
 	Queued time.Duration
 	// CallbackAttempts is how often a callback is tried in total, 4 by default (one and three retries).
 	CallbackAttempts int
@@ -31,7 +31,7 @@ type Profile struct {
 	CallbackTimeout time.Duration
 }
 
-// withDefaults fills what the caller left open.
+// withDefaults returns the profile with the defaults in its zero fields.
 func (p Profile) withDefaults() Profile {
 	p.SubmitLimit = cmp.Or(p.SubmitLimit, sim.Limit{N: 20, Window: time.Minute})
 	p.QueryLimit = cmp.Or(p.QueryLimit, lumalabs.Unlimited)

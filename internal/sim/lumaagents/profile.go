@@ -16,21 +16,21 @@ const Name = "luma-agents"
 
 // Profile is the configuration of the simulated Luma Agents API.
 type Profile struct {
-	// SubmitLimit is the window of POST, 30 per minute by default. The real number depends on the plan; Luma's page on
-	// rate limits uses 30 as its example.
+	// SubmitLimit is the rate limit of POST, 30 per minute by default. The real number depends on the plan; Luma's
+	// page on rate limits uses 30 as its example.
 	SubmitLimit sim.Limit
-	// QueryLimit is the window of GET. None is documented, and none is the default.
+	// QueryLimit is the rate limit of GET. Luma documents none, and by default there is none.
 	QueryLimit sim.Limit
-	// MaxConcurrent is how many generations a key may have running, queued ones included. The real number depends on
-	// the plan; the default is 10. A negative value means no limit.
+	// MaxConcurrent is the maximum number of queued and running generations of a key. The real number depends on the
+	// plan; the default is 10. A negative value means no limit.
 	MaxConcurrent int
-	// Queued is how long a generation stays queued before it is processing; zero is not at all.
+	// Queued is how long a generation stays queued before it is processing; zero means that it starts at once.
 	Queued time.Duration
-	// LinkTTL is how long a presigned link lives, 1 h by default. Each GET gives out fresh ones.
+	// LinkTTL is the lifetime of a presigned link, 1 h by default. Each GET returns new links.
 	LinkTTL time.Duration
 }
 
-// withDefaults fills what the caller left open.
+// withDefaults returns the profile with the defaults in its zero fields.
 func (p Profile) withDefaults() Profile {
 	p.SubmitLimit = cmp.Or(p.SubmitLimit, sim.Limit{N: 30, Window: time.Minute})
 	p.QueryLimit = cmp.Or(p.QueryLimit, lumalabs.Unlimited)
@@ -60,7 +60,7 @@ func directives() []sim.Directive {
 
 var failureWord = regexp.MustCompile(`^[a-z][a-z_]{0,63}$`)
 
-// failNamed applies a failure with a failure_code. It takes unknown ones too, because Luma may add codes.
+// failNamed applies a failure with a failure_code. It accepts unknown codes, because Luma may add some.
 func failNamed(s *sim.Script, value string) error {
 	if value != "" && !failureWord.MatchString(value) {
 		return errors.New("want a failure code such as content_moderated")

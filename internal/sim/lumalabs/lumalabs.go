@@ -1,4 +1,4 @@
-// Package lumalabs is what the two simulated APIs of Luma have in common on the wire: no envelope, real HTTP codes with a
+// Package lumalabs contains the common wire format of the two simulated APIs of Luma: no envelope, real HTTP codes with a
 // "detail", UUIDs as ids.
 package lumalabs
 
@@ -12,7 +12,7 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// MaintenanceCode is the status of maintenance.
+// MaintenanceCode is the status of answers during maintenance.
 const MaintenanceCode = http.StatusServiceUnavailable
 
 // Strengths are the values of mode in the Dream Machine API, and of strength in the Agents API.
@@ -20,7 +20,7 @@ var Strengths = []string{
 	"adhere_1", "adhere_2", "adhere_3", "flex_1", "flex_2", "flex_3", "reimagine_1", "reimagine_2", "reimagine_3",
 }
 
-// Unlimited counts calls in windows of a second and refuses none. Luma documents no limit of queries.
+// Unlimited is a limit that counts calls per second and refuses none. Luma documents no limit for queries.
 var Unlimited = sim.Limit{N: -1, Window: time.Second}
 
 // FormatTime returns a time as Luma writes it.
@@ -45,7 +45,7 @@ func (p Protocol) Refuse(w http.ResponseWriter, no *sim.Refusal) {
 	p.Write(w, status, sim.JSON(map[string]string{"detail": no.Message}))
 }
 
-// Get returns the handler of GET /generations/{id}, which answers with what render returns.
+// Get returns the handler of GET /generations/{id}, which answers with the result of render.
 func (p Protocol) Get(render func(j *sim.Job, s sim.Status) any) http.HandlerFunc {
 	return p.Query(func(r *http.Request) (any, *sim.Refusal) {
 		j := p.Find(r.PathValue("id"))

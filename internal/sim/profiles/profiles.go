@@ -1,17 +1,17 @@
-// Package profiles is the list of all APIs that the simulator has.
+// Package profiles lists all APIs of the simulator.
 //
 //	profile      callbacks                   errors                      result links
 //	kie          at the end, signed          in the body, or the status  24 h, renewed by download-url
 //	luma         at begin and end, unsigned  HTTP status, "detail"       24 h, never renewed
 //	luma-agents  none                        HTTP status, "detail"       1 h, fresh ones in each answer
 //
-// Windows and caps are per profile and key. Only the two profiles of Luma cap the jobs at a time, and send Retry-After with
-// 429.
+// Rate limits and caps apply per profile and key. Only the two profiles of Luma limit the concurrent jobs, and send
+// Retry-After with 429.
 //
 // # Directives
 //
-// These are the directives that a prompt may carry, as [sim] describes them. The letters name the profiles: k for kie, l for
-// luma, a for luma-agents.
+// A prompt may contain these directives, as [sim] describes. The letters name the profiles: k for kie, l for luma, a for
+// luma-agents.
 //
 //	answer to a submission
 //	  code=N           kla  code N is answered, nothing is created
@@ -63,10 +63,11 @@
 //	  endless          kla  each download goes on without end
 //	  redirect=URL     kla  result links redirect to URL
 //
-// A code is the one in the body for kie, the HTTP status for the others. Maintenance is 455 for kie, 503 for the others. The
-// message of a failure is errorMessage or failure_reason, the object with the outcome is data or assets.
-// Forged callbacks are validly signed at kie. An expired link is renewed by download-url at kie and by the next query at
-// luma-agents, and never at luma; the same holds after once. A download that was cut goes on where a range asks it to.
+// A code is in the body for kie, and is the HTTP status for the others. Maintenance is 455 for kie, 503 for the others. The
+// message of a failure is errorMessage or failure_reason. The object with the outcome is data or assets. At kie, forged
+// callbacks have a valid signature. An expired link, or a used one with the directive once, is renewed by download-url at
+// kie and by the next query at luma-agents. It is never renewed at luma. A request with a range continues a download that
+// was cut.
 package profiles
 
 import (
@@ -76,7 +77,7 @@ import (
 	"github.com/refract-video/refract/internal/sim/lumaagents"
 )
 
-// Set is the configuration of every simulated API. The zero value behaves as the providers document.
+// Set has the configuration of every simulated API. The zero value behaves as the providers document.
 type Set struct {
 	Kie        kie.Profile
 	Luma       luma.Profile

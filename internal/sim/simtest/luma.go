@@ -20,7 +20,7 @@ const (
 // Object is a JSON object.
 type Object = map[string]any
 
-// Generation is what both APIs of Luma answer; each fills its own fields.
+// Generation is an answer of either API of Luma. Each API fills its own fields.
 type Generation struct {
 	ID             string    `json:"id"`
 	State          string    `json:"state"`
@@ -49,7 +49,7 @@ func ParseGeneration(t *testing.T, raw string) Generation {
 	return g
 }
 
-// With returns a copy of an object with other values; nil removes a field.
+// With returns a copy of an object with changed fields. A nil value removes the field.
 func (w *Fixture) With(base, changes Object) Object {
 	out := maps.Clone(base)
 	for key, value := range changes {
@@ -60,7 +60,7 @@ func (w *Fixture) With(base, changes Object) Object {
 	return out
 }
 
-// ModifyRequest is a good body for Dream Machine.
+// ModifyRequest returns a valid body for Dream Machine.
 func (w *Fixture) ModifyRequest(prompt string) Object {
 	return Object{
 		"generation_type": "modify_video", "model": "ray-2", "mode": "flex_1", "prompt": prompt,
@@ -68,7 +68,7 @@ func (w *Fixture) ModifyRequest(prompt string) Object {
 	}
 }
 
-// EditRequest is a good body for Agents.
+// EditRequest returns a valid body for Agents.
 func (w *Fixture) EditRequest(prompt string) Object {
 	return Object{
 		"model": "ray-3.2", "type": "video_edit", "prompt": prompt,
@@ -77,7 +77,7 @@ func (w *Fixture) EditRequest(prompt string) Object {
 	}
 }
 
-// Create sends a good submission to one of Luma's APIs and returns the generation.
+// Create sends a valid submission to one of Luma's APIs and returns the generation.
 func (w *Fixture) Create(path string, body Object) Generation {
 	w.Helper()
 	e := w.Post(path, body)
@@ -112,7 +112,7 @@ func (w *Fixture) AgentsGet(id string) Answer {
 	return w.Get(w.Sim.BaseURL(lumaagents.Name) + "/generations/" + id)
 }
 
-// Reached waits until a generation has a state, and returns it as get shows it then.
+// Reached waits until get shows a generation in a state, and returns the generation.
 func (w *Fixture) Reached(get func(id string) Answer, id, state string) Generation {
 	w.Helper()
 	var g Generation

@@ -4,8 +4,8 @@
 //	go run ./internal/tools/plainwords -budget 200          # the count of each word
 //	go run ./internal/tools/plainwords -list internal/task  # where they are, below a folder
 //
-// A returns clause says what a function "reports" or "returns", and a sentence has a subject: "the caller", "no replica",
-// "next to". Identifiers and generated code do not count.
+// Instead of these words, write that a function "reports" or "returns" something, name the subject, such as "the caller" or "no
+// replica", and use "next to". Identifiers and generated code do not count.
 package main
 
 import (
@@ -23,7 +23,7 @@ import (
 	"strings"
 )
 
-// avoided are the words. NOTE: this folder is not counted, since it names them.
+// avoided matches the words. The program skips its own folder, because it contains them.
 var avoided = regexp.MustCompile(`(?i)\b(tells|told|whoever|nobody|somebody|beside|befell|befalls?|for ever)\b`)
 
 // use is a word at a place.
@@ -35,7 +35,7 @@ type use struct {
 }
 
 func main() {
-	budget := flag.Int("budget", 0, "how many uses there may be; 0 counts alone")
+	budget := flag.Int("budget", 0, "maximum number of uses; 0 means no maximum")
 	list := flag.Bool("list", false, "print each use")
 	flag.Parse()
 	roots := flag.Args()
@@ -57,7 +57,7 @@ func run(w io.Writer, roots []string, budget int, list bool) error {
 			}
 			slashed := filepath.ToSlash(path)
 			if d.IsDir() {
-				if passedOver(slashed) {
+				if skipped(slashed) {
 					return fs.SkipDir
 				}
 				return nil
@@ -93,14 +93,14 @@ func run(w io.Writer, roots []string, budget int, list bool) error {
 	return nil
 }
 
-// passedOver reports whether a folder is not ours to read: generated, kept byte by byte, hidden, or this one.
-func passedOver(path string) bool {
+// skipped reports whether a folder is not counted: generated code, test data, a hidden folder, or this one.
+func skipped(path string) bool {
 	name := path[strings.LastIndexByte(path, '/')+1:]
 	hidden := strings.HasPrefix(name, ".") && name != "." && name != ".."
 	return hidden || name == "gen" || name == "testdata" || strings.HasSuffix(path, "internal/tools/plainwords")
 }
 
-// usesIn returns the uses in one file, of those that hold text.
+// usesIn returns the uses in one file. It returns none for a file type without text.
 func usesIn(path string) ([]use, error) {
 	read := map[string]func([]byte) []string{".go": goText, ".proto": protoText, ".md": lines}[filepath.Ext(path)]
 	if read == nil {
@@ -121,7 +121,7 @@ func usesIn(path string) ([]use, error) {
 
 func lines(source []byte) []string { return strings.Split(string(source), "\n") }
 
-// goText returns the lines of a file with nothing but its comments and texts.
+// goText returns the lines of a file, reduced to comments and string literals.
 func goText(source []byte) []string {
 	all := make([]string, len(lines(source)))
 	files := token.NewFileSet()
@@ -141,7 +141,7 @@ func goText(source []byte) []string {
 	}
 }
 
-// protoText returns the lines of a contract with nothing but its comments.
+// protoText returns the lines of a proto file, reduced to comments.
 func protoText(source []byte) []string {
 	all := lines(source)
 	for i, line := range all {

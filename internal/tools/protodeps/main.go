@@ -1,8 +1,8 @@
-// Command protodeps writes the proto files that Refract's contract imports, so that neither generating code
+// Command protodeps writes the proto files that Refract's contract imports, so that neither code generation
 // nor a caller in another language needs a registry.
 //
 // It prints them from the descriptors of the Go packages that go.mod already links, so the contract is
-// compiled against the very definitions that the running service validates with. The files under
+// compiled with the same definitions that the running service uses for validation. The files under
 // google/protobuf are left out, because every proto compiler carries them. They are written to gen/imports
 // in the current folder, which buf.yaml names next to the contract.
 package main
@@ -20,10 +20,10 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// folder is where the files go. Package imports in it embeds them.
+// folder is the destination of the files. Package imports in it embeds them.
 const folder = "gen/imports"
 
-// roots are the files that proto/refract imports; theirs follow by themselves.
+// roots are the files that proto/refract imports. collect adds their imports.
 var roots = []protoreflect.FileDescriptor{
 	annotations.File_google_api_annotations_proto,
 	validate.File_buf_validate_validate_proto,

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// The frames of HTTP/2 that tests know, and their flags.
+// The HTTP/2 frame types that tests use, and their flags.
 const (
 	frameData     = 0
 	frameReset    = 3
@@ -22,12 +22,12 @@ const (
 
 // frame is one frame of HTTP/2.
 func frame(kind, flags byte, stream uint32, payload []byte) []byte {
-	head := []byte{0, 0, byte(len(payload)), kind, flags} //nolint:gosec // Ours are short.
+	head := []byte{0, 0, byte(len(payload)), kind, flags} //nolint:gosec // The payloads of tests are short.
 	return append(binary.BigEndian.AppendUint32(head, stream), payload...)
 }
 
-// serveHTTP2 starts a server that reads every request to its end, and answers with a frame. It counts the
-// requests. The server of net/http can't fail in this way.
+// serveHTTP2 starts a server that reads every request to its end, counts it, and answers with a frame.
+// The server of net/http can't send such a frame.
 func serveHTTP2(answer func(stream uint32) []byte) (*httptest.Server, *atomic.Int32) {
 	bodies := new(atomic.Int32)
 	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
