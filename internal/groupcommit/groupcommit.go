@@ -8,12 +8,12 @@ import (
 	"sync"
 )
 
-// Why an item was not taken. Nothing was done for it.
+// The errors of an item that the group did not accept. Such an item is not committed.
 var (
 	// ErrFull means that the list of waiting items is full: the caller should try again later.
 	ErrFull = errors.New("too many writes are waiting")
 	// ErrClosed means that the group was closed.
-	ErrClosed = errors.New("no more writes are taken")
+	ErrClosed = errors.New("writes are no longer accepted")
 )
 
 // Result is the result of an item: a value or an error.
@@ -43,7 +43,7 @@ type Limits struct {
 type Group[In, Out any] struct {
 	commit Commit[In, Out]
 	limits Limits
-	ctx    context.Context // Ends when running commits are to be abandoned.
+	ctx    context.Context // Its end cancels running commits.
 	cancel context.CancelFunc
 
 	mu         sync.Mutex
@@ -57,7 +57,7 @@ type Group[In, Out any] struct {
 type item[In, Out any] struct {
 	in     In
 	caller context.Context
-	result chan Result[Out] // Buffered, so that no committer waits for a caller.
+	result chan Result[Out] // Buffered, so that a committer never waits for a caller.
 }
 
 // New returns a group that commits sets with a function.
@@ -72,8 +72,8 @@ func (g *Group[In, Out]) Do(ctx context.Context, in In) (Out, error) {
 	return r.Value, r.Err
 }
 
-// DoAll gives several items to the group and returns the result of each. When there is no room for all of them, it
-// gives none.
+// DoAll gives several items to the group and returns the result of each. If the list of waiting items can't take all of
+// them, it takes none.
 func (g *Group[In, Out]) DoAll(ctx context.Context, ins []In) []Result[Out] {
 	results := make([]Result[Out], len(ins))
 	items := make([]*item[In, Out], len(ins))
@@ -138,8 +138,8 @@ func (g *Group[In, Out]) commitSets() {
 	}
 }
 
-// take returns the next set, or an empty one, and then its committer must end. It skips items whose caller has gone:
-// under load, the group does no work that no caller waits for.
+// take returns the next set. If the set is empty, the committer must end. take skips items whose caller has gone, so
+// that the group does not do useless work under load.
 func (g *Group[In, Out]) take() []*item[In, Out] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -171,7 +171,7 @@ func (g *Group[In, Out]) Waiting() int {
 	return len(g.waiting)
 }
 
-// Close makes the group refuse new items and returns when every item has its result. When ctx ends first, Close cancels
+// Close makes the group refuse new items, and waits until every item has its result. When ctx ends first, Close cancels
 // the running commits and returns the error of ctx.
 func (g *Group[In, Out]) Close(ctx context.Context) error {
 	g.mu.Lock()

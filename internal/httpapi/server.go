@@ -11,16 +11,16 @@ import (
 	"github.com/refract-video/refract/internal/connlimit"
 )
 
-// NewServer returns a server for the internal handler. Its bounds are 10 seconds for the header, 15 for the whole request, a
-// minute from the request to the end of the answer (of which a call takes up to 30 seconds), two minutes of silence between
-// requests, and 64 KiB of header.
+// NewServer returns a server for the internal handler. Its limits are 10 seconds to read the header, 15 seconds to read the
+// whole request, one minute from the request to the end of the response, two idle minutes between requests, and 64 KiB of
+// header. A call takes up to 30 seconds of that minute.
 //
-// A listener of package connlimit keeps the connection of a request that has arrived completely, and of an upload that sends
-// bytes, while a handler of this package serves it.
+// A listener of package connlimit does not close a connection while a handler of this package serves a complete request on
+// it, or an upload that makes progress.
 //
-// Watch streams and downloads remove the bound on the answer. Middleware that wraps the http.ResponseWriter needs an Unwrap
-// method for that; see http.ResponseController. Errors of the server itself are logged as warnings, each kind at most once a
-// minute.
+// Watch streams and downloads remove the limit for the response. Middleware that wraps the http.ResponseWriter needs an
+// Unwrap method for that; see http.ResponseController. Errors of the server itself are logged as warnings, each kind at most
+// once a minute.
 func NewServer(handler http.Handler, to *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -34,14 +34,14 @@ func NewServer(handler http.Handler, to *slog.Logger) *http.Server {
 	}
 }
 
-// NewPublicServer returns a server for the ingress handler, with shorter bounds: strangers reach it.
+// NewPublicServer returns a server for the ingress handler, with lower limits, because anyone can reach it.
 func NewPublicServer(handler http.Handler, log *slog.Logger) *http.Server {
 	s := NewServer(handler, log)
 	s.ReadHeaderTimeout, s.IdleTimeout, s.MaxHeaderBytes = 5*time.Second, 15*time.Second, 16<<10
 	return s
 }
 
-// errorInterval is the least time between two log lines about errors of one kind.
+// errorInterval is the minimum time between two log lines about errors of one kind.
 const errorInterval = time.Minute
 
 // serverErrors logs errors of an HTTP server: the first of a kind at once, then one per interval with the number of

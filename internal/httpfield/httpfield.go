@@ -1,5 +1,5 @@
 // Package httpfield parses HTTP fields in which servers give hints. It accepts every form that RFC 9110 allows, and
-// sloppy forms that can mean one thing only. What it returns is bounded, whatever a field contains.
+// malformed forms with only one possible meaning. Its results are bounded for every input.
 package httpfield
 
 import (
@@ -13,11 +13,12 @@ import (
 // MaxRetryAfter is the longest wait that RetryAfter returns.
 const MaxRetryAfter = 24 * time.Hour
 
-// RetryAfter returns how long a server asks to wait, in seconds or until a date. It returns 0 without such a field, or
-// for a time in the past. A date is relative to the server's own clock if it sends a Date, and otherwise to now.
+// RetryAfter returns the wait that a server requests with Retry-After, in seconds or until a date. It returns 0 if the
+// field is missing, or for a time in the past. A date is relative to the server's own clock if it sends a Date, and
+// otherwise to now.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
 	s := strings.TrimSpace(h.Get("Retry-After"))
-	if seconds, err := strconv.ParseFloat(s, 64); isDecimal(s) && (err == nil || seconds != 0) { // Too large a number is infinite.
+	if seconds, err := strconv.ParseFloat(s, 64); isDecimal(s) && (err == nil || seconds != 0) { // A number out of range becomes infinite.
 		return time.Duration(min(max(seconds, 0), MaxRetryAfter.Seconds()) * float64(time.Second))
 	}
 	at, err := http.ParseTime(s)
@@ -35,21 +36,21 @@ func isDecimal(s string) bool { return s != "" && strings.Trim(s, "+-.0123456789
 
 // Range is a part of a file: its first and last byte, and the size of the file.
 type Range struct {
-	First, Last int64 // Both -1 where the field has only the size, as with 416 Range Not Satisfiable.
-	Size        int64 // -1 where the server does not send it.
+	First, Last int64 // Both -1 if the field has only the size, as with 416 Range Not Satisfiable.
+	Size        int64 // -1 if the server does not send it.
 }
 
 var contentRange = regexp.MustCompile(`(?i)^\s*bytes\s+(?:(\d{1,18})\s*-\s*(\d{1,18})|\*)\s*/\s*(\d{1,18}|\*)\s*$`)
 
 // ContentRange parses a Content-Range such as "bytes 100-999/1000", "bytes 100-999/*" or "bytes */1000". It returns
-// false if there is none, or if it contradicts itself.
+// false if the field is missing or contradicts itself.
 func ContentRange(h http.Header) (Range, bool) {
 	m := contentRange.FindStringSubmatch(h.Get("Content-Range"))
 	if m == nil {
 		return Range{}, false
 	}
 	number := func(s string) int64 {
-		n, err := strconv.ParseInt(s, 10, 64) // Digits fit, as matched.
+		n, err := strconv.ParseInt(s, 10, 64) // The pattern matches only numbers that fit.
 		if err != nil {
 			return -1 // A star, or nothing.
 		}

@@ -9,16 +9,16 @@ import (
 	"github.com/abema/go-mp4"
 )
 
-// Container is what the container of a video says about it.
+// Container describes a video by the metadata of its container.
 type Container struct {
-	ContentType string        // "video/mp4" or "video/quicktime"; of sources also that of the other known containers.
+	ContentType string        // "video/mp4" or "video/quicktime"; of a source also the type of another known container.
 	Codec       string        // Of the video track: "h264", "hevc", "av1" and so on, else the four characters of its sample entry.
-	Duration    time.Duration // How long a player plays: the longest track, cut as its edit list says. 0 where the container does not say.
-	Width       int           // In pixels, as a player shows the picture: turned and stretched.
+	Duration    time.Duration // The playing time of the longest track, after its edit list; 0 if the container has none.
+	Width       int           // In pixels, after rotation and scaling.
 	Height      int
 }
 
-// Bounds of what is believed of a container. Real ones stay far below.
+// Limits on a container. Real ones stay far below.
 const (
 	maxBoxes         = 10_000
 	maxBoxDepth      = 8
@@ -26,13 +26,13 @@ const (
 	maxVideoDuration = 1000 * time.Hour
 )
 
-// Inspect reads the container of the MP4 or QuickTime file in the first size bytes of r, and refuses one that is not
-// whole: it must hold a video track with frames, and all its boxes and frames must lie within the file. Bytes that follow a
-// whole file and are no box of it, such as tags or what a camera appends, are ignored, as players do. The frames themselves
-// it leaves alone.
+// Inspect reads the container of the MP4 or QuickTime file in the first size bytes of r, and refuses an incomplete file. A
+// complete file has a video track with frames, and all its boxes and frames lie within the file. Like players, Inspect
+// ignores bytes after a complete file that are not a box of it, such as tags or data that a camera appends. It does not
+// read the frames.
 //
-// Whatever the bytes are, it visits at most 10,000 boxes, reads in blocks of 32 KiB, holds at most some megabytes, and does
-// not panic. The error is ErrNotVideo, with what is wrong, when the file can't be used, or else what r answered.
+// For any input, it visits at most 10,000 boxes, reads in blocks of 32 KiB, holds at most some megabytes, and does not
+// panic. It returns ErrNotVideo, with the reason, if the file can't be used, and otherwise the error of r.
 func Inspect(r io.ReaderAt, size int64) (Container, error) {
 	c, err := inspectBoxes(r, size)
 	if err != nil {
@@ -41,15 +41,15 @@ func Inspect(r io.ReaderAt, size int64) (Container, error) {
 	return c, nil
 }
 
-// inspectBoxes is Inspect for a file that may be far away: with errFarAway it returns what it has read by then. A file
-// whose tracks it has read, and which has no video among them, is ErrNotVideo all the same.
+// inspectBoxes is Inspect for a remote file. With errFarAway it also returns the metadata that it has read so far. If it
+// has read the tracks and none is a video, it returns ErrNotVideo instead.
 func inspectBoxes(r io.ReaderAt, size int64) (c Container, err error) {
 	blocks := &blockReader{r: r, size: size}
 	defer func() {
-		if p := recover(); p != nil { // The library is made for files that are well formed.
+		if p := recover(); p != nil { // The library expects well-formed files, and may panic on others.
 			c, err = Container{}, notVideo("the container can't be read: %v", p)
 		}
-		if blocks.err != nil && !errors.Is(blocks.err, errFarAway) { // What the file seemed to be is the fault of the reader.
+		if blocks.err != nil && !errors.Is(blocks.err, errFarAway) { // The content is unknown if a read fails.
 			c, err = Container{}, fmt.Errorf("read the container: %w", blocks.err)
 		}
 	}()
@@ -83,15 +83,15 @@ func notVideo(format string, args ...any) error {
 type inspector struct {
 	r       *io.SectionReader
 	size    int64
-	left    int    // How many more boxes are read.
-	depth   int    // How many boxes the present one is in.
+	left    int    // How many more boxes may be read.
+	depth   int    // The nesting depth of the current box.
 	movie   *movie // Nil before its box was read.
 	media   int64  // The bytes of media data.
-	indexed span   // What the index of segments covers.
+	indexed span   // The part of the file that the segment index covers.
 	items   bool   // Whether the file has items, such as photos, with or without a movie.
 }
 
-// begin returns the content type.
+// begin reads the beginning of the file and returns its content type.
 func (in *inspector) begin() (string, error) {
 	head := make([]byte, sniffBytes)
 	n, err := in.r.ReadAt(head, 0)
@@ -105,7 +105,8 @@ func (in *inspector) begin() (string, error) {
 	return contentType, nil
 }
 
-// walk reads all boxes. What follows a whole file and is no box of it ends the walk: tags, padding, or what a camera adds.
+// walk reads all boxes. It ends at bytes after a complete file that are not a box of it: tags, padding, or data that a
+// camera adds.
 func (in *inspector) walk() error {
 	err := in.boxes(0, in.size, in.topLevel)
 	if odd, ok := errors.AsType[*brokenBox](err); ok && odd.depth == 0 && !fileBoxes[odd.kind] && in.whole() {
@@ -114,15 +115,15 @@ func (in *inspector) walk() error {
 	return err
 }
 
-// fileBoxes are the boxes that a file consists of (ISO/IEC 14496-12, and QuickTime). One of them that is broken is not
-// taken for something that follows the file.
+// fileBoxes are the boxes that a file consists of (ISO/IEC 14496-12, and QuickTime). A broken one makes the file invalid:
+// it does not count as bytes after the file.
 var fileBoxes = map[string]bool{
 	"ftyp": true, "moov": true, "moof": true, "mdat": true, "free": true, "skip": true, "wide": true, "pnot": true,
 	"uuid": true, "udta": true, "meta": true, "styp": true, "sidx": true, "ssix": true, "prft": true, "emsg": true,
 	"mfra": true, "pdin": true, "imda": true,
 }
 
-// whole reports whether what was read so far is a whole file.
+// whole reports whether the boxes that were read so far make a complete file.
 func (in *inspector) whole() bool {
 	if in.movie == nil {
 		return false
@@ -131,7 +132,8 @@ func (in *inspector) whole() bool {
 	return err == nil
 }
 
-// container returns what the boxes say, or why that is no video. The complete file was read, or else some of it.
+// container returns the metadata of the boxes, or the reason why they are not a video. complete is false if only a part of
+// the file was read.
 func (in *inspector) container(complete bool) (Container, error) {
 	if in.movie == nil {
 		return Container{}, in.noVideo()
@@ -157,7 +159,7 @@ func (in *inspector) container(complete bool) (Container, error) {
 	return Container{Codec: v.codec, Duration: duration, Width: width, Height: height}, nil
 }
 
-// noVideo says what the file holds instead of a video.
+// noVideo returns an error that names what the file contains instead of a video.
 func (in *inspector) noVideo() error {
 	switch {
 	case in.movie.holds("vide"):

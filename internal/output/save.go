@@ -1,8 +1,9 @@
 // Package output brings the results of attempts into the bucket.
 //
-// A save asks the provider for the links, downloads each result and records the outputs. It is a job, run at least once: a replica
-// that dies leaves its files to the sweep, and the job begins anew. What the provider or its hosts are at fault for ends a save after
-// a number of tries; what our storage or database is at fault for does not count, and the save goes on until the links are gone.
+// A save asks the provider for the links, downloads each result and records the outputs. It is a job that runs at least once.
+// If a replica dies, the sweep removes its files, and the job starts again. A failure of the provider or its hosts counts as a
+// try, and the number of tries is limited. A failure of our storage or database does not count: the save continues until the
+// links expire.
 package output
 
 import (
@@ -29,28 +30,28 @@ import (
 )
 
 const (
-	// saveTimeout bounds one try to save all outputs of an attempt, and settleTimeout what is written down of it.
+	// saveTimeout bounds one try to save all outputs of an attempt. settleTimeout bounds the record of its result.
 	saveTimeout   = 15 * time.Minute
 	settleTimeout = time.Minute
 	// takeBackTimeout bounds the removal of files that are not needed. A service that stops waits for it.
 	takeBackTimeout = 10 * time.Second
 	// outputsAtOnce is how many outputs of one attempt are downloaded at a time.
 	outputsAtOnce = 4
-	// notReadyWait is how long to wait where the provider does not show what it claims to have.
+	// notReadyWait is the pause before the next try if the provider has reported a success but shows no result yet.
 	notReadyWait = 5 * time.Second
-	// stoppedPause is how long a save waits for another replica that was cut by a stop.
+	// stoppedPause is the pause before another replica resumes a save that a stop interrupted.
 	stoppedPause = time.Second
 )
 
-// Patience is how long saves are tried before their task fails. Zero fields mean the defaults.
+// Patience bounds the tries of a save, after which its task fails. Zero fields mean the defaults.
 type Patience struct {
-	// Tries is how often a save is tried: 12 times, which with the waits between them takes ten minutes at least.
+	// Tries is the maximum number of tries, 12 by default. With the pauses between them, they take at least ten minutes.
 	Tries int
-	// Limit is how long a save is tried in all, if it was tried twice: an hour.
+	// Limit is the total time of all tries, an hour by default. A save gets at least two tries.
 	Limit time.Duration
-	// NotReady is how long a result may be claimed by a callback that the provider does not show yet: 30 minutes.
+	// NotReady is how long the provider may show no result after a callback has reported one, 30 minutes by default.
 	NotReady time.Duration
-	// NoLinks is how long the provider may report success without a link to the result: 10 minutes.
+	// NoLinks is how long the provider may report success without a link to the result, 10 minutes by default.
 	NoLinks time.Duration
 }
 
@@ -70,14 +71,14 @@ func (p Patience) withDefaults() Patience {
 	return p
 }
 
-// What a save finds at the provider. Package media has the errors of downloads.
+// The errors of a provider that has no result. Package media has the errors of downloads.
 var (
 	errNotReady = errors.New("the provider shows no result yet")
 	errNoLinks  = errors.New("the provider reports success, but names no result file")
 	errNoResult = errors.New("the provider reports that the generation failed")
 )
 
-// Saver brings the outputs of attempts into the bucket.
+// Saver saves the outputs of attempts in the bucket.
 type Saver struct {
 	river.WorkerDefaults[task.SaveOutputs]
 	Config
@@ -85,11 +86,11 @@ type Saver struct {
 	gate      *fair.Gate // For attempts, by tenant and account.
 	downloads *fair.Gate // For results, by tenant and host.
 	saves     *saveMetrics
-	running   context.Context // Ends when saves are cut; the context of a job goes on, to write that down.
+	running   context.Context // Ends at Cut. The context of a job continues, so that the job can record the interruption.
 	cut       context.CancelFunc
 }
 
-// Config is what a saver works with.
+// Config is the configuration of a saver.
 type Config struct {
 	Lifecycle Lifecycle
 	Tasks     Tasks
@@ -97,25 +98,25 @@ type Config struct {
 	Accounts  upstream.Accounts
 	Media     *media.Saver
 	Patience  Patience
-	Now       func() time.Time // The time as the database has it, which jobs and attempts carry.
+	Now       func() time.Time // The time by the database's clock, as in jobs and attempts.
 	Meter     metric.Meter
 	Log       *slog.Logger
 }
 
-// Lifecycle settles what saves find.
+// Lifecycle settles the results of saves.
 type Lifecycle interface {
 	SettleSave(ctx context.Context, id task.AttemptID, outputs []task.Output, failure *task.SaveFailed) (recorded bool, err error)
 	SettleCheck(ctx context.Context, c lifecycle.Check, status provider.Status, answer error) error
 }
 
-// Tasks is what a saver reads.
+// Tasks reads tasks.
 type Tasks interface {
 	TaskOfAttempt(ctx context.Context, id task.AttemptID) (task.Task, error)
 }
 
-// Troubles keeps why outputs are not saved yet.
+// Troubles records why outputs are not saved yet.
 type Troubles interface {
-	// NoteSaveTrouble notes what a try met, and returns what is known since the job began that saves the outputs.
+	// NoteSaveTrouble records the failure of a try. It returns the sum of the failures since the job began.
 	NoteSaveTrouble(ctx context.Context, id task.AttemptID, began time.Time, n task.SaveTry) (task.SaveTrouble, error)
 }
 
@@ -131,7 +132,7 @@ func New(cfg Config) (*Saver, error) {
 	return s, nil
 }
 
-// Kind is what a saver is to the job queue.
+// Kind returns the kind of job that a saver works on.
 func (s *Saver) Kind() queue.Kind {
 	return queue.Kind{
 		Name: task.SaveOutputs{}.Kind(), Workers: saveWorkers, Timeout: s.Timeout(nil),
@@ -139,8 +140,8 @@ func (s *Saver) Kind() queue.Kind {
 	}
 }
 
-// Cut ends the saves that are under way, which another replica takes up again. It is for a stop, which would otherwise last as
-// long as the slowest download.
+// Cut interrupts the running saves, and another replica resumes them. Without Cut, a stop would last as long as the slowest
+// download.
 func (s *Saver) Cut() { s.cut() }
 
 // Timeout bounds one try.
@@ -166,7 +167,7 @@ func (s *Saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 	}
 	a := t.AttemptByID(id)
 	if a.State != task.AttemptSucceeded || a.Saved {
-		return nil // Settled otherwise since the job was made.
+		return nil // It was settled in another way after the job was created.
 	}
 	leave, err := s.turn(ctx, job, t, *a)
 	if err != nil {
@@ -182,23 +183,24 @@ func (s *Saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 		return nil
 	}
 	if errors.Is(err, errNoResult) {
-		return nil // A callback had claimed one; it is settled.
+		return nil // A callback had reported a result, but the provider reports a failure. links has settled it.
 	}
 	if ctx.Err() != nil || s.running.Err() != nil {
-		return river.JobSnooze(stoppedPause) // Nothing is known of the result, so the try does not count.
+		return river.JobSnooze(stoppedPause) // The try was interrupted, so it does not count.
 	}
 	return s.failed(ctx, job, *a, err)
 }
 
-// lasting reports whether another try would meet the same. What is no video is tried twice: hosts show pages in place
-// of files while they are in trouble.
-func lasting(err error, try int) bool {
+// permanent reports whether another try would fail in the same way. A file that is not a video gets two tries, because hosts in
+// trouble serve pages in place of files.
+func permanent(err error, try int) bool {
 	return errors.Is(err, errNotReady) || errors.Is(err, errNoLinks) || errors.Is(err, media.ErrTooLarge) ||
 		errors.Is(err, media.ErrBlocked) || errors.Is(err, media.ErrNotVideo) && try > 1
 }
 
-// settle records the outputs, unless another save of the same attempt was faster: two jobs can be at it, when a canceled
-// task's result is adopted by a retry, or when a job is taken from a replica that lives after all. Then ours are not needed.
+// settle records the outputs, unless another save of the same attempt was faster. In that case, it removes the files of this
+// save. Two jobs can save one attempt: when a retry adopts the result of a canceled task, or when the queue rescues a job of a
+// replica that is still alive.
 func (s *Saver) settle(ctx context.Context, id task.AttemptID, outputs []task.Output) error {
 	recorded, err := s.Lifecycle.SettleSave(ctx, id, outputs, nil)
 	if !recorded && (err == nil || errors.Is(err, lifecycle.ErrAttemptNotFound)) { // After any other error they may be recorded.
@@ -211,25 +213,25 @@ func (s *Saver) settle(ctx context.Context, id task.AttemptID, outputs []task.Ou
 	return err
 }
 
-// takeBack removes files that a save wrote and that are not recorded. It does so in a service that stops, too.
+// takeBack removes files that a save wrote but did not record, even while the service stops.
 func (s *Saver) takeBack(ctx context.Context, keys []string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTimeout)
 	defer cancel()
 	for _, key := range keys {
 		if err := s.Media.Bucket.Delete(ctx, key); err != nil {
-			s.Log.WarnContext(ctx, "a file that belongs to no task may stay in the bucket", "key", key, "error", err)
+			s.Log.WarnContext(ctx, "deleting an unrecorded file failed; it may stay in the bucket", "key", key, "error", err)
 		}
 	}
 }
 
-// giveUp settles that there are no outputs.
+// giveUp settles the attempt without outputs.
 func (s *Saver) giveUp(ctx context.Context, a task.Attempt, err error, storage task.StorageTrouble) error {
 	now, readErr := s.Tasks.TaskOfAttempt(ctx, a.ID)
 	if readErr != nil {
 		return readErr
 	}
 	if now.AttemptByID(a.ID).Saved {
-		return nil // A replica that was thought dead has done it.
+		return nil // Another replica, which was believed dead, has saved the outputs.
 	}
 	failure := &task.SaveFailed{Attempt: a.ID, Reason: task.OutputUnavailable, Message: "save the result: " + publicMessage(err)}
 	if errors.Is(err, media.ErrNotVideo) || errors.Is(err, media.ErrTooLarge) {
@@ -239,12 +241,12 @@ func (s *Saver) giveUp(ctx context.Context, a task.Attempt, err error, storage t
 		failure.Message = storage.String() + ", and the provider's result is gone: " + failure.Message
 	}
 	s.saves.failed(ctx, a.Account, err)
-	s.Log.WarnContext(ctx, "a result is given up", "attempt_id", a.ID, "account", a.Account, "error", err, "cause", plain.Hidden(err))
+	s.Log.WarnContext(ctx, "saving a result failed for good", "attempt_id", a.ID, "account", a.Account, "error", err, "cause", plain.Hidden(err))
 	_, err = s.Lifecycle.SettleSave(ctx, a.ID, nil, failure)
 	return err
 }
 
-// linkLeft is how long the links of a result that is known since a time still live at least.
+// linkLeft returns the minimum time until the links of a result expire. since is when the result became known.
 func (s *Saver) linkLeft(account string, since time.Time) time.Duration {
 	u, err := s.Accounts.Of(account)
 	if err != nil {
@@ -253,7 +255,7 @@ func (s *Saver) linkLeft(account string, since time.Time) time.Duration {
 	return u.Capabilities().LinkLifetime - s.Now().Sub(since)
 }
 
-// saveInTime saves within its own time, which leaves the job some to write down what became of it.
+// saveInTime saves within saveTimeout, so that the job has time left to record the result.
 func (s *Saver) saveInTime(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
@@ -261,8 +263,7 @@ func (s *Saver) saveInTime(ctx context.Context, t task.Task, a task.Attempt) ([]
 	return s.save(ctx, t, a)
 }
 
-// save asks the provider for the links and brings each into the bucket, all at once. Where one fails, it takes back the
-// others.
+// save asks the provider for the links, and saves the results in the bucket concurrently. If one fails, it removes all of them.
 func (s *Saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
 	u, err := s.Accounts.Of(a.Account)
 	if err != nil {
@@ -291,7 +292,7 @@ func (s *Saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 		})
 	}
 	if err := g.Wait(); err != nil {
-		s.takeBack(ctx, keys) // Also that of the failed one: a Put that fails may have stored its file.
+		s.takeBack(ctx, keys) // Including the failed one: a Put that fails may have stored its file.
 		return nil, err
 	}
 	return outputs, nil
@@ -320,8 +321,8 @@ func (s *Saver) links(ctx context.Context, u *upstream.Account, t task.Task, a t
 	return status.ResultURLs, nil
 }
 
-// outputKeys makes the keys of an attempt's outputs in the bucket. Each try has its own, so that no two that go on at a
-// time write or remove each other's files.
+// outputKeys makes the keys of an attempt's outputs in the bucket. Each try has its own keys, so that concurrent tries do not
+// write or remove each other's files.
 func outputKeys(id task.ID, attempt, n int) []string {
 	try := make([]byte, 8)
 	_, _ = rand.Read(try) // It never fails: a system without randomness ends the process.

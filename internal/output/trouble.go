@@ -45,7 +45,7 @@ func (s *Saver) failed(ctx context.Context, job *river.Job[task.SaveOutputs], a 
 		return s.tryAgain(ctx, job, err)
 	case errors.Is(err, errNotReady) && age < s.Patience.NotReady, errors.Is(err, errNoLinks) && age < s.Patience.NoLinks:
 		return river.JobSnooze(failure.RetryAfter)
-	case lasting(err, job.Attempt), job.Attempt >= s.Patience.Tries, job.Attempt > 1 && age >= s.Patience.Limit:
+	case permanent(err, job.Attempt), job.Attempt >= s.Patience.Tries, job.Attempt > 1 && age >= s.Patience.Limit:
 		return s.giveUp(ctx, a, err, trouble.Storage)
 	default:
 		return fmt.Errorf("save attempt %s, try %d of %d: %w", a.ID, job.Attempt, s.Patience.Tries, err)

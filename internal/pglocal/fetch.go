@@ -6,13 +6,15 @@ import (
 	"path/filepath"
 )
 
-// source says where binaries are fetched from and kept. An empty repository means the default one.
+// source has the place from which binaries are downloaded, and the folder of the cache. An empty
+// repository means the default one.
 type source struct {
 	cache      string
 	repository string
 }
 
-// cacheDir returns the folder for fetched binaries; root's must be open to the account that runs them.
+// cacheDir returns the folder for downloaded binaries. For root it is a shared folder, because another
+// account runs them.
 func cacheDir() (string, error) {
 	if isRoot() {
 		return "/var/cache/refract", nil

@@ -23,7 +23,8 @@ func (e *Error) Error() string { return e.Text }
 // Unwrap returns the cause. Callers must not see its text.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// Hidden returns the text of the cause that an Error in err hides from callers, for a log; empty without one.
+// Hidden returns the text of the cause that an Error in err hides from callers. It is for logs. It is empty if err has
+// no such cause.
 func Hidden(err error) string {
 	if e, ok := errors.AsType[*Error](err); ok && e.Cause != nil {
 		return e.Cause.Error()
@@ -34,7 +35,7 @@ func Hidden(err error) string {
 // Network describes the failure of a connection. It returns "" for other errors.
 func Network(err error) string {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err // A url.Error is a net.Error, whatever it wraps.
+		err = wrapped.Err // A url.Error always implements net.Error, so look at its cause.
 	}
 	if name, ok := errors.AsType[*net.DNSError](err); ok {
 		switch {
@@ -48,7 +49,7 @@ func Network(err error) string {
 	}
 	failed, isNet := errors.AsType[net.Error](err)
 	if _, bare := failed.(syscall.Errno); bare {
-		isNet = false // Every Errno is a net.Error, also that of a full disk. The error of a connection is a net.Error that wraps one.
+		isNet = false // Every Errno implements net.Error, even that of a full disk. A connection error wraps the Errno in another net.Error.
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), isNet && failed.Timeout():

@@ -1,6 +1,6 @@
-// Package precheck counts the items of an encoded request and refuses one that has too many, before it is decoded. To decode and
-// validate 700,000 items takes hundreds of megabytes; to count them takes none. The limits are those of the contract's validation
-// rules.
+// Package precheck counts the items of an encoded request, and refuses a request with too many items before it is decoded. To
+// decode and validate 700,000 items takes hundreds of megabytes. To count them takes almost no memory. The limits are those of
+// the contract's validation rules.
 package precheck
 
 import (
@@ -19,40 +19,40 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Error is what is wrong with one field.
+// Error describes what is wrong with one field.
 type Error struct {
-	Field   string // Its path, as validation would name it.
+	Field   string // Its path, in the notation of validation.
 	Problem string
 }
 
 // Error returns the field and what is wrong with it.
 func (e *Error) Error() string { return e.Field + ": " + e.Problem }
 
-// unbounded is the number of items of a field without a rule. No field of a request should need it.
-const unbounded = 1000
+// defaultLimit is the maximum number of items of a field without a rule. Every list and map of a request should have a rule.
+const defaultLimit = 1000
 
 // plan has the fields of a message, with the limits of its lists and maps.
 type plan struct {
 	byNumber map[protoreflect.FieldNumber]*field
-	byName   map[string]*field // By both spellings that JSON may have.
+	byName   map[string]*field // By both names that JSON may use.
 	lists    int
 }
 
 type field struct {
 	protoreflect.FieldDescriptor
-	list    int  // Its place among the lists and maps of its message.
-	limit   int  // How many items it may have; 0 where it is neither a list nor a map.
+	list    int  // Its index among the lists and maps of its message.
+	limit   int  // How many items it may have; 0 if it is neither a list nor a map.
 	apart   bool // Whether an item that breaks a rule is refused alone, without the rest of the message.
 	message *plan
 }
 
-// count is the count of the items of one message. Parts of it that are refused alone are decoded before that, and so they may have
-// a few items over their limits.
+// count is the state of counting one message. Some parts are refused alone, without the rest of the message. The message must
+// be decoded for that, so these parts may have a few items over their limits: spare is how many are left.
 type count struct{ spare int }
 
-func newCount() *count { return &count{spare: unbounded} }
+func newCount() *count { return &count{spare: defaultLimit} }
 
-// takes reports whether a part may have so many items over a limit.
+// takes reports whether a part may exceed a limit by a number of items. If so, it reduces the spare ones.
 func (c *count) takes(over int, apart bool) bool {
 	if over <= 0 {
 		return true
@@ -75,7 +75,7 @@ func planOf(md protoreflect.MessageDescriptor) *plan {
 	return p
 }
 
-// newPlan reads the rules of a message. Messages of requests do not contain themselves.
+// newPlan reads the rules of a message. The messages of requests are not recursive.
 func newPlan(md protoreflect.MessageDescriptor) *plan {
 	p := &plan{byNumber: map[protoreflect.FieldNumber]*field{}, byName: map[string]*field{}}
 	for i := range md.Fields().Len() {
@@ -96,7 +96,7 @@ func newPlan(md protoreflect.MessageDescriptor) *plan {
 func limitOf(fd protoreflect.FieldDescriptor) int {
 	rules, err := protovalidate.ResolveFieldRules(fd)
 	if err != nil {
-		return unbounded
+		return defaultLimit
 	}
 	var limit uint64
 	switch r := rules.GetType().(type) {
@@ -105,13 +105,13 @@ func limitOf(fd protoreflect.FieldDescriptor) int {
 	case *validate.FieldRules_Map:
 		limit = r.Map.GetMaxPairs()
 	}
-	if limit == 0 || limit > unbounded {
-		return unbounded
+	if limit == 0 || limit > defaultLimit {
+		return defaultLimit
 	}
 	return int(limit)
 }
 
-// isApart reports whether validation passes the items of a list over, so that the handler of the message validates each of them.
+// isApart reports whether validation skips the items of a list. The handler of the message then validates each item.
 func isApart(fd protoreflect.FieldDescriptor) bool {
 	rules, err := protovalidate.ResolveFieldRules(fd)
 	return err == nil && rules.GetRepeated().GetItems().GetIgnore() == validate.Ignore_IGNORE_ALWAYS
@@ -126,7 +126,7 @@ func (f *field) tooMany() error {
 	return &Error{Field: string(f.Name()), Problem: fmt.Sprintf("must have at most %d %s", f.limit, noun)}
 }
 
-// within returns an error as the message that contains the field has it.
+// within returns an error with the field prepended to its path.
 func (f *field) within(index int, err error) error {
 	inner, ok := errors.AsType[*Error](err)
 	if !ok {
@@ -139,8 +139,9 @@ func (f *field) within(index int, err error) error {
 	return &Error{Field: path + "." + inner.Field, Problem: inner.Problem}
 }
 
-// Wire returns an *Error when the encoded message has too many items in a list or map. What is malformed is left to the
-// decoder, and what is over the limits of an item that validation passes over, up to some in all, to the validation of the item.
+// Wire returns an *Error when the encoded message has too many items in a list or map. It ignores malformed input, which the
+// decoder refuses. It also allows a few items over the limits inside of an item that validation skips: the later validation of
+// that item refuses them.
 func Wire(md protoreflect.MessageDescriptor, b []byte) error {
 	return planOf(md).wire(b, newCount(), false)
 }
@@ -191,7 +192,7 @@ func (f *field) wire(kind protowire.Type, value []byte, counts []int, c *count, 
 	return nil
 }
 
-// items counts the items of one occurrence of a field: several where they are packed.
+// items counts the items of one occurrence of a field. A packed field has several.
 func (f *field) items(kind protowire.Type, value []byte) int {
 	switch f.Kind() {
 	case protoreflect.StringKind, protoreflect.BytesKind, protoreflect.MessageKind, protoreflect.GroupKind:
@@ -218,7 +219,7 @@ func (f *field) items(kind protowire.Type, value []byte) int {
 	return items
 }
 
-// JSON does as Wire for a message in JSON.
+// JSON is like Wire, for a message in JSON.
 func JSON(md protoreflect.MessageDescriptor, text []byte) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -228,10 +229,10 @@ func JSON(md protoreflect.MessageDescriptor, text []byte) error {
 	return nil
 }
 
-// errStop ends the count: the decoder of messages fails here, or nothing follows that is to be counted.
+// errStop ends the count: the decoder of messages fails at this point, or nothing is left to count.
 var errStop = errors.New("not counted")
 
-// json counts in the value that comes next.
+// json counts the items of the next value.
 func (p *plan) json(d *json.Decoder, c *count, apart bool) error {
 	if open, err := opens(d); err != nil || open != '{' {
 		return skip(open, err)
@@ -244,7 +245,7 @@ func (p *plan) json(d *json.Decoder, c *count, apart bool) error {
 		name, _ := key.(string)
 		f := p.byName[name]
 		if f == nil {
-			return errStop // Unknown fields are refused.
+			return errStop // The decoder refuses unknown fields.
 		}
 		if err := f.json(d, c, apart); err != nil {
 			return err
@@ -301,7 +302,7 @@ func (f *field) value(d *json.Decoder, c *count, apart bool) error {
 	return f.message.json(d, c, apart || f.apart)
 }
 
-// opens reads the token with which a value begins, and returns the bracket that it is; 0 for a whole value.
+// opens reads the first token of a value. It returns the opening bracket of a list or an object, and 0 for a scalar value.
 func opens(d *json.Decoder) (json.Delim, error) {
 	t, err := d.Token()
 	if err != nil {
@@ -323,8 +324,8 @@ func skipValue(d *json.Decoder) error {
 	return skip(open, err)
 }
 
-// skip goes on to the end of a value that has begun. The decoder of messages refuses a list or an object here, before it
-// makes anything of it.
+// skip accepts a scalar value, which opens has read completely. It ends the count at a list or an object, which the decoder of
+// messages refuses here.
 func skip(open json.Delim, err error) error {
 	if err != nil || open != 0 {
 		return errStop
@@ -332,9 +333,9 @@ func skip(open json.Delim, err error) error {
 	return nil
 }
 
-// Times returns an *Error for the first timestamp or duration of a message that is out of range: a time before the year 1 or after
-// 9999, or nanoseconds that are no part of a second. All others can be compared and stored. Times passes over what validation
-// passes over.
+// Times returns an *Error for the first timestamp or duration of a message that is out of range: a time before the year 1 or
+// after 9999, or nanoseconds outside of a second. All others can be compared and stored. Times skips the same items as
+// validation.
 func Times(m proto.Message) error {
 	return times(m.ProtoReflect())
 }

@@ -13,8 +13,8 @@ import (
 // CallTimeout bounds every unary call. Streams last as long as their task.
 const CallTimeout = 30 * time.Second
 
-// Within ends a call after CallTimeout, with UNAVAILABLE and not with the status of a caller's deadline. What every
-// call waits for is the database.
+// Within ends a call after CallTimeout. Its error is then UNAVAILABLE, and not DEADLINE_EXCEEDED, which means the
+// deadline of the caller. The reason is DATABASE_UNAVAILABLE, because every call waits for the database.
 func Within[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
 	bounded, cancel := context.WithTimeout(ctx, CallTimeout)
 	defer cancel()

@@ -1,8 +1,8 @@
 // Package queue configures the job queue, River, for a replica: which kinds of jobs it works on, how many at a time, and by whose
 // clock.
 //
-// A job is enqueued in the transaction that makes it necessary and runs at least once, on any replica. One whose replica dies is
-// run again when its timeout is over by the database's clock. A stop lets jobs under way finish.
+// A job is enqueued in the transaction that makes it necessary and runs at least once, on any replica. If its replica dies, it
+// runs again after its timeout, by the database's clock. A stop lets running jobs finish.
 package queue
 
 import (
@@ -21,38 +21,38 @@ import (
 	"github.com/riverqueue/river/rivertype"
 )
 
-// SoftStopTimeout is how long jobs under way are let finish when the service stops: a submission waits up to 30 seconds for its
-// answer.
+// SoftStopTimeout is how long running jobs may take to finish when the service stops: a submission waits up to 30 seconds for
+// its answer.
 const SoftStopTimeout = 35 * time.Second
 
-// grace is what a job has beyond its timeout, to write down what became of it.
+// grace is the time after its timeout in which a job may record its result.
 const grace = 10 * time.Second
 
 // Kind is a kind of jobs.
 type Kind struct {
 	Name     string
-	Workers  int                  // How many run at a time on a replica.
+	Workers  int                  // How many jobs run at a time on a replica.
 	Timeout  time.Duration        // Of one run.
-	Register func(*river.Workers) // Adds what does the work.
+	Register func(*river.Workers) // Adds the worker.
 }
 
-// Config is what a queue is made of.
+// Config is the configuration of a queue.
 type Config struct {
 	Pool    *pgxpool.Pool
 	Replica string // The name of this replica; see NewReplicaName.
 	Kinds   []Kind
-	Now     func() time.Time // The time as the database has it, which jobs carry.
+	Now     func() time.Time // The time by the database's clock, as in jobs.
 	Log     *slog.Logger
 }
 
-// Queue is the part of the job queue that is in this replica.
+// Queue runs jobs of the shared job queue on this replica.
 type Queue struct {
 	cfg     Config
 	client  *river.Client[pgx.Tx]
 	working working
 }
 
-// NewReplicaName returns a name that no other replica has: that of the machine, and something random.
+// NewReplicaName returns a unique name: the host name and a random suffix.
 func NewReplicaName() string {
 	host, err := os.Hostname()
 	if err != nil || host == "" {
@@ -61,7 +61,7 @@ func NewReplicaName() string {
 	return fmt.Sprintf("%.60s_%.13s", host, rand.Text())
 }
 
-// New returns a queue, which works on jobs between Start and Stop.
+// New returns a queue that works on jobs between Start and Stop.
 func New(cfg Config) (*Queue, error) {
 	q := &Queue{cfg: cfg}
 	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), q.config())
@@ -72,7 +72,7 @@ func New(cfg Config) (*Queue, error) {
 	return q, nil
 }
 
-// Start takes up jobs until Stop. The end of ctx cancels the jobs under way.
+// Start begins to run jobs. The end of ctx cancels the running ones.
 func (q *Queue) Start(ctx context.Context) error {
 	if err := q.client.Start(ctx); err != nil {
 		return fmt.Errorf("start the job queue: %w", err)
@@ -80,7 +80,7 @@ func (q *Queue) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop takes up no more jobs, and waits until those under way have finished or ctx ends.
+// Stop makes the queue start no more jobs, and waits until the running ones have finished or ctx ends.
 func (q *Queue) Stop(ctx context.Context) error { return q.client.Stop(ctx) }
 
 // config returns the configuration of the client that runs jobs.
@@ -95,21 +95,20 @@ func (q *Queue) config() *river.Config {
 		Queues:     queues,
 		Workers:    workers,
 		Middleware: []rivertype.Middleware{&q.working},
-		// An idle pick-up takes as long as the cooldown, of which a submission is to lose little.
+		// An idle queue starts a new job after the cooldown. A short one keeps submissions fast.
 		FetchCooldown: 2 * time.Millisecond,
-		// The queue judges by this replica's clock whether a job is lost, and one that is minutes ahead takes
-		// submissions under way for that. What reads Timeouts judges by the database's.
+		// River decides by this replica's clock whether a job is stuck. A clock that is minutes ahead would make running
+		// submissions look stuck, so River practically never rescues. The reader of Timeouts rescues by the database's clock.
 		RescueStuckJobsAfter: 24 * time.Hour,
 		SoftStopTimeout:      SoftStopTimeout,
 		ErrorHandler:         jobErrors{log: q.cfg.Log},
 		Logger:               slog.New(atLeast{q.cfg.Log.Handler(), slog.LevelWarn}),
-		// NOTE: this is where the queue takes its time from, and meant for tests; nothing else lets it judge a wait by
-		// the database's clock.
+		// NOTE: River intends this field for tests. No other setting makes River compare times by the database's clock.
 		Test: river.TestConfig{Time: databaseTime{q.cfg.Now}},
 	}
 }
 
-// Timeouts returns how long jobs of each kind may take, from the time that a replica took one up. One that takes longer was lost.
+// Timeouts returns how long jobs of each kind may take after a replica has started them. A job that takes longer is lost.
 func (q *Queue) Timeouts() map[string]time.Duration {
 	timeouts := map[string]time.Duration{}
 	for _, k := range q.cfg.Kinds {
@@ -124,21 +123,21 @@ func (q *Queue) Working(job int64) bool {
 	return ok
 }
 
-// working is which jobs this replica works on. The zero value is none.
+// working is the set of jobs that run on this replica. The zero value is an empty set.
 type working struct {
 	river.MiddlewareDefaults
 
 	jobs sync.Map // Of job ids.
 }
 
-// Work notes a job while it lasts.
+// Work keeps a job in the set while it runs.
 func (w *working) Work(ctx context.Context, job *rivertype.JobRow, do func(context.Context) error) error {
 	w.jobs.Store(job.ID, nil)
 	defer w.jobs.Delete(job.ID)
 	return do(ctx)
 }
 
-// databaseTime is the time of the job queue. Where that can, it lets the database itself say what time it is.
+// databaseTime gives River the database's time. Where River supports it, its statements read the database's clock themselves.
 type databaseTime struct{ now func() time.Time }
 
 // Now returns the time.
@@ -147,7 +146,7 @@ func (d databaseTime) Now() time.Time { return d.now() }
 // NowOrNil returns nil, which stands for the database's clock.
 func (databaseTime) NowOrNil() *time.Time { return nil }
 
-// RetryAfter returns how long after its nth try a job is tried again that failed: 1 s, 2 s, 4 s and so on, up to 2 minutes.
+// RetryAfter returns the backoff after the nth failed try of a job: 1 s, 2 s, 4 s and so on, up to 2 minutes.
 func RetryAfter(try int) time.Duration {
 	return min(time.Second<<min(try-1, 10), 2*time.Minute)
 }

@@ -10,10 +10,10 @@ import (
 var schemes = []string{"https://", "http://", "HTTPS://", "HTTP://"}
 
 var (
-	// plainScheme matches a scheme in a spelling that links matches. hostless matches the rest of a URL after a scheme
-	// in another spelling.
+	// plainScheme matches a scheme in a spelling that links also matches. afterScheme matches the rest of a URL after
+	// a scheme in another spelling.
 	plainScheme = regexp.MustCompile(`^` + urlScheme)
-	hostless    = regexp.MustCompile(`^` + urlRest)
+	afterScheme = regexp.MustCompile(`^` + urlRest)
 	// schemesInBase64 are the base64 encodings of a scheme at each offset.
 	schemesInBase64 = func() (all [][]byte) {
 		for _, scheme := range schemes {
@@ -23,7 +23,7 @@ var (
 		}
 		return all
 	}()
-	// base64Run matches a run of base64, with escaped or plain signs.
+	// base64Run matches a run of base64. The characters +, / and = may be escaped.
 	base64Run = regexp.MustCompile(`(?:[A-Za-z0-9+=_-]|\\*/|%2[BbFf]|%3[Dd])+`)
 )
 
@@ -57,7 +57,7 @@ func escapedLinks(text []byte) []byte {
 			continue
 		}
 		if end := match(text, i, schemes); end > i && !plainScheme.Match(text[i:]) {
-			end += len(hostless.Find(text[end:]))
+			end += len(afterScheme.Find(text[end:]))
 			out = append(append(out, text[copied:i]...), Mark...)
 			i, copied = end, end
 			continue

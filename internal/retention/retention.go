@@ -1,7 +1,8 @@
-// Package retention removes what has been kept for long enough.
+// Package retention removes rows and files whose retention time is over.
 //
-// Rows go first, in small batches, and then the files that nothing names any more. A replica that dies in between leaves the files
-// on a list, and the next round goes on with it. Where the database or the bucket fails, what is left is removed in a later round.
+// It removes rows first, in small batches, and then the files that no row names any more. If a replica dies in between, the
+// files stay on a list, and the next round continues with the list. If the database or the bucket fails, a later round removes
+// the rest.
 package retention
 
 import (
@@ -21,62 +22,60 @@ import (
 )
 
 const (
-	// every is how often what has expired is removed. Nothing hands it out meanwhile.
-	every = 10 * time.Minute
-	// Batches bounds the batches of one kind in a round of a service; the next round goes on behind them.
+	// interval is the time between two rounds. The service does not show anything expired in the meantime.
+	interval = 10 * time.Minute
+	// Batches bounds the batches of one kind in a round of a service. The next round continues after them.
 	Batches = 500
-	// Pause is the time between two batches in a service, so that callers hardly feel a round.
+	// Pause is the time between two batches in a service. It keeps the load of a round low.
 	Pause = 50 * time.Millisecond
 	// deletionsAtOnce is how many files are taken from the list at a time.
 	deletionsAtOnce = 200
 )
 
-// Store keeps the rows of what expires. Removing is safe to repeat, and for two replicas at a time.
+// Store removes expired rows. Its removals are idempotent, and safe on two replicas at the same time.
 type Store interface {
-	// HoldRetention makes this replica the one that removes, unless another one is.
+	// HoldRetention takes the lock of retention, unless another replica holds it.
 	HoldRetention(ctx context.Context) (release func(), held bool, err error)
-	// ExpiryCandidates returns the next things of a kind that may have expired, after one, in a batch of bounded size.
+	// ExpiryCandidates returns the next candidates of a kind after the given one, in a batch of bounded size.
 	ExpiryCandidates(ctx context.Context, kind Kind, after Candidate) ([]Candidate, error)
-	// RemoveExpired removes those that are not in use, and lists their files for deletion in the same transaction.
+	// RemoveExpired removes the candidates that are not in use. The same transaction puts their files on the deletion list.
 	RemoveExpired(ctx context.Context, kind Kind, things []Candidate) (Removed, error)
-	// PendingDeletions returns keys of files to delete, in order, after one.
+	// PendingDeletions returns keys on the deletion list, in order, after the given one.
 	PendingDeletions(ctx context.Context, after string, limit int) ([]string, error)
-	// ForgetFiles takes keys off that list, whose files are deleted.
+	// ForgetFiles removes keys from the deletion list, after their files are deleted.
 	ForgetFiles(ctx context.Context, keys []string) error
 	// ForgetDays removes the counts of past days.
 	ForgetDays(ctx context.Context) error
 	Files
 }
 
-// Retainer removes what has been kept for long enough: rows first, in small batches, and then the files that nothing
-// names any more. A crash in between leaves the files on a list that the next round goes on with. It is used by one
-// goroutine at a time.
+// Retainer removes expired rows and their files, as the package comment describes. It must not be used concurrently.
 type Retainer struct {
 	Store  Store
 	Bucket *media.Bucket
 	Log    *slog.Logger
-	// Batches bounds the batches of one kind in a round; 0 means that a round goes to the end.
+	// Batches bounds the batches of one kind in a round; 0 means no bound.
 	Batches int
 	Pause   time.Duration // Between batches.
 	// SweepOrphans deletes old files that no row names. The bucket must be this database's alone.
 	SweepOrphans bool
-	// Removed is called with how much was removed, unless it is nil.
+	// Removed, if not nil, is called with the result of each removal.
 	Removed func(ctx context.Context, kind Kind, r Removed)
 
-	places  map[Kind]Candidate // Where the rounds before ended short of the end.
+	places  map[Kind]Candidate // Where the next round continues, by kind.
 	orphans orphanPlace        // The same among the files of the bucket.
 }
 
-// Expired is how much of a kind and a tenant has expired.
+// Expired is the amount of expired data of one kind and tenant.
 type Expired struct {
 	Kind   Kind
 	Tenant string
 	Removed
 }
 
-// Survey counts what a round to the end would remove, by kind and tenant, and removes nothing. What goes with a task
-// is counted with its own kind where that has expired too. Files that no row names are counted where there is a Bucket,
-// whether a round would delete them or not.
+// Survey counts what a round without a bound would remove, by kind and tenant. It removes nothing. It counts things that belong
+// to a task under their own kind if they have expired too. With a Bucket, it also counts files that no row names, even if a
+// round would not delete them.
 func (r *Retainer) Survey(ctx context.Context) ([]Expired, error) {
 	var all []Expired
 	for _, kind := range Kinds {
@@ -112,8 +111,8 @@ func (r *Retainer) Survey(ctx context.Context) ([]Expired, error) {
 	return all, nil
 }
 
-// Round removes what has expired, unless another replica does just that, which held tells. Kinds do not wait for each
-// other: an error of one comes back after the others had their turn.
+// Round removes what has expired. If another replica does so at the moment, Round does nothing and held is false. An error of
+// one kind does not stop the others, and Round returns it at the end.
 func (r *Retainer) Round(ctx context.Context) (removed map[Kind]Removed, files int, held bool, err error) {
 	release, held, err := r.Store.HoldRetention(ctx)
 	if err != nil || !held {
@@ -139,7 +138,7 @@ func (r *Retainer) Round(ctx context.Context) (removed map[Kind]Removed, files i
 	return removed, files, true, errors.Join(errs...)
 }
 
-// remove removes what has expired of one kind, from where the round before ended.
+// remove removes expired things of one kind. It continues where the last round stopped.
 func (r *Retainer) remove(ctx context.Context, kind Kind) (sum Removed, err error) {
 	place, err := r.walk(ctx, kind, r.places[kind], r.Batches, func(due []Candidate) error {
 		batch, err := r.Store.RemoveExpired(ctx, kind, due)
@@ -156,7 +155,8 @@ func (r *Retainer) remove(ctx context.Context, kind Kind) (sum Removed, err erro
 	return sum, err
 }
 
-// walk visits what has expired of a kind, batch by batch, and returns where it ended: the zero value at the end.
+// walk visits the expired things of a kind, batch by batch. It returns the place where it stopped, or the zero value if it
+// reached the end.
 func (r *Retainer) walk(ctx context.Context, kind Kind, place Candidate, batches int,
 	visit func(due []Candidate) error,
 ) (Candidate, error) {
@@ -173,7 +173,7 @@ func (r *Retainer) walk(ctx context.Context, kind Kind, place Candidate, batches
 				return place, err
 			}
 		}
-		// Things grow old in about the order in which they are found, so one that is too young does not end the walk.
+		// The candidates come only roughly in the order of their age, so a single one that is too young does not end the walk.
 		if !slices.ContainsFunc(found, func(a Candidate) bool { return a.Old }) {
 			return Candidate{}, nil
 		}
@@ -182,7 +182,7 @@ func (r *Retainer) walk(ctx context.Context, kind Kind, place Candidate, batches
 	return place, nil
 }
 
-// deleteFiles deletes the files that nothing names any more. One that can't be deleted keeps no other from that.
+// deleteFiles deletes the files on the deletion list. If one can't be deleted, the others still are.
 func (r *Retainer) deleteFiles(ctx context.Context) (int, error) {
 	var errs []error
 	deleted := 0
@@ -222,7 +222,7 @@ func (r *Retainer) Count(meter metric.Meter) error {
 }
 
 // Run removes what has expired every ten minutes until ctx ends. All replicas run it, one at a time.
-func (r *Retainer) Run(ctx context.Context) error { return loop.Every(ctx, every, r.round) }
+func (r *Retainer) Run(ctx context.Context) error { return loop.Every(ctx, interval, r.round) }
 
 func (r *Retainer) round(ctx context.Context) {
 	removed, files, held, err := r.Round(ctx)

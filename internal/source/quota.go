@@ -7,18 +7,18 @@ import (
 
 // Limits bound what a tenant may upload. Zero fields mean the defaults.
 type Limits struct {
-	Bytes   int64 // How many bytes its sources and unfinished uploads may have: 100 GiB.
-	Sources int   // How many sources and unfinished uploads it may have: 10,000.
-	Uploads int   // How many unfinished uploads it may have: 1,000.
+	Bytes   int64 // Maximum bytes of sources and unfinished uploads; default 100 GiB.
+	Sources int   // Maximum number of sources and unfinished uploads; default 10,000.
+	Uploads int   // Maximum number of unfinished uploads; default 1,000.
 }
 
-// WithDefaults returns the limits in force.
+// WithDefaults returns the limits with the defaults in zero fields.
 func (l Limits) WithDefaults() Limits {
 	return Limits{Bytes: cmp.Or(l.Bytes, 100<<30), Sources: cmp.Or(l.Sources, 10_000), Uploads: cmp.Or(l.Uploads, 1_000)}
 }
 
-// Usage is what a tenant has uploaded. An unfinished upload has the bytes that it announced, or those that arrived while it
-// announces none.
+// Usage is what a tenant has uploaded. An unfinished upload counts with its announced size, or with the received bytes if
+// it has announced none.
 type Usage struct {
 	Bytes   int64 // Of sources and unfinished uploads.
 	Sources int   // Without unfinished uploads.
@@ -35,7 +35,7 @@ const (
 	QuotaUploads Quota = "max_unfinished_uploads"
 )
 
-// QuotaError means that a tenant has used up a quota. What arrived of the upload before is kept.
+// QuotaError means that a tenant has used up a quota. The bytes that were received before stay stored.
 type QuotaError struct {
 	Tenant string
 	Quota  Quota
@@ -44,7 +44,7 @@ type QuotaError struct {
 
 // Error says which quota is used up, and what to do.
 func (e *QuotaError) Error() string {
-	const then = "sources go some days after their last use, or an operator can raise the quota"
+	const then = "wait until sources expire, some days after their last use, or ask an operator to raise the quota"
 	switch e.Quota {
 	case QuotaBytes:
 		return fmt.Sprintf("the sources and unfinished uploads of tenant %s may have %d bytes, and this upload needs more than is left: %s", e.Tenant, e.Limit, then)
@@ -55,7 +55,8 @@ func (e *QuotaError) Error() string {
 	}
 }
 
-// Admit returns a QuotaError when a tenant that uses so much has no room for one more upload with so many bytes.
+// Admit returns a QuotaError if one more upload with a number of bytes exceeds a quota. used is the present usage of the
+// tenant.
 func (l Limits) Admit(tenant string, used Usage, bytes int64) error {
 	l = l.WithDefaults()
 	switch {

@@ -116,7 +116,7 @@ func (d *Decision) withAttempt(id AttemptID, providerTaskID string, f func(*Atte
 	return nil
 }
 
-// move changes the state of the task and records an event. attempt 0 means that it is about none.
+// move changes the state of the task and records an event. attempt 0 means that the event is not about an attempt.
 func (d *Decision) move(s State, attempt int, message string) {
 	d.Changed = true
 	d.Task.State = s

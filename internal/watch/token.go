@@ -17,13 +17,13 @@ var tokenFormat = signedtoken.Format{BodyFirst: true, BodySize: 1 + 8, MACSize: 
 
 // Tokens makes and reads resume tokens: positions that are opaque to callers.
 //
-// A token is bound to its tenant and to the key, which is stored in the database. A token of another tenant or another installation
-// is refused, since its position has another meaning. A forged one would show nothing: a stream has only events of its own
-// tenant, whatever the position.
+// A token is bound to its tenant and to the key, which is stored in the database. A token of another tenant or another
+// installation is refused, because its position has another meaning. A forged token would reveal nothing, because a stream has
+// only events of its own tenant.
 type Tokens struct{ signer *signedtoken.Signer }
 
-// NewTokens returns tokens under keys of at least 32 bytes, which nothing else uses. The first key makes tokens, all verify
-// them.
+// NewTokens returns Tokens with keys of at least 32 bytes. No other format may use these keys. The first key signs tokens, and
+// all keys verify them.
 func NewTokens(keys ...[]byte) (Tokens, error) {
 	signer, err := signedtoken.New(tokenFormat, keys...)
 	if err != nil {

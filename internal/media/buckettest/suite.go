@@ -25,11 +25,12 @@ import (
 
 // Kind is a kind of bucket.
 type Kind struct {
-	// Open returns a bucket that holds nothing, which is closed when the test ends.
+	// Open returns an empty bucket, and closes it when the test ends.
 	Open func(*testing.T) *media.Bucket
-	// Signs reports whether it signs URLs that lead to itself.
+	// Signs reports whether the bucket signs URLs of its own files.
 	Signs bool
-	// ChecksSignatures reports whether it refuses signed URLs that were changed or have expired.
+	// ChecksSignatures reports whether the bucket refuses signed URLs that were changed or have
+	// expired.
 	ChecksSignatures bool
 }
 
@@ -54,7 +55,7 @@ func Run(t *testing.T, kind Kind) {
 			test(t, kind.Open(t))
 		})
 	}
-	t.Run("signs URLs, or says that it can't", func(t *testing.T) {
+	t.Run("signs URLs, or reports that it can't", func(t *testing.T) {
 		t.Parallel()
 		signs(t, kind.Open(t), kind.Signs)
 	})

@@ -2,7 +2,7 @@
 
 package pgtest
 
-// There is no memory file system that tests can rely on.
+// Other systems have no memory file system that tests can rely on.
 const memoryDir = ""
 
 func usable(string) bool { return false }

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// timeoutError is what ended by a time limit of ours.
+// timeoutError is the error of a call that a time limit of this package ended.
 type timeoutError struct {
 	after time.Duration
 	err   error
@@ -43,7 +43,7 @@ func Transact(ctx context.Context, limit time.Duration, do func(context.Context)
 	})
 }
 
-// Ping checks that the database answers. A ping is no statement, so it has a time limit of its own.
+// Ping checks that the database answers. The time limit of statements does not cover a ping, so Ping sets one.
 func Ping(ctx context.Context, pool *pgxpool.Pool) error {
 	return Within(ctx, statementTimeout, pool.Ping)
 }

@@ -1,5 +1,5 @@
-// Package migrations has the schema of the database, and brings a database to this release's version: our tables and those of the
-// job queue.
+// Package migrations contains the database schema, and migrates a database to this release's version. The schema is our tables
+// and those of the job queue.
 package migrations
 
 import (
@@ -22,7 +22,7 @@ import (
 //go:embed *.sql
 var files embed.FS
 
-// What Check finds. Both errors end a start of the service.
+// The errors of Check. With either one, the service does not start.
 var (
 	// ErrOld means that migrations of this release have not been applied.
 	ErrOld = errors.New("the database schema is older than this release: run `refract migrate`, or start with --migrate")
@@ -33,8 +33,8 @@ var (
 // Files returns the migrations, so that a test database can be rebuilt when they change.
 func Files() fs.FS { return files }
 
-// Apply brings the schema to this release's version. Replicas may call it at the same time: one works, the others wait. It
-// returns ErrNew for a database that a newer release has migrated.
+// Apply migrates the schema to this release's version. Replicas may call it at the same time: one migrates, and the others
+// wait. It returns ErrNew for a database that a newer release has migrated.
 func Apply(ctx context.Context, pool *pgxpool.Pool) error {
 	pool, err := dbpool.WithoutDeadlines(ctx, pool)
 	if err != nil {
@@ -67,14 +67,14 @@ func Apply(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// How often and how many times the migration lock is tried: every second, for five minutes.
+// A migration tries to take the lock every second, for five minutes.
 const (
 	lockPeriod = 1 // Seconds.
 	lockTries  = 300
 )
 
-// lockMigrations makes concurrent migrations follow each other, on a connection of its own. It polls for the lock and does not
-// wait inside a statement, whose snapshot would hold up the building of an index.
+// lockMigrations serializes concurrent migrations by a lock on a separate connection. It polls for the lock. A statement that
+// waits for the lock would hold a snapshot, which delays the concurrent build of an index.
 func lockMigrations(ctx context.Context, pool *pgxpool.Pool) (unlock func(), err error) {
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(lockPeriod, lockTries))
 	if err != nil {
@@ -89,7 +89,7 @@ func lockMigrations(ctx context.Context, pool *pgxpool.Pool) (unlock func(), err
 		return nil, errors.Join(fmt.Errorf("take the migration lock: %w", err), conn.Close(), db.Close())
 	}
 	return func() {
-		// Should unlocking fail, the end of the session unlocks.
+		// If unlocking fails, the end of the session releases the lock.
 		_ = locker.SessionUnlock(context.WithoutCancel(ctx), conn)
 		_ = conn.Close()
 		_ = db.Close()

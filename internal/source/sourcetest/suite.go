@@ -1,4 +1,4 @@
-// Package sourcetest has what tests of preparations share: a suite that every store of them passes, and a store in memory.
+// Package sourcetest contains helpers for tests of preparations: a suite that every store passes, and a store in memory.
 package sourcetest
 
 import (
@@ -45,7 +45,7 @@ func claim(t *testing.T, s Store, want source.Claim) []source.Claimed {
 	return claimed
 }
 
-// one claims the one preparation that is due.
+// one claims the only preparation that is due.
 func one(t *testing.T, s Store, uploaded bool) source.Claimed {
 	t.Helper()
 	claimed := claim(t, s, source.Claim{Uploaded: uploaded, Free: 8})
@@ -62,17 +62,18 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// TestPreparations checks what a preparer relies on. newStore returns an empty store in which accounts kie and luma exist.
+// TestPreparations checks the behavior that a preparer relies on. newStore returns an empty store in which accounts kie
+// and luma exist.
 func TestPreparations(t *testing.T, newStore func(*testing.T) Store) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, Store){
-		"ATaskJoinsWhatIsUnderWay":       testJoin,
+		"ATaskJoinsARunningPreparation":  testJoin,
 		"AClaimNamesTheSource":           testClaim,
 		"ALeaseKeepsOthersAway":          testLease,
-		"WhatFailedWaitsAndCountsTries":  testDelay,
-		"WhatNeverFailedGoesFirst":       testFailedLast,
+		"AFailureDelaysAndCounts":        testDelay,
+		"FailedOnesGoLast":               testFailedLast,
 		"WaitersEndWithTheirRelease":     testWaiters,
-		"NoneEndsWhileATaskJoins":        testEnd,
+		"ItDoesNotEndWhileATaskJoins":    testEnd,
 		"RefusalsAreCounted":             testRefusals,
 		"PlacesAreSharedByTenantAndHost": testShares,
 	} {
@@ -222,7 +223,7 @@ func testRefusals(t *testing.T, s Store) {
 	}
 }
 
-// testShares has tenants whose preparations never end.
+// testShares uses tenants whose preparations never end.
 func testShares(t *testing.T, s Store) {
 	t.Helper()
 	made, places := map[source.Party]int{}, 32
