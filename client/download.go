@@ -24,14 +24,15 @@ import (
 // downloadStall is how long a download waits for the next bytes.
 const downloadStall = 30 * time.Second
 
-// Download fetches an output to a file, and creates the folders that are missing. The file appears under its path when it is
-// whole, verified by size and SHA-256, and on disk, in place of one that was there. On an error nothing appears.
+// Download downloads an output to a file, and creates missing folders. The file appears under its path only after its size and
+// SHA-256 are verified and it is on disk. It replaces an existing file. On an error, no file appears and an existing one
+// stays.
 //
 // A download that is cut continues after the last byte. The token goes to the hosts that WithToken describes.
 //
-// Download returns the error of the context, an error for a file that is damaged, refused or no longer kept, or one after five
-// tries in a row without a byte of progress. An error never contains the download URI, which may be a secret. The options that
-// matter are OnProgress and OnRetry.
+// Download returns the error of the context, or an error for a file that is damaged, refused or no longer kept. It also fails
+// after five tries in a row without progress. An error never contains the download URI, which may be a secret. The options
+// OnProgress and OnRetry apply.
 func (c *Client) Download(ctx context.Context, output *refractv1.Output, path string, options ...CallOption) error {
 	d := &download{
 		client: c.http, token: c.token.forURI(output.GetDownloadUri()), output: output, settings: callSettingsOf(options),
@@ -43,7 +44,7 @@ func (c *Client) Download(ctx context.Context, output *refractv1.Output, path st
 	return nil
 }
 
-// permanentError is an error that another try would meet again.
+// permanentError is an error that another try would return again.
 type permanentError struct{ error }
 
 func (e permanentError) Unwrap() error { return e.error }
@@ -59,7 +60,7 @@ type download struct {
 	file     *os.File
 	have     int64 // Bytes in the file.
 	hash     hash.Hash
-	watchdog *time.Timer // Cuts a try that stalls.
+	watchdog *time.Timer // Cancels a try that stalls.
 }
 
 // run downloads to a file in the same folder, so that renaming it is one step of the file system.
@@ -74,7 +75,7 @@ func (d *download) run(ctx context.Context, path string) (err error) {
 		return err
 	}
 	defer func() {
-		_ = d.file.Close() // Closed and checked already when all went well.
+		_ = d.file.Close() // After a success, it is already closed and checked.
 		if err != nil {
 			err = errors.Join(err, os.Remove(part))
 		}
@@ -126,7 +127,7 @@ func (d *download) fetch(ctx context.Context) error {
 
 var errStalled = errors.New("no bytes came")
 
-// try sends one request, for what is still missing. An error that another try would meet again is permanent.
+// try requests the bytes that are still missing. If another try would fail in the same way, it returns a permanentError.
 func (d *download) try(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -164,13 +165,13 @@ func (d *download) request(ctx context.Context) (*http.Request, error) {
 	}
 	u, err := url.Parse(d.output.GetDownloadUri())
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		return nil, errors.New("the service gave no http address for the output")
+		return nil, errors.New("the service returned a download URI that is not http or https")
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, withoutURL(err)
 	}
-	req.Header.Set("Accept-Encoding", "identity") // Size and hash are those of the plain bytes.
+	req.Header.Set("Accept-Encoding", "identity") // Size and hash are those of the uncompressed bytes.
 	if d.token != "" {
 		req.Header.Set("Authorization", "Bearer "+d.token)
 	}
@@ -211,7 +212,7 @@ func (d *download) Write(b []byte) (int, error) {
 	d.have += int64(n)
 	d.settings.progress(d.have, d.output.GetSizeBytes())
 	if err != nil {
-		return n, permanentError{err} // Another try would meet the same full disk.
+		return n, permanentError{err} // The disk would still be full for another try.
 	}
 	return n, nil
 }
@@ -223,7 +224,8 @@ func (d *download) verify() error {
 	return nil
 }
 
-// refusal returns a response without the file as an error, with the server's message where it is a google.rpc.Status.
+// refusal converts a response without the file to an error. If the body is a google.rpc.Status, the error contains its
+// message.
 func refusal(resp *http.Response) error {
 	var body struct {
 		Message string `json:"message"`
@@ -235,8 +237,8 @@ func refusal(resp *http.Response) error {
 	return fmt.Errorf("the server answered %d: %q", resp.StatusCode, body.Message)
 }
 
-// keepToken keeps the token from redirects to another scheme or host. The standard library alone would send it to subdomains,
-// to other ports and over plain http.
+// keepToken removes the token from redirects to another scheme or host. The standard library would send it to subdomains, to
+// other ports and over plain http.
 func keepToken(req *http.Request, via []*http.Request) error {
 	if first := via[0].URL; req.URL.Scheme != first.Scheme || req.URL.Host != first.Host {
 		req.Header.Del("Authorization")
@@ -247,7 +249,7 @@ func keepToken(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// withoutURL drops the address from an error of net/http, which may be signed.
+// withoutURL removes the URL from an error of net/http, because the URL may be signed.
 func withoutURL(err error) error {
 	if ue, ok := errors.AsType[*url.Error](err); ok {
 		return ue.Err

@@ -13,15 +13,15 @@ import (
 
 // protoCmd has the commands about the contract.
 type protoCmd struct {
-	Export protoExportCmd `cmd:"" help:"Write the contract and what it imports to a folder, for tools that read .proto files."`
+	Export protoExportCmd `cmd:"" help:"Write the contract and its imports to a folder, for tools that read .proto files."`
 }
 
 // protoExportCmd writes the contract to a folder.
 type protoExportCmd struct {
-	Dir string `arg:"" type:"path" help:"Folder to write to; it is made where it is missing, and older files of the contract in it are replaced."`
+	Dir string `arg:"" type:"path" help:"Folder to write to. It is created if it is missing. Existing files of the contract are replaced."`
 }
 
-// Run writes the files under the paths by which they import each other.
+// Run writes the files under their import paths.
 func (c *protoExportCmd) Run(con cli.Console) error {
 	written := 0
 	for _, files := range []fs.FS{proto.Files, imports.Files} {

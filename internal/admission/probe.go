@@ -6,12 +6,12 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Probe chooses the task that finds out whether an account works again: the one that has least to do with the refusals
-// that made it pause. Tasks of tenants of which none was refused go first, then tasks that were not refused, then the one
-// whose refusal is oldest. So a task that the account always refuses does not probe again while any other task waits. It
-// returns false when no task may probe. A queue has its first task that was not refused, if there is one, and those that were.
+// Probe chooses the task that tests whether an account works again. It prefers the task that is least related to the refusals
+// that paused the account: first tasks of tenants without refusals, then tasks without refusals, then the task with the oldest
+// refusal. So a task that the account always refuses does not probe again while another task waits. Probe returns false when
+// no task may probe. Each queue must contain its first task without a refusal, if there is one, and its tasks with refusals.
 //
-// A pause that rests on few tasks is short for all others: see Probers.
+// If only a few tasks caused a pause, the pause is short for all others: see Probers.
 func Probe(account Usage, queues []TenantQueue) (task.ID, bool) {
 	var best candidate
 	for _, q := range queues {

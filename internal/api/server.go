@@ -62,7 +62,7 @@ type Config struct {
 func NewServer(cfg Config, options ...grpc.ServerOption) *grpc.Server {
 	server := newServer(cfg, append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxRequest), grpc.MaxConcurrentStreams(maxStreams), grpc.MaxHeaderListSize(maxMetadata),
-		grpc.ConnectionTimeout(handshakeTimeout), grpc.InTapHandle(newStrangers().tap),
+		grpc.ConnectionTimeout(handshakeTimeout), grpc.InTapHandle(newAnonymousCalls().tap),
 		// Dead connections are found within two minutes.
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: time.Minute, Timeout: time.Minute}),
 	}, options...))

@@ -2,7 +2,7 @@
 //
 // A figure by itself depends on the machine, its neighbours and its disk. Every budget of a rate or a latency is therefore a
 // ratio to a baseline of the same run: the same rows written with pgbench, in the shape and with the number of clients that are
-// fastest; durable commits and plain POSTs that take turns with the calls of an idle service; or the mean latency that follows
+// fastest; durable commits and plain POSTs that alternate with the calls of an idle service; or the mean latency that follows
 // from a rate. Only amounts of memory have absolute bounds.
 //
 // The drivers take addresses and do not know how the service was started.
@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Rate is how much was done in a time.
+// Rate is the number of operations in a time.
 type Rate struct {
 	Done      int           `json:"done"`
 	PerSecond float64       `json:"per_second"`
@@ -24,8 +24,8 @@ type Rate struct {
 	P99       time.Duration `json:"p99_ns"`
 }
 
-// drive makes calls from several callers at once for a time, each as soon as its last one is done, and at least one. Each
-// caller gets a call function of its own, and each call counts for so many. It ends at the first error.
+// drive makes calls from several concurrent callers for a time. Each caller has its own call function, and makes its next call
+// when the last one has returned, and at least one call. Each call counts as count operations. drive ends at the first error.
 func drive(ctx context.Context, callers int, duration time.Duration, count int, open func() (call func(context.Context) error, end func(), err error)) (Rate, error) {
 	var mu sync.Mutex
 	var all []time.Duration
@@ -52,7 +52,7 @@ func drive(ctx context.Context, callers int, duration time.Duration, count int, 
 		return Rate{}, err
 	}
 	if len(all) == 0 {
-		return Rate{}, errors.New("nothing was done")
+		return Rate{}, errors.New("no operation was completed")
 	}
 	p50, p99, _ := quantiles(all)
 	done := len(all) * count

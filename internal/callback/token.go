@@ -15,13 +15,14 @@ var ErrToken = errors.New("the URL token is missing or forged")
 
 // tokenFormat describes URL tokens: the body is an attempt id, the scope is the account.
 //
-// NOTE: providers keep callback URLs for weeks. A change of the format loses the callbacks of all attempts that run.
+// NOTE: providers keep callback URLs for weeks. A change of the format makes the callbacks of all running attempts
+// invalid.
 var tokenFormat = signedtoken.Format{Purpose: "refract callback", Scoped: true, BodySize: 16, MACSize: signedtoken.MACSize}
 
 // Tokens makes and verifies the URL tokens that name attempts.
 type Tokens struct{ signer *signedtoken.Signer }
 
-// NewTokens returns tokens under keys of at least 32 bytes. The first key makes tokens, all verify them.
+// NewTokens returns Tokens with keys of at least 32 bytes. The first key signs tokens, and all keys verify them.
 func NewTokens(keys ...[]byte) (*Tokens, error) {
 	signer, err := signedtoken.New(tokenFormat, keys...)
 	if err != nil {

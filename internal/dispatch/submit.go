@@ -18,7 +18,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// submitTimeout bounds a submit job: the wait for its source, the submission, and time to write the answer down.
+// submitTimeout bounds a submit job: the wait for its source, the submission, and the record of the answer.
 const submitTimeout = 5*time.Second + lifecycle.SendTimeout + lifecycle.AnswerTimeout + lifecycle.SettleTimeout + 10*time.Second
 
 // Submitter sends attempts to their provider.
@@ -30,10 +30,11 @@ type Submitter struct {
 }
 
 const (
-	// submitsAtOnce is how many submissions a replica can send at a time while all places to look at sources and to wait for one
-	// are taken. Admission bounds how many are sent, and shares them among tenants.
+	// submitsAtOnce is how many submissions a replica can send at a time while all slots for sources, and all places in their
+	// queue, are taken. Admission bounds the number of submissions, and shares them among tenants.
 	submitsAtOnce = 32
-	// submitWorkers are the workers of the queue. They are more than slow sources can hold, so every job finds one.
+	// submitWorkers are the workers of the queue. There are more workers than slow sources can occupy, so a worker is always
+	// free.
 	submitWorkers = source.SubmitPlaces + submitsAtOnce
 )
 
@@ -48,7 +49,7 @@ func (s *Submitter) Kind() queue.Kind {
 // Timeout bounds the job.
 func (s *Submitter) Timeout(*river.Job[task.SubmitAttempt]) time.Duration { return submitTimeout }
 
-// NextRetry returns a time soon: a submit job fails only when the database does.
+// NextRetry returns a time in the near future: a submit job fails only when the database fails.
 func (s *Submitter) NextRetry(job *river.Job[task.SubmitAttempt]) time.Time {
 	return s.Now().Add(queue.RetryAfter(job.Attempt))
 }
@@ -81,19 +82,19 @@ func (s *Submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]
 	case errors.Is(err, lifecycle.ErrAttemptNotFound):
 		return river.JobCancel(err) // Retention removed the task.
 	case errors.Is(err, lifecycle.ErrUnprepared):
-		return river.JobSnooze(0) // A retry adopted the attempt this moment.
+		return river.JobSnooze(0) // A retry has just adopted the attempt.
 	default:
 		return err
 	}
 }
 
-// ready returns the URI of the source of an attempt that is about to be sent, and nothing for one that will not be. It comes before
-// the attempt counts as sent, so whatever fails here is not paid for.
+// ready returns the URI of the source of an attempt, or an empty string if the attempt will not be sent. It runs before the
+// attempt counts as sent, so a failure in it costs nothing.
 func (s *Submitter) ready(ctx context.Context, job *river.Job[task.SubmitAttempt]) (string, error) {
 	id := job.Args.AttemptID
 	waiting, end, err := s.waits.Begin(ctx, fair.Claim{Tenant: job.Args.Tenant, Host: job.Args.Host, Due: job.CreatedAt})
 	if err != nil {
-		s.Log.DebugContext(ctx, "attempt given back: the places for sources are taken", "attempt_id", id, "cause", err)
+		s.Log.DebugContext(ctx, "all slots for sources are taken; the attempt is given back", "attempt_id", id, "cause", err)
 		return "", err
 	}
 	defer end()
@@ -138,7 +139,7 @@ func (s *Submitter) send(ctx context.Context, t task.Task, a task.Attempt, sourc
 	return u.Send(ctx, submission)
 }
 
-// logRefusal logs a submission that was not accepted. An operator has to act when an account is blocked.
+// logRefusal logs a submission that was not accepted. If the account is blocked, an operator must act.
 func (s *Submitter) logRefusal(ctx context.Context, t task.Task, id task.AttemptID, err error) {
 	level, message := slog.LevelWarn, "submission was not accepted"
 	if provider.ClassOf(err) == provider.AccountBlocked {

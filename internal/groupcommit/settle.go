@@ -5,17 +5,17 @@ import (
 	"runtime/debug"
 )
 
-// PanicError is the result of an item for which alone the commit function panicked.
+// PanicError is the result of an item if the commit function panicked with this item alone.
 type PanicError struct {
 	Value any
 	Stack []byte
 }
 
-// Error returns the value and the stack: it is for logs, not for callers.
+// Error returns the value and the stack. The text is for logs and not for callers.
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.Value, e.Stack) }
 
-// settle gives every item of a set its result. It retries a set that fails in halves: among n items, this finds one
-// that cannot be committed in about 2·log₂(n) tries instead of n.
+// settle gives every item of a set its result. If a set fails, it tries each half of the set. So it finds one bad item
+// among n in about 2·log₂(n) tries instead of n.
 func (g *Group[In, Out]) settle(set []*item[In, Out]) {
 	results, err := g.try(set)
 	if err != nil && len(set) > 1 {
@@ -32,8 +32,7 @@ func (g *Group[In, Out]) settle(set []*item[In, Out]) {
 	}
 }
 
-// try commits a set once. It returns a panic as an error, since a panic would otherwise end the process because of one
-// item.
+// try commits a set once. It returns a panic as an error, so that one item can't end the process.
 func (g *Group[In, Out]) try(set []*item[In, Out]) (results []Result[Out], err error) {
 	ins := make([]In, len(set))
 	for i, it := range set {

@@ -9,9 +9,9 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Refuse settles an attempt that is not sent. A source.UnfitError is final. After any other cause another attempt follows with a
-// delay. Nothing was paid for. The cause says nothing of the account, which does not pause. An attempt that another replica with the
-// same job has sent meanwhile stays as it is.
+// Refuse settles an attempt that is not sent. It costs nothing. A source.UnfitError is final. After any other cause, another
+// attempt follows with a delay. The account does not pause, because the cause does not concern it. If another replica with the
+// same job has already sent the attempt, Refuse does not change it.
 func (l *Lifecycle) Refuse(ctx context.Context, id task.AttemptID, cause error) error {
 	_, err := l.change(ctx, "preparation", id, func(t task.Task) (Change, error) {
 		a := t.AttemptByID(id)

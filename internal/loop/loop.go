@@ -1,4 +1,4 @@
-// Package loop has the waits of background work.
+// Package loop contains timers of background work.
 package loop
 
 import (
@@ -18,8 +18,8 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Every calls a function at once and then once in each period, until ctx ends. A call that takes longer than a period skips
-// those that it missed. The error is always nil, so that Every can stand for a Run.
+// Every calls a function at once and then once in each period, until ctx ends. If a call takes longer than a period, Every
+// skips the missed calls. It always returns nil, and has an error result so that a Run method can return it.
 func Every(ctx context.Context, period time.Duration, call func(context.Context)) error {
 	ticker := time.NewTicker(period)
 	defer ticker.Stop()

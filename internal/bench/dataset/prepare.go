@@ -13,21 +13,23 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// insertAttempts inserts an attempt for each task from $1 to $2-1 that runs at the provider. The attempts are of an account of
-// their own, which no replica serves: admission would count tens of thousands of them, and their checks would fall due.
+// insertAttempts inserts an attempt for each task from $1 to $2-1 that runs at the provider. The attempts belong to a separate
+// account that no replica serves. Otherwise admission would count tens of thousands of attempts, and their checks would become
+// due.
 const insertAttempts = `
 INSERT INTO attempt (id, task_id, number, provider, account, provider_task_id, state, sent, answer_time)
 SELECT ('00000000-0000-7000-9000-' || lpad(n::text, 12, '0'))::uuid, ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid,
        1, 'kie', 'bench', lpad(n::text, 32, '0'), 'RUNNING', true, now() - interval '1 hour'
 FROM generate_series($1::int, $2::int - 1) AS n`
 
-// holdSaves pauses River's queue of results. The store has no call for that, since a service never pauses it.
+// holdSaves pauses River's queue of saves. The store has no call for that, because a service never pauses it.
 const holdSaves = `
 INSERT INTO river_queue (name, created_at, metadata, paused_at, updated_at)
 VALUES ('save_outputs', now(), '{}', now(), now())
 ON CONFLICT (name) DO UPDATE SET paused_at = now()`
 
-// HoldSaves keeps the service from fetching the results that callbacks announce. It must be called before the service starts.
+// HoldSaves prevents the service from downloading the results that callbacks report. It must be called before the service
+// starts.
 func HoldSaves(ctx context.Context, pool *pgxpool.Pool) error {
 	if _, err := pool.Exec(ctx, holdSaves); err != nil {
 		return fmt.Errorf("hold saves: %w", err)
@@ -40,7 +42,7 @@ type Store interface {
 	CreateTasks(ctx context.Context, ds []task.Decision) []lifecycle.NewTask
 }
 
-// createBy is how many tasks are created at once.
+// createBy is the number of tasks that one call creates.
 const createBy = 1000
 
 // Prepare creates tasks that wait for their callback, numbered from from to to-1. It needs the schema, and connections without
@@ -60,7 +62,7 @@ func Prepare(ctx context.Context, store Store, pool *pgxpool.Pool, from, to int)
 	return nil
 }
 
-// create creates tasks as they are once their attempt runs. A replica that serves the database would admit queued ones.
+// create creates tasks in the state RUNNING. A replica that serves the database would admit queued ones.
 func create(ctx context.Context, store Store, from, to int) error {
 	var decisions []task.Decision
 	for n := from; n < to; n++ {

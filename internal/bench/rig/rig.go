@@ -29,25 +29,26 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// rig is what is measured with: a database, the keys, and programs that make baselines.
+// rig contains the tools of a measurement: a database, the keys, and the programs of the baselines.
 type rig struct {
 	Options
 
 	errs       io.Writer
 	dir        string
-	cluster    *pglocal.Cluster // Nil with a database of the operator's.
+	cluster    *pglocal.Cluster // Nil if the operator supplies the database.
 	url        string
 	key        string // Of callback URL tokens.
 	signingKey string
 	token      string        // The API token of tenant "bench".
-	pool       *pgxpool.Pool // As the service has it.
-	loader     *pgxpool.Pool // Without deadlines: to fill the database and to analyze it may take minutes.
+	pool       *pgxpool.Pool // With the same settings as in the service.
+	loader     *pgxpool.Pool // Without deadlines: filling and analyzing the database may take minutes.
 	tokens     *callback.Tokens
 	pgbench    bench.Pgbench
 	row        int // The first row that no load has used.
 }
 
-// open starts PostgreSQL, or opens the database of the operator, as it is: each section that uses it calls reset.
+// open starts PostgreSQL, or opens the database of the operator. It does not change the database: each section that uses
+// it calls reset.
 func open(ctx context.Context, o Options, dir string, errs io.Writer) (r *rig, err error) {
 	r = &rig{
 		Options: o, errs: errs, dir: dir, url: o.DatabaseURL.Reveal(), key: uuid.NewString() + uuid.NewString(), signingKey: uuid.NewString(),
@@ -61,7 +62,7 @@ func open(ctx context.Context, o Options, dir string, errs io.Writer) (r *rig, e
 		return r, err
 	}
 	if r.url == "" {
-		log, err := server.NewLogger(errs, "text", "info") // What a slow start waits for.
+		log, err := server.NewLogger(errs, "text", "info") // It shows what a slow start waits for.
 		if err != nil {
 			return r, err
 		}
@@ -96,8 +97,8 @@ func (r *rig) close(ctx context.Context) error {
 	return nil
 }
 
-// reset removes all that the database holds, so that a section finds it as if it were the first, and makes the schema and
-// the API token.
+// reset empties the database, so that every section starts under the same conditions. Then it creates the schema and the
+// API token.
 func (r *rig) reset(ctx context.Context) error {
 	if _, err := r.pool.Exec(ctx, `DROP SCHEMA public CASCADE; CREATE SCHEMA public`); err != nil {
 		return fmt.Errorf("empty the database: %w", err)
@@ -105,7 +106,7 @@ func (r *rig) reset(ctx context.Context) error {
 	if err := migrations.Apply(ctx, r.pool); err != nil {
 		return err
 	}
-	r.pool.Reset() // What connections know of the old schema is void.
+	r.pool.Reset() // Connections cache data of the old schema.
 	r.loader.Reset()
 	token, hash := api.NewAPIToken()
 	if _, err := credentials.NewAPITokens(r.pool).Create(ctx, credentials.APIToken{ID: uuid.NewString(), Tenant: "bench"}, hash); err != nil {
@@ -124,7 +125,7 @@ func (r *rig) store() (*postgres.Stores, error) {
 	return postgres.NewStores(postgres.Config{Pool: r.pool, Log: log})
 }
 
-// describe says what is measured on.
+// describe returns a report with the description of the machine and the database.
 func (r *rig) describe(ctx context.Context) (bench.Report, error) {
 	report := bench.Machine()
 	err := r.pool.QueryRow(ctx, `SELECT current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit')`).
@@ -132,7 +133,7 @@ func (r *rig) describe(ctx context.Context) (bench.Report, error) {
 	return report, err
 }
 
-// progress writes how far the measurement is.
+// progress writes a line about the progress of the measurement.
 func (r *rig) progress(format string, args ...any) {
 	_, _ = fmt.Fprintf(r.errs, format+"\n", args...)
 }
@@ -170,7 +171,7 @@ type fakeProvider struct {
 	host *httptest.Server
 }
 
-// startProvider starts a provider whose generations take so long, and a host that serves a file at any path.
+// startProvider starts a provider whose generations have a duration, and a host that serves a file at any path.
 func (r *rig) startProvider(processing time.Duration, file string) (*fakeProvider, error) {
 	unlimited := sim.Limit{N: -1}
 	s, err := sim.Start(sim.Config{
@@ -187,8 +188,8 @@ func (r *rig) startProvider(processing time.Duration, file string) (*fakeProvide
 	}))}, nil
 }
 
-// withProvider resets the database, starts a provider whose generations take so long and a service of it, has them
-// measured and stops them. A function prepares the database and the file that sources are.
+// withProvider resets the database, starts a provider and a service, calls measure with them, and stops them. processing
+// is the duration of generations. prepare prepares the database and the file of the sources.
 func (r *rig) withProvider(ctx context.Context, processing time.Duration, prepare func(ctx context.Context, clip string) error,
 	measure func(ctx context.Context, s *service, p *fakeProvider) ([]bench.Row, error),
 ) (rows []bench.Row, err error) {
@@ -210,7 +211,7 @@ func (r *rig) withProvider(ctx context.Context, processing time.Duration, prepar
 	return measure(ctx, s, p)
 }
 
-// withoutSaves prepares for tasks whose results do not matter, which are not fetched.
+// withoutSaves prepares the database so that the service does not download results.
 func (r *rig) withoutSaves(ctx context.Context, clip string) error {
 	return errors.Join(dataset.HoldSaves(ctx, r.pool), os.WriteFile(clip, sim.TinyClip(), 0o600))
 }

@@ -13,11 +13,11 @@ import (
 	"slices"
 )
 
-// Sources are the files of this module from which the program is built, and their folders, which change when a file is
-// added. They are in the state from before the build.
+// Sources has the state, before the build, of the files of this module from which the program is built. It includes
+// their folders, which change when a file is added.
 //
-// Go test caches the result of tests until something changes from which they are built, or a file of the module that
-// they have opened. It does not know what the tests build themselves, so they must open those files.
+// Go test caches a test result until a source of the test changes, or a file of the module that the test has opened. It
+// does not know which programs the tests build, so the tests must open the sources of these programs.
 type Sources map[string]fs.FileInfo
 
 // List returns the sources of the program.
@@ -25,7 +25,7 @@ func List(ctx context.Context) (Sources, error) {
 	args := append([]string{"list", "-deps", "-json=Dir,Module,GoFiles,IgnoredGoFiles,EmbedFiles"}, raceFlag...)
 	list, err := exec.CommandContext(ctx, "go", append(args, Package)...).Output() //nolint:gosec // The arguments are ours.
 	if err != nil {
-		return nil, fmt.Errorf("list what %s is built from: %w", Package, err)
+		return nil, fmt.Errorf("list the sources of %s: %w", Package, err)
 	}
 	s := Sources{}
 	for packages := json.NewDecoder(bytes.NewReader(list)); packages.More(); {
@@ -78,7 +78,7 @@ func (s Sources) Changed() bool {
 	return false
 }
 
-// Forget prevents go test from caching the result of these tests. Otherwise go test would take it for the result of the
+// Forget prevents go test from caching the result of these tests. Otherwise go test would attribute the result to the
 // sources at the end of the tests.
 func Forget() error {
 	notes := flag.Lookup("test.testlogfile") // The record of opened files. Without it, nothing is cached.

@@ -52,7 +52,7 @@ var secretChecks = []check{
 	}},
 }
 
-// secrets are the texts that no log, row or message may contain.
+// secrets has the texts that no log, row or message may contain.
 type secrets struct {
 	fixed []string
 	words map[string]string // Descriptions of URL tokens and of names in result links.
@@ -71,8 +71,8 @@ func (f *Facts) secrets() secrets {
 	return s
 }
 
-// in returns the description of a secret that a text contains, or the empty string. It compares whole words with the
-// many words, so that it reads a long log once.
+// in returns the description of a secret that a text contains, or the empty string. It looks up the words of the
+// text in a map, so that it reads a long log only once.
 func (s secrets) in(text string) string {
 	for i, secret := range s.fixed {
 		if secret != "" && strings.Contains(text, secret) {

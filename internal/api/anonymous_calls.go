@@ -15,22 +15,23 @@ import (
 	"github.com/refract-video/refract/internal/publicerr"
 )
 
-// maxOpenCalls is how many calls one connection may have at a time to methods that ask for no credentials, such as those of
-// health and reflection. Each may last as long as its connection, with its metadata.
+// maxOpenCalls is the maximum number of concurrent calls of one connection to methods without credentials, such as health
+// and reflection. Each call may last as long as its connection, and keeps its metadata in memory.
 const maxOpenCalls = 100
 
-// strangers counts the calls without credentials of each connection.
-type strangers struct {
+// anonymousCalls counts the calls without credentials of each connection.
+type anonymousCalls struct {
 	mu    sync.Mutex
 	calls map[string]int // By address of the caller.
 }
 
-func newStrangers() *strangers { return &strangers{calls: map[string]int{}} }
+func newAnonymousCalls() *anonymousCalls { return &anonymousCalls{calls: map[string]int{}} }
 
-// tap refuses a call before anything is made of it. It must not block: a connection has one goroutine for it.
-func (s *strangers) tap(ctx context.Context, call *tap.Info) (context.Context, error) {
+// tap refuses a call before gRPC creates its stream. It must not block, because it runs on the only reading goroutine of a
+// connection.
+func (s *anonymousCalls) tap(ctx context.Context, call *tap.Info) (context.Context, error) {
 	if strings.LastIndexByte(call.FullMethodName, '/') <= 0 {
-		return ctx, errNoMethod // gRPC itself would repeat the name.
+		return ctx, errNoMethod // The error of gRPC itself would repeat the name.
 	}
 	if isOf(refractv1.TaskService_ServiceDesc, call.FullMethodName) || isOf(refractv1.OperatorService_ServiceDesc, call.FullMethodName) {
 		return ctx, nil
@@ -51,7 +52,7 @@ func (s *strangers) tap(ctx context.Context, call *tap.Info) (context.Context, e
 	return ctx, nil
 }
 
-func (s *strangers) end(address string) {
+func (s *anonymousCalls) end(address string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.calls[address]--; s.calls[address] == 0 {
