@@ -7,55 +7,55 @@ import (
 	"github.com/abema/go-mp4"
 )
 
-// Bounds of what is kept of a movie.
+// Limits on the stored metadata of a movie.
 const (
 	maxTracks   = 64
 	maxEdits    = 1000
 	maxChapters = 64
 )
 
-// movie is what a file says about its tracks.
+// movie has the metadata of the tracks of a file.
 type movie struct {
 	timescale  uint32 // Of edits and of the durations below.
 	duration   uint64
-	fragments  uint64 // The duration with all fragments, where the file says.
+	fragments  uint64 // The duration with all fragments, if the file has it.
 	fragmented bool
 	matrix     [9]int32
 	tracks     []*track
-	chapters   map[uint32]bool   // The tracks that hold titles or pictures of chapters.
-	steps      map[uint32]uint32 // The duration of a frame by track, for fragments that don't say.
+	chapters   map[uint32]bool   // The tracks with titles or pictures of chapters.
+	steps      map[uint32]uint32 // The default duration of a frame by track, for fragments without one.
 }
 
-// track is what a track says about itself.
+// track has the metadata of a track.
 type track struct {
 	id            uint32
 	enabled       bool
 	handler       string // "vide" for moving pictures.
 	codec         string
-	width, height int // As coded, without what the container says to cut off.
+	width, height int // The coded size, after cropping.
 	cut           bool
-	pixelWidth    uint32 // To pixelHeight as the width of a pixel to its height.
+	pixelWidth    uint32 // pixelWidth : pixelHeight is the aspect ratio of a pixel.
 	pixelHeight   uint32
-	shownWidth    uint32 // As the track header says, in 65536ths of a pixel.
+	shownWidth    uint32 // From the track header, in 65536ths of a pixel.
 	shownHeight   uint32
 	matrix        [9]int32
 	timescale     uint32
-	begin, end    uint64 // In the time scale: the media that there is.
-	delay         int32  // How much later than it is decoded the first frame is shown.
-	inMovie       uint64 // Where the media ends that is no fragment's.
-	duration      uint64 // As the track header says, in the movie's time scale.
+	begin, end    uint64 // The range of the media, in the time scale of the track.
+	delay         int32  // The time between decoding and presentation of the first frame.
+	inMovie       uint64 // The end of the media outside of fragments.
+	duration      uint64 // From the track header, in the movie's time scale.
 	edits         []edit
-	moreEdits     uint64 // How long the edits are that are too many to be kept.
+	moreEdits     uint64 // The total duration of edits beyond the stored ones.
 	frames        uint64
 	perChunk      uint32 // Frames in the last chunk.
-	lastChunk     int64  // Its bytes, or 0 where they are not known.
+	lastChunk     int64  // Its bytes, or 0 if unknown.
 	dataEnd       int64
 }
 
-// edit is a part of what a player plays of a track.
+// edit is a part of a track that a player plays.
 type edit struct {
 	duration uint64 // In the movie's time scale; 0 means to the end.
-	at       int64  // Where in the media, in the track's time scale; negative means that nothing is shown.
+	at       int64  // The position in the media, in the track's time scale; negative means that nothing is shown.
 	rate     int32  // In 65536ths. 0 means that one frame is shown for the duration.
 }
 
@@ -83,7 +83,7 @@ func (in *inspector) movieBox(b *mp4.BoxInfo) error {
 	return nil
 }
 
-// known returns a duration, and 0 for all ones, which mean that it is not known.
+// known returns a duration. It returns 0 if all bits are ones, which means unknown.
 func known(version uint8, duration uint64) uint64 {
 	if version == 0 && duration == math.MaxUint32 || duration == math.MaxUint64 {
 		return 0
@@ -91,7 +91,7 @@ func known(version uint8, duration uint64) uint64 {
 	return duration
 }
 
-// track reads a box of a track. The boxes on the way down to the sample table only hold others.
+// track reads a box of a track. The boxes above the sample table contain only other boxes.
 func (in *inspector) track(t *track, b *mp4.BoxInfo) error {
 	switch b.Type.String() {
 	case "edts", "mdia", "minf", "stbl":
@@ -126,7 +126,7 @@ func (in *inspector) track(t *track, b *mp4.BoxInfo) error {
 	}
 }
 
-// reference notes which tracks belong to chapters.
+// reference records the tracks that belong to chapters.
 func (in *inspector) reference(b *mp4.BoxInfo) error {
 	if b.Type.String() != "chap" {
 		return nil
@@ -138,8 +138,8 @@ func (in *inspector) reference(b *mp4.BoxInfo) error {
 	return err
 }
 
-// editList reads what a player plays of a track. It reads the entries itself: the library makes room for as many as the box
-// claims, though they may take no bytes at all.
+// editList reads the edits of a track. It reads the entries without the library, which allocates as many entries as the box
+// claims, even if the box has no bytes for them.
 func (in *inspector) editList(t *track, b *mp4.BoxInfo) error {
 	head, err := in.head(b, 8)
 	if err != nil {

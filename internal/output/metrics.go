@@ -12,7 +12,7 @@ import (
 	"github.com/refract-video/refract/internal/media"
 )
 
-// saveMetrics measure what becomes of results.
+// saveMetrics counts saves by outcome, and measures the remaining lifetime of links.
 type saveMetrics struct {
 	outcomes metric.Int64Counter
 	left     metric.Float64Histogram
@@ -28,7 +28,7 @@ func newSaveMetrics(meter metric.Meter) (*saveMetrics, error) {
 		metric.WithDescription("How long the provider's links would still have lived at least when their files were saved, by account."),
 		metric.WithExplicitBucketBoundaries(0, 60, 300, 900, 1800, 3600, 6*3600, 12*3600, 18*3600, 23*3600, 24*3600))
 	if err != nil {
-		return nil, fmt.Errorf("make the histogram of what links had left: %w", err)
+		return nil, fmt.Errorf("make the histogram of remaining link lifetimes: %w", err)
 	}
 	return &saveMetrics{outcomes, left}, nil
 }

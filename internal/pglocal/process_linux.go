@@ -7,13 +7,13 @@ import (
 	"syscall"
 )
 
-// childAttr makes the kernel send SIGINT, PostgreSQL's fast shutdown, when we die in a way that leaves us no last word.
+// childAttr makes the kernel send SIGINT, PostgreSQL's fast shutdown, when this process dies without cleanup.
 func childAttr(credential *syscall.Credential) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: credential, Setpgid: true, Pdeathsig: syscall.SIGINT}
 }
 
-// commandLine returns the arguments of a process, none when it is gone. It is all that root without further capabilities,
-// as in a container, may read of another user's process.
+// commandLine returns the arguments of a process, or none if the process has ended. Root without further capabilities, as
+// in a container, may not read more of another user's process.
 func commandLine(pid int) []string {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 )
 
-// startS3 starts a server in memory. It accepts any signature, and answers "no such upload" when asked for the uploads in
-// parts of a bucket that never had one, where S3 lists none.
+// startS3 starts a server in memory. It accepts any signature. If a bucket never had a multipart upload, it answers a
+// list of these uploads with "no such upload", while S3 returns an empty list.
 func startS3(t testing.TB) *S3 {
 	t.Helper()
 	backend := s3mem.New()

@@ -1,18 +1,18 @@
-// Package pgtest chooses where tests keep the data of PostgreSQL. A cluster consists of about a thousand files, so that on a
-// disk its creation and removal are most of the time that tests with a database take: CREATE DATABASE costs 0.2 s of system
-// time on ext4 and a tenth of it on tmpfs. Production code must not import this package.
+// Package pgtest chooses where tests keep the data of PostgreSQL. A cluster has about a thousand files. On a disk, its
+// creation and removal take most of the time of tests with a database: CREATE DATABASE takes 0.2 s of system time on ext4,
+// and a tenth of that on tmpfs. Production code must not import this package.
 package pgtest
 
 import "os"
 
-// minFree is the space that must be free in memory. A cluster takes 40 MB at first, and a test run keeps a dozen of them or
-// a hundred databases of 8 MB in one.
+// minFree is the minimum free space in memory. A new cluster takes 40 MB. A test run has a dozen clusters, or a hundred
+// databases of 8 MB in one cluster.
 const minFree = 2 << 30
 
 // Dir returns an existing folder for the PostgreSQL clusters of tests, in memory where possible: /dev/shm on Linux when it
-// is a tmpfs with at least 2 GiB free, otherwise os.TempDir(). Every user may create folders in it, also the one as whom
-// PostgreSQL runs when root runs the tests. NOTE: programs may not run from it, since it may be mounted noexec; and what is
-// kept there must be removed, since it takes memory.
+// is a tmpfs with at least 2 GiB free, otherwise os.TempDir(). Every user may create folders in it. This matters when root
+// runs the tests, because PostgreSQL then runs as another user. NOTE: do not run programs from it, because it may be mounted
+// noexec. Tests must remove their files from it, because they take memory.
 func Dir() string {
 	if usable(memoryDir) {
 		return memoryDir

@@ -12,29 +12,30 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// How long we wait for a database that does not answer. A network that drops packets, or a machine that hangs,
-// reports no error: without a time limit a loop would wait until the system gives the connection up,
-// which takes a quarter of an hour or never happens.
+// The time limits for a database that does not answer. A network that drops packets, or a machine that hangs, reports no error.
+// Without a time limit, a loop would wait until the system closes the connection, which takes a quarter of an hour or never
+// happens.
 const (
 	connectTimeout   = 5 * time.Second
 	statementTimeout = 10 * time.Second
 	startTimeout     = 30 * time.Second // From the first try to connect to the last.
 )
 
-// defaultMaxConns is the size of the pool where the URL does not name one as pool_max_conns. A commit is one round trip, so
-// a few connections carry thousands of them a second.
+// defaultMaxConns is the size of the pool if the URL has no pool_max_conns. A commit is one round trip, so a few connections
+// are enough for thousands of commits a second.
 const defaultMaxConns = 20
 
-// errNoPostgresURL replaces the errors of the URL parser, which quote the password.
+// errNoPostgresURL replaces the errors of the URL parser, which contain the password.
 var errNoPostgresURL = errors.New("--database-url is not a PostgreSQL URL")
 
-// Pool is a pool of connections, as Open makes it. The name lets other packages hold one without a dependency on its driver.
+// Pool is a pool of connections that Open returns. The alias lets other packages use the type without a dependency on the
+// driver.
 type Pool = pgxpool.Pool
 
-// Open connects to a database. It fails when the database can't be reached: at once when the server refuses us, after half a minute
-// when it is starting or does not answer. Every statement on the pool, and on connections made with its configuration, ends after
-// 10 seconds at the latest, with an error for which Unavailable reports true. Waiting for a notification is no statement. Calls with
-// a context of WithoutTimeouts are exempt.
+// Open connects to a database. It fails if the database can't be reached: at once if the server refuses the connection, and
+// after half a minute if it is starting or does not answer. Every statement on the pool, and on connections made with its
+// configuration, ends after 10 seconds at the latest, with an error for which Unavailable reports true. Waiting for a
+// notification does not count as a statement. Calls with a context of WithoutTimeouts are exempt.
 func Open(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	return open(ctx, databaseURL, statementTimeout)
 }
@@ -50,7 +51,7 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 		config.MaxConns = defaultMaxConns
 	}
 	if _, named := config.ConnConfig.RuntimeParams["application_name"]; !named {
-		config.ConnConfig.RuntimeParams["application_name"] = "refract" // Operators see it in the list of connections.
+		config.ConnConfig.RuntimeParams["application_name"] = "refract" // Operators see this name in the list of connections.
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
@@ -62,7 +63,7 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 		return nil
 	}
 	config.ConnConfig.DialFunc = marking(config.ConnConfig.DialFunc)
-	config.PingTimeout = limit // Of a connection that was idle for a while, before it is acquired.
+	config.PingTimeout = limit // For the ping of a connection that was idle, before it is acquired.
 	config.ShouldPing = func(ctx context.Context, params pgxpool.ShouldPingParams) bool {
 		// A connection that took long to make counts as idle.
 		return params.IdleDuration > time.Second && !unlimited(ctx)
@@ -105,8 +106,8 @@ func reach(ctx context.Context, config *pgxpool.Config, state *State, searchPath
 	return pool, nil
 }
 
-// slow reports whether a connect failed because the server needs more time: it did not answer within our timeout, or it still
-// starts. A server that refuses us will do so again.
+// slow reports whether a connect failed because the server needs more time: it did not answer within our timeout, or it is
+// still starting. Any other refusal is final.
 func slow(err error) bool {
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pe.Code == "57P03" // cannot_connect_now
@@ -114,8 +115,8 @@ func slow(err error) bool {
 	return pgconn.Timeout(err)
 }
 
-// namesPoolSize reports whether a URL sets pool_max_conns itself. pgxpool replaces a missing one by a default of its own,
-// which its configuration does not distinguish from a setting.
+// namesPoolSize reports whether a URL sets pool_max_conns itself. pgxpool replaces a missing value with its own default, and
+// its configuration does not show which of them it has.
 func namesPoolSize(databaseURL string) (bool, error) {
 	config, err := pgx.ParseConfig(databaseURL)
 	if err != nil {
@@ -133,13 +134,12 @@ func WithoutTimeouts(ctx context.Context) context.Context {
 	return context.WithValue(ctx, unlimitedKey{}, true)
 }
 
-// unlimitedKey is where a context of WithoutTimeouts keeps its mark.
+// unlimitedKey is the context key that WithoutTimeouts sets.
 type unlimitedKey struct{}
 
 func unlimited(ctx context.Context) bool { return ctx.Value(unlimitedKey{}) != nil }
 
-// WithoutDeadlines returns a pool on the same database whose statements may take as long as they need, as the
-// building of an index does.
+// WithoutDeadlines returns a pool on the same database whose statements have no time limit, for example to build an index.
 func WithoutDeadlines(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
 	config := pool.Config()
 	config.ConnConfig.Tracer, config.AfterRelease = nil, nil
@@ -155,8 +155,8 @@ func WithoutDeadlines(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, e
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
-// deadlines gives every statement a deadline: pgx uses the context that its tracer returns for the rest of the
-// call, up to the last row. How statements and connects end goes to the state of the database.
+// deadlines gives every statement a deadline: pgx uses the context that its tracer returns for the rest of the call, up to the
+// last row. It reports the results of statements and connects to the state of the database.
 type deadlines struct {
 	limit time.Duration
 	state *State
@@ -169,10 +169,10 @@ var (
 	_ pgx.ConnectTracer  = deadlines{}
 )
 
-// errOverLimit is the cause of a context that ended by our own limit.
+// errOverLimit is the cause of a context that our own time limit ended.
 var errOverLimit = errors.New("the statement took too long")
 
-// cancelKey is where a context keeps the function that frees its timer.
+// cancelKey is the context key of the function that frees the timer.
 type cancelKey struct{}
 
 func (d deadlines) begin(ctx context.Context) context.Context {
@@ -183,7 +183,7 @@ func (d deadlines) begin(ctx context.Context) context.Context {
 	return context.WithValue(ctx, cancelKey{}, cancel)
 }
 
-// end frees the timer of a call, and counts the call when it failed for the database.
+// end frees the timer of a call, and counts the call if the database caused its failure.
 func (d deadlines) end(ctx context.Context, err error) {
 	if err != nil {
 		d.state.count(err, errors.Is(context.Cause(ctx), errOverLimit))
@@ -236,7 +236,7 @@ func (d deadlines) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectStar
 	return ctx
 }
 
-// TraceConnectEnd takes in how a connect ended.
+// TraceConnectEnd records the result of a connect.
 func (d deadlines) TraceConnectEnd(_ context.Context, data pgx.TraceConnectEndData) {
 	d.state.connected(data.Err)
 }

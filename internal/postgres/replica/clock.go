@@ -11,15 +11,17 @@ import (
 )
 
 const (
-	// clockTick is how often the database's clock is read. Between readings this machine's monotonic clock counts.
+	// clockTick is the interval between readings of the database's clock. Between readings, this machine's monotonic clock is
+	// used.
 	clockTick = 30 * time.Second
-	// clockSlack is how long a reading may take to be used without another try. Its error is at most half of that.
+	// clockSlack is the maximum time of a good reading. A slower one is tried again. The error of a reading is at most half of
+	// its time.
 	clockSlack = time.Second
 )
 
-// Clock has the time of the database, on which all replicas agree. The wall clock of a replica may be wrong by minutes, and may
-// be set while it runs; neither changes this clock. While the database is out of reach the clock goes on. Its methods may be
-// called concurrently.
+// Clock returns the time of the database, which is the same for all replicas. The wall clock of a replica may be wrong by
+// minutes, and may be set while the replica runs. Neither affects this clock. It continues while the database is out of reach.
+// Its methods may be called concurrently.
 type Clock struct {
 	pool    *pgxpool.Pool
 	log     *slog.Logger
@@ -29,7 +31,7 @@ type Clock struct {
 // reading is what the database's clock showed at a local time.
 type reading struct {
 	database time.Time
-	local    time.Time // Carries the monotonic clock, which can't be set.
+	local    time.Time // Includes the monotonic clock, which can't be set.
 }
 
 // NewClock reads the clock once. Run corrects it later.
