@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Class is what an error of a provider means for the attempt and the account. It decides whether a
-// submission may be sent again, so every class says what is known about money.
+// Class classifies an error of a provider by its meaning for the attempt and the account. It decides
+// whether a submission may be sent again, so every class states what is known about costs.
 type Class int
 
 // The classes of provider errors. The zero value is not a class.
@@ -22,14 +22,14 @@ const (
 	RateLimited
 	// Rejected means that the provider refused this request for good and created nothing.
 	Rejected
-	// AccountBlocked means that the account can't submit, whatever the request: nothing was created,
-	// and sending others would end the same. The Pause says why.
+	// AccountBlocked means that the account can't submit, whatever the request: nothing was created, and
+	// other requests would fail in the same way. Pause has the reason.
 	AccountBlocked
 	// GenerationFailed means that the provider tried and failed.
 	GenerationFailed
 	// NotFound means that the provider does not know the task that was asked for.
 	NotFound
-	// Unavailable means that a question went unanswered; it may be asked again at any time.
+	// Unavailable means that a query got no answer. It may be repeated at any time.
 	Unavailable
 )
 
@@ -67,25 +67,25 @@ const (
 	PauseQuota       Pause = "quota"       // The key has used up its own allowance.
 	PauseMaintenance Pause = "maintenance" // The provider is down for maintenance.
 	PauseDisabled    Pause = "disabled"    // The provider switched the feature off.
-	PauseBlocked     Pause = "blocked"     // Something in front of the provider turns us away, or the account is suspended.
+	PauseBlocked     Pause = "blocked"     // A firewall in front of the provider blocks us, or the account is suspended.
 )
 
-// MaxMessage is the most that is kept of a provider's words, in bytes.
+// MaxMessage is the maximum size of a stored message of a provider, in bytes.
 const MaxMessage = 512
 
-// Error is what went wrong at a provider, in the provider's words and in ours.
+// Error is an error of a call to a provider.
 type Error struct {
 	Class      Class
 	Pause      Pause         // Why the account can't submit, for AccountBlocked.
-	Input      bool          // Whether the prompt or the source is what was refused, for Rejected.
-	Op         string        // What was asked: "submit", "check", "refresh link".
-	Code       int           // The provider's code: that of the body where there is one, else the HTTP status; 0 without an answer.
-	Message    string        // The provider's words, at most MaxMessage bytes. Never a secret.
-	RetryAfter time.Duration // How long the provider asked to wait; 0 where it did not say.
-	Err        error         // The cause, where there was one below the provider's answer.
+	Input      bool          // Whether the provider refused the prompt or the source, for Rejected.
+	Op         string        // The operation: "submit", "check", "refresh link".
+	Code       int           // The provider's code: the code in the body if there is one, else the HTTP status; 0 without an answer.
+	Message    string        // The provider's message, at most MaxMessage bytes, without secrets.
+	RetryAfter time.Duration // The wait that the provider requests; 0 if it requests none.
+	Err        error         // The cause, if there is one besides the provider's answer.
 }
 
-// Error returns the operation, the class and the code, and what the provider and the network said.
+// Error returns the operation, the class, the code, the provider's message and the cause.
 func (e *Error) Error() string {
 	s := fmt.Sprintf("%s: %s", e.Op, e.Class)
 	if e.Pause != "" {
@@ -106,8 +106,8 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// ClassOf returns the class of err, and Ambiguous for an error that is not a provider's: what is not
-// understood must not be sent again.
+// ClassOf returns the class of err. It returns Ambiguous for an error that is not an *Error: after an
+// unknown error, a submission must not be sent again.
 func ClassOf(err error) Class {
 	if pe, ok := errors.AsType[*Error](err); ok {
 		return pe.Class
@@ -115,7 +115,7 @@ func ClassOf(err error) Class {
 	return Ambiguous
 }
 
-// TrimMessage cuts a provider's words to MaxMessage bytes of valid UTF-8.
+// TrimMessage cuts a provider's message to MaxMessage bytes of valid UTF-8.
 func TrimMessage(s string) string {
 	if len(s) > MaxMessage {
 		s = s[:MaxMessage]
@@ -123,7 +123,7 @@ func TrimMessage(s string) string {
 	return strings.ToValidUTF8(s, "")
 }
 
-// What can be wrong with a callback whose URL token is good.
+// The errors of a callback with a valid URL token.
 var (
 	// ErrCallbackMalformed means that the body is not a callback: not JSON, no provider task id, or
 	// several that differ.

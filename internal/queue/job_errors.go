@@ -10,22 +10,22 @@ import (
 	"github.com/refract-video/refract/internal/plain"
 )
 
-// jobErrors logs what jobs end with. They are tried again in any case.
+// jobErrors logs the errors of jobs. River retries the jobs in any case.
 type jobErrors struct{ log *slog.Logger }
 
-// HandleError logs an error, which a job is expected to meet now and then.
+// HandleError logs an error at level warn, because jobs sometimes fail.
 func (j jobErrors) HandleError(ctx context.Context, job *rivertype.JobRow, err error) *river.ErrorHandlerResult {
 	j.log.WarnContext(ctx, "job failed; it is tried again", "job", job.Kind, "try", job.Attempt, "error", err, "cause", plain.Hidden(err))
 	return nil
 }
 
-// HandlePanic logs a panic, which is a fault of ours.
+// HandlePanic logs a panic at level error, because it is a bug.
 func (j jobErrors) HandlePanic(ctx context.Context, job *rivertype.JobRow, panicked any, trace string) *river.ErrorHandlerResult {
 	j.log.ErrorContext(ctx, "job panicked; it is tried again", "job", job.Kind, "try", job.Attempt, "panic", panicked, "stack", trace)
 	return nil
 }
 
-// atLeast is a log handler that passes on what has a level.
+// atLeast is a log handler that passes on records of at least a level.
 type atLeast struct {
 	slog.Handler
 	level slog.Level

@@ -13,13 +13,15 @@ import (
 const (
 	// orphanPage is how many files of the bucket are compared with rows at a time.
 	orphanPage = 500
-	// orphanPages bounds the pages of a round; the next round goes on behind them, and begins anew at the end.
+	// orphanPages bounds the pages of a round. The next round continues after them. After the last page, it starts
+	// again.
 	orphanPages = 20
 )
 
-// Files tells which files of the bucket are somebody's.
+// Files reports which files of the bucket belong to a row.
 type Files interface {
-	// UnreferencedFiles returns those files that no row names and that changed too long ago to get one.
+	// UnreferencedFiles returns the files that no row names. It omits files that changed recently, which may still get
+	// a row.
 	UnreferencedFiles(ctx context.Context, keys []string, changed []time.Time) ([]string, error)
 }
 
@@ -35,10 +37,11 @@ type orphanPlace struct {
 // orphanPrefixes are where orphans can be.
 var orphanPrefixes = []string{media.OutputPrefix, media.SourcePrefix, media.UploadPrefix}
 
-// sweepOrphans deletes files that no row names: a process died after it had stored them, or could not take them back.
+// sweepOrphans deletes files that no row names. They exist because a process died after it had stored them, or could
+// not remove them.
 //
-// NOTE: the files of another database, or of rows newer than a restored one, look just the same. Nothing here can tell,
-// so that only the operator, who can, turns it on.
+// NOTE: this code can't distinguish orphans from the files of another database, or from files with rows that are newer
+// than a restored backup. So only the operator may enable the sweep.
 func (r *Retainer) sweepOrphans(ctx context.Context) (Removed, error) {
 	if !r.SweepOrphans {
 		return Removed{}, nil
@@ -66,7 +69,7 @@ func (r *Retainer) sweepOrphans(ctx context.Context) (Removed, error) {
 	return sum, errors.Join(append(errs, err)...)
 }
 
-// countOrphans counts what sweepOrphans deletes where it is turned on.
+// countOrphans counts what sweepOrphans would delete.
 func (r *Retainer) countOrphans(ctx context.Context) (sum Removed, err error) {
 	_, err = r.walkFiles(ctx, orphanPlace{}, 0, func(f media.File) {
 		sum.Add(Removed{Rows: 1, Bytes: f.SizeBytes})
@@ -74,7 +77,8 @@ func (r *Retainer) countOrphans(ctx context.Context) (sum Removed, err error) {
 	return sum, err
 }
 
-// walkFiles visits the orphans in up to so many pages of the bucket, or in all for 0, and returns where it ended.
+// walkFiles visits the orphans in a number of pages of the bucket, or in all pages if the number is 0. It returns the
+// place where it stopped.
 func (r *Retainer) walkFiles(ctx context.Context, place orphanPlace, pages int, visit func(media.File)) (orphanPlace, error) {
 	for n := 0; pages == 0 || n < pages; n++ {
 		if n > 0 && loop.Sleep(ctx, r.Pause) != nil {
@@ -82,7 +86,7 @@ func (r *Retainer) walkFiles(ctx context.Context, place orphanPlace, pages int, 
 		}
 		files, next, err := r.Bucket.Page(ctx, orphanPrefixes[place.prefix], place.page, orphanPage)
 		if err != nil {
-			return orphanPlace{}, err // Perhaps the place is no longer there.
+			return orphanPlace{}, err // Start again, because the place may no longer exist.
 		}
 		made := files[:0]
 		for _, f := range files {
@@ -106,7 +110,7 @@ func (r *Retainer) walkFiles(ctx context.Context, place orphanPlace, pages int, 
 	return place, nil
 }
 
-// unreferenced returns the files that no row names, and that are old.
+// unreferenced returns the old files that no row names.
 func (r *Retainer) unreferenced(ctx context.Context, files []media.File) ([]media.File, error) {
 	if len(files) == 0 {
 		return nil, nil

@@ -27,7 +27,8 @@ import (
 	"github.com/refract-video/refract/internal/watch"
 )
 
-// BookmarkInterval is how long a stream may be silent before it carries a bookmark. Callers are promised one within 15 seconds.
+// BookmarkInterval is the time without a message after which a stream sends a bookmark. The contract promises one within 15
+// seconds.
 const BookmarkInterval = 14 * time.Second
 
 // Server is the whole process, built and ready to run.
@@ -50,7 +51,7 @@ type Server struct {
 // part is a part of the process that runs until its context ends.
 type part func(context.Context) error
 
-// New builds the process from the inside out. When it fails, it releases what it opened.
+// New builds the process from the inside out. If it fails, it closes everything that it has opened.
 func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error) {
 	logs := newLogs(slog.New(redact.NewHandler(log.Handler(), f.secrets()...)))
 	log = logs.Logger
@@ -60,7 +61,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 			err = errors.Join(err, s.Close(context.WithoutCancel(ctx)))
 		}
 	}()
-	if err = f.checkListeners(); err != nil { // Before anything else is touched.
+	if err = f.checkListeners(); err != nil { // This comes before any other effect.
 		return nil, err
 	}
 	bucketURL, err := f.bucketURL()
@@ -77,7 +78,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		ctx = dbpool.WithoutTimeouts(ctx)
 	}
 
-	// What everything stands on: the database, the provider accounts, the bucket, the addresses.
+	// The foundation: the database, the provider accounts, the bucket, the addresses.
 	replicaName := queue.NewReplicaName()
 	db, err := openDatabase(ctx, f, replicaName, log)
 	s.closers = append(s.closers, db.close)
@@ -117,7 +118,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		return nil, err
 	}
 
-	// What decides, and what wakes those who wait for it.
+	// The lifecycle, and the signals after its changes.
 	s.hub = watch.NewHub(stores.Log, watch.Config{Bookmark: BookmarkInterval, Logger: log, Readable: s.ready.setReadable})
 	checkURI := func(uri string) error { return media.CheckURI(uri, f.AllowPrivate) }
 	verbs, err := lifecycle.New(lifecycle.Config{
@@ -128,7 +129,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		return nil, err
 	}
 
-	// What works: jobs of the queue, and loops.
+	// Background work: jobs of the queue, and loops.
 	upstreams, err := upstream.New(accounts.Accounts, stores.Accounts, meter)
 	if err != nil {
 		return nil, err
@@ -176,7 +177,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	}
 	s.listening = append(s.listening, s.hub.Run, db.notifier.Run, listener.Run, db.clock.Run)
 
-	// What callers and providers reach.
+	// The services for callers and providers.
 	statuses := &api.Statuses{Unavailable: dbpool.Unavailable, Log: log}
 	authenticate := api.As(f.tenant())
 	if f.Auth != "none" {
@@ -215,13 +216,13 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		return nil, err
 	}
 	s.closers = append(s.closers, s.surfaces.close)
-	if s.failed, err = newDatabaseFailures(meter); err != nil { //nolint:contextcheck // What fails is not a call of ours alone.
+	if s.failed, err = newDatabaseFailures(meter); err != nil { //nolint:contextcheck // It also counts failures outside of this call.
 		return nil, err
 	}
 	return s, errors.Join(observeStorage(meter, storageWatcher), observeQueues(meter, stores.Tasks, accounts.Providers()))
 }
 
-// Run runs all parts until ctx ends or one of them fails; then it drains.
+// Run runs all parts until ctx ends or a part fails. Then it drains.
 func (s *Server) Run(ctx context.Context) error {
 	listening, stopListening := context.WithCancel(context.WithoutCancel(ctx)) // Until the last stream has ended.
 	defer stopListening()

@@ -8,8 +8,8 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Preparation is the work of probing a source of a tenant, or of handing it to a provider account, in the background. There is at
-// most one for each source and account, however many tasks wait for it.
+// Preparation is background work on a source of a tenant: to probe it, or to upload it to a provider account. There is at most
+// one for each source and account, however many tasks wait for it.
 type Preparation struct {
 	Tenant  string
 	Account string
@@ -22,7 +22,7 @@ func PreparationOf(t task.Task, account string) Preparation {
 	return Preparation{Tenant: t.Tenant, Account: account, Source: t.Spec.SourceID, URI: t.Spec.SourceURI}
 }
 
-// Subject names the source among those of its tenant. It does not contain the URI, which may be signed.
+// Subject returns a name of the source that is unique within its tenant. It does not contain the URI, which may be signed.
 func (p Preparation) Subject() string {
 	if p.Source != "" {
 		return string(p.Source)
@@ -31,7 +31,7 @@ func (p Preparation) Subject() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Host returns what may delay the preparation: the host of the URI, or the account that gets an uploaded source.
+// Host returns the host that may delay the preparation: the host of the URI, or the account that gets an uploaded source.
 func (p Preparation) Host() string {
 	if p.Source != "" {
 		return p.Account
@@ -42,21 +42,21 @@ func (p Preparation) Host() string {
 // Spec returns the fields of a task that concern its preparation.
 func (p Preparation) Spec() task.Spec { return task.Spec{SourceID: p.Source, SourceURI: p.URI} }
 
-// PreparationID names a preparation that is under way.
+// PreparationID is the id of a preparation that has not ended.
 type PreparationID int64
 
-// Claim says which due preparations a replica claims.
+// Claim selects the due preparations that a replica claims.
 type Claim struct {
-	Uploaded bool          // Whether it claims uploaded sources, which are handed over, or URIs, which are probed.
-	Free     int           // How many free places it has. It gets preparations for up to half of them, shared as by package fair.
-	Made     map[Party]int // How many preparations each party has under way here.
-	Lease    time.Duration // How long no other replica claims them.
+	Uploaded bool          // Whether to claim uploaded sources, which are uploaded to accounts, or URIs, which are probed.
+	Free     int           // How many free slots the replica has. It gets preparations for up to half of them, shared as package fair does.
+	Made     map[Party]int // How many preparations of each party run on this replica.
+	Lease    time.Duration // The time in which no other replica claims them.
 }
 
-// Party is a tenant and a host that share the places of a replica.
+// Party is a tenant and a host that share the slots of a replica.
 type Party struct {
 	Tenant string
-	Host   string // As by Preparation.Host.
+	Host   string // The result of Preparation.Host.
 }
 
 // Claimed is a preparation that this replica has claimed.

@@ -1,9 +1,10 @@
 package task
 
-// Reason is why a task failed. The list is closed.
+// Reason is why a task failed. The set of reasons is fixed.
 type Reason string
 
-// The reasons of a failure. The contract's FailureReason says what each means for the caller.
+// The reasons of a failure. FailureReason in the contract describes the meaning of each for
+// callers.
 const (
 	InputRejected     Reason = "INPUT_REJECTED"
 	ProviderRejected  Reason = "PROVIDER_REJECTED"
@@ -21,7 +22,7 @@ const (
 	InsufficientCredits Reason = "INSUFFICIENT_CREDITS"
 )
 
-// Reasons are all reasons.
+// Reasons has all reasons.
 var Reasons = []Reason{
 	InputRejected, ProviderRejected, ProviderFailed, OutcomeUnknown, DeadlineExceeded, OutputUnavailable, OutputInvalid,
 	ContentModerated, InputUnsupported, InputTooLarge, InputTooLong, InputUnreachable, InsufficientCredits,

@@ -19,10 +19,10 @@ type QuotaError struct {
 	Tenant string
 	Quota  Quota
 	Limit  int
-	Retry  time.Duration // When submitting again makes sense.
+	Retry  time.Duration // When to submit again.
 }
 
-// Error says which quota is used up, and what to do.
+// Error names the quota that is used up, and says what to do.
 func (e *QuotaError) Error() string {
 	switch e.Quota {
 	case QuotaQueued:

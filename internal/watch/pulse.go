@@ -11,7 +11,7 @@ import (
 
 // How a watch retries its reads while the database fails.
 const (
-	readTimeout = 5 * time.Second       // The longest that one read may take.
+	readTimeout = 5 * time.Second       // The maximum time of one read.
 	firstDelay  = 50 * time.Millisecond // Before the first retry; the delay doubles with each retry.
 	lastDelay   = 2 * time.Second       // The longest delay.
 	outageLimit = 30 * time.Second      // How long reads may fail before the watch ends.
@@ -20,8 +20,9 @@ const (
 // pulse sends the bookmarks of a watch, whatever the watch waits for, and ends it when the hub drains or the log is
 // lost.
 //
-// The goroutine of the watch holds the lock except while it waits or reads. The sender of a bookmark holds it in that
-// time. So the lock guards the whole state of a stream: messages are sent one at a time, and none after the end.
+// The goroutine of the watch holds the lock except while it waits or reads. While the goroutine waits or reads, the
+// sender of a bookmark holds it. So the lock guards the whole state of a stream: messages are sent one at a time, and
+// none after the end.
 type pulse struct {
 	hub    *Hub
 	beat   beater

@@ -6,8 +6,8 @@ import (
 	"github.com/refract-video/refract/internal/provider/wire"
 )
 
-// codes is what every effective code means when it is an error: the body's code where there is one
-// and it is not 200, else the HTTP status. The first row that fits counts.
+// codes has the meaning of every error code. The code is that of the body if it has one other than 200, and else
+// the HTTP status. The first matching row applies.
 var codes = wire.Table{
 	// from, to, submit, check, link
 
@@ -19,9 +19,9 @@ var codes = wire.Table{
 	row(402, 402, wire.Credits, wire.Credits, wire.Credits),
 	// The resource or the endpoint does not exist. Right after a submission Check reads it as "not visible yet".
 	row(404, 404, wire.Rejected, wire.NotFound, wire.Rejected),
-	// The upstream gave no result for over 10 minutes. Nothing came back that could be asked about when
-	// it answers a submission. It answers a check before the record says so, and a result may still
-	// turn up: the next check that reads the record decides.
+	// The upstream gave no result for over 10 minutes. As the answer to a submission, it has no task id to
+	// query. As the answer to a check, it is not final, and a result may still appear: the next check that can
+	// read the record decides.
 	row(408, 408, wire.Ambiguous, wire.Unavailable, wire.Unavailable),
 	// Validation failed; of a check "recordInfo is null", read as 404 is.
 	row(422, 422, wire.BadInput, wire.NotFound, wire.Rejected),
@@ -31,16 +31,17 @@ var codes = wire.Table{
 	row(433, 433, wire.Quota, wire.Quota, wire.Quota),
 	// Down for maintenance.
 	row(455, 455, wire.Maintenance, wire.Maintenance, wire.Maintenance),
-	// A proxy gave up waiting for what it had passed on.
+	// A proxy timed out after it had forwarded the request.
 	row(499, 499, wire.Ambiguous, wire.Unavailable, wire.Unavailable),
 	// Unexpected server error.
 	row(500, 500, wire.Ambiguous, wire.Unavailable, wire.Unavailable),
-	// Generation failed: the provider tried. To a check this is the task's end.
+	// Generation failed: the provider tried. For a check, this is final.
 	row(501, 501, wire.GenFailed, wire.GenFailed, wire.Unavailable),
-	// The feature is disabled. When it is only links that can't be refreshed, submissions go on.
+	// The feature is disabled. If only the renewal of links is disabled, submissions continue.
 	row(505, 505, wire.Disabled, wire.Disabled, wire.Rejected),
 
-	// A redirect, not followed. A 303 comes after the work was done, and the others can't prove that it was not.
+	// A redirect, not followed. A 303 follows a request that was executed, and the others do not prove that it
+	// was not.
 	row(300, 399, wire.Ambiguous, wire.Unavailable, wire.Unavailable),
 	// Any other 4xx is a refusal of this request.
 	row(400, 499, wire.Rejected, wire.Unavailable, wire.Rejected),

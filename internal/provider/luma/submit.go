@@ -10,8 +10,8 @@ import (
 
 const submitPath = "/generations/video/modify"
 
-// modifyRequest is the body of a submission. The SDKs require the generation type, the model and the mode,
-// and call the strength mode [D].
+// modifyRequest is the body of a submission. The SDKs require the generation type, the model and the mode.
+// The mode is the strength [D].
 type modifyRequest struct {
 	GenerationType string `json:"generation_type"`
 	Model          string `json:"model"`
@@ -26,8 +26,8 @@ type media struct {
 	URL string `json:"url"`
 }
 
-// Submit asks the provider to start one attempt: one POST, at most 30 s. It succeeds only with an id in hand;
-// an answer that says a generation was created and does not name it is Ambiguous.
+// Submit asks the provider to start one attempt: one POST, at most 30 s. It succeeds only if the answer has
+// an id. An answer that reports a created generation without its id is Ambiguous.
 func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, error) {
 	body := modifyRequest{
 		GenerationType: "modify_video",

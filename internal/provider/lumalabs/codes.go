@@ -6,11 +6,11 @@ import (
 	"github.com/refract-video/refract/internal/provider/wire"
 )
 
-// Codes returns what every HTTP status means when it is an error: the rows of one API, then those that both have in common.
-// The first row that fits counts.
+// Codes returns the meaning of every HTTP status that is an error: the rows of one API, then the rows of both. The first
+// matching row applies.
 //
-// Luma documents what errors say more than the status of each. The rows say what HTTP says, and where that proves nothing
-// about a create, the outcome is unknown [I].
+// Luma documents the texts of errors, and few of their statuses. The rows follow the meaning of HTTP. Where that proves
+// nothing about a submission, the outcome is unknown [I].
 func Codes(own ...wire.Row) wire.Table {
 	return append(own,
 		// from, to, submit, check
@@ -31,10 +31,10 @@ func Codes(own ...wire.Row) wire.Table {
 		Row(422, 422, wire.BadInput, wire.Unavailable),
 		// Too many creates in a minute, or too many generations at a time.
 		Row(429, 429, wire.RateLimited, wire.RateLimited),
-		// A proxy gave up waiting for the answer to a request that it had passed on.
+		// A proxy timed out after it had forwarded the request.
 		Row(499, 499, wire.Ambiguous, wire.Unavailable),
 
-		// A redirect, not followed. A 303 comes after the work was done, and the others can't prove that it was not.
+		// A redirect, not followed. A 303 follows a request that was executed, and the others do not prove that it was not.
 		Row(300, 399, wire.Ambiguous, wire.Unavailable),
 		// Any other 4xx is a refusal of this request.
 		Row(400, 499, wire.Rejected, wire.Unavailable),

@@ -1,15 +1,15 @@
-// Package providertest is the suite that every provider passes, run against the simulator over real sockets. A new
-// provider is a package, and one [Subject] that a test of it hands to [Run].
+// Package providertest is the suite that every provider passes. It runs against the simulator over real sockets. A test of each
+// provider calls [Run] with a [Subject].
 //
-// What a provider is tested for comes from its [provider.Capabilities]: a provider that says it signs callbacks meets
-// forged ones, one that says it can't exchange links must refuse to. A Subject holds only what capabilities leave open.
+// The [provider.Capabilities] select the cases: a provider that signs callbacks gets forged ones, and a provider that can't
+// renew links must refuse to do so. A Subject has only the facts that capabilities do not have.
 //
-// Two promises are kept for every case, whatever else it is about (see [watched]). Money: no call sends two requests,
-// and an error that says nothing was created is never given where the simulator's ledger shows a paid task. Secrets:
-// neither the API key, nor the signing key, nor the callback URL, nor a result link stands in an error or a message.
+// Every case also checks two promises (see [watched]). Costs: no call sends two requests, and no error means "nothing was
+// created" if the simulator's ledger has a paid task. Secrets: no error or message contains the API key, the signing key, the
+// callback URL or a result link.
 //
-// Every case starts a simulator of its own and waits for what it does, never for time to pass. A simulator that can't
-// start fails the case. What depends on no answer at all, such as TLS and HTTP/2, is tested by package wiretest.
+// Every case starts its own simulator. It waits for events and never for a time. If the simulator can't start, the case fails.
+// Package wiretest tests the parts that do not depend on answers, such as TLS and HTTP/2.
 package providertest
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// Subject is a provider to be tested: how to reach it, and the facts that its capabilities don't hold.
+// Subject is a provider under test: how to reach it, and the facts that its capabilities do not have.
 type Subject struct {
 	// Name is the name of the provider, and of its profile in the simulator.
 	Name string
@@ -29,28 +29,29 @@ type Subject struct {
 	// New returns the provider for an account. It makes no request, and leaves no connection behind.
 	New func(t testing.TB, a Account) provider.Provider
 
-	// Refusals is what the provider's codes mean when they answer a submission, beyond those that mean the same
-	// everywhere: bad credentials, no credits, too many requests, and 500, 502 and 504, which prove nothing.
+	// Refusals has the meanings of the provider's codes as answers to a submission, except for those with the same meaning at
+	// every provider: bad credentials, no credits, too many requests, and 500, 502 and 504, which prove nothing.
 	Refusals map[int]wire.Verdict
-	// Failures is what the simulator's directives for failed generations mean. A plain "fail" has no cause anywhere.
+	// Failures has the meanings of the simulator's directives for failed generations. A plain "fail" has no cause at any
+	// provider.
 	Failures map[string]provider.Cause
-	// SaysMaintenance is whether maintenance can be distinguished from other failures. Where it can't, a submission is Ambiguous
-	// then and a check Unavailable.
+	// SaysMaintenance is whether maintenance can be distinguished from other failures. If not, a submission during maintenance
+	// is Ambiguous and a check Unavailable.
 	SaysMaintenance bool
-	// SaysRetryAfter is whether a rate limit says how long to wait.
+	// SaysRetryAfter is whether the answer to a rate-limited call has a Retry-After.
 	SaysRetryAfter bool
 	// MintsLinks is whether every check returns fresh links.
 	MintsLinks bool
 }
 
-// Simulation is what the suite asks of a simulator.
+// Simulation is the configuration of a simulator.
 type Simulation struct {
 	SubmitLimit sim.Limit
 	QueryLimit  sim.Limit
 	SigningKey  string // Signs callbacks, where the provider does so.
 }
 
-// Account is what a provider is configured with.
+// Account is the configuration of a provider.
 type Account struct {
 	BaseURL    string
 	APIKey     string
@@ -80,17 +81,17 @@ type group struct {
 	cases      []testCase
 }
 
-// testCase is one thing that providers promise.
+// testCase is a test of one behavior of providers.
 type testCase struct {
 	name string
-	// faults are the simulator's directives for all submissions of the case. Those that the profile does not know
-	// change nothing.
+	// faults are the simulator's directives for all submissions of the case. Directives that the profile does not know have no
+	// effect.
 	faults string
 	config func(*Simulation)
 	run    func(*rig)
 }
 
-// groups returns the cases that a provider with these capabilities has to pass.
+// groups returns the cases that a provider with these capabilities must pass.
 func (s Subject) groups(t testing.TB) []group {
 	t.Helper()
 	caps := s.capabilities(t, signingKey)
@@ -114,7 +115,7 @@ func (s Subject) capabilities(t testing.TB, signingKey string) provider.Capabili
 	return s.New(t, Account{BaseURL: "http://127.0.0.1:1", APIKey: apiKey, SigningKey: signingKey}).Capabilities()
 }
 
-// try runs one case and looks through all that the provider did in it.
+// try runs one case, and checks every request, error and message of the provider in it.
 func (s Subject) try(t testing.TB, g group, c testCase) {
 	t.Helper()
 	r := s.rig(t, g, c)

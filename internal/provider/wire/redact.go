@@ -9,22 +9,22 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 )
 
-// maxRedacted is how much of a text Redact looks at; error pages can be long.
+// maxRedacted is the maximum size of a text that Redact reads, because error pages can be long.
 const maxRedacted = 16 << 10
 
-// Redact returns a text of the provider that may stand in errors, logs and records. It removes our API key and the given
-// secrets, and cuts every URL to its host: sources and results may be signed links, and the callback URL holds a token. No cut
-// leaves half of a secret: the one to MaxMessage comes last, and the one to maxRedacted also drops the end, which may hold
-// half of one.
+// Redact returns a text of the provider in a form that errors, logs and records may contain. It removes our API key and the
+// given secrets. It cuts every URL to its host, because sources and results may be signed links, and the callback URL contains
+// a token. No cut leaves a part of a secret: the cut to MaxMessage comes last, and the cut to maxRedacted also removes the
+// end, which may contain a part of a secret.
 func (c *Client) Redact(s string, secrets ...string) string {
 	cut := len(s) > maxRedacted
-	s = strings.ToValidUTF8(s[:min(len(s), maxRedacted)], "") // First: a byte left out later would join what it had kept apart.
+	s = strings.ToValidUTF8(s[:min(len(s), maxRedacted)], "") // This is the first step. A byte that is removed later could join two parts of a secret.
 	secrets = append(slices.Clone(secrets), c.apiKey)
 	s = redact.String(s, secrets...)
 	if cut {
 		longest := 0
 		for _, secret := range secrets {
-			longest = max(longest, 6*len(secret)) // As JSON may spell it.
+			longest = max(longest, 6*len(secret)) // JSON may escape each byte with six.
 		}
 		s = s[:max(0, len(s)-longest)]
 	}

@@ -1,6 +1,6 @@
-// Package luma simulates Luma's Dream Machine API, version 1. A job moves from queued over dreaming to completed or failed,
-// and no answer shows that a callback was given up. Callbacks are not signed, and come at the begin and at the end of a
-// generation. Result links live for 24 h, and are never renewed.
+// Package luma simulates Luma's Dream Machine API, version 1. A job moves from queued to dreaming, and then to completed or
+// failed. No answer shows that the delivery of a callback failed for good. Callbacks are not signed. They come at the
+// beginning and at the end of a generation. Result links are valid for 24 h, and are never renewed.
 //
 // A source that can't be fetched, or that ffmpeg can't read, fails the generation.
 package luma
@@ -12,7 +12,7 @@ import (
 	"github.com/refract-video/refract/internal/sim/lumalabs"
 )
 
-// path is where the API begins, as on Luma's own host.
+// path is the base path of the API, as on Luma's own host.
 const path = "/dream-machine/v1"
 
 // protocol is the wire format of the API.

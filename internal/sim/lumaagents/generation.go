@@ -8,7 +8,7 @@ import (
 	"github.com/refract-video/refract/internal/sim/lumalabs"
 )
 
-// generation is what every answer is about.
+// generation is the body of every answer.
 type generation struct {
 	ID            string  `json:"id"`
 	Type          string  `json:"type"`
@@ -25,10 +25,10 @@ type output struct {
 	URL  string `json:"url"`
 }
 
-// render is the body of an answer about a job.
+// render returns the body of an answer about a job.
 func (p *protocol) render(j *sim.Job, s sim.Status) any { return p.newGeneration(j, s) }
 
-// newGeneration returns a job that stands at v, with fresh links when it is completed.
+// newGeneration returns the generation of a job with status v, with new links if it is completed.
 func (p *protocol) newGeneration(j *sim.Job, v sim.Status) generation {
 	g := generation{
 		ID: j.ID, Type: "video_edit", Model: j.Submission.Model, CreatedAt: lumalabs.FormatTime(j.Created), Output: []output{},
@@ -53,7 +53,7 @@ func (p *protocol) newGeneration(j *sim.Job, v sim.Status) generation {
 	return g
 }
 
-// failureName is the failure_code that a script wants, or that fits the engine's code.
+// failureName returns the failure_code of a script, or else one that matches the engine's code.
 func failureName(script sim.Script, code int) string {
 	if code == http.StatusUnprocessableEntity {
 		return cmp.Or(script.FailureName, "invalid_request")

@@ -1,4 +1,5 @@
-// Package simtest starts a simulator with all profiles for a test, and has the requests that tests of several packages make.
+// Package simtest starts a simulator with all profiles for a test. It also has the requests that tests of several packages
+// send.
 package simtest
 
 import (
@@ -39,7 +40,7 @@ type Fixture struct {
 	HTTP *http.Client
 }
 
-// Hung bounds every wait of a test. Only a test that hangs reaches it.
+// Hung bounds every wait of a test. A test that reaches it hangs.
 const Hung = 5 * time.Minute
 
 // Unlimited refuses no call.
@@ -91,7 +92,7 @@ type Received struct {
 	}
 }
 
-// Receiver records callbacks and answers them with the statuses it was given, then with 200.
+// Receiver records callbacks. It answers them with the configured statuses, and then with 200.
 type Receiver struct {
 	Server   *httptest.Server
 	Calls    chan Received
@@ -114,7 +115,7 @@ func newReceiver() *Receiver {
 	return r
 }
 
-// Stall makes the receiver hang on its full channel until the test is over.
+// Stall fills the channel of the receiver, so that it hangs until the end of the test.
 func (w *Fixture) Stall() {
 	for range cap(w.Hook.Calls) {
 		w.Hook.Calls <- Received{}
@@ -178,7 +179,7 @@ func (w *Fixture) Call(method, url, key string, body []byte, contentType string)
 	return e, err
 }
 
-// Post sends v as JSON with the good key and expects an answer.
+// Post sends v as JSON with the valid key and expects an answer.
 func (w *Fixture) Post(path string, v any) Answer {
 	w.Helper()
 	e, err := w.Send(path, v)
@@ -188,7 +189,7 @@ func (w *Fixture) Post(path string, v any) Answer {
 	return e
 }
 
-// Send sends v as JSON with the good key.
+// Send sends v as JSON with the valid key.
 func (w *Fixture) Send(path string, v any) (Answer, error) {
 	w.Helper()
 	body, err := json.Marshal(v)
@@ -198,7 +199,7 @@ func (w *Fixture) Send(path string, v any) (Answer, error) {
 	return w.Call(http.MethodPost, w.Sim.URL()+path, APIKey, body, "application/json")
 }
 
-// Get expects an answer to a GET with the good key.
+// Get sends a GET with the valid key and expects an answer.
 func (w *Fixture) Get(url string) Answer {
 	w.Helper()
 	e, err := w.Call(http.MethodGet, url, APIKey, nil, "")
