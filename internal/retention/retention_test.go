@@ -26,6 +26,10 @@ type shelf struct {
 	files    []string // Those to delete.
 	broken   map[retention.Kind]error
 	searched map[retention.Kind]int
+
+	referenced   map[string]bool // The files that a row names.
+	compared     int             // How many files were compared with rows.
+	uncomparable error
 }
 
 const batch = 2
@@ -73,8 +77,12 @@ func (s *shelf) ForgetFiles(_ context.Context, keys []string) error {
 
 func (s *shelf) ForgetDays(context.Context) error { return nil }
 
-func (s *shelf) UnreferencedFiles(context.Context, []string, []time.Time) ([]string, error) {
-	return nil, nil
+func (s *shelf) UnreferencedFiles(_ context.Context, keys []string, _ []time.Time) ([]string, error) {
+	s.compared += len(keys)
+	if s.uncomparable != nil {
+		return nil, s.uncomparable
+	}
+	return slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return s.referenced[key] }), nil
 }
 
 // old returns things that have expired.
