@@ -82,7 +82,7 @@ func TestDownload_KeepsNothingThatIsNotWholeAndVerified(t *testing.T) {
 		{"too small", &clienttest.FileServer{}, func(o *refractv1.Output) { o.SizeBytes++ }, "the server answered 416", 2},
 		{"cut without progress", &clienttest.FileServer{Cuts: []int{10, 0, 0, 0, 0, 0, 0}}, func(*refractv1.Output) {}, "5 tries without progress", 6},
 		{"expired", &clienttest.FileServer{}, func(o *refractv1.Output) { o.DownloadUri = "" }, "no longer kept", 0},
-		{"no address", &clienttest.FileServer{}, func(o *refractv1.Output) { o.DownloadUri = "file:///etc/passwd" }, "no http address", 0},
+		{"no address", &clienttest.FileServer{}, func(o *refractv1.Output) { o.DownloadUri = "file:///etc/passwd" }, "not http or https", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

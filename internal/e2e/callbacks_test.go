@@ -84,7 +84,7 @@ func TestIngress_AnswersAsDocumented(t *testing.T) {
 	if len(events) != 3 {
 		t.Errorf("the task had events %v", events)
 	}
-	want := map[string]int{"bad_signature": 3, "stale": 2, "malformed": 3, "mismatch": 1, "asked": 1}
+	want := map[string]int{"bad_signature": 3, "stale": 2, "malformed": 3, "mismatch": 1, "confirming": 1}
 	if diff := cmp.Diff(want, verdicts(t, ts, token)); diff != "" {
 		t.Errorf("verdicts in the inbox (-want +got):\n%s", diff)
 	}

@@ -99,12 +99,12 @@ func TestPromise06_CallbacksAreHints(t *testing.T) {
 		verdicts []string // The inbox must have at least these.
 	}{
 		{"forged links under a valid signature", "[sim:forge-urls]", "kie", signed, []string{"applied"}},
-		{"a forged failure under a valid signature", "[sim:forge-code=500]", "kie", signed, []string{"asked"}},
+		{"a forged failure under a valid signature", "[sim:forge-code=500]", "kie", signed, []string{"confirming"}},
 		{"a wrong signature", "[sim:bad-signature]", "kie", asking, []string{"bad_signature"}},
 		{"a stale timestamp", "[sim:stale=1h]", "kie", asking, []string{"stale"}},
-		{"no key: a forged success", "[sim:forge-code=200,processing=300ms]", "kie", keyless, []string{"asked"}},
-		{"no key: a forged failure", "[sim:forge-code=500,processing=300ms]", "kie", keyless, []string{"asked"}},
-		{"no signatures: a forged failure", "[sim:forge-code=500,processing=300ms]", luma.Name, signed, []string{"asked"}},
+		{"no key: a forged success", "[sim:forge-code=200,processing=300ms]", "kie", keyless, []string{"confirming"}},
+		{"no key: a forged failure", "[sim:forge-code=500,processing=300ms]", "kie", keyless, []string{"confirming"}},
+		{"no signatures: a forged failure", "[sim:forge-code=500,processing=300ms]", luma.Name, signed, []string{"confirming"}},
 		{"the new key of two", "", "kie", configured(oldAndNew), []string{"applied"}},
 		{"the old key of two", "", "kie", configured(newAndOld), []string{"applied"}},
 		{"it overtakes its answer", "[sim:early]", "kie", signed, []string{"applied"}},
@@ -186,7 +186,7 @@ func TestPromise06_AcceptedCallbacksAreBounded(t *testing.T) {
 			t.Fatalf("callback %d was answered %d %s, want 200", i, status, answer)
 		}
 	}
-	if n := ts.metric(t, "refract_callbacks_total", `verdict="asked"`); n != 40 {
+	if n := ts.metric(t, "refract_callbacks_total", `verdict="confirming"`); n != 40 {
 		t.Errorf("%d are counted, want all 40", n)
 	}
 	if kept := ask[int](t, ts.pool, "SELECT sum(octet_length(body)) FROM callback"); kept > 256<<10 {

@@ -142,7 +142,7 @@ func TestPermits_AreHeldUntilTheRequestCanNoLongerArrive(t *testing.T) {
 		"canceled, accepted":   {[]step{answered(nil, canceled)}, task.AttemptRunning, inFlight},
 		"canceled, no answer":  {[]step{answered(noAnswer, canceled)}, task.AttemptUnconfirmed, both},
 		"expired, no answer":   {[]step{answered(noAnswer, expired)}, task.AttemptUnconfirmed, both},
-		"called back, dropped": {[]step{answered(noAnswer, calledBack(proven("p1", provider.Failed), lifecycle.Asked))}, task.AttemptRunning, inFlight},
+		"called back, dropped": {[]step{answered(noAnswer, calledBack(proven("p1", provider.Failed), lifecycle.Confirming))}, task.AttemptRunning, inFlight},
 
 		"taken over":           {[]step{lost, takenOver}, task.AttemptUnconfirmed, both},
 		"taken over, canceled": {[]step{lost, takenOver, canceled}, task.AttemptUnconfirmed, both},
@@ -150,11 +150,11 @@ func TestPermits_AreHeldUntilTheRequestCanNoLongerArrive(t *testing.T) {
 		"taken over, given up": {[]step{lost, takenOver, givenUp}, task.AttemptLost, both},
 		"canceled, taken over": {[]step{lost, canceled, takenOver}, task.AttemptUnconfirmed, both},
 		"taken over, hinted": {
-			[]step{lost, takenOver, calledBack(unproven("p1", provider.Succeeded), lifecycle.Asked)},
+			[]step{lost, takenOver, calledBack(unproven("p1", provider.Succeeded), lifecycle.Confirming)},
 			task.AttemptUnconfirmed, both,
 		},
 		"taken over, hinted, confirmed": {
-			[]step{lost, takenOver, calledBack(unproven("p1", provider.Succeeded), lifecycle.Asked), checked},
+			[]step{lost, takenOver, calledBack(unproven("p1", provider.Succeeded), lifecycle.Confirming), checked},
 			task.AttemptRunning, inFlight,
 		},
 		"taken over, succeeded": {

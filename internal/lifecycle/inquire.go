@@ -47,7 +47,7 @@ func (l *Lifecycle) ReplayCallback(ctx context.Context, c Callback) (Inquiry, er
 // named returns the provider task id by which the provider may be asked. A callback that was refused, or that contradicted what was
 // known, named it without proof: with a URL token alone, a stranger could give the attempt the provider task of another one.
 func (c Callback) named() string {
-	if c.Verdict == Applied || c.Verdict == Asked {
+	if c.Verdict == Applied || c.Verdict == Confirming {
 		return c.ProviderTaskID
 	}
 	return ""

@@ -99,7 +99,7 @@ func TestReplayCallback_AsksOnlyWhereThereIsSomethingToAsk(t *testing.T) {
 				test.then(t, s, attempt)
 			}
 			due := query[bool](t, s, "SELECT coalesce(next_check_time <= now(), false) FROM attempt")
-			q, err := s.ReplayCallback(t.Context(), s.inbox(t, attempt, test.names, lifecycle.Asked))
+			q, err := s.ReplayCallback(t.Context(), s.inbox(t, attempt, test.names, lifecycle.Confirming))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,7 +128,7 @@ func TestReplayCallback_BringsALostResultHomeForARetry(t *testing.T) {
 	s.exec(t, "UPDATE attempt SET create_time = now() - interval '2 hours'")
 	s.check(t, provider.Status{}, nil)
 	s.expect(t, id, task.Failed, task.AttemptLost)
-	if _, err := s.ReplayCallback(t.Context(), s.inbox(t, attempt, "p1", lifecycle.Asked)); err != nil {
+	if _, err := s.ReplayCallback(t.Context(), s.inbox(t, attempt, "p1", lifecycle.Confirming)); err != nil {
 		t.Fatal(err)
 	}
 	s.check(t, provider.Status{Phase: provider.Succeeded}, nil)

@@ -49,7 +49,7 @@ func TestDefer_HoldsNothing(t *testing.T) {
 		t.Errorf("the tenant's next task waits for %+v, %v, want its admission at place 1", waits, err)
 	}
 	waits, err := s.Waiting(t.Context(), s.task(t, w.Task))
-	if err != nil || waits.Cause != task.WaitSource || !waits.Until.IsZero() || !strings.Contains(waits.Message, "looked at") {
+	if err != nil || waits.Cause != task.WaitSource || !waits.Until.IsZero() || !strings.Contains(waits.Message, "being checked") {
 		t.Errorf("it waits for %+v, %v, want its source", waits, err)
 	}
 	s.exec(t, "UPDATE preparation SET message = 'status 503', due_time = now() + interval '1 minute'")

@@ -35,7 +35,7 @@ func TestProviderTask_OfAnotherAttemptIsNotBelieved(t *testing.T) {
 		"a hint that the provider confirms": {func(t *testing.T, s service, attempt task.AttemptID) {
 			t.Helper()
 			s.send(t, attempt, "", errLost)
-			if err := s.callback(t.Context(), attempt, unproven("p1", provider.Succeeded), lifecycle.Asked); err != nil {
+			if err := s.callback(t.Context(), attempt, unproven("p1", provider.Succeeded), lifecycle.Confirming); err != nil {
 				t.Error(err)
 			}
 			for _, phase := range []provider.Phase{provider.Running, provider.Failed, provider.Succeeded} {
@@ -77,7 +77,7 @@ func TestProviderTask_OfAnotherAttemptDoesNotProlongTheWait(t *testing.T) {
 	s.start(t, "p1")
 	id, attempt := s.begin(t, plain())
 	s.send(t, attempt, "", errLost)
-	if err := s.callback(t.Context(), attempt, unproven("p1", provider.Running), lifecycle.Asked); err != nil {
+	if err := s.callback(t.Context(), attempt, unproven("p1", provider.Running), lifecycle.Confirming); err != nil {
 		t.Fatal(err)
 	}
 	s.exec(t, "UPDATE attempt SET create_time = now() - interval '31 minutes' WHERE id = $1", attempt)

@@ -326,7 +326,7 @@ func TestSend_RefusalAfterACallbackProvesNothing(t *testing.T) {
 			s := setup(t)
 			id, attempt := s.begin(t, plain())
 			err := s.Send(t.Context(), attempt, func(ctx context.Context, _ task.Task) (string, error) {
-				if err := s.callback(ctx, attempt, unproven("p1", provider.Running), lifecycle.Asked); err != nil {
+				if err := s.callback(ctx, attempt, unproven("p1", provider.Running), lifecycle.Confirming); err != nil {
 					t.Error(err)
 				}
 				return "", &provider.Error{Class: class, Op: "submit"}

@@ -15,7 +15,7 @@ type Verdict string
 // The verdicts. The first five are answered 200; the last three are refused.
 const (
 	Applied      Verdict = "applied"       // It settled the attempt.
-	Asked        Verdict = "asked"         // The provider is being asked before anything is believed.
+	Confirming   Verdict = "confirming"    // The provider is asked to confirm it, and nothing is believed until then.
 	Duplicate    Verdict = "duplicate"     // It says what was known.
 	Conflict     Verdict = "conflict"      // It contradicts what is known.
 	Mismatch     Verdict = "mismatch"      // It names another provider task than the attempt's.
@@ -25,7 +25,7 @@ const (
 )
 
 // Verdicts are all verdicts.
-var Verdicts = []Verdict{Applied, Asked, Duplicate, Conflict, Mismatch, BadSignature, Stale, Malformed}
+var Verdicts = []Verdict{Applied, Confirming, Duplicate, Conflict, Mismatch, BadSignature, Stale, Malformed}
 
 // refusedCallbacks is how many refused callbacks of one attempt are kept.
 const refusedCallbacks = 8
@@ -98,7 +98,7 @@ func callbackInput(t task.Task, id task.AttemptID, said provider.Callback) (task
 	case a.State == task.AttemptRefused:
 		return nil, Conflict
 	default:
-		return task.Hinted{Attempt: id, ProviderTaskID: said.ProviderTaskID, Proven: said.Proven}, Asked
+		return task.Hinted{Attempt: id, ProviderTaskID: said.ProviderTaskID, Proven: said.Proven}, Confirming
 	}
 }
 

@@ -68,11 +68,11 @@ func TestSettleCallback_VerdictInboxAndTaskAgree(t *testing.T) {
 			task:  task.Saving, attempt: task.AttemptSucceeded, saves: 1,
 		},
 		"unproven result": {
-			steps: []step{{unproven("p1", provider.Succeeded), lifecycle.Asked}},
+			steps: []step{{unproven("p1", provider.Succeeded), lifecycle.Confirming}},
 			task:  task.Running, attempt: task.AttemptRunning, asked: true,
 		},
 		"proven failure": {
-			steps: []step{{proven("p1", provider.Failed), lifecycle.Asked}},
+			steps: []step{{proven("p1", provider.Failed), lifecycle.Confirming}},
 			task:  task.Running, attempt: task.AttemptRunning, asked: true,
 		},
 		"duplicate": {
@@ -92,7 +92,7 @@ func TestSettleCallback_VerdictInboxAndTaskAgree(t *testing.T) {
 			task: task.Saving, attempt: task.AttemptSucceeded, saves: 1,
 		},
 		"unproven result of an unconfirmed attempt": {
-			unconfirmed: true, steps: []step{{unproven("p1", provider.Succeeded), lifecycle.Asked}},
+			unconfirmed: true, steps: []step{{unproven("p1", provider.Succeeded), lifecycle.Confirming}},
 			task: task.Running, attempt: task.AttemptUnconfirmed, asked: true,
 		},
 		"after the deadline": {
@@ -218,7 +218,7 @@ func TestSettleCallback_RowsAndBytesAreBoundedPerAttempt(t *testing.T) {
 				}
 			}
 			for range 80 {
-				send(proven("p1", provider.Failed), lifecycle.Asked)
+				send(proven("p1", provider.Failed), lifecycle.Confirming)
 			}
 			send(proven("p1", provider.Succeeded), lifecycle.Applied)
 			for range 80 {
@@ -265,7 +265,7 @@ func TestSettleCallback_BringsFewerAndFewerQuestions(t *testing.T) {
 				if i >= 40 {
 					passed = 90
 				}
-				if err := s.callback(t.Context(), attempt, unproven("p1", provider.Failed), lifecycle.Asked); err != nil {
+				if err := s.callback(t.Context(), attempt, unproven("p1", provider.Failed), lifecycle.Confirming); err != nil {
 					t.Fatal(err)
 				}
 				checks, err := s.DueChecks(t.Context(), "kie", rarely, 10)

@@ -121,7 +121,7 @@ func TestSettleCheck_ConfirmsAHint(t *testing.T) {
 			s.clear(t)
 			id, attempt := s.begin(t, plain())
 			s.send(t, attempt, "", errors.New("connection lost"))
-			if err := s.callback(t.Context(), attempt, unproven("p1", provider.Succeeded), lifecycle.Asked); err != nil {
+			if err := s.callback(t.Context(), attempt, unproven("p1", provider.Succeeded), lifecycle.Confirming); err != nil {
 				t.Fatal(err)
 			}
 			checks, err := s.DueChecks(t.Context(), "kie", cadence, 10) // The hint made it due at once.
@@ -220,7 +220,7 @@ func TestSettleCheck_OfAnAttemptThatIsNamedMeanwhileChangesNothing(t *testing.T)
 					t.Error(err)
 				}
 				if hint != "" {
-					if err := s.callback(ctx, attempt, unproven(hint, provider.Running), lifecycle.Asked); err != nil {
+					if err := s.callback(ctx, attempt, unproven(hint, provider.Running), lifecycle.Confirming); err != nil {
 						t.Error(err)
 					}
 				}

@@ -28,7 +28,7 @@ func TestWaiting_NamesTheCause(t *testing.T) {
 		{"held", "UPDATE provider_account SET hold_reason = 'invoice unpaid'", task.WaitProviderPaused, "account kie is paused: invoice unpaid", 0},
 		{"paused", "UPDATE provider_account SET pauses = 1, pause_reason = 'credits', paused_until_time = now() + interval '1 hour'", task.WaitProviderPaused, "account kie is paused: credits", time.Hour},
 		{"probed", "UPDATE provider_account SET pauses = 1, pause_reason = 'credits', paused_until_time = now(); UPDATE attempt SET answer_time = NULL, state = 'SUBMITTING'", task.WaitProviderPaused, "probed", 0},
-		{"delayed", "UPDATE task SET not_before_time = now() + interval '1 hour' WHERE state = 'QUEUED'", task.WaitDelay, "never reached", time.Hour},
+		{"delayed", "UPDATE task SET not_before_time = now() + interval '1 hour' WHERE state = 'QUEUED'", task.WaitDelay, "did not reach", time.Hour},
 		{"storage", "INSERT INTO storage_probe (replica, cause) VALUES ('r1', 'is full'); UPDATE provider_account SET pauses = 1, paused_until_time = now() + interval '1 hour'", task.WaitStorage, "the storage is full; nothing is sent to kie", 0},
 		{"the tenant's quota", "INSERT INTO tenant (tenant, max_in_flight) VALUES ('films', 1)", task.WaitTenantShare, "1 open attempts, and its limit is 1", 0},
 	} {

@@ -187,4 +187,4 @@ FROM json_to_recordset($1) AS new (attempt_id uuid, account text, provider_task_
 WHERE verdict = 'applied' OR (
     SELECT count(*) = 0 OR count(*) < 32 AND sum(octet_length(kept.body)) + coalesce(length(new.body), 0) * 3 / 4 <= ` + inbox.KeptBytes + `
     FROM callback AS kept
-    WHERE kept.attempt_id = new.attempt_id AND kept.verdict IN ('asked', 'duplicate', 'conflict', 'mismatch'))`
+    WHERE kept.attempt_id = new.attempt_id AND kept.verdict IN ('confirming', 'duplicate', 'conflict', 'mismatch'))`

@@ -31,7 +31,7 @@ const (
 	// The callback settled the attempt.
 	CallbackVerdict_CALLBACK_VERDICT_APPLIED CallbackVerdict = 1
 	// The callback was not trusted. It made the service ask the provider.
-	CallbackVerdict_CALLBACK_VERDICT_ASKED CallbackVerdict = 2
+	CallbackVerdict_CALLBACK_VERDICT_CONFIRMING CallbackVerdict = 2
 	// The callback reported what was already known.
 	CallbackVerdict_CALLBACK_VERDICT_DUPLICATE CallbackVerdict = 3
 	// The callback contradicted what was already known, and changed nothing.
@@ -51,7 +51,7 @@ var (
 	CallbackVerdict_name = map[int32]string{
 		0: "CALLBACK_VERDICT_UNSPECIFIED",
 		1: "CALLBACK_VERDICT_APPLIED",
-		2: "CALLBACK_VERDICT_ASKED",
+		2: "CALLBACK_VERDICT_CONFIRMING",
 		3: "CALLBACK_VERDICT_DUPLICATE",
 		4: "CALLBACK_VERDICT_CONFLICT",
 		5: "CALLBACK_VERDICT_MISMATCH",
@@ -62,7 +62,7 @@ var (
 	CallbackVerdict_value = map[string]int32{
 		"CALLBACK_VERDICT_UNSPECIFIED":   0,
 		"CALLBACK_VERDICT_APPLIED":       1,
-		"CALLBACK_VERDICT_ASKED":         2,
+		"CALLBACK_VERDICT_CONFIRMING":    2,
 		"CALLBACK_VERDICT_DUPLICATE":     3,
 		"CALLBACK_VERDICT_CONFLICT":      4,
 		"CALLBACK_VERDICT_MISMATCH":      5,
@@ -236,11 +236,11 @@ const file_refract_v1_callback_proto_rawDesc = "" +
 	"\x10provider_task_id\x18\x06 \x01(\tR\x0eproviderTaskId\x125\n" +
 	"\averdict\x18\a \x01(\x0e2\x1b.refract.v1.CallbackVerdictR\averdict\x12&\n" +
 	"\x0fbody_size_bytes\x18\b \x01(\x03R\rbodySizeBytes\x12\x12\n" +
-	"\x04body\x18\t \x01(\fR\x04body*\xab\x02\n" +
+	"\x04body\x18\t \x01(\fR\x04body*\xb0\x02\n" +
 	"\x0fCallbackVerdict\x12 \n" +
 	"\x1cCALLBACK_VERDICT_UNSPECIFIED\x10\x00\x12\x1c\n" +
-	"\x18CALLBACK_VERDICT_APPLIED\x10\x01\x12\x1a\n" +
-	"\x16CALLBACK_VERDICT_ASKED\x10\x02\x12\x1e\n" +
+	"\x18CALLBACK_VERDICT_APPLIED\x10\x01\x12\x1f\n" +
+	"\x1bCALLBACK_VERDICT_CONFIRMING\x10\x02\x12\x1e\n" +
 	"\x1aCALLBACK_VERDICT_DUPLICATE\x10\x03\x12\x1d\n" +
 	"\x19CALLBACK_VERDICT_CONFLICT\x10\x04\x12\x1d\n" +
 	"\x19CALLBACK_VERDICT_MISMATCH\x10\x05\x12\"\n" +
