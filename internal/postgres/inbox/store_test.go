@@ -53,7 +53,7 @@ func TestCallbacks_Filters(t *testing.T) {
 	first, one := create(t, pool, "films")
 	second, two := create(t, pool, "shorts")
 	names := map[callback.ID]string{
-		receive(t, pool, one, "kie", lifecycle.Confirming, 3*time.Hour):      "asked",
+		receive(t, pool, one, "kie", lifecycle.Confirming, 3*time.Hour): "confirming",
 		receive(t, pool, one, "kie", lifecycle.Applied, 2*time.Hour):    "applied",
 		receive(t, pool, two, "luma", lifecycle.Malformed, time.Hour):   "malformed",
 		receive(t, pool, two, "luma", lifecycle.Applied, 4*time.Hour):   "oldest, though last in the table",
@@ -67,14 +67,14 @@ func TestCallbacks_Filters(t *testing.T) {
 	}{
 		"none": {
 			callback.Filter{},
-			[]string{"duplicate", "stale", "malformed", "applied", "asked", "oldest, though last in the table"},
+			[]string{"duplicate", "stale", "malformed", "applied", "confirming", "oldest, though last in the table"},
 		},
-		"task":             {callback.Filter{Task: first}, []string{"duplicate", "applied", "asked"}},
-		"account":          {callback.Filter{Account: "kie"}, []string{"stale", "applied", "asked"}},
+		"task":             {callback.Filter{Task: first}, []string{"duplicate", "applied", "confirming"}},
+		"account":          {callback.Filter{Account: "kie"}, []string{"stale", "applied", "confirming"}},
 		"verdict":          {callback.Filter{Verdicts: []lifecycle.Verdict{lifecycle.Applied}}, []string{"applied", "oldest, though last in the table"}},
-		"verdicts":         {callback.Filter{Verdicts: []lifecycle.Verdict{lifecycle.Confirming, lifecycle.Stale}}, []string{"stale", "asked"}},
+		"verdicts":         {callback.Filter{Verdicts: []lifecycle.Verdict{lifecycle.Confirming, lifecycle.Stale}}, []string{"stale", "confirming"}},
 		"from":             {callback.Filter{FromTime: ago(45 * time.Minute)}, []string{"duplicate", "stale"}},
-		"to":               {callback.Filter{ToTime: ago(150 * time.Minute)}, []string{"asked", "oldest, though last in the table"}},
+		"to":               {callback.Filter{ToTime: ago(150 * time.Minute)}, []string{"confirming", "oldest, though last in the table"}},
 		"task and account": {callback.Filter{Task: second, Account: "luma"}, []string{"malformed", "oldest, though last in the table"}},
 		"task, verdict and time": {
 			callback.Filter{Task: second, Verdicts: []lifecycle.Verdict{lifecycle.Applied, lifecycle.Stale}, FromTime: ago(time.Hour)},
