@@ -28,7 +28,7 @@ func TestToken_SeparatesOperatorsFromTenants(t *testing.T) {
 			t.Errorf("line %d of the list is %q, want %q in it", i+1, got, want)
 		}
 	}
-	if exit, out := token("create", "--tenant=-"); exit != 1 || !strings.Contains(out, "the default's") {
+	if exit, out := token("create", "--tenant=-"); exit != 1 || !strings.Contains(out, "reserved for the default quotas") {
 		t.Errorf("create for the default: exit %d: %s", exit, out)
 	}
 }
