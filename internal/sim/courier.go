@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -60,6 +61,8 @@ type courier struct {
 	client *http.Client
 	news   *notice
 
+	underway atomic.Int64 // Callbacks that are being delivered, waits between tries included.
+
 	mu   sync.Mutex
 	list []Delivery
 }
@@ -80,6 +83,8 @@ var errUndeliverable = errors.New("held back by the script")
 // deliver tries a callback until it is answered 200 or its attempts are used up, and returns why the last try failed.
 // Only true callbacks are retried.
 func (c *courier) deliver(ctx context.Context, j *Job, kind Kind, m Message) error {
+	c.underway.Add(1)
+	defer c.underway.Add(-1)
 	policy, attempts := j.api.terms.Callbacks, 1
 	if kind == KindGenuine || kind == KindProgress {
 		attempts = policy.Attempts

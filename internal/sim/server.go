@@ -187,6 +187,9 @@ func (s *Server) Ledger() []Entry { return s.ledger.list() }
 // Deliveries returns every try of every callback, oldest first.
 func (s *Server) Deliveries() []Delivery { return s.courier.deliveries() }
 
+// Delivering returns how many callbacks are being delivered now. The wait between two tries counts.
+func (s *Server) Delivering() int { return int(s.courier.underway.Load()) }
+
 // Downloads returns every request for a hosted file, oldest first.
 func (s *Server) Downloads() []Download { return s.host.visits() }
 
