@@ -29,6 +29,7 @@ type commands struct {
 	Retry   cli.Retry  `cmd:"" help:"Continue a failed or canceled task, or all that match filters."`
 	Bench   benchCmd   `cmd:"" help:"Measure Refract on this machine, and compare it with PostgreSQL alone."`
 	Proto   protoCmd   `cmd:"" help:"The contract, for callers in other languages."`
+	Catalog catalogCmd `cmd:"" help:"The catalog of models: check files that add to it."`
 	Version versionCmd `cmd:"" help:"Show the version."`
 
 	Completion kongplete.InstallCompletions `cmd:"" help:"Print what makes your shell complete commands and flags: run it in the start-up file of bash, zsh or fish."`

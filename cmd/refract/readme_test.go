@@ -211,24 +211,11 @@ func declaredTests(t *testing.T) map[string]bool {
 }
 
 var capabilityNames = []string{
-	"callbacks", "cancel", "upload", "refresh_links", "watermark", "strengths", "models", "first_frame", "max_prompt",
-	"largest source", "longest source", "source types", "link lifetime", "checked every", "submissions", "in flight", "queries",
+	"callbacks", "cancel", "upload", "refresh_links", "link lifetime", "checked every", "submissions", "in flight", "queries",
 }
 
 func capabilityRow(c provider.Capabilities) []string {
 	yes := map[bool]string{true: "yes", false: "no"}
-	list := func(all []string, byDefault string) string {
-		if len(all) == 0 {
-			return "no"
-		}
-		return strings.ReplaceAll(strings.Join(all, ", "), byDefault, "**"+byDefault+"**")
-	}
-	types := func(all []string) string {
-		if len(all) == 0 {
-			return "–"
-		}
-		return strings.Join(all, ", ")
-	}
 	limit := func(n int, unit string) string {
 		if n == 0 {
 			return "–"
@@ -236,9 +223,7 @@ func capabilityRow(c provider.Capabilities) []string {
 		return fmt.Sprintf("%d%s", n, unit)
 	}
 	return []string{
-		c.Callbacks.String(), yes[c.Cancel], yes[c.Upload], yes[c.RefreshLinks], yes[c.Watermark], list(c.Strengths, c.Strength),
-		list(c.Models, c.Model), yes[c.FirstFrame], limit(c.MaxPrompt, ""), fmt.Sprintf("%d MB", c.MaxSourceBytes/1_000_000),
-		c.MaxSourceDuration.String(), types(c.SourceTypes), c.LinkLifetime.String(), c.PollInterval.String(),
+		c.Callbacks.String(), yes[c.Cancel], yes[c.Upload], yes[c.RefreshLinks], c.LinkLifetime.String(), c.PollInterval.String(),
 		fmt.Sprintf("%d in %s", c.Limits.Submissions, c.Limits.Window), limit(c.Limits.InFlight, ""), limit(c.Limits.Queries, "/s"),
 	}
 }

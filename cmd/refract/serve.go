@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/server"
@@ -44,5 +46,24 @@ func (c *serveCmd) Run(ctx context.Context, con cli.Console) error {
 	}
 	log.InfoContext(ctx, "serving", "config", c.Config, "grpc", s.GRPCAddr(),
 		"http", s.HTTPAddr(), "ingress", s.IngressAddr())
+	defer c.reloadOnHangup(ctx, s)()
 	return errors.Join(s.Run(ctx), s.Close(context.WithoutCancel(ctx)))
+}
+
+// reloadOnHangup has the service read its catalog again on each SIGHUP, until stop is called.
+func (*serveCmd) reloadOnHangup(ctx context.Context, s *server.Server) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for range hangups {
+			s.ReloadCatalog(ctx)
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(hangups)
+		<-ended
+	}
 }

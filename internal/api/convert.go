@@ -1,12 +1,18 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
@@ -44,21 +50,71 @@ func strengthOf(s refractv1.Strength) string {
 
 func specOf(req *refractv1.SubmitTaskRequest) task.Spec {
 	return task.Spec{
-		Prompt:    req.GetPrompt(),
-		SourceURI: req.GetSource().GetUri(),
-		SourceID:  task.SourceID(strings.ToLower(req.GetSource().GetSourceId())),
-		Watermark: req.GetWatermark(),
-		Strength:  strengthOf(req.GetStrength()),
-		Model:     req.GetModel(),
-		Provider:  req.GetProvider(),
-		Fallbacks: req.GetFallbackProviders(),
-		Priority:  req.GetPriority(),
-		Labels:    req.GetLabels(),
-		Deadline:  req.GetDeadline().AsDuration(),
+		Prompt:     req.GetPrompt(),
+		SourceURI:  req.GetSource().GetUri(),
+		SourceID:   task.SourceID(strings.ToLower(req.GetSource().GetSourceId())),
+		Watermark:  req.GetWatermark(),
+		Strength:   strengthOf(req.GetStrength()),
+		Model:      req.GetModel(),
+		Parameters: parametersOf(req.GetParameters()),
+		Provider:   req.GetProvider(),
+		Fallbacks:  req.GetFallbackProviders(),
+		Priority:   req.GetPriority(),
+		Labels:     req.GetLabels(),
+		Deadline:   req.GetDeadline().AsDuration(),
 
 		FirstFrameURI: req.GetFirstFrameUri(),
 		MaxAttempts:   int(req.GetMaxAttempts()),
 	}
+}
+
+// notJSON stands for parameters that can't be written as JSON. They are refused at submit.
+const notJSON = "not finite"
+
+// parametersOf returns parameters as JSON with sorted names, or "" for none.
+func parametersOf(p *structpb.Struct) string {
+	if len(p.GetFields()) == 0 {
+		return ""
+	}
+	if !finite(structpb.NewStructValue(p)) {
+		return notJSON
+	}
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(p.AsMap()); err != nil {
+		return notJSON
+	}
+	return strings.TrimSuffix(text.String(), "\n")
+}
+
+// finite reports whether all numbers of a value are finite, as JSON has them.
+func finite(v *structpb.Value) bool {
+	switch k := v.GetKind().(type) {
+	case *structpb.Value_NumberValue:
+		return !math.IsNaN(k.NumberValue) && !math.IsInf(k.NumberValue, 0)
+	case *structpb.Value_StructValue:
+		for _, inner := range k.StructValue.GetFields() {
+			if !finite(inner) {
+				return false
+			}
+		}
+	case *structpb.Value_ListValue:
+		return !slices.ContainsFunc(k.ListValue.GetValues(), func(inner *structpb.Value) bool { return !finite(inner) })
+	}
+	return true
+}
+
+// parameters converts the JSON of a task.
+func parameters(text string) *structpb.Struct {
+	if text == "" {
+		return nil
+	}
+	p := &structpb.Struct{}
+	if err := protojson.Unmarshal([]byte(text), p); err != nil {
+		return nil // It was written by parametersOf.
+	}
+	return p
 }
 
 // task converts a task. Outputs and typical durations need what only the service knows.
@@ -83,6 +139,7 @@ func (s *TaskService) task(t *task.Task) *refractv1.Task {
 		Outputs:      s.outputs(t),
 	}
 	m.FallbackProviders, m.Strength, m.Model, m.FirstFrameUri = t.Spec.Fallbacks, strength(t.Spec.Strength), t.Spec.Model, t.Spec.FirstFrameURI
+	m.Parameters = parameters(t.Spec.Parameters)
 	if d, ok := s.typical[t.Provider]; ok {
 		m.TypicalDuration = durationpb.New(d)
 	}

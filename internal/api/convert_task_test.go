@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"math"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
@@ -24,6 +26,7 @@ func fullTask() task.Task {
 		ID: "01990000-0000-7000-8000-000000000001", Tenant: "acme", RequestID: "order-1",
 		Spec: task.Spec{
 			Prompt: "snow", SourceURI: "https://example.com/a.mp4", Watermark: "me", Strength: "flex_1", Model: "ray-2",
+			Parameters:    `{"seed":7}`,
 			FirstFrameURI: "https://example.com/a.png", Provider: "luma", Fallbacks: []string{"kie", "luma-agents"}, Priority: -7,
 			Labels: map[string]string{"team": "films"}, Deadline: time.Hour, MaxAttempts: 3,
 		},
@@ -77,6 +80,7 @@ func TestTask_ShowsAllThatATaskHas(t *testing.T) {
 		}},
 		TypicalDuration: durationpb.New(3 * time.Minute), FallbackProviders: []string{"kie", "luma-agents"},
 		Strength: refractv1.Strength_STRENGTH_FLEX_1, Model: "ray-2", FirstFrameUri: "https://example.com/a.png",
+		Parameters: &structpb.Struct{Fields: map[string]*structpb.Value{"seed": structpb.NewNumberValue(7)}},
 	}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("task (-want +got):\n%s", diff)
@@ -152,6 +156,7 @@ func TestSpecOf_TakesEveryField(t *testing.T) {
 		RequestId: "r", Prompt: "p", Source: &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: "https://example.com"}},
 		Watermark: "w", Provider: "kie", Priority: 3, Labels: map[string]string{"a": "b"}, Deadline: durationpb.New(time.Hour), MaxAttempts: 2,
 		FallbackProviders: []string{"luma"}, Strength: refractv1.Strength_STRENGTH_REIMAGINE_3, Model: "m", FirstFrameUri: "https://example.com/f",
+		Parameters: &structpb.Struct{Fields: map[string]*structpb.Value{"a": structpb.NewNumberValue(1)}},
 	}
 	for fields, i := full.ProtoReflect().Descriptor().Fields(), 0; i < fields.Len(); i++ {
 		field := fields.Get(i)
@@ -206,5 +211,31 @@ func TestUploadedSource_HasADurationOnlyWhereItIsKnown(t *testing.T) {
 	s.Duration = time.Second
 	if got := uploadedSource(s).GetDuration().AsDuration(); got != time.Second {
 		t.Errorf("the duration is %v", got)
+	}
+}
+
+// TestSpecOf_ParametersThatJSONHasNotAreKeptApart has numbers that no JSON can hold. Submit refuses them, since they are no JSON.
+func TestSpecOf_ParametersThatJSONHasNotAreKeptApart(t *testing.T) {
+	t.Parallel()
+	list := func(values ...*structpb.Value) *structpb.Value {
+		return structpb.NewListValue(&structpb.ListValue{Values: values})
+	}
+	for name, tc := range map[string]struct {
+		value *structpb.Value
+		want  string
+	}{
+		"a number":           {structpb.NewNumberValue(7), `{"a":7}`},
+		"a link":             {structpb.NewStringValue("https://h/?a=1&b=<2>"), `{"a":"https://h/?a=1&b=<2>"}`},
+		"not a number":       {structpb.NewNumberValue(math.NaN()), notJSON},
+		"an infinite number": {list(structpb.NewNumberValue(1), list(structpb.NewNumberValue(math.Inf(-1)))), notJSON},
+	} {
+		req := &refractv1.SubmitTaskRequest{Parameters: &structpb.Struct{Fields: map[string]*structpb.Value{"a": tc.value}}}
+		spec := specOf(req)
+		if spec.Parameters != tc.want {
+			t.Errorf("%s is %q, want %q", name, spec.Parameters, tc.want)
+		}
+		if _, err := spec.ParameterValues(); (err != nil) != (tc.want == notJSON) {
+			t.Errorf("%s is read as %v", name, err)
+		}
 	}
 }

@@ -95,7 +95,11 @@ func (s *Statuses) describe(ctx context.Context, err error) *status.Status {
 		return publicerr.Invalid("", publicerr.Violation(pe.Field, pe.Problem))
 	}
 	if fe, ok := errors.AsType[*lifecycle.FieldError](err); ok {
-		return publicerr.Invalid("", publicerr.Violation(fe.Field, fe.Message))
+		found := []*errdetails.BadRequest_FieldViolation{publicerr.Violation(fe.Field, fe.Message)}
+		for _, other := range fe.Others {
+			found = append(found, publicerr.Violation(other.Field, other.Message))
+		}
+		return publicerr.Invalid("", found...)
 	}
 	if ce, ok := errors.AsType[*lifecycle.ConflictError](err); ok {
 		return conflict(ce)

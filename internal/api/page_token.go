@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
@@ -44,6 +45,9 @@ func escapes(m proto.Message) (n int) {
 	}
 	for _, c := range wire {
 		n += int(escaped[c])
+	}
+	if t, ok := m.(interface{ GetParameters() *structpb.Struct }); ok {
+		n += 2 * proto.Size(t.GetParameters()) // A number takes 11 bytes encoded, and up to 25 in JSON.
 	}
 	return n
 }

@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
@@ -66,6 +67,7 @@ func printTask(w io.Writer, t *refractv1.Task) error {
 	line("provider", t.GetProvider())
 	line("fallbacks", strings.Join(t.GetFallbackProviders(), " "))
 	line("model", t.GetModel())
+	line("parameters", parametersLine(t.GetParameters()))
 	line("attempt", attemptLine(t))
 	line("source", cmp.Or(t.GetSource().GetUri(), t.GetSource().GetSourceId()))
 	line("prompt", t.GetPrompt())
@@ -166,4 +168,16 @@ func printLines[M proto.Message](w io.Writer, messages []M) error {
 		}
 	}
 	return nil
+}
+
+// parametersLine returns the parameters of a model as JSON with sorted names.
+func parametersLine(p *structpb.Struct) string {
+	if len(p.GetFields()) == 0 {
+		return ""
+	}
+	text, err := json.Marshal(p.AsMap())
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }

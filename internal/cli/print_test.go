@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
@@ -18,6 +19,7 @@ func TestPrintTask_ShowsAllThatIsSetOnOneLineEach(t *testing.T) {
 	task.Prompt = "two\nlines\x1b[2J"
 	task.Source = &refractv1.Source{Location: &refractv1.Source_Uri{Uri: "https://example.com/a.mp4"}}
 	task.FallbackProviders, task.Model, task.FirstFrameUri = []string{"luma", "luma-agents"}, "ray-2", "https://example.com/a.png"
+	task.Parameters = &structpb.Struct{Fields: map[string]*structpb.Value{"seed": structpb.NewNumberValue(7), "audio": structpb.NewBoolValue(true)}}
 	task.Strength, task.Watermark = refractv1.Strength_STRENGTH_FLEX_2, "me"
 	task.Labels = map[string]string{"team": "a", "shot": "7"}
 	task.DeadlineTime = timestamppb.New(clienttest.CreateTime.Add(time.Hour))
@@ -35,6 +37,7 @@ failure     PROVIDER_FAILED: It broke (the attempt was paid for, unless the prov
 provider    kie
 fallbacks   luma luma-agents
 model       ray-2
+parameters  {"audio":true,"seed":7}
 attempt     1 of at most 1, FAILED, provider task k-1
 source      https://example.com/a.mp4
 prompt      two lines [2J

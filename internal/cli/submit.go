@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/refract-video/refract/client"
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
@@ -23,7 +25,8 @@ type Submit struct {
 	Video       string            `name:"video" required:"" xor:"what" placeholder:"FILE|URI" help:"Video to modify: a file, which is uploaded, or a public https URI of at most 2048 bytes."`
 	Prompt      string            `name:"prompt" help:"Wanted change, in words: up to 6000 characters; required with --video."`
 	RequestID   string            `name:"request-id" help:"Id that makes the submission idempotent: up to 128 visible ASCII characters. Default: a random one."`
-	Model       string            `name:"model" help:"Model of the provider. Default: the provider's."`
+	Model       string            `name:"model" help:"Model to use, such as luma/ray-2-modify. Default: that of each provider."`
+	Parameters  map[string]string `name:"parameter" mapsep:"none" placeholder:"NAME=VALUE" help:"Parameter of the model; can be repeated. VALUE is JSON, such as 720, true or [1,2], or else a string."`
 	Strength    string            `name:"strength" help:"How far the result may differ from the video: adhere_1 (least) to adhere_3, flex_1 to flex_3, reimagine_1 to reimagine_3 (most). Default: the provider's."`
 	FirstFrame  string            `name:"first-frame" placeholder:"URI" help:"Public https URI of an image, at most 2048 bytes: the first frame of the video, already modified."`
 	Watermark   string            `name:"watermark" help:"Watermark identifier for the provider: up to 128 characters. Default: none."`
@@ -126,6 +129,7 @@ func (c *Submit) request() (*refractv1.SubmitTaskRequest, error) {
 		RequestId:         c.RequestID,
 		Prompt:            c.Prompt,
 		Model:             c.Model,
+		Parameters:        parseParameters(c.Parameters),
 		Strength:          strength,
 		FirstFrameUri:     c.FirstFrame,
 		Watermark:         c.Watermark,
@@ -139,6 +143,22 @@ func (c *Submit) request() (*refractv1.SubmitTaskRequest, error) {
 		req.Deadline = durationpb.New(c.Deadline)
 	}
 	return req, nil
+}
+
+// parseParameters returns parameters by name. A value that is not JSON is a string.
+func parseParameters(values map[string]string) *structpb.Struct {
+	if len(values) == 0 {
+		return nil
+	}
+	fields := make(map[string]*structpb.Value, len(values))
+	for name, text := range values {
+		value := &structpb.Value{}
+		if err := protojson.Unmarshal([]byte(text), value); err != nil {
+			value = structpb.NewStringValue(text)
+		}
+		fields[name] = value
+	}
+	return &structpb.Struct{Fields: fields}
 }
 
 // strengthPrefix is what the contract puts before the name of a strength.

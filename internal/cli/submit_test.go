@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/clienttest"
@@ -60,7 +61,7 @@ func TestSubmit_SetsEveryFieldOfTheRequest(t *testing.T) {
 	}})
 	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=a neon city", "--request-id=order-1", "--provider=kie",
 		"--watermark=me", "--priority=-5", "--label", "team=a;b=c", "--label", "shot=7,8", "--deadline=90m", "--max-attempts=2",
-		"--fallback-provider=luma-agents", "--fallback-provider=luma", "--model=ray-2", "--strength=Flex_2", "--first-frame=https://example.com/a.png")
+		"--fallback-provider=luma-agents", "--fallback-provider=luma", "--model=ray-2", "--parameter=resolution=720p", "--parameter=seed=7", "--strength=Flex_2", "--first-frame=https://example.com/a.png")
 	if exit != 0 {
 		t.Fatalf("exit %d: %s", exit, errs)
 	}
@@ -69,7 +70,9 @@ func TestSubmit_SetsEveryFieldOfTheRequest(t *testing.T) {
 		Source:   &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: "https://example.com/a.mp4"}},
 		Labels:   map[string]string{"team": "a;b=c", "shot": "7,8"},
 		Deadline: durationpb.New(90 * time.Minute), FallbackProviders: []string{"luma-agents", "luma"},
-		Model: "ray-2", Strength: refractv1.Strength_STRENGTH_FLEX_2, FirstFrameUri: "https://example.com/a.png",
+		Model: "ray-2", Parameters: &structpb.Struct{Fields: map[string]*structpb.Value{
+			"resolution": structpb.NewStringValue("720p"), "seed": structpb.NewNumberValue(7),
+		}}, Strength: refractv1.Strength_STRENGTH_FLEX_2, FirstFrameUri: "https://example.com/a.png",
 	}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
@@ -27,6 +28,7 @@ type Config struct {
 	Lifecycle *lifecycle.Lifecycle
 	Tasks     Tasks
 	Accounts  upstream.Accounts
+	Catalog   func() *catalog.Catalog // The models, which may change while the service runs.
 	Sources   *source.Preparer
 	// CallbackURL returns the URL that a provider account is to call about an attempt. It is a secret.
 	CallbackURL func(account string, id task.AttemptID) (string, error)

@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/riverqueue/river"
 
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/fair"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/plain"
@@ -57,13 +57,13 @@ func (s *Submitter) NextRetry(job *river.Job[task.SubmitAttempt]) time.Time {
 // Work sends an attempt whose source is ready, once. An attempt whose source is not ready is given back.
 func (s *Submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]) error {
 	id := job.Args.AttemptID
-	sourceURI, err := s.ready(ctx, job)
+	sourceURI, offering, err := s.ready(ctx, job)
 	switch {
 	case err == nil && sourceURI == "":
 		err = s.Lifecycle.Send(ctx, id, nil)
 	case err == nil:
 		err = s.Lifecycle.Send(ctx, id, func(ctx context.Context, t task.Task) (string, error) {
-			providerTaskID, err := s.send(ctx, t, *t.AttemptByID(id), sourceURI)
+			providerTaskID, err := s.send(ctx, t, *t.AttemptByID(id), sourceURI, offering)
 			if err != nil {
 				s.logRefusal(ctx, t, id, err)
 			}
@@ -90,48 +90,57 @@ func (s *Submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]
 
 // ready returns the URI of the source of an attempt, or an empty string if the attempt will not be sent. It runs before the
 // attempt counts as sent, so a failure in it costs nothing.
-func (s *Submitter) ready(ctx context.Context, job *river.Job[task.SubmitAttempt]) (string, error) {
+func (s *Submitter) ready(ctx context.Context, job *river.Job[task.SubmitAttempt]) (uri string, o *catalog.Offering, err error) {
 	id := job.Args.AttemptID
 	waiting, end, err := s.waits.Begin(ctx, fair.Claim{Tenant: job.Args.Tenant, Host: job.Args.Host, Due: job.CreatedAt})
 	if err != nil {
 		s.Log.DebugContext(ctx, "all slots for sources are taken; the attempt is given back", "attempt_id", id, "cause", err)
-		return "", err
+		return "", nil, err
 	}
 	defer end()
 	t, err := s.Tasks.TaskOfAttempt(ctx, id)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	a := t.AttemptByID(id)
 	if a.Sent || a.State != task.AttemptSubmitting || t.State != task.Submitting {
-		return "", nil
+		return "", nil, nil
 	}
 	u, err := s.Accounts.Of(a.Account)
 	if err != nil {
-		return "", &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
+		return "", nil, &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
 	}
-	uri, err := s.waits.URI(waiting, source.PreparationOf(t, a.Account), u)
+	o, err = lifecycle.Offering(s.Catalog(), u.Name(), t.Spec, s.Now())
+	if err != nil { // The catalog has changed since the task was submitted.
+		err = &source.UnfitError{Reason: task.ProviderRejected, Message: "the provider no longer takes the task: " + err.Error()}
+		s.Log.WarnContext(ctx, "attempt is not sent", "task_id", t.ID, "attempt_id", id, "account", a.Account, "error", err)
+		return "", nil, err
+	}
+	uri, err = s.waits.URI(waiting, source.PreparationOf(t, a.Account), u)
 	switch {
 	case source.Refusal(err):
 		s.Log.WarnContext(ctx, "attempt is not sent", "task_id", t.ID, "attempt_id", id, "account", a.Account, "error", err)
 	case errors.Is(err, source.ErrNotReady):
 		s.Log.InfoContext(ctx, "the source of an attempt is prepared first", "task_id", t.ID, "attempt_id", id, "account", a.Account, "cause", err)
 	}
-	return uri, err
+	return uri, o, err
 }
 
 // send makes the one call to the provider.
-func (s *Submitter) send(ctx context.Context, t task.Task, a task.Attempt, sourceURI string) (string, error) {
+func (s *Submitter) send(ctx context.Context, t task.Task, a task.Attempt, sourceURI string, o *catalog.Offering) (string, error) {
 	u, err := s.Accounts.Of(a.Account)
 	if err != nil {
 		return "", &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
 	}
-	caps := u.Capabilities()
-	submission := provider.Submission{
-		Prompt: t.Spec.Prompt, SourceURI: sourceURI, Watermark: t.Spec.Watermark,
-		Strength: cmp.Or(t.Spec.Strength, caps.Strength), Model: cmp.Or(t.Spec.Model, caps.Model), FirstFrameURI: t.Spec.FirstFrameURI,
+	parameters, err := t.Spec.ParameterValues()
+	if err != nil {
+		return "", &provider.Error{Class: provider.Rejected, Op: "submit", Err: err}
 	}
-	if caps.Callbacks != provider.NoCallbacks {
+	submission := provider.Submission{Remote: o.Remote, Inputs: o.Inputs(catalog.Request{
+		Prompt: t.Spec.Prompt, SourceURI: sourceURI, FirstFrameURI: t.Spec.FirstFrameURI, Strength: t.Spec.Strength, Watermark: t.Spec.Watermark,
+		Parameters: parameters,
+	})}
+	if u.Capabilities().Callbacks != provider.NoCallbacks {
 		if submission.CallbackURL, err = s.CallbackURL(a.Account, a.ID); err != nil {
 			return "", &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
 		}

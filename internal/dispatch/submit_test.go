@@ -15,6 +15,7 @@ import (
 	"github.com/riverqueue/river/rivertype"
 	"go.opentelemetry.io/otel/metric/noop"
 
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/fair"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/source"
@@ -66,11 +67,17 @@ func (a *admitted) add(host string, n int) {
 	a.looking[host] += n
 }
 
+// models returns the built-in catalog, or nil if it is invalid.
+var models = sync.OnceValue(func() *catalog.Catalog {
+	c, _ := catalog.Load()
+	return c
+})
+
 // sources returns what prepares the sources of submissions, with a store in memory.
 func sources(probe func(context.Context, string) (task.Clip, error)) *source.Preparer {
 	store, log := sourcetest.NewMemory(), slog.New(slog.DiscardHandler)
 	return source.NewPreparer(source.PreparerConfig{
-		Store: store, Verbs: store, Log: log, Resolver: &source.Resolver{Store: store, Probe: probe, Log: log},
+		Store: store, Verbs: store, Log: log, Resolver: &source.Resolver{Store: store, Catalog: models, Probe: probe, Log: log},
 	})
 }
 
@@ -84,13 +91,13 @@ func TestSubmitter_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := &admitted{looking: map[string]int{}}
 		kie := &upstream.Account{Provider: silent{}}
-		s := New(Config{Tasks: a, Sources: sources(a.probe), Accounts: upstream.Accounts{"kie": kie}, Log: slog.New(slog.DiscardHandler)})
+		s := New(Config{Tasks: a, Sources: sources(a.probe), Catalog: models, Now: time.Now, Accounts: upstream.Accounts{"kie": kie}, Log: slog.New(slog.DiscardHandler)})
 		const each, places = 100, 32
 		deferred := make(chan error, 2*each)
 		for i := range each {
 			for _, tenant := range []string{"films", "shorts"} {
 				go func() {
-					_, err := s.ready(t.Context(), submission(tenant, fmt.Sprintf("https://%s.hangs/%d.mp4", tenant, i)))
+					_, _, err := s.ready(t.Context(), submission(tenant, fmt.Sprintf("https://%s.hangs/%d.mp4", tenant, i)))
 					deferred <- err
 				}()
 			}
@@ -107,7 +114,7 @@ func TestSubmitter_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 		}
 		start := time.Now()
 		for _, tenant := range []string{"ads", "films"} {
-			if uri, err := s.ready(t.Context(), submission(tenant, "https://well/a.mp4")); err != nil || uri != "https://well/a.mp4" || time.Since(start) != 0 {
+			if uri, _, err := s.ready(t.Context(), submission(tenant, "https://well/a.mp4")); err != nil || uri != "https://well/a.mp4" || time.Since(start) != 0 {
 				t.Errorf("a submission of %s with a good source is ready after %s with %q, %v, want it at once", tenant, time.Since(start), uri, err)
 			}
 		}

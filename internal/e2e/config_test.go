@@ -58,6 +58,7 @@ func TestServe_RefusesToStart(t *testing.T) {
 		{"a database that is not there", append(good, "--database-url=postgres://u:hunter2@127.0.0.1:1/x"), "reach the database"},
 		{"a certificate without a key", append(good, "--grpc-tls-cert=config_test.go"), "certificate"},
 		{"a short callback key", append(good, "--database-url="+postgrestest.URL(t), "--callback-key=short"), "32 bytes"},
+		{"a catalog that is none", append(good, "--catalog=config_test.go"), "catalog config_test.go: "},
 		{"a short webhook key", append(good, "--kie-webhook-key=k"), "16 bytes"},
 		{"a short webhook key of two", append(good, "--kie-webhook-key=a-key-that-is-long-enough,hunter2"), "16 bytes"},
 		{"a callback URL in the clear with a password", []string{"--kie-api-key=any", "--callback-url=http://u:hunter2@refract.example.com"}, "https"},

@@ -19,6 +19,7 @@ import (
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/provider/luma"
 	"github.com/refract-video/refract/internal/provider/lumaagents"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -79,7 +80,11 @@ func TestPromise02_IdempotentSubmit(t *testing.T) {
 // It fails without any one line of Spec.Differences in internal/task/task.go.
 func TestPromise02_AnotherPayloadIsRefused(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, everyProvider)
+	models := catalogFile(t, ownModel)
+	f := startFleet(t, func(f *server.Config, c *simConfig) {
+		everyProvider(f, c)
+		f.Catalog = []string{models}
+	})
 	replicas := f.startAll(t, 2)
 	everywhere := map[string]func(*refractv1.SubmitTaskRequest){
 		"prompt": func(r *refractv1.SubmitTaskRequest) { r.Prompt += "!" },
@@ -112,6 +117,9 @@ func TestPromise02_AnotherPayloadIsRefused(t *testing.T) {
 			"provider":           func(r *refractv1.SubmitTaskRequest) { r.Provider = luma.Name },
 			"fallback_providers": func(r *refractv1.SubmitTaskRequest) { r.FallbackProviders = []string{luma.Name} },
 		}},
+		{"own model", map[string]func(*refractv1.SubmitTaskRequest){
+			"parameters": withParameters(map[string]any{"resolution": "1080p"}),
+		}},
 		{luma.Name, map[string]func(*refractv1.SubmitTaskRequest){
 			"strength":           func(r *refractv1.SubmitTaskRequest) { r.Strength = refractv1.Strength_STRENGTH_FLEX_2 },
 			"model":              func(r *refractv1.SubmitTaskRequest) { r.Model = "ray-flash-2" },
@@ -120,9 +128,13 @@ func TestPromise02_AnotherPayloadIsRefused(t *testing.T) {
 		}},
 	} {
 		base := goodRequest()
-		base.Provider = tc.provider
-		if base.GetProvider() == "" {
+		switch tc.provider {
+		case "":
 			bySource(sources[0])(base)
+		case "own model":
+			withParameters(map[string]any{"resolution": "720p"})(base)
+		default:
+			base.Provider = tc.provider
 		}
 		first, err := replicas[0].tasks.SubmitTask(replicas[0].ctx(t), base)
 		if err != nil {

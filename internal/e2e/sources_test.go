@@ -178,7 +178,7 @@ func TestProbe_RefusesBeforeAnythingIsPaid(t *testing.T) {
 		"no listener":   {"kie", byURI("http://127.0.0.1:1/a.mp4?secret"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNREACHABLE, "connection refused"},
 		"too long":      {"kie", byURI(host.URL + "/long.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_TOO_LONG, "the source has 14"},
 		"too large":     {"kie", byURI(host.URL + "/huge.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_TOO_LARGE, "the source has 612.346 MB; provider kie takes at most 500 MB"},
-		"web page":      {"kie", byURI(host.URL + "/page.html"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "the source is text/html; provider kie takes video/mp4"},
+		"web page":      {"kie", byURI(host.URL + "/page.html"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "the source is no video but text/html"},
 		"damaged":       {"kie", byURI(host.URL + "/cut.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "the source can't be used"},
 		"sound":         {"kie", byURI(host.URL + "/sound.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "it has no video track, only sound"},
 		"photo":         {"luma", byURI(host.URL + "/photo.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "it is a photo"},
@@ -221,7 +221,7 @@ func TestProbe_MovesOnWhereTheLimitIsTheProviders(t *testing.T) {
 	}).GetId()
 	var movedOn bool
 	for _, e := range ts.await(t, id, func(e *refractv1.TaskEvent) bool { return terminal(e.GetState()) }) {
-		movedOn = movedOn || strings.Contains(e.GetMessage(), "provider luma takes at most 100 MB; moving on to kie")
+		movedOn = movedOn || strings.Contains(e.GetMessage(), "provider luma takes at most 100 MB (luma/ray-2-modify); moving on to kie")
 	}
 	if got := ts.get(t, id); !movedOn || got.GetProvider() != "kie" || got.GetAttempt().GetNumber() != 2 {
 		t.Errorf("movedOn %t, ended as %v", movedOn, got)

@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/refract-video/refract/internal/admission"
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
@@ -54,6 +55,7 @@ func (e *TaskError) Unwrap() error { return e.Err }
 type FieldError struct {
 	Field   string // As the contract spells it, for example "source.uri".
 	Message string
+	Others  []FieldError // What else is wrong, at most 20.
 }
 
 // Error names the field and what is wrong with it.
@@ -175,7 +177,8 @@ type Config struct {
 	Saves    Saves
 	Sources  Sources
 	Accounts provider.Accounts
-	Route    []string // The providers of tasks that name none, in the order in which they are tried.
+	Catalog  func() *catalog.Catalog // The models, which may change while the service runs; nil means the built-in ones.
+	Route    []string                // The providers of tasks that name none, in the order in which they are tried.
 	// CheckSource refuses the URI of a source, in words for the caller. It must not touch the network.
 	CheckSource func(uri string) error
 	Meter       metric.Meter // Nil means the process's own.
@@ -192,6 +195,8 @@ type Lifecycle struct {
 	saves       Saves
 	sources     Sources
 	accounts    provider.Accounts
+	catalog     func() *catalog.Catalog
+	now         func() time.Time
 	known       []string // The providers that have an account.
 	defaults    []string
 	checkSource func(string) error
@@ -208,13 +213,20 @@ func New(cfg Config) (*Lifecycle, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Catalog == nil {
+		builtIn, err := catalog.Load()
+		if err != nil {
+			return nil, err
+		}
+		cfg.Catalog = func() *catalog.Catalog { return builtIn }
+	}
 	verdicts, err := cfg.Meter.Int64Counter("refract_attempt_verdicts", metric.WithDescription(
 		"Verdicts on attempts, by who brought them: the answer to the submission, a callback, a check, an operator's question or a save."))
 	if err != nil {
 		return nil, fmt.Errorf("make the counter of verdicts: %w", err)
 	}
 	return &Lifecycle{
-		store: cfg.Store, inbox: cfg.Inbox, saves: cfg.Saves, sources: cfg.Sources, accounts: cfg.Accounts, known: cfg.Accounts.Providers(), defaults: cfg.Route, checkSource: cfg.CheckSource,
+		store: cfg.Store, inbox: cfg.Inbox, saves: cfg.Saves, sources: cfg.Sources, accounts: cfg.Accounts, catalog: cfg.Catalog, now: cfg.Now, known: cfg.Accounts.Providers(), defaults: cfg.Route, checkSource: cfg.CheckSource,
 		changed: cfg.Changed, verdicts: verdicts, ids: &ids{now: cfg.Now},
 	}, nil
 }

@@ -4,17 +4,22 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
-	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/task"
 )
 
 // route returns the providers that a task is tried at, in order. A provider that the caller names must be capable of the request. Of
-// the service's own route, providers that are not are left out.
+// the model's or the service's own route, providers that are not are left out.
 func (l *Lifecycle) route(spec task.Spec) ([]string, error) {
+	models := l.catalog()
+	if spec.Model != "" && models.Resolve(spec.Model) == nil && models.Offering(spec.Provider, spec.Model) == nil {
+		return nil, &FieldError{Field: "model", Message: fmt.Sprintf("unknown model %q; known are: %s", spec.Model, strings.Join(l.models(models), ", "))}
+	}
 	if spec.Provider == "" {
-		return l.defaultRoute(spec)
+		return l.defaultRoute(models, spec)
 	}
 	route := append([]string{spec.Provider}, spec.Fallbacks...)
 	for i, name := range route {
@@ -25,63 +30,118 @@ func (l *Lifecycle) route(spec task.Spec) ([]string, error) {
 		if slices.Contains(route[:i], name) {
 			return nil, &FieldError{Field: field, Message: fmt.Sprintf("names provider %q again", name)}
 		}
-		caps, known := l.accounts.Capabilities(name)
-		if !known {
+		if len(l.accounts.At(name)) == 0 {
 			return nil, &FieldError{Field: field, Message: fmt.Sprintf(
 				"unknown provider %q; known are: %s", name, strings.Join(l.accounts.Providers(), ", "))}
 		}
-		if lack := lacking(name, caps, spec); lack != nil {
+		if lack := lacking(models, name, spec, l.now()); lack != nil {
 			return nil, lack
 		}
 	}
 	return route, nil
 }
 
-func (l *Lifecycle) defaultRoute(spec task.Spec) ([]string, error) {
+// defaultRoute returns the route of a task that names no provider: that of its model, or else the service's.
+func (l *Lifecycle) defaultRoute(models *catalog.Catalog, spec task.Spec) ([]string, error) {
 	if len(spec.Fallbacks) > 0 {
 		return nil, &FieldError{Field: "fallback_providers", Message: "needs provider to be set: without it the service's route is taken"}
 	}
-	var route []string
+	candidates := l.defaults
+	if spec.Model != "" {
+		candidates = slices.DeleteFunc(slices.Clone(models.Resolve(spec.Model).Route), func(name string) bool { return len(l.accounts.At(name)) == 0 })
+		if len(candidates) == 0 {
+			return nil, &FieldError{Field: "model", Message: fmt.Sprintf("no provider of %s has an account here: %s", spec.Model, strings.Join(models.Resolve(spec.Model).Route, ", "))}
+		}
+	}
+	var route, reasons []string
 	var first *FieldError
-	for _, name := range l.defaults {
-		caps, _ := l.accounts.Capabilities(name)
-		lack := lacking(name, caps, spec)
-		switch {
-		case lack == nil:
+	for _, name := range candidates {
+		lack := lacking(models, name, spec, l.now())
+		if lack == nil {
 			route = append(route, name)
-		case first == nil:
+			continue
+		}
+		reasons = append(reasons, lack.Message)
+		if first == nil {
 			first = lack
 		}
 	}
 	if len(route) == 0 {
-		return nil, first
+		return nil, &FieldError{Field: first.Field, Message: strings.Join(reasons, "; "), Others: first.Others}
 	}
 	return route, nil
 }
 
-// lacking returns which capability a provider lacks for a request, or nil.
-func lacking(name string, c provider.Capabilities, spec task.Spec) *FieldError {
-	lacks := func(field, capability string) *FieldError {
-		return &FieldError{Field: field, Message: fmt.Sprintf("provider %s lacks the capability %s", name, capability)}
-	}
-	offers := func(field, capability, value string, offered []string) *FieldError {
-		if len(offered) == 0 {
-			return lacks(field, capability)
+// models returns the names of the models that the configured accounts offer.
+func (l *Lifecycle) models(all *catalog.Catalog) (names []string) {
+	for _, m := range all.Models() {
+		if slices.ContainsFunc(m.Route, func(provider string) bool { return len(l.accounts.At(provider)) > 0 }) {
+			names = append(names, m.Name)
 		}
-		return &FieldError{Field: field, Message: fmt.Sprintf("provider %s has no %q (capability %s: %s)", name, value, capability, strings.Join(offered, ", "))}
+	}
+	return names
+}
+
+// Offering returns what a task asks of a provider, by a catalog. The error is a *FieldError where the provider can't honour the
+// task, as it may be when the catalog has changed since the task was submitted.
+func Offering(models *catalog.Catalog, provider string, spec task.Spec, now time.Time) (*catalog.Offering, error) {
+	if lack := lacking(models, provider, spec, now); lack != nil {
+		return nil, lack
+	}
+	return models.Offering(provider, spec.Model), nil
+}
+
+// lacking returns what a provider lacks for a request, or nil.
+func lacking(models *catalog.Catalog, name string, spec task.Spec, now time.Time) *FieldError {
+	o := models.Offering(name, spec.Model)
+	if o == nil {
+		return &FieldError{Field: "model", Message: fmt.Sprintf("provider %s has no %q (capability models: %s)", name, spec.Model, strings.Join(offered(models, name), ", "))}
+	}
+	lacks := func(field, capability string) *FieldError {
+		return &FieldError{Field: field, Message: fmt.Sprintf("%s lacks the capability %s", o, capability)}
 	}
 	switch length := utf8.RuneCountInString(spec.Prompt); {
-	case c.MaxPrompt > 0 && length > c.MaxPrompt:
-		return &FieldError{Field: "prompt", Message: fmt.Sprintf("has %d characters; provider %s takes %d (capability max_prompt)", length, name, c.MaxPrompt)}
-	case spec.Watermark != "" && !c.Watermark:
+	case o.Lifecycle.Stage(now) == catalog.Retired:
+		return &FieldError{Field: "model", Message: fmt.Sprintf("%s was retired on %s", o, o.Lifecycle.Retire)}
+	case o.Prompt != nil && o.Prompt.MaxCharacters > 0 && length > o.Prompt.MaxCharacters:
+		return &FieldError{Field: "prompt", Message: fmt.Sprintf("has %d characters; %s takes %d (capability max_prompt)", length, o, o.Prompt.MaxCharacters)}
+	case spec.Watermark != "" && o.Watermark == nil:
 		return lacks("watermark", "watermark")
-	case spec.Strength != "" && !slices.Contains(c.Strengths, spec.Strength):
-		return offers("strength", "strengths", spec.Strength, c.Strengths)
-	case spec.Model != "" && !slices.Contains(c.Models, spec.Model):
-		return offers("model", "models", spec.Model, c.Models)
-	case spec.FirstFrameURI != "" && !c.FirstFrame:
+	case spec.Strength != "" && o.Strength == nil:
+		return lacks("strength", "strengths")
+	case spec.Strength != "" && o.Strength.Values[spec.Strength] == "":
+		return &FieldError{Field: "strength", Message: fmt.Sprintf("%s has no %q (capability strengths: %s)", o, spec.Strength, strings.Join(o.Strengths(), ", "))}
+	case spec.FirstFrameURI != "" && o.FirstFrame == nil:
 		return lacks("first_frame_uri", "first_frame")
 	default:
-		return nil
+		return invalidParameters(o, spec)
 	}
+}
+
+// invalidParameters returns what is wrong with the parameters of a request, or nil.
+func invalidParameters(o *catalog.Offering, spec task.Spec) *FieldError {
+	values, err := spec.ParameterValues()
+	if err != nil {
+		return &FieldError{Field: "parameters", Message: "must be a JSON object with finite numbers"}
+	}
+	var found *FieldError
+	for _, v := range o.Validate(values) {
+		one := FieldError{Field: v.Path, Message: fmt.Sprintf("%s: %s", o, v.Message)}
+		if found == nil {
+			found = &one
+		} else {
+			found.Others = append(found.Others, one)
+		}
+	}
+	return found
+}
+
+// offered returns the names of the models that a provider offers.
+func offered(models *catalog.Catalog, provider string) (names []string) {
+	for _, m := range models.Models() {
+		if m.At(provider) != nil {
+			names = append(names, m.Name)
+		}
+	}
+	return names
 }

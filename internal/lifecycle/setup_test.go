@@ -35,7 +35,6 @@ func (s studio) Capabilities() provider.Capabilities {
 		Limits:          provider.Limits{Submissions: 20, Window: 10 * time.Second, InFlight: 100},
 		PollInterval:    30 * time.Second,
 		TypicalDuration: 5 * time.Minute,
-		Watermark:       true,
 	}
 }
 

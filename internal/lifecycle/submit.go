@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -117,6 +118,9 @@ func (l *Lifecycle) check(ctx context.Context, tenant string, spec task.Spec, us
 		if err := l.checkSource(spec.FirstFrameURI); err != nil {
 			return nil, &FieldError{Field: "first_frame_uri", Message: err.Error()}
 		}
+	}
+	if n := len(spec.Parameters); n > catalog.MaxParameters {
+		return nil, &FieldError{Field: "parameters", Message: fmt.Sprintf("has %d bytes as JSON, and may have %d", n, catalog.MaxParameters)}
 	}
 	return l.route(spec)
 }

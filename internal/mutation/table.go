@@ -687,7 +687,7 @@ var mutations = append(differences(), []mutation{
 func differences() []mutation {
 	var all []mutation
 	for _, field := range []string{
-		"prompt", "source.uri", "source.source_id", "watermark", "strength", "model", "first_frame_uri", "provider",
+		"prompt", "source.uri", "source.source_id", "watermark", "strength", "model", "parameters", "first_frame_uri", "provider",
 		"fallback_providers", "priority", "labels", "deadline", "max_attempts",
 	} {
 		all = append(all, mutation{

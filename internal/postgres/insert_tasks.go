@@ -61,6 +61,7 @@ var newTaskColumns = []newTaskColumn{
 	column("watermark", "text", func(t *task.Task) string { return t.Spec.Watermark }),
 	column("strength", "text", func(t *task.Task) string { return t.Spec.Strength }),
 	column("model", "text", func(t *task.Task) string { return t.Spec.Model }),
+	column("parameters", "text", func(t *task.Task) string { return t.Spec.Parameters }),
 	column("first_frame_uri", "text", func(t *task.Task) string { return t.Spec.FirstFrameURI }),
 	column("asked_provider", "text", func(t *task.Task) string { return t.Spec.Provider }),
 	listColumn("fallbacks", func(t *task.Task) []string { return t.Spec.Fallbacks }),

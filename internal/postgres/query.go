@@ -59,7 +59,7 @@ func snapshot(ctx context.Context, pool *pgxpool.Pool, read func(pgx.Tx) error) 
 var listTasks = `
 SELECT ` + taskColumns + `
 FROM (
-SELECT *, sum(octet_length(prompt)) OVER (ORDER BY tenant, id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
+SELECT *, sum(octet_length(prompt) + octet_length(parameters)) OVER (ORDER BY tenant, id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
 FROM task
 WHERE tenant = $1
   AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')

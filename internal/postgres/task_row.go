@@ -39,6 +39,7 @@ var taskFields = []struct {
 	{"task.watermark", func(r *taskRow) any { return &r.Spec.Watermark }},
 	{"task.strength", func(r *taskRow) any { return &r.Spec.Strength }},
 	{"task.model", func(r *taskRow) any { return &r.Spec.Model }},
+	{"task.parameters", func(r *taskRow) any { return &r.Spec.Parameters }},
 	{"task.first_frame_uri", func(r *taskRow) any { return &r.Spec.FirstFrameURI }},
 	{"task.asked_provider", func(r *taskRow) any { return &r.Spec.Provider }},
 	{"task.fallbacks", func(r *taskRow) any { return &r.Spec.Fallbacks }},

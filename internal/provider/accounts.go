@@ -27,15 +27,6 @@ func (a Accounts) Providers() []string {
 	return slices.Compact(names)
 }
 
-// Capabilities returns what a provider can do, and whether there is an account at it.
-func (a Accounts) Capabilities(providerName string) (Capabilities, bool) {
-	at := a.At(providerName)
-	if len(at) == 0 {
-		return Capabilities{}, false
-	}
-	return a[at[0]].Capabilities(), true
-}
-
 // CallbackHeaders returns the HTTP headers that the adapter of any account needs to judge a callback, sorted.
 func (a Accounts) CallbackHeaders() []string {
 	var headers []string
@@ -44,13 +35,4 @@ func (a Accounts) CallbackHeaders() []string {
 	}
 	slices.Sort(headers)
 	return slices.Compact(headers)
-}
-
-// MaxSourceBytes returns the size of the largest source that any account takes.
-func (a Accounts) MaxSourceBytes() int64 {
-	var largest int64
-	for _, p := range a {
-		largest = max(largest, p.Capabilities().MaxSourceBytes)
-	}
-	return largest
 }

@@ -57,16 +57,11 @@ type File struct {
 	Content     io.Reader
 }
 
-// Submission is what an attempt asks of a provider. It holds nothing that the provider's capabilities rule
-// out: that was refused when the task was submitted.
+// Submission is what an attempt asks of a provider.
 type Submission struct {
-	Prompt        string
-	SourceURI     string
-	Watermark     string // Empty means none.
-	Strength      string // One of Capabilities.Strengths; empty where the provider has none.
-	Model         string // One of Capabilities.Models; empty where the provider has none.
-	FirstFrameURI string // Empty means none.
-	CallbackURL   string // A secret: its last path element is the attempt's URL token. Empty where there are no callbacks.
+	Remote      string         // What the provider calls the model.
+	Inputs      map[string]any // The inputs of the model, as the provider takes them. The adapter adds only what belongs to the call.
+	CallbackURL string         // A secret: its last path element is the attempt's URL token. Empty where there are no callbacks.
 }
 
 // Phase is how far the provider's task is.
@@ -173,8 +168,8 @@ func (c Callbacks) String() string {
 	}
 }
 
-// Capabilities are the facts in which providers differ, as data. Validation, admission, checks and documents
-// read them; nothing asks which provider it is.
+// Capabilities are the facts in which providers differ, as data, whatever the model: package catalog has the facts of models.
+// Admission, checks and documents read them; nothing asks which provider it is.
 type Capabilities struct {
 	Callbacks       Callbacks
 	CallbackHeaders []string // The HTTP headers that Callback reads. The ingress passes those that any account lists.
@@ -183,22 +178,10 @@ type Capabilities struct {
 	Upload       bool // Whether the provider takes files that have no public URL; it is an Uploader then.
 	RefreshLinks bool // Whether a dead result link can be exchanged for a fresh one.
 
-	Watermark  bool     // Whether a watermark identifier can be given.
-	Strengths  []string // How far the result may leave the source, such as "flex_1"; empty where it can't be chosen.
-	Strength   string   // The strength of a task that names none; one of Strengths.
-	Models     []string // Empty where the model can't be chosen.
-	Model      string   // The model of a task that names none; one of Models.
-	FirstFrame bool     // Whether a modified first frame can be given.
-
-	MaxPrompt         int           // The longest prompt in characters; 0 means that no limit is documented.
-	MaxSourceBytes    int64         // The largest source.
-	MaxSourceDuration time.Duration // The longest source.
-	SourceTypes       []string      // The media types that sources may have; empty where none are documented.
-	UploadLifetime    time.Duration // How long an uploaded file lives at least; 0 without Upload.
-
+	UploadLifetime  time.Duration // How long an uploaded file lives at least; 0 without Upload.
 	LinkLifetime    time.Duration // How long a result link lives at least.
 	PollInterval    time.Duration // How often a running attempt is checked.
-	TypicalDuration time.Duration // How long an attempt usually takes, as callers see it.
+	TypicalDuration time.Duration // How long an attempt usually takes, as callers see it, where the model has no duration of its own.
 	Limits          Limits
 }
 

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/output"
 	"github.com/refract-video/refract/internal/redact"
@@ -44,6 +45,8 @@ type Config struct {
 	PublicSources bool   `name:"public-sources" env:"REFRACT_PUBLIC_SOURCES" help:"Serve uploaded sources to providers on the ingress listener, by signed links that expire. Without it they go through a bucket that signs links, or the provider's uploads." json:"public_sources"`
 
 	FetchAllow []string `name:"fetch-allow" env:"REFRACT_FETCH_ALLOW" help:"Hosts, addresses or networks such as 10.1.0.0/16 that results may be fetched from though they are private, on any port, over http too." json:"fetch_allow"`
+
+	Catalog []string `name:"catalog" env:"REFRACT_CATALOG" type:"existingfile" help:"Catalog file that adds models, or replaces offerings of built-in ones; see docs/models.md. Read again on SIGHUP." json:"catalog"`
 
 	Retention
 
@@ -198,6 +201,9 @@ func (f *Config) Check() error {
 	}
 	if _, err := media.ParseAllowed(f.FetchAllow); err != nil {
 		return fmt.Errorf("--fetch-allow: %w", err)
+	}
+	if _, err := catalog.Load(f.Catalog...); err != nil {
+		return fmt.Errorf("--catalog: %w", err)
 	}
 	return f.checkCallbackURL()
 }

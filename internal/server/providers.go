@@ -20,7 +20,7 @@ import (
 // Providers are the settings of the providers. A provider is one line here, for its flags and variables,
 // and one in registrations.
 type Providers struct {
-	Route []string `name:"route" env:"REFRACT_ROUTE" help:"Providers of tasks that name none, in the order in which they are tried. Default: the first that has a key." json:"route"`
+	Route []string `name:"route" env:"REFRACT_ROUTE" help:"Providers of tasks that name neither provider nor model, in the order in which they are tried. Default: the first that has a key." json:"route"`
 
 	KIE        Upstream `embed:"" prefix:"kie-" envprefix:"KIE_" json:"kie"`
 	Luma       Upstream `embed:"" prefix:"luma-" envprefix:"LUMA_" json:"luma"`

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/refract-video/refract/internal/api"
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/dispatch"
@@ -37,6 +35,7 @@ type Server struct {
 	ready    *readiness
 	state    *dbpool.State
 	failed   func(cause string) // Counts a failure of the database.
+	models   *models
 	queue    *queue.Queue
 	hub      *watch.Hub
 	uploads  *source.Uploads
@@ -120,9 +119,12 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 
 	// The lifecycle, and the signals after its changes.
 	s.hub = watch.NewHub(stores.Log, watch.Config{Bookmark: BookmarkInterval, Logger: log, Readable: s.ready.setReadable})
+	if s.models, err = openModels(ctx, f, accounts.Accounts, now(), log); err != nil {
+		return nil, err
+	}
 	checkURI := func(uri string) error { return media.CheckURI(uri, f.AllowPrivate) }
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: stores.Tasks, Inbox: stores.Inbox, Saves: stores.Storage, Sources: stores.Sources, Accounts: accounts.Accounts, Route: accounts.route, Meter: meter, Now: now,
+		Store: stores.Tasks, Inbox: stores.Inbox, Saves: stores.Storage, Sources: stores.Sources, Accounts: accounts.Accounts, Catalog: s.models.catalog, Route: accounts.route, Meter: meter, Now: now,
 		Changed: signals.changed(s.hub, db.notifier), CheckSource: checkURI,
 	})
 	if err != nil {
@@ -136,10 +138,11 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	}
 	preparer := source.NewPreparer(source.PreparerConfig{
 		Store: stores.Preparations, Verbs: verbs, Accounts: sourceAccounts(upstreams), Timing: f.Tuning.Sources, Log: log,
-		Resolver: &source.Resolver{Store: stores.Sources, Bucket: bucket, Log: log, CheckURI: checkURI, Probe: clients.probe(f), Link: addresses.sourceLinks()},
+		Resolver: &source.Resolver{Store: stores.Sources, Bucket: bucket, Catalog: s.models.catalog, Log: log, CheckURI: checkURI, Probe: clients.probe(f), Link: addresses.sourceLinks()},
 	})
 	submitter := dispatch.New(dispatch.Config{
-		Lifecycle: verbs, Tasks: stores.Tasks, Accounts: upstreams, Sources: preparer, CallbackURL: addresses.callback, Now: now, Log: log,
+		Lifecycle: verbs, Tasks: stores.Tasks, Accounts: upstreams, Catalog: s.models.catalog, Sources: preparer,
+		CallbackURL: addresses.callback, Now: now, Log: log,
 	})
 	s.saver, err = output.New(output.Config{
 		Lifecycle: verbs, Tasks: stores.Tasks, Troubles: stores.Storage, Accounts: upstreams, Patience: f.Tuning.Save,
@@ -195,7 +198,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		return nil, err
 	}
 	files := &files{stores: stores, bucket: bucket, statuses: statuses, addresses: addresses, log: log}
-	s.uploads = &source.Uploads{Store: stores.Sources, Bucket: bucket, MaxBytes: accounts.MaxSourceBytes(), Stall: f.Tuning.Stall}
+	s.uploads = &source.Uploads{Store: stores.Sources, Bucket: bucket, MaxBytes: s.models.maxSourceBytes(accounts.Accounts), Stall: f.Tuning.Stall}
 	s.surfaces, err = newSurfaces(listeners, api.Config{ //nolint:contextcheck // Calls bring a context each.
 		Tasks: api.NewTaskService(api.TaskServiceConfig{
 			Lifecycle: verbs, Tasks: stores.Tasks, Events: stores.Log, Hub: s.hub, Tokens: addresses.resume, Uploads: s.uploads, Typical: accounts.typical(),
@@ -220,29 +223,4 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		return nil, err
 	}
 	return s, errors.Join(observeStorage(meter, storageWatcher), observeQueues(meter, stores.Tasks, accounts.Providers()))
-}
-
-// Run runs all parts until ctx ends or a part fails. Then it drains.
-func (s *Server) Run(ctx context.Context) error {
-	listening, stopListening := context.WithCancel(context.WithoutCancel(ctx)) // Until the last stream has ended.
-	defer stopListening()
-	s.state.Notify(s.ready.databaseChanged, s.failed)
-	g, ctx := errgroup.WithContext(ctx)
-	if err := s.queue.Start(context.WithoutCancel(ctx)); err != nil { // Stop ends it, so that jobs under way finish.
-		return err
-	}
-	s.ready.setReadable(true) // Before the hub, which takes it back when it can't read the log.
-	for _, run := range s.working {
-		g.Go(func() error { return run(ctx) })
-	}
-	for _, run := range s.listening {
-		g.Go(func() error { return run(listening) })
-	}
-	s.surfaces.serve(g)
-	g.Go(func() error {
-		<-ctx.Done()
-		defer stopListening()
-		return s.drain(context.WithoutCancel(ctx))
-	})
-	return g.Wait()
 }

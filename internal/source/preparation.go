@@ -15,11 +15,12 @@ type Preparation struct {
 	Account string
 	Source  task.SourceID // Empty if URI names the source.
 	URI     string        // Empty if Source names the source, or if no task waits for the URI any more.
+	Model   string        // The model of the task that begins it, which judges the source. It is not kept.
 }
 
 // PreparationOf returns the preparation of a task's source for an account.
 func PreparationOf(t task.Task, account string) Preparation {
-	return Preparation{Tenant: t.Tenant, Account: account, Source: t.Spec.SourceID, URI: t.Spec.SourceURI}
+	return Preparation{Tenant: t.Tenant, Account: account, Source: t.Spec.SourceID, URI: t.Spec.SourceURI, Model: t.Spec.Model}
 }
 
 // Subject returns a name of the source that is unique within its tenant. It does not contain the URI, which may be signed.
@@ -40,7 +41,9 @@ func (p Preparation) Host() string {
 }
 
 // Spec returns the fields of a task that concern its preparation.
-func (p Preparation) Spec() task.Spec { return task.Spec{SourceID: p.Source, SourceURI: p.URI} }
+func (p Preparation) Spec() task.Spec {
+	return task.Spec{SourceID: p.Source, SourceURI: p.URI, Model: p.Model}
+}
 
 // PreparationID is the id of a preparation that has not ended.
 type PreparationID int64

@@ -35,7 +35,7 @@ type hosts struct {
 func (*hosts) Name() string { return "kie" }
 
 func (*hosts) Capabilities() provider.Capabilities {
-	return provider.Capabilities{Upload: true, UploadLifetime: 24 * time.Hour, MaxSourceBytes: 1 << 20, MaxSourceDuration: 10 * time.Second}
+	return provider.Capabilities{Upload: true, UploadLifetime: 24 * time.Hour}
 }
 
 // Upload answers as upload says. The name of a file begins with the id of its source, which is its tenant here.
@@ -97,7 +97,7 @@ func newWorkshop(t *testing.T) workshop {
 	log := slog.New(slog.DiscardHandler)
 	w.Preparer = source.NewPreparer(source.PreparerConfig{
 		Store: w.store, Verbs: w.store, Accounts: map[string]source.Account{"kie": w.hosts}, Log: log,
-		Resolver: &source.Resolver{Store: w.store, Bucket: bucket, Probe: w.hosts.Probe, CheckURI: func(string) error { return nil }, Log: log},
+		Resolver: &source.Resolver{Store: w.store, Bucket: bucket, Catalog: models, Probe: w.hosts.Probe, CheckURI: func(string) error { return nil }, Log: log},
 	})
 	return w
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
@@ -54,6 +55,8 @@ type Resolver struct {
 	Probe func(ctx context.Context, uri string) (task.Clip, error)
 	// Link returns a link to a source on our public listener; nil means that there are none.
 	Link func(id task.SourceID, expiry time.Time) (string, error)
+	// Catalog returns the models, which may change while the service runs.
+	Catalog func() *catalog.Catalog
 	// CheckURI returns an error when no provider can reach a URI.
 	CheckURI func(uri string) error
 	Log      *slog.Logger
@@ -72,9 +75,9 @@ var ErrNotHanded = errors.New("the source is not handed to the provider yet")
 // source can't be fetched now. Every other error is ours.
 func (r *Resolver) Look(ctx context.Context, spec task.Spec, account string, at Account) (string, error) {
 	if spec.SourceID == "" {
-		return spec.SourceURI, r.judgeURI(ctx, spec.SourceURI, at, r.probeTogether)
+		return spec.SourceURI, r.judgeURI(ctx, spec.SourceURI, at, r.offering(spec, at), r.probeTogether)
 	}
-	s, err := r.source(ctx, spec.SourceID, at)
+	s, err := r.source(ctx, spec.SourceID, r.offering(spec, at))
 	if err != nil {
 		return "", err
 	}
@@ -85,15 +88,19 @@ func (r *Resolver) Look(ctx context.Context, spec task.Spec, account string, at 
 	return uri, err
 }
 
-// Prepare makes the source of a task ready for a provider account, so that the next Look succeeds at once. It may take minutes. It
-// costs nothing, and may be repeated. Two at a time for one source and account are a waste.
+// Prepare makes a source ready for a provider account, so that the next Look succeeds at once, for whatever model: Look alone judges
+// whether the model takes it. It may take minutes. It costs nothing, and may be repeated. Two at a time for one source and account
+// are a waste.
 //
 // The errors are those of Look without ErrNotHanded, and the *provider.Error of an upload.
 func (r *Resolver) Prepare(ctx context.Context, spec task.Spec, account string, at Account) error {
 	if spec.SourceID == "" {
-		return r.judgeURI(ctx, spec.SourceURI, at, r.probe)
+		return r.judgeURI(ctx, spec.SourceURI, at, nil, r.probe)
 	}
-	s, err := r.source(ctx, spec.SourceID, at)
+	s, err := r.source(ctx, spec.SourceID, nil)
+	if err == nil && r.Probe != nil {
+		err = r.anyTakes(at, s.Clip)
+	}
 	if err != nil {
 		return err
 	}
@@ -103,20 +110,51 @@ func (r *Resolver) Prepare(ctx context.Context, spec task.Spec, account string, 
 	return err
 }
 
+// offering returns what a task asks of a provider, or nil where the catalog has no such offering.
+func (r *Resolver) offering(spec task.Spec, at Account) *catalog.Offering {
+	return r.Catalog().Offering(at.Name(), spec.Model)
+}
+
+// judge returns an UnfitError for a clip that an offering does not take, or, without one, no provider.
+func judge(o *catalog.Offering, c task.Clip) error {
+	if err := usable(c); err != nil || o == nil {
+		return err
+	}
+	return fit(o, c)
+}
+
+// anyTakes returns an UnfitError for a clip that no model of a provider takes, so that it is not uploaded in vain.
+func (r *Resolver) anyTakes(at Account, c task.Clip) (refusal error) {
+	for _, m := range r.Catalog().Models() {
+		o := m.At(at.Name())
+		if o == nil {
+			continue
+		}
+		err := fit(o, c)
+		if err == nil {
+			return nil
+		}
+		refusal = err
+	}
+	return refusal
+}
+
 // source reads an uploaded source, and judges it.
-func (r *Resolver) source(ctx context.Context, id task.SourceID, at Account) (task.Source, error) {
+func (r *Resolver) source(ctx context.Context, id task.SourceID, o *catalog.Offering) (task.Source, error) {
 	s, err := r.Store.Source(ctx, id)
 	if errors.Is(err, ErrNotFound) {
 		return s, &UnfitError{task.InputUnreachable, "the uploaded source is no longer kept: upload it again", true}
 	}
 	if err == nil && r.Probe != nil {
-		err = fit(at.Name(), at.Capabilities(), s.Clip)
+		err = judge(o, s.Clip)
 	}
 	return s, err
 }
 
 // judgeURI judges what is behind a URI, by a valid result or else by a probe.
-func (r *Resolver) judgeURI(ctx context.Context, uri string, at Account, probe func(context.Context, string) (task.Clip, error)) error {
+func (r *Resolver) judgeURI(
+	ctx context.Context, uri string, at Account, o *catalog.Offering, probe func(context.Context, string) (task.Clip, error),
+) error {
 	if r.Probe == nil {
 		return nil
 	}
@@ -130,7 +168,7 @@ func (r *Resolver) judgeURI(ctx context.Context, uri string, at Account, probe f
 	if err != nil {
 		return fmt.Errorf("look at the source: %w", err)
 	}
-	err = fit(at.Name(), at.Capabilities(), clip)
+	err = judge(o, clip)
 	if err == nil && clip.Duration == 0 {
 		r.Log.InfoContext(ctx, "the duration of a source is unknown; the provider has to judge it", "provider", at.Name(),
 			"content_type", clip.ContentType, "size_bytes", clip.SizeBytes)

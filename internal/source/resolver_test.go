@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -13,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/sim"
@@ -22,6 +25,7 @@ import (
 
 // account is a provider account that notes what it was handed.
 type account struct {
+	name    string // Of the provider.
 	caps    provider.Capabilities
 	uploads []string // The bytes of each file.
 	names   map[string]bool
@@ -29,12 +33,12 @@ type account struct {
 }
 
 func newAccount() *account {
-	return &account{names: map[string]bool{}, caps: provider.Capabilities{
-		Upload: true, UploadLifetime: 24 * time.Hour, MaxSourceBytes: 1 << 20, MaxSourceDuration: 10 * time.Second,
+	return &account{name: "kie", names: map[string]bool{}, caps: provider.Capabilities{
+		Upload: true, UploadLifetime: 24 * time.Hour,
 	}}
 }
 
-func (*account) Name() string                          { return "kie" }
+func (a *account) Name() string                        { return a.name }
 func (a *account) Capabilities() provider.Capabilities { return a.caps }
 
 func (a *account) Upload(_ context.Context, f provider.File) (string, error) {
@@ -47,11 +51,35 @@ func (a *account) Upload(_ context.Context, f provider.File) (string, error) {
 	return fmt.Sprintf("https://files.example/%d", len(a.uploads)), err
 }
 
+// taking returns a catalog in which kie's offering takes such sources.
+func taking(t *testing.T, limits string) func() *catalog.Catalog {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "own.yaml")
+	content := `
+models:
+  - name: luma/ray-2-modify
+    offerings:
+      - provider: kie
+        remote: modify/generate
+        default: true
+        source: {field: videoUrl, ` + limits + `}
+        facts: {source: {source: a test, certainty: guess}}
+`
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := catalog.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() *catalog.Catalog { return c }
+}
+
 // preparer returns a resolver that finds a clip, or an error, behind every URI, and a count of its looks.
 func (s service) resolver(clip task.Clip, err error) (*source.Resolver, *int) {
 	looks := new(int)
 	return &source.Resolver{
-		Store: s.store, Bucket: s.bucket, CheckURI: func(string) error { return nil }, Log: slog.New(slog.DiscardHandler),
+		Store: s.store, Bucket: s.bucket, Catalog: models, CheckURI: func(string) error { return nil }, Log: slog.New(slog.DiscardHandler),
 		Probe: func(context.Context, string) (task.Clip, error) { *looks++; return clip, err },
 	}, looks
 }
@@ -80,7 +108,7 @@ func TestPrepare_LooksAtAURIOnceInAWhile(t *testing.T) {
 	spec := task.Spec{SourceURI: "https://example.com/a.mp4?signature=1"}
 	for range 3 {
 		_, err := ready(t.Context(), p, spec, "kie", newAccount())
-		if u := unfit(t, err); u.Reason != task.InputTooLong || u.Message != "the source has 14.2 s; provider kie takes at most 10 s" {
+		if u := unfit(t, err); u.Reason != task.InputTooLong || u.Message != "the source has 14.2 s; provider kie takes at most 10 s (luma/ray-2-modify)" {
 			t.Errorf("got %+v", u)
 		}
 	}
@@ -88,7 +116,7 @@ func TestPrepare_LooksAtAURIOnceInAWhile(t *testing.T) {
 		t.Errorf("looked %d times, want once", *looks)
 	}
 	long := newAccount()
-	long.caps.MaxSourceDuration = time.Minute
+	long.name = "luma-agents" // Which takes 18 s.
 	if uri, err := ready(t.Context(), p, spec, "other", long); err != nil || uri != spec.SourceURI {
 		t.Errorf("another provider: %q, %v, want the URI as it is", uri, err)
 	}
@@ -272,18 +300,22 @@ func TestPrepare_SaysWhyAnUploadedSourceIsNotSent(t *testing.T) {
 	for name, tc := range map[string]struct {
 		id     task.SourceID
 		change func(*account)
+		takes  string // The source of kie's offering, where it is not the built-in one.
 		reason task.Reason
 		says   string
 	}{
-		"too large":   {good, func(a *account) { a.caps.MaxSourceBytes = 1000 }, task.InputTooLarge, "takes at most 0.001 MB"},
-		"too long":    {good, func(a *account) { a.caps.MaxSourceDuration = time.Second / 2 }, task.InputTooLong, "the source has 1 s; provider kie takes at most 0.5 s"},
-		"unsupported": {page, func(*account) {}, task.InputUnsupported, "text/html"},
-		"no way":      {good, func(a *account) { a.caps.Upload = false }, task.InputUnreachable, "--public-sources"},
-		"gone":        {task.SourceID(newUpload()), func(*account) {}, task.InputUnreachable, "upload it again"},
+		"too large":   {good, func(*account) {}, "max_bytes: 1000", task.InputTooLarge, "takes at most 0.001 MB"},
+		"too long":    {good, func(*account) {}, "max_duration: 500ms", task.InputTooLong, "the source has 1 s; provider kie takes at most 0.5 s"},
+		"unsupported": {page, func(*account) {}, "", task.InputUnsupported, "text/html"},
+		"no way":      {good, func(a *account) { a.caps.Upload = false }, "", task.InputUnreachable, "--public-sources"},
+		"gone":        {task.SourceID(newUpload()), func(*account) {}, "", task.InputUnreachable, "upload it again"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p, _ := s.resolver(task.Clip{}, nil)
+			if tc.takes != "" {
+				p.Catalog = taking(t, tc.takes)
+			}
 			at := newAccount()
 			tc.change(at)
 			_, err := ready(t.Context(), p, task.Spec{SourceID: tc.id}, "kie", at)

@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/postgres/uploads"
@@ -34,6 +36,12 @@ type service struct {
 	bucket *media.Bucket
 	folder string
 }
+
+// models returns the built-in catalog, or nil if it is invalid.
+var models = sync.OnceValue(func() *catalog.Catalog {
+	c, _ := catalog.Load()
+	return c
+})
 
 func setup(t *testing.T) service {
 	t.Helper()

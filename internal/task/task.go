@@ -14,6 +14,8 @@
 package task
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -104,6 +106,7 @@ type Spec struct {
 	Watermark     string
 	Strength      string // A value of package provider; empty means the provider's default, as with Model.
 	Model         string
+	Parameters    string // Of the model, as JSON with sorted names; empty means none.
 	FirstFrameURI string
 	Provider      string   // Empty means the service's route.
 	Fallbacks     []string // The providers to move on to.
@@ -111,6 +114,18 @@ type Spec struct {
 	Labels        map[string]string
 	Deadline      time.Duration
 	MaxAttempts   int
+}
+
+// ParameterValues returns the parameters by name, or nil if there are none.
+func (s Spec) ParameterValues() (map[string]any, error) {
+	if s.Parameters == "" {
+		return nil, nil //nolint:nilnil // None is no error.
+	}
+	var values map[string]any
+	if err := json.Unmarshal([]byte(s.Parameters), &values); err != nil {
+		return nil, fmt.Errorf("read the parameters: %w", err)
+	}
+	return values, nil
 }
 
 // SourceHost returns the host of the source's URI, or "" for an uploaded source.
@@ -136,6 +151,7 @@ func (s Spec) Differences(o Spec) []string {
 	differs("watermark", s.Watermark == o.Watermark)
 	differs("strength", s.Strength == o.Strength)
 	differs("model", s.Model == o.Model)
+	differs("parameters", s.Parameters == o.Parameters)
 	differs("first_frame_uri", s.FirstFrameURI == o.FirstFrameURI)
 	differs("provider", s.Provider == o.Provider)
 	differs("fallback_providers", slices.Equal(s.Fallbacks, o.Fallbacks))

@@ -10,6 +10,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -412,7 +413,11 @@ type Task struct {
 	// What the task waits for.
 	//
 	// Set only in the response of GetTask, and absent while only the work itself takes time.
-	Waiting       *Waiting `protobuf:"bytes,23,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Waiting *Waiting `protobuf:"bytes,23,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// The parameters of the model.
+	//
+	// Absent if the caller gave none.
+	Parameters    *structpb.Struct `protobuf:"bytes,24,opt,name=parameters,proto3" json:"parameters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -604,6 +609,13 @@ func (x *Task) GetFirstFrameUri() string {
 func (x *Task) GetWaiting() *Waiting {
 	if x != nil {
 		return x.Waiting
+	}
+	return nil
+}
+
+func (x *Task) GetParameters() *structpb.Struct {
+	if x != nil {
+		return x.Parameters
 	}
 	return nil
 }
@@ -1038,7 +1050,7 @@ var File_refract_v1_task_proto protoreflect.FileDescriptor
 const file_refract_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"\x15refract/v1/task.proto\x12\n" +
-	"refract.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18refract/v1/failure.proto\x1a\x17refract/v1/source.proto\"\x87\b\n" +
+	"refract.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18refract/v1/failure.proto\x1a\x17refract/v1/source.proto\"\xc0\b\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -1066,7 +1078,10 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\bstrength\x18\x14 \x01(\x0e2\x14.refract.v1.StrengthR\bstrength\x12\x14\n" +
 	"\x05model\x18\x15 \x01(\tR\x05model\x12&\n" +
 	"\x0ffirst_frame_uri\x18\x16 \x01(\tR\rfirstFrameUri\x12-\n" +
-	"\awaiting\x18\x17 \x01(\v2\x13.refract.v1.WaitingR\awaiting\x1a9\n" +
+	"\awaiting\x18\x17 \x01(\v2\x13.refract.v1.WaitingR\awaiting\x127\n" +
+	"\n" +
+	"parameters\x18\x18 \x01(\v2\x17.google.protobuf.StructR\n" +
+	"parameters\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb2\x01\n" +
@@ -1187,6 +1202,7 @@ var file_refract_v1_task_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
 	(*Failure)(nil),               // 12: refract.v1.Failure
 	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
+	(*structpb.Struct)(nil),       // 14: google.protobuf.Struct
 }
 var file_refract_v1_task_proto_depIdxs = []int32{
 	2,  // 0: refract.v1.Task.state:type_name -> refract.v1.TaskState
@@ -1201,22 +1217,23 @@ var file_refract_v1_task_proto_depIdxs = []int32{
 	13, // 9: refract.v1.Task.typical_duration:type_name -> google.protobuf.Duration
 	1,  // 10: refract.v1.Task.strength:type_name -> refract.v1.Strength
 	5,  // 11: refract.v1.Task.waiting:type_name -> refract.v1.Waiting
-	0,  // 12: refract.v1.Waiting.cause:type_name -> refract.v1.WaitingCause
-	11, // 13: refract.v1.Waiting.until_time:type_name -> google.protobuf.Timestamp
-	3,  // 14: refract.v1.Attempt.state:type_name -> refract.v1.AttemptState
-	11, // 15: refract.v1.Attempt.create_time:type_name -> google.protobuf.Timestamp
-	13, // 16: refract.v1.Output.duration:type_name -> google.protobuf.Duration
-	11, // 17: refract.v1.Output.signed_uri_expire_time:type_name -> google.protobuf.Timestamp
-	11, // 18: refract.v1.Output.expire_time:type_name -> google.protobuf.Timestamp
-	11, // 19: refract.v1.TaskEvent.create_time:type_name -> google.protobuf.Timestamp
-	2,  // 20: refract.v1.TaskEvent.state:type_name -> refract.v1.TaskState
-	12, // 21: refract.v1.TaskEvent.failure:type_name -> refract.v1.Failure
-	7,  // 22: refract.v1.TaskEvent.outputs:type_name -> refract.v1.Output
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	14, // 12: refract.v1.Task.parameters:type_name -> google.protobuf.Struct
+	0,  // 13: refract.v1.Waiting.cause:type_name -> refract.v1.WaitingCause
+	11, // 14: refract.v1.Waiting.until_time:type_name -> google.protobuf.Timestamp
+	3,  // 15: refract.v1.Attempt.state:type_name -> refract.v1.AttemptState
+	11, // 16: refract.v1.Attempt.create_time:type_name -> google.protobuf.Timestamp
+	13, // 17: refract.v1.Output.duration:type_name -> google.protobuf.Duration
+	11, // 18: refract.v1.Output.signed_uri_expire_time:type_name -> google.protobuf.Timestamp
+	11, // 19: refract.v1.Output.expire_time:type_name -> google.protobuf.Timestamp
+	11, // 20: refract.v1.TaskEvent.create_time:type_name -> google.protobuf.Timestamp
+	2,  // 21: refract.v1.TaskEvent.state:type_name -> refract.v1.TaskState
+	12, // 22: refract.v1.TaskEvent.failure:type_name -> refract.v1.Failure
+	7,  // 23: refract.v1.TaskEvent.outputs:type_name -> refract.v1.Output
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_task_proto_init() }

@@ -13,6 +13,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -74,14 +75,19 @@ type SubmitTaskRequest struct {
 	// Unspecified means the provider's default. A provider without the capability `strengths` cannot honour any other
 	// value.
 	Strength Strength `protobuf:"varint,11,opt,name=strength,proto3,enum=refract.v1.Strength" json:"strength,omitempty"`
-	// The provider's model to use.
+	// The model to use: its name in the catalog, such as `luma/ray-2-modify`, or the provider's own name of it. At most 128
+	// characters.
 	//
-	// Empty means the provider's default. A provider without the capability `models` cannot honour any other value.
+	// Empty means the default model of each provider of the route. Without `provider`, the task takes the model's route.
 	Model string `protobuf:"bytes,12,opt,name=model,proto3" json:"model,omitempty"`
 	// The public https URI of an image: the first frame, modified as the whole video is to be. At most 2048 bytes.
 	//
 	// Empty means none. A provider without the capability `first_frame` cannot honour any other value.
 	FirstFrameUri string `protobuf:"bytes,13,opt,name=first_frame_uri,json=firstFrameUri,proto3" json:"first_frame_uri,omitempty"`
+	// The parameters of the model, in addition to the fields above. At most 16 KiB as JSON.
+	//
+	// The catalog has the JSON Schema of each offering. A violation names the path, such as `parameters.resolution`.
+	Parameters    *structpb.Struct `protobuf:"bytes,14,opt,name=parameters,proto3" json:"parameters,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -205,6 +211,13 @@ func (x *SubmitTaskRequest) GetFirstFrameUri() string {
 		return x.FirstFrameUri
 	}
 	return ""
+}
+
+func (x *SubmitTaskRequest) GetParameters() *structpb.Struct {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
 }
 
 // The source of a task to be submitted.
@@ -1513,7 +1526,7 @@ var File_refract_v1_task_service_proto protoreflect.FileDescriptor
 const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/task_service.proto\x12\n" +
-	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18refract/v1/failure.proto\x1a\x17refract/v1/source.proto\x1a\x15refract/v1/task.proto\"\xae\b\n" +
+	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18refract/v1/failure.proto\x1a\x17refract/v1/source.proto\x1a\x15refract/v1/task.proto\"\xe8\b\n" +
 	"\x11SubmitTaskRequest\x123\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\trequestId\x12\x97\x02\n" +
@@ -1532,9 +1545,12 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\fmax_attempts\x18\t \x01(\x05B\t\xbaH\x06\x1a\x04\x18\x05(\x00R\vmaxAttempts\x12A\n" +
 	"\x12fallback_providers\x18\n" +
 	" \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\x04\x18\x01\"\x06r\x04\x10\x01\x18 R\x11fallbackProviders\x12:\n" +
-	"\bstrength\x18\v \x01(\x0e2\x14.refract.v1.StrengthB\b\xbaH\x05\x82\x01\x02\x10\x01R\bstrength\x12\x1d\n" +
-	"\x05model\x18\f \x01(\tB\a\xbaH\x04r\x02\x18@R\x05model\x120\n" +
-	"\x0ffirst_frame_uri\x18\r \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\rfirstFrameUri\x1a9\n" +
+	"\bstrength\x18\v \x01(\x0e2\x14.refract.v1.StrengthB\b\xbaH\x05\x82\x01\x02\x10\x01R\bstrength\x12\x1e\n" +
+	"\x05model\x18\f \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x05model\x120\n" +
+	"\x0ffirst_frame_uri\x18\r \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\rfirstFrameUri\x127\n" +
+	"\n" +
+	"parameters\x18\x0e \x01(\v2\x17.google.protobuf.StructR\n" +
+	"parameters\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"n\n" +
@@ -1685,68 +1701,70 @@ var file_refract_v1_task_service_proto_goTypes = []any{
 	nil,                              // 25: refract.v1.WatchedTaskEvent.LabelsEntry
 	(*durationpb.Duration)(nil),      // 26: google.protobuf.Duration
 	(Strength)(0),                    // 27: refract.v1.Strength
-	(*Task)(nil),                     // 28: refract.v1.Task
-	(*status.Status)(nil),            // 29: google.rpc.Status
-	(TaskState)(0),                   // 30: refract.v1.TaskState
-	(*timestamppb.Timestamp)(nil),    // 31: google.protobuf.Timestamp
-	(FailureReason)(0),               // 32: refract.v1.FailureReason
-	(*TaskEvent)(nil),                // 33: refract.v1.TaskEvent
-	(*UploadSourceRequest)(nil),      // 34: refract.v1.UploadSourceRequest
-	(*UploadSourceResponse)(nil),     // 35: refract.v1.UploadSourceResponse
+	(*structpb.Struct)(nil),          // 28: google.protobuf.Struct
+	(*Task)(nil),                     // 29: refract.v1.Task
+	(*status.Status)(nil),            // 30: google.rpc.Status
+	(TaskState)(0),                   // 31: refract.v1.TaskState
+	(*timestamppb.Timestamp)(nil),    // 32: google.protobuf.Timestamp
+	(FailureReason)(0),               // 33: refract.v1.FailureReason
+	(*TaskEvent)(nil),                // 34: refract.v1.TaskEvent
+	(*UploadSourceRequest)(nil),      // 35: refract.v1.UploadSourceRequest
+	(*UploadSourceResponse)(nil),     // 36: refract.v1.UploadSourceResponse
 }
 var file_refract_v1_task_service_proto_depIdxs = []int32{
 	1,  // 0: refract.v1.SubmitTaskRequest.source:type_name -> refract.v1.SubmitTaskSource
 	22, // 1: refract.v1.SubmitTaskRequest.labels:type_name -> refract.v1.SubmitTaskRequest.LabelsEntry
 	26, // 2: refract.v1.SubmitTaskRequest.deadline:type_name -> google.protobuf.Duration
 	27, // 3: refract.v1.SubmitTaskRequest.strength:type_name -> refract.v1.Strength
-	28, // 4: refract.v1.SubmitTaskResponse.task:type_name -> refract.v1.Task
-	0,  // 5: refract.v1.BatchSubmitTasksRequest.requests:type_name -> refract.v1.SubmitTaskRequest
-	5,  // 6: refract.v1.BatchSubmitTasksResponse.results:type_name -> refract.v1.BatchSubmitTasksResult
-	28, // 7: refract.v1.BatchSubmitTasksResult.task:type_name -> refract.v1.Task
-	29, // 8: refract.v1.BatchSubmitTasksResult.status:type_name -> google.rpc.Status
-	28, // 9: refract.v1.GetTaskResponse.task:type_name -> refract.v1.Task
-	30, // 10: refract.v1.ListTasksRequest.states:type_name -> refract.v1.TaskState
-	23, // 11: refract.v1.ListTasksRequest.labels:type_name -> refract.v1.ListTasksRequest.LabelsEntry
-	31, // 12: refract.v1.ListTasksRequest.create_time_from:type_name -> google.protobuf.Timestamp
-	31, // 13: refract.v1.ListTasksRequest.create_time_to:type_name -> google.protobuf.Timestamp
-	32, // 14: refract.v1.ListTasksRequest.failure_reasons:type_name -> refract.v1.FailureReason
-	28, // 15: refract.v1.ListTasksResponse.tasks:type_name -> refract.v1.Task
-	28, // 16: refract.v1.CancelTaskResponse.task:type_name -> refract.v1.Task
-	28, // 17: refract.v1.RetryTaskResponse.task:type_name -> refract.v1.Task
-	28, // 18: refract.v1.WatchTaskResponse.task:type_name -> refract.v1.Task
-	33, // 19: refract.v1.WatchTaskResponse.event:type_name -> refract.v1.TaskEvent
-	16, // 20: refract.v1.WatchTaskResponse.bookmark:type_name -> refract.v1.WatchBookmark
-	30, // 21: refract.v1.WatchTasksRequest.states:type_name -> refract.v1.TaskState
-	24, // 22: refract.v1.WatchTasksRequest.labels:type_name -> refract.v1.WatchTasksRequest.LabelsEntry
-	19, // 23: refract.v1.WatchTasksResponse.event:type_name -> refract.v1.WatchedTaskEvent
-	25, // 24: refract.v1.WatchedTaskEvent.labels:type_name -> refract.v1.WatchedTaskEvent.LabelsEntry
-	33, // 25: refract.v1.WatchedTaskEvent.event:type_name -> refract.v1.TaskEvent
-	33, // 26: refract.v1.ListTaskEventsResponse.events:type_name -> refract.v1.TaskEvent
-	0,  // 27: refract.v1.TaskService.SubmitTask:input_type -> refract.v1.SubmitTaskRequest
-	3,  // 28: refract.v1.TaskService.BatchSubmitTasks:input_type -> refract.v1.BatchSubmitTasksRequest
-	6,  // 29: refract.v1.TaskService.GetTask:input_type -> refract.v1.GetTaskRequest
-	8,  // 30: refract.v1.TaskService.ListTasks:input_type -> refract.v1.ListTasksRequest
-	10, // 31: refract.v1.TaskService.CancelTask:input_type -> refract.v1.CancelTaskRequest
-	12, // 32: refract.v1.TaskService.RetryTask:input_type -> refract.v1.RetryTaskRequest
-	14, // 33: refract.v1.TaskService.WatchTask:input_type -> refract.v1.WatchTaskRequest
-	17, // 34: refract.v1.TaskService.WatchTasks:input_type -> refract.v1.WatchTasksRequest
-	20, // 35: refract.v1.TaskService.ListTaskEvents:input_type -> refract.v1.ListTaskEventsRequest
-	34, // 36: refract.v1.TaskService.UploadSource:input_type -> refract.v1.UploadSourceRequest
-	2,  // 37: refract.v1.TaskService.SubmitTask:output_type -> refract.v1.SubmitTaskResponse
-	4,  // 38: refract.v1.TaskService.BatchSubmitTasks:output_type -> refract.v1.BatchSubmitTasksResponse
-	7,  // 39: refract.v1.TaskService.GetTask:output_type -> refract.v1.GetTaskResponse
-	9,  // 40: refract.v1.TaskService.ListTasks:output_type -> refract.v1.ListTasksResponse
-	11, // 41: refract.v1.TaskService.CancelTask:output_type -> refract.v1.CancelTaskResponse
-	13, // 42: refract.v1.TaskService.RetryTask:output_type -> refract.v1.RetryTaskResponse
-	15, // 43: refract.v1.TaskService.WatchTask:output_type -> refract.v1.WatchTaskResponse
-	18, // 44: refract.v1.TaskService.WatchTasks:output_type -> refract.v1.WatchTasksResponse
-	21, // 45: refract.v1.TaskService.ListTaskEvents:output_type -> refract.v1.ListTaskEventsResponse
-	35, // 46: refract.v1.TaskService.UploadSource:output_type -> refract.v1.UploadSourceResponse
-	37, // [37:47] is the sub-list for method output_type
-	27, // [27:37] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	28, // 4: refract.v1.SubmitTaskRequest.parameters:type_name -> google.protobuf.Struct
+	29, // 5: refract.v1.SubmitTaskResponse.task:type_name -> refract.v1.Task
+	0,  // 6: refract.v1.BatchSubmitTasksRequest.requests:type_name -> refract.v1.SubmitTaskRequest
+	5,  // 7: refract.v1.BatchSubmitTasksResponse.results:type_name -> refract.v1.BatchSubmitTasksResult
+	29, // 8: refract.v1.BatchSubmitTasksResult.task:type_name -> refract.v1.Task
+	30, // 9: refract.v1.BatchSubmitTasksResult.status:type_name -> google.rpc.Status
+	29, // 10: refract.v1.GetTaskResponse.task:type_name -> refract.v1.Task
+	31, // 11: refract.v1.ListTasksRequest.states:type_name -> refract.v1.TaskState
+	23, // 12: refract.v1.ListTasksRequest.labels:type_name -> refract.v1.ListTasksRequest.LabelsEntry
+	32, // 13: refract.v1.ListTasksRequest.create_time_from:type_name -> google.protobuf.Timestamp
+	32, // 14: refract.v1.ListTasksRequest.create_time_to:type_name -> google.protobuf.Timestamp
+	33, // 15: refract.v1.ListTasksRequest.failure_reasons:type_name -> refract.v1.FailureReason
+	29, // 16: refract.v1.ListTasksResponse.tasks:type_name -> refract.v1.Task
+	29, // 17: refract.v1.CancelTaskResponse.task:type_name -> refract.v1.Task
+	29, // 18: refract.v1.RetryTaskResponse.task:type_name -> refract.v1.Task
+	29, // 19: refract.v1.WatchTaskResponse.task:type_name -> refract.v1.Task
+	34, // 20: refract.v1.WatchTaskResponse.event:type_name -> refract.v1.TaskEvent
+	16, // 21: refract.v1.WatchTaskResponse.bookmark:type_name -> refract.v1.WatchBookmark
+	31, // 22: refract.v1.WatchTasksRequest.states:type_name -> refract.v1.TaskState
+	24, // 23: refract.v1.WatchTasksRequest.labels:type_name -> refract.v1.WatchTasksRequest.LabelsEntry
+	19, // 24: refract.v1.WatchTasksResponse.event:type_name -> refract.v1.WatchedTaskEvent
+	25, // 25: refract.v1.WatchedTaskEvent.labels:type_name -> refract.v1.WatchedTaskEvent.LabelsEntry
+	34, // 26: refract.v1.WatchedTaskEvent.event:type_name -> refract.v1.TaskEvent
+	34, // 27: refract.v1.ListTaskEventsResponse.events:type_name -> refract.v1.TaskEvent
+	0,  // 28: refract.v1.TaskService.SubmitTask:input_type -> refract.v1.SubmitTaskRequest
+	3,  // 29: refract.v1.TaskService.BatchSubmitTasks:input_type -> refract.v1.BatchSubmitTasksRequest
+	6,  // 30: refract.v1.TaskService.GetTask:input_type -> refract.v1.GetTaskRequest
+	8,  // 31: refract.v1.TaskService.ListTasks:input_type -> refract.v1.ListTasksRequest
+	10, // 32: refract.v1.TaskService.CancelTask:input_type -> refract.v1.CancelTaskRequest
+	12, // 33: refract.v1.TaskService.RetryTask:input_type -> refract.v1.RetryTaskRequest
+	14, // 34: refract.v1.TaskService.WatchTask:input_type -> refract.v1.WatchTaskRequest
+	17, // 35: refract.v1.TaskService.WatchTasks:input_type -> refract.v1.WatchTasksRequest
+	20, // 36: refract.v1.TaskService.ListTaskEvents:input_type -> refract.v1.ListTaskEventsRequest
+	35, // 37: refract.v1.TaskService.UploadSource:input_type -> refract.v1.UploadSourceRequest
+	2,  // 38: refract.v1.TaskService.SubmitTask:output_type -> refract.v1.SubmitTaskResponse
+	4,  // 39: refract.v1.TaskService.BatchSubmitTasks:output_type -> refract.v1.BatchSubmitTasksResponse
+	7,  // 40: refract.v1.TaskService.GetTask:output_type -> refract.v1.GetTaskResponse
+	9,  // 41: refract.v1.TaskService.ListTasks:output_type -> refract.v1.ListTasksResponse
+	11, // 42: refract.v1.TaskService.CancelTask:output_type -> refract.v1.CancelTaskResponse
+	13, // 43: refract.v1.TaskService.RetryTask:output_type -> refract.v1.RetryTaskResponse
+	15, // 44: refract.v1.TaskService.WatchTask:output_type -> refract.v1.WatchTaskResponse
+	18, // 45: refract.v1.TaskService.WatchTasks:output_type -> refract.v1.WatchTasksResponse
+	21, // 46: refract.v1.TaskService.ListTaskEvents:output_type -> refract.v1.ListTaskEventsResponse
+	36, // 47: refract.v1.TaskService.UploadSource:output_type -> refract.v1.UploadSourceResponse
+	38, // [38:48] is the sub-list for method output_type
+	28, // [28:38] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_task_service_proto_init() }

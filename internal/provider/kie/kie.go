@@ -47,13 +47,9 @@ const (
 	defaultQueries     = 10
 )
 
-// What the API takes and gives. Sources may be MP4, MOV or AVI [D]; what exceeds the 100 MB that Luma itself
-// takes may fail late [I]. The longest prompt is not documented.
 const (
-	maxSourceBytes    = 500_000_000      // [D]
-	maxSourceDuration = 10 * time.Second // [D]
-	uploadLifetime    = 24 * time.Hour   // Uploads expire "after 24 h" and "after 3 days" on one page [D].
-	linkLifetime      = 20 * time.Hour   // Links "typically" last 24 h [T]; another page keeps media for 14 days [D].
+	uploadLifetime = 24 * time.Hour // Uploads expire "after 24 h" and "after 3 days" on one page [D].
+	linkLifetime   = 20 * time.Hour // Links "typically" last 24 h [T]; another page keeps media for 14 days [D].
 )
 
 const (
@@ -147,17 +143,13 @@ func uploadURL(cfg Config) string {
 
 func defaultCapabilities() provider.Capabilities {
 	return provider.Capabilities{
-		Callbacks:         provider.UnsignedCallbacks,
-		Upload:            true,
-		RefreshLinks:      true,
-		Watermark:         true,
-		MaxSourceBytes:    maxSourceBytes,
-		MaxSourceDuration: maxSourceDuration,
-		SourceTypes:       []string{"video/mp4", "video/quicktime", "video/x-msvideo"},
-		UploadLifetime:    uploadLifetime,
-		LinkLifetime:      linkLifetime,
-		PollInterval:      defaultPollInterval,
-		TypicalDuration:   defaultTypicalDuration,
+		Callbacks:       provider.UnsignedCallbacks,
+		Upload:          true,
+		RefreshLinks:    true,
+		UploadLifetime:  uploadLifetime,
+		LinkLifetime:    linkLifetime,
+		PollInterval:    defaultPollInterval,
+		TypicalDuration: defaultTypicalDuration,
 		Limits: provider.Limits{
 			Submissions: defaultSubmissions,
 			Window:      defaultWindow,

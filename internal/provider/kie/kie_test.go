@@ -15,18 +15,14 @@ func TestNew_ZeroConfigIsTheDocumentedAccount(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t, "")
 	want := provider.Capabilities{
-		Callbacks:         provider.UnsignedCallbacks,
-		Upload:            true,
-		RefreshLinks:      true,
-		Watermark:         true,
-		MaxSourceBytes:    500_000_000,
-		MaxSourceDuration: 10 * time.Second,
-		SourceTypes:       []string{"video/mp4", "video/quicktime", "video/x-msvideo"},
-		UploadLifetime:    24 * time.Hour,
-		LinkLifetime:      20 * time.Hour,
-		Limits:            provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 100, Queries: 10},
-		PollInterval:      30 * time.Second,
-		TypicalDuration:   5 * time.Minute,
+		Callbacks:       provider.UnsignedCallbacks,
+		Upload:          true,
+		RefreshLinks:    true,
+		UploadLifetime:  24 * time.Hour,
+		LinkLifetime:    20 * time.Hour,
+		Limits:          provider.Limits{Submissions: 18, Window: 10 * time.Second, InFlight: 100, Queries: 10},
+		PollInterval:    30 * time.Second,
+		TypicalDuration: 5 * time.Minute,
 	}
 	if diff := cmp.Diff(want, p.Capabilities()); diff != "" {
 		t.Errorf("capabilities (-want +got):\n%s", diff)

@@ -4,31 +4,37 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
 
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/provider/wire"
 )
 
-const submitPath = "/api/v1/modify/generate"
-
-// modifyRequest is the body of a submission. The spelling matters: callBackUrl has a capital B. watermark has a small
-// m, although the provider's echo has waterMark.
-type modifyRequest struct {
-	Prompt      string `json:"prompt"`
-	VideoURL    string `json:"videoUrl"`
-	CallBackURL string `json:"callBackUrl,omitempty"`
-	Watermark   string `json:"watermark,omitempty"`
-}
+// modifyRemote is the remote name of Luma Modify, and submitPath where it is submitted to.
+const (
+	modifyRemote = "modify/generate"
+	submitPath   = "/api/v1/" + modifyRemote
+)
 
 // Submit asks the provider to start one attempt: one POST, at most 30 s. It succeeds only if the answer has a task
 // id. An answer that reports a created task without its id is Ambiguous.
+//
+// The spelling matters: callBackUrl has a capital B.
 func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, error) {
+	if s.Remote != modifyRemote { // A model that is sold by another call would be paid for as Luma Modify.
+		return "", &provider.Error{Class: provider.Rejected, Op: string(wire.OpSubmit), Err: fmt.Errorf("there is no call for model %q", s.Remote)}
+	}
+	body := maps.Clone(s.Inputs)
+	if s.CallbackURL != "" {
+		body["callBackUrl"] = s.CallbackURL
+	}
 	call := wire.Call{
 		Op:      wire.OpSubmit,
 		Method:  http.MethodPost,
 		Path:    submitPath,
-		Body:    modifyRequest{Prompt: s.Prompt, VideoURL: s.SourceURI, CallBackURL: s.CallbackURL, Watermark: s.Watermark},
+		Body:    body,
 		Timeout: wire.SubmitTimeout,
 		Secrets: wire.CallbackSecrets(s.CallbackURL),
 	}

@@ -4,14 +4,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/provider/wire"
 	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 )
 
 func TestSubmit_SendsTheDocumentedRequest(t *testing.T) {
 	t.Parallel()
-	all, few := submission, submission
-	all.Watermark, few.CallbackURL = "wm-1", ""
+	r := catalog.Request{Prompt: "A city at night <with> \"spires\" & stars", SourceURI: "https://example.com/input-video.mp4?a=1&b=2"}
+	few := wiretest.SubmissionOf(t, Name, "", r, "")
+	r.Watermark = "wm-1"
+	all := wiretest.SubmissionOf(t, Name, "luma/ray-2-modify", r, submission.CallbackURL)
 	adapter().TestRequests(t, "/", "/api/v1/modify/generate", taskID, []wiretest.Request{
 		{
 			Name: "with all fields", Submission: all,

@@ -29,12 +29,6 @@ const Name = "luma"
 // DefaultBaseURL is where the API lives.
 const DefaultBaseURL = "https://api.lumalabs.ai/dream-machine/v1"
 
-// The models. The guide lists ray-2 alone, the SDKs both [D].
-const (
-	modelRay2      = "ray-2"
-	modelRayFlash2 = "ray-flash-2"
-)
-
 // The Build tier has 20 creates a minute and 10 generations at a time [D]. Two creates are left for people
 // and scripts that use the same account, and for what the way there does to our spacing.
 const (
@@ -43,13 +37,8 @@ const (
 	defaultInFlight    = 10
 )
 
-// What the API takes and gives.
-const (
-	maxPrompt         = 5000             // Characters; the shortest has 3 [D].
-	maxSourceBytes    = 100_000_000      // [D]
-	maxSourceDuration = 10 * time.Second // [D]
-	linkLifetime      = time.Hour        // Not documented; that of Luma's newer API [I]. A check returns the links again.
-)
+// linkLifetime is not documented. It is that of Luma's newer API [I]. A check returns the links again.
+const linkLifetime = time.Hour
 
 const (
 	defaultPollInterval    = 30 * time.Second // Not documented; callbacks come between [I].
@@ -81,18 +70,10 @@ func New(cfg Config) (*Provider, error) {
 
 func defaultCapabilities() provider.Capabilities {
 	return provider.Capabilities{
-		Callbacks:         provider.UnsignedCallbacks,
-		Strengths:         lumalabs.Strengths(),
-		Strength:          lumalabs.DefaultStrength,
-		Models:            []string{modelRay2, modelRayFlash2},
-		Model:             modelRay2,
-		FirstFrame:        true,
-		MaxPrompt:         maxPrompt,
-		MaxSourceBytes:    maxSourceBytes,
-		MaxSourceDuration: maxSourceDuration,
-		LinkLifetime:      linkLifetime,
-		PollInterval:      defaultPollInterval,
-		TypicalDuration:   defaultTypicalDuration,
+		Callbacks:       provider.UnsignedCallbacks,
+		LinkLifetime:    linkLifetime,
+		PollInterval:    defaultPollInterval,
+		TypicalDuration: defaultTypicalDuration,
 		Limits: provider.Limits{
 			Submissions: defaultSubmissions,
 			Window:      defaultWindow,

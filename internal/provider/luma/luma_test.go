@@ -13,21 +13,11 @@ func TestNew_ZeroConfigIsTheDocumentedAccount(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t, "")
 	want := provider.Capabilities{
-		Callbacks: provider.UnsignedCallbacks,
-		Strengths: []string{
-			"adhere_1", "adhere_2", "adhere_3", "flex_1", "flex_2", "flex_3", "reimagine_1", "reimagine_2", "reimagine_3",
-		},
-		Strength:          "flex_1",
-		Models:            []string{"ray-2", "ray-flash-2"},
-		Model:             "ray-2",
-		FirstFrame:        true,
-		MaxPrompt:         5000,
-		MaxSourceBytes:    100_000_000,
-		MaxSourceDuration: 10 * time.Second,
-		LinkLifetime:      time.Hour,
-		PollInterval:      30 * time.Second,
-		TypicalDuration:   5 * time.Minute,
-		Limits:            provider.Limits{Submissions: 18, Window: time.Minute, InFlight: 10},
+		Callbacks:       provider.UnsignedCallbacks,
+		LinkLifetime:    time.Hour,
+		PollInterval:    30 * time.Second,
+		TypicalDuration: 5 * time.Minute,
+		Limits:          provider.Limits{Submissions: 18, Window: time.Minute, InFlight: 10},
 	}
 	if diff := cmp.Diff(want, p.Capabilities()); diff != "" {
 		t.Errorf("capabilities (-want +got):\n%s", diff)

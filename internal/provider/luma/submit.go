@@ -1,8 +1,8 @@
 package luma
 
 import (
-	"cmp"
 	"context"
+	"maps"
 
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/provider/wire"
@@ -10,35 +10,15 @@ import (
 
 const submitPath = "/generations/video/modify"
 
-// modifyRequest is the body of a submission. The SDKs require the generation type, the model and the mode.
-// The mode is the strength [D].
-type modifyRequest struct {
-	GenerationType string `json:"generation_type"`
-	Model          string `json:"model"`
-	Mode           string `json:"mode"`
-	Prompt         string `json:"prompt,omitempty"`
-	Media          media  `json:"media"`
-	FirstFrame     *media `json:"first_frame,omitempty"`
-	CallbackURL    string `json:"callback_url,omitempty"`
-}
-
-type media struct {
-	URL string `json:"url"`
-}
-
 // Submit asks the provider to start one attempt: one POST, at most 30 s. It succeeds only if the answer has
 // an id. An answer that reports a created generation without its id is Ambiguous.
+//
+// The SDKs require the generation type and the model, and call the strength mode [D].
 func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, error) {
-	body := modifyRequest{
-		GenerationType: "modify_video",
-		Model:          cmp.Or(s.Model, p.Capabilities().Model),
-		Mode:           cmp.Or(s.Strength, p.Capabilities().Strength),
-		Prompt:         s.Prompt,
-		Media:          media{URL: s.SourceURI},
-		CallbackURL:    s.CallbackURL,
-	}
-	if s.FirstFrameURI != "" {
-		body.FirstFrame = &media{URL: s.FirstFrameURI}
+	body := maps.Clone(s.Inputs)
+	body["generation_type"], body["model"] = "modify_video", s.Remote
+	if s.CallbackURL != "" {
+		body["callback_url"] = s.CallbackURL
 	}
 	return p.Create(ctx, submitPath, body, wire.CallbackSecrets(s.CallbackURL)...)
 }

@@ -3,7 +3,7 @@ package luma
 import (
 	"testing"
 
-	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 )
 
@@ -12,17 +12,17 @@ func TestSubmit_SendsTheDocumentedRequest(t *testing.T) {
 	adapter().TestRequests(t, "/dream-machine/v1/", "/dream-machine/v1/generations/video/modify", taskID, []wiretest.Request{
 		{
 			Name: "with all fields",
-			Submission: provider.Submission{
+			Submission: wiretest.SubmissionOf(t, Name, "ray-flash-2", catalog.Request{
 				Prompt: `A city <with> "spires" & stars`, SourceURI: "https://example.com/video.mp4?a=1&b=2", Strength: "reimagine_3",
-				Model: "ray-flash-2", FirstFrameURI: "https://example.com/image.png", CallbackURL: wiretest.CallbackURL,
-			},
+				FirstFrameURI: "https://example.com/image.png",
+			}, wiretest.CallbackURL),
 			Body: `{"generation_type":"modify_video","model":"ray-flash-2","mode":"reimagine_3","prompt":"A city <with> \"spires\" & stars",` +
 				`"media":{"url":"https://example.com/video.mp4?a=1&b=2"},"first_frame":{"url":"https://example.com/image.png"},` +
 				`"callback_url":"` + wiretest.CallbackURL + `"}`,
 		},
 		{
 			Name:       "without optional fields",
-			Submission: provider.Submission{SourceURI: "https://example.com/video.mp4"},
+			Submission: wiretest.SubmissionOf(t, Name, "", catalog.Request{SourceURI: "https://example.com/video.mp4"}, ""),
 			Body:       `{"generation_type":"modify_video","model":"ray-2","mode":"flex_1","media":{"url":"https://example.com/video.mp4"}}`,
 		},
 	})

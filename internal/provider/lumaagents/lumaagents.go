@@ -28,11 +28,6 @@ const Name = "luma-agents"
 // DefaultBaseURL is where the API lives.
 const DefaultBaseURL = "https://agents.lumalabs.ai/v1"
 
-const (
-	modelRay32 = "ray-3.2" // The one model for videos [D].
-	resolution = "720p"    // Of 540p, 720p and 1080p [D]; what the API takes without one is not documented.
-)
-
 // Creates are counted over any 60 s, as active generations are apart from them; both allowances depend on the plan
 // and are published only in the account's dashboard [D]. These are guesses on the low side [I].
 const (
@@ -41,13 +36,8 @@ const (
 	defaultInFlight    = 10
 )
 
-// What the API takes and gives.
-const (
-	maxPrompt         = 6000             // Characters [T].
-	maxSourceBytes    = 200_000_000      // [T]
-	maxSourceDuration = 18 * time.Second // [D]; output has the length of the source.
-	linkLifetime      = time.Hour        // Links are presigned for so long [D]; a check mints fresh ones [T].
-)
+// linkLifetime is how long links are presigned for [D]. A check mints fresh ones [T].
+const linkLifetime = time.Hour
 
 const (
 	defaultPollInterval    = 10 * time.Second // Not documented for videos; only checks show the end [I].
@@ -79,18 +69,10 @@ func New(cfg Config) (*Provider, error) {
 
 func defaultCapabilities() provider.Capabilities {
 	return provider.Capabilities{
-		Callbacks:         provider.NoCallbacks,
-		Strengths:         lumalabs.Strengths(),
-		Strength:          lumalabs.DefaultStrength,
-		Models:            []string{modelRay32},
-		Model:             modelRay32,
-		FirstFrame:        true,
-		MaxPrompt:         maxPrompt,
-		MaxSourceBytes:    maxSourceBytes,
-		MaxSourceDuration: maxSourceDuration,
-		LinkLifetime:      linkLifetime,
-		PollInterval:      defaultPollInterval,
-		TypicalDuration:   defaultTypicalDuration,
+		Callbacks:       provider.NoCallbacks,
+		LinkLifetime:    linkLifetime,
+		PollInterval:    defaultPollInterval,
+		TypicalDuration: defaultTypicalDuration,
 		Limits: provider.Limits{
 			Submissions: defaultSubmissions,
 			Window:      defaultWindow,

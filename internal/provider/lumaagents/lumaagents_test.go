@@ -15,21 +15,11 @@ func TestNew_ZeroConfigIsTheDocumentedAccount(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t, "")
 	want := provider.Capabilities{
-		Callbacks: provider.NoCallbacks,
-		Strengths: []string{
-			"adhere_1", "adhere_2", "adhere_3", "flex_1", "flex_2", "flex_3", "reimagine_1", "reimagine_2", "reimagine_3",
-		},
-		Strength:          "flex_1",
-		Models:            []string{"ray-3.2"},
-		Model:             "ray-3.2",
-		FirstFrame:        true,
-		MaxPrompt:         6000,
-		MaxSourceBytes:    200_000_000,
-		MaxSourceDuration: 18 * time.Second,
-		LinkLifetime:      time.Hour,
-		PollInterval:      10 * time.Second,
-		TypicalDuration:   5 * time.Minute,
-		Limits:            provider.Limits{Submissions: 10, Window: time.Minute, InFlight: 10},
+		Callbacks:       provider.NoCallbacks,
+		LinkLifetime:    time.Hour,
+		PollInterval:    10 * time.Second,
+		TypicalDuration: 5 * time.Minute,
+		Limits:          provider.Limits{Submissions: 10, Window: time.Minute, InFlight: 10},
 	}
 	if diff := cmp.Diff(want, p.Capabilities()); diff != "" {
 		t.Errorf("capabilities (-want +got):\n%s", diff)

@@ -19,18 +19,8 @@ import (
 	"github.com/refract-video/refract/internal/provider/wire"
 )
 
-// DefaultStrength is the strength of a submission that names none.
-const DefaultStrength = "flex_1"
-
-// Strengths returns the strengths that both APIs accept [D].
-func Strengths() []string {
-	return []string{
-		"adhere_1", "adhere_2", "adhere_3", "flex_1", "flex_2", "flex_3", "reimagine_1", "reimagine_2", "reimagine_3",
-	}
-}
-
-// VisibilityGrace is how long a generation may stay invisible after its submission. No such gap is documented or was seen.
-// But an attempt that is already paid is lost if we believe a 404 too early [I].
+// VisibilityGrace is how long a generation may stay invisible after its submission. No gap is documented or was seen; but a
+// 404 that is believed too early gives a paid attempt up [I].
 const VisibilityGrace = 2 * time.Minute
 
 // Spec has the parts that differ between the APIs.

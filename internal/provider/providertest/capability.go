@@ -33,11 +33,6 @@ func (r *rig) sane() {
 		"the kind of callbacks is known":            c.Callbacks.String() != "unknown",
 		"signed callbacks have headers":             (c.Callbacks == provider.SignedCallbacks) == (len(c.CallbackHeaders) > 0),
 		"headers of callbacks can be passed on":     !slices.ContainsFunc(c.CallbackHeaders, unusableHeader) && distinct(c.CallbackHeaders),
-		"the default strength is one of them":       among(c.Strength, c.Strengths),
-		"the default model is one of them":          among(c.Model, c.Models),
-		"prompts have a limit, or 0":                c.MaxPrompt >= 0,
-		"sources can have bytes":                    c.MaxSourceBytes > 0,
-		"sources can have a duration":               c.MaxSourceDuration > 0,
 		"who says that it takes files has a method": c.Upload == uploads && c.Upload == (c.UploadLifetime > 0),
 		"links live for a while":                    c.LinkLifetime > 0,
 		"checks have a pause between them":          c.PollInterval > 0,
@@ -46,7 +41,6 @@ func (r *rig) sane() {
 		"submissions are limited":                   c.Limits.Submissions > 0 && c.Limits.Window > 0,
 		"attempts at a time are limited":            c.Limits.InFlight > 0,
 		"questions a second have a limit, or 0":     c.Limits.Queries >= 0,
-		"lists name nothing twice":                  distinct(c.Strengths) && distinct(c.Models),
 		"two calls tell the same of the same thing": c.Limits == r.p.Capabilities().Limits,
 	} {
 		if !ok {
@@ -63,14 +57,6 @@ func unusableHeader(name string) bool {
 		return true
 	}
 	return name != http.CanonicalHeaderKey(name) || strings.HasPrefix(name, "X-Forwarded-") || strings.HasSuffix(name, "-Bin")
-}
-
-// among reports whether a default stands in its list; an empty list has an empty one.
-func among(chosen string, list []string) bool {
-	if len(list) == 0 {
-		return chosen == ""
-	}
-	return chosen != "" && slices.Contains(list, chosen)
 }
 
 func distinct(list []string) bool {

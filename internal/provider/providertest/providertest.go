@@ -15,6 +15,7 @@ package providertest
 import (
 	"testing"
 
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/provider/wire"
 	"github.com/refract-video/refract/internal/sim"
@@ -97,7 +98,7 @@ func (s Subject) groups(t testing.TB) []group {
 	caps := s.capabilities(t, signingKey)
 	groups := []group{
 		{"capabilities", signingKey, capabilityCases()},
-		{"submissions", signingKey, s.submitCases(caps)},
+		{"submissions", signingKey, s.submitCases(s.offerings(t))},
 		{"refusals", signingKey, s.refusalCases()},
 		{"lost answers", signingKey, lostCases()},
 		{"checks", signingKey, s.checkCases()},
@@ -108,6 +109,36 @@ func (s Subject) groups(t testing.TB) []group {
 		groups = append(groups, group{"callbacks without a signing key", "", callbackCases(s.capabilities(t, "").Callbacks)})
 	}
 	return groups
+}
+
+// offerings returns the offerings of the provider in the built-in catalog.
+func (s Subject) offerings(t testing.TB) (offerings []*catalog.Offering) {
+	t.Helper()
+	all, err := catalog.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range all.Models() {
+		if o := m.At(s.Name); o != nil {
+			offerings = append(offerings, o)
+		}
+	}
+	if len(offerings) == 0 {
+		t.Fatalf("%s has no offering in the catalog", s.Name)
+	}
+	return offerings
+}
+
+// offering returns the offering of a task that names the provider and no model.
+func (s Subject) offering(t testing.TB) *catalog.Offering {
+	t.Helper()
+	for _, o := range s.offerings(t) {
+		if o.Default {
+			return o
+		}
+	}
+	t.Fatalf("%s has no default offering", s.Name)
+	return nil
 }
 
 func (s Subject) capabilities(t testing.TB, signingKey string) provider.Capabilities {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"runtime"
 	"slices"
@@ -99,12 +100,13 @@ func TestRun_ComplainsAboutAWrongProvider(t *testing.T) {
 		{"takes trouble of the account for trouble of the task", kieSubject(), func(w *wrong, _ Account) {
 			w.submit = classed(w.Provider, provider.Rejected)
 		}, "refusals", "no credits", "want {Class:account_blocked Pause:credits"},
-		{"forgets the strength", lumaSubject(), func(w *wrong, _ Account) {
+		{"forgets the first frame", lumaSubject(), func(w *wrong, _ Account) {
 			w.submit = func(ctx context.Context, s provider.Submission) (string, error) {
-				s.Strength = ""
+				s.Inputs = maps.Clone(s.Inputs)
+				delete(s.Inputs, "first_frame")
 				return w.Provider.Submit(ctx, s)
 			}
-		}, "submissions", "a request arrives as it was made", "Strength:"},
+		}, "submissions", "luma/ray-2-modify: a request arrives as it was made", "FirstFrameURI:"},
 		{"leaks its key", kieSubject(), func(w *wrong, a Account) {
 			w.check = func(ctx context.Context, id string, at time.Time) (provider.Status, error) {
 				status, err := w.Provider.Check(ctx, id, at)

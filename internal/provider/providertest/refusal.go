@@ -49,9 +49,9 @@ func (r *rig) refused(want wire.Verdict) {
 }
 
 func (r *rig) badInput() {
-	s := r.submission()
-	s.SourceURI = "no address"
-	_, err := r.p.Submit(r.Context(), s)
+	request := r.request(r.offering)
+	request.SourceURI = "no address"
+	_, err := r.p.Submit(r.Context(), r.submissionOf(r.offering, request))
 	r.want(err, wire.BadInput)
 	r.wantPaid(0)
 }

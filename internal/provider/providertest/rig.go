@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/provider/wire"
 	"github.com/refract-video/refract/internal/provider/wire/wiretest"
@@ -28,6 +29,7 @@ const (
 type rig struct {
 	testing.TB
 	subject    Subject
+	offering   *catalog.Offering // The provider's default.
 	signingKey string
 	sim        *sim.Server
 	hook       string // The callback URL, which only the simulator gets.
@@ -73,7 +75,7 @@ func (s Subject) rig(t testing.TB, g group, c testCase) *rig {
 		}
 	})
 	r := &rig{
-		TB: t, subject: s, signingKey: g.signingKey, sim: server,
+		TB: t, subject: s, offering: s.offering(t), signingKey: g.signingKey, sim: server,
 		hook: receiver.URL + "/v1/callbacks/" + s.Name + "/" + wiretest.Token,
 	}
 	r.p = r.connect(server.BaseURL(s.Name), apiKey)
@@ -91,29 +93,27 @@ func (r *rig) connect(baseURL, key string) *watched {
 	return w
 }
 
-// submission returns a request that uses all that the provider can, with a prompt of its own.
-func (r *rig) submission() provider.Submission {
-	caps := r.p.Capabilities()
-	s := provider.Submission{
+// request returns a request that uses all that an offering takes, with a prompt of its own.
+func (r *rig) request(o *catalog.Offering) catalog.Request {
+	request := catalog.Request{
 		Prompt:    fmt.Sprintf("a city at night <with> \"spires\" & stars, take %d", r.seq.Add(1)),
 		SourceURI: "https://example.com/in.mp4?a=1&b=2",
 	}
-	if n := len(caps.Strengths); n > 0 {
-		s.Strength = caps.Strengths[n-1]
+	if strengths := o.Strengths(); len(strengths) > 0 {
+		request.Strength = strengths[len(strengths)-1]
 	}
-	if n := len(caps.Models); n > 0 {
-		s.Model = caps.Models[n-1]
+	if o.FirstFrame != nil {
+		request.FirstFrameURI = "https://example.com/frame.png?c=3&d=4"
 	}
-	if caps.FirstFrame {
-		s.FirstFrameURI = "https://example.com/frame.png?c=3&d=4"
+	if o.Watermark != nil {
+		request.Watermark = "refract"
 	}
-	if caps.Watermark {
-		s.Watermark = "refract"
-	}
-	if caps.Callbacks != provider.NoCallbacks {
-		s.CallbackURL = r.hook
-	}
-	return s
+	return request
+}
+
+// submission returns such a request to the provider's default offering.
+func (r *rig) submission() provider.Submission {
+	return r.submissionOf(r.offering, r.request(r.offering))
 }
 
 // submit submits a request that has to be accepted.

@@ -1,52 +1,55 @@
 package providertest
 
 import (
-	"cmp"
 	"strings"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/provider"
 )
 
-func (s Subject) submitCases(caps provider.Capabilities) []testCase {
-	cases := []testCase{
-		{name: "a request arrives as it was made", run: func(r *rig) { r.arrives(r.submission()) }},
-		{name: "a request without options gets the defaults", run: func(r *rig) {
-			full := r.submission()
-			r.arrives(provider.Submission{Prompt: full.Prompt, SourceURI: full.SourceURI, CallbackURL: full.CallbackURL})
-		}},
-	}
-	if len(caps.Strengths)+len(caps.Models) > 0 {
-		cases = append(cases, testCase{name: "every strength and model is taken", run: (*rig).takesEveryChoice})
-	}
-	if caps.MaxPrompt > 0 {
-		cases = append(cases, testCase{name: "the longest prompt is taken", run: func(r *rig) {
-			s := r.submission()
-			s.Prompt = strings.Repeat("é", caps.MaxPrompt)
-			r.arrives(s)
-		}})
+// submitCases has the cases of each offering of the provider.
+func (s Subject) submitCases(offerings []*catalog.Offering) (cases []testCase) {
+	for _, o := range offerings {
+		add := func(name string, run func(*rig)) {
+			cases = append(cases, testCase{name: o.Model + ": " + name, run: run})
+		}
+		add("a request arrives as it was made", func(r *rig) { r.arrives(o, r.request(o)) })
+		add("a request without options gets the defaults", func(r *rig) {
+			full := r.request(o)
+			r.arrives(o, catalog.Request{Prompt: full.Prompt, SourceURI: full.SourceURI})
+		})
+		if len(o.Strengths()) > 0 {
+			add("every strength is taken", func(r *rig) {
+				for _, strength := range o.Strengths() {
+					request := r.request(o)
+					request.Strength = strength
+					r.arrives(o, request)
+				}
+			})
+		}
+		if o.Prompt != nil && o.Prompt.MaxCharacters > 0 {
+			add("the longest prompt is taken", func(r *rig) {
+				request := r.request(o)
+				request.Prompt = strings.Repeat("é", o.Prompt.MaxCharacters)
+				r.arrives(o, request)
+			})
+		}
 	}
 	return cases
 }
 
-func (r *rig) takesEveryChoice() {
-	for _, strength := range r.p.Capabilities().Strengths {
-		s := r.submission()
-		s.Strength = strength
-		r.arrives(s)
-	}
-	for _, model := range r.p.Capabilities().Models {
-		s := r.submission()
-		s.Model = model
-		r.arrives(s)
-	}
+// arrived is a request as the ledger has it.
+type arrived struct {
+	Prompt, SourceURI, Watermark, Strength, Model, FirstFrameURI, CallbackURL string
 }
 
 // arrives submits a request and wants the ledger to have every field, with defaults for those that it leaves out.
-func (r *rig) arrives(s provider.Submission) {
+func (r *rig) arrives(o *catalog.Offering, request catalog.Request) {
 	r.Helper()
 	before := len(r.sim.Ledger())
+	s := r.submissionOf(o, request)
 	id, err := r.p.Submit(r.Context(), s)
 	if err != nil {
 		r.Fatalf("Submit: %v", err)
@@ -59,13 +62,33 @@ func (r *rig) arrives(s provider.Submission) {
 	if e.TaskID != id || e.Key != apiKey || !e.Paid {
 		r.Errorf("Submit returned %q, the ledger has %+v", id, e)
 	}
-	want, caps := s, r.p.Capabilities()
-	want.Strength, want.Model = cmp.Or(s.Strength, caps.Strength), cmp.Or(s.Model, caps.Model)
-	got := provider.Submission{
+	want := arrived{
+		Prompt: request.Prompt, SourceURI: request.SourceURI, Watermark: request.Watermark, Strength: request.Strength,
+		FirstFrameURI: request.FirstFrameURI, CallbackURL: s.CallbackURL,
+	}
+	if o.Strength != nil {
+		want.Strength = o.Strength.Values[request.Strength]
+		if request.Strength == "" {
+			want.Strength = o.Strength.Values[o.Strength.Default]
+		}
+	}
+	if e.Model != "" { // Some APIs have one model.
+		want.Model = o.Remote
+	}
+	got := arrived{
 		Prompt: e.Prompt, SourceURI: e.VideoURL, Watermark: e.Watermark, Strength: e.Strength, Model: e.Model,
 		FirstFrameURI: e.FirstFrameURL, CallbackURL: e.CallbackURL,
 	}
 	if diff := gocmp.Diff(want, got); diff != "" {
 		r.Errorf("request (-want +got):\n%s", diff)
 	}
+}
+
+// submissionOf returns what a request asks of the provider.
+func (r *rig) submissionOf(o *catalog.Offering, request catalog.Request) provider.Submission {
+	s := provider.Submission{Remote: o.Remote, Inputs: o.Inputs(request)}
+	if r.p.Capabilities().Callbacks != provider.NoCallbacks {
+		s.CallbackURL = r.hook
+	}
+	return s
 }

@@ -33,8 +33,9 @@ type submitted struct {
 
 func (w *watched) Submit(ctx context.Context, s provider.Submission) (string, error) {
 	id, err := w.Provider.Submit(ctx, s)
+	prompt, _ := s.Inputs["prompt"].(string)
 	w.mu.Lock()
-	w.submissions = append(w.submissions, submitted{s.Prompt, id, err})
+	w.submissions = append(w.submissions, submitted{prompt, id, err})
 	w.mu.Unlock()
 	w.heard(provider.Status{}, err)
 	return id, err

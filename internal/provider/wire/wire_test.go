@@ -63,7 +63,7 @@ func TestNewClient_RefusesABrokenConfigWithoutQuotingIt(t *testing.T) {
 func TestConfig_ReplaceOnlyWhatTheyName(t *testing.T) {
 	t.Parallel()
 	defaults := provider.Capabilities{
-		Model:           "m",
+		RefreshLinks:    true,
 		PollInterval:    time.Second,
 		TypicalDuration: time.Minute,
 		Limits:          provider.Limits{Submissions: 1, Window: time.Second, InFlight: 2, Queries: 3},
@@ -78,7 +78,7 @@ func TestConfig_ReplaceOnlyWhatTheyName(t *testing.T) {
 		TypicalDuration: 2 * time.Minute,
 	}
 	want := provider.Capabilities{
-		Model: "m", PollInterval: all.PollInterval, TypicalDuration: all.TypicalDuration, Limits: all.Limits,
+		RefreshLinks: true, PollInterval: all.PollInterval, TypicalDuration: all.TypicalDuration, Limits: all.Limits,
 	}
 	got, err = all.capabilities(defaults)
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {

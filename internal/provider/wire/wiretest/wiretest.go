@@ -15,6 +15,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/provider/wire"
 )
@@ -30,9 +31,23 @@ const (
 
 // Submission has every character that JSON encoders like to escape.
 var Submission = provider.Submission{
-	Prompt:      "A city at night <with> \"spires\" & stars",
-	SourceURI:   "https://example.com/input-video.mp4?a=1&b=2",
+	Remote:      "modify/generate",
+	Inputs:      map[string]any{"prompt": "A city at night <with> \"spires\" & stars", "source": "https://example.com/input-video.mp4?a=1&b=2"},
 	CallbackURL: CallbackURL,
+}
+
+// SubmissionOf returns what a task asks of an offering: of the built-in catalog, by the provider and our or its name of the model.
+func SubmissionOf(t testing.TB, providerName, model string, r catalog.Request, callbackURL string) provider.Submission {
+	t.Helper()
+	all, err := catalog.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := all.Offering(providerName, model)
+	if o == nil {
+		t.Fatalf("%s has no offering of %q", providerName, model)
+	}
+	return provider.Submission{Remote: o.Remote, Inputs: o.Inputs(r), CallbackURL: callbackURL}
 }
 
 // Serve starts a server and counts its requests.

@@ -16,6 +16,31 @@ const drainTimeout = 45 * time.Second
 // closeTimeout bounds the release of what New opened.
 const closeTimeout = 20 * time.Second
 
+// Run runs all parts until ctx ends or a part fails. Then it drains.
+func (s *Server) Run(ctx context.Context) error {
+	listening, stopListening := context.WithCancel(context.WithoutCancel(ctx)) // Until the last stream has ended.
+	defer stopListening()
+	s.state.Notify(s.ready.databaseChanged, s.failed)
+	g, ctx := errgroup.WithContext(ctx)
+	if err := s.queue.Start(context.WithoutCancel(ctx)); err != nil { // Stop ends it, so that jobs under way finish.
+		return err
+	}
+	s.ready.setReadable(true) // Before the hub, which takes it back when it can't read the log.
+	for _, run := range s.working {
+		g.Go(func() error { return run(ctx) })
+	}
+	for _, run := range s.listening {
+		g.Go(func() error { return run(listening) })
+	}
+	s.surfaces.serve(g)
+	g.Go(func() error {
+		<-ctx.Done()
+		defer stopListening()
+		return s.drain(context.WithoutCancel(ctx))
+	})
+	return g.Wait()
+}
+
 // drain stops the parts in the order in which they depend on each other, with one deadline for all: no new work arrives, watchers
 // resume elsewhere, calls and jobs under way finish.
 func (s *Server) drain(ctx context.Context) error {
