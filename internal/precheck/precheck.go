@@ -42,15 +42,19 @@ type field struct {
 	protoreflect.FieldDescriptor
 	list    int  // Its index among the lists and maps of its message.
 	limit   int  // How many items it may have; 0 if it is neither a list nor a map.
+	values  bool // Whether it is a google.protobuf.Struct, an object of any values.
 	apart   bool // Whether an item that breaks a rule is refused alone, without the rest of the message.
 	message *plan
 }
 
 // count is the state of counting one message. Some parts are refused alone, without the rest of the message. The message must
 // be decoded for that, so these parts may have a few items over their limits: spare is how many are left.
-type count struct{ spare int }
+type count struct {
+	spare  int
+	values int // How many values of objects of any values are left.
+}
 
-func newCount() *count { return &count{spare: defaultLimit} }
+func newCount() *count { return &count{spare: defaultLimit, values: maxValues} }
 
 // takes reports whether a part may exceed a limit by a number of items. If so, it reduces the spare ones.
 func (c *count) takes(over int, apart bool) bool {
@@ -85,7 +89,11 @@ func newPlan(md protoreflect.MessageDescriptor) *plan {
 			f.limit, f.list, f.apart = limitOf(fd), p.lists, isApart(fd)
 			p.lists++
 		}
-		if fd.Message() != nil && !fd.IsMap() {
+		switch {
+		case fd.Message() == nil || fd.IsMap():
+		case fd.Message().FullName() == structName:
+			f.values = true
+		default:
 			f.message = planOf(fd.Message())
 		}
 		p.byNumber[fd.Number()], p.byName[fd.JSONName()], p.byName[fd.TextName()] = f, f, f
@@ -175,12 +183,15 @@ func (f *field) wire(kind protowire.Type, value []byte, counts []int, c *count, 
 			return f.tooMany()
 		}
 	}
-	if f.message == nil || kind != protowire.BytesType {
+	if f.message == nil && !f.values || kind != protowire.BytesType {
 		return nil
 	}
 	inner, n := protowire.ConsumeBytes(value)
 	if n < 0 {
 		return nil
+	}
+	if f.values {
+		return f.bounded(wireValues(inner, structValues, 1, c))
 	}
 	index := 0
 	if f.limit > 0 {
@@ -287,6 +298,8 @@ func (f *field) json(d *json.Decoder, c *count, apart bool) error {
 			}
 		}
 		return closes(d)
+	case f.values:
+		return f.bounded(jsonValues(d, 0, c))
 	default:
 		if err := f.value(d, c, apart); err != nil {
 			return f.within(0, err)
