@@ -158,6 +158,16 @@ var certainties = []Certainty{Recorded, Documented, Contradicted, Reported, Gues
 // Models returns all models in the order of their names.
 func (c *Catalog) Models() []*Model { return slices.Clone(c.models) }
 
+// NamesAt returns the names of the models that any of the providers offers, in order.
+func (c *Catalog) NamesAt(providers ...string) (names []string) {
+	for _, m := range c.models {
+		if slices.ContainsFunc(providers, func(provider string) bool { return m.At(provider) != nil }) {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
+
 // Model returns the model of a name, or nil.
 func (c *Catalog) Model(name string) *Model { return c.byName[name] }
 

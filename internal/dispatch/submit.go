@@ -110,13 +110,12 @@ func (s *Submitter) ready(ctx context.Context, job *river.Job[task.SubmitAttempt
 	if err != nil {
 		return "", nil, &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
 	}
-	o, err = lifecycle.Offering(s.Catalog(), u.Name(), t.Spec, s.Now())
-	if err != nil { // The catalog has changed since the task was submitted.
-		err = &source.UnfitError{Reason: task.ProviderRejected, Message: "the provider no longer takes the task: " + err.Error()}
-		s.Log.WarnContext(ctx, "attempt is not sent", "task_id", t.ID, "attempt_id", id, "account", a.Account, "error", err)
-		return "", nil, err
+	o, lack := lifecycle.Offering(s.Catalog(), u.Name(), t.Spec, s.Now())
+	if lack != nil { // The catalog has changed since the task was submitted.
+		err = &source.UnfitError{Reason: task.ProviderRejected, Message: "the provider no longer takes the task: " + lack.Error()}
+	} else {
+		uri, err = s.waits.URI(waiting, source.PreparationOf(t, a.Account), u)
 	}
-	uri, err = s.waits.URI(waiting, source.PreparationOf(t, a.Account), u)
 	switch {
 	case source.Refusal(err):
 		s.Log.WarnContext(ctx, "attempt is not sent", "task_id", t.ID, "attempt_id", id, "account", a.Account, "error", err)

@@ -15,11 +15,13 @@ import (
 // the model's or the service's own route, providers that are not are left out.
 func (l *Lifecycle) route(spec task.Spec) ([]string, error) {
 	models := l.catalog()
-	if spec.Model != "" && models.Resolve(spec.Model) == nil && models.Offering(spec.Provider, spec.Model) == nil {
-		return nil, &FieldError{Field: "model", Message: fmt.Sprintf("unknown model %q; known are: %s", spec.Model, strings.Join(l.models(models), ", "))}
+	model := models.Resolve(spec.Model)
+	if spec.Model != "" && model == nil && models.Offering(spec.Provider, spec.Model) == nil {
+		return nil, &FieldError{Field: "model", Message: fmt.Sprintf(
+			"unknown model %q; known are: %s", spec.Model, strings.Join(models.NamesAt(l.known...), ", "))}
 	}
 	if spec.Provider == "" {
-		return l.defaultRoute(models, spec)
+		return l.defaultRoute(models, model, spec)
 	}
 	route := append([]string{spec.Provider}, spec.Fallbacks...)
 	for i, name := range route {
@@ -34,29 +36,29 @@ func (l *Lifecycle) route(spec task.Spec) ([]string, error) {
 			return nil, &FieldError{Field: field, Message: fmt.Sprintf(
 				"unknown provider %q; known are: %s", name, strings.Join(l.accounts.Providers(), ", "))}
 		}
-		if lack := lacking(models, name, spec, l.now()); lack != nil {
+		if _, lack := Offering(models, name, spec, l.now()); lack != nil {
 			return nil, lack
 		}
 	}
 	return route, nil
 }
 
-// defaultRoute returns the route of a task that names no provider: that of its model, or else the service's.
-func (l *Lifecycle) defaultRoute(models *catalog.Catalog, spec task.Spec) ([]string, error) {
+// defaultRoute returns the route of a task that names no provider: that of its model, or the service's if model is nil.
+func (l *Lifecycle) defaultRoute(models *catalog.Catalog, model *catalog.Model, spec task.Spec) ([]string, error) {
 	if len(spec.Fallbacks) > 0 {
 		return nil, &FieldError{Field: "fallback_providers", Message: "needs provider to be set: without it the service's route is taken"}
 	}
 	candidates := l.defaults
-	if spec.Model != "" {
-		candidates = slices.DeleteFunc(slices.Clone(models.Resolve(spec.Model).Route), func(name string) bool { return len(l.accounts.At(name)) == 0 })
+	if model != nil {
+		candidates = slices.DeleteFunc(slices.Clone(model.Route), func(name string) bool { return len(l.accounts.At(name)) == 0 })
 		if len(candidates) == 0 {
-			return nil, &FieldError{Field: "model", Message: fmt.Sprintf("no provider of %s has an account here: %s", spec.Model, strings.Join(models.Resolve(spec.Model).Route, ", "))}
+			return nil, &FieldError{Field: "model", Message: fmt.Sprintf("no provider of %s has an account here: %s", spec.Model, strings.Join(model.Route, ", "))}
 		}
 	}
 	var route, reasons []string
 	var first *FieldError
 	for _, name := range candidates {
-		lack := lacking(models, name, spec, l.now())
+		_, lack := Offering(models, name, spec, l.now())
 		if lack == nil {
 			route = append(route, name)
 			continue
@@ -72,31 +74,22 @@ func (l *Lifecycle) defaultRoute(models *catalog.Catalog, spec task.Spec) ([]str
 	return route, nil
 }
 
-// models returns the names of the models that the configured accounts offer.
-func (l *Lifecycle) models(all *catalog.Catalog) (names []string) {
-	for _, m := range all.Models() {
-		if slices.ContainsFunc(m.Route, func(provider string) bool { return len(l.accounts.At(provider)) > 0 }) {
-			names = append(names, m.Name)
-		}
+// Offering returns what a task asks of a provider, by a catalog, or what the provider lacks for the task. The catalog may have
+// changed since the task was submitted.
+func Offering(models *catalog.Catalog, provider string, spec task.Spec, now time.Time) (*catalog.Offering, *FieldError) {
+	o := models.Offering(provider, spec.Model)
+	if o == nil {
+		return nil, &FieldError{Field: "model", Message: fmt.Sprintf(
+			"provider %s has no %q (capability models: %s)", provider, spec.Model, strings.Join(models.NamesAt(provider), ", "))}
 	}
-	return names
-}
-
-// Offering returns what a task asks of a provider, by a catalog. The error is a *FieldError where the provider can't honour the
-// task, as it may be when the catalog has changed since the task was submitted.
-func Offering(models *catalog.Catalog, provider string, spec task.Spec, now time.Time) (*catalog.Offering, error) {
-	if lack := lacking(models, provider, spec, now); lack != nil {
+	if lack := lacking(o, spec, now); lack != nil {
 		return nil, lack
 	}
-	return models.Offering(provider, spec.Model), nil
+	return o, nil
 }
 
-// lacking returns what a provider lacks for a request, or nil.
-func lacking(models *catalog.Catalog, name string, spec task.Spec, now time.Time) *FieldError {
-	o := models.Offering(name, spec.Model)
-	if o == nil {
-		return &FieldError{Field: "model", Message: fmt.Sprintf("provider %s has no %q (capability models: %s)", name, spec.Model, strings.Join(offered(models, name), ", "))}
-	}
+// lacking returns what an offering lacks for a request, or nil.
+func lacking(o *catalog.Offering, spec task.Spec, now time.Time) *FieldError {
 	lacks := func(field, capability string) *FieldError {
 		return &FieldError{Field: field, Message: fmt.Sprintf("%s lacks the capability %s", o, capability)}
 	}
@@ -134,14 +127,4 @@ func invalidParameters(o *catalog.Offering, spec task.Spec) *FieldError {
 		}
 	}
 	return found
-}
-
-// offered returns the names of the models that a provider offers.
-func offered(models *catalog.Catalog, provider string) (names []string) {
-	for _, m := range models.Models() {
-		if m.At(provider) != nil {
-			names = append(names, m.Name)
-		}
-	}
-	return names
 }

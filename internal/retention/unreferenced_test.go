@@ -11,7 +11,7 @@ import (
 	"github.com/refract-video/refract/internal/retention"
 )
 
-// Keys as we make them, and one of somebody else's in the same bucket.
+// Keys as we make them, and one of another program in the same bucket.
 const (
 	outputKey  = "outputs/01990000-0000-7000-8000-000000000001/1-0-0123456789abcdef"
 	sourceKey  = "sources/0123456789abcdef0123456789abcdef/01990000-0000-7000-8000-000000000002.mp4"

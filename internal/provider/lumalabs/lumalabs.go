@@ -19,8 +19,8 @@ import (
 	"github.com/refract-video/refract/internal/provider/wire"
 )
 
-// VisibilityGrace is how long a generation may stay invisible after its submission. No gap is documented or was seen; but a
-// 404 that is believed too early gives a paid attempt up [I].
+// VisibilityGrace is how long a generation may stay invisible after its submission. No such gap is documented or was seen.
+// But an attempt that is already paid is lost if we believe a 404 too early [I].
 const VisibilityGrace = 2 * time.Minute
 
 // Spec has the parts that differ between the APIs.
