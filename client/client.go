@@ -121,6 +121,11 @@ func (c *Client) Conn() grpc.ClientConnInterface { return c.conn }
 // Tasks returns the generated client, for the calls that have no method here, such as ListTasks and CancelTask.
 func (c *Client) Tasks() refractv1.TaskServiceClient { return c.tasks }
 
+// Models returns the generated client for the models that tasks can name.
+func (c *Client) Models() refractv1.ModelServiceClient {
+	return refractv1.NewModelServiceClient(c.conn)
+}
+
 // Submit submits a task and returns it. Once Submit returned, the task survives any crash of the service.
 //
 // The request id makes the call idempotent: a second submission with the same id and the same fields returns the task of the

@@ -167,7 +167,10 @@ func TestServiceConfig_BoundsEveryUnaryCallAndNoStream(t *testing.T) {
 			bounded[name.Service+"/"+name.Method] = m.Timeout != ""
 		}
 	}
-	for _, file := range []protoreflect.FileDescriptor{refractv1.File_refract_v1_task_service_proto, refractv1.File_refract_v1_operator_service_proto} {
+	for _, file := range []protoreflect.FileDescriptor{
+		refractv1.File_refract_v1_task_service_proto, refractv1.File_refract_v1_model_service_proto, refractv1.File_refract_v1_webhook_service_proto,
+		refractv1.File_refract_v1_operator_service_proto,
+	} {
 		service := file.Services().Get(0)
 		for i := range service.Methods().Len() {
 			m := service.Methods().Get(i)

@@ -3,10 +3,19 @@ package client_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
+	"io"
 	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/refract-video/refract/client"
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
@@ -217,6 +226,84 @@ func ExampleClient_Download() {
 	}
 	fmt.Println(info.Size() == output.GetSizeBytes())
 	// Output: true
+}
+
+// A receiver that has its own HTTP framework passes the headers and the body to VerifyWebhook.
+func ExampleVerifyWebhook() {
+	secret := "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 32)) // In reality that of the endpoint, from the environment.
+	receive := func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, client.MaxWebhookBytes))
+		if err != nil {
+			http.Error(w, "the body cannot be read", http.StatusBadRequest)
+			return
+		}
+		event, err := client.VerifyWebhook(r.Header, body, secret)
+		if err != nil {
+			fmt.Println(err)
+			http.Error(w, "the webhook is refused", http.StatusBadRequest)
+			return
+		}
+		fmt.Println(event.ID, event.Type, event.Task.GetPrompt())
+		w.WriteHeader(http.StatusNoContent)
+	}
+
+	body := `{"type": "task.succeeded", "timestamp": "2026-11-30T21:43:13Z", "data": {"prompt": "Rain", "state": "TASK_STATE_SUCCEEDED"}}`
+	request := post("evt_0199d8a2-7c11-7d3e-9a55-0c4f2e6b8d10_5", body, secret)
+	receive(httptest.NewRecorder(), request)
+
+	request = post("evt_0199d8a2-7c11-7d3e-9a55-0c4f2e6b8d10_5", body, secret)
+	request.Header.Set("webhook-id", "evt_0199d8a2-7c11-7d3e-9a55-0c4f2e6b8d10_6")
+	receive(httptest.NewRecorder(), request)
+	// Output:
+	// evt_0199d8a2-7c11-7d3e-9a55-0c4f2e6b8d10_5 task.succeeded Rain
+	// the webhook has no signature of a known secret
+}
+
+// The handler of an endpoint stores each event once, however often it arrives.
+func ExampleWebhookHandler() {
+	secret := "whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 32)) // In reality that of the endpoint, from the environment.
+	seen := map[string]bool{}                                                // In reality a table.
+	hook, err := client.WebhookHandler(func(_ context.Context, event *client.WebhookEvent) error {
+		if !seen[event.ID] {
+			seen[event.ID] = true
+			fmt.Println(event.Type, event.Task.GetState())
+		}
+		return nil
+	}, secret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("POST /hooks/refract", hook)
+
+	body := `{"type": "task.failed", "timestamp": "2026-11-30T21:43:13Z", "data": {"state": "TASK_STATE_FAILED"}}`
+	for range 2 {
+		answer := httptest.NewRecorder()
+		mux.ServeHTTP(answer, post("evt_0199d8a2-7c11-7d3e-9a55-0c4f2e6b8d10_4", body, secret))
+		fmt.Println(answer.Code)
+	}
+	// Output:
+	// task.failed TASK_STATE_FAILED
+	// 204
+	// 204
+}
+
+// post returns a request as the service sends it to an endpoint.
+func post(id, body, secret string) *http.Request {
+	signer, err := standardwebhooks.NewWebhook(secret)
+	if err != nil {
+		log.Fatal(err)
+	}
+	now := time.Now()
+	signature, err := signer.Sign(id, now, []byte(body))
+	if err != nil {
+		log.Fatal(err)
+	}
+	request := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/hooks/refract", strings.NewReader(body))
+	request.Header.Set("webhook-id", id)
+	request.Header.Set("webhook-timestamp", strconv.FormatInt(now.Unix(), 10))
+	request.Header.Set("webhook-signature", signature)
+	return request
 }
 
 // dial returns a client of the running service.

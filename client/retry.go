@@ -15,17 +15,24 @@ import (
 
 // ServiceConfig is the retry policy of Dial, as a gRPC service config. A unary call ends after 30 seconds. gRPC tries it up to
 // four times while the answer is UNAVAILABLE. It is safe to repeat these calls: reads change nothing, CancelTask and the
-// settings of operators are idempotent, and a submission carries its request id. RetryTask is not repeated. Streams have no
-// policy here, because the methods of Client resume them.
+// settings of operators are idempotent, and a submission carries its request id. RetryTask is not repeated, nor are calls that make a
+// webhook endpoint or a secret, or send events. Streams have no policy here, because the methods of Client resume them.
 const ServiceConfig = `{"methodConfig": [
   {
     "name": [
       {"service": "refract.v1.TaskService", "method": "SubmitTask"},
       {"service": "refract.v1.TaskService", "method": "BatchSubmitTasks"},
       {"service": "refract.v1.TaskService", "method": "GetTask"},
+      {"service": "refract.v1.TaskService", "method": "ExplainTask"},
       {"service": "refract.v1.TaskService", "method": "ListTasks"},
       {"service": "refract.v1.TaskService", "method": "CancelTask"},
       {"service": "refract.v1.TaskService", "method": "ListTaskEvents"},
+      {"service": "refract.v1.ModelService"},
+      {"service": "refract.v1.WebhookService", "method": "GetWebhookEndpoint"},
+      {"service": "refract.v1.WebhookService", "method": "ListWebhookEndpoints"},
+      {"service": "refract.v1.WebhookService", "method": "UpdateWebhookEndpoint"},
+      {"service": "refract.v1.WebhookService", "method": "ListWebhookDeliveries"},
+      {"service": "refract.v1.WebhookService", "method": "GetWebhookDelivery"},
       {"service": "refract.v1.OperatorService"}
     ],
     "timeout": "30s",
@@ -38,7 +45,10 @@ const ServiceConfig = `{"methodConfig": [
     }
   },
   {
-    "name": [{"service": "refract.v1.TaskService", "method": "RetryTask"}],
+    "name": [
+      {"service": "refract.v1.TaskService", "method": "RetryTask"},
+      {"service": "refract.v1.WebhookService"}
+    ],
     "timeout": "30s"
   }
 ]}`

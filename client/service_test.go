@@ -14,7 +14,7 @@ import (
 
 	"github.com/refract-video/refract/client"
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
-	"github.com/refract-video/refract/internal/api"
+	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/redact"
@@ -115,7 +115,7 @@ func configure(t testing.TB) (config server.Config, token string) {
 	t.Cleanup(func() { _ = provider.Close() })
 	databaseURL := postgrestest.URL(t)
 	pool := postgrestest.Connect(t, databaseURL)
-	token, hash := api.NewAPIToken()
+	token, hash := identity.NewAPIToken()
 	if _, err := credentials.NewAPITokens(pool).Create(t.Context(), credentials.APIToken{ID: uuid.NewString(), Tenant: "acme"}, hash); err != nil {
 		t.Fatal(err)
 	}

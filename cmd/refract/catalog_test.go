@@ -25,7 +25,6 @@ models:
     offerings:
       - provider: fal
         remote: acme/edit/v1
-        default: true
         source: {field: video_url}
         lifecycle: {retire: 2030-01-31}
         facts: {lifecycle: {source: a letter, certainty: documented}}
@@ -49,7 +48,7 @@ models:
 		}
 	}
 	exit, out, errs = check(strings.Replace(entry, "2030-01-31", "soon", 1))
-	if exit == 0 || out != "" || !strings.Contains(errs, "own.yaml: line 10: ") {
+	if exit == 0 || out != "" || !strings.Contains(errs, "own.yaml: line 9: ") {
 		t.Errorf("exit %d, %q, %q; want an error that names the file and the line", exit, out, errs)
 	}
 }

@@ -12,10 +12,10 @@ import (
 func TestDocs_NameWhatExists(t *testing.T) {
 	t.Parallel()
 	declared := declaredTests(t)
-	path := regexp.MustCompile("`((?:internal|cmd|docs|proto|gen)/[^`\\s]*)`")
+	path := regexp.MustCompile("`((?:internal|cmd|docs|proto|gen|deploy)/[^`\\s]*)`")
 	link := regexp.MustCompile(`\]\(([^)#:]+)[)#]`) // Of this repository: no colon.
 	var pages []string
-	for _, pattern := range []string{"../../*.md", "../../docs/*.md"} {
+	for _, pattern := range []string{"../../*.md", "../../docs/*.md", "../../docs/runbooks/*.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

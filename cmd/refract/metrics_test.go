@@ -38,7 +38,7 @@ func TestMetrics_AreDocumented(t *testing.T) {
 			t.Errorf("%s has no description", i.name)
 		}
 		name, kind := exposed(t, i)
-		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s | %s |\n", name, kind, strings.Join(i.labels, ", "), i.description))
+		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s | %s |\n", name, kind, strings.ReplaceAll(strings.Join(i.labels, ", "), ".", "_"), i.description))
 	}
 	slices.Sort(rows)
 	checkPart(t, "../../docs/metrics.md", "metrics", "| name | type | labels | meaning |\n|---|---|---|---|\n"+strings.Join(rows, ""))
@@ -94,7 +94,7 @@ func instrumentOf(e ast.Expr) (i instrument, ok bool) {
 		return i, false
 	}
 	i.kind, i.name = lastName(call.Fun), text(call.Args[0])
-	if !strings.HasPrefix(i.name, "refract_") {
+	if !strings.HasPrefix(i.name, "refract_") && !strings.HasPrefix(i.name, "http.server.") {
 		return i, false
 	}
 	for _, option := range call.Args[1:] {
@@ -190,12 +190,26 @@ func exposed(t *testing.T, i instrument) (name, kind string) {
 		c, err := meter.Int64Counter(i.name, unit)
 		c.Add(t.Context(), 1)
 		makeErr = err
+	case "Int64UpDownCounter":
+		c, err := meter.Int64UpDownCounter(i.name, unit)
+		c.Add(t.Context(), 1)
+		makeErr = err
+	case "Int64Histogram":
+		h, err := meter.Int64Histogram(i.name, unit)
+		h.Record(t.Context(), 1)
+		makeErr = err
 	case "Float64Histogram":
 		h, err := meter.Float64Histogram(i.name, unit)
 		h.Record(t.Context(), 1)
 		makeErr = err
 	case "Int64ObservableGauge":
 		_, makeErr = meter.Int64ObservableGauge(i.name, unit, metric.WithInt64Callback(observeOne))
+	case "Int64ObservableCounter":
+		_, makeErr = meter.Int64ObservableCounter(i.name, unit, metric.WithInt64Callback(observeOne))
+	case "Float64ObservableGauge":
+		_, makeErr = meter.Float64ObservableGauge(i.name, unit, metric.WithFloat64Callback(observeHalf))
+	case "Float64ObservableCounter":
+		_, makeErr = meter.Float64ObservableCounter(i.name, unit, metric.WithFloat64Callback(observeHalf))
 	default:
 		t.Fatalf("this test can't make a %s", i.kind)
 	}
@@ -208,5 +222,10 @@ func exposed(t *testing.T, i instrument) (name, kind string) {
 
 func observeOne(_ context.Context, o metric.Int64Observer) error {
 	o.Observe(1)
+	return nil
+}
+
+func observeHalf(_ context.Context, o metric.Float64Observer) error {
+	o.Observe(0.5)
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 
 // services are the services of the contract, with a method of each.
 var services = map[protoreflect.FullName]protoreflect.Name{
-	"refract.v1.TaskService": "WatchTasks", "refract.v1.OperatorService": "CheckTask", "refract.v1.CallbackService": "ReceiveCallback",
+	"refract.v1.TaskService": "WatchTasks", "refract.v1.ModelService": "GetModel", "refract.v1.WebhookService": "RotateWebhookSecret", "refract.v1.OperatorService": "CheckTask", "refract.v1.CallbackService": "ReceiveCallback",
 }
 
 func TestProtoExport_CompilesOnItsOwn(t *testing.T) {

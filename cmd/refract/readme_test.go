@@ -69,17 +69,21 @@ func TestREADME_ShowsTheExample(t *testing.T) {
 	checkPart(t, readmePath, "example", "```go\n"+string(program)+"```\n")
 }
 
-// TestDocs_ShowTheExamplesOfOtherLanguages compares the programs in docs/clients.md with those that run in tests.
+// TestDocs_ShowTheExamplesOfOtherLanguages compares the programs in documents with those that run in tests.
 func TestDocs_ShowTheExamplesOfOtherLanguages(t *testing.T) {
 	t.Parallel()
-	for _, example := range []struct{ name, path, language string }{
-		{"node", "node/submit.js", "js"}, {"python", "python/submit.py", "python"},
+	for _, example := range []struct{ page, name, path, language string }{
+		{"clients.md", "node", "node/submit.js", "js"},
+		{"clients.md", "python", "python/submit.py", "python"},
+		{"webhooks.md", "go", "webhook/main.go", "go"},
+		{"webhooks.md", "typescript", "node/webhook.ts", "ts"},
+		{"webhooks.md", "python", "python/webhook.py", "python"},
 	} {
 		program, err := os.ReadFile("../../docs/examples/" + example.path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		checkPart(t, "../../docs/clients.md", example.name, "```"+example.language+"\n"+string(program)+"```\n")
+		checkPart(t, "../../docs/"+example.page, example.name, "```"+example.language+"\n"+string(program)+"```\n")
 	}
 }
 
@@ -89,7 +93,7 @@ func TestDocs_ShowTheCapabilities(t *testing.T) {
 	key := server.Upstream{APIKeys: []redact.Secret{"any"}}
 	signing := key
 	signing.WebhookKeys = []redact.Secret{"a key that signs callbacks"}
-	accounts, _, err := (&server.Providers{KIE: signing, Luma: key, LumaAgents: key}).Accounts()
+	accounts, _, err := (&server.Providers{KIE: signing, Luma: key, LumaAgents: key, Fal: server.Fal{Upstream: key}}).Accounts()
 	if err != nil {
 		t.Fatal(err)
 	}

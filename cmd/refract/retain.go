@@ -45,7 +45,7 @@ func (c *retainCmd) Run(ctx context.Context, con cli.Console) (err error) {
 	if err := migrations.Check(ctx, pool); err != nil {
 		return err
 	}
-	r := &retention.Retainer{Store: expiry.New(pool, c.Keep()), Log: log, SweepOrphans: c.SweepOrphans}
+	r := &retention.Retainer{Store: expiry.New(pool, pool, c.Keep()), Log: log, SweepOrphans: c.SweepOrphans}
 	if c.Bucket != "" {
 		if r.Bucket, err = media.OpenBucket(ctx, c.Bucket); err != nil {
 			return err

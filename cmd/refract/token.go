@@ -3,15 +3,18 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"os"
+	"os/user"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/refract-video/refract/internal/api"
+	"github.com/refract-video/refract/internal/audit"
 	"github.com/refract-video/refract/internal/cli"
+	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/postgres/migrations"
 )
@@ -33,18 +36,15 @@ type tokenCreateCmd struct {
 
 // Run creates a token.
 func (c *tokenCreateCmd) Run(ctx context.Context, con cli.Console) error {
-	if len(c.Tenant) == 0 || len(c.Tenant) > 64 {
-		return errors.New("--tenant takes 1 to 64 characters")
+	if err := identity.CheckTenant(c.Tenant); err != nil {
+		return fmt.Errorf("--tenant %w", err)
 	}
-	if c.Tenant == "-" {
-		return errors.New("--tenant=- is reserved for the default quotas; choose another name")
-	}
-	return withTokens(ctx, c.databaseFlags, func(tokens *credentials.APITokens) error {
+	return withTokens(ctx, c.databaseFlags, func(ctx context.Context, tokens *credentials.APITokens) error {
 		id, err := uuid.NewV7()
 		if err != nil {
 			return fmt.Errorf("make an id: %w", err)
 		}
-		token, hash := api.NewAPIToken()
+		token, hash := identity.NewAPIToken()
 		if _, err := tokens.Create(ctx, credentials.APIToken{ID: id.String(), Tenant: c.Tenant, Operator: c.Operator}, hash); err != nil {
 			return err
 		}
@@ -73,7 +73,7 @@ type tokenLine struct {
 
 // Run lists tokens.
 func (c *tokenListCmd) Run(ctx context.Context, con cli.Console) error {
-	return withTokens(ctx, c.databaseFlags, func(tokens *credentials.APITokens) error {
+	return withTokens(ctx, c.databaseFlags, func(ctx context.Context, tokens *credentials.APITokens) error {
 		listed, err := tokens.List(ctx, c.Tenant)
 		if err != nil {
 			return err
@@ -94,7 +94,7 @@ func (c *tokenListCmd) Run(ctx context.Context, con cli.Console) error {
 			if t.RevokeTime != nil {
 				revoked = t.RevokeTime.UTC().Format(time.RFC3339)
 			}
-			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", t.ID, t.Tenant, yesNo(t.Operator), t.CreateTime.UTC().Format(time.RFC3339), revoked)
+			_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", t.ID, cli.OneLine(t.Tenant), yesNo(t.Operator), t.CreateTime.UTC().Format(time.RFC3339), revoked)
 		}
 		return table.Flush()
 	})
@@ -117,7 +117,7 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, con cli.Console) error {
 	if _, err := uuid.Parse(c.ID); err != nil {
 		return fmt.Errorf("%q is not the id of a token: see `refract token list`", c.ID)
 	}
-	return withTokens(ctx, c.databaseFlags, func(tokens *credentials.APITokens) error {
+	return withTokens(ctx, c.databaseFlags, func(ctx context.Context, tokens *credentials.APITokens) error {
 		if err := tokens.Revoke(ctx, c.ID); err != nil {
 			return err
 		}
@@ -126,8 +126,9 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, con cli.Console) error {
 	})
 }
 
-// withTokens opens the database, checks that it has this release's schema, and calls a function with its tokens.
-func withTokens(ctx context.Context, f databaseFlags, do func(*credentials.APITokens) error) error {
+// withTokens opens the database, checks that it has this release's schema, and calls a function with its tokens. What the function
+// changes is recorded as a change of the user who runs the command.
+func withTokens(ctx context.Context, f databaseFlags, do func(context.Context, *credentials.APITokens) error) error {
 	pool, err := f.open(ctx)
 	if err != nil {
 		return err
@@ -136,5 +137,17 @@ func withTokens(ctx context.Context, f databaseFlags, do func(*credentials.APITo
 	if err := migrations.Check(ctx, pool); err != nil {
 		return err
 	}
-	return do(credentials.NewAPITokens(pool))
+	return do(audit.WithActor(ctx, audit.Actor{Kind: audit.Command, Name: userName()}), credentials.NewAPITokens(pool))
+}
+
+// userName returns the name of the user who runs the command and of the machine, as far as the system knows them.
+func userName() string {
+	name := "uid " + strconv.Itoa(os.Getuid())
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		name += "@" + host
+	}
+	return name
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"sync"
 )
 
 //go:embed refract.swagger.json
@@ -18,8 +19,10 @@ var contract []byte
 var files []byte
 
 // JSON returns the OpenAPI 2.0 document: what is generated from the comments and HTTP rules of the contract, and the uploads and
-// downloads of files.
-func JSON() ([]byte, error) {
+// downloads of files. The first call makes it. Callers must not change it, and may call JSON concurrently.
+var JSON = sync.OnceValues(compose)
+
+func compose() ([]byte, error) {
 	var document, more map[string]any
 	if err := json.Unmarshal(contract, &document); err != nil {
 		return nil, fmt.Errorf("read the description of the contract: %w", err)

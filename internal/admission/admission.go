@@ -7,7 +7,7 @@
 package admission
 
 import (
-	"fmt"
+	"slices"
 
 	"github.com/refract-video/refract/internal/task"
 )
@@ -20,15 +20,40 @@ type Round struct {
 	Provider string
 	Limits   AccountLimits    // The configured limits of the provider's accounts.
 	Known    []string         // The providers that have an account.
-	Attempts []task.AttemptID // The ids of the attempts that the round may make, MaxTasks of them.
+	Sold     []Offering       // The offerings of the provider.
+	Closed   []Offering       // Those of them that are closed.
+	Probes   []Offering       // Those of the closed ones that one task each may probe.
+	Capped   []CappedOffering // Those that have a limit of their own.
 }
 
-// Admit decides that a task becomes the n-th attempt of the round, counted from 0, at an account.
-func (r Round) Admit(t task.Task, n int, account string) (task.Decision, error) {
-	if n >= len(r.Attempts) {
-		return task.Decision{}, fmt.Errorf("admit task %s: the round has ids for %d attempts", t.ID, len(r.Attempts))
+// Close adds the offerings of models to the closed ones.
+func (r *Round) Close(models []string) {
+	r.Closed = slices.Clone(r.Closed)
+	for _, o := range r.Sold {
+		closed := slices.ContainsFunc(r.Closed, func(c Offering) bool { return c.Model == o.Model })
+		if !closed && slices.Contains(models, o.Model) {
+			r.Closed = append(r.Closed, o)
+		}
 	}
-	return t.Apply(task.Admitted{Attempt: r.Attempts[n], Account: account})
+}
+
+// ClosedNames returns the names by which tasks ask for closed offerings.
+func (r Round) ClosedNames() []string {
+	names := []string{} // Not nil, which is NULL in SQL.
+	for _, o := range r.Closed {
+		names = append(names, o.Names...)
+	}
+	return names
+}
+
+// Admit decides that a task gets its next attempt, at an account.
+func (r Round) Admit(t task.Task, account string) (task.Decision, error) {
+	return t.Apply(task.Admitted{Attempt: task.NewAttemptID(t.ID, len(t.Attempts)+1), Account: account})
+}
+
+// LeaveClosed decides that a task, whose offering is closed, goes to the next provider of its route, if there is one.
+func (r Round) LeaveClosed(t task.Task) (task.Decision, error) {
+	return t.Apply(task.ProviderBlocked{Known: r.Known, Message: r.Provider + " does not sell the model now"})
 }
 
 // MoveOn decides that a task goes to the next provider of its route.

@@ -15,6 +15,7 @@ type QueuePosition struct {
 	Source     *SourceWait // The preparation of its source that the task waits for; nil if there is none.
 	TenantOpen int         // How many attempts the tenant has open.
 	TenantMax  int         // How many attempts it may have open; 0 means any number.
+	Closed     *Closure    // Of the offering that the task waits for; nil if it is open.
 	Storage    string      // Why no replica can store results; empty if one can.
 }
 
@@ -34,6 +35,9 @@ func (p QueuePosition) Waiting(provider string) task.Waiting {
 func (p QueuePosition) cause(provider string) task.Waiting {
 	if p.Storage != "" {
 		return task.Waiting{Cause: task.WaitStorage, Message: "results can't be stored, because the storage " + p.Storage + "; nothing is sent to " + provider + " until the storage works again"}
+	}
+	if c := p.Closed; c != nil && !c.Opened {
+		return task.Waiting{Cause: task.WaitOffering, Until: c.Until, Message: c.String()}
 	}
 	if w := p.Source; w != nil {
 		message := "its source is being checked, or uploaded to " + provider

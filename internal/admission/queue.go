@@ -22,6 +22,7 @@ type TenantQueue struct {
 // QueuedTask is a task of a TenantQueue.
 type QueuedTask struct {
 	Task    task.ID
+	Model   string    // The name by which it asks for an offering; empty if it names none.
 	Time    time.Time // Its place, as TenantQueue.First.
 	Refused time.Time // When the account that is to be probed last refused the task since its trouble began; zero if it did not.
 }

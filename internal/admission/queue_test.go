@@ -19,12 +19,12 @@ func TestContenders_LeaveOutNoneThatSharesPermits(t *testing.T) {
 				rapid.IntRange(1, 4).Draw(t, "tasks"), rapid.IntRange(0, 9).Draw(t, "began")), rapid.IntRange(-1, 3).Draw(t, "left"))
 		}
 		permits := rapid.IntRange(0, 8).Draw(t, "permits")
-		want := admission.Share(permits, queues)
+		want := admission.Share(permits, queues, &admission.Rooms{})
 		contenders := admission.Contenders(slices.Clone(queues), permits)
 		if len(contenders) > permits {
 			t.Errorf("%d queues contend for %d permits", len(contenders), permits)
 		}
-		if got := admission.Share(permits, contenders); !slices.Equal(got, want) {
+		if got := admission.Share(permits, contenders, &admission.Rooms{}); !slices.Equal(got, want) {
 			t.Errorf("contenders share %v, all queues %v", got, want)
 		}
 	})

@@ -53,7 +53,7 @@ func TestShare_ChoosesByShareThenAge(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(tc.want, admission.Share(tc.permits, tc.queues)); diff != "" {
+			if diff := cmp.Diff(tc.want, admission.Share(tc.permits, tc.queues, &admission.Rooms{})); diff != "" {
 				t.Errorf("chosen (-want +got):\n%s", diff)
 			}
 		})
@@ -70,7 +70,7 @@ func TestShare_IsFairWhateverWaits(t *testing.T) {
 				rapid.IntRange(0, 8).Draw(t, "tasks"), rapid.IntRange(0, 9).Draw(t, "began"))
 		}
 		permits := rapid.IntRange(0, 20).Draw(t, "permits")
-		chosen := admission.Share(permits, queues)
+		chosen := admission.Share(permits, queues, &admission.Rooms{})
 		waiting := 0
 		got := map[string]int{}
 		for _, q := range queues {
@@ -98,4 +98,17 @@ func TestShare_IsFairWhateverWaits(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestShare_PassesOverTasksWhoseOfferingHasNoRoom(t *testing.T) {
+	t.Parallel()
+	q := queue("a", 1, 0, 5, 0)
+	for i, model := range []string{"slow", "slow-1", "slow", "", "slow"} {
+		q.Tasks[i].Model = model
+	}
+	var rooms admission.Rooms
+	rooms.Add(admission.Offering{Model: "slow", Names: []string{"slow", "slow-1"}}, 2)
+	if diff := cmp.Diff([]task.ID{"a0", "a1", "a3"}, admission.Share(5, []admission.TenantQueue{q}, &rooms)); diff != "" {
+		t.Errorf("chosen (-want +got):\n%s", diff)
+	}
 }

@@ -33,7 +33,7 @@ func (s *anonymousCalls) tap(ctx context.Context, call *tap.Info) (context.Conte
 	if strings.LastIndexByte(call.FullMethodName, '/') <= 0 {
 		return ctx, errNoMethod // The error of gRPC itself would repeat the name.
 	}
-	if isOf(refractv1.TaskService_ServiceDesc, call.FullMethodName) || isOf(refractv1.OperatorService_ServiceDesc, call.FullMethodName) {
+	if needsCredentials(call.FullMethodName) {
 		return ctx, nil
 	}
 	caller, ok := peer.FromContext(ctx)

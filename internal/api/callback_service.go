@@ -13,14 +13,21 @@ import (
 	"github.com/refract-video/refract/internal/callback"
 )
 
+// CallbackReceiver receives callbacks. *callback.Receiver settles them as they arrive, and *callback.Intake stores them for a worker.
+type CallbackReceiver interface {
+	CheckToken(ctx context.Context, account, token string) error
+	Receive(ctx context.Context, account, token string, header http.Header, body []byte) error
+	CountOversized(ctx context.Context)
+}
+
 // CallbackService implements the contract's CallbackService.
 type CallbackService struct {
 	refractv1.UnimplementedCallbackServiceServer
-	receiver *callback.Receiver
+	receiver CallbackReceiver
 }
 
 // NewCallbackService returns the callback service over a receiver.
-func NewCallbackService(receiver *callback.Receiver) *CallbackService {
+func NewCallbackService(receiver CallbackReceiver) *CallbackService {
 	return &CallbackService{receiver: receiver}
 }
 
@@ -50,7 +57,7 @@ func (s *CallbackService) receive(ctx context.Context, req *refractv1.ReceiveCal
 // not delay callers of REST, which share one connection.
 type InProcessCallbacks struct {
 	refractv1.UnimplementedCallbackServiceServer
-	receiver *callback.Receiver
+	receiver CallbackReceiver
 	statuses *Statuses
 	handle   grpc.UnaryHandler
 }

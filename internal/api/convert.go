@@ -64,6 +64,7 @@ func specOf(req *refractv1.SubmitTaskRequest) task.Spec {
 		Deadline:   req.GetDeadline().AsDuration(),
 
 		FirstFrameURI: req.GetFirstFrameUri(),
+		WebhookURI:    req.GetWebhookUri(),
 		MaxAttempts:   int(req.GetMaxAttempts()),
 	}
 }
@@ -139,7 +140,7 @@ func (s *TaskService) task(t *task.Task) *refractv1.Task {
 		Outputs:      s.outputs(t),
 	}
 	m.FallbackProviders, m.Strength, m.Model, m.FirstFrameUri = t.Spec.Fallbacks, strength(t.Spec.Strength), t.Spec.Model, t.Spec.FirstFrameURI
-	m.Parameters = parameters(t.Spec.Parameters)
+	m.Parameters, m.WebhookUri = parameters(t.Spec.Parameters), t.Spec.WebhookURI
 	if d, ok := s.typical[t.Provider]; ok {
 		m.TypicalDuration = durationpb.New(d)
 	}
@@ -157,11 +158,16 @@ func attempt(a *task.Attempt) *refractv1.Attempt {
 	if a == nil {
 		return nil
 	}
+	var cost *refractv1.Cost
+	if a.Cost != (task.Cost{}) {
+		cost = &refractv1.Cost{Amount: a.Cost.Amount, Unit: a.Cost.Unit}
+	}
 	return &refractv1.Attempt{
 		Number:         int32(a.Number), //nolint:gosec // Counts tries of one task.
 		Provider:       a.Provider,
 		ProviderTaskId: a.ProviderTaskID,
 		State:          attemptStateOf(a.State),
+		Cost:           cost,
 		CreateTime:     timestamppb.New(a.CreateTime),
 	}
 }

@@ -27,13 +27,13 @@ func fullTask() task.Task {
 		Spec: task.Spec{
 			Prompt: "snow", SourceURI: "https://example.com/a.mp4", Watermark: "me", Strength: "flex_1", Model: "ray-2",
 			Parameters:    `{"seed":7}`,
-			FirstFrameURI: "https://example.com/a.png", Provider: "luma", Fallbacks: []string{"kie", "luma-agents"}, Priority: -7,
+			FirstFrameURI: "https://example.com/a.png", WebhookURI: "https://example.com/hook", Provider: "luma", Fallbacks: []string{"kie", "luma-agents"}, Priority: -7,
 			Labels: map[string]string{"team": "films"}, Deadline: time.Hour, MaxAttempts: 3,
 		},
 		Provider: "kie", Route: []string{"luma", "kie"}, State: task.Failed, Revision: 9,
 		Attempts: []task.Attempt{
 			{Number: 1, Provider: "luma", State: task.AttemptFailed},
-			{Number: 2, Provider: "kie", Account: "kie-2", ProviderTaskID: "k-2", State: task.AttemptRunning, CreateTime: noon.Add(time.Minute)},
+			{Number: 2, Provider: "kie", Account: "kie-2", ProviderTaskID: "k-2", State: task.AttemptRunning, Cost: task.Cost{Amount: "12.5", Unit: "credits"}, CreateTime: noon.Add(time.Minute)},
 		},
 		Failure: &task.Failure{Reason: task.ProviderFailed, Message: "kie failed", Payment: task.PaymentPaid},
 		Outputs: []task.Output{{
@@ -68,7 +68,7 @@ func TestTask_ShowsAllThatATaskHas(t *testing.T) {
 		DeadlineTime: timestamppb.New(noon.Add(time.Hour)), CreateTime: timestamppb.New(noon), UpdateTime: timestamppb.New(noon.Add(2 * time.Minute)),
 		Attempt: &refractv1.Attempt{
 			Number: 2, Provider: "kie", ProviderTaskId: "k-2", State: refractv1.AttemptState_ATTEMPT_STATE_RUNNING,
-			CreateTime: timestamppb.New(noon.Add(time.Minute)),
+			CreateTime: timestamppb.New(noon.Add(time.Minute)), Cost: &refractv1.Cost{Amount: "12.5", Unit: "credits"},
 		},
 		Failure: &refractv1.Failure{
 			Reason: refractv1.FailureReason_FAILURE_REASON_PROVIDER_FAILED, Message: "kie failed", Retryable: true, Payment: refractv1.Payment_PAYMENT_PAID,
@@ -79,7 +79,7 @@ func TestTask_ShowsAllThatATaskHas(t *testing.T) {
 			DownloadUri: "https://refract.example.com/v1/tasks/01990000-0000-7000-8000-000000000001/outputs/1",
 		}},
 		TypicalDuration: durationpb.New(3 * time.Minute), FallbackProviders: []string{"kie", "luma-agents"},
-		Strength: refractv1.Strength_STRENGTH_FLEX_1, Model: "ray-2", FirstFrameUri: "https://example.com/a.png",
+		Strength: refractv1.Strength_STRENGTH_FLEX_1, Model: "ray-2", FirstFrameUri: "https://example.com/a.png", WebhookUri: "https://example.com/hook",
 		Parameters: &structpb.Struct{Fields: map[string]*structpb.Value{"seed": structpb.NewNumberValue(7)}},
 	}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
@@ -155,7 +155,7 @@ func TestSpecOf_TakesEveryField(t *testing.T) {
 	full := &refractv1.SubmitTaskRequest{
 		RequestId: "r", Prompt: "p", Source: &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: "https://example.com"}},
 		Watermark: "w", Provider: "kie", Priority: 3, Labels: map[string]string{"a": "b"}, Deadline: durationpb.New(time.Hour), MaxAttempts: 2,
-		FallbackProviders: []string{"luma"}, Strength: refractv1.Strength_STRENGTH_REIMAGINE_3, Model: "m", FirstFrameUri: "https://example.com/f",
+		FallbackProviders: []string{"luma"}, Strength: refractv1.Strength_STRENGTH_REIMAGINE_3, Model: "m", FirstFrameUri: "https://example.com/f", WebhookUri: "https://example.com/h",
 		Parameters: &structpb.Struct{Fields: map[string]*structpb.Value{"a": structpb.NewNumberValue(1)}},
 	}
 	for fields, i := full.ProtoReflect().Descriptor().Fields(), 0; i < fields.Len(); i++ {

@@ -8,7 +8,9 @@ import (
 	"github.com/google/uuid"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/explain"
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/notify"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -45,12 +47,20 @@ func TestEnums_HaveTheirTwins(t *testing.T) {
 		}
 	}
 	for _, w := range []task.WaitCause{
-		task.WaitConfirmation, task.WaitSource, task.WaitDelay, task.WaitProviderPaused, task.WaitTenantShare,
+		task.WaitConfirmation, task.WaitSource, task.WaitDelay, task.WaitProviderPaused, task.WaitOffering, task.WaitTenantShare,
 		task.WaitRateWindow, task.WaitInFlightCap, task.WaitAdmission,
 	} {
 		if waiting(&task.Waiting{Cause: w}).GetCause() == refractv1.WaitingCause_WAITING_CAUSE_UNSPECIFIED {
 			t.Errorf("cause %s is not in the contract", w)
 		}
+	}
+	for _, k := range explain.Kinds {
+		if entryKind(k) == refractv1.ExplanationEntryKind_EXPLANATION_ENTRY_KIND_UNSPECIFIED {
+			t.Errorf("kind %s is not in the contract", k)
+		}
+	}
+	if got, want := len(refractv1.ExplanationEntryKind_name), len(explain.Kinds)+1; got != want {
+		t.Errorf("the contract has %d kinds of entries, want %d", got, want)
 	}
 	for _, v := range lifecycle.Verdicts {
 		if verdictOf(v) == refractv1.CallbackVerdict_CALLBACK_VERDICT_UNSPECIFIED {
@@ -69,6 +79,21 @@ func TestEnums_HaveTheirTwins(t *testing.T) {
 	if got, want := len(refractv1.InquiryOutcome_name), len(outcomes)+1; got != want {
 		t.Errorf("the contract has %d outcomes of inquiries, want %d", got, want)
 	}
+	for _, state := range notify.Subscribable {
+		if eventTypeOf(state) == refractv1.WebhookEventType_WEBHOOK_EVENT_TYPE_UNSPECIFIED {
+			t.Errorf("the event of state %s is not in the contract", state)
+		}
+	}
+	for _, r := range []notify.DisableReason{notify.DisabledByCaller, notify.DisabledGone, notify.DisabledFailing} {
+		if disableReasonOf(r) == refractv1.WebhookDisableReason_WEBHOOK_DISABLE_REASON_UNSPECIFIED {
+			t.Errorf("the reason %s is not in the contract", r)
+		}
+	}
+	for _, state := range []notify.DeliveryState{notify.DeliveryPending, notify.DeliverySucceeded, notify.DeliveryFailed} {
+		if back := deliveryStates([]refractv1.WebhookDeliveryState{deliveryStateOf(state)}); back[0] != state {
+			t.Errorf("the delivery state %s is read as %s", state, back[0])
+		}
+	}
 	for value, name := range refractv1.Strength_name {
 		s := refractv1.Strength(value)
 		if back := strength(strengthOf(s)); back != s {
@@ -86,6 +111,9 @@ func TestPageTokens_OfStrangersAreRefused(t *testing.T) {
 		}
 		if revision, err := parseEventPageToken(token); err == nil {
 			t.Errorf("event page token %q gave %d", token, revision)
+		}
+		if place, err := parseDeliveryPageToken(token); err == nil {
+			t.Errorf("delivery page token %q gave %v", token, place)
 		}
 	}
 }
@@ -109,6 +137,10 @@ func FuzzPageTokens(f *testing.F) {
 		}
 		if _, refused := errors.AsType[*lifecycle.FieldError](err); err != nil && (!refused || last != 0) {
 			t.Errorf("%q gave revision %d and %v", token, last, err)
+		}
+		place, err := parseDeliveryPageToken(token)
+		if err == nil && (deliveryPageToken(*place) != token || place.Event.Revision < 1) {
+			t.Errorf("%q gave the delivery %v, whose token is %q", token, place, deliveryPageToken(*place))
 		}
 		if last, err := parseEventPageToken(eventPageToken(revision)); revision >= 0 && (err != nil || last != revision) {
 			t.Errorf("the token of revision %d gave %d, %v", revision, last, err)

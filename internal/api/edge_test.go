@@ -72,13 +72,10 @@ func serveEdge(t *testing.T, tasks *shelf) *grpc.ClientConn {
 	statuses := &Statuses{Unavailable: func(error) bool { return false }, Log: log}
 	server := NewServer(Config{
 		Tasks:     NewTaskService(TaskServiceConfig{Tasks: tasks, Events: tasks, Statuses: statuses}),
+		Models:    &ModelService{},
+		Webhooks:  &WebhookService{},
 		Operators: &OperatorService{}, Callbacks: &CallbackService{}, Statuses: statuses, Meters: noop.NewMeterProvider(), Log: log,
-		Authenticate: func(_ context.Context, authorization string) (Identity, error) {
-			if authorization != "Bearer good" {
-				return Identity{}, errCredentials
-			}
-			return Identity{Tenant: "acme"}, nil
-		},
+		Authenticator: testTenants,
 	})
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

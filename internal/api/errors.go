@@ -19,9 +19,12 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/callback"
+	"github.com/refract-video/refract/internal/fence"
 	"github.com/refract-video/refract/internal/groupcommit"
+	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/notify"
 	"github.com/refract-video/refract/internal/precheck"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/publicerr"
@@ -37,6 +40,9 @@ const uploadsBusyRetry = 5 * time.Second
 // sourceQuotaRetry is when an upload over a quota makes sense again: old sources are removed every ten minutes.
 const sourceQuotaRetry = 10 * time.Minute
 
+// issuerRetry is the RetryInfo of a call with a JWT that can't be checked.
+const issuerRetry = 5 * time.Second
+
 // storageRetry is the RetryInfo of a call that failed for the storage: an operator has to make room, or the storage fails over.
 const storageRetry = 5 * time.Second
 
@@ -48,13 +54,20 @@ var answers = []struct {
 	reason refractv1.ErrorReason
 	retry  time.Duration // When calling again makes sense; 0 means that it is not said.
 }{
-	{errCredentials, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CREDENTIALS_INVALID, 0},
-	{errTokensUnread, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE, time.Second},
-	{errTokenQueue, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_OVERLOADED, time.Second},
+	{identity.ErrInvalid, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CREDENTIALS_INVALID, 0},
+	{identity.ErrAmbiguous, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CREDENTIALS_AMBIGUOUS, 0},
+	{identity.ErrTokensUnread, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE, time.Second},
+	{identity.ErrIssuer, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_ISSUER_UNAVAILABLE, issuerRetry},
+	{identity.ErrQueue, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_OVERLOADED, time.Second},
+	{errNoTenant, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CREDENTIALS_INVALID, 0},
 	{errNotOperator, codes.PermissionDenied, refractv1.ErrorReason_ERROR_REASON_OPERATOR_REQUIRED, 0},
 	{lifecycle.ErrTaskNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND, 0},
 	{admission.ErrAccountNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_ACCOUNT_NOT_FOUND, 0},
 	{callback.ErrNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_CALLBACK_NOT_FOUND, 0},
+	{errModelNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, 0},
+	{notify.ErrEndpointNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND, 0},
+	{notify.ErrDeliveryNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_WEBHOOK_DELIVERY_NOT_FOUND, 0},
+	{notify.ErrTestRunning, codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_OVERLOADED, time.Second},
 	{watch.ErrUnknownTask, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND, 0},
 	{task.ErrNotRetryable, codes.FailedPrecondition, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_RETRYABLE, 0},
 	{watch.ErrDraining, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, time.Second},
@@ -70,6 +83,8 @@ var answers = []struct {
 	{callback.ErrBusy, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_OVERLOADED, time.Second}, // HTTP 503: providers call again.
 	{groupcommit.ErrFull, codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_OVERLOADED, time.Second},
 	{groupcommit.ErrClosed, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, time.Second},
+	{fence.ErrNotSettled, codes.FailedPrecondition, refractv1.ErrorReason_ERROR_REASON_RESTORE_NOT_SETTLED, 0},
+	{fence.ErrRecordsMissing, codes.FailedPrecondition, refractv1.ErrorReason_ERROR_REASON_RESTORE_NOT_SETTLED, 0},
 	{lifecycle.ErrAttemptNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_ATTEMPT_NOT_FOUND, 0},
 	{media.ErrStorage, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_STORAGE_UNAVAILABLE, storageRetry}, // After what may be joined to it.
 }
@@ -126,6 +141,10 @@ func (s *Statuses) describe(ctx context.Context, err error) *status.Status {
 		return publicerr.New(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_UPLOADS_BUSY, be.Error(), uploadsBusyRetry,
 			map[string]string{"limit": strconv.Itoa(be.Limit)})
 	}
+	if re, ok := errors.AsType[*identity.RateError](err); ok {
+		return publicerr.New(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_CALL_RATE_EXCEEDED, re.Error(), re.Retry,
+			map[string]string{"limit": strconv.Itoa(re.Limit)})
+	}
 	if le, ok := errors.AsType[*largeCallsError](err); ok {
 		return publicerr.New(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_LARGE_CALLS_BUSY, le.Error(), largeRetry,
 			map[string]string{"limit": strconv.Itoa(le.limit)})
@@ -134,11 +153,22 @@ func (s *Statuses) describe(ctx context.Context, err error) *status.Status {
 		return publicerr.New(codes.ResourceExhausted, refractv1.ErrorReason_ERROR_REASON_SOURCE_TOO_LARGE, te.Error(), 0,
 			map[string]string{"limit_bytes": strconv.FormatInt(te.Limit, 10)})
 	}
+	if le, ok := errors.AsType[*endpointLimitError](err); ok {
+		return publicerr.New(codes.FailedPrecondition, refractv1.ErrorReason_ERROR_REASON_WEBHOOK_ENDPOINT_LIMIT, le.Error(), 0,
+			map[string]string{"limit": strconv.Itoa(le.limit)})
+	}
+	if se, ok := errors.AsType[*notify.TaskStateError](err); ok {
+		return publicerr.New(codes.FailedPrecondition, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_TERMINAL, se.Error(), 0,
+			map[string]string{"state": string(se.State)})
+	}
 	if oe, ok := errors.AsType[*oldestTokenError](err); ok {
 		return publicerr.New(codes.OutOfRange, refractv1.ErrorReason_ERROR_REASON_REVISION_EXPIRED, oe.Error(), 0,
 			map[string]string{"oldest_resume_token": oe.token})
 	}
 	switch {
+	case errors.Is(err, notify.ErrSecretMissing):
+		return publicerr.New(codes.FailedPrecondition, refractv1.ErrorReason_ERROR_REASON_WEBHOOK_SECRET_MISSING,
+			"no secret signs the events of tasks with a webhook_uri: make it by CreateWebhookEndpoint without a url, or `refract webhook create --for-tasks`", 0, nil)
 	case errors.Is(err, errMalformed):
 		return publicerr.Invalid("", publicerr.Violation("", errMalformed.Error()))
 	case errors.Is(err, watch.ErrFuturePosition):
@@ -159,7 +189,7 @@ func deadlinePassed(ctx context.Context) bool {
 	return ok && !time.Now().Before(deadline)
 }
 
-// facts returns the metadata of an error: the task, source, account or callback that it is about.
+// facts returns the metadata of an error: the task, model, source, account, callback or webhook that it is about.
 func facts(err error) map[string]string {
 	if ae, ok := errors.AsType[*admission.AccountError](err); ok {
 		return map[string]string{"account": ae.Account}
@@ -167,8 +197,14 @@ func facts(err error) map[string]string {
 	if ce, ok := errors.AsType[*callback.Error](err); ok {
 		return map[string]string{"callback_id": strconv.FormatInt(int64(ce.Callback), 10)}
 	}
+	if me, ok := errors.AsType[*modelError](err); ok {
+		return map[string]string{"model": me.model}
+	}
 	if nf, ok := errors.AsType[*source.NotFoundError](err); ok {
 		return map[string]string{"source_id": string(nf.ID)}
+	}
+	if we, ok := errors.AsType[*webhookError](err); ok {
+		return we.facts()
 	}
 	te, ok := errors.AsType[*lifecycle.TaskError](err)
 	if !ok {

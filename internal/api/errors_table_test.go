@@ -19,9 +19,12 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/callback"
+	"github.com/refract-video/refract/internal/fence"
 	"github.com/refract-video/refract/internal/groupcommit"
+	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/notify"
 	"github.com/refract-video/refract/internal/precheck"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
@@ -47,9 +50,13 @@ const invalid = "INVALID_REQUEST"
 
 // answeredErrors has every error that callers see.
 var answeredErrors = []answered{
-	{err: errCredentials, code: codes.Unauthenticated, reason: "CREDENTIALS_INVALID"},
-	{err: errTokensUnread, code: codes.Unavailable, reason: "DATABASE_UNAVAILABLE", retry: time.Second},
-	{err: errTokenQueue, code: codes.Unavailable, reason: "OVERLOADED", retry: time.Second},
+	{err: identity.ErrInvalid, code: codes.Unauthenticated, reason: "CREDENTIALS_INVALID"},
+	{err: identity.ErrTokensUnread, code: codes.Unavailable, reason: "DATABASE_UNAVAILABLE", retry: time.Second},
+	{err: identity.ErrIssuer, code: codes.Unavailable, reason: "ISSUER_UNAVAILABLE", retry: issuerRetry},
+	{err: identity.ErrAmbiguous, code: codes.Unauthenticated, reason: "CREDENTIALS_AMBIGUOUS"},
+	{err: errNoTenant, code: codes.Unauthenticated, reason: "CREDENTIALS_INVALID"},
+	{err: &identity.RateError{Limit: 5, Retry: 200 * time.Millisecond}, code: codes.ResourceExhausted, reason: "CALL_RATE_EXCEEDED", retry: 200 * time.Millisecond, facts: map[string]string{"limit": "5"}},
+	{err: identity.ErrQueue, code: codes.Unavailable, reason: "OVERLOADED", retry: time.Second},
 	{err: errNotOperator, code: codes.PermissionDenied, reason: "OPERATOR_REQUIRED"},
 	{
 		err:  &lifecycle.TaskError{Task: "t1", Err: lifecycle.ErrTaskNotFound},
@@ -63,6 +70,22 @@ var answeredErrors = []answered{
 		err:  &callback.Error{Callback: 4711, Err: callback.ErrNotFound},
 		code: codes.NotFound, reason: "CALLBACK_NOT_FOUND", facts: map[string]string{"callback_id": "4711"},
 	},
+	{
+		err:  &modelError{model: "acme/edit"},
+		code: codes.NotFound, reason: "MODEL_NOT_FOUND", facts: map[string]string{"model": "acme/edit"},
+	},
+	{
+		err:  &webhookError{endpoint: "e1", err: notify.ErrEndpointNotFound},
+		code: codes.NotFound, reason: "WEBHOOK_ENDPOINT_NOT_FOUND", facts: map[string]string{"endpoint_id": "e1"},
+	},
+	{
+		err:  &webhookError{endpoint: "e1", event: "evt_t1_3", err: notify.ErrDeliveryNotFound},
+		code: codes.NotFound, reason: "WEBHOOK_DELIVERY_NOT_FOUND", facts: map[string]string{"endpoint_id": "e1", "event_id": "evt_t1_3"},
+	},
+	{err: &endpointLimitError{limit: 32}, code: codes.FailedPrecondition, reason: "WEBHOOK_ENDPOINT_LIMIT", facts: map[string]string{"limit": "32"}},
+	{err: &notify.TaskStateError{State: task.Running}, code: codes.FailedPrecondition, reason: "TASK_NOT_TERMINAL", facts: map[string]string{"state": "RUNNING"}},
+	{err: notify.ErrSecretMissing, code: codes.FailedPrecondition, reason: "WEBHOOK_SECRET_MISSING"},
+	{err: notify.ErrTestRunning, code: codes.ResourceExhausted, reason: "OVERLOADED", retry: time.Second},
 	{err: watch.ErrUnknownTask, code: codes.NotFound, reason: "TASK_NOT_FOUND"},
 	{
 		err:  &lifecycle.TaskError{Task: "t1", State: task.Running, Err: task.ErrNotRetryable},
@@ -84,6 +107,8 @@ var answeredErrors = []answered{
 	{err: callback.ErrBusy, code: codes.Unavailable, reason: "OVERLOADED", retry: time.Second}, // HTTP 503.
 	{err: groupcommit.ErrFull, code: codes.ResourceExhausted, reason: "OVERLOADED", retry: time.Second},
 	{err: groupcommit.ErrClosed, code: codes.Unavailable, reason: "SHUTTING_DOWN", retry: time.Second},
+	{err: fence.ErrNotSettled, code: codes.FailedPrecondition, reason: "RESTORE_NOT_SETTLED"},
+	{err: fence.ErrRecordsMissing, code: codes.FailedPrecondition, reason: "RESTORE_NOT_SETTLED"},
 	{err: lifecycle.ErrAttemptNotFound, code: codes.NotFound, reason: "ATTEMPT_NOT_FOUND"},
 	{err: media.ErrStorage, code: codes.Unavailable, reason: "STORAGE_UNAVAILABLE", retry: 5 * time.Second},
 

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/publicerr"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -149,7 +150,7 @@ func TestServer_LogsTheEndOfAStream(t *testing.T) {
 	}{
 		"an upload that ends":             {nil, "DEBUG", "OK"},
 		"an upload that the drain cut":    {status.Error(codes.Unavailable, "draining"), "INFO", "Unavailable"}, // It costs bytes.
-		"an upload that the service cut":  {errTokenQueue, "INFO", "Unavailable"},
+		"an upload that the service cut":  {identity.ErrQueue, "INFO", "Unavailable"},
 		"an upload that its caller ended": {status.Error(codes.Canceled, "canceled"), "DEBUG", "Canceled"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -189,7 +190,7 @@ func TestRequestID_IsTheCallersOnlyWhereItIsPlain(t *testing.T) {
 // TestLargeCalls_AreTheListsAndTheBatch walks the contract: a list that is added is bounded, too.
 func TestLargeCalls_AreTheListsAndTheBatch(t *testing.T) {
 	t.Parallel()
-	for _, service := range []grpc.ServiceDesc{refractv1.TaskService_ServiceDesc, refractv1.OperatorService_ServiceDesc, refractv1.CallbackService_ServiceDesc} {
+	for _, service := range []grpc.ServiceDesc{refractv1.TaskService_ServiceDesc, refractv1.ModelService_ServiceDesc, refractv1.WebhookService_ServiceDesc, refractv1.OperatorService_ServiceDesc, refractv1.CallbackService_ServiceDesc} {
 		for _, m := range service.Methods {
 			want := strings.HasPrefix(m.MethodName, "List") || strings.HasPrefix(m.MethodName, "Batch")
 			if got := isLarge("/" + service.ServiceName + "/" + m.MethodName); got != want {

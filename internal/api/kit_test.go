@@ -17,18 +17,30 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/refract-video/refract/internal/audit"
+	"github.com/refract-video/refract/internal/identity"
 )
 
+// authenticatorFunc is an authenticator of tests, which get by with the Authorization header.
+type authenticatorFunc func(authorization string) (*identity.Identity, error)
+
+func (f authenticatorFunc) Authenticate(_ context.Context, c identity.Credentials) (*identity.Identity, error) {
+	return f(strings.Join(c.Authorization, ","))
+}
+
 // testTenants are the tenants of tests, by token. The tenant "ops" is an operator.
-func testTenants(_ context.Context, authorization string) (Identity, error) {
+var testTenants = authenticatorFunc(func(authorization string) (*identity.Identity, error) {
 	switch authorization {
 	case "Bearer good":
-		return Identity{Tenant: "acme"}, nil
+		return &identity.Identity{Tenant: "acme", Actor: audit.Actor{Kind: audit.Token, Name: "good", Tenant: "acme"}}, nil
 	case "Bearer operator":
-		return Identity{Tenant: "ops", Operator: true}, nil
+		return &identity.Identity{Tenant: "ops", Operator: true, Actor: audit.Actor{Kind: audit.Token, Name: "operator", Tenant: "ops"}}, nil
+	case "Bearer operator-without-tenant":
+		return &identity.Identity{Operator: true, Actor: audit.Actor{Kind: audit.Certificate, Name: "alice"}}, nil
 	}
-	return Identity{}, errCredentials
-}
+	return nil, identity.ErrInvalid
+})
 
 // logLines is a log of JSON lines.
 type logLines struct {
@@ -84,14 +96,20 @@ func serveInMemory(t *testing.T, cfg Config) (conn *grpc.ClientConn, stop func()
 	if cfg.Tasks == nil {
 		cfg.Tasks = NewTaskService(TaskServiceConfig{Statuses: cfg.Statuses})
 	}
+	if cfg.Models == nil {
+		cfg.Models = &ModelService{}
+	}
+	if cfg.Webhooks == nil {
+		cfg.Webhooks = &WebhookService{}
+	}
 	if cfg.Operators == nil {
 		cfg.Operators = &OperatorService{}
 	}
 	if cfg.Callbacks == nil {
 		cfg.Callbacks = &CallbackService{}
 	}
-	if cfg.Authenticate == nil {
-		cfg.Authenticate = testTenants
+	if cfg.Authenticator == nil {
+		cfg.Authenticator = testTenants
 	}
 	server := NewServer(cfg)
 	lis := bufconn.Listen(1 << 20)

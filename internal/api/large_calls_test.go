@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -28,7 +29,7 @@ func TestLargeCalls_ATenantDelaysNoOther(t *testing.T) {
 		l, end := NewLargeCalls(), make(chan struct{})
 		working := map[string]int{}
 		call := func(tenant, method string) error {
-			_, err := l.unary(context.WithValue(t.Context(), tenantKey{}, tenant), nil, &grpc.UnaryServerInfo{FullMethod: method}, func(context.Context, any) (any, error) {
+			_, err := l.unary(context.WithValue(t.Context(), identityKey{}, &identity.Identity{Tenant: tenant}), nil, &grpc.UnaryServerInfo{FullMethod: method}, func(context.Context, any) (any, error) {
 				l.mu.Lock()
 				working[tenant]++
 				l.mu.Unlock()

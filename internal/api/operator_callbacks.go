@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/audit"
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
@@ -67,6 +68,9 @@ func (s *OperatorService) ReplayCallback(ctx context.Context, req *refractv1.Rep
 	if err != nil {
 		return nil, err
 	}
+	if err := s.audit.Record(ctx, audit.Change{Action: "callback.replay", Target: req.GetCallbackId(), After: map[string]any{"task_id": c.Task}}); err != nil {
+		return nil, err
+	}
 	q, err := s.lifecycle.ReplayCallback(ctx, c.Callback)
 	if err != nil {
 		return nil, &callback.Error{Callback: c.ID, Err: err}
@@ -77,6 +81,9 @@ func (s *OperatorService) ReplayCallback(ctx context.Context, req *refractv1.Rep
 
 // CheckTask asks the provider about an attempt of a task.
 func (s *OperatorService) CheckTask(ctx context.Context, req *refractv1.CheckTaskRequest) (*refractv1.CheckTaskResponse, error) {
+	if err := s.audit.Record(ctx, audit.Change{Action: "task.check", Target: string(taskID(req))}); err != nil {
+		return nil, err
+	}
 	q, err := s.lifecycle.CheckTask(ctx, taskID(req))
 	if err != nil {
 		return nil, err

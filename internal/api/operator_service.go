@@ -7,6 +7,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/admission"
+	"github.com/refract-video/refract/internal/explain"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
 )
@@ -17,9 +18,13 @@ type OperatorServiceConfig struct {
 	Accounts   AccountStore
 	Tenants    TenantStore
 	Callbacks  CallbackStore
+	Models     *ModelService
+	Explainer  *explain.Explainer
+	Audit      AuditLog
 	Configured provider.Accounts
 	// Admit is called when something changed that admission goes by. It must not block.
 	Admit func()
+	Fence Fence
 	Log   *slog.Logger
 }
 
@@ -30,16 +35,20 @@ type OperatorService struct {
 	accounts   AccountStore
 	tenants    TenantStore
 	callbacks  CallbackStore
+	models     *ModelService
+	explainer  *explain.Explainer
+	audit      AuditLog
 	configured admission.AccountLimits
 	admit      func()
+	fence      Fence
 	log        *slog.Logger
 }
 
 // NewOperatorService returns the operator service.
 func NewOperatorService(cfg OperatorServiceConfig) *OperatorService {
 	s := &OperatorService{
-		lifecycle: cfg.Lifecycle, accounts: cfg.Accounts, tenants: cfg.Tenants, callbacks: cfg.Callbacks,
-		configured: admission.AccountLimits{}, admit: cfg.Admit, log: cfg.Log,
+		lifecycle: cfg.Lifecycle, accounts: cfg.Accounts, tenants: cfg.Tenants, callbacks: cfg.Callbacks, models: cfg.Models, explainer: cfg.Explainer, audit: cfg.Audit,
+		configured: admission.AccountLimits{}, admit: cfg.Admit, fence: cfg.Fence, log: cfg.Log,
 	}
 	for account, p := range cfg.Configured {
 		s.configured[account] = p.Capabilities().Limits
@@ -49,7 +58,7 @@ func NewOperatorService(cfg OperatorServiceConfig) *OperatorService {
 
 // logChange logs what an operator changed, and who it was.
 func (s *OperatorService) logChange(ctx context.Context, what string, facts ...any) {
-	facts = append(facts, "change", what, "operator", tenantOf(ctx), "request_id", requestIDOf(ctx))
+	facts = append(facts, "change", what, "operator", tenantOf(ctx), "actor", actorOf(ctx), "request_id", requestIDOf(ctx))
 	s.log.InfoContext(ctx, "changed by an operator", facts...)
 }
 

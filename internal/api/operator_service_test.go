@@ -134,7 +134,7 @@ func TestOperator_ChangesAnAccountWakesAdmissionAndLogsWho(t *testing.T) {
 		t.Fatalf("the log has %v", found)
 	}
 	for _, line := range found {
-		if line["operator"] != "ops" || line["account"] != "kie" || line["request_id"] == "" {
+		if line["operator"] != "ops" || line["actor"] != "operator" || line["account"] != "kie" || line["request_id"] == "" {
 			t.Errorf("the log has %v", line)
 		}
 	}
@@ -169,18 +169,19 @@ func TestUpdateTenant_ChangesWhatTheRequestNames(t *testing.T) {
 	}{
 		"a weight": {
 			req:  &refractv1.UpdateTenantRequest{Tenant: "acme", Weight: 3},
-			want: `limits "acme" {Weight:3 MaxQueued:0 MaxInFlight:0 MaxPerDay:0 Sources:{Bytes:0 Sources:0 Uploads:0}} retention `,
+			want: `limits "acme" {Weight:3 MaxQueued:0 MaxInFlight:0 MaxPerDay:0 Sources:{Bytes:0 Sources:0 Uploads:0} MaxCallsPerSecond:0} retention `,
 		},
 		"quotas without a weight": {
 			req: &refractv1.UpdateTenantRequest{
 				Tenant: "acme", MaxQueued: new(int32(1)), MaxInFlight: new(int32(2)), MaxPerDay: new(int32(3)),
 				MaxSourceBytes: new(int64(4)), MaxSources: new(int32(5)), MaxUnfinishedUploads: new(int32(6)),
+				MaxCallsPerSecond: new(int32(7)),
 			},
-			want: `limits "acme" {Weight:1 MaxQueued:1 MaxInFlight:2 MaxPerDay:3 Sources:{Bytes:4 Sources:5 Uploads:6}} retention `,
+			want: `limits "acme" {Weight:1 MaxQueued:1 MaxInFlight:2 MaxPerDay:3 Sources:{Bytes:4 Sources:5 Uploads:6} MaxCallsPerSecond:7} retention `,
 		},
 		"the default": {
 			req:  &refractv1.UpdateTenantRequest{Tenant: "-", Weight: 2},
-			want: `limits "" {Weight:2 MaxQueued:0 MaxInFlight:0 MaxPerDay:0 Sources:{Bytes:0 Sources:0 Uploads:0}} retention `,
+			want: `limits "" {Weight:2 MaxQueued:0 MaxInFlight:0 MaxPerDay:0 Sources:{Bytes:0 Sources:0 Uploads:0} MaxCallsPerSecond:0} retention `,
 		},
 		"retention alone": {
 			req:  &refractv1.UpdateTenantRequest{Tenant: "acme", KeepOutputs: hours(48), KeepTasks: standard},
@@ -188,7 +189,7 @@ func TestUpdateTenant_ChangesWhatTheRequestNames(t *testing.T) {
 		},
 		"nothing, which is a weight of 1": {
 			req:  &refractv1.UpdateTenantRequest{Tenant: "acme"},
-			want: `limits "acme" {Weight:1 MaxQueued:0 MaxInFlight:0 MaxPerDay:0 Sources:{Bytes:0 Sources:0 Uploads:0}} retention `,
+			want: `limits "acme" {Weight:1 MaxQueued:0 MaxInFlight:0 MaxPerDay:0 Sources:{Bytes:0 Sources:0 Uploads:0} MaxCallsPerSecond:0} retention `,
 		},
 		"no limits of its own":     {req: &refractv1.UpdateTenantRequest{Tenant: "acme", UseDefault: true}, want: `drop "acme"`},
 		"no limits, and a weight":  {req: &refractv1.UpdateTenantRequest{Tenant: "acme", UseDefault: true, Weight: 2}, field: "use_default"},

@@ -60,6 +60,8 @@ func (s *OperatorService) UpdateTenant(ctx context.Context, req *refractv1.Updat
 	terms := tenants.Limits{
 		Weight: int(req.GetWeight()), MaxQueued: int(req.GetMaxQueued()), MaxInFlight: int(req.GetMaxInFlight()), MaxPerDay: int(req.GetMaxPerDay()),
 		Sources: source.Limits{Bytes: req.GetMaxSourceBytes(), Sources: int(req.GetMaxSources()), Uploads: int(req.GetMaxUnfinishedUploads())},
+
+		MaxCallsPerSecond: int(req.GetMaxCallsPerSecond()),
 	}
 	keep, err := keepChanges(req)
 	switch {
@@ -85,6 +87,7 @@ func (s *OperatorService) UpdateTenant(ctx context.Context, req *refractv1.Updat
 	s.logChange(ctx, "terms of a tenant", "tenant", req.GetTenant(), "own", t.Own, "weight", t.Limits.Weight,
 		"max_queued", t.Limits.MaxQueued, "max_in_flight", t.Limits.MaxInFlight, "max_per_day", t.Limits.MaxPerDay,
 		"max_source_bytes", t.Limits.Sources.Bytes, "max_sources", t.Limits.Sources.Sources, "max_unfinished_uploads", t.Limits.Sources.Uploads,
+		"max_calls_per_second", t.Limits.MaxCallsPerSecond,
 		"keep_outputs", t.Keep.Outputs, "keep_sources", t.Keep.Sources, "keep_callbacks", t.Keep.Callbacks, "keep_tasks", t.Keep.Tasks)
 	return &refractv1.UpdateTenantResponse{Tenant: tenant(&t)}, nil
 }
@@ -131,6 +134,8 @@ func tenant(t *tenants.Tenant) *refractv1.Tenant {
 
 		MaxSourceBytes: limits.Bytes, MaxSources: count32(limits.Sources), MaxUnfinishedUploads: count32(limits.Uploads),
 		SourceBytes: t.Used.Bytes, Sources: count32(t.Used.Sources), UnfinishedUploads: count32(t.Used.Uploads),
+
+		MaxCallsPerSecond: countOf32(t.Limits.MaxCallsPerSecond),
 
 		KeepOutputs:   durationpb.New(t.Keep.Outputs),
 		KeepSources:   durationpb.New(t.Keep.Sources),

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -46,8 +47,16 @@ func escapes(m proto.Message) (n int) {
 	for _, c := range wire {
 		n += int(escaped[c])
 	}
-	if t, ok := m.(interface{ GetParameters() *structpb.Struct }); ok {
-		n += 2 * proto.Size(t.GetParameters()) // A number takes 11 bytes encoded, and up to 25 in JSON.
+	// A number takes 11 bytes encoded, and up to 25 in JSON.
+	switch m := m.(type) {
+	case interface{ GetParameters() *structpb.Struct }:
+		n += 2 * proto.Size(m.GetParameters())
+	case *refractv1.AuditEvent:
+		n += 2 * (proto.Size(m.GetBefore()) + proto.Size(m.GetAfter()))
+	case *refractv1.Model:
+		for _, o := range m.GetOfferings() {
+			n += 2 * proto.Size(o.GetParametersSchema())
+		}
 	}
 	return n
 }

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/identity"
 )
 
 // maxRequest is the largest request in bytes: far above the largest valid one but a batch, which is a chunk of an
@@ -47,20 +48,22 @@ const MaxInProcess = 16 << 20
 // Config is what the server serves.
 type Config struct {
 	Tasks     *TaskService
+	Models    *ModelService
+	Webhooks  *WebhookService
 	Operators *OperatorService
 	Callbacks *CallbackService
-	// Authenticate returns whose credentials a call carries. OperatorService is for operators alone.
-	Authenticate Authenticate
-	Large        *LargeCalls // Nil bounds the calls of each server alone.
-	Statuses     *Statuses
-	Health       *health.Server       // What callers and load balancers ask. Nil means one that serves from the start.
-	Meters       metric.MeterProvider // For what every call takes.
-	Log          *slog.Logger
+	// Authenticator identifies callers. OperatorService is for operators alone.
+	Authenticator identity.Authenticator
+	Large         *LargeCalls // Nil bounds the calls of each server alone.
+	Statuses      *Statuses
+	Health        *health.Server       // What callers and load balancers ask. Nil means one that serves from the start.
+	Meters        metric.MeterProvider // For what every call takes.
+	Log           *slog.Logger
 }
 
 // NewServer returns a gRPC server for callers, with all services, health and reflection. Extra options are for credentials.
 func NewServer(cfg Config, options ...grpc.ServerOption) *grpc.Server {
-	server := newServer(cfg, append([]grpc.ServerOption{
+	server := newServer(cfg, remoteCaller(cfg.Authenticator), append([]grpc.ServerOption{
 		grpc.MaxRecvMsgSize(maxRequest), grpc.MaxConcurrentStreams(maxStreams), grpc.MaxHeaderListSize(maxMetadata),
 		grpc.ConnectionTimeout(handshakeTimeout), grpc.InTapHandle(newAnonymousCalls().tap),
 		// Dead connections are found within two minutes.
@@ -72,32 +75,32 @@ func NewServer(cfg Config, options ...grpc.ServerOption) *grpc.Server {
 }
 
 // NewInProcessServer returns a server with the same services and interceptors for REST, which reaches it through memory and
-// has bounds of its own: all callers of REST share one connection.
-func NewInProcessServer(cfg Config) *grpc.Server {
-	return newServer(cfg, []grpc.ServerOption{
+// has bounds of its own: all callers of REST share one connection, and Callers knows who they are.
+func NewInProcessServer(cfg Config, callers *Callers) *grpc.Server {
+	return newServer(cfg, callers.identify, []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(MaxInProcess), grpc.MaxConcurrentStreams(math.MaxUint32), grpc.MaxHeaderListSize(1 << 20),
 	})
 }
 
-func newServer(cfg Config, options []grpc.ServerOption) *grpc.Server {
+func newServer(cfg Config, who caller, options []grpc.ServerOption) *grpc.Server {
 	validator := protovalidate.GlobalValidator
 	s, large := cfg.Statuses, cmp.Or(cfg.Large, NewLargeCalls())
 	// Outermost first. The order of both chains is the same.
 	options = append([]grpc.ServerOption{
-		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithMeterProvider(cfg.Meters))), // Traces and metrics see everything, refusals too.
+		grpc.StatsHandler(knownMethods{otelgrpc.NewServerHandler(otelgrpc.WithMeterProvider(cfg.Meters))}), // Traces and metrics see everything, refusals too.
 		grpc.ChainUnaryInterceptor(
 			requestIDUnary,    // Everything below names the request.
 			logUnary(cfg.Log), // Logs the status as the caller sees it,
 			s.unary,           // which is made here from the errors of all below.
 			recovery.UnaryServerInterceptor(recovery.WithRecoveryHandlerContext(s.recovered)), // A panic becomes an error.
-			boundUnary,                          // Everything below ends in time.
-			authenticateUnary(cfg.Authenticate), // Everything below has a tenant.
-			large.unary,                         // Below, the request is decoded and validated.
+			boundUnary,             // Everything below ends in time.
+			authenticateUnary(who), // Everything below has a tenant.
+			large.unary,            // Below, the request is decoded and validated.
 		),
 		grpc.ChainStreamInterceptor(
 			observeStream(cfg.Log), s.stream,
 			recovery.StreamServerInterceptor(recovery.WithRecoveryHandlerContext(s.recovered)),
-			admitStream(cfg.Authenticate, validator),
+			admitStream(who, validator),
 		),
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.UnknownServiceHandler(unknownMethod),
@@ -107,6 +110,8 @@ func newServer(cfg Config, options []grpc.ServerOption) *grpc.Server {
 	}, options...)
 	server := grpc.NewServer(options...)
 	server.RegisterService(decodingLast(refractv1.TaskService_ServiceDesc, validator), cfg.Tasks)
+	server.RegisterService(decodingLast(refractv1.ModelService_ServiceDesc, validator), cfg.Models)
+	server.RegisterService(decodingLast(refractv1.WebhookService_ServiceDesc, validator), cfg.Webhooks)
 	server.RegisterService(decodingLast(refractv1.OperatorService_ServiceDesc, validator), cfg.Operators)
 	server.RegisterService(decodingLast(refractv1.CallbackService_ServiceDesc, validator), cfg.Callbacks)
 	return server

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/explain"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/watch"
@@ -36,6 +37,7 @@ type TaskServiceConfig struct {
 	Events    Events
 	Hub       *watch.Hub
 	Uploads   Uploads
+	Explainer *explain.Explainer
 	Tokens    watch.Tokens // Of WatchTasks.
 	// Typical is how long an attempt usually takes, by provider.
 	Typical map[string]time.Duration
@@ -56,6 +58,7 @@ type TaskService struct {
 	events    Events
 	hub       *watch.Hub
 	uploads   Uploads
+	explainer *explain.Explainer
 	tokens    watch.Tokens
 	typical   map[string]time.Duration
 	sign      func(context.Context, task.ID, task.Output) (string, time.Time)
@@ -67,7 +70,7 @@ type TaskService struct {
 // NewTaskService returns the task service.
 func NewTaskService(cfg TaskServiceConfig) *TaskService {
 	return &TaskService{
-		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, events: cfg.Events, hub: cfg.Hub, tokens: cfg.Tokens, uploads: cfg.Uploads, typical: cfg.Typical,
+		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, events: cfg.Events, hub: cfg.Hub, tokens: cfg.Tokens, uploads: cfg.Uploads, explainer: cfg.Explainer, typical: cfg.Typical,
 		sign: cfg.SignOutput, statuses: cfg.Statuses, baseURL: strings.TrimSuffix(cfg.BaseURL, "/"),
 	}
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -58,8 +59,41 @@ func saved(ctx context.Context, client refractv1.TaskServiceClient, source strin
 	}
 }
 
+// EveryEvent are the types of all events of tasks.
+var EveryEvent = []refractv1.WebhookEventType{
+	refractv1.WebhookEventType_WEBHOOK_EVENT_TYPE_TASK_QUEUED,
+	refractv1.WebhookEventType_WEBHOOK_EVENT_TYPE_TASK_RUNNING,
+	refractv1.WebhookEventType_WEBHOOK_EVENT_TYPE_TASK_SAVING,
+	refractv1.WebhookEventType_WEBHOOK_EVENT_TYPE_TASK_SUCCEEDED,
+	refractv1.WebhookEventType_WEBHOOK_EVENT_TYPE_TASK_FAILED,
+	refractv1.WebhookEventType_WEBHOOK_EVENT_TYPE_TASK_CANCELED,
+}
+
+// WithEndpoint creates a webhook endpoint, calls a function with its id, and deletes it.
+func WithEndpoint(ctx context.Context, address, token string, endpoint *refractv1.CreateWebhookEndpointRequest, do func(ctx context.Context, id string) error) error {
+	return withConn(ctx, address, token, func(calls context.Context, conn *grpc.ClientConn) (err error) {
+		client := refractv1.NewWebhookServiceClient(conn)
+		created, err := client.CreateWebhookEndpoint(calls, endpoint)
+		if err != nil {
+			return err
+		}
+		id := created.GetEndpoint().GetId()
+		defer func() {
+			_, deleted := client.DeleteWebhookEndpoint(calls, &refractv1.DeleteWebhookEndpointRequest{EndpointId: id})
+			err = errors.Join(err, deleted)
+		}()
+		return do(ctx, id)
+	})
+}
+
 // withClient connects to a service for one function. An empty token sends none.
 func withClient(ctx context.Context, address, token string, do func(context.Context, refractv1.TaskServiceClient) error) error {
+	return withConn(ctx, address, token, func(ctx context.Context, conn *grpc.ClientConn) error {
+		return do(ctx, refractv1.NewTaskServiceClient(conn))
+	})
+}
+
+func withConn(ctx context.Context, address, token string, do func(context.Context, *grpc.ClientConn) error) error {
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return fmt.Errorf("prepare the connection to %s: %w", address, err)
@@ -68,7 +102,7 @@ func withClient(ctx context.Context, address, token string, do func(context.Cont
 	if token != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
 	}
-	return do(ctx, refractv1.NewTaskServiceClient(conn))
+	return do(ctx, conn)
 }
 
 // submissionOf returns a submission with a request id of its own.

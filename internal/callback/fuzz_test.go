@@ -122,7 +122,7 @@ func FuzzReceive(f *testing.F) {
 		header := http.Header{}
 		if p := known[account]; sign && p != nil {
 			// The adapter returns the id of an unsigned callback with its refusal.
-			said, _ := p.Callback(header, body, time.Now())
+			said, _ := p.Callback(t.Context(), header, body, time.Now())
 			timestamp = strconv.FormatInt(time.Now().Unix(), 10)
 			signature = webhookSignature(said.ProviderTaskID, timestamp)
 		}
@@ -141,7 +141,7 @@ func FuzzReceive(f *testing.F) {
 			}
 			return
 		}
-		said, refusal := known[account].Callback(header, body, time.Now())
+		said, refusal := known[account].Callback(t.Context(), header, body, time.Now())
 		want := lifecycle.Callback{AttemptID: attempt, Account: account, ProviderTaskID: said.ProviderTaskID}
 		handed := b.settled
 		if refusal != nil {

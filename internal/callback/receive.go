@@ -6,15 +6,13 @@
 package callback
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/refract-video/refract/internal/groupcommit"
@@ -47,7 +45,9 @@ type Receiver struct {
 	settler  Settler
 	now      func() time.Time
 	log      *slog.Logger
-	verdicts metric.Int64Counter
+	metrics  *receiverMetrics
+
+	withoutKeys sync.Map // The accounts whose provider's keys could not be fetched last, by name.
 }
 
 // Config is the configuration of a receiver. All fields but Now are required.
@@ -65,13 +65,12 @@ func NewReceiver(cfg Config) (*Receiver, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	verdicts, err := cfg.Meter.Int64Counter("refract_callbacks",
-		metric.WithDescription("Callbacks by provider account and verdict."))
+	metrics, err := newReceiverMetrics(cfg.Meter)
 	if err != nil {
-		return nil, fmt.Errorf("create the callback counter: %w", err)
+		return nil, err
 	}
 	return &Receiver{
-		tokens: cfg.Tokens, accounts: cfg.Accounts, settler: cfg.Settler, now: cfg.Now, log: cfg.Log, verdicts: verdicts,
+		tokens: cfg.Tokens, accounts: cfg.Accounts, settler: cfg.Settler, now: cfg.Now, log: cfg.Log, metrics: metrics,
 	}, nil
 }
 
@@ -85,46 +84,66 @@ func (r *Receiver) CheckToken(ctx context.Context, account, token string) error 
 // attempt returns the attempt that a URL token names.
 func (r *Receiver) attempt(ctx context.Context, account, token string) (task.AttemptID, error) {
 	if _, known := r.accounts[account]; !known {
-		r.count(ctx, "unknown", "bad_token") // The sender chose the name, so it must not become a metric label.
+		r.metrics.count(ctx, "unknown", "bad_token") // The sender chose the name, so it must not become a metric label.
 		return "", ErrToken
 	}
 	id, err := r.tokens.Verify(account, token)
 	if err != nil {
-		r.count(ctx, account, "bad_token")
+		r.metrics.count(ctx, account, "bad_token")
 	}
 	return id, err
 }
-
-// byteOrderMark may begin a text in UTF-8 and is ignored.
-var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // Receive receives one callback with a body of at most MaxBody bytes. It verifies the URL token without a query, then the
 // provider's signature and timestamp, and then changes inbox and task in one transaction. It returns ErrToken, one of the
 // provider.ErrCallback sentinels, lifecycle.ErrAttemptNotFound, ErrBusy, or the error of the database.
 func (r *Receiver) Receive(ctx context.Context, account, token string, header http.Header, body []byte) error {
-	id, err := r.attempt(ctx, account, token)
+	return r.receive(ctx, received{account: account, token: token, header: header, body: body, time: r.now()})
+}
+
+// received is a callback as it came.
+type received struct {
+	account, token string
+	header         http.Header
+	body           []byte
+	time           time.Time         // By which the age of the signature is judged.
+	intake         *lifecycle.Intake // Where it has waited since; nil for one that arrives now.
+}
+
+func (r *Receiver) receive(ctx context.Context, in received) error {
+	account := in.account
+	id, err := r.attempt(ctx, account, in.token)
 	if err != nil {
 		return err
 	}
-	body = bytes.TrimPrefix(body, byteOrderMark)
-	decoded, refusal := r.accounts[account].Callback(header, body, r.now())
+	sender := r.accounts[account]
+	decoded, refusal := sender.Callback(ctx, in.header, in.body, in.time)
+	r.watchKeys(ctx, account, decoded)
 	c := lifecycle.Callback{
 		AttemptID: id, Account: account, ProviderTaskID: decoded.ProviderTaskID,
-		Body: redactBody(body, token),
+		Body: redactBody(in.body, in.token, sender.Capabilities().Confidential...), Intake: in.intake,
 	}
 	if refusal != nil {
 		return r.refuse(ctx, c, refusal)
 	}
 	verdict, err := r.settler.SettleCallback(ctx, c, decoded)
+	if errors.Is(err, provider.ErrCallbackSignature) { // A good signature, of another account at the provider.
+		return r.refuse(ctx, c, err)
+	}
 	if errors.Is(err, groupcommit.ErrFull) {
-		r.count(ctx, account, "busy")
+		r.metrics.count(ctx, account, "busy")
 		return ErrBusy
 	}
 	if err != nil {
 		r.countError(ctx, account, err)
 		return err
 	}
-	r.count(ctx, account, string(verdict))
+	r.metrics.stored(ctx, account, r.now().Sub(in.time))
+	if decoded.KeysUnavailable != nil {
+		r.metrics.count(ctx, account, "keys_unavailable")
+	} else {
+		r.metrics.count(ctx, account, string(verdict))
+	}
 	if verdict == lifecycle.Conflict || verdict == lifecycle.Mismatch {
 		r.log.WarnContext(ctx, "callback contradicts the attempt; it changes nothing", "account", account,
 			"attempt_id", id, "provider_task_id", decoded.ProviderTaskID, "verdict", verdict)
@@ -132,10 +151,27 @@ func (r *Receiver) Receive(ctx context.Context, account, token string, header ht
 	return nil
 }
 
-// redactBody removes secrets before the body is stored. These are our URL token, which the provider echoes, and everything but
-// the host of each URL: a signed URL gives access to its file.
-func redactBody(body []byte, token string) []byte {
-	body = redact.Links(redact.Secrets(body, token))
+// watchKeys logs that the provider's keys can't be fetched, once for each time that this begins.
+func (r *Receiver) watchKeys(ctx context.Context, account string, decoded provider.Callback) {
+	if decoded.KeysUnavailable == nil && decoded.Proof == provider.ProofNone {
+		return // It says nothing about the keys.
+	}
+	_, known := r.withoutKeys.Load(account)
+	switch {
+	case decoded.KeysUnavailable == nil && known:
+		r.withoutKeys.Delete(account)
+	case decoded.KeysUnavailable != nil && !known:
+		if _, logged := r.withoutKeys.LoadOrStore(account, true); !logged {
+			r.log.WarnContext(ctx, "the provider's keys can't be fetched; until they can, its callbacks only trigger checks",
+				"account", account, "error", decoded.KeysUnavailable)
+		}
+	}
+}
+
+// redactBody removes secrets before the body is stored. These are our URL token, which the provider echoes, everything but the
+// host of each URL, because a signed URL gives access to its file, and the values of confidential fields.
+func redactBody(body []byte, token string, confidential ...string) []byte {
+	body = redact.Fields(redact.Links(redact.Secrets(body, token)), confidential...)
 	return body[:min(len(body), MaxBody)] // The text that replaces a URL may be longer than the URL.
 }
 
@@ -153,12 +189,12 @@ func (r *Receiver) refuse(ctx context.Context, c lifecycle.Callback, refusal err
 		r.countError(ctx, c.Account, err)
 		return err
 	}
-	r.count(ctx, c.Account, string(c.Verdict))
+	r.metrics.count(ctx, c.Account, string(c.Verdict))
 	return refusal
 }
 
 // CountOversized counts a callback that a surface refused for its size.
-func (r *Receiver) CountOversized(ctx context.Context) { r.count(ctx, "unknown", "oversized") }
+func (r *Receiver) CountOversized(ctx context.Context) { r.metrics.count(ctx, "unknown", "oversized") }
 
 func (r *Receiver) countError(ctx context.Context, account string, err error) {
 	verdict := "error"
@@ -169,6 +205,5 @@ func (r *Receiver) countError(ctx context.Context, account string, err error) {
 }
 
 func (r *Receiver) count(ctx context.Context, account, verdict string) {
-	r.verdicts.Add(ctx, 1, metric.WithAttributes(
-		attribute.String("account", account), attribute.String("verdict", verdict)))
+	r.metrics.count(ctx, account, verdict)
 }

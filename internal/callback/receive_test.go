@@ -40,7 +40,7 @@ func (studio) Capabilities() provider.Capabilities {
 	return provider.Capabilities{PollInterval: 30 * time.Second, Limits: provider.Limits{Submissions: 10, Window: time.Second, InFlight: 10}}
 }
 
-func (studio) Callback(header http.Header, body []byte, _ time.Time) (provider.Callback, error) {
+func (studio) Callback(_ context.Context, header http.Header, body []byte, _ time.Time) (provider.Callback, error) {
 	var said struct {
 		ID     string
 		Failed bool
@@ -51,11 +51,15 @@ func (studio) Callback(header http.Header, body []byte, _ time.Time) (provider.C
 	c := provider.Callback{ProviderTaskID: said.ID}
 	switch header.Get("Signature") {
 	case "good":
-		c.Proven = true
+		c.Proof = provider.ProofID
 	case "bad":
 		return c, provider.ErrCallbackSignature
 	case "old":
 		return c, provider.ErrCallbackStale
+	case "unverifiable":
+		c.KeysUnavailable = errors.New("fetch keys: connection refused")
+	case "by us", "by them":
+		c.Proof, c.Signer = provider.ProofBody, strings.TrimPrefix(header.Get("Signature"), "by ")
 	}
 	c.Status.Phase = provider.Succeeded
 	if said.Failed {
@@ -68,6 +72,7 @@ func (studio) Callback(header http.Header, body []byte, _ time.Time) (provider.C
 type ingress struct {
 	*callback.Receiver
 	pool    *pgxpool.Pool
+	verbs   *lifecycle.Lifecycle
 	metrics *sdkmetric.ManualReader
 	logged  *bytes.Buffer
 	attempt task.AttemptID
@@ -86,13 +91,13 @@ func setup(t *testing.T) ingress {
 	}
 	providers := map[string]provider.Provider{"kie": studio{}}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store.Tasks, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: providers, Route: []string{"kie"},
+		Store: store.Tasks, Offerings: store.Offerings, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Signers: store.Accounts, Accounts: providers, Route: []string{"kie"},
 		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	in.attempt = start(t, verbs, store)
+	in.verbs, in.attempt = verbs, start(t, verbs, store)
 	tokens := newTokens(t, newKey)
 	in.token = makeToken(t, tokens, in.attempt)
 	in.Receiver, err = callback.NewReceiver(callback.Config{
@@ -120,7 +125,9 @@ func start(t *testing.T, verbs *lifecycle.Lifecycle, store *postgres.Stores) tas
 		t.Fatal(err)
 	}
 	id := admitted.Attempt().ID
-	err = verbs.Send(t.Context(), id, func(context.Context, task.Task) (string, error) { return "p1", nil })
+	err = verbs.Send(t.Context(), id, "", func(context.Context, task.Task) (provider.Receipt, error) {
+		return provider.Receipt{TaskID: "p1"}, nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +144,11 @@ func (in ingress) verdicts(t *testing.T) map[string]int64 {
 	counts := make(map[string]int64)
 	for _, scope := range rm.ScopeMetrics {
 		for _, m := range scope.Metrics {
-			for _, p := range m.Data.(metricdata.Sum[int64]).DataPoints {
+			sum, isCounter := m.Data.(metricdata.Sum[int64])
+			if !isCounter {
+				continue
+			}
+			for _, p := range sum.DataPoints {
 				name, _ := p.Attributes.Value(attribute.Key("account"))
 				verdict, _ := p.Attributes.Value(attribute.Key("verdict"))
 				counts[name.AsString()+" "+verdict.AsString()] = p.Value
@@ -225,6 +236,74 @@ func TestReceive_EveryCallbackHasItsAnswerAndVerdict(t *testing.T) {
 }
 
 func first[A, B any](a A, _ B) A { return a }
+
+func TestReceive_RefusesAnotherAccountOfTheProvider(t *testing.T) {
+	t.Parallel()
+	in := setup(t)
+	receive := func(signature string) error {
+		return in.Receive(t.Context(), "kie", in.token, http.Header{"Signature": {signature}}, []byte(`{"id": "p1"}`))
+	}
+	if err := receive("by us"); err != nil {
+		t.Fatal(err)
+	}
+	if err := receive("by them"); !errors.Is(err, provider.ErrCallbackSignature) {
+		t.Errorf("Receive = %v, want ErrCallbackSignature", err)
+	}
+	verdicts, _ := in.inbox(t)
+	if diff := cmp.Diff([]string{"applied", "bad_signature"}, verdicts); diff != "" {
+		t.Errorf("verdicts (-want +got):\n%s", diff)
+	}
+	if n := in.verdicts(t)["kie bad_signature"]; n != 1 {
+		t.Errorf("it was counted %d times, want once", n)
+	}
+}
+
+func TestReceive_SaysOnceThatKeysAreUnavailable(t *testing.T) {
+	t.Parallel()
+	in := setup(t)
+	for i, signature := range []string{"unverifiable", "unverifiable", "", "unverifiable", "by us", "unverifiable"} {
+		if err := in.Receive(t.Context(), "kie", in.token, http.Header{"Signature": {signature}}, []byte(`{"id": "p1"}`)); err != nil {
+			t.Fatalf("callback %d: %v", i, err)
+		}
+	}
+	if n := strings.Count(in.logged.String(), "connection refused"); n != 2 {
+		t.Errorf("it was logged %d times, want once for each of two times:\n%s", n, in.logged)
+	}
+	if n := in.verdicts(t)["kie keys_unavailable"]; n != 4 {
+		t.Errorf("it was counted %d times, want 4", n)
+	}
+}
+
+// raw records the body that an adapter gets.
+type raw struct {
+	studio
+	got *[]byte
+}
+
+func (r raw) Callback(_ context.Context, _ http.Header, body []byte, _ time.Time) (provider.Callback, error) {
+	*r.got = bytes.Clone(body)
+	return provider.Callback{ProviderTaskID: "p1"}, nil
+}
+
+// TestReceive_PassesTheBodyAsItCame wants every byte of a body to reach the adapter: a signature may cover it.
+func TestReceive_PassesTheBodyAsItCame(t *testing.T) {
+	t.Parallel()
+	tokens := newTokens(t, newKey)
+	var got []byte
+	r, err := callback.NewReceiver(callback.Config{
+		Tokens: tokens, Accounts: provider.Accounts{"kie": raw{got: &got}}, Settler: busy{},
+		Meter: sdkmetric.NewMeterProvider().Meter("test"), Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range []string{"\xef\xbb\xbf{}", " {} \n", "\x00\xff", ""} {
+		_ = r.Receive(t.Context(), "kie", makeToken(t, tokens, newID()), http.Header{}, []byte(body))
+		if string(got) != body {
+			t.Errorf("the adapter got %q, want %q", got, body)
+		}
+	}
+}
 
 func TestReceive_StoresNoURLTokenAndNoLink(t *testing.T) {
 	t.Parallel()

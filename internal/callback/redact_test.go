@@ -21,3 +21,12 @@ func TestRedact_LeavesOnlyTheHostOfALink(t *testing.T) {
 		}
 	}
 }
+
+func TestRedact_LeavesNoValueOfAConfidentialField(t *testing.T) {
+	t.Parallel()
+	const body = `{"code":200,"data":{"taskId":"T","consumeCredits":8,"remainedCredits":5916.25}}`
+	const want = `{"code":200,"data":{"taskId":"T","consumeCredits":8,"remainedCredits":null}}`
+	if got := string(redactBody([]byte(body), "TOKEN", "remainedCredits")); got != want {
+		t.Errorf("redactBody(%s)\n got %s\nwant %s", body, got, want)
+	}
+}

@@ -19,16 +19,22 @@ var ErrToken = errors.New("the URL token is missing or forged")
 // invalid.
 var tokenFormat = signedtoken.Format{Purpose: "refract callback", Scoped: true, BodySize: 16, MACSize: signedtoken.MACSize}
 
-// Tokens makes and verifies the URL tokens that name attempts.
-type Tokens struct{ signer *signedtoken.Signer }
+// Tokens makes and verifies the URL tokens that name attempts, and those of self-tests.
+type Tokens struct{ signer, selfTests, answers *signedtoken.Signer }
 
 // NewTokens returns Tokens with keys of at least 32 bytes. The first key signs tokens, and all keys verify them.
 func NewTokens(keys ...[]byte) (*Tokens, error) {
-	signer, err := signedtoken.New(tokenFormat, keys...)
-	if err != nil {
-		return nil, fmt.Errorf("prepare the tokens of callback URLs: %w", err)
+	t := &Tokens{}
+	for format, signer := range map[signedtoken.Format]**signedtoken.Signer{
+		tokenFormat: &t.signer, selfTestFormat: &t.selfTests, selfTestAnswerFormat: &t.answers,
+	} {
+		made, err := signedtoken.New(format, keys...)
+		if err != nil {
+			return nil, fmt.Errorf("prepare the tokens of callback URLs: %w", err)
+		}
+		*signer = made
 	}
-	return &Tokens{signer}, nil
+	return t, nil
 }
 
 // Make returns the token of an attempt at a provider account: 43 characters that need no escaping in a URL.

@@ -28,7 +28,7 @@ type Model struct {
 	Name        string      `yaml:"name"` // For example luma/ray-2-modify.
 	Title       string      `yaml:"title"`
 	Description string      `yaml:"description"`
-	Route       []string    `yaml:"route"` // The providers that are tried, in order, unless the operator or the caller says otherwise.
+	Route       []string    `yaml:"route"` // The providers that are tried, in order, unless the caller says otherwise.
 	Offerings   []*Offering `yaml:"offerings"`
 }
 

@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,10 +23,10 @@ func load(t *testing.T, content string) (*catalog.Catalog, error) {
 	return catalog.Load(file)
 }
 
-// withMarketplaces returns the catalog with the offerings of marketplaces.
-func withMarketplaces(t *testing.T) *catalog.Catalog {
+// builtIn returns the built-in catalog.
+func builtIn(t *testing.T) *catalog.Catalog {
 	t.Helper()
-	c, err := catalog.Load("testdata/marketplaces.yaml")
+	c, err := catalog.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +49,7 @@ func TestLoad_EachProviderHasADefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for provider, model := range map[string]string{"kie": "luma/ray-2-modify", "luma": "luma/ray-2-modify", "luma-agents": "luma/ray-3.2-edit"} {
+	for provider, model := range map[string]string{"kie": "luma/ray-2-modify", "luma": "luma/ray-2-modify", "luma-agents": "luma/ray-3.2-edit", "fal": "luma/ray-2-modify"} {
 		if o := c.Offering(provider, ""); o == nil || o.Model != model {
 			t.Errorf("the default of %s is %v, want %s", provider, o, model)
 		}
@@ -123,7 +124,7 @@ func TestLoad_NamesFileEntryAndField(t *testing.T) {
 			entry + "        parameters: {type: object, additionalProperties: false, required: [a], properties: {a: {type: integer}, z: {type: integer}}}\n        defaults: {z: x}\n",
 			"acme/edit: at fal: defaults: parameters.z: ",
 		},
-		"a provider without a default":   {entry, "no offering of fal has default: true"},
+		"a provider without a default":   {strings.Replace(entry, "provider: fal", "provider: acme", 1), "no offering of acme has default: true"},
 		"a remote name of another model": {strings.NewReplacer("provider: fal", "provider: luma", "acme/edit/v1", "ray-2").Replace(entry), "at luma: remote: it is also that of"},
 		"a second default of a provider": {strings.Replace(entry, "provider: fal", "provider: kie", 1) + "        default: true\n", "at kie: default: "},
 	} {
@@ -145,7 +146,7 @@ func TestLoad_AFileThatIsMissing(t *testing.T) {
 
 func TestResolve_TakesOurNamesAndRemoteNames(t *testing.T) {
 	t.Parallel()
-	c := withMarketplaces(t)
+	c := builtIn(t)
 	for name, want := range map[string]string{
 		"luma/ray-2-modify": "luma/ray-2-modify", "ray-2": "luma/ray-2-modify", "ray-flash-2": "luma/ray-2-flash-modify",
 		"fal-ai/luma-dream-machine/ray-2/modify": "luma/ray-2-modify", "no/model": "", "": "",
@@ -169,7 +170,7 @@ func TestResolve_TakesOurNamesAndRemoteNames(t *testing.T) {
 // TestInputs_AreTheProvidersOwn has requests as each provider takes them.
 func TestInputs_AreTheProvidersOwn(t *testing.T) {
 	t.Parallel()
-	c := withMarketplaces(t)
+	c := builtIn(t)
 	r := catalog.Request{Prompt: "rain", SourceURI: "https://example.com/a.mov"}
 	with := func(change func(*catalog.Request)) catalog.Request {
 		changed := r
@@ -224,7 +225,7 @@ func TestInputs_AreTheProvidersOwn(t *testing.T) {
 
 func TestValidate_NamesWhatIsWrongByPath(t *testing.T) {
 	t.Parallel()
-	c := withMarketplaces(t)
+	c := builtIn(t)
 	type object = map[string]any
 	for name, tc := range map[string]struct {
 		model      string
@@ -269,7 +270,7 @@ func TestValidate_IsBounded(t *testing.T) {
 	for i := range 1000 {
 		parameters[strings.Repeat("y", i+1)] = 1
 	}
-	found := withMarketplaces(t).Offering("kie", "wan/2-7-videoedit").Validate(parameters)
+	found := builtIn(t).Offering("kie", "wan/2-7-videoedit").Validate(parameters)
 	if len(found) == 0 || len(found) > 20 {
 		t.Errorf("%d violations, want 1 to 20", len(found))
 	}
@@ -312,9 +313,115 @@ func TestLifecycle_WarnsAndEnds(t *testing.T) {
 	}
 }
 
+func TestAvailability_SaysWhy(t *testing.T) {
+	t.Parallel()
+	day := func(month time.Month, d int) catalog.Date {
+		return catalog.Date{Time: time.Date(2026, month, d, 0, 0, 0, 0, time.UTC)}
+	}
+	now := day(6, 1).Time
+	closure := &catalog.Closure{Reason: "the provider has no such model", Since: now.Add(-time.Hour), Until: now.Add(time.Hour)}
+	for name, tc := range map[string]struct {
+		lifecycle catalog.Lifecycle
+		noAccount bool
+		closure   *catalog.Closure
+		want      catalog.Availability
+	}{
+		"available": {want: catalog.Availability{Stage: catalog.Available}},
+		"deprecated": {
+			lifecycle: catalog.Lifecycle{Deprecate: day(5, 1)},
+			want:      catalog.Availability{Stage: catalog.Deprecated, Message: "has been deprecated since 2026-05-01", Since: day(5, 1).Time},
+		},
+		"deprecated, with an end": {
+			lifecycle: catalog.Lifecycle{Deprecate: day(5, 1), Retire: day(12, 1), ReplacedBy: "acme/new"},
+			want: catalog.Availability{
+				Stage: catalog.Deprecated, Since: day(5, 1).Time, Until: day(12, 1).Time,
+				Message: "has been deprecated since 2026-05-01 and retires on 2026-12-01, and acme/new replaces it",
+			},
+		},
+		"close to its end": {
+			lifecycle: catalog.Lifecycle{Retire: day(7, 1)},
+			want:      catalog.Availability{Stage: catalog.Deprecated, Message: "retires on 2026-07-01", Since: day(5, 2).Time, Until: day(7, 1).Time},
+		},
+		"retired": {
+			lifecycle: catalog.Lifecycle{Retire: day(5, 1)}, noAccount: true, closure: closure,
+			want: catalog.Availability{Stage: catalog.Retired, Message: "was retired on 2026-05-01", Since: day(5, 1).Time},
+		},
+		"no account": {
+			noAccount: true, closure: closure,
+			want: catalog.Availability{Stage: catalog.NoAccount, Message: "has no account here"},
+		},
+		"closed": {
+			lifecycle: catalog.Lifecycle{Deprecate: day(5, 1)}, closure: closure,
+			want: catalog.Availability{
+				Stage: catalog.Closed, Message: "has been closed since 2026-05-31T23:00:00Z: the provider has no such model", Since: closure.Since, Until: closure.Until,
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := (&catalog.Offering{Lifecycle: tc.lifecycle}).Availability(now, !tc.noAccount, tc.closure)
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("availability (-want +got):\n%s", diff)
+			}
+			if usable := got.Stage.Usable(); usable != (got.Stage == catalog.Available || got.Stage == catalog.Deprecated) {
+				t.Errorf("usable: %t at the stage %s", usable, got.Stage)
+			}
+		})
+	}
+}
+
+func TestWithRoutes_ReplacesRoutes(t *testing.T) {
+	t.Parallel()
+	c, err := catalog.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		texts []string
+		want  string // The route of luma/ray-2-modify, or a part of the error.
+	}{
+		"none":                         {nil, "luma fal kie"},
+		"another order":                {[]string{"luma/ray-2-modify=kie,luma"}, "kie luma"},
+		"one of two":                   {[]string{"luma/ray-2-modify= kie "}, "kie"},
+		"of another model":             {[]string{"luma/ray-3.2-edit=luma-agents"}, "luma fal kie"},
+		"no model":                     {[]string{"=kie"}, `"=kie" is not of the form MODEL=PROVIDER,PROVIDER`},
+		"no providers":                 {[]string{"luma/ray-2-modify="}, "luma/ray-2-modify: the route is empty"},
+		"an empty name":                {[]string{"luma/ray-2-modify=kie,"}, `luma/ray-2-modify: the route "kie," has an empty name`},
+		"a provider twice":             {[]string{"luma/ray-2-modify=kie,kie"}, `luma/ray-2-modify: the route names provider "kie" twice`},
+		"a model twice":                {[]string{"luma/ray-2-modify=kie", "luma/ray-2-modify=luma"}, "luma/ray-2-modify: the model has two routes"},
+		"an unknown model":             {[]string{"acme/edit=kie"}, "acme/edit: there is no such model; known are: decart/lucy-edit-fast, google/gemini-omni-video, "},
+		"a provider's name of it":      {[]string{"modify/generate=kie"}, "modify/generate: there is no such model"},
+		"a provider without the model": {[]string{"luma/ray-2-modify=kie,luma-agents"}, `luma/ray-2-modify: provider "luma-agents" has no offering of the model; these have: luma, fal, kie`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			routes, err := catalog.ParseRoutes(tc.texts)
+			routed := c
+			if err == nil {
+				routed, err = c.WithRoutes(routes)
+			}
+			if err != nil {
+				if !strings.Contains(err.Error(), tc.want) {
+					t.Errorf("got the error %v, want %q", err, tc.want)
+				}
+				return
+			}
+			if got := strings.Join(routed.Model("luma/ray-2-modify").Route, " "); got != tc.want {
+				t.Errorf("the route is %q, want %q", got, tc.want)
+			}
+			if got := strings.Join(c.Model("luma/ray-2-modify").Route, " "); got != "luma fal kie" {
+				t.Errorf("the catalog itself has the route %q now", got)
+			}
+			if !slices.Contains(routed.Models(), routed.Model("luma/ray-2-modify")) {
+				t.Error("the list has another model than the one of its name")
+			}
+		})
+	}
+}
+
 func TestInputs_TheMediaTypeFollowsTheEndOfTheName(t *testing.T) {
 	t.Parallel()
-	o := withMarketplaces(t).Offering("luma-agents", "")
+	o := builtIn(t).Offering("luma-agents", "")
 	for uri, want := range map[string]string{
 		"https://h/a.mp4":               "video/mp4",
 		"https://h/a.mov":               "video/quicktime",

@@ -234,7 +234,7 @@ func (o *Offering) checkFacts() error {
 			return fmt.Errorf("facts.%s.certainty: %q is none of %v", field, f.Certainty, certainties)
 		}
 	}
-	for _, field := range o.figures() {
+	for _, field := range o.Figures() {
 		if _, ok := o.Fact(field); !ok {
 			return fmt.Errorf("facts.%s: the figure needs a source and a certainty", field)
 		}
@@ -242,8 +242,8 @@ func (o *Offering) checkFacts() error {
 	return nil
 }
 
-// figures returns the fields of an offering that hold figures or dates.
-func (o *Offering) figures() []string {
+// Figures returns the paths of the fields that hold figures or dates, such as source.max_duration. Each has a fact.
+func (o *Offering) Figures() []string {
 	s := o.Source
 	var set []string
 	for _, f := range []struct {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -26,8 +27,18 @@ type document struct {
 }
 
 // Load returns the catalog that is built in, with what the files add and replace, in their order. An error names the file, the
-// entry and the field; then nothing of the files is used.
+// entry and the field; then nothing of the files is used. Callers share the catalog that is built in, and must not change it.
 func Load(files ...string) (*Catalog, error) {
+	if len(files) == 0 {
+		return loadBuiltIn()
+	}
+	return load(files)
+}
+
+// loadBuiltIn parses once what is the same for the life of the process.
+var loadBuiltIn = sync.OnceValues(func() (*Catalog, error) { return load(nil) })
+
+func load(files []string) (*Catalog, error) {
 	c := &Catalog{byName: map[string]*Model{}}
 	if err := c.add("models.yaml", builtIn); err != nil {
 		return nil, err

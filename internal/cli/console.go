@@ -1,5 +1,5 @@
-// Package cli has the commands that call a running service: submit, get, list, watch, cancel and retry for callers, and those for
-// operators. Each is a struct of flags, as kong fills it, with a Run.
+// Package cli has the commands that call a running service: submit, get, list, watch, cancel, retry and webhook for callers, and those
+// for operators. Each is a struct of flags, as kong fills it, with a Run.
 //
 // A command that loses its connection goes on when the service is back: watches resume after the last revision that they showed,
 // uploads after the last byte that the service has. What the service refuses ends a command with one line that says what to do.

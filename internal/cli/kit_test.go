@@ -19,10 +19,14 @@ func run(ctx context.Context, args []string, con Console) int {
 		Watch    Watch    `cmd:""`
 		Cancel   Cancel   `cmd:""`
 		Retry    Retry    `cmd:""`
+		Model    Model    `cmd:""`
 		Provider Provider `cmd:""`
 		Tenant   Tenant   `cmd:""`
 		Callback Callback `cmd:""`
 		Check    Check    `cmd:""`
+		Explain  Explain  `cmd:""`
+		Stuck    Stuck    `cmd:""`
+		Webhook  Webhook  `cmd:""`
 	}
 	return Run(ctx, &commands, args, con)
 }

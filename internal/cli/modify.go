@@ -16,6 +16,7 @@ type Modification struct {
 	Clip   []byte // Used where Video is empty.
 	Video  string // A file.
 	Prompt string
+	Model  string // Empty means the provider's default.
 	Output string // The file or folder of the result. Empty means refract-output/<task id>.mp4.
 }
 
@@ -26,7 +27,7 @@ func Modify(ctx context.Context, con Console, service *client.Client, m Modifica
 	if err != nil {
 		return err
 	}
-	t, err := service.Submit(ctx, &refractv1.SubmitTaskRequest{RequestId: uuid.NewString(), Prompt: m.Prompt, Source: source})
+	t, err := service.Submit(ctx, &refractv1.SubmitTaskRequest{RequestId: uuid.NewString(), Prompt: m.Prompt, Model: m.Model, Source: source})
 	if err != nil {
 		return err
 	}

@@ -74,6 +74,7 @@ func printTask(w io.Writer, t *refractv1.Task) error {
 	line("strength", strengthName(t.GetStrength()))
 	line("first frame", t.GetFirstFrameUri())
 	line("watermark", t.GetWatermark())
+	line("webhook", t.GetWebhookUri())
 	line("labels", labelsLine(t.GetLabels()))
 	line("created", stamp(t.GetCreateTime()))
 	line("updated", stamp(t.GetUpdateTime()))
@@ -140,6 +141,9 @@ func attemptLine(t *refractv1.Task) string {
 	line := fmt.Sprintf("%d of at most %d, %s", a.GetNumber(), t.GetMaxAttempts(), strings.TrimPrefix(a.GetState().String(), "ATTEMPT_STATE_"))
 	if id := a.GetProviderTaskId(); id != "" {
 		line += ", provider task " + id
+	}
+	if c := a.GetCost(); c != nil {
+		line += ", cost " + OneLine(c.GetAmount()) + " " + OneLine(c.GetUnit())
 	}
 	return line
 }

@@ -106,8 +106,11 @@ func (c *Retry) retryMany(ctx context.Context, con Console) error {
 		if err := c.printGroups(c.people(con).Out, len(ids), groups); err != nil || c.DryRun || len(ids) == 0 {
 			return err
 		}
-		if err := c.confirm(con, len(ids)); err != nil {
-			return err
+		if !c.Yes {
+			question := fmt.Sprintf("Retry %d tasks?", len(ids))
+			if err := confirm(con, question, "nothing was retried", "pass --yes to retry them, or --dry-run to count them"); err != nil {
+				return err
+			}
 		}
 		return c.retryAll(ctx, con, client, ids)
 	})
@@ -165,21 +168,18 @@ func (c *Retry) printGroups(w io.Writer, total int, groups map[string]int) error
 	return nil
 }
 
-// confirm asks a person whether to go on. A program says so beforehand.
-func (c *Retry) confirm(con Console, total int) error {
-	if c.Yes {
-		return nil
-	}
+// confirm asks a person whether to go on. A program must say so beforehand, as the advice says. refused says what did not happen.
+func confirm(con Console, question, refused, advice string) error {
 	in, ok := con.In.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return errors.New("nothing was retried: pass --yes to retry them, or --dry-run to count them")
+		return errors.New(refused + ": " + advice)
 	}
-	if _, err := fmt.Fprintf(con.Err, "Retry %d tasks? [y/N] ", total); err != nil {
+	if _, err := fmt.Fprint(con.Err, question, " [y/N] "); err != nil {
 		return err
 	}
 	answer, _ := bufio.NewReader(in).ReadString('\n')
 	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
-		return errors.New("nothing was retried")
+		return errors.New(refused)
 	}
 	return nil
 }

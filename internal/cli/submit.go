@@ -36,6 +36,7 @@ type Submit struct {
 	Labels      map[string]string `name:"label" mapsep:"none" placeholder:"KEY=VALUE" help:"Label by which the task can be listed; can be repeated up to 16 times."`
 	Deadline    time.Duration     `name:"deadline" help:"Time from now after which the task fails, such as 90m: from 1s to 168h. Default: the service's."`
 	MaxAttempts int32             `name:"max-attempts" placeholder:"N" help:"Most attempts to pay for, from 1 to 5. Default: the service's."`
+	WebhookURI  string            `name:"webhook-uri" placeholder:"URI" help:"Public https URI that receives the events with which the task ends, signed by the endpoint of refract webhook create --for-tasks."`
 	Batch       string            `name:"batch" required:"" xor:"what" type:"existingfile" placeholder:"FILE" help:"Submit every line of this file: the body of POST /v1/tasks as JSON, with its requestId."`
 }
 
@@ -132,6 +133,7 @@ func (c *Submit) request() (*refractv1.SubmitTaskRequest, error) {
 		Parameters:        parseParameters(c.Parameters),
 		Strength:          strength,
 		FirstFrameUri:     c.FirstFrame,
+		WebhookUri:        c.WebhookURI,
 		Watermark:         c.Watermark,
 		Provider:          c.Provider,
 		FallbackProviders: c.Fallbacks,

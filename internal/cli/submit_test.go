@@ -61,7 +61,7 @@ func TestSubmit_SetsEveryFieldOfTheRequest(t *testing.T) {
 	}})
 	exit, out, errs := command(t, r, "submit", "--video=https://example.com/a.mp4", "--prompt=a neon city", "--request-id=order-1", "--provider=kie",
 		"--watermark=me", "--priority=-5", "--label", "team=a;b=c", "--label", "shot=7,8", "--deadline=90m", "--max-attempts=2",
-		"--fallback-provider=luma-agents", "--fallback-provider=luma", "--model=ray-2", "--parameter=resolution=720p", "--parameter=seed=7", "--strength=Flex_2", "--first-frame=https://example.com/a.png")
+		"--fallback-provider=luma-agents", "--fallback-provider=luma", "--model=ray-2", "--parameter=resolution=720p", "--parameter=seed=7", "--strength=Flex_2", "--first-frame=https://example.com/a.png", "--webhook-uri=https://example.com/hook")
 	if exit != 0 {
 		t.Fatalf("exit %d: %s", exit, errs)
 	}
@@ -72,7 +72,7 @@ func TestSubmit_SetsEveryFieldOfTheRequest(t *testing.T) {
 		Deadline: durationpb.New(90 * time.Minute), FallbackProviders: []string{"luma-agents", "luma"},
 		Model: "ray-2", Parameters: &structpb.Struct{Fields: map[string]*structpb.Value{
 			"resolution": structpb.NewStringValue("720p"), "seed": structpb.NewNumberValue(7),
-		}}, Strength: refractv1.Strength_STRENGTH_FLEX_2, FirstFrameUri: "https://example.com/a.png",
+		}}, Strength: refractv1.Strength_STRENGTH_FLEX_2, FirstFrameUri: "https://example.com/a.png", WebhookUri: "https://example.com/hook",
 	}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -50,6 +49,7 @@ type tenantSetCmd struct {
 	MaxQueued      int32  `name:"max-queued" placeholder:"N" help:"Tasks that may be queued; more are refused."`
 	MaxInFlight    int32  `name:"max-in-flight" placeholder:"N" help:"Attempts that may be open over all providers; more wait."`
 	MaxPerDay      int32  `name:"max-per-day" placeholder:"N" help:"Tasks that may be submitted in a day of UTC; more are refused."`
+	MaxCalls       int32  `name:"max-calls-per-second" placeholder:"N" help:"Calls that may be made per second at each replica, and twice as many at once; more are refused."`
 	MaxSourceBytes int64  `name:"max-source-bytes" placeholder:"N" help:"Bytes that uploaded sources and unfinished uploads may have; more are refused. Default: 107374182400."`
 	MaxSources     int32  `name:"max-sources" placeholder:"N" help:"Uploaded sources and unfinished uploads that may be kept; more are refused. Default: 10000."`
 	MaxUploads     int32  `name:"max-unfinished-uploads" placeholder:"N" help:"Unfinished uploads that may be kept; more are refused. Default: 1000."`
@@ -82,7 +82,7 @@ func (k *keepTime) UnmarshalText(text []byte) error {
 func (c *tenantSetCmd) Run(ctx context.Context, con Console) error {
 	req := &refractv1.UpdateTenantRequest{
 		Tenant: c.Tenant, Weight: c.Weight, UseDefault: c.Default,
-		MaxQueued: given(c.MaxQueued), MaxInFlight: given(c.MaxInFlight), MaxPerDay: given(c.MaxPerDay),
+		MaxQueued: given(c.MaxQueued), MaxInFlight: given(c.MaxInFlight), MaxPerDay: given(c.MaxPerDay), MaxCallsPerSecond: given(c.MaxCalls),
 		MaxSourceBytes: given(c.MaxSourceBytes), MaxSources: given(c.MaxSources), MaxUnfinishedUploads: given(c.MaxUploads),
 		KeepOutputs: c.KeepOutputs.time, KeepSources: c.KeepSources.time, KeepCallbacks: c.KeepCallbacks.time, KeepTasks: c.KeepTasks.time,
 	}
@@ -131,13 +131,7 @@ func keptTime(d *durationpb.Duration) string {
 	if d.AsDuration() == 0 {
 		return "no limit"
 	}
-	text := d.AsDuration().String()
-	for _, unit := range []string{"m", "h"} { // 48h0m0s is 48h.
-		if short := text[:len(text)-len("0s")]; strings.HasSuffix(short, unit) {
-			text = short
-		}
-	}
-	return text
+	return shortDuration(d.AsDuration())
 }
 
 // ofMost is how much there is, of how much there may be.

@@ -25,20 +25,27 @@ type (
 	UploadStream = grpc.ClientStreamingServer[refractv1.UploadSourceRequest, refractv1.UploadSourceResponse]
 )
 
-// Service is a TaskService whose answers are functions of a test. A call without its function panics, and so fails the test.
+// Service is a TaskService and a ModelService whose answers are functions of a test. A call without its function panics, and so fails the test.
 // Functions may be replaced between calls.
 type Service struct {
 	refractv1.UnimplementedTaskServiceServer
+	refractv1.UnimplementedModelServiceServer
 	Address string // Where it listens. Start sets it.
+
+	// Webhooks is served, too, where it is not nil.
+	Webhooks refractv1.WebhookServiceServer
 
 	Submit   func(*refractv1.SubmitTaskRequest) (*refractv1.Task, error)
 	Batch    func(*refractv1.BatchSubmitTasksRequest) (*refractv1.BatchSubmitTasksResponse, error)
 	Retry    func(*refractv1.RetryTaskRequest) (*refractv1.Task, error)
 	List     func(*refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error)
 	Get      func() (*refractv1.Task, error) // It answers CancelTask, too.
+	Explain  func(*refractv1.ExplainTaskRequest) (*refractv1.Explanation, error)
 	Upload   func(UploadStream) error
 	Watch    []func(WatchStream) error // One for each call. The last one answers further calls.
 	WatchAll func(*refractv1.WatchTasksRequest, WatchAllStream) error
+	Models   func(*refractv1.ListModelsRequest) (*refractv1.ListModelsResponse, error)
+	Model    func(*refractv1.GetModelRequest) (*refractv1.Model, error)
 
 	mu             sync.Mutex
 	calls          map[string]int
@@ -63,6 +70,10 @@ func (s *Service) Serve(t *testing.T, lis net.Listener, options ...grpc.ServerOp
 	t.Helper()
 	server := grpc.NewServer(options...)
 	refractv1.RegisterTaskServiceServer(server, s)
+	refractv1.RegisterModelServiceServer(server, s)
+	if s.Webhooks != nil {
+		refractv1.RegisterWebhookServiceServer(server, s.Webhooks)
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(lis) }()
 	t.Cleanup(func() {
@@ -140,10 +151,30 @@ func (s *Service) GetTask(ctx context.Context, _ *refractv1.GetTaskRequest) (*re
 	return &refractv1.GetTaskResponse{Task: task}, err
 }
 
+// ExplainTask answers as Explain does.
+func (s *Service) ExplainTask(ctx context.Context, req *refractv1.ExplainTaskRequest) (*refractv1.ExplainTaskResponse, error) {
+	s.record(ctx, "ExplainTask")
+	explanation, err := s.Explain(req)
+	return &refractv1.ExplainTaskResponse{Explanation: explanation}, err
+}
+
 // ListTasks answers as List does.
 func (s *Service) ListTasks(ctx context.Context, req *refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error) {
 	s.record(ctx, "ListTasks")
 	return s.List(req)
+}
+
+// ListModels answers as Models does.
+func (s *Service) ListModels(ctx context.Context, req *refractv1.ListModelsRequest) (*refractv1.ListModelsResponse, error) {
+	s.record(ctx, "ListModels")
+	return s.Models(req)
+}
+
+// GetModel answers as Model does.
+func (s *Service) GetModel(ctx context.Context, req *refractv1.GetModelRequest) (*refractv1.GetModelResponse, error) {
+	s.record(ctx, "GetModel")
+	model, err := s.Model(req)
+	return &refractv1.GetModelResponse{Model: model}, err
 }
 
 // UploadSource answers as Upload does.

@@ -20,6 +20,7 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/fal"
 	"github.com/refract-video/refract/internal/sim/kie"
 	"github.com/refract-video/refract/internal/sim/profiles"
 )
@@ -30,7 +31,8 @@ const processing = 3 * time.Second
 // Demo is a command that runs the whole system on this machine and modifies one clip.
 type Demo struct {
 	Video    string `type:"existingfile" help:"Clip to modify: MP4 or MOV, at most 500 MB. Default: a clip of four seconds that comes with Refract."`
-	Provider string `default:"kie" help:"Provider to simulate: kie, luma or luma-agents."`
+	Provider string `default:"kie" help:"Provider to simulate: kie, luma, luma-agents or fal."`
+	Model    string `placeholder:"NAME" help:"Model to ask for, such as luma/ray-2-modify. Default: the provider's."`
 	Prompt   string `default:"A neon city at dusk, in the rain" help:"Description of the change."`
 	Output   string `short:"o" type:"path" help:"File to save the result as. Default: refract-output/<task id>.mp4."`
 	Log      bool   `help:"Show the service's log."`
@@ -67,6 +69,7 @@ func (d *Demo) Run(ctx context.Context, con cli.Console) (err error) {
 	}); err != nil {
 		return err
 	}
+	flags.Fal.RestURL = provider.URL() + fal.RestPath
 	if err := say(con, "Starting PostgreSQL, a simulated provider and Refract on this machine …"); err != nil {
 		return err
 	}
@@ -111,7 +114,7 @@ func (d *Demo) modify(ctx context.Context, con cli.Console, address string) erro
 	}
 	defer func() { _ = service.Close() }() // No call is in progress any more.
 	err = cli.Modify(ctx, con, service, cli.Modification{
-		Clip: sim.SampleClip(), Video: d.Video, Prompt: d.Prompt, Output: d.Output,
+		Clip: sim.SampleClip(), Video: d.Video, Model: d.Model, Prompt: d.Prompt, Output: d.Output,
 	})
 	if ctx.Err() != nil {
 		return errors.New("the demo was stopped")

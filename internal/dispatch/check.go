@@ -14,6 +14,7 @@ import (
 	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/tracing"
 	"github.com/refract-video/refract/internal/upstream"
 )
 
@@ -133,6 +134,7 @@ func (c *Checker) learn(ctx context.Context) error {
 
 // check asks the provider about an attempt at a reserved time, if it has a provider task id, and settles the answer.
 func (c *Checker) check(ctx context.Context, at time.Time, check lifecycle.Check) {
+	ctx = tracing.Resume(ctx, check.TraceParent)
 	var status provider.Status
 	var answer error
 	if check.ProviderTaskID != "" {
@@ -141,7 +143,7 @@ func (c *Checker) check(ctx context.Context, at time.Time, check lifecycle.Check
 			return
 		}
 		defer done()
-		status, answer = c.upstream.Query(ctx, at, check.ProviderTaskID, age(check))
+		status, answer = c.upstream.Query(ctx, at, provider.Query{TaskID: check.ProviderTaskID, Remote: check.Remote, Handle: check.Handle}, age(check))
 	}
 	if ctx.Err() != nil {
 		return // A stop says nothing about the attempt.

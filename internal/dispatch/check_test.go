@@ -37,8 +37,8 @@ func (silent) Capabilities() provider.Capabilities {
 	return provider.Capabilities{Limits: provider.Limits{Submissions: 1000, Window: time.Second, InFlight: 1000}, PollInterval: time.Hour}
 }
 
-func (s silent) Check(ctx context.Context, providerTaskID string, _ time.Time) (provider.Status, error) {
-	s.asked <- providerTaskID
+func (s silent) Check(ctx context.Context, q provider.Query) (provider.Status, error) {
+	s.asked <- q.TaskID
 	<-ctx.Done()
 	return provider.Status{}, ctx.Err()
 }
@@ -86,7 +86,7 @@ func newChecker(t *testing.T, kie provider.Provider, attempts int) *Checker {
 	}
 	accounts := provider.Accounts{"kie": kie}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store.Tasks, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: accounts, Route: []string{"kie"},
+		Store: store.Tasks, Offerings: store.Offerings, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: accounts, Route: []string{"kie"},
 		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
@@ -115,8 +115,10 @@ func newChecker(t *testing.T, kie provider.Provider, attempts int) *Checker {
 		t.Fatalf("%d attempts are admitted, %v, want %d", len(ids), err, attempts)
 	}
 	for i, id := range ids {
-		send := func(context.Context, task.Task) (string, error) { return fmt.Sprintf("provider-task-%d", i), nil }
-		if err := verbs.Send(t.Context(), task.AttemptID(id), send); err != nil {
+		send := func(context.Context, task.Task) (provider.Receipt, error) {
+			return provider.Receipt{TaskID: fmt.Sprintf("provider-task-%d", i)}, nil
+		}
+		if err := verbs.Send(t.Context(), task.AttemptID(id), "", send); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/refract-video/refract/internal/queue"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/tracing"
 )
 
 // submitTimeout bounds a submit job: the wait for its source, the submission, and the record of the answer.
@@ -37,6 +38,9 @@ const (
 	// free.
 	submitWorkers = source.SubmitPlaces + submitsAtOnce
 )
+
+// checkPause is how long a submission waits that this replica can't begin, because it does not know yet whether it may.
+const checkPause = 2 * time.Second
 
 // Kind returns how the job queue runs the submitter.
 func (s *Submitter) Kind() queue.Kind {
@@ -60,20 +64,20 @@ func (s *Submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]
 	sourceURI, offering, err := s.ready(ctx, job)
 	switch {
 	case err == nil && sourceURI == "":
-		err = s.Lifecycle.Send(ctx, id, nil)
+		err = s.Lifecycle.Send(ctx, id, "", nil)
 	case err == nil:
-		err = s.Lifecycle.Send(ctx, id, func(ctx context.Context, t task.Task) (string, error) {
-			providerTaskID, err := s.send(ctx, t, *t.AttemptByID(id), sourceURI, offering)
+		err = s.Lifecycle.Send(ctx, id, offering.Remote, func(ctx context.Context, t task.Task) (provider.Receipt, error) {
+			receipt, err := s.send(ctx, t, *t.AttemptByID(id), sourceURI, offering)
 			if err != nil {
 				s.logRefusal(ctx, t, id, err)
 			}
-			return providerTaskID, err
+			return receipt, err
 		})
 	case errors.Is(err, source.ErrNotReady):
 		err = s.Lifecycle.Defer(ctx, id)
 		s.waits.Wake()
 		if errors.Is(err, task.ErrAlreadySent) {
-			err = s.Lifecycle.Send(ctx, id, nil) // It settles what another replica has begun to send.
+			err = s.Lifecycle.Send(ctx, id, "", nil) // It settles what another replica has begun to send.
 		}
 	case source.Refusal(err):
 		err = s.Lifecycle.Refuse(ctx, id, err)
@@ -83,6 +87,8 @@ func (s *Submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]
 		return river.JobCancel(err) // Retention removed the task.
 	case errors.Is(err, lifecycle.ErrUnprepared):
 		return river.JobSnooze(0) // A retry has just adopted the attempt.
+	case errors.Is(err, lifecycle.ErrNotChecked):
+		return river.JobSnooze(checkPause) // Another replica may know.
 	default:
 		return err
 	}
@@ -102,6 +108,7 @@ func (s *Submitter) ready(ctx context.Context, job *river.Job[task.SubmitAttempt
 	if err != nil {
 		return "", nil, err
 	}
+	ctx = tracing.Resume(ctx, t.TraceParent)
 	a := t.AttemptByID(id)
 	if a.Sent || a.State != task.AttemptSubmitting || t.State != task.Submitting {
 		return "", nil, nil
@@ -126,14 +133,14 @@ func (s *Submitter) ready(ctx context.Context, job *river.Job[task.SubmitAttempt
 }
 
 // send makes the one call to the provider.
-func (s *Submitter) send(ctx context.Context, t task.Task, a task.Attempt, sourceURI string, o *catalog.Offering) (string, error) {
+func (s *Submitter) send(ctx context.Context, t task.Task, a task.Attempt, sourceURI string, o *catalog.Offering) (provider.Receipt, error) {
 	u, err := s.Accounts.Of(a.Account)
 	if err != nil {
-		return "", &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
+		return provider.Receipt{}, &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
 	}
 	parameters, err := t.Spec.ParameterValues()
 	if err != nil {
-		return "", &provider.Error{Class: provider.Rejected, Op: "submit", Err: err}
+		return provider.Receipt{}, &provider.Error{Class: provider.Rejected, Op: "submit", Err: err}
 	}
 	submission := provider.Submission{Remote: o.Remote, Inputs: o.Inputs(catalog.Request{
 		Prompt: t.Spec.Prompt, SourceURI: sourceURI, FirstFrameURI: t.Spec.FirstFrameURI, Strength: t.Spec.Strength, Watermark: t.Spec.Watermark,
@@ -141,7 +148,7 @@ func (s *Submitter) send(ctx context.Context, t task.Task, a task.Attempt, sourc
 	})}
 	if u.Capabilities().Callbacks != provider.NoCallbacks {
 		if submission.CallbackURL, err = s.CallbackURL(a.Account, a.ID); err != nil {
-			return "", &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
+			return provider.Receipt{}, &provider.Error{Class: provider.NotSent, Op: "submit", Err: err}
 		}
 	}
 	return u.Send(ctx, submission)
@@ -150,8 +157,12 @@ func (s *Submitter) send(ctx context.Context, t task.Task, a task.Attempt, sourc
 // logRefusal logs a submission that was not accepted. If the account is blocked, an operator must act.
 func (s *Submitter) logRefusal(ctx context.Context, t task.Task, id task.AttemptID, err error) {
 	level, message := slog.LevelWarn, "submission was not accepted"
-	if provider.ClassOf(err) == provider.AccountBlocked {
+	switch provider.ClassOf(err) {
+	case provider.AccountBlocked:
 		level, message = slog.LevelError, "the provider account is blocked for this task; it pauses and is probed, unless it accepts others"
+	case provider.ModelWithdrawn:
+		level, message = slog.LevelError, "the provider does not have the model; its offering is closed and probed, and tasks move on to the next provider of their route"
+	default:
 	}
-	s.Log.Log(ctx, level, message, "task_id", t.ID, "attempt_id", id, "account", t.AttemptByID(id).Account, "error", err, "cause", plain.Hidden(err)) //nolint:sloglint // One of two constants.
+	s.Log.Log(ctx, level, message, "task_id", t.ID, "attempt_id", id, "account", t.AttemptByID(id).Account, "error", err, "cause", plain.Hidden(err)) //nolint:sloglint // One of three constants.
 }

@@ -56,8 +56,17 @@ func TestServe_RefusesToStart(t *testing.T) {
 		{"an older schema", append(good, "--database-url="+empty), "refract migrate"},
 		{"a newer schema", append(good, "--database-url="+newer), "newer than this release"},
 		{"a database that is not there", append(good, "--database-url=postgres://u:hunter2@127.0.0.1:1/x"), "reach the database"},
-		{"a certificate without a key", append(good, "--grpc-tls-cert=config_test.go"), "certificate"},
+		{"a direct URL that is none", append(good, "--database-url="+empty, "--database-direct-url=hunter2:5432"), "--database-direct-url: the database URL is not a PostgreSQL URL"},
+		{"a certificate without a key", append(good, "--grpc-tls-cert=config_test.go"), "--grpc-tls-key"},
 		{"a short callback key", append(good, "--database-url="+postgrestest.URL(t), "--callback-key=short"), "32 bytes"},
+		{"no authentication and an issuer", append(good, "--auth=none", "--oidc-issuer=https://idp.example.com", "--oidc-audience=refract"), "--auth=tokens"},
+		{"an issuer without an audience", append(good, "--oidc-issuer=https://idp.example.com"), "--oidc-audience"},
+		{"an audience without an issuer", append(good, "--oidc-audience=refract"), "--oidc-issuer"},
+		{"an issuer in the clear", append(good, "--oidc-issuer=http://idp.example.com", "--oidc-audience=refract"), "https"},
+		{"an operator without a claim", append(good, "--oidc-issuer=https://idp.example.com", "--oidc-audience=refract", "--oidc-operator=admin"), "claim=value"},
+		{"a pattern without a tenant", append(good, "--grpc-client-ca=config_test.go", "--cert-tenant=spiffe://example.org/acme"), "{tenant}"},
+		{"a pattern without a client CA", append(good, "--cert-tenant=spiffe://example.org/{tenant}"), "--grpc-client-ca"},
+		{"a client CA without TLS", append(good, "--http-client-ca=config_test.go"), "--http-tls-cert"},
 		{"a catalog that is none", append(good, "--catalog=config_test.go"), "catalog config_test.go: "},
 		{"a short webhook key", append(good, "--kie-webhook-key=k"), "16 bytes"},
 		{"a short webhook key of two", append(good, "--kie-webhook-key=a-key-that-is-long-enough,hunter2"), "16 bytes"},
@@ -93,7 +102,7 @@ func TestServe_RefusesToStart(t *testing.T) {
 // TestSecret_NeverShows prints a secret in every way in which a program might do so by accident.
 func TestSecret_NeverShows(t *testing.T) {
 	t.Parallel()
-	f := server.Config{DatabaseURL: "hunter2", CallbackKeys: []redact.Secret{"hunter2"}, Providers: server.Providers{KIE: server.Upstream{APIKeys: []redact.Secret{"hunter2"}, WebhookKeys: []redact.Secret{"hunter2"}}}}
+	f := server.Config{DatabaseURL: "hunter2", DatabaseDirectURL: "hunter2", CallbackKeys: []redact.Secret{"hunter2"}, Providers: server.Providers{KIE: server.Upstream{APIKeys: []redact.Secret{"hunter2"}, WebhookKeys: []redact.Secret{"hunter2"}}}}
 	var log bytes.Buffer
 	f.CallbackURL, f.BaseURL, f.KIE.URL = "https://u:hunter2@a.example", "https://hunter2@b.example", "https://u:hunter2@c.example"
 	f.Bucket = "s3://name?region=eu-west-1&endpoint=https://u:hunter2@d.example"

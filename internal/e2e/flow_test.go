@@ -72,7 +72,7 @@ func TestService_SurvivesTheProvider(t *testing.T) {
 		{"[sim:fail]", refractv1.TaskState_TASK_STATE_FAILED, refractv1.FailureReason_FAILURE_REASON_PROVIDER_FAILED, refractv1.Payment_PAYMENT_PAID, 1},
 		{"[sim:create-fail]", refractv1.TaskState_TASK_STATE_FAILED, refractv1.FailureReason_FAILURE_REASON_PROVIDER_FAILED, refractv1.Payment_PAYMENT_PAID, 1},
 		{"[sim:code=422]", refractv1.TaskState_TASK_STATE_FAILED, refractv1.FailureReason_FAILURE_REASON_INPUT_REJECTED, refractv1.Payment_PAYMENT_NONE, 0},
-		{"[sim:code=404]", refractv1.TaskState_TASK_STATE_FAILED, refractv1.FailureReason_FAILURE_REASON_PROVIDER_REJECTED, refractv1.Payment_PAYMENT_NONE, 0},
+		{"[sim:code=413]", refractv1.TaskState_TASK_STATE_FAILED, refractv1.FailureReason_FAILURE_REASON_PROVIDER_REJECTED, refractv1.Payment_PAYMENT_NONE, 0},
 		{"[sim:html-result]", refractv1.TaskState_TASK_STATE_FAILED, refractv1.FailureReason_FAILURE_REASON_OUTPUT_INVALID, refractv1.Payment_PAYMENT_PAID, 1},
 	} {
 		t.Run(tc.directive, func(t *testing.T) {

@@ -22,7 +22,7 @@ func TestMetrics_ShowWhatGoesOn(t *testing.T) {
 		`refract_provider_call_seconds_count{account="kie",operation="submit",outcome="ok"} 1`,
 		`refract_callbacks_total{account="kie",verdict="applied"} 1`,
 		`refract_attempt_verdicts_total{account="kie",by="callback",state="SUCCEEDED"} 1`,
-		`refract_queue_depth{provider="kie"} 0`,
+		`refract_tasks{provider="kie",state="QUEUED"} 0`,
 		`refract_output_saves_total{account="kie",outcome="saved"} 1`,
 		`refract_output_link_left_seconds_count{account="kie"} 1`,
 		`go_goroutines`,

@@ -30,12 +30,20 @@ func TestOperators_AreRecognizedByTheirToken(t *testing.T) {
 		{"UpdateProviderLimits", &refractv1.UpdateProviderLimitsRequest{Account: "kie"}, http.MethodPost, "/v1/providers/kie/limits", ""},
 		{"PauseProvider", &refractv1.PauseProviderRequest{Account: "kie", Reason: "x"}, http.MethodPost, "/v1/providers/kie:pause", `{"reason":"x"}`},
 		{"ResumeProvider", &refractv1.ResumeProviderRequest{Account: "kie"}, http.MethodPost, "/v1/providers/kie:resume", ""},
+		{"CloseOffering", &refractv1.CloseOfferingRequest{Model: "luma/ray-2-modify", Provider: "kie", Reason: "x"}, http.MethodPost, "/v1/models/luma/ray-2-modify:close", `{"provider":"kie","reason":"x"}`},
+		{"OpenOffering", &refractv1.OpenOfferingRequest{Model: "luma/ray-2-modify", Provider: "kie"}, http.MethodPost, "/v1/models/luma/ray-2-modify:open", `{"provider":"kie"}`},
 		{"ListTenants", &refractv1.ListTenantsRequest{}, http.MethodGet, "/v1/tenants", ""},
 		{"UpdateTenant", &refractv1.UpdateTenantRequest{Tenant: "acme"}, http.MethodPut, "/v1/tenants/acme", ""},
 		{"ListCallbacks", &refractv1.ListCallbacksRequest{}, http.MethodGet, "/v1/callbacks", ""},
 		{"GetCallback", &refractv1.GetCallbackRequest{CallbackId: "1"}, http.MethodGet, "/v1/callbacks/1", ""},
 		{"ReplayCallback", &refractv1.ReplayCallbackRequest{CallbackId: "1"}, http.MethodPost, "/v1/callbacks/1:replay", ""},
 		{"CheckTask", &refractv1.CheckTaskRequest{TaskId: nobody}, http.MethodPost, "/v1/tasks/" + nobody + ":check", ""},
+		{"ListStuckTasks", &refractv1.ListStuckTasksRequest{}, http.MethodGet, "/v1/stuckTasks", ""},
+		{"ListAuditEvents", &refractv1.ListAuditEventsRequest{}, http.MethodGet, "/v1/auditEvents", ""},
+		{"GetAdmission", &refractv1.GetAdmissionRequest{}, http.MethodGet, "/v1/admission", ""},
+		{"CloseAdmission", &refractv1.CloseAdmissionRequest{Reason: "x"}, http.MethodPost, "/v1/admission:close", `{"reason":"x"}`},
+		{"OpenAdmission", &refractv1.OpenAdmissionRequest{}, http.MethodPost, "/v1/admission:open", ""},
+		{"CheckRestore", &refractv1.CheckRestoreRequest{}, http.MethodPost, "/v1/restore:check", ""},
 	}
 	if got, want := len(calls), len(refractv1.OperatorService_ServiceDesc.Methods); got != want {
 		t.Errorf("the table has %d calls, the service %d", got, want)
@@ -75,8 +83,8 @@ func TestOperators_WithoutAuthenticationAreAll(t *testing.T) {
 		f.Auth = "none"
 	})
 	resp, err := refractv1.NewOperatorServiceClient(dial(t, ts.GRPCAddr())).ListProviderAccounts(ts.anonymous(t), &refractv1.ListProviderAccountsRequest{})
-	if err != nil || len(resp.GetAccounts()) != 3 {
-		t.Errorf("ListProviderAccounts = %v, %v, want three accounts", resp, err)
+	if err != nil || len(resp.GetAccounts()) != 4 {
+		t.Errorf("ListProviderAccounts = %v, %v, want four accounts", resp, err)
 	}
 }
 
@@ -98,6 +106,10 @@ func TestOperators_AreRefusedBadInput(t *testing.T) {
 		r := &refractv1.PauseProviderRequest{Account: account, Reason: reason}
 		return operatorCall{"PauseProvider", r, http.MethodPost, "/v1/providers/" + account + ":pause", jsonOf(t, r)}
 	}
+	closing := func(model, providerName, reason string) operatorCall {
+		r := &refractv1.CloseOfferingRequest{Model: model, Provider: providerName, Reason: reason}
+		return operatorCall{"CloseOffering", r, http.MethodPost, "/v1/models/" + model + ":close", jsonOf(t, r)}
+	}
 	tenant := func(r *refractv1.UpdateTenantRequest) operatorCall {
 		return operatorCall{"UpdateTenant", r, http.MethodPut, "/v1/tenants/" + r.GetTenant(), jsonOf(t, r)}
 	}
@@ -114,35 +126,41 @@ func TestOperators_AreRefusedBadInput(t *testing.T) {
 		call operatorCall
 		want refusalSeen
 	}{
-		"no submissions":    {limit(&refractv1.UpdateProviderLimitsRequest{Rate: rate(0, time.Second)}), invalid("rate.submissions")},
-		"too many":          {limit(&refractv1.UpdateProviderLimitsRequest{Rate: rate(100_001, time.Second)}), invalid("rate.submissions")},
-		"no window":         {limit(&refractv1.UpdateProviderLimitsRequest{Rate: &refractv1.SubmissionRate{Submissions: 1}}), invalid("rate.window")},
-		"too short":         {limit(&refractv1.UpdateProviderLimitsRequest{Rate: rate(1, time.Millisecond)}), invalid("rate.window")},
-		"too long":          {limit(&refractv1.UpdateProviderLimitsRequest{Rate: rate(1, 25*time.Hour)}), invalid("rate.window")},
-		"none in flight":    {limit(&refractv1.UpdateProviderLimitsRequest{InFlight: new(int32)}), invalid("in_flight")},
-		"an unknown limit":  {operatorCall{"UpdateProviderLimits", &refractv1.UpdateProviderLimitsRequest{Account: "kie-eu"}, http.MethodPost, "/v1/providers/kie-eu/limits", ""}, missing("ACCOUNT_NOT_FOUND")},
-		"an unknown pause":  {pause("kie-eu", "x"), missing("ACCOUNT_NOT_FOUND")},
-		"an unknown resume": {operatorCall{"ResumeProvider", &refractv1.ResumeProviderRequest{Account: "sim"}, http.MethodPost, "/v1/providers/sim:resume", ""}, missing("ACCOUNT_NOT_FOUND")},
-		"no reason":         {pause("kie", ""), invalid("reason")},
-		"a blank reason":    {pause("kie", "  "), invalid("reason")},
-		"a control":         {pause("kie", "a\x1b[2Jb"), invalid("reason")},
-		"a long reason":     {pause("kie", long), invalid("reason")},
-		"a long tenant":     {tenant(&refractv1.UpdateTenantRequest{Tenant: long[:65]}), invalid("tenant")},
-		"a heavy tenant":    {tenant(&refractv1.UpdateTenantRequest{Tenant: "acme", Weight: 1001}), invalid("weight")},
-		"no quota":          {tenant(&refractv1.UpdateTenantRequest{Tenant: "acme", MaxQueued: new(int32)}), invalid("max_queued")},
-		"less than none":    {tenant(&refractv1.UpdateTenantRequest{Tenant: "acme", MaxPerDay: new(int32(-1))}), invalid("max_per_day")},
-		"terms and default": {tenant(&refractv1.UpdateTenantRequest{Tenant: "acme", MaxInFlight: new(int32(1)), UseDefault: true}), invalid("use_default")},
-		"a page of tenants": {operatorCall{"ListTenants", &refractv1.ListTenantsRequest{PageToken: "x"}, http.MethodGet, "/v1/tenants?page_token=x", ""}, invalid("page_token")},
-		"no number":         {callback("abc"), invalid("callback_id")},
-		"too large an id":   {callback(strings.Repeat("9", 19)), invalid("callback_id")},
-		"unknown callback":  {callback("4711"), missing("CALLBACK_NOT_FOUND")},
-		"unknown replay":    {operatorCall{"ReplayCallback", &refractv1.ReplayCallbackRequest{CallbackId: "4711"}, http.MethodPost, "/v1/callbacks/4711:replay", ""}, missing("CALLBACK_NOT_FOUND")},
-		"no task":           {list(&refractv1.ListCallbacksRequest{TaskId: "x"}, "taskId=x"), invalid("task_id")},
-		"no account":        {list(&refractv1.ListCallbacksRequest{Account: "KIE"}, "account=KIE"), invalid("account")},
-		"a large page":      {list(&refractv1.ListCallbacksRequest{PageSize: 501}, "pageSize=501"), invalid("page_size")},
-		"a page":            {list(&refractv1.ListCallbacksRequest{PageToken: "AAAA"}, "pageToken=AAAA"), invalid("page_token")},
+		"no submissions":     {limit(&refractv1.UpdateProviderLimitsRequest{Rate: rate(0, time.Second)}), invalid("rate.submissions")},
+		"too many":           {limit(&refractv1.UpdateProviderLimitsRequest{Rate: rate(100_001, time.Second)}), invalid("rate.submissions")},
+		"no window":          {limit(&refractv1.UpdateProviderLimitsRequest{Rate: &refractv1.SubmissionRate{Submissions: 1}}), invalid("rate.window")},
+		"too short":          {limit(&refractv1.UpdateProviderLimitsRequest{Rate: rate(1, time.Millisecond)}), invalid("rate.window")},
+		"too long":           {limit(&refractv1.UpdateProviderLimitsRequest{Rate: rate(1, 25*time.Hour)}), invalid("rate.window")},
+		"none in flight":     {limit(&refractv1.UpdateProviderLimitsRequest{InFlight: new(int32)}), invalid("in_flight")},
+		"an unknown limit":   {operatorCall{"UpdateProviderLimits", &refractv1.UpdateProviderLimitsRequest{Account: "kie-eu"}, http.MethodPost, "/v1/providers/kie-eu/limits", ""}, missing("ACCOUNT_NOT_FOUND")},
+		"an unknown pause":   {pause("kie-eu", "x"), missing("ACCOUNT_NOT_FOUND")},
+		"an unknown resume":  {operatorCall{"ResumeProvider", &refractv1.ResumeProviderRequest{Account: "sim"}, http.MethodPost, "/v1/providers/sim:resume", ""}, missing("ACCOUNT_NOT_FOUND")},
+		"no reason":          {pause("kie", ""), invalid("reason")},
+		"a blank reason":     {pause("kie", "  "), invalid("reason")},
+		"a control":          {pause("kie", "a\x1b[2Jb"), invalid("reason")},
+		"a long reason":      {pause("kie", long), invalid("reason")},
+		"an unknown model":   {closing("acme/none", "kie", "x"), missing("MODEL_NOT_FOUND")},
+		"not sold there":     {closing("luma/ray-3.2-edit", "kie", "x"), invalid("provider")},
+		"closed for nothing": {closing("luma/ray-2-modify", "kie", ""), invalid("reason")},
+		"a long tenant":      {tenant(&refractv1.UpdateTenantRequest{Tenant: long[:65]}), invalid("tenant")},
+		"a heavy tenant":     {tenant(&refractv1.UpdateTenantRequest{Tenant: "acme", Weight: 1001}), invalid("weight")},
+		"no quota":           {tenant(&refractv1.UpdateTenantRequest{Tenant: "acme", MaxQueued: new(int32)}), invalid("max_queued")},
+		"less than none":     {tenant(&refractv1.UpdateTenantRequest{Tenant: "acme", MaxPerDay: new(int32(-1))}), invalid("max_per_day")},
+		"terms and default":  {tenant(&refractv1.UpdateTenantRequest{Tenant: "acme", MaxInFlight: new(int32(1)), UseDefault: true}), invalid("use_default")},
+		"a page of tenants":  {operatorCall{"ListTenants", &refractv1.ListTenantsRequest{PageToken: "x"}, http.MethodGet, "/v1/tenants?page_token=x", ""}, invalid("page_token")},
+		"no number":          {callback("abc"), invalid("callback_id")},
+		"too large an id":    {callback(strings.Repeat("9", 19)), invalid("callback_id")},
+		"unknown callback":   {callback("4711"), missing("CALLBACK_NOT_FOUND")},
+		"unknown replay":     {operatorCall{"ReplayCallback", &refractv1.ReplayCallbackRequest{CallbackId: "4711"}, http.MethodPost, "/v1/callbacks/4711:replay", ""}, missing("CALLBACK_NOT_FOUND")},
+		"no task":            {list(&refractv1.ListCallbacksRequest{TaskId: "x"}, "taskId=x"), invalid("task_id")},
+		"no account":         {list(&refractv1.ListCallbacksRequest{Account: "KIE"}, "account=KIE"), invalid("account")},
+		"a large page":       {list(&refractv1.ListCallbacksRequest{PageSize: 501}, "pageSize=501"), invalid("page_size")},
+		"a page":             {list(&refractv1.ListCallbacksRequest{PageToken: "AAAA"}, "pageToken=AAAA"), invalid("page_token")},
 		"before time": {
 			list(&refractv1.ListCallbacksRequest{ReceiveTimeFrom: timestamppb.New(time.Unix(-1, 0))}, "receiveTimeFrom=1969-12-31T23:59:59Z"), invalid("receive_time_from"),
+		},
+		"a page of stuck tasks": {
+			operatorCall{"ListStuckTasks", &refractv1.ListStuckTasksRequest{PageToken: "AAAA"}, http.MethodGet, "/v1/stuckTasks?pageToken=AAAA", ""}, invalid("page_token"),
 		},
 		"an unknown task": {
 			operatorCall{"CheckTask", &refractv1.CheckTaskRequest{TaskId: nobody}, http.MethodPost, "/v1/tasks/" + nobody + ":check", ""},

@@ -76,7 +76,9 @@ func startProcessIn(t *testing.T, env []string, args ...string) *serveProcess {
 	case <-time.After(hung):
 		t.Fatal("the service does not serve")
 	}
-	p.tasks = refractv1.NewTaskServiceClient(dial(t, p.grpc))
+	if p.grpc != "" {
+		p.tasks = refractv1.NewTaskServiceClient(dial(t, p.grpc))
+	}
 	return p
 }
 
@@ -183,7 +185,7 @@ func TestSIGTERM_Drains(t *testing.T) {
 	if err := p.cmd.Wait(); err != nil {
 		t.Errorf("the service ended with %v, want success:\n%s", err, p.log)
 	}
-	for _, secret := range []string{"pgtdbpass", testAPIKey, testWebhookKey} {
+	for _, secret := range []string{postgrestest.Password, testAPIKey, testWebhookKey} {
 		if strings.Contains(p.log.String(), secret) {
 			t.Errorf("the log holds %q:\n%s", secret, p.log)
 		}
@@ -311,14 +313,14 @@ func terminate(t *testing.T, p *serveProcess) {
 	}
 }
 
-// TestDemo_LeavesAPlayableFileAndNothingElse runs the demo twice, as a user would.
+// TestDemo_LeavesAPlayableFileAndNothingElse runs the demo twice, as a user would: as it is, and with another provider of a model.
 func TestDemo_LeavesAPlayableFileAndNothingElse(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for range 2 {
+	for _, args := range [][]string{{"demo"}, {"demo", "--model=luma/ray-2-modify", "--provider=fal"}} {
 		ctx, cancel := context.WithTimeout(t.Context(), hung)
 		defer cancel()
-		cmd := refract(ctx, t, "demo")
+		cmd := refract(ctx, t, args...)
 		cmd.Dir = dir
 		out, err := cmd.CombinedOutput()
 		if err != nil {

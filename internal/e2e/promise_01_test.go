@@ -25,7 +25,7 @@ func TestPromise01_DurableAcknowledgement(t *testing.T) {
 	t.Parallel()
 	provider, err := sim.Start(sim.Config{}, simkie.Profile{
 		WebhookKey: testWebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1},
-		CallbackAttempts: 500, CallbackSpacing: 50 * time.Millisecond,
+		CallbackAttempts: 2000, CallbackSpacing: 250 * time.Millisecond,
 	})
 	if err != nil {
 		t.Fatal(err)

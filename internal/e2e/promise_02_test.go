@@ -95,6 +95,7 @@ func TestPromise02_AnotherPayloadIsRefused(t *testing.T) {
 		"labels":       func(r *refractv1.SubmitTaskRequest) { r.Labels = map[string]string{"team": "films"} },
 		"deadline":     func(r *refractv1.SubmitTaskRequest) { r.Deadline = durationpb.New(time.Hour) },
 		"max_attempts": func(r *refractv1.SubmitTaskRequest) { r.MaxAttempts = 2 },
+		"webhook_uri":  func(r *refractv1.SubmitTaskRequest) { r.WebhookUri = "https://example.com/hook" },
 	}
 	var sources [2]string
 	for i := range sources {

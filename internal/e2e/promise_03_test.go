@@ -127,7 +127,7 @@ func TestPromise03_NeverPayTwice(t *testing.T) {
 		{"refused with 429 in the body", "", without(200, `{"code":429,"msg":"slow down"}`), refused, queued, true, 0},
 		{"no credits", "", without(200, `{"code":402,"msg":"pay"}`), refused, queued, true, 0},
 		{"turned away by a firewall", "", without(403, `<html>error code: 1010</html>`), refused, queued, true, 0},
-		{"maintenance", "", without(200, `{"code":455,"msg":"later"}`), refused, queued, true, 0},
+		{"allowance of the key used up", "", without(200, `{"code":433,"msg":"later"}`), refused, queued, true, 0},
 		{"rejected", "", without(200, `{"code":422,"msg":"bad prompt"}`), refused, failed, false, 0},
 		{"generation failed at once", "", answered(200, `{"code":501,"msg":"failed"}`), "FAILED", failed, false, 1},
 

@@ -154,10 +154,14 @@ func provoke(t *testing.T, p *serveProcess, pool *pgxpool.Pool, token string, sa
 			said.add("a refusal of "+trouble, err.Error())
 			req.Source.Location = &refractv1.SubmitTaskSource_Uri{Uri: "https://example.com/clip.mp4?X-Amz-Signature=" + sourceSecret}
 		}
-		resp, err := p.tasks.SubmitTask(ctx, req)
-		if err != nil {
-			t.Fatal(err)
-		}
+		var resp *refractv1.SubmitTaskResponse
+		eventually(t, "a task to be accepted after "+strings.Join(ids, " "), func() bool {
+			_, err := pool.Exec(ctx, "DELETE FROM offering_closure") // Some answers withdraw the model.
+			if err == nil {
+				resp, err = p.tasks.SubmitTask(ctx, req)
+			}
+			return err == nil
+		})
 		ids = append(ids, resp.GetTask().GetId())
 		// One by one, and without pauses of the account, so that each task has its own failure.
 		eventually(t, "an answer to "+req.GetPrompt(), func() bool {

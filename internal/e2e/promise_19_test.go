@@ -24,18 +24,26 @@ const storageUnavailable = refractv1.WaitingCause_WAITING_CAUSE_STORAGE_UNAVAILA
 // storage.
 func TestPromise19_NothingIsSpentThatCannotBeSaved(t *testing.T) {
 	t.Parallel()
+	callbacks := startGate(t)
 	ts := startService(t, func(f *server.Config, c *simConfig) {
 		everyProvider(f, c)
 		f.Tuning.Save = output.Patience{Tries: 2}
+		f.KIE.Poll, f.Luma.Poll = time.Hour, time.Hour // No check comes before the callbacks.
+		f.CallbackURL, c.Kie.CallbackAttempts, c.Luma.CallbackAttempts = callbacks.url, 20_000, 20_000
 	})
+	callbacks.to(ts)
 	awaitReady(t, ts, http.StatusOK)
 	bucket := strings.TrimPrefix(ts.bucketURL, "file://")
+	// These tasks are paid for, and their failed saves reveal the outage: the next probe is half a minute away.
+	paid := ts.submit(t, "").GetId()
+	expiring := ts.submit(t, "[sim:once]", func(r *refractv1.SubmitTaskRequest) { r.Provider = "luma" }).GetId() // Its link works only once.
+	for _, id := range []string{paid, expiring} {
+		ts.await(t, id, isRunning)
+	}
 	if err := os.Rename(bucket, bucket+".away"); err != nil {
 		t.Fatal(err)
 	}
-	// The next probe is half a minute away. These tasks are paid for, and their failed saves reveal the outage.
-	paid := ts.submit(t, "").GetId()
-	expiring := ts.submit(t, "[sim:once]", func(r *refractv1.SubmitTaskRequest) { r.Provider = "luma" }).GetId() // Its link works only once.
+	callbacks.open.Store(true)
 	for _, id := range []string{paid, expiring} {
 		ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_SAVING })
 	}

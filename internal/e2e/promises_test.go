@@ -102,16 +102,19 @@ type gate struct {
 	open atomic.Bool
 
 	mu      sync.Mutex
-	ingress []string // Addresses.
+	ingress []string        // Addresses.
+	passing *sync.WaitGroup // The callbacks that are passed on to them.
 }
 
 func startGate(t *testing.T) *gate {
 	t.Helper()
-	g := &gate{}
+	g := &gate{passing: &sync.WaitGroup{}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.mu.Lock()
-		addresses := g.ingress
+		addresses, passing := g.ingress, g.passing
+		passing.Add(1)
 		g.mu.Unlock()
+		defer passing.Done()
 		if !g.open.Load() {
 			addresses = nil
 		}
@@ -136,11 +139,13 @@ func (g *gate) to(replicas ...*testService) {
 	g.toAddress(addresses...)
 }
 
-// toAddress is to for replicas in other processes.
-func (g *gate) toAddress(ingress ...string) {
+// toAddress is to for replicas in other processes. It returns the callbacks that are on their way to those before.
+func (g *gate) toAddress(ingress ...string) (passing *sync.WaitGroup) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.ingress = ingress
+	passing = g.passing
+	g.ingress, g.passing = ingress, &sync.WaitGroup{}
+	return passing
 }
 
 // forward passes a request on, and its answer back if there is one.

@@ -41,7 +41,7 @@ func TestSubmit_RefusesInvalidRequests(t *testing.T) {
 		{"an over-long prompt", func(r *refractv1.SubmitTaskRequest) { r.Prompt = strings.Repeat("x", 6001) }, codes.InvalidArgument, "INVALID_REQUEST", []string{"prompt"}},
 		{"a NUL in the prompt", func(r *refractv1.SubmitTaskRequest) { r.Prompt = "a\x00b" }, codes.InvalidArgument, "INVALID_REQUEST", []string{"prompt"}},
 		{"a strength that the provider lacks", func(r *refractv1.SubmitTaskRequest) { r.Strength = refractv1.Strength_STRENGTH_FLEX_1 }, codes.InvalidArgument, "INVALID_REQUEST", []string{"strength"}},
-		{"a model that the provider lacks", func(r *refractv1.SubmitTaskRequest) { r.Model = "ray-2" }, codes.InvalidArgument, "INVALID_REQUEST", []string{"model"}},
+		{"a model that the provider lacks", func(r *refractv1.SubmitTaskRequest) { r.Model = "ray-2" }, codes.InvalidArgument, "INVALID_REQUEST", []string{"model", "model", "model"}},
 		{"a fallback without a provider", func(r *refractv1.SubmitTaskRequest) { r.FallbackProviders = []string{"kie"} }, codes.InvalidArgument, "INVALID_REQUEST", []string{"fallback_providers"}},
 		{"no source", func(r *refractv1.SubmitTaskRequest) { r.Source = nil }, codes.InvalidArgument, "INVALID_REQUEST", []string{"source"}},
 		{"an empty source", func(r *refractv1.SubmitTaskRequest) { r.Source = &refractv1.SubmitTaskSource{} }, codes.InvalidArgument, "INVALID_REQUEST", []string{"source.location"}},
@@ -51,6 +51,8 @@ func TestSubmit_RefusesInvalidRequests(t *testing.T) {
 		{"a source on a private address", uri("https://10.0.0.7/clip.mp4"), codes.InvalidArgument, "INVALID_REQUEST", []string{"source.uri"}},
 		{"a source at the cloud's metadata", uri("https://169.254.169.254/latest"), codes.InvalidArgument, "INVALID_REQUEST", []string{"source.uri"}},
 		{"a first frame on a private address", func(r *refractv1.SubmitTaskRequest) { r.FirstFrameUri = "https://10.0.0.7/frame.png" }, codes.InvalidArgument, "INVALID_REQUEST", []string{"first_frame_uri"}},
+		{"a webhook on a private address", func(r *refractv1.SubmitTaskRequest) { r.WebhookUri = "https://10.0.0.7/hook" }, codes.InvalidArgument, "INVALID_REQUEST", []string{"webhook_uri"}},
+		{"a webhook that no secret signs", func(r *refractv1.SubmitTaskRequest) { r.WebhookUri = "https://example.com/hook" }, codes.FailedPrecondition, "WEBHOOK_SECRET_MISSING", nil},
 		{"an over-long source", uri("https://example.com/" + strings.Repeat("x", 2048)), codes.InvalidArgument, "INVALID_REQUEST", []string{"source.uri"}},
 		{"an unknown provider", func(r *refractv1.SubmitTaskRequest) { r.Provider = "unknown" }, codes.InvalidArgument, "INVALID_REQUEST", []string{"provider"}},
 		{"no request id", func(r *refractv1.SubmitTaskRequest) { r.RequestId = "" }, codes.InvalidArgument, "INVALID_REQUEST", []string{"request_id"}},
@@ -90,7 +92,7 @@ func TestSubmit_RefusesInvalidRequests(t *testing.T) {
 			if diff := cmp.Diff(want, decodeRefusal(t, answer)); diff != "" {
 				t.Errorf("REST (-want +got):\n%s", diff)
 			}
-			if wantStatus := map[codes.Code]int{codes.InvalidArgument: 400, codes.AlreadyExists: 409}[tc.code]; httpStatus != wantStatus {
+			if wantStatus := map[codes.Code]int{codes.InvalidArgument: 400, codes.FailedPrecondition: 400, codes.AlreadyExists: 409}[tc.code]; httpStatus != wantStatus {
 				t.Errorf("REST answered %d, want %d", httpStatus, wantStatus)
 			}
 		})
@@ -134,6 +136,10 @@ func TestTenants_SeeOnlyTheirOwn(t *testing.T) {
 			return err
 		},
 		"retry": func() error { _, err := ts.tasks.RetryTask(other, &refractv1.RetryTaskRequest{TaskId: id}); return err },
+		"explain": func() error {
+			_, err := ts.tasks.ExplainTask(other, &refractv1.ExplainTaskRequest{TaskId: id})
+			return err
+		},
 		"events": func() error {
 			_, err := ts.tasks.ListTaskEvents(other, &refractv1.ListTaskEventsRequest{TaskId: id})
 			return err

@@ -137,7 +137,7 @@ const kept = `SELECT key FROM output WHERE remove_time IS NULL UNION SELECT key 
 // retainer returns a retainer like that of serve.
 func (r *retentionTest) retainer(t *testing.T, pool *pgxpool.Pool) *retention.Retainer {
 	t.Helper()
-	store := expiry.New(pool, retention.Periods{
+	store := expiry.New(pool, pool, retention.Periods{
 		Outputs: 720 * time.Hour, Sources: 168 * time.Hour, Callbacks: 720 * time.Hour, Tasks: 2160 * time.Hour,
 	})
 	return &retention.Retainer{Store: store, Bucket: r.bucket(t), Log: slog.New(slog.DiscardHandler)}

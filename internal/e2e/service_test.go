@@ -20,7 +20,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
-	"github.com/refract-video/refract/internal/api"
+	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/credentials"
@@ -28,6 +28,7 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
+	simfal "github.com/refract-video/refract/internal/sim/fal"
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 	"github.com/refract-video/refract/internal/sim/profiles"
 )
@@ -98,7 +99,10 @@ func startFleet(t *testing.T, configure func(*server.Config, *simConfig)) *fleet
 		t.Fatalf("start the simulator: %v", err)
 	}
 	t.Cleanup(func() { _ = provider.Close() })
-	for url, its := range map[*string]string{&f.KIE.URL: provider.URL(), &f.Luma.URL: provider.BaseURL("luma"), &f.LumaAgents.URL: provider.BaseURL("luma-agents")} {
+	for url, its := range map[*string]string{
+		&f.KIE.URL: provider.URL(), &f.Luma.URL: provider.BaseURL("luma"), &f.LumaAgents.URL: provider.BaseURL("luma-agents"),
+		&f.Fal.URL: provider.BaseURL("fal"), &f.Fal.RestURL: provider.URL() + simfal.RestPath,
+	} {
 		if *url == "" {
 			*url = its
 		}
@@ -133,6 +137,7 @@ func (ts *testService) store(t *testing.T) *postgres.Stores {
 func everyProvider(f *server.Config, _ *simConfig) {
 	f.Luma = server.Upstream{APIKeys: []redact.Secret{testAPIKey}}
 	f.LumaAgents = server.Upstream{APIKeys: []redact.Secret{testAPIKey}, Poll: 300 * time.Millisecond}
+	f.Fal.Upstream = server.Upstream{APIKeys: []redact.Secret{testAPIKey}, Poll: 300 * time.Millisecond, Limits: []string{"100/1s/100"}}
 }
 
 // start starts one more replica.
@@ -158,7 +163,9 @@ func (f *fleet) start(t *testing.T) *testService {
 		ts.log.check(t, ts.token)
 	})
 	t.Cleanup(ts.stop)
-	ts.tasks = refractv1.NewTaskServiceClient(dial(t, ts.GRPCAddr()))
+	if ts.GRPCAddr() != "" {
+		ts.tasks = refractv1.NewTaskServiceClient(dial(t, ts.GRPCAddr()))
+	}
 	return ts
 }
 
@@ -190,7 +197,7 @@ func createToken(t *testing.T, pool *pgxpool.Pool, tenant string) string {
 
 func newToken(t *testing.T, pool *pgxpool.Pool, tenant string, operator bool) string {
 	t.Helper()
-	token, hash := api.NewAPIToken()
+	token, hash := identity.NewAPIToken()
 	if _, err := credentials.NewAPITokens(pool).Create(t.Context(), credentials.APIToken{ID: uuid.NewString(), Tenant: tenant, Operator: operator}, hash); err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,6 @@ type downloadHandler struct {
 	mux     *runtime.ServeMux
 	tasks   refractv1.TaskServiceClient
 	outputs Outputs
-	bind    func(ctx context.Context, authorization string) (live context.Context, stop func(), err error) // As in InternalConfig.
 	refuser
 }
 
@@ -60,8 +59,8 @@ func (h *downloadHandler) serve(w http.ResponseWriter, r *http.Request, params m
 		return
 	}
 	ctx := r.Context()
-	if h.bind != nil {
-		live, stop, err := h.bind(ctx, r.Header.Get("Authorization"))
+	if caller := callerOf(ctx); caller != nil {
+		live, stop, err := caller.Bind(ctx)
 		if err != nil {
 			h.fail(ctx, w, err)
 			return

@@ -270,13 +270,13 @@ func TestDownload_EndsWithItsCredentials(t *testing.T) {
 	token, revoke := context.WithCancel(t.Context())
 	s := serveInternal(t, r, func(cfg *httpapi.InternalConfig) {
 		cfg.Outputs = one{&stoppable{gate: gate}}
-		cfg.Bind = func(ctx context.Context, authorization string) (context.Context, func(), error) {
-			if authorization != "Bearer token" {
-				return nil, nil, refusal(t, codes.Unauthenticated, "CREDENTIALS_INVALID", "no token")
-			}
-			live, end := context.WithCancel(ctx)
-			forget := context.AfterFunc(token, end)
-			return live, func() { forget(); end() }, nil
+		cfg.Enter = func(r *http.Request) httpapi.Caller {
+			return callerStandIn{token: token, authenticate: func() error {
+				if r.Header.Get("Authorization") != "Bearer token" {
+					return refusal(t, codes.Unauthenticated, "CREDENTIALS_INVALID", "no token")
+				}
+				return nil
+			}}
 		}
 	})
 	resp := s.start(t, http.MethodGet, fileAt+"0", nil, "Authorization", "Bearer token")

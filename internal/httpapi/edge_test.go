@@ -68,6 +68,10 @@ func TestREST_UnknownParametersAreRefusedByName(t *testing.T) {
 		"tenants":              {http.MethodGet, "/v1/tenants?tenant=a", "tenant", ""},
 		"set tenant":           {http.MethodPut, "/v1/tenants/a?weight=3", "weight", ""},
 		"callbacks":            {http.MethodGet, "/v1/callbacks?verdict=CALLBACK_VERDICT_STALE", "verdict", ""},
+		"webhooks":             {http.MethodGet, "/v1/webhooks?page_size=1", "page_size", "this method takes none"},
+		"webhook":              {http.MethodPatch, "/v1/webhooks/w?enabled=true", "enabled", "this method takes none"},
+		"delete webhook":       {http.MethodDelete, "/v1/webhooks/w?force=true", "force", "this method takes none"},
+		"deliveries":           {http.MethodGet, "/v1/webhookDeliveries?state=FAILED", "state", "this method takes page_size, page_token, endpoint_id, task_id, states"},
 		"providers":            {http.MethodGet, "/v1/providers?account=kie", "account", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -132,8 +136,15 @@ func TestREST_AllowNamesWhatAPathTakes(t *testing.T) {
 		"/v1/outputs/token":                  "GET, HEAD",
 		"/healthz":                           "GET, HEAD",
 		"/metrics":                           "GET, HEAD",
+		"/v1/webhooks":                       "GET, HEAD, POST",
+		"/v1/webhooks/w":                     "GET, HEAD, PATCH, DELETE",
+		"/v1/webhooks/w:test":                "POST",
+		"/v1/webhookDeliveries:redeliver":    "POST",
 	} {
 		for _, method := range []string{http.MethodDelete, http.MethodPatch, http.MethodOptions} {
+			if strings.Contains(want, method) {
+				continue
+			}
 			a := s.do(t, method, path, nil)
 			if got := a.header.Get("Allow"); a.status != http.StatusMethodNotAllowed || got != want {
 				t.Errorf("%s %s: answer %d with Allow %q, want 405 with %q", method, path, a.status, got, want)
@@ -209,12 +220,14 @@ func TestREST_ReadsNoBodyOfAStranger(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
 	text := &logText{}
-	cfg := httpapi.InternalConfig{Conn: dial(t, edge()), Log: text.logger(), Authenticate: func(_ context.Context, authorization string) error {
-		asked.Add(1)
-		if authorization != "Bearer good" {
-			return refusal(t, codes.Unauthenticated, "CREDENTIALS_INVALID", "no")
-		}
-		return nil
+	cfg := httpapi.InternalConfig{Conn: dial(t, edge()), Log: text.logger(), Enter: func(r *http.Request) httpapi.Caller {
+		return callerStandIn{authenticate: func() error {
+			asked.Add(1)
+			if r.Header.Get("Authorization") != "Bearer good" {
+				return refusal(t, codes.Unauthenticated, "CREDENTIALS_INVALID", "no")
+			}
+			return nil
+		}}
 	}}
 	s := serve(t, httpapi.NewInternal(cfg), text)
 	for name, tc := range map[string]struct {

@@ -7,6 +7,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+// JSON returns a message as REST answers with it.
+func JSON(m proto.Message) ([]byte, error) { return encode(m) }
+
 // encode returns a message as JSON on one line. It writes zero values, such as the index of the first output and an empty
 // list of tasks.
 func encode(m proto.Message) ([]byte, error) {

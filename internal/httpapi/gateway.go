@@ -33,12 +33,13 @@ func (c timeoutConn) Invoke(ctx context.Context, method string, args, reply any,
 	return err
 }
 
-// newRoutes returns the router with the REST routes of TaskService and OperatorService.
-func newRoutes(refusals refuser, tasks refractv1.TaskServiceClient, operators refractv1.OperatorServiceClient) *routes {
+// newRoutes returns the router with the REST routes of TaskService, ModelService, WebhookService and OperatorService.
+func newRoutes(refusals refuser, conn grpc.ClientConnInterface) *routes {
 	s := &routes{refuser: refusals, parameters: map[string]protoreflect.MessageType{}, bodies: map[string]protoreflect.MessageDescriptor{}, verbs: map[string]bool{}, anyQuery: map[string]bool{}}
 	s.ServeMux = runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, strictJSON{&runtime.JSONPb{}}),
 		runtime.WithIncomingHeaderMatcher(toMetadata),
+		runtime.WithMetadata(callerMetadata),
 		runtime.WithOutgoingHeaderMatcher(toHeader),
 		runtime.WithOutgoingTrailerMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithErrorHandler(s.gatewayError),
@@ -48,9 +49,13 @@ func newRoutes(refusals refuser, tasks refractv1.TaskServiceClient, operators re
 		runtime.WithMiddlewares(s.check),
 	)
 	err := errors.Join(
-		refractv1.RegisterTaskServiceHandlerClient(context.Background(), s.ServeMux, tasks),
-		refractv1.RegisterOperatorServiceHandlerClient(context.Background(), s.ServeMux, operators),
+		refractv1.RegisterTaskServiceHandlerClient(context.Background(), s.ServeMux, refractv1.NewTaskServiceClient(conn)),
+		refractv1.RegisterModelServiceHandlerClient(context.Background(), s.ServeMux, refractv1.NewModelServiceClient(conn)),
+		refractv1.RegisterWebhookServiceHandlerClient(context.Background(), s.ServeMux, refractv1.NewWebhookServiceClient(conn)),
+		refractv1.RegisterOperatorServiceHandlerClient(context.Background(), s.ServeMux, refractv1.NewOperatorServiceClient(conn)),
 		s.readContract(refractv1.File_refract_v1_task_service_proto.Services().ByName("TaskService")),
+		s.readContract(refractv1.File_refract_v1_model_service_proto.Services().ByName("ModelService")),
+		s.readContract(refractv1.File_refract_v1_webhook_service_proto.Services().ByName("WebhookService")),
 		s.readContract(refractv1.File_refract_v1_operator_service_proto.Services().ByName("OperatorService")),
 	)
 	if err != nil {

@@ -35,12 +35,17 @@ func writeText(w http.ResponseWriter, httpStatus int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(httpStatus)
-	_, _ = io.WriteString(w, text+"\n")
+	_, _ = io.WriteString(w, text+"\n") //nolint:gosec // No browser reads plain text as a page.
 }
 
 // document serves a JSON document that is fixed for the life of the process.
-func document(text []byte) http.Handler {
+func (f refuser) document(read func() ([]byte, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text, err := read()
+		if err != nil {
+			f.fail(r.Context(), w, err)
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(text))
 	})

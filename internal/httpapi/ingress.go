@@ -13,9 +13,11 @@ import (
 	"unicode/utf8"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"go.opentelemetry.io/otel/trace"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/connlimit"
+	"github.com/refract-video/refract/internal/tracing"
 )
 
 // Callbacks receives callbacks. It is called in this process: callers of REST share the connection to the gRPC server.
@@ -36,15 +38,22 @@ type IngressConfig struct {
 	MaxBody int64
 	// OnOversized is called for each callback that was refused for its size.
 	OnOversized func(ctx context.Context)
+	// Requests measures the requests; nil measures none.
+	Requests *RequestMetrics
 	// Sources opens uploaded sources; without it none are served.
 	Sources PublicSources
+	// Traces has the spans of callbacks with a genuine token; nil means that they have none.
+	Traces trace.TracerProvider
+	// SelfTests answers self-tests; without it none are answered.
+	SelfTests SelfTests
 	// Log receives what strangers must not see. Paths are not logged: they contain URL tokens.
 	Log *slog.Logger
 }
 
 // NewIngress returns the handler of the public listener. It serves POST /v1/callbacks/{provider}/{token} with any body of
 // any type, which reaches the service byte by byte, and answers 404 to everything else. It answers 200 when the callback is
-// received. With Sources it also serves GET /v1/sources/{token}, with ranges.
+// received. With Sources it also serves GET /v1/sources/{token}, with ranges. With SelfTests it answers
+// POST /v1/callbacks/self-test/{token}.
 //
 // grpc-gateway has the route and calls the service in this process. The handler in front of it checks the URL token before
 // it reads the body, bounds the body, and removes the headers that the gateway forwards or obeys without being asked.
@@ -63,10 +72,12 @@ func NewIngress(cfg IngressConfig) http.Handler {
 	if err := refractv1.RegisterCallbackServiceHandlerServer(context.Background(), mux, cfg.Callbacks); err != nil {
 		panic(err) //nolint:forbidigo // Registration depends on generated code alone, so every test would find this.
 	}
-	return recovered(refusals, noStore(&ingress{
+	h := &ingress{
 		mux: mux, callbacks: cfg.Callbacks, headers: cfg.Headers, sources: publicSourceHandler{sources: cfg.Sources, refuser: refusals},
-		maxBody: cfg.MaxBody, onOversized: cfg.OnOversized, refuser: refusals,
-	}))
+		selfTests: cfg.SelfTests, maxBody: cfg.MaxBody, onOversized: cfg.OnOversized, refuser: refusals,
+	}
+	h.receive = tracing.PublicHandler(http.HandlerFunc(h.receiveCallback), cfg.Traces, "/v1/callbacks/{provider}/{token}")
+	return cfg.Requests.measure("ingress", recovered(refusals, noStore(h)))
 }
 
 // matcherOf returns a matcher for the gateway that passes on these headers.
@@ -83,10 +94,12 @@ func matcherOf(headers []string) runtime.HeaderMatcherFunc {
 
 // ingress is the handler in front of the gateway.
 type ingress struct {
+	receive     http.Handler // Of callbacks whose token is genuine.
 	mux         http.Handler
 	callbacks   Callbacks
 	headers     []string
 	sources     publicSourceHandler
+	selfTests   SelfTests
 	maxBody     int64
 	onOversized func(ctx context.Context)
 	refuser
@@ -95,6 +108,7 @@ type ingress struct {
 func (h *ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 	if h.sources.sources != nil && reads && strings.HasPrefix(r.URL.Path, sourcesPath) {
+		setRoute(r.Context(), sourcesPath+"{token}")
 		defer connlimit.Busy(r.Context())()
 		h.sources.serve(w, r)
 		return
@@ -104,10 +118,20 @@ func (h *ingress) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.notFound(r.Context(), nil, nil, w, r, 0)
 		return
 	}
+	setRoute(r.Context(), "/v1/callbacks/{provider}/{token}")
+	if h.isSelfTest(provider, token) {
+		h.answerSelfTest(w, r, token)
+		return
+	}
 	if err := h.callbacks.CheckToken(r.Context(), provider, token); err != nil {
 		h.fail(r.Context(), closing(w, r), err)
 		return
 	}
+	h.receive.ServeHTTP(w, r)
+}
+
+// receiveCallback reads a callback whose token is genuine, and passes it on to the gateway.
+func (h *ingress) receiveCallback(w http.ResponseWriter, r *http.Request) {
 	if encoding := encodingOf(r.Header); encoding != "" {
 		h.refuseEncoding(closing(w, r), encoding)
 		return

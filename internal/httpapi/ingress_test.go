@@ -180,7 +180,7 @@ type publisher struct {
 func (*publisher) Name() string { return "publisher" }
 
 func (*publisher) Capabilities() provider.Capabilities {
-	return provider.Capabilities{Callbacks: provider.SignedCallbacks, CallbackHeaders: []string{"Publisher-Id", "Publisher-Signature"}}
+	return provider.Capabilities{Callbacks: provider.BodySignedCallbacks, CallbackHeaders: []string{"Publisher-Id", "Publisher-Signature"}}
 }
 
 // sign returns the signature of a body under an id.
@@ -189,13 +189,13 @@ func (*publisher) sign(id string, body []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (p *publisher) Callback(header http.Header, body []byte, _ time.Time) (provider.Callback, error) {
+func (p *publisher) Callback(_ context.Context, header http.Header, body []byte, _ time.Time) (provider.Callback, error) {
 	p.got = header
 	c := provider.Callback{ProviderTaskID: "p1", Status: provider.Status{Phase: provider.Succeeded}}
 	if header.Get("Publisher-Signature") != p.sign(header.Get("Publisher-Id"), body) {
 		return c, provider.ErrCallbackSignature
 	}
-	c.Proven = true
+	c.Proof = provider.ProofBody
 	return c, nil
 }
 

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"mime"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/refract-video/refract/internal/publicerr"
+	"github.com/refract-video/refract/internal/tracing"
 )
 
 // maxBody bounds the bodies of REST requests in bytes, as the gRPC server bounds its own.
@@ -21,10 +21,9 @@ const maxBody = 3 << 20
 // is read.
 type requestGuard struct {
 	refuser
-	authenticate func(ctx context.Context, authorization string) error // Nil admits every caller.
-	sites        *crossSiteGuard                                       // Nil where callers need credentials.
-	uploads      http.Handler
-	routes       *routes
+	sites   *crossSiteGuard // Nil where callers need credentials.
+	uploads http.Handler
+	routes  *routes
 }
 
 func (a *requestGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -42,6 +41,7 @@ func (a *requestGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if strings.HasPrefix(r.URL.Path, sourcesPath) {
+		tracing.Route(r, sourcesPath+"{upload_id}")
 		a.uploads.ServeHTTP(w, r)
 		return
 	}
@@ -65,8 +65,8 @@ func forGateway(r *http.Request, without ...string) *http.Request {
 
 // checkBody reports whether the body of a request may be read. When it returns false it has sent the answer.
 func (a *requestGuard) checkBody(w http.ResponseWriter, r *http.Request) bool {
-	if a.authenticate != nil {
-		if err := a.authenticate(r.Context(), r.Header.Get("Authorization")); err != nil {
+	if caller := callerOf(r.Context()); caller != nil {
+		if err := caller.Authenticate(r.Context()); err != nil {
 			a.fail(r.Context(), closing(w, r), err)
 			return false
 		}

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -46,7 +47,7 @@ func TestREST_CallCarriesNamedHeadersAlone(t *testing.T) {
 		t.Errorf("the call had %v left, want up to 30 s", left)
 	}
 	wantBody := `{"task":{"id":"` + taskID + `","requestId":"a <b>","state":"TASK_STATE_UNSPECIFIED","revision":"0","prompt":"",` +
-		`"watermark":"","provider":"","priority":0,"labels":{},"maxAttempts":1,"outputs":[],"fallbackProviders":[],"strength":"STRENGTH_UNSPECIFIED","model":"","firstFrameUri":""}}`
+		`"watermark":"","provider":"","priority":0,"labels":{},"maxAttempts":1,"outputs":[],"fallbackProviders":[],"strength":"STRENGTH_UNSPECIFIED","model":"","firstFrameUri":"","webhookUri":""}}`
 	if a.status != http.StatusOK || a.body != wantBody {
 		t.Errorf("answer %d %s\nwant 200 %s", a.status, a.body, wantBody)
 	}
@@ -58,6 +59,45 @@ func TestREST_CallCarriesNamedHeadersAlone(t *testing.T) {
 	}
 	if strings.Contains(strings.ToLower(headerText(a.header)), "secret") {
 		t.Errorf("other metadata of the server reached the caller: %v", a.header)
+	}
+}
+
+// TestREST_TheNameOfAModelHasASlash asks for models by their paths.
+func TestREST_TheNameOfAModelHasASlash(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	s := serveInternal(t, &remote{
+		model: func(req *refractv1.GetModelRequest) (*refractv1.GetModelResponse, error) {
+			asked = append(asked, req.GetModel())
+			return &refractv1.GetModelResponse{}, nil
+		},
+		models: func(req *refractv1.ListModelsRequest) (*refractv1.ListModelsResponse, error) {
+			asked = append(asked, fmt.Sprintf("all at %s: %t", req.GetProvider(), req.GetIncludeUnavailable()))
+			return &refractv1.ListModelsResponse{}, nil
+		},
+	})
+	for _, tc := range []struct {
+		method, path string
+		status       int
+		asked        string // The model that is asked for; empty where the request is refused.
+	}{
+		{http.MethodGet, "/v1/models/luma/ray-2-modify", http.StatusOK, "luma/ray-2-modify"},
+		{http.MethodGet, "/v1/models/luma%2Fray-2-modify", http.StatusOK, "luma/ray-2-modify"},
+		{http.MethodGet, "/v1/models/fal-ai/luma-dream-machine/ray-2/modify", http.StatusOK, "fal-ai/luma-dream-machine/ray-2/modify"},
+		{http.MethodGet, "/v1/models/owner/model:version", http.StatusOK, "owner/model:version"},
+		{http.MethodGet, "/v1/models/owner/model:cancel", http.StatusOK, "owner/model:cancel"},
+		{http.MethodGet, "/v1/models/plain", http.StatusOK, "plain"},
+		{http.MethodGet, "/v1/models", http.StatusOK, "all at : false"},
+		{http.MethodGet, "/v1/models?provider=kie&include_unavailable=true", http.StatusOK, "all at kie: true"},
+		{http.MethodGet, "/v1/models?providers=kie", http.StatusBadRequest, ""},
+		{http.MethodGet, "/v1/models/luma/ray-2-modify?model=other", http.StatusBadRequest, ""},
+		{http.MethodPost, "/v1/models/luma/ray-2-modify", http.StatusMethodNotAllowed, ""},
+	} {
+		asked = nil
+		a := s.do(t, tc.method, tc.path, nil)
+		if got := strings.Join(asked, ","); a.status != tc.status || got != tc.asked {
+			t.Errorf("%s %s: answered %d and asked for %q, want %d and %q: %s", tc.method, tc.path, a.status, got, tc.status, tc.asked, a.body)
+		}
 	}
 }
 

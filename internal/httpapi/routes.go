@@ -22,6 +22,7 @@ import (
 	"github.com/refract-video/refract/internal/connlimit"
 	"github.com/refract-video/refract/internal/precheck"
 	"github.com/refract-video/refract/internal/publicerr"
+	"github.com/refract-video/refract/internal/tracing"
 )
 
 // routes is the gateway's router with the rules of HTTP for every route: it refuses unknown parameters, serves HEAD where
@@ -74,7 +75,7 @@ func (discarded) WriteHeader(int)             {}
 // allowed returns the methods of the path of a request.
 func (s *routes) allowed(r *http.Request) string {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		if s.hasRoute(method, r) {
 			allowed = append(allowed, method)
 		}
@@ -125,6 +126,9 @@ func (s *routes) check(next runtime.HandlerFunc) runtime.HandlerFunc {
 			s.refuseMethod(closing(w, r), s.allowed(r))
 			return
 		}
+		route := templateOf(pattern)
+		tracing.Route(r, route)
+		setRoute(r.Context(), route)
 		if !s.anyQuery[pattern.String()] && r.URL.RawQuery != "" {
 			if field, problem := checkQuery(s.parameters[r.Method+" "+pattern.String()], r.URL.Query(), params); problem != "" {
 				s.invalid(closing(w, r), field, problem)
@@ -149,13 +153,14 @@ func (s *routes) check(next runtime.HandlerFunc) runtime.HandlerFunc {
 	}
 }
 
-// endsInVerb reports whether the path of a GET belongs to a POST route: the router reads an unknown verb as a part of an id.
+// endsInVerb reports whether the path of a request with another method belongs to a POST route: the router reads an unknown verb as
+// a part of an id.
 func (s *routes) endsInVerb(r *http.Request) bool {
-	if r.Method != http.MethodGet {
+	if r.Method == http.MethodPost {
 		return false
 	}
 	_, verb, _ := strings.Cut(path.Base(r.URL.Path), ":")
-	return s.verbs[verb]
+	return s.verbs[verb] && s.hasRoute(http.MethodPost, r) // The name of a model may end like a verb.
 }
 
 // readContract adds the parameters and bodies of the routes of a service. The fields of a request are in its query or in its
@@ -171,13 +176,19 @@ func (s *routes) readContract(service protoreflect.ServiceDescriptor) error {
 		if err != nil {
 			return fmt.Errorf("find the request of %s: %w", method.FullName(), err)
 		}
-		pattern := func(template string) string { return strings.ReplaceAll(template, "}", "=*}") } // The router's spelling.
+		pattern := func(template string) string { // The router's spelling.
+			if strings.Contains(template, "=") {
+				return template
+			}
+			return strings.ReplaceAll(template, "}", "=*}")
+		}
 		if _, verb, ok := strings.Cut(rule.GetPost(), ":"); ok {
 			s.verbs[verb] = true
 		}
 		s.parameters[http.MethodGet+" "+pattern(rule.GetGet())] = message
 		s.bodies[http.MethodPost+" "+pattern(rule.GetPost())] = message.Descriptor()
 		s.bodies[http.MethodPut+" "+pattern(rule.GetPut())] = message.Descriptor()
+		s.bodies[http.MethodPatch+" "+pattern(rule.GetPatch())] = message.Descriptor()
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 func TestInternal_AnswersHealthMetricsAndDocument(t *testing.T) {
 	t.Parallel()
 	s := serveInternal(t, &remote{}, func(cfg *httpapi.InternalConfig) {
-		cfg.OpenAPI = []byte(`{"swagger":"2.0"}`)
+		cfg.OpenAPI = func() ([]byte, error) { return []byte(`{"swagger":"2.0"}`), nil }
 		cfg.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "up 1\n") })
 	})
 	for _, tc := range []struct{ method, path, body, contentType string }{
@@ -54,6 +54,20 @@ func TestInternal_UnreadyGivesNoReason(t *testing.T) {
 	}
 	if a := s.do(t, http.MethodGet, "/healthz", nil); a.status != http.StatusOK {
 		t.Errorf("healthz of an unready process: %d", a.status)
+	}
+}
+
+func TestInternal_ADocumentThatCanNotBeMadeIsLogged(t *testing.T) {
+	t.Parallel()
+	s := serveInternal(t, &remote{}, func(cfg *httpapi.InternalConfig) {
+		cfg.OpenAPI = func() ([]byte, error) { return nil, errors.New("unexpected end of JSON input") }
+	})
+	a := s.do(t, http.MethodGet, "/openapi.json", nil)
+	if want := `{"code":13,"message":"internal error"}`; a.status != http.StatusInternalServerError || a.body != want {
+		t.Errorf("answer %d %s, want 500 %s", a.status, a.body, want)
+	}
+	if log := s.log.String(); !strings.Contains(log, "unexpected end of JSON input") {
+		t.Errorf("the log lacks the reason: %s", log)
 	}
 }
 

@@ -42,6 +42,7 @@ type uploadStream = grpc.ClientStreamingServer[refractv1.UploadSourceRequest, re
 // remote is the gRPC server on the other side of the connection.
 type remote struct {
 	refractv1.UnimplementedTaskServiceServer
+	refractv1.UnimplementedModelServiceServer
 
 	submit func(context.Context, *refractv1.SubmitTaskRequest) (*refractv1.SubmitTaskResponse, error)
 	get    func(context.Context, *refractv1.GetTaskRequest) (*refractv1.GetTaskResponse, error)
@@ -49,6 +50,16 @@ type remote struct {
 	watch  func(*refractv1.WatchTaskRequest, watchStream) error
 	upload func(uploadStream) error
 	all    func(*refractv1.WatchTasksRequest, grpc.ServerStreamingServer[refractv1.WatchTasksResponse]) error
+	models func(*refractv1.ListModelsRequest) (*refractv1.ListModelsResponse, error)
+	model  func(*refractv1.GetModelRequest) (*refractv1.GetModelResponse, error)
+}
+
+func (r *remote) ListModels(_ context.Context, req *refractv1.ListModelsRequest) (*refractv1.ListModelsResponse, error) {
+	return r.models(req)
+}
+
+func (r *remote) GetModel(_ context.Context, req *refractv1.GetModelRequest) (*refractv1.GetModelResponse, error) {
+	return r.model(req)
 }
 
 func (r *remote) SubmitTask(ctx context.Context, req *refractv1.SubmitTaskRequest) (*refractv1.SubmitTaskResponse, error) {
@@ -79,6 +90,7 @@ func dial(t *testing.T, r *remote) *grpc.ClientConn {
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
 	refractv1.RegisterTaskServiceServer(server, r)
+	refractv1.RegisterModelServiceServer(server, r)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	conn, err := grpc.NewClient("passthrough:///memory", grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -95,6 +107,32 @@ func dial(t *testing.T, r *remote) *grpc.ClientConn {
 	})
 	return conn
 }
+
+// callerStandIn is a caller without a gRPC server that knows it.
+type callerStandIn struct {
+	authenticate func() error    // Nil accepts it.
+	token        context.Context //nolint:containedctx // It ends with the credentials; nil never ends.
+}
+
+func (c callerStandIn) Authenticate(context.Context) error {
+	if c.authenticate == nil {
+		return nil
+	}
+	return c.authenticate()
+}
+
+func (c callerStandIn) Bind(ctx context.Context) (context.Context, func(), error) {
+	if err := c.Authenticate(ctx); err != nil {
+		return nil, nil, err
+	}
+	live, end := context.WithCancel(ctx)
+	forget := context.AfterFunc(c.token, end)
+	return live, func() { forget(); end() }, nil
+}
+
+func (callerStandIn) Metadata() metadata.MD { return metadata.Pairs("x-refract-caller", "stand-in") }
+
+func (callerStandIn) Leave() {}
 
 // site is a handler on a socket, and its log.
 type site struct {

@@ -134,3 +134,9 @@ func refusalOfContent(httpStatus int) (_ refusal, replaces bool) {
 
 // isFinal reports whether an answer begins with a status. Those below are announcements.
 func isFinal(httpStatus int) bool { return httpStatus >= http.StatusOK }
+
+// The statuses that net/http sends for a handler that names none, and that metrics show for one that panicked before its answer began.
+const (
+	unnamedStatus  = http.StatusOK
+	panickedStatus = http.StatusInternalServerError
+)

@@ -38,6 +38,7 @@ type uploadHandler struct {
 
 // ServeHTTP receives the next bytes of an upload (PUT), or answers how many it has (HEAD, GET).
 func (h *uploadHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	setRoute(r.Context(), sourcesPath+"{upload_id}")
 	if field, problem := checkQuery(nil, r.URL.Query(), nil); problem != "" {
 		h.invalid(closing(w, r), field, problem)
 		return

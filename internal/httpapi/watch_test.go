@@ -36,7 +36,7 @@ func task(revision int64) *refractv1.WatchTaskResponse {
 }
 
 const taskJSON = `{"id":"t","requestId":"","state":"TASK_STATE_UNSPECIFIED","revision":"2","prompt":"","watermark":"",` +
-	`"provider":"","priority":0,"labels":{},"maxAttempts":0,"outputs":[],"fallbackProviders":[],"strength":"STRENGTH_UNSPECIFIED","model":"","firstFrameUri":""}`
+	`"provider":"","priority":0,"labels":{},"maxAttempts":0,"outputs":[],"fallbackProviders":[],"strength":"STRENGTH_UNSPECIFIED","model":"","firstFrameUri":"","webhookUri":""}`
 
 const eventJSON = `{"revision":"3","state":"TASK_STATE_RUNNING","attempt":0,"message":"two\nlines <b>","outputs":[]}`
 

@@ -35,7 +35,7 @@ func TestSettle_MayBeLeftWhileItIsDecided(t *testing.T) {
 	_, attempt := s.start(t, "p1")
 	store := &deserted{Tasks: s.store.Tasks}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Inbox: s.store.Inbox, Saves: s.store.Storage, Sources: s.store.Sources, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"}, Changed: func(task.ID, task.State) {},
+		Store: store, Offerings: s.store.Offerings, Inbox: s.store.Inbox, Saves: s.store.Storage, Sources: s.store.Sources, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"}, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -130,8 +130,8 @@ func TestAdmit_PausesAreNeverShortened(t *testing.T) {
 			s.expect(t, len(test.answers))
 			s.noteTime(t)
 			for i, id := range s.submitting(t) {
-				answer := func(context.Context, task.Task) (string, error) { return "", test.answers[i] }
-				if err := s.Send(t.Context(), id, answer); err != nil {
+				answer := func(context.Context, task.Task) (provider.Receipt, error) { return provider.Receipt{}, test.answers[i] }
+				if err := s.Send(t.Context(), id, "", answer); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -76,11 +76,11 @@ func (s probed) reply(t *testing.T, id task.ID, answer *provider.Error) {
 	if len(got) != 1 {
 		t.Fatalf("task %s has attempts %v that are being submitted, want one", id, got)
 	}
-	err := s.Send(t.Context(), task.AttemptID(got[0]), func(context.Context, task.Task) (string, error) {
+	err := s.Send(t.Context(), task.AttemptID(got[0]), "", func(context.Context, task.Task) (provider.Receipt, error) {
 		if answer == nil {
-			return "p-" + got[0], nil
+			return provider.Receipt{TaskID: "p-" + got[0]}, nil
 		}
-		return "", answer
+		return provider.Receipt{}, answer
 	})
 	if err != nil {
 		t.Fatal(err)

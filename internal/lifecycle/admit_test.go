@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/admission"
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
@@ -53,6 +54,12 @@ const window = time.Hour
 // setupFleet returns the verbs over a fresh database and a provider with these limits.
 func setupFleet(t *testing.T, submissions, inFlight int) fleet {
 	t.Helper()
+	return setupFleetWith(t, submissions, inFlight, nil)
+}
+
+// setupFleetWith is setupFleet with a catalog; nil is the built-in one.
+func setupFleetWith(t *testing.T, submissions, inFlight int, models func() *catalog.Catalog) fleet {
+	t.Helper()
 	pool := postgrestest.Pool(t)
 	store, err := postgres.NewStores(postgres.Config{Pool: pool})
 	if err != nil {
@@ -63,7 +70,7 @@ func setupFleet(t *testing.T, submissions, inFlight int) fleet {
 	}
 	limits := provider.Limits{Submissions: submissions, Window: window, InFlight: inFlight}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store.Tasks, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: provider.Accounts{"kie": limitedStudio{name: "kie", limits: limits}, "luma": limitedStudio{name: "luma", limits: limits}}, Route: []string{"kie"},
+		Store: store.Tasks, Offerings: store.Offerings, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: provider.Accounts{"kie": limitedStudio{name: "kie", limits: limits}, "luma": limitedStudio{name: "luma", limits: limits}}, Route: []string{"kie"}, Catalog: models,
 		CheckSource: func(string) error { return nil }, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
@@ -128,7 +135,9 @@ func (s fleet) answer(t *testing.T, answer error) {
 	t.Helper()
 	s.noteTime(t)
 	for _, id := range s.submitting(t) {
-		err := s.Send(t.Context(), id, func(context.Context, task.Task) (string, error) { return "p-" + string(id), answer })
+		err := s.Send(t.Context(), id, "", func(context.Context, task.Task) (provider.Receipt, error) {
+			return provider.Receipt{TaskID: "p-" + string(id)}, answer
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -365,7 +374,7 @@ func TestAdmit_ReturnsWhatItStores(t *testing.T) {
 	t.Parallel()
 	s := setupFleet(t, 5, 10)
 	ids := s.submit(t, 2, 0)
-	admitted, err := s.store.Tasks.AdmitTasks(t.Context(), five(uuid.NewString))
+	admitted, err := s.store.Tasks.AdmitTasks(t.Context(), five())
 	if err != nil || len(admitted) != len(ids) {
 		t.Fatalf("AdmitTasks = %d tasks, %v, want %d", len(admitted), err, len(ids))
 	}
@@ -384,8 +393,11 @@ func TestAdmit_AFailedWriteAdmitsNone(t *testing.T) {
 	t.Parallel()
 	s := setupFleet(t, 5, 10)
 	ids := s.submit(t, 3, 0)
-	same := uuid.NewString()
-	_, err := s.store.Tasks.AdmitTasks(t.Context(), five(func() string { return same })) // The second attempt can't be written.
+	other := s.submit(t, 1, 0)[0]
+	s.exec(t, "UPDATE task SET state = 'CANCELED' WHERE id = $1", other)
+	s.exec(t, "INSERT INTO attempt (id, task_id, number, provider, account, state, answer_time) VALUES ($1, $2, 1, 'kie', 'kie', 'REFUSED', now())",
+		task.NewAttemptID(ids[1], 1), other) // The second attempt can't be written.
+	_, err := s.store.Tasks.AdmitTasks(t.Context(), five())
 	if err == nil {
 		t.Error("AdmitTasks = nil, want an error")
 	}
@@ -397,30 +409,9 @@ func TestAdmit_AFailedWriteAdmitsNone(t *testing.T) {
 	}
 }
 
-func TestAdmit_AFailedDecisionAdmitsNone(t *testing.T) {
-	t.Parallel()
-	s := setupFleet(t, 5, 10)
-	ids := s.submit(t, 3, 0)
-	r := five(uuid.NewString)
-	r.Attempts = r.Attempts[:2] // The third task gets no attempt.
-	if _, err := s.store.Tasks.AdmitTasks(t.Context(), r); err == nil {
-		t.Error("AdmitTasks = nil, want an error")
-	}
-	if diff := cmp.Diff([]task.State{task.Queued, task.Queued, task.Queued}, s.states(t, ids)); diff != "" {
-		t.Errorf("states (-want +got):\n%s", diff)
-	}
-	if n := len(s.submitting(t)); n != 0 {
-		t.Errorf("%d attempts are stored, want none", n)
-	}
-}
-
 // five is a round that admits five tasks to account "kie".
-func five(newID func() string) admission.Round {
-	r := admission.Round{Provider: "kie", Limits: admission.AccountLimits{"kie": {Submissions: 5, Window: time.Second, InFlight: 5}}}
-	for range 5 {
-		r.Attempts = append(r.Attempts, task.AttemptID(newID()))
-	}
-	return r
+func five() admission.Round {
+	return admission.Round{Provider: "kie", Limits: admission.AccountLimits{"kie": {Submissions: 5, Window: time.Second, InFlight: 5}}}
 }
 
 // An overdue task is about to fail; an attempt of it would be paid for in vain.
@@ -432,5 +423,22 @@ func TestAdmit_LeavesAnOverdueTask(t *testing.T) {
 	s.expect(t, 1)
 	if diff := cmp.Diff([]task.State{task.Queued, task.Submitting}, s.states(t, ids)); diff != "" {
 		t.Errorf("states (-want +got):\n%s", diff)
+	}
+}
+
+// Tasks whose other providers are not configured any more can't move on. They must neither count as changed, which would begin the
+// next round at once, nor hide the tasks that can.
+func TestAdmit_AtABlockedProviderOnlyTasksWithAnotherOneChange(t *testing.T) {
+	t.Parallel()
+	s := setupFleet(t, 10, 10)
+	s.submit(t, admission.MaxTasks, 1)
+	s.exec(t, "UPDATE task SET route = '{kie,gone}'")
+	movable := s.submit(t, 1, 0)
+	s.exec(t, "UPDATE task SET route = '{kie,luma}' WHERE id = $1", movable[0])
+	s.exec(t, `UPDATE provider_account SET pauses = 1, pause_reason = 'x', blocked = true,
+		paused_until_time = now() + interval '1 hour', task_probe_time = now() + interval '1 hour', tenant_probe_time = now() + interval '1 hour'`)
+	s.expect(t, 1)
+	if got := (probed{s}).strings(t, "SELECT provider FROM task WHERE id = $1", movable[0]); got[0] != "luma" {
+		t.Errorf("the task is at %s, want luma", got[0])
 	}
 }

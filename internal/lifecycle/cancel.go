@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/refract-video/refract/internal/task"
 )
@@ -14,6 +15,7 @@ func (l *Lifecycle) Cancel(ctx context.Context, tenant string, id task.ID) (task
 
 // changeTask applies a caller's request to a task.
 func (l *Lifecycle) changeTask(ctx context.Context, verb, tenant string, id task.ID, in task.Input) (task.Task, error) {
+	start := time.Now()
 	var state task.State
 	t, err := l.store.ChangeTask(ctx, tenant, id, func(t task.Task) (Change, error) {
 		state = t.State
@@ -23,6 +25,7 @@ func (l *Lifecycle) changeTask(ctx context.Context, verb, tenant string, id task
 	if err != nil {
 		return t, fmt.Errorf("%s: %w", verb, &TaskError{Task: id, State: state, Err: err})
 	}
+	trace(ctx, verb+" task", &t, nil, start)
 	l.changed(t.ID, t.State)
 	return t, nil
 }

@@ -26,11 +26,14 @@ func (l *Lifecycle) Expire(ctx context.Context) (int, error) {
 	}
 	var errs []error
 	for _, o := range overdue {
+		start := time.Now()
+		changed := false
 		t, err := l.store.ChangeAnyTask(ctx, o.Task, func(t task.Task) (Change, error) {
 			if !t.DeadlineTime.Equal(o.DeadlineTime) {
 				return Change{Decision: task.Decision{Task: t}}, nil // Retried since, which renewed its deadline.
 			}
 			d, err := t.Apply(task.DeadlinePassed{})
+			changed = d.Changed
 			return Change{Decision: d}, err
 		})
 		if errors.Is(err, ErrTaskNotFound) {
@@ -39,6 +42,9 @@ func (l *Lifecycle) Expire(ctx context.Context) (int, error) {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("expire task %s: %w", o.Task, err))
 			continue // The other tasks must not wait for this one.
+		}
+		if changed {
+			trace(ctx, "expire task", &t, nil, start)
 		}
 		l.changed(t.ID, t.State)
 	}

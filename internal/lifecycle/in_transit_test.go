@@ -27,11 +27,11 @@ type step func(*testing.T, submission)
 func answered(answer error, meanwhile ...step) step {
 	return func(t *testing.T, s submission) {
 		t.Helper()
-		err := s.Send(t.Context(), s.attempt, func(context.Context, task.Task) (string, error) {
+		err := s.Send(t.Context(), s.attempt, "", func(context.Context, task.Task) (provider.Receipt, error) {
 			for _, happens := range meanwhile {
 				happens(t, s)
 			}
-			return "p1", answer
+			return provider.Receipt{TaskID: "p1"}, answer
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -53,7 +53,7 @@ func lost(t *testing.T, s submission) {
 // takenOver is another replica that finds the attempt sent.
 func takenOver(t *testing.T, s submission) {
 	t.Helper()
-	if err := s.Send(t.Context(), s.attempt, nil); err != nil {
+	if err := s.Send(t.Context(), s.attempt, "", nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -123,6 +123,7 @@ func TestPermits_AreHeldUntilTheRequestCanNoLongerArrive(t *testing.T) {
 		window = 10*time.Second + time.Millisecond
 		arrive = lifecycle.SendTimeout + lifecycle.AnswerTimeout
 	)
+	s := setup(t)
 	none, inFlight, both := permits{}, permits{inFlight: true}, permits{window: true, inFlight: true}
 	noAnswer, notSent, rejected := class(provider.Ambiguous, 0), class(provider.NotSent, 0), class(provider.Rejected, 422)
 	for name, tt := range map[string]struct {
@@ -167,8 +168,8 @@ func TestPermits_AreHeldUntilTheRequestCanNoLongerArrive(t *testing.T) {
 		"taken over, no answer": {[]step{answered(noAnswer, takenOver)}, task.AttemptUnconfirmed, both},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := submission{service: setup(t)}
+			s.clear(t)
+			s := submission{service: s}
 			s.id, s.attempt = s.begin(t, plain())
 			for i, happens := range tt.steps {
 				if got := s.permits(t); i == 0 && got != both {
@@ -215,12 +216,12 @@ func TestSend_TheRequestLeavesSoonAfterTheCommitOrNever(t *testing.T) {
 	_, attempt := s.begin(t, plain())
 	store := &timed{Tasks: s.store.Tasks}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Inbox: s.store.Inbox, Saves: s.store.Storage, Sources: s.store.Sources, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"}, Changed: func(task.ID, task.State) {},
+		Store: store, Offerings: s.store.Offerings, Inbox: s.store.Inbox, Saves: s.store.Storage, Sources: s.store.Sources, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"}, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = verbs.Send(t.Context(), attempt, func(ctx context.Context, _ task.Task) (string, error) {
+	err = verbs.Send(t.Context(), attempt, "", func(ctx context.Context, _ task.Task) (provider.Receipt, error) {
 		latest := store.began[0].Add(lifecycle.SendTimeout)
 		if by, limited := provider.SendBy(ctx); !limited || by.After(latest) {
 			t.Errorf("the request may leave until %v (%t), want %v at the latest", by, limited, latest)
@@ -229,7 +230,7 @@ func TestSend_TheRequestLeavesSoonAfterTheCommitOrNever(t *testing.T) {
 		if by, limited := ctx.Deadline(); !limited || by.After(latest) {
 			t.Errorf("the request is given up at %v (%t), want %v at the latest", by, limited, latest)
 		}
-		return "p1", nil
+		return provider.Receipt{TaskID: "p1"}, nil
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/refract-video/refract/internal/task"
 )
@@ -55,6 +56,7 @@ func (c Callback) named() string {
 
 // CheckTask makes the next check of a task's newest attempt without a verdict due at once. The task may belong to any tenant.
 func (l *Lifecycle) CheckTask(ctx context.Context, id task.ID) (Inquiry, error) {
+	start := time.Now()
 	var q Inquiry
 	changed := false
 	t, err := l.store.ChangeAnyTask(ctx, id, func(t task.Task) (change Change, err error) {
@@ -66,6 +68,7 @@ func (l *Lifecycle) CheckTask(ctx context.Context, id task.ID) (Inquiry, error) 
 		return Inquiry{}, fmt.Errorf("check: %w", &TaskError{Task: id, Err: err})
 	}
 	if changed {
+		trace(ctx, settleSpans["operator"], &t, q.Attempt, start)
 		l.changed(t.ID, t.State)
 	}
 	return q.of(t), nil

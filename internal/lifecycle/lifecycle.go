@@ -79,6 +79,7 @@ type Change struct {
 	Pause    *Pause              // A pause of the provider account.
 	Prepare  *source.Preparation // A preparation that keeps the task, which is QUEUED, from admission until it ends.
 	Resume   *Resume             // The end of the probing of a provider account, which works.
+	Offering *OfferingUpdate     // What an answer shows about the offering of the task.
 	Asked    bool                // Whether an operator asked for the decision's check.
 }
 
@@ -102,6 +103,21 @@ func (p Pause) Doubted() bool { return p.Blocks || p.After > 0 }
 type Resume struct {
 	Account  string
 	Admitted time.Time // When the attempt was admitted that the provider accepted.
+}
+
+// OfferingUpdate is what the answer to a submission shows about an offering: the provider does not have the model, or it does.
+type OfferingUpdate struct {
+	Provider string
+	Model    string    // By our name.
+	Admitted time.Time // When the attempt was admitted that got the answer.
+	Close    *Closing  // Nil if the provider accepted the attempt, which opens the offering.
+}
+
+// Closing closes an offering.
+type Closing struct {
+	Reason string
+	For    time.Duration // How long it is until the first probe. Each further one follows after twice as long as the one before,
+	Max    time.Duration // up to this.
 }
 
 // Decide decides on a task that the store has locked. The store may call it again when a transaction could not be committed, so it
@@ -133,6 +149,13 @@ type Store interface {
 	// AdmitTasks locks accounts, and changes the tasks that the rules of package admission choose. It leaves out accounts that
 	// another replica has locked.
 	AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task, error)
+	// HoldClosed keeps some tasks of the closed offerings of a round from admission until they open, and returns how many.
+	HoldClosed(ctx context.Context, r admission.Round) (int, error)
+	// MoveClosed moves held tasks of the closed offerings of a round to the next provider of their route, at most admission.MaxTasks.
+	MoveClosed(ctx context.Context, r admission.Round) ([]task.Task, error)
+	// ReleaseHeld lets admission have some of the tasks again that an open offering of the round's provider held, and returns how many.
+	// When there is none, the closure ends.
+	ReleaseHeld(ctx context.Context, r admission.Round, o admission.Offering) (int, error)
 	// QueuePosition returns what a QUEUED task waits behind. limits are the configured limits of its provider's accounts.
 	QueuePosition(ctx context.Context, t task.Task, limits admission.AccountLimits) (admission.QueuePosition, error)
 	// ClaimChecks returns attempts of an account whose check is due, and makes each due again by the cadence.
@@ -140,8 +163,9 @@ type Store interface {
 	// RefusalHistory returns how the account of an attempt answered the attempt's task before, and other tasks since, or
 	// ErrAttemptNotFound. It counts refusals because the account is blocked. With chance it also counts those that any task can meet.
 	RefusalHistory(ctx context.Context, id task.AttemptID, chance bool) (task.RefusalHistory, error)
-	// TypicalDuration returns how long recent attempts of an account took, or 0 while too few are known.
-	TypicalDuration(ctx context.Context, account string) (time.Duration, error)
+	// TypicalDurations returns how long recent attempts of an account took, by the remote name of their model. It lacks models of
+	// which too few are known.
+	TypicalDurations(ctx context.Context, account string) (map[string]time.Duration, error)
 	// ChangeAnyTask changes a task of any tenant, or returns ErrTaskNotFound.
 	ChangeAnyTask(ctx context.Context, id task.ID, decide Decide) (task.Task, error)
 	// OverdueTasks returns tasks whose deadline has passed.
@@ -154,6 +178,15 @@ type Store interface {
 type Sources interface {
 	// UseSource records that a tenant's source is in use, or returns source.ErrNotFound.
 	UseSource(ctx context.Context, tenant string, id task.SourceID) error
+}
+
+// Offerings has the offerings that are closed.
+type Offerings interface {
+	Closures(ctx context.Context) ([]admission.Closure, error)
+	// CloseOffering closes an offering until an operator opens it.
+	CloseOffering(ctx context.Context, provider, model, reason string) error
+	// OpenOffering opens an offering, whatever closed it.
+	OpenOffering(ctx context.Context, provider, model string) error
 }
 
 // Inbox keeps callbacks that were refused.
@@ -172,16 +205,22 @@ type Saves interface {
 
 // Config is what the verbs need to know.
 type Config struct {
-	Store    Store
-	Inbox    Inbox
-	Saves    Saves
-	Sources  Sources
-	Accounts provider.Accounts
-	Catalog  func() *catalog.Catalog // The models, which may change while the service runs; nil means the built-in ones.
-	Route    []string                // The providers of tasks that name none, in the order in which they are tried.
+	Store     Store
+	Offerings Offerings // Nil means that no offering can be closed.
+	Inbox     Inbox
+	Saves     Saves
+	Sources   Sources
+	Signers   Signers // Used where callbacks name who signed them.
+	Accounts  provider.Accounts
+	Catalog   func() *catalog.Catalog // The models, which may change while the service runs; nil means the built-in ones.
+	Route     []string                // The providers of tasks that name neither provider nor model, in the order in which they are tried.
+	Gate      Gate                    // Nil means that admission is always open.
+	Records   SendRecords             // Nil means that no send is recorded.
 	// CheckSource refuses the URI of a source, in words for the caller. It must not touch the network.
 	CheckSource func(uri string) error
-	Meter       metric.Meter // Nil means the process's own.
+	// CheckWebhook does the same for the URI that receives the events of a task; nil means CheckSource.
+	CheckWebhook func(uri string) error
+	Meter        metric.Meter // Nil means the process's own.
 	// Now returns the time that all replicas agree on, for ids; nil means this machine's.
 	Now func() time.Time
 	// Changed is called for every task that changed, after the commit. It must not block.
@@ -190,19 +229,24 @@ type Config struct {
 
 // Lifecycle offers the verbs. They may be called concurrently.
 type Lifecycle struct {
-	store       Store
-	inbox       Inbox
-	saves       Saves
-	sources     Sources
-	accounts    provider.Accounts
-	catalog     func() *catalog.Catalog
-	now         func() time.Time
-	known       []string // The providers that have an account.
-	defaults    []string
-	checkSource func(string) error
-	changed     func(task.ID, task.State)
-	verdicts    metric.Int64Counter
-	ids         *ids
+	store        Store
+	closures     *closures
+	inbox        Inbox
+	saves        Saves
+	sources      Sources
+	accounts     provider.Accounts
+	catalog      func() *catalog.Catalog
+	now          func() time.Time
+	known        []string // The providers that have an account.
+	defaults     []string
+	checkSource  func(string) error
+	checkWebhook func(string) error
+	changed      func(task.ID, task.State)
+	verdicts     metric.Int64Counter
+	signers      *signers
+	ids          *ids
+	gate         Gate
+	records      SendRecords
 }
 
 // New returns the verbs over a store and providers.
@@ -213,6 +257,9 @@ func New(cfg Config) (*Lifecycle, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.CheckWebhook == nil {
+		cfg.CheckWebhook = cfg.CheckSource
+	}
 	if cfg.Catalog == nil {
 		builtIn, err := catalog.Load()
 		if err != nil {
@@ -220,20 +267,32 @@ func New(cfg Config) (*Lifecycle, error) {
 		}
 		cfg.Catalog = func() *catalog.Catalog { return builtIn }
 	}
+	if cfg.Gate == nil {
+		cfg.Gate = openGate{}
+	}
+	if cfg.Records == nil {
+		cfg.Records = noRecords{}
+	}
 	verdicts, err := cfg.Meter.Int64Counter("refract_attempt_verdicts", metric.WithDescription(
-		"Verdicts on attempts, by who brought them: the answer to the submission, a callback, a check, an operator's question or a save."))
+		"Verdicts on attempts, by account, who brought them (submission, preparation, callback, check, operator, or save) and state: SUCCEEDED, FAILED, REFUSED, or LOST."))
 	if err != nil {
 		return nil, fmt.Errorf("make the counter of verdicts: %w", err)
 	}
+	for account := range cfg.Accounts { // Prometheus sees an increase only of what it has seen before.
+		verdicts.Add(context.Background(), 0, metric.WithAttributes(attribute.String("account", account),
+			attribute.String("by", "check"), attribute.String("state", string(task.AttemptLost))))
+	}
 	return &Lifecycle{
-		store: cfg.Store, inbox: cfg.Inbox, saves: cfg.Saves, sources: cfg.Sources, accounts: cfg.Accounts, catalog: cfg.Catalog, now: cfg.Now, known: cfg.Accounts.Providers(), defaults: cfg.Route, checkSource: cfg.CheckSource,
-		changed: cfg.Changed, verdicts: verdicts, ids: &ids{now: cfg.Now},
+		store: cfg.Store, closures: &closures{store: cfg.Offerings}, inbox: cfg.Inbox, saves: cfg.Saves, sources: cfg.Sources, accounts: cfg.Accounts, catalog: cfg.Catalog, now: cfg.Now, known: cfg.Accounts.Providers(), defaults: cfg.Route, checkSource: cfg.CheckSource,
+		checkWebhook: cfg.CheckWebhook,
+		changed:      cfg.Changed, verdicts: verdicts, signers: &signers{store: cfg.Signers}, ids: &ids{now: cfg.Now}, gate: cfg.Gate, records: cfg.Records,
 	}, nil
 }
 
 // change applies one input to the task of an attempt, and counts what brought the attempt its verdict, so that operators see whether
 // callbacks arrive.
 func (l *Lifecycle) change(ctx context.Context, by string, id task.AttemptID, decide Decide) (task.Task, error) {
+	start := time.Now()
 	var before task.AttemptState
 	var changed bool
 	t, err := l.store.ChangeByAttempt(ctx, id, func(t task.Task) (Change, error) {
@@ -245,10 +304,11 @@ func (l *Lifecycle) change(ctx context.Context, by string, id task.AttemptID, de
 	if err != nil {
 		return t, err
 	}
+	a := t.AttemptByID(id)
 	if changed {
+		trace(ctx, settleSpans[by], &t, a, start)
 		l.changed(t.ID, t.State)
 	}
-	a := t.AttemptByID(id)
 	if a.State != before && !a.Open() {
 		l.verdicts.Add(ctx, 1, metric.WithAttributes(attribute.String("account", a.Account),
 			attribute.String("by", by), attribute.String("state", string(a.State))))

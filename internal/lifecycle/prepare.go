@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
@@ -77,6 +78,7 @@ func (l *Lifecycle) Block(ctx context.Context, w source.Waiter, account string, 
 
 // changeWaiter changes a task that still waits for its source.
 func (l *Lifecycle) changeWaiter(ctx context.Context, w source.Waiter, decide Decide) error {
+	start := time.Now()
 	changed := false
 	t, err := l.store.ChangeAnyTask(ctx, w.Task, func(t task.Task) (Change, error) {
 		if t.State != task.Queued || t.Revision != w.Revision {
@@ -93,6 +95,7 @@ func (l *Lifecycle) changeWaiter(ctx context.Context, w source.Waiter, decide De
 		return fmt.Errorf("settle task %s, which waits for its source: %w", w.Task, err)
 	}
 	if changed {
+		trace(ctx, "settle preparation", &t, nil, start)
 		l.changed(t.ID, t.State)
 	}
 	return nil

@@ -164,11 +164,11 @@ func TestDefer_LeavesASentAttemptAlone(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	id, attempt := s.begin(t, plain())
-	err := s.Send(t.Context(), attempt, func(ctx context.Context, _ task.Task) (string, error) {
+	err := s.Send(t.Context(), attempt, "", func(ctx context.Context, _ task.Task) (provider.Receipt, error) {
 		if err := s.Defer(ctx, attempt); !errors.Is(err, task.ErrAlreadySent) {
 			t.Errorf("Defer = %v, want that it is sent", err)
 		}
-		return "p1", nil
+		return provider.Receipt{TaskID: "p1"}, nil
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ func TestSend_LeavesAnAttemptAloneWhoseSourceIsNotReady(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	id, attempt := s.begin(t, plain())
-	if err := s.Send(t.Context(), attempt, nil); !errors.Is(err, lifecycle.ErrUnprepared) {
+	if err := s.Send(t.Context(), attempt, "", nil); !errors.Is(err, lifecycle.ErrUnprepared) {
 		t.Errorf("Send = %v, want ErrUnprepared", err)
 	}
 	s.expect(t, id, task.Submitting, task.AttemptSubmitting)
@@ -25,7 +25,7 @@ func TestSend_LeavesAnAttemptAloneWhoseSourceIsNotReady(t *testing.T) {
 	if _, err := s.Cancel(t.Context(), "films", id); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Send(t.Context(), attempt, nil); err != nil {
+	if err := s.Send(t.Context(), attempt, "", nil); err != nil {
 		t.Error(err)
 	}
 	s.expect(t, id, task.Canceled, task.AttemptRefused)
@@ -74,11 +74,11 @@ func TestRefuse_LeavesASentAttemptAlone(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	id, attempt := s.begin(t, plain())
-	err := s.Send(t.Context(), attempt, func(ctx context.Context, _ task.Task) (string, error) {
+	err := s.Send(t.Context(), attempt, "", func(ctx context.Context, _ task.Task) (provider.Receipt, error) {
 		if err := s.Refuse(ctx, attempt, &source.UnfitError{Reason: task.InputUnreachable}); err != nil {
 			t.Error(err)
 		}
-		return "p1", nil
+		return provider.Receipt{TaskID: "p1"}, nil
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -22,10 +22,10 @@ func TestSend_DeliversAtMostOnce(t *testing.T) {
 	var returned atomic.Int32
 	const callers = 20
 	errs := atOnce(t.Context(), callers, func(ctx context.Context, _ int) error {
-		err := s.Send(ctx, attempt, func(context.Context, task.Task) (string, error) {
+		err := s.Send(ctx, attempt, "", func(context.Context, task.Task) (provider.Receipt, error) {
 			delivered.Add(1)
 			<-all
-			return "p1", nil
+			return provider.Receipt{TaskID: "p1"}, nil
 		})
 		if returned.Add(1) == callers-1 {
 			close(all)
@@ -53,9 +53,9 @@ func TestSend_OfACanceledTaskIsNeverDelivered(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		err := s.Send(t.Context(), attempt, func(context.Context, task.Task) (string, error) {
+		err := s.Send(t.Context(), attempt, "", func(context.Context, task.Task) (provider.Receipt, error) {
 			t.Error("a canceled task was delivered")
-			return "", nil
+			return provider.Receipt{}, nil
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -69,9 +69,9 @@ func TestSend_AfterACrashWaitsForTheCallback(t *testing.T) {
 	s := setup(t)
 	id, attempt := s.begin(t, plain())
 	s.exec(t, "UPDATE attempt SET sent = true") // The process died before the answer was written down.
-	err := s.Send(t.Context(), attempt, func(context.Context, task.Task) (string, error) {
+	err := s.Send(t.Context(), attempt, "", func(context.Context, task.Task) (provider.Receipt, error) {
 		t.Error("the attempt was delivered again")
-		return "", nil
+		return provider.Receipt{}, nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -91,15 +91,15 @@ func TestSend_AnAnswerThatSomebodyElseAwaitsMayStillCome(t *testing.T) {
 	t.Parallel()
 	s := setupWith(t, studio{callbacks: provider.NoCallbacks})
 	id, attempt := s.begin(t, plain())
-	err := s.Send(t.Context(), attempt, func(ctx context.Context, _ task.Task) (string, error) {
-		if err := s.Send(ctx, attempt, nil); err != nil {
+	err := s.Send(t.Context(), attempt, "", func(ctx context.Context, _ task.Task) (provider.Receipt, error) {
+		if err := s.Send(ctx, attempt, "", nil); err != nil {
 			t.Error(err)
 		}
 		checks, err := s.DueChecks(ctx, "kie", cadence, 10)
 		if err != nil || len(checks) > 0 {
 			t.Errorf("checks %v are due (%v), and would give the attempt up", checks, err)
 		}
-		return "p1", nil
+		return provider.Receipt{TaskID: "p1"}, nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func TestSend_AnAnswerThatSomebodyElseAwaitsMayStillCome(t *testing.T) {
 func TestSend_OfAnUnknownAttemptFails(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	err := s.Send(t.Context(), task.AttemptID(newID()), nil)
+	err := s.Send(t.Context(), task.AttemptID(newID()), "", nil)
 	if !errors.Is(err, lifecycle.ErrAttemptNotFound) {
 		t.Errorf("Send = %v, want ErrAttemptNotFound", err)
 	}
@@ -121,9 +121,9 @@ func TestSend_WritesTheAnswerDownThoughItsCallerIsStopped(t *testing.T) {
 	s := setup(t)
 	id, attempt := s.begin(t, plain())
 	ctx, stop := context.WithCancel(t.Context())
-	err := s.Send(ctx, attempt, func(context.Context, task.Task) (string, error) {
+	err := s.Send(ctx, attempt, "", func(context.Context, task.Task) (provider.Receipt, error) {
 		stop()
-		return "p1", nil
+		return provider.Receipt{TaskID: "p1"}, nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -154,18 +154,18 @@ func TestSend_AnswerThatContradictsAProvenCallbackEndsAtOnce(t *testing.T) {
 	s := setup(t)
 	store := &countingStore{Tasks: s.store.Tasks}
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store, Inbox: s.store.Inbox, Saves: s.store.Storage, Sources: s.store.Sources, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"}, Changed: func(task.ID, task.State) {},
+		Store: store, Offerings: s.store.Offerings, Inbox: s.store.Inbox, Saves: s.store.Storage, Sources: s.store.Sources, Accounts: provider.Accounts{"kie": studio{}}, Route: []string{"kie"}, Changed: func(task.ID, task.State) {},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	id, attempt := s.begin(t, plain())
-	err = verbs.Send(t.Context(), attempt, func(ctx context.Context, _ task.Task) (string, error) {
+	err = verbs.Send(t.Context(), attempt, "", func(ctx context.Context, _ task.Task) (provider.Receipt, error) {
 		if err := s.callback(ctx, attempt, proven("p1", provider.Succeeded), lifecycle.Applied); err != nil {
 			t.Error(err)
 		}
 		store.changes.Store(0)
-		return "p2", nil
+		return provider.Receipt{TaskID: "p2"}, nil
 	})
 	if !errors.Is(err, task.ErrProviderTaskMismatch) {
 		t.Errorf("Send = %v, want ErrProviderTaskMismatch", err)
@@ -222,6 +222,7 @@ func TestSend_EveryAnswerEndsAsTheTableSays(t *testing.T) {
 			answer:  &provider.Error{Class: provider.Rejected, Input: true},
 			attempt: task.AttemptRefused, task: task.Failed, reason: task.InputRejected,
 		},
+		"model withdrawn": {answer: refusal(provider.ModelWithdrawn), attempt: task.AttemptRefused, task: task.Queued},
 		"rate limited for a minute": {
 			answer:  &provider.Error{Class: provider.RateLimited, RetryAfter: time.Minute},
 			attempt: task.AttemptRefused, task: task.Queued, pause: "rate_limited", atLeast: time.Minute, probing: true,
@@ -304,11 +305,11 @@ func TestSend_AnswerAfterItsCallbackChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
 	id, attempt := s.begin(t, plain())
-	err := s.Send(t.Context(), attempt, func(ctx context.Context, _ task.Task) (string, error) {
+	err := s.Send(t.Context(), attempt, "", func(ctx context.Context, _ task.Task) (provider.Receipt, error) {
 		if err := s.callback(ctx, attempt, proven("p1", provider.Succeeded), lifecycle.Applied); err != nil {
 			t.Error(err)
 		}
-		return "p1", nil
+		return provider.Receipt{TaskID: "p1"}, nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -325,11 +326,11 @@ func TestSend_RefusalAfterACallbackProvesNothing(t *testing.T) {
 			t.Parallel()
 			s := setup(t)
 			id, attempt := s.begin(t, plain())
-			err := s.Send(t.Context(), attempt, func(ctx context.Context, _ task.Task) (string, error) {
+			err := s.Send(t.Context(), attempt, "", func(ctx context.Context, _ task.Task) (provider.Receipt, error) {
 				if err := s.callback(ctx, attempt, unproven("p1", provider.Running), lifecycle.Confirming); err != nil {
 					t.Error(err)
 				}
-				return "", &provider.Error{Class: class, Op: "submit"}
+				return provider.Receipt{}, &provider.Error{Class: class, Op: "submit"}
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
@@ -37,17 +38,36 @@ type Callback struct {
 	ProviderTaskID string
 	Verdict        Verdict
 	Body           []byte // As received, but for our URL token, which is redacted.
+	Intake         *Intake
+}
+
+// Intake says where a callback waited that an ingress stored before it was settled. Nil means that it is settled as it arrives.
+type Intake struct {
+	ID          int64     // The row that is removed in the transaction that settles the callback.
+	ReceiveTime time.Time // When the ingress stored it, by the clock of the database.
 }
 
 // SettleCallback appends a callback to the inbox and applies it, in one transaction, and returns its verdict.
 //
-// NOTE: no provider signs the body. A proven callback with a result moves the task to SAVING, where the links are read from the
-// provider and not from the callback. Every other callback only triggers a question to the provider. So a forged body can't end a
-// task, nor make us store another file.
+// NOTE: what a callback changes depends on what its signature proves. A proven body is believed, links included. A proven id with a
+// result moves the task to SAVING, where the links are read from the provider and not from the callback. Every other callback only
+// triggers a question to the provider. So a forged body can't end a task, nor make us store another file.
+//
+// A callback that another account at the provider signed is provider.ErrCallbackSignature, and nothing is kept of it.
 func (l *Lifecycle) SettleCallback(ctx context.Context, c Callback, said provider.Callback) (Verdict, error) {
-	verdict, err := l.settleCallback(ctx, c, said, callbackInput)
+	pinned, err := l.signers.pinned(ctx, c.Account, said)
+	if err != nil {
+		return "", err
+	}
+	verdict, err := l.settleCallback(ctx, c, said, pinned, callbackInput)
+	if errors.Is(err, errUnpinned) {
+		if pinned, err = l.signers.pin(ctx, c.Account, said.Signer); err != nil {
+			return "", err
+		}
+		verdict, err = l.settleCallback(ctx, c, said, pinned, callbackInput)
+	}
 	if errors.Is(err, ErrProviderTaskTaken) {
-		verdict, err = l.settleCallback(ctx, c, said, func(task.Task, task.AttemptID, provider.Callback) (task.Input, Verdict) {
+		verdict, err = l.settleCallback(ctx, c, said, pinned, func(task.Task, task.AttemptID, provider.Callback) (task.Input, Verdict) {
 			return nil, Mismatch
 		})
 	}
@@ -59,14 +79,17 @@ func (l *Lifecycle) SettleCallback(ctx context.Context, c Callback, said provide
 
 // settleCallback applies what a callback means. A nil input means nothing.
 func (l *Lifecycle) settleCallback(
-	ctx context.Context, c Callback, said provider.Callback,
+	ctx context.Context, c Callback, said provider.Callback, pinned string,
 	means func(task.Task, task.AttemptID, provider.Callback) (task.Input, Verdict),
 ) (Verdict, error) {
 	_, err := l.change(ctx, "callback", c.AttemptID, func(t task.Task) (Change, error) {
+		said, err := trusted(t.AttemptByID(c.AttemptID), said, pinned)
+		if err != nil {
+			return Change{}, err
+		}
 		in, verdict := means(t, c.AttemptID, said)
 		d := task.Decision{Task: t}
 		if in != nil {
-			var err error
 			if d, err = t.Apply(in); errors.Is(err, task.ErrProviderTaskMismatch) {
 				verdict = Mismatch
 			} else if err != nil {
@@ -93,12 +116,16 @@ func callbackInput(t task.Task, id task.AttemptID, said provider.Callback) (task
 			return nil, Duplicate
 		}
 		return nil, Conflict
-	case said.Proven && said.Status.Phase == provider.Succeeded:
+	case said.Proof == provider.ProofBody && said.Status.Phase == provider.Succeeded:
+		return task.ResultReady{Attempt: id, ProviderTaskID: said.ProviderTaskID, Links: said.Status.ResultURLs, Cost: task.Cost(said.Status.Cost)}, Applied
+	case said.Proof == provider.ProofID && said.Status.Phase == provider.Succeeded:
 		return task.ResultReady{Attempt: id, ProviderTaskID: said.ProviderTaskID}, Applied
 	case a.State == task.AttemptRefused:
 		return nil, Conflict
+	case said.Proof == provider.ProofBody && said.Status.Phase == provider.Failed:
+		return failedInput(id, said.ProviderTaskID, said.Status), Applied
 	default:
-		return task.Hinted{Attempt: id, ProviderTaskID: said.ProviderTaskID, Proven: said.Proven}, Confirming
+		return task.Hinted{Attempt: id, ProviderTaskID: said.ProviderTaskID, Proven: said.Proof != provider.ProofNone}, Confirming
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 func proven(id string, phase provider.Phase) provider.Callback {
-	return provider.Callback{ProviderTaskID: id, Proven: true, Status: provider.Status{Phase: phase}}
+	return provider.Callback{ProviderTaskID: id, Proof: provider.ProofID, Status: provider.Status{Phase: phase}}
 }
 
 func unproven(id string, phase provider.Phase) provider.Callback {
@@ -201,11 +201,11 @@ func TestSettleCallback_RowsAndBytesAreBoundedPerAttempt(t *testing.T) {
 	s := setup(t)
 	const large = 250_000
 	for name, test := range map[string]struct {
-		size, rows, bytes int
+		size, times, rows, bytes int
 	}{
-		"large": {large, 2, 2 * large}, // One that was asked about, and the one that was applied.
-		"small": {10, 33, 33 * 10},
-		"empty": {0, 33, 0},
+		"large": {large, 8, 2, 2 * large}, // One that was asked about, and the one that was applied.
+		"small": {10, 80, 33, 33 * 10},
+		"empty": {0, 80, 33, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.clear(t)
@@ -217,11 +217,11 @@ func TestSettleCallback_RowsAndBytesAreBoundedPerAttempt(t *testing.T) {
 					t.Fatalf("SettleCallback = %s, %v, want %s", got, err, want)
 				}
 			}
-			for range 80 {
+			for range test.times {
 				send(proven("p1", provider.Failed), lifecycle.Confirming)
 			}
 			send(proven("p1", provider.Succeeded), lifecycle.Applied)
-			for range 80 {
+			for range test.times {
 				send(proven("p1", provider.Succeeded), lifecycle.Duplicate)
 				send(proven("p1", provider.Failed), lifecycle.Conflict)
 			}
@@ -240,7 +240,7 @@ func TestSettleCallback_RowsAndBytesAreBoundedPerAttempt(t *testing.T) {
 func TestSettleCallback_BringsFewerAndFewerQuestions(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
-	rarely := lifecycle.Cadence{Every: 100 * time.Hour, Slow: 100 * time.Hour, Typical: time.Minute}
+	rarely := lifecycle.Cadence{Pace: lifecycle.Pace{Every: 100 * time.Hour, Typical: time.Minute}, Slow: 100 * time.Hour}
 	for name, act := range map[string]func(t *testing.T, id task.ID, attempt task.AttemptID){
 		"a running task": func(*testing.T, task.ID, task.AttemptID) {},
 		"a terminal task": func(t *testing.T, id task.ID, _ task.AttemptID) {

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,31 +24,53 @@ type Check struct {
 	Task           task.ID
 	Account        string
 	ProviderTaskID string        // The attempt's, or the hinted one; empty when its outcome is unknown.
+	Remote, Handle string        // As in task.Attempt.
 	Hinted         bool          // Whether the attempt has no provider task id of its own: ProviderTaskID is a hint's, or empty.
 	Asked          bool          // Whether an operator asked for the check.
+	TraceParent    string        // As in task.Task.
 	Age            time.Duration // Since the attempt was admitted,
 	SubmitAge      time.Duration // and since its submission was answered; both on the database's clock.
 }
 
-// Cadence is how often attempts are checked: in the period Every around the time at which such attempts usually end, and less often
-// long before and long after it. An attempt whose task is terminal is checked in the period Slow.
+// Cadence is how often the attempts of an account are checked. An attempt whose task is terminal is checked in the period Slow.
 type Cadence struct {
+	Pace                 // Of attempts of models that are not in Models.
+	Slow   time.Duration // At least as long as any period Every.
+	Models []ModelPace
+}
+
+// Pace is how often open attempts are checked: in the period Every around the time at which such attempts usually end, and less often
+// long before and long after it.
+type Pace struct {
 	Every   time.Duration
-	Slow    time.Duration
 	Typical time.Duration // How long attempts usually take.
 }
 
-// Cadence returns how often the attempts of an account are checked. How long they take is learned from those
-// that succeeded lately; until there are some, it is what the provider documents.
+// ModelPace is the pace of a model by its remote name.
+type ModelPace struct {
+	Remote string
+	Pace
+}
+
+// Cadence returns how often the attempts of an account are checked. How long they take is learned, for each model, from those that
+// succeeded lately; until there are some, it is what the catalog says of the offering, or else the provider's documents of its API.
 func (l *Lifecycle) Cadence(ctx context.Context, account string) (Cadence, error) {
-	caps := l.accounts[account].Capabilities()
-	c := Cadence{Every: caps.PollInterval, Slow: max(slowCheck, caps.PollInterval), Typical: caps.TypicalDuration}
-	learned, err := l.store.TypicalDuration(ctx, account)
+	p := l.accounts[account]
+	caps := p.Capabilities()
+	c := Cadence{Pace: Pace{Every: caps.PollInterval, Typical: caps.TypicalDuration}, Slow: max(slowCheck, caps.PollInterval)}
+	learned, err := l.store.TypicalDurations(ctx, account)
 	if err != nil {
 		return c, fmt.Errorf("learn how long attempts at %s take: %w", account, err)
 	}
-	if learned > 0 {
-		c.Typical = learned
+	c.Typical = cmp.Or(learned[""], c.Typical)
+	for _, m := range l.catalog().Models() {
+		o := m.At(p.Name())
+		if o == nil {
+			continue
+		}
+		pace := Pace{Every: cmp.Or(o.PollInterval, c.Every), Typical: cmp.Or(learned[o.Remote], o.UsualDuration, caps.TypicalDuration)}
+		c.Models = append(c.Models, ModelPace{Remote: o.Remote, Pace: pace})
+		c.Slow = max(c.Slow, pace.Every)
 	}
 	return c, nil
 }
@@ -64,6 +87,11 @@ func (l *Lifecycle) DueChecks(ctx context.Context, account string, c Cadence, li
 
 // SettleCheck applies what the provider answered about an attempt, or that there is no provider task id to ask by.
 func (l *Lifecycle) SettleCheck(ctx context.Context, c Check, s provider.Status, answer error) error {
+	if c.ProviderTaskID == "" {
+		if settled, err := l.settleByRecord(ctx, c.Attempt); settled || err != nil {
+			return err
+		}
+	}
 	in := l.checkInput(c, s, answer)
 	if in == nil {
 		return nil // The next check is scheduled already.
@@ -111,9 +139,9 @@ func (l *Lifecycle) checkInput(c Check, s provider.Status, answer error) task.In
 func statusInput(c Check, s provider.Status) task.Input {
 	switch s.Phase {
 	case provider.Succeeded:
-		return task.ResultReady{Attempt: c.Attempt, ProviderTaskID: c.ProviderTaskID}
+		return task.ResultReady{Attempt: c.Attempt, ProviderTaskID: c.ProviderTaskID, Cost: task.Cost(s.Cost)}
 	case provider.Failed:
-		return task.GenerationFailed{Attempt: c.Attempt, ProviderTaskID: c.ProviderTaskID, Reason: reasons[s.Cause], Message: failureMessage(s)}
+		return failedInput(c.Attempt, c.ProviderTaskID, s)
 	case provider.Running:
 	}
 	switch {
@@ -124,6 +152,11 @@ func statusInput(c Check, s provider.Status) task.Input {
 	default:
 		return nil
 	}
+}
+
+// failedInput returns what it means for an attempt that its provider task failed.
+func failedInput(id task.AttemptID, providerTaskID string, s provider.Status) task.Input {
+	return task.GenerationFailed{Attempt: id, ProviderTaskID: providerTaskID, Reason: reasons[s.Cause], Message: failureMessage(s), Cost: task.Cost(s.Cost)}
 }
 
 // reasons are what a provider's causes mean for the task. A cause that is not in it is PROVIDER_FAILED.

@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -138,7 +139,7 @@ func TestSettleCheck_ConfirmsAHint(t *testing.T) {
 	}
 }
 
-// Attempts take ten minutes here, as a rule.
+// Attempts take ten minutes here, as a rule, and those of one model an hour.
 func TestDueChecks_ComeAgainWhenTheAttemptMayHaveEndedAndSlowlyForTerminalTasks(t *testing.T) {
 	t.Parallel()
 	s := setup(t)
@@ -146,13 +147,16 @@ func TestDueChecks_ComeAgainWhenTheAttemptMayHaveEndedAndSlowlyForTerminalTasks(
 		age    time.Duration
 		cancel bool
 		want   time.Duration
+		remote string
 	}{
-		"just begun":           {0, false, 45 * time.Second},
-		"not long before":      {6 * time.Minute, false, 30 * time.Second},
-		"overdue":              {15 * time.Minute, false, 30 * time.Second},
-		"long overdue":         {25 * time.Minute, false, 45 * time.Second},
-		"canceled":             {0, true, 10 * time.Minute},
-		"canceled and overdue": {15 * time.Minute, true, 10 * time.Minute},
+		"just begun":           {age: 0, want: 45 * time.Second},
+		"not long before":      {age: 6 * time.Minute, want: 30 * time.Second},
+		"overdue":              {age: 15 * time.Minute, want: 30 * time.Second},
+		"long overdue":         {age: 25 * time.Minute, want: 45 * time.Second},
+		"canceled":             {cancel: true, want: 10 * time.Minute},
+		"canceled and overdue": {age: 15 * time.Minute, cancel: true, want: 10 * time.Minute},
+		"a slow model":         {age: 25 * time.Minute, remote: "slow", want: 3 * time.Minute},
+		"a slow model, due":    {age: 40 * time.Minute, remote: "slow", want: 2 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.clear(t)
@@ -162,7 +166,7 @@ func TestDueChecks_ComeAgainWhenTheAttemptMayHaveEndedAndSlowlyForTerminalTasks(
 					t.Fatal(err)
 				}
 			}
-			s.exec(t, "UPDATE attempt SET create_time = now() - make_interval(secs => $1)", test.age.Seconds())
+			s.exec(t, "UPDATE attempt SET create_time = now() - make_interval(secs => $1), remote_model = $2", test.age.Seconds(), test.remote)
 			begun := query[time.Time](t, s, "SELECT clock_timestamp()")
 			checks := s.checks(t)
 			if len(checks) != 1 || checks[0].Attempt != attempt || checks[0].Task != id || checks[0].ProviderTaskID != "p1" {
@@ -188,7 +192,7 @@ func TestCadence_LearnsHowLongAttemptsTake(t *testing.T) {
 	s := setup(t)
 	for range 11 {
 		_, attempt := s.start(t, newID())
-		s.exec(t, "UPDATE attempt SET create_time = now() - interval '7 minutes' WHERE id = $1", attempt)
+		s.exec(t, "UPDATE attempt SET create_time = now() - interval '7 minutes', remote_model = 'modify/generate' WHERE id = $1", attempt)
 	}
 	for _, step := range []struct {
 		successes int
@@ -200,8 +204,12 @@ func TestCadence_LearnsHowLongAttemptsTake(t *testing.T) {
 			}
 		}
 		got, err := s.Cadence(t.Context(), "kie")
-		if err != nil || got.Typical.Round(time.Minute) != step.want || got.Every != 30*time.Second || got.Slow != 10*time.Minute {
-			t.Errorf("Cadence after %d successes = %+v, %v, want one for %s", step.successes, got, err, step.want)
+		if err != nil || len(got.Models) == 0 || got.Typical != 5*time.Minute || got.Every != 30*time.Second || got.Slow != 10*time.Minute {
+			t.Fatalf("Cadence after %d successes = %+v, %v, want the provider's for other models", step.successes, got, err)
+		}
+		i := slices.IndexFunc(got.Models, func(m lifecycle.ModelPace) bool { return m.Remote == "modify/generate" })
+		if pace := got.Models[i]; pace.Typical.Round(time.Minute) != step.want || pace.Every != 30*time.Second {
+			t.Errorf("pace after %d successes = %+v, want one for %s", step.successes, pace, step.want)
 		}
 	}
 }
@@ -215,8 +223,8 @@ func TestSettleCheck_OfAnAttemptThatIsNamedMeanwhileChangesNothing(t *testing.T)
 			s := setup(t)
 			id, attempt := s.begin(t, plain())
 			s.exec(t, "UPDATE attempt SET create_time = now() - interval '2 hours'")
-			err := s.Send(t.Context(), attempt, func(ctx context.Context, _ task.Task) (string, error) {
-				if err := s.Send(ctx, attempt, nil); err != nil { // Its job runs twice.
+			err := s.Send(t.Context(), attempt, "", func(ctx context.Context, _ task.Task) (provider.Receipt, error) {
+				if err := s.Send(ctx, attempt, "", nil); err != nil { // Its job runs twice.
 					t.Error(err)
 				}
 				if hint != "" {
@@ -224,7 +232,7 @@ func TestSettleCheck_OfAnAttemptThatIsNamedMeanwhileChangesNothing(t *testing.T)
 						t.Error(err)
 					}
 				}
-				return "p1", nil
+				return provider.Receipt{TaskID: "p1"}, nil
 			})
 			if err != nil {
 				t.Fatal(err)

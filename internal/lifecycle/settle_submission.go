@@ -21,9 +21,9 @@ const (
 
 // answer is the answer to a submission.
 type answer struct {
-	providerTaskID string
-	err            error
-	arriveBy       time.Time // The latest time at which the request can arrive; zero if it has arrived.
+	receipt  provider.Receipt
+	err      error
+	arriveBy time.Time // The latest time at which the request can arrive; zero if it has arrived.
 }
 
 // settleSubmission applies the answer to a submission as submissionRules says.
@@ -35,13 +35,13 @@ func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, got
 	}
 	_, err = l.change(ctx, "submission", id, func(t task.Task) (Change, error) {
 		a := t.AttemptByID(id)
-		s := l.answered(*a, got, inTransit)
+		s := l.answered(t, *a, got, inTransit)
 		rule := s.rule()
 		if !ourOwnDoing(got.err) { // Otherwise it says nothing about the provider.
 			s.judgment = rule.judge(history, s.err)
 		}
 		d, err := t.Apply(rule.Effect.input(s))
-		c := Change{Decision: d}
+		c := Change{Decision: d, Offering: l.offeringUpdate(t, a, s.err)}
 		if s.judgment.pauses() && (d.Changed || rule.Created == CreatedNo) {
 			c.Pause = rule.pause(a.Account, s)
 			c.Pause.Met = a.CreateTime
@@ -61,9 +61,13 @@ func (l *Lifecycle) settleSubmission(ctx context.Context, id task.AttemptID, got
 }
 
 // answered returns a submission of an attempt with its answer. A code proves that the request arrived.
-func (l *Lifecycle) answered(a task.Attempt, got answer, inTransit time.Duration) answered {
+func (l *Lifecycle) answered(t task.Task, a task.Attempt, got answer, inTransit time.Duration) answered {
 	s := answered{
-		attempt: a.ID, providerTaskID: got.providerTaskID, err: refusal(got.err), caps: l.capabilities(a.Account), known: l.known,
+		attempt: a.ID, receipt: got.receipt, err: refusal(got.err), caps: l.capabilities(a.Account), known: l.known,
+	}
+	s.checkAfter = s.caps.PollInterval
+	if o := l.catalog().Offering(a.Provider, t.Spec.Model); o != nil {
+		s.checkAfter = cmp.Or(o.PollInterval, s.checkAfter)
 	}
 	if s.err != nil && s.err.Code == 0 {
 		s.inTransit = inTransit

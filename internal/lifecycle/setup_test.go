@@ -62,11 +62,23 @@ func setupWith(t *testing.T, kie studio) service {
 	if err := store.Accounts.PrepareAccounts(t.Context(), map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}
+	return service{Lifecycle: newVerbs(t, store, kie, store.Accounts), store: store, pool: pool}
+}
+
+// newVerbs returns the verbs over a store and a provider.
+func newVerbs(t *testing.T, store *postgres.Stores, kie studio, signers lifecycle.Signers) *lifecycle.Lifecycle {
+	t.Helper()
 	verbs, err := lifecycle.New(lifecycle.Config{
-		Store: store.Tasks, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Accounts: provider.Accounts{"kie": kie}, Route: []string{"kie"},
+		Store: store.Tasks, Offerings: store.Offerings, Inbox: store.Inbox, Saves: store.Storage, Sources: store.Sources, Signers: signers, Accounts: provider.Accounts{"kie": kie}, Route: []string{"kie"},
 		CheckSource: func(uri string) error {
 			if !strings.HasPrefix(uri, "https://") {
 				return errors.New("must begin with https://")
+			}
+			return nil
+		},
+		CheckWebhook: func(uri string) error {
+			if strings.Contains(uri, "private") {
+				return errors.New("must be public")
 			}
 			return nil
 		},
@@ -75,7 +87,7 @@ func setupWith(t *testing.T, kie studio) service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return service{Lifecycle: verbs, store: store, pool: pool}
+	return verbs
 }
 
 // clear removes all tasks and makes the account as good as new, for tables that share a database.
@@ -85,6 +97,7 @@ func (s service) clear(t *testing.T) {
 	s.exec(t, "DELETE FROM river_job")
 	s.exec(t, "DELETE FROM tenant")
 	s.exec(t, "DELETE FROM storage_probe")
+	s.exec(t, "DELETE FROM offering_closure")
 	s.exec(t, `UPDATE provider_account SET pauses = 0, pause_reason = '', paused_until_time = NULL, blocked = false, unknowns = 0,
 		hold_reason = NULL, max_submissions = NULL, rate_window = NULL, max_in_flight = NULL`)
 }
@@ -115,7 +128,9 @@ func (s service) admit(t *testing.T) {
 }
 
 // cadence is how often the tests' provider is asked.
-var cadence = lifecycle.Cadence{Every: 30 * time.Second, Slow: 10 * time.Minute, Typical: 10 * time.Minute}
+var cadence = lifecycle.Cadence{Pace: lifecycle.Pace{Every: 30 * time.Second, Typical: 10 * time.Minute}, Slow: 10 * time.Minute, Models: []lifecycle.ModelPace{
+	{Remote: "slow", Pace: lifecycle.Pace{Every: 2 * time.Minute, Typical: time.Hour}},
+}}
 
 // begin makes a task and admits it.
 func (s service) begin(t *testing.T, spec task.Spec) (task.ID, task.AttemptID) {
@@ -137,7 +152,9 @@ func (s service) start(t *testing.T, providerTaskID string) (task.ID, task.Attem
 // send sends an attempt, which the provider answers as given.
 func (s service) send(t *testing.T, attempt task.AttemptID, providerTaskID string, answer error) {
 	t.Helper()
-	err := s.Send(t.Context(), attempt, func(context.Context, task.Task) (string, error) { return providerTaskID, answer })
+	err := s.Send(t.Context(), attempt, "", func(context.Context, task.Task) (provider.Receipt, error) {
+		return provider.Receipt{TaskID: providerTaskID}, answer
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,7 @@ var submissionRules = []SubmissionRule{
 	{provider.RateLimited, CreatedNo, sendAgain, &Pause{For: 5 * time.Second, Max: time.Minute}},
 	{provider.AccountBlocked, CreatedNo, sendAgain, &Pause{For: 30 * time.Second, Max: time.Hour, Blocks: true}},
 	{provider.Rejected, CreatedNo, moveOn, nil},
+	{provider.ModelWithdrawn, CreatedNo, elsewhere, nil},
 	{provider.GenerationFailed, CreatedYes, countFailure, nil},
 	{provider.Ambiguous, CreatedUnknown, awaitCallback, brake},
 	{provider.NotFound, CreatedUnknown, awaitCallback, brake},
@@ -61,13 +62,14 @@ type Effect struct {
 
 // answered is a submission with its answer.
 type answered struct {
-	attempt        task.AttemptID
-	providerTaskID string
-	err            *provider.Error // Nil where it was accepted.
-	inTransit      time.Duration   // How long the request may still arrive; 0 if the answer proves that it did.
-	judgment       judgment
-	caps           provider.Capabilities
-	known          []string // The providers that have an account.
+	attempt    task.AttemptID
+	receipt    provider.Receipt
+	err        *provider.Error // Nil where it was accepted.
+	inTransit  time.Duration   // How long the request may still arrive; 0 if the answer proves that it did.
+	judgment   judgment
+	caps       provider.Capabilities
+	checkAfter time.Duration // When an accepted attempt is checked for the first time.
+	known      []string      // The providers that have an account.
 }
 
 // The effects that answers have.
@@ -75,7 +77,7 @@ var (
 	follow = Effect{
 		Attempt: task.AttemptRunning, Task: "RUNNING",
 		input: func(a answered) task.Input {
-			return task.Accepted{Attempt: a.attempt, ProviderTaskID: a.providerTaskID, CheckAfter: a.caps.PollInterval}
+			return task.Accepted{Attempt: a.attempt, ProviderTaskID: a.receipt.TaskID, Handle: a.receipt.Handle, CheckAfter: a.checkAfter}
 		},
 	}
 	sendAgain = Effect{
@@ -96,6 +98,12 @@ var (
 		Attempt: task.AttemptRefused, Task: "QUEUED at the next provider of its route, else FAILED", SendAgain: true,
 		input: func(a answered) task.Input {
 			return task.Refused{Attempt: a.attempt, Reason: rejection(a.err), Message: a.err.Error(), Known: a.known}
+		},
+	}
+	elsewhere = Effect{
+		Attempt: task.AttemptRefused, Task: "QUEUED at the next provider of its route, else at the same one, whose offering is closed", SendAgain: true,
+		input: func(a answered) task.Input {
+			return task.Refused{Attempt: a.attempt, Elsewhere: true, Message: a.err.Error(), Known: a.known}
 		},
 	}
 	countFailure = Effect{

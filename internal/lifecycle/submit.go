@@ -9,6 +9,7 @@ import (
 	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/tracing"
 )
 
 // The defaults of a submission.
@@ -43,6 +44,7 @@ func (l *Lifecycle) SubmitAll(ctx context.Context, tenant string, all []Submissi
 	var begun []task.Decision
 	var places []int                  // The index in all of each task in begun.
 	used := map[task.SourceID]error{} // The first of many tasks of one clip records its use.
+	parent := tracing.Parent(ctx)
 	for i, s := range all {
 		specs[i] = complete(s.Spec)
 		route, invalid := l.check(ctx, tenant, specs[i], used)
@@ -50,7 +52,9 @@ func (l *Lifecycle) SubmitAll(ctx context.Context, tenant string, all []Submissi
 			results[i] = l.submittedBefore(ctx, tenant, s.RequestID, specs[i], invalid)
 			continue
 		}
-		begun = append(begun, task.New(task.ID(l.ids.next()), tenant, s.RequestID, specs[i], route))
+		d := task.New(task.ID(l.ids.next()), tenant, s.RequestID, specs[i], route)
+		d.Task.TraceParent = parent
+		begun = append(begun, d)
 		places = append(places, i)
 	}
 	if len(begun) == 0 {
@@ -119,10 +123,15 @@ func (l *Lifecycle) check(ctx context.Context, tenant string, spec task.Spec, us
 			return nil, &FieldError{Field: "first_frame_uri", Message: err.Error()}
 		}
 	}
+	if spec.WebhookURI != "" {
+		if err := l.checkWebhook(spec.WebhookURI); err != nil {
+			return nil, &FieldError{Field: "webhook_uri", Message: err.Error()}
+		}
+	}
 	if n := len(spec.Parameters); n > catalog.MaxParameters {
 		return nil, &FieldError{Field: "parameters", Message: fmt.Sprintf("has %d bytes as JSON, and may have %d", n, catalog.MaxParameters)}
 	}
-	return l.route(spec)
+	return l.route(ctx, spec)
 }
 
 // useSource finds an uploaded source and records that it is in use.

@@ -136,6 +136,7 @@ func TestSubmit_RefusesFieldsByName(t *testing.T) {
 	}{
 		"unknown provider": {func(s *task.Spec) { s.Provider = "nobody" }, "provider"},
 		"bad source":       {func(s *task.Spec) { s.SourceURI = "ftp://example.com" }, "source.uri"},
+		"bad webhook":      {func(s *task.Spec) { s.WebhookURI = "https://private.example.com" }, "webhook_uri"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

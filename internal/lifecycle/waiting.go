@@ -20,9 +20,16 @@ func (l *Lifecycle) Waiting(ctx context.Context, t task.Task) (*task.Waiting, er
 	case t.State != task.Queued:
 		return nil, nil //nolint:nilnil // Nothing is what most tasks wait for.
 	}
+	closed, err := l.gate.ClosedMessage(ctx)
+	if err != nil || closed != "" {
+		return &task.Waiting{Cause: task.WaitAdmissionClosed, Message: "nothing is sent to providers now: " + closed}, err
+	}
 	position, err := l.store.QueuePosition(ctx, t, l.limits(t.Provider))
 	if err != nil {
 		return nil, fmt.Errorf("find out what task %s waits for: %w", t.ID, err)
+	}
+	if position.Closed, err = l.closureOfTask(ctx, t); err != nil {
+		return nil, fmt.Errorf("find out whether the offering of task %s is closed: %w", t.ID, err)
 	}
 	return new(position.Waiting(t.Provider)), nil
 }

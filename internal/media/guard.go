@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"code.dny.dev/ssrf"
+
+	"github.com/refract-video/refract/internal/tracing"
 )
 
 // ErrBlocked means that the guard refused a link or an address that it led to. The same link is
@@ -62,7 +64,7 @@ func NewClient(g Guard) *http.Client {
 		g.StallTimeout = defaultStallTimeout
 	}
 	return &http.Client{
-		Transport:     &transport{guard: g, base: newBase(g)},
+		Transport:     tracing.Transport(&transport{guard: g, base: newBase(g)}),
 		CheckRedirect: checkRedirect,
 	}
 }

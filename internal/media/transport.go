@@ -15,7 +15,8 @@ const minProgress = 64 << 10
 // errSlow means that a body sent less than minProgress within the StallTimeout.
 var errSlow = errors.New("the body came too slowly")
 
-// transport asks the guard before each request, redirects included, and aborts bodies that stall.
+// transport asks the guard before each request, redirects included, and aborts bodies that stall. Without a
+// StallTimeout it leaves bodies alone.
 type transport struct {
 	guard Guard
 	base  *http.Transport
@@ -28,6 +29,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			_ = req.Body.Close()
 		}
 		return nil, err
+	}
+	if t.guard.StallTimeout == 0 {
+		return t.base.RoundTrip(req)
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	resp, err := t.base.RoundTrip(req.WithContext(ctx))

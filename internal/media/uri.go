@@ -51,6 +51,24 @@ func CheckURI(raw string, allowPrivate bool) error {
 	return checkHost(u.Hostname(), allowPrivate)
 }
 
+// CheckWebhookURI checks that raw can be the URI of a webhook, as CheckURI does. With allowPrivate, http will do for
+// loopback addresses and localhost alone: an event has links that need no token.
+func CheckWebhookURI(raw string, allowPrivate bool) error {
+	if err := CheckURI(raw, allowPrivate); err != nil {
+		return err
+	}
+	if u, err := url.Parse(raw); err != nil || u.Scheme != "https" && !isLoopback(u.Hostname()) {
+		return errors.New("the URI must use https, unless its host is a loopback address")
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
 // CheckPublicHost checks that the text of a host, a name or an address, can be that of a host on the public internet, as
 // CheckURI does.
 func CheckPublicHost(host string) error { return checkHost(host, false) }

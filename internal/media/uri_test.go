@@ -106,6 +106,40 @@ func TestCheckURI_AcceptsPublicHTTPSAlone(t *testing.T) {
 	}
 }
 
+// Without allowPrivate the rule is that of sources. With it, http is for loopback addresses alone.
+func TestCheckWebhookURI_TakesHTTPToLoopbackAlone(t *testing.T) {
+	t.Parallel()
+	for _, tt := range uriCases {
+		if err := CheckWebhookURI(tt.uri, false); (err == nil) != tt.public {
+			t.Errorf("CheckWebhookURI(%q, false) = %v, want accepted: %t", tt.uri, err, tt.public)
+		}
+	}
+	for uri, want := range map[string]bool{
+		"https://10.1.2.3:8443/hook":     true,
+		"http://127.0.0.1:3000/hook":     true,
+		"http://127.1.2.3/hook":          true,
+		"http://[::1]:3000/hook":         true,
+		"http://[::ffff:127.0.0.1]/hook": true,
+		"HTTP://LocalHost.:3000/hook":    true,
+		"http://example.com/hook":        false,
+		"http://10.1.2.3/hook":           false,
+		"http://0.0.0.0/hook":            false,
+		"http://[::]/hook":               false,
+		"http://169.254.169.254/hook":    false,
+		"http://[::ffff:10.1.2.3]/hook":  false,
+		"http://127.0.0.1.example.com/":  false,
+		"http://localhost.example.com/":  false,
+		"http://u:p@127.0.0.1/hook":      false,
+		"http://127.0.0.1/hook#part":     false,
+		"ftp://127.0.0.1/hook":           false,
+		"http://2130706433/hook":         false,
+	} {
+		if err := CheckWebhookURI(uri, true); (err == nil) != want {
+			t.Errorf("CheckWebhookURI(%q, true) = %v, want accepted: %t", uri, err, want)
+		}
+	}
+}
+
 func TestCheckURI_SaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for uri, want := range map[string]string{

@@ -89,15 +89,19 @@ func goTest(root string) func(context.Context, []test, string, time.Duration) ma
 			names[i] = t.name
 		}
 		args := []string{"test", "-json", "-vet=off", "-count=1", "-timeout=" + timeout.String(), "-run=^(" + strings.Join(names, "|") + ")$"}
+		env := os.Environ()
 		if overlay != "" {
-			args = append(args, "-failfast", "-overlay="+overlay)
+			args = append(args, "-failfast")
+			// As a flag of go test, the overlay would not reach a program that a test builds.
+			flags, _ := exec.CommandContext(ctx, "go", "env", "GOFLAGS").Output()
+			env = append(env, "GOFLAGS="+strings.TrimSpace(string(flags))+" -overlay="+overlay)
 		}
 		args = append(args, "./"+tests[0].pkg)
 		if usesRapid[tests[0].pkg] {
 			args = append(args, "-rapid.nofailfile") // Otherwise rapid writes the failure into the checkout.
 		}
 		cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // The arguments are those of the table.
-		cmd.Dir = root
+		cmd.Dir, cmd.Env = root, env
 		output, _ := cmd.Output() // The output says whether tests failed.
 		return judge(string(output), tests)
 	}

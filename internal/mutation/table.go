@@ -7,6 +7,7 @@ const (
 	service   = "internal/e2e"
 	admission = "internal/admission"
 	api       = "internal/api"
+	identity  = "internal/identity"
 	callback  = "internal/callback"
 	commits   = "internal/groupcommit"
 	connlimit = "internal/connlimit"
@@ -25,10 +26,14 @@ const (
 	wire      = "internal/provider/wire"
 	dispatch  = "internal/dispatch"
 	upstream  = "internal/upstream"
+	webhooks  = "internal/postgres/webhooks"
 )
 
+// everyEvent is the test of webhooks with a subtest for each of its parts.
+const everyEvent = "TestPromise17_EveryEventReachesEverySubscribedEndpoint"
+
 // usesRapid is the set of packages whose tests use rapid.
-var usesRapid = map[string]bool{admission: true, commits: true, fair: true, httpapi: true, postgres: true, task: true, watch: true, upstream: true}
+var usesRapid = map[string]bool{admission: true, commits: true, fair: true, httpapi: true, postgres: true, task: true, watch: true, upstream: true, webhooks: true}
 
 // mutations are all mutations, by promise. A mutation must not make a test loop without end: that can use up all memory
 // before the timeout.
@@ -64,6 +69,22 @@ var mutations = append(differences(), []mutation{
 		[]test{{postgres, "TestOpen_InheritedDefaultsChangeNothing"}},
 	},
 
+	{
+		1, "ingress-answers-before-it-stores", "internal/callback/intake.go",
+		"	switch err := in.appender.Append(ctx, sealed); {\n",
+		"	switch err := func() error { _ = sealed; return nil }(); {\n",
+		[]test{
+			{service, "TestRoles_CallbacksAreAcceptedWhileNothingElseRuns"},
+			{callback, "TestIntake_HasTheVerdictsOfTheDirectPath"},
+		},
+	},
+	{
+		1, "stored-callbacks-never-settled", "internal/server/server.go",
+		"		s.working = append(s.working, settler.Run)\n",
+		"		_ = settler\n",
+		[]test{{service, "TestRoles_CallbacksAreAcceptedWhileNothingElseRuns"}},
+	},
+
 	// 2. Idempotent submit.
 	{
 		2, "no-on-conflict", "internal/postgres/insert_tasks.go",
@@ -95,7 +116,7 @@ var mutations = append(differences(), []mutation{
 	},
 	{
 		3, "intent-not-recorded", "internal/task/attempt_inputs.go",
-		"		a.Sent = true\n",
+		"		a.Sent, a.Remote = true, in.Remote\n",
 		"",
 		[]test{
 			{service, "TestPromise03_NeverPayTwiceWhenKilled"},
@@ -153,6 +174,7 @@ var mutations = append(differences(), []mutation{
 			{"internal/provider/kie", "TestExchanges"},
 			{"internal/provider/luma", "TestExchanges"},
 			{"internal/provider/lumaagents", "TestExchanges"},
+			{"internal/provider/fal", "TestExchanges"},
 		},
 	},
 	{
@@ -181,7 +203,7 @@ var mutations = append(differences(), []mutation{
 	},
 	{
 		4, "changes-of-others-unnoticed", "internal/server/server.go",
-		"append(s.listening, s.hub.Run, db.notifier.Run, listener.Run, db.clock.Run)\n",
+		"append(s.listening, db.notifier.Run, listener.Run, db.clock.Run)\n	if f.has(roleAPI) {\n		s.listening = append(s.listening, hub.Run)\n	}\n",
 		"append(s.listening, db.notifier.Run, db.clock.Run)\n	_ = listener\n",
 		[]test{{service, "TestPromise04_EveryChangeOnceInOrder"}},
 	},
@@ -217,13 +239,13 @@ var mutations = append(differences(), []mutation{
 	{
 		5, "late-result-surfaced", "internal/task/attempt_inputs.go",
 		`	case Queued, Submitting, Running:
-		d.save(a, fmt.Sprintf("%s finished attempt %d", a.Provider, a.Number))
+		d.save(a, in.Links, fmt.Sprintf("%s finished attempt %d", a.Provider, a.Number))
 	case Failed, Canceled:
 		// Not surfaced, but kept: a retry adopts it for free.
-		d.enqueue(SaveOutputs{AttemptID: a.ID})
+		d.enqueue(SaveOutputs{AttemptID: a.ID, Links: in.Links})
 `,
 		`	case Queued, Submitting, Running, Failed, Canceled:
-		d.save(a, fmt.Sprintf("%s finished attempt %d", a.Provider, a.Number))
+		d.save(a, in.Links, fmt.Sprintf("%s finished attempt %d", a.Provider, a.Number))
 `,
 		[]test{
 			{service, "TestPromise05_TerminalIsTerminal"},
@@ -290,7 +312,7 @@ var mutations = append(differences(), []mutation{
 	},
 	{
 		6, "unproven-success-believed", "internal/lifecycle/settle_callback.go",
-		"	case said.Proven && said.Status.Phase == provider.Succeeded:\n",
+		"	case said.Proof == provider.ProofID && said.Status.Phase == provider.Succeeded:\n",
 		"	case said.Status.Phase == provider.Succeeded:\n",
 		[]test{{service, "TestPromise06_CallbacksAreHints"}},
 	},
@@ -323,7 +345,7 @@ var mutations = append(differences(), []mutation{
 	// 7. No lost callback matters.
 	{
 		7, "no-checkers", "internal/server/server.go",
-		"	for account, u := range upstreams {\n		s.working = append(s.working, dispatch.NewChecker(u, verbs, signals.checks[account], log).Run)\n	}\n",
+		"		for account, u := range upstreams {\n			s.working = append(s.working, dispatch.NewChecker(u, verbs, signals.checks[account], log).Run)\n		}\n",
 		"",
 		[]test{{service, "TestPromise07_NoLostCallbackMatters"}},
 	},
@@ -376,7 +398,7 @@ var mutations = append(differences(), []mutation{
 	// 8. No result is lost.
 	{
 		8, "succeeded-before-saved", "internal/output/save.go",
-		"	outputs, err := s.saveInTime(ctx, t, *a)\n",
+		"	outputs, err := s.saveInTime(ctx, t, *a, job)\n",
 		`	early := []task.Output{{Key: outputKeys(t.ID, a.Number, 1)[0], ContentType: "video/mp4", SizeBytes: 1, SHA256: make([]byte, 32)}}
 	if err := s.settle(ctx, id, early); err != nil {
 		return err
@@ -513,8 +535,8 @@ var mutations = append(differences(), []mutation{
 	},
 	{
 		10, "body-of-a-stranger-read", "internal/httpapi/request_guard.go",
-		"	if a.authenticate != nil {\n",
-		"	if false {\n",
+		"	if caller := callerOf(r.Context()); caller != nil {\n",
+		"	if caller := callerOf(r.Context()); caller != nil && r == nil {\n",
 		[]test{{httpapi, "TestREST_ReadsNoBodyOfAStranger"}},
 	},
 	{
@@ -629,8 +651,8 @@ var mutations = append(differences(), []mutation{
 	},
 	{
 		11, "callback-bodies-kept", "internal/callback/receive.go",
-		"		Body: redactBody(body, token),\n",
-		"		Body: body,\n",
+		"		Body: redactBody(in.body, in.token, sender.Capabilities().Confidential...), Intake: in.intake,\n",
+		"		Body: in.body, Intake: in.intake,\n",
 		[]test{
 			{service, "TestPromise11_NoSecretLeaks"},
 			{callback, "TestReceive_StoresNoURLTokenAndNoLink"},
@@ -638,8 +660,8 @@ var mutations = append(differences(), []mutation{
 	},
 	{
 		11, "database-url-quoted", "internal/postgres/dbpool/open.go",
-		`errors.New("--database-url is not a PostgreSQL URL")`,
-		`errors.New("--database-url is not a PostgreSQL URL: " + databaseURL)`,
+		`errors.New("the database URL is not a PostgreSQL URL")`,
+		`errors.New("the database URL is not a PostgreSQL URL: " + databaseURL)`,
 		[]test{{service, "TestPromise11_NoSecretLeaks"}},
 	},
 	{
@@ -662,10 +684,28 @@ var mutations = append(differences(), []mutation{
 		[]test{{redact, "TestSecrets_FindsEverySpelling"}},
 	},
 	{
-		11, "revoked-tokens-stream-on", "internal/api/keyring.go",
-		"			id.end(errCredentials)\n",
+		11, "revoked-tokens-stream-on", "internal/identity/keyring.go",
+		"			t.end(ErrInvalid)\n",
 		"",
-		[]test{{api, "TestKeyring_ANewTokenWorksAtOnceAndARevokedOneEndsInTime"}},
+		[]test{{identity, "TestKeyring_ANewTokenWorksAtOnceAndARevokedOneEndsInTime"}},
+	},
+	{
+		11, "webhook-urls-in-the-audit-log", "internal/postgres/webhooks/endpoint.go",
+		"redact.Words(e.URL)",
+		"redact.Users(e.URL)",
+		[]test{{service, "TestAudit_SaysWhoChangedWhat"}},
+	},
+	{
+		10, "call-rate-not-limited", "internal/identity/rates.go",
+		"wait := place.Delay(); wait > 0",
+		"wait := place.Delay(); wait < 0",
+		[]test{{identity, "TestRates_ATenantHasItsRateAndTwiceAsMuchAtOnce"}},
+	},
+	{
+		11, "credentials-of-two-tenants", "internal/identity/identity.go",
+		"	case a.Tenant != b.Tenant && a.Tenant != \"\" && b.Tenant != \"\":\n		return nil, ErrAmbiguous\n",
+		"",
+		[]test{{identity, "TestChain_EveryCredentialMustBeValidAndOfOneTenant"}},
 	},
 
 	// 12. Graceful.
@@ -681,13 +721,213 @@ var mutations = append(differences(), []mutation{
 		"func (h *Hub) Drain() {}",
 		[]test{{service, "TestPromise12_Graceful"}},
 	},
+
+	// 13. A withdrawn offering costs callers nothing.
+	{
+		13, "offering-not-closed", "internal/lifecycle/settle_submission.go",
+		"c := Change{Decision: d, Offering: l.offeringUpdate(t, a, s.err)}",
+		"c := Change{Decision: d}",
+		[]test{{service, "TestPromise13_AWithdrawnModelCostsCallersNothing"}, {lifecycle, "TestWithdrawn_TasksMoveToTheNextProvider"}},
+	},
+	{
+		13, "old-answer-is-a-probe", "internal/postgres/offering.go",
+		"WHERE NOT known.operator AND known.close_time < $6`",
+		"WHERE NOT known.operator`",
+		[]test{{lifecycle, "TestWithdrawn_AnswersFromBeforeSayNothingNew"}},
+	},
+	{
+		13, "held-tasks-stay", "internal/postgres/offering.go",
+		"SET not_before_time = now()\nFROM held\n",
+		"SET not_before_time = not_before_time\nFROM held\n",
+		[]test{{lifecycle, "TestWithdrawn_AnAcceptedProbeOpensTheOffering"}},
+	},
+
+	// 14. A signed body is proof; anything else is a hint.
+	{
+		14, "proven-body-is-a-hint", "internal/lifecycle/settle_callback.go",
+		"	case said.Proof == provider.ProofBody && said.Status.Phase == provider.Failed:\n		return failedInput(id, said.ProviderTaskID, said.Status), Applied\n",
+		"",
+		[]test{{service, "TestPromise14_AProvenBodySettlesWithoutAQuestion"}},
+	},
+	{
+		14, "stored-callbacks-judged-when-settled", "internal/callback/settle_intake.go",
+		"body: e.Body, time: w.ReceiveTime,\n",
+		"body: e.Body, time: time.Now(),\n",
+		[]test{{callback, "TestIntakeSettler_JudgesTheAgeOfASignatureByWhenItWasStored"}},
+	},
+	{
+		14, "ingress-dates-callbacks", "internal/postgres/migrations/ingress_role.go",
+		"GRANT INSERT (attempt_id, account, sealed) ON",
+		"GRANT INSERT ON",
+		[]test{{service, "TestRoles_TheIngressRoleMayOnlyAppend"}},
+	},
+	{
+		14, "any-signature-is-good", "internal/provider/fal/jwks.go",
+		"		if ed25519.Verify(key, message, signature) {\n",
+		"		if len(key) > 0 {\n",
+		[]test{{service, "TestPromise14_AnUnprovenBodyChangesNothing"}},
+	},
+	{
+		14, "missing-keys-refuse", "internal/provider/fal/jwks.go",
+		"	return false, err\n}\n\nfunc signedBy",
+		"	_ = err\n	return false, nil\n}\n\nfunc signedBy",
+		[]test{{service, "TestPromise14_WithoutTheKeySetACallbackIsAHint"}},
+	},
+
+	// 17. Every event reaches every subscribed endpoint.
+	{
+		17, "events-without-deliveries", "internal/postgres/webhooks/outbox.go",
+		"AND disabled IS NULL AND ",
+		"AND disabled IS NULL AND ` + event + `.revision = 1 AND ",
+		[]test{{service, everyEvent}},
+	},
+	{
+		17, "first-events-without-deliveries", "internal/postgres/webhooks/outbox.go",
+		"AND disabled IS NULL AND ",
+		"AND disabled IS NULL AND ` + event + `.revision > 1 AND ",
+		[]test{{service, everyEvent}},
+	},
+	{
+		17, "events-of-other-tenants", "internal/postgres/webhooks/outbox.go",
+		"WHERE tenant = ` + event + `.tenant AND ",
+		"WHERE ",
+		[]test{{service, everyEvent}, {webhooks, "TestOutbox_AnEventIsDeliveredToTheEndpointsThatMatch"}},
+	},
+	{
+		17, "labels-ignored", "internal/postgres/webhooks/outbox.go",
+		"own.labels @> endpoint.labels AND ",
+		"",
+		[]test{{service, everyEvent}, {webhooks, "TestOutbox_AnEventIsDeliveredToTheEndpointsThatMatch"}},
+	},
+	{
+		17, "later-events-overtake", "internal/postgres/webhooks/claim.go",
+		"other.revision < due.revision OR ",
+		"",
+		[]test{{service, everyEvent}, {webhooks, "TestClaim_TakesTheEventsOfATaskOneByOne"}},
+	},
+	{
+		17, "ended-before-the-answer", "internal/notify/send.go",
+		"	case v.outcome == outcomeSucceeded:\n",
+		"	case v.outcome != outcomeInternal:\n",
+		[]test{{service, everyEvent}},
+	},
+	{
+		17, "redirects-followed", "internal/media/post_client.go",
+		"func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }",
+		"checkRedirect",
+		[]test{{service, everyEvent}},
+	},
+	{
+		17, "links-not-made", "internal/api/convert_webhook.go",
+		"	if detail < notify.WithoutLinks {\n",
+		"	if false {\n",
+		[]test{{service, everyEvent}},
+	},
+	{
+		17, "previous-secret-forgotten", "internal/notify/sign.go",
+		"secrets.Previous != nil && at.Before(secrets.PreviousExpire)",
+		"false && at.Before(secrets.PreviousExpire)",
+		[]test{{service, everyEvent}},
+	},
+	{
+		17, "previous-secret-kept", "internal/notify/sign.go",
+		"secrets.Previous != nil && at.Before(secrets.PreviousExpire)",
+		"secrets.Previous != nil",
+		[]test{{service, everyEvent}},
+	},
+	{
+		17, "a-tenant-takes-every-slot", "internal/notify/book.go",
+		"	return holds < fair.Limit(holds+free)\n",
+		"	return holds >= 0 || fair.Limit(free) > 0\n",
+		[]test{{service, "TestPromise17_DeadEndpointsDelayNoOther"}},
+	},
+	{
+		17, "urls-of-endpoints-unchecked", "internal/api/webhook_service.go",
+		"	if err := s.checkURI(url); err != nil {\n",
+		"	if err := s.checkURI(url); false {\n",
+		[]test{{service, "TestPromise17_NoRequestReachesAPrivateAddress"}},
+	},
+	{
+		17, "webhook-uris-unchecked", "internal/lifecycle/submit.go",
+		"	if spec.WebhookURI != \"\" {\n",
+		"	if false {\n",
+		[]test{{service, "TestPromise17_NoRequestReachesAPrivateAddress"}},
+	},
+	{
+		17, "addresses-unguarded", "internal/media/post_client.go",
+		"	base := newBase(g)\n",
+		"	base := newBase(Guard{AllowPrivate: true, Resolver: g.Resolver})\n",
+		[]test{{service, "TestPromise17_NoRequestReachesAPrivateAddress"}},
+	},
+
+	// 18. A restored backup never pays twice.
+	{
+		18, "forgotten-send-ignored", "internal/lifecycle/records.go",
+		"	return found, nil\n}\n\n// recordOutcome",
+		"	return nil, nil\n}\n\n// recordOutcome",
+		[]test{{lifecycle, "TestSend_OfWhatTheDatabaseForgotTakesOverTheFirstSend"}, {service, "TestPromise18_ARestoredBackupNeverPaysTwice"}, {service, "TestPromise18_AFailoverThatLosesCommitsNeverPaysTwice"}},
+	},
+	{
+		18, "records-named-by-attempt", "internal/task/task.go",
+		"		if a.Sent {\n			n++\n",
+		"		if a.Number > 0 {\n			n++\n",
+		[]test{{lifecycle, "TestSend_OfWhatTheDatabaseForgotTakesOverTheFirstSend"}},
+	},
+	{
+		18, "sent-without-a-record", "internal/lifecycle/send.go",
+		"	case err != nil:\n		tracing.End(span, \"not_recorded\")\n",
+		"	case false:\n		tracing.End(span, \"not_recorded\")\n",
+		[]test{{lifecycle, "TestSend_WithoutARecordNothingLeaves"}},
+	},
+	{
+		18, "sent-while-closed", "internal/lifecycle/send.go",
+		"!open && a.State ==",
+		"!open && false && a.State ==",
+		[]test{{lifecycle, "TestSend_WhileAdmissionIsClosedGivesBack"}},
+	},
+	{
+		18, "epochs-not-compared", "internal/fence/fence.go",
+		"	case recorded > known.Epoch:\n",
+		"	case recorded > known.Epoch && false:\n",
+		[]test{{"internal/fence", "TestStart_ComparesTheEpochs"}},
+	},
+	{
+		18, "missing-epochs-ignored", "internal/fence/fence.go",
+		"	case recorded == noEpoch && known.Moved && !f",
+		"	case recorded == noEpoch && false && !f",
+		[]test{{"internal/fence", "TestStart_ComparesTheEpochs"}, {service, "TestPromise18_ACloneWithAnotherBucketSendsNothing"}},
+	},
+	{
+		18, "opened-unsettled", "internal/fence/restore.go",
+		"	case DatabaseSetBack:\n		return f.checkSettled(ctx)\n",
+		"	case DatabaseSetBack:\n		return nil\n",
+		[]test{{service, "TestPromise18_ARestoredBackupNeverPaysTwice"}},
+	},
+	{
+		18, "opened-unseen", "internal/postgres/installation.go",
+		"WHERE close_reason = $1 AND close_time = $2`",
+		"WHERE $1::text IS NOT NULL AND $2::timestamptz IS NOT NULL`",
+		[]test{{"internal/fence", "TestOpenAdmission_DoesNotOverrideAClosingThatWasNotSeen"}},
+	},
+	{
+		18, "unconditional-storage-trusted", "internal/fence/fence.go",
+		"	return errOverwritten\n",
+		"	return nil\n",
+		[]test{{"internal/fence", "TestStart_WithAStorageThatIgnoresConditionsSendsNothing"}},
+	},
+	{
+		18, "stopped-sends-not-recorded", "internal/lifecycle/send.go",
+		"l.records.CreateRecord(reading, ",
+		"l.records.Record(reading, ",
+		[]test{{lifecycle, "TestSend_OfAnotherProcessIsRecordedWhenItIsSettled"}},
+	},
 }...)
 
 // differences returns mutations for promise 2. Each skips one field of a submission in the comparison.
 func differences() []mutation {
 	var all []mutation
 	for _, field := range []string{
-		"prompt", "source.uri", "source.source_id", "watermark", "strength", "model", "parameters", "first_frame_uri", "provider",
+		"prompt", "source.uri", "source.source_id", "watermark", "strength", "model", "parameters", "first_frame_uri", "webhook_uri", "provider",
 		"fallback_providers", "priority", "labels", "deadline", "max_attempts",
 	} {
 		all = append(all, mutation{

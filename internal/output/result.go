@@ -9,6 +9,7 @@ import (
 
 	"github.com/refract-video/refract/internal/fair"
 	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/tracing"
 	"github.com/refract-video/refract/internal/upstream"
 )
 
@@ -66,7 +67,13 @@ func (r *results) download(ctx context.Context, link, key string) (media.Saved, 
 		return media.Saved{}, err
 	}
 	defer leave()
-	return r.Media.Save(ctx, link, key)
+	ctx, span := tracing.Start(ctx, "", "save output", time.Time{})
+	saved, err := r.Media.Save(ctx, link, key)
+	if span.IsRecording() {
+		span.SetAttributes(tracing.Size.Int64(saved.SizeBytes))
+	}
+	tracing.End(span, outcomeOf(err))
+	return saved, err
 }
 
 // stale reports whether another link may help.

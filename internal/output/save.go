@@ -1,6 +1,6 @@
 // Package output brings the results of attempts into the bucket.
 //
-// A save asks the provider for the links, downloads each result and records the outputs. It is a job that runs at least once.
+// A save downloads each result and records the outputs. It asks the provider for the links unless they are known. It is a job that runs at least once.
 // If a replica dies, the sweep removes its files, and the job starts again. A failure of the provider or its hosts counts as a
 // try, and the number of tries is limited. A failure of our storage or database does not count: the save continues until the
 // links expire.
@@ -26,6 +26,7 @@ import (
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/queue"
 	"github.com/refract-video/refract/internal/task"
+	"github.com/refract-video/refract/internal/tracing"
 	"github.com/refract-video/refract/internal/upstream"
 )
 
@@ -122,7 +123,7 @@ type Troubles interface {
 
 // New returns a saver.
 func New(cfg Config) (*Saver, error) {
-	saves, err := newSaveMetrics(cfg.Meter)
+	saves, err := newSaveMetrics(context.Background(), cfg.Meter, cfg.Accounts)
 	if err != nil {
 		return nil, err
 	}
@@ -154,8 +155,7 @@ func (s *Saver) NextRetry(job *river.Job[task.SaveOutputs]) time.Time {
 	return s.Now().Add(queue.RetryAfter(job.Attempt))
 }
 
-// Work saves the outputs. The links come from the provider's answer, never from a callback, whose body
-// is not signed.
+// Work saves the outputs. The links come from the provider's answer, or from a callback with a signature that covers them.
 func (s *Saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) error {
 	id := job.Args.AttemptID
 	t, err := s.Tasks.TaskOfAttempt(ctx, id)
@@ -165,6 +165,7 @@ func (s *Saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 	if err != nil {
 		return s.tryAgain(ctx, job, err)
 	}
+	ctx = tracing.Resume(ctx, t.TraceParent)
 	a := t.AttemptByID(id)
 	if a.State != task.AttemptSucceeded || a.Saved {
 		return nil // It was settled in another way after the job was created.
@@ -174,9 +175,15 @@ func (s *Saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 		return err
 	}
 	defer leave()
-	outputs, err := s.saveInTime(ctx, t, *a)
+	ctx, span := tracing.Start(ctx, t.TraceParent, "save outputs", time.Time{})
+	tracing.Describe(span, &t, a)
+	began := time.Now()
+	s.saves.begin(ctx, a.Account, s.linkLeft(a.Account, job.CreatedAt))
+	outputs, err := s.saveInTime(ctx, t, *a, job)
+	defer tracing.End(span, outcomeOf(err)) // It has the record of the result too.
 	if err == nil {
-		s.saves.saved(ctx, a.Account, s.linkLeft(a.Account, job.CreatedAt))
+		s.saves.tried(ctx, a.Account, "saved", began)
+		s.saves.saved(ctx, a.Account, outputs)
 		if err := s.settle(ctx, id, outputs); err != nil {
 			return s.tryAgain(ctx, job, err)
 		}
@@ -186,8 +193,10 @@ func (s *Saver) Work(ctx context.Context, job *river.Job[task.SaveOutputs]) erro
 		return nil // A callback had reported a result, but the provider reports a failure. links has settled it.
 	}
 	if ctx.Err() != nil || s.running.Err() != nil {
+		s.saves.tried(ctx, a.Account, "interrupted", began)
 		return river.JobSnooze(stoppedPause) // The try was interrupted, so it does not count.
 	}
+	s.saves.tried(ctx, a.Account, "failed", began)
 	return s.failed(ctx, job, *a, err)
 }
 
@@ -256,20 +265,20 @@ func (s *Saver) linkLeft(account string, since time.Time) time.Duration {
 }
 
 // saveInTime saves within saveTimeout, so that the job has time left to record the result.
-func (s *Saver) saveInTime(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
+func (s *Saver) saveInTime(ctx context.Context, t task.Task, a task.Attempt, job *river.Job[task.SaveOutputs]) ([]task.Output, error) {
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
 	defer context.AfterFunc(s.running, cancel)() //nolint:contextcheck // It ends with the job, and when saves are cut.
-	return s.save(ctx, t, a)
+	return s.save(ctx, t, a, job)
 }
 
-// save asks the provider for the links, and saves the results in the bucket concurrently. If one fails, it removes all of them.
-func (s *Saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.Output, error) {
+// save asks the provider for the links unless they are known, and saves the results in the bucket concurrently. If one fails, it removes all of them.
+func (s *Saver) save(ctx context.Context, t task.Task, a task.Attempt, job *river.Job[task.SaveOutputs]) ([]task.Output, error) {
 	u, err := s.Accounts.Of(a.Account)
 	if err != nil {
 		return nil, err
 	}
-	links, err := s.links(ctx, u, t, a)
+	links, err := s.firstLinks(ctx, u, t, a, job)
 	if err != nil {
 		return nil, err
 	}
@@ -298,9 +307,24 @@ func (s *Saver) save(ctx context.Context, t task.Task, a task.Attempt) ([]task.O
 	return outputs, nil
 }
 
+// firstLinks returns the links that a try begins with. The first try takes those that are known. They may have expired before a later one,
+// which asks the provider, and takes the known ones only if the provider does not name any: it may have forgotten the task before
+// the file is gone.
+func (s *Saver) firstLinks(ctx context.Context, u *upstream.Account, t task.Task, a task.Attempt, job *river.Job[task.SaveOutputs]) ([]string, error) {
+	known := job.Args.Links
+	if job.Attempt <= 1 && len(known) > 0 {
+		return known, nil
+	}
+	links, err := s.links(ctx, u, t, a)
+	if err != nil && !errors.Is(err, errNoResult) && len(known) > 0 {
+		return known, nil
+	}
+	return links, err
+}
+
 // links asks the provider for the links to the results.
 func (s *Saver) links(ctx context.Context, u *upstream.Account, t task.Task, a task.Attempt) ([]string, error) {
-	status, err := u.Ask(ctx, a.ProviderTaskID, s.Now().Sub(a.CreateTime))
+	status, err := u.Ask(ctx, provider.Query{TaskID: a.ProviderTaskID, Remote: a.Remote, Handle: a.Handle}, s.Now().Sub(a.CreateTime))
 	if err != nil {
 		return nil, err
 	}
@@ -314,11 +338,23 @@ func (s *Saver) links(ctx context.Context, u *upstream.Account, t task.Task, a t
 		}
 		return nil, errNoResult
 	case provider.Succeeded:
+		if err := s.settleCost(ctx, t, a, status); err != nil {
+			return nil, err
+		}
 	}
 	if len(status.ResultURLs) == 0 {
 		return nil, errNoLinks
 	}
 	return status.ResultURLs, nil
+}
+
+// settleCost records what the attempt cost. A callback whose signature covers no more than the id does not prove that.
+func (s *Saver) settleCost(ctx context.Context, t task.Task, a task.Attempt, status provider.Status) error {
+	if a.Cost == task.Cost(status.Cost) || status.Cost == (provider.Cost{}) {
+		return nil
+	}
+	c := lifecycle.Check{Attempt: a.ID, Task: t.ID, Account: a.Account, ProviderTaskID: a.ProviderTaskID}
+	return s.Lifecycle.SettleCheck(ctx, c, status, nil)
 }
 
 // outputKeys makes the keys of an attempt's outputs in the bucket. Each try has its own keys, so that concurrent tries do not

@@ -155,6 +155,7 @@ func (s *saving) SettleSave(_ context.Context, _ task.AttemptID, outputs []task.
 
 func (s *saving) SettleCheck(_ context.Context, _ lifecycle.Check, status provider.Status, _ error) error {
 	s.settled = append(s.settled, status.Phase)
+	s.attempt.Cost = task.Cost(status.Cost)
 	return nil
 }
 
@@ -176,11 +177,11 @@ func (a answering) Capabilities() provider.Capabilities {
 	return provider.Capabilities{LinkLifetime: 24 * time.Hour, RefreshLinks: a.fresh != ""}
 }
 
-func (answering) Submit(context.Context, provider.Submission) (string, error) {
-	return "", errors.ErrUnsupported
+func (answering) Submit(context.Context, provider.Submission) (provider.Receipt, error) {
+	return provider.Receipt{}, errors.ErrUnsupported
 }
 
-func (a answering) Check(context.Context, string, time.Time) (provider.Status, error) {
+func (a answering) Check(context.Context, provider.Query) (provider.Status, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	status := a.answers[min(a.asked, len(a.answers)-1)]
@@ -192,8 +193,23 @@ func (a answering) RefreshLink(context.Context, string) (string, error) {
 	return a.host.URL + a.fresh, nil
 }
 
-func (answering) Callback(http.Header, []byte, time.Time) (provider.Callback, error) {
+func (answering) Callback(context.Context, http.Header, []byte, time.Time) (provider.Callback, error) {
 	return provider.Callback{}, errors.ErrUnsupported
+}
+
+func TestWork_RecordsTheCostOnce(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.answer("/1.mp4")
+	s.answers[0].Cost = provider.Cost{Amount: "8", Unit: "credits"}
+	for range 2 {
+		if err := s.try(t, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := (task.Cost{Amount: "8", Unit: "credits"}); s.attempt.Cost != want || len(s.settled) != 1 || s.asked != 2 {
+		t.Errorf("cost %+v after %d records and %d questions, want %+v recorded once", s.attempt.Cost, len(s.settled), s.asked, want)
+	}
 }
 
 func TestWork_StoresEveryResultAndRecordsIt(t *testing.T) {

@@ -1,6 +1,7 @@
 package output
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,4 +94,12 @@ func saveCause(err error) task.WaitCause {
 	default:
 		return ""
 	}
+}
+
+// outcomeOf returns what a save waits for after an error, as traces show it; an empty string without one.
+func outcomeOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return cmp.Or(string(saveCause(err)), "internal")
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -35,11 +37,12 @@ SELECT (SELECT count(*) FROM attempt WHERE account = $1 AND answer_time IS NULL)
        (SELECT count(*) FROM attempt WHERE account = $1 AND state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING'))
        + (SELECT count(*) FROM attempt WHERE account = $1 AND state = 'LOST' AND answer_time > now() - interval '20 minutes')`
 
-// lockMovable locks tasks that have another provider to go to.
+// lockMovable locks tasks that have another provider ($3) to go to.
 var lockMovable = `
 SELECT ` + taskColumns + `
 FROM task
 WHERE provider = $1 AND state = 'QUEUED' AND route[cardinality(route)] <> provider
+  AND route[array_position(route, provider) + 1:] && $3::text[]
 ORDER BY priority DESC, id
 LIMIT $2
 FOR UPDATE SKIP LOCKED`
@@ -56,7 +59,8 @@ FOR UPDATE SKIP LOCKED`
 var errNothingAdmitted = errors.New("nothing was admitted")
 
 // AdmitTasks implements lifecycle.Store. The transaction runs at READ COMMITTED. It locks the rows of the accounts, then tenants that
-// have a quota in flight, then the rows of tasks. It waits for none of these locks.
+// have a quota in flight, then the rows of tasks. It waits for none of these locks. A probe of a closed offering may wait for
+// the row of the closure for a moment.
 func (s *Tasks) AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task, error) {
 	var w writes
 	err := s.pipelined(ctx, func(tx pipelinedTx) error {
@@ -67,16 +71,28 @@ func (s *Tasks) AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task,
 			return fmt.Errorf("hold the accounts: %w", err)
 		}
 		plan := r.Plan(usages)
+		rooms, err := readRooms(ctx, tx, &r)
+		if err != nil {
+			return fmt.Errorf("read what offerings may get: %w", err)
+		}
+		for _, o := range r.Probes {
+			if len(plan.Permits) == 0 {
+				break
+			}
+			if err = s.admitOfferingProbe(ctx, tx, &w, r, o, plan.Permits[0]); err != nil || len(w.changes) > 0 {
+				return err
+			}
+		}
 		for _, u := range plan.Probes {
-			if err = s.admitProbe(ctx, tx, &w, r, u, admission.LongestWindow(usages)); err != nil || len(w.changes) > 0 {
+			if err = s.admitProbe(ctx, tx, &w, r, rooms, u, admission.LongestWindow(usages)); err != nil || len(w.changes) > 0 {
 				return err
 			}
 		}
 		switch {
 		case len(plan.Permits) > 0:
-			err = s.admitChosen(ctx, tx, &w, r, plan.Permits, admission.LongestWindow(usages))
+			err = s.admitChosen(ctx, tx, &w, r, rooms, plan.Permits, admission.LongestWindow(usages))
 		case plan.MoveOn > 0:
-			err = s.changeQueued(ctx, tx, &w, func(_ int, t task.Task) (task.Decision, error) { return r.MoveOn(t) }, lockMovable, r.Provider, plan.MoveOn)
+			err = s.changeQueued(ctx, tx, &w, func(_ int, t task.Task) (task.Decision, error) { return r.MoveOn(t) }, lockMovable, r.Provider, plan.MoveOn, r.Known)
 		}
 		if err == nil && len(w.changes) == 0 {
 			return errNothingAdmitted
@@ -89,31 +105,68 @@ func (s *Tasks) AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task,
 	if err != nil {
 		return nil, err
 	}
-	s.jobs.Wake(w.jobs)
-	changed := make([]task.Task, len(w.changes))
-	for i, c := range w.changes {
-		changed[i] = c.Task
-	}
-	return changed, nil
+	s.committed(ctx, w.effects)
+	return w.changed(), nil
 }
 
 // admitChosen gives permits to the tasks that share them.
-func (s *Tasks) admitChosen(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, permits []string, window time.Duration) error {
-	queues, err := readTenantQueues(ctx, tx, r.Provider, window, len(permits))
+func (s *Tasks) admitChosen(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, rooms *admission.Rooms, permits []string, window time.Duration) error {
+	queues, err := readTenantQueues(ctx, tx, r.Provider, skipped(r, rooms), window, len(permits))
 	if err != nil {
 		return fmt.Errorf("read the queues of tenants: %w", err)
 	}
-	chosen := admission.Share(len(permits), queues)
+	chosen := admission.Share(len(permits), queues, rooms)
 	if len(chosen) == 0 {
 		return nil
 	}
-	admit := func(n int, t task.Task) (task.Decision, error) { return r.Admit(t, n, permits[n]) }
+	admit := func(n int, t task.Task) (task.Decision, error) { return r.Admit(t, permits[n]) }
 	return s.changeQueued(ctx, tx, w, admit, lockChosen, chosen)
 }
 
+// skipped returns the names of the offerings of which no task goes.
+func skipped(r admission.Round, rooms *admission.Rooms) []string {
+	return append(r.ClosedNames(), rooms.Full()...)
+}
+
+// countOffering counts the attempts of an offering that are in flight, as countUsage does for an account.
+const countOffering = `
+SELECT count(*)
+FROM attempt
+JOIN task ON task.id = attempt.task_id AND task.model = ANY ($3::text[])
+WHERE attempt.account = ANY ($1::text[]) AND attempt.provider = $2
+  AND (attempt.state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING')
+       OR attempt.state = 'LOST' AND attempt.answer_time > now() - interval '20 minutes')`
+
+// selectClosed reads the closed offerings of a provider.
+const selectClosed = `SELECT model FROM offering_closure WHERE provider = $1 AND NOT open`
+
+// readRooms counts how many more attempts the offerings may have that have a limit, and adds the closed offerings to the round.
+//
+// NOTE: it runs after countUsage. The answer that closes an offering also returns a permit. A round that sees the permit without the
+// closure would send another task to an offering that is gone.
+func readRooms(ctx context.Context, tx pgx.Tx, r *admission.Round) (*admission.Rooms, error) {
+	rooms := &admission.Rooms{}
+	accounts := slices.Sorted(maps.Keys(r.Limits))
+	var batch pgx.Batch
+	batch.Queue(selectClosed, r.Provider).Query(func(rows pgx.Rows) error {
+		models, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		r.Close(models)
+		return err
+	})
+	for _, o := range r.Capped {
+		batch.Queue(countOffering, accounts, r.Provider, o.Names).QueryRow(func(row pgx.Row) error {
+			var inFlight int
+			err := row.Scan(&inFlight)
+			rooms.Add(o.Offering, o.InFlight-inFlight)
+			return err
+		})
+	}
+	return rooms, tx.SendBatch(ctx, &batch).Close()
+}
+
 // admitProbe lets one task probe an account, if any may.
-func (s *Tasks) admitProbe(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, u admission.Usage, window time.Duration) error {
-	queues, err := readProbers(ctx, tx, r.Provider, u.Account, window)
+func (s *Tasks) admitProbe(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, rooms *admission.Rooms, u admission.Usage, window time.Duration) error {
+	queues, err := readProbers(ctx, tx, r.Provider, skipped(r, rooms), u.Account, window)
 	if err != nil {
 		return fmt.Errorf("read who may probe %s: %w", u.Account, err)
 	}
@@ -121,7 +174,7 @@ func (s *Tasks) admitProbe(ctx context.Context, tx pgx.Tx, w *writes, r admissio
 	if !ok {
 		return nil
 	}
-	admit := func(n int, t task.Task) (task.Decision, error) { return r.Admit(t, n, u.Account) }
+	admit := func(_ int, t task.Task) (task.Decision, error) { return r.Admit(t, u.Account) }
 	return s.changeQueued(ctx, tx, w, admit, lockChosen, []task.ID{chosen})
 }
 

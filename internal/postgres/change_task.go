@@ -16,19 +16,19 @@ import (
 // ChangeTask implements lifecycle.Store.
 func (s *Tasks) ChangeTask(ctx context.Context, tenant string, id task.ID, decide lifecycle.Decide) (task.Task, error) {
 	t, err := s.changeOne(ctx, changeRequest{tenant: tenant, task: id, decide: decide})
-	return t, notFound(err, lifecycle.ErrTaskNotFound)
+	return t, dbpool.NotFound(err, lifecycle.ErrTaskNotFound)
 }
 
 // ChangeAnyTask implements lifecycle.Store.
 func (s *Tasks) ChangeAnyTask(ctx context.Context, id task.ID, decide lifecycle.Decide) (task.Task, error) {
 	t, err := s.changeOne(ctx, changeRequest{task: id, decide: decide})
-	return t, notFound(err, lifecycle.ErrTaskNotFound)
+	return t, dbpool.NotFound(err, lifecycle.ErrTaskNotFound)
 }
 
 // ChangeByAttempt implements lifecycle.Store. Callbacks come this way, so the changes are grouped.
 func (s *Tasks) ChangeByAttempt(ctx context.Context, id task.AttemptID, decide lifecycle.Decide) (task.Task, error) {
 	t, err := s.changes.Do(ctx, changeRequest{attempt: id, decide: decide})
-	return t, notFound(err, lifecycle.ErrAttemptNotFound)
+	return t, dbpool.NotFound(err, lifecycle.ErrAttemptNotFound)
 }
 
 // changeRequest is a change that one caller requested.
@@ -53,20 +53,29 @@ func (s *Tasks) changeOne(ctx context.Context, r changeRequest) (task.Task, erro
 // other. Then sets meet only where both pause or resume provider accounts, whose rows come last, in the order of
 // their names.
 func (s *Tasks) changeSet(ctx context.Context, requests []changeRequest, results []groupcommit.Result[task.Task]) error {
-	var jobs []task.Job
+	var done effects
 	err := dbpool.Transact(ctx, s.timeouts.set, func(ctx context.Context) (err error) {
-		jobs, err = s.changeTasks(ctx, requests, results)
+		done, err = s.changeTasks(ctx, requests, results)
 		return err
 	})
 	if err != nil {
 		return failedSet(err, results)
 	}
-	s.jobs.Wake(jobs)
+	s.committed(ctx, done)
 	return nil
 }
 
-// changeTasks is the transaction of changeSet. It returns the jobs that it has enqueued.
-func (s *Tasks) changeTasks(ctx context.Context, requests []changeRequest, results []groupcommit.Result[task.Task]) (jobs []task.Job, err error) {
+// committed wakes those that work on what a transaction has written, and measures the stays that it has ended.
+func (s *Tasks) committed(ctx context.Context, done effects) {
+	s.jobs.Wake(done.jobs)
+	if done.deliveries > 0 {
+		s.wake()
+	}
+	s.stays.Record(ctx, done.stays)
+}
+
+// changeTasks is the transaction of changeSet.
+func (s *Tasks) changeTasks(ctx context.Context, requests []changeRequest, results []groupcommit.Result[task.Task]) (done effects, err error) {
 	err = s.pipelined(ctx, func(tx pipelinedTx) error {
 		tasks, err := lockRequested(ctx, tx, requests, s.timeouts)
 		if err != nil {
@@ -80,9 +89,8 @@ func (s *Tasks) changeTasks(ctx context.Context, requests []changeRequest, resul
 			var w writes
 			pending = tasks.decide(&w, requests, pending, results)
 			last := len(pending) == 0
-			jobs = append(jobs, w.jobs...)
 			if last {
-				if err := s.jobs.Insert(ctx, tx, jobs); err != nil {
+				if err := s.jobs.Insert(ctx, tx, append(done.jobs, w.jobs...)); err != nil {
 					return err
 				}
 			}
@@ -90,10 +98,11 @@ func (s *Tasks) changeTasks(ctx context.Context, requests []changeRequest, resul
 				return fmt.Errorf("write changes of tasks: %w", violation(err, "attempt_provider_task", lifecycle.ErrProviderTaskTaken))
 			}
 			tasks.apply(&w, results)
+			done.add(w.effects)
 		}
 		return nil
 	})
-	return jobs, err
+	return done, err
 }
 
 // changeTimeouts bound the transaction of a set, since its callers would otherwise wait without an end for a database that does not

@@ -38,6 +38,7 @@ func TestChangeTask_ReturnsWhatItStores(t *testing.T) {
 		task.RetryRequested{},
 		task.CancelRequested{},
 		task.ResultReady{Attempt: id, ProviderTaskID: "p1"},
+		task.ResultReady{Attempt: id, ProviderTaskID: "p1", Cost: task.Cost{Amount: "12.50", Unit: "credits"}},
 		task.RetryRequested{},
 		task.Saved{Attempt: id, Outputs: []task.Output{
 			{Index: 0, Key: "outputs/0", ContentType: "video/mp4", SizeBytes: 12, SHA256: sum('a')},
@@ -56,6 +57,9 @@ func TestChangeTask_ReturnsWhatItStores(t *testing.T) {
 	final, err := stores.Tasks.TaskOfAttempt(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got, want := final.AttemptByID(id).Cost, (task.Cost{Amount: "12.50", Unit: "credits"}); got != want {
+		t.Errorf("the attempt cost %+v, want %+v", got, want)
 	}
 	if final.State != task.Succeeded || len(final.Outputs) != 2 {
 		t.Errorf("the task is %s with %d outputs, want SUCCEEDED with 2", final.State, len(final.Outputs))

@@ -51,6 +51,12 @@ func (s *Tasks) createSet(ctx context.Context, ds []task.Decision, results []gro
 	if err != nil {
 		return failedSet(fmt.Errorf("insert tasks: %w", err), results)
 	}
+	for _, row := range inserted {
+		if row.delivered {
+			s.wake()
+			break
+		}
+	}
 	known := map[requestKey]bool{}
 	for i := range ds {
 		made := &ds[first[requestKeyOf(&ds[i])]].Task

@@ -67,3 +67,30 @@ func TestCreateTask_ReturnsTheTaskOfAUsedRequestID(t *testing.T) {
 		t.Errorf("%d events, want one for each of the two tasks", n)
 	}
 }
+
+func TestCreateTask_KeepsTheTraceContext(t *testing.T) {
+	t.Parallel()
+	stores, pool := setup(t)
+	for name, parent := range map[string]string{
+		"sampled":     "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+		"not sampled": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00",
+		"none":        "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			begun := begin("films", newID(), plain())
+			begun.Task.TraceParent = parent
+			if c := stores.Tasks.CreateTasks(t.Context(), []task.Decision{begun})[0]; c.Err != nil || c.Task.TraceParent != parent {
+				t.Fatalf("created with %q: %v", c.Task.TraceParent, c.Err)
+			}
+			got, err := stores.Tasks.Task(t.Context(), "films", begun.Task.ID)
+			if err != nil || got.TraceParent != parent {
+				t.Errorf("read %q, %v, want %q", got.TraceParent, err, parent)
+			}
+			var null bool
+			if err := pool.QueryRow(t.Context(), `SELECT trace_parent IS NULL FROM task WHERE id = $1`, begun.Task.ID).Scan(&null); err != nil || null != (parent == "") {
+				t.Errorf("the column is NULL: %t, %v", null, err)
+			}
+		})
+	}
+}

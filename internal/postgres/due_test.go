@@ -29,7 +29,7 @@ func TestClaimChecks_HandsEachDueAttemptToOneClaimer(t *testing.T) {
 	var got []task.AttemptID
 	errs := postgrestest.AtOnce(t.Context(), claimers, func(ctx context.Context, _ int) error {
 		for {
-			checks, err := stores.Tasks.ClaimChecks(ctx, "kie", lifecycle.Cadence{Every: 30 * time.Second, Slow: 10 * time.Minute, Typical: time.Hour}, 7)
+			checks, err := stores.Tasks.ClaimChecks(ctx, "kie", lifecycle.Cadence{Pace: lifecycle.Pace{Every: 30 * time.Second, Typical: time.Hour}, Slow: 10 * time.Minute}, 7)
 			if err != nil || len(checks) == 0 {
 				return err
 			}

@@ -3,17 +3,8 @@ package postgres
 import (
 	"errors"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
-
-// notFound turns the absence of a row into the caller's error.
-func notFound(err, as error) error {
-	if errors.Is(err, pgx.ErrNoRows) {
-		return as
-	}
-	return err
-}
 
 // violation turns the violation of a constraint or a unique index into the caller's error.
 func violation(err error, constraint string, as error) error {

@@ -9,9 +9,22 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
+// eventColumns are the columns that scanEvent reads, in its order.
+const eventColumns = `revision, state, attempt, message, coalesce(failure_reason, ''), coalesce(failure_message, ''),
+       coalesce(failure_payment, ''), create_time`
+
+func scanEvent(row pgx.CollectableRow) (task.Event, error) {
+	var e task.Event
+	var f task.Failure
+	err := row.Scan(&e.Revision, &e.State, &e.Attempt, &e.Message, &f.Reason, &f.Message, &f.Payment, &e.CreateTime)
+	if f.Reason != "" {
+		e.Failure = &f
+	}
+	return e, err
+}
+
 const selectEvents = `
-SELECT revision, state, attempt, message, coalesce(failure_reason, ''), coalesce(failure_message, ''),
-       coalesce(failure_payment, ''), create_time
+SELECT ` + eventColumns + `
 FROM task_event
 WHERE task_id = $1 AND revision > $2
 ORDER BY revision
@@ -23,15 +36,7 @@ func (s *Log) TaskEvents(ctx context.Context, id task.ID, after int64, limit int
 	if err != nil {
 		return nil, fmt.Errorf("read events of task %s: %w", id, err)
 	}
-	events, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (task.Event, error) {
-		var e task.Event
-		var f task.Failure
-		err := row.Scan(&e.Revision, &e.State, &e.Attempt, &e.Message, &f.Reason, &f.Message, &f.Payment, &e.CreateTime)
-		if f.Reason != "" {
-			e.Failure = &f
-		}
-		return e, err
-	})
+	events, err := pgx.CollectRows(rows, scanEvent)
 	if err != nil {
 		return nil, fmt.Errorf("read events of task %s: %w", id, err)
 	}

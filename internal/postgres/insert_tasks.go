@@ -9,6 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/refract-video/refract/internal/notify"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
+	"github.com/refract-video/refract/internal/postgres/webhooks"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/tenants"
 )
@@ -57,7 +60,7 @@ var newTaskColumns = []newTaskColumn{
 	column("request_id", "text", func(t *task.Task) string { return t.RequestID }),
 	column("prompt", "text", func(t *task.Task) string { return t.Spec.Prompt }),
 	column("source_uri", "text", func(t *task.Task) string { return t.Spec.SourceURI }),
-	column("source_id", "uuid", func(t *task.Task) *string { return optional(string(t.Spec.SourceID)) }),
+	column("source_id", "uuid", func(t *task.Task) *string { return dbpool.Optional(string(t.Spec.SourceID)) }),
 	column("watermark", "text", func(t *task.Task) string { return t.Spec.Watermark }),
 	column("strength", "text", func(t *task.Task) string { return t.Spec.Strength }),
 	column("model", "text", func(t *task.Task) string { return t.Spec.Model }),
@@ -75,10 +78,12 @@ var newTaskColumns = []newTaskColumn{
 	}),
 	column("priority", "int", func(t *task.Task) int32 { return t.Spec.Priority }),
 	column("max_attempts", "int", func(t *task.Task) int { return t.Spec.MaxAttempts }),
+	column("webhook_uri", "text", func(t *task.Task) string { return t.Spec.WebhookURI }),
 	column("allowance", "int", func(t *task.Task) int { return t.Allowance }),
 	column("deadline", "float8", func(t *task.Task) float64 { return t.Spec.Deadline.Seconds() }).writtenAs("make_interval(secs => deadline)"),
 	column("state", "text", func(t *task.Task) task.State { return t.State }),
 	column("revision", "bigint", func(t *task.Task) int64 { return t.Revision }),
+	column("trace_parent", "text", func(t *task.Task) *string { return dbpool.Optional(t.TraceParent) }),
 }
 
 func column[T any](name, sqlType string, value func(*task.Task) T) newTaskColumn {
@@ -143,11 +148,15 @@ FROM (SELECT DISTINCT hashtextextended('refract.tenant.submit.' || asked.tenant,
 //
 // NOTE: it runs after lockQuotas, in a statement of its own: one that waited for a lock itself would count in a
 // snapshot from before.
+//
+// The webhook deliveries of the first events come with them. A task with a webhook_uri whose tenant has no secret for it is refused, and
+// takes no turn.
 var insertTasks = `
 WITH item AS (
     SELECT *
     FROM unnest(` + newTaskArrays + `)
         WITH ORDINALITY AS item (` + newTaskNames + `, n)
+), unsigned AS MATERIALIZED (` + webhooks.UnsignedTasks("item") + `
 ), quota AS (
     SELECT asked.tenant, max_queued, max_per_day, today,
            max_queued - (SELECT count(*)
@@ -164,6 +173,7 @@ WITH item AS (
            row_number() OVER (PARTITION BY limited.tenant ORDER BY n) AS turn
     FROM (SELECT n, id, request_id, quota.* FROM item JOIN quota ON quota.tenant = item.tenant OFFSET 0) AS limited
     WHERE NOT EXISTS (SELECT FROM task WHERE task.tenant = limited.tenant AND task.request_id = limited.request_id)
+      AND id NOT IN (SELECT id FROM unsigned)
 ), spent AS (
     SELECT id, 'max_queued' AS name, max_queued AS most, 10::float8 AS seconds
     FROM turn
@@ -172,6 +182,9 @@ WITH item AS (
     SELECT id, 'max_per_day', max_per_day, extract(epoch FROM ((today + 1)::timestamp AT TIME ZONE 'UTC') - now())
     FROM turn
     WHERE turn > room AND day_left <= room
+    UNION ALL
+    SELECT id, '` + unsignedTask + `', 0, 0
+    FROM unsigned
 ), created AS (
     INSERT INTO task (` + newTaskNames + `, deadline_time, line_time)
     SELECT ` + newTaskValues + `,
@@ -180,7 +193,7 @@ WITH item AS (
     WHERE id NOT IN (SELECT id FROM spent)
     ORDER BY tenant, request_id
     ON CONFLICT ON CONSTRAINT task_request_id_key DO NOTHING
-    RETURNING id, tenant, state, revision, create_time, deadline_time
+    RETURNING id, tenant, state, revision, labels, webhook_uri, create_time, deadline_time
 ), counted AS (
     INSERT INTO tenant_day (tenant, day, submissions)
     SELECT created.tenant, today, count(*)
@@ -194,11 +207,15 @@ WITH item AS (
     INSERT INTO task_event (task_id, revision, state, attempt, message, tenant)
     SELECT id, revision, state, 0, $1::text, tenant
     FROM created
+), delivery AS (` + webhooks.InsertDeliveries("created", "id", `SELECT created.labels, created.webhook_uri`) + `
 )
-SELECT id, create_time, deadline_time, '', 0, 0::float8
+SELECT id, create_time, deadline_time, '', 0, 0::float8, EXISTS (SELECT FROM delivery)
 FROM created
 UNION ALL
-(SELECT DISTINCT ON (id) id, now(), now(), name, most, seconds FROM spent ORDER BY id, seconds DESC)`
+(SELECT DISTINCT ON (id) id, now(), now(), name, most, seconds, false FROM spent ORDER BY id, seconds DESC)`
+
+// unsignedTask stands in the place of a quota for a task whose events no secret would sign.
+const unsignedTask = "webhook_uri"
 
 // insertedTask is what the database returns for a new task: its times, or the quota that is used up.
 type insertedTask struct {
@@ -207,9 +224,13 @@ type insertedTask struct {
 	quota        tenants.Quota
 	limit        int
 	seconds      float64 // After which submitting again makes sense.
+	delivered    bool    // Whether there are deliveries of events of any task of the set.
 }
 
 func (r insertedTask) refusal(tenant string) error {
+	if r.quota == unsignedTask {
+		return notify.ErrSecretMissing
+	}
 	return &tenants.QuotaError{
 		Tenant: tenant, Quota: r.quota, Limit: r.limit, Retry: time.Duration(r.seconds * float64(time.Second)),
 	}
@@ -224,7 +245,7 @@ func (s *Tasks) insertTasks(ctx context.Context, items *newTasks) (map[task.ID]i
 	batch.Queue(insertTasks, items.args()...).Query(func(rows pgx.Rows) error {
 		var id task.ID
 		var row insertedTask
-		columns := []any{&id, &row.createTime, &row.deadlineTime, &row.quota, &row.limit, &row.seconds}
+		columns := []any{&id, &row.createTime, &row.deadlineTime, &row.quota, &row.limit, &row.seconds, &row.delivered}
 		_, err := pgx.ForEachRow(rows, columns, func() error {
 			inserted[id] = row
 			return nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -33,7 +34,7 @@ WITH RECURSIVE waiting AS (
         SELECT line_time
         FROM task
         WHERE tenant = waiting.tenant AND provider = $1 AND state = 'QUEUED' AND not_before_time IS DISTINCT FROM 'infinity'
-          AND (not_before_time IS NULL OR not_before_time <= now()) AND deadline_time > now()
+          AND (not_before_time IS NULL OR not_before_time <= now()) AND deadline_time > now() AND model <> ALL ($2::text[])
         ORDER BY line_time, id
         LIMIT 1
     ) AS first
@@ -76,34 +77,34 @@ FROM (SELECT (SELECT tenant FROM task WHERE id = used.task_id) AS tenant, used.p
 GROUP BY tenant`
 
 const selectQueuedTasks = `
-SELECT queue.tenant, queued.id, queued.line_time
+SELECT queue.tenant, queued.id, queued.model, queued.line_time
 FROM unnest($2::text[]) AS queue (tenant)
 CROSS JOIN LATERAL (
-    SELECT id, line_time
+    SELECT id, model, line_time
     FROM task
     WHERE tenant = queue.tenant AND provider = $1 AND state = 'QUEUED' AND not_before_time IS DISTINCT FROM 'infinity'
-      AND (not_before_time IS NULL OR not_before_time <= now()) AND deadline_time > now()
+      AND (not_before_time IS NULL OR not_before_time <= now()) AND deadline_time > now() AND model <> ALL ($4::text[])
     ORDER BY line_time, id
     LIMIT $3
 ) AS queued
 ORDER BY queue.tenant, queued.line_time, queued.id`
 
 // readTenantQueues reads the queues that can get one of n permits, each with its first n tasks.
-// window is the longest rate window of the provider's accounts.
-func readTenantQueues(ctx context.Context, tx pgx.Tx, provider string, window time.Duration, n int) ([]admission.TenantQueue, error) {
-	queues, err := readQueueHeads(ctx, tx, provider, window)
+// window is the longest rate window of the provider's accounts. Tasks that ask for a model by one of the names in skip are left out.
+func readTenantQueues(ctx context.Context, tx pgx.Tx, provider string, skip []string, window time.Duration, n int) ([]admission.TenantQueue, error) {
+	queues, err := readQueueHeads(ctx, tx, provider, skip, window)
 	if err != nil {
 		return nil, err
 	}
 	queues = admission.Contenders(queues, n)
 	tenants, byTenant := indexQueues(queues)
-	rows, err := tx.Query(ctx, selectQueuedTasks, provider, tenants, n)
+	rows, err := tx.Query(ctx, selectQueuedTasks, provider, tenants, n, skip)
 	if err != nil {
 		return nil, err
 	}
 	var tenant string
 	var t admission.QueuedTask
-	_, err = pgx.ForEachRow(rows, []any{&tenant, &t.Task, &t.Time}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&tenant, &t.Task, &t.Model, &t.Time}, func() error {
 		byTenant[tenant].Tasks = append(byTenant[tenant].Tasks, t)
 		return nil
 	})
@@ -141,7 +142,7 @@ CROSS JOIN LATERAL (
     SELECT id, line_time
     FROM task
     WHERE tenant = queue.tenant AND provider = $2 AND state = 'QUEUED' AND not_before_time IS DISTINCT FROM 'infinity'
-      AND (not_before_time IS NULL OR not_before_time <= now()) AND deadline_time > now()
+      AND (not_before_time IS NULL OR not_before_time <= now()) AND deadline_time > now() AND model <> ALL ($4::text[])
       AND id NOT IN (SELECT task_id FROM refused)
     ORDER BY line_time, id
     LIMIT 1
@@ -151,7 +152,7 @@ SELECT task.tenant, task.id, task.line_time, refused.refuse_time
 FROM refused
 JOIN task ON task.id = refused.task_id
 WHERE task.tenant = ANY ($3) AND task.provider = $2 AND task.state = 'QUEUED' AND task.not_before_time IS DISTINCT FROM 'infinity'
-  AND (task.not_before_time IS NULL OR task.not_before_time <= now()) AND task.deadline_time > now()
+  AND (task.not_before_time IS NULL OR task.not_before_time <= now()) AND task.deadline_time > now() AND task.model <> ALL ($4::text[])
 ORDER BY 1, 4 NULLS FIRST, 2`
 
 // selectRefusedTenants finds the tenants of which the account refused a task since its trouble began. The task may have ended since.
@@ -162,14 +163,14 @@ JOIN task ON task.id = refused.task_id
 WHERE refused.in_row`
 
 // readProbers reads the queues from which a task may probe an account.
-func readProbers(ctx context.Context, tx pgx.Tx, provider, account string, window time.Duration) ([]admission.TenantQueue, error) {
-	queues, err := readQueueHeads(ctx, tx, provider, window)
+func readProbers(ctx context.Context, tx pgx.Tx, provider string, skip []string, account string, window time.Duration) ([]admission.TenantQueue, error) {
+	queues, err := readQueueHeads(ctx, tx, provider, skip, window)
 	if err != nil || len(queues) == 0 {
 		return nil, err
 	}
 	tenants, byTenant := indexQueues(queues)
 	var batch pgx.Batch
-	batch.Queue(selectProbers, account, provider, tenants).Query(func(rows pgx.Rows) error {
+	batch.Queue(selectProbers, account, provider, tenants, skip).Query(func(rows pgx.Rows) error {
 		var tenant string
 		var t admission.QueuedTask
 		var refused *time.Time
@@ -201,8 +202,8 @@ func orZero(t *time.Time) time.Time {
 }
 
 // readQueueHeads reads which tenants have queued tasks, and what permits each has, without the tasks.
-func readQueueHeads(ctx context.Context, tx pgx.Tx, provider string, window time.Duration) ([]admission.TenantQueue, error) {
-	rows, err := tx.Query(ctx, selectTenantQueues, provider)
+func readQueueHeads(ctx context.Context, tx pgx.Tx, provider string, skip []string, window time.Duration) ([]admission.TenantQueue, error) {
+	rows, err := tx.Query(ctx, selectTenantQueues, provider, skip)
 	if err != nil {
 		return nil, err
 	}
@@ -281,5 +282,5 @@ func (s *Tasks) QueuePosition(ctx context.Context, t task.Task, limits admission
 		return err
 	})
 	p.NotBefore = orZero(notBefore)
-	return p, notFound(err, lifecycle.ErrTaskNotFound)
+	return p, dbpool.NotFound(err, lifecycle.ErrTaskNotFound)
 }

@@ -23,8 +23,8 @@ func TestPlans_TheNextInLineIsFoundBehindHeldTasks(t *testing.T) {
 		sql  string
 		args []any
 	}{
-		"tenant queues":  {postgres.HotStatements["tenant queues"], []any{"kie"}},
-		"queued tasks":   {postgres.HotStatements["queued tasks"], []any{"kie", []string{"tenant-1", "tenant-2"}, 10}},
+		"tenant queues":  {postgres.HotStatements["tenant queues"], []any{"kie", []string{}}},
+		"queued tasks":   {postgres.HotStatements["queued tasks"], []any{"kie", []string{"tenant-1", "tenant-2"}, 10, []string{}}},
 		"queue position": {postgres.HotStatements["queue position"], []any{last.ID, 10_000}},
 	} {
 		var text []byte
@@ -52,7 +52,7 @@ func TestTenantQueues_NeedFewLocksForManyTenantsWithAQuota(t *testing.T) {
 		FROM (SELECT id, row_number() OVER () AS n FROM task) AS numbered WHERE task.id = numbered.id`, tenants)
 	create(t, stores, "small", plain())
 	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-		queues, err := postgres.ReadTenantQueues(t.Context(), tx, "kie", time.Second, 100)
+		queues, err := postgres.ReadTenantQueues(t.Context(), tx, "kie", []string{}, time.Second, 100)
 		if err != nil || len(queues) != 100 {
 			t.Errorf("%d tenants can get a permit, %v, want 100", len(queues), err)
 		}

@@ -137,13 +137,13 @@ func TestLog_IsReadByIndex(t *testing.T) {
 		"of a tenant":  {`SELECT * FROM task_event WHERE position > 0 AND position <= 30000 AND tenant = 'films' ORDER BY position LIMIT 100`, "task_event_tenant_position"},
 		"its last one": {`SELECT max(position) FROM task_event WHERE position <= 30000`, "task_event_position_idx"},
 	} {
-		if plan := explain(t, pool, test.sql); !strings.Contains(plan, test.index) || strings.Contains(plan, "Sort") || strings.Contains(plan, "Seq Scan") {
+		if plan := explainPlan(t, pool, test.sql); !strings.Contains(plan, test.index) || strings.Contains(plan, "Sort") || strings.Contains(plan, "Seq Scan") {
 			t.Errorf("the log %s is not read by %s:\n%s", name, test.index, plan)
 		}
 	}
 }
 
-func explain(t *testing.T, pool *pgxpool.Pool, sql string) string {
+func explainPlan(t *testing.T, pool *pgxpool.Pool, sql string) string {
 	t.Helper()
 	rows, err := pool.Query(t.Context(), "EXPLAIN "+sql)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -22,7 +23,7 @@ func (s *Tasks) Output(ctx context.Context, id task.ID, index int) (task.Output,
 	var row outputRow
 	err := s.pool.QueryRow(ctx, selectOutput, id, s.periods.Outputs.Seconds(), s.periods.Tasks.Seconds(), index).Scan(row.fields()...)
 	if err != nil {
-		return task.Output{}, fmt.Errorf("find output %d of task %s: %w", index, id, notFound(err, lifecycle.ErrTaskNotFound))
+		return task.Output{}, fmt.Errorf("find output %d of task %s: %w", index, id, dbpool.NotFound(err, lifecycle.ErrTaskNotFound))
 	}
 	return row.output(), nil
 }

@@ -1,15 +1,8 @@
 package postgres_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"net/url"
-	"os"
-	osexec "os/exec" // The package has a helper named exec.
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,77 +10,6 @@ import (
 	"github.com/refract-video/refract/internal/postgres/migrations"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
-
-// startPgBouncer starts a PgBouncer with some settings in front of a database and returns the URL by which it is reached. It
-// ends with the test. Where no PgBouncer is installed the test is skipped, but for CI, which installs one.
-func startPgBouncer(t *testing.T, databaseURL, settings string) string {
-	t.Helper()
-	program, err := osexec.LookPath("pgbouncer")
-	if err != nil {
-		program, err = osexec.LookPath("/usr/sbin/pgbouncer") // Where Debian installs it.
-	}
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("CI must have PgBouncer: %v", err)
-		}
-		t.Skip("no PgBouncer is installed (Debian: apt-get install pgbouncer)")
-	}
-	server, err := url.Parse(databaseURL)
-	if err != nil {
-		t.Fatal("the URL of the database can't be parsed")
-	}
-	password, _ := server.User.Password()
-	dir, err := os.MkdirTemp("", "pgb") //nolint:usetesting // The path of a socket must be short.
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	config := filepath.Join(dir, "pgbouncer.ini")
-	if err := os.WriteFile(config, fmt.Appendf(nil, `[databases]
-refract = host=%s port=%s dbname=%s user=%s password=%s
-[pgbouncer]
-listen_addr =
-listen_port = 6432
-unix_socket_dir = %s
-auth_type = any
-%s
-`, server.Hostname(), server.Port(), strings.TrimPrefix(server.Path, "/"), server.User.Username(), password, dir, settings), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	args := []string{config}
-	if os.Getuid() == 0 { // As whom it refuses to run.
-		args = append(args, "-u", "nobody")
-		if err := os.Chmod(dir, 0o777); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var output bytes.Buffer
-	cmd := osexec.CommandContext(t.Context(), program, args...)
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = cmd.Wait()
-	}()
-	t.Cleanup(func() { <-ended })
-	postgrestest.Until(t, func() bool {
-		select {
-		case <-ended:
-			t.Fatalf("PgBouncer ended: %s", output.String())
-		default:
-		}
-		var d net.Dialer
-		conn, err := d.DialContext(t.Context(), "unix", filepath.Join(dir, ".s.PGSQL.6432"))
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	})
-	return "postgres://refract@/refract?port=6432&host=" + dir
-}
 
 // TestOpen_RefusesPooledTransactions opens a database through poolers whose connections do not keep their sessions, whatever
 // session they choose.
@@ -104,7 +26,7 @@ func TestOpen_RefusesPooledTransactions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			databaseURL := postgrestest.URL(t)
-			pooled := startPgBouncer(t, databaseURL, settings)
+			pooled := postgrestest.PgBouncer(t, databaseURL, settings)
 			busy := postgrestest.Connect(t, pooled+"&default_query_exec_mode=exec") // Others that use the pool before.
 			for _, err := range postgrestest.AtOnce(t.Context(), 3, func(ctx context.Context, _ int) error { return busy.Ping(ctx) }) {
 				t.Fatal(err)
@@ -130,12 +52,109 @@ func TestOpen_WorksWithPooledSessions(t *testing.T) {
 	databaseURL := postgrestest.EmptyURL(t)
 	direct := postgrestest.Connect(t, databaseURL)
 	exec(t, direct, "CREATE SCHEMA films")
-	pool := openPool(t, startPgBouncer(t, databaseURL, "pool_mode = session\ndefault_pool_size = 30")+"&search_path=films")
+	pool := openPool(t, postgrestest.PgBouncer(t, databaseURL, "pool_mode = session\ndefault_pool_size = 30")+"&search_path=films")
 	if err := migrations.Apply(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}
 	if got := value[string](t, direct, "SELECT schemaname FROM pg_tables WHERE tablename = 'task'"); got != "films" {
 		t.Errorf("the tables are in schema %s, want that of the URL", got)
 	}
-	work(t, pool)
+	work(t, pool, pool)
+}
+
+// pooledSettings makes the sessions of a database as OpenPooled needs them.
+var pooledSettings = []string{"statement_timeout = '15s'", "idle_in_transaction_session_timeout = '15s'", "jit = off", "synchronous_commit = on"}
+
+// TestOpenPooled_WorksWithPooledTransactions does everything that the service does through poolers that choose sessions in different
+// ways. The sessions must be as they were, since they belong to others, too.
+func TestOpenPooled_WorksWithPooledTransactions(t *testing.T) {
+	t.Parallel()
+	for name, settings := range map[string]string{
+		"some sessions":             "pool_mode = transaction\ndefault_pool_size = 5",
+		"the oldest session":        "pool_mode = transaction\nserver_round_robin = 1\nmin_pool_size = 7",
+		"sessions that are cleaned": "pool_mode = transaction\nserver_reset_query_always = 1",
+		"whole sessions":            "pool_mode = session\ndefault_pool_size = 30",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			databaseURL := postgrestest.URL(t)
+			postgrestest.Inherit(t, databaseURL, pooledSettings...)
+			direct := openDirect(t, databaseURL)
+			pool, err := dbpool.OpenPooled(t.Context(), postgrestest.PgBouncer(t, databaseURL, settings), direct)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(pool.Close)
+			work(t, pool, direct)
+			for _, left := range []string{
+				"SELECT count(*) FROM pg_prepared_statements", "SELECT count(*) FROM pg_listening_channels()",
+				"SELECT count(*) FROM pg_settings WHERE source = 'session' AND name IN ('search_path', 'lock_timeout', 'enable_seqscan', 'statement_timeout')",
+			} {
+				if n := value[int](t, pool, left); n != 0 {
+					t.Errorf("%s = %d, want nothing left in a session", left, n)
+				}
+			}
+		})
+	}
+}
+
+// openDirect returns a pool as the service opens it next to a pooler.
+func openDirect(t *testing.T, databaseURL string) *dbpool.Pool {
+	t.Helper()
+	direct, err := dbpool.OpenDirect(t.Context(), databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(direct.Close)
+	return direct
+}
+
+// TestOpenPooled_NamesTheSettingsThatSessionsLack runs the statements of the refusal, and is then let in.
+func TestOpenPooled_NamesTheSettingsThatSessionsLack(t *testing.T) {
+	t.Parallel()
+	databaseURL := postgrestest.URL(t)
+	postgrestest.Inherit(t, databaseURL, "synchronous_commit = off", "default_transaction_isolation = serializable", "search_path = hostile", "bytea_output = escape")
+	const settings = "pool_mode = transaction"
+	_, err := dbpool.OpenPooled(t.Context(), postgrestest.PgBouncer(t, databaseURL, settings), openDirect(t, databaseURL))
+	if !errors.Is(err, dbpool.ErrSettings) {
+		t.Fatalf("OpenPooled = %v, want ErrSettings", err)
+	}
+	for _, lacking := range []string{
+		"SET synchronous_commit = on", "SET default_transaction_isolation = 'read committed'", `SET search_path = "$user", public`,
+		"SET bytea_output = 'hex'", "SET statement_timeout = '15s'",
+	} {
+		if !strings.Contains(err.Error(), lacking) {
+			t.Errorf("the refusal says %q, want it to name %q", err, lacking)
+		}
+	}
+	_, statements, _ := strings.Cut(err.Error(), "RECONNECT): ")
+	admin := postgrestest.Connect(t, databaseURL)
+	for statement := range strings.SplitSeq(statements, "; ") {
+		exec(t, admin, statement)
+	}
+	pool, err := dbpool.OpenPooled(t.Context(), postgrestest.PgBouncer(t, databaseURL, settings), openDirect(t, databaseURL))
+	if err != nil {
+		t.Fatalf("after %s: %v", statements, err)
+	}
+	pool.Close()
+}
+
+// TestOpenPooled_RefusesAnotherDatabase has a pooler that leads elsewhere than the direct URL.
+func TestOpenPooled_RefusesAnotherDatabase(t *testing.T) {
+	t.Parallel()
+	databaseURL := postgrestest.URL(t)
+	postgrestest.Inherit(t, databaseURL, pooledSettings...)
+	_, err := dbpool.OpenPooled(t.Context(), postgrestest.PgBouncer(t, databaseURL, "pool_mode = transaction"), openDirect(t, postgrestest.URL(t)))
+	if !errors.Is(err, dbpool.ErrOtherDatabase) {
+		t.Errorf("OpenPooled = %v, want ErrOtherDatabase", err)
+	}
+}
+
+// TestOpenDirect_RefusesAPooler has both URLs lead through the pooler, and a direct URL that is none.
+func TestOpenDirect_RefusesAPooler(t *testing.T) {
+	t.Parallel()
+	_, err := dbpool.OpenDirect(t.Context(), postgrestest.PgBouncer(t, postgrestest.URL(t), "pool_mode = transaction"))
+	if !errors.Is(err, dbpool.ErrPooled) || !strings.Contains(err.Error(), "--database-direct-url: ") {
+		t.Errorf("OpenDirect = %v, want ErrPooled for --database-direct-url", err)
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/admission"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -217,7 +218,7 @@ func (s *Preparations) PreparationWaiters(ctx context.Context, id source.Prepara
 		}
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("read the waiters of preparation %d: %w", id, notFound(err, source.ErrNotFound))
+		return nil, 0, fmt.Errorf("read the waiters of preparation %d: %w", id, dbpool.NotFound(err, source.ErrNotFound))
 	}
 	return waiters, joined, nil
 }

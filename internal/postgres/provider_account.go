@@ -10,6 +10,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/admission"
+	"github.com/refract-video/refract/internal/audit"
+	"github.com/refract-video/refract/internal/postgres/auditlog"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 )
 
 // Accounts has the provider accounts: what operators set for them, how they stand, and the queries that they get. Tasks pauses and
@@ -96,7 +99,7 @@ const holdAccount = `UPDATE provider_account SET hold_reason = $2 WHERE account 
 
 // HoldAccount pauses an account until it is released, or returns admission.ErrAccountNotFound.
 func (s *Accounts) HoldAccount(ctx context.Context, account, reason string) error {
-	return s.changeAccount(ctx, "hold", account, holdAccount, reason)
+	return s.changeAccount(ctx, "pause", account, holdAccount, reason)
 }
 
 const releaseAccount = `
@@ -108,18 +111,56 @@ WHERE account = $1`
 // ReleaseAccount ends every pause of an account, an operator's and its own, and its probing; or it returns
 // admission.ErrAccountNotFound.
 func (s *Accounts) ReleaseAccount(ctx context.Context, account string) error {
-	return s.changeAccount(ctx, "release", account, releaseAccount)
+	return s.changeAccount(ctx, "resume", account, releaseAccount)
 }
 
+// selectAccountValues reads what the audit log records of an account: what operators can change.
+const selectAccountValues = `
+SELECT jsonb_strip_nulls(jsonb_build_object(
+    'hold_reason', hold_reason, 'blocked', nullif(blocked, false), 'paused_until_time', paused_until_time, 'pause_reason', nullif(pause_reason, ''),
+    'max_submissions', max_submissions, 'rate_window_seconds', extract(epoch FROM rate_window)::float8, 'max_in_flight', max_in_flight))
+FROM provider_account
+WHERE account = $1
+FOR UPDATE`
+
+// changeAccount changes an account by a verb, which the audit log has as provider.VERB.
 func (s *Accounts) changeAccount(ctx context.Context, verb, account, statement string, args ...any) error {
-	tag, err := s.pool.Exec(ctx, statement, append([]any{account}, args...)...)
-	if err == nil && tag.RowsAffected() == 0 {
-		err = admission.ErrAccountNotFound
-	}
+	c := audit.Change{Action: "provider." + verb, Target: account}
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		return auditlog.Row(ctx, tx, c, selectAccountValues, func() error {
+			tag, err := tx.Exec(ctx, statement, append([]any{account}, args...)...)
+			if err == nil && tag.RowsAffected() == 0 {
+				err = admission.ErrAccountNotFound
+			}
+			return err
+		})
+	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", verb, &admission.AccountError{Account: account, Err: err})
 	}
 	return nil
+}
+
+const selectSigner = `SELECT callback_signer FROM provider_account WHERE account = $1`
+
+// CallbackSigner implements lifecycle.Signers.
+func (s *Accounts) CallbackSigner(ctx context.Context, account string) (signer string, err error) {
+	err = s.pool.QueryRow(ctx, selectSigner, account).Scan(&signer)
+	return signer, dbpool.NotFound(err, admission.ErrAccountNotFound)
+}
+
+// pinSigner leaves another signer as it is. It reads the row after the lock, and so returns the signer of the transaction that came
+// first.
+const pinSigner = `
+UPDATE provider_account
+SET callback_signer = coalesce(nullif(callback_signer, ''), $2)
+WHERE account = $1
+RETURNING callback_signer`
+
+// PinCallbackSigner implements lifecycle.Signers.
+func (s *Accounts) PinCallbackSigner(ctx context.Context, account, signer string) (pinned string, err error) {
+	err = s.pool.QueryRow(ctx, pinSigner, account, signer).Scan(&pinned)
+	return pinned, dbpool.NotFound(err, admission.ErrAccountNotFound)
 }
 
 const selectProviders = `SELECT DISTINCT provider FROM provider_account ORDER BY provider`

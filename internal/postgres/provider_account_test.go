@@ -137,3 +137,25 @@ func TestPrepareAccounts_DoesNotWaitForARoundOfAdmission(t *testing.T) {
 		t.Errorf("the account is at %s, want another", got)
 	}
 }
+
+func TestPinCallbackSigner_KeepsTheFirst(t *testing.T) {
+	t.Parallel()
+	stores, _ := setup(t)
+	if got, err := stores.Accounts.CallbackSigner(t.Context(), "kie"); got != "" || err != nil {
+		t.Errorf("CallbackSigner = %q, %v; want none", got, err)
+	}
+	for _, signer := range []string{"first", "second"} {
+		if got, err := stores.Accounts.PinCallbackSigner(t.Context(), "kie", signer); got != "first" || err != nil {
+			t.Errorf("PinCallbackSigner(%s) = %q, %v; want the first", signer, got, err)
+		}
+	}
+	if got, err := stores.Accounts.CallbackSigner(t.Context(), "kie"); got != "first" || err != nil {
+		t.Errorf("CallbackSigner = %q, %v; want the first", got, err)
+	}
+	if _, err := stores.Accounts.CallbackSigner(t.Context(), "stranger"); !errors.Is(err, admission.ErrAccountNotFound) {
+		t.Errorf("CallbackSigner of an unknown account = %v", err)
+	}
+	if _, err := stores.Accounts.PinCallbackSigner(t.Context(), "stranger", "a"); !errors.Is(err, admission.ErrAccountNotFound) {
+		t.Errorf("PinCallbackSigner of an unknown account = %v", err)
+	}
+}

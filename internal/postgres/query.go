@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -23,7 +24,7 @@ func (s *Tasks) Task(ctx context.Context, tenant string, id task.ID) (task.Task,
 		return err
 	})
 	if err != nil {
-		return t, fmt.Errorf("read: %w", &lifecycle.TaskError{Task: id, Err: notFound(err, lifecycle.ErrTaskNotFound)})
+		return t, fmt.Errorf("read: %w", &lifecycle.TaskError{Task: id, Err: dbpool.NotFound(err, lifecycle.ErrTaskNotFound)})
 	}
 	return t, nil
 }
@@ -90,8 +91,8 @@ func (s *Tasks) ListTasks(ctx context.Context, f task.Filter) ([]task.Task, erro
 	}
 	var tasks []task.Task
 	err := s.snapshot(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, listTasks, f.Tenant, optional(string(f.Before)), states, labels, optional(f.FromTime),
-			optional(f.ToTime), f.Limit, reasons, cmp.Or(f.LimitBytes, math.MaxInt64))
+		rows, err := tx.Query(ctx, listTasks, f.Tenant, dbpool.Optional(string(f.Before)), states, labels, dbpool.Optional(f.FromTime),
+			dbpool.Optional(f.ToTime), f.Limit, reasons, cmp.Or(f.LimitBytes, math.MaxInt64))
 		if err != nil {
 			return err
 		}
@@ -106,21 +107,12 @@ func (s *Tasks) ListTasks(ctx context.Context, f task.Filter) ([]task.Task, erro
 	return tasks, nil
 }
 
-// optional turns a zero value into NULL.
-func optional[T comparable](v T) *T {
-	var zero T
-	if v == zero {
-		return nil
-	}
-	return &v
-}
-
 const selectHasTask = `SELECT FROM task WHERE id = $1 AND tenant = $2`
 
 // HasTask returns a lifecycle.TaskError with lifecycle.ErrTaskNotFound unless the tenant has the task.
 func (s *Tasks) HasTask(ctx context.Context, tenant string, id task.ID) error {
 	if err := s.pool.QueryRow(ctx, selectHasTask, id, tenant).Scan(); err != nil {
-		return fmt.Errorf("look for: %w", &lifecycle.TaskError{Task: id, Err: notFound(err, lifecycle.ErrTaskNotFound)})
+		return fmt.Errorf("look for: %w", &lifecycle.TaskError{Task: id, Err: dbpool.NotFound(err, lifecycle.ErrTaskNotFound)})
 	}
 	return nil
 }

@@ -187,20 +187,6 @@ func TestTaskEvents_AreTheHistoryInPages(t *testing.T) {
 	}
 }
 
-func TestQueueDepth_CountsOneProvidersQueue(t *testing.T) {
-	t.Parallel()
-	stores, _ := setup(t)
-	for range 3 {
-		create(t, stores, "films", plain())
-	}
-	admit(t, stores, create(t, stores, "films", plain()).ID)
-	for provider, want := range map[string]int64{"kie": 3, "luma": 0} {
-		if got, err := stores.Tasks.QueueDepth(t.Context(), provider); got != want || err != nil {
-			t.Errorf("QueueDepth(%s) = %d, %v, want %d", provider, got, err, want)
-		}
-	}
-}
-
 func TestStore_FailsWhenTheDatabaseIsGone(t *testing.T) {
 	t.Parallel()
 	stores, pool := setup(t)

@@ -32,6 +32,7 @@ func TestSchema_RefusesWhatTheStateMachineNeverDecides(t *testing.T) {
 		"a second event of a number":  {"INSERT INTO task_event SELECT * FROM task_event LIMIT 1", "task_event_pkey"},
 		"an empty output":             {"INSERT INTO output (attempt_id, index, key, content_type, size_bytes, sha256) SELECT id, 0, 'k', '', 0, sha256('') FROM attempt", "output_size_positive"},
 		"an output without its hash":  {"INSERT INTO output (attempt_id, index, key, content_type, size_bytes, sha256) SELECT id, 0, 'k', '', 1, '' FROM attempt", "output_sha256_length"},
+		"half a trace context":        {"UPDATE task SET trace_parent = '00-4bf92f35'", "task_trace_parent_length"},
 		"a callback about no attempt": {"INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body) VALUES (gen_random_uuid(), '', '', '', '')", "callback_attempt_fkey"},
 	}
 	for name, test := range tests {

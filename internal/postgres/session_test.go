@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -95,7 +96,7 @@ func TestOpen_InheritedDefaultsChangeNothing(t *testing.T) {
 					}
 				}
 				if mode == "" { // Our lists have no form in the simple protocol.
-					work(t, pool)
+					work(t, pool, pool)
 				}
 			}
 		})
@@ -112,12 +113,13 @@ func without(defaults []string, setting string) (kept []string) {
 	return kept
 }
 
-// work does what the service does all day, from many sides at once, while another transaction holds a row for a while.
-func work(t *testing.T, pool *pgxpool.Pool) {
+// work does what the service does all day, from many sides at once, while another transaction holds a row for a while. The connections
+// of direct have sessions of their own.
+func work(t *testing.T, pool, direct *pgxpool.Pool) {
 	t.Helper()
 	ctx := t.Context()
 	notifier := replica.NewNotifier(replica.NotifierConfig{Pool: pool, Log: slog.New(slog.DiscardHandler)})
-	stores, err := postgres.NewStores(postgres.Config{Pool: pool, Notifier: notifier})
+	stores, err := postgres.NewStores(postgres.Config{Pool: pool, Direct: direct, Notifier: notifier})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +128,7 @@ func work(t *testing.T, pool *pgxpool.Pool) {
 	}
 	heard, listening := make(chan task.ID, 1000), make(chan struct{}, 10)
 	listener := replica.Listener{
-		Pool: pool, Log: slog.New(slog.DiscardHandler), WakeAll: func() { listening <- struct{}{} },
+		Pool: direct, Log: slog.New(slog.DiscardHandler), WakeAll: func() { listening <- struct{}{} },
 		Wake: func(ids ...task.ID) {
 			for _, id := range ids {
 				heard <- id
@@ -134,12 +136,21 @@ func work(t *testing.T, pool *pgxpool.Pool) {
 		},
 	}
 	postgrestest.Background(t, listener.Run)
-	<-listening
+	select {
+	case <-listening:
+	case <-time.After(postgrestest.Hung):
+		t.Fatal("the listener never listens")
+	}
 	postgrestest.Background(t, notifier.Run)
 	spec := plain()
 	spec.Prompt = `snow on "C:\new" – 雪`
 	first := create(t, stores, "films", spec)
 
+	release, alone, err := stores.Retention.HoldRetention(ctx)
+	if err != nil || !alone {
+		t.Fatalf("hold retention: %t, %v", alone, err)
+	}
+	defer release()
 	held, err := pool.Begin(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -182,9 +193,15 @@ func work(t *testing.T, pool *pgxpool.Pool) {
 	if err != nil || got.Spec.Prompt != spec.Prompt || len(got.Attempts) != 1 {
 		t.Errorf("the first task is %+v, %v; want its prompt and an attempt", got, err)
 	}
+	deadline := time.After(postgrestest.Hung)
 	for missing := len(ids); missing > 0; {
-		if slices.Contains(ids, <-heard) {
-			missing--
+		select {
+		case id := <-heard:
+			if slices.Contains(ids, id) {
+				missing--
+			}
+		case <-deadline:
+			t.Fatalf("%d of %d changes were not heard of", missing, len(ids))
 		}
 	}
 	postgrestest.Until(t, func() bool { // Everything that was committed is settled in the end.
@@ -223,7 +240,7 @@ func TestOpen_TheURLChoosesTheSchema(t *testing.T) {
 			if got := value[string](t, admin, "SELECT schemaname FROM pg_tables WHERE tablename = 'task'"); got != `Our\ 'Schema'` {
 				t.Errorf("the tables are in schema %s", got)
 			}
-			work(t, pool)
+			work(t, pool, pool)
 		})
 	}
 }
@@ -260,7 +277,7 @@ func TestMigrate_InheritedDefaultsChangeNothing(t *testing.T) {
 	if err := migrations.Check(t.Context(), pool); err != nil {
 		t.Error(err)
 	}
-	migrating, err := dbpool.WithoutDeadlines(t.Context(), pool)
+	migrating, err := dbpool.WithoutDeadlines(t.Context(), pool, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,6 +47,7 @@ var taskFields = []struct {
 	{"task.labels", func(r *taskRow) any { return &r.Spec.Labels }},
 	{"extract(epoch FROM task.deadline)::float8", func(r *taskRow) any { return &r.deadline }},
 	{"task.max_attempts", func(r *taskRow) any { return &r.Spec.MaxAttempts }},
+	{"task.webhook_uri", func(r *taskRow) any { return &r.Spec.WebhookURI }},
 	{"task.route", func(r *taskRow) any { return &r.Route }},
 	{"task.provider", func(r *taskRow) any { return &r.Provider }},
 	{"task.state", func(r *taskRow) any { return &r.State }},
@@ -59,6 +60,7 @@ var taskFields = []struct {
 	{"task.create_time", func(r *taskRow) any { return &r.CreateTime }},
 	{"task.update_time", func(r *taskRow) any { return &r.UpdateTime }},
 	{"task.deadline_time", func(r *taskRow) any { return &r.DeadlineTime }},
+	{"coalesce(task.trace_parent, '')", func(r *taskRow) any { return &r.TraceParent }},
 }
 
 // taskColumns are the columns that scanTask reads, in its order.
@@ -90,7 +92,8 @@ func scanTask(row pgx.CollectableRow) (task.Task, error) {
 
 // attemptColumns are the columns that scanAttempt reads, in its order.
 const attemptColumns = `attempt.task_id, attempt.id, attempt.number, attempt.provider, attempt.account, attempt.provider_task_id,
-	attempt.hinted_task_id, attempt.state, attempt.sent, attempt.saved, attempt.blame, attempt.message, attempt.create_time`
+	attempt.hinted_task_id, attempt.remote_model, attempt.provider_handle, attempt.state, attempt.sent, attempt.saved, attempt.blame, attempt.message,
+	coalesce(attempt.cost_amount::text, ''), attempt.cost_unit, attempt.create_time`
 
 // attemptRow is an attempt with the task that it belongs to.
 type attemptRow struct {
@@ -100,8 +103,8 @@ type attemptRow struct {
 
 func scanAttempt(row pgx.CollectableRow) (attemptRow, error) {
 	var a attemptRow
-	err := row.Scan(&a.taskID, &a.ID, &a.Number, &a.Provider, &a.Account, &a.ProviderTaskID, &a.HintedTaskID, &a.State, &a.Sent,
-		&a.Saved, &a.Blame, &a.Message, &a.CreateTime)
+	err := row.Scan(&a.taskID, &a.ID, &a.Number, &a.Provider, &a.Account, &a.ProviderTaskID, &a.HintedTaskID, &a.Remote, &a.Handle,
+		&a.State, &a.Sent, &a.Saved, &a.Blame, &a.Message, &a.Cost.Amount, &a.Cost.Unit, &a.CreateTime)
 	return a, err
 }
 
@@ -186,6 +189,43 @@ func (r outputReader) complete(ctx context.Context, q querier, tasks []task.Task
 		t.Attempts = append(t.Attempts, a.Attempt)
 	}
 	return r.completeOutputs(ctx, q, tasks)
+}
+
+var selectTasks = `SELECT ` + taskColumns + ` FROM task WHERE id = ANY ($1::uuid[])`
+
+// selectTaskResults reads the outputs of the tasks that succeeded, each with its task.
+var selectTaskResults = `
+SELECT task.id::text, ` + outputColumns("$2", "$3") + `
+FROM task
+JOIN output ON output.attempt_id = task.result_attempt` + outputTerms + `
+WHERE task.id = ANY ($1::uuid[]) AND task.state = 'SUCCEEDED'
+ORDER BY task.id, output.index`
+
+// QueueTasks implements webhooks.Tasks.
+func (r outputReader) QueueTasks(batch *pgx.Batch, ids []task.ID) map[task.ID]*task.Task {
+	byID := make(map[task.ID]*task.Task, len(ids))
+	batch.Queue(selectTasks, ids).Query(func(rows pgx.Rows) error {
+		tasks, err := pgx.CollectRows(rows, scanTask)
+		for i := range tasks {
+			byID[tasks[i].ID] = &tasks[i]
+		}
+		return err
+	})
+	batch.Queue(selectAttempts, ids).Query(func(rows pgx.Rows) error {
+		attempts, err := pgx.CollectRows(rows, scanAttempt)
+		for _, a := range attempts {
+			t := byID[a.taskID]
+			t.Attempts = append(t.Attempts, a.Attempt)
+		}
+		return err
+	})
+	batch.Queue(selectTaskResults, ids, r.periods.Outputs.Seconds(), r.periods.Tasks.Seconds()).Query(func(rows pgx.Rows) error {
+		return eachOutput(rows, func(id string, o task.Output) {
+			t := byID[task.ID(id)]
+			t.Outputs = append(t.Outputs, o)
+		})
+	})
+	return byID
 }
 
 func (r outputReader) completeOutputs(ctx context.Context, q querier, tasks []task.Task) error {

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/groupcommit"
+	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres/replica"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -26,6 +27,8 @@ type Tasks struct {
 	changes *groupcommit.Group[changeRequest, task.Task]
 
 	timeouts changeTimeouts
+	wake     func() // Is called after webhook deliveries are committed.
+	stays    *lifecycle.Stays
 }
 
 // How writes are grouped.
@@ -39,9 +42,9 @@ func openTasks(cfg Config) (*Tasks, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Tasks{outputReader: outputReader{cfg.Retention}, pool: cfg.Pool, jobs: jobs, timeouts: defaultChangeTimeouts}
-	s.creates = groupcommit.New(s.createSet, createLimits)
-	s.changes = groupcommit.New(s.changeSet, changeLimits)
+	s := &Tasks{outputReader: outputReader{cfg.Retention}, pool: cfg.Pool, jobs: jobs, timeouts: defaultChangeTimeouts, wake: cfg.Wake, stays: cfg.Stays}
+	s.creates = groupcommit.New(groupcommit.Measured(cfg.Groups, "tasks", s.createSet), createLimits)
+	s.changes = groupcommit.New(groupcommit.Measured(cfg.Groups, "changes", s.changeSet), changeLimits)
 	return s, nil
 }
 

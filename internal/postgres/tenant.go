@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -9,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/refract-video/refract/internal/audit"
+	"github.com/refract-video/refract/internal/postgres/auditlog"
 	"github.com/refract-video/refract/internal/postgres/expiry"
 	"github.com/refract-video/refract/internal/postgres/uploads"
 	"github.com/refract-video/refract/internal/retention"
@@ -56,12 +59,14 @@ WITH open AS (
 SELECT line.tenant, coalesce(terms.tenant = line.tenant, false), coalesce(terms.weight, 1), coalesce(terms.max_queued, 0),
        coalesce(terms.max_in_flight, 0), coalesce(terms.max_per_day, 0),
        coalesce(terms.max_source_bytes, 0), coalesce(terms.max_sources, 0), coalesce(terms.max_unfinished_uploads, 0),
+       coalesce(terms.max_calls_per_second, 0),
        (SELECT count(*) FROM (SELECT FROM task WHERE tenant = line.tenant AND state = 'QUEUED' LIMIT $2) AS queued),
        coalesce(open.attempts, 0), coalesce(today.submissions, 0), used.bytes, used.sources, used.uploads, ` + keptSeconds("keep_outputs", "$3") + `,
        ` + keptSeconds("keep_sources", "$4") + `, ` + keptSeconds("keep_callbacks", "$5") + `, ` + keptSeconds("keep_tasks", "$6") + `
 FROM unnest($1::text[]) AS line (tenant)
 LEFT JOIN LATERAL (
-    SELECT tenant, weight, max_queued, max_in_flight, max_per_day, max_source_bytes, max_sources, max_unfinished_uploads
+    SELECT tenant, weight, max_queued, max_in_flight, max_per_day, max_source_bytes, max_sources, max_unfinished_uploads,
+           max_calls_per_second
     FROM tenant
     WHERE tenant IN (line.tenant, '')
     ORDER BY tenant DESC
@@ -111,7 +116,7 @@ func (s *Tenants) tenants(ctx context.Context, names []string) ([]tenants.Tenant
 	}
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t tenants.Tenant, err error) {
 		err = row.Scan(&t.Name, &t.Own, &t.Limits.Weight, &t.Limits.MaxQueued, &t.Limits.MaxInFlight, &t.Limits.MaxPerDay,
-			&t.Limits.Sources.Bytes, &t.Limits.Sources.Sources, &t.Limits.Sources.Uploads,
+			&t.Limits.Sources.Bytes, &t.Limits.Sources.Sources, &t.Limits.Sources.Uploads, &t.Limits.MaxCallsPerSecond,
 			&t.Queued, &t.Open, &t.Today, &t.Used.Bytes, &t.Used.Sources, &t.Used.Uploads,
 			seconds{&t.Keep.Outputs}, seconds{&t.Keep.Sources}, seconds{&t.Keep.Callbacks}, seconds{&t.Keep.Tasks})
 		return t, err
@@ -132,19 +137,21 @@ func (s seconds) ScanFloat64(f pgtype.Float8) error {
 }
 
 const upsertTenant = `
-INSERT INTO tenant (tenant, weight, max_queued, max_in_flight, max_per_day, max_source_bytes, max_sources, max_unfinished_uploads)
+INSERT INTO tenant (tenant, weight, max_queued, max_in_flight, max_per_day, max_source_bytes, max_sources, max_unfinished_uploads,
+                    max_calls_per_second)
 VALUES ($1, $2, nullif($3::integer, 0), nullif($4::integer, 0), nullif($5::integer, 0),
-        nullif($6::bigint, 0), nullif($7::integer, 0), nullif($8::integer, 0))
+        nullif($6::bigint, 0), nullif($7::integer, 0), nullif($8::integer, 0), nullif($9::integer, 0))
 ON CONFLICT ON CONSTRAINT tenant_pkey DO UPDATE
 SET weight = excluded.weight, max_queued = excluded.max_queued, max_in_flight = excluded.max_in_flight,
     max_per_day = excluded.max_per_day, max_source_bytes = excluded.max_source_bytes, max_sources = excluded.max_sources,
-    max_unfinished_uploads = excluded.max_unfinished_uploads`
+    max_unfinished_uploads = excluded.max_unfinished_uploads, max_calls_per_second = excluded.max_calls_per_second`
 
 // copyDefault gives a tenant without limits of its own a copy of the default's.
 const copyDefault = `
-INSERT INTO tenant (tenant, weight, max_queued, max_in_flight, max_per_day, max_source_bytes, max_sources, max_unfinished_uploads)
+INSERT INTO tenant (tenant, weight, max_queued, max_in_flight, max_per_day, max_source_bytes, max_sources, max_unfinished_uploads,
+                    max_calls_per_second)
 SELECT line.tenant, coalesce(shared.weight, 1), shared.max_queued, shared.max_in_flight, shared.max_per_day,
-       shared.max_source_bytes, shared.max_sources, shared.max_unfinished_uploads
+       shared.max_source_bytes, shared.max_sources, shared.max_unfinished_uploads, shared.max_calls_per_second
 FROM (VALUES ($1::text)) AS line (tenant)
 LEFT JOIN tenant AS shared ON shared.tenant = ''
 ON CONFLICT ON CONSTRAINT tenant_pkey DO NOTHING`
@@ -161,7 +168,7 @@ WHERE tenant = $1`
 // SetLimits sets the limits of a tenant, or of the default under the empty name, and changes retention periods.
 func (s *Tenants) SetLimits(ctx context.Context, name string, l tenants.Limits, keep retention.PeriodChanges) error {
 	return s.changeTenant(ctx, name, keep, upsertTenant, l.Weight, l.MaxQueued, l.MaxInFlight, l.MaxPerDay,
-		l.Sources.Bytes, l.Sources.Sources, l.Sources.Uploads)
+		l.Sources.Bytes, l.Sources.Sources, l.Sources.Uploads, l.MaxCallsPerSecond)
 }
 
 // SetRetention changes retention periods of a tenant, and leaves share and quotas as they are: a tenant without limits of its own
@@ -183,7 +190,7 @@ func (s *Tenants) changeTenant(ctx context.Context, name string, keep retention.
 		}
 		args = append(args, change, seconds)
 	}
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := s.record(ctx, name, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, statement, append([]any{name}, limits...)...); err != nil {
 			return err
 		}
@@ -201,8 +208,52 @@ const deleteTenant = `DELETE FROM tenant WHERE tenant = $1`
 // DropLimits removes a tenant's own limits and periods, so that the default's hold. Under the empty name it removes the
 // default's.
 func (s *Tenants) DropLimits(ctx context.Context, name string) error {
-	if _, err := s.pool.Exec(ctx, deleteTenant, name); err != nil {
+	err := s.record(ctx, name, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, deleteTenant, name)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("drop the limits of tenant %q: %w", name, err)
+	}
+	return nil
+}
+
+// selectTenantValues reads what the audit log records of a tenant: what is set of its own. Times are in seconds.
+const selectTenantValues = `
+SELECT jsonb_strip_nulls(jsonb_build_object(
+    'weight', weight, 'max_queued', max_queued, 'max_in_flight', max_in_flight, 'max_per_day', max_per_day,
+    'max_source_bytes', max_source_bytes, 'max_sources', max_sources, 'max_unfinished_uploads', max_unfinished_uploads,
+    'max_calls_per_second', max_calls_per_second,
+    'keep_outputs_seconds', extract(epoch FROM keep_outputs)::bigint, 'keep_sources_seconds', extract(epoch FROM keep_sources)::bigint,
+    'keep_callbacks_seconds', extract(epoch FROM keep_callbacks)::bigint, 'keep_tasks_seconds', extract(epoch FROM keep_tasks)::bigint))
+FROM tenant
+WHERE tenant = $1
+FOR UPDATE`
+
+// record changes the row of a tenant, and records the change.
+func (s *Tenants) record(ctx context.Context, name string, change func(pgx.Tx) error) error {
+	c := audit.Change{Action: "tenant.update", Target: cmp.Or(name, "-"), Tenant: name}
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		return auditlog.Row(ctx, tx, c, selectTenantValues, func() error { return change(tx) }, name)
+	})
+}
+
+const selectCallRates = `SELECT tenant, coalesce(max_calls_per_second, 0) FROM tenant`
+
+// CallRates implements identity.CallRates.
+func (s *Tenants) CallRates(ctx context.Context, add func(tenant string, perSecond int)) error {
+	rows, err := s.pool.Query(ctx, selectCallRates)
+	if err != nil {
+		return fmt.Errorf("read the call rates of tenants: %w", err)
+	}
+	var tenant string
+	var perSecond int
+	_, err = pgx.ForEachRow(rows, []any{&tenant, &perSecond}, func() error {
+		add(tenant, perSecond)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the call rates of tenants: %w", err)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -39,7 +40,7 @@ FROM this, refused`
 func (s *Tasks) RefusalHistory(ctx context.Context, id task.AttemptID, chance bool) (task.RefusalHistory, error) {
 	var h task.RefusalHistory
 	err := s.pool.QueryRow(ctx, selectRefusalHistory, id, chance).Scan(&h.Refusals, &h.Faults, &h.OthersAccepted)
-	if err = notFound(err, lifecycle.ErrAttemptNotFound); err != nil {
+	if err = dbpool.NotFound(err, lifecycle.ErrAttemptNotFound); err != nil {
 		return h, fmt.Errorf("read the refusals of the task of attempt %s: %w", id, err)
 	}
 	return h, nil
@@ -54,7 +55,7 @@ WHERE id = $1`
 func (s *Preparations) PreparationRefusals(ctx context.Context, id source.PreparationID) (task.RefusalHistory, error) {
 	var h task.RefusalHistory
 	err := s.pool.QueryRow(ctx, selectUploadHistory, id).Scan(&h.Refusals, &h.Faults, &h.OthersAccepted)
-	if err = notFound(err, source.ErrNotFound); err != nil {
+	if err = dbpool.NotFound(err, source.ErrNotFound); err != nil {
 		return h, fmt.Errorf("read the refusals of preparation %d: %w", id, err)
 	}
 	return h, nil

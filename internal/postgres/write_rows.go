@@ -1,8 +1,11 @@
 package postgres
 
 import (
+	"time"
+
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres/inbox"
+	"github.com/refract-video/refract/internal/postgres/webhooks"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -60,12 +63,20 @@ type eventInsert struct {
 	failure
 }
 
-const insertEvents = `
-INSERT INTO task_event (task_id, revision, state, attempt, message, tenant, failure_reason, failure_message, failure_payment)
-SELECT task_id, revision, state, attempt, message, tenant, failure_reason, failure_message, failure_payment
-FROM json_to_recordset($1) AS new (
-    task_id uuid, revision bigint, state text, attempt integer, message text, tenant text, failure_reason text,
-    failure_message text, failure_payment text)`
+// insertEvents writes events with their webhook deliveries, and returns the number of these. Labels and webhook_uri are read only of
+// tasks whose tenant has an endpoint for the state.
+var insertEvents = `
+WITH event AS (
+    INSERT INTO task_event (task_id, revision, state, attempt, message, tenant, failure_reason, failure_message, failure_payment)
+    SELECT task_id, revision, state, attempt, message, tenant, failure_reason, failure_message, failure_payment
+    FROM json_to_recordset($1) AS new (
+        task_id uuid, revision bigint, state text, attempt integer, message text, tenant text, failure_reason text,
+        failure_message text, failure_payment text)
+    RETURNING task_id, revision, state, tenant
+), delivery AS (` +
+	webhooks.InsertDeliveries("event", "task_id", `SELECT labels, webhook_uri FROM task WHERE id = event.task_id OFFSET 0`) + `
+)
+SELECT count(*) FROM delivery`
 
 type attemptInsert struct {
 	ID       task.AttemptID    `json:"id"`
@@ -84,13 +95,19 @@ FROM json_to_recordset($1) AS new (id uuid, task_id uuid, number integer, provid
 
 type attemptUpdate struct {
 	ID             task.AttemptID    `json:"id"`
+	Provider       string            `json:"provider"` // It and the account change where an attempt takes the place of a forgotten one.
+	Account        string            `json:"account"`
 	ProviderTaskID string            `json:"provider_task_id"`
 	HintedTaskID   string            `json:"hinted_task_id"`
+	Remote         string            `json:"remote_model"`
+	Handle         string            `json:"provider_handle"`
 	State          task.AttemptState `json:"state"`
 	Sent           bool              `json:"sent"`
 	Saved          bool              `json:"saved"`
 	Blame          task.Blame        `json:"blame"`
 	Message        string            `json:"message"`
+	CostAmount     string            `json:"cost_amount"`
+	CostUnit       string            `json:"cost_unit"`
 	InTransit      float64           `json:"in_transit"` // Seconds for which an UNCONFIRMED attempt's request may still arrive.
 }
 
@@ -104,12 +121,14 @@ const updateAttempts = `
 WITH new AS MATERIALIZED (
     SELECT *
     FROM json_to_recordset($1) AS new (
-        id uuid, provider_task_id text, hinted_task_id text, state text, sent boolean, saved boolean, blame text, message text,
-        in_transit float8)
+        id uuid, provider text, account text, provider_task_id text, hinted_task_id text, remote_model text, provider_handle text, state text, sent boolean, saved boolean, blame text, message text,
+        cost_amount text, cost_unit text, in_transit float8)
 )
 UPDATE attempt
-SET provider_task_id = new.provider_task_id, hinted_task_id = new.hinted_task_id, state = new.state, sent = new.sent,
+SET provider = new.provider, account = new.account, provider_task_id = new.provider_task_id, hinted_task_id = new.hinted_task_id,
+    remote_model = new.remote_model, provider_handle = new.provider_handle, state = new.state, sent = new.sent,
     saved = new.saved, blame = new.blame, message = new.message,
+    cost_amount = nullif(new.cost_amount, '')::numeric, cost_unit = new.cost_unit,
     answer_time = CASE
         WHEN new.state = 'SUBMITTING' THEN NULL
         WHEN new.state IN ('UNCONFIRMED', 'LOST') THEN coalesce(answer_time, now() + make_interval(secs => new.in_transit))
@@ -172,7 +191,8 @@ type callbackInsert struct {
 	Account        string            `json:"account"`
 	ProviderTaskID string            `json:"provider_task_id"`
 	Verdict        lifecycle.Verdict `json:"verdict"`
-	Body           []byte            `json:"body"` // JSON has it in base64, and null for none.
+	Body           []byte            `json:"body"`         // JSON has it in base64, and null for none.
+	ReceiveTime    *time.Time        `json:"receive_time"` // Nil means now.
 }
 
 // insertCallbacks stores an empty body as such. The rows keep the order of the set.
@@ -181,9 +201,10 @@ type callbackInsert struct {
 // inbox.KeptBytes together: anyone that has seen a callback can repeat it, with any body. The transaction holds the task, so the
 // bound is exact.
 const insertCallbacks = `
-INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body)
-SELECT attempt_id, account, provider_task_id, verdict, coalesce(decode(body, 'base64'), '')
-FROM json_to_recordset($1) AS new (attempt_id uuid, account text, provider_task_id text, verdict text, body text)
+INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body, receive_time)
+SELECT attempt_id, account, provider_task_id, verdict, coalesce(decode(body, 'base64'), ''), coalesce(receive_time, now())
+FROM json_to_recordset($1) AS new (
+    attempt_id uuid, account text, provider_task_id text, verdict text, body text, receive_time timestamptz)
 WHERE verdict = 'applied' OR (
     SELECT count(*) = 0 OR count(*) < 32 AND sum(octet_length(kept.body)) + coalesce(length(new.body), 0) * 3 / 4 <= ` + inbox.KeptBytes + `
     FROM callback AS kept

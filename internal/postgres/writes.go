@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres/inbox"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -24,9 +25,24 @@ type writes struct {
 	asked       []task.AttemptID // The attempts that operators want checked.
 	outputs     []outputInsert
 	callbacks   []callbackInsert
+	intake      []int64 // The rows of the intake that the callbacks leave.
 	accounts    []accountUpdate
+	offerings   []lifecycle.OfferingUpdate
 	deferred    []deferredTask
-	jobs        []task.Job
+
+	effects
+}
+
+// effects are what follows a commit.
+type effects struct {
+	jobs       []task.Job       // To wake their workers.
+	deliveries int              // How many webhook deliveries were written.
+	stays      []lifecycle.Stay // In states that tasks have left.
+}
+
+// add adds the effects of a part of the same transaction.
+func (e *effects) add(part effects) {
+	e.jobs, e.deliveries, e.stays = append(e.jobs, part.jobs...), e.deliveries+part.deliveries, append(e.stays, part.stays...)
 }
 
 // changeWritten is a change, with what its task lacks until the database returns the time.
@@ -34,7 +50,9 @@ type changeWritten struct {
 	lifecycle.Change
 
 	request  int // The index of the request that it answers.
-	attempts int // How many attempts the task had before.
+	attempts int // How many attempts the task had before,
+	state    task.State
+	provider string // and where it was.
 }
 
 // add adds the rows of a change to a task.
@@ -46,9 +64,12 @@ func (w *writes) add(request int, before *task.Task, c lifecycle.Change) {
 		}
 	}
 	if cb := c.Callback; cb != nil {
-		w.callbacks = append(w.callbacks, callbackInsert{cb.AttemptID, cb.Account, cb.ProviderTaskID, cb.Verdict, cb.Body})
+		w.addCallback(cb)
 	}
 	w.accounts = append(w.accounts, accountUpdates(c)...)
+	if c.Offering != nil {
+		w.offerings = append(w.offerings, *c.Offering)
+	}
 	if c.Prepare != nil {
 		w.deferred = append(w.deferred, deferredTask{c.Task.ID, *c.Prepare})
 	}
@@ -56,7 +77,16 @@ func (w *writes) add(request int, before *task.Task, c lifecycle.Change) {
 		w.asked = append(w.asked, c.Check)
 	}
 	w.jobs = append(w.jobs, c.Jobs...)
-	w.changes = append(w.changes, changeWritten{Change: c, request: request, attempts: len(before.Attempts)})
+	w.changes = append(w.changes, changeWritten{Change: c, request: request, attempts: len(before.Attempts), state: before.State, provider: before.Provider})
+}
+
+func (w *writes) addCallback(c *lifecycle.Callback) {
+	row := callbackInsert{Attempt: c.AttemptID, Account: c.Account, ProviderTaskID: c.ProviderTaskID, Verdict: c.Verdict, Body: c.Body}
+	if c.Intake != nil {
+		row.ReceiveTime = &c.Intake.ReceiveTime
+		w.intake = append(w.intake, c.Intake.ID)
+	}
+	w.callbacks = append(w.callbacks, row)
 }
 
 func (w *writes) addDecision(before *task.Task, d *task.Decision) {
@@ -90,10 +120,15 @@ func (w *writes) addAttempts(before *task.Task, d *task.Decision) {
 	for i, a := range t.Attempts {
 		switch {
 		case i >= len(before.Attempts):
-			w.newAttempts = append(w.newAttempts, attemptInsert{a.ID, t.ID, a.Number, a.Provider, a.Account, a.State})
+			w.newAttempts = append(w.newAttempts, attemptInsert{a.ID, t.ID, a.Number, a.Provider, a.Account, task.AttemptSubmitting})
+			if !a.Sent {
+				continue
+			}
+			fallthrough // It takes the place of a forgotten one, so it has more than a new one.
 		case a != before.Attempts[i]:
 			w.attempts = append(w.attempts, attemptUpdate{
-				a.ID, a.ProviderTaskID, a.HintedTaskID, a.State, a.Sent, a.Saved, a.Blame, a.Message, d.InTransit.Seconds(),
+				a.ID, a.Provider, a.Account, a.ProviderTaskID, a.HintedTaskID, a.Remote, a.Handle, a.State, a.Sent, a.Saved, a.Blame, a.Message,
+				a.Cost.Amount, a.Cost.Unit, d.InTransit.Seconds(),
 			})
 		}
 	}
@@ -106,7 +141,9 @@ func (w *writes) flush(ctx context.Context, tx pgx.Tx, then func(*pgx.Batch)) er
 	var batch pgx.Batch
 	batch.Queue(`SELECT now()`).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })
 	queueRows(&batch, updateTasks, w.tasks)
-	queueRows(&batch, insertEvents, w.events)
+	if len(w.events) > 0 {
+		batch.Queue(insertEvents, w.events).QueryRow(func(row pgx.Row) error { return row.Scan(&w.deliveries) })
+	}
 	queueRows(&batch, insertAttempts, w.newAttempts)
 	queueRows(&batch, updateAttempts, w.attempts)
 	queueRows(&batch, scheduleChecks, w.checks)
@@ -115,7 +152,11 @@ func (w *writes) flush(ctx context.Context, tx pgx.Tx, then func(*pgx.Batch)) er
 	}
 	queueRows(&batch, insertOutputs, w.outputs)
 	queueRows(&batch, insertCallbacks, w.callbacks)
+	if len(w.intake) > 0 {
+		batch.Queue(inbox.RemoveFromIntake, w.intake)
+	}
 	queueAccounts(&batch, w.accounts)
+	queueOfferings(&batch, w.offerings)
 	queueDeferred(&batch, w.deferred)
 	then(&batch)
 	if batch.Len() == 1 {
@@ -125,15 +166,37 @@ func (w *writes) flush(ctx context.Context, tx pgx.Tx, then func(*pgx.Batch)) er
 		return err
 	}
 	for i := range w.changes {
+		if stay, ended := w.changes[i].stay(now); ended {
+			w.stays = append(w.stays, stay)
+		}
 		w.changes[i].stamp(now)
 	}
 	return nil
+}
+
+// changed returns the tasks that changed.
+func (w *writes) changed() []task.Task {
+	var changed []task.Task
+	for _, c := range w.changes {
+		if c.Changed {
+			changed = append(changed, c.Task)
+		}
+	}
+	return changed
 }
 
 func queueRows[Row any](batch *pgx.Batch, statement string, rows []Row) {
 	if len(rows) > 0 {
 		batch.Queue(statement, rows)
 	}
+}
+
+// stay returns the stay that a change has ended, if any. It precedes stamp.
+func (c *changeWritten) stay(now time.Time) (lifecycle.Stay, bool) {
+	if !c.Changed || c.Event == nil || c.state.Terminal() {
+		return lifecycle.Stay{}, false
+	}
+	return lifecycle.Stay{State: c.state, Provider: c.provider, Duration: now.Sub(c.Task.UpdateTime)}, true
 }
 
 // stamp gives the task the times that its rows have: all that is written in a transaction happens at one moment.

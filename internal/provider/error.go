@@ -25,6 +25,9 @@ const (
 	// AccountBlocked means that the account can't submit, whatever the request: nothing was created, and
 	// other requests would fail in the same way. Pause has the reason.
 	AccountBlocked
+	// ModelWithdrawn means that the provider has the model no longer, whatever the request, and created nothing. Other models
+	// of the account are not affected.
+	ModelWithdrawn
 	// GenerationFailed means that the provider tried and failed.
 	GenerationFailed
 	// NotFound means that the provider does not know the task that was asked for.
@@ -46,6 +49,8 @@ func (c Class) String() string {
 		return "rejected"
 	case AccountBlocked:
 		return "account_blocked"
+	case ModelWithdrawn:
+		return "model_withdrawn"
 	case GenerationFailed:
 		return "generation_failed"
 	case NotFound:

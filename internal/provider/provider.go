@@ -23,22 +23,21 @@ type Provider interface {
 	// Capabilities are the facts in which providers differ.
 	Capabilities() Capabilities
 
-	// Submit asks the provider to start one attempt and returns the provider task id. An error of
+	// Submit asks the provider to start one attempt and returns how the provider names it. An error of
 	// class Ambiguous leaves open whether the provider started (and charges) anything. The request must not leave
 	// once MaySend says no, which is asked as late as possible; then the error is of class NotSent.
-	Submit(ctx context.Context, s Submission) (providerTaskID string, err error)
+	Submit(ctx context.Context, s Submission) (Receipt, error)
 
-	// Check asks how the provider's task is doing. The time of submission lets the adapter distinguish a task
-	// that is not visible yet from one that the provider does not know.
-	Check(ctx context.Context, providerTaskID string, submitted time.Time) (Status, error)
+	// Check asks how the provider's task is doing.
+	Check(ctx context.Context, q Query) (Status, error)
 
 	// RefreshLink returns a fresh link for a result link that no longer works. An error of class
 	// Rejected says that the provider can't.
 	RefreshLink(ctx context.Context, link string) (string, error)
 
 	// Callback decodes one callback and verifies what the provider signs of it. The body is untrusted. The caller has
-	// verified the URL token.
-	Callback(header http.Header, body []byte, now time.Time) (Callback, error)
+	// verified the URL token. An adapter may fetch the provider's public keys here; if it can't, the callback is not proven.
+	Callback(ctx context.Context, header http.Header, body []byte, now time.Time) (Callback, error)
 }
 
 // Uploader is a provider that takes files which have no public URL: one with Capabilities.Upload.
@@ -62,6 +61,25 @@ type Submission struct {
 	Remote      string         // What the provider calls the model.
 	Inputs      map[string]any // The inputs of the model, as the provider takes them. The adapter adds only what belongs to the call.
 	CallbackURL string         // A secret: its last path element is the attempt's URL token. Empty where there are no callbacks.
+}
+
+// Receipt is how a provider names the task that it created for a submission.
+type Receipt struct {
+	TaskID string // The provider task id.
+	Handle string // What the adapter needs besides the id to find the task again, at most MaxHandle bytes. Empty for most providers.
+}
+
+// MaxHandle is the maximum size of a handle, in bytes.
+const MaxHandle = 2048
+
+// Query is a question about one of the provider's tasks.
+type Query struct {
+	TaskID string // The provider task id.
+	Handle string // As in the receipt; empty where the answer to the submission was lost.
+	Remote string // What the provider calls the model; empty for an attempt of a release that did not record it.
+	// Submitted is when the provider got the task. The adapter distinguishes by it a task that is not visible yet from one that the
+	// provider does not know.
+	Submitted time.Time
 }
 
 // Phase is how far the provider's task is.
@@ -96,6 +114,13 @@ type Status struct {
 	Cause      Cause    // Why it Failed, where the provider says so in a form that can be relied on.
 	Code       int      // The provider's code when Failed; 0 where its codes are words, which begin the Message.
 	Message    string   // The provider's words when Failed, at most MaxMessage bytes.
+	Cost       Cost     // What the provider says that the task cost.
+}
+
+// Cost is an amount that a provider charged. The zero value says that the provider named none.
+type Cost struct {
+	Amount string // A decimal number, such as 12.5.
+	Unit   string // What it counts, such as credits: providers do not name a currency.
 }
 
 // Cause is why a provider's task failed. The zero value says that the provider gave no cause, and then the
@@ -136,33 +161,66 @@ func (c Cause) String() string {
 	}
 }
 
-// Callback is what a callback says. The signature of no known provider covers the body, so even a
-// proven callback proves only that the provider called about this task, not what it says of it.
+// Callback is what a callback says.
 type Callback struct {
 	ProviderTaskID string
-	Proven         bool // Whether a signature was required and valid. False where no signing key is configured.
+	Proof          Proof
+	Signer         string // The account at the provider that the signature names; empty where signatures name none.
 	Status         Status
+	// KeysUnavailable is why the signature could not be verified: the provider's public keys can't be fetched. The callback is a
+	// hint then. Nil otherwise.
+	KeysUnavailable error
 }
 
-// Callbacks is what a provider's callbacks are worth.
+// Proof is what the signature of a callback proves.
+type Proof int
+
+// The proofs, each of which includes those before it.
+const (
+	ProofNone Proof = iota // Nothing: the callback is a hint.
+	ProofID                // The provider called about this task. The signature does not cover what the callback says of it.
+	ProofBody              // The provider said all of it.
+)
+
+// String returns the proof in lower case, as logs show it.
+func (p Proof) String() string {
+	switch p {
+	case ProofNone:
+		return "none"
+	case ProofID:
+		return "id"
+	case ProofBody:
+		return "body"
+	default:
+		return "unknown"
+	}
+}
+
+// Callbacks is what a provider's callbacks are worth: the most that a callback proves.
 type Callbacks int
 
 // The kinds of callbacks. The zero value is not one of them.
 const (
-	NoCallbacks       Callbacks = iota + 1 // The provider never calls; only checks show the status.
-	UnsignedCallbacks                      // Anyone who knows the URL could have sent them, so each is confirmed by a check.
-	SignedCallbacks                        // They prove that the provider called, where a signing key is configured.
+	NoCallbacks         Callbacks = iota + 1 // The provider never calls; only checks show the status.
+	UnsignedCallbacks                        // Anyone who knows the URL could have sent them, so each is confirmed by a check.
+	IDSignedCallbacks                        // They have at most ProofID: a success is believed, and its links are read by a check.
+	BodySignedCallbacks                      // They have at most ProofBody: they are believed, links included.
 )
 
-// String returns the kind in lower case, as documents and the API show it.
+// Signed reports whether callbacks have a signature.
+func (c Callbacks) Signed() bool { return c == IDSignedCallbacks || c == BodySignedCallbacks }
+
+// String returns the kind in snake case, as documents and the API show it.
 func (c Callbacks) String() string {
 	switch c {
 	case NoCallbacks:
 		return "none"
 	case UnsignedCallbacks:
 		return "unsigned"
-	case SignedCallbacks:
-		return "signed"
+	case IDSignedCallbacks:
+		return "signed_id"
+	case BodySignedCallbacks:
+		return "signed_body"
 	default:
 		return "unknown"
 	}
@@ -173,6 +231,7 @@ func (c Callbacks) String() string {
 type Capabilities struct {
 	Callbacks       Callbacks
 	CallbackHeaders []string // The HTTP headers that Callback reads. The ingress passes those that any account lists.
+	Confidential    []string // The JSON fields of callbacks whose values are not stored, such as the balance of the account.
 
 	Cancel       bool // Whether a running attempt can be stopped.
 	Upload       bool // Whether the provider takes files that have no public URL; it is an Uploader then.

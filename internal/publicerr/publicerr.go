@@ -63,7 +63,7 @@ func Invalid(message string, fields ...*errdetails.BadRequest_FieldViolation) *s
 	if message == "" {
 		messages := make([]string, len(fields))
 		for i, f := range fields {
-			messages[i] = f.GetField() + ": " + f.GetDescription()
+			messages[i] = strings.TrimPrefix(f.GetField()+": "+f.GetDescription(), ": ") // A rule of the whole message has no field.
 		}
 		message = strings.Join(messages, "; ")
 	}

@@ -63,6 +63,14 @@ func TestBound_LeavesAStatusThatFitsUnchanged(t *testing.T) {
 	}
 }
 
+func TestInvalid_ARuleOfTheWholeMessageHasNoField(t *testing.T) {
+	t.Parallel()
+	st := publicerr.Invalid("", publicerr.Violation("", "one must be set"), publicerr.Violation("a", "is bad"))
+	if got, want := st.Message(), "one must be set; a: is bad"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestInvalid_NamesTheFirstTwenty(t *testing.T) {
 	t.Parallel()
 	var fields []*errdetails.BadRequest_FieldViolation

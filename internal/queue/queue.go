@@ -6,6 +6,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 )
@@ -39,7 +41,8 @@ type Kind struct {
 // Config is the configuration of a queue.
 type Config struct {
 	Pool    *pgxpool.Pool
-	Replica string // The name of this replica; see NewReplicaName.
+	Direct  *pgxpool.Pool // Listens for new jobs, on a session of its own. Nil means Pool.
+	Replica string        // The name of this replica; see NewReplicaName.
 	Kinds   []Kind
 	Now     func() time.Time // The time by the database's clock, as in jobs.
 	Log     *slog.Logger
@@ -64,12 +67,42 @@ func NewReplicaName() string {
 // New returns a queue that works on jobs between Start and Stop.
 func New(cfg Config) (*Queue, error) {
 	q := &Queue{cfg: cfg}
-	client, err := river.NewClient(riverpgxv5.New(cfg.Pool), q.config())
+	client, err := river.NewClient(driver{riverpgxv5.New(cfg.Pool), cmp.Or(cfg.Direct, cfg.Pool)}, q.config())
 	if err != nil {
 		return nil, fmt.Errorf("prepare the job queue: %w", err)
 	}
 	q.client = client
 	return q, nil
+}
+
+// driver is River's, which listens on another pool than it works on.
+type driver struct {
+	*riverpgxv5.Driver
+
+	direct *pgxpool.Pool
+}
+
+// GetListener returns a listener whose connection keeps its session. It passes over orders.
+func (d driver) GetListener(params *riverdriver.GetListenenerParams) riverdriver.Listener {
+	return hintListener{riverpgxv5.New(d.direct).GetListener(params)}
+}
+
+// controlTopic is where River receives orders to pause queues and to cancel jobs. The service sends none.
+const controlTopic = "river_control"
+
+// hintListener passes over notifications that are orders, so that those that are left, such as that of a new job, are hints.
+//
+// NOTE: PostgreSQL lets every role notify, also that of an ingress. An order could cancel a submission that is under way, for good.
+type hintListener struct{ riverdriver.Listener }
+
+// WaitForNotification waits for a hint.
+func (l hintListener) WaitForNotification(ctx context.Context) (*riverdriver.Notification, error) {
+	for {
+		n, err := l.Listener.WaitForNotification(ctx)
+		if err != nil || n.Topic != controlTopic {
+			return n, err
+		}
+	}
 }
 
 // Start begins to run jobs. The end of ctx cancels the running ones.

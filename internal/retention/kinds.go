@@ -11,6 +11,7 @@ type Periods struct {
 	Sources   time.Duration // After their last use.
 	Callbacks time.Duration // After they came.
 	Tasks     time.Duration // After their last change, once they are terminal.
+	Audit     time.Duration // The events of the audit log, which no tenant's own periods change.
 }
 
 // The shortest times for which things are kept. Providers have links to sources for a day, and attempts count
@@ -18,6 +19,7 @@ type Periods struct {
 const (
 	MinPeriod          = time.Hour
 	MinSourcesAndTasks = 24 * time.Hour
+	MinAudit           = 30 * 24 * time.Hour
 )
 
 // Check refuses times that are too short.
@@ -30,6 +32,7 @@ func (k Periods) Check() error {
 		{"sources", k.Sources, MinSourcesAndTasks},
 		{"callbacks", k.Callbacks, MinPeriod},
 		{"tasks", k.Tasks, MinSourcesAndTasks},
+		{"the events of the audit log", k.Audit, MinAudit},
 	} {
 		if c.keep != 0 && c.keep < c.least {
 			return fmt.Errorf("%s can be kept for %s at least, or for ever with 0, not for %s", c.name, c.least, c.keep)
@@ -48,10 +51,12 @@ const (
 	UploadKind       Kind = "upload" // Of a source, finished or given up.
 	CallbackKind     Kind = "callback"
 	TaskKind         Kind = "task"
-	UnreferencedKind Kind = "orphan" // A file that no row names, which a process that died left behind.
+	DeliveryKind     Kind = "delivery" // Of a webhook, which every tenant keeps for the same time.
+	AuditKind        Kind = "audit"    // An event of the audit log.
+	UnreferencedKind Kind = "orphan"   // A file that no row names, which a process that died left behind.
 )
 
-// Kinds are all kinds that have rows, in the order in which they are removed: a task takes what is left of its own with it.
+// Kinds are all kinds that have rows with a period of their tenant, in the order in which they are removed: a task takes what is left of its own with it.
 var Kinds = []Kind{OutputKind, SourceKind, UploadKind, CallbackKind, TaskKind}
 
 // Candidate is a thing that is old enough to be removed under the periods of some tenant. Which fields name it depends on the kind.

@@ -44,6 +44,10 @@ type Store interface {
 	PendingDeletions(ctx context.Context, after string, limit int) ([]string, error)
 	// ForgetFiles removes keys from the deletion list, after their files are deleted.
 	ForgetFiles(ctx context.Context, keys []string) error
+	// RemoveDeliveries removes a batch of webhook deliveries that are no longer kept. It has removed all of them when it returns 0.
+	RemoveDeliveries(ctx context.Context) (rows int64, err error)
+	// RemoveAuditEvents removes a batch of events of the audit log in the same way.
+	RemoveAuditEvents(ctx context.Context) (rows int64, err error)
 	// ForgetDays removes the counts of past days.
 	ForgetDays(ctx context.Context) error
 	Files
@@ -128,6 +132,15 @@ func (r *Retainer) Round(ctx context.Context) (removed map[Kind]Removed, files i
 			removed[kind] = sum
 		}
 	}
+	for kind, remove := range map[Kind]func(context.Context) (int64, error){
+		DeliveryKind: r.Store.RemoveDeliveries, AuditKind: r.Store.RemoveAuditEvents,
+	} {
+		sum, err := r.removeBatches(ctx, kind, remove)
+		errs = append(errs, err)
+		if sum.Rows > 0 {
+			removed[kind] = sum
+		}
+	}
 	files, err = r.deleteFiles(ctx)
 	errs = append(errs, err, r.Store.ForgetDays(ctx))
 	orphans, err := r.sweepOrphans(ctx)
@@ -153,6 +166,25 @@ func (r *Retainer) remove(ctx context.Context, kind Kind) (sum Removed, err erro
 	}
 	r.places[kind] = place
 	return sum, err
+}
+
+// removeBatches removes things of a kind that no tenant has a period for, batch by batch.
+func (r *Retainer) removeBatches(ctx context.Context, kind Kind, remove func(context.Context) (int64, error)) (sum Removed, err error) {
+	for n := 0; r.Batches == 0 || n < r.Batches; n++ {
+		if n > 0 && loop.Sleep(ctx, r.Pause) != nil {
+			return sum, ctx.Err()
+		}
+		rows, err := remove(ctx)
+		if err != nil || rows == 0 {
+			return sum, err
+		}
+		batch := Removed{Rows: rows}
+		sum.Add(batch)
+		if r.Removed != nil {
+			r.Removed(ctx, kind, batch)
+		}
+	}
+	return sum, nil
 }
 
 // walk visits the expired things of a kind, batch by batch. It returns the place where it stopped, or the zero value if it
@@ -211,7 +243,7 @@ func (r *Retainer) deleteFiles(ctx context.Context) (int, error) {
 // Count makes the retainer count what it removes as a metric.
 func (r *Retainer) Count(meter metric.Meter) error {
 	removed, err := meter.Int64Counter("refract_retention_removed", metric.WithDescription(
-		"What retention removed, by kind: outputs, sources, uploads, callbacks and tasks, and orphans, files that no row named."))
+		"What retention removed, by kind: outputs, sources, uploads, callbacks, tasks, deliveries of webhooks and events of the audit log, and orphans, files that no row named."))
 	if err != nil {
 		return fmt.Errorf("make the counter of retention: %w", err)
 	}
@@ -237,6 +269,12 @@ func (r *Retainer) round(ctx context.Context) {
 		if rows := removed[kind].Rows; rows > 0 {
 			args = append(args, string(kind)+"s", rows)
 		}
+	}
+	if rows := removed[DeliveryKind].Rows; rows > 0 {
+		args = append(args, "deliveries", rows)
+	}
+	if rows := removed[AuditKind].Rows; rows > 0 {
+		args = append(args, "audit_events", rows)
 	}
 	switch {
 	case err != nil:

@@ -27,6 +27,8 @@ type shelf struct {
 	broken   map[retention.Kind]error
 	searched map[retention.Kind]int
 
+	deliveries int // How many are no longer kept.
+
 	referenced   map[string]bool // The files that a row names.
 	compared     int             // How many files were compared with rows.
 	uncomparable error
@@ -62,6 +64,17 @@ func (s *shelf) RemoveExpired(_ context.Context, kind retention.Kind, things []r
 		removed.Add(retention.Removed{Rows: 1, Bytes: c.Bytes})
 	}
 	return removed, nil
+}
+
+func (*shelf) RemoveAuditEvents(context.Context) (int64, error) { return 0, nil }
+
+func (s *shelf) RemoveDeliveries(context.Context) (int64, error) {
+	if err := s.broken[retention.DeliveryKind]; err != nil {
+		return 0, err
+	}
+	n := min(s.deliveries, batch)
+	s.deliveries -= n
+	return int64(n), nil
 }
 
 func (s *shelf) PendingDeletions(_ context.Context, after string, limit int) ([]string, error) {
@@ -147,6 +160,23 @@ func TestRound_AnErrorOfOneKindKeepsNoOtherFromItsTurn(t *testing.T) {
 
 // TestRound_GoesOnWhereTheLastOneEnded bounds the batches of a round: things that are old and not due, as those of a tenant that
 // keeps them for longer, must not hide what lies behind them.
+func TestRound_RemovesDeliveriesInBatches(t *testing.T) {
+	t.Parallel()
+	s := &shelf{deliveries: 2*batch + 1}
+	r := retainer(t, s)
+	r.Batches = 2 // The next round removes the rest.
+	for _, want := range []int64{2 * batch, 1, 0} {
+		removed, _, _, err := r.Round(t.Context())
+		if err != nil || removed[retention.DeliveryKind].Rows != want {
+			t.Errorf("removed %v, %v, want %d deliveries", removed, err, want)
+		}
+	}
+	s.broken = map[retention.Kind]error{retention.DeliveryKind: errors.New("the disk is full")}
+	if _, _, _, err := r.Round(t.Context()); !errors.Is(err, s.broken[retention.DeliveryKind]) {
+		t.Errorf("Round = %v, want the error of the deliveries", err)
+	}
+}
+
 func TestRound_GoesOnWhereTheLastOneEnded(t *testing.T) {
 	t.Parallel()
 	things := old(6)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/upstream"
@@ -49,6 +50,15 @@ func (a accounts) typical() map[string]time.Duration {
 		typical[p.Name()] = p.Capabilities().TypicalDuration
 	}
 	return typical
+}
+
+// limits returns the configured limits of the accounts.
+func (a accounts) limits() admission.AccountLimits {
+	limits := make(admission.AccountLimits, len(a.Accounts))
+	for account, p := range a.Accounts {
+		limits[account] = p.Capabilities().Limits
+	}
+	return limits
 }
 
 // close closes idle connections to the providers.

@@ -20,6 +20,7 @@ type addresses struct {
 	ingress string // As providers reach it, without a slash at its end.
 
 	callbacks *callback.Tokens
+	sealed    callback.Keyring // Opens what an ingress stored.
 	outputs   *media.Links
 	sources   *source.Links // Nil where sources are not public.
 	resume    watch.Tokens  // Signs no URL, but the position of a stream.
@@ -37,15 +38,12 @@ func newAddresses(ctx context.Context, f Config, db *database, l *listeners, log
 		a.rest = f.HTTP.scheme() + "://" + l.http.Addr().String()
 	}
 	a.ingress = f.CallbackURL
-	if a.ingress == "" {
+	if a.ingress == "" && l.ingress != nil {
 		a.ingress = f.Ingress.scheme() + "://" + l.ingress.Addr().String()
 	}
 	a.rest, a.ingress = strings.TrimSuffix(a.rest, "/"), strings.TrimSuffix(a.ingress, "/")
 
-	keys := make([][]byte, len(f.CallbackKeys))
-	for i, k := range f.CallbackKeys {
-		keys[i] = []byte(k.Reveal())
-	}
+	keys := f.callbackKeys()
 	if len(keys) == 0 {
 		key, err := db.key(ctx, "callback_token_key")
 		if err != nil {
@@ -54,6 +52,9 @@ func newAddresses(ctx context.Context, f Config, db *database, l *listeners, log
 		keys = append(keys, key)
 	}
 	if a.callbacks, err = callback.NewTokens(keys...); err != nil {
+		return a, err
+	}
+	if a.sealed, err = newIntakeKeyring(keys); err != nil {
 		return a, err
 	}
 	if f.PublicSources {

@@ -11,8 +11,9 @@ import (
 
 // clients fetch files that other parties name. The SSRF guard is in both.
 type clients struct {
+	guard   media.Guard // Of requests to URLs of tenants, to whom --fetch-allow opens nothing.
 	results *http.Client
-	sources *http.Client // For sources of tenants, to whom --fetch-allow opens nothing.
+	sources *http.Client // For sources of tenants.
 }
 
 func newClients(f Config) (clients, error) {
@@ -21,7 +22,7 @@ func newClients(f Config) (clients, error) {
 		return clients{}, fmt.Errorf("--fetch-allow: %w", err)
 	}
 	guard := media.Guard{AllowPrivate: f.AllowPrivate, StallTimeout: f.Tuning.Patience, Resolver: f.Tuning.Resolver, Roots: f.Tuning.Roots}
-	c := clients{sources: media.NewClient(guard)}
+	c := clients{guard: guard, sources: media.NewClient(guard)}
 	if f.Tuning.WrapProber != nil {
 		c.sources.Transport = f.Tuning.WrapProber(c.sources.Transport)
 	}

@@ -16,7 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/output"
 	"github.com/refract-video/refract/internal/redact"
@@ -25,21 +24,26 @@ import (
 
 // Config are the settings of the service. Each can be given as a flag or in the environment.
 type Config struct {
-	DatabaseURL redact.Secret `name:"database-url" env:"DATABASE_URL" help:"PostgreSQL to use. Without it the service runs a private one in --data-dir." json:"database_url"`
-	DataDir     string        `name:"data-dir" env:"REFRACT_DATA_DIR" help:"Folder of the private PostgreSQL and of the default bucket. Default: a folder of the user's." json:"data_dir"`
-	Migrate     bool          `name:"migrate" env:"REFRACT_MIGRATE" help:"Bring the schema of --database-url to this release before serving. The private PostgreSQL is always migrated." json:"migrate"`
-	Bucket      string        `name:"bucket" env:"REFRACT_BUCKET" help:"Bucket for outputs, as a URL: file:///path, s3://name?region=…, gs://name, azblob://name. Default: a folder in --data-dir." json:"bucket"`
+	Roles []string `name:"roles" env:"REFRACT_ROLES" help:"What this replica does, of api, ingress and worker; see docs/roles.md. ingress alone needs a database role that may only append. Default: all." json:"roles"`
+
+	DatabaseURL       redact.Secret `name:"database-url" env:"DATABASE_URL" help:"PostgreSQL to use. Without it the service runs a private one in --data-dir." json:"database_url"`
+	DatabaseDirectURL redact.Secret `name:"database-direct-url" env:"DATABASE_DIRECT_URL" help:"The same database without a pooler, where --database-url leads through one that lends sessions for transactions (PgBouncer: pool_mode = transaction). Used for LISTEN, locks of sessions and migrations." json:"database_direct_url"`
+	DataDir           string        `name:"data-dir" env:"REFRACT_DATA_DIR" help:"Folder of the private PostgreSQL and of the default bucket. Default: a folder of the user's." json:"data_dir"`
+	Migrate           bool          `name:"migrate" env:"REFRACT_MIGRATE" help:"Bring the schema of --database-url to this release before serving. The private PostgreSQL is always migrated." json:"migrate"`
+	Bucket            string        `name:"bucket" env:"REFRACT_BUCKET" help:"Bucket for outputs, as a URL: file:///path, s3://name?region=…, gs://name, azblob://name. Default: a folder in --data-dir." json:"bucket"`
 
 	GRPC    Listener `embed:"" prefix:"grpc-" envprefix:"REFRACT_GRPC_" json:"grpc"`
 	HTTP    Listener `embed:"" prefix:"http-" envprefix:"REFRACT_HTTP_" json:"http"`
 	Ingress Listener `embed:"" prefix:"ingress-" envprefix:"REFRACT_INGRESS_" json:"ingress"`
 
-	GRPCClientCA string          `name:"grpc-client-ca" env:"REFRACT_GRPC_CLIENT_CA" type:"existingfile" help:"Require gRPC clients to show a certificate that this CA file vouches for." json:"grpc_client_ca"`
+	Identity
+
 	BaseURL      string          `name:"base-url" env:"REFRACT_BASE_URL" help:"Address of the HTTP listener as callers reach it, for download links. Default: its listening address." json:"base_url"`
 	CallbackURL  string          `name:"callback-url" env:"REFRACT_CALLBACK_URL" help:"Public https address of the ingress listener, which providers call." json:"callback_url"`
 	CallbackKeys []redact.Secret `name:"callback-key" env:"REFRACT_CALLBACK_KEY" help:"Key of callback URL tokens, at least 32 bytes. The first makes tokens, all verify. Default: a key that the database keeps." json:"callback_keys"`
-	Auth         string          `name:"auth" env:"REFRACT_AUTH" enum:"tokens,none" default:"tokens" help:"Who may call: holders of API tokens, or (none, on loopback only) anyone: every caller is tenant 'default' and an operator, who may pause providers and change limits. Web pages of other sites are refused." json:"auth"`
-	AllowPrivate bool            `name:"allow-private" env:"REFRACT_ALLOW_PRIVATE" help:"For development: accept sources, results and a callback URL on private addresses and over plain http." json:"allow_private"`
+	SecretKeys   []redact.Secret `name:"secret-key" env:"REFRACT_SECRET_KEY" help:"Key that encrypts the secrets of webhooks in the database, at least 32 bytes. The first encrypts, all decrypt. Default: a key that the database keeps." json:"secret_keys"`
+	Auth         string          `name:"auth" env:"REFRACT_AUTH" enum:"tokens,none" default:"tokens" help:"Who may call: holders of API tokens and those whom --oidc-issuer and --cert-tenant identify, or (none, on loopback only) anyone: every caller is tenant 'default' and an operator, who may pause providers and change limits. Web pages of other sites are refused." json:"auth"`
+	AllowPrivate bool            `name:"allow-private" env:"REFRACT_ALLOW_PRIVATE" help:"For development: accept sources, results and a callback URL on private addresses and over plain http, and webhooks on private addresses, over plain http on loopback." json:"allow_private"`
 
 	Probe         string `name:"probe" env:"REFRACT_PROBE" enum:"on,off" default:"on" help:"Whether to look at a source before an attempt is paid for: that it can be fetched, and what the provider takes. off leaves it to the provider." json:"probe"`
 	PublicSources bool   `name:"public-sources" env:"REFRACT_PUBLIC_SOURCES" help:"Serve uploaded sources to providers on the ingress listener, by signed links that expire. Without it they go through a bucket that signs links, or the provider's uploads." json:"public_sources"`
@@ -47,6 +51,8 @@ type Config struct {
 	FetchAllow []string `name:"fetch-allow" env:"REFRACT_FETCH_ALLOW" help:"Hosts, addresses or networks such as 10.1.0.0/16 that results may be fetched from though they are private, on any port, over http too." json:"fetch_allow"`
 
 	Catalog []string `name:"catalog" env:"REFRACT_CATALOG" type:"existingfile" help:"Catalog file that adds models, or replaces offerings of built-in ones; see docs/models.md. Read again on SIGHUP." json:"catalog"`
+
+	Admission string `name:"admission" env:"REFRACT_ADMISSION" enum:"open,closed" default:"open" help:"closed starts paused: no task is sent to any provider, at any replica, until refract admission open. For a database that was restored; see docs/restore.md." json:"admission"`
 
 	Retention
 
@@ -68,9 +74,10 @@ type Config struct {
 // shown returns the settings as they may be shown: addresses can hold a user and a password, and a bucket's other secrets.
 func (f Config) shown() shownConfig {
 	f.Bucket, f.BaseURL, f.CallbackURL = redact.URL(f.Bucket), redact.URL(f.BaseURL), redact.URL(f.CallbackURL)
-	for _, u := range []*Upstream{&f.KIE, &f.Luma, &f.LumaAgents} {
+	for _, u := range []*Upstream{&f.KIE, &f.Luma, &f.LumaAgents, &f.Fal.Upstream} {
 		u.URL = redact.URL(u.URL)
 	}
+	f.Fal.RestURL = redact.URL(f.Fal.RestURL)
 	return shownConfig(f)
 }
 
@@ -125,8 +132,8 @@ func (f Config) MarshalJSON() ([]byte, error) { return json.Marshal(f.shown()) }
 
 // secrets are the settings that must appear nowhere.
 func (f *Config) secrets() []string {
-	all := slices.Clone(f.CallbackKeys)
-	for _, u := range []Upstream{f.KIE, f.Luma, f.LumaAgents} {
+	all := slices.Concat(f.CallbackKeys, f.SecretKeys)
+	for _, u := range []Upstream{f.KIE, f.Luma, f.LumaAgents, f.Fal.Upstream} {
 		for _, s := range slices.Concat(u.APIKeys, u.WebhookKeys) {
 			_, key, _ := strings.Cut(s.Reveal(), "=")
 			all = append(all, s, redact.Secret(key))
@@ -186,12 +193,21 @@ func (f *Config) Complete() {
 
 // Check refuses settings with which the service must not start.
 func (f *Config) Check() error {
-	if f.Auth == "none" {
+	if err := f.checkRoles(); err != nil {
+		return err
+	}
+	if f.ingressAlone() {
+		return nil // It has no use for other settings, and is not refused for what it does not need.
+	}
+	if f.Auth == "none" && f.has(roleAPI) {
 		for name, address := range map[string]string{"--grpc-address": f.GRPC.Address, "--http-address": f.HTTP.Address} {
 			if !loopback(address) {
 				return fmt.Errorf("%s=%s can be reached from outside and --auth=none lets anyone in: use --auth=tokens, or a loopback address", name, address)
 			}
 		}
+	}
+	if err := f.checkIdentity(); err != nil {
+		return err
 	}
 	if _, _, err := f.Accounts(); err != nil {
 		return err
@@ -202,15 +218,18 @@ func (f *Config) Check() error {
 	if _, err := media.ParseAllowed(f.FetchAllow); err != nil {
 		return fmt.Errorf("--fetch-allow: %w", err)
 	}
-	if _, err := catalog.Load(f.Catalog...); err != nil {
-		return fmt.Errorf("--catalog: %w", err)
+	if _, err := f.loadCatalog(); err != nil {
+		return err
 	}
 	return f.checkCallbackURL()
 }
 
 func (f *Config) checkCallbackURL() error {
+	if !f.has(roleWorker) {
+		return nil // Workers alone hand it to providers.
+	}
 	if f.CallbackURL == "" {
-		if f.AllowPrivate {
+		if f.AllowPrivate && f.has(roleIngress) {
 			return nil // The ingress listener's own address.
 		}
 		return errors.New("providers need a way to call back: pass --callback-url with the public https address of the ingress listener (or --allow-private for development)")

@@ -10,6 +10,11 @@ import (
 	"os"
 	"path/filepath"
 
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/refract-video/refract/internal/groupcommit"
+	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/loop"
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
@@ -21,14 +26,17 @@ import (
 type database struct {
 	cluster  *pglocal.Cluster // Nil with a database of the operator's.
 	pool     *dbpool.Pool
+	direct   *dbpool.Pool // For what needs a session of its own. It is pool unless --database-direct-url names another way.
 	clock    *replica.Clock
 	notifier *replica.Notifier
+	groups   *groupcommit.Metrics
+	webhooks loop.Signal // Sent when there are webhooks to send.
 	stores   *postgres.Stores
 }
 
 // openDatabase opens the database, and makes or checks that it has the schema of this release. The caller closes what it returns,
 // also after an error.
-func openDatabase(ctx context.Context, f Config, name string, log *slog.Logger) (db *database, err error) {
+func openDatabase(ctx context.Context, f Config, name string, meter metric.Meter, log *slog.Logger) (db *database, err error) {
 	db = &database{}
 	if f.private() {
 		err = db.start(ctx, f, log)
@@ -38,11 +46,31 @@ func openDatabase(ctx context.Context, f Config, name string, log *slog.Logger) 
 	if err != nil {
 		return db, err
 	}
+	if db.direct == nil {
+		db.direct = db.pool
+	}
 	if db.clock, err = replica.NewClock(ctx, db.pool, log); err != nil {
 		return db, err
 	}
 	db.notifier = replica.NewNotifier(replica.NotifierConfig{Pool: db.pool, Replica: name, Log: log})
-	db.stores, err = postgres.NewStores(postgres.Config{Pool: db.pool, Clock: db.clock, Notifier: db.notifier, Retention: f.Keep(), Log: log})
+	db.webhooks = loop.NewSignal()
+	wakeSender := db.webhooks.Send
+	if !f.has(roleWorker) {
+		wakeSender = func() { db.notifier.Announce(replica.Webhooks) }
+	}
+	if err = dbpool.Observe(meter, db.pool); err != nil {
+		return db, err
+	}
+	if db.groups, err = groupcommit.NewMetrics(meter); err != nil {
+		return db, err
+	}
+	stays, err := lifecycle.NewStays(meter)
+	if err != nil {
+		return db, err
+	}
+	db.stores, err = postgres.NewStores(postgres.Config{
+		Pool: db.pool, Direct: db.direct, Clock: db.clock, Notifier: db.notifier, Wake: wakeSender, Retention: f.Keep(), Groups: db.groups, Stays: stays, Log: log,
+	})
 	return db, err
 }
 
@@ -55,15 +83,29 @@ func (db *database) warnUnsafe(ctx context.Context, log *slog.Logger) error {
 	return err
 }
 
-// connect opens the operator's database.
+// connect opens the operator's database. With --database-direct-url, --database-url may lead through a pooler of transactions.
 func (db *database) connect(ctx context.Context, f Config) (err error) {
-	if db.pool, err = dbpool.Open(ctx, f.DatabaseURL.Reveal()); err != nil {
+	if f.DatabaseDirectURL == "" {
+		if db.pool, err = dbpool.Open(ctx, f.DatabaseURL.Reveal()); err != nil {
+			return err
+		}
+		return prepareSchema(ctx, f, db.pool)
+	}
+	if db.direct, err = dbpool.OpenDirect(ctx, f.DatabaseDirectURL.Reveal()); err != nil {
 		return err
 	}
-	if f.Migrate {
-		return migrations.Apply(ctx, db.pool)
+	if db.pool, err = dbpool.OpenPooled(ctx, f.DatabaseURL.Reveal(), db.direct); err != nil {
+		return err
 	}
-	return migrations.Check(ctx, db.pool)
+	return prepareSchema(ctx, f, db.direct)
+}
+
+// prepareSchema makes or checks that the database has a schema with which this release works.
+func prepareSchema(ctx context.Context, f Config, pool *dbpool.Pool) error {
+	if f.Migrate {
+		return migrations.Apply(ctx, pool)
+	}
+	return migrations.Check(ctx, pool)
 }
 
 // start starts the private PostgreSQL. It has no time limit, which would prove only that the machine is slow. The log says what a
@@ -97,6 +139,9 @@ func (db *database) close(ctx context.Context) error {
 	}
 	if db.pool != nil {
 		db.pool.Close()
+	}
+	if db.direct != nil && db.direct != db.pool {
+		db.direct.Close()
 	}
 	if db.cluster != nil {
 		errs = append(errs, db.cluster.Stop(ctx))

@@ -2,11 +2,10 @@ package server
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
+	"log/slog"
 	"net"
-	"os"
+	"slices"
 
 	"github.com/refract-video/refract/internal/connlimit"
 )
@@ -18,14 +17,16 @@ type Listener struct {
 	TLSKey  string `name:"tls-key" env:"TLS_KEY" type:"existingfile" help:"Key file of the certificate." json:"tls_key"`
 }
 
-// listeners has the network listeners of the replica.
+// listeners has the network listeners of the replica. Those that its roles do not have are nil.
 type listeners struct {
 	grpc, http, ingress net.Listener
+	grpcTLS             *tls.Config // Nil without TLS, of which gRPC makes the handshakes itself, so that it knows the certificates of callers.
+	files               []*tlsFiles // Of those with TLS.
 }
 
 // listen opens the listeners. It is called after the slow steps of the start. Until then, the system refuses connections, and
 // clients try again. With open listeners they would connect and wait for an answer.
-func listen(f Config) (_ *listeners, err error) {
+func listen(f Config, log *slog.Logger) (_ *listeners, err error) {
 	internal, public := connections(openFiles())
 	l := &listeners{}
 	defer func() {
@@ -33,16 +34,28 @@ func listen(f Config) (_ *listeners, err error) {
 			l.close()
 		}
 	}()
+	files, err := f.tlsFiles(log)
+	if err != nil {
+		return nil, err
+	}
 	// gRPC does not report which of its connections are in use.
-	if l.grpc, err = f.GRPC.listen(f.GRPCClientCA, func(l net.Listener) net.Listener { return connlimit.NewBusy(l, internal) }); err != nil {
+	if f.has(roleAPI) {
+		if l.grpc, err = f.GRPC.listen(nil, func(l net.Listener) net.Listener { return connlimit.NewBusy(l, internal) }); err != nil {
+			return nil, err
+		}
+	}
+	if l.http, err = f.HTTP.listen(files[1], func(l net.Listener) net.Listener { return connlimit.New(l, internal) }); err != nil {
 		return nil, err
 	}
-	if l.http, err = f.HTTP.listen("", func(l net.Listener) net.Listener { return connlimit.New(l, internal) }); err != nil {
-		return nil, err
+	if f.has(roleIngress) {
+		if l.ingress, err = f.Ingress.listen(files[2], func(l net.Listener) net.Listener { return connlimit.New(l, public) }); err != nil {
+			return nil, err
+		}
 	}
-	if l.ingress, err = f.Ingress.listen("", func(l net.Listener) net.Listener { return connlimit.New(l, public) }); err != nil {
-		return nil, err
+	if files[0] != nil {
+		l.grpcTLS = files[0].config()
 	}
+	l.files = slices.DeleteFunc(files[:], func(f *tlsFiles) bool { return f == nil })
 	return l, nil
 }
 
@@ -55,14 +68,30 @@ func (l *listeners) close() {
 	}
 }
 
+// tlsFiles returns the TLS files of the listeners for gRPC, REST and providers; nil for those without TLS.
+func (f *Config) tlsFiles(log *slog.Logger) (files [3]*tlsFiles, err error) {
+	for i, l := range []struct {
+		Listener
+		name, clientCA string
+	}{{f.GRPC, "grpc", f.GRPCClientCA}, {f.HTTP, "http", f.HTTPClientCA}, {f.Ingress, "ingress", ""}} {
+		if files[i], err = l.tls(l.name, l.clientCA, f.clientCerts(), log); err != nil {
+			return files, err
+		}
+	}
+	return files, nil
+}
+
 // checkListeners returns an error if the service can't listen on an address, or can't use a certificate.
 func (f *Config) checkListeners() error {
+	if _, err := f.tlsFiles(nil); err != nil {
+		return err
+	}
 	for _, l := range []struct {
 		Listener
-		clientCA string
-	}{{f.GRPC, f.GRPCClientCA}, {f.HTTP, ""}, {f.Ingress, ""}} {
-		if _, err := l.tls(l.clientCA); err != nil {
-			return err
+		used bool
+	}{{f.GRPC, f.has(roleAPI)}, {f.HTTP, true}, {f.Ingress, f.has(roleIngress)}} {
+		if !l.used {
+			continue
 		}
 		lis, err := net.Listen("tcp", l.Address) //nolint:noctx // Listening on an address of this machine does not wait.
 		if err != nil {
@@ -73,52 +102,22 @@ func (f *Config) checkListeners() error {
 	return nil
 }
 
-// listen opens the listener, within a limit of connections, and with TLS where a certificate is set.
-func (f Listener) listen(clientCA string, limited func(net.Listener) net.Listener) (net.Listener, error) {
-	config, err := f.tls(clientCA)
-	if err != nil {
-		return nil, err
-	}
-	lis, err := net.Listen("tcp", f.Address) //nolint:noctx // Listening on an address of this machine does not wait.
+// listen opens the listener, within a limit of connections, and with TLS where there are files.
+func (l Listener) listen(files *tlsFiles, limited func(net.Listener) net.Listener) (net.Listener, error) {
+	lis, err := net.Listen("tcp", l.Address) //nolint:noctx // Listening on an address of this machine does not wait.
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	lis = limited(lis)
-	if config != nil {
-		lis = tls.NewListener(lis, config)
+	if files != nil {
+		lis = tls.NewListener(lis, files.config())
 	}
 	return lis, nil
 }
 
-func (f Listener) tls(clientCA string) (*tls.Config, error) {
-	if f.TLSCert == "" && f.TLSKey == "" {
-		if clientCA != "" {
-			return nil, errors.New("--grpc-client-ca needs --grpc-tls-cert and --grpc-tls-key")
-		}
-		return nil, nil //nolint:nilnil // Without a certificate there is no configuration.
-	}
-	cert, err := tls.LoadX509KeyPair(f.TLSCert, f.TLSKey)
-	if err != nil {
-		return nil, fmt.Errorf("load the certificate of %s: %w", f.Address, err)
-	}
-	config := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
-	if clientCA != "" {
-		pem, err := os.ReadFile(clientCA)
-		if err != nil {
-			return nil, fmt.Errorf("read --grpc-client-ca: %w", err)
-		}
-		config.ClientCAs = x509.NewCertPool()
-		if !config.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("--grpc-client-ca=%s holds no PEM certificate", clientCA)
-		}
-		config.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return config, nil
-}
-
 // scheme returns the scheme of URLs to the listener.
-func (f Listener) scheme() string {
-	if f.TLSCert != "" {
+func (l Listener) scheme() string {
+	if l.TLSCert != "" {
 		return "https"
 	}
 	return "http"

@@ -3,12 +3,10 @@ package server
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
-	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/storage"
 )
 
@@ -50,24 +48,16 @@ func newDatabaseFailures(meter metric.Meter) (func(cause string), error) {
 	}, nil
 }
 
-// observeQueues makes the depth of each provider's queue a metric.
-func observeQueues(meter metric.Meter, tasks *postgres.Tasks, providers []string) error {
-	_, err := meter.Int64ObservableGauge("refract_queue_depth",
-		metric.WithDescription("Tasks that wait for admission, by provider, counted up to 100,000."),
+// observeReadiness makes what this replica reports to load balancers a metric.
+func observeReadiness(meter metric.Meter, r *readiness) error {
+	_, err := meter.Int64ObservableGauge("refract_ready",
+		metric.WithDescription("Whether this replica serves: 1, or 0, as its gRPC health and /readyz report. Only /readyz asks the database as well."),
 		metric.WithInt64Callback(func(ctx context.Context, o metric.Int64Observer) error {
-			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-			defer cancel()
-			for _, name := range providers {
-				n, err := tasks.QueueDepth(ctx, name)
-				if err != nil {
-					return err
-				}
-				o.Observe(n, metric.WithAttributes(attribute.String("provider", name)))
-			}
+			o.Observe(map[bool]int64{true: 1}[r.serving(ctx)])
 			return nil
 		}))
 	if err != nil {
-		return fmt.Errorf("make the queue metric: %w", err)
+		return fmt.Errorf("make the metric of readiness: %w", err)
 	}
 	return nil
 }

@@ -10,7 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/provider/fal"
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/provider/luma"
 	"github.com/refract-video/refract/internal/provider/lumaagents"
@@ -20,24 +22,36 @@ import (
 // Providers are the settings of the providers. A provider is one line here, for its flags and variables,
 // and one in registrations.
 type Providers struct {
-	Route []string `name:"route" env:"REFRACT_ROUTE" help:"Providers of tasks that name neither provider nor model, in the order in which they are tried. Default: the first that has a key." json:"route"`
+	Route []string `name:"route" env:"REFRACT_ROUTE" sep:";" placeholder:"[MODEL=]PROVIDER,…" help:"Providers to try, in order. With MODEL=, for tasks of this model, in place of the catalog's route; without, for tasks that name neither provider nor model. A semicolon separates several routes. Default: the catalog's routes, and the first provider that has a key." json:"route"`
 
 	KIE        Upstream `embed:"" prefix:"kie-" envprefix:"KIE_" json:"kie"`
 	Luma       Upstream `embed:"" prefix:"luma-" envprefix:"LUMA_" json:"luma"`
 	LumaAgents Upstream `embed:"" prefix:"luma-agents-" envprefix:"LUMA_AGENTS_" json:"luma_agents"`
+	Fal        Fal      `embed:"" prefix:"fal-" envprefix:"FAL_" json:"fal"`
+}
+
+// Fal are the settings of fal, which publishes the keys of its callbacks.
+type Fal struct {
+	Upstream `embed:""`
+
+	UserIDs []string `name:"user-id" env:"USER_ID" placeholder:"[ACCOUNT=]ID" help:"Account at the provider that signs callbacks. Default: the one that signs the first callback about a task that it is known to have." json:"user_ids"`
+	RestURL string   `name:"rest-url" env:"REST_URL" help:"Address of the host that has the keys of callbacks and takes uploads. Default: the provider's, or with --fal-url that address." json:"rest_url"`
 }
 
 // registrations are the providers that Refract knows, in the order of preference.
 func (f *Providers) registrations() []registration {
 	return []registration{
-		{kie.Name, &f.KIE, func(u upstreamConfig) (provider.Provider, error) {
+		{name: kie.Name, flags: &f.KIE, make: func(u upstreamConfig) (provider.Provider, error) {
 			return kie.New(kie.Config{BaseURL: u.url, APIKey: u.key, SigningKeys: u.webhookKeys, TypicalDuration: u.typical, PollInterval: u.poll, Limits: u.limits})
 		}},
-		{luma.Name, &f.Luma, func(u upstreamConfig) (provider.Provider, error) {
+		{name: luma.Name, flags: &f.Luma, make: func(u upstreamConfig) (provider.Provider, error) {
 			return luma.New(luma.Config{BaseURL: u.url, APIKey: u.key, TypicalDuration: u.typical, PollInterval: u.poll, Limits: u.limits})
 		}},
-		{lumaagents.Name, &f.LumaAgents, func(u upstreamConfig) (provider.Provider, error) {
+		{name: lumaagents.Name, flags: &f.LumaAgents, make: func(u upstreamConfig) (provider.Provider, error) {
 			return lumaagents.New(lumaagents.Config{BaseURL: u.url, APIKey: u.key, TypicalDuration: u.typical, PollInterval: u.poll, Limits: u.limits})
+		}},
+		{name: fal.Name, flags: &f.Fal.Upstream, userIDs: f.Fal.UserIDs, publishesKeys: true, make: func(u upstreamConfig) (provider.Provider, error) {
+			return fal.New(fal.Config{BaseURL: u.url, RestURL: f.Fal.RestURL, APIKey: u.key, UserID: u.userID, TypicalDuration: u.typical, PollInterval: u.poll, Limits: u.limits})
 		}},
 	}
 }
@@ -56,7 +70,7 @@ func (f *Providers) Configure(name string, u Upstream) error {
 		if err != nil {
 			return err
 		}
-		if p.Capabilities().Callbacks != provider.SignedCallbacks {
+		if r.publishesKeys || !p.Capabilities().Callbacks.Signed() {
 			u.WebhookKeys = nil
 		}
 		*r.flags = u
@@ -65,11 +79,36 @@ func (f *Providers) Configure(name string, u Upstream) error {
 	return fmt.Errorf("there is no provider %q", name)
 }
 
+// callbackHeaders returns the HTTP headers that the adapter of any provider needs to judge a callback, with or without an account here.
+func (f *Providers) callbackHeaders() ([]string, error) {
+	all := provider.Accounts{}
+	for _, r := range f.registrations() {
+		p, err := r.make(upstreamConfig{key: "none", url: r.flags.URL, webhookKeys: []string{"none"}})
+		if err != nil {
+			return nil, fmt.Errorf("read the callback headers of %s: %w", r.name, err)
+		}
+		all[r.name] = p
+	}
+	return all.CallbackHeaders(), nil
+}
+
+// apiKeyVariables returns the environment variables of the API keys of providers.
+func apiKeyVariables(providers []string) []string {
+	variables := make([]string, len(providers))
+	for i, name := range providers {
+		variables[i] = strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "_API_KEY"
+	}
+	return variables
+}
+
 // registration is how a provider is made of its settings.
 type registration struct {
 	name  string
 	flags *Upstream
 	make  func(upstreamConfig) (provider.Provider, error)
+
+	userIDs       []string // Who signs callbacks, by account.
+	publishesKeys bool     // Whether the provider publishes the keys of its callbacks, so that it has no webhook key.
 }
 
 // Upstream are the settings of one provider.
@@ -86,6 +125,7 @@ type Upstream struct {
 // upstreamConfig is what one account is made of.
 type upstreamConfig struct {
 	key, url    string
+	userID      string
 	webhookKeys []string
 	limits      provider.Limits
 	typical     time.Duration
@@ -107,20 +147,43 @@ func (f *Providers) Accounts() (provider.Accounts, []string, error) {
 	}
 	configured := slices.DeleteFunc(f.registrations(), func(r registration) bool { return len(r.flags.APIKeys) == 0 })
 	if len(configured) == 0 {
-		return nil, nil, errors.New("no provider is configured: set KIE_API_KEY, or try `refract demo` without one")
+		return nil, nil, fmt.Errorf("no provider is configured: set one of %s, or try `refract demo` without a key", strings.Join(apiKeyVariables(names), ", "))
 	}
-	if len(f.Route) == 0 {
+	route, _, err := f.routes()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(route) == 0 {
 		return accounts, []string{configured[0].name}, nil
 	}
-	for i, name := range f.Route {
+	for i, name := range route {
 		if len(accounts.At(name)) == 0 {
 			return nil, nil, fmt.Errorf("--route names provider %q, which has no API key", name)
 		}
-		if slices.Contains(f.Route[:i], name) {
+		if slices.Contains(route[:i], name) {
 			return nil, nil, fmt.Errorf("--route names provider %q twice", name)
 		}
 	}
-	return accounts, f.Route, nil
+	return accounts, route, nil
+}
+
+// routes returns the route of tasks that name neither provider nor model, and the routes of models. Their names are not checked.
+func (f *Providers) routes() (route []string, ofModels catalog.Routes, err error) {
+	var texts []string
+	for _, text := range f.Route {
+		switch {
+		case strings.Contains(text, "="):
+			texts = append(texts, text)
+		case strings.TrimSpace(text) != "": // A variable may be set and empty.
+			for name := range strings.SplitSeq(text, ",") {
+				route = append(route, strings.TrimSpace(name))
+			}
+		}
+	}
+	if ofModels, err = catalog.ParseRoutes(texts); err != nil {
+		return nil, nil, fmt.Errorf("--route: %w", err)
+	}
+	return route, ofModels, nil
 }
 
 // addTo makes the accounts of one provider.
@@ -137,6 +200,13 @@ func (r registration) addTo(accounts provider.Accounts, others []string) error {
 	if err != nil {
 		return err
 	}
+	users, err := r.users(others)
+	if err != nil {
+		return err
+	}
+	if r.publishesKeys && len(webhooks) > 0 {
+		return fmt.Errorf("%s publishes the keys of its callbacks: take its webhook key away", r.name)
+	}
 	used := map[string]bool{}
 	for account, key := range keys {
 		if len(key) > 1 || used[key[0]] {
@@ -144,17 +214,17 @@ func (r registration) addTo(accounts provider.Accounts, others []string) error {
 		}
 		used[key[0]] = true
 		p, err := r.make(upstreamConfig{
-			key: key[0], url: r.flags.URL, webhookKeys: webhooks[account], limits: limits[account], typical: r.flags.Typical, poll: r.flags.Poll,
+			key: key[0], url: r.flags.URL, userID: users[account], webhookKeys: webhooks[account], limits: limits[account], typical: r.flags.Typical, poll: r.flags.Poll,
 		})
 		if err != nil {
 			return fmt.Errorf("configure account %s of %s: %w", account, r.name, err)
 		}
-		if len(webhooks[account]) > 0 && p.Capabilities().Callbacks != provider.SignedCallbacks {
+		if len(webhooks[account]) > 0 && !p.Capabilities().Callbacks.Signed() {
 			return fmt.Errorf("%s does not sign callbacks: take its webhook key away", r.name)
 		}
 		accounts[account] = p
 	}
-	for _, account := range slices.Concat(slices.Collect(maps.Keys(webhooks)), slices.Collect(maps.Keys(limits))) {
+	for _, account := range slices.Concat(slices.Collect(maps.Keys(webhooks)), slices.Collect(maps.Keys(limits)), slices.Collect(maps.Keys(users))) {
 		if _, configured := accounts[account]; !configured {
 			return fmt.Errorf("%s: account %s has settings and no API key", r.name, account)
 		}
@@ -204,6 +274,22 @@ func (r registration) split(s string, others []string) (account, value string, e
 		return "", "", errAccountName
 	}
 	return name, rest, nil
+}
+
+// users parses who signs the callbacks of accounts.
+func (r registration) users(others []string) (map[string]string, error) {
+	all := map[string]string{}
+	for _, v := range r.userIDs {
+		account, id, err := r.split(v, others)
+		if err != nil {
+			return nil, fmt.Errorf("user id of %s: %w", r.name, err)
+		}
+		if all[account] != "" || id == "" {
+			return nil, fmt.Errorf("%s: an account has one user id, as the provider's headers show it", r.name)
+		}
+		all[account] = id
+	}
+	return all, nil
 }
 
 // limits parses the limits of accounts: SUBMISSIONS/WINDOW/IN_FLIGHT, for example 18/10s/100.

@@ -25,9 +25,15 @@ func TestProviders_MakeAccounts(t *testing.T) {
 		{"a name of no provider", Providers{KIE: Upstream{APIKeys: []redact.Secret{"eu=hunter2"}}}, "begins with the provider's"},
 		{"a webhook key of nobody", Providers{KIE: Upstream{APIKeys: []redact.Secret{"k"}, WebhookKeys: []redact.Secret{"kie-eu=hunter2"}}}, "no API key"},
 		{"a webhook key for a provider that does not sign", Providers{Luma: Upstream{APIKeys: []redact.Secret{"k"}, WebhookKeys: []redact.Secret{"hunter2"}}}, "does not sign"},
+		{"a webhook key for a provider that publishes its keys", Providers{Fal: Fal{Upstream: Upstream{APIKeys: []redact.Secret{"k"}, WebhookKeys: []redact.Secret{"hunter2"}}}}, "publishes the keys"},
+		{"user ids", Providers{Fal: Fal{Upstream: Upstream{APIKeys: []redact.Secret{"k", "fal-eu=l"}}, UserIDs: []string{"auth0|1", "fal-eu=auth0|2"}}}, "fal fal-eu"},
+		{"a user id without an account", Providers{Fal: Fal{Upstream: Upstream{APIKeys: []redact.Secret{"k"}}, UserIDs: []string{"fal-eu=auth0|2"}}}, "no API key"},
+		{"two user ids", Providers{Fal: Fal{Upstream: Upstream{APIKeys: []redact.Secret{"k"}}, UserIDs: []string{"a", "b"}}}, "one user id"},
+		{"a rest URL that is none", Providers{Fal: Fal{Upstream: Upstream{APIKeys: []redact.Secret{"k"}}, RestURL: "https://u:hunter2@h"}}, "rest URL"},
 		{"a limit that is none", Providers{KIE: Upstream{APIKeys: []redact.Secret{"k"}, Limits: []string{"18 per 10 s"}}}, "18/10s/100"},
 		{"a limit of nothing", Providers{KIE: Upstream{APIKeys: []redact.Secret{"k"}, Limits: []string{"0/10s/100"}}}, "positive"},
 		{"a route twice over one provider", Providers{Route: []string{"kie", "kie"}, KIE: Upstream{APIKeys: []redact.Secret{"k"}}}, "twice"},
+		{"a route over two, in one text", Providers{Route: []string{"kie, luma"}, KIE: Upstream{APIKeys: []redact.Secret{"k"}}, Luma: Upstream{APIKeys: []redact.Secret{"l"}}}, "kie luma"},
 		{"a route over a provider without a key", Providers{Route: []string{"luma"}, KIE: Upstream{APIKeys: []redact.Secret{"k"}}}, "no API key"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

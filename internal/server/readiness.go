@@ -44,8 +44,7 @@ var (
 
 // check returns why this replica can't serve, or nil.
 func (r *readiness) check(ctx context.Context) error {
-	resp, err := r.health.Check(ctx, &grpc_health_v1.HealthCheckRequest{})
-	if err == nil && resp.GetStatus() == grpc_health_v1.HealthCheckResponse_SERVING {
+	if r.serving(ctx) {
 		return r.ping(ctx)
 	}
 	r.mu.Lock()
@@ -54,6 +53,12 @@ func (r *readiness) check(ctx context.Context) error {
 		return errUnstorable
 	}
 	return errNotServing
+}
+
+// serving reports whether the gRPC health is SERVING.
+func (r *readiness) serving(ctx context.Context) bool {
+	resp, err := r.health.Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+	return err == nil && resp.GetStatus() == grpc_health_v1.HealthCheckResponse_SERVING
 }
 
 // setHealth sets the gRPC health of the replica. After the start of a drain it changes nothing. The lock is held.

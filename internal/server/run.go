@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -22,8 +23,10 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stopListening()
 	s.state.Notify(s.ready.databaseChanged, s.failed)
 	g, ctx := errgroup.WithContext(ctx)
-	if err := s.queue.Start(context.WithoutCancel(ctx)); err != nil { // Stop ends it, so that jobs under way finish.
-		return err
+	if s.queue != nil {
+		if err := s.queue.Start(context.WithoutCancel(ctx)); err != nil { // Stop ends it, so that jobs under way finish.
+			return err
+		}
 	}
 	s.ready.setReadable(true) // Before the hub, which takes it back when it can't read the log.
 	for _, run := range s.working {
@@ -48,11 +51,13 @@ func (s *Server) drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	s.ready.health.Shutdown()
-	s.hub.Drain()
-	s.uploads.Drain()
-	s.saver.Cut()
+	for _, cut := range s.cutting {
+		cut()
+	}
 	var g errgroup.Group
-	g.Go(func() error { return s.queue.Stop(ctx) })
+	if s.queue != nil {
+		g.Go(func() error { return s.queue.Stop(ctx) })
+	}
 	g.Go(func() error { return s.surfaces.shutdownHTTP(ctx) }) // Before gRPC, which carries REST.
 	err := g.Wait()
 	s.surfaces.stopGRPC(ctx)
@@ -74,11 +79,18 @@ func (s *Server) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// GRPCAddr returns the address of the listener for gRPC.
-func (s *Server) GRPCAddr() string { return s.surfaces.grpc.Addr().String() }
+// GRPCAddr returns the address of the listener for gRPC, or "" without the role api.
+func (s *Server) GRPCAddr() string { return addressOf(s.surfaces.grpc) }
 
-// HTTPAddr returns the address of the listener for REST.
-func (s *Server) HTTPAddr() string { return s.surfaces.http.Addr().String() }
+// HTTPAddr returns the address of the listener for REST and health.
+func (s *Server) HTTPAddr() string { return addressOf(s.surfaces.http) }
 
-// IngressAddr returns the address of the listener for callbacks of providers.
-func (s *Server) IngressAddr() string { return s.surfaces.ingress.Addr().String() }
+// IngressAddr returns the address of the listener for callbacks of providers, or "" without the role ingress.
+func (s *Server) IngressAddr() string { return addressOf(s.surfaces.ingress) }
+
+func addressOf(l net.Listener) string {
+	if l == nil {
+		return ""
+	}
+	return l.Addr().String()
+}

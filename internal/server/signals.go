@@ -8,15 +8,19 @@ import (
 	"github.com/refract-video/refract/internal/watch"
 )
 
-// signals wake the loops of this replica.
+// signals wake the loops of this replica, or, where it is no worker, those of all workers.
 type signals struct {
 	admissions map[string]loop.Signal // By provider.
 	checks     map[string]loop.Signal // By account.
+	announce   func(replica.Topic)    // Nil in a worker.
 }
 
 // newSignals returns a signal for the admission loop of each provider, and for the checks of each account.
-func newSignals(providers []string, accounts provider.Accounts) signals {
+func newSignals(f Config, db *database, providers []string, accounts provider.Accounts) signals {
 	s := signals{admissions: map[string]loop.Signal{}, checks: map[string]loop.Signal{}}
+	if !f.has(roleWorker) {
+		s.announce = db.notifier.Announce
+	}
 	for _, name := range providers {
 		s.admissions[name] = loop.NewSignal()
 	}
@@ -28,6 +32,10 @@ func newSignals(providers []string, accounts provider.Accounts) signals {
 
 // admit wakes the admission loops: there may be something to admit. It does not block.
 func (s signals) admit() {
+	if s.announce != nil {
+		s.announce(replica.Admission)
+		return
+	}
 	for _, signal := range s.admissions {
 		signal.Send()
 	}
@@ -42,8 +50,22 @@ func (s signals) changed(hub *watch.Hub, notifier *replica.Notifier) func(task.I
 			s.admit() // The task waits for a permit, or has released one.
 			return
 		}
-		for _, signal := range s.checks { // A callback may have made its check due.
-			signal.Send()
-		}
+		s.check() // A callback may have made its check due.
 	}
+}
+
+// check wakes the loops of checks: one may be due. It does not block.
+func (s signals) check() {
+	if s.announce != nil {
+		s.announce(replica.Checks)
+		return
+	}
+	for _, signal := range s.checks {
+		signal.Send()
+	}
+}
+
+// topics are what replicas that are no workers announce to this one.
+func (s signals) topics(db *database) map[replica.Topic]func() {
+	return map[replica.Topic]func(){replica.Admission: s.admit, replica.Checks: s.check, replica.Webhooks: db.webhooks.Send}
 }

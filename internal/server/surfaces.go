@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
@@ -19,7 +20,7 @@ import (
 )
 
 // surfaces are what callers and providers reach: gRPC, REST, which reaches a gRPC server of its own through memory, and the
-// ingress, which needs none.
+// ingress, which needs none. Those that the roles of the replica do not have are nil, but HTTP reports the health of each.
 type surfaces struct {
 	*listeners
 
@@ -33,11 +34,22 @@ type surfaces struct {
 
 // newSurfaces makes the servers, and completes the settings of those for HTTP by what connects them to gRPC.
 func newSurfaces(l *listeners, cfg api.Config, rest httpapi.InternalConfig, ingress httpapi.IngressConfig) (*surfaces, error) {
-	description, err := openapi.JSON()
-	if err != nil {
-		return nil, err
+	s := &surfaces{listeners: l}
+	if l.ingress != nil {
+		ingress.Callbacks = api.NewInProcessCallbacks(cfg.Callbacks, cfg.Statuses, cfg.Log)
+		s.ingressServer = httpapi.NewPublicServer(httpapi.NewIngress(ingress), cfg.Log)
 	}
-	s := &surfaces{listeners: l, grpcServer: api.NewServer(cfg), inner: api.NewInProcessServer(cfg), local: bufconn.Listen(1 << 20)}
+	if l.grpc == nil {
+		s.httpServer = httpapi.NewServer(httpapi.NewHealth(rest), cfg.Log)
+		return s, nil
+	}
+	var options []grpc.ServerOption
+	if l.grpcTLS != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(l.grpcTLS)))
+	}
+	callers := api.NewCallers(cfg.Authenticator, cfg.Statuses)
+	s.grpcServer, s.inner, s.local = api.NewServer(cfg, options...), api.NewInProcessServer(cfg, callers), bufconn.Listen(1<<20)
+	var err error
 	s.conn, err = grpc.NewClient("passthrough:///local",
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return s.local.DialContext(ctx) }),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -45,54 +57,47 @@ func newSurfaces(l *listeners, cfg api.Config, rest httpapi.InternalConfig, ingr
 	if err != nil {
 		return nil, fmt.Errorf("connect REST to gRPC: %w", err)
 	}
-	rest.Conn, rest.OpenAPI = s.conn, description
-	if !rest.Open {
-		rest = authenticated(rest, cfg)
-	}
-	ingress.Callbacks = api.NewInProcessCallbacks(cfg.Callbacks, cfg.Statuses, cfg.Log)
+	rest.Conn, rest.OpenAPI = s.conn, openapi.JSON
+	rest.Enter = func(r *http.Request) httpapi.Caller { return callers.Enter(r) }
 	s.httpServer = httpapi.NewServer(httpapi.NewInternal(rest), cfg.Log)
-	s.ingressServer = httpapi.NewPublicServer(httpapi.NewIngress(ingress), cfg.Log)
 	return s, nil
 }
 
-// authenticated lets REST authenticate its callers as gRPC does.
-func authenticated(rest httpapi.InternalConfig, cfg api.Config) httpapi.InternalConfig {
-	rest.Authenticate = func(ctx context.Context, authorization string) error {
-		_, err := cfg.Authenticate(ctx, authorization)
-		return cfg.Statuses.Convert(ctx, "http", err)
-	}
-	rest.Bind = func(ctx context.Context, authorization string) (context.Context, func(), error) {
-		id, err := cfg.Authenticate(ctx, authorization)
-		if err != nil {
-			return nil, nil, cfg.Statuses.Convert(ctx, "http", err)
-		}
-		live, stop := id.Bind(ctx)
-		return live, stop, nil
-	}
-	return rest
-}
-
 // close closes the connection between REST and gRPC.
-func (s *surfaces) close(context.Context) error { return s.conn.Close() }
+func (s *surfaces) close(context.Context) error {
+	if s.conn == nil {
+		return nil
+	}
+	return s.conn.Close()
+}
 
 // serve serves until the servers stop.
 func (s *surfaces) serve(g *errgroup.Group) {
-	g.Go(func() error { return serveGRPC(s.inner, s.local) })
-	g.Go(func() error { return serveGRPC(s.grpcServer, s.grpc) })
+	if s.grpcServer != nil {
+		g.Go(func() error { return serveGRPC(s.inner, s.local) })
+		g.Go(func() error { return serveGRPC(s.grpcServer, s.grpc) })
+	}
 	g.Go(func() error { return serveHTTP(s.httpServer, s.http) })
-	g.Go(func() error { return serveHTTP(s.ingressServer, s.ingress) })
+	if s.ingressServer != nil {
+		g.Go(func() error { return serveHTTP(s.ingressServer, s.ingress) })
+	}
 }
 
 // shutdownHTTP takes no more requests over HTTP, and waits until those under way have finished or ctx ends.
 func (s *surfaces) shutdownHTTP(ctx context.Context) error {
 	var g errgroup.Group
-	g.Go(func() error { return s.ingressServer.Shutdown(ctx) })
+	if s.ingressServer != nil {
+		g.Go(func() error { return s.ingressServer.Shutdown(ctx) })
+	}
 	g.Go(func() error { return s.httpServer.Shutdown(ctx) })
 	return g.Wait()
 }
 
 // stopGRPC takes no more calls, waits until those under way have finished or ctx ends, and then ends them.
 func (s *surfaces) stopGRPC(ctx context.Context) {
+	if s.grpcServer == nil {
+		return
+	}
 	var servers sync.WaitGroup
 	for _, server := range []*grpc.Server{s.grpcServer, s.inner} {
 		servers.Go(func() {

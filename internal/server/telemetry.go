@@ -25,8 +25,10 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/tracing"
 )
 
 // telemetry is the metrics and traces of the process.
@@ -34,12 +36,13 @@ type telemetry struct {
 	meter   metric.Meter
 	meters  metric.MeterProvider // The one of meter. The global one is for libraries that take none.
 	metrics http.Handler
+	traces  trace.TracerProvider // The global one; nil without a collector, so that nothing is spent on spans.
 	stop    func(context.Context) error
 }
 
 // startTelemetry makes metrics available to Prometheus, and sends traces where the standard OpenTelemetry
-// environment variables name a collector.
-func startTelemetry(ctx context.Context, log *slog.Logger) (*telemetry, error) {
+// environment variables name a collector. The secrets leave in no span.
+func startTelemetry(ctx context.Context, log *slog.Logger, secrets ...string) (*telemetry, error) {
 	logTelemetry(log)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -54,23 +57,25 @@ func startTelemetry(ctx context.Context, log *slog.Logger) (*telemetry, error) {
 	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithResource(res))
 	otel.SetMeterProvider(meters)
 	otel.SetTextMapPropagator(propagation.TraceContext{})
-	stop := meters.Shutdown
-	if tracing() {
-		spans, err := newSpanExporter(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("start traces: %w", err)
-		}
-		traces := sdktrace.NewTracerProvider(sdktrace.WithBatcher(spans), sdktrace.WithResource(res))
-		otel.SetTracerProvider(traces)
-		stop = func(ctx context.Context) error { return errors.Join(traces.Shutdown(ctx), meters.Shutdown(ctx)) }
-	}
-	return &telemetry{
+	t := &telemetry{
 		meter:  meters.Meter("refract"),
 		meters: meters,
 		// A metric that can't be gathered costs only itself; promhttp_metric_handler_errors_total counts it.
 		metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, Registry: registry}),
-		stop:    stop,
-	}, nil
+		stop:    meters.Shutdown,
+	}
+	if collectorNamed() {
+		spans, err := newSpanExporter(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("start traces: %w", err)
+		}
+		// The sampler is the environment's, by default a parent-based one that samples every trace that begins here.
+		traces := sdktrace.NewTracerProvider(sdktrace.WithBatcher(tracing.Guard(spans, secrets...)), sdktrace.WithResource(res))
+		otel.SetTracerProvider(traces)
+		t.traces = traces
+		t.stop = func(ctx context.Context) error { return errors.Join(traces.Shutdown(ctx), meters.Shutdown(ctx)) }
+	}
+	return t, nil
 }
 
 // logTelemetry sends what telemetry has to say to the log. By default it prints what it meets, addresses and headers included.
@@ -81,8 +86,8 @@ func logTelemetry(log *slog.Logger) {
 	}))
 }
 
-// tracing reports whether the environment names a collector and does not switch tracing off.
-func tracing() bool {
+// collectorNamed reports whether the environment names a collector and does not switch tracing off.
+func collectorNamed() bool {
 	if os.Getenv("OTEL_SDK_DISABLED") == "true" || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
 		return false
 	}

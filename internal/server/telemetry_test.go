@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -8,6 +9,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"go.opentelemetry.io/otel"
 )
 
 // TestMetrics_OneThatCollidesCostsOnlyItself has two libraries count under one name, as two kinds of bucket do: the exporter
@@ -53,4 +56,44 @@ func get(t *testing.T, url string) (status int, body string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, string(answer)
+}
+
+// TestTelemetry_SamplesAsTheEnvironmentSays begins traces with the samplers that the standard variables name.
+func TestTelemetry_SamplesAsTheEnvironmentSays(t *testing.T) {
+	for sampler, sampled := range map[string]bool{"": true, "parentbased_always_on": true, "parentbased_always_off": false} {
+		t.Run(cmp.Or(sampler, "default"), func(t *testing.T) {
+			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+			t.Setenv("OTEL_TRACES_SAMPLER", sampler)
+			before := otel.GetTracerProvider()
+			t.Cleanup(func() { otel.SetTracerProvider(before) })
+			tel, err := startTelemetry(t.Context(), slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, span := tel.traces.Tracer("test").Start(t.Context(), "a trace that begins here")
+			if got := span.SpanContext().IsSampled(); got != sampled {
+				t.Errorf("sampled: %t, want %t", got, sampled)
+			}
+			stopped, cancel := context.WithCancel(t.Context())
+			cancel() // There is no collector to wait for.
+			_ = tel.stop(stopped)
+		})
+	}
+}
+
+func TestTelemetry_WithoutACollectorThereAreNoTraces(t *testing.T) {
+	for name, value := range map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "", "OTEL_SDK_DISABLED": "true", "OTEL_TRACES_EXPORTER": "none"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+			t.Setenv(name, value)
+			tel, err := startTelemetry(t.Context(), slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = tel.stop(context.WithoutCancel(t.Context())) })
+			if tel.traces != nil {
+				t.Error("there are traces")
+			}
+		})
+	}
 }

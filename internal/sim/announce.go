@@ -36,7 +36,8 @@ func (s *Server) announceStart(j *Job) <-chan struct{} {
 
 // announceEnd sends the callbacks of a settled job, in the order that the script wants.
 func (s *Server) announceEnd(ctx context.Context, j *Job) {
-	silent := j.api.terms.Callbacks.SilentCreateFailure && j.Status().State == StateCreateFailed
+	v, terms := j.Status(), j.api.terms.Callbacks
+	silent := (terms.SilentCreateFailure && v.State == StateCreateFailed) || (terms.SilentCancel && v.Code == codeCanceled)
 	if j.Submission.CallbackURL == "" || silent {
 		return
 	}

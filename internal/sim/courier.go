@@ -80,7 +80,7 @@ func newCourier(news *notice) *courier {
 
 var errUndeliverable = errors.New("held back by the script")
 
-// deliver tries a callback until it is answered 200 or its attempts are used up, and returns why the last try failed.
+// deliver tries a callback until it is accepted or given up, and returns why the last try failed.
 // Only true callbacks are retried.
 func (c *courier) deliver(ctx context.Context, j *Job, kind Kind, m Message) error {
 	c.underway.Add(1)
@@ -95,27 +95,27 @@ func (c *courier) deliver(ctx context.Context, j *Job, kind Kind, m Message) err
 		if policy.ReuseHeaders {
 			stamp = first
 		}
-		err := c.try(ctx, j, Delivery{Kind: kind, Attempt: attempt, Header: m.Headers(stamp), Body: string(m.Body)})
+		status, err := c.try(ctx, j, Delivery{Kind: kind, Attempt: attempt, Header: m.Headers(stamp), Body: string(m.Body)})
 		if kind == KindGenuine {
 			j.markNotified()
 		}
-		if err == nil || attempt >= attempts {
+		if err == nil || attempt >= attempts || (policy.FinalRedirects && status/100 == 3) {
 			return err
 		}
-		if err := sleep(ctx, policy.Spacing); err != nil {
+		if err := sleep(ctx, policy.pause(attempt)); err != nil {
 			return err
 		}
 	}
 }
 
-// try sends one request and records it.
-func (c *courier) try(ctx context.Context, j *Job, d Delivery) error {
+// try sends one request and records it. It returns the status of the answer, or 0.
+func (c *courier) try(ctx context.Context, j *Job, d Delivery) (int, error) {
 	d.Time, d.Profile, d.TaskID, d.URL = time.Now(), j.Submission.Profile, j.ID, j.Submission.CallbackURL
 	var err error
 	if j.Script.Undeliverable {
 		err = errUndeliverable
 	} else {
-		d.Status, err = c.post(ctx, d, j.api.terms.Callbacks.Timeout)
+		d.Status, err = c.post(ctx, d, j.api.terms.Callbacks)
 	}
 	d.Took = time.Since(d.Time)
 	if err != nil {
@@ -126,11 +126,11 @@ func (c *courier) try(ctx context.Context, j *Job, d Delivery) error {
 	c.list = append(c.list, d)
 	c.mu.Unlock()
 	c.news.changed()
-	return err
+	return d.Status, err
 }
 
-func (c *courier) post(ctx context.Context, d Delivery, timeout time.Duration) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+func (c *courier) post(ctx context.Context, d Delivery, policy CallbackTerms) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, policy.timeout(d.Attempt))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.URL, bytes.NewReader([]byte(d.Body)))
 	if err != nil {
@@ -144,7 +144,7 @@ func (c *courier) post(ctx context.Context, d Delivery, timeout time.Duration) (
 	defer resp.Body.Close()
 	// The answer means nothing beyond its status; reading some of it lets the connection be used again.
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
-	if resp.StatusCode != http.StatusOK {
+	if !policy.accepts(resp.StatusCode) {
 		return resp.StatusCode, fmt.Errorf("status %d", resp.StatusCode)
 	}
 	return resp.StatusCode, nil

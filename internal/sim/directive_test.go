@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/fal"
 	"github.com/refract-video/refract/internal/sim/kie"
 	"github.com/refract-video/refract/internal/sim/luma"
 	"github.com/refract-video/refract/internal/sim/lumaagents"
@@ -75,14 +76,14 @@ func TestDirectives_AreAllDocumented(t *testing.T) {
 	}
 	for _, d := range directives(t) {
 		marks := ""
-		for _, p := range []struct{ name, mark string }{{kie.Name, "k"}, {luma.Name, "l"}, {lumaagents.Name, "a"}} {
+		for _, p := range []struct{ name, mark string }{{kie.Name, "k"}, {luma.Name, "l"}, {lumaagents.Name, "a"}, {fal.Name, "f"}} {
 			mark := "-"
 			if slices.Contains(d.Profiles, p.name) {
 				mark = p.mark
 			}
 			marks += mark
 		}
-		if row := fmt.Sprintf("//\t  %-17s%s  %s", d.Usage, marks, d.Effect); !strings.Contains(string(doc), row+"\n") {
+		if row := fmt.Sprintf("//\t  %-29s%s  %s", d.Usage, marks, d.Effect); !strings.Contains(string(doc), row+"\n") {
 			t.Errorf("not in the table of the package comment: %s", row)
 		}
 	}

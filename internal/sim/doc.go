@@ -3,10 +3,10 @@
 //
 // # Promise
 //
-// Without scripts a simulated API behaves as its provider documents: it checks the bearer key, the fields, the credits, the
-// rate window and the cap on concurrent jobs, generates for a while, calls back, retries callbacks that are not answered
-// 200, and serves results under links that expire. Where the providers' pages contradict each other or leave something open,
-// the profile has a switch. The simulator records everything that reached it, with its profile: each POST and DELETE
+// Without scripts a simulated API behaves as its provider documents: it checks the key, the fields, the credits, the
+// rate window and the cap on concurrent jobs, generates for a while, calls back, retries callbacks that are not accepted,
+// and serves results under links that expire. Where the providers' pages contradict each other or leave something open,
+// the profile has a switch. The simulator records everything that reached it, with its profile: each POST, PUT and DELETE
 // ([Server.Ledger]), each try of a callback ([Server.Deliveries]), each request for a file ([Server.Downloads]), and the
 // worst rate window and concurrency per key ([Server.Limits]).
 //
@@ -23,10 +23,10 @@
 // # Failures
 //
 // A source that can't be fetched ([SourceFetch]) fails the generation with code 422. A file that ffmpeg can't read fails it
-// with code 501; without ffmpeg the result is the input. First frames are not fetched. A receiver that does not answer 200
-// is tried again and then given up. When the ledger file can't be written, the simulator logs that, and the ledger in memory
-// stays right. Jobs, links and records stay in memory until Close: it is a test tool, and grows with the number of tasks and
-// of links given out.
+// with code 501; without ffmpeg the result is the input. First frames are not fetched. A receiver that does not accept a
+// callback is tried again and then given up. When the ledger file can't be written, the simulator logs that, and the ledger
+// in memory stays right. Jobs, links and records stay in memory until Close: it is a test tool, and grows with the number of
+// tasks and of links given out.
 //
 // # Directives
 //
@@ -39,5 +39,5 @@
 //
 // GET /sim/health, /sim/ledger ([LedgerSummary]), /sim/deliveries ([]Delivery), /sim/downloads ([]Download),
 // /sim/limits ([Limits]) and /sim/directives ([]Directive) answer JSON. Nothing is redacted: keys and callback URLs
-// appear in full.
+// appear in full. Some profiles have faults that begin and end while the simulator runs, with calls of their own below /sim.
 package sim

@@ -37,6 +37,9 @@ func (c File) embedded() []byte {
 	}
 }
 
+// Embedded reports whether the file is the embedded clip of [TinyClip], or a result made of it.
+func (c File) Embedded() bool { return c.path == "" }
+
 // open returns the bytes for reading; the caller closes them.
 func (c File) open() (io.ReadSeekCloser, error) {
 	if c.path == "" {

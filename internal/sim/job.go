@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"slices"
@@ -33,13 +34,16 @@ type Job struct {
 	api *API
 	// minted counts how often the links of a job were given out, where every query gives out fresh ones.
 	minted atomic.Int32
+	// positions counts how often the position in the queue was given out.
+	positions atomic.Int32
 
 	// notified is closed when the first try of the callback is over, or when there will be none.
 	notified     chan struct{}
 	notifiedOnce sync.Once
 
-	mu sync.Mutex
-	at Status
+	mu   sync.Mutex
+	at   Status
+	stop context.CancelFunc // Ends what the job waits for.
 }
 
 // Status is where a job stands and, when it ended, how.
@@ -60,10 +64,53 @@ type Status struct {
 // Good reports whether the generation succeeded, whatever became of its callback.
 func (s Status) Good() bool { return s.State == StateSucceeded || s.State == StateCallbackFailed }
 
+// settle ends a job. It changes nothing when the job has ended before.
 func (j *Job) settle(s Status) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.at = s
+	if j.at.Ended.IsZero() {
+		j.at = s
+	}
+}
+
+// begin moves a job from the queue to its generation. It reports false for a job that has left the queue.
+func (j *Job) begin() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.at.State != StateQueued {
+		return false
+	}
+	j.at.State = StateGenerating
+	return true
+}
+
+// whenCanceled keeps the function that a cancellation calls. It calls the function at once when the job has ended.
+func (j *Job) whenCanceled(stop context.CancelFunc) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.stop = stop; !j.at.Ended.IsZero() {
+		stop()
+	}
+}
+
+// codeCanceled is the code of a canceled job, which is not an official HTTP status.
+const codeCanceled = 499
+
+// cancel is [API.Cancel].
+func (j *Job) cancel(running bool) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	switch {
+	case !j.at.Ended.IsZero():
+		return false
+	case j.at.State == StateGenerating && !running:
+		return true
+	}
+	j.at = Status{State: StateGenerateFailed, Ended: time.Now(), Code: codeCanceled, Message: "Request was cancelled"}
+	if j.stop != nil {
+		j.stop()
+	}
+	return true
 }
 
 // undelivered turns a success into a callback failure; a failure stays what it is.
@@ -166,6 +213,22 @@ func (t *jobs) forget(j *Job) bool {
 	delete(t.byID, j.ID)
 	t.order = slices.DeleteFunc(t.order, func(other *Job) bool { return other == j })
 	return found
+}
+
+// queued counts the queued jobs of a profile and key that are older than a job, or all of them when the job is nil.
+func (t *jobs) queued(profile, key string, than *Job) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for _, j := range t.order {
+		if j == than {
+			break
+		}
+		if j.Submission.Profile == profile && j.Submission.Key == key && j.Status().State == StateQueued {
+			n++
+		}
+	}
+	return n
 }
 
 // done takes a job out of the running ones.

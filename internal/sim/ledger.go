@@ -7,25 +7,28 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"slices"
 	"sync"
 	"time"
 )
 
-// Result says what became of a POST or a DELETE.
+// Result says what became of a POST, a PUT or a DELETE.
 type Result string
 
-// The results of a POST or a DELETE.
+// The results of a POST, a PUT or a DELETE.
 const (
 	ResultCreated Result = "created" // A task was created and paid.
 	ResultRefused Result = "refused" // Answered with an error; nothing was created.
 	ResultDropped Result = "dropped" // The connection was closed without an answer; nothing was created.
 	ResultServed  Result = "served"  // A free call, such as an upload, was answered.
 	ResultDeleted Result = "deleted" // The record of a task was removed.
+	// ResultCanceled says that a cancellation was accepted. A task that already runs may go on.
+	ResultCanceled Result = "canceled"
 )
 
-// Entry is one POST or DELETE that reached the provider, written before its answer leaves. Nothing in it is redacted.
+// Entry is one POST, PUT or DELETE that reached the provider, written before its answer leaves. Nothing in it is redacted.
 type Entry struct {
 	Seq           int       `json:"seq"`
 	Time          time.Time `json:"time"`
@@ -43,6 +46,9 @@ type Entry struct {
 	Model         string    `json:"model,omitempty"`
 	Strength      string    `json:"strength,omitempty"`
 	FirstFrameURL string    `json:"first_frame_url,omitempty"`
+	// Header has the headers to which the API gives a meaning, and Input the body, both for the APIs that keep them.
+	Header http.Header     `json:"header,omitempty"`
+	Input  json.RawMessage `json:"input,omitempty"`
 }
 
 // The keys by which [CountPaid] is useful.

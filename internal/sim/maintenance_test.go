@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refract-video/refract/internal/sim/fal"
 	"github.com/refract-video/refract/internal/sim/luma"
 	"github.com/refract-video/refract/internal/sim/lumaagents"
 	"github.com/refract-video/refract/internal/sim/simtest"
@@ -13,7 +14,7 @@ func TestMaintenance_ClosesOneProfileForAWhile(t *testing.T) {
 	t.Parallel()
 	w := simtest.Setup(t, nil)
 	id := w.Submit("before")
-	dream, agents := w.Modified("before"), w.Edited("before")
+	dream, agents, request := w.Modified("before"), w.Edited("before"), w.Queued(simtest.FalModel, "before")
 	if got := w.Post(simtest.GeneratePath, w.Request("[sim:maintenance=1h]")); got.Code != 455 {
 		t.Errorf("the call itself: got %s, want 455", got.Raw)
 	}
@@ -23,8 +24,10 @@ func TestMaintenance_ClosesOneProfileForAWhile(t *testing.T) {
 	w.Reached(w.LumaGet, dream.ID, "completed") // The others stay open.
 	w.Sim.SetMaintenance(luma.Name, time.Hour)
 	w.Sim.SetMaintenance(lumaagents.Name, time.Hour)
+	w.Sim.SetMaintenance(fal.Name, time.Hour)
 	for i, got := range []simtest.Answer{
 		w.LumaGet(dream.ID), w.AgentsGet(agents.ID), w.Post(simtest.ModifyPath, w.ModifyRequest("p")), w.Post(simtest.AgentsPath, w.EditRequest("p")),
+		w.FalGet(request.StatusURL), w.FalPost(simtest.FalModel, "", nil, w.FalInput("p")),
 	} {
 		if got.Status != 503 || got.Raw != `{"detail":"Service unavailable"}` {
 			t.Errorf("call %d: got status %d, %s; want 503", i, got.Status, got.Raw)

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"cmp"
+	"math"
 	"net/http"
 	"time"
 )
@@ -47,6 +49,9 @@ type Terms struct {
 	MaxConcurrent int
 	// Queued is how long a generation waits before it begins.
 	Queued time.Duration
+	// Runners is the maximum number of running generations of a key, where more of them wait in the queue. 0 means no
+	// limit.
+	Runners int
 	// Callbacks describes how the API delivers callbacks.
 	Callbacks CallbackTerms
 	// LinkTTL is the lifetime of a result link, [Config].LinkTTL by default.
@@ -61,17 +66,48 @@ type Terms struct {
 
 // CallbackTerms describes how an API delivers callbacks. An API without callbacks leaves it zero.
 type CallbackTerms struct {
-	// Attempts is the total number of tries of a callback, with Spacing between two tries.
+	// Attempts is the total number of tries of a callback, with Spacing between two tries. Growth multiplies the pause
+	// after each of them, when not 0.
 	Attempts int
 	Spacing  time.Duration
-	// Timeout is how long a receiver may take to answer.
-	Timeout time.Duration
+	Growth   float64
+	// Timeout is how long a receiver may take to answer the first try, RetryTimeout the others. The default of
+	// RetryTimeout is Timeout.
+	Timeout      time.Duration
+	RetryTimeout time.Duration
+	// Any2xx takes every status from 200 to 299 as accepted. Otherwise it is 200 alone.
+	Any2xx bool
+	// FinalRedirects gives a callback up when it is answered with a redirect.
+	FinalRedirects bool
 	// ReuseHeaders makes a retry send the headers of the first try.
 	ReuseHeaders bool
 	// Progress makes the API send a callback when a generation begins, too.
 	Progress bool
 	// SilentCreateFailure sends no callback for [StateCreateFailed].
 	SilentCreateFailure bool
+	// SilentCancel sends no callback for a job that was canceled.
+	SilentCancel bool
+}
+
+// pause is the wait after a try, which counts from 1.
+func (t CallbackTerms) pause(attempt int) time.Duration {
+	if t.Growth == 0 {
+		return t.Spacing
+	}
+	return time.Duration(float64(t.Spacing) * math.Pow(t.Growth, float64(attempt-1)))
+}
+
+// timeout is how long a receiver may take to answer a try, which counts from 1.
+func (t CallbackTerms) timeout(attempt int) time.Duration {
+	if attempt == 1 {
+		return t.Timeout
+	}
+	return cmp.Or(t.RetryTimeout, t.Timeout)
+}
+
+// accepts reports whether a status ends the tries of a callback.
+func (t CallbackTerms) accepts(status int) bool {
+	return status == http.StatusOK || (t.Any2xx && status/100 == 2)
 }
 
 // Claim is what a callback reports about its job: the truth, unless the script requires something else.

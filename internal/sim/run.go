@@ -16,20 +16,23 @@ func (s *Server) start(j *Job) {
 // run leads a job through its life: wait, generate, settle, announce. It ends early when the server is closing.
 func (s *Server) run(ctx context.Context, j *Job) {
 	defer j.markNotified()
-	if sleep(ctx, cmp.Or(j.Script.Queued, j.api.terms.Queued)) != nil {
-		return
-	}
-	j.settle(Status{State: StateGenerating})
+	begun := s.queue(ctx, j)
 	s.news.changed()
-	announced := s.announceStart(j)
-	v, err := s.generate(ctx, j)
+	announced := closed()
+	var v Status
+	if begun {
+		announced = s.announceStart(j)
+		v = s.generateUntilCanceled(ctx, j)
+		j.api.runners.release(j.Submission.Key)
+	}
 	s.jobs.done()
 	j.api.slots.release(j.Submission.Key)
-	if err != nil {
+	if ctx.Err() != nil {
 		return
 	}
 	j.settle(v)
 	s.news.changed()
+	v = j.Status()
 	s.cfg.Logger.Info("generation ended", "provider_task_id", j.ID, "state", int(v.State), "error", v.Message)
 	select {
 	case <-announced: // The callbacks of a job leave in order.
@@ -38,8 +41,56 @@ func (s *Server) run(ctx context.Context, j *Job) {
 	}
 }
 
+// closed returns a closed channel.
+func closed() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
+// queue holds a job back until its generation may begin, and reports whether it begins. Otherwise the job ended in the
+// queue, or the server is closing.
+func (s *Server) queue(ctx context.Context, j *Job) bool {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	j.whenCanceled(stop)
+	if limit := j.Submission.StartTimeout; limit > 0 {
+		var end context.CancelFunc
+		ctx, end = context.WithTimeout(ctx, limit)
+		defer end()
+	}
+	err := sleep(ctx, cmp.Or(j.Script.Queued, j.api.terms.Queued))
+	if err == nil {
+		err = j.api.runners.take(ctx, j.Submission.Key)
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		j.settle(Status{State: StateGenerateFailed, Ended: time.Now(), Code: http.StatusGatewayTimeout, Message: "Request timed out"})
+		return false
+	case err != nil:
+		return false
+	case !j.begin(): // It was canceled in the meantime.
+		j.api.runners.release(j.Submission.Key)
+		return false
+	default:
+		return true
+	}
+}
+
+// generateUntilCanceled generates, and returns early when the job is canceled, which has settled it then.
+func (s *Server) generateUntilCanceled(ctx context.Context, j *Job) Status {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	j.whenCanceled(stop)
+	v, err := s.generate(ctx, j)
+	if err != nil {
+		return Status{}
+	}
+	return v
+}
+
 // generate produces the results of a job, and takes at least as long as the script wants. It returns an error only when
-// the server is closing; the failure of a generation is a status.
+// ctx ends; the failure of a generation is a status.
 func (s *Server) generate(ctx context.Context, j *Job) (Status, error) {
 	ready := time.Now().Add(cmp.Or(j.Script.Processing, s.cfg.Processing))
 	v := Status{State: StateSucceeded}
@@ -50,6 +101,10 @@ func (s *Server) generate(ctx context.Context, j *Job) (Status, error) {
 	case OutcomeGenerateFailed:
 		v = failed(StateGenerateFailed, j.Script)
 	case OutcomeSuccess:
+		if input := j.Submission.BadInput; input != nil {
+			v = Status{State: StateGenerateFailed, Code: http.StatusUnprocessableEntity, Message: input.Message}
+			break
+		}
 		var err error
 		var bad *badInputError
 		origin, result, err = s.studio.produce(ctx, j)
@@ -103,7 +158,7 @@ func (s *Server) links(j *Job, file File) []string {
 	for n := range max(script.Results, 1) {
 		out = append(out, s.host.add("/results/", link{
 			content: file.numbered(j.ID, n), taskID: j.ID, profile: terms.Name, script: script,
-			ttl: terms.LinkTTL, presigned: terms.FreshLinks,
+			ttl: cmp.Or(j.Submission.LinkTTL, terms.LinkTTL), presigned: terms.FreshLinks,
 		}))
 	}
 	return out

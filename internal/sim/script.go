@@ -1,6 +1,10 @@
 package sim
 
-import "time"
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+)
 
 // Submission is one valid call that creates a task, as a script sees it.
 type Submission struct {
@@ -15,8 +19,22 @@ type Submission struct {
 	Model         string
 	Strength      string
 	FirstFrameURL string // A frame that guides the generation.
+	// Header has the headers to which the API gives a meaning, and Input the body. Only the ledger shows them.
+	Header http.Header
+	Input  json.RawMessage
+	// LinkTTL is the lifetime of result links that the client asked for; [Terms].LinkTTL when 0.
+	LinkTTL time.Duration
+	// StartTimeout ends a generation that waits longer before it begins, with code 504, when not 0.
+	StartTimeout time.Duration
+	// BadInput fails the generation with code 422, when not nil. It is for APIs that accept any input at first.
+	BadInput *BadInput
 	// Directives is what the prompt asked for. A [Config].Script that wants to keep it starts from it.
 	Directives Script
+}
+
+// BadInput is what is wrong with an input: its field, a name for the kind of mistake, and a text.
+type BadInput struct {
+	Field, Type, Message string
 }
 
 // Answer says what happens to the response to a submission.
@@ -77,6 +95,8 @@ type Script struct {
 
 	// Queued overrides the Queued of the profile's configuration when not 0.
 	Queued time.Duration
+	// QueuePosition is added to the position in the queue that an API shows. Each query lowers it by one, down to 0.
+	QueuePosition int
 	// Processing overrides Config.Processing when not 0.
 	Processing time.Duration
 	// Invisible hides a new task from queries for this long; when 0, for as long as the API usually does.

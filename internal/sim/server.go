@@ -181,7 +181,7 @@ func (s *Server) api(profile string) *API {
 	return nil
 }
 
-// Ledger returns every POST and DELETE that reached the simulator, oldest first.
+// Ledger returns every POST, PUT and DELETE that reached the simulator, oldest first.
 func (s *Server) Ledger() []Entry { return s.ledger.list() }
 
 // Deliveries returns every try of every callback, oldest first.
@@ -192,6 +192,14 @@ func (s *Server) Delivering() int { return int(s.courier.underway.Load()) }
 
 // Downloads returns every request for a hosted file, oldest first.
 func (s *Server) Downloads() []Download { return s.host.visits() }
+
+// Ended returns when the generation of a task of a profile ended, or zero while it runs.
+func (s *Server) Ended(profile, taskID string) time.Time {
+	if j := s.jobs.find(profile, taskID); j != nil {
+		return j.Status().Ended
+	}
+	return time.Time{}
+}
 
 // Credits returns the balance of the account.
 func (s *Server) Credits() int { return s.purse.balance() }

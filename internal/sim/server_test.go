@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/fal"
 	"github.com/refract-video/refract/internal/sim/kie"
 	"github.com/refract-video/refract/internal/sim/luma"
 	"github.com/refract-video/refract/internal/sim/profiles"
@@ -24,6 +25,7 @@ func TestStart_RefusesWordsItDoesNotKnow(t *testing.T) {
 	for name, cfg := range map[string]simtest.Config{
 		"errors":    {Set: profiles.Set{Kie: kie.Profile{Errors: "x"}}},
 		"id":        {Set: profiles.Set{Kie: kie.Profile{CallbackID: "x"}}},
+		"cancel":    {Set: profiles.Set{Fal: fal.Profile{Cancel: "x"}}},
 		"source":    {Config: sim.Config{Source: "x"}},
 		"transform": {Config: sim.Config{Transform: "x"}},
 		"status":    {Config: sim.Config{ExpiredStatus: 7}},

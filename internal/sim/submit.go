@@ -16,7 +16,7 @@ func (a *API) Submit(w http.ResponseWriter, r *http.Request, sub Submission, fla
 	entry := Entry{
 		Time: time.Now(), Profile: sub.Profile, Path: r.URL.Path, Key: sub.Key, Result: ResultRefused,
 		Prompt: sub.Prompt, VideoURL: sub.VideoURL, CallbackURL: sub.CallbackURL, Watermark: sub.Watermark,
-		Model: sub.Model, Strength: sub.Strength, FirstFrameURL: sub.FirstFrameURL,
+		Model: sub.Model, Strength: sub.Strength, FirstFrameURL: sub.FirstFrameURL, Header: sub.Header, Input: sub.Input,
 	}
 	switch {
 	case no != nil:

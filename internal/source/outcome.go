@@ -32,7 +32,12 @@ const (
 // make makes one try at a preparation and records the result. A result that can't be recorded is
 // repeated after the lease, by any replica.
 func (p *Preparer) make(ctx context.Context, c Claimed) {
+	began, account := time.Now(), c.Account
 	err := p.try(ctx, c)
+	if _, configured := p.Accounts[account]; !configured {
+		account = "unknown" // It may be of an earlier configuration.
+	}
+	p.Metrics.tried(ctx, account, began, err)
 	if ctx.Err() != nil { // Being stopped says nothing about the source.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()

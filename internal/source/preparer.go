@@ -91,6 +91,7 @@ type PreparerConfig struct {
 	Resolver *Resolver
 	Accounts map[string]Account // By name.
 	Timing   Timing
+	Metrics  *Metrics // Nil measures nothing.
 	Log      *slog.Logger
 }
 

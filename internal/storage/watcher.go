@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/refract-video/refract/internal/loop"
 	"github.com/refract-video/refract/internal/media"
 )
 
@@ -66,7 +67,7 @@ type Config struct {
 // Watcher probes the storage. Its methods may be called concurrently.
 type Watcher struct {
 	cfg      Config
-	reported chan struct{} // Has an element when a failure was reported.
+	reported loop.Signal // Sent when a failure was reported.
 
 	mu          sync.Mutex
 	probed      bool // Whether a probe has ended.
@@ -87,7 +88,7 @@ type probe struct {
 
 // NewWatcher returns a watcher. Until the first probe of Run, the state of the storage is unknown.
 func NewWatcher(cfg Config) *Watcher {
-	return &Watcher{cfg: cfg, reported: make(chan struct{}, 1), suspectSize: -1}
+	return &Watcher{cfg: cfg, reported: loop.NewSignal(), suspectSize: -1}
 }
 
 // Working reports whether the last probe succeeded and no failure was reported since.
@@ -115,10 +116,7 @@ func (w *Watcher) Failed(bytes int64) {
 
 // ProbeNow requests a probe at once.
 func (w *Watcher) ProbeNow() {
-	select {
-	case w.reported <- struct{}{}:
-	default:
-	}
+	w.reported.Send()
 }
 
 // Run probes until ctx ends. probe stores, reads and deletes a file of a size, as media.Bucket.Probe does.

@@ -34,12 +34,21 @@ type Attempt struct {
 	Account        string // The account at the provider.
 	ProviderTaskID string // Empty while the provider has not named it.
 	HintedTaskID   string // What an unproven callback gave as ProviderTaskID; believed once the provider knows it.
+	Remote         string // What the provider calls the model, set when sending begins.
+	Handle         string // What the adapter needs besides ProviderTaskID to ask about it; empty for most providers.
 	State          AttemptState
 	Sent           bool   // Whether sending began. A sent attempt is never sent again.
 	Saved          bool   // Whether its outputs are in the bucket.
 	Blame          Blame  // What is held responsible if the provider did not accept it.
 	Message        string // The provider's message on a refusal or failure.
+	Cost           Cost   // What the provider says that it cost.
 	CreateTime     time.Time
+}
+
+// Cost is an amount that a provider charged. The zero value says that the provider named none.
+type Cost struct {
+	Amount string // A decimal number.
+	Unit   string // What it counts, such as credits.
 }
 
 // Open reports whether the attempt may still produce a result, and is therefore followed.

@@ -31,7 +31,7 @@ func (d *Decision) sending(in Sending) error {
 	case a.State != AttemptSubmitting:
 		return nil
 	case d.Task.State == Submitting && d.awaits(a):
-		a.Sent = true
+		a.Sent, a.Remote = true, in.Remote
 		d.Changed = true
 	default:
 		d.set(a, AttemptRefused, "the task ended before the attempt was sent")
@@ -40,6 +40,9 @@ func (d *Decision) sending(in Sending) error {
 }
 
 func (d *Decision) accept(a *Attempt, in Accepted) {
+	if a.Handle == "" && in.Handle != "" { // Also when a callback was faster than the answer.
+		a.Handle, d.Changed = in.Handle, true
+	}
 	switch a.State {
 	case AttemptSubmitting, AttemptUnconfirmed, AttemptLost:
 	case AttemptRunning, AttemptSucceeded, AttemptFailed, AttemptRefused:
@@ -64,17 +67,60 @@ func (d *Decision) refuse(a *Attempt, in Refused) {
 	awaited := d.awaits(a)
 	d.set(a, AttemptRefused, in.Message)
 	a.Blame = in.Blame
+	a.Sent = a.Sent && !in.Unsent
 	if !awaited {
 		return
 	}
 	switch {
 	case d.adopt(in.Message, a.ID), d.failByLost(a):
-	case in.Reason != "" && !in.Final && d.moveOn(a.Number, in.Message, in.Known):
+	case (in.Reason != "" && !in.Final || in.Elsewhere) && d.moveOn(a.Number, in.Message, in.Known):
 	case in.Reason != "":
 		d.fail(a, in.Reason, in.Message)
 	default:
 		d.requeue(a, ProviderFailed, in.Message, in.Delay)
 	}
+}
+
+// takeOver lets an attempt take the place of one that the database has forgotten. One that was settled since stays as it is.
+func (d *Decision) takeOver(in TakenOver) error {
+	a := d.Task.AttemptByID(in.Attempt)
+	switch {
+	case a == nil && d.Task.State == Queued:
+		d.Task.Attempts = append(d.Task.Attempts, Attempt{
+			ID: in.Attempt, Number: len(d.Task.Attempts) + 1, Provider: d.Task.Provider, State: AttemptSubmitting,
+		})
+		d.Task.State = Submitting // Without an event: the answer leads on from here.
+		d.Changed = true
+		a = d.Task.Attempt()
+	case a == nil:
+		return fmt.Errorf("attempt %s: %w", in.Attempt, ErrUnknownAttempt)
+	case a.State != AttemptSubmitting && (a.State != AttemptUnconfirmed || a.ProviderTaskID != "" || in.Outcome == OutcomePending):
+		return nil
+	}
+	before := *a
+	a.Sent = true
+	if in.Provider != "" {
+		a.Provider, a.Account, a.Remote, a.Handle = in.Provider, in.Account, in.Remote, in.Handle
+		if !d.Task.State.Terminal() && slices.Contains(d.Task.Route, in.Provider) {
+			d.Task.Provider = in.Provider
+		}
+	}
+	d.Changed = d.Changed || *a != before
+	switch in.Outcome {
+	case OutcomeAccepted:
+		a.ProviderTaskID = in.ProviderTaskID
+		d.accept(a, Accepted{ProviderTaskID: in.ProviderTaskID})
+	case OutcomeRefused:
+		d.refuse(a, Refused{Message: in.Message})
+	case OutcomeFailed:
+		d.generationFailed(a, GenerationFailed{Message: in.Message})
+	case OutcomePending:
+		d.ambiguous(a, Ambiguous{CheckAfter: in.CheckAfter, Message: "the service was restored to a state before its answer"})
+	}
+	if d.Event != nil {
+		d.Event.Message = "sent before the service was restored: " + d.Event.Message
+	}
+	return nil
 }
 
 // moveOn queues the task for the next provider of its route that has an account, and reports whether there is one.
@@ -96,7 +142,7 @@ func isKnown(known []string) func(string) bool {
 
 func (d *Decision) providerBlocked(in ProviderBlocked) {
 	if d.Task.State == Queued {
-		d.moveOn(0, d.Task.Provider+" takes no submissions now", in.Known)
+		d.moveOn(0, cmp.Or(in.Message, d.Task.Provider+" takes no submissions now"), in.Known)
 	}
 }
 
@@ -147,27 +193,39 @@ func (d *Decision) ambiguous(a *Attempt, in Ambiguous) {
 	}
 }
 
-func (d *Decision) resultReady(a *Attempt) {
-	if a.State == AttemptSucceeded || a.State == AttemptFailed {
+// charge records the cost of an attempt. The provider's last word counts.
+func (d *Decision) charge(a *Attempt, c Cost) {
+	if c != (Cost{}) && c != a.Cost {
+		a.Cost = c
+		d.Changed = true
+	}
+}
+
+func (d *Decision) resultReady(a *Attempt, in ResultReady) {
+	if a.State == AttemptFailed {
+		return
+	}
+	d.charge(a, in.Cost)
+	if a.State == AttemptSucceeded {
 		return
 	}
 	d.set(a, AttemptSucceeded, "")
 	switch d.Task.State {
 	case Queued, Submitting, Running:
-		d.save(a, fmt.Sprintf("%s finished attempt %d", a.Provider, a.Number))
+		d.save(a, in.Links, fmt.Sprintf("%s finished attempt %d", a.Provider, a.Number))
 	case Failed, Canceled:
 		// Not surfaced, but kept: a retry adopts it for free.
-		d.enqueue(SaveOutputs{AttemptID: a.ID})
+		d.enqueue(SaveOutputs{AttemptID: a.ID, Links: in.Links})
 	case Saving, Succeeded:
 		// The result of another attempt was first.
 	}
 }
 
 // save moves the task to SAVING with the result of the attempt.
-func (d *Decision) save(a *Attempt, message string) {
+func (d *Decision) save(a *Attempt, links []string, message string) {
 	d.Task.Result = a.ID
 	d.move(Saving, a.Number, message)
-	d.enqueue(SaveOutputs{AttemptID: a.ID})
+	d.enqueue(SaveOutputs{AttemptID: a.ID, Links: links})
 }
 
 func (d *Decision) generationFailed(a *Attempt, in GenerationFailed) {
@@ -177,6 +235,7 @@ func (d *Decision) generationFailed(a *Attempt, in GenerationFailed) {
 	saving := d.Task.State == Saving && d.Task.Result == a.ID // A callback claimed a result that is not there.
 	concerned := saving || d.awaits(a)
 	d.set(a, AttemptFailed, in.Message)
+	d.charge(a, in.Cost)
 	if !concerned {
 		return
 	}

@@ -54,7 +54,7 @@ func (d *Decision) adoptResult(message string, except AttemptID) bool {
 			d.Task.Result = a.ID
 			d.move(Succeeded, a.Number, message)
 		} else {
-			d.save(&a, message)
+			d.save(&a, nil, message)
 		}
 		return true
 	}

@@ -43,6 +43,7 @@ func (SubmitAttempt) Kind() string { return "submit_attempt" }
 // SaveOutputs copies the result of an attempt into the bucket.
 type SaveOutputs struct {
 	AttemptID AttemptID `json:"attempt_id"`
+	Links     []string  `json:"links,omitempty"` // As in ResultReady. The queue keeps them for as long as the job.
 }
 
 // Kind is the name of the job.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -64,7 +65,7 @@ func (h *history) apply(in task.Input, done task.Job) error {
 		}
 	}
 	s.after = h.task
-	h.pending = slices.DeleteFunc(h.pending, func(j task.Job) bool { return j == done })
+	h.pending = slices.DeleteFunc(h.pending, func(j task.Job) bool { return reflect.DeepEqual(j, done) })
 	h.steps = append(h.steps, s)
 	return s.err
 }
@@ -163,11 +164,16 @@ func attemptID(n int) task.AttemptID { return task.AttemptID(fmt.Sprintf("a%d", 
 // drawInput draws any input, about any attempt, the next one and one of another task included.
 func drawInput(t *rapid.T, h *history) task.Input {
 	id := attemptID(rapid.IntRange(0, len(h.task.Attempts)).Draw(t, "attempt"))
-	switch rapid.IntRange(0, 11).Draw(t, "input") {
+	switch rapid.IntRange(0, 12).Draw(t, "input") {
 	case 0:
 		return task.Admitted{Attempt: attemptID(len(h.task.Attempts) + 1), Account: h.task.Provider}
 	case 10:
 		return task.ProviderBlocked{}
+	case 12:
+		return task.TakenOver{
+			Attempt: attemptID(rapid.IntRange(1, len(h.task.Attempts)+1).Draw(t, "taken over")), Outcome: rapid.SampledFrom(outcomes).Draw(t, "outcome"),
+			ProviderTaskID: drawName(t, id), Provider: "kie", Account: "kie", CheckAfter: time.Minute,
+		}
 	case 11:
 		return task.Unprepared{Provider: h.task.Provider, Reason: task.InputUnreachable, Message: "unreachable", Final: rapid.Bool().Draw(t, "final")}
 	case 1:
@@ -201,6 +207,7 @@ func drawAnswer(t *rapid.T, id task.AttemptID) task.Input {
 	return rapid.SampledFrom([]task.Input{
 		task.Accepted{Attempt: id, ProviderTaskID: drawName(t, id), CheckAfter: time.Minute},
 		task.Refused{Attempt: id, Delay: time.Second, Message: "too many requests"},
+		task.Refused{Attempt: id, Unsent: true, Message: "not recorded"},
 		task.Refused{Attempt: id, Reason: task.InputRejected, Message: "bad prompt"},
 		task.Ambiguous{Attempt: id, CheckAfter: time.Minute, Message: "timeout"},
 		task.GenerationFailed{Attempt: id, Message: "failed at once"},

@@ -20,6 +20,7 @@ import (
 //	submission, and a late result is adopted before another attempt is paid for.
 //	Refused leads to FAILED only when it has a reason, and no provider left on the route would accept the task.
 //	ProviderBlocked leads from QUEUED to QUEUED at the next provider.
+//	TakenOver leads from QUEUED and SUBMITTING to where the answer to the forgotten attempt leads from SUBMITTING.
 //	Unprepared leads from QUEUED to where Refused with a reason leads from SUBMITTING.
 //	A callback or a check can also confirm an UNCONFIRMED attempt: RUNNING stays RUNNING.
 //	CancelRequested leads from every state but the terminal ones to CANCELED.
@@ -72,10 +73,12 @@ func (t *Task) Apply(in Input) (Decision, error) {
 		err = d.withAttempt(in.Attempt, in.ProviderTaskID, func(a *Attempt) { d.accept(a, in) })
 	case Refused:
 		err = d.withAttempt(in.Attempt, "", func(a *Attempt) { d.refuse(a, in) })
+	case TakenOver:
+		err = d.takeOver(in)
 	case Ambiguous:
 		err = d.withAttempt(in.Attempt, "", func(a *Attempt) { d.ambiguous(a, in) })
 	case ResultReady:
-		err = d.withAttempt(in.Attempt, in.ProviderTaskID, d.resultReady)
+		err = d.withAttempt(in.Attempt, in.ProviderTaskID, func(a *Attempt) { d.resultReady(a, in) })
 	case GenerationFailed:
 		err = d.withAttempt(in.Attempt, in.ProviderTaskID, func(a *Attempt) { d.generationFailed(a, in) })
 	case Hinted:

@@ -79,6 +79,26 @@ GivenUp           RUNNING    → RUNNING
 GivenUp           RUNNING    → SAVING
 GivenUp           RUNNING    → SUCCEEDED
 
+# A forgotten attempt leads on as its answer does:
+TakenOver         QUEUED     → FAILED
+TakenOver         QUEUED     → QUEUED
+TakenOver         QUEUED     → RUNNING
+TakenOver         QUEUED     → SAVING
+TakenOver         QUEUED     → SUBMITTING
+TakenOver         QUEUED     → SUCCEEDED
+TakenOver         SUBMITTING → FAILED
+TakenOver         SUBMITTING → QUEUED
+TakenOver         SUBMITTING → RUNNING
+TakenOver         SUBMITTING → SAVING
+TakenOver         SUBMITTING → SUBMITTING
+TakenOver         SUBMITTING → SUCCEEDED
+TakenOver         RUNNING    → FAILED
+TakenOver         RUNNING    → QUEUED
+TakenOver         RUNNING    → RUNNING
+TakenOver         RUNNING    → SAVING
+TakenOver         RUNNING    → SUBMITTING
+TakenOver         RUNNING    → SUCCEEDED
+
 Saved             SAVING     → SUCCEEDED
 SaveFailed        SAVING     → FAILED
 
@@ -186,6 +206,9 @@ func abstract(t *task.Task) string {
 	return string(strconv.AppendBool(append(key, ' '), paid < t.Allowance))
 }
 
+// outcomes are what a record can say about a forgotten attempt.
+var outcomes = []task.Outcome{task.OutcomePending, task.OutcomeAccepted, task.OutcomeRefused, task.OutcomeFailed}
+
 // inputsFor returns all inputs in all variants, about every attempt of the task.
 func inputsFor(t *task.Task) []task.Input {
 	inputs := []task.Input{
@@ -198,10 +221,17 @@ func inputsFor(t *task.Task) []task.Input {
 	}
 	if n := len(t.Attempts); n < 2 {
 		inputs = append(inputs, task.Admitted{Attempt: attemptID(n + 1), Account: t.Provider})
+		for _, outcome := range outcomes {
+			inputs = append(inputs, task.TakenOver{Attempt: attemptID(n + 1), Outcome: outcome, ProviderTaskID: "p"})
+		}
 	}
 	for _, a := range t.Attempts {
 		inputs = append(inputs,
 			task.Sending{Attempt: a.ID},
+			task.TakenOver{Attempt: a.ID},
+			task.TakenOver{Attempt: a.ID, Outcome: task.OutcomeAccepted, ProviderTaskID: "p"},
+			task.TakenOver{Attempt: a.ID, Outcome: task.OutcomeRefused},
+			task.TakenOver{Attempt: a.ID, Outcome: task.OutcomeFailed},
 			task.Accepted{Attempt: a.ID, ProviderTaskID: "p"},
 			task.Refused{Attempt: a.ID},
 			task.Refused{Attempt: a.ID, Reason: task.InputRejected},

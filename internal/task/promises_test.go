@@ -263,7 +263,7 @@ func submittingHasItsJob(h *history) error {
 // SAVING is entered with a SaveOutputs job for the result to save.
 func savingHasItsJob(h *history) error {
 	for i, s := range h.steps {
-		if s.entered(task.Saving) && !slices.Contains(s.decision.Jobs, task.Job(task.SaveOutputs{AttemptID: s.after.Result})) {
+		if s.entered(task.Saving) && !s.saves(s.after.Result) {
 			return fmt.Errorf("step %d: SAVING the result of %q with jobs %v", i+1, s.after.Result, s.decision.Jobs)
 		}
 		if s.after.State == task.Saving && !s.entered(task.Saving) && s.after.Result != s.before.Result {
@@ -271,6 +271,14 @@ func savingHasItsJob(h *history) error {
 		}
 	}
 	return nil
+}
+
+// saves reports whether a step has the job that saves the outputs of an attempt.
+func (s *step) saves(id task.AttemptID) bool {
+	return slices.ContainsFunc(s.decision.Jobs, func(j task.Job) bool {
+		save, ok := j.(task.SaveOutputs)
+		return ok && save.AttemptID == id
+	})
 }
 
 // A task is SUCCEEDED only with a result whose outputs are in the bucket.

@@ -38,6 +38,7 @@ func TestSpec_DifferencesNamesFieldsAsTheContractDoes(t *testing.T) {
 		{"no labels", func(s *task.Spec) { s.Labels = nil }, []string{"labels"}},
 		{"deadline", func(s *task.Spec) { s.Deadline++ }, []string{"deadline"}},
 		{"attempts", func(s *task.Spec) { s.MaxAttempts = 3 }, []string{"max_attempts"}},
+		{"webhook", func(s *task.Spec) { s.WebhookURI = "https://example.com/hook" }, []string{"webhook_uri"}},
 		{
 			"everything", func(s *task.Spec) { *s = task.Spec{} },
 			[]string{"prompt", "source.uri", "watermark", "provider", "priority", "labels", "deadline", "max_attempts"},

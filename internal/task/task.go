@@ -65,6 +65,10 @@ type Task struct {
 	Failure   *Failure  // Set exactly when FAILED.
 	Outputs   []Output  // The outputs of Result, when SUCCEEDED. They are read with the task; Apply ignores them.
 
+	// TraceParent is the trace context of the submit, as the header traceparent of W3C Trace Context; empty if the submit had none. It
+	// never changes, and Apply ignores it.
+	TraceParent string
+
 	CreateTime   time.Time
 	UpdateTime   time.Time // The time of the newest event.
 	DeadlineTime time.Time
@@ -98,6 +102,24 @@ func (t *Task) paid() int {
 	return n
 }
 
+// SendNumber returns the place of an attempt among those of the task that were sent, from 1: the number of other attempts before it that
+// were sent, plus 1. It names the record of the send in the bucket.
+//
+// NOTE: attempts that never left do not count. A restored database may give back attempts that the first run had sent, and the other way
+// round, so the numbers of attempts say nothing about how often a task was sent.
+func (t *Task) SendNumber(id AttemptID) int {
+	n := 1
+	for _, a := range t.Attempts {
+		if a.ID == id {
+			break
+		}
+		if a.Sent {
+			n++
+		}
+	}
+	return n
+}
+
 // Spec is the request of the caller. It never changes.
 type Spec struct {
 	Prompt        string
@@ -108,6 +130,7 @@ type Spec struct {
 	Model         string
 	Parameters    string // Of the model, as JSON with sorted names; empty means none.
 	FirstFrameURI string
+	WebhookURI    string   // The URI that receives the task's events; empty means none.
 	Provider      string   // Empty means the service's route.
 	Fallbacks     []string // The providers to move on to.
 	Priority      int32
@@ -159,6 +182,7 @@ func (s Spec) Differences(o Spec) []string {
 	differs("labels", maps.Equal(s.Labels, o.Labels))
 	differs("deadline", s.Deadline == o.Deadline)
 	differs("max_attempts", s.MaxAttempts == o.MaxAttempts)
+	differs("webhook_uri", s.WebhookURI == o.WebhookURI)
 	return names
 }
 

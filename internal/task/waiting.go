@@ -10,18 +10,20 @@ type WaitCause string
 
 // The causes. If several apply, a task shows the first in this order.
 const (
-	WaitStorage        WaitCause = "STORAGE_UNAVAILABLE" // Results can't be stored, so that nothing more is spent.
-	WaitDownload       WaitCause = "DOWNLOAD_FAILING"    // The result can't be downloaded from the provider.
-	WaitLinks          WaitCause = "LINKS_MISSING"       // The provider names no link to the result.
-	WaitAnswer         WaitCause = "ANSWER_UNREADABLE"   // The provider does not say where the result is.
-	WaitConfirmation   WaitCause = "UNCONFIRMED_OUTCOME" // It is unknown whether the provider took the attempt.
-	WaitSource         WaitCause = "SOURCE"              // The task's source is being probed, or handed to the provider.
-	WaitDelay          WaitCause = "RETRY_DELAY"         // The last attempt created nothing at the provider; the next follows after a pause.
-	WaitProviderPaused WaitCause = "PROVIDER_PAUSED"     // Every account at the provider is paused.
-	WaitTenantShare    WaitCause = "TENANT_SHARE"        // The tenant has its share, or other tasks of the tenant go first.
-	WaitInFlightCap    WaitCause = "IN_FLIGHT_CAP"       // As many attempts are in flight as the provider allows.
-	WaitRateWindow     WaitCause = "RATE_WINDOW"         // The rate windows are full.
-	WaitAdmission      WaitCause = "ADMISSION"           // Nothing; it goes with the next round.
+	WaitAdmissionClosed WaitCause = "ADMISSION_CLOSED"    // Admission is closed for all providers.
+	WaitStorage         WaitCause = "STORAGE_UNAVAILABLE" // Results can't be stored, so that nothing more is spent.
+	WaitDownload        WaitCause = "DOWNLOAD_FAILING"    // The result can't be downloaded from the provider.
+	WaitLinks           WaitCause = "LINKS_MISSING"       // The provider names no link to the result.
+	WaitAnswer          WaitCause = "ANSWER_UNREADABLE"   // The provider does not say where the result is.
+	WaitConfirmation    WaitCause = "UNCONFIRMED_OUTCOME" // It is unknown whether the provider took the attempt.
+	WaitSource          WaitCause = "SOURCE"              // The task's source is being probed, or handed to the provider.
+	WaitDelay           WaitCause = "RETRY_DELAY"         // The last attempt created nothing at the provider; the next follows after a pause.
+	WaitOffering        WaitCause = "OFFERING_CLOSED"     // The provider does not have the model, or an operator closed it there.
+	WaitProviderPaused  WaitCause = "PROVIDER_PAUSED"     // Every account at the provider is paused.
+	WaitTenantShare     WaitCause = "TENANT_SHARE"        // The tenant has its share, or other tasks of the tenant go first.
+	WaitInFlightCap     WaitCause = "IN_FLIGHT_CAP"       // As many attempts are in flight as the provider allows.
+	WaitRateWindow      WaitCause = "RATE_WINDOW"         // The rate windows are full.
+	WaitAdmission       WaitCause = "ADMISSION"           // Nothing; it goes with the next round.
 )
 
 // Waiting says what a task waits for.

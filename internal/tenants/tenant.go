@@ -13,6 +13,8 @@ type Limits struct {
 	MaxInFlight int // How many attempts may be open over all providers.
 	MaxPerDay   int // How many tasks may be submitted in a day of UTC.
 	Sources     source.Limits
+
+	MaxCallsPerSecond int // How many calls may be made per second, at each replica.
 }
 
 // Tenant is a tenant with its settings in force and its usage. An empty name stands for the default, which

@@ -11,15 +11,13 @@ import (
 	"fmt"
 	"time"
 
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/refract-video/refract/internal/loop"
 	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/tracing"
 )
 
 // Queries reserves queries to providers, so that all replicas together keep the limit.
@@ -50,7 +48,7 @@ const (
 // New returns the accounts for use.
 func New(accounts provider.Accounts, queries Queries, meter metric.Meter) (Accounts, error) {
 	calls, err := meter.Float64Histogram("refract_provider_call",
-		metric.WithUnit("s"), metric.WithDescription("Duration of calls to providers, by account, operation and outcome."),
+		metric.WithUnit("s"), metric.WithDescription("Duration of calls to providers, by account, operation (submit, check, refresh_link, or upload) and outcome: ok, ambiguous, not_sent, rate_limited, rejected, account_blocked, model_withdrawn, generation_failed, not_found, unavailable, or unknown."),
 		metric.WithExplicitBucketBoundaries(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30))
 	if err != nil {
 		return nil, fmt.Errorf("make the histogram of provider calls: %w", err)
@@ -85,7 +83,7 @@ func (a Accounts) Of(id string) (*Account, error) {
 }
 
 // Send sends an attempt.
-func (u *Account) Send(ctx context.Context, s provider.Submission) (providerTaskID string, err error) {
+func (u *Account) Send(ctx context.Context, s provider.Submission) (r provider.Receipt, err error) {
 	ctx, done := u.observe(ctx, "submit")
 	defer done(&err)
 	return u.Submit(ctx, s)
@@ -105,12 +103,12 @@ func (u *Account) Reserve(ctx context.Context, n int) (time.Time, error) {
 
 // Ask queries one of the provider's tasks as soon as the limit allows. A success without any readable link is an error
 // that quotes what the provider sent instead.
-func (u *Account) Ask(ctx context.Context, providerTaskID string, age time.Duration) (provider.Status, error) {
+func (u *Account) Ask(ctx context.Context, q provider.Query, age time.Duration) (provider.Status, error) {
 	at, err := u.Reserve(ctx, 1)
 	if err != nil {
 		return provider.Status{}, &provider.Error{Class: provider.Unavailable, Op: "check", Err: err}
 	}
-	status, err := u.Query(ctx, at, providerTaskID, age)
+	status, err := u.Query(ctx, at, q, age)
 	if err == nil && status.Phase == provider.Succeeded && len(status.ResultURLs) == 0 && status.Unread != "" {
 		err = &provider.Error{Class: provider.Unavailable, Op: "check", Message: status.Unread, Err: errors.New("success without a link that can be read")}
 	}
@@ -136,14 +134,15 @@ func (u *Account) waitUntil(ctx context.Context, at time.Time) error {
 
 // Query asks the provider at a reserved time about one of its tasks, which was submitted age ago. It converts age to a
 // time on this machine's clock, since the adapter compares the two.
-func (u *Account) Query(ctx context.Context, at time.Time, providerTaskID string, age time.Duration) (s provider.Status, err error) {
+func (u *Account) Query(ctx context.Context, at time.Time, q provider.Query, age time.Duration) (s provider.Status, err error) {
 	if err := u.waitUntil(ctx, at); err != nil {
 		return s, &provider.Error{Class: provider.Unavailable, Op: "check", Err: err}
 	}
-	submitted := time.Now().Add(-age)
+	q.Submitted = time.Now().Add(-age)
 	ctx, done := u.observe(ctx, "check")
 	defer done(&err)
-	return u.Check(ctx, providerTaskID, submitted)
+	tracing.DescribeQuery(ctx, q.TaskID)
+	return u.Check(ctx, q)
 }
 
 // Exchange requests a fresh result link. It counts as a query.
@@ -171,18 +170,20 @@ func (u *Account) Upload(ctx context.Context, f provider.File) (link string, err
 	return uploader.Upload(ctx, f)
 }
 
-// observe measures and traces a call, from now until the returned function is called.
+// observe measures and traces a call, from now until the returned function is called. The call is traced where ctx has a span.
 func (u *Account) observe(ctx context.Context, operation string) (context.Context, func(*error)) {
 	start := time.Now()
-	ctx, span := otel.Tracer("refract").Start(ctx, "provider "+operation,
-		trace.WithAttributes(attribute.String("account", u.ID)), trace.WithSpanKind(trace.SpanKindClient))
+	ctx, span := tracing.StartCall(ctx, "provider "+operation)
+	if span.IsRecording() {
+		span.SetAttributes(tracing.Provider.String(u.Name()), tracing.Account.String(u.ID))
+	}
 	return ctx, func(err *error) {
-		outcome := "ok"
+		outcome, failure := "ok", ""
 		if *err != nil {
 			outcome = provider.ClassOf(*err).String()
-			span.SetStatus(codes.Error, outcome)
+			failure = outcome
 		}
-		span.End()
+		tracing.End(span, failure)
 		u.calls.Record(ctx, time.Since(start).Seconds(), metric.WithAttributes(
 			attribute.String("account", u.ID),
 			attribute.String("operation", operation),

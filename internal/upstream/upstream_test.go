@@ -21,7 +21,7 @@ func (limited) Capabilities() provider.Capabilities {
 	return provider.Capabilities{Limits: provider.Limits{Queries: 2}}
 }
 
-func (limited) Check(context.Context, string, time.Time) (provider.Status, error) {
+func (limited) Check(context.Context, provider.Query) (provider.Status, error) {
 	return provider.Status{}, nil
 }
 
@@ -34,7 +34,7 @@ type asked struct {
 	times []time.Time
 }
 
-func (a *asked) Check(context.Context, string, time.Time) (provider.Status, error) {
+func (a *asked) Check(context.Context, provider.Query) (provider.Status, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.times = append(a.times, time.Now())
@@ -61,7 +61,7 @@ type unreadable struct {
 	links []string
 }
 
-func (u unreadable) Check(context.Context, string, time.Time) (provider.Status, error) {
+func (u unreadable) Check(context.Context, provider.Query) (provider.Status, error) {
 	return provider.Status{Phase: provider.Succeeded, ResultURLs: u.links, Unread: "resultUrls can't be read: 7"}, nil
 }
 
@@ -73,7 +73,7 @@ func TestUpstream_ASuccessWithoutAReadableLinkIsNoAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = all["kie"].Ask(t.Context(), "p1", 0)
+		_, err = all["kie"].Ask(t.Context(), provider.Query{TaskID: "p1"}, 0)
 		if want == "" && err != nil || want != "" && (err == nil || err.Error() != want) {
 			t.Errorf("with links %q: %v, want %q", links, err, want)
 		}
@@ -95,7 +95,7 @@ func TestUpstream_EveryQuestionWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u, start := newUpstream(t), time.Now()
 		for range 3 {
-			if _, err := u.Ask(t.Context(), "p1", 0); err != nil {
+			if _, err := u.Ask(t.Context(), provider.Query{TaskID: "p1"}, 0); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := u.Exchange(t.Context(), "https://result.example/1"); err != nil {
@@ -125,7 +125,7 @@ func TestUpstream_LateQuestionsReserveAnotherTime(t *testing.T) {
 		<-time.After(4 * u.Pause) // The machine is suspended.
 		start := time.Now()
 		for i := range 3 {
-			if _, err := u.Query(t.Context(), first.Add(time.Duration(i)*u.Pause), "p1", 0); err != nil {
+			if _, err := u.Query(t.Context(), first.Add(time.Duration(i)*u.Pause), provider.Query{TaskID: "p1"}, 0); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -161,7 +161,7 @@ func TestUpstream_NoSecondHoldsMoreQuestionsThanTheLimit(t *testing.T) {
 				for i, stall := range replica {
 					all.Go(func() {
 						<-time.After(time.Duration(stall) * time.Millisecond)
-						if _, err := u.Query(t.Context(), at.Add(time.Duration(i)*u.Pause), "p1", 0); err != nil {
+						if _, err := u.Query(t.Context(), at.Add(time.Duration(i)*u.Pause), provider.Query{TaskID: "p1"}, 0); err != nil {
 							t.Error(err)
 						}
 					})

@@ -49,6 +49,7 @@ func (h *Hub) Follow(ctx context.Context, f Following) error {
 	}
 	w.start(h, w)
 	defer w.stop()
+	defer h.cfg.Metrics.open(ctx, "tenant")()
 	h.followers.Add(1)
 	defer h.followers.Add(-1)
 	w.sent = h.feed.add(w)
@@ -74,6 +75,7 @@ func (h *Hub) Follow(ctx context.Context, f Following) error {
 		if err != nil {
 			return err
 		}
+		w.live = true
 	}
 }
 
@@ -88,6 +90,7 @@ type follower struct {
 	pulse
 	match func(*task.Entry) bool
 	send  func(*task.Entry, task.Position) error
+	live  bool          // Whether the stream has waited for an entry.
 	sent  task.Position // Every entry of the tenant up to here was sent, or did not match.
 }
 
@@ -135,6 +138,7 @@ func (w *follower) catchUp(ctx context.Context) error {
 				return err
 			}
 			w.sent = e.Position
+			w.hub.cfg.Metrics.sent(ctx, w.live, e.Event.CreateTime)
 		}
 		w.sent = reached
 		if w.hub.draining() {

@@ -56,6 +56,7 @@ type Config struct {
 	Census   time.Duration // The interval of censuses; a minute by default.
 	Page     int           // How many new events a watcher reads at once; 100 by default.
 	Reads    int           // How many watchers read at the same time; 8 by default.
+	Metrics  *Metrics      // Of this hub alone; nil measures nothing.
 	Logger   *slog.Logger  // Logs once when sweeps begin to fail, and when they succeed again; nil means slog.Default().
 	// Readable is called with false when the log could not be read for 30 seconds, before the watches end, and with true
 	// once it can be read again. It must not block or call the hub. Nil does nothing.

@@ -133,7 +133,9 @@ func (p *pulse) readOnce(ctx context.Context, once func(context.Context) error) 
 	defer func() { p.hub.reads <- struct{}{} }()
 	bounded, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	began := time.Now()
 	err := once(bounded)
+	p.hub.cfg.Metrics.read(ctx, "stream", began, err)
 	if err != nil && !final(err) && bounded.Err() != nil && ctx.Err() == nil { // readTimeout ended it, not the caller.
 		return fmt.Errorf("%w within %v: %w", ErrNotReading, readTimeout, err)
 	}

@@ -99,6 +99,7 @@ func (s *sweeper) sweep(ctx context.Context) error {
 		}
 		s.hub.log.confirm(s.asked)
 		if settled >= target {
+			s.hub.cfg.Metrics.sweptNow()
 			return nil
 		}
 		if err := loop.Sleep(ctx, delay); err != nil {
@@ -222,8 +223,10 @@ func (s *sweeper) rewind(ctx context.Context, settled task.Position) error {
 func (s *sweeper) frontier(ctx context.Context) (settled, newest task.Position, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	began := time.Now()
 	s.asked = s.hub.log.now()
 	settled, newest, err = s.hub.table.Frontier(ctx)
+	s.hub.cfg.Metrics.read(ctx, "sweep", began, err)
 	s.seen = min(s.seen, settled) // Positions that were never committed may be taken again after a crash.
 	return settled, newest, err
 }
@@ -232,7 +235,10 @@ func (s *sweeper) frontier(ctx context.Context) (settled, newest task.Position, 
 func (s *sweeper) entries(ctx context.Context, after, upTo task.Position) ([]task.Entry, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	return s.hub.table.Entries(ctx, after, upTo, sweepPage)
+	began := time.Now()
+	entries, err := s.hub.table.Entries(ctx, after, upTo, sweepPage)
+	s.hub.cfg.Metrics.read(ctx, "sweep", began, err)
+	return entries, err
 }
 
 // runCensus compares the watched tasks with the table at each interval: a removed task leaves no event, and its watches

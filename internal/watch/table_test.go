@@ -46,7 +46,7 @@ func (t *table) append(id task.ID, states ...task.State) {
 	}
 	for _, s := range states {
 		r.revision++
-		r.events = append(r.events, task.Event{Revision: r.revision, State: s})
+		r.events = append(r.events, task.Event{Revision: r.revision, State: s, CreateTime: time.Now()})
 		t.log.append(id, r.events[len(r.events)-1])
 	}
 }

@@ -46,6 +46,7 @@ func (h *Hub) WatchFrom(ctx context.Context, id task.ID, after int64, waits func
 	}
 	w.start(h, w)
 	defer w.stop()
+	defer h.cfg.Metrics.open(ctx, "task")()
 
 	if err := h.log.lost(); err != nil {
 		return err
@@ -72,6 +73,7 @@ func (h *Hub) WatchFrom(ctx context.Context, id task.ID, after int64, waits func
 		if err != nil {
 			return err
 		}
+		w.live = true
 	}
 }
 
@@ -86,6 +88,7 @@ type watcher struct {
 	// The pulse's lock guards the rest.
 	pulse
 	send func(Update) error
+	live bool  // Whether the stream has waited for an event.
 	sent int64 // The newest revision that was sent, or the one after which the watch began.
 }
 
@@ -114,6 +117,7 @@ func (w *watcher) catchUp(ctx context.Context) (ended bool, err error) {
 				return false, err
 			}
 			w.sent = page[i].Revision
+			w.hub.cfg.Metrics.sent(ctx, w.live, page[i].CreateTime)
 		}
 		// Only a page that is not full shows that a terminal event is the newest one.
 		if len(page) < w.limit() {

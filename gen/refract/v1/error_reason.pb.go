@@ -31,7 +31,7 @@ const (
 	// The request breaks a rule of the contract. INVALID_ARGUMENT with google.rpc.BadRequest, which names
 	// each field.
 	ErrorReason_ERROR_REASON_INVALID_REQUEST ErrorReason = 1
-	// The credentials are missing, wrong or revoked. UNAUTHENTICATED.
+	// The credentials are missing, wrong, expired or revoked. UNAUTHENTICATED.
 	ErrorReason_ERROR_REASON_CREDENTIALS_INVALID ErrorReason = 2
 	// The tenant has no such task. NOT_FOUND, with `task_id` in the metadata.
 	ErrorReason_ERROR_REASON_TASK_NOT_FOUND ErrorReason = 3
@@ -93,12 +93,38 @@ const (
 	// The tenant has reached its limit of concurrent lists and batches at this replica. A call counts until its caller
 	// has read the response. Nothing was done. RESOURCE_EXHAUSTED with google.rpc.RetryInfo; `limit` is in the metadata.
 	ErrorReason_ERROR_REASON_LARGE_CALLS_BUSY ErrorReason = 26
-	// The call requires an API token of an operator. PERMISSION_DENIED.
+	// The call requires the credentials of an operator. PERMISSION_DENIED.
 	ErrorReason_ERROR_REASON_OPERATOR_REQUIRED ErrorReason = 30
 	// No provider account of this name is configured. NOT_FOUND, with `account` in the metadata.
 	ErrorReason_ERROR_REASON_ACCOUNT_NOT_FOUND ErrorReason = 31
 	// There is no such callback, or it is no longer kept. NOT_FOUND, with `callback_id` in the metadata.
 	ErrorReason_ERROR_REASON_CALLBACK_NOT_FOUND ErrorReason = 32
+	// The catalog has no such model. NOT_FOUND, with `model` in the metadata. SubmitTask refuses such a model with
+	// INVALID_REQUEST.
+	ErrorReason_ERROR_REASON_MODEL_NOT_FOUND ErrorReason = 33
+	// The tenant has no such webhook endpoint. NOT_FOUND, with `endpoint_id` in the metadata.
+	ErrorReason_ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND ErrorReason = 40
+	// The tenant has as many webhook endpoints as it may have, or has an endpoint without a URL already. FAILED_PRECONDITION, with
+	// `limit` in the metadata.
+	ErrorReason_ERROR_REASON_WEBHOOK_ENDPOINT_LIMIT ErrorReason = 41
+	// There is no such delivery, or it is no longer kept. NOT_FOUND, with `endpoint_id` and `event_id` in the metadata.
+	ErrorReason_ERROR_REASON_WEBHOOK_DELIVERY_NOT_FOUND ErrorReason = 42
+	// The task has a webhook_uri, and the tenant has no secret for such tasks: CreateWebhookEndpoint without a URL makes it.
+	// FAILED_PRECONDITION.
+	ErrorReason_ERROR_REASON_WEBHOOK_SECRET_MISSING ErrorReason = 43
+	// Only the event of a terminal task can be sent again. FAILED_PRECONDITION, with `state` in the metadata.
+	ErrorReason_ERROR_REASON_TASK_NOT_TERMINAL ErrorReason = 44
+	// The tenant has exceeded its rate of calls at this replica. RESOURCE_EXHAUSTED with google.rpc.RetryInfo, which holds
+	// when a call fits again; `limit` is in the metadata.
+	ErrorReason_ERROR_REASON_CALL_RATE_EXCEEDED ErrorReason = 45
+	// Admission cannot be opened: tasks that may have been sent before a restore are not settled, or the records of what was
+	// sent are missing.
+	ErrorReason_ERROR_REASON_RESTORE_NOT_SETTLED ErrorReason = 46
+	// The call carries credentials of two callers, such as an API token and a client certificate of another tenant.
+	// UNAUTHENTICATED.
+	ErrorReason_ERROR_REASON_CREDENTIALS_AMBIGUOUS ErrorReason = 47
+	// The issuer of a JWT cannot be reached, so the JWT cannot be checked. UNAVAILABLE with google.rpc.RetryInfo.
+	ErrorReason_ERROR_REASON_ISSUER_UNAVAILABLE ErrorReason = 48
 )
 
 // Enum value maps for ErrorReason.
@@ -133,6 +159,16 @@ var (
 		30: "ERROR_REASON_OPERATOR_REQUIRED",
 		31: "ERROR_REASON_ACCOUNT_NOT_FOUND",
 		32: "ERROR_REASON_CALLBACK_NOT_FOUND",
+		33: "ERROR_REASON_MODEL_NOT_FOUND",
+		40: "ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND",
+		41: "ERROR_REASON_WEBHOOK_ENDPOINT_LIMIT",
+		42: "ERROR_REASON_WEBHOOK_DELIVERY_NOT_FOUND",
+		43: "ERROR_REASON_WEBHOOK_SECRET_MISSING",
+		44: "ERROR_REASON_TASK_NOT_TERMINAL",
+		45: "ERROR_REASON_CALL_RATE_EXCEEDED",
+		46: "ERROR_REASON_RESTORE_NOT_SETTLED",
+		47: "ERROR_REASON_CREDENTIALS_AMBIGUOUS",
+		48: "ERROR_REASON_ISSUER_UNAVAILABLE",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":                0,
@@ -164,6 +200,16 @@ var (
 		"ERROR_REASON_OPERATOR_REQUIRED":          30,
 		"ERROR_REASON_ACCOUNT_NOT_FOUND":          31,
 		"ERROR_REASON_CALLBACK_NOT_FOUND":         32,
+		"ERROR_REASON_MODEL_NOT_FOUND":            33,
+		"ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND": 40,
+		"ERROR_REASON_WEBHOOK_ENDPOINT_LIMIT":     41,
+		"ERROR_REASON_WEBHOOK_DELIVERY_NOT_FOUND": 42,
+		"ERROR_REASON_WEBHOOK_SECRET_MISSING":     43,
+		"ERROR_REASON_TASK_NOT_TERMINAL":          44,
+		"ERROR_REASON_CALL_RATE_EXCEEDED":         45,
+		"ERROR_REASON_RESTORE_NOT_SETTLED":        46,
+		"ERROR_REASON_CREDENTIALS_AMBIGUOUS":      47,
+		"ERROR_REASON_ISSUER_UNAVAILABLE":         48,
 	}
 )
 
@@ -199,7 +245,7 @@ var File_refract_v1_error_reason_proto protoreflect.FileDescriptor
 const file_refract_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/error_reason.proto\x12\n" +
-	"refract.v1*\x86\b\n" +
+	"refract.v1*\x90\v\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12$\n" +
@@ -230,7 +276,17 @@ const file_refract_v1_error_reason_proto_rawDesc = "" +
 	"\x1dERROR_REASON_LARGE_CALLS_BUSY\x10\x1a\x12\"\n" +
 	"\x1eERROR_REASON_OPERATOR_REQUIRED\x10\x1e\x12\"\n" +
 	"\x1eERROR_REASON_ACCOUNT_NOT_FOUND\x10\x1f\x12#\n" +
-	"\x1fERROR_REASON_CALLBACK_NOT_FOUND\x10 B\xa6\x01\n" +
+	"\x1fERROR_REASON_CALLBACK_NOT_FOUND\x10 \x12 \n" +
+	"\x1cERROR_REASON_MODEL_NOT_FOUND\x10!\x12+\n" +
+	"'ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND\x10(\x12'\n" +
+	"#ERROR_REASON_WEBHOOK_ENDPOINT_LIMIT\x10)\x12+\n" +
+	"'ERROR_REASON_WEBHOOK_DELIVERY_NOT_FOUND\x10*\x12'\n" +
+	"#ERROR_REASON_WEBHOOK_SECRET_MISSING\x10+\x12\"\n" +
+	"\x1eERROR_REASON_TASK_NOT_TERMINAL\x10,\x12#\n" +
+	"\x1fERROR_REASON_CALL_RATE_EXCEEDED\x10-\x12$\n" +
+	" ERROR_REASON_RESTORE_NOT_SETTLED\x10.\x12&\n" +
+	"\"ERROR_REASON_CREDENTIALS_AMBIGUOUS\x10/\x12#\n" +
+	"\x1fERROR_REASON_ISSUER_UNAVAILABLE\x100B\xa6\x01\n" +
 	"\x0ecom.refract.v1B\x10ErrorReasonProtoP\x01Z9github.com/refract-video/refract/gen/refract/v1;refractv1\xa2\x02\x03RXX\xaa\x02\n" +
 	"Refract.V1\xca\x02\n" +
 	"Refract\\V1\xe2\x02\x16Refract\\V1\\GPBMetadata\xea\x02\vRefract::V1b\x06proto3"

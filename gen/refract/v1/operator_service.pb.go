@@ -476,6 +476,217 @@ func (x *ResumeProviderResponse) GetAccount() *ProviderAccount {
 	return nil
 }
 
+// The request of CloseOffering.
+type CloseOfferingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the model, in our spelling.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// The name of the provider.
+	Provider string `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	// The reason, 1 to 256 printable characters, at least one of them visible. Tenants see it in Waiting of their tasks.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseOfferingRequest) Reset() {
+	*x = CloseOfferingRequest{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseOfferingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseOfferingRequest) ProtoMessage() {}
+
+func (x *CloseOfferingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseOfferingRequest.ProtoReflect.Descriptor instead.
+func (*CloseOfferingRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CloseOfferingRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *CloseOfferingRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *CloseOfferingRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// The response of CloseOffering.
+type CloseOfferingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The model with all its offerings.
+	Model         *Model `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseOfferingResponse) Reset() {
+	*x = CloseOfferingResponse{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseOfferingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseOfferingResponse) ProtoMessage() {}
+
+func (x *CloseOfferingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseOfferingResponse.ProtoReflect.Descriptor instead.
+func (*CloseOfferingResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CloseOfferingResponse) GetModel() *Model {
+	if x != nil {
+		return x.Model
+	}
+	return nil
+}
+
+// The request of OpenOffering.
+type OpenOfferingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the model, in our spelling.
+	Model string `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// The name of the provider.
+	Provider      string `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenOfferingRequest) Reset() {
+	*x = OpenOfferingRequest{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenOfferingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenOfferingRequest) ProtoMessage() {}
+
+func (x *OpenOfferingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenOfferingRequest.ProtoReflect.Descriptor instead.
+func (*OpenOfferingRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *OpenOfferingRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *OpenOfferingRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+// The response of OpenOffering.
+type OpenOfferingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The model with all its offerings.
+	Model         *Model `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenOfferingResponse) Reset() {
+	*x = OpenOfferingResponse{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenOfferingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenOfferingResponse) ProtoMessage() {}
+
+func (x *OpenOfferingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenOfferingResponse.ProtoReflect.Descriptor instead.
+func (*OpenOfferingResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *OpenOfferingResponse) GetModel() *Model {
+	if x != nil {
+		return x.Model
+	}
+	return nil
+}
+
 // The request of ListTenants.
 type ListTenantsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -493,7 +704,7 @@ type ListTenantsRequest struct {
 
 func (x *ListTenantsRequest) Reset() {
 	*x = ListTenantsRequest{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[8]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +716,7 @@ func (x *ListTenantsRequest) String() string {
 func (*ListTenantsRequest) ProtoMessage() {}
 
 func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[8]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +729,7 @@ func (x *ListTenantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsRequest.ProtoReflect.Descriptor instead.
 func (*ListTenantsRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{8}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListTenantsRequest) GetPageSize() int32 {
@@ -550,7 +761,7 @@ type ListTenantsResponse struct {
 
 func (x *ListTenantsResponse) Reset() {
 	*x = ListTenantsResponse{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[9]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -562,7 +773,7 @@ func (x *ListTenantsResponse) String() string {
 func (*ListTenantsResponse) ProtoMessage() {}
 
 func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[9]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -575,7 +786,7 @@ func (x *ListTenantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTenantsResponse.ProtoReflect.Descriptor instead.
 func (*ListTenantsResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{9}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListTenantsResponse) GetTenants() []*Tenant {
@@ -636,13 +847,17 @@ type UpdateTenantRequest struct {
 	//
 	// Absent means 1000, unless only retention times are set.
 	MaxUnfinishedUploads *int32 `protobuf:"varint,13,opt,name=max_unfinished_uploads,json=maxUnfinishedUploads,proto3,oneof" json:"max_unfinished_uploads,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// The maximum number of calls per second, per replica, from 1 to 1000000.
+	//
+	// Absent means no limit, unless only retention times are set.
+	MaxCallsPerSecond *int32 `protobuf:"varint,14,opt,name=max_calls_per_second,json=maxCallsPerSecond,proto3,oneof" json:"max_calls_per_second,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *UpdateTenantRequest) Reset() {
 	*x = UpdateTenantRequest{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[10]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +869,7 @@ func (x *UpdateTenantRequest) String() string {
 func (*UpdateTenantRequest) ProtoMessage() {}
 
 func (x *UpdateTenantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[10]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +882,7 @@ func (x *UpdateTenantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTenantRequest.ProtoReflect.Descriptor instead.
 func (*UpdateTenantRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{10}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *UpdateTenantRequest) GetTenant() string {
@@ -761,6 +976,13 @@ func (x *UpdateTenantRequest) GetMaxUnfinishedUploads() int32 {
 	return 0
 }
 
+func (x *UpdateTenantRequest) GetMaxCallsPerSecond() int32 {
+	if x != nil && x.MaxCallsPerSecond != nil {
+		return *x.MaxCallsPerSecond
+	}
+	return 0
+}
+
 // A retention time.
 type KeepTime struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -777,7 +999,7 @@ type KeepTime struct {
 
 func (x *KeepTime) Reset() {
 	*x = KeepTime{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[11]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +1011,7 @@ func (x *KeepTime) String() string {
 func (*KeepTime) ProtoMessage() {}
 
 func (x *KeepTime) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[11]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +1024,7 @@ func (x *KeepTime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeepTime.ProtoReflect.Descriptor instead.
 func (*KeepTime) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{11}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *KeepTime) GetTime() isKeepTime_Time {
@@ -859,7 +1081,7 @@ type UpdateTenantResponse struct {
 
 func (x *UpdateTenantResponse) Reset() {
 	*x = UpdateTenantResponse{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[12]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -871,7 +1093,7 @@ func (x *UpdateTenantResponse) String() string {
 func (*UpdateTenantResponse) ProtoMessage() {}
 
 func (x *UpdateTenantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[12]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -884,7 +1106,7 @@ func (x *UpdateTenantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTenantResponse.ProtoReflect.Descriptor instead.
 func (*UpdateTenantResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{12}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UpdateTenantResponse) GetTenant() *Tenant {
@@ -927,7 +1149,7 @@ type ListCallbacksRequest struct {
 
 func (x *ListCallbacksRequest) Reset() {
 	*x = ListCallbacksRequest{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[13]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1161,7 @@ func (x *ListCallbacksRequest) String() string {
 func (*ListCallbacksRequest) ProtoMessage() {}
 
 func (x *ListCallbacksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[13]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1174,7 @@ func (x *ListCallbacksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallbacksRequest.ProtoReflect.Descriptor instead.
 func (*ListCallbacksRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{13}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListCallbacksRequest) GetPageSize() int32 {
@@ -1019,7 +1241,7 @@ type ListCallbacksResponse struct {
 
 func (x *ListCallbacksResponse) Reset() {
 	*x = ListCallbacksResponse{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[14]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1253,7 @@ func (x *ListCallbacksResponse) String() string {
 func (*ListCallbacksResponse) ProtoMessage() {}
 
 func (x *ListCallbacksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[14]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1266,7 @@ func (x *ListCallbacksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCallbacksResponse.ProtoReflect.Descriptor instead.
 func (*ListCallbacksResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{14}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListCallbacksResponse) GetCallbacks() []*Callback {
@@ -1072,7 +1294,7 @@ type GetCallbackRequest struct {
 
 func (x *GetCallbackRequest) Reset() {
 	*x = GetCallbackRequest{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[15]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1306,7 @@ func (x *GetCallbackRequest) String() string {
 func (*GetCallbackRequest) ProtoMessage() {}
 
 func (x *GetCallbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[15]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +1319,7 @@ func (x *GetCallbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallbackRequest.ProtoReflect.Descriptor instead.
 func (*GetCallbackRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{15}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetCallbackRequest) GetCallbackId() string {
@@ -1118,7 +1340,7 @@ type GetCallbackResponse struct {
 
 func (x *GetCallbackResponse) Reset() {
 	*x = GetCallbackResponse{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[16]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1130,7 +1352,7 @@ func (x *GetCallbackResponse) String() string {
 func (*GetCallbackResponse) ProtoMessage() {}
 
 func (x *GetCallbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[16]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1143,7 +1365,7 @@ func (x *GetCallbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCallbackResponse.ProtoReflect.Descriptor instead.
 func (*GetCallbackResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{16}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetCallbackResponse) GetCallback() *Callback {
@@ -1164,7 +1386,7 @@ type ReplayCallbackRequest struct {
 
 func (x *ReplayCallbackRequest) Reset() {
 	*x = ReplayCallbackRequest{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[17]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1176,7 +1398,7 @@ func (x *ReplayCallbackRequest) String() string {
 func (*ReplayCallbackRequest) ProtoMessage() {}
 
 func (x *ReplayCallbackRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[17]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1189,7 +1411,7 @@ func (x *ReplayCallbackRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayCallbackRequest.ProtoReflect.Descriptor instead.
 func (*ReplayCallbackRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{17}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ReplayCallbackRequest) GetCallbackId() string {
@@ -1210,7 +1432,7 @@ type ReplayCallbackResponse struct {
 
 func (x *ReplayCallbackResponse) Reset() {
 	*x = ReplayCallbackResponse{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[18]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +1444,7 @@ func (x *ReplayCallbackResponse) String() string {
 func (*ReplayCallbackResponse) ProtoMessage() {}
 
 func (x *ReplayCallbackResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[18]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1457,7 @@ func (x *ReplayCallbackResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplayCallbackResponse.ProtoReflect.Descriptor instead.
 func (*ReplayCallbackResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{18}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ReplayCallbackResponse) GetInquiry() *Inquiry {
@@ -1256,7 +1478,7 @@ type CheckTaskRequest struct {
 
 func (x *CheckTaskRequest) Reset() {
 	*x = CheckTaskRequest{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[19]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1268,7 +1490,7 @@ func (x *CheckTaskRequest) String() string {
 func (*CheckTaskRequest) ProtoMessage() {}
 
 func (x *CheckTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[19]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1281,7 +1503,7 @@ func (x *CheckTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckTaskRequest.ProtoReflect.Descriptor instead.
 func (*CheckTaskRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{19}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CheckTaskRequest) GetTaskId() string {
@@ -1302,7 +1524,7 @@ type CheckTaskResponse struct {
 
 func (x *CheckTaskResponse) Reset() {
 	*x = CheckTaskResponse{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[20]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1314,7 +1536,7 @@ func (x *CheckTaskResponse) String() string {
 func (*CheckTaskResponse) ProtoMessage() {}
 
 func (x *CheckTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[20]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1327,7 +1549,7 @@ func (x *CheckTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckTaskResponse.ProtoReflect.Descriptor instead.
 func (*CheckTaskResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{20}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CheckTaskResponse) GetInquiry() *Inquiry {
@@ -1358,7 +1580,7 @@ type Inquiry struct {
 
 func (x *Inquiry) Reset() {
 	*x = Inquiry{}
-	mi := &file_refract_v1_operator_service_proto_msgTypes[21]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1592,7 @@ func (x *Inquiry) String() string {
 func (*Inquiry) ProtoMessage() {}
 
 func (x *Inquiry) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_operator_service_proto_msgTypes[21]
+	mi := &file_refract_v1_operator_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1605,7 @@ func (x *Inquiry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inquiry.ProtoReflect.Descriptor instead.
 func (*Inquiry) Descriptor() ([]byte, []int) {
-	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{21}
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Inquiry) GetOutcome() InquiryOutcome {
@@ -1421,12 +1643,719 @@ func (x *Inquiry) GetMessage() string {
 	return ""
 }
 
+// The request of GetAdmission.
+type GetAdmissionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAdmissionRequest) Reset() {
+	*x = GetAdmissionRequest{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAdmissionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAdmissionRequest) ProtoMessage() {}
+
+func (x *GetAdmissionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAdmissionRequest.ProtoReflect.Descriptor instead.
+func (*GetAdmissionRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{26}
+}
+
+// The response of GetAdmission.
+type GetAdmissionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The state of admission.
+	Admission     *Admission `protobuf:"bytes,1,opt,name=admission,proto3" json:"admission,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAdmissionResponse) Reset() {
+	*x = GetAdmissionResponse{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAdmissionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAdmissionResponse) ProtoMessage() {}
+
+func (x *GetAdmissionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAdmissionResponse.ProtoReflect.Descriptor instead.
+func (*GetAdmissionResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *GetAdmissionResponse) GetAdmission() *Admission {
+	if x != nil {
+		return x.Admission
+	}
+	return nil
+}
+
+// The request of CloseAdmission.
+type CloseAdmissionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The reason, 1 to 256 printable characters, at least one of them visible. Tenants see it in Waiting of their tasks.
+	Reason        string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseAdmissionRequest) Reset() {
+	*x = CloseAdmissionRequest{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseAdmissionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseAdmissionRequest) ProtoMessage() {}
+
+func (x *CloseAdmissionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseAdmissionRequest.ProtoReflect.Descriptor instead.
+func (*CloseAdmissionRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *CloseAdmissionRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// The response of CloseAdmission.
+type CloseAdmissionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The state of admission.
+	Admission     *Admission `protobuf:"bytes,1,opt,name=admission,proto3" json:"admission,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseAdmissionResponse) Reset() {
+	*x = CloseAdmissionResponse{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseAdmissionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseAdmissionResponse) ProtoMessage() {}
+
+func (x *CloseAdmissionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseAdmissionResponse.ProtoReflect.Descriptor instead.
+func (*CloseAdmissionResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *CloseAdmissionResponse) GetAdmission() *Admission {
+	if x != nil {
+		return x.Admission
+	}
+	return nil
+}
+
+// The request of OpenAdmission.
+type OpenAdmissionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether to open admission although it is not known what was sent, because the records of sent attempts are missing.
+	// What was sent since the backup may be paid for again.
+	AcceptUnknown bool `protobuf:"varint,1,opt,name=accept_unknown,json=acceptUnknown,proto3" json:"accept_unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenAdmissionRequest) Reset() {
+	*x = OpenAdmissionRequest{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenAdmissionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenAdmissionRequest) ProtoMessage() {}
+
+func (x *OpenAdmissionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenAdmissionRequest.ProtoReflect.Descriptor instead.
+func (*OpenAdmissionRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *OpenAdmissionRequest) GetAcceptUnknown() bool {
+	if x != nil {
+		return x.AcceptUnknown
+	}
+	return false
+}
+
+// The response of OpenAdmission.
+type OpenAdmissionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The state of admission.
+	Admission     *Admission `protobuf:"bytes,1,opt,name=admission,proto3" json:"admission,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenAdmissionResponse) Reset() {
+	*x = OpenAdmissionResponse{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenAdmissionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenAdmissionResponse) ProtoMessage() {}
+
+func (x *OpenAdmissionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenAdmissionResponse.ProtoReflect.Descriptor instead.
+func (*OpenAdmissionResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *OpenAdmissionResponse) GetAdmission() *Admission {
+	if x != nil {
+		return x.Admission
+	}
+	return nil
+}
+
+// The request of CheckRestore.
+type CheckRestoreRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether to take over the attempts of known tasks.
+	Settle bool `protobuf:"varint,1,opt,name=settle,proto3" json:"settle,omitempty"`
+	// The number of attempts to return at most, up to 500.
+	//
+	// 0 means the default, which is 50.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before.
+	//
+	// Empty means the first page.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckRestoreRequest) Reset() {
+	*x = CheckRestoreRequest{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckRestoreRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckRestoreRequest) ProtoMessage() {}
+
+func (x *CheckRestoreRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckRestoreRequest.ProtoReflect.Descriptor instead.
+func (*CheckRestoreRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *CheckRestoreRequest) GetSettle() bool {
+	if x != nil {
+		return x.Settle
+	}
+	return false
+}
+
+func (x *CheckRestoreRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *CheckRestoreRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// The response of CheckRestore.
+type CheckRestoreResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The state of admission.
+	Admission *Admission `protobuf:"bytes,1,opt,name=admission,proto3" json:"admission,omitempty"`
+	// The attempts that were sent and that the database does not know as sent.
+	Attempts []*UnknownAttempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	// The token of the next page.
+	//
+	// Empty at the end.
+	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckRestoreResponse) Reset() {
+	*x = CheckRestoreResponse{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckRestoreResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckRestoreResponse) ProtoMessage() {}
+
+func (x *CheckRestoreResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckRestoreResponse.ProtoReflect.Descriptor instead.
+func (*CheckRestoreResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *CheckRestoreResponse) GetAdmission() *Admission {
+	if x != nil {
+		return x.Admission
+	}
+	return nil
+}
+
+func (x *CheckRestoreResponse) GetAttempts() []*UnknownAttempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+func (x *CheckRestoreResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// The request of ListAuditEvents. The filters must all match.
+type ListAuditEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of events to return at most, up to 500. A page has fewer if it would exceed 4 MiB.
+	//
+	// 0 means the default, which is 50.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before, with the same filters.
+	//
+	// Empty means the first page.
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The actor.
+	//
+	// Empty means all.
+	Actor string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	// The action, such as `tenant.update`, or the noun before the dot for all actions on it.
+	//
+	// Empty means all.
+	Action string `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
+	// The name or id of what was changed.
+	//
+	// Empty means all.
+	Target string `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`
+	// The time at or after which the events happened.
+	CreateTimeFrom *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time_from,json=createTimeFrom,proto3" json:"create_time_from,omitempty"`
+	// The time before which the events happened.
+	CreateTimeTo  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time_to,json=createTimeTo,proto3" json:"create_time_to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditEventsRequest) Reset() {
+	*x = ListAuditEventsRequest{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditEventsRequest) ProtoMessage() {}
+
+func (x *ListAuditEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditEventsRequest.ProtoReflect.Descriptor instead.
+func (*ListAuditEventsRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ListAuditEventsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAuditEventsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListAuditEventsRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *ListAuditEventsRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *ListAuditEventsRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *ListAuditEventsRequest) GetCreateTimeFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTimeFrom
+	}
+	return nil
+}
+
+func (x *ListAuditEventsRequest) GetCreateTimeTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTimeTo
+	}
+	return nil
+}
+
+// The response of ListAuditEvents.
+type ListAuditEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The events, newest first.
+	Events []*AuditEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// The token of the next page.
+	//
+	// Empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditEventsResponse) Reset() {
+	*x = ListAuditEventsResponse{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditEventsResponse) ProtoMessage() {}
+
+func (x *ListAuditEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditEventsResponse.ProtoReflect.Descriptor instead.
+func (*ListAuditEventsResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListAuditEventsResponse) GetEvents() []*AuditEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *ListAuditEventsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// The request of ListStuckTasks. The filters must all match.
+type ListStuckTasksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of tasks to return at most, up to 500.
+	//
+	// 0 means the default, which is 50.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before, with the same filters.
+	//
+	// Empty means the first page.
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The tenant whose tasks are listed.
+	//
+	// Empty means all.
+	Tenant string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The name of the provider.
+	//
+	// Empty means all.
+	Provider      string `protobuf:"bytes,4,opt,name=provider,proto3" json:"provider,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStuckTasksRequest) Reset() {
+	*x = ListStuckTasksRequest{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStuckTasksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStuckTasksRequest) ProtoMessage() {}
+
+func (x *ListStuckTasksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStuckTasksRequest.ProtoReflect.Descriptor instead.
+func (*ListStuckTasksRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ListStuckTasksRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListStuckTasksRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListStuckTasksRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ListStuckTasksRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+// The response of ListStuckTasks.
+type ListStuckTasksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tasks, longest in their state first.
+	Tasks []*StuckTask `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// The token of the next page.
+	//
+	// Empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStuckTasksResponse) Reset() {
+	*x = ListStuckTasksResponse{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStuckTasksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStuckTasksResponse) ProtoMessage() {}
+
+func (x *ListStuckTasksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStuckTasksResponse.ProtoReflect.Descriptor instead.
+func (*ListStuckTasksResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ListStuckTasksResponse) GetTasks() []*StuckTask {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *ListStuckTasksResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_refract_v1_operator_service_proto protoreflect.FileDescriptor
 
 const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"\n" +
 	"!refract/v1/operator_service.proto\x12\n" +
-	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19refract/v1/callback.proto\x1a!refract/v1/provider_account.proto\x1a\x15refract/v1/task.proto\x1a\x17refract/v1/tenant.proto\"\x1d\n" +
+	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1arefract/v1/admission.proto\x1a\x1crefract/v1/audit_event.proto\x1a\x19refract/v1/callback.proto\x1a\x16refract/v1/model.proto\x1a!refract/v1/provider_account.proto\x1a\x1brefract/v1/stuck_task.proto\x1a\x15refract/v1/task.proto\x1a\x17refract/v1/tenant.proto\"\x1d\n" +
 	"\x1bListProviderAccountsRequest\"W\n" +
 	"\x1cListProviderAccountsResponse\x127\n" +
 	"\baccounts\x18\x01 \x03(\v2\x1b.refract.v1.ProviderAccountR\baccounts\"\xaf\x01\n" +
@@ -1447,7 +2376,21 @@ const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"\x15ResumeProviderRequest\x12#\n" +
 	"\aaccount\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 R\aaccount\"O\n" +
 	"\x16ResumeProviderResponse\x125\n" +
-	"\aaccount\x18\x01 \x01(\v2\x1b.refract.v1.ProviderAccountR\aaccount\"f\n" +
+	"\aaccount\x18\x01 \x01(\v2\x1b.refract.v1.ProviderAccountR\aaccount\"\xf5\x02\n" +
+	"\x14CloseOfferingRequest\x12 \n" +
+	"\x05model\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05model\x12%\n" +
+	"\bprovider\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 R\bprovider\x12\x93\x02\n" +
+	"\x06reason\x18\x03 \x01(\tB\xfa\x01\xbaH\xf6\x01\xba\x01\xe3\x01\n" +
+	"\x10reason.not_blank\x12\x11must not be blank\x1a\xbb\x01this == '' || this.matches('[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}\\\\x{034F}\\\\x{115F}\\\\x{1160}\\\\x{17B4}\\\\x{17B5}\\\\x{180B}-\\\\x{180F}\\\\x{2800}\\\\x{3164}\\\\x{FE00}-\\\\x{FE0F}\\\\x{FFA0}\\\\x{E0100}-\\\\x{E01EF}]')r\r\x10\x01\x18\x80\x022\x06^\\PC*$R\x06reason\"@\n" +
+	"\x15CloseOfferingResponse\x12'\n" +
+	"\x05model\x18\x01 \x01(\v2\x11.refract.v1.ModelR\x05model\"^\n" +
+	"\x13OpenOfferingRequest\x12 \n" +
+	"\x05model\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05model\x12%\n" +
+	"\bprovider\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 R\bprovider\"?\n" +
+	"\x14OpenOfferingResponse\x12'\n" +
+	"\x05model\x18\x01 \x01(\v2\x11.refract.v1.ModelR\x05model\"f\n" +
 	"\x12ListTenantsRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
@@ -1455,7 +2398,7 @@ const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"k\n" +
 	"\x13ListTenantsResponse\x12,\n" +
 	"\atenants\x18\x01 \x03(\v2\x12.refract.v1.TenantR\atenants\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xb9\x06\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x95\a\n" +
 	"\x13UpdateTenantRequest\x12-\n" +
 	"\x06tenant\x18\x01 \x01(\tB\x15\xbaH\x12r\x10 \x01(@2\n" +
 	"^[^\\x00]*$R\x06tenant\x12\"\n" +
@@ -1476,13 +2419,15 @@ const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"\x10max_source_bytes\x18\v \x01(\x03B\x11\xbaH\x0e\"\f\x18\x80\x80\x80\x80\x80\x80\x80\x80\x10(\x01H\x03R\x0emaxSourceBytes\x88\x01\x01\x122\n" +
 	"\vmax_sources\x18\f \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01H\x04R\n" +
 	"maxSources\x88\x01\x01\x12G\n" +
-	"\x16max_unfinished_uploads\x18\r \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01H\x05R\x14maxUnfinishedUploads\x88\x01\x01B\r\n" +
+	"\x16max_unfinished_uploads\x18\r \x01(\x05B\f\xbaH\t\x1a\a\x18\x80\xad\xe2\x04(\x01H\x05R\x14maxUnfinishedUploads\x88\x01\x01\x12A\n" +
+	"\x14max_calls_per_second\x18\x0e \x01(\x05B\v\xbaH\b\x1a\x06\x18\xc0\x84=(\x01H\x06R\x11maxCallsPerSecond\x88\x01\x01B\r\n" +
 	"\v_max_queuedB\x10\n" +
 	"\x0e_max_in_flightB\x0e\n" +
 	"\f_max_per_dayB\x13\n" +
 	"\x11_max_source_bytesB\x0e\n" +
 	"\f_max_sourcesB\x19\n" +
-	"\x17_max_unfinished_uploads\"\x8d\x01\n" +
+	"\x17_max_unfinished_uploadsB\x17\n" +
+	"\x15_max_calls_per_second\"\x8d\x01\n" +
 	"\bKeepTime\x12H\n" +
 	"\bkeep_for\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
 	"\"\x06\b\x80\xa7\xe4\xe0\v2\x00H\x00R\akeepFor\x12(\n" +
@@ -1524,25 +2469,82 @@ const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"\n" +
 	"task_state\x18\x03 \x01(\x0e2\x15.refract.v1.TaskStateR\ttaskState\x12-\n" +
 	"\aattempt\x18\x04 \x01(\v2\x13.refract.v1.AttemptR\aattempt\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage*\xc3\x01\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\x15\n" +
+	"\x13GetAdmissionRequest\"K\n" +
+	"\x14GetAdmissionResponse\x123\n" +
+	"\tadmission\x18\x01 \x01(\v2\x15.refract.v1.AdmissionR\tadmission\"\xad\x02\n" +
+	"\x15CloseAdmissionRequest\x12\x93\x02\n" +
+	"\x06reason\x18\x01 \x01(\tB\xfa\x01\xbaH\xf6\x01\xba\x01\xe3\x01\n" +
+	"\x10reason.not_blank\x12\x11must not be blank\x1a\xbb\x01this == '' || this.matches('[^\\\\s\\\\p{Z}\\\\p{Cc}\\\\p{Cf}\\\\x{034F}\\\\x{115F}\\\\x{1160}\\\\x{17B4}\\\\x{17B5}\\\\x{180B}-\\\\x{180F}\\\\x{2800}\\\\x{3164}\\\\x{FE00}-\\\\x{FE0F}\\\\x{FFA0}\\\\x{E0100}-\\\\x{E01EF}]')r\r\x10\x01\x18\x80\x022\x06^\\PC*$R\x06reason\"M\n" +
+	"\x16CloseAdmissionResponse\x123\n" +
+	"\tadmission\x18\x01 \x01(\v2\x15.refract.v1.AdmissionR\tadmission\"=\n" +
+	"\x14OpenAdmissionRequest\x12%\n" +
+	"\x0eaccept_unknown\x18\x01 \x01(\bR\racceptUnknown\"L\n" +
+	"\x15OpenAdmissionResponse\x123\n" +
+	"\tadmission\x18\x01 \x01(\v2\x15.refract.v1.AdmissionR\tadmission\"\x7f\n" +
+	"\x13CheckRestoreRequest\x12\x16\n" +
+	"\x06settle\x18\x01 \x01(\bR\x06settle\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x02R\tpageToken\"\xab\x01\n" +
+	"\x14CheckRestoreResponse\x123\n" +
+	"\tadmission\x18\x01 \x01(\v2\x15.refract.v1.AdmissionR\tadmission\x126\n" +
+	"\battempts\x18\x02 \x03(\v2\x1a.refract.v1.UnknownAttemptR\battempts\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x9f\x03\n" +
+	"\x16ListAuditEventsRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\x12*\n" +
+	"\x05actor\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f(\x80\b2\n" +
+	"^[^\\x00]*$R\x05actor\x12+\n" +
+	"\x06action\x18\x04 \x01(\tB\x13\xbaH\x10r\x0e\x18@2\n" +
+	"^[a-z_.]*$R\x06action\x12,\n" +
+	"\x06target\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f(\x80\x022\n" +
+	"^[^\\x00]*$R\x06target\x12W\n" +
+	"\x10create_time_from\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\v\"\a\b\xff\x82\xd1\xff\xaf\a2\x00R\x0ecreateTimeFrom\x12S\n" +
+	"\x0ecreate_time_to\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\v\"\a\b\xff\x82\xd1\xff\xaf\a2\x00R\fcreateTimeTo\"q\n" +
+	"\x17ListAuditEventsResponse\x12.\n" +
+	"\x06events\x18\x01 \x03(\v2\x16.refract.v1.AuditEventR\x06events\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc7\x01\n" +
+	"\x15ListStuckTasksRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\x12+\n" +
+	"\x06tenant\x18\x03 \x01(\tB\x13\xbaH\x10r\x0e(@2\n" +
+	"^[^\\x00]*$R\x06tenant\x12/\n" +
+	"\bprovider\x18\x04 \x01(\tB\x13\xbaH\x10r\x0e\x18 2\n" +
+	"^[^\\x00]*$R\bprovider\"m\n" +
+	"\x16ListStuckTasksResponse\x12+\n" +
+	"\x05tasks\x18\x01 \x03(\v2\x15.refract.v1.StuckTaskR\x05tasks\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\xc3\x01\n" +
 	"\x0eInquiryOutcome\x12\x1f\n" +
 	"\x1bINQUIRY_OUTCOME_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aINQUIRY_OUTCOME_CONFIRMING\x10\x01\x12\x1b\n" +
 	"\x17INQUIRY_OUTCOME_SETTLED\x10\x02\x12'\n" +
 	"#INQUIRY_OUTCOME_NO_PROVIDER_TASK_ID\x10\x03\x12*\n" +
-	"&INQUIRY_OUTCOME_ACCOUNT_NOT_CONFIGURED\x10\x042\x83\n" +
-	"\n" +
+	"&INQUIRY_OUTCOME_ACCOUNT_NOT_CONFIGURED\x10\x042\xc5\x11\n" +
 	"\x0fOperatorService\x12\x83\x01\n" +
 	"\x14ListProviderAccounts\x12'.refract.v1.ListProviderAccountsRequest\x1a(.refract.v1.ListProviderAccountsResponse\"\x18\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/providers\x90\x02\x01\x12\x97\x01\n" +
 	"\x14UpdateProviderLimits\x12'.refract.v1.UpdateProviderLimitsRequest\x1a(.refract.v1.UpdateProviderLimitsResponse\",\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/v1/providers/{account}/limits\x90\x02\x02\x12\x81\x01\n" +
 	"\rPauseProvider\x12 .refract.v1.PauseProviderRequest\x1a!.refract.v1.PauseProviderResponse\"+\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/providers/{account}:pause\x90\x02\x02\x12\x85\x01\n" +
-	"\x0eResumeProvider\x12!.refract.v1.ResumeProviderRequest\x1a\".refract.v1.ResumeProviderResponse\",\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/v1/providers/{account}:resume\x90\x02\x02\x12f\n" +
+	"\x0eResumeProvider\x12!.refract.v1.ResumeProviderRequest\x1a\".refract.v1.ResumeProviderResponse\",\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/v1/providers/{account}:resume\x90\x02\x02\x12\x80\x01\n" +
+	"\rCloseOffering\x12 .refract.v1.CloseOfferingRequest\x1a!.refract.v1.CloseOfferingResponse\"*\x82\xd3\xe4\x93\x02!:\x01*\"\x1c/v1/models/{model=*/*}:close\x90\x02\x02\x12|\n" +
+	"\fOpenOffering\x12\x1f.refract.v1.OpenOfferingRequest\x1a .refract.v1.OpenOfferingResponse\")\x82\xd3\xe4\x93\x02 :\x01*\"\x1b/v1/models/{model=*/*}:open\x90\x02\x02\x12f\n" +
 	"\vListTenants\x12\x1e.refract.v1.ListTenantsRequest\x1a\x1f.refract.v1.ListTenantsResponse\"\x16\x82\xd3\xe4\x93\x02\r\x12\v/v1/tenants\x90\x02\x01\x12u\n" +
 	"\fUpdateTenant\x12\x1f.refract.v1.UpdateTenantRequest\x1a .refract.v1.UpdateTenantResponse\"\"\x82\xd3\xe4\x93\x02\x19:\x01*\x1a\x14/v1/tenants/{tenant}\x90\x02\x02\x12n\n" +
 	"\rListCallbacks\x12 .refract.v1.ListCallbacksRequest\x1a!.refract.v1.ListCallbacksResponse\"\x18\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/callbacks\x90\x02\x01\x12v\n" +
 	"\vGetCallback\x12\x1e.refract.v1.GetCallbackRequest\x1a\x1f.refract.v1.GetCallbackResponse\"&\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/callbacks/{callback_id}\x90\x02\x01\x12\x89\x01\n" +
 	"\x0eReplayCallback\x12!.refract.v1.ReplayCallbackRequest\x1a\".refract.v1.ReplayCallbackResponse\"0\x82\xd3\xe4\x93\x02':\x01*\"\"/v1/callbacks/{callback_id}:replay\x90\x02\x02\x12q\n" +
-	"\tCheckTask\x12\x1c.refract.v1.CheckTaskRequest\x1a\x1d.refract.v1.CheckTaskResponse\"'\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/tasks/{task_id}:check\x90\x02\x02B\xaa\x01\n" +
+	"\tCheckTask\x12\x1c.refract.v1.CheckTaskRequest\x1a\x1d.refract.v1.CheckTaskResponse\"'\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/v1/tasks/{task_id}:check\x90\x02\x02\x12k\n" +
+	"\fGetAdmission\x12\x1f.refract.v1.GetAdmissionRequest\x1a .refract.v1.GetAdmissionResponse\"\x18\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/admission\x90\x02\x01\x12z\n" +
+	"\x0eCloseAdmission\x12!.refract.v1.CloseAdmissionRequest\x1a\".refract.v1.CloseAdmissionResponse\"!\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/admission:close\x90\x02\x02\x12v\n" +
+	"\rOpenAdmission\x12 .refract.v1.OpenAdmissionRequest\x1a!.refract.v1.OpenAdmissionResponse\" \x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/admission:open\x90\x02\x02\x12r\n" +
+	"\fCheckRestore\x12\x1f.refract.v1.CheckRestoreRequest\x1a .refract.v1.CheckRestoreResponse\"\x1f\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/restore:check\x90\x02\x02\x12v\n" +
+	"\x0fListAuditEvents\x12\".refract.v1.ListAuditEventsRequest\x1a#.refract.v1.ListAuditEventsResponse\"\x1a\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/auditEvents\x90\x02\x01\x12r\n" +
+	"\x0eListStuckTasks\x12!.refract.v1.ListStuckTasksRequest\x1a\".refract.v1.ListStuckTasksResponse\"\x19\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/stuckTasks\x90\x02\x01B\xaa\x01\n" +
 	"\x0ecom.refract.v1B\x14OperatorServiceProtoP\x01Z9github.com/refract-video/refract/gen/refract/v1;refractv1\xa2\x02\x03RXX\xaa\x02\n" +
 	"Refract.V1\xca\x02\n" +
 	"Refract\\V1\xe2\x02\x16Refract\\V1\\GPBMetadata\xea\x02\vRefract::V1b\x06proto3"
@@ -1560,7 +2562,7 @@ func file_refract_v1_operator_service_proto_rawDescGZIP() []byte {
 }
 
 var file_refract_v1_operator_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_refract_v1_operator_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_refract_v1_operator_service_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_refract_v1_operator_service_proto_goTypes = []any{
 	(InquiryOutcome)(0),                  // 0: refract.v1.InquiryOutcome
 	(*ListProviderAccountsRequest)(nil),  // 1: refract.v1.ListProviderAccountsRequest
@@ -1571,78 +2573,126 @@ var file_refract_v1_operator_service_proto_goTypes = []any{
 	(*PauseProviderResponse)(nil),        // 6: refract.v1.PauseProviderResponse
 	(*ResumeProviderRequest)(nil),        // 7: refract.v1.ResumeProviderRequest
 	(*ResumeProviderResponse)(nil),       // 8: refract.v1.ResumeProviderResponse
-	(*ListTenantsRequest)(nil),           // 9: refract.v1.ListTenantsRequest
-	(*ListTenantsResponse)(nil),          // 10: refract.v1.ListTenantsResponse
-	(*UpdateTenantRequest)(nil),          // 11: refract.v1.UpdateTenantRequest
-	(*KeepTime)(nil),                     // 12: refract.v1.KeepTime
-	(*UpdateTenantResponse)(nil),         // 13: refract.v1.UpdateTenantResponse
-	(*ListCallbacksRequest)(nil),         // 14: refract.v1.ListCallbacksRequest
-	(*ListCallbacksResponse)(nil),        // 15: refract.v1.ListCallbacksResponse
-	(*GetCallbackRequest)(nil),           // 16: refract.v1.GetCallbackRequest
-	(*GetCallbackResponse)(nil),          // 17: refract.v1.GetCallbackResponse
-	(*ReplayCallbackRequest)(nil),        // 18: refract.v1.ReplayCallbackRequest
-	(*ReplayCallbackResponse)(nil),       // 19: refract.v1.ReplayCallbackResponse
-	(*CheckTaskRequest)(nil),             // 20: refract.v1.CheckTaskRequest
-	(*CheckTaskResponse)(nil),            // 21: refract.v1.CheckTaskResponse
-	(*Inquiry)(nil),                      // 22: refract.v1.Inquiry
-	(*ProviderAccount)(nil),              // 23: refract.v1.ProviderAccount
-	(*SubmissionRate)(nil),               // 24: refract.v1.SubmissionRate
-	(*Tenant)(nil),                       // 25: refract.v1.Tenant
-	(*durationpb.Duration)(nil),          // 26: google.protobuf.Duration
-	(CallbackVerdict)(0),                 // 27: refract.v1.CallbackVerdict
-	(*timestamppb.Timestamp)(nil),        // 28: google.protobuf.Timestamp
-	(*Callback)(nil),                     // 29: refract.v1.Callback
-	(TaskState)(0),                       // 30: refract.v1.TaskState
-	(*Attempt)(nil),                      // 31: refract.v1.Attempt
+	(*CloseOfferingRequest)(nil),         // 9: refract.v1.CloseOfferingRequest
+	(*CloseOfferingResponse)(nil),        // 10: refract.v1.CloseOfferingResponse
+	(*OpenOfferingRequest)(nil),          // 11: refract.v1.OpenOfferingRequest
+	(*OpenOfferingResponse)(nil),         // 12: refract.v1.OpenOfferingResponse
+	(*ListTenantsRequest)(nil),           // 13: refract.v1.ListTenantsRequest
+	(*ListTenantsResponse)(nil),          // 14: refract.v1.ListTenantsResponse
+	(*UpdateTenantRequest)(nil),          // 15: refract.v1.UpdateTenantRequest
+	(*KeepTime)(nil),                     // 16: refract.v1.KeepTime
+	(*UpdateTenantResponse)(nil),         // 17: refract.v1.UpdateTenantResponse
+	(*ListCallbacksRequest)(nil),         // 18: refract.v1.ListCallbacksRequest
+	(*ListCallbacksResponse)(nil),        // 19: refract.v1.ListCallbacksResponse
+	(*GetCallbackRequest)(nil),           // 20: refract.v1.GetCallbackRequest
+	(*GetCallbackResponse)(nil),          // 21: refract.v1.GetCallbackResponse
+	(*ReplayCallbackRequest)(nil),        // 22: refract.v1.ReplayCallbackRequest
+	(*ReplayCallbackResponse)(nil),       // 23: refract.v1.ReplayCallbackResponse
+	(*CheckTaskRequest)(nil),             // 24: refract.v1.CheckTaskRequest
+	(*CheckTaskResponse)(nil),            // 25: refract.v1.CheckTaskResponse
+	(*Inquiry)(nil),                      // 26: refract.v1.Inquiry
+	(*GetAdmissionRequest)(nil),          // 27: refract.v1.GetAdmissionRequest
+	(*GetAdmissionResponse)(nil),         // 28: refract.v1.GetAdmissionResponse
+	(*CloseAdmissionRequest)(nil),        // 29: refract.v1.CloseAdmissionRequest
+	(*CloseAdmissionResponse)(nil),       // 30: refract.v1.CloseAdmissionResponse
+	(*OpenAdmissionRequest)(nil),         // 31: refract.v1.OpenAdmissionRequest
+	(*OpenAdmissionResponse)(nil),        // 32: refract.v1.OpenAdmissionResponse
+	(*CheckRestoreRequest)(nil),          // 33: refract.v1.CheckRestoreRequest
+	(*CheckRestoreResponse)(nil),         // 34: refract.v1.CheckRestoreResponse
+	(*ListAuditEventsRequest)(nil),       // 35: refract.v1.ListAuditEventsRequest
+	(*ListAuditEventsResponse)(nil),      // 36: refract.v1.ListAuditEventsResponse
+	(*ListStuckTasksRequest)(nil),        // 37: refract.v1.ListStuckTasksRequest
+	(*ListStuckTasksResponse)(nil),       // 38: refract.v1.ListStuckTasksResponse
+	(*ProviderAccount)(nil),              // 39: refract.v1.ProviderAccount
+	(*SubmissionRate)(nil),               // 40: refract.v1.SubmissionRate
+	(*Model)(nil),                        // 41: refract.v1.Model
+	(*Tenant)(nil),                       // 42: refract.v1.Tenant
+	(*durationpb.Duration)(nil),          // 43: google.protobuf.Duration
+	(CallbackVerdict)(0),                 // 44: refract.v1.CallbackVerdict
+	(*timestamppb.Timestamp)(nil),        // 45: google.protobuf.Timestamp
+	(*Callback)(nil),                     // 46: refract.v1.Callback
+	(TaskState)(0),                       // 47: refract.v1.TaskState
+	(*Attempt)(nil),                      // 48: refract.v1.Attempt
+	(*Admission)(nil),                    // 49: refract.v1.Admission
+	(*UnknownAttempt)(nil),               // 50: refract.v1.UnknownAttempt
+	(*AuditEvent)(nil),                   // 51: refract.v1.AuditEvent
+	(*StuckTask)(nil),                    // 52: refract.v1.StuckTask
 }
 var file_refract_v1_operator_service_proto_depIdxs = []int32{
-	23, // 0: refract.v1.ListProviderAccountsResponse.accounts:type_name -> refract.v1.ProviderAccount
-	24, // 1: refract.v1.UpdateProviderLimitsRequest.rate:type_name -> refract.v1.SubmissionRate
-	23, // 2: refract.v1.UpdateProviderLimitsResponse.account:type_name -> refract.v1.ProviderAccount
-	23, // 3: refract.v1.PauseProviderResponse.account:type_name -> refract.v1.ProviderAccount
-	23, // 4: refract.v1.ResumeProviderResponse.account:type_name -> refract.v1.ProviderAccount
-	25, // 5: refract.v1.ListTenantsResponse.tenants:type_name -> refract.v1.Tenant
-	12, // 6: refract.v1.UpdateTenantRequest.keep_outputs:type_name -> refract.v1.KeepTime
-	12, // 7: refract.v1.UpdateTenantRequest.keep_sources:type_name -> refract.v1.KeepTime
-	12, // 8: refract.v1.UpdateTenantRequest.keep_callbacks:type_name -> refract.v1.KeepTime
-	12, // 9: refract.v1.UpdateTenantRequest.keep_tasks:type_name -> refract.v1.KeepTime
-	26, // 10: refract.v1.KeepTime.keep_for:type_name -> google.protobuf.Duration
-	25, // 11: refract.v1.UpdateTenantResponse.tenant:type_name -> refract.v1.Tenant
-	27, // 12: refract.v1.ListCallbacksRequest.verdicts:type_name -> refract.v1.CallbackVerdict
-	28, // 13: refract.v1.ListCallbacksRequest.receive_time_from:type_name -> google.protobuf.Timestamp
-	28, // 14: refract.v1.ListCallbacksRequest.receive_time_to:type_name -> google.protobuf.Timestamp
-	29, // 15: refract.v1.ListCallbacksResponse.callbacks:type_name -> refract.v1.Callback
-	29, // 16: refract.v1.GetCallbackResponse.callback:type_name -> refract.v1.Callback
-	22, // 17: refract.v1.ReplayCallbackResponse.inquiry:type_name -> refract.v1.Inquiry
-	22, // 18: refract.v1.CheckTaskResponse.inquiry:type_name -> refract.v1.Inquiry
-	0,  // 19: refract.v1.Inquiry.outcome:type_name -> refract.v1.InquiryOutcome
-	30, // 20: refract.v1.Inquiry.task_state:type_name -> refract.v1.TaskState
-	31, // 21: refract.v1.Inquiry.attempt:type_name -> refract.v1.Attempt
-	1,  // 22: refract.v1.OperatorService.ListProviderAccounts:input_type -> refract.v1.ListProviderAccountsRequest
-	3,  // 23: refract.v1.OperatorService.UpdateProviderLimits:input_type -> refract.v1.UpdateProviderLimitsRequest
-	5,  // 24: refract.v1.OperatorService.PauseProvider:input_type -> refract.v1.PauseProviderRequest
-	7,  // 25: refract.v1.OperatorService.ResumeProvider:input_type -> refract.v1.ResumeProviderRequest
-	9,  // 26: refract.v1.OperatorService.ListTenants:input_type -> refract.v1.ListTenantsRequest
-	11, // 27: refract.v1.OperatorService.UpdateTenant:input_type -> refract.v1.UpdateTenantRequest
-	14, // 28: refract.v1.OperatorService.ListCallbacks:input_type -> refract.v1.ListCallbacksRequest
-	16, // 29: refract.v1.OperatorService.GetCallback:input_type -> refract.v1.GetCallbackRequest
-	18, // 30: refract.v1.OperatorService.ReplayCallback:input_type -> refract.v1.ReplayCallbackRequest
-	20, // 31: refract.v1.OperatorService.CheckTask:input_type -> refract.v1.CheckTaskRequest
-	2,  // 32: refract.v1.OperatorService.ListProviderAccounts:output_type -> refract.v1.ListProviderAccountsResponse
-	4,  // 33: refract.v1.OperatorService.UpdateProviderLimits:output_type -> refract.v1.UpdateProviderLimitsResponse
-	6,  // 34: refract.v1.OperatorService.PauseProvider:output_type -> refract.v1.PauseProviderResponse
-	8,  // 35: refract.v1.OperatorService.ResumeProvider:output_type -> refract.v1.ResumeProviderResponse
-	10, // 36: refract.v1.OperatorService.ListTenants:output_type -> refract.v1.ListTenantsResponse
-	13, // 37: refract.v1.OperatorService.UpdateTenant:output_type -> refract.v1.UpdateTenantResponse
-	15, // 38: refract.v1.OperatorService.ListCallbacks:output_type -> refract.v1.ListCallbacksResponse
-	17, // 39: refract.v1.OperatorService.GetCallback:output_type -> refract.v1.GetCallbackResponse
-	19, // 40: refract.v1.OperatorService.ReplayCallback:output_type -> refract.v1.ReplayCallbackResponse
-	21, // 41: refract.v1.OperatorService.CheckTask:output_type -> refract.v1.CheckTaskResponse
-	32, // [32:42] is the sub-list for method output_type
-	22, // [22:32] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	39, // 0: refract.v1.ListProviderAccountsResponse.accounts:type_name -> refract.v1.ProviderAccount
+	40, // 1: refract.v1.UpdateProviderLimitsRequest.rate:type_name -> refract.v1.SubmissionRate
+	39, // 2: refract.v1.UpdateProviderLimitsResponse.account:type_name -> refract.v1.ProviderAccount
+	39, // 3: refract.v1.PauseProviderResponse.account:type_name -> refract.v1.ProviderAccount
+	39, // 4: refract.v1.ResumeProviderResponse.account:type_name -> refract.v1.ProviderAccount
+	41, // 5: refract.v1.CloseOfferingResponse.model:type_name -> refract.v1.Model
+	41, // 6: refract.v1.OpenOfferingResponse.model:type_name -> refract.v1.Model
+	42, // 7: refract.v1.ListTenantsResponse.tenants:type_name -> refract.v1.Tenant
+	16, // 8: refract.v1.UpdateTenantRequest.keep_outputs:type_name -> refract.v1.KeepTime
+	16, // 9: refract.v1.UpdateTenantRequest.keep_sources:type_name -> refract.v1.KeepTime
+	16, // 10: refract.v1.UpdateTenantRequest.keep_callbacks:type_name -> refract.v1.KeepTime
+	16, // 11: refract.v1.UpdateTenantRequest.keep_tasks:type_name -> refract.v1.KeepTime
+	43, // 12: refract.v1.KeepTime.keep_for:type_name -> google.protobuf.Duration
+	42, // 13: refract.v1.UpdateTenantResponse.tenant:type_name -> refract.v1.Tenant
+	44, // 14: refract.v1.ListCallbacksRequest.verdicts:type_name -> refract.v1.CallbackVerdict
+	45, // 15: refract.v1.ListCallbacksRequest.receive_time_from:type_name -> google.protobuf.Timestamp
+	45, // 16: refract.v1.ListCallbacksRequest.receive_time_to:type_name -> google.protobuf.Timestamp
+	46, // 17: refract.v1.ListCallbacksResponse.callbacks:type_name -> refract.v1.Callback
+	46, // 18: refract.v1.GetCallbackResponse.callback:type_name -> refract.v1.Callback
+	26, // 19: refract.v1.ReplayCallbackResponse.inquiry:type_name -> refract.v1.Inquiry
+	26, // 20: refract.v1.CheckTaskResponse.inquiry:type_name -> refract.v1.Inquiry
+	0,  // 21: refract.v1.Inquiry.outcome:type_name -> refract.v1.InquiryOutcome
+	47, // 22: refract.v1.Inquiry.task_state:type_name -> refract.v1.TaskState
+	48, // 23: refract.v1.Inquiry.attempt:type_name -> refract.v1.Attempt
+	49, // 24: refract.v1.GetAdmissionResponse.admission:type_name -> refract.v1.Admission
+	49, // 25: refract.v1.CloseAdmissionResponse.admission:type_name -> refract.v1.Admission
+	49, // 26: refract.v1.OpenAdmissionResponse.admission:type_name -> refract.v1.Admission
+	49, // 27: refract.v1.CheckRestoreResponse.admission:type_name -> refract.v1.Admission
+	50, // 28: refract.v1.CheckRestoreResponse.attempts:type_name -> refract.v1.UnknownAttempt
+	45, // 29: refract.v1.ListAuditEventsRequest.create_time_from:type_name -> google.protobuf.Timestamp
+	45, // 30: refract.v1.ListAuditEventsRequest.create_time_to:type_name -> google.protobuf.Timestamp
+	51, // 31: refract.v1.ListAuditEventsResponse.events:type_name -> refract.v1.AuditEvent
+	52, // 32: refract.v1.ListStuckTasksResponse.tasks:type_name -> refract.v1.StuckTask
+	1,  // 33: refract.v1.OperatorService.ListProviderAccounts:input_type -> refract.v1.ListProviderAccountsRequest
+	3,  // 34: refract.v1.OperatorService.UpdateProviderLimits:input_type -> refract.v1.UpdateProviderLimitsRequest
+	5,  // 35: refract.v1.OperatorService.PauseProvider:input_type -> refract.v1.PauseProviderRequest
+	7,  // 36: refract.v1.OperatorService.ResumeProvider:input_type -> refract.v1.ResumeProviderRequest
+	9,  // 37: refract.v1.OperatorService.CloseOffering:input_type -> refract.v1.CloseOfferingRequest
+	11, // 38: refract.v1.OperatorService.OpenOffering:input_type -> refract.v1.OpenOfferingRequest
+	13, // 39: refract.v1.OperatorService.ListTenants:input_type -> refract.v1.ListTenantsRequest
+	15, // 40: refract.v1.OperatorService.UpdateTenant:input_type -> refract.v1.UpdateTenantRequest
+	18, // 41: refract.v1.OperatorService.ListCallbacks:input_type -> refract.v1.ListCallbacksRequest
+	20, // 42: refract.v1.OperatorService.GetCallback:input_type -> refract.v1.GetCallbackRequest
+	22, // 43: refract.v1.OperatorService.ReplayCallback:input_type -> refract.v1.ReplayCallbackRequest
+	24, // 44: refract.v1.OperatorService.CheckTask:input_type -> refract.v1.CheckTaskRequest
+	27, // 45: refract.v1.OperatorService.GetAdmission:input_type -> refract.v1.GetAdmissionRequest
+	29, // 46: refract.v1.OperatorService.CloseAdmission:input_type -> refract.v1.CloseAdmissionRequest
+	31, // 47: refract.v1.OperatorService.OpenAdmission:input_type -> refract.v1.OpenAdmissionRequest
+	33, // 48: refract.v1.OperatorService.CheckRestore:input_type -> refract.v1.CheckRestoreRequest
+	35, // 49: refract.v1.OperatorService.ListAuditEvents:input_type -> refract.v1.ListAuditEventsRequest
+	37, // 50: refract.v1.OperatorService.ListStuckTasks:input_type -> refract.v1.ListStuckTasksRequest
+	2,  // 51: refract.v1.OperatorService.ListProviderAccounts:output_type -> refract.v1.ListProviderAccountsResponse
+	4,  // 52: refract.v1.OperatorService.UpdateProviderLimits:output_type -> refract.v1.UpdateProviderLimitsResponse
+	6,  // 53: refract.v1.OperatorService.PauseProvider:output_type -> refract.v1.PauseProviderResponse
+	8,  // 54: refract.v1.OperatorService.ResumeProvider:output_type -> refract.v1.ResumeProviderResponse
+	10, // 55: refract.v1.OperatorService.CloseOffering:output_type -> refract.v1.CloseOfferingResponse
+	12, // 56: refract.v1.OperatorService.OpenOffering:output_type -> refract.v1.OpenOfferingResponse
+	14, // 57: refract.v1.OperatorService.ListTenants:output_type -> refract.v1.ListTenantsResponse
+	17, // 58: refract.v1.OperatorService.UpdateTenant:output_type -> refract.v1.UpdateTenantResponse
+	19, // 59: refract.v1.OperatorService.ListCallbacks:output_type -> refract.v1.ListCallbacksResponse
+	21, // 60: refract.v1.OperatorService.GetCallback:output_type -> refract.v1.GetCallbackResponse
+	23, // 61: refract.v1.OperatorService.ReplayCallback:output_type -> refract.v1.ReplayCallbackResponse
+	25, // 62: refract.v1.OperatorService.CheckTask:output_type -> refract.v1.CheckTaskResponse
+	28, // 63: refract.v1.OperatorService.GetAdmission:output_type -> refract.v1.GetAdmissionResponse
+	30, // 64: refract.v1.OperatorService.CloseAdmission:output_type -> refract.v1.CloseAdmissionResponse
+	32, // 65: refract.v1.OperatorService.OpenAdmission:output_type -> refract.v1.OpenAdmissionResponse
+	34, // 66: refract.v1.OperatorService.CheckRestore:output_type -> refract.v1.CheckRestoreResponse
+	36, // 67: refract.v1.OperatorService.ListAuditEvents:output_type -> refract.v1.ListAuditEventsResponse
+	38, // 68: refract.v1.OperatorService.ListStuckTasks:output_type -> refract.v1.ListStuckTasksResponse
+	51, // [51:69] is the sub-list for method output_type
+	33, // [33:51] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_operator_service_proto_init() }
@@ -1650,13 +2700,17 @@ func file_refract_v1_operator_service_proto_init() {
 	if File_refract_v1_operator_service_proto != nil {
 		return
 	}
+	file_refract_v1_admission_proto_init()
+	file_refract_v1_audit_event_proto_init()
 	file_refract_v1_callback_proto_init()
+	file_refract_v1_model_proto_init()
 	file_refract_v1_provider_account_proto_init()
+	file_refract_v1_stuck_task_proto_init()
 	file_refract_v1_task_proto_init()
 	file_refract_v1_tenant_proto_init()
 	file_refract_v1_operator_service_proto_msgTypes[2].OneofWrappers = []any{}
-	file_refract_v1_operator_service_proto_msgTypes[10].OneofWrappers = []any{}
-	file_refract_v1_operator_service_proto_msgTypes[11].OneofWrappers = []any{
+	file_refract_v1_operator_service_proto_msgTypes[14].OneofWrappers = []any{}
+	file_refract_v1_operator_service_proto_msgTypes[15].OneofWrappers = []any{
 		(*KeepTime_KeepFor)(nil),
 		(*KeepTime_AsDefault)(nil),
 	}
@@ -1666,7 +2720,7 @@ func file_refract_v1_operator_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_refract_v1_operator_service_proto_rawDesc), len(file_refract_v1_operator_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,12 +23,20 @@ const (
 	OperatorService_UpdateProviderLimits_FullMethodName = "/refract.v1.OperatorService/UpdateProviderLimits"
 	OperatorService_PauseProvider_FullMethodName        = "/refract.v1.OperatorService/PauseProvider"
 	OperatorService_ResumeProvider_FullMethodName       = "/refract.v1.OperatorService/ResumeProvider"
+	OperatorService_CloseOffering_FullMethodName        = "/refract.v1.OperatorService/CloseOffering"
+	OperatorService_OpenOffering_FullMethodName         = "/refract.v1.OperatorService/OpenOffering"
 	OperatorService_ListTenants_FullMethodName          = "/refract.v1.OperatorService/ListTenants"
 	OperatorService_UpdateTenant_FullMethodName         = "/refract.v1.OperatorService/UpdateTenant"
 	OperatorService_ListCallbacks_FullMethodName        = "/refract.v1.OperatorService/ListCallbacks"
 	OperatorService_GetCallback_FullMethodName          = "/refract.v1.OperatorService/GetCallback"
 	OperatorService_ReplayCallback_FullMethodName       = "/refract.v1.OperatorService/ReplayCallback"
 	OperatorService_CheckTask_FullMethodName            = "/refract.v1.OperatorService/CheckTask"
+	OperatorService_GetAdmission_FullMethodName         = "/refract.v1.OperatorService/GetAdmission"
+	OperatorService_CloseAdmission_FullMethodName       = "/refract.v1.OperatorService/CloseAdmission"
+	OperatorService_OpenAdmission_FullMethodName        = "/refract.v1.OperatorService/OpenAdmission"
+	OperatorService_CheckRestore_FullMethodName         = "/refract.v1.OperatorService/CheckRestore"
+	OperatorService_ListAuditEvents_FullMethodName      = "/refract.v1.OperatorService/ListAuditEvents"
+	OperatorService_ListStuckTasks_FullMethodName       = "/refract.v1.OperatorService/ListStuckTasks"
 )
 
 // OperatorServiceClient is the client API for OperatorService service.
@@ -53,6 +61,12 @@ type OperatorServiceClient interface {
 	// Ends the pause of a provider account, whether an operator or the service paused it. Tasks are admitted to it at
 	// once. If its failures continue, the service pauses it again.
 	ResumeProvider(ctx context.Context, in *ResumeProviderRequest, opts ...grpc.CallOption) (*ResumeProviderResponse, error)
+	// Closes an offering until OpenOffering: no task is sent to it, and open attempts are followed as usual. Its queued
+	// tasks move on to the next provider of their route. Those without another provider wait.
+	CloseOffering(ctx context.Context, in *CloseOfferingRequest, opts ...grpc.CallOption) (*CloseOfferingResponse, error)
+	// Opens an offering, whether an operator or the service closed it. The tasks that waited for it are admitted. If the
+	// provider still does not have the model, the service closes it again.
+	OpenOffering(ctx context.Context, in *OpenOfferingRequest, opts ...grpc.CallOption) (*OpenOfferingResponse, error)
 	// Lists the tenants that have their own terms, an API token or a waiting task, by name. The default is the first.
 	ListTenants(ctx context.Context, in *ListTenantsRequest, opts ...grpc.CallOption) (*ListTenantsResponse, error)
 	// Sets the share and all quotas of a tenant: an absent quota is removed. If only retention times are set, share and
@@ -72,6 +86,26 @@ type OperatorServiceClient interface {
 	// Asks the provider at once about the newest attempt of a task that has no verdict. The task may belong to any
 	// tenant. It does what ReplayCallback does, for attempts whose callback never arrived.
 	CheckTask(ctx context.Context, in *CheckTaskRequest, opts ...grpc.CallOption) (*CheckTaskResponse, error)
+	// Returns whether tasks are sent to providers, and why not.
+	GetAdmission(ctx context.Context, in *GetAdmissionRequest, opts ...grpc.CallOption) (*GetAdmissionResponse, error)
+	// Closes admission: no task is sent to any provider, at any replica, until OpenAdmission. Open attempts are followed as
+	// usual.
+	CloseAdmission(ctx context.Context, in *CloseAdmissionRequest, opts ...grpc.CallOption) (*CloseAdmissionResponse, error)
+	// Opens admission, whether an operator or the service closed it.
+	//
+	// After a restore, tasks that may have been sent and that are not settled keep it closed: the call is refused with
+	// FAILED_PRECONDITION and RESTORE_NOT_SETTLED. See CheckRestore.
+	OpenAdmission(ctx context.Context, in *OpenAdmissionRequest, opts ...grpc.CallOption) (*OpenAdmissionResponse, error)
+	// Compares the database with the records of sent attempts that the bucket keeps, and lists the attempts that were sent
+	// and that the database does not know as sent.
+	//
+	// With settle set, the attempts of known tasks are taken over first: those whose provider task id was recorded are
+	// followed from then on, refused ones are counted as refused, and those without a recorded answer wait for their callback.
+	CheckRestore(ctx context.Context, in *CheckRestoreRequest, opts ...grpc.CallOption) (*CheckRestoreResponse, error)
+	// Lists the changes that operators made, and the changes of tokens, limits and webhook endpoints, newest first.
+	ListAuditEvents(ctx context.Context, in *ListAuditEventsRequest, opts ...grpc.CallOption) (*ListAuditEventsResponse, error)
+	// Lists tasks that have been in their state for longer than is usual, with the cause, longest first.
+	ListStuckTasks(ctx context.Context, in *ListStuckTasksRequest, opts ...grpc.CallOption) (*ListStuckTasksResponse, error)
 }
 
 type operatorServiceClient struct {
@@ -116,6 +150,26 @@ func (c *operatorServiceClient) ResumeProvider(ctx context.Context, in *ResumePr
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ResumeProviderResponse)
 	err := c.cc.Invoke(ctx, OperatorService_ResumeProvider_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) CloseOffering(ctx context.Context, in *CloseOfferingRequest, opts ...grpc.CallOption) (*CloseOfferingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloseOfferingResponse)
+	err := c.cc.Invoke(ctx, OperatorService_CloseOffering_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) OpenOffering(ctx context.Context, in *OpenOfferingRequest, opts ...grpc.CallOption) (*OpenOfferingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OpenOfferingResponse)
+	err := c.cc.Invoke(ctx, OperatorService_OpenOffering_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -182,6 +236,66 @@ func (c *operatorServiceClient) CheckTask(ctx context.Context, in *CheckTaskRequ
 	return out, nil
 }
 
+func (c *operatorServiceClient) GetAdmission(ctx context.Context, in *GetAdmissionRequest, opts ...grpc.CallOption) (*GetAdmissionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetAdmissionResponse)
+	err := c.cc.Invoke(ctx, OperatorService_GetAdmission_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) CloseAdmission(ctx context.Context, in *CloseAdmissionRequest, opts ...grpc.CallOption) (*CloseAdmissionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloseAdmissionResponse)
+	err := c.cc.Invoke(ctx, OperatorService_CloseAdmission_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) OpenAdmission(ctx context.Context, in *OpenAdmissionRequest, opts ...grpc.CallOption) (*OpenAdmissionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(OpenAdmissionResponse)
+	err := c.cc.Invoke(ctx, OperatorService_OpenAdmission_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) CheckRestore(ctx context.Context, in *CheckRestoreRequest, opts ...grpc.CallOption) (*CheckRestoreResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckRestoreResponse)
+	err := c.cc.Invoke(ctx, OperatorService_CheckRestore_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) ListAuditEvents(ctx context.Context, in *ListAuditEventsRequest, opts ...grpc.CallOption) (*ListAuditEventsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAuditEventsResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ListAuditEvents_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) ListStuckTasks(ctx context.Context, in *ListStuckTasksRequest, opts ...grpc.CallOption) (*ListStuckTasksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListStuckTasksResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ListStuckTasks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OperatorServiceServer is the server API for OperatorService service.
 // All implementations must embed UnimplementedOperatorServiceServer
 // for forward compatibility.
@@ -204,6 +318,12 @@ type OperatorServiceServer interface {
 	// Ends the pause of a provider account, whether an operator or the service paused it. Tasks are admitted to it at
 	// once. If its failures continue, the service pauses it again.
 	ResumeProvider(context.Context, *ResumeProviderRequest) (*ResumeProviderResponse, error)
+	// Closes an offering until OpenOffering: no task is sent to it, and open attempts are followed as usual. Its queued
+	// tasks move on to the next provider of their route. Those without another provider wait.
+	CloseOffering(context.Context, *CloseOfferingRequest) (*CloseOfferingResponse, error)
+	// Opens an offering, whether an operator or the service closed it. The tasks that waited for it are admitted. If the
+	// provider still does not have the model, the service closes it again.
+	OpenOffering(context.Context, *OpenOfferingRequest) (*OpenOfferingResponse, error)
 	// Lists the tenants that have their own terms, an API token or a waiting task, by name. The default is the first.
 	ListTenants(context.Context, *ListTenantsRequest) (*ListTenantsResponse, error)
 	// Sets the share and all quotas of a tenant: an absent quota is removed. If only retention times are set, share and
@@ -223,6 +343,26 @@ type OperatorServiceServer interface {
 	// Asks the provider at once about the newest attempt of a task that has no verdict. The task may belong to any
 	// tenant. It does what ReplayCallback does, for attempts whose callback never arrived.
 	CheckTask(context.Context, *CheckTaskRequest) (*CheckTaskResponse, error)
+	// Returns whether tasks are sent to providers, and why not.
+	GetAdmission(context.Context, *GetAdmissionRequest) (*GetAdmissionResponse, error)
+	// Closes admission: no task is sent to any provider, at any replica, until OpenAdmission. Open attempts are followed as
+	// usual.
+	CloseAdmission(context.Context, *CloseAdmissionRequest) (*CloseAdmissionResponse, error)
+	// Opens admission, whether an operator or the service closed it.
+	//
+	// After a restore, tasks that may have been sent and that are not settled keep it closed: the call is refused with
+	// FAILED_PRECONDITION and RESTORE_NOT_SETTLED. See CheckRestore.
+	OpenAdmission(context.Context, *OpenAdmissionRequest) (*OpenAdmissionResponse, error)
+	// Compares the database with the records of sent attempts that the bucket keeps, and lists the attempts that were sent
+	// and that the database does not know as sent.
+	//
+	// With settle set, the attempts of known tasks are taken over first: those whose provider task id was recorded are
+	// followed from then on, refused ones are counted as refused, and those without a recorded answer wait for their callback.
+	CheckRestore(context.Context, *CheckRestoreRequest) (*CheckRestoreResponse, error)
+	// Lists the changes that operators made, and the changes of tokens, limits and webhook endpoints, newest first.
+	ListAuditEvents(context.Context, *ListAuditEventsRequest) (*ListAuditEventsResponse, error)
+	// Lists tasks that have been in their state for longer than is usual, with the cause, longest first.
+	ListStuckTasks(context.Context, *ListStuckTasksRequest) (*ListStuckTasksResponse, error)
 	mustEmbedUnimplementedOperatorServiceServer()
 }
 
@@ -245,6 +385,12 @@ func (UnimplementedOperatorServiceServer) PauseProvider(context.Context, *PauseP
 func (UnimplementedOperatorServiceServer) ResumeProvider(context.Context, *ResumeProviderRequest) (*ResumeProviderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResumeProvider not implemented")
 }
+func (UnimplementedOperatorServiceServer) CloseOffering(context.Context, *CloseOfferingRequest) (*CloseOfferingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CloseOffering not implemented")
+}
+func (UnimplementedOperatorServiceServer) OpenOffering(context.Context, *OpenOfferingRequest) (*OpenOfferingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method OpenOffering not implemented")
+}
 func (UnimplementedOperatorServiceServer) ListTenants(context.Context, *ListTenantsRequest) (*ListTenantsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTenants not implemented")
 }
@@ -262,6 +408,24 @@ func (UnimplementedOperatorServiceServer) ReplayCallback(context.Context, *Repla
 }
 func (UnimplementedOperatorServiceServer) CheckTask(context.Context, *CheckTaskRequest) (*CheckTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CheckTask not implemented")
+}
+func (UnimplementedOperatorServiceServer) GetAdmission(context.Context, *GetAdmissionRequest) (*GetAdmissionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetAdmission not implemented")
+}
+func (UnimplementedOperatorServiceServer) CloseAdmission(context.Context, *CloseAdmissionRequest) (*CloseAdmissionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CloseAdmission not implemented")
+}
+func (UnimplementedOperatorServiceServer) OpenAdmission(context.Context, *OpenAdmissionRequest) (*OpenAdmissionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method OpenAdmission not implemented")
+}
+func (UnimplementedOperatorServiceServer) CheckRestore(context.Context, *CheckRestoreRequest) (*CheckRestoreResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CheckRestore not implemented")
+}
+func (UnimplementedOperatorServiceServer) ListAuditEvents(context.Context, *ListAuditEventsRequest) (*ListAuditEventsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAuditEvents not implemented")
+}
+func (UnimplementedOperatorServiceServer) ListStuckTasks(context.Context, *ListStuckTasksRequest) (*ListStuckTasksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListStuckTasks not implemented")
 }
 func (UnimplementedOperatorServiceServer) mustEmbedUnimplementedOperatorServiceServer() {}
 func (UnimplementedOperatorServiceServer) testEmbeddedByValue()                         {}
@@ -352,6 +516,42 @@ func _OperatorService_ResumeProvider_Handler(srv interface{}, ctx context.Contex
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(OperatorServiceServer).ResumeProvider(ctx, req.(*ResumeProviderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_CloseOffering_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseOfferingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).CloseOffering(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_CloseOffering_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).CloseOffering(ctx, req.(*CloseOfferingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_OpenOffering_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OpenOfferingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).OpenOffering(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_OpenOffering_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).OpenOffering(ctx, req.(*OpenOfferingRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -464,6 +664,114 @@ func _OperatorService_CheckTask_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperatorService_GetAdmission_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetAdmissionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).GetAdmission(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_GetAdmission_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).GetAdmission(ctx, req.(*GetAdmissionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_CloseAdmission_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseAdmissionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).CloseAdmission(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_CloseAdmission_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).CloseAdmission(ctx, req.(*CloseAdmissionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_OpenAdmission_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OpenAdmissionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).OpenAdmission(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_OpenAdmission_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).OpenAdmission(ctx, req.(*OpenAdmissionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_CheckRestore_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckRestoreRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).CheckRestore(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_CheckRestore_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).CheckRestore(ctx, req.(*CheckRestoreRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_ListAuditEvents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAuditEventsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ListAuditEvents(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ListAuditEvents_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ListAuditEvents(ctx, req.(*ListAuditEventsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_ListStuckTasks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListStuckTasksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ListStuckTasks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ListStuckTasks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ListStuckTasks(ctx, req.(*ListStuckTasksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OperatorService_ServiceDesc is the grpc.ServiceDesc for OperatorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -488,6 +796,14 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _OperatorService_ResumeProvider_Handler,
 		},
 		{
+			MethodName: "CloseOffering",
+			Handler:    _OperatorService_CloseOffering_Handler,
+		},
+		{
+			MethodName: "OpenOffering",
+			Handler:    _OperatorService_OpenOffering_Handler,
+		},
+		{
 			MethodName: "ListTenants",
 			Handler:    _OperatorService_ListTenants_Handler,
 		},
@@ -510,6 +826,30 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CheckTask",
 			Handler:    _OperatorService_CheckTask_Handler,
+		},
+		{
+			MethodName: "GetAdmission",
+			Handler:    _OperatorService_GetAdmission_Handler,
+		},
+		{
+			MethodName: "CloseAdmission",
+			Handler:    _OperatorService_CloseAdmission_Handler,
+		},
+		{
+			MethodName: "OpenAdmission",
+			Handler:    _OperatorService_OpenAdmission_Handler,
+		},
+		{
+			MethodName: "CheckRestore",
+			Handler:    _OperatorService_CheckRestore_Handler,
+		},
+		{
+			MethodName: "ListAuditEvents",
+			Handler:    _OperatorService_ListAuditEvents_Handler,
+		},
+		{
+			MethodName: "ListStuckTasks",
+			Handler:    _OperatorService_ListStuckTasks_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

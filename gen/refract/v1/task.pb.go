@@ -58,6 +58,12 @@ const (
 	// The location of the result is unknown: the provider does not answer, or its answer cannot be read. The service asks
 	// again.
 	WaitingCause_WAITING_CAUSE_ANSWER_UNREADABLE WaitingCause = 12
+	// The offering is closed: the provider does not have the model, or an operator closed it. The task has no other
+	// provider, and waits until the offering opens.
+	WaitingCause_WAITING_CAUSE_OFFERING_CLOSED WaitingCause = 13
+	// Admission is closed for all providers: an operator closed it, or the service found that its database or its bucket
+	// was set back to an earlier state. No task is sent until an operator opens admission.
+	WaitingCause_WAITING_CAUSE_ADMISSION_CLOSED WaitingCause = 14
 )
 
 // Enum value maps for WaitingCause.
@@ -76,6 +82,8 @@ var (
 		10: "WAITING_CAUSE_DOWNLOAD_FAILING",
 		11: "WAITING_CAUSE_LINKS_MISSING",
 		12: "WAITING_CAUSE_ANSWER_UNREADABLE",
+		13: "WAITING_CAUSE_OFFERING_CLOSED",
+		14: "WAITING_CAUSE_ADMISSION_CLOSED",
 	}
 	WaitingCause_value = map[string]int32{
 		"WAITING_CAUSE_UNSPECIFIED":         0,
@@ -91,6 +99,8 @@ var (
 		"WAITING_CAUSE_DOWNLOAD_FAILING":    10,
 		"WAITING_CAUSE_LINKS_MISSING":       11,
 		"WAITING_CAUSE_ANSWER_UNREADABLE":   12,
+		"WAITING_CAUSE_OFFERING_CLOSED":     13,
+		"WAITING_CAUSE_ADMISSION_CLOSED":    14,
 	}
 )
 
@@ -417,7 +427,11 @@ type Task struct {
 	// The parameters of the model.
 	//
 	// Absent if the caller gave none.
-	Parameters    *structpb.Struct `protobuf:"bytes,24,opt,name=parameters,proto3" json:"parameters,omitempty"`
+	Parameters *structpb.Struct `protobuf:"bytes,24,opt,name=parameters,proto3" json:"parameters,omitempty"`
+	// The URI that receives the task's events as signed webhooks.
+	//
+	// Empty means none.
+	WebhookUri    string `protobuf:"bytes,25,opt,name=webhook_uri,json=webhookUri,proto3" json:"webhook_uri,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -620,6 +634,13 @@ func (x *Task) GetParameters() *structpb.Struct {
 	return nil
 }
 
+func (x *Task) GetWebhookUri() string {
+	if x != nil {
+		return x.WebhookUri
+	}
+	return ""
+}
+
 // What a task waits for. The task is QUEUED, SAVING, or RUNNING with an unknown outcome.
 type Waiting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -711,7 +732,11 @@ type Attempt struct {
 	// The state of the attempt.
 	State AttemptState `protobuf:"varint,4,opt,name=state,proto3,enum=refract.v1.AttemptState" json:"state,omitempty"`
 	// The time at which the attempt was admitted.
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	// What the provider says that the attempt cost.
+	//
+	// Empty where the provider names no cost, or not yet. A failed attempt may cost nothing, which is an amount of 0.
+	Cost          *Cost `protobuf:"bytes,6,opt,name=cost,proto3" json:"cost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -781,6 +806,68 @@ func (x *Attempt) GetCreateTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Attempt) GetCost() *Cost {
+	if x != nil {
+		return x.Cost
+	}
+	return nil
+}
+
+// An amount that a provider charged.
+type Cost struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The amount as a decimal number, such as `12.5`.
+	Amount string `protobuf:"bytes,1,opt,name=amount,proto3" json:"amount,omitempty"`
+	// What the amount counts, such as `credits`. Providers do not name a currency.
+	Unit          string `protobuf:"bytes,2,opt,name=unit,proto3" json:"unit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cost) Reset() {
+	*x = Cost{}
+	mi := &file_refract_v1_task_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cost) ProtoMessage() {}
+
+func (x *Cost) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_task_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cost.ProtoReflect.Descriptor instead.
+func (*Cost) Descriptor() ([]byte, []int) {
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Cost) GetAmount() string {
+	if x != nil {
+		return x.Amount
+	}
+	return ""
+}
+
+func (x *Cost) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
 // One result file of a task, kept in the service's bucket.
 type Output struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -827,7 +914,7 @@ type Output struct {
 
 func (x *Output) Reset() {
 	*x = Output{}
-	mi := &file_refract_v1_task_proto_msgTypes[3]
+	mi := &file_refract_v1_task_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -839,7 +926,7 @@ func (x *Output) String() string {
 func (*Output) ProtoMessage() {}
 
 func (x *Output) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_proto_msgTypes[3]
+	mi := &file_refract_v1_task_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,7 +939,7 @@ func (x *Output) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Output.ProtoReflect.Descriptor instead.
 func (*Output) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_proto_rawDescGZIP(), []int{3}
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Output) GetIndex() int32 {
@@ -968,7 +1055,7 @@ type TaskEvent struct {
 
 func (x *TaskEvent) Reset() {
 	*x = TaskEvent{}
-	mi := &file_refract_v1_task_proto_msgTypes[4]
+	mi := &file_refract_v1_task_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1067,7 @@ func (x *TaskEvent) String() string {
 func (*TaskEvent) ProtoMessage() {}
 
 func (x *TaskEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_proto_msgTypes[4]
+	mi := &file_refract_v1_task_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1080,7 @@ func (x *TaskEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskEvent.ProtoReflect.Descriptor instead.
 func (*TaskEvent) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_proto_rawDescGZIP(), []int{4}
+	return file_refract_v1_task_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TaskEvent) GetRevision() int64 {
@@ -1050,7 +1137,7 @@ var File_refract_v1_task_proto protoreflect.FileDescriptor
 const file_refract_v1_task_proto_rawDesc = "" +
 	"\n" +
 	"\x15refract/v1/task.proto\x12\n" +
-	"refract.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18refract/v1/failure.proto\x1a\x17refract/v1/source.proto\"\xc0\b\n" +
+	"refract.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18refract/v1/failure.proto\x1a\x17refract/v1/source.proto\"\xe1\b\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
 	"\n" +
@@ -1081,7 +1168,9 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\awaiting\x18\x17 \x01(\v2\x13.refract.v1.WaitingR\awaiting\x127\n" +
 	"\n" +
 	"parameters\x18\x18 \x01(\v2\x17.google.protobuf.StructR\n" +
-	"parameters\x1a9\n" +
+	"parameters\x12\x1f\n" +
+	"\vwebhook_uri\x18\x19 \x01(\tR\n" +
+	"webhookUri\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb2\x01\n" +
@@ -1090,14 +1179,18 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\rplace_in_line\x18\x02 \x01(\x05R\vplaceInLine\x129\n" +
 	"\n" +
 	"until_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"\xd4\x01\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\"\xfa\x01\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12(\n" +
 	"\x10provider_task_id\x18\x03 \x01(\tR\x0eproviderTaskId\x12.\n" +
 	"\x05state\x18\x04 \x01(\x0e2\x18.refract.v1.AttemptStateR\x05state\x12;\n" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\"\xce\x03\n" +
+	"createTime\x12$\n" +
+	"\x04cost\x18\x06 \x01(\v2\x10.refract.v1.CostR\x04cost\"2\n" +
+	"\x04Cost\x12\x16\n" +
+	"\x06amount\x18\x01 \x01(\tR\x06amount\x12\x12\n" +
+	"\x04unit\x18\x02 \x01(\tR\x04unit\"\xce\x03\n" +
 	"\x06Output\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x05R\x05index\x12!\n" +
 	"\fcontent_type\x18\x02 \x01(\tR\vcontentType\x12\x1d\n" +
@@ -1124,7 +1217,7 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\aattempt\x18\x04 \x01(\x05R\aattempt\x12\x18\n" +
 	"\amessage\x18\x05 \x01(\tR\amessage\x12-\n" +
 	"\afailure\x18\x06 \x01(\v2\x13.refract.v1.FailureR\afailure\x12,\n" +
-	"\aoutputs\x18\a \x03(\v2\x12.refract.v1.OutputR\aoutputs*\xbe\x03\n" +
+	"\aoutputs\x18\a \x03(\v2\x12.refract.v1.OutputR\aoutputs*\x85\x04\n" +
 	"\fWaitingCause\x12\x1d\n" +
 	"\x19WAITING_CAUSE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17WAITING_CAUSE_ADMISSION\x10\x01\x12\x1d\n" +
@@ -1139,7 +1232,9 @@ const file_refract_v1_task_proto_rawDesc = "" +
 	"\x1eWAITING_CAUSE_DOWNLOAD_FAILING\x10\n" +
 	"\x12\x1f\n" +
 	"\x1bWAITING_CAUSE_LINKS_MISSING\x10\v\x12#\n" +
-	"\x1fWAITING_CAUSE_ANSWER_UNREADABLE\x10\f*\xf6\x01\n" +
+	"\x1fWAITING_CAUSE_ANSWER_UNREADABLE\x10\f\x12!\n" +
+	"\x1dWAITING_CAUSE_OFFERING_CLOSED\x10\r\x12\"\n" +
+	"\x1eWAITING_CAUSE_ADMISSION_CLOSED\x10\x0e*\xf6\x01\n" +
 	"\bStrength\x12\x18\n" +
 	"\x14STRENGTH_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11STRENGTH_ADHERE_1\x10\x01\x12\x15\n" +
@@ -1186,7 +1281,7 @@ func file_refract_v1_task_proto_rawDescGZIP() []byte {
 }
 
 var file_refract_v1_task_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_refract_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_refract_v1_task_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_refract_v1_task_proto_goTypes = []any{
 	(WaitingCause)(0),             // 0: refract.v1.WaitingCause
 	(Strength)(0),                 // 1: refract.v1.Strength
@@ -1195,45 +1290,47 @@ var file_refract_v1_task_proto_goTypes = []any{
 	(*Task)(nil),                  // 4: refract.v1.Task
 	(*Waiting)(nil),               // 5: refract.v1.Waiting
 	(*Attempt)(nil),               // 6: refract.v1.Attempt
-	(*Output)(nil),                // 7: refract.v1.Output
-	(*TaskEvent)(nil),             // 8: refract.v1.TaskEvent
-	nil,                           // 9: refract.v1.Task.LabelsEntry
-	(*Source)(nil),                // 10: refract.v1.Source
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*Failure)(nil),               // 12: refract.v1.Failure
-	(*durationpb.Duration)(nil),   // 13: google.protobuf.Duration
-	(*structpb.Struct)(nil),       // 14: google.protobuf.Struct
+	(*Cost)(nil),                  // 7: refract.v1.Cost
+	(*Output)(nil),                // 8: refract.v1.Output
+	(*TaskEvent)(nil),             // 9: refract.v1.TaskEvent
+	nil,                           // 10: refract.v1.Task.LabelsEntry
+	(*Source)(nil),                // 11: refract.v1.Source
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*Failure)(nil),               // 13: refract.v1.Failure
+	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
+	(*structpb.Struct)(nil),       // 15: google.protobuf.Struct
 }
 var file_refract_v1_task_proto_depIdxs = []int32{
 	2,  // 0: refract.v1.Task.state:type_name -> refract.v1.TaskState
-	10, // 1: refract.v1.Task.source:type_name -> refract.v1.Source
-	9,  // 2: refract.v1.Task.labels:type_name -> refract.v1.Task.LabelsEntry
-	11, // 3: refract.v1.Task.deadline_time:type_name -> google.protobuf.Timestamp
-	11, // 4: refract.v1.Task.create_time:type_name -> google.protobuf.Timestamp
-	11, // 5: refract.v1.Task.update_time:type_name -> google.protobuf.Timestamp
+	11, // 1: refract.v1.Task.source:type_name -> refract.v1.Source
+	10, // 2: refract.v1.Task.labels:type_name -> refract.v1.Task.LabelsEntry
+	12, // 3: refract.v1.Task.deadline_time:type_name -> google.protobuf.Timestamp
+	12, // 4: refract.v1.Task.create_time:type_name -> google.protobuf.Timestamp
+	12, // 5: refract.v1.Task.update_time:type_name -> google.protobuf.Timestamp
 	6,  // 6: refract.v1.Task.attempt:type_name -> refract.v1.Attempt
-	12, // 7: refract.v1.Task.failure:type_name -> refract.v1.Failure
-	7,  // 8: refract.v1.Task.outputs:type_name -> refract.v1.Output
-	13, // 9: refract.v1.Task.typical_duration:type_name -> google.protobuf.Duration
+	13, // 7: refract.v1.Task.failure:type_name -> refract.v1.Failure
+	8,  // 8: refract.v1.Task.outputs:type_name -> refract.v1.Output
+	14, // 9: refract.v1.Task.typical_duration:type_name -> google.protobuf.Duration
 	1,  // 10: refract.v1.Task.strength:type_name -> refract.v1.Strength
 	5,  // 11: refract.v1.Task.waiting:type_name -> refract.v1.Waiting
-	14, // 12: refract.v1.Task.parameters:type_name -> google.protobuf.Struct
+	15, // 12: refract.v1.Task.parameters:type_name -> google.protobuf.Struct
 	0,  // 13: refract.v1.Waiting.cause:type_name -> refract.v1.WaitingCause
-	11, // 14: refract.v1.Waiting.until_time:type_name -> google.protobuf.Timestamp
+	12, // 14: refract.v1.Waiting.until_time:type_name -> google.protobuf.Timestamp
 	3,  // 15: refract.v1.Attempt.state:type_name -> refract.v1.AttemptState
-	11, // 16: refract.v1.Attempt.create_time:type_name -> google.protobuf.Timestamp
-	13, // 17: refract.v1.Output.duration:type_name -> google.protobuf.Duration
-	11, // 18: refract.v1.Output.signed_uri_expire_time:type_name -> google.protobuf.Timestamp
-	11, // 19: refract.v1.Output.expire_time:type_name -> google.protobuf.Timestamp
-	11, // 20: refract.v1.TaskEvent.create_time:type_name -> google.protobuf.Timestamp
-	2,  // 21: refract.v1.TaskEvent.state:type_name -> refract.v1.TaskState
-	12, // 22: refract.v1.TaskEvent.failure:type_name -> refract.v1.Failure
-	7,  // 23: refract.v1.TaskEvent.outputs:type_name -> refract.v1.Output
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	12, // 16: refract.v1.Attempt.create_time:type_name -> google.protobuf.Timestamp
+	7,  // 17: refract.v1.Attempt.cost:type_name -> refract.v1.Cost
+	14, // 18: refract.v1.Output.duration:type_name -> google.protobuf.Duration
+	12, // 19: refract.v1.Output.signed_uri_expire_time:type_name -> google.protobuf.Timestamp
+	12, // 20: refract.v1.Output.expire_time:type_name -> google.protobuf.Timestamp
+	12, // 21: refract.v1.TaskEvent.create_time:type_name -> google.protobuf.Timestamp
+	2,  // 22: refract.v1.TaskEvent.state:type_name -> refract.v1.TaskState
+	13, // 23: refract.v1.TaskEvent.failure:type_name -> refract.v1.Failure
+	8,  // 24: refract.v1.TaskEvent.outputs:type_name -> refract.v1.Output
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_task_proto_init() }
@@ -1249,7 +1346,7 @@ func file_refract_v1_task_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_refract_v1_task_proto_rawDesc), len(file_refract_v1_task_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -76,9 +76,10 @@ type SubmitTaskRequest struct {
 	// value.
 	Strength Strength `protobuf:"varint,11,opt,name=strength,proto3,enum=refract.v1.Strength" json:"strength,omitempty"`
 	// The model to use: its name in the catalog, such as `luma/ray-2-modify`, or the provider's own name of it. At most 128
-	// characters.
+	// characters. ListModels returns the models that there are.
 	//
-	// Empty means the default model of each provider of the route. Without `provider`, the task takes the model's route.
+	// Empty means the default model of each provider of the route. Without `provider`, the task takes the model's route,
+	// without offerings that cannot run it. If there is no other, it is refused with a violation for each offering.
 	Model string `protobuf:"bytes,12,opt,name=model,proto3" json:"model,omitempty"`
 	// The public https URI of an image: the first frame, modified as the whole video is to be. At most 2048 bytes.
 	//
@@ -86,8 +87,13 @@ type SubmitTaskRequest struct {
 	FirstFrameUri string `protobuf:"bytes,13,opt,name=first_frame_uri,json=firstFrameUri,proto3" json:"first_frame_uri,omitempty"`
 	// The parameters of the model, in addition to the fields above. At most 16 KiB as JSON.
 	//
-	// The catalog has the JSON Schema of each offering. A violation names the path, such as `parameters.resolution`.
-	Parameters    *structpb.Struct `protobuf:"bytes,14,opt,name=parameters,proto3" json:"parameters,omitempty"`
+	// GetModel returns the JSON Schema of each offering. A violation names the path, such as `parameters.resolution`.
+	Parameters *structpb.Struct `protobuf:"bytes,14,opt,name=parameters,proto3" json:"parameters,omitempty"`
+	// The public https URI that receives the events with which the task ends, as signed webhooks. At most 2048 bytes.
+	//
+	// Empty means none. The tenant's webhook endpoint without a URL signs them, and its event types apply. If there is none, the
+	// task is refused with FAILED_PRECONDITION and WEBHOOK_SECRET_MISSING.
+	WebhookUri    string `protobuf:"bytes,15,opt,name=webhook_uri,json=webhookUri,proto3" json:"webhook_uri,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -218,6 +224,13 @@ func (x *SubmitTaskRequest) GetParameters() *structpb.Struct {
 		return x.Parameters
 	}
 	return nil
+}
+
+func (x *SubmitTaskRequest) GetWebhookUri() string {
+	if x != nil {
+		return x.WebhookUri
+	}
+	return ""
 }
 
 // The source of a task to be submitted.
@@ -627,6 +640,98 @@ func (x *GetTaskResponse) GetTask() *Task {
 	return nil
 }
 
+// The request of ExplainTask.
+type ExplainTaskRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the task.
+	TaskId        string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainTaskRequest) Reset() {
+	*x = ExplainTaskRequest{}
+	mi := &file_refract_v1_task_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainTaskRequest) ProtoMessage() {}
+
+func (x *ExplainTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_task_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainTaskRequest.ProtoReflect.Descriptor instead.
+func (*ExplainTaskRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ExplainTaskRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+// The response of ExplainTask.
+type ExplainTaskResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The explanation.
+	Explanation   *Explanation `protobuf:"bytes,1,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainTaskResponse) Reset() {
+	*x = ExplainTaskResponse{}
+	mi := &file_refract_v1_task_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainTaskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainTaskResponse) ProtoMessage() {}
+
+func (x *ExplainTaskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_task_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainTaskResponse.ProtoReflect.Descriptor instead.
+func (*ExplainTaskResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ExplainTaskResponse) GetExplanation() *Explanation {
+	if x != nil {
+		return x.Explanation
+	}
+	return nil
+}
+
 // The request of ListTasks. The filters must all match.
 type ListTasksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -658,7 +763,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[8]
+	mi := &file_refract_v1_task_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -670,7 +775,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[8]
+	mi := &file_refract_v1_task_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -683,7 +788,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{8}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListTasksRequest) GetPageSize() int32 {
@@ -750,7 +855,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[9]
+	mi := &file_refract_v1_task_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -762,7 +867,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[9]
+	mi := &file_refract_v1_task_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -775,7 +880,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{9}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -803,7 +908,7 @@ type CancelTaskRequest struct {
 
 func (x *CancelTaskRequest) Reset() {
 	*x = CancelTaskRequest{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[10]
+	mi := &file_refract_v1_task_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +920,7 @@ func (x *CancelTaskRequest) String() string {
 func (*CancelTaskRequest) ProtoMessage() {}
 
 func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[10]
+	mi := &file_refract_v1_task_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +933,7 @@ func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskRequest.ProtoReflect.Descriptor instead.
 func (*CancelTaskRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{10}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CancelTaskRequest) GetTaskId() string {
@@ -849,7 +954,7 @@ type CancelTaskResponse struct {
 
 func (x *CancelTaskResponse) Reset() {
 	*x = CancelTaskResponse{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[11]
+	mi := &file_refract_v1_task_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +966,7 @@ func (x *CancelTaskResponse) String() string {
 func (*CancelTaskResponse) ProtoMessage() {}
 
 func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[11]
+	mi := &file_refract_v1_task_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +979,7 @@ func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskResponse.ProtoReflect.Descriptor instead.
 func (*CancelTaskResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{11}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CancelTaskResponse) GetTask() *Task {
@@ -900,7 +1005,7 @@ type RetryTaskRequest struct {
 
 func (x *RetryTaskRequest) Reset() {
 	*x = RetryTaskRequest{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[12]
+	mi := &file_refract_v1_task_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +1017,7 @@ func (x *RetryTaskRequest) String() string {
 func (*RetryTaskRequest) ProtoMessage() {}
 
 func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[12]
+	mi := &file_refract_v1_task_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1030,7 @@ func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryTaskRequest.ProtoReflect.Descriptor instead.
 func (*RetryTaskRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{12}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RetryTaskRequest) GetTaskId() string {
@@ -953,7 +1058,7 @@ type RetryTaskResponse struct {
 
 func (x *RetryTaskResponse) Reset() {
 	*x = RetryTaskResponse{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[13]
+	mi := &file_refract_v1_task_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1070,7 @@ func (x *RetryTaskResponse) String() string {
 func (*RetryTaskResponse) ProtoMessage() {}
 
 func (x *RetryTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[13]
+	mi := &file_refract_v1_task_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1083,7 @@ func (x *RetryTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryTaskResponse.ProtoReflect.Descriptor instead.
 func (*RetryTaskResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{13}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RetryTaskResponse) GetTask() *Task {
@@ -1003,7 +1108,7 @@ type WatchTaskRequest struct {
 
 func (x *WatchTaskRequest) Reset() {
 	*x = WatchTaskRequest{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[14]
+	mi := &file_refract_v1_task_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1120,7 @@ func (x *WatchTaskRequest) String() string {
 func (*WatchTaskRequest) ProtoMessage() {}
 
 func (x *WatchTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[14]
+	mi := &file_refract_v1_task_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1133,7 @@ func (x *WatchTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTaskRequest.ProtoReflect.Descriptor instead.
 func (*WatchTaskRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{14}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchTaskRequest) GetTaskId() string {
@@ -1062,7 +1167,7 @@ type WatchTaskResponse struct {
 
 func (x *WatchTaskResponse) Reset() {
 	*x = WatchTaskResponse{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[15]
+	mi := &file_refract_v1_task_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1179,7 @@ func (x *WatchTaskResponse) String() string {
 func (*WatchTaskResponse) ProtoMessage() {}
 
 func (x *WatchTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[15]
+	mi := &file_refract_v1_task_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1192,7 @@ func (x *WatchTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTaskResponse.ProtoReflect.Descriptor instead.
 func (*WatchTaskResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{15}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchTaskResponse) GetUpdate() isWatchTaskResponse_Update {
@@ -1160,7 +1265,7 @@ type WatchBookmark struct {
 
 func (x *WatchBookmark) Reset() {
 	*x = WatchBookmark{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[16]
+	mi := &file_refract_v1_task_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1172,7 +1277,7 @@ func (x *WatchBookmark) String() string {
 func (*WatchBookmark) ProtoMessage() {}
 
 func (x *WatchBookmark) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[16]
+	mi := &file_refract_v1_task_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1185,7 +1290,7 @@ func (x *WatchBookmark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBookmark.ProtoReflect.Descriptor instead.
 func (*WatchBookmark) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{16}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WatchBookmark) GetRevision() int64 {
@@ -1215,7 +1320,7 @@ type WatchTasksRequest struct {
 
 func (x *WatchTasksRequest) Reset() {
 	*x = WatchTasksRequest{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[17]
+	mi := &file_refract_v1_task_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1332,7 @@ func (x *WatchTasksRequest) String() string {
 func (*WatchTasksRequest) ProtoMessage() {}
 
 func (x *WatchTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[17]
+	mi := &file_refract_v1_task_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1345,7 @@ func (x *WatchTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTasksRequest.ProtoReflect.Descriptor instead.
 func (*WatchTasksRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{17}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WatchTasksRequest) GetResumeToken() string {
@@ -1281,7 +1386,7 @@ type WatchTasksResponse struct {
 
 func (x *WatchTasksResponse) Reset() {
 	*x = WatchTasksResponse{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[18]
+	mi := &file_refract_v1_task_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1398,7 @@ func (x *WatchTasksResponse) String() string {
 func (*WatchTasksResponse) ProtoMessage() {}
 
 func (x *WatchTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[18]
+	mi := &file_refract_v1_task_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1411,7 @@ func (x *WatchTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchTasksResponse.ProtoReflect.Descriptor instead.
 func (*WatchTasksResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{18}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WatchTasksResponse) GetResumeToken() string {
@@ -1340,7 +1445,7 @@ type WatchedTaskEvent struct {
 
 func (x *WatchedTaskEvent) Reset() {
 	*x = WatchedTaskEvent{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[19]
+	mi := &file_refract_v1_task_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +1457,7 @@ func (x *WatchedTaskEvent) String() string {
 func (*WatchedTaskEvent) ProtoMessage() {}
 
 func (x *WatchedTaskEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[19]
+	mi := &file_refract_v1_task_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +1470,7 @@ func (x *WatchedTaskEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchedTaskEvent.ProtoReflect.Descriptor instead.
 func (*WatchedTaskEvent) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{19}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchedTaskEvent) GetTaskId() string {
@@ -1415,7 +1520,7 @@ type ListTaskEventsRequest struct {
 
 func (x *ListTaskEventsRequest) Reset() {
 	*x = ListTaskEventsRequest{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[20]
+	mi := &file_refract_v1_task_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +1532,7 @@ func (x *ListTaskEventsRequest) String() string {
 func (*ListTaskEventsRequest) ProtoMessage() {}
 
 func (x *ListTaskEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[20]
+	mi := &file_refract_v1_task_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +1545,7 @@ func (x *ListTaskEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTaskEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListTaskEventsRequest) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{20}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListTaskEventsRequest) GetTaskId() string {
@@ -1479,7 +1584,7 @@ type ListTaskEventsResponse struct {
 
 func (x *ListTaskEventsResponse) Reset() {
 	*x = ListTaskEventsResponse{}
-	mi := &file_refract_v1_task_service_proto_msgTypes[21]
+	mi := &file_refract_v1_task_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1596,7 @@ func (x *ListTaskEventsResponse) String() string {
 func (*ListTaskEventsResponse) ProtoMessage() {}
 
 func (x *ListTaskEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_refract_v1_task_service_proto_msgTypes[21]
+	mi := &file_refract_v1_task_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1609,7 @@ func (x *ListTaskEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTaskEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListTaskEventsResponse) Descriptor() ([]byte, []int) {
-	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{21}
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListTaskEventsResponse) GetEvents() []*TaskEvent {
@@ -1526,7 +1631,7 @@ var File_refract_v1_task_service_proto protoreflect.FileDescriptor
 const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/task_service.proto\x12\n" +
-	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18refract/v1/failure.proto\x1a\x17refract/v1/source.proto\x1a\x15refract/v1/task.proto\"\xe8\b\n" +
+	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1crefract/v1/explanation.proto\x1a\x18refract/v1/failure.proto\x1a\x17refract/v1/source.proto\x1a\x15refract/v1/task.proto\"\x93\t\n" +
 	"\x11SubmitTaskRequest\x123\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\trequestId\x12\x97\x02\n" +
@@ -1550,7 +1655,9 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\x0ffirst_frame_uri\x18\r \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\rfirstFrameUri\x127\n" +
 	"\n" +
 	"parameters\x18\x0e \x01(\v2\x17.google.protobuf.StructR\n" +
-	"parameters\x1a9\n" +
+	"parameters\x12)\n" +
+	"\vwebhook_uri\x18\x0f \x01(\tB\b\xbaH\x05r\x03(\x80\x10R\n" +
+	"webhookUri\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"n\n" +
@@ -1573,7 +1680,11 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\x0eGetTaskRequest\x12!\n" +
 	"\atask_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06taskId\"7\n" +
 	"\x0fGetTaskResponse\x12$\n" +
-	"\x04task\x18\x01 \x01(\v2\x10.refract.v1.TaskR\x04task\"\xc5\x04\n" +
+	"\x04task\x18\x01 \x01(\v2\x10.refract.v1.TaskR\x04task\"7\n" +
+	"\x12ExplainTaskRequest\x12!\n" +
+	"\atask_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06taskId\"P\n" +
+	"\x13ExplainTaskResponse\x129\n" +
+	"\vexplanation\x18\x01 \x01(\v2\x17.refract.v1.ExplanationR\vexplanation\"\xc5\x04\n" +
 	"\x10ListTasksRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
@@ -1640,12 +1751,13 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"o\n" +
 	"\x16ListTaskEventsResponse\x12-\n" +
 	"\x06events\x18\x01 \x03(\v2\x15.refract.v1.TaskEventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xce\b\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xc6\t\n" +
 	"\vTaskService\x12a\n" +
 	"\n" +
 	"SubmitTask\x12\x1d.refract.v1.SubmitTaskRequest\x1a\x1e.refract.v1.SubmitTaskResponse\"\x14\x82\xd3\xe4\x93\x02\x0e:\x01*\"\t/v1/tasks\x12\x7f\n" +
 	"\x10BatchSubmitTasks\x12#.refract.v1.BatchSubmitTasksRequest\x1a$.refract.v1.BatchSubmitTasksResponse\" \x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/v1/tasks:batchSubmit\x12b\n" +
-	"\aGetTask\x12\x1a.refract.v1.GetTaskRequest\x1a\x1b.refract.v1.GetTaskResponse\"\x1e\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/tasks/{task_id}\x90\x02\x01\x12^\n" +
+	"\aGetTask\x12\x1a.refract.v1.GetTaskRequest\x1a\x1b.refract.v1.GetTaskResponse\"\x1e\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/tasks/{task_id}\x90\x02\x01\x12v\n" +
+	"\vExplainTask\x12\x1e.refract.v1.ExplainTaskRequest\x1a\x1f.refract.v1.ExplainTaskResponse\"&\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/tasks/{task_id}:explain\x90\x02\x01\x12^\n" +
 	"\tListTasks\x12\x1c.refract.v1.ListTasksRequest\x1a\x1d.refract.v1.ListTasksResponse\"\x14\x82\xd3\xe4\x93\x02\v\x12\t/v1/tasks\x90\x02\x01\x12u\n" +
 	"\n" +
 	"CancelTask\x12\x1d.refract.v1.CancelTaskRequest\x1a\x1e.refract.v1.CancelTaskResponse\"(\x82\xd3\xe4\x93\x02\x1f:\x01*\"\x1a/v1/tasks/{task_id}:cancel\x90\x02\x02\x12n\n" +
@@ -1671,7 +1783,7 @@ func file_refract_v1_task_service_proto_rawDescGZIP() []byte {
 	return file_refract_v1_task_service_proto_rawDescData
 }
 
-var file_refract_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_refract_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_refract_v1_task_service_proto_goTypes = []any{
 	(*SubmitTaskRequest)(nil),        // 0: refract.v1.SubmitTaskRequest
 	(*SubmitTaskSource)(nil),         // 1: refract.v1.SubmitTaskSource
@@ -1681,90 +1793,96 @@ var file_refract_v1_task_service_proto_goTypes = []any{
 	(*BatchSubmitTasksResult)(nil),   // 5: refract.v1.BatchSubmitTasksResult
 	(*GetTaskRequest)(nil),           // 6: refract.v1.GetTaskRequest
 	(*GetTaskResponse)(nil),          // 7: refract.v1.GetTaskResponse
-	(*ListTasksRequest)(nil),         // 8: refract.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),        // 9: refract.v1.ListTasksResponse
-	(*CancelTaskRequest)(nil),        // 10: refract.v1.CancelTaskRequest
-	(*CancelTaskResponse)(nil),       // 11: refract.v1.CancelTaskResponse
-	(*RetryTaskRequest)(nil),         // 12: refract.v1.RetryTaskRequest
-	(*RetryTaskResponse)(nil),        // 13: refract.v1.RetryTaskResponse
-	(*WatchTaskRequest)(nil),         // 14: refract.v1.WatchTaskRequest
-	(*WatchTaskResponse)(nil),        // 15: refract.v1.WatchTaskResponse
-	(*WatchBookmark)(nil),            // 16: refract.v1.WatchBookmark
-	(*WatchTasksRequest)(nil),        // 17: refract.v1.WatchTasksRequest
-	(*WatchTasksResponse)(nil),       // 18: refract.v1.WatchTasksResponse
-	(*WatchedTaskEvent)(nil),         // 19: refract.v1.WatchedTaskEvent
-	(*ListTaskEventsRequest)(nil),    // 20: refract.v1.ListTaskEventsRequest
-	(*ListTaskEventsResponse)(nil),   // 21: refract.v1.ListTaskEventsResponse
-	nil,                              // 22: refract.v1.SubmitTaskRequest.LabelsEntry
-	nil,                              // 23: refract.v1.ListTasksRequest.LabelsEntry
-	nil,                              // 24: refract.v1.WatchTasksRequest.LabelsEntry
-	nil,                              // 25: refract.v1.WatchedTaskEvent.LabelsEntry
-	(*durationpb.Duration)(nil),      // 26: google.protobuf.Duration
-	(Strength)(0),                    // 27: refract.v1.Strength
-	(*structpb.Struct)(nil),          // 28: google.protobuf.Struct
-	(*Task)(nil),                     // 29: refract.v1.Task
-	(*status.Status)(nil),            // 30: google.rpc.Status
-	(TaskState)(0),                   // 31: refract.v1.TaskState
-	(*timestamppb.Timestamp)(nil),    // 32: google.protobuf.Timestamp
-	(FailureReason)(0),               // 33: refract.v1.FailureReason
-	(*TaskEvent)(nil),                // 34: refract.v1.TaskEvent
-	(*UploadSourceRequest)(nil),      // 35: refract.v1.UploadSourceRequest
-	(*UploadSourceResponse)(nil),     // 36: refract.v1.UploadSourceResponse
+	(*ExplainTaskRequest)(nil),       // 8: refract.v1.ExplainTaskRequest
+	(*ExplainTaskResponse)(nil),      // 9: refract.v1.ExplainTaskResponse
+	(*ListTasksRequest)(nil),         // 10: refract.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),        // 11: refract.v1.ListTasksResponse
+	(*CancelTaskRequest)(nil),        // 12: refract.v1.CancelTaskRequest
+	(*CancelTaskResponse)(nil),       // 13: refract.v1.CancelTaskResponse
+	(*RetryTaskRequest)(nil),         // 14: refract.v1.RetryTaskRequest
+	(*RetryTaskResponse)(nil),        // 15: refract.v1.RetryTaskResponse
+	(*WatchTaskRequest)(nil),         // 16: refract.v1.WatchTaskRequest
+	(*WatchTaskResponse)(nil),        // 17: refract.v1.WatchTaskResponse
+	(*WatchBookmark)(nil),            // 18: refract.v1.WatchBookmark
+	(*WatchTasksRequest)(nil),        // 19: refract.v1.WatchTasksRequest
+	(*WatchTasksResponse)(nil),       // 20: refract.v1.WatchTasksResponse
+	(*WatchedTaskEvent)(nil),         // 21: refract.v1.WatchedTaskEvent
+	(*ListTaskEventsRequest)(nil),    // 22: refract.v1.ListTaskEventsRequest
+	(*ListTaskEventsResponse)(nil),   // 23: refract.v1.ListTaskEventsResponse
+	nil,                              // 24: refract.v1.SubmitTaskRequest.LabelsEntry
+	nil,                              // 25: refract.v1.ListTasksRequest.LabelsEntry
+	nil,                              // 26: refract.v1.WatchTasksRequest.LabelsEntry
+	nil,                              // 27: refract.v1.WatchedTaskEvent.LabelsEntry
+	(*durationpb.Duration)(nil),      // 28: google.protobuf.Duration
+	(Strength)(0),                    // 29: refract.v1.Strength
+	(*structpb.Struct)(nil),          // 30: google.protobuf.Struct
+	(*Task)(nil),                     // 31: refract.v1.Task
+	(*status.Status)(nil),            // 32: google.rpc.Status
+	(*Explanation)(nil),              // 33: refract.v1.Explanation
+	(TaskState)(0),                   // 34: refract.v1.TaskState
+	(*timestamppb.Timestamp)(nil),    // 35: google.protobuf.Timestamp
+	(FailureReason)(0),               // 36: refract.v1.FailureReason
+	(*TaskEvent)(nil),                // 37: refract.v1.TaskEvent
+	(*UploadSourceRequest)(nil),      // 38: refract.v1.UploadSourceRequest
+	(*UploadSourceResponse)(nil),     // 39: refract.v1.UploadSourceResponse
 }
 var file_refract_v1_task_service_proto_depIdxs = []int32{
 	1,  // 0: refract.v1.SubmitTaskRequest.source:type_name -> refract.v1.SubmitTaskSource
-	22, // 1: refract.v1.SubmitTaskRequest.labels:type_name -> refract.v1.SubmitTaskRequest.LabelsEntry
-	26, // 2: refract.v1.SubmitTaskRequest.deadline:type_name -> google.protobuf.Duration
-	27, // 3: refract.v1.SubmitTaskRequest.strength:type_name -> refract.v1.Strength
-	28, // 4: refract.v1.SubmitTaskRequest.parameters:type_name -> google.protobuf.Struct
-	29, // 5: refract.v1.SubmitTaskResponse.task:type_name -> refract.v1.Task
+	24, // 1: refract.v1.SubmitTaskRequest.labels:type_name -> refract.v1.SubmitTaskRequest.LabelsEntry
+	28, // 2: refract.v1.SubmitTaskRequest.deadline:type_name -> google.protobuf.Duration
+	29, // 3: refract.v1.SubmitTaskRequest.strength:type_name -> refract.v1.Strength
+	30, // 4: refract.v1.SubmitTaskRequest.parameters:type_name -> google.protobuf.Struct
+	31, // 5: refract.v1.SubmitTaskResponse.task:type_name -> refract.v1.Task
 	0,  // 6: refract.v1.BatchSubmitTasksRequest.requests:type_name -> refract.v1.SubmitTaskRequest
 	5,  // 7: refract.v1.BatchSubmitTasksResponse.results:type_name -> refract.v1.BatchSubmitTasksResult
-	29, // 8: refract.v1.BatchSubmitTasksResult.task:type_name -> refract.v1.Task
-	30, // 9: refract.v1.BatchSubmitTasksResult.status:type_name -> google.rpc.Status
-	29, // 10: refract.v1.GetTaskResponse.task:type_name -> refract.v1.Task
-	31, // 11: refract.v1.ListTasksRequest.states:type_name -> refract.v1.TaskState
-	23, // 12: refract.v1.ListTasksRequest.labels:type_name -> refract.v1.ListTasksRequest.LabelsEntry
-	32, // 13: refract.v1.ListTasksRequest.create_time_from:type_name -> google.protobuf.Timestamp
-	32, // 14: refract.v1.ListTasksRequest.create_time_to:type_name -> google.protobuf.Timestamp
-	33, // 15: refract.v1.ListTasksRequest.failure_reasons:type_name -> refract.v1.FailureReason
-	29, // 16: refract.v1.ListTasksResponse.tasks:type_name -> refract.v1.Task
-	29, // 17: refract.v1.CancelTaskResponse.task:type_name -> refract.v1.Task
-	29, // 18: refract.v1.RetryTaskResponse.task:type_name -> refract.v1.Task
-	29, // 19: refract.v1.WatchTaskResponse.task:type_name -> refract.v1.Task
-	34, // 20: refract.v1.WatchTaskResponse.event:type_name -> refract.v1.TaskEvent
-	16, // 21: refract.v1.WatchTaskResponse.bookmark:type_name -> refract.v1.WatchBookmark
-	31, // 22: refract.v1.WatchTasksRequest.states:type_name -> refract.v1.TaskState
-	24, // 23: refract.v1.WatchTasksRequest.labels:type_name -> refract.v1.WatchTasksRequest.LabelsEntry
-	19, // 24: refract.v1.WatchTasksResponse.event:type_name -> refract.v1.WatchedTaskEvent
-	25, // 25: refract.v1.WatchedTaskEvent.labels:type_name -> refract.v1.WatchedTaskEvent.LabelsEntry
-	34, // 26: refract.v1.WatchedTaskEvent.event:type_name -> refract.v1.TaskEvent
-	34, // 27: refract.v1.ListTaskEventsResponse.events:type_name -> refract.v1.TaskEvent
-	0,  // 28: refract.v1.TaskService.SubmitTask:input_type -> refract.v1.SubmitTaskRequest
-	3,  // 29: refract.v1.TaskService.BatchSubmitTasks:input_type -> refract.v1.BatchSubmitTasksRequest
-	6,  // 30: refract.v1.TaskService.GetTask:input_type -> refract.v1.GetTaskRequest
-	8,  // 31: refract.v1.TaskService.ListTasks:input_type -> refract.v1.ListTasksRequest
-	10, // 32: refract.v1.TaskService.CancelTask:input_type -> refract.v1.CancelTaskRequest
-	12, // 33: refract.v1.TaskService.RetryTask:input_type -> refract.v1.RetryTaskRequest
-	14, // 34: refract.v1.TaskService.WatchTask:input_type -> refract.v1.WatchTaskRequest
-	17, // 35: refract.v1.TaskService.WatchTasks:input_type -> refract.v1.WatchTasksRequest
-	20, // 36: refract.v1.TaskService.ListTaskEvents:input_type -> refract.v1.ListTaskEventsRequest
-	35, // 37: refract.v1.TaskService.UploadSource:input_type -> refract.v1.UploadSourceRequest
-	2,  // 38: refract.v1.TaskService.SubmitTask:output_type -> refract.v1.SubmitTaskResponse
-	4,  // 39: refract.v1.TaskService.BatchSubmitTasks:output_type -> refract.v1.BatchSubmitTasksResponse
-	7,  // 40: refract.v1.TaskService.GetTask:output_type -> refract.v1.GetTaskResponse
-	9,  // 41: refract.v1.TaskService.ListTasks:output_type -> refract.v1.ListTasksResponse
-	11, // 42: refract.v1.TaskService.CancelTask:output_type -> refract.v1.CancelTaskResponse
-	13, // 43: refract.v1.TaskService.RetryTask:output_type -> refract.v1.RetryTaskResponse
-	15, // 44: refract.v1.TaskService.WatchTask:output_type -> refract.v1.WatchTaskResponse
-	18, // 45: refract.v1.TaskService.WatchTasks:output_type -> refract.v1.WatchTasksResponse
-	21, // 46: refract.v1.TaskService.ListTaskEvents:output_type -> refract.v1.ListTaskEventsResponse
-	36, // 47: refract.v1.TaskService.UploadSource:output_type -> refract.v1.UploadSourceResponse
-	38, // [38:48] is the sub-list for method output_type
-	28, // [28:38] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	31, // 8: refract.v1.BatchSubmitTasksResult.task:type_name -> refract.v1.Task
+	32, // 9: refract.v1.BatchSubmitTasksResult.status:type_name -> google.rpc.Status
+	31, // 10: refract.v1.GetTaskResponse.task:type_name -> refract.v1.Task
+	33, // 11: refract.v1.ExplainTaskResponse.explanation:type_name -> refract.v1.Explanation
+	34, // 12: refract.v1.ListTasksRequest.states:type_name -> refract.v1.TaskState
+	25, // 13: refract.v1.ListTasksRequest.labels:type_name -> refract.v1.ListTasksRequest.LabelsEntry
+	35, // 14: refract.v1.ListTasksRequest.create_time_from:type_name -> google.protobuf.Timestamp
+	35, // 15: refract.v1.ListTasksRequest.create_time_to:type_name -> google.protobuf.Timestamp
+	36, // 16: refract.v1.ListTasksRequest.failure_reasons:type_name -> refract.v1.FailureReason
+	31, // 17: refract.v1.ListTasksResponse.tasks:type_name -> refract.v1.Task
+	31, // 18: refract.v1.CancelTaskResponse.task:type_name -> refract.v1.Task
+	31, // 19: refract.v1.RetryTaskResponse.task:type_name -> refract.v1.Task
+	31, // 20: refract.v1.WatchTaskResponse.task:type_name -> refract.v1.Task
+	37, // 21: refract.v1.WatchTaskResponse.event:type_name -> refract.v1.TaskEvent
+	18, // 22: refract.v1.WatchTaskResponse.bookmark:type_name -> refract.v1.WatchBookmark
+	34, // 23: refract.v1.WatchTasksRequest.states:type_name -> refract.v1.TaskState
+	26, // 24: refract.v1.WatchTasksRequest.labels:type_name -> refract.v1.WatchTasksRequest.LabelsEntry
+	21, // 25: refract.v1.WatchTasksResponse.event:type_name -> refract.v1.WatchedTaskEvent
+	27, // 26: refract.v1.WatchedTaskEvent.labels:type_name -> refract.v1.WatchedTaskEvent.LabelsEntry
+	37, // 27: refract.v1.WatchedTaskEvent.event:type_name -> refract.v1.TaskEvent
+	37, // 28: refract.v1.ListTaskEventsResponse.events:type_name -> refract.v1.TaskEvent
+	0,  // 29: refract.v1.TaskService.SubmitTask:input_type -> refract.v1.SubmitTaskRequest
+	3,  // 30: refract.v1.TaskService.BatchSubmitTasks:input_type -> refract.v1.BatchSubmitTasksRequest
+	6,  // 31: refract.v1.TaskService.GetTask:input_type -> refract.v1.GetTaskRequest
+	8,  // 32: refract.v1.TaskService.ExplainTask:input_type -> refract.v1.ExplainTaskRequest
+	10, // 33: refract.v1.TaskService.ListTasks:input_type -> refract.v1.ListTasksRequest
+	12, // 34: refract.v1.TaskService.CancelTask:input_type -> refract.v1.CancelTaskRequest
+	14, // 35: refract.v1.TaskService.RetryTask:input_type -> refract.v1.RetryTaskRequest
+	16, // 36: refract.v1.TaskService.WatchTask:input_type -> refract.v1.WatchTaskRequest
+	19, // 37: refract.v1.TaskService.WatchTasks:input_type -> refract.v1.WatchTasksRequest
+	22, // 38: refract.v1.TaskService.ListTaskEvents:input_type -> refract.v1.ListTaskEventsRequest
+	38, // 39: refract.v1.TaskService.UploadSource:input_type -> refract.v1.UploadSourceRequest
+	2,  // 40: refract.v1.TaskService.SubmitTask:output_type -> refract.v1.SubmitTaskResponse
+	4,  // 41: refract.v1.TaskService.BatchSubmitTasks:output_type -> refract.v1.BatchSubmitTasksResponse
+	7,  // 42: refract.v1.TaskService.GetTask:output_type -> refract.v1.GetTaskResponse
+	9,  // 43: refract.v1.TaskService.ExplainTask:output_type -> refract.v1.ExplainTaskResponse
+	11, // 44: refract.v1.TaskService.ListTasks:output_type -> refract.v1.ListTasksResponse
+	13, // 45: refract.v1.TaskService.CancelTask:output_type -> refract.v1.CancelTaskResponse
+	15, // 46: refract.v1.TaskService.RetryTask:output_type -> refract.v1.RetryTaskResponse
+	17, // 47: refract.v1.TaskService.WatchTask:output_type -> refract.v1.WatchTaskResponse
+	20, // 48: refract.v1.TaskService.WatchTasks:output_type -> refract.v1.WatchTasksResponse
+	23, // 49: refract.v1.TaskService.ListTaskEvents:output_type -> refract.v1.ListTaskEventsResponse
+	39, // 50: refract.v1.TaskService.UploadSource:output_type -> refract.v1.UploadSourceResponse
+	40, // [40:51] is the sub-list for method output_type
+	29, // [29:40] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_task_service_proto_init() }
@@ -1772,6 +1890,7 @@ func file_refract_v1_task_service_proto_init() {
 	if File_refract_v1_task_service_proto != nil {
 		return
 	}
+	file_refract_v1_explanation_proto_init()
 	file_refract_v1_failure_proto_init()
 	file_refract_v1_source_proto_init()
 	file_refract_v1_task_proto_init()
@@ -1783,8 +1902,8 @@ func file_refract_v1_task_service_proto_init() {
 		(*BatchSubmitTasksResult_Task)(nil),
 		(*BatchSubmitTasksResult_Status)(nil),
 	}
-	file_refract_v1_task_service_proto_msgTypes[14].OneofWrappers = []any{}
-	file_refract_v1_task_service_proto_msgTypes[15].OneofWrappers = []any{
+	file_refract_v1_task_service_proto_msgTypes[16].OneofWrappers = []any{}
+	file_refract_v1_task_service_proto_msgTypes[17].OneofWrappers = []any{
 		(*WatchTaskResponse_Task)(nil),
 		(*WatchTaskResponse_Event)(nil),
 		(*WatchTaskResponse_Bookmark)(nil),
@@ -1795,7 +1914,7 @@ func file_refract_v1_task_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_refract_v1_task_service_proto_rawDesc), len(file_refract_v1_task_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,7 @@ const (
 	TaskService_SubmitTask_FullMethodName       = "/refract.v1.TaskService/SubmitTask"
 	TaskService_BatchSubmitTasks_FullMethodName = "/refract.v1.TaskService/BatchSubmitTasks"
 	TaskService_GetTask_FullMethodName          = "/refract.v1.TaskService/GetTask"
+	TaskService_ExplainTask_FullMethodName      = "/refract.v1.TaskService/ExplainTask"
 	TaskService_ListTasks_FullMethodName        = "/refract.v1.TaskService/ListTasks"
 	TaskService_CancelTask_FullMethodName       = "/refract.v1.TaskService/CancelTask"
 	TaskService_RetryTask_FullMethodName        = "/refract.v1.TaskService/RetryTask"
@@ -60,6 +61,10 @@ type TaskServiceClient interface {
 	BatchSubmitTasks(ctx context.Context, in *BatchSubmitTasksRequest, opts ...grpc.CallOption) (*BatchSubmitTasksResponse, error)
 	// Returns one task, and what it waits for.
 	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*GetTaskResponse, error)
+	// Returns the story of one task: what happened, what comes next, and whether a retry can help.
+	//
+	// Operators may name a task of any tenant.
+	ExplainTask(ctx context.Context, in *ExplainTaskRequest, opts ...grpc.CallOption) (*ExplainTaskResponse, error)
 	// Lists tasks, newest first. The number of concurrent lists and batches is limited, as for BatchSubmitTasks.
 	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error)
 	// Cancels a task. Canceling a terminal task changes nothing and returns it.
@@ -150,6 +155,16 @@ func (c *taskServiceClient) GetTask(ctx context.Context, in *GetTaskRequest, opt
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetTaskResponse)
 	err := c.cc.Invoke(ctx, TaskService_GetTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskServiceClient) ExplainTask(ctx context.Context, in *ExplainTaskRequest, opts ...grpc.CallOption) (*ExplainTaskResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainTaskResponse)
+	err := c.cc.Invoke(ctx, TaskService_ExplainTask_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -276,6 +291,10 @@ type TaskServiceServer interface {
 	BatchSubmitTasks(context.Context, *BatchSubmitTasksRequest) (*BatchSubmitTasksResponse, error)
 	// Returns one task, and what it waits for.
 	GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error)
+	// Returns the story of one task: what happened, what comes next, and whether a retry can help.
+	//
+	// Operators may name a task of any tenant.
+	ExplainTask(context.Context, *ExplainTaskRequest) (*ExplainTaskResponse, error)
 	// Lists tasks, newest first. The number of concurrent lists and batches is limited, as for BatchSubmitTasks.
 	ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error)
 	// Cancels a task. Canceling a terminal task changes nothing and returns it.
@@ -350,6 +369,9 @@ func (UnimplementedTaskServiceServer) BatchSubmitTasks(context.Context, *BatchSu
 }
 func (UnimplementedTaskServiceServer) GetTask(context.Context, *GetTaskRequest) (*GetTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTask not implemented")
+}
+func (UnimplementedTaskServiceServer) ExplainTask(context.Context, *ExplainTaskRequest) (*ExplainTaskResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainTask not implemented")
 }
 func (UnimplementedTaskServiceServer) ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTasks not implemented")
@@ -443,6 +465,24 @@ func _TaskService_GetTask_Handler(srv interface{}, ctx context.Context, dec func
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(TaskServiceServer).GetTask(ctx, req.(*GetTaskRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TaskService_ExplainTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainTaskRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskServiceServer).ExplainTask(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskService_ExplainTask_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskServiceServer).ExplainTask(ctx, req.(*ExplainTaskRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -566,6 +606,10 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetTask",
 			Handler:    _TaskService_GetTask_Handler,
+		},
+		{
+			MethodName: "ExplainTask",
+			Handler:    _TaskService_ExplainTask_Handler,
 		},
 		{
 			MethodName: "ListTasks",

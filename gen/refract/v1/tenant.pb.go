@@ -73,6 +73,11 @@ type Tenant struct {
 	Sources int32 `protobuf:"varint,18,opt,name=sources,proto3" json:"sources,omitempty"`
 	// The number of unfinished uploads that are kept for the tenant.
 	UnfinishedUploads int32 `protobuf:"varint,19,opt,name=unfinished_uploads,json=unfinishedUploads,proto3" json:"unfinished_uploads,omitempty"`
+	// The maximum number of calls per second, per replica. A call that exceeds it is refused with RESOURCE_EXHAUSTED and
+	// CALL_RATE_EXCEEDED. Twice as many calls may come at once after a pause.
+	//
+	// Absent means no limit.
+	MaxCallsPerSecond *int32 `protobuf:"varint,20,opt,name=max_calls_per_second,json=maxCallsPerSecond,proto3,oneof" json:"max_calls_per_second,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -240,12 +245,19 @@ func (x *Tenant) GetUnfinishedUploads() int32 {
 	return 0
 }
 
+func (x *Tenant) GetMaxCallsPerSecond() int32 {
+	if x != nil && x.MaxCallsPerSecond != nil {
+		return *x.MaxCallsPerSecond
+	}
+	return 0
+}
+
 var File_refract_v1_tenant_proto protoreflect.FileDescriptor
 
 const file_refract_v1_tenant_proto_rawDesc = "" +
 	"\n" +
 	"\x17refract/v1/tenant.proto\x12\n" +
-	"refract.v1\x1a\x1egoogle/protobuf/duration.proto\"\xed\x06\n" +
+	"refract.v1\x1a\x1egoogle/protobuf/duration.proto\"\xbc\a\n" +
 	"\x06Tenant\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x1b\n" +
 	"\town_terms\x18\x02 \x01(\bR\bownTerms\x12\x16\n" +
@@ -269,11 +281,13 @@ const file_refract_v1_tenant_proto_rawDesc = "" +
 	"\x16max_unfinished_uploads\x18\x10 \x01(\x05R\x14maxUnfinishedUploads\x12!\n" +
 	"\fsource_bytes\x18\x11 \x01(\x03R\vsourceBytes\x12\x18\n" +
 	"\asources\x18\x12 \x01(\x05R\asources\x12-\n" +
-	"\x12unfinished_uploads\x18\x13 \x01(\x05R\x11unfinishedUploadsB\r\n" +
+	"\x12unfinished_uploads\x18\x13 \x01(\x05R\x11unfinishedUploads\x124\n" +
+	"\x14max_calls_per_second\x18\x14 \x01(\x05H\x04R\x11maxCallsPerSecond\x88\x01\x01B\r\n" +
 	"\v_max_queuedB\x10\n" +
 	"\x0e_max_in_flightB\x0e\n" +
 	"\f_max_per_dayB\x14\n" +
-	"\x12_submissions_todayB\xa1\x01\n" +
+	"\x12_submissions_todayB\x17\n" +
+	"\x15_max_calls_per_secondB\xa1\x01\n" +
 	"\x0ecom.refract.v1B\vTenantProtoP\x01Z9github.com/refract-video/refract/gen/refract/v1;refractv1\xa2\x02\x03RXX\xaa\x02\n" +
 	"Refract.V1\xca\x02\n" +
 	"Refract\\V1\xe2\x02\x16Refract\\V1\\GPBMetadata\xea\x02\vRefract::V1b\x06proto3"

@@ -89,7 +89,7 @@ func (r *rig) costs(ctx context.Context, s *service, p *fakeProvider) ([]benchCo
 		return nil, err
 	}
 	claim, err := bench.Measure(ctx, r.idleCalls(), bench.Timed(func(ctx context.Context) error {
-		_, err := store.Tasks.ClaimChecks(ctx, "kie", lifecycle.Cadence{Every: time.Minute, Slow: time.Hour, Typical: time.Minute}, 20)
+		_, err := store.Tasks.ClaimChecks(ctx, "kie", lifecycle.Cadence{Pace: lifecycle.Pace{Every: time.Minute, Typical: time.Minute}, Slow: time.Hour}, 20)
 		return err
 	}))
 	if err := add("claim of checks, none due", claim, err); err != nil {

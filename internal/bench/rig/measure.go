@@ -21,7 +21,7 @@ type Options struct {
 	DatabaseURL redact.Secret `name:"database-url" env:"REFRACT_BENCH_DATABASE_URL" placeholder:"URL" help:"Empty PostgreSQL database to measure on. All its data is REMOVED. Default: a private PostgreSQL."`
 	For         time.Duration `name:"for" default:"5s" help:"How long each load lasts."`
 	Rounds      int           `name:"rounds" default:"3" help:"How often Refract and its baseline run alternately. The report has the medians."`
-	Only        []string      `name:"only" enum:"start,idle,save,callbacks,submit,watch,growth" default:"start,idle,save,callbacks,submit,watch,growth" help:"What to measure: start, idle, save, callbacks, submit, watch, growth."`
+	Only        []string      `name:"only" enum:"start,idle,save,callbacks,submit,webhooks,watch,growth" default:"start,idle,save,callbacks,submit,webhooks,watch,growth" help:"What to measure: start, idle, save, callbacks, submit, webhooks, watch, growth."`
 	Streams     int           `name:"streams" default:"100000" help:"How many WatchTask streams to open."`
 	GrowTo      int           `name:"grow-to" default:"1000000" help:"How many tasks the database holds in the last step of growth. Ten million take half an hour and 30 GB."`
 }
@@ -39,6 +39,7 @@ var sections = []section{
 	{"save", (*rig).save},
 	{"callbacks", (*rig).callbacks},
 	{"submit", (*rig).submits},
+	{"webhooks", (*rig).webhooks},
 	{"watch", (*rig).watches},
 	{"growth", (*rig).growth},
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/refract-video/refract/internal/api"
 	"github.com/refract-video/refract/internal/bench"
 	"github.com/refract-video/refract/internal/bench/dataset"
 	"github.com/refract-video/refract/internal/callback"
+	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/credentials"
@@ -78,7 +78,7 @@ func open(ctx context.Context, o Options, dir string, errs io.Writer) (r *rig, e
 	if r.pool, err = dbpool.Open(ctx, r.url); err != nil {
 		return r, err
 	}
-	if r.loader, err = dbpool.WithoutDeadlines(ctx, r.pool); err != nil {
+	if r.loader, err = dbpool.WithoutDeadlines(ctx, r.pool, 0); err != nil {
 		return r, err
 	}
 	return r, nil
@@ -108,7 +108,7 @@ func (r *rig) reset(ctx context.Context) error {
 	}
 	r.pool.Reset() // Connections cache data of the old schema.
 	r.loader.Reset()
-	token, hash := api.NewAPIToken()
+	token, hash := identity.NewAPIToken()
 	if _, err := credentials.NewAPITokens(r.pool).Create(ctx, credentials.APIToken{ID: uuid.NewString(), Tenant: "bench"}, hash); err != nil {
 		return err
 	}

@@ -18,11 +18,19 @@ import (
 // $GOROOT. A change without an old text adds a new file.
 type change struct{ file, old, new string }
 
-// changes make the program testable. If the source no longer has the expected text, the build fails.
+// changes make the program testable. Events that a webhook endpoint did not accept are sent again within a second, since a test cannot
+// wait for hours. If the source no longer has the expected text, the build fails.
 var changes = []change{{
 	file: "../../server/providers.go",
 	old:  "Poll    time.Duration `kong:\"-\" json:\"-\"`",
 	new:  "Poll    time.Duration `name:\"poll\" help:\"How often a running attempt is checked.\" json:\"poll\"`",
+}, {
+	"../../notify/schedule.go", "5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 10 * time.Hour,",
+	"200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond, time.Second, time.Second, time.Second, time.Second,",
+}, {
+	"../../notify/schedule.go", "minPause        = 5 * time.Second", "minPause        = 300 * time.Millisecond",
+}, {
+	"../../notify/schedule.go", "maxPause        = 5 * time.Minute", "maxPause        = time.Second",
 }}
 
 // shorterWaits shorten the waits that would dominate the short run: for dead replicas, a silent database, and requests
@@ -35,6 +43,10 @@ var shorterWaits = []change{
 	{"../../postgres/replica/listener.go", "silence = 10 * time.Second", "silence = 4 * time.Second"},
 	{"../../postgres/replica/job_rescuer.go", "rescueTick = 5 * time.Second", "rescueTick = 2 * time.Second"},
 	{"../../postgres/replica/job_rescuer.go", "unheard = 15 * time.Second", "unheard = 5 * time.Second"},
+	{"../../notify/sender.go", "lease = time.Minute", "lease = 12 * time.Second"},
+	{"../../notify/sender.go", "maxQueued = 15 * time.Second", "maxQueued = 3 * time.Second"},
+	{"../../notify/sender.go", "storeTimeout = 10 * time.Second", "storeTimeout = 3 * time.Second"},
+	{"../../notify/post.go", "requestTimeout = 15 * time.Second", "requestTimeout = 3 * time.Second"},
 }
 
 // waits are the durations of provider work and outages. They are longer than the matching waits of the program.

@@ -16,11 +16,13 @@ import (
 
 // order is a task that a run submits.
 type order struct {
+	tenant      string
 	requestID   string
 	provider    string
 	prompt      string
 	maxAttempts int32
 	outcomes    []string // As in audit.Submit.
+	own         bool     // Whether it has a webhook_uri, in a fleet with webhook endpoints.
 }
 
 // submit submits a task until it is acknowledged, with the same request id each time, as a good client does.
@@ -29,6 +31,10 @@ func (f *fleet) submit(ctx context.Context, client refractv1.TaskServiceClient, 
 		RequestId: o.requestID, Prompt: o.prompt, Provider: o.provider, MaxAttempts: o.maxAttempts,
 		Source: &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: "http://127.0.0.1:9/clip.mp4"}},
 	}
+	if o.own && f.hooks != nil {
+		req.WebhookUri = f.ownURI(o.tenant)
+	}
+	ctx = f.as(ctx, o.tenant)
 	for {
 		call, cancel := context.WithTimeout(ctx, 20*time.Second)
 		resp, err := client.SubmitTask(call, req)
@@ -36,6 +42,7 @@ func (f *fleet) submit(ctx context.Context, client refractv1.TaskServiceClient, 
 		if err == nil {
 			f.mu.Lock()
 			defer f.mu.Unlock()
+			f.owners[resp.GetTask().GetId()] = o.tenant
 			f.submits = append(f.submits, audit.Submit{RequestID: o.requestID, TaskID: resp.GetTask().GetId(), Outcomes: o.outcomes})
 			return resp.GetTask().GetId(), nil
 		}
@@ -59,6 +66,7 @@ const (
 // watch follows a task to its end, over any number of connections, or until ctx ends.
 func (f *fleet) watch(ctx context.Context, client refractv1.TaskServiceClient, id string) (ended bool) {
 	w := audit.Watch{TaskID: id}
+	ctx = f.asOwner(ctx, id)
 	began := time.Now()
 	for !w.Ended && !w.Left && ctx.Err() == nil {
 		err := follow(ctx, client, &w)

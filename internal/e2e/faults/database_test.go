@@ -20,6 +20,21 @@ import (
 // migrated database.
 func startDatabase(t *testing.T) string {
 	t.Helper()
+	databaseURL := startEmptyDatabase(t)
+	pool, err := pgxpool.New(t.Context(), databaseURL)
+	if err != nil {
+		t.Fatal("open the database")
+	}
+	defer pool.Close()
+	if err := migrations.Apply(t.Context(), pool); err != nil {
+		t.Fatal(err)
+	}
+	return databaseURL
+}
+
+// startEmptyDatabase does so, with a database without any schema.
+func startEmptyDatabase(t *testing.T) string {
+	t.Helper()
 	cluster, err := pglocal.Start(t.Context(), pglocal.Config{
 		TempDir: pgtest.Dir(), Settings: map[string]string{"max_connections": "200"}, Logger: slog.New(slog.DiscardHandler),
 	})
@@ -31,14 +46,6 @@ func startDatabase(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	pool, err := pgxpool.New(t.Context(), cluster.URL())
-	if err != nil {
-		t.Fatal("open the database")
-	}
-	defer pool.Close()
-	if err := migrations.Apply(t.Context(), pool); err != nil {
-		t.Fatal(err)
-	}
 	return cluster.URL()
 }
 
@@ -97,10 +104,30 @@ func (f *fleet) settle(ctx context.Context) {
 			return
 		}
 		if left == 0 && quiet >= 2 {
+			f.awaitDeliveries(ctx, conn)
 			return
 		}
 		if err := pause(ctx, time.Second); err != nil {
 			f.t.Logf("%d tasks have not ended in time; the audit shows which", left)
+			return
+		}
+	}
+}
+
+// awaitDeliveries waits until every event has reached its webhook endpoints, or until ctx ends.
+func (f *fleet) awaitDeliveries(ctx context.Context, conn *pgx.Conn) {
+	f.t.Helper()
+	for {
+		var left int
+		if err := conn.QueryRow(ctx, `SELECT count(*) FROM webhook_delivery WHERE state = 'PENDING'`).Scan(&left); err != nil {
+			f.t.Logf("await webhooks: %v; the audit shows what is left", err)
+			return
+		}
+		if left == 0 {
+			return
+		}
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			f.t.Logf("%d events have not been delivered in time; the audit shows which", left)
 			return
 		}
 	}

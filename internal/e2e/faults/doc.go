@@ -9,7 +9,9 @@
 //
 //	go test -tags soak -run 'TestSoak|EveryStep' -timeout 60m -v ./internal/e2e/faults
 //
-// The processes are the real program with two changes. The interval of checks can be set, since a test cannot wait for
-// half a minute each time. In the long run, the clock of a replica, that is all of its time.Now, can be set forward and
+// In the random runs, two tenants have webhook endpoints at a receiver that drops, stalls, cuts off and drips.
+//
+// The processes are the real program with three changes. The interval of checks can be set, since a test cannot wait for
+// half a minute each time. Events that an endpoint did not accept are sent again within a second. In the long run, the clock of a replica, that is all of its time.Now, can be set forward and
 // back.
 package faults

@@ -30,17 +30,19 @@ const (
 	callbackKey = "the-callback-key-of-at-least-32-bytes-3e9b"
 )
 
-// The providers of the simulator.
+// The providers of the simulator that the suite uses.
 var providers = []string{"kie", "luma", "luma-agents"}
 
 // fleetConfig is the configuration of a fleet.
 type fleetConfig struct {
 	replicas    int
 	databaseURL string
+	pooler      string                 // The URL by which replicas reach a pooler in front of the database; empty means none.
 	limits      map[string]audit.Limit // Of each provider.
 	sim         sim.Config
 	profiles    profiles.Set
-	ownWays     bool // Whether each replica has its own link to the provider, which can be cut.
+	ownWays     bool     // Whether each replica has its own link to the provider, which can be cut.
+	tenants     []string // With API tokens. Without any, every caller is the default tenant.
 }
 
 // fleet is a set of replicas of Refract on one database, with a provider.
@@ -54,14 +56,17 @@ type fleet struct {
 	bucket   string
 	args     []string
 	env      []string
-	work     sync.WaitGroup // The readers of logs.
+	work     sync.WaitGroup    // The readers of logs.
+	tokens   map[string]string // By tenant.
+	hooks    *webhooks         // Nil without webhook endpoints.
 
 	done      counter
 	mu        sync.Mutex
 	submits   []audit.Submit
 	watches   []audit.Watch
 	witnesses []audit.Witness
-	open      map[string]bool // The ids of tasks whose watches have not ended.
+	open      map[string]bool   // The ids of tasks whose watches have not ended.
+	owners    map[string]string // The tenants of tasks.
 }
 
 // hung bounds every wait of a test. A test that waits longer hangs, on any machine.
@@ -84,11 +89,15 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	}
 	dir := folder(t)
 	f := &fleet{
-		t: t, cfg: cfg, open: map[string]bool{}, provider: provider, grpc: newBalancer(t), ingress: newBalancer(t), bucket: filepath.Join(dir, "bucket"),
+		t: t, cfg: cfg, open: map[string]bool{}, owners: map[string]string{}, provider: provider, grpc: newBalancer(t), ingress: newBalancer(t), bucket: filepath.Join(dir, "bucket"),
 	}
 	t.Cleanup(func() { _ = provider.Close() })
+	auth := "none"
+	if len(cfg.tenants) > 0 {
+		auth, f.tokens = "tokens", createTokens(t, cfg.databaseURL, cfg.tenants)
+	}
 	f.args = []string{
-		"--auth=none", "--allow-private", "--bucket=file://" + f.bucket, "--callback-url=http://" + f.ingress.address,
+		"--auth=" + auth, "--allow-private", "--bucket=file://" + f.bucket, "--callback-url=http://" + f.ingress.address,
 		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
 		"--kie-poll=3s", "--luma-poll=3s", "--luma-agents-poll=1s",
 	}
@@ -107,7 +116,7 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 		if cfg.ownWays {
 			r.provider = newLink(t, provider.URL(), name)
 		}
-		for _, p := range provider.Profiles() {
+		for _, p := range providers {
 			r.args = append(r.args, "--"+p+"-url="+r.provider.url+strings.TrimPrefix(provider.BaseURL(p), provider.URL()))
 		}
 		f.replicas = append(f.replicas, r)
@@ -166,21 +175,44 @@ func (f *fleet) drain() {
 // dial returns a client that reaches any running replica.
 func (f *fleet) dial() refractv1.TaskServiceClient {
 	f.t.Helper()
+	return refractv1.NewTaskServiceClient(f.connect())
+}
+
+// connect returns a connection that reaches any running replica.
+func (f *fleet) connect() *grpc.ClientConn {
+	f.t.Helper()
 	conn, err := grpc.NewClient(f.grpc.address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(
 		grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.5, MaxDelay: time.Second}, MinConnectTimeout: time.Second}))
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	f.t.Cleanup(func() { _ = conn.Close() })
-	return refractv1.NewTaskServiceClient(conn)
+	return conn
 }
 
 // audit checks the run, and prints the report.
 func (f *fleet) audit(ctx context.Context) audit.Report {
 	f.t.Helper()
+	report := f.report(ctx)
+	if len(report.Violations) > 0 {
+		f.t.Errorf("%d violations", len(report.Violations))
+	}
+	return report
+}
+
+// report checks the run, prints the report, and leaves the verdict to the caller.
+func (f *fleet) report(ctx context.Context) audit.Report {
+	f.t.Helper()
 	facts := audit.Facts{
 		Done: f.done.list(), Submits: f.submits, Watches: f.watches, Witnesses: f.witnesses, Limits: f.cfg.limits,
 		Secrets: []string{apiKey, webhookKey, callbackKey, passwordOf(f.t, f.cfg.databaseURL)},
+	}
+	for _, token := range f.tokens {
+		facts.Secrets = append(facts.Secrets, token)
+	}
+	if f.hooks != nil {
+		facts.Endpoints, facts.Receptions, facts.Trapped = f.hooks.endpoints, f.hooks.receptions(), f.hooks.Trap.Connections()
+		facts.Secrets = append(facts.Secrets, f.hooks.secrets...)
 	}
 	sources := audit.Sources{
 		SimURL: f.provider.URL(), DatabaseURL: f.cfg.databaseURL, Bucket: f.bucket, Original: sim.ResultClip,
@@ -193,9 +225,6 @@ func (f *fleet) audit(ctx context.Context) audit.Report {
 	}
 	report := facts.Check()
 	f.t.Logf("\n%s", report)
-	if len(report.Violations) > 0 {
-		f.t.Errorf("%d violations", len(report.Violations))
-	}
 	return report
 }
 

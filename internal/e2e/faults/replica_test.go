@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,8 @@ import (
 type replica struct {
 	fleet    *fleet
 	name     string
-	link     *link // To the database.
+	program  string // Empty means that of this release.
+	link     *link  // To the database.
 	provider *link
 	args     []string // In addition to those of the fleet.
 	log      string   // Of all its processes.
@@ -103,7 +105,7 @@ func (r *replica) launch(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	p := &process{
-		cmd:     exec.CommandContext(context.WithoutCancel(ctx), built, append([]string{"serve", "--probe=off", "--database-url=" + r.link.url}, slices.Concat(r.args, r.fleet.args)...)...),
+		cmd:     exec.CommandContext(context.WithoutCancel(ctx), cmp.Or(r.program, built), slices.Concat([]string{"serve", "--probe=off"}, r.databaseArgs(), r.args, r.fleet.args)...),
 		serving: make(chan struct{}), ended: make(chan struct{}),
 	}
 	p.cmd.Env = append(append(os.Environ(), r.fleet.env...), clockVariable+"="+r.clock)
@@ -129,6 +131,14 @@ func (r *replica) launch(ctx context.Context) (*process, error) {
 		p.err = errors.Join(lines.Err(), p.cmd.Wait(), log.Close())
 	})
 	return p, nil
+}
+
+// databaseArgs returns the flags that lead to the database.
+func (r *replica) databaseArgs() []string {
+	if r.fleet.cfg.pooler == "" {
+		return []string{"--database-url=" + r.link.url}
+	}
+	return []string{"--database-url=" + r.fleet.cfg.pooler, "--database-direct-url=" + r.link.url}
 }
 
 // stop sends a signal, waits until the process has ended, and returns its error.

@@ -29,6 +29,9 @@ type load struct {
 	retries  int           // One failed task in this many is retried.
 }
 
+// runTenants are the tenants of a random run. Each must get the events of its own tasks alone.
+var runTenants = []string{"films", "ads"}
+
 // seed returns the seed in FAULT_SEED, or a new one, and prints it.
 func seed(t *testing.T) uint64 {
 	t.Helper()
@@ -47,7 +50,7 @@ func TestFaults_ARandomRun(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	defer cancel()
 	f := newFleet(t, fleetConfig{
-		replicas: 3, databaseURL: startDatabase(t),
+		replicas: 3, databaseURL: startDatabase(t), tenants: runTenants,
 		limits: map[string]audit.Limit{
 			"kie":         {Submissions: 6, Window: 2 * time.Second, InFlight: 6},
 			"luma":        {Submissions: 8, Window: 2 * time.Second, InFlight: 20},
@@ -57,9 +60,10 @@ func TestFaults_ARandomRun(t *testing.T) {
 		profiles: profiles.Set{Luma: luma.Profile{CallbackSpacing: time.Second}},
 	})
 	f.start(ctx)
+	f.subscribe(ctx, randomOf(s))
 	c := &chaos{fleet: f, random: rand.New(rand.NewPCG(s, 1)), gap: 500 * time.Millisecond, storm: 6 * time.Second, calm: 4 * time.Second, plan: planOf(5), executed: make(chan struct{})}
 	f.random(ctx, load{tasks: 40, over: 8 * time.Second, watchers: 20, cancels: 30, retries: 3}, c, &generator{
-		random: rand.New(rand.NewPCG(s, 2)), rare: 1, used: map[string]int{},
+		random: rand.New(rand.NewPCG(s, 2)), rare: 1, used: map[string]int{}, tenants: runTenants,
 	})
 }
 
@@ -94,6 +98,9 @@ func (f *fleet) random(ctx context.Context, l load, c *chaos, k *generator) audi
 	}
 	breakers.Wait()
 	f.start(ctx)
+	if f.hooks != nil {
+		f.hooks.calm.Store(true)
+	}
 	f.settle(ctx)
 	f.awaitWatches(ctx)
 	stopWatching()
@@ -181,6 +188,7 @@ func (f *fleet) feed(ctx context.Context, l load, k *generator, client refractv1
 
 // cancel cancels a task, with retries.
 func (f *fleet) cancel(ctx context.Context, client refractv1.TaskServiceClient, id string) {
+	ctx = f.asOwner(ctx, id)
 	for ctx.Err() == nil {
 		_, err := client.CancelTask(ctx, &refractv1.CancelTaskRequest{TaskId: id})
 		if err == nil || !f.expect("cancel", err) {
@@ -193,7 +201,7 @@ func (f *fleet) cancel(ctx context.Context, client refractv1.TaskServiceClient, 
 
 // retry retries a task that failed. A retry whose answer was lost may have worked, so it is not repeated.
 func (f *fleet) retry(ctx context.Context, client refractv1.TaskServiceClient, id string) {
-	if _, err := client.RetryTask(ctx, &refractv1.RetryTaskRequest{TaskId: id}); err == nil || f.expect("retry", err) {
+	if _, err := client.RetryTask(f.asOwner(ctx, id), &refractv1.RetryTaskRequest{TaskId: id}); err == nil || f.expect("retry", err) {
 		f.done.add("retries", 1)
 	}
 }

@@ -33,7 +33,7 @@ var scenarios = []scenario{
 	{first: 429},
 	{first: 500, outcomes: []string{"FAILED/OUTCOME_UNKNOWN"}, rare: true},
 	{first: 400, outcomes: []string{"FAILED/INPUT_REJECTED"}},
-	{first: 404, outcomes: []string{"FAILED/PROVIDER_REJECTED"}},
+	{first: 418, outcomes: []string{"FAILED/PROVIDER_REJECTED"}},
 	// The generation.
 	{fault: "fail", outcomes: []string{"FAILED/PROVIDER_FAILED"}},
 	{fault: "create-fail", only: "kie", outcomes: []string{"FAILED/PROVIDER_FAILED"}},
@@ -73,10 +73,11 @@ func (d scenario) serves(provider string) bool {
 
 // generator generates the orders of a run.
 type generator struct {
-	random *rand.Rand
-	rare   int // The maximum number of uses of a rare scenario.
-	used   map[string]int
-	made   int
+	random  *rand.Rand
+	rare    int // The maximum number of uses of a rare scenario.
+	used    map[string]int
+	made    int
+	tenants []string // They submit in turn, and every fourth task has a webhook_uri. Empty means the default tenant.
 }
 
 // next returns an order for the next provider in turn.
@@ -92,6 +93,9 @@ func (k *generator) next() order {
 		requestID: fmt.Sprintf("order-%d", k.made), provider: provider, maxAttempts: 1,
 		outcomes: slices.Clone(d.outcomes),
 		prompt:   fmt.Sprintf("order %d [sim:processing=%dms", k.made, processing),
+	}
+	if n := len(k.tenants); n > 0 {
+		o.tenant, o.own = k.tenants[k.made%n], k.random.IntN(4) == 0
 	}
 	if d.fault != "" {
 		o.prompt += "," + d.fault

@@ -100,7 +100,7 @@ func TestSoak(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), *soakOver+30*time.Minute)
 	defer cancel()
 	f := newFleet(t, fleetConfig{
-		replicas: *soakReplicas, databaseURL: startDatabase(t),
+		replicas: *soakReplicas, databaseURL: startDatabase(t), tenants: runTenants,
 		limits: map[string]audit.Limit{
 			"kie":         {Submissions: 12, Window: 2 * time.Second, InFlight: 80},
 			"luma":        {Submissions: 10, Window: 2 * time.Second, InFlight: 80},
@@ -117,9 +117,10 @@ func TestSoak(t *testing.T) {
 		c.setClock(r, []int{0, 420, -420}[i%3])
 	}
 	f.start(ctx)
+	f.subscribe(ctx, randomOf(s))
 	report := f.random(ctx, load{
 		tasks: *soakTasks, over: *soakOver, watchers: *soakWatchers, cancels: 50, retries: 4,
-	}, c, &generator{random: rand.New(rand.NewPCG(s, 2)), rare: 3, used: map[string]int{}})
+	}, c, &generator{random: rand.New(rand.NewPCG(s, 2)), rare: 3, used: map[string]int{}, tenants: runTenants})
 	if *soakReport != "" {
 		if err := os.WriteFile(*soakReport, []byte(report.String()), 0o600); err != nil {
 			t.Error(err)

@@ -40,6 +40,8 @@ var steps = []step{
 	{"saving begun", "task", "UPDATE", "NEW.state = 'SAVING' AND OLD.state <> 'SAVING'", "processing=100ms", "kie"},
 	{"outputs stored", "output", "INSERT", "true", "processing=100ms", "luma-agents"},
 	{"succeeded", "task", "UPDATE", "NEW.state = 'SUCCEEDED' AND OLD.state <> 'SUCCEEDED'", "processing=100ms", "luma-agents"},
+	{"event leased", "webhook_delivery", "UPDATE", "NEW.lease_time IS NOT NULL AND OLD.lease_time IS NULL", "processing=100ms", "luma"},
+	{"event delivered", "webhook_delivery", "UPDATE", "NEW.state = 'SUCCEEDED' AND OLD.state <> 'SUCCEEDED'", "processing=100ms", "luma"},
 }
 
 // TestFaults_AKillAtEveryStep kills a replica before and after the commit of each step of a task, and during the call
@@ -67,7 +69,7 @@ func killAtEveryStep(t *testing.T, provider string) {
 		limits[p] = audit.Limit{Submissions: 20, Window: time.Second, InFlight: 50}
 	}
 	f := newFleet(t, fleetConfig{
-		replicas: 1, databaseURL: postgrestest.URL(t), limits: limits,
+		replicas: 1, databaseURL: postgrestest.URL(t), limits: limits, tenants: runTenants[:1],
 		// The provider repeats a callback for longer than a few replicas in a row are dead.
 		profiles: profiles.Set{
 			Kie:  kie.Profile{CallbackSpacing: time.Second, CallbackAttempts: 20},
@@ -75,6 +77,8 @@ func killAtEveryStep(t *testing.T, provider string) {
 		},
 	})
 	k := &killer{fleet: f, trap: newTrap(t, f.cfg.databaseURL), provider: provider}
+	f.start(ctx)
+	f.subscribe(ctx, nil)
 	k.duringTheCall(ctx)
 	for _, s := range steps {
 		if provider == "luma-agents" && (s.table == "callback" || s.event == "INSERT" && s.table != "output") {
@@ -139,7 +143,7 @@ func (k *killer) duringTheCall(ctx context.Context) {
 func (k *killer) order(name string, m moment, fault string) order {
 	fault = strings.ReplaceAll(fault, "LONG", outlast.processing.String())
 	o := order{
-		requestID: strings.ReplaceAll(fmt.Sprintf("%s %s", m, name), " ", "-"), provider: k.provider, maxAttempts: 2, outcomes: []string{"SUCCEEDED"},
+		tenant: runTenants[0], requestID: strings.ReplaceAll(fmt.Sprintf("%s %s", m, name), " ", "-"), provider: k.provider, maxAttempts: 2, outcomes: []string{"SUCCEEDED"},
 		prompt: fmt.Sprintf("killed %s %s [sim:%s]", m, name, fault),
 	}
 	if k.provider == "luma-agents" { // Without callbacks, the outcome of a cut call stays unknown.

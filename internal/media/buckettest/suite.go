@@ -49,6 +49,8 @@ func Run(t *testing.T, kind Kind) {
 		"refuses keys that are not paths":         refusesKeys,
 		"a file that is not there does not exist": missing,
 		"is probed without a trace":               probed,
+		"creates a record once":                   createsRecordsOnce,
+		"replaces a record":                       replacesRecords,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

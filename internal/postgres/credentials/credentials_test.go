@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
@@ -91,9 +92,9 @@ func TestRevokeAPIToken_EndsItAndMakesRoom(t *testing.T) {
 func liveTokens(t *testing.T, tokens *credentials.APITokens) map[string]string {
 	t.Helper()
 	live := map[string]string{}
-	err := tokens.LiveTokens(t.Context(), func(hash []byte, tenant string, operator bool) {
-		if live[string(hash)] = tenant; operator {
-			t.Errorf("a token of %s is an operator's", tenant)
+	err := tokens.LiveTokens(t.Context(), func(hash []byte, h identity.Holder) {
+		if live[string(hash)] = h.Tenant; h.Operator {
+			t.Errorf("token %s of %s is an operator's", h.ID, h.Tenant)
 		}
 	})
 	if err != nil {

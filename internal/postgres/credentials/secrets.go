@@ -2,8 +2,10 @@ package credentials
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -24,6 +26,18 @@ func (s *Secrets) Secret(ctx context.Context, name string, proposal []byte) ([]b
 	}
 	var value []byte
 	if err := s.pool.QueryRow(ctx, selectSecret, name).Scan(&value); err != nil {
+		return nil, fmt.Errorf("read secret %q: %w", name, err)
+	}
+	return value, nil
+}
+
+// Known returns the key of this name, and nil where no process has stored one yet.
+func (s *Secrets) Known(ctx context.Context, name string) (value []byte, err error) {
+	err = s.pool.QueryRow(ctx, selectSecret, name).Scan(&value)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read secret %q: %w", name, err)
 	}
 	return value, nil

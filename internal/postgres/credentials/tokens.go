@@ -8,6 +8,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/refract-video/refract/internal/audit"
+	"github.com/refract-video/refract/internal/identity"
+	"github.com/refract-video/refract/internal/postgres/auditlog"
 )
 
 // APITokens has the tokens with which callers authenticate, by their hashes.
@@ -58,7 +62,10 @@ func (s *APITokens) Create(ctx context.Context, t APIToken, hash []byte) (APITok
 		if live >= liveTokens {
 			return ErrTooManyTokens
 		}
-		return tx.QueryRow(ctx, insertToken, t.ID, t.Tenant, hash, t.Operator).Scan(&t.CreateTime)
+		if err := tx.QueryRow(ctx, insertToken, t.ID, t.Tenant, hash, t.Operator).Scan(&t.CreateTime); err != nil {
+			return err
+		}
+		return auditlog.Record(ctx, tx, audit.Change{Action: "token.create", Target: t.ID, Tenant: t.Tenant, After: valuesOf(t)})
 	})
 	if err != nil {
 		return t, fmt.Errorf("create a token for tenant %q: %w", t.Tenant, err)
@@ -85,34 +92,48 @@ func (s *APITokens) List(ctx context.Context, tenant string) ([]APIToken, error)
 	return tokens, nil
 }
 
+// valuesOf returns what the audit log records of a token.
+func valuesOf(t APIToken) map[string]any {
+	return map[string]any{"tenant": t.Tenant, "operator": t.Operator}
+}
+
 // revokeToken compares as text, so that what is no UUID is no token either.
-const revokeToken = `UPDATE api_token SET revoke_time = now() WHERE id::text = $1 AND revoke_time IS NULL`
+const revokeToken = `
+UPDATE api_token
+SET revoke_time = now()
+WHERE id::text = $1 AND revoke_time IS NULL
+RETURNING id::text, tenant, operator`
 
 // Revoke ends a token, or returns ErrTokenNotFound.
 func (s *APITokens) Revoke(ctx context.Context, id string) error {
-	tag, err := s.pool.Exec(ctx, revokeToken, id)
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		var t APIToken
+		if err := tx.QueryRow(ctx, revokeToken, id).Scan(&t.ID, &t.Tenant, &t.Operator); err != nil {
+			return err
+		}
+		return auditlog.Record(ctx, tx, audit.Change{Action: "token.revoke", Target: t.ID, Tenant: t.Tenant, Before: valuesOf(t)})
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrTokenNotFound
+	}
 	if err != nil {
 		return fmt.Errorf("revoke token %s: %w", id, err)
-	}
-	if tag.RowsAffected() == 0 {
-		return fmt.Errorf("revoke token %s: %w", id, ErrTokenNotFound)
 	}
 	return nil
 }
 
-const selectLiveTokens = `SELECT hash, tenant, operator FROM api_token WHERE revoke_time IS NULL`
+const selectLiveTokens = `SELECT hash, id::text, tenant, operator FROM api_token WHERE revoke_time IS NULL`
 
-// LiveTokens calls add with the hash and the tenant of each live token, and whether it may call OperatorService.
-func (s *APITokens) LiveTokens(ctx context.Context, add func(hash []byte, tenant string, operator bool)) error {
+// LiveTokens implements identity.Tokens.
+func (s *APITokens) LiveTokens(ctx context.Context, add func(hash []byte, h identity.Holder)) error {
 	rows, err := s.pool.Query(ctx, selectLiveTokens)
 	if err != nil {
 		return fmt.Errorf("read the live tokens: %w", err)
 	}
 	var hash []byte
-	var tenant string
-	var operator bool
-	_, err = pgx.ForEachRow(rows, []any{&hash, &tenant, &operator}, func() error {
-		add(hash, tenant, operator)
+	var h identity.Holder
+	_, err = pgx.ForEachRow(rows, []any{&hash, &h.ID, &h.Tenant, &h.Operator}, func() error {
+		add(hash, h)
 		return nil
 	})
 	if err != nil {

@@ -25,8 +25,11 @@ const (
 // are enough for thousands of commits a second.
 const defaultMaxConns = 20
 
+// migratingConns is the least size of a pool of WithoutDeadlines: a migration holds its lock on one connection, and works on another.
+const migratingConns = 2
+
 // errNoPostgresURL replaces the errors of the URL parser, which contain the password.
-var errNoPostgresURL = errors.New("--database-url is not a PostgreSQL URL")
+var errNoPostgresURL = errors.New("the database URL is not a PostgreSQL URL")
 
 // Pool is a pool of connections that Open returns. The alias lets other packages use the type without a dependency on the
 // driver.
@@ -41,42 +44,65 @@ func Open(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 }
 
 func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(databaseURL)
+	c, err := configure(databaseURL, limit)
+	if err != nil {
+		return nil, err
+	}
+	c.pool.ConnConfig.AfterConnect = beginSession(c.searchPath)
+	return retry(ctx, func() (*pgxpool.Pool, error) { return c.reach(ctx) })
+}
+
+// config is what a database URL and our own rules give a pool.
+type config struct {
+	pool            *pgxpool.Config
+	state           *State
+	searchPath      string // Empty where the server's options in the URL set it.
+	searchPathNamed bool   // Whether the URL names one.
+}
+
+// configure returns the configuration of a pool, without what depends on whether its connections have sessions.
+func configure(databaseURL string, limit time.Duration) (*config, error) {
+	pool, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
 		return nil, errNoPostgresURL
 	}
 	if named, err := namesPoolSize(databaseURL); err != nil {
 		return nil, err
 	} else if !named {
-		config.MaxConns = defaultMaxConns
+		pool.MaxConns = defaultMaxConns
 	}
-	if _, named := config.ConnConfig.RuntimeParams["application_name"]; !named {
-		config.ConnConfig.RuntimeParams["application_name"] = "refract" // Operators see this name in the list of connections.
+	if _, named := pool.ConnConfig.RuntimeParams["application_name"]; !named {
+		pool.ConnConfig.RuntimeParams["application_name"] = "refract" // Operators see this name in the list of connections.
 	}
-	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = connectTimeout
+	if pool.ConnConfig.ConnectTimeout == 0 {
+		pool.ConnConfig.ConnectTimeout = connectTimeout
 	}
-	config.BeforeConnect = func(ctx context.Context, conn *pgx.ConnConfig) error {
+	pool.BeforeConnect = func(ctx context.Context, conn *pgx.ConnConfig) error {
 		if unlimited(ctx) {
 			conn.ConnectTimeout = 0
 		}
 		return nil
 	}
-	config.ConnConfig.DialFunc = marking(config.ConnConfig.DialFunc)
-	config.PingTimeout = limit // For the ping of a connection that was idle, before it is acquired.
-	config.ShouldPing = func(ctx context.Context, params pgxpool.ShouldPingParams) bool {
+	pool.ConnConfig.DialFunc = marking(pool.ConnConfig.DialFunc)
+	pool.PingTimeout = limit // For the ping of a connection that was idle, before it is acquired.
+	pool.ShouldPing = func(ctx context.Context, params pgxpool.ShouldPingParams) bool {
 		// A connection that took long to make counts as idle.
 		return params.IdleDuration > time.Second && !unlimited(ctx)
 	}
 	state := &State{calm: calm}
-	config.ConnConfig.Tracer = deadlines{limit, state}
-	config.AfterRelease = state.keep
-	searchPath, named := takeSearchPath(config.ConnConfig.RuntimeParams)
-	config.ConnConfig.AfterConnect = beginSession(searchPath)
+	pool.ConnConfig.Tracer = deadlines{limit, state}
+	pool.AfterRelease = state.keep
+	c := &config{pool: pool, state: state}
+	c.searchPath, c.searchPathNamed = takeSearchPath(pool.ConnConfig.RuntimeParams)
+	return c, nil
+}
+
+// retry opens a pool again and again while the database needs more time.
+func retry(ctx context.Context, connect func() (*pgxpool.Pool, error)) (*pgxpool.Pool, error) {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 2*time.Second
 	return backoff.Retry(ctx, func() (*pgxpool.Pool, error) {
-		pool, err := reach(ctx, config, state, named)
+		pool, err := connect()
 		if err != nil && !slow(err) {
 			return nil, backoff.Permanent(err)
 		}
@@ -84,22 +110,27 @@ func open(ctx context.Context, databaseURL string, limit time.Duration) (*pgxpoo
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(startTimeout))
 }
 
-// reach opens a pool and makes its first connection.
-func reach(ctx context.Context, config *pgxpool.Config, state *State, searchPathNamed bool) (*pgxpool.Pool, error) {
-	if err := checkPooler(ctx, config); err != nil {
+// reach opens a pool whose connections have sessions, and makes its first connection.
+func (c *config) reach(ctx context.Context) (*pgxpool.Pool, error) {
+	if err := checkPooler(ctx, c.pool); err != nil {
 		return nil, fmt.Errorf("reach the database: %w", err)
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	return c.connect(ctx, func(pool *pgxpool.Pool) error {
+		if c.searchPathNamed {
+			return pool.Ping(ctx)
+		}
+		return checkSearchPath(ctx, pool)
+	})
+}
+
+// connect opens a pool, and closes it again if a check of its first connections fails.
+func (c *config) connect(ctx context.Context, check func(*pgxpool.Pool) error) (*pgxpool.Pool, error) {
+	pool, err := pgxpool.NewWithConfig(ctx, c.pool)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	state.reset = pool.Reset
-	if searchPathNamed {
-		err = pool.Ping(ctx)
-	} else {
-		err = checkSearchPath(ctx, pool)
-	}
-	if err != nil {
+	c.state.reset = pool.Reset
+	if err := check(pool); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("reach the database: %w", err)
 	}
@@ -139,10 +170,13 @@ type unlimitedKey struct{}
 
 func unlimited(ctx context.Context) bool { return ctx.Value(unlimitedKey{}) != nil }
 
-// WithoutDeadlines returns a pool on the same database whose statements have no time limit, for example to build an index.
-func WithoutDeadlines(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, error) {
+// WithoutDeadlines returns a pool on the same database whose statements have no time limit, for example to build an index. They wait
+// for a lock that another transaction holds up to lockTimeout, in whole milliseconds; 0 means for as long as it takes. An error of a
+// longer wait is one for which Locked reports true.
+func WithoutDeadlines(ctx context.Context, pool *pgxpool.Pool, lockTimeout time.Duration) (*pgxpool.Pool, error) {
 	config := pool.Config()
 	config.ConnConfig.Tracer, config.AfterRelease = nil, nil
+	config.MaxConns = max(config.MaxConns, migratingConns)
 	begin := config.ConnConfig.AfterConnect
 	config.ConnConfig.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		if begin != nil {
@@ -150,7 +184,7 @@ func WithoutDeadlines(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Pool, e
 				return err
 			}
 		}
-		return conn.Exec(ctx, migratingTimeouts).Close()
+		return conn.Exec(ctx, fmt.Sprintf(migratingTimeouts, lockTimeout.Milliseconds())).Close()
 	}
 	return pgxpool.NewWithConfig(ctx, config)
 }

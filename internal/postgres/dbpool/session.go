@@ -60,6 +60,7 @@ SET statement_timeout = '15s'`
 // migratingTimeouts replace them where the schema is migrated, since the building of an index takes as long as it takes.
 const migratingTimeouts = `
 SET idle_in_transaction_session_timeout = 0;
+SET lock_timeout = %d;
 SET statement_timeout = 0`
 
 // defaultSearchPath is PostgreSQL's own.
@@ -101,7 +102,8 @@ func literal(text string) string {
 // ErrPooled means that the connections of a database URL have no sessions of their own. Locks that show which replica lives,
 // notifications, prepared statements and our settings all belong to a session.
 var ErrPooled = errors.New("the database URL leads to a pooler that lends PostgreSQL sessions for single transactions or statements, " +
-	"but Refract needs whole sessions: connect to PostgreSQL itself, or to a pool that lends sessions (PgBouncer: pool_mode = session)")
+	"but Refract needs some whole sessions: name PostgreSQL itself as --database-direct-url besides, or as --database-url alone, " +
+	"or use a pool that lends sessions (PgBouncer: pool_mode = session)")
 
 // How a pooler is recognized: by so many connections that take turns so many times.
 const (

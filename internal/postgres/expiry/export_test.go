@@ -11,4 +11,5 @@ var HotStatements = map[string]string{
 	"remove sources":     removeSources,
 	"remove callbacks":   removeCallbacks,
 	"remove tasks":       removeTasks,
+	"remove deliveries":  removeDeliveries,
 }

@@ -62,18 +62,30 @@ const removeCallbacks = due + `, gone AS (
 )
 SELECT count(*), coalesce(sum(size_bytes), 0)::bigint FROM gone`
 
+// recordKey is the key under which the bucket has the record of a send, as package fence computes it: each attempt that was sent has the
+// next number of its task. It is NULL if no service has started on the database yet.
+const recordKey = `'sent/' || (SELECT id FROM installation) || '/' || left(encode(` + workHash + `, 'hex'), 2) || '/' || encode(` + workHash + `, 'hex') || '-'
+           || row_number() OVER (PARTITION BY attempt.task_id ORDER BY attempt.number)`
+
+const workHash = `sha256(convert_to(held.tenant, 'UTF8') || '\x00'::bytea || convert_to(held.request_id, 'UTF8'))`
+
 // removeTasks takes no task that another transaction holds, which is about to change it. A transaction that waits for the row does
 // not find it. Attempts, events, outputs and callbacks go with it.
 const removeTasks = due + `, held AS MATERIALIZED (
-    SELECT task.id
+    SELECT task.id, task.tenant, task.request_id
     FROM task JOIN due ON due.id = task.id
     WHERE task.update_time = due.at AND task.state IN ('SUCCEEDED', 'FAILED', 'CANCELED') AND NOT ` + hasOpenAttempt + `
+      AND NOT (` + hasPendingDelivery + `)
     FOR UPDATE OF task SKIP LOCKED
 ), gone AS MATERIALIZED (
     SELECT output.key, output.size_bytes
     FROM held
     JOIN attempt ON attempt.task_id = held.id
     JOIN output ON output.attempt_id = attempt.id AND output.remove_time IS NULL
+    UNION ALL
+    SELECT ` + recordKey + `, 0
+    FROM held
+    JOIN attempt ON attempt.task_id = held.id AND attempt.sent
 ), ` + pendingDeletion + `, removed AS (
     DELETE FROM task USING held WHERE task.id = held.id RETURNING task.id
 )
@@ -136,7 +148,7 @@ func (s *Store) ForgetDays(ctx context.Context) error {
 // HoldRetention lets one replica at a time remove things, which is no more than a courtesy: two at once would only get
 // in each other's way. The lock lives on a connection of its own and goes with it.
 func (s *Store) HoldRetention(ctx context.Context) (release func(), held bool, err error) {
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := s.direct.Acquire(ctx)
 	if err != nil {
 		return nil, false, fmt.Errorf("connect for retention: %w", err)
 	}

@@ -14,11 +14,15 @@ import (
 // Store finds and removes what has expired, and finds files without a row. It implements retention.Store.
 type Store struct {
 	pool    *pgxpool.Pool
+	direct  *pgxpool.Pool     // For the lock of HoldRetention.
 	periods retention.Periods // For tenants without periods of their own.
 }
 
-// New returns the store of a database, with the configured periods.
-func New(pool *pgxpool.Pool, periods retention.Periods) *Store { return &Store{pool, periods} }
+// New returns the store of a database, with the configured periods. The connections of direct have sessions of their own; it may be
+// the same pool.
+func New(pool, direct *pgxpool.Pool, periods retention.Periods) *Store {
+	return &Store{pool, direct, periods}
+}
 
 // KeptFor returns SQL for the interval for which something is kept: by its column in the rows own and shared of table tenant, or
 // else by the configuration in a parameter, in seconds. NULL means without an end.
@@ -102,10 +106,19 @@ var expiringCallbacks = expiring("keep_callbacks", `
 const hasOpenAttempt = `EXISTS (
         SELECT FROM attempt WHERE attempt.task_id = task.id AND attempt.state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING'))`
 
+// hasPendingDelivery finds the webhook deliveries that are still attempted. A disabled endpoint must not keep tasks without an end, and an
+// endpoint that fails for five days is disabled. A subquery without EXISTS is an index probe for each task in every plan.
+const hasPendingDelivery = `(
+        SELECT delivery.task_id
+        FROM webhook_delivery AS delivery
+        WHERE delivery.task_id = task.id AND delivery.next_attempt_time IS NOT NULL AND delivery.event_time > now() - interval '5 days'
+        LIMIT 1) IS NOT NULL`
+
 // expiringTasks walks the primary key too: ids grow with the time of submission.
 var expiringTasks = expiring("keep_tasks", `
     SELECT row_number() OVER () AS place, update_time AS at, create_time AS born, id, $3::bigint AS part, tenant,
-           $1::timestamptz IS NOT NULL AND state IN ('SUCCEEDED', 'FAILED', 'CANCELED') AND NOT `+hasOpenAttempt+` AS unused,
+           $1::timestamptz IS NOT NULL AND state IN ('SUCCEEDED', 'FAILED', 'CANCELED') AND NOT `+hasOpenAttempt+`
+               AND NOT (`+hasPendingDelivery+`) AS unused,
            (SELECT coalesce(sum(size_bytes), 0)::bigint
             FROM attempt JOIN output ON output.attempt_id = attempt.id
             WHERE attempt.task_id = task.id AND output.remove_time IS NULL) AS bytes
@@ -137,8 +150,8 @@ func (s *Store) ExpiryCandidates(ctx context.Context, kind retention.Kind, after
 		sql, keep = expiringCallbacks, s.periods.Callbacks
 	case retention.TaskKind:
 		sql, keep = expiringTasks, s.periods.Tasks
-	case retention.UnreferencedKind:
-		return nil, nil // They have no rows.
+	case retention.DeliveryKind, retention.AuditKind, retention.UnreferencedKind:
+		return nil, nil // RemoveDeliveries and RemoveAuditEvents find the first two. The others have no rows.
 	}
 	rows, err := s.pool.Query(ctx, sql, after.At, after.ID, after.Part, keep.Seconds())
 	if err != nil {

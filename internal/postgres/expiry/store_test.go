@@ -23,7 +23,7 @@ const day = 24 * time.Hour
 func setup(t *testing.T) (*expiry.Store, *pgxpool.Pool) {
 	t.Helper()
 	pool := postgrestest.Pool(t)
-	return expiry.New(pool, retention.Periods{Outputs: 30 * day, Sources: 7 * day, Callbacks: 20 * day, Tasks: 90 * day}), pool
+	return expiry.New(pool, pool, retention.Periods{Outputs: 30 * day, Sources: 7 * day, Callbacks: 20 * day, Tasks: 90 * day}), pool
 }
 
 // insertSucceeded inserts a task that has succeeded with an output, as it was so long ago, and a callback.
@@ -92,7 +92,12 @@ func TestRemoveExpired_LeavesAloneWhatIsInUse(t *testing.T) {
 	waiting := postgrestest.InsertTask(t, pool, "films", task.Queued, 365*day)
 	followed := postgrestest.InsertTask(t, pool, "films", task.Canceled, 365*day)
 	postgrestest.InsertAttempt(t, pool, followed, task.AttemptSubmitting)
+	announced := postgrestest.InsertTask(t, pool, "films", task.Canceled, 365*day)
 	ended := postgrestest.InsertTask(t, pool, "films", task.Canceled, 365*day)
+	postgrestest.Exec(t, pool, `INSERT INTO webhook_delivery (task_id, revision, endpoint_id, task_state, state, next_attempt_time, event_time)
+		VALUES ($1, 2, gen_random_uuid(), 'CANCELED', 'PENDING', now(), now() - interval '4 days'),
+		       ($2, 2, gen_random_uuid(), 'CANCELED', 'PENDING', now(), now() - interval '6 days'),
+		       ($2, 3, gen_random_uuid(), 'CANCELED', 'FAILED', NULL, now())`, announced, ended)
 	for _, name := range []string{"used", "waiting"} {
 		postgrestest.Exec(t, pool, `INSERT INTO source (id, tenant, sha256, size_bytes, content_type, duration_us, width, height, flaw, key, last_use_time)
 			VALUES (gen_random_uuid(), 'films', sha256($1::text::bytea), 5, '', 0, 0, 0, '', 'sources/' || $1, now() - interval '1 year')`, name)

@@ -3,6 +3,7 @@
 package migrations
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"errors"
@@ -26,7 +27,7 @@ var files embed.FS
 var (
 	// ErrOld means that migrations of this release have not been applied.
 	ErrOld = errors.New("the database schema is older than this release: run `refract migrate`, or start with --migrate")
-	// ErrNew means that a newer release has migrated the database.
+	// ErrNew means that a newer release has migrated the database, and that this one does not work with its schema.
 	ErrNew = errors.New("the database schema is newer than this release: run the release that migrated it, or a later one")
 )
 
@@ -34,35 +35,116 @@ var (
 func Files() fs.FS { return files }
 
 // Apply migrates the schema to this release's version. Replicas may call it at the same time: one migrates, and the others
-// wait. It returns ErrNew for a database that a newer release has migrated.
+// wait. It changes nothing where a newer release has migrated the database and this release works with its schema; where it does
+// not, Apply returns ErrNew. It returns ErrLocked where other transactions hold a lock for minutes.
 func Apply(ctx context.Context, pool *pgxpool.Pool) error {
-	pool, err := dbpool.WithoutDeadlines(ctx, pool)
+	return apply(ctx, pool, files, oldestCompatible, patience{firstPause, longPause, lockWait})
+}
+
+func apply(ctx context.Context, pool *pgxpool.Pool, files fs.FS, oldest int64, p patience) error {
+	m, err := openMigrator(ctx, pool, files)
 	if err != nil {
-		return fmt.Errorf("connect for the migration: %w", err)
+		return err
 	}
-	defer pool.Close()
-	unlock, err := lockMigrations(ctx, pool)
+	defer m.close()
+	unlock, err := lockMigrations(ctx, m.waiting)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	p, err := provider(pool)
+	current, target, err := m.locking.GetVersions(ctx)
 	if err != nil {
+		return fmt.Errorf("read the schema version: %w", err)
+	}
+	if current > target {
+		return checkNewer(ctx, pool, current, target)
+	}
+	if err := record(ctx, pool, target, oldest); err != nil {
 		return err
 	}
-	defer p.Close()
-	if err := refuseNewer(ctx, p); err != nil {
+	if err := m.up(ctx, p); err != nil {
 		return err
 	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrate the schema: %w", err)
+	if err := record(ctx, pool, target, oldest); err != nil {
+		return err
 	}
-	jobs, err := rivermigrate.New(riverpgxv5.New(pool), nil)
+	jobs, err := rivermigrate.New(riverpgxv5.New(m.impatient), nil)
 	if err != nil {
 		return fmt.Errorf("migrate the job queue: %w", err)
 	}
-	if _, err := jobs.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
-		return fmt.Errorf("migrate the job queue: %w", err)
+	return p.retry(ctx, m.waiting, "of the job queue", func() error {
+		if _, err := jobs.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+			return fmt.Errorf("migrate the job queue: %w", err)
+		}
+		return nil
+	})
+}
+
+// migrator applies migrations on sessions that wait for locks, and on others that do not wait for long. Goose runs on both.
+type migrator struct {
+	files              fs.FS
+	waiting, impatient *pgxpool.Pool
+	building, locking  *goose.Provider // Over waiting and over impatient.
+}
+
+func openMigrator(ctx context.Context, pool *pgxpool.Pool, files fs.FS) (m *migrator, err error) {
+	m = &migrator{files: files}
+	defer func() {
+		if err != nil {
+			m.close()
+		}
+	}()
+	if m.waiting, err = dbpool.WithoutDeadlines(ctx, pool, 0); err != nil {
+		return m, fmt.Errorf("connect for the migration: %w", err)
+	}
+	if m.impatient, err = dbpool.WithoutDeadlines(ctx, pool, lockTimeout); err != nil {
+		return m, fmt.Errorf("connect for the migration: %w", err)
+	}
+	if m.building, err = provider(m.waiting, files); err != nil {
+		return m, err
+	}
+	m.locking, err = provider(m.impatient, files)
+	return m, err
+}
+
+func (m *migrator) close() {
+	for _, p := range []*goose.Provider{m.building, m.locking} {
+		if p != nil {
+			_ = p.Close() // It closes the database/sql handle, and nothing of it matters any more.
+		}
+	}
+	for _, pool := range []*pgxpool.Pool{m.waiting, m.impatient} {
+		if pool != nil {
+			pool.Close()
+		}
+	}
+}
+
+// up applies the pending migrations, one after the other.
+func (m *migrator) up(ctx context.Context, p patience) error {
+	statuses, err := m.locking.Status(ctx)
+	if err != nil {
+		return fmt.Errorf("read which migrations are applied: %w", err)
+	}
+	for _, s := range statuses {
+		if s.State == goose.StateApplied {
+			continue
+		}
+		on := m.locking
+		// An index that is built concurrently waits for all older transactions, and blocks none meanwhile. Such a file limits the
+		// waits of its other statements itself.
+		if text, err := fs.ReadFile(m.files, s.Source.Path); err != nil {
+			return fmt.Errorf("read migration %s: %w", s.Source.Path, err)
+		} else if bytes.Contains(text, []byte("CONCURRENTLY")) {
+			on = m.building
+		}
+		err := p.retry(ctx, m.waiting, s.Source.Path, func() error {
+			_, err := on.ApplyVersion(ctx, s.Source.Version, true)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("migrate the schema: %w", err)
+		}
 	}
 	return nil
 }
@@ -96,15 +178,22 @@ func lockMigrations(ctx context.Context, pool *pgxpool.Pool) (unlock func(), err
 	}, nil
 }
 
-// Check returns ErrOld or ErrNew unless the schema is exactly this release's.
+// Check returns ErrOld where the schema lacks a migration of this release, and ErrNew where a newer release has changed it so that
+// this one does not work with it.
 func Check(ctx context.Context, pool *pgxpool.Pool) error {
-	p, err := provider(pool)
+	p, err := provider(pool, files)
 	if err != nil {
 		return err
 	}
 	defer p.Close()
-	if err := refuseNewer(ctx, p); err != nil {
-		return err
+	current, target, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("read the schema version: %w", err)
+	}
+	if current > target {
+		if err := checkNewer(ctx, pool, current, target); err != nil {
+			return err
+		}
 	}
 	pending, err := p.HasPending(ctx)
 	if err != nil {
@@ -127,19 +216,8 @@ func Check(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-func refuseNewer(ctx context.Context, p *goose.Provider) error {
-	current, target, err := p.GetVersions(ctx)
-	if err != nil {
-		return fmt.Errorf("read the schema version: %w", err)
-	}
-	if current > target {
-		return fmt.Errorf("schema version %d, this release knows %d: %w", current, target, ErrNew)
-	}
-	return nil
-}
-
-// provider returns goose over the embedded files. Its Close closes the database/sql handle, not the pool.
-func provider(pool *pgxpool.Pool) (*goose.Provider, error) {
+// provider returns goose over migrations. Its Close closes the database/sql handle, not the pool.
+func provider(pool *pgxpool.Pool, files fs.FS) (*goose.Provider, error) {
 	p, err := goose.NewProvider(goose.DialectPostgres, stdlib.OpenDBFromPool(pool), files)
 	if err != nil {
 		return nil, fmt.Errorf("prepare the migrations: %w", err)

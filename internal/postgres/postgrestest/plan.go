@@ -43,17 +43,34 @@ const populateOutputs = `
 INSERT INTO output (attempt_id, index, key, content_type, size_bytes, sha256)
 SELECT id, 0, 'outputs/' || id, 'video/mp4', 1, sha256('') FROM attempt WHERE state = 'SUCCEEDED'`
 
+const populateEndpoints = `
+INSERT INTO webhook_endpoint (id, tenant, url, description, states, labels, rate_limit, secret)
+SELECT md5('endpoint' || n)::uuid, 'tenant-' || n, CASE n % 2 WHEN 0 THEN '' ELSE 'https://example.com/hook' END, '', '{SUCCEEDED}', '{}', n % 3, ''
+FROM generate_series(1, $1::int) AS n`
+
+// populateDeliveries gives some endpoints all deliveries, and the others none.
+const populateDeliveries = `
+INSERT INTO webhook_delivery (task_id, revision, endpoint_id, task_state, state, next_attempt_time)
+SELECT md5('task' || n)::uuid, 5, md5('endpoint' || n % 40)::uuid, 'SUCCEEDED', state, CASE state WHEN 'PENDING' THEN now() END
+FROM generate_series(1, $1::int) AS n,
+     LATERAL (SELECT CASE n % 4 WHEN 0 THEN 'PENDING' ELSE 'SUCCEEDED' END AS state) AS its`
+
+const populateDeliveryAttempts = `
+INSERT INTO webhook_attempt (task_id, revision, endpoint_id, start_time, duration_ms, status, error, answer)
+SELECT task_id, revision, endpoint_id, now(), 5, 200, '', '' FROM webhook_delivery WHERE state = 'SUCCEEDED'`
+
 // CheckPlans reports each of the named statements whose plan reads all of a large table. The database is a fresh one with
 // thousands of tasks. The plan is the one for any parameters.
 func CheckPlans(t *testing.T, statements map[string]string) {
 	t.Helper()
 	pool := Pool(t)
 	Exec(t, pool, "INSERT INTO provider_account (account, provider) VALUES ('kie', 'kie')")
-	for _, sql := range []string{PopulateTasks, populateAttempts, populateEvents} {
+	for _, sql := range []string{PopulateTasks, populateAttempts, populateEvents, populateEndpoints, populateDeliveries} {
 		Exec(t, pool, sql, 5_000)
 	}
 	Exec(t, pool, populateCallbacks)
 	Exec(t, pool, populateOutputs)
+	Exec(t, pool, populateDeliveryAttempts)
 	Exec(t, pool, "ANALYZE")
 	conn, err := pool.Acquire(t.Context())
 	if err != nil {
@@ -66,7 +83,7 @@ func CheckPlans(t *testing.T, statements map[string]string) {
 	for name, sql := range statements {
 		t.Run(name, func(t *testing.T) {
 			whole := scanned(t.Context(), t, conn.Conn(), sql)
-			for _, table := range []string{"task", "attempt", "task_event", "output", "callback"} {
+			for _, table := range []string{"task", "attempt", "task_event", "output", "callback", "webhook_delivery", "webhook_attempt"} {
 				if slices.Contains(whole, table) {
 					t.Errorf("it reads all of table %s", table)
 				}

@@ -8,26 +8,18 @@ package postgrestest
 
 import (
 	"context"
-	"crypto/sha256"
-	"database/sql"
-	"encoding/hex"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"net/url"
 	"os"
-	"strings"
+	"runtime/debug"
 	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	_ "github.com/jackc/pgx/v5/stdlib" // The driver "pgx" of database/sql, which pgtestdb uses.
-	"github.com/peterldowns/pgtestdb"
 	"go.uber.org/goleak"
 
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/pglocal/pgtest"
-	"github.com/refract-video/refract/internal/postgres/migrations"
 )
 
 // server is the server of this process. It is started when a test first asks for a database, so that nothing
@@ -35,10 +27,13 @@ import (
 var server struct {
 	once    sync.Once
 	inMain  bool
-	url     string
+	cloner  *cloner
 	cluster *pglocal.Cluster // Nil with a server of one's own.
 	err     error
 }
+
+// gcPercent is the value of GOGC for tests. Their heaps are small, and the race detector makes each collection expensive.
+const gcPercent = 300
 
 // Main runs a package's tests with a server, sees that they leave no goroutine behind but ignored ones, and returns the exit
 // code:
@@ -48,7 +43,13 @@ var server struct {
 // Tests that share what needs the server stop it in a Run of their own.
 func Main(m interface{ Run() int }, ignored ...goleak.Option) int {
 	server.inMain = true
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	code := m.Run()
+	if server.cloner != nil {
+		server.cloner.pool.Close()
+	}
 	if server.cluster != nil {
 		if err := server.cluster.Stop(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, "stop the private PostgreSQL:", err)
@@ -65,8 +66,8 @@ func Main(m interface{ Run() int }, ignored ...goleak.Option) int {
 	return 0
 }
 
-// serverURL returns the address of the server, which it starts when it is the first to ask.
-func serverURL(t testing.TB) string {
+// lend returns what clones databases on the server, which starts with the first call.
+func lend(t testing.TB) *cloner {
 	t.Helper()
 	if !server.inMain {
 		t.Fatal("call postgrestest.Main in TestMain")
@@ -75,40 +76,52 @@ func serverURL(t testing.TB) string {
 	if server.err != nil {
 		t.Fatalf("these tests need PostgreSQL: %v", server.err)
 	}
-	return server.url
+	return server.cloner
 }
 
 func startServer() {
-	if server.url = os.Getenv("REFRACT_TEST_DATABASE_URL"); server.url != "" {
+	ctx := context.Background() // A slow machine may take long; the time limit of go test ends a start that hangs.
+	if own := os.Getenv("REFRACT_TEST_DATABASE_URL"); own != "" {
+		server.cloner, server.err = newCloner(ctx, own, false)
 		return
 	}
 	if server.err = pglocal.RemoveAbandoned(pgtest.Dir()); server.err != nil {
 		return
 	}
-	ctx := context.Background() // A slow machine may take long; the time limit of go test ends a start that hangs.
 	server.cluster, server.err = pglocal.Start(ctx, pglocal.Config{
 		TempDir: pgtest.Dir(),
-		// The data lives as long as the tests, so it needs no safety from power cuts, and no vacuum.
-		Settings: map[string]string{"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off", "max_connections": "600"},
-		Logger:   slog.New(slog.DiscardHandler),
+		// The data lives as long as the tests, so it needs no safety from power cuts, and no vacuum. A session lives for a few
+		// executions of each statement, and would plan the statement anew for each of them. The plan for any parameters is the
+		// one that CheckPlans checks.
+		Settings: map[string]string{
+			"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off", "max_connections": "600",
+			"plan_cache_mode": "force_generic_plan",
+		},
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if server.err != nil {
 		return
 	}
-	server.url = server.cluster.URL()
-	server.err = cheapenPasswords(ctx, server.url)
+	if server.cloner, server.err = newCloner(ctx, server.cluster.URL(), true); server.err == nil {
+		server.err = server.cloner.cheapenOwnPassword(ctx)
+	}
 }
 
 // URL returns the address of a fresh database with the schema of this release.
 func URL(t testing.TB) string {
 	t.Helper()
-	return custom(t, schema{})
+	c := lend(t)
+	template, err := c.template()
+	if err != nil {
+		t.Fatalf("create the template of databases: %v", err)
+	}
+	return c.clone(t, template)
 }
 
 // EmptyURL returns the address of a fresh database without any schema.
 func EmptyURL(t testing.TB) string {
 	t.Helper()
-	return custom(t, pgtestdb.NoopMigrator{})
+	return lend(t).clone(t, emptyTemplate)
 }
 
 // Pool returns a pool on a fresh database with the schema of this release. It is closed when the test ends.
@@ -126,43 +139,4 @@ func Connect(t testing.TB, databaseURL string) *pgxpool.Pool {
 	}
 	t.Cleanup(pool.Close)
 	return pool
-}
-
-func custom(t testing.TB, m pgtestdb.Migrator) string {
-	t.Helper()
-	u, err := url.Parse(serverURL(t))
-	if err != nil {
-		t.Fatal("the server's URL can't be parsed") // The error would print its password.
-	}
-	password, _ := u.User.Password()
-	return pgtestdb.Custom(t, pgtestdb.Config{
-		DriverName: "pgx", Host: u.Hostname(), Port: u.Port(), User: u.User.Username(), Password: password,
-		Database: strings.TrimPrefix(u.Path, "/"), Options: u.RawQuery, ForceTerminateConnections: true,
-	}, m).URL()
-}
-
-// schema migrates the template that databases are cloned from.
-type schema struct{}
-
-// Hash changes with the migrations.
-func (schema) Hash() (string, error) {
-	h := sha256.New()
-	err := fs.WalkDir(migrations.Files(), ".", func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		text, err := fs.ReadFile(migrations.Files(), path)
-		h.Write(text)
-		return err
-	})
-	return hex.EncodeToString(h.Sum(nil)[:16]), err
-}
-
-func (schema) Migrate(ctx context.Context, _ *sql.DB, cfg pgtestdb.Config) error {
-	pool, err := pgxpool.New(ctx, cfg.URL())
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	return migrations.Apply(ctx, pool)
 }

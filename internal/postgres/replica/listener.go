@@ -15,7 +15,7 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// Listener receives which tasks other replicas changed, over a connection of its own.
+// Listener receives which tasks other replicas changed, and which loops of workers have work, over a connection of its own.
 type Listener struct {
 	Pool *pgxpool.Pool
 	Log  *slog.Logger
@@ -26,6 +26,8 @@ type Listener struct {
 	Wake func(ids ...task.ID)
 	// WakeAll is called when the connection was (re)made: notifications may have been missed.
 	WakeAll func()
+	// Topics are called when a replica announces a topic, and when the connection was (re)made. None may block.
+	Topics map[Topic]func()
 
 	reconnectWait time.Duration // The pause before it reconnects; 0 means reconnectWait.
 }
@@ -58,8 +60,10 @@ func (l *Listener) listen(ctx context.Context) error {
 		return err
 	}
 	defer hangUp(conn) //nolint:contextcheck // Also when ctx has ended.
-	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
-		return err
+	for _, name := range []string{wakeChannel, channel} {
+		if _, err := conn.Exec(ctx, "LISTEN "+name); err != nil {
+			return err
+		}
 	}
 	if l.Replica != "" {
 		if _, err := conn.Exec(ctx, holdReplicaLock, l.Replica); err != nil {
@@ -67,11 +71,18 @@ func (l *Listener) listen(ctx context.Context) error {
 		}
 	}
 	l.WakeAll()
+	for _, wake := range l.Topics {
+		wake()
+	}
 	for {
 		wait, cancel := context.WithTimeout(ctx, silence)
 		notification, err := conn.WaitForNotification(wait)
 		cancel()
 		switch {
+		case err == nil && notification.Channel == wakeChannel:
+			if wake := l.Topics[Topic(notification.Payload)]; wake != nil {
+				wake()
+			}
 		case err == nil:
 			l.hear(notification.Payload)
 		case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):

@@ -17,6 +17,20 @@ import (
 // channel is where replicas notify each other of changed tasks.
 const channel = "refract_task"
 
+// wakeChannel is where replicas wake the loops of workers. The payload is a topic.
+const wakeChannel = "refract_wake"
+
+// Topic is what a loop of workers waits for.
+type Topic string
+
+// The topics.
+const (
+	Admission Topic = "admission" // A task may be admitted.
+	Checks    Topic = "checks"    // A check may be due.
+	Webhooks  Topic = "webhooks"  // A webhook is to be sent.
+	Intake    Topic = "intake"    // An ingress stored a callback.
+)
+
 // sender marks the part of a notification that names the replica which sent it.
 const sender = "@"
 
@@ -28,7 +42,8 @@ const notifyBatch = 200
 // only a hint, and watchers notice a change within a second without it.
 const pendingNotifications = 100_000
 
-// Notifier notifies the other replicas of changed tasks, and the workers of all replicas of new jobs, by queue.
+// Notifier notifies the other replicas of changed tasks, the workers of all replicas of new jobs, by queue, and the loops of workers
+// of what this replica leaves to them.
 //
 // NOTIFY takes a lock of the whole database when it commits. So it is sent after the write and not inside it, and one at a time:
 // while one is under way the ids for the next one gather. Under load each notification would still name few tasks, and it wakes
@@ -40,6 +55,7 @@ type Notifier struct {
 
 	mu      sync.Mutex
 	pending map[task.ID]struct{}
+	topics  map[Topic]struct{}
 	queues  map[string]struct{}
 }
 
@@ -55,7 +71,8 @@ type NotifierConfig struct {
 // NewNotifier returns a notifier. It sends nothing unless its Run runs.
 func NewNotifier(cfg NotifierConfig) *Notifier {
 	return &Notifier{
-		cfg: cfg, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), pending: map[task.ID]struct{}{}, queues: map[string]struct{}{},
+		cfg: cfg, wake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), pending: map[task.ID]struct{}{},
+		topics: map[Topic]struct{}{}, queues: map[string]struct{}{},
 	}
 }
 
@@ -65,6 +82,14 @@ func (n *Notifier) Add(id task.ID) {
 	if len(n.pending) < pendingNotifications {
 		n.pending[id] = struct{}{}
 	}
+	n.mu.Unlock()
+	signal(n.wake)
+}
+
+// Announce queues a wake of the loops of workers. It never blocks. A replica that has these loops wakes its own directly.
+func (n *Notifier) Announce(topic Topic) {
+	n.mu.Lock()
+	n.topics[topic] = struct{}{}
 	n.mu.Unlock()
 	signal(n.wake)
 }
@@ -85,13 +110,16 @@ func signal(c chan<- struct{}) {
 	}
 }
 
-// sendNotifications sends one notification to replicas, unless its payload is empty, and one for each queue to
-// workers, in the form of the job queue's own. The commit does not wait for the disk, since a notification that a crash of the
+// sendNotifications sends one notification to replicas, unless its payload is empty, one for each topic to the loops of workers, and one
+// for each queue to workers, in the form of the job queue's own. The commit does not wait for the disk, since a notification that a crash of the
 // database loses is only a hint.
 const sendNotifications = `
 SELECT set_config('synchronous_commit', 'off', true), pg_notify(channel, payload)
 FROM (SELECT $1 AS channel, $2 AS payload
       WHERE $2 <> ''
+      UNION ALL
+      SELECT $4, topic
+      FROM unnest($5::text[]) AS topic
       UNION ALL
       SELECT concat(current_schema(), '.river_insert'), json_build_object('queue', queue)::text
       FROM unnest($3::text[]) AS queue) AS message`
@@ -116,8 +144,8 @@ func (n *Notifier) Run(ctx context.Context) error {
 			case <-n.wake:
 			}
 		}
-		for ids, queues := n.take(); len(ids)+len(queues) > 0; ids, queues = n.take() {
-			_, err := n.cfg.Pool.Exec(ctx, sendNotifications, channel, n.payload(ids), queues)
+		for ids, topics, queues := n.take(); len(ids)+len(topics)+len(queues) > 0; ids, topics, queues = n.take() {
+			_, err := n.cfg.Pool.Exec(ctx, sendNotifications, channel, n.payload(ids), queues, wakeChannel, topics)
 			if err != nil && ctx.Err() == nil {
 				n.cfg.Log.WarnContext(ctx, "notification dropped; watchers on other replicas and workers are up to a second late", "error", err)
 			}
@@ -134,7 +162,7 @@ func (n *Notifier) payload(ids []string) string {
 	return strings.Join(ids, ",")
 }
 
-func (n *Notifier) take() (ids, queues []string) {
+func (n *Notifier) take() (ids, topics, queues []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	ids = make([]string, 0, min(len(n.pending), notifyBatch))
@@ -145,7 +173,12 @@ func (n *Notifier) take() (ids, queues []string) {
 		ids = append(ids, string(id))
 		delete(n.pending, id)
 	}
+	topics = make([]string, 0, len(n.topics))
+	for topic := range n.topics {
+		topics = append(topics, string(topic))
+	}
+	clear(n.topics)
 	queues = slices.AppendSeq([]string{}, maps.Keys(n.queues))
 	clear(n.queues)
-	return ids, queues
+	return ids, topics, queues
 }

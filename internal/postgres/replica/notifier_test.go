@@ -2,6 +2,7 @@ package replica_test
 
 import (
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -125,4 +126,36 @@ func TestListener_PassesOverWhatItsOwnReplicaSent(t *testing.T) {
 	if got := <-heardByOwn.ids; got != second {
 		t.Errorf("the listener of replica one heard %s first, want %s, which replica two sent", got, second)
 	}
+}
+
+// A replica that is no worker leaves loops to others. They hear of it, and look by themselves when they begin to listen.
+func TestNotifier_AnnouncesTopicsToWorkers(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.Pool(t)
+	heard := make(chan replica.Topic, 10)
+	topics := map[replica.Topic]func(){}
+	for _, topic := range []replica.Topic{replica.Admission, replica.Intake} {
+		topics[topic] = func() { heard <- topic }
+	}
+	l := replica.Listener{Pool: pool, Log: slog.New(slog.DiscardHandler), Wake: func(...task.ID) {}, WakeAll: func() {}, Topics: topics}
+	postgrestest.Background(t, l.Run)
+	await := func(want ...replica.Topic) {
+		t.Helper()
+		for range want {
+			select {
+			case got := <-heard:
+				if !slices.Contains(want, got) {
+					t.Fatalf("heard %q, want %q", got, want)
+				}
+			case <-time.After(postgrestest.Hung):
+				t.Fatalf("%q was not heard", want)
+			}
+		}
+	}
+	await(replica.Admission, replica.Intake) // It listens now.
+	notifier := replica.NewNotifier(replica.NotifierConfig{Pool: pool, Log: slog.New(slog.DiscardHandler)})
+	postgrestest.Background(t, notifier.Run)
+	notifier.Announce(replica.Checks) // No loop here waits for it.
+	notifier.Announce(replica.Intake)
+	await(replica.Intake)
 }

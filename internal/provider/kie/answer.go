@@ -9,7 +9,11 @@ import (
 
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/provider/wire"
+	"github.com/refract-video/refract/internal/redact"
 )
+
+// confidential returns the fields that no error and no record may show. Callbacks of some pages name the account's balance [D].
+func confidential() []string { return []string{"remainedCredits"} }
 
 // answer is the provider's envelope, and the HTTP answer that holds it.
 type answer struct {
@@ -17,6 +21,7 @@ type answer struct {
 	code    int  // The body's code.
 	hasCode bool // Whether the body had one.
 	message string
+	root    wire.Object     // The whole body, if it is an object.
 	data    json.RawMessage // Undecoded: on errors it may be anything.
 }
 
@@ -36,9 +41,26 @@ func (p *Provider) judge(c wire.Call, a answer) *provider.Error {
 	if a.ok() {
 		return nil
 	}
-	return p.wire.Judge(c, codes, wire.Refusal{
+	perr := p.wire.Judge(c, codes, wire.Refusal{
 		Answer: a.Answer, Code: a.effectiveCode(), Message: a.message, Foreign: !a.hasCode,
 	})
+	if perr.Class == provider.ModelWithdrawn && !a.hasCode {
+		perr.Class = foreignClass(perr.Code)
+	}
+	return perr
+}
+
+// foreignClass returns what the code of a withdrawn model means for a submission if the answer has no envelope.
+//
+// NOTE: a proxy may have answered, or the base URL is wrong. Such an answer says nothing about the model: read as its
+// withdrawal, it would close every offering of the provider. A 404 still refuses the request, since no API took it. Without
+// the envelope, 455 and 505 do not have the provider's meaning (HTTP's 505 is "version not supported"), and a proxy may have
+// forwarded the request before it answered.
+func foreignClass(code int) provider.Class {
+	if code == http.StatusNotFound {
+		return provider.Rejected
+	}
+	return provider.Ambiguous
 }
 
 // parse reads an answer's body. A body that is not the envelope makes an answer without a code, whose
@@ -49,18 +71,20 @@ func parse(got wire.Answer) answer {
 		return a
 	}
 	envelope, ok := wire.DecodeObject(a.Body)
+	raw := string(redact.Fields(a.Body, confidential()...))
 	if !ok {
-		a.message = string(a.Body)
+		a.message = raw
 		a.Err = errors.New("answer is not a JSON object")
 		return a
 	}
+	a.root = envelope
 	a.code, a.hasCode = envelope.Integer("code")
 	a.message = cmp.Or(envelope.AnyText("msg"), envelope.AnyText("message"))
 	a.data = envelope["data"]
 	if !a.hasCode {
 		a.Err = errors.New("answer has no code")
 		if a.message == "" {
-			a.message = string(a.Body)
+			a.message = raw
 		}
 	}
 	return a
@@ -79,8 +103,14 @@ func (a answer) effectiveCode() int {
 	return a.Status
 }
 
-// echoSecrets finds the callback URL in the provider's echo of our request, which is an object or, more
-// often, a string that holds one.
-func echoSecrets(o wire.Object, key string) []string {
-	return wire.CallbackSecrets(o.Object(key).Text("callBackUrl"))
+// echoSecrets finds the callback URL in the provider's echoes of our request. Each is an object or, more often, a string that
+// holds one, and that of the market holds the input in the same way.
+func echoSecrets(o wire.Object) (secrets []string) {
+	for _, key := range []string{"param", "paramJson", "promptJson"} {
+		request := o.Object(key)
+		for _, level := range []wire.Object{request, request.Object("input")} {
+			secrets = append(secrets, wire.CallbackSecrets(level.Text("callBackUrl"))...)
+		}
+	}
+	return secrets
 }

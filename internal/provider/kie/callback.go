@@ -2,6 +2,7 @@ package kie
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -11,13 +12,13 @@ import (
 )
 
 // Callback decodes one callback and, where signing keys are configured, verifies its signature. Without
-// keys the signature headers are ignored and nothing is Proven.
+// keys the signature headers are ignored and nothing is proven.
 //
 // A body without a readable task id or without a code is ErrCallbackMalformed: taking a missing code for
 // a failure could start a second, paid attempt. With ErrCallbackSignature and ErrCallbackStale the
 // Callback holds the task id, for the record, and no status.
-func (p *Provider) Callback(header http.Header, body []byte, now time.Time) (provider.Callback, error) {
-	root, ok := wire.DecodeObject(body)
+func (p *Provider) Callback(_ context.Context, header http.Header, body []byte, now time.Time) (provider.Callback, error) {
+	root, ok := wire.DecodeCallback(body)
 	if !ok {
 		return provider.Callback{}, fmt.Errorf("%w: not a JSON object", provider.ErrCallbackMalformed)
 	}
@@ -31,7 +32,7 @@ func (p *Provider) Callback(header http.Header, body []byte, now time.Time) (pro
 		if err := p.verify(header, id, now); err != nil {
 			return cb, err
 		}
-		cb.Proven = true
+		cb.Proof = provider.ProofID
 	}
 	code, ok := root.Integer("code")
 	if !ok {
@@ -41,16 +42,37 @@ func (p *Provider) Callback(header http.Header, body []byte, now time.Time) (pro
 	return cb, nil
 }
 
+// callbackStatus reads a callback of either product. Any code but 200 is a failure. The market's have a state besides, so that
+// 200 with the state of a failure is one. A state under 200 that is not known proves no end: a check decides.
 func (p *Provider) callbackStatus(code int, root, data wire.Object) provider.Status {
-	if code == http.StatusOK {
-		return p.wire.Success(data, "resultUrls", echoSecrets(data, "promptJson")...)
+	switch state := data.Word("state"); {
+	case code != http.StatusOK, state == stateFail:
+		return p.callbackFailure(code, root, data)
+	case state == stateSuccess, wire.IsNull(data["state"]):
+		return p.callbackResult(data)
+	default:
+		return provider.Status{Phase: provider.Running}
 	}
-	message := cmp.Or(root.AnyText("msg"), root.AnyText("message"))
-	return provider.Status{
-		Phase:   provider.Failed,
-		Code:    code,
-		Message: p.wire.Redact(message, echoSecrets(data, "promptJson")...),
+}
+
+// callbackFailure reads a failure: what the market says of its task, else the code and the message of the envelope.
+func (p *Provider) callbackFailure(code int, root, data wire.Object) provider.Status {
+	status := p.jobFailure(data)
+	if status.Code == 0 && code != http.StatusOK {
+		status.Code = code
 	}
+	if status.Message == "" {
+		status.Message = p.wire.Redact(cmp.Or(root.AnyText("msg"), root.AnyText("message")), echoSecrets(data)...)
+	}
+	return status
+}
+
+// callbackResult reads the links of a success, which stand in resultJson in the market's callbacks.
+func (p *Provider) callbackResult(data wire.Object) provider.Status {
+	if _, isJob := data["resultJson"]; isJob {
+		return p.jobResult(data)
+	}
+	return p.wire.Success(data, "resultUrls", echoSecrets(data)...)
 }
 
 // callbackTaskID finds the task id in the places where the provider's products put it. The signature

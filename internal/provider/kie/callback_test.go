@@ -49,7 +49,7 @@ func TestCallback_ReadsEveryDocumentedShape(t *testing.T) {
 		{"Aleph, data null", `{"code":400,"msg":"no","data":null,"taskId":"T"}`, failed("T", 400, "no")},
 		{"root task_id", `{"code":400,"msg":"no","task_id":"T"}`, failed("T", 400, "no")},
 		{"webhook guide", `{"taskId":"T","code":200,"msg":"Success","data":{"task_id":"T","callbackType":"task_completed"}}`, succeeded("T")},
-		{"Market job", `{"code":501,"msg":"no","data":{"taskId":"T","state":"fail","failCode":"501","failMsg":"x","resultJson":"{}"}}`, failed("T", 501, "no")},
+		{"Market job", `{"code":501,"msg":"no","data":{"taskId":"T","state":"fail","failCode":"501","failMsg":"x","resultJson":"{}"}}`, failed("T", 501, "x")},
 		{"id in four places", `{"taskId":"T","task_id":"T","code":200,"data":{"task_id":"T","taskId":"T"}}`, succeeded("T")},
 		{"empty ids and one that is not", `{"taskId":"","task_id":null,"code":200,"data":{"task_id":"T","taskId":""}}`, succeeded("T")},
 		{"promptJson an object", `{"code":200,"data":{"taskId":"T","promptJson":{"callBackUrl":"https://h/x"},"resultUrls":["https://h/1"]}}`, succeeded("T", "https://h/1")},
@@ -71,7 +71,7 @@ func TestCallback_ReadsEveryDocumentedShape(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, err := newProvider(t, "").Callback(http.Header{}, []byte(tt.body), time.Now())
+			got, err := newProvider(t, "").Callback(t.Context(), http.Header{}, []byte(tt.body), time.Now())
 			if err != nil {
 				t.Fatalf("Callback: %v", err)
 			}

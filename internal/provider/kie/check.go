@@ -12,8 +12,6 @@ import (
 	"github.com/refract-video/refract/internal/provider/wire"
 )
 
-const checkPath = "/api/v1/modify/record-info"
-
 // visibilityGrace is how long a task may stay invisible after its submission. Integrators saw seconds;
 // one waits 90 s.
 const visibilityGrace = 2 * time.Minute
@@ -31,15 +29,15 @@ const (
 // minutes of its submission is Running, and NotFound after that. Code 501 is the task's failure. Code
 // 408, the provider's own upstream being late, is Unavailable: a result may still turn up, so the caller
 // asks again and lets a record, or its own deadline, decide.
-func (p *Provider) Check(ctx context.Context, providerTaskID string, submitted time.Time) (provider.Status, error) {
+func (p *Provider) Check(ctx context.Context, q provider.Query) (provider.Status, error) {
 	a, perr := p.call(ctx, wire.Call{
 		Op:      wire.OpCheck,
 		Method:  http.MethodGet,
-		Path:    checkPath,
-		Query:   url.Values{"taskId": {providerTaskID}},
+		Path:    productOf(q.Remote).checkPath,
+		Query:   url.Values{"taskId": {q.TaskID}},
 		Timeout: wire.QuestionTimeout,
 	})
-	status, perr := p.readCheck(a, perr, providerTaskID, time.Since(submitted))
+	status, perr := p.readCheck(a, perr, q, time.Since(q.Submitted))
 	if perr != nil {
 		return provider.Status{}, perr
 	}
@@ -48,13 +46,13 @@ func (p *Provider) Check(ctx context.Context, providerTaskID string, submitted t
 
 // readCheck turns the answer to a check, or the error it stands for, into a status of a task that was
 // submitted age ago.
-func (p *Provider) readCheck(a answer, perr *provider.Error, id string, age time.Duration) (provider.Status, *provider.Error) {
+func (p *Provider) readCheck(a answer, perr *provider.Error, q provider.Query, age time.Duration) (provider.Status, *provider.Error) {
 	if perr == nil && wire.IsNull(a.data) {
 		perr = checkError(provider.NotFound, a.code, p.wire.Redact(a.message))
 	}
 	switch {
 	case perr == nil:
-		return p.readRecord(a, id)
+		return p.readRecord(a, q)
 	case perr.Class == provider.NotFound && age < visibilityGrace:
 		return provider.Status{Phase: provider.Running}, nil
 	case perr.Class == provider.GenerationFailed:
@@ -64,18 +62,23 @@ func (p *Provider) readCheck(a answer, perr *provider.Error, id string, age time
 	}
 }
 
-func (p *Provider) readRecord(a answer, id string) (provider.Status, *provider.Error) {
+func (p *Provider) readRecord(a answer, q provider.Query) (provider.Status, *provider.Error) {
 	record, ok := wire.AsObject(a.data)
 	if !ok {
 		perr := checkError(provider.Unavailable, a.code, "")
 		perr.Err = errors.New("record is not a JSON object")
 		return provider.Status{}, perr
 	}
-	if got := record.ID("taskId"); got != "" && got != id {
+	if got := record.ID("taskId"); got != "" && got != q.TaskID {
 		perr := checkError(provider.Unavailable, a.code, "")
 		perr.Err = errors.New("record is of another task")
 		return provider.Status{}, perr
 	}
+	return productOf(q.Remote).read(p, a, record)
+}
+
+// readModification reads a record of Luma Modify.
+func (p *Provider) readModification(a answer, record wire.Object) (provider.Status, *provider.Error) {
 	switch flagOf(record) {
 	case flagGenerating:
 		return provider.Status{Phase: provider.Running}, nil
@@ -83,15 +86,20 @@ func (p *Provider) readRecord(a answer, id string) (provider.Status, *provider.E
 		// NOTE: only resultUrls. originUrls is our own source, hosted again.
 		response, ok := wire.AsObject(record["response"])
 		if !ok {
-			return p.wire.Unread(record, "response", echoSecrets(record, "paramJson")...), nil
+			return p.wire.Unread(record, "response", echoSecrets(record)...), nil
 		}
-		return p.wire.Success(response, "resultUrls", echoSecrets(record, "paramJson")...), nil
+		return p.wire.Success(response, "resultUrls", echoSecrets(record)...), nil
 	case flagCreateFailed, flagGenerateFailed:
-		return p.failure(record), nil
+		return p.failure(record, "errorCode", "errorMessage"), nil
 	default:
-		message := p.wire.Redact("unknown successFlag "+string(record["successFlag"]), echoSecrets(record, "paramJson")...)
-		return provider.Status{}, checkError(provider.Unavailable, a.code, message)
+		return p.unknown(a, record, "successFlag")
 	}
+}
+
+// unknown returns the error of a record whose state is not known.
+func (p *Provider) unknown(a answer, record wire.Object, key string) (provider.Status, *provider.Error) {
+	message := p.wire.Redact("unknown "+key+" "+string(record[key]), echoSecrets(record)...)
+	return provider.Status{}, checkError(provider.Unavailable, a.code, message)
 }
 
 // flagNames are what the provider's pages call the flags.
@@ -120,17 +128,18 @@ func flagOf(record wire.Object) int {
 	}
 }
 
-// failure reads the end of a task that failed. An errorCode that is not a number is a word, and kept as one.
-func (p *Provider) failure(record wire.Object) provider.Status {
-	message := record.AnyText("errorMessage")
-	code, ok := record.Integer("errorCode")
-	if word := record.AnyText("errorCode"); !ok && word != "" {
+// failure reads the end of a task that failed, from the fields of its product. A code that is not a number is a word, and kept
+// as one.
+func (p *Provider) failure(record wire.Object, codeKey, messageKey string) provider.Status {
+	message := record.AnyText(messageKey)
+	code, ok := record.Integer(codeKey)
+	if word := record.AnyText(codeKey); !ok && word != "" {
 		message = word + ": " + message
 	}
 	return provider.Status{
 		Phase:   provider.Failed,
 		Code:    code,
-		Message: p.wire.Redact(message, echoSecrets(record, "paramJson")...),
+		Message: p.wire.Redact(message, echoSecrets(record)...),
 	}
 }
 

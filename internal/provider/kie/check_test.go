@@ -32,7 +32,7 @@ func TestCheck_SendsTheDocumentedRequest(t *testing.T) {
 		got = []string{r.Method, r.RequestURI, r.Header.Get("Authorization"), r.Header.Get("Accept")}
 		_, _ = w.Write([]byte(documentedRecord))
 	})
-	_, _ = newProvider(t, url).Check(t.Context(), "a b&c", time.Now())
+	_, _ = newProvider(t, url).Check(t.Context(), provider.Query{TaskID: "a b&c", Submitted: time.Now()})
 	want := []string{"GET", "/api/v1/modify/record-info?taskId=a+b%26c", "Bearer " + testKey, "application/json"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
@@ -143,20 +143,20 @@ func TestCheck_GivesATaskTimeToBecomeVisible(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := answering(t, answer.status, answer.body)
-			status, err := p.Check(t.Context(), taskID, time.Now())
+			status, err := p.Check(t.Context(), provider.Query{TaskID: taskID, Submitted: time.Now()})
 			if err != nil || status.Phase != provider.Running {
 				t.Errorf("right after submission: %v, %v; want running", status.Phase, err)
 			}
-			_, err = p.Check(t.Context(), taskID, time.Now().Add(-visibilityGrace))
+			_, err = p.Check(t.Context(), provider.Query{TaskID: taskID, Submitted: time.Now().Add(-visibilityGrace)})
 			wiretest.WantClass(t, err, provider.NotFound)
-			_, err = p.Check(t.Context(), taskID, time.Time{})
+			_, err = p.Check(t.Context(), provider.Query{TaskID: taskID, Submitted: time.Time{}})
 			wiretest.WantClass(t, err, provider.NotFound)
 		})
 	}
 
 	p := newProvider(t, "")
 	invisible := func(age time.Duration) (provider.Status, *provider.Error) {
-		return p.readCheck(answer{}, checkError(provider.NotFound, 422, ""), taskID, age)
+		return p.readCheck(answer{}, checkError(provider.NotFound, 422, ""), provider.Query{TaskID: taskID}, age)
 	}
 	if status, perr := invisible(visibilityGrace - 1); perr != nil || status.Phase != provider.Running {
 		t.Errorf("just inside the grace: %v, %v; want running", status.Phase, perr)
@@ -173,7 +173,7 @@ func TestCheck_KeepsAtMostSoManyLinks(t *testing.T) {
 		links += fmt.Sprintf(`,"https://h/%d.mp4"`, i+1)
 	}
 	p := answering(t, http.StatusOK, record(`"successFlag":1,"response":{"resultUrls":[`+links+`]}`))
-	status, err := p.Check(t.Context(), taskID, time.Now())
+	status, err := p.Check(t.Context(), provider.Query{TaskID: taskID, Submitted: time.Now()})
 	if err != nil || len(status.ResultURLs) != wire.MaxLinks {
 		t.Errorf("%d links, %v; want %d", len(status.ResultURLs), err, wire.MaxLinks)
 	}

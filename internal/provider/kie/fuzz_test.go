@@ -24,33 +24,33 @@ func FuzzCallback(f *testing.F) {
 	plain, keyed := newProvider(f, ""), newProvider(f, "", withKeys("old", "new"))
 	now := time.Unix(1755078480, 0)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		got, err := plain.Callback(http.Header{}, body, now)
+		got, err := plain.Callback(t.Context(), http.Header{}, body, now)
 		if err != nil {
 			if !errors.Is(err, provider.ErrCallbackMalformed) {
 				t.Fatalf("error is %v, want malformed", err)
 			}
 			return
 		}
-		if !wire.IsTaskID(got.ProviderTaskID) || got.Proven || got.Status.Phase == provider.Running {
+		if !wire.IsTaskID(got.ProviderTaskID) || got.Proof != provider.ProofNone {
 			t.Fatalf("impossible callback %+v", got)
 		}
 		wiretest.CheckStatus(t, got.Status)
 		checkSaid(t, got, body)
-		again, err := plain.Callback(http.Header{}, wiretest.Recode(t, body), now)
+		again, err := plain.Callback(t.Context(), http.Header{}, wiretest.Recode(t, body), now)
 		if diff := cmp.Diff(got, again); diff != "" || err != nil {
 			t.Fatalf("spelt otherwise it reads otherwise: %v (-first +again):\n%s", err, diff)
 		}
 
-		unsigned, err := keyed.Callback(http.Header{}, body, now)
+		unsigned, err := keyed.Callback(t.Context(), http.Header{}, body, now)
 		if !errors.Is(err, provider.ErrCallbackSignature) || unsigned.ProviderTaskID != got.ProviderTaskID {
 			t.Fatalf("unsigned: %+v, %v", unsigned, err)
 		}
 		const timestamp = "1755078480"
-		proven, err := keyed.Callback(signed(timestamp, sign([]byte("new"), got.ProviderTaskID, timestamp)), body, now)
-		if err != nil || !proven.Proven {
+		proven, err := keyed.Callback(t.Context(), signed(timestamp, sign([]byte("new"), got.ProviderTaskID, timestamp)), body, now)
+		if err != nil || proven.Proof != provider.ProofID {
 			t.Fatalf("signed: %+v, %v", proven, err)
 		}
-		proven.Proven = false
+		proven.Proof = provider.ProofNone
 		if diff := cmp.Diff(got, proven); diff != "" {
 			t.Fatalf("a key changes what is read (-without +with):\n%s", diff)
 		}
@@ -67,11 +67,26 @@ func checkSaid(t *testing.T, got provider.Callback, body []byte) {
 			t.Fatalf("task %q read from a body that names %v", got.ProviderTaskID, id)
 		}
 	}
-	if success := oneOf(seen["code"], 200); success != (got.Status.Phase == provider.Succeeded) {
-		t.Fatalf("%v read from code %v", got.Status.Phase, seen["code"])
+	want := provider.Failed
+	switch state := data["state"]; {
+	case !oneOf(seen["code"], 200), word(state) == "fail":
+	case state == nil, word(state) == "success":
+		want = provider.Succeeded
+	default:
+		want = provider.Running
 	}
-	wiretest.CheckLinks(t, got.Status.ResultURLs, data["resultUrls"])
+	if got.Status.Phase != want {
+		t.Fatalf("%v read from code %v, state %v", got.Status.Phase, seen["code"], data["state"])
+	}
+	links := data["resultUrls"]
+	if _, isJob := data["resultJson"]; isJob {
+		links = wiretest.Inner(data["resultJson"])["resultUrls"]
+	}
+	wiretest.CheckLinks(t, got.Status.ResultURLs, links)
 }
+
+// word returns a string as the names of states are compared.
+func word(v any) string { return strings.ToLower(wiretest.Trimmed(v)) }
 
 // FuzzSignature checks that only a signature by a live key, over the task that the body names and a timestamp inside
 // the window, proves anything, and that every such one does.
@@ -80,7 +95,7 @@ func FuzzSignature(f *testing.F) {
 	plain, keyed := newProvider(f, ""), newProvider(f, "", withKeys("old", vectorKey))
 	keys := []string{"old", vectorKey}
 	f.Fuzz(func(t *testing.T, body []byte, timestamp, signature string, now uint32) {
-		said, err := plain.Callback(http.Header{}, body, time.Time{})
+		said, err := plain.Callback(t.Context(), http.Header{}, body, time.Time{})
 		if err != nil {
 			return // FuzzCallback looks into bodies.
 		}
@@ -88,10 +103,10 @@ func FuzzSignature(f *testing.F) {
 		at, err := strconv.ParseInt(timestamp, 10, 64)
 		fresh := err == nil && at >= int64(now)-window && at <= int64(now)+window
 		receive := func(signature string) error {
-			got, err := keyed.Callback(signed(timestamp, signature), body, time.Unix(int64(now), 0))
+			got, err := keyed.Callback(t.Context(), signed(timestamp, signature), body, time.Unix(int64(now), 0))
 			want := provider.Callback{ProviderTaskID: id} // All that a refused one says.
 			if err == nil {
-				want.Proven, want.Status = true, said.Status
+				want.Proof, want.Status = provider.ProofID, said.Status
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Fatalf("%v (-want +got):\n%s", err, diff)
@@ -129,10 +144,7 @@ func FuzzSignature(f *testing.F) {
 func FuzzRecordInfo(f *testing.F) {
 	p := newProvider(f, "")
 	f.Fuzz(func(t *testing.T, httpStatus int, body []byte) {
-		check := func(body []byte, age time.Duration) (provider.Status, *provider.Error) {
-			a := parse(wire.Answer{Status: httpStatus, Body: body})
-			return p.readCheck(a, p.judge(wire.Call{Op: wire.OpCheck}, a), taskID, age)
-		}
+		check := reader(p, httpStatus, provider.Query{TaskID: taskID})
 		status, perr := wiretest.CheckAges(t, func(age time.Duration) (provider.Status, *provider.Error) { return check(body, age) })
 		seen := wiretest.CheckQuestion(t, httpStatus, body, status, perr)
 		if seen == nil {
@@ -156,6 +168,43 @@ func FuzzRecordInfo(f *testing.F) {
 	})
 }
 
+// reader returns a function that reads an answer about a task of some age.
+func reader(p *Provider, httpStatus int, q provider.Query) func([]byte, time.Duration) (provider.Status, *provider.Error) {
+	return func(body []byte, age time.Duration) (provider.Status, *provider.Error) {
+		a := parse(wire.Answer{Status: httpStatus, Body: body})
+		return p.readCheck(a, p.judge(wire.Call{Op: wire.OpCheck}, a), q, age)
+	}
+}
+
+// FuzzJobInfo checks that a success of the market is only read from a record that says so: from HTTP 2xx, code 200 and state
+// success, as an independent reading of the same bytes sees them.
+func FuzzJobInfo(f *testing.F) {
+	p := newProvider(f, "")
+	f.Add(200, []byte(jobOf(`"state":"success","resultJson":"{\"resultUrls\":[\"https://h/1.mp4\"]}"`)))
+	f.Add(200, []byte(jobOf(`"state":"fail","failCode":"500","failMsg":"no","param":"{\"input\":\"{}\"}"`)))
+	f.Add(200, []byte(`{"code":422,"msg":"recordInfo is null","data":null}`))
+	f.Fuzz(func(t *testing.T, httpStatus int, body []byte) {
+		check := reader(p, httpStatus, provider.Query{TaskID: taskID, Remote: wanRemote})
+		status, perr := wiretest.CheckAges(t, func(age time.Duration) (provider.Status, *provider.Error) { return check(body, age) })
+		seen := wiretest.CheckQuestion(t, httpStatus, body, status, perr)
+		if seen == nil {
+			return
+		}
+		data := wiretest.Inner(seen["data"])
+		if !oneOf(seen["code"], 200) || word(data["state"]) != "success" {
+			t.Fatalf("success read from code %v, state %v", seen["code"], data["state"])
+		}
+		if id := wiretest.Trimmed(data["taskId"]); id != "" && id != taskID {
+			t.Fatalf("success read from the record of %v", id)
+		}
+		wiretest.CheckLinks(t, status.ResultURLs, wiretest.Inner(data["resultJson"])["resultUrls"])
+		again, perr := check(wiretest.Recode(t, body), time.Hour)
+		if diff := cmp.Diff(status, again); diff != "" || perr != nil {
+			t.Fatalf("spelt otherwise it reads otherwise: %v (-first +again):\n%s", perr, diff)
+		}
+	})
+}
+
 // FuzzSubmit checks that a task id is only read from a success that names it, and that no answer proves that nothing
 // was created but an error without a task.
 func FuzzSubmit(f *testing.F) {
@@ -163,13 +212,14 @@ func FuzzSubmit(f *testing.F) {
 	call := wire.Call{Op: wire.OpSubmit, Secrets: wire.CallbackSecrets(wiretest.CallbackURL)}
 	f.Fuzz(func(t *testing.T, httpStatus int, body []byte) {
 		a := parse(wire.Answer{Status: httpStatus, Body: body})
-		id, err := p.readSubmit(call, a, p.judge(call, a))
+		receipt, err := p.readSubmit(call, a, p.judge(call, a))
+		id := receipt.TaskID
 		var seen map[string]any
 		_ = json.Unmarshal(body, &seen)
 		data := wiretest.Inner(seen["data"])
 		if err == nil {
-			named := wiretest.Trimmed(data["taskId"]) == id || wiretest.Trimmed(data["task_id"]) == id
-			if !wire.IsTaskID(id) || !named || !oneOf(seen["code"], 200) || httpStatus < 200 || httpStatus > 299 {
+			said := idsIn(data)
+			if !wire.IsTaskID(id) || len(said) == 0 || slices.ContainsFunc(said, func(v any) bool { return wiretest.Trimmed(v) != id }) || !oneOf(seen["code"], 200) || httpStatus < 200 || httpStatus > 299 {
 				t.Fatalf("id %q read from HTTP %d, code %v, data %v", id, httpStatus, seen["code"], data)
 			}
 			return
@@ -177,11 +227,21 @@ func FuzzSubmit(f *testing.F) {
 		perr := wiretest.ProviderError(t, err)
 		switch perr.Class {
 		case provider.Ambiguous, provider.GenerationFailed:
-		case provider.RateLimited, provider.Rejected, provider.AccountBlocked:
-			for _, key := range []string{"taskId", "task_id"} {
-				if named := wiretest.Trimmed(data[key]); named != "" {
-					t.Fatalf("an answer that names task %q is taken for proof that there is none: %v", named, perr)
+		case provider.RateLimited, provider.Rejected, provider.AccountBlocked, provider.ModelWithdrawn:
+			said := append(idsIn(seen), idsIn(data)...)
+			if list, ok := seen["data"].([]any); ok {
+				for _, element := range list {
+					said = append(said, idsIn(wiretest.Inner(element))...)
 				}
+			}
+			if len(said) > 0 {
+				t.Fatalf("an answer that names tasks %v is taken for proof that there is none: %v", said, perr)
+			}
+			if perr.Class == provider.ModelWithdrawn && !isVoid(seen["data"]) {
+				t.Fatalf("an answer with data %v is taken for a withdrawn model: %v", seen["data"], perr)
+			}
+			if perr.Class == provider.ModelWithdrawn && seen["code"] == nil {
+				t.Fatalf("HTTP %d without a code is taken for a withdrawn model: %v", httpStatus, perr)
 			}
 			if oneOf(seen["code"], 200) && httpStatus < 400 {
 				t.Fatalf("HTTP %d with code 200 is taken for a refusal: %v", httpStatus, perr)
@@ -190,6 +250,32 @@ func FuzzSubmit(f *testing.F) {
 			t.Fatalf("a submission ended as a question does: %v", perr)
 		}
 	})
+}
+
+// idsIn returns what an object says in the fields of task ids.
+func idsIn(o map[string]any) (said []any) {
+	for _, key := range []string{"taskId", "task_id", "recordId"} {
+		if !isVoid(o[key]) {
+			said = append(said, o[key])
+		}
+	}
+	return said
+}
+
+// isVoid reports whether a value says nothing: null, blanks, or an object or a list without elements.
+func isVoid(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case string:
+		return strings.TrimSpace(v) == ""
+	case map[string]any:
+		return len(v) == 0
+	case []any:
+		return len(v) == 0
+	default:
+		return false
+	}
 }
 
 // FuzzLink checks that a link is only read from a success that holds it.

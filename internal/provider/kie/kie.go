@@ -1,4 +1,5 @@
-// Package kie speaks the wire format of kie.ai's "Luma Modify" API.
+// Package kie speaks the wire formats of kie.ai: its "Luma Modify" API, and its market, which sells all other models with one
+// pair of calls. The remote name of a model selects the format; key, limits, answers and callbacks are the account's.
 //
 // It promises what [provider.Provider] asks for: every call makes at most one HTTP request, follows no
 // redirect, reads a bounded answer in bounded time, and turns whatever comes back into a class that
@@ -12,7 +13,7 @@
 // The provider echoes requests, callback URL included. The exchange itself, and the cleaning of all words
 // that leave this package, is in package wire.
 //
-// In comments, [D] is what the provider documents, [T] what third parties saw, and [I] what we infer.
+// In comments, [D] is what the provider documents, [L] what was recorded, [T] what third parties saw, and [I] what we infer.
 package kie
 
 import (
@@ -123,7 +124,7 @@ func New(cfg Config) (*Provider, error) {
 		return nil, fmt.Errorf("configure kie: %w", err)
 	}
 	if len(keys) > 0 {
-		caps.Callbacks, caps.CallbackHeaders = provider.SignedCallbacks, []string{signatureHeader, timestampHeader}
+		caps.Callbacks, caps.CallbackHeaders = provider.IDSignedCallbacks, []string{signatureHeader, timestampHeader}
 	}
 	return &Provider{
 		wire:         client,
@@ -144,6 +145,7 @@ func uploadURL(cfg Config) string {
 func defaultCapabilities() provider.Capabilities {
 	return provider.Capabilities{
 		Callbacks:       provider.UnsignedCallbacks,
+		Confidential:    confidential(),
 		Upload:          true,
 		RefreshLinks:    true,
 		UploadLifetime:  uploadLifetime,

@@ -16,6 +16,7 @@ func TestNew_ZeroConfigIsTheDocumentedAccount(t *testing.T) {
 	p := newProvider(t, "")
 	want := provider.Capabilities{
 		Callbacks:       provider.UnsignedCallbacks,
+		Confidential:    []string{"remainedCredits"},
 		Upload:          true,
 		RefreshLinks:    true,
 		UploadLifetime:  24 * time.Hour,
@@ -41,7 +42,7 @@ func TestNew_TakesEachSetting(t *testing.T) {
 		c.HTTPClient = lent
 	})
 	want := newProvider(t, "").Capabilities()
-	want.Callbacks, want.CallbackHeaders = provider.SignedCallbacks, []string{"X-Webhook-Signature", "X-Webhook-Timestamp"}
+	want.Callbacks, want.CallbackHeaders = provider.IDSignedCallbacks, []string{"X-Webhook-Signature", "X-Webhook-Timestamp"}
 	want.Limits = provider.Limits{Submissions: 5, Window: 10 * time.Second, InFlight: 100, Queries: 3}
 	want.PollInterval = time.Second
 	if diff := cmp.Diff(want, p.Capabilities()); diff != "" {

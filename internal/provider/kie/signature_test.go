@@ -45,11 +45,11 @@ func TestCallback_ProvesTheComputedVectors(t *testing.T) {
 		},
 	} {
 		header := signed(strconv.FormatInt(tt.timestamp, 10), tt.signature)
-		got, err := p.Callback(header, []byte(tt.body), time.Unix(tt.timestamp, 0))
+		got, err := p.Callback(t.Context(), header, []byte(tt.body), time.Unix(tt.timestamp, 0))
 		if err != nil {
 			t.Fatalf("Callback of %s: %v", tt.id, err)
 		}
-		want := provider.Callback{ProviderTaskID: tt.id, Proven: true, Status: provider.Status{Phase: provider.Succeeded}}
+		want := provider.Callback{ProviderTaskID: tt.id, Proof: provider.ProofID, Status: provider.Status{Phase: provider.Succeeded}}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("callback of %s (-want +got):\n%s", tt.id, diff)
 		}
@@ -66,7 +66,7 @@ func TestCallback_JudgesSignatureAndTime(t *testing.T) {
 		name   string
 		keys   []string
 		header http.Header
-		want   error // Nil means Proven.
+		want   error // Nil means proven.
 	}{
 		{"only key", keys[:1], by("old-key", at(0)), nil},
 		{"first of two keys", keys, by("old-key", at(0)), nil},
@@ -92,13 +92,13 @@ func TestCallback_JudgesSignatureAndTime(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			p := newProvider(t, "", withKeys(tt.keys...))
-			got, err := p.Callback(tt.header, []byte(`{"code":500,"data":{"taskId":"T"}}`), time.Unix(sent, 0))
+			got, err := p.Callback(t.Context(), tt.header, []byte(`{"code":500,"data":{"taskId":"T"}}`), time.Unix(sent, 0))
 			if !errors.Is(err, tt.want) {
 				t.Fatalf("error is %v, want %v", err, tt.want)
 			}
 			want := provider.Callback{ProviderTaskID: "T"}
 			if tt.want == nil {
-				want.Proven = true
+				want.Proof = provider.ProofID
 				want.Status = provider.Status{Phase: provider.Failed, Code: 500}
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -111,9 +111,9 @@ func TestCallback_JudgesSignatureAndTime(t *testing.T) {
 func TestCallback_IsAHintWithoutSigningKeys(t *testing.T) {
 	t.Parallel()
 	for _, header := range []http.Header{{}, signed("1755078480", "wrong"), signed("1", "IZtmj3keJ3PEjcWND9q+YgwIW204ftiTVm58iOSngkY=")} {
-		got, err := newProvider(t, "").Callback(header, []byte(`{"code":200,"data":{"taskId":"T"}}`), time.Now())
-		if err != nil || got.Proven {
-			t.Errorf("headers %v: proven %v, %v; want a hint", header, got.Proven, err)
+		got, err := newProvider(t, "").Callback(t.Context(), header, []byte(`{"code":200,"data":{"taskId":"T"}}`), time.Now())
+		if err != nil || got.Proof != provider.ProofNone {
+			t.Errorf("headers %v: proven %v, %v; want a hint", header, got.Proof, err)
 		}
 	}
 }
@@ -123,10 +123,10 @@ func TestCallback_HonoursTheConfiguredWindow(t *testing.T) {
 	p := newProvider(t, "", withKeys("k"), func(c *Config) { c.SignatureWindow = time.Hour })
 	header := signed("1755078480", sign([]byte("k"), "T", "1755078480"))
 	body := []byte(`{"code":200,"data":{"taskId":"T"}}`)
-	if _, err := p.Callback(header, body, time.Unix(1755078480+3600, 0)); err != nil {
+	if _, err := p.Callback(t.Context(), header, body, time.Unix(1755078480+3600, 0)); err != nil {
 		t.Errorf("at the edge: %v", err)
 	}
-	if _, err := p.Callback(header, body, time.Unix(1755078480+3601, 0)); !errors.Is(err, provider.ErrCallbackStale) {
+	if _, err := p.Callback(t.Context(), header, body, time.Unix(1755078480+3601, 0)); !errors.Is(err, provider.ErrCallbackStale) {
 		t.Errorf("past the edge: %v, want stale", err)
 	}
 }

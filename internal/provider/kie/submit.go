@@ -1,40 +1,29 @@
 package kie
 
 import (
-	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
-	"maps"
 	"net/http"
+	"strings"
 
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/provider/wire"
 )
 
-// modifyRemote is the remote name of Luma Modify, and submitPath where it is submitted to.
-const (
-	modifyRemote = "modify/generate"
-	submitPath   = "/api/v1/" + modifyRemote
-)
-
-// Submit asks the provider to start one attempt: one POST, at most 30 s. It succeeds only if the answer has a task
-// id. An answer that reports a created task without its id is Ambiguous.
-//
-// The spelling matters: callBackUrl has a capital B.
-func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, error) {
-	if s.Remote != modifyRemote { // A model that is sold by another call would be paid for as Luma Modify.
-		return "", &provider.Error{Class: provider.Rejected, Op: string(wire.OpSubmit), Err: fmt.Errorf("there is no call for model %q", s.Remote)}
+// Submit asks the provider to start one attempt: one POST, at most 30 s. The remote name selects the call. It succeeds only if
+// the answer has a task id. An answer that reports a created task without its id is Ambiguous, and so is an error that may name
+// a task.
+func (p *Provider) Submit(ctx context.Context, s provider.Submission) (provider.Receipt, error) {
+	if s.Remote == "" { // It would be paid for as Luma Modify.
+		return provider.Receipt{}, &provider.Error{Class: provider.Rejected, Op: string(wire.OpSubmit), Err: errors.New("the submission names no model")}
 	}
-	body := maps.Clone(s.Inputs)
-	if s.CallbackURL != "" {
-		body["callBackUrl"] = s.CallbackURL
-	}
+	sold := productOf(s.Remote)
 	call := wire.Call{
 		Op:      wire.OpSubmit,
 		Method:  http.MethodPost,
-		Path:    submitPath,
-		Body:    body,
+		Path:    sold.submitPath,
+		Body:    sold.body(s),
 		Timeout: wire.SubmitTimeout,
 		Secrets: wire.CallbackSecrets(s.CallbackURL),
 	}
@@ -42,19 +31,19 @@ func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, e
 	return p.readSubmit(call, a, perr)
 }
 
-// readSubmit returns the task id in the answer to a submission, or the error that the answer means.
-func (p *Provider) readSubmit(call wire.Call, a answer, perr *provider.Error) (string, error) {
-	id, named := createdID(a)
+// readSubmit returns the receipt in the answer to a submission, or the error that the answer means.
+func (p *Provider) readSubmit(call wire.Call, a answer, perr *provider.Error) (provider.Receipt, error) {
+	id := createdID(a)
 	switch {
-	case perr != nil && named && perr.Class != provider.GenerationFailed:
+	case perr != nil && perr.Class != provider.GenerationFailed && mayNameTask(a, perr.Class):
 		// NOTE: a refusal with a task id does not prove that the provider charged nothing.
 		perr.Class, perr.Pause, perr.Input = provider.Ambiguous, "", false
-		perr.Err = errors.New("error answer names a task")
-		return "", perr
+		perr.Err = errors.New("error answer may name a task")
+		return provider.Receipt{}, perr
 	case perr != nil:
-		return "", perr
-	case !wire.IsTaskID(id):
-		return "", &provider.Error{
+		return provider.Receipt{}, perr
+	case id == "":
+		return provider.Receipt{}, &provider.Error{
 			Class:   provider.Ambiguous,
 			Op:      string(call.Op),
 			Code:    a.code,
@@ -62,18 +51,72 @@ func (p *Provider) readSubmit(call wire.Call, a answer, perr *provider.Error) (s
 			Err:     errors.New("accepted without a usable task id"),
 		}
 	}
-	return id, nil
+	return provider.Receipt{TaskID: id}, nil
 }
 
-// createdID returns the task id in an answer, and reports whether there is one: data.taskId on the Luma page,
-// data.task_id in the provider's general introduction. If both are present and differ, the id is empty, because
-// neither is reliable.
-func createdID(a answer) (id string, named bool) {
+// idFields returns the fields that hold the task id: taskId on the Luma page and at the market, task_id in the provider's
+// general introduction [D], and recordId, which equals taskId in every recorded answer of the market [L].
+func idFields() []string { return []string{"taskId", "task_id", "recordId"} }
+
+// createdID returns the task id in the data of a success, or "". Fields that differ make none of them reliable, and neither
+// does one that can't be an id.
+func createdID(a answer) (id string) {
 	data, _ := wire.AsObject(a.data)
-	camel, snake := data.ID("taskId"), data.ID("task_id")
-	if camel != "" && snake != "" && camel != snake {
-		return "", true
+	for _, field := range idFields() {
+		if isEmpty(data[field]) {
+			continue
+		}
+		found := data.ID(field)
+		if !wire.IsTaskID(found) || id != "" && id != found {
+			return ""
+		}
+		id = found
 	}
-	id = cmp.Or(camel, snake)
-	return id, id != ""
+	return id
+}
+
+// mayNameTask reports whether an error of a class may be about a task that exists: one of the fields of its id holds anything,
+// in the data, in an object of a list there, or at the root. That the model is gone closes its offering, so there any data
+// counts: the documented answers have none.
+func mayNameTask(a answer, class provider.Class) bool {
+	if class == provider.ModelWithdrawn && !isEmpty(a.data) {
+		return true
+	}
+	var list []json.RawMessage
+	_ = json.Unmarshal(a.data, &list) // Data of another kind leaves the list empty.
+	places := []wire.Object{a.root}
+	for _, value := range append(list, a.data) {
+		if o, ok := wire.AsObject(value); ok {
+			places = append(places, o)
+		}
+	}
+	for _, o := range places {
+		for _, field := range idFields() {
+			if !isEmpty(o[field]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isEmpty reports whether a value is absent or null, or a string of blanks, an object or a list without content.
+func isEmpty(raw json.RawMessage) bool {
+	if wire.IsNull(raw) {
+		return true
+	}
+	var value any
+	if err := json.Unmarshal(raw, &value); err != nil {
+		return false // A number that Go can't hold.
+	}
+	switch v := value.(type) {
+	case string:
+		return strings.TrimSpace(v) == ""
+	case map[string]any:
+		return len(v) == 0
+	case []any:
+		return len(v) == 0
+	default:
+		return false
+	}
 }

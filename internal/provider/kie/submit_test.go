@@ -1,10 +1,13 @@
 package kie
 
 import (
+	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/refract-video/refract/internal/catalog"
+	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/provider/wire"
 	"github.com/refract-video/refract/internal/provider/wire/wiretest"
 )
@@ -35,7 +38,10 @@ func TestSubmit_AcceptsTheFieldVariantsOfSuccess(t *testing.T) {
 		{Name: "another 2xx", Status: 201, Body: `{"code":200,"data":{"taskId":"T"}}`, Want: "T"},
 		{Name: "id as the introduction writes it", Status: 200, Body: `{"code":200,"data":{"task_id":"T"}}`, Want: "T"},
 		{Name: "id in both forms", Status: 200, Body: `{"code":200,"data":{"task_id":"T","taskId":"T"}}`, Want: "T"},
-		{Name: "unknown fields", Status: 200, Body: `{"code":200,"x":[1],"data":{"taskId":"T","recordId":7}}`, Want: "T"},
+		{Name: "unknown fields", Status: 200, Body: `{"code":200,"x":[1],"data":{"taskId":"T","state":7}}`, Want: "T"},
+		{Name: "only a recordId", Status: 200, Body: `{"code":200,"data":{"recordId":"T"}}`, Want: "T"},
+		{Name: "id in all forms", Status: 200, Body: `{"code":200,"data":{"recordId":" T","task_id":"T","taskId":"T"}}`, Want: "T"},
+		{Name: "other forms empty", Status: 200, Body: `{"code":200,"data":{"recordId":"T","task_id":"","taskId":null}}`, Want: "T"},
 		{Name: "fields of odd types", Status: 200, Body: `{"code":200,"msg":{"en":"ok"},"data":{"taskId":"T"}}`, Want: "T"},
 		{Name: "longest id", Status: 200, Body: `{"code":200,"data":{"taskId":"` + strings.Repeat("a", 128) + `"}}`, Want: strings.Repeat("a", 128)},
 	})
@@ -66,9 +72,84 @@ func TestSubmit_IsAmbiguousWhenTheAnswerProvesNothing(t *testing.T) {
 		{Name: "refusal that names a task", Status: 422, Body: `{"code":422,"msg":"no","data":{"taskId":"T"}}`},
 		{Name: "refusal that names a task in the other form", Status: 200, Body: `{"code":422,"msg":"no","data":{"task_id":"T"}}`},
 		{Name: "two ids", Status: 200, Body: `{"code":200,"data":{"taskId":"T","task_id":"U"}}`},
+		{Name: "recordId of another task", Status: 200, Body: `{"code":200,"data":{"taskId":"T","recordId":"U"}}`},
+		{Name: "recordId a number", Status: 200, Body: `{"code":200,"data":{"taskId":"T","recordId":7}}`},
+		{Name: "id a number and a recordId", Status: 200, Body: `{"code":200,"data":{"taskId":7,"recordId":"T"}}`},
+		{Name: "id at the root", Status: 200, Body: `{"code":200,"taskId":"T","data":null}`},
 		{Name: "blocked, and names a task", Status: 200, Body: `{"code":402,"msg":"no","data":{"taskId":"T"}}`},
 		{Name: "code 200 under HTTP 500", Status: 500, Body: accepted},
 		{Name: "page under HTTP 502", Status: 502, Body: `<html>bad gateway</html>`},
 		{Name: "longer than an answer may be", Status: 200, Body: accepted + strings.Repeat(" ", wire.MaxAnswer)},
 	})
+}
+
+func TestSubmit_IsAmbiguousWhenAnErrorNamesATask(t *testing.T) {
+	t.Parallel()
+	for _, code := range []int{400, 402, 404, 422, 429, 433, 455, 505} {
+		for name, rest := range map[string]string{
+			"recordId":               `"data":{"recordId":"` + taskID + `"}`,
+			"id a number":            `"data":{"taskId":7}`,
+			"id a large number":      `"data":{"taskId":1e999}`,
+			"id an object":           `"data":{"taskId":{"id":"T"}}`,
+			"recordId a number":      `"data":{"recordId":7}`,
+			"data in a string":       `"data":"{\"recordId\":\"T\"}"`,
+			"list":                   `"data":[null,{"taskId":"T"}]`,
+			"root":                   `"taskId":"T","data":null`,
+			"root in the other form": `"task_id":"T"`,
+			"recordId at the root":   `"recordId":"T","data":{}`,
+			"number at the root":     `"taskId":7`,
+		} {
+			t.Run(fmt.Sprintf("%d %s", code, name), func(t *testing.T) {
+				t.Parallel()
+				perr := wiretest.WantClass(t, submitted(t, code, rest), provider.Ambiguous)
+				if perr.Code != code || perr.Pause != "" || perr.Input {
+					t.Errorf("code %d, pause %q, input %v, want %d and neither", perr.Code, perr.Pause, perr.Input, code)
+				}
+			})
+		}
+	}
+}
+
+func TestSubmit_IsARefusalWhenAnErrorNamesNoTask(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[int]provider.Class{422: provider.Rejected, 429: provider.RateLimited, 505: provider.ModelWithdrawn} {
+		for name, rest := range map[string]string{
+			"no data":           `"msg":"no"`,
+			"null":              `"data":null`,
+			"empty string":      `"data":""`,
+			"blank string":      `"data":" "`,
+			"empty object":      `"data":{ }`,
+			"empty list":        `"data":[ ]`,
+			"empty ids at root": `"taskId":null,"task_id":"","recordId":" ","data":null`,
+		} {
+			t.Run(fmt.Sprintf("%d %s", code, name), func(t *testing.T) {
+				t.Parallel()
+				wiretest.WantClass(t, submitted(t, code, rest), want)
+			})
+		}
+	}
+}
+
+// Data that is not understood may name a task. That a model is gone moves tasks elsewhere and closes its offering, and needs
+// more proof than the refusal of one request.
+func TestSubmit_AModelIsGoneOnlyIfTheAnswerHasNoData(t *testing.T) {
+	t.Parallel()
+	for name, data := range map[string]string{
+		"id": `"` + taskID + `"`, "number": `7`, "large number": `1e999`, "false": `false`, "list of ids": `["T"]`, "other object": `{"id":"T"}`,
+		"empty ids": `{"taskId":null,"recordId":""}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, code := range []int{404, 455, 505} {
+				wiretest.WantClass(t, submitted(t, code, `"data":`+data), provider.Ambiguous)
+			}
+			wiretest.WantClass(t, submitted(t, 422, `"data":`+data), provider.Rejected)
+		})
+	}
+}
+
+// submitted returns the error of a submission that is answered with a code and other fields.
+func submitted(t *testing.T, code int, rest string) error {
+	t.Helper()
+	return wiretest.Do(t, answering(t, http.StatusOK, fmt.Sprintf(`{"code":%d,%s}`, code, rest)), wire.OpSubmit)
 }

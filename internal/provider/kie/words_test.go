@@ -30,8 +30,12 @@ func TestErrors_LeakNoSecretThatTheProviderEchoes(t *testing.T) {
 			}
 		}
 	}
+	p := answering(t, http.StatusOK, `{"data":{"remainedCredits":5916.25}}`)
+	if perr := wiretest.WantClass(t, wiretest.Do(t, p, wire.OpCheck), provider.Unavailable); strings.Contains(perr.Error(), "5916") {
+		t.Errorf("error %q shows the balance", perr)
+	}
 	// A check does not know the callback URL, but keeps no path of any URL.
-	p := answering(t, http.StatusOK, `{"code":500,"msg":"can't call `+submission.CallbackURL+`"}`)
+	p = answering(t, http.StatusOK, `{"code":500,"msg":"can't call `+submission.CallbackURL+`"}`)
 	if perr := wiretest.WantClass(t, wiretest.Do(t, p, wire.OpCheck), provider.Unavailable); perr.Message != "can't call https://refract.example.com/[redacted]" {
 		t.Errorf("message is %q", perr.Message)
 	}

@@ -1,6 +1,7 @@
 package luma
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -10,12 +11,12 @@ import (
 )
 
 // Callback decodes one callback. Its body is the generation, as a check returns it. The provider signs
-// nothing, so the result is never Proven. The provider sends a callback at every change of the state. They
+// nothing, so the result is never proven. The provider sends a callback at every change of the state. They
 // arrive in any order: Running may follow Succeeded.
 //
 // Callback returns ErrCallbackMalformed for a body without a usable id or without a known state.
-func (p *Provider) Callback(_ http.Header, body []byte, _ time.Time) (provider.Callback, error) {
-	generation, ok := wire.DecodeObject(body)
+func (p *Provider) Callback(_ context.Context, _ http.Header, body []byte, _ time.Time) (provider.Callback, error) {
+	generation, ok := wire.DecodeCallback(body)
 	if !ok {
 		return provider.Callback{}, fmt.Errorf("%w: not a JSON object", provider.ErrCallbackMalformed)
 	}

@@ -17,7 +17,7 @@ func TestCallback_ReadsEveryGenerationAndProvesNone(t *testing.T) {
 		t.Run(tt.Name, func(t *testing.T) {
 			t.Parallel()
 			header := http.Header{"X-Webhook-Signature": {"of no meaning"}}
-			got, err := newProvider(t, "").Callback(header, []byte(tt.Body), time.Time{})
+			got, err := newProvider(t, "").Callback(t.Context(), header, []byte(tt.Body), time.Time{})
 			if err != nil {
 				t.Fatalf("Callback: %v", err)
 			}

@@ -24,18 +24,18 @@ func FuzzCallback(f *testing.F) {
 	f.Add([]byte(`{"id":[[[[`))
 	p := newProvider(f, "")
 	f.Fuzz(func(t *testing.T, body []byte) {
-		got, err := p.Callback(http.Header{}, body, time.Time{})
+		got, err := p.Callback(t.Context(), http.Header{}, body, time.Time{})
 		if err != nil {
 			if !errors.Is(err, provider.ErrCallbackMalformed) {
 				t.Fatalf("error is %v, want malformed", err)
 			}
 			return
 		}
-		if !wire.IsPathTaskID(got.ProviderTaskID) || got.Proven {
+		if !wire.IsPathTaskID(got.ProviderTaskID) || got.Proof != provider.ProofNone {
 			t.Fatalf("impossible callback %+v", got)
 		}
 		wiretest.CheckStatus(t, got.Status)
-		again, err := p.Callback(http.Header{}, wiretest.Recode(t, body), time.Time{})
+		again, err := p.Callback(t.Context(), http.Header{}, wiretest.Recode(t, body), time.Time{})
 		if diff := cmp.Diff(got, again); diff != "" || err != nil {
 			t.Fatalf("spelt otherwise it reads otherwise: %v (-first +again):\n%s", err, diff)
 		}
@@ -87,7 +87,7 @@ func FuzzSubmit(f *testing.F) {
 	p := newProvider(f, "")
 	f.Fuzz(func(t *testing.T, httpStatus int, body []byte) {
 		a := wire.Answer{Status: httpStatus, Body: body}
-		id, err := wire.Created(p.Wire.ReadObject(wire.Call{Op: wire.OpSubmit}, codes(), a))
-		wiretest.CheckCreated(t, httpStatus, body, id, err)
+		receipt, err := wire.Created(p.Wire.ReadObject(wire.Call{Op: wire.OpSubmit}, codes(), a))
+		wiretest.CheckCreated(t, httpStatus, body, "id", receipt.TaskID, err)
 	})
 }

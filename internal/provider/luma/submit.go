@@ -14,7 +14,7 @@ const submitPath = "/generations/video/modify"
 // an id. An answer that reports a created generation without its id is Ambiguous.
 //
 // The SDKs require the generation type and the model, and call the strength mode [D].
-func (p *Provider) Submit(ctx context.Context, s provider.Submission) (string, error) {
+func (p *Provider) Submit(ctx context.Context, s provider.Submission) (provider.Receipt, error) {
 	body := maps.Clone(s.Inputs)
 	body["generation_type"], body["model"] = "modify_video", s.Remote
 	if s.CallbackURL != "" {

@@ -76,7 +76,7 @@ func TestCheck_SendsTheDocumentedRequest(t *testing.T) {
 		got = []string{r.Method, r.RequestURI, r.Header.Get("Authorization"), r.Header.Get("Accept")}
 		_, _ = w.Write([]byte(`{"state":"queued"}`))
 	})
-	status, err := newProvider(t, url).Check(t.Context(), "../a b?c", time.Now())
+	status, err := newProvider(t, url).Check(t.Context(), provider.Query{TaskID: "../a b?c", Submitted: time.Now()})
 	if err != nil || status.Phase != provider.Running {
 		t.Errorf("Check = %+v, %v; want running", status, err)
 	}
@@ -105,11 +105,11 @@ func TestCheck_IsUnavailableWhenTheAnswerSaysNothing(t *testing.T) {
 func TestCheck_WaitsForAGenerationThatIsNotVisibleYet(t *testing.T) {
 	t.Parallel()
 	p := answering(t, http.StatusNotFound, `{"detail":"Generation not found"}`)
-	status, err := p.Check(t.Context(), taskID, time.Now())
+	status, err := p.Check(t.Context(), provider.Query{TaskID: taskID, Submitted: time.Now()})
 	if err != nil || status.Phase != provider.Running {
 		t.Errorf("right after submission: %v, %v; want running", status.Phase, err)
 	}
-	_, err = p.Check(t.Context(), taskID, time.Now().Add(-lumalabs.VisibilityGrace))
+	_, err = p.Check(t.Context(), provider.Query{TaskID: taskID, Submitted: time.Now().Add(-lumalabs.VisibilityGrace)})
 	wiretest.WantClass(t, err, provider.NotFound)
 
 	invisible := func(age time.Duration) (provider.Status, *provider.Error) {
@@ -130,7 +130,7 @@ func TestCheck_KeepsAtMostSoManyLinks(t *testing.T) {
 		links += fmt.Sprintf(`,{"type":"video","url":"https://h/%d.mp4"}`, i+1)
 	}
 	p := answering(t, http.StatusOK, generation(`"state":"completed","output":[`+links+`]`))
-	status, err := p.Check(t.Context(), taskID, longAgo())
+	status, err := p.Check(t.Context(), provider.Query{TaskID: taskID, Submitted: longAgo()})
 	if err != nil || len(status.ResultURLs) != wire.MaxLinks {
 		t.Errorf("%d links, %v; want %d", len(status.ResultURLs), err, wire.MaxLinks)
 	}

@@ -35,7 +35,7 @@ func TestCauses_AreKnownForEveryDocumentedCode(t *testing.T) {
 	}
 	for code, cause := range want {
 		body := generation(fmt.Sprintf(`"state":"failed","output":null,"failure_code":%q,"failure_reason":"said so"`, code))
-		got, err := answering(t, http.StatusOK, body).Check(t.Context(), taskID, longAgo())
+		got, err := answering(t, http.StatusOK, body).Check(t.Context(), provider.Query{TaskID: taskID, Submitted: longAgo()})
 		if err != nil {
 			t.Errorf("%s: %v", code, err)
 		}

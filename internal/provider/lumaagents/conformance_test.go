@@ -22,7 +22,7 @@ func TestConformance(t *testing.T) {
 			return newProvider(t, a.BaseURL, func(c *Config) { c.APIKey = a.APIKey })
 		},
 		Refusals: map[int]wire.Verdict{
-			400: wire.BadInput, 403: wire.Blocked, 404: wire.Rejected, 408: wire.Ambiguous, 409: wire.Ambiguous,
+			400: wire.BadInput, 403: wire.Blocked, 404: wire.Withdrawn, 408: wire.Ambiguous, 409: wire.Ambiguous,
 			413: wire.BadInput, 422: wire.BadInput, 503: wire.Ambiguous,
 		},
 		Failures: map[string]provider.Cause{

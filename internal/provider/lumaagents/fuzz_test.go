@@ -47,7 +47,7 @@ func FuzzSubmit(f *testing.F) {
 	p := newProvider(f, "")
 	f.Fuzz(func(t *testing.T, httpStatus int, body []byte) {
 		a := wire.Answer{Status: httpStatus, Body: body}
-		id, err := wire.Created(p.Wire.ReadObject(wire.Call{Op: wire.OpSubmit}, codes(), a))
-		wiretest.CheckCreated(t, httpStatus, body, id, err)
+		receipt, err := wire.Created(p.Wire.ReadObject(wire.Call{Op: wire.OpSubmit}, codes(), a))
+		wiretest.CheckCreated(t, httpStatus, body, "id", receipt.TaskID, err)
 	})
 }

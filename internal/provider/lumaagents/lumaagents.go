@@ -13,6 +13,7 @@
 package lumaagents
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -82,6 +83,6 @@ func defaultCapabilities() provider.Capabilities {
 }
 
 // Callback refuses every callback with ErrCallbackMalformed: the provider sends none.
-func (p *Provider) Callback(http.Header, []byte, time.Time) (provider.Callback, error) {
+func (p *Provider) Callback(context.Context, http.Header, []byte, time.Time) (provider.Callback, error) {
 	return provider.Callback{}, fmt.Errorf("%w: the provider sends no callbacks", provider.ErrCallbackMalformed)
 }

@@ -35,7 +35,7 @@ func TestNew_ZeroConfigIsTheDocumentedAccount(t *testing.T) {
 func TestCallback_IsNeverOne(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", documentedGeneration} {
-		got, err := newProvider(t, "").Callback(http.Header{}, []byte(body), time.Now())
+		got, err := newProvider(t, "").Callback(t.Context(), http.Header{}, []byte(body), time.Now())
 		if !errors.Is(err, provider.ErrCallbackMalformed) {
 			t.Errorf("error is %v, want malformed", err)
 		}

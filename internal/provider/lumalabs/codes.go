@@ -21,8 +21,8 @@ func Codes(own ...wire.Row) wire.Table {
 		Row(401, 401, wire.Credentials, wire.Credentials),
 		// The balance is insufficient, or the monthly budget is spent.
 		Row(402, 402, wire.Credits, wire.Credits),
-		// The generation or the endpoint does not exist. Right after a submission Check reads it as "not visible yet".
-		Row(404, 404, wire.Rejected, wire.NotFound),
+		// The endpoint of the model, or the generation, does not exist. Right after a submission Check reads it as "not visible yet".
+		Row(404, 404, wire.Withdrawn, wire.NotFound),
 		// Timeout and conflict. Luma's SDKs send again after both, so neither proves that nothing was created.
 		Row(408, 409, wire.Ambiguous, wire.Unavailable),
 		// The source or the first frame is too large.

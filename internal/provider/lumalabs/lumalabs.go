@@ -77,7 +77,7 @@ func (a *API) RefreshLink(context.Context, string) (string, error) {
 
 // Create sends a submission: one POST, at most 30 s. It succeeds only if the answer has an id. An answer that reports a
 // created generation without its id is Ambiguous.
-func (a *API) Create(ctx context.Context, path string, body any, secrets ...string) (string, error) {
+func (a *API) Create(ctx context.Context, path string, body any, secrets ...string) (provider.Receipt, error) {
 	generation, perr := a.Wire.CallObject(ctx, wire.Call{
 		Op:      wire.OpSubmit,
 		Method:  http.MethodPost,
@@ -91,14 +91,14 @@ func (a *API) Create(ctx context.Context, path string, body any, secrets ...stri
 
 // Check asks for a generation: one GET, at most 15 s. An invisible generation is Running for two minutes after its
 // submission, and NotFound after that. An unknown state is Unavailable.
-func (a *API) Check(ctx context.Context, providerTaskID string, submitted time.Time) (provider.Status, error) {
+func (a *API) Check(ctx context.Context, q provider.Query) (provider.Status, error) {
 	generation, perr := a.Wire.CallObject(ctx, wire.Call{
 		Op:      wire.OpCheck,
 		Method:  http.MethodGet,
-		Path:    "/generations/" + url.PathEscape(providerTaskID),
+		Path:    "/generations/" + url.PathEscape(q.TaskID),
 		Timeout: wire.QuestionTimeout,
 	}, a.spec.Codes)
-	status, perr := a.ReadCheck(generation, perr, providerTaskID, time.Since(submitted))
+	status, perr := a.ReadCheck(generation, perr, q.TaskID, time.Since(q.Submitted))
 	if perr != nil {
 		return provider.Status{}, perr
 	}

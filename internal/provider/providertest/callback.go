@@ -18,14 +18,18 @@ func callbackCases(kind provider.Callbacks) []testCase {
 	if kind == provider.NoCallbacks {
 		return []testCase{{name: "every callback is refused", run: (*rig).refusesCallbacks}}
 	}
+	tampered := (*rig).tampered
+	if kind == provider.BodySignedCallbacks {
+		tampered = (*rig).refusesTampered
+	}
 	cases := []testCase{
 		{name: "a success is reported", run: (*rig).toldSuccess},
 		{name: "a failure is reported", faults: "fail,reason=no", run: (*rig).toldFailure},
 		{name: "duplicates and contradictions are reported as they came", faults: "duplicate=2,regress,conflict", run: (*rig).readInAnyOrder},
-		{name: "a tampered body proves nothing", run: (*rig).tampered},
+		{name: "a tampered body proves nothing", run: tampered},
 		{name: "a body that is no callback is malformed", run: (*rig).malformed},
 	}
-	if kind == provider.SignedCallbacks {
+	if kind.Signed() {
 		cases = append(cases, signatureCases()...)
 	}
 	return cases
@@ -49,15 +53,20 @@ func (r *rig) genuine() sim.Delivery {
 	return all[slices.IndexFunc(all, func(d sim.Delivery) bool { return d.Kind == sim.KindGenuine })]
 }
 
-// decode decodes a valid callback. It must be proven where the provider signs, and never elsewhere.
+// mostProven is the most that callbacks of a kind prove.
+var mostProven = map[provider.Callbacks]provider.Proof{
+	provider.UnsignedCallbacks: provider.ProofNone, provider.IDSignedCallbacks: provider.ProofID, provider.BodySignedCallbacks: provider.ProofBody,
+}
+
+// decode decodes a valid callback. It proves as much as the kind of callbacks says.
 func (r *rig) decode(d sim.Delivery) provider.Callback {
 	r.Helper()
-	cb, err := r.p.Callback(d.Header, []byte(d.Body), time.Now())
+	cb, err := r.p.Callback(r.Context(), d.Header, []byte(d.Body), time.Now())
 	if err != nil {
 		r.Fatalf("Callback(%s): %v", d.Kind, err)
 	}
-	if signed := r.p.Capabilities().Callbacks == provider.SignedCallbacks; cb.Proven != signed {
-		r.Errorf("%s callback: proven is %v, want %v", d.Kind, cb.Proven, signed)
+	if want := mostProven[r.p.Capabilities().Callbacks]; cb.Proof != want {
+		r.Errorf("%s callback: proof is %v, want %v", d.Kind, cb.Proof, want)
 	}
 	if cb.ProviderTaskID != d.TaskID {
 		r.Errorf("%s callback is about %q, want %q", d.Kind, cb.ProviderTaskID, d.TaskID)
@@ -105,10 +114,20 @@ func (r *rig) readInAnyOrder() {
 	}
 }
 
-// tampered changes the link in a callback. No provider's signature covers it: a valid signature proves only that the
-// provider called, and a check has the true link.
+// foreign is a link that no provider made.
+const foreign = "https://foreign.example/video.mp4"
+
+// refusesTampered changes the link in a callback whose signature covers it.
+func (r *rig) refusesTampered() {
+	d := r.genuine()
+	links := r.finishWell(d.TaskID)
+	r.wantBadCallback(d.Header, strings.ReplaceAll(d.Body, links[0], foreign), time.Now(), provider.ErrCallbackSignature)
+	r.wantBadCallback(d.Header, d.Body+" ", time.Now(), provider.ErrCallbackSignature)
+}
+
+// tampered changes the link in a callback whose signature does not cover it, if there is one: a valid signature proves only that
+// the provider called, and a check has the true link.
 func (r *rig) tampered() {
-	const foreign = "https://foreign.example/video.mp4"
 	d := r.genuine()
 	links := r.finishWell(d.TaskID)
 	d.Body = strings.ReplaceAll(d.Body, links[0], foreign)
@@ -139,11 +158,11 @@ func (r *rig) malformed() {
 // wantBadCallback wants a callback to be refused for a reason, and without a status.
 func (r *rig) wantBadCallback(header http.Header, body string, now time.Time, want error) {
 	r.Helper()
-	cb, err := r.p.Callback(header, []byte(body), now)
+	cb, err := r.p.Callback(r.Context(), header, []byte(body), now)
 	if !errors.Is(err, want) {
 		r.Errorf("Callback(%.80q) = %+v, %v; want %v", body, cb, err, want)
 	}
-	if cb.Proven || cb.Status.Phase != 0 {
+	if cb.Proof != provider.ProofNone || cb.Status.Phase != 0 {
 		r.Errorf("Callback(%.80q) = %+v with an error", body, cb)
 	}
 }

@@ -31,7 +31,7 @@ func (r *rig) sane() {
 	_, uploads := r.p.Provider.(provider.Uploader)
 	for what, ok := range map[string]bool{
 		"the kind of callbacks is known":            c.Callbacks.String() != "unknown",
-		"signed callbacks have headers":             (c.Callbacks == provider.SignedCallbacks) == (len(c.CallbackHeaders) > 0),
+		"signed callbacks have headers":             c.Callbacks.Signed() == (len(c.CallbackHeaders) > 0),
 		"headers of callbacks can be passed on":     !slices.ContainsFunc(c.CallbackHeaders, unusableHeader) && distinct(c.CallbackHeaders),
 		"who says that it takes files has a method": c.Upload == uploads && c.Upload == (c.UploadLifetime > 0),
 		"links live for a while":                    c.LinkLifetime > 0,
@@ -71,11 +71,13 @@ func (r *rig) concurrent() {
 	for i := range many {
 		s := r.submission()
 		wg.Go(func() {
-			if ids[i], errs[i] = r.p.Submit(r.Context(), s); errs[i] != nil {
+			receipt, err := r.p.Submit(r.Context(), s)
+			ids[i], errs[i] = receipt.TaskID, err
+			if err != nil {
 				return
 			}
-			_, errs[i] = r.p.Check(r.Context(), ids[i], time.Now())
-			_, _ = r.p.Callback(nil, []byte(`{}`), time.Now())
+			_, errs[i] = r.p.Check(r.Context(), r.query(ids[i], time.Now()))
+			_, _ = r.p.Callback(r.Context(), nil, []byte(`{}`), time.Now())
 			_, _ = r.p.RefreshLink(r.Context(), "https://example.com/"+ids[i])
 			_ = r.p.Capabilities()
 		})

@@ -25,7 +25,7 @@ func (s Subject) checkCases() []testCase {
 		{name: "a task that is done stays done", faults: "regress,conflict,forge-code", run: (*rig).staysDone},
 		{name: "a task that is not visible yet is running", faults: "invisible=1h", run: func(r *rig) { r.unseen(r.submit()) }},
 		{name: "a task that never was is not found", run: func(r *rig) { r.unseen("123e4567-e89b-12d3-a456-426614174000") }},
-		{name: "rate limit", config: oneQuestion, run: (*rig).queryLimit},
+		{name: "rate limit", faults: "processing=1h", config: oneQuestion, run: (*rig).queryLimit},
 	}
 	for _, shape := range sim.Shapes() {
 		run := func(r *rig) { r.readsLinks() }
@@ -51,7 +51,7 @@ func unansweredCases() []testCase {
 	for _, a := range garbage() {
 		cases = append(cases, testCase{name: "answered with " + a.name, run: func(r *rig) {
 			for _, status := range []int{200, 302, 500, 502, 504} {
-				_, err := r.behind(a.give(status, r)).Check(r.Context(), r.submit(), time.Now())
+				_, err := r.behind(a.give(status, r)).Check(r.Context(), r.query(r.submit(), time.Now()))
 				r.want(err, wire.Unavailable)
 			}
 		}})
@@ -59,13 +59,13 @@ func unansweredCases() []testCase {
 	for _, status := range []int{302, 400, 500, 502, 504} {
 		cases = append(cases, testCase{name: fmt.Sprintf("the record arrives with status %d", status), run: func(r *rig) {
 			p := r.behind(func(got *reply) { got.status = status })
-			_, err := p.Check(r.Context(), r.submit(), time.Now())
+			_, err := p.Check(r.Context(), r.query(r.submit(), time.Now()))
 			r.want(err, wire.Unavailable)
 		}})
 	}
 	return append(cases, testCase{name: "blocked by a firewall", run: func(r *rig) {
 		page := answer{body: "<html>error code: 1010</html>"}
-		_, err := r.behind(page.give(http.StatusForbidden, r)).Check(r.Context(), r.submit(), time.Now())
+		_, err := r.behind(page.give(http.StatusForbidden, r)).Check(r.Context(), r.query(r.submit(), time.Now()))
 		r.want(err, wire.Blocked)
 	}})
 }
@@ -95,7 +95,7 @@ func (r *rig) stillRuns() { r.wantPhase(r.submit(), provider.Running) }
 
 func (r *rig) wantPhase(id string, want provider.Phase) {
 	r.Helper()
-	status, err := r.p.Check(r.Context(), id, time.Now())
+	status, err := r.p.Check(r.Context(), r.query(id, time.Now()))
 	if err != nil || status.Phase != want {
 		r.Errorf("Check = %+v, %v; want %v", status, err, want)
 	}
@@ -110,6 +110,7 @@ func (r *rig) lags() {
 
 func (r *rig) noLinks() {
 	status := r.finish(r.submit())
+	status.Cost = provider.Cost{} // Some providers name one.
 	if diff := gocmp.Diff(provider.Status{Phase: provider.Succeeded}, status); diff != "" {
 		r.Errorf("status (-want +got):\n%s", diff)
 	}
@@ -121,7 +122,7 @@ func (r *rig) staysDone() {
 	r.finishWell(id)
 	if r.p.Capabilities().Callbacks != provider.NoCallbacks {
 		for _, d := range r.delivered(id, sim.KindConflict) {
-			_, _ = r.p.Callback(d.Header, []byte(d.Body), d.Time)
+			_, _ = r.p.Callback(r.Context(), d.Header, []byte(d.Body), d.Time)
 		}
 	}
 	for range 3 {
@@ -133,7 +134,7 @@ func (r *rig) staysDone() {
 // unseen wants a task that the provider does not show to count as running, for a while.
 func (r *rig) unseen(id string) {
 	r.wantPhase(id, provider.Running)
-	_, err := r.p.Check(r.Context(), id, time.Now().Add(-time.Hour))
+	_, err := r.p.Check(r.Context(), r.query(id, time.Now().Add(-time.Hour)))
 	r.want(err, wire.NotFound)
 }
 
@@ -141,10 +142,10 @@ func oneQuestion(s *Simulation) { s.QueryLimit = sim.Limit{N: 1, Window: window}
 
 func (r *rig) queryLimit() {
 	id := r.submit()
-	if _, err := r.p.Check(r.Context(), id, time.Now()); err != nil {
+	if _, err := r.p.Check(r.Context(), r.query(id, time.Now())); err != nil {
 		r.Fatalf("first Check: %v", err)
 	}
-	_, err := r.p.Check(r.Context(), id, time.Now())
+	_, err := r.p.Check(r.Context(), r.query(id, time.Now()))
 	r.wantRateLimit(err)
 }
 

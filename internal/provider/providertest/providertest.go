@@ -25,6 +25,9 @@ import (
 type Subject struct {
 	// Name is the name of the provider, and of its profile in the simulator.
 	Name string
+	// Model is the model that the cases ask for, of a provider with several calls. Empty means the provider's default. The
+	// submissions of every offering of the provider are tested in any case.
+	Model string
 	// Simulate returns that profile, without a cap on concurrent generations.
 	Simulate func(s Simulation) sim.Profile
 	// New returns the provider for an account. It makes no request, and leaves no connection behind.
@@ -36,9 +39,12 @@ type Subject struct {
 	// Failures has the meanings of the simulator's directives for failed generations. A plain "fail" has no cause at any
 	// provider.
 	Failures map[string]provider.Cause
-	// SaysMaintenance is whether maintenance can be distinguished from other failures. If not, a submission during maintenance
-	// is Ambiguous and a check Unavailable.
+	// SaysMaintenance is whether maintenance can be distinguished from other failures. Then a submission during maintenance is
+	// Withdrawn, since the provider does not say whether it concerns all models. If not, a submission is Ambiguous and a check
+	// Unavailable.
 	SaysMaintenance bool
+	// FailsBadInput is whether an input that can't be used is taken, and fails the task. If not, it is refused.
+	FailsBadInput bool
 	// SaysRetryAfter is whether the answer to a rate-limited call has a Retry-After.
 	SaysRetryAfter bool
 	// MintsLinks is whether every check returns fresh links.
@@ -105,7 +111,7 @@ func (s Subject) groups(t testing.TB) []group {
 		{"callbacks", signingKey, callbackCases(caps.Callbacks)},
 		{"links", signingKey, s.linkCases(caps)},
 	}
-	if caps.Callbacks == provider.SignedCallbacks {
+	if caps.Callbacks == provider.IDSignedCallbacks {
 		groups = append(groups, group{"callbacks without a signing key", "", callbackCases(s.capabilities(t, "").Callbacks)})
 	}
 	return groups
@@ -129,15 +135,15 @@ func (s Subject) offerings(t testing.TB) (offerings []*catalog.Offering) {
 	return offerings
 }
 
-// offering returns the offering of a task that names the provider and no model.
+// offering returns the offering of a task that names the provider, and the subject's model or none.
 func (s Subject) offering(t testing.TB) *catalog.Offering {
 	t.Helper()
 	for _, o := range s.offerings(t) {
-		if o.Default {
+		if o.Model == s.Model || s.Model == "" && o.Default {
 			return o
 		}
 	}
-	t.Fatalf("%s has no default offering", s.Name)
+	t.Fatalf("%s has no offering of the model %q", s.Name, s.Model)
 	return nil
 }
 

@@ -28,24 +28,24 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // wrong is a provider with one of its methods broken; the others are those of a good one.
 type wrong struct {
 	provider.Provider
-	submit   func(context.Context, provider.Submission) (string, error)
-	check    func(context.Context, string, time.Time) (provider.Status, error)
+	submit   func(context.Context, provider.Submission) (provider.Receipt, error)
+	check    func(context.Context, provider.Query) (provider.Status, error)
 	refresh  func(context.Context, string) (string, error)
-	callback func(http.Header, []byte, time.Time) (provider.Callback, error)
+	callback func(context.Context, http.Header, []byte, time.Time) (provider.Callback, error)
 }
 
-func (w *wrong) Submit(ctx context.Context, s provider.Submission) (string, error) {
+func (w *wrong) Submit(ctx context.Context, s provider.Submission) (provider.Receipt, error) {
 	if w.submit == nil {
 		return w.Provider.Submit(ctx, s)
 	}
 	return w.submit(ctx, s)
 }
 
-func (w *wrong) Check(ctx context.Context, id string, at time.Time) (provider.Status, error) {
+func (w *wrong) Check(ctx context.Context, q provider.Query) (provider.Status, error) {
 	if w.check == nil {
-		return w.Provider.Check(ctx, id, at)
+		return w.Provider.Check(ctx, q)
 	}
-	return w.check(ctx, id, at)
+	return w.check(ctx, q)
 }
 
 func (w *wrong) RefreshLink(ctx context.Context, link string) (string, error) {
@@ -55,21 +55,21 @@ func (w *wrong) RefreshLink(ctx context.Context, link string) (string, error) {
 	return w.refresh(ctx, link)
 }
 
-func (w *wrong) Callback(header http.Header, body []byte, now time.Time) (provider.Callback, error) {
+func (w *wrong) Callback(ctx context.Context, header http.Header, body []byte, now time.Time) (provider.Callback, error) {
 	if w.callback == nil {
-		return w.Provider.Callback(header, body, now)
+		return w.Provider.Callback(ctx, header, body, now)
 	}
-	return w.callback(header, body, now)
+	return w.callback(ctx, header, body, now)
 }
 
 // classed makes every error of a submission one class.
-func classed(good provider.Provider, class provider.Class) func(context.Context, provider.Submission) (string, error) {
-	return func(ctx context.Context, s provider.Submission) (string, error) {
-		id, err := good.Submit(ctx, s)
+func classed(good provider.Provider, class provider.Class) func(context.Context, provider.Submission) (provider.Receipt, error) {
+	return func(ctx context.Context, s provider.Submission) (provider.Receipt, error) {
+		receipt, err := good.Submit(ctx, s)
 		if err != nil {
 			err = &provider.Error{Class: class, Op: "submit"}
 		}
-		return id, err
+		return receipt, err
 	}
 }
 
@@ -84,9 +84,9 @@ func TestRun_ComplainsAboutAWrongProvider(t *testing.T) {
 		says    string // and what it says.
 	}{
 		{"sends a create again", kieSubject(), func(w *wrong, _ Account) {
-			w.submit = func(ctx context.Context, s provider.Submission) (string, error) {
-				if id, err := w.Provider.Submit(ctx, s); err == nil {
-					return id, nil
+			w.submit = func(ctx context.Context, s provider.Submission) (provider.Receipt, error) {
+				if receipt, err := w.Provider.Submit(ctx, s); err == nil {
+					return receipt, nil
 				}
 				return w.Provider.Submit(ctx, s)
 			}
@@ -101,15 +101,15 @@ func TestRun_ComplainsAboutAWrongProvider(t *testing.T) {
 			w.submit = classed(w.Provider, provider.Rejected)
 		}, "refusals", "no credits", "want {Class:account_blocked Pause:credits"},
 		{"forgets the first frame", lumaSubject(), func(w *wrong, _ Account) {
-			w.submit = func(ctx context.Context, s provider.Submission) (string, error) {
+			w.submit = func(ctx context.Context, s provider.Submission) (provider.Receipt, error) {
 				s.Inputs = maps.Clone(s.Inputs)
 				delete(s.Inputs, "first_frame")
 				return w.Provider.Submit(ctx, s)
 			}
 		}, "submissions", "luma/ray-2-modify: a request arrives as it was made", "FirstFrameURI:"},
 		{"leaks its key", kieSubject(), func(w *wrong, a Account) {
-			w.check = func(ctx context.Context, id string, at time.Time) (provider.Status, error) {
-				status, err := w.Provider.Check(ctx, id, at)
+			w.check = func(ctx context.Context, q provider.Query) (provider.Status, error) {
+				status, err := w.Provider.Check(ctx, q)
 				if err != nil {
 					err = &provider.Error{Class: provider.ClassOf(err), Pause: provider.PauseCredentials, Message: "bad key " + a.APIKey}
 				}
@@ -117,57 +117,62 @@ func TestRun_ComplainsAboutAWrongProvider(t *testing.T) {
 			}
 		}, "refusals", "bad credentials", "leaks the secret"},
 		{"returns errors of its own", lumaSubject(), func(w *wrong, _ Account) {
-			w.check = func(context.Context, string, time.Time) (provider.Status, error) {
+			w.check = func(context.Context, provider.Query) (provider.Status, error) {
 				return provider.Status{}, errors.New("broken")
 			}
 		}, "checks", "rate limit", "want *provider.Error"},
 		{"gives a task up before it can be seen", kieSubject(), func(w *wrong, _ Account) {
-			w.check = func(ctx context.Context, id string, _ time.Time) (provider.Status, error) {
-				return w.Provider.Check(ctx, id, time.Time{})
+			w.check = func(ctx context.Context, q provider.Query) (provider.Status, error) {
+				q.Submitted = time.Time{}
+				return w.Provider.Check(ctx, q)
 			}
 		}, "checks", "a task that is not visible yet is running", "want running"},
 		{"believes the last callback", lumaSubject(), func(w *wrong, _ Account) {
 			var mu sync.Mutex
 			var last provider.Status
-			w.callback = func(header http.Header, body []byte, now time.Time) (provider.Callback, error) {
-				cb, err := w.Provider.Callback(header, body, now)
+			w.callback = func(ctx context.Context, header http.Header, body []byte, now time.Time) (provider.Callback, error) {
+				cb, err := w.Provider.Callback(ctx, header, body, now)
 				mu.Lock()
 				defer mu.Unlock()
 				last = cb.Status
 				return cb, err
 			}
-			w.check = func(ctx context.Context, id string, at time.Time) (provider.Status, error) {
+			w.check = func(ctx context.Context, q provider.Query) (provider.Status, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				if last.Phase != 0 {
 					return last, nil
 				}
-				return w.Provider.Check(ctx, id, at)
+				return w.Provider.Check(ctx, q)
 			}
 		}, "checks", "a task that is done stays done", "want a success with links"},
 		{"calls an unsigned callback proven", lumaSubject(), func(w *wrong, _ Account) {
-			w.callback = func(header http.Header, body []byte, now time.Time) (provider.Callback, error) {
-				cb, err := w.Provider.Callback(header, body, now)
-				cb.Proven = err == nil
+			w.callback = func(ctx context.Context, header http.Header, body []byte, now time.Time) (provider.Callback, error) {
+				cb, err := w.Provider.Callback(ctx, header, body, now)
+				if err == nil {
+					cb.Proof = provider.ProofID
+				}
 				return cb, err
 			}
-		}, "callbacks", "a tampered body proves nothing", "proven is true, want false"},
+		}, "callbacks", "a tampered body proves nothing", "proof is id, want none"},
 		{"takes forged signatures", kieSubject(), func(w *wrong, _ Account) {
-			w.callback = func(header http.Header, body []byte, now time.Time) (provider.Callback, error) {
-				cb, err := w.Provider.Callback(header, body, now)
+			w.callback = func(ctx context.Context, header http.Header, body []byte, now time.Time) (provider.Callback, error) {
+				cb, err := w.Provider.Callback(ctx, header, body, now)
 				if errors.Is(err, provider.ErrCallbackSignature) {
-					return provider.Callback{ProviderTaskID: cb.ProviderTaskID, Proven: true}, nil
+					return provider.Callback{ProviderTaskID: cb.ProviderTaskID, Proof: provider.ProofID}, nil
 				}
 				return cb, err
 			}
 		}, "callbacks", "signed with another key", "want bad callback signature"},
 		{"proves without a key", kieSubject(), func(w *wrong, _ Account) {
-			w.callback = func(header http.Header, body []byte, now time.Time) (provider.Callback, error) {
-				cb, err := w.Provider.Callback(header, body, now)
-				cb.Proven = header.Get("X-Webhook-Signature") != ""
+			w.callback = func(ctx context.Context, header http.Header, body []byte, now time.Time) (provider.Callback, error) {
+				cb, err := w.Provider.Callback(ctx, header, body, now)
+				if header.Get("X-Webhook-Signature") != "" {
+					cb.Proof = provider.ProofID
+				}
 				return cb, err
 			}
-		}, "callbacks without a signing key", "a success is reported", "proven is true, want false"},
+		}, "callbacks without a signing key", "a success is reported", "proof is id, want none"},
 		{"returns the dead link", kieSubject(), func(w *wrong, _ Account) {
 			w.refresh = func(_ context.Context, link string) (string, error) { return link, nil }
 		}, "links", "a dead link is exchanged", "status 404"},

@@ -51,9 +51,18 @@ func (r *rig) refused(want wire.Verdict) {
 func (r *rig) badInput() {
 	request := r.request(r.offering)
 	request.SourceURI = "no address"
-	_, err := r.p.Submit(r.Context(), r.submissionOf(r.offering, request))
-	r.want(err, wire.BadInput)
-	r.wantPaid(0)
+	receipt, err := r.p.Submit(r.Context(), r.submissionOf(r.offering, request))
+	if !r.subject.FailsBadInput {
+		r.want(err, wire.BadInput)
+		r.wantPaid(0)
+		return
+	}
+	if err != nil {
+		r.Fatalf("Submit: %v", err)
+	}
+	if status := r.finish(receipt.TaskID); status.Phase != provider.Failed || status.Message == "" {
+		r.Errorf("status is %+v, want failed, with words", status)
+	}
 }
 
 // badKey checks that submissions and checks with a wrong key return Credentials.
@@ -61,7 +70,7 @@ func (r *rig) badKey() {
 	p := r.connect(r.sim.BaseURL(r.subject.Name), "another-api-key-9876543210")
 	_, err := p.Submit(r.Context(), r.submission())
 	r.want(err, wire.Credentials)
-	_, err = p.Check(r.Context(), r.submit(), time.Now())
+	_, err = p.Check(r.Context(), r.query(r.submit(), time.Now()))
 	r.want(err, wire.Credentials)
 	r.wantPaid(1)
 }
@@ -99,12 +108,12 @@ func (r *rig) maintenance() {
 	r.sim.SetMaintenance(r.subject.Name, window)
 	wantSubmit, wantCheck := wire.Ambiguous, wire.Unavailable
 	if r.subject.SaysMaintenance {
-		wantSubmit, wantCheck = wire.Maintenance, wire.Maintenance
+		wantSubmit, wantCheck = wire.Withdrawn, wire.Maintenance
 	}
 	_, err := r.p.Submit(r.Context(), r.submission())
 	r.want(err, wantSubmit)
 	r.wantPaid(1)
-	_, err = r.p.Check(r.Context(), id, time.Now())
+	_, err = r.p.Check(r.Context(), r.query(id, time.Now()))
 	r.want(err, wantCheck)
 	r.sim.SetMaintenance(r.subject.Name, 0)
 	r.submit()
@@ -114,7 +123,7 @@ func (r *rig) noListener() {
 	p := r.connect("http://"+wiretest.ClosedAddress(r.TB), apiKey)
 	_, err := p.Submit(r.Context(), r.submission())
 	r.want(err, notSent)
-	_, err = p.Check(r.Context(), "123", time.Now())
+	_, err = p.Check(r.Context(), r.query("123", time.Now()))
 	r.want(err, wire.Unavailable)
 }
 
@@ -132,7 +141,7 @@ func (r *rig) canceledBefore() {
 	cancel()
 	_, err := r.p.Submit(ctx, r.submission())
 	r.want(err, notSent)
-	_, err = r.p.Check(ctx, id, time.Now())
+	_, err = r.p.Check(ctx, r.query(id, time.Now()))
 	r.want(err, wire.Unavailable)
 	r.wantPaid(1)
 }

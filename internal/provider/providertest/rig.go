@@ -119,11 +119,21 @@ func (r *rig) submission() provider.Submission {
 // submit submits a request that has to be accepted.
 func (r *rig) submit() (id string) {
 	r.Helper()
-	id, err := r.p.Submit(r.Context(), r.submission())
+	receipt, err := r.p.Submit(r.Context(), r.submission())
 	if err != nil {
 		r.Fatalf("Submit: %v", err)
 	}
-	return id
+	return receipt.TaskID
+}
+
+// query returns the question about a task, with what is known of its submission.
+func (r *rig) query(id string, submitted time.Time) provider.Query {
+	for _, w := range r.watched {
+		if s, ok := w.submitted(id); ok {
+			return provider.Query{TaskID: id, Handle: s.receipt.Handle, Remote: s.remote, Submitted: submitted}
+		}
+	}
+	return provider.Query{TaskID: id, Remote: r.offering.Remote, Submitted: submitted}
 }
 
 // finish waits until checks say how a task ended.
@@ -132,7 +142,7 @@ func (r *rig) finish(id string) provider.Status {
 	var status provider.Status
 	var err error
 	r.await("the end of a task", func() bool {
-		status, err = r.p.Check(r.Context(), id, time.Now())
+		status, err = r.p.Check(r.Context(), r.query(id, time.Now()))
 		return err != nil || status.Phase != provider.Running
 	})
 	if err != nil {

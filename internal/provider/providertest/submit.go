@@ -1,6 +1,7 @@
 package providertest
 
 import (
+	"encoding/json"
 	"strings"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -50,7 +51,7 @@ func (r *rig) arrives(o *catalog.Offering, request catalog.Request) {
 	r.Helper()
 	before := len(r.sim.Ledger())
 	s := r.submissionOf(o, request)
-	id, err := r.p.Submit(r.Context(), s)
+	receipt, err := r.p.Submit(r.Context(), s)
 	if err != nil {
 		r.Fatalf("Submit: %v", err)
 	}
@@ -59,8 +60,8 @@ func (r *rig) arrives(o *catalog.Offering, request catalog.Request) {
 		r.Fatalf("%d requests arrived, want 1", len(entries))
 	}
 	e := entries[0]
-	if e.TaskID != id || e.Key != apiKey || !e.Paid {
-		r.Errorf("Submit returned %q, the ledger has %+v", id, e)
+	if e.TaskID != receipt.TaskID || e.Key != apiKey || !e.Paid {
+		r.Errorf("Submit returned %q, the ledger has %+v", receipt.TaskID, e)
 	}
 	want := arrived{
 		Prompt: request.Prompt, SourceURI: request.SourceURI, Watermark: request.Watermark, Strength: request.Strength,
@@ -82,6 +83,24 @@ func (r *rig) arrives(o *catalog.Offering, request catalog.Request) {
 	if diff := gocmp.Diff(want, got); diff != "" {
 		r.Errorf("request (-want +got):\n%s", diff)
 	}
+	if e.Input != nil { // Some APIs take more than the ledger has fields for.
+		if diff := gocmp.Diff(asJSON(r, s.Inputs), asJSON(r, e.Input)); diff != "" {
+			r.Errorf("inputs (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// asJSON returns a value as the decoder of JSON makes it.
+func asJSON(r *rig, value any) (decoded any) {
+	r.Helper()
+	text, err := json.Marshal(value)
+	if err == nil {
+		err = json.Unmarshal(text, &decoded)
+	}
+	if err != nil {
+		r.Fatal(err)
+	}
+	return decoded
 }
 
 // submissionOf returns what a request asks of the provider.

@@ -27,22 +27,34 @@ type watched struct {
 
 // submitted is one call of Submit.
 type submitted struct {
-	prompt, id string
-	err        error
+	prompt, remote string
+	receipt        provider.Receipt
+	err            error
 }
 
-func (w *watched) Submit(ctx context.Context, s provider.Submission) (string, error) {
-	id, err := w.Provider.Submit(ctx, s)
+func (w *watched) Submit(ctx context.Context, s provider.Submission) (provider.Receipt, error) {
+	receipt, err := w.Provider.Submit(ctx, s)
 	prompt, _ := s.Inputs["prompt"].(string)
 	w.mu.Lock()
-	w.submissions = append(w.submissions, submitted{prompt, id, err})
+	w.submissions = append(w.submissions, submitted{prompt, s.Remote, receipt, err})
 	w.mu.Unlock()
 	w.heard(provider.Status{}, err)
-	return id, err
+	return receipt, err
 }
 
-func (w *watched) Check(ctx context.Context, id string, at time.Time) (provider.Status, error) {
-	status, err := w.Provider.Check(ctx, id, at)
+// submitted returns the submission that created a task.
+func (w *watched) submitted(id string) (submitted, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := slices.IndexFunc(w.submissions, func(s submitted) bool { return s.err == nil && s.receipt.TaskID == id })
+	if i < 0 {
+		return submitted{}, false
+	}
+	return w.submissions[i], true
+}
+
+func (w *watched) Check(ctx context.Context, q provider.Query) (provider.Status, error) {
+	status, err := w.Provider.Check(ctx, q)
 	w.heard(status, err)
 	return status, err
 }
@@ -56,8 +68,8 @@ func (w *watched) RefreshLink(ctx context.Context, link string) (string, error) 
 	return fresh, err
 }
 
-func (w *watched) Callback(header http.Header, body []byte, now time.Time) (provider.Callback, error) {
-	cb, err := w.Provider.Callback(header, body, now)
+func (w *watched) Callback(ctx context.Context, header http.Header, body []byte, now time.Time) (provider.Callback, error) {
+	cb, err := w.Provider.Callback(ctx, header, body, now)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.said = append(w.said, cb.Status.Message)
@@ -111,8 +123,8 @@ func (r *rig) auditMoney(s submitted, ledger []sim.Entry) {
 		r.Errorf("one Submit made %d requests", len(entries))
 	}
 	if s.err == nil {
-		if paid != 1 || entries[0].TaskID != s.id {
-			r.Errorf("Submit returned %q, the ledger has %+v", s.id, entries)
+		if paid != 1 || entries[0].TaskID != s.receipt.TaskID {
+			r.Errorf("Submit returned %q, the ledger has %+v", s.receipt.TaskID, entries)
 		}
 		return
 	}
@@ -122,7 +134,7 @@ func (r *rig) auditMoney(s submitted, ledger []sim.Entry) {
 		if len(entries) > 0 {
 			r.Errorf("Submit said %v of a request that arrived: %+v", class, entries)
 		}
-	case provider.RateLimited, provider.Rejected, provider.AccountBlocked:
+	case provider.RateLimited, provider.Rejected, provider.AccountBlocked, provider.ModelWithdrawn:
 		if paid > 0 {
 			r.Errorf("Submit said %v, that nothing was created, of a paid task: %+v", class, entries)
 		}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,9 +17,11 @@ import (
 	"github.com/refract-video/refract/internal/httpfield"
 	"github.com/refract-video/refract/internal/plain"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/useragent"
 )
 
-// MaxAnswer is the longest body that is read, in bytes; real answers have about one thousand.
+// MaxAnswer is the longest body that is read where a call sets no limit of its own, in bytes; real answers have about one
+// thousand.
 const MaxAnswer = 1 << 20
 
 // Op is an operation at a provider, as errors name it.
@@ -29,6 +32,8 @@ const (
 	OpSubmit Op = "submit"
 	OpCheck  Op = "check"
 	OpLink   Op = "refresh link"
+	OpKeys   Op = "fetch keys"
+	OpFunds  Op = "read balance"
 )
 
 // Call is one request to a provider.
@@ -36,9 +41,13 @@ type Call struct {
 	Op      Op
 	Method  string
 	Path    string // After the base URL, escaped.
+	URL     string // The full URL of a call to another host of the provider's, or a full URL of the base; then Path is not used.
+	Public  bool   // Whether the call goes without the API key.
+	Header  map[string]string
 	Query   url.Values
 	Body    any // Sent as JSON; nil sends none.
 	Timeout time.Duration
+	Max     int      // The longest body that is read, in bytes; 0 means MaxAnswer.
 	Secrets []string // What the provider may echo and no message may hold.
 }
 
@@ -90,15 +99,15 @@ func (c *Client) exchange(ctx context.Context, call Call) (a Answer, sent bool, 
 		return Answer{}, touched.Load() && !body.withheld.Load(), err
 	}
 	defer resp.Body.Close()
-	return readAnswer(resp), true, nil
+	return readAnswer(resp, cmp.Or(call.Max, MaxAnswer)), true, nil
 }
 
-// readAnswer reads an answer. A body that was cut says nothing, but its HTTP status stands.
-func readAnswer(resp *http.Response) Answer {
+// readAnswer reads an answer of at most limit bytes. A body that was cut says nothing, but its HTTP status stands.
+func readAnswer(resp *http.Response, limit int) Answer {
 	a := Answer{Status: resp.StatusCode, RetryAfter: httpfield.RetryAfter(resp.Header, time.Now())}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, MaxAnswer+1))
-	if err == nil && len(body) > MaxAnswer {
-		err = fmt.Errorf("answer is longer than %d bytes", MaxAnswer)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	if err == nil && len(body) > limit {
+		err = fmt.Errorf("answer is longer than %d bytes", limit)
 	}
 	if err != nil {
 		a.Err = err
@@ -108,12 +117,16 @@ func readAnswer(resp *http.Response) Answer {
 	return a
 }
 
-// setHeader sets the header that every request has.
-func (c *Client) setHeader(h http.Header, contentType string) {
-	h.Set("Authorization", "Bearer "+c.apiKey)
-	h.Set("Content-Type", contentType)
+// setHeader sets the header that every request has, and the API key where the call is not public.
+func (c *Client) setHeader(h http.Header, contentType string, public bool) {
+	if !public {
+		h.Set("Authorization", c.scheme+" "+c.apiKey)
+	}
+	if contentType != "" {
+		h.Set("Content-Type", contentType)
+	}
 	h.Set("Accept", "application/json")
-	h.Set("User-Agent", userAgent)
+	h.Set("User-Agent", useragent.Text)
 }
 
 // request builds the one request of a call.
@@ -121,7 +134,7 @@ func (c *Client) setHeader(h http.Header, contentType string) {
 // NOTE: it has no GetBody. With one, net/http sends a POST again by itself when a stream of HTTP/2 is reset with
 // PROTOCOL_ERROR or ended by GOAWAY, which may come after the provider has acted on it.
 func (c *Client) request(ctx context.Context, call Call, body *watchedBody) (*http.Request, error) {
-	target := c.base + call.Path
+	target := cmp.Or(call.URL, c.base+call.Path)
 	if len(call.Query) > 0 {
 		target += "?" + call.Query.Encode()
 	}
@@ -129,7 +142,10 @@ func (c *Client) request(ctx context.Context, call Call, body *watchedBody) (*ht
 	if err != nil {
 		return nil, err
 	}
-	c.setHeader(req.Header, "application/json")
+	c.setHeader(req.Header, "application/json", call.Public)
+	for name, value := range call.Header {
+		req.Header.Set(name, value)
+	}
 	if call.Body == nil {
 		return req, nil
 	}

@@ -15,7 +15,7 @@ type Verdict struct {
 }
 
 // The verdicts that tables are made of. For a submission the question is what a code proves about money:
-// Rejected, BadInput, RateLimited and the blocked accounts say that nothing was created, and all that is
+// Rejected, BadInput, Withdrawn, RateLimited and the blocked accounts say that nothing was created, and all that is
 // not proof is Ambiguous.
 var (
 	Ambiguous   = Verdict{Class: provider.Ambiguous}
@@ -23,6 +23,7 @@ var (
 	BadInput    = Verdict{Class: provider.Rejected, Input: true}
 	RateLimited = Verdict{Class: provider.RateLimited}
 	GenFailed   = Verdict{Class: provider.GenerationFailed}
+	Withdrawn   = Verdict{Class: provider.ModelWithdrawn}
 	NotFound    = Verdict{Class: provider.NotFound}
 	Unavailable = Verdict{Class: provider.Unavailable}
 
@@ -51,9 +52,9 @@ func (t Table) verdict(op Op, code int) Verdict {
 			continue
 		}
 		switch op {
-		case OpCheck:
+		case OpCheck, OpFunds:
 			return r.Check
-		case OpLink, OpUpload:
+		case OpLink, OpUpload, OpKeys:
 			return r.Link
 		case OpSubmit:
 		}

@@ -16,7 +16,7 @@ func (c *Client) Success(o Object, key string, secrets ...string) provider.Statu
 	links, ok := Links(o[key])
 	s.ResultURLs = links
 	if !ok {
-		s.Unread = c.Redact(key+" can't be read: "+spelled(o[key]), secrets...)
+		s.Unread = c.Redact(key+" can't be read: "+Spelled(o[key]), secrets...)
 	}
 	return s
 }
@@ -26,7 +26,7 @@ func (c *Client) Success(o Object, key string, secrets ...string) provider.Statu
 func (c *Client) Unread(o Object, key string, secrets ...string) provider.Status {
 	s := provider.Status{Phase: provider.Succeeded}
 	if raw := o[key]; !IsNull(raw) && string(raw) != `""` {
-		s.Unread = c.Redact(key+" can't be read: "+spelled(raw), secrets...)
+		s.Unread = c.Redact(key+" can't be read: "+Spelled(raw), secrets...)
 	}
 	return s
 }

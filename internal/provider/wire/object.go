@@ -1,9 +1,11 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -29,6 +31,14 @@ func DecodeObject(raw []byte) (Object, bool) {
 		return nil, false
 	}
 	return o, true
+}
+
+// byteOrderMark may begin a text in UTF-8.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// DecodeCallback decodes the body of a callback, which a byte order mark may begin.
+func DecodeCallback(body []byte) (Object, bool) {
+	return DecodeObject(bytes.TrimPrefix(body, byteOrderMark))
 }
 
 // AsObject returns the object that a value is, or that it holds as JSON in a string.
@@ -78,11 +88,11 @@ func (o Object) AnyText(key string) string {
 	if IsNull(raw) || string(raw) == `""` {
 		return ""
 	}
-	return spelled(raw)
+	return Spelled(raw)
 }
 
-// spelled returns a JSON value in one spelling, whatever its own.
-func spelled(raw json.RawMessage) string {
+// Spelled returns a JSON value in one spelling, whatever its own, so that a message does not depend on escapes and white space.
+func Spelled(raw json.RawMessage) string {
 	var v any
 	if err := json.Unmarshal(raw, &v); err != nil {
 		return string(raw) // A number that Go can't hold.
@@ -113,6 +123,18 @@ func (o Object) Integer(key string) (int, bool) {
 		return 0, false
 	}
 	return int(f), true
+}
+
+// decimal is a number that is not negative, without an exponent and without zeros at its begin.
+var decimal = regexp.MustCompile(`^(0|[1-9][0-9]{0,11})(\.[0-9]{1,9})?$`)
+
+// Decimal returns the decimal number under key, which may stand in a string, as it is written.
+func (o Object) Decimal(key string) (string, bool) {
+	s := strings.TrimSpace(o.Text(key))
+	if s == "" {
+		s = string(o[key])
+	}
+	return s, decimal.MatchString(s)
 }
 
 // IsNull reports whether a value is absent or null.

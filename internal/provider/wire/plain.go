@@ -36,24 +36,24 @@ func (c *Client) ReadObject(call Call, codes Table, a Answer) (Object, *provider
 	return o, c.Judge(call, codes, r)
 }
 
-// Created returns the id of the object that a submission created, as CallObject returned it. An answer that
+// Created returns the receipt of the object that a submission created, as CallObject returned it. An answer that
 // says something was created and does not name it is Ambiguous.
-func Created(o Object, perr *provider.Error) (string, error) {
+func Created(o Object, perr *provider.Error) (provider.Receipt, error) {
 	id := o.ID("id")
 	switch {
 	case perr != nil && id != "" && o.Text("state") != "":
 		// NOTE: a refusal that holds an object with a state proves nothing about money.
 		perr.Class, perr.Pause, perr.Input = provider.Ambiguous, "", false
 		perr.Err = errors.New("error answer names a task")
-		return "", perr
+		return provider.Receipt{}, perr
 	case perr != nil:
-		return "", perr
+		return provider.Receipt{}, perr
 	case !IsPathTaskID(id):
-		return "", &provider.Error{
+		return provider.Receipt{}, &provider.Error{
 			Class: provider.Ambiguous, Op: string(OpSubmit), Err: errors.New("accepted without a usable id"),
 		}
 	}
-	return id, nil
+	return provider.Receipt{TaskID: id}, nil
 }
 
 // Task is what a check asks about.
@@ -80,7 +80,7 @@ func (c *Client) ReadTask(
 	}
 	status, ok := read(o)
 	if !ok {
-		return provider.Status{}, unreadable("unknown state", c.Redact("state "+string(o["state"]), secrets...))
+		return provider.Status{}, unreadable("unknown state", c.Redact("state "+Spelled(o["state"]), secrets...))
 	}
 	return status, nil
 }

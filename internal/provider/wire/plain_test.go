@@ -69,7 +69,7 @@ func TestReadObject_TakesNothingButAnObjectForASuccess(t *testing.T) {
 func TestCreated_WantsAnIDThatFitsIntoAPath(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{"T", "123e4567-e89b-12d3-a456-426614174000", "a/b", "..a", strings.Repeat("a", MaxTaskID)} {
-		if got, err := Created(object(t, `{"id":"`+id+`"}`), nil); err != nil || got != id {
+		if got, err := Created(object(t, `{"id":"`+id+`"}`), nil); err != nil || got.TaskID != id {
 			t.Errorf("id %q: %q, %v", id, got, err)
 		}
 	}

@@ -3,10 +3,10 @@ package wire
 import (
 	"net"
 	"net/http"
-	"runtime/debug"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/refract-video/refract/internal/tracing"
 )
 
 // How long calls may take.
@@ -26,17 +26,6 @@ const (
 	maxResponseHeader = 64 << 10
 )
 
-// userAgent names the product, since Cloudflare refuses what calls itself a Go HTTP client.
-var userAgent = "Refract/" + version() + " (+https://github.com/refract-video/refract)"
-
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" || strings.HasPrefix(info.Main.Version, "(") {
-		return "dev"
-	}
-	return info.Main.Version
-}
-
 // newHTTPClients returns the clients for submissions and for queries, over the transport of lent or over ones
 // of our own. Each submission of ours has a connection of its own: one that was used before may be closed by the
 // other end just as the request leaves, and then it is unknown whether it arrived.
@@ -54,7 +43,7 @@ func newHTTPClients(lent *http.Client) (submits, queries *http.Client) {
 func newHTTPClient(transport http.RoundTripper) *http.Client {
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport:     transport,
+		Transport:     tracing.Transport(transport),
 	}
 }
 

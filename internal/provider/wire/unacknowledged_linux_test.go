@@ -14,7 +14,7 @@ import (
 func TestNewClient_TheKernelGivesUpOnASubmissionToo(t *testing.T) {
 	t.Parallel()
 	address := listen(t).Addr().String()
-	orders, ok := newClient(t, "http://"+address, nil).submits.Transport.(*http.Transport)
+	orders, ok := untraced(t, newClient(t, "http://"+address, nil).submits).(*http.Transport)
 	if !ok {
 		t.Fatal("submissions have another transport")
 	}

@@ -26,6 +26,40 @@ type Upload struct {
 	File   provider.File     // The field "file".
 }
 
+// PutFile makes one PUT of a file to a URL that carries its own authorization, so that the API key stays away. Without an answer,
+// the error is Unavailable, and the caller may send the file again.
+func (c *Client) PutFile(ctx context.Context, target string, f provider.File) (Answer, *provider.Error) {
+	ctx, cancel := context.WithTimeout(ctx, UploadTimeout)
+	defer cancel()
+	a, err := c.putFile(ctx, target, f)
+	if err != nil {
+		return Answer{}, &provider.Error{Class: provider.Unavailable, Op: string(OpUpload), Err: c.cause(err, []string{target})}
+	}
+	return a, nil
+}
+
+func (c *Client) putFile(ctx context.Context, target string, f provider.File) (Answer, error) {
+	body := &fileBody{r: io.LimitReader(f.Content, f.SizeBytes)}
+	defer func() { _ = body.Close() }() // The caller closes the file next, while the transport may still read it.
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, target, body)
+	if err != nil {
+		return Answer{}, err
+	}
+	req.ContentLength = f.SizeBytes
+	c.setHeader(req.Header, f.ContentType, true)
+	return c.send(req)
+}
+
+// send sends the request of an upload and reads its answer.
+func (c *Client) send(req *http.Request) (Answer, error) {
+	resp, err := c.queries.Do(req)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer resp.Body.Close()
+	return readAnswer(resp, MaxAnswer), nil
+}
+
 // SendFile makes one HTTP request with a file, streamed, with its length in the header. Without an answer, the error
 // is Unavailable, and the caller may send the file again.
 func (c *Client) SendFile(ctx context.Context, u Upload) (Answer, *provider.Error) {
@@ -43,31 +77,26 @@ func (c *Client) sendFile(ctx context.Context, u Upload) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	body := &formBody{r: io.MultiReader(bytes.NewReader(head), io.LimitReader(u.File.Content, u.File.SizeBytes), bytes.NewReader(tail))}
+	body := &fileBody{r: io.MultiReader(bytes.NewReader(head), io.LimitReader(u.File.Content, u.File.SizeBytes), bytes.NewReader(tail))}
 	defer func() { _ = body.Close() }() // The caller closes the file next, while the transport may still read it.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.URL, body)
 	if err != nil {
 		return Answer{}, err
 	}
 	req.ContentLength = int64(len(head)) + u.File.SizeBytes + int64(len(tail))
-	c.setHeader(req.Header, contentType)
-	resp, err := c.queries.Do(req)
-	if err != nil {
-		return Answer{}, err
-	}
-	defer resp.Body.Close()
-	return readAnswer(resp), nil
+	c.setHeader(req.Header, contentType, false)
+	return c.send(req)
 }
 
-// formBody reads a form until it is closed. Close waits for a running Read, because the transport may still read after
+// fileBody reads a file, or a form with one, until it is closed. Close waits for a running Read, because the transport may still read after
 // it has returned an answer or an error.
-type formBody struct {
+type fileBody struct {
 	mu     sync.Mutex
 	r      io.Reader
 	closed bool
 }
 
-func (b *formBody) Read(p []byte) (int, error) {
+func (b *fileBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -76,7 +105,7 @@ func (b *formBody) Read(p []byte) (int, error) {
 	return b.r.Read(p)
 }
 
-func (b *formBody) Close() error {
+func (b *fileBody) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true

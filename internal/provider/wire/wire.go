@@ -11,6 +11,7 @@
 package wire
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -25,8 +26,11 @@ type Config struct {
 	// BaseURL is the root of the API, an absolute http or https URL.
 	BaseURL string
 
-	// APIKey is the bearer key of the account. It is a secret and appears in no error.
+	// APIKey is the key of the account. It is a secret and appears in no error.
 	APIKey string
+
+	// Scheme is the scheme of the Authorization header that carries the key. Empty means Bearer.
+	Scheme string
 
 	// HTTPClient lends its transport, and nil means one of our own. The client is not changed; its
 	// timeout, its cookies and its redirect policy are not used.
@@ -47,6 +51,7 @@ type Config struct {
 type Client struct {
 	base    string // Without a slash at the end.
 	apiKey  string
+	scheme  string       // Of the Authorization header.
 	submits *http.Client // For submissions, which can create something.
 	queries *http.Client // For everything else.
 }
@@ -67,7 +72,7 @@ func NewClient(cfg Config) (*Client, error) {
 		}
 	}
 	submits, queries := newHTTPClients(cfg.HTTPClient)
-	return &Client{base: base, apiKey: cfg.APIKey, submits: submits, queries: queries}, nil
+	return &Client{base: base, apiKey: cfg.APIKey, scheme: cmp.Or(cfg.Scheme, "Bearer"), submits: submits, queries: queries}, nil
 }
 
 // BaseURL returns the root of the API, without a slash at the end.

@@ -26,6 +26,16 @@ func newClient(t testing.TB, baseURL string, lent *http.Client) *Client {
 	return c
 }
 
+// untraced returns the transport that makes the requests of a client.
+func untraced(t *testing.T, c *http.Client) http.RoundTripper {
+	t.Helper()
+	traced, ok := c.Transport.(interface{ Unwrap() http.RoundTripper })
+	if !ok {
+		t.Fatalf("requests through a %T are not traced", c.Transport)
+	}
+	return traced.Unwrap()
+}
+
 func TestNewClient_TakesTheTransportAlone(t *testing.T) {
 	t.Parallel()
 	lent := &http.Client{Timeout: time.Nanosecond, Transport: &http.Transport{}}
@@ -34,9 +44,9 @@ func TestNewClient_TakesTheTransportAlone(t *testing.T) {
 		t.Errorf("base is %q", c.BaseURL())
 	}
 	for _, own := range []*http.Client{c.submits, c.queries} {
-		if own.Timeout != 0 || own.Transport != lent.Transport || lent.CheckRedirect != nil {
+		if own.Timeout != 0 || untraced(t, own) != lent.Transport || lent.CheckRedirect != nil {
 			t.Errorf("timeout %v, own transport %v, lent client changed %v",
-				own.Timeout, own.Transport != lent.Transport, lent.CheckRedirect != nil)
+				own.Timeout, untraced(t, own) != lent.Transport, lent.CheckRedirect != nil)
 		}
 	}
 }

@@ -38,6 +38,14 @@ type callbackData struct {
 
 // Callback renders a callback about a settled job.
 func (p *protocol) Callback(j *sim.Job, claim sim.Claim) sim.Message {
+	body := p.modifyCallback(j, claim)
+	if isJob(j) {
+		body = p.jobCallback(j, claim)
+	}
+	return sim.Message{Body: body, Headers: func(now time.Time) http.Header { return p.headers(j, now) }}
+}
+
+func (p *protocol) modifyCallback(j *sim.Job, claim sim.Claim) []byte {
 	code := cmp.Or(claim.ForgedCode, http.StatusInternalServerError)
 	body := callbackBody{Code: code, Msg: "Modify record generation failed.", Data: &callbackData{PromptJSON: echo(j)}}
 	if claim.Good() {
@@ -46,24 +54,26 @@ func (p *protocol) Callback(j *sim.Job, claim sim.Claim) sim.Message {
 	if j.Script.Quirk != quirkPromptObject {
 		body.Data.PromptJSON = sim.JSON(string(echo(j)))
 	}
-	p.placeID(&body, j.ID)
+	body.TaskID, body.Data.TaskID, body.Data.SnakeID = p.placeID(j.ID)
 	if j.Script.NullData {
 		body.Data = nil
 	}
-	return sim.Message{Body: sim.JSON(body), Headers: func(now time.Time) http.Header { return p.headers(j, now) }}
+	return sim.JSON(body)
 }
 
-func (p *protocol) placeID(body *callbackBody, id string) {
+// placeID returns the id, or nothing, for the places of the task id in a callback: taskId, data.taskId and data.task_id.
+func (p *protocol) placeID(id string) (root, camel, snake string) {
 	switch p.cfg.CallbackID {
 	case IDDataCamel:
-		body.Data.TaskID = id
+		return "", id, ""
 	case IDDataSnake:
-		body.Data.SnakeID = id
+		return "", "", id
 	case IDRoot:
-		body.TaskID = id
+		return id, "", ""
 	case IDBoth:
-		body.TaskID, body.Data.SnakeID = id, id
+		return id, "", id
 	}
+	return "", "", ""
 }
 
 // headers signs a callback that leaves now, as far as the script lets it.

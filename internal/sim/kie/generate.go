@@ -22,12 +22,16 @@ func (p *protocol) generate(w http.ResponseWriter, r *http.Request) {
 	badBody := p.decode(w, r, sim.MaxJSON, &req)
 	p.api.Submit(w, r, sim.Submission{
 		Prompt: req.Prompt, VideoURL: req.VideoURL, CallbackURL: req.CallBackURL, Watermark: req.Watermark,
-	}, cmp.Or(badBody, p.checkRequest(req)))
+	}, cmp.Or(badBody, p.checkWithdrawn(modifyModel), p.checkRequest(req)))
 }
 
-// Created returns the task id.
+// Created returns the task id, at the market twice.
 func (p *protocol) Created(_ http.ResponseWriter, j *sim.Job) (status int, body []byte) {
-	return http.StatusOK, sim.JSON(success(map[string]string{"taskId": j.ID}))
+	data := map[string]string{"taskId": j.ID}
+	if isJob(j) && !p.cfg.OmitRecordID {
+		data["recordId"] = j.ID
+	}
+	return http.StatusOK, sim.JSON(p.success(data))
 }
 
 func (p *protocol) checkRequest(req request) *sim.Refusal {

@@ -40,18 +40,37 @@ type recordResponse struct {
 
 // recordInfo is GET /api/v1/modify/record-info.
 func (p *protocol) recordInfo(r *http.Request) (any, *sim.Refusal) {
+	j, no := p.find(r, false)
+	switch {
+	case no != nil:
+		return nil, no
+	case j == nil:
+		return p.success(null), nil
+	default:
+		return p.success(p.record(j)), nil
+	}
+}
+
+// find returns the job that a query asks for. Each product knows its own jobs. Without a job and a refusal the data is null.
+func (p *protocol) find(r *http.Request, ofMarket bool) (*sim.Job, *sim.Refusal) {
 	id := r.URL.Query().Get("taskId")
 	if id == "" {
 		return nil, sim.Refuse(http.StatusUnprocessableEntity, "taskId is required")
 	}
 	j := p.api.Find(id)
-	if j == nil && p.cfg.UnknownTaskCode == http.StatusNotFound {
-		return nil, sim.Refuse(http.StatusNotFound, "Task not found")
+	if j != nil && isJob(j) != ofMarket {
+		j = nil
 	}
-	if j == nil || j.Hidden(p.cfg.InvisibleFor) {
+	switch {
+	case j != nil && !j.Hidden(p.cfg.InvisibleFor):
+		return j, nil
+	case j == nil && p.cfg.UnknownTaskCode == http.StatusNotFound:
+		return nil, sim.Refuse(http.StatusNotFound, "Task not found")
+	case j == nil && p.cfg.UnknownTaskCode == http.StatusOK:
+		return nil, nil
+	default:
 		return nil, sim.Refuse(http.StatusUnprocessableEntity, "recordInfo is null")
 	}
-	return success(p.record(j)), nil
 }
 
 // successFlag is the successFlag of a state: 0 generating, 1 success, 2 creation failed, 3 generation failed, 4 callback failed.
@@ -84,5 +103,5 @@ func (p *protocol) null() json.RawMessage {
 	if p.cfg.OmitNulls {
 		return nil
 	}
-	return json.RawMessage("null")
+	return null
 }

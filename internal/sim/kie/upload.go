@@ -176,7 +176,7 @@ func (p *protocol) store(receive func() (upload, error)) (*uploadData, error) {
 	where := u.uploadPath + "/" + name
 	return &uploadData{
 		FileName: name, FilePath: where, FileSize: size, MimeType: mediaType,
-		DownloadURL: p.api.Host(where, u.file, mediaType),
+		DownloadURL: p.api.Host(where, u.file, mediaType, 0),
 		UploadedAt:  time.Now().UTC().Format("2006-01-02T15:04:05.000Z"),
 	}, nil
 }

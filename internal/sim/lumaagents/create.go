@@ -144,7 +144,7 @@ func (p *protocol) source(m media) (string, *sim.Refusal) {
 	}
 }
 
-func (p *protocol) host(f sim.File) string { return p.Host(sim.RandomHex()+".mp4", f, "") }
+func (p *protocol) host(f sim.File) string { return p.Host(sim.RandomHex()+".mp4", f, "", 0) }
 
 // Created returns the generation as it was made: queued, whatever became of it since.
 func (p *protocol) Created(w http.ResponseWriter, j *sim.Job) (status int, body []byte) {

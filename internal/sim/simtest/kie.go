@@ -32,6 +32,42 @@ func (w *Fixture) Submit(prompt string) string {
 	return data.TaskID
 }
 
+// MarketModel is a model of the market that the simulator knows.
+const MarketModel = "wan/2-7-videoedit"
+
+// Job is a body of createTask.
+func (w *Fixture) Job(model string, input Object) Object {
+	return Object{"model": model, "callBackUrl": w.Hook.Server.URL + "/cb?token=a&b=c", "input": input}
+}
+
+// SubmitJob creates a task of the market and returns its id.
+func (w *Fixture) SubmitJob(prompt string) string {
+	w.Helper()
+	e := w.Post("/api/v1/jobs/createTask", w.Job(MarketModel, Object{"prompt": prompt, "video_url": SourceURL}))
+	var data struct{ TaskID string }
+	if err := json.Unmarshal(e.Data, &data); err != nil || e.Code != 200 {
+		w.Fatalf("createTask %q: got %s", prompt, e.Raw)
+	}
+	return data.TaskID
+}
+
+// JobInfo returns the record of a task of the market.
+func (w *Fixture) JobInfo(id string) Answer {
+	w.Helper()
+	return w.Get(w.Sim.URL() + "/api/v1/jobs/recordInfo?taskId=" + id)
+}
+
+// JobReached waits until a task of the market has a state, and returns data of its record.
+func (w *Fixture) JobReached(id, state string) Object {
+	w.Helper()
+	var rec Object
+	w.Await("job "+id+" "+state, func() bool {
+		rec = nil
+		return json.Unmarshal(w.JobInfo(id).Data, &rec) == nil && rec["state"] == state
+	})
+	return rec
+}
+
 // Record is data of record-info.
 type Record struct {
 	TaskID       string

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/sim/fal"
 	"github.com/refract-video/refract/internal/sim/kie"
 	"github.com/refract-video/refract/internal/sim/luma"
 	"github.com/refract-video/refract/internal/sim/lumaagents"
@@ -55,6 +56,7 @@ func Setup(t *testing.T, change func(*Config)) *Fixture {
 			Kie:        kie.Profile{WebhookKey: WebhookKey, CallbackSpacing: time.Millisecond, SubmitLimit: Unlimited, QueryLimit: Unlimited},
 			Luma:       luma.Profile{SubmitLimit: Unlimited, MaxConcurrent: -1, CallbackSpacing: time.Millisecond},
 			LumaAgents: lumaagents.Profile{SubmitLimit: Unlimited, MaxConcurrent: -1},
+			Fal:        fal.Profile{Runners: -1, CallbackSpacing: time.Microsecond},
 		},
 	}
 	if change != nil {

@@ -74,7 +74,7 @@ type check struct {
 }
 
 // checks are all checks.
-var checks = slices.Concat(submitChecks, paymentChecks, historyChecks, outcomeChecks, limitChecks, secretChecks)
+var checks = slices.Concat(submitChecks, paymentChecks, historyChecks, outcomeChecks, limitChecks, secretChecks, webhookChecks)
 
 // Check compares the facts with all promises.
 func (f *Facts) Check() Report {

@@ -3,6 +3,7 @@ package audit_test
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -65,7 +66,7 @@ func good() *audit.Facts {
 		Arrivals:    []audit.Arrivals{{"kie", time.Second, 2}, {"luma-agents", time.Second, 1}},
 		Concurrency: []audit.Concurrency{{"kie", 1}, {"luma-agents", 1}},
 		Tasks: []audit.Task{
-			{ID: firstTask, Tenant: "t", RequestID: "r1", Prompt: "one", State: "SUCCEEDED", Revision: 2, MaxAttempts: 1, Allowance: 1, ResultAttempt: firstAttempt},
+			{ID: firstTask, Tenant: "t", RequestID: "r1", Prompt: "one", State: "SUCCEEDED", Revision: 2, MaxAttempts: 1, Allowance: 1, ResultAttempt: firstAttempt, WebhookURI: "http://own"},
 			{ID: secondTask, Tenant: "t", RequestID: "r2", Prompt: "two", State: "SUCCEEDED", Revision: 4, MaxAttempts: 1, Allowance: 2, ResultAttempt: thirdAttempt},
 		},
 		Attempts: []audit.Attempt{
@@ -86,6 +87,23 @@ func good() *audit.Facts {
 		},
 		Callbacks: []audit.Callback{{firstAttempt, "applied", `{"code":200}`}},
 		Bucket:    map[string]audit.Content{"outputs/1": saved, "outputs/2": saved},
+		Endpoints: []audit.Endpoint{{"ends", "t", []string{"SUCCEEDED", "FAILED"}, ""}, {"own", "t", []string{"SUCCEEDED"}, "http://own"}, {"foreign", "u", []string{"QUEUED", "SUCCEEDED"}, ""}},
+		Receptions: []audit.Reception{
+			received("ends", firstTask, 2, "SUCCEEDED", 1, 2, true),
+			received("ends", secondTask, 2, "FAILED", 3, 4, false),
+			received("ends", secondTask, 2, "FAILED", 5, 6, true),
+			received("ends", secondTask, 4, "SUCCEEDED", 7, 8, true),
+			received("ends", secondTask, 2, "FAILED", 9, 10, true), // Its first answer was lost.
+			received("own", firstTask, 2, "SUCCEEDED", 11, 12, true),
+		},
+	}
+}
+
+// received returns a request that is signed.
+func received(endpoint, task string, revision int64, state string, arrived, answered int, accepted bool) audit.Reception {
+	return audit.Reception{
+		Endpoint: endpoint, EventID: fmt.Sprintf("evt_%s_%d", task, revision), Signed: true, Accepted: accepted, Arrived: arrived, Answered: answered,
+		Body: fmt.Appendf(nil, `{"type":"task.%s","data":{"id":%q,"state":"TASK_STATE_%s","revision":"%d"}}`, strings.ToLower(state), task, state, revision),
 	}
 }
 
@@ -156,6 +174,19 @@ var modified = []struct {
 	{"no secret is in what callers read", func(f *audit.Facts) { f.Attempts[0].Message = "the-api-key" }},
 	{"no process crashes or races", func(f *audit.Facts) { f.Logs["one.log"] = "WARNING: DATA RACE" }},
 	{"no process crashes or races", func(f *audit.Facts) { f.Logs["one.log"] = "panic: nil map" }},
+	{"every event reached its endpoints", func(f *audit.Facts) { f.Receptions[0].Accepted = false }},
+	{"every event reached its endpoints", func(f *audit.Facts) { f.Receptions[5].Endpoint = "ends" }},
+	{"every event reached its endpoints", func(f *audit.Facts) { f.Tasks[0].Tenant = "u" }},
+	{"events of a task arrive in order", func(f *audit.Facts) { f.Receptions[3].Arrived = 4 }},
+	{"events of a task arrive in order", func(f *audit.Facts) { f.Receptions[2].Accepted, f.Receptions[4].Accepted = false, false }},
+	{"no endpoint gets what is not for it", func(f *audit.Facts) { f.Receptions[5].Endpoint = "foreign" }},
+	{"no endpoint gets what is not for it", func(f *audit.Facts) { f.Receptions[3].Endpoint = "own" }},
+	{"no endpoint gets what is not for it", func(f *audit.Facts) { f.Receptions[5].EventID = "evt_1" }},
+	{"no endpoint gets what is not for it", func(f *audit.Facts) { f.Receptions[0].EventID = "evt_" + firstTask + "_1" }},
+	{"every request is signed with the secret of its endpoint", func(f *audit.Facts) { f.Receptions[1].Signed = false }},
+	{"a request shows the task at its revision", func(f *audit.Facts) { f.Receptions[0].Body = f.Receptions[1].Body }},
+	{"a request shows the task at its revision", func(f *audit.Facts) { f.Receptions[0].Body = f.Receptions[0].Body[1:] }},
+	{"no redirect is followed", func(f *audit.Facts) { f.Trapped = 1 }},
 }
 
 func TestCheck_AGoodRunPasses(t *testing.T) {
@@ -176,6 +207,7 @@ func TestCheck_ATaskMayWaitForAnUnknownOutcome(t *testing.T) {
 	f := good()
 	f.Tasks[0].State, f.Tasks[0].ResultAttempt, f.Attempts[0].State = "RUNNING", "", "UNCONFIRMED"
 	f.Events[1].State, f.Watches[0].Seen[1].State, f.Watches[0].Ended = "RUNNING", "RUNNING", false
+	f.Receptions = f.Receptions[1:5] // Those of the other task.
 	if report := f.Check(); len(report.Violations) > 0 {
 		t.Errorf("the run has violations:\n%s", report)
 	}

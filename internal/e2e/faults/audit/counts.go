@@ -67,6 +67,20 @@ func (f *Facts) counts() []Count {
 	add("callbacks kept", len(f.Callbacks))
 	group("  with verdict", verdicts)
 	add("outputs", len(f.Outputs))
+	if len(f.Endpoints) > 0 {
+		behaviors, events, accepted := map[string]int{}, map[reached]bool{}, 0
+		for _, r := range f.Receptions {
+			behaviors[r.Behavior]++
+			if r.Accepted {
+				events[reached{r.Endpoint, r.EventID}] = true
+				accepted++
+			}
+		}
+		add("webhook requests", len(f.Receptions))
+		group("  that met", behaviors)
+		add("  events accepted", len(events))
+		add("  accepted again", accepted-len(events))
+	}
 	for _, a := range f.Arrivals {
 		add("peak submissions in a window of "+a.Profile, a.Peak)
 	}

@@ -18,6 +18,11 @@ type Facts struct {
 	Logs      map[string]string
 	Original  map[File]Content // The provider's result files.
 
+	// What the webhook endpoints of tenants saw.
+	Endpoints  []Endpoint
+	Receptions []Reception // In the order of their arrival.
+	Trapped    int         // How many connections reached the address to which endpoints redirect.
+
 	// What the provider saw.
 	Posts       []Post
 	Deliveries  []Delivery
@@ -147,6 +152,7 @@ type Task struct {
 	Revision                             int64
 	MaxAttempts, Allowance               int
 	ResultAttempt, Reason, Message       string // Empty for NULL.
+	WebhookURI                           string
 }
 
 // Outcome returns the state of a task, with the reason if it failed, such as FAILED/PROVIDER_FAILED.

@@ -86,7 +86,7 @@ func (f *Facts) readDatabase(ctx context.Context, databaseURL string) (err error
 	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		return errors.Join(
 			rows(ctx, tx, &f.Tasks, `SELECT id::text, tenant, request_id, prompt, state, revision, max_attempts, allowance,
-				coalesce(result_attempt::text, ''), coalesce(failure_reason, ''), coalesce(failure_message, '') FROM task`),
+				coalesce(result_attempt::text, ''), coalesce(failure_reason, ''), coalesce(failure_message, ''), webhook_uri FROM task`),
 			rows(ctx, tx, &f.Attempts, `SELECT id::text, task_id::text, number, provider, provider_task_id, state, message, sent FROM attempt`),
 			rows(ctx, tx, &f.Events, `SELECT task_id::text, revision, state, message, create_time FROM task_event`),
 			rows(ctx, tx, &f.Outputs, `SELECT attempt_id::text, index, key, size_bytes, encode(sha256, 'hex') FROM output`),

@@ -35,12 +35,15 @@ func CheckQuestion(t testing.TB, httpStatus int, body []byte, status provider.St
 	return Object(t, body)
 }
 
+// byteOrderMark may begin the body of a callback.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 // Object reads a JSON object independently of the adapters. A number that Go can't hold, which adapters pass over where
 // they do not look for it, is read as null.
 func Object(t testing.TB, body []byte) map[string]any {
 	t.Helper()
 	var seen map[string]any
-	err := json.Unmarshal(body, &seen)
+	err := json.Unmarshal(bytes.TrimPrefix(body, byteOrderMark), &seen)
 	if _, passed := errors.AsType[*json.UnmarshalTypeError](err); err != nil && !passed || seen == nil {
 		t.Fatalf("read from what is no JSON object: %v", err)
 	}
@@ -48,13 +51,13 @@ func Object(t testing.TB, body []byte) map[string]any {
 }
 
 // CheckCreated checks that the result of a submission is possible for an API that names what it created at the root of
-// its answer, and whose HTTP status alone can prove that it created nothing.
-func CheckCreated(t testing.TB, httpStatus int, body []byte, id string, err error) {
+// its answer, under key, and whose HTTP status alone can prove that it created nothing.
+func CheckCreated(t testing.TB, httpStatus int, body []byte, key, id string, err error) {
 	t.Helper()
 	if err == nil {
 		seen := Object(t, body)
-		if Trimmed(seen["id"]) != id || httpStatus < 200 || httpStatus > 299 {
-			t.Fatalf("id %q read from HTTP %d and %v", id, httpStatus, seen["id"])
+		if Trimmed(seen[key]) != id || httpStatus < 200 || httpStatus > 299 {
+			t.Fatalf("id %q read from HTTP %d and %v", id, httpStatus, seen[key])
 		}
 		return
 	}
@@ -64,7 +67,7 @@ func CheckCreated(t testing.TB, httpStatus int, body []byte, id string, err erro
 	}
 	CheckError(t, perr)
 	switch perr.Class {
-	case provider.Ambiguous, provider.RateLimited, provider.Rejected, provider.AccountBlocked:
+	case provider.Ambiguous, provider.RateLimited, provider.Rejected, provider.AccountBlocked, provider.ModelWithdrawn:
 	default:
 		t.Fatalf("a submission ended as a question does: %v", perr)
 	}
@@ -77,7 +80,7 @@ func CheckCreated(t testing.TB, httpStatus int, body []byte, id string, err erro
 // writes them. What an adapter reads must not change with it.
 func Recode(t testing.TB, body []byte) []byte {
 	t.Helper()
-	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, byteOrderMark)))
 	decoder.UseNumber()
 	var value any
 	if err := decoder.Decode(&value); err != nil {

@@ -40,7 +40,7 @@ func plainCodes() map[int]Meaning {
 		400: badInput,
 		401: {Paused(provider.PauseCredentials), Paused(provider.PauseCredentials)},
 		402: {Paused(provider.PauseCredits), Paused(provider.PauseCredits)},
-		404: {Class(provider.Rejected), Class(provider.NotFound)},
+		404: {Class(provider.ModelWithdrawn), Class(provider.NotFound)},
 		405: rejected, 408: unknown, 409: unknown, 413: badInput, 418: rejected, 422: badInput,
 		429: {Class(provider.RateLimited), Class(provider.RateLimited)},
 		499: unknown, 500: unknown, 501: unknown, 502: unknown, 503: unknown, 504: unknown, 520: unknown, 777: unknown,
@@ -48,18 +48,20 @@ func plainCodes() map[int]Meaning {
 }
 
 // TestPlainErrors checks what an adapter makes of the errors of an API without an envelope. Own is what the provider's
-// statuses mean beyond those that mean the same for all such APIs.
+// statuses mean beyond those that mean the same for all such APIs. It leaves out a status without a meaning, for the tests of
+// the adapter.
 func (a Adapter) TestPlainErrors(t *testing.T, own map[int]Meaning) {
 	t.Helper()
 	codes := plainCodes()
 	maps.Copy(codes, own)
+	maps.DeleteFunc(codes, func(_ int, m Meaning) bool { return m == Meaning{} })
 	for _, key := range []string{"detail", "message", "error"} {
 		t.Run("codes with "+key, func(t *testing.T) {
 			t.Parallel()
 			for code, want := range codes {
 				p := a.New(t, Answering(t, code, fmt.Sprintf(`{%q:"said so"}`, key)), nil)
-				wantPlain(t, p, wire.OpSubmit, code, want.Submit)
-				wantPlain(t, p, wire.OpCheck, code, want.Check)
+				a.wantPlain(t, p, wire.OpSubmit, code, want.Submit)
+				a.wantPlain(t, p, wire.OpCheck, code, want.Check)
 			}
 		})
 	}
@@ -70,16 +72,16 @@ func (a Adapter) TestPlainErrors(t *testing.T, own map[int]Meaning) {
 	t.Run("Retry-After is honoured", func(t *testing.T) {
 		t.Parallel()
 		p := a.New(t, Answering(t, http.StatusTooManyRequests, `{"detail":"slow down"}`, "Retry-After", "7"), nil)
-		if perr := WantClass(t, Do(t, p, wire.OpSubmit), provider.RateLimited); perr.RetryAfter != 7*time.Second {
+		if perr := WantClass(t, a.Do(t, p, wire.OpSubmit), provider.RateLimited); perr.RetryAfter != 7*time.Second {
 			t.Errorf("retry after %v, want 7s", perr.RetryAfter)
 		}
 	})
 	t.Run("no echoed secret leaks", a.plainEchoes)
 }
 
-func wantPlain(t *testing.T, p provider.Provider, op wire.Op, code int, want wire.Verdict) {
+func (a Adapter) wantPlain(t *testing.T, p provider.Provider, op wire.Op, code int, want wire.Verdict) {
 	t.Helper()
-	perr := ProviderError(t, Do(t, p, op))
+	perr := ProviderError(t, a.Do(t, p, op))
 	got := wire.Verdict{Class: perr.Class, Pause: perr.Pause, Input: perr.Input}
 	if diff := cmp.Diff(want, got); diff != "" || perr.Code != code {
 		t.Errorf("%s answered with %d: code %d (-want +got):\n%s", op, code, perr.Code, diff)
@@ -96,7 +98,7 @@ func (a Adapter) bareCodes(t *testing.T, codes map[int]Meaning) {
 			continue // A firewall's, which TestExchanges covers.
 		}
 		for _, body := range []string{"", "<html>busy</html>", `{}`, `[]`, `{"detail":"cut`} {
-			perr := ProviderError(t, Do(t, a.New(t, Answering(t, code, body), nil), wire.OpSubmit))
+			perr := ProviderError(t, a.Do(t, a.New(t, Answering(t, code, body), nil), wire.OpSubmit))
 			if perr.Class != want.Submit.Class || perr.Pause != want.Submit.Pause || perr.Message != body {
 				t.Errorf("%d %s: %v, want %v that says so", code, body, perr, want.Submit.Class)
 			}
@@ -117,12 +119,12 @@ func (a Adapter) plainEchoes(t *testing.T) {
 		`{"error":{"message":"` + echo + `"}}`,
 	} {
 		for _, status := range []int{http.StatusUnprocessableEntity, http.StatusForbidden, http.StatusInternalServerError} {
-			_ = ProviderError(t, Do(t, a.New(t, Answering(t, status, body), nil), wire.OpSubmit)) // Looks for the secrets.
+			_ = ProviderError(t, a.Do(t, a.New(t, Answering(t, status, body), nil), wire.OpSubmit)) // Looks for the secrets.
 		}
 	}
 	// A check does not know the callback URL, but keeps no path of any URL.
 	p := a.New(t, Answering(t, http.StatusBadGateway, `{"detail":"can't call `+CallbackURL+`"}`), nil)
-	perr := WantClass(t, Do(t, p, wire.OpCheck), provider.Unavailable)
+	perr := WantClass(t, a.Do(t, p, wire.OpCheck), provider.Unavailable)
 	if want := "can't call https://refract.example.com/[redacted]"; perr.Message != want {
 		t.Errorf("message is %q, want %q", perr.Message, want)
 	}
@@ -136,7 +138,7 @@ func (a Adapter) TestUnreadable(t *testing.T, id string, answers []Answer) {
 		t.Run(tt.Name, func(t *testing.T) {
 			t.Parallel()
 			p := a.New(t, Answering(t, http.StatusOK, tt.Body), nil)
-			_, err := p.Check(t.Context(), id, time.Now().Add(-time.Hour))
+			_, err := p.Check(t.Context(), provider.Query{TaskID: id, Submitted: time.Now().Add(-time.Hour)})
 			perr := WantClass(t, err, provider.Unavailable)
 			if tt.Want != "" && perr.Message != tt.Want {
 				t.Errorf("message is %q, want %q", perr.Message, tt.Want)

@@ -1,6 +1,7 @@
 package wiretest
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -9,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/provider/wire"
@@ -43,11 +44,11 @@ func (a Adapter) TestRequests(t *testing.T, root, target, id string, requests []
 				_, _ = io.WriteString(w, a.Accepted)
 			})
 			gotID, err := a.New(t, url+root, nil).Submit(t.Context(), tt.Submission)
-			if err != nil || gotID != id {
+			if err != nil || gotID.TaskID != id {
 				t.Fatalf("Submit = %q, %v; want %q", gotID, err, id)
 			}
-			want := []string{"POST", target, "Bearer " + Key, "application/json", "application/json", sorted(t, []byte(tt.Body)), "true"}
-			if diff := cmp.Diff(want, got); diff != "" {
+			want := []string{"POST", target, cmp.Or(a.Scheme, "Bearer") + " " + Key, "application/json", "application/json", sorted(t, []byte(tt.Body)), "true"}
+			if diff := gocmp.Diff(want, got); diff != "" {
 				t.Errorf("request (-want +got):\n%s", diff)
 			}
 			if n := arrived.Load(); n != 1 {
@@ -86,8 +87,8 @@ func (a Adapter) TestAccepted(t *testing.T, answers []Answer) {
 	for _, tt := range answers {
 		t.Run(tt.Name, func(t *testing.T) {
 			t.Parallel()
-			got, err := a.New(t, Answering(t, tt.Status, tt.Body), nil).Submit(t.Context(), Submission)
-			if err != nil || got != tt.Want {
+			got, err := a.New(t, Answering(t, tt.Status, tt.Body), nil).Submit(t.Context(), a.submission())
+			if err != nil || got.TaskID != tt.Want {
 				t.Errorf("Submit = %q, %v; want %q", got, err, tt.Want)
 			}
 		})
@@ -101,7 +102,7 @@ func (a Adapter) TestProveNothing(t *testing.T, answers []Answer) {
 		t.Run(tt.Name, func(t *testing.T) {
 			t.Parallel()
 			p := a.New(t, Answering(t, tt.Status, tt.Body), nil)
-			perr := WantClass(t, Do(t, p, wire.OpSubmit), provider.Ambiguous)
+			perr := WantClass(t, a.Do(t, p, wire.OpSubmit), provider.Ambiguous)
 			if perr.Pause != "" || perr.Input {
 				t.Errorf("pause %q, input %v, want neither", perr.Pause, perr.Input)
 			}
@@ -122,11 +123,11 @@ func (a Adapter) TestReadings(t *testing.T, id string, readings []Reading) {
 		t.Run(tt.Name, func(t *testing.T) {
 			t.Parallel()
 			p := a.New(t, Answering(t, http.StatusOK, tt.Body), nil)
-			got, err := p.Check(t.Context(), id, time.Now().Add(-time.Hour))
+			got, err := p.Check(t.Context(), provider.Query{TaskID: id, Remote: a.Remote, Submitted: time.Now().Add(-time.Hour)})
 			if err != nil {
 				t.Fatalf("Check: %v", err)
 			}
-			if diff := cmp.Diff(tt.Want, got); diff != "" {
+			if diff := gocmp.Diff(tt.Want, got); diff != "" {
 				t.Errorf("status (-want +got):\n%s", diff)
 			}
 		})
@@ -140,9 +141,9 @@ func (a Adapter) TestMalformed(t *testing.T, bodies map[string]string) {
 	for name, body := range bodies {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := p.Callback(http.Header{}, []byte(body), time.Now())
+			got, err := p.Callback(t.Context(), http.Header{}, []byte(body), time.Now())
 			wantMalformed(t, err)
-			if diff := cmp.Diff(provider.Callback{}, got); diff != "" {
+			if diff := gocmp.Diff(provider.Callback{}, got); diff != "" {
 				t.Errorf("callback (-want +got):\n%s", diff)
 			}
 		})

@@ -149,6 +149,9 @@ func CheckStatus(t testing.TB, s provider.Status) {
 	t.Helper()
 	switch s.Phase {
 	case provider.Running, provider.Succeeded:
+		if s.Phase == provider.Running && s.Cost != (provider.Cost{}) {
+			t.Fatalf("cost reported of a task that runs: %+v", s)
+		}
 		if s.Code != 0 || s.Message != "" || s.Cause != provider.CauseUnspecified {
 			t.Fatalf("failure reported of a task that did not fail: %+v", s)
 		}

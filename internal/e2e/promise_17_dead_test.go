@@ -1,0 +1,106 @@
+package e2e_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/refract-video/refract/internal/e2e/receiver"
+)
+
+// TestPromise17_DeadEndpointsDelayNoOther has twenty thousand events for endpoints that never answer. Another tenant's event must arrive
+// before any of their requests is given up. TestSoak_AMillionUndeliveredEvents has a million.
+//
+// It fails when the requests of a tenant may take every slot of a replica.
+func TestPromise17_DeadEndpointsDelayNoOther(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, unlimited)
+	films, h := ts.as(t, "films"), startHooks(t)
+	dead := startDeadEndpoints(t, ts, 20_000)
+	gone := func() int {
+		return len(slices.DeleteFunc(dead.Requests(""), func(q receiver.Request) bool { return !q.Gone }))
+	}
+	for again := true; ; again = false { // The first time the machine may have been slow.
+		before := gone()
+		films.deliverTo(t, h, "films")
+		if gone() == before {
+			return
+		}
+		if !again {
+			t.Fatal("the event arrived after requests of others were given up: they have all slots")
+		}
+	}
+}
+
+// deadTenants are tenants with as many endpoints as they may have, all of which accept connections and never answer. Each endpoint may
+// have four requests at first, so together they could take all slots of a replica.
+var deadTenants = []string{"dead-1", "dead-2", "dead-3", "dead-4", "dead-5"}
+
+// deadEndpoints is how many endpoints each of them has.
+const deadEndpoints = 32
+
+// startDeadEndpoints inserts undelivered events of tenants whose endpoints never answer, and waits until requests to all of these tenants
+// hang.
+func startDeadEndpoints(t *testing.T, ts *testService, events int) *hooks {
+	t.Helper()
+	h := startHooks(t)
+	h.Behave(func(receiver.Request) receiver.Behavior { return receiver.Stall })
+	for _, tenant := range deadTenants {
+		one := h.subscribe(t, ts.as(t, tenant), tenant, tenant)
+		do(t, ts.pool, `
+			INSERT INTO webhook_endpoint (id, tenant, url, description, states, labels, rate_limit, secret)
+			SELECT gen_random_uuid(), tenant, url, '', states, labels, 0, secret
+			FROM webhook_endpoint, generate_series(2, $2)
+			WHERE id = $1`, one.id, deadEndpoints)
+		// Half of the events are of tasks with one event, the others of five tasks with many. In each of these only the earliest may be
+		// sent, and the others are in its way.
+		perEndpoint := events / len(deadTenants) / deadEndpoints / 2
+		do(t, ts.pool, insertUndelivered, tenant, perEndpoint, 1)
+		do(t, ts.pool, insertUndelivered, tenant, 5, perEndpoint/5)
+	}
+	do(t, ts.pool, `ANALYZE webhook_delivery, webhook_endpoint, task, task_event`)
+	hanging := func() int {
+		tenants := map[string]bool{}
+		for _, q := range h.Requests("") {
+			if q.Body != nil && !q.Gone {
+				tenants[q.Endpoint] = true
+			}
+		}
+		return len(tenants)
+	}
+	if err := h.Await(ts.ctx(t), func() bool { return hanging() == len(deadTenants) }); err != nil {
+		t.Fatalf("no requests hang: %v", err)
+	}
+	return h
+}
+
+// insertUndelivered inserts canceled tasks with a number of events each, all of which wait for every endpoint of the tenant.
+const insertUndelivered = `
+WITH ended AS (
+    INSERT INTO task (id, tenant, request_id, prompt, source_uri, watermark, strength, model, first_frame_uri, asked_provider, fallbacks,
+                      route, provider, priority, labels, deadline, max_attempts, state, revision, allowance, deadline_time)
+    SELECT gen_random_uuid(), $1, gen_random_uuid(), '', '', '', '', '', '', '', '{}', '{kie}', 'kie', 0, '{}', '1 hour', 1, 'CANCELED', $3, 1, now()
+    FROM generate_series(1, $2::int)
+    RETURNING id
+), happened AS (
+    INSERT INTO task_event (task_id, revision, state, attempt, message, tenant)
+    SELECT id, revision, 'CANCELED', 0, '', $1
+    FROM ended, generate_series(1, $3::int) AS revision
+)
+INSERT INTO webhook_delivery (task_id, revision, endpoint_id, task_state)
+SELECT ended.id, revision, endpoint.id, 'CANCELED'
+FROM ended, generate_series(1, $3::int) AS revision, webhook_endpoint AS endpoint
+WHERE endpoint.tenant = $1`
+
+// deliverTo runs a task and waits until its event has arrived at an endpoint of the tenant.
+func (ts *testService) deliverTo(t *testing.T, h *hooks, tenant string) {
+	t.Helper()
+	if len(h.subscriptions) == 0 {
+		h.subscribe(t, ts, tenant, tenant)
+	}
+	id := ts.submit(t, "[sim:processing=500ms]").GetId() // Meanwhile others take all the slots that they may have.
+	q := h.subscriptions[0].awaitEvent(t, fmt.Sprintf("evt_%s_%d", id, ts.end(t, id).GetRevision()))
+	if e := eventOf(t, q); e.Type != "task.succeeded" || e.task.GetId() != id || len(q.Secrets) != 1 {
+		t.Errorf("%s arrived, signed with %d secrets: %s", q.EventID, len(q.Secrets), q.Body)
+	}
+}
