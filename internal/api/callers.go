@@ -87,6 +87,12 @@ func (c *RESTCaller) Authenticate(ctx context.Context) error {
 	return c.callers.statuses.Convert(ctx, "http", err)
 }
 
+// Identity returns who the caller is. The error is a status, as that of Authenticate.
+func (c *RESTCaller) Identity(ctx context.Context) (*identity.Identity, error) {
+	id, err := c.identify(ctx)
+	return id, c.callers.statuses.Convert(ctx, "http", err)
+}
+
 // Bind implements httpapi.Caller.
 func (c *RESTCaller) Bind(ctx context.Context) (live context.Context, stop func(), err error) {
 	id, err := c.identify(ctx)

@@ -23,6 +23,9 @@ type Caller interface {
 // callerKey is where the context of a request carries its Caller.
 type callerKey struct{}
 
+// CallerOf returns the caller of a request for the console; nil where callers are not known.
+func CallerOf(ctx context.Context) Caller { return callerOf(ctx) }
+
 // callerOf returns the caller of a request; nil where callers are not known.
 func callerOf(ctx context.Context) Caller {
 	caller, _ := ctx.Value(callerKey{}).(Caller)

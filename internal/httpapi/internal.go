@@ -32,6 +32,8 @@ type InternalConfig struct {
 	// BaseURL is the address at which callers reach the service, apart from loopback addresses.
 	Open    bool
 	BaseURL string
+	// Console serves the pages for people: all paths but those of the API. Without it there are none.
+	Console http.Handler
 	// Requests measures the requests; nil measures none.
 	Requests *RequestMetrics
 	// Metrics serves /metrics; without it there are none.
@@ -54,8 +56,9 @@ type InternalConfig struct {
 //	/v1/sources/{upload_id}                 an upload, resumable
 //	/v1/outputs/{token}                     a file, by a signed link
 //	/  /openapi.json  /healthz  /readyz  /metrics
+//	/tasks  /login  /assets/…  and so on    the console, where it is on
 //
-// The last five need no credentials.
+// The five before the console need no credentials. With the console, / leads browsers to it.
 func NewInternal(cfg InternalConfig) http.Handler {
 	refusals := refuser{log: cfg.Log, challenge: "Bearer"}
 	tasks := refractv1.NewTaskServiceClient(timeoutConn{cfg.Conn})
@@ -82,7 +85,7 @@ func NewInternal(cfg InternalConfig) http.Handler {
 	for _, pattern := range []string{"/healthz", "/readyz", "/openapi.json", "/metrics"} {
 		all.anyQuery[pattern] = true // Load balancers and scrapers add parameters of their own.
 	}
-	a := &requestGuard{refuser: refusals, uploads: &uploadHandler{mux: mux, tasks: tasks, refuser: refusals}, routes: all}
+	a := &requestGuard{refuser: refusals, uploads: &uploadHandler{mux: mux, tasks: tasks, refuser: refusals}, routes: all, console: cfg.Console}
 	if cfg.Open {
 		a.sites = newCrossSiteGuard(cfg.BaseURL)
 	}

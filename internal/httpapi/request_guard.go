@@ -24,6 +24,7 @@ type requestGuard struct {
 	sites   *crossSiteGuard // Nil where callers need credentials.
 	uploads http.Handler
 	routes  *routes
+	console http.Handler // Nil without pages for people.
 }
 
 func (a *requestGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -37,6 +38,11 @@ func (a *requestGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if a.console != nil && forPeople(r) {
+		setRoute(r.Context(), "console")
+		a.console.ServeHTTP(w, r)
+		return
+	}
 	if r.ContentLength != 0 && !a.checkBody(w, r) {
 		return
 	}
@@ -46,6 +52,18 @@ func (a *requestGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.routes.ServeHTTP(w, forGateway(r))
+}
+
+// forPeople reports whether a request is for a page of the console. Programs that ask for / get the text that lists what is served.
+func forPeople(r *http.Request) bool {
+	switch path := r.URL.Path; {
+	case path == "/":
+		return strings.Contains(r.Header.Get("Accept"), "text/html")
+	case strings.HasPrefix(path, "/v1/"):
+		return false
+	default:
+		return path != "/openapi.json" && path != "/healthz" && path != "/readyz" && path != "/metrics"
+	}
 }
 
 // forGateway returns a copy of a request without what the gateway treats by rules of its own, whatever its header matcher

@@ -59,6 +59,7 @@ func newSurfaces(l *listeners, cfg api.Config, rest httpapi.InternalConfig, ingr
 	}
 	rest.Conn, rest.OpenAPI = s.conn, openapi.JSON
 	rest.Enter = func(r *http.Request) httpapi.Caller { return callers.Enter(r) }
+	rest.Console = newConsole(s.conn, cfg.Log)
 	s.httpServer = httpapi.NewServer(httpapi.NewInternal(rest), cfg.Log)
 	return s, nil
 }

@@ -125,6 +125,12 @@ const (
 	ErrorReason_ERROR_REASON_CREDENTIALS_AMBIGUOUS ErrorReason = 47
 	// The issuer of a JWT cannot be reached, so the JWT cannot be checked. UNAVAILABLE with google.rpc.RetryInfo.
 	ErrorReason_ERROR_REASON_ISSUER_UNAVAILABLE ErrorReason = 48
+	// There is no live API token with this id. NOT_FOUND, with `token_id` in the metadata.
+	ErrorReason_ERROR_REASON_TOKEN_NOT_FOUND ErrorReason = 49
+	// The tenant has two live API tokens already: revoke one first. FAILED_PRECONDITION, with `tenant` in the metadata.
+	ErrorReason_ERROR_REASON_TOO_MANY_TOKENS ErrorReason = 50
+	// There is no live console session with this id. NOT_FOUND, with `session_id` in the metadata.
+	ErrorReason_ERROR_REASON_SESSION_NOT_FOUND ErrorReason = 51
 )
 
 // Enum value maps for ErrorReason.
@@ -169,6 +175,9 @@ var (
 		46: "ERROR_REASON_RESTORE_NOT_SETTLED",
 		47: "ERROR_REASON_CREDENTIALS_AMBIGUOUS",
 		48: "ERROR_REASON_ISSUER_UNAVAILABLE",
+		49: "ERROR_REASON_TOKEN_NOT_FOUND",
+		50: "ERROR_REASON_TOO_MANY_TOKENS",
+		51: "ERROR_REASON_SESSION_NOT_FOUND",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":                0,
@@ -210,6 +219,9 @@ var (
 		"ERROR_REASON_RESTORE_NOT_SETTLED":        46,
 		"ERROR_REASON_CREDENTIALS_AMBIGUOUS":      47,
 		"ERROR_REASON_ISSUER_UNAVAILABLE":         48,
+		"ERROR_REASON_TOKEN_NOT_FOUND":            49,
+		"ERROR_REASON_TOO_MANY_TOKENS":            50,
+		"ERROR_REASON_SESSION_NOT_FOUND":          51,
 	}
 )
 
@@ -245,7 +257,7 @@ var File_refract_v1_error_reason_proto protoreflect.FileDescriptor
 const file_refract_v1_error_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/error_reason.proto\x12\n" +
-	"refract.v1*\x90\v\n" +
+	"refract.v1*\xf8\v\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12$\n" +
@@ -286,7 +298,10 @@ const file_refract_v1_error_reason_proto_rawDesc = "" +
 	"\x1fERROR_REASON_CALL_RATE_EXCEEDED\x10-\x12$\n" +
 	" ERROR_REASON_RESTORE_NOT_SETTLED\x10.\x12&\n" +
 	"\"ERROR_REASON_CREDENTIALS_AMBIGUOUS\x10/\x12#\n" +
-	"\x1fERROR_REASON_ISSUER_UNAVAILABLE\x100B\xa6\x01\n" +
+	"\x1fERROR_REASON_ISSUER_UNAVAILABLE\x100\x12 \n" +
+	"\x1cERROR_REASON_TOKEN_NOT_FOUND\x101\x12 \n" +
+	"\x1cERROR_REASON_TOO_MANY_TOKENS\x102\x12\"\n" +
+	"\x1eERROR_REASON_SESSION_NOT_FOUND\x103B\xa6\x01\n" +
 	"\x0ecom.refract.v1B\x10ErrorReasonProtoP\x01Z9github.com/refract-video/refract/gen/refract/v1;refractv1\xa2\x02\x03RXX\xaa\x02\n" +
 	"Refract.V1\xca\x02\n" +
 	"Refract\\V1\xe2\x02\x16Refract\\V1\\GPBMetadata\xea\x02\vRefract::V1b\x06proto3"

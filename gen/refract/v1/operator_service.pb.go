@@ -2350,12 +2350,665 @@ func (x *ListStuckTasksResponse) GetNextPageToken() string {
 	return ""
 }
 
+// The request of GetServiceStatistics.
+type GetServiceStatisticsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The period before now, at least a minute and at most 30 days.
+	//
+	// Absent means 24 hours.
+	Period *durationpb.Duration `protobuf:"bytes,1,opt,name=period,proto3" json:"period,omitempty"`
+	// The tenant whose tasks are counted.
+	//
+	// Empty means all.
+	Tenant        string `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetServiceStatisticsRequest) Reset() {
+	*x = GetServiceStatisticsRequest{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetServiceStatisticsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetServiceStatisticsRequest) ProtoMessage() {}
+
+func (x *GetServiceStatisticsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetServiceStatisticsRequest.ProtoReflect.Descriptor instead.
+func (*GetServiceStatisticsRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *GetServiceStatisticsRequest) GetPeriod() *durationpb.Duration {
+	if x != nil {
+		return x.Period
+	}
+	return nil
+}
+
+func (x *GetServiceStatisticsRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+// The response of GetServiceStatistics.
+type GetServiceStatisticsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The statistics.
+	Statistics    *TaskStatistics `protobuf:"bytes,1,opt,name=statistics,proto3" json:"statistics,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetServiceStatisticsResponse) Reset() {
+	*x = GetServiceStatisticsResponse{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetServiceStatisticsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetServiceStatisticsResponse) ProtoMessage() {}
+
+func (x *GetServiceStatisticsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetServiceStatisticsResponse.ProtoReflect.Descriptor instead.
+func (*GetServiceStatisticsResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *GetServiceStatisticsResponse) GetStatistics() *TaskStatistics {
+	if x != nil {
+		return x.Statistics
+	}
+	return nil
+}
+
+// The request of ListAPITokens.
+type ListAPITokensRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of tokens to return at most, up to 500.
+	//
+	// 0 means the default, which is 50.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before, with the same filter.
+	//
+	// Empty means the first page.
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The tenant whose tokens are listed.
+	//
+	// Empty means all.
+	Tenant        string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAPITokensRequest) Reset() {
+	*x = ListAPITokensRequest{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAPITokensRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAPITokensRequest) ProtoMessage() {}
+
+func (x *ListAPITokensRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAPITokensRequest.ProtoReflect.Descriptor instead.
+func (*ListAPITokensRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ListAPITokensRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAPITokensRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListAPITokensRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+// The response of ListAPITokens.
+type ListAPITokensResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tokens.
+	Tokens []*APIToken `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	// The token of the next page.
+	//
+	// Empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAPITokensResponse) Reset() {
+	*x = ListAPITokensResponse{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAPITokensResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAPITokensResponse) ProtoMessage() {}
+
+func (x *ListAPITokensResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAPITokensResponse.ProtoReflect.Descriptor instead.
+func (*ListAPITokensResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ListAPITokensResponse) GetTokens() []*APIToken {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+func (x *ListAPITokensResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// The request of CreateAPIToken.
+type CreateAPITokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the tenant that the token identifies, 1 to 64 bytes of printable characters.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Whether the holder may also call OperatorService.
+	Operator      bool `protobuf:"varint,2,opt,name=operator,proto3" json:"operator,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateAPITokenRequest) Reset() {
+	*x = CreateAPITokenRequest{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateAPITokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateAPITokenRequest) ProtoMessage() {}
+
+func (x *CreateAPITokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateAPITokenRequest.ProtoReflect.Descriptor instead.
+func (*CreateAPITokenRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *CreateAPITokenRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *CreateAPITokenRequest) GetOperator() bool {
+	if x != nil {
+		return x.Operator
+	}
+	return false
+}
+
+// The response of CreateAPIToken.
+type CreateAPITokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token's properties.
+	Token *APIToken `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// The token itself. It can't be read again.
+	Secret        string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateAPITokenResponse) Reset() {
+	*x = CreateAPITokenResponse{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateAPITokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateAPITokenResponse) ProtoMessage() {}
+
+func (x *CreateAPITokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateAPITokenResponse.ProtoReflect.Descriptor instead.
+func (*CreateAPITokenResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *CreateAPITokenResponse) GetToken() *APIToken {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *CreateAPITokenResponse) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+// The request of RevokeAPIToken.
+type RevokeAPITokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the token.
+	TokenId       string `protobuf:"bytes,1,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeAPITokenRequest) Reset() {
+	*x = RevokeAPITokenRequest{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeAPITokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeAPITokenRequest) ProtoMessage() {}
+
+func (x *RevokeAPITokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeAPITokenRequest.ProtoReflect.Descriptor instead.
+func (*RevokeAPITokenRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *RevokeAPITokenRequest) GetTokenId() string {
+	if x != nil {
+		return x.TokenId
+	}
+	return ""
+}
+
+// The response of RevokeAPIToken.
+type RevokeAPITokenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The token.
+	Token         *APIToken `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeAPITokenResponse) Reset() {
+	*x = RevokeAPITokenResponse{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeAPITokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeAPITokenResponse) ProtoMessage() {}
+
+func (x *RevokeAPITokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeAPITokenResponse.ProtoReflect.Descriptor instead.
+func (*RevokeAPITokenResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *RevokeAPITokenResponse) GetToken() *APIToken {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+// The request of ListConsoleSessions.
+type ListConsoleSessionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of sessions to return at most, up to 500.
+	//
+	// 0 means the default, which is 50.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before, with the same filter.
+	//
+	// Empty means the first page.
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The tenant whose sessions are listed.
+	//
+	// Empty means all.
+	Tenant        string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListConsoleSessionsRequest) Reset() {
+	*x = ListConsoleSessionsRequest{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListConsoleSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListConsoleSessionsRequest) ProtoMessage() {}
+
+func (x *ListConsoleSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListConsoleSessionsRequest.ProtoReflect.Descriptor instead.
+func (*ListConsoleSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ListConsoleSessionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListConsoleSessionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListConsoleSessionsRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+// The response of ListConsoleSessions.
+type ListConsoleSessionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The sessions.
+	Sessions []*ConsoleSession `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	// The token of the next page.
+	//
+	// Empty at the end.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListConsoleSessionsResponse) Reset() {
+	*x = ListConsoleSessionsResponse{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListConsoleSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListConsoleSessionsResponse) ProtoMessage() {}
+
+func (x *ListConsoleSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListConsoleSessionsResponse.ProtoReflect.Descriptor instead.
+func (*ListConsoleSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ListConsoleSessionsResponse) GetSessions() []*ConsoleSession {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+func (x *ListConsoleSessionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// The request of EndConsoleSession.
+type EndConsoleSessionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the session.
+	SessionId     string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndConsoleSessionRequest) Reset() {
+	*x = EndConsoleSessionRequest{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndConsoleSessionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndConsoleSessionRequest) ProtoMessage() {}
+
+func (x *EndConsoleSessionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndConsoleSessionRequest.ProtoReflect.Descriptor instead.
+func (*EndConsoleSessionRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *EndConsoleSessionRequest) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+// The response of EndConsoleSession.
+type EndConsoleSessionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The session.
+	Session       *ConsoleSession `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndConsoleSessionResponse) Reset() {
+	*x = EndConsoleSessionResponse{}
+	mi := &file_refract_v1_operator_service_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndConsoleSessionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndConsoleSessionResponse) ProtoMessage() {}
+
+func (x *EndConsoleSessionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_operator_service_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndConsoleSessionResponse.ProtoReflect.Descriptor instead.
+func (*EndConsoleSessionResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_operator_service_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *EndConsoleSessionResponse) GetSession() *ConsoleSession {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
 var File_refract_v1_operator_service_proto protoreflect.FileDescriptor
 
 const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"\n" +
 	"!refract/v1/operator_service.proto\x12\n" +
-	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1arefract/v1/admission.proto\x1a\x1crefract/v1/audit_event.proto\x1a\x19refract/v1/callback.proto\x1a\x16refract/v1/model.proto\x1a!refract/v1/provider_account.proto\x1a\x1brefract/v1/stuck_task.proto\x1a\x15refract/v1/task.proto\x1a\x17refract/v1/tenant.proto\"\x1d\n" +
+	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1arefract/v1/admission.proto\x1a\x1crefract/v1/audit_event.proto\x1a\x19refract/v1/callback.proto\x1a\x1brefract/v1/credential.proto\x1a\x16refract/v1/model.proto\x1a!refract/v1/provider_account.proto\x1a\x1brefract/v1/statistics.proto\x1a\x1brefract/v1/stuck_task.proto\x1a\x15refract/v1/task.proto\x1a\x17refract/v1/tenant.proto\"\x1d\n" +
 	"\x1bListProviderAccountsRequest\"W\n" +
 	"\x1cListProviderAccountsResponse\x127\n" +
 	"\baccounts\x18\x01 \x03(\v2\x1b.refract.v1.ProviderAccountR\baccounts\"\xaf\x01\n" +
@@ -2519,13 +3172,56 @@ const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"^[^\\x00]*$R\bprovider\"m\n" +
 	"\x16ListStuckTasksResponse\x12+\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x15.refract.v1.StuckTaskR\x05tasks\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken*\xc3\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x90\x01\n" +
+	"\x1bGetServiceStatisticsRequest\x12D\n" +
+	"\x06period\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\v\"\x05\b\x80\x9a\x9e\x012\x02\b<R\x06period\x12+\n" +
+	"\x06tenant\x18\x02 \x01(\tB\x13\xbaH\x10r\x0e(@2\n" +
+	"^[^\\x00]*$R\x06tenant\"Z\n" +
+	"\x1cGetServiceStatisticsResponse\x12:\n" +
+	"\n" +
+	"statistics\x18\x01 \x01(\v2\x1a.refract.v1.TaskStatisticsR\n" +
+	"statistics\"\x95\x01\n" +
+	"\x14ListAPITokensRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\x12+\n" +
+	"\x06tenant\x18\x03 \x01(\tB\x13\xbaH\x10r\x0e(@2\n" +
+	"^[^\\x00]*$R\x06tenant\"m\n" +
+	"\x15ListAPITokensResponse\x12,\n" +
+	"\x06tokens\x18\x01 \x03(\v2\x14.refract.v1.APITokenR\x06tokens\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"^\n" +
+	"\x15CreateAPITokenRequest\x12)\n" +
+	"\x06tenant\x18\x01 \x01(\tB\x11\xbaH\x0er\f \x01(@2\x06^\\PC*$R\x06tenant\x12\x1a\n" +
+	"\boperator\x18\x02 \x01(\bR\boperator\"\\\n" +
+	"\x16CreateAPITokenResponse\x12*\n" +
+	"\x05token\x18\x01 \x01(\v2\x14.refract.v1.APITokenR\x05token\x12\x16\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\"<\n" +
+	"\x15RevokeAPITokenRequest\x12#\n" +
+	"\btoken_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\atokenId\"D\n" +
+	"\x16RevokeAPITokenResponse\x12*\n" +
+	"\x05token\x18\x01 \x01(\v2\x14.refract.v1.APITokenR\x05token\"\x9b\x01\n" +
+	"\x1aListConsoleSessionsRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\x12+\n" +
+	"\x06tenant\x18\x03 \x01(\tB\x13\xbaH\x10r\x0e(@2\n" +
+	"^[^\\x00]*$R\x06tenant\"}\n" +
+	"\x1bListConsoleSessionsResponse\x126\n" +
+	"\bsessions\x18\x01 \x03(\v2\x1a.refract.v1.ConsoleSessionR\bsessions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"C\n" +
+	"\x18EndConsoleSessionRequest\x12'\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\tsessionId\"Q\n" +
+	"\x19EndConsoleSessionResponse\x124\n" +
+	"\asession\x18\x01 \x01(\v2\x1a.refract.v1.ConsoleSessionR\asession*\xc3\x01\n" +
 	"\x0eInquiryOutcome\x12\x1f\n" +
 	"\x1bINQUIRY_OUTCOME_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aINQUIRY_OUTCOME_CONFIRMING\x10\x01\x12\x1b\n" +
 	"\x17INQUIRY_OUTCOME_SETTLED\x10\x02\x12'\n" +
 	"#INQUIRY_OUTCOME_NO_PROVIDER_TASK_ID\x10\x03\x12*\n" +
-	"&INQUIRY_OUTCOME_ACCOUNT_NOT_CONFIGURED\x10\x042\xc5\x11\n" +
+	"&INQUIRY_OUTCOME_ACCOUNT_NOT_CONFIGURED\x10\x042\xd8\x17\n" +
 	"\x0fOperatorService\x12\x83\x01\n" +
 	"\x14ListProviderAccounts\x12'.refract.v1.ListProviderAccountsRequest\x1a(.refract.v1.ListProviderAccountsResponse\"\x18\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/providers\x90\x02\x01\x12\x97\x01\n" +
 	"\x14UpdateProviderLimits\x12'.refract.v1.UpdateProviderLimitsRequest\x1a(.refract.v1.UpdateProviderLimitsResponse\",\x82\xd3\xe4\x93\x02#:\x01*\"\x1e/v1/providers/{account}/limits\x90\x02\x02\x12\x81\x01\n" +
@@ -2544,7 +3240,13 @@ const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"\rOpenAdmission\x12 .refract.v1.OpenAdmissionRequest\x1a!.refract.v1.OpenAdmissionResponse\" \x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/admission:open\x90\x02\x02\x12r\n" +
 	"\fCheckRestore\x12\x1f.refract.v1.CheckRestoreRequest\x1a .refract.v1.CheckRestoreResponse\"\x1f\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/restore:check\x90\x02\x02\x12v\n" +
 	"\x0fListAuditEvents\x12\".refract.v1.ListAuditEventsRequest\x1a#.refract.v1.ListAuditEventsResponse\"\x1a\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/auditEvents\x90\x02\x01\x12r\n" +
-	"\x0eListStuckTasks\x12!.refract.v1.ListStuckTasksRequest\x1a\".refract.v1.ListStuckTasksResponse\"\x19\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/stuckTasks\x90\x02\x01B\xaa\x01\n" +
+	"\x0eListStuckTasks\x12!.refract.v1.ListStuckTasksRequest\x1a\".refract.v1.ListStuckTasksResponse\"\x19\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/stuckTasks\x90\x02\x01\x12\x84\x01\n" +
+	"\x14GetServiceStatistics\x12'.refract.v1.GetServiceStatisticsRequest\x1a(.refract.v1.GetServiceStatisticsResponse\"\x19\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/statistics\x90\x02\x01\x12n\n" +
+	"\rListAPITokens\x12 .refract.v1.ListAPITokensRequest\x1a!.refract.v1.ListAPITokensResponse\"\x18\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/apiTokens\x90\x02\x01\x12q\n" +
+	"\x0eCreateAPIToken\x12!.refract.v1.CreateAPITokenRequest\x1a\".refract.v1.CreateAPITokenResponse\"\x18\x82\xd3\xe4\x93\x02\x12:\x01*\"\r/v1/apiTokens\x12\x86\x01\n" +
+	"\x0eRevokeAPIToken\x12!.refract.v1.RevokeAPITokenRequest\x1a\".refract.v1.RevokeAPITokenResponse\"-\x82\xd3\xe4\x93\x02$:\x01*\"\x1f/v1/apiTokens/{token_id}:revoke\x90\x02\x02\x12\x86\x01\n" +
+	"\x13ListConsoleSessions\x12&.refract.v1.ListConsoleSessionsRequest\x1a'.refract.v1.ListConsoleSessionsResponse\"\x1e\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/consoleSessions\x90\x02\x01\x12\x94\x01\n" +
+	"\x11EndConsoleSession\x12$.refract.v1.EndConsoleSessionRequest\x1a%.refract.v1.EndConsoleSessionResponse\"2\x82\xd3\xe4\x93\x02):\x01*\"$/v1/consoleSessions/{session_id}:end\x90\x02\x02B\xaa\x01\n" +
 	"\x0ecom.refract.v1B\x14OperatorServiceProtoP\x01Z9github.com/refract-video/refract/gen/refract/v1;refractv1\xa2\x02\x03RXX\xaa\x02\n" +
 	"Refract.V1\xca\x02\n" +
 	"Refract\\V1\xe2\x02\x16Refract\\V1\\GPBMetadata\xea\x02\vRefract::V1b\x06proto3"
@@ -2562,7 +3264,7 @@ func file_refract_v1_operator_service_proto_rawDescGZIP() []byte {
 }
 
 var file_refract_v1_operator_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_refract_v1_operator_service_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_refract_v1_operator_service_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_refract_v1_operator_service_proto_goTypes = []any{
 	(InquiryOutcome)(0),                  // 0: refract.v1.InquiryOutcome
 	(*ListProviderAccountsRequest)(nil),  // 1: refract.v1.ListProviderAccountsRequest
@@ -2603,96 +3305,130 @@ var file_refract_v1_operator_service_proto_goTypes = []any{
 	(*ListAuditEventsResponse)(nil),      // 36: refract.v1.ListAuditEventsResponse
 	(*ListStuckTasksRequest)(nil),        // 37: refract.v1.ListStuckTasksRequest
 	(*ListStuckTasksResponse)(nil),       // 38: refract.v1.ListStuckTasksResponse
-	(*ProviderAccount)(nil),              // 39: refract.v1.ProviderAccount
-	(*SubmissionRate)(nil),               // 40: refract.v1.SubmissionRate
-	(*Model)(nil),                        // 41: refract.v1.Model
-	(*Tenant)(nil),                       // 42: refract.v1.Tenant
-	(*durationpb.Duration)(nil),          // 43: google.protobuf.Duration
-	(CallbackVerdict)(0),                 // 44: refract.v1.CallbackVerdict
-	(*timestamppb.Timestamp)(nil),        // 45: google.protobuf.Timestamp
-	(*Callback)(nil),                     // 46: refract.v1.Callback
-	(TaskState)(0),                       // 47: refract.v1.TaskState
-	(*Attempt)(nil),                      // 48: refract.v1.Attempt
-	(*Admission)(nil),                    // 49: refract.v1.Admission
-	(*UnknownAttempt)(nil),               // 50: refract.v1.UnknownAttempt
-	(*AuditEvent)(nil),                   // 51: refract.v1.AuditEvent
-	(*StuckTask)(nil),                    // 52: refract.v1.StuckTask
+	(*GetServiceStatisticsRequest)(nil),  // 39: refract.v1.GetServiceStatisticsRequest
+	(*GetServiceStatisticsResponse)(nil), // 40: refract.v1.GetServiceStatisticsResponse
+	(*ListAPITokensRequest)(nil),         // 41: refract.v1.ListAPITokensRequest
+	(*ListAPITokensResponse)(nil),        // 42: refract.v1.ListAPITokensResponse
+	(*CreateAPITokenRequest)(nil),        // 43: refract.v1.CreateAPITokenRequest
+	(*CreateAPITokenResponse)(nil),       // 44: refract.v1.CreateAPITokenResponse
+	(*RevokeAPITokenRequest)(nil),        // 45: refract.v1.RevokeAPITokenRequest
+	(*RevokeAPITokenResponse)(nil),       // 46: refract.v1.RevokeAPITokenResponse
+	(*ListConsoleSessionsRequest)(nil),   // 47: refract.v1.ListConsoleSessionsRequest
+	(*ListConsoleSessionsResponse)(nil),  // 48: refract.v1.ListConsoleSessionsResponse
+	(*EndConsoleSessionRequest)(nil),     // 49: refract.v1.EndConsoleSessionRequest
+	(*EndConsoleSessionResponse)(nil),    // 50: refract.v1.EndConsoleSessionResponse
+	(*ProviderAccount)(nil),              // 51: refract.v1.ProviderAccount
+	(*SubmissionRate)(nil),               // 52: refract.v1.SubmissionRate
+	(*Model)(nil),                        // 53: refract.v1.Model
+	(*Tenant)(nil),                       // 54: refract.v1.Tenant
+	(*durationpb.Duration)(nil),          // 55: google.protobuf.Duration
+	(CallbackVerdict)(0),                 // 56: refract.v1.CallbackVerdict
+	(*timestamppb.Timestamp)(nil),        // 57: google.protobuf.Timestamp
+	(*Callback)(nil),                     // 58: refract.v1.Callback
+	(TaskState)(0),                       // 59: refract.v1.TaskState
+	(*Attempt)(nil),                      // 60: refract.v1.Attempt
+	(*Admission)(nil),                    // 61: refract.v1.Admission
+	(*UnknownAttempt)(nil),               // 62: refract.v1.UnknownAttempt
+	(*AuditEvent)(nil),                   // 63: refract.v1.AuditEvent
+	(*StuckTask)(nil),                    // 64: refract.v1.StuckTask
+	(*TaskStatistics)(nil),               // 65: refract.v1.TaskStatistics
+	(*APIToken)(nil),                     // 66: refract.v1.APIToken
+	(*ConsoleSession)(nil),               // 67: refract.v1.ConsoleSession
 }
 var file_refract_v1_operator_service_proto_depIdxs = []int32{
-	39, // 0: refract.v1.ListProviderAccountsResponse.accounts:type_name -> refract.v1.ProviderAccount
-	40, // 1: refract.v1.UpdateProviderLimitsRequest.rate:type_name -> refract.v1.SubmissionRate
-	39, // 2: refract.v1.UpdateProviderLimitsResponse.account:type_name -> refract.v1.ProviderAccount
-	39, // 3: refract.v1.PauseProviderResponse.account:type_name -> refract.v1.ProviderAccount
-	39, // 4: refract.v1.ResumeProviderResponse.account:type_name -> refract.v1.ProviderAccount
-	41, // 5: refract.v1.CloseOfferingResponse.model:type_name -> refract.v1.Model
-	41, // 6: refract.v1.OpenOfferingResponse.model:type_name -> refract.v1.Model
-	42, // 7: refract.v1.ListTenantsResponse.tenants:type_name -> refract.v1.Tenant
+	51, // 0: refract.v1.ListProviderAccountsResponse.accounts:type_name -> refract.v1.ProviderAccount
+	52, // 1: refract.v1.UpdateProviderLimitsRequest.rate:type_name -> refract.v1.SubmissionRate
+	51, // 2: refract.v1.UpdateProviderLimitsResponse.account:type_name -> refract.v1.ProviderAccount
+	51, // 3: refract.v1.PauseProviderResponse.account:type_name -> refract.v1.ProviderAccount
+	51, // 4: refract.v1.ResumeProviderResponse.account:type_name -> refract.v1.ProviderAccount
+	53, // 5: refract.v1.CloseOfferingResponse.model:type_name -> refract.v1.Model
+	53, // 6: refract.v1.OpenOfferingResponse.model:type_name -> refract.v1.Model
+	54, // 7: refract.v1.ListTenantsResponse.tenants:type_name -> refract.v1.Tenant
 	16, // 8: refract.v1.UpdateTenantRequest.keep_outputs:type_name -> refract.v1.KeepTime
 	16, // 9: refract.v1.UpdateTenantRequest.keep_sources:type_name -> refract.v1.KeepTime
 	16, // 10: refract.v1.UpdateTenantRequest.keep_callbacks:type_name -> refract.v1.KeepTime
 	16, // 11: refract.v1.UpdateTenantRequest.keep_tasks:type_name -> refract.v1.KeepTime
-	43, // 12: refract.v1.KeepTime.keep_for:type_name -> google.protobuf.Duration
-	42, // 13: refract.v1.UpdateTenantResponse.tenant:type_name -> refract.v1.Tenant
-	44, // 14: refract.v1.ListCallbacksRequest.verdicts:type_name -> refract.v1.CallbackVerdict
-	45, // 15: refract.v1.ListCallbacksRequest.receive_time_from:type_name -> google.protobuf.Timestamp
-	45, // 16: refract.v1.ListCallbacksRequest.receive_time_to:type_name -> google.protobuf.Timestamp
-	46, // 17: refract.v1.ListCallbacksResponse.callbacks:type_name -> refract.v1.Callback
-	46, // 18: refract.v1.GetCallbackResponse.callback:type_name -> refract.v1.Callback
+	55, // 12: refract.v1.KeepTime.keep_for:type_name -> google.protobuf.Duration
+	54, // 13: refract.v1.UpdateTenantResponse.tenant:type_name -> refract.v1.Tenant
+	56, // 14: refract.v1.ListCallbacksRequest.verdicts:type_name -> refract.v1.CallbackVerdict
+	57, // 15: refract.v1.ListCallbacksRequest.receive_time_from:type_name -> google.protobuf.Timestamp
+	57, // 16: refract.v1.ListCallbacksRequest.receive_time_to:type_name -> google.protobuf.Timestamp
+	58, // 17: refract.v1.ListCallbacksResponse.callbacks:type_name -> refract.v1.Callback
+	58, // 18: refract.v1.GetCallbackResponse.callback:type_name -> refract.v1.Callback
 	26, // 19: refract.v1.ReplayCallbackResponse.inquiry:type_name -> refract.v1.Inquiry
 	26, // 20: refract.v1.CheckTaskResponse.inquiry:type_name -> refract.v1.Inquiry
 	0,  // 21: refract.v1.Inquiry.outcome:type_name -> refract.v1.InquiryOutcome
-	47, // 22: refract.v1.Inquiry.task_state:type_name -> refract.v1.TaskState
-	48, // 23: refract.v1.Inquiry.attempt:type_name -> refract.v1.Attempt
-	49, // 24: refract.v1.GetAdmissionResponse.admission:type_name -> refract.v1.Admission
-	49, // 25: refract.v1.CloseAdmissionResponse.admission:type_name -> refract.v1.Admission
-	49, // 26: refract.v1.OpenAdmissionResponse.admission:type_name -> refract.v1.Admission
-	49, // 27: refract.v1.CheckRestoreResponse.admission:type_name -> refract.v1.Admission
-	50, // 28: refract.v1.CheckRestoreResponse.attempts:type_name -> refract.v1.UnknownAttempt
-	45, // 29: refract.v1.ListAuditEventsRequest.create_time_from:type_name -> google.protobuf.Timestamp
-	45, // 30: refract.v1.ListAuditEventsRequest.create_time_to:type_name -> google.protobuf.Timestamp
-	51, // 31: refract.v1.ListAuditEventsResponse.events:type_name -> refract.v1.AuditEvent
-	52, // 32: refract.v1.ListStuckTasksResponse.tasks:type_name -> refract.v1.StuckTask
-	1,  // 33: refract.v1.OperatorService.ListProviderAccounts:input_type -> refract.v1.ListProviderAccountsRequest
-	3,  // 34: refract.v1.OperatorService.UpdateProviderLimits:input_type -> refract.v1.UpdateProviderLimitsRequest
-	5,  // 35: refract.v1.OperatorService.PauseProvider:input_type -> refract.v1.PauseProviderRequest
-	7,  // 36: refract.v1.OperatorService.ResumeProvider:input_type -> refract.v1.ResumeProviderRequest
-	9,  // 37: refract.v1.OperatorService.CloseOffering:input_type -> refract.v1.CloseOfferingRequest
-	11, // 38: refract.v1.OperatorService.OpenOffering:input_type -> refract.v1.OpenOfferingRequest
-	13, // 39: refract.v1.OperatorService.ListTenants:input_type -> refract.v1.ListTenantsRequest
-	15, // 40: refract.v1.OperatorService.UpdateTenant:input_type -> refract.v1.UpdateTenantRequest
-	18, // 41: refract.v1.OperatorService.ListCallbacks:input_type -> refract.v1.ListCallbacksRequest
-	20, // 42: refract.v1.OperatorService.GetCallback:input_type -> refract.v1.GetCallbackRequest
-	22, // 43: refract.v1.OperatorService.ReplayCallback:input_type -> refract.v1.ReplayCallbackRequest
-	24, // 44: refract.v1.OperatorService.CheckTask:input_type -> refract.v1.CheckTaskRequest
-	27, // 45: refract.v1.OperatorService.GetAdmission:input_type -> refract.v1.GetAdmissionRequest
-	29, // 46: refract.v1.OperatorService.CloseAdmission:input_type -> refract.v1.CloseAdmissionRequest
-	31, // 47: refract.v1.OperatorService.OpenAdmission:input_type -> refract.v1.OpenAdmissionRequest
-	33, // 48: refract.v1.OperatorService.CheckRestore:input_type -> refract.v1.CheckRestoreRequest
-	35, // 49: refract.v1.OperatorService.ListAuditEvents:input_type -> refract.v1.ListAuditEventsRequest
-	37, // 50: refract.v1.OperatorService.ListStuckTasks:input_type -> refract.v1.ListStuckTasksRequest
-	2,  // 51: refract.v1.OperatorService.ListProviderAccounts:output_type -> refract.v1.ListProviderAccountsResponse
-	4,  // 52: refract.v1.OperatorService.UpdateProviderLimits:output_type -> refract.v1.UpdateProviderLimitsResponse
-	6,  // 53: refract.v1.OperatorService.PauseProvider:output_type -> refract.v1.PauseProviderResponse
-	8,  // 54: refract.v1.OperatorService.ResumeProvider:output_type -> refract.v1.ResumeProviderResponse
-	10, // 55: refract.v1.OperatorService.CloseOffering:output_type -> refract.v1.CloseOfferingResponse
-	12, // 56: refract.v1.OperatorService.OpenOffering:output_type -> refract.v1.OpenOfferingResponse
-	14, // 57: refract.v1.OperatorService.ListTenants:output_type -> refract.v1.ListTenantsResponse
-	17, // 58: refract.v1.OperatorService.UpdateTenant:output_type -> refract.v1.UpdateTenantResponse
-	19, // 59: refract.v1.OperatorService.ListCallbacks:output_type -> refract.v1.ListCallbacksResponse
-	21, // 60: refract.v1.OperatorService.GetCallback:output_type -> refract.v1.GetCallbackResponse
-	23, // 61: refract.v1.OperatorService.ReplayCallback:output_type -> refract.v1.ReplayCallbackResponse
-	25, // 62: refract.v1.OperatorService.CheckTask:output_type -> refract.v1.CheckTaskResponse
-	28, // 63: refract.v1.OperatorService.GetAdmission:output_type -> refract.v1.GetAdmissionResponse
-	30, // 64: refract.v1.OperatorService.CloseAdmission:output_type -> refract.v1.CloseAdmissionResponse
-	32, // 65: refract.v1.OperatorService.OpenAdmission:output_type -> refract.v1.OpenAdmissionResponse
-	34, // 66: refract.v1.OperatorService.CheckRestore:output_type -> refract.v1.CheckRestoreResponse
-	36, // 67: refract.v1.OperatorService.ListAuditEvents:output_type -> refract.v1.ListAuditEventsResponse
-	38, // 68: refract.v1.OperatorService.ListStuckTasks:output_type -> refract.v1.ListStuckTasksResponse
-	51, // [51:69] is the sub-list for method output_type
-	33, // [33:51] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	59, // 22: refract.v1.Inquiry.task_state:type_name -> refract.v1.TaskState
+	60, // 23: refract.v1.Inquiry.attempt:type_name -> refract.v1.Attempt
+	61, // 24: refract.v1.GetAdmissionResponse.admission:type_name -> refract.v1.Admission
+	61, // 25: refract.v1.CloseAdmissionResponse.admission:type_name -> refract.v1.Admission
+	61, // 26: refract.v1.OpenAdmissionResponse.admission:type_name -> refract.v1.Admission
+	61, // 27: refract.v1.CheckRestoreResponse.admission:type_name -> refract.v1.Admission
+	62, // 28: refract.v1.CheckRestoreResponse.attempts:type_name -> refract.v1.UnknownAttempt
+	57, // 29: refract.v1.ListAuditEventsRequest.create_time_from:type_name -> google.protobuf.Timestamp
+	57, // 30: refract.v1.ListAuditEventsRequest.create_time_to:type_name -> google.protobuf.Timestamp
+	63, // 31: refract.v1.ListAuditEventsResponse.events:type_name -> refract.v1.AuditEvent
+	64, // 32: refract.v1.ListStuckTasksResponse.tasks:type_name -> refract.v1.StuckTask
+	55, // 33: refract.v1.GetServiceStatisticsRequest.period:type_name -> google.protobuf.Duration
+	65, // 34: refract.v1.GetServiceStatisticsResponse.statistics:type_name -> refract.v1.TaskStatistics
+	66, // 35: refract.v1.ListAPITokensResponse.tokens:type_name -> refract.v1.APIToken
+	66, // 36: refract.v1.CreateAPITokenResponse.token:type_name -> refract.v1.APIToken
+	66, // 37: refract.v1.RevokeAPITokenResponse.token:type_name -> refract.v1.APIToken
+	67, // 38: refract.v1.ListConsoleSessionsResponse.sessions:type_name -> refract.v1.ConsoleSession
+	67, // 39: refract.v1.EndConsoleSessionResponse.session:type_name -> refract.v1.ConsoleSession
+	1,  // 40: refract.v1.OperatorService.ListProviderAccounts:input_type -> refract.v1.ListProviderAccountsRequest
+	3,  // 41: refract.v1.OperatorService.UpdateProviderLimits:input_type -> refract.v1.UpdateProviderLimitsRequest
+	5,  // 42: refract.v1.OperatorService.PauseProvider:input_type -> refract.v1.PauseProviderRequest
+	7,  // 43: refract.v1.OperatorService.ResumeProvider:input_type -> refract.v1.ResumeProviderRequest
+	9,  // 44: refract.v1.OperatorService.CloseOffering:input_type -> refract.v1.CloseOfferingRequest
+	11, // 45: refract.v1.OperatorService.OpenOffering:input_type -> refract.v1.OpenOfferingRequest
+	13, // 46: refract.v1.OperatorService.ListTenants:input_type -> refract.v1.ListTenantsRequest
+	15, // 47: refract.v1.OperatorService.UpdateTenant:input_type -> refract.v1.UpdateTenantRequest
+	18, // 48: refract.v1.OperatorService.ListCallbacks:input_type -> refract.v1.ListCallbacksRequest
+	20, // 49: refract.v1.OperatorService.GetCallback:input_type -> refract.v1.GetCallbackRequest
+	22, // 50: refract.v1.OperatorService.ReplayCallback:input_type -> refract.v1.ReplayCallbackRequest
+	24, // 51: refract.v1.OperatorService.CheckTask:input_type -> refract.v1.CheckTaskRequest
+	27, // 52: refract.v1.OperatorService.GetAdmission:input_type -> refract.v1.GetAdmissionRequest
+	29, // 53: refract.v1.OperatorService.CloseAdmission:input_type -> refract.v1.CloseAdmissionRequest
+	31, // 54: refract.v1.OperatorService.OpenAdmission:input_type -> refract.v1.OpenAdmissionRequest
+	33, // 55: refract.v1.OperatorService.CheckRestore:input_type -> refract.v1.CheckRestoreRequest
+	35, // 56: refract.v1.OperatorService.ListAuditEvents:input_type -> refract.v1.ListAuditEventsRequest
+	37, // 57: refract.v1.OperatorService.ListStuckTasks:input_type -> refract.v1.ListStuckTasksRequest
+	39, // 58: refract.v1.OperatorService.GetServiceStatistics:input_type -> refract.v1.GetServiceStatisticsRequest
+	41, // 59: refract.v1.OperatorService.ListAPITokens:input_type -> refract.v1.ListAPITokensRequest
+	43, // 60: refract.v1.OperatorService.CreateAPIToken:input_type -> refract.v1.CreateAPITokenRequest
+	45, // 61: refract.v1.OperatorService.RevokeAPIToken:input_type -> refract.v1.RevokeAPITokenRequest
+	47, // 62: refract.v1.OperatorService.ListConsoleSessions:input_type -> refract.v1.ListConsoleSessionsRequest
+	49, // 63: refract.v1.OperatorService.EndConsoleSession:input_type -> refract.v1.EndConsoleSessionRequest
+	2,  // 64: refract.v1.OperatorService.ListProviderAccounts:output_type -> refract.v1.ListProviderAccountsResponse
+	4,  // 65: refract.v1.OperatorService.UpdateProviderLimits:output_type -> refract.v1.UpdateProviderLimitsResponse
+	6,  // 66: refract.v1.OperatorService.PauseProvider:output_type -> refract.v1.PauseProviderResponse
+	8,  // 67: refract.v1.OperatorService.ResumeProvider:output_type -> refract.v1.ResumeProviderResponse
+	10, // 68: refract.v1.OperatorService.CloseOffering:output_type -> refract.v1.CloseOfferingResponse
+	12, // 69: refract.v1.OperatorService.OpenOffering:output_type -> refract.v1.OpenOfferingResponse
+	14, // 70: refract.v1.OperatorService.ListTenants:output_type -> refract.v1.ListTenantsResponse
+	17, // 71: refract.v1.OperatorService.UpdateTenant:output_type -> refract.v1.UpdateTenantResponse
+	19, // 72: refract.v1.OperatorService.ListCallbacks:output_type -> refract.v1.ListCallbacksResponse
+	21, // 73: refract.v1.OperatorService.GetCallback:output_type -> refract.v1.GetCallbackResponse
+	23, // 74: refract.v1.OperatorService.ReplayCallback:output_type -> refract.v1.ReplayCallbackResponse
+	25, // 75: refract.v1.OperatorService.CheckTask:output_type -> refract.v1.CheckTaskResponse
+	28, // 76: refract.v1.OperatorService.GetAdmission:output_type -> refract.v1.GetAdmissionResponse
+	30, // 77: refract.v1.OperatorService.CloseAdmission:output_type -> refract.v1.CloseAdmissionResponse
+	32, // 78: refract.v1.OperatorService.OpenAdmission:output_type -> refract.v1.OpenAdmissionResponse
+	34, // 79: refract.v1.OperatorService.CheckRestore:output_type -> refract.v1.CheckRestoreResponse
+	36, // 80: refract.v1.OperatorService.ListAuditEvents:output_type -> refract.v1.ListAuditEventsResponse
+	38, // 81: refract.v1.OperatorService.ListStuckTasks:output_type -> refract.v1.ListStuckTasksResponse
+	40, // 82: refract.v1.OperatorService.GetServiceStatistics:output_type -> refract.v1.GetServiceStatisticsResponse
+	42, // 83: refract.v1.OperatorService.ListAPITokens:output_type -> refract.v1.ListAPITokensResponse
+	44, // 84: refract.v1.OperatorService.CreateAPIToken:output_type -> refract.v1.CreateAPITokenResponse
+	46, // 85: refract.v1.OperatorService.RevokeAPIToken:output_type -> refract.v1.RevokeAPITokenResponse
+	48, // 86: refract.v1.OperatorService.ListConsoleSessions:output_type -> refract.v1.ListConsoleSessionsResponse
+	50, // 87: refract.v1.OperatorService.EndConsoleSession:output_type -> refract.v1.EndConsoleSessionResponse
+	64, // [64:88] is the sub-list for method output_type
+	40, // [40:64] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_operator_service_proto_init() }
@@ -2703,8 +3439,10 @@ func file_refract_v1_operator_service_proto_init() {
 	file_refract_v1_admission_proto_init()
 	file_refract_v1_audit_event_proto_init()
 	file_refract_v1_callback_proto_init()
+	file_refract_v1_credential_proto_init()
 	file_refract_v1_model_proto_init()
 	file_refract_v1_provider_account_proto_init()
+	file_refract_v1_statistics_proto_init()
 	file_refract_v1_stuck_task_proto_init()
 	file_refract_v1_task_proto_init()
 	file_refract_v1_tenant_proto_init()
@@ -2720,7 +3458,7 @@ func file_refract_v1_operator_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_refract_v1_operator_service_proto_rawDesc), len(file_refract_v1_operator_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   38,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -37,6 +37,12 @@ const (
 	OperatorService_CheckRestore_FullMethodName         = "/refract.v1.OperatorService/CheckRestore"
 	OperatorService_ListAuditEvents_FullMethodName      = "/refract.v1.OperatorService/ListAuditEvents"
 	OperatorService_ListStuckTasks_FullMethodName       = "/refract.v1.OperatorService/ListStuckTasks"
+	OperatorService_GetServiceStatistics_FullMethodName = "/refract.v1.OperatorService/GetServiceStatistics"
+	OperatorService_ListAPITokens_FullMethodName        = "/refract.v1.OperatorService/ListAPITokens"
+	OperatorService_CreateAPIToken_FullMethodName       = "/refract.v1.OperatorService/CreateAPIToken"
+	OperatorService_RevokeAPIToken_FullMethodName       = "/refract.v1.OperatorService/RevokeAPIToken"
+	OperatorService_ListConsoleSessions_FullMethodName  = "/refract.v1.OperatorService/ListConsoleSessions"
+	OperatorService_EndConsoleSession_FullMethodName    = "/refract.v1.OperatorService/EndConsoleSession"
 )
 
 // OperatorServiceClient is the client API for OperatorService service.
@@ -106,6 +112,25 @@ type OperatorServiceClient interface {
 	ListAuditEvents(ctx context.Context, in *ListAuditEventsRequest, opts ...grpc.CallOption) (*ListAuditEventsResponse, error)
 	// Lists tasks that have been in their state for longer than is usual, with the cause, longest first.
 	ListStuckTasks(ctx context.Context, in *ListStuckTasksRequest, opts ...grpc.CallOption) (*ListStuckTasksResponse, error)
+	// Returns statistics of the tasks of one tenant or of all; see TaskService.GetTaskStatistics.
+	GetServiceStatistics(ctx context.Context, in *GetServiceStatisticsRequest, opts ...grpc.CallOption) (*GetServiceStatisticsResponse, error)
+	// Lists API tokens, revoked ones included, by tenant and time of creation.
+	ListAPITokens(ctx context.Context, in *ListAPITokensRequest, opts ...grpc.CallOption) (*ListAPITokensResponse, error)
+	// Creates an API token. The response alone has the token.
+	//
+	// A tenant has two live tokens at most, so that one can replace the other without a gap. Another one is refused with
+	// FAILED_PRECONDITION and TOO_MANY_TOKENS.
+	CreateAPIToken(ctx context.Context, in *CreateAPITokenRequest, opts ...grpc.CallOption) (*CreateAPITokenResponse, error)
+	// Revokes an API token. Within five seconds, the service refuses calls with it, and ends its streams and console sessions.
+	//
+	// A token that is unknown or revoked is refused with NOT_FOUND and TOKEN_NOT_FOUND.
+	RevokeAPIToken(ctx context.Context, in *RevokeAPITokenRequest, opts ...grpc.CallOption) (*RevokeAPITokenResponse, error)
+	// Lists the console sessions that have not ended, newest first.
+	ListConsoleSessions(ctx context.Context, in *ListConsoleSessionsRequest, opts ...grpc.CallOption) (*ListConsoleSessionsResponse, error)
+	// Ends a console session. Within five seconds, the service refuses its cookie.
+	//
+	// A session that is unknown or has ended is refused with NOT_FOUND and SESSION_NOT_FOUND.
+	EndConsoleSession(ctx context.Context, in *EndConsoleSessionRequest, opts ...grpc.CallOption) (*EndConsoleSessionResponse, error)
 }
 
 type operatorServiceClient struct {
@@ -296,6 +321,66 @@ func (c *operatorServiceClient) ListStuckTasks(ctx context.Context, in *ListStuc
 	return out, nil
 }
 
+func (c *operatorServiceClient) GetServiceStatistics(ctx context.Context, in *GetServiceStatisticsRequest, opts ...grpc.CallOption) (*GetServiceStatisticsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetServiceStatisticsResponse)
+	err := c.cc.Invoke(ctx, OperatorService_GetServiceStatistics_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) ListAPITokens(ctx context.Context, in *ListAPITokensRequest, opts ...grpc.CallOption) (*ListAPITokensResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAPITokensResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ListAPITokens_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) CreateAPIToken(ctx context.Context, in *CreateAPITokenRequest, opts ...grpc.CallOption) (*CreateAPITokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateAPITokenResponse)
+	err := c.cc.Invoke(ctx, OperatorService_CreateAPIToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) RevokeAPIToken(ctx context.Context, in *RevokeAPITokenRequest, opts ...grpc.CallOption) (*RevokeAPITokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeAPITokenResponse)
+	err := c.cc.Invoke(ctx, OperatorService_RevokeAPIToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) ListConsoleSessions(ctx context.Context, in *ListConsoleSessionsRequest, opts ...grpc.CallOption) (*ListConsoleSessionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListConsoleSessionsResponse)
+	err := c.cc.Invoke(ctx, OperatorService_ListConsoleSessions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *operatorServiceClient) EndConsoleSession(ctx context.Context, in *EndConsoleSessionRequest, opts ...grpc.CallOption) (*EndConsoleSessionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EndConsoleSessionResponse)
+	err := c.cc.Invoke(ctx, OperatorService_EndConsoleSession_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OperatorServiceServer is the server API for OperatorService service.
 // All implementations must embed UnimplementedOperatorServiceServer
 // for forward compatibility.
@@ -363,6 +448,25 @@ type OperatorServiceServer interface {
 	ListAuditEvents(context.Context, *ListAuditEventsRequest) (*ListAuditEventsResponse, error)
 	// Lists tasks that have been in their state for longer than is usual, with the cause, longest first.
 	ListStuckTasks(context.Context, *ListStuckTasksRequest) (*ListStuckTasksResponse, error)
+	// Returns statistics of the tasks of one tenant or of all; see TaskService.GetTaskStatistics.
+	GetServiceStatistics(context.Context, *GetServiceStatisticsRequest) (*GetServiceStatisticsResponse, error)
+	// Lists API tokens, revoked ones included, by tenant and time of creation.
+	ListAPITokens(context.Context, *ListAPITokensRequest) (*ListAPITokensResponse, error)
+	// Creates an API token. The response alone has the token.
+	//
+	// A tenant has two live tokens at most, so that one can replace the other without a gap. Another one is refused with
+	// FAILED_PRECONDITION and TOO_MANY_TOKENS.
+	CreateAPIToken(context.Context, *CreateAPITokenRequest) (*CreateAPITokenResponse, error)
+	// Revokes an API token. Within five seconds, the service refuses calls with it, and ends its streams and console sessions.
+	//
+	// A token that is unknown or revoked is refused with NOT_FOUND and TOKEN_NOT_FOUND.
+	RevokeAPIToken(context.Context, *RevokeAPITokenRequest) (*RevokeAPITokenResponse, error)
+	// Lists the console sessions that have not ended, newest first.
+	ListConsoleSessions(context.Context, *ListConsoleSessionsRequest) (*ListConsoleSessionsResponse, error)
+	// Ends a console session. Within five seconds, the service refuses its cookie.
+	//
+	// A session that is unknown or has ended is refused with NOT_FOUND and SESSION_NOT_FOUND.
+	EndConsoleSession(context.Context, *EndConsoleSessionRequest) (*EndConsoleSessionResponse, error)
 	mustEmbedUnimplementedOperatorServiceServer()
 }
 
@@ -426,6 +530,24 @@ func (UnimplementedOperatorServiceServer) ListAuditEvents(context.Context, *List
 }
 func (UnimplementedOperatorServiceServer) ListStuckTasks(context.Context, *ListStuckTasksRequest) (*ListStuckTasksResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListStuckTasks not implemented")
+}
+func (UnimplementedOperatorServiceServer) GetServiceStatistics(context.Context, *GetServiceStatisticsRequest) (*GetServiceStatisticsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetServiceStatistics not implemented")
+}
+func (UnimplementedOperatorServiceServer) ListAPITokens(context.Context, *ListAPITokensRequest) (*ListAPITokensResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAPITokens not implemented")
+}
+func (UnimplementedOperatorServiceServer) CreateAPIToken(context.Context, *CreateAPITokenRequest) (*CreateAPITokenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateAPIToken not implemented")
+}
+func (UnimplementedOperatorServiceServer) RevokeAPIToken(context.Context, *RevokeAPITokenRequest) (*RevokeAPITokenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RevokeAPIToken not implemented")
+}
+func (UnimplementedOperatorServiceServer) ListConsoleSessions(context.Context, *ListConsoleSessionsRequest) (*ListConsoleSessionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListConsoleSessions not implemented")
+}
+func (UnimplementedOperatorServiceServer) EndConsoleSession(context.Context, *EndConsoleSessionRequest) (*EndConsoleSessionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EndConsoleSession not implemented")
 }
 func (UnimplementedOperatorServiceServer) mustEmbedUnimplementedOperatorServiceServer() {}
 func (UnimplementedOperatorServiceServer) testEmbeddedByValue()                         {}
@@ -772,6 +894,114 @@ func _OperatorService_ListStuckTasks_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OperatorService_GetServiceStatistics_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetServiceStatisticsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).GetServiceStatistics(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_GetServiceStatistics_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).GetServiceStatistics(ctx, req.(*GetServiceStatisticsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_ListAPITokens_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAPITokensRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ListAPITokens(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ListAPITokens_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ListAPITokens(ctx, req.(*ListAPITokensRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_CreateAPIToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateAPITokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).CreateAPIToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_CreateAPIToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).CreateAPIToken(ctx, req.(*CreateAPITokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_RevokeAPIToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeAPITokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).RevokeAPIToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_RevokeAPIToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).RevokeAPIToken(ctx, req.(*RevokeAPITokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_ListConsoleSessions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListConsoleSessionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).ListConsoleSessions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_ListConsoleSessions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).ListConsoleSessions(ctx, req.(*ListConsoleSessionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OperatorService_EndConsoleSession_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EndConsoleSessionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OperatorServiceServer).EndConsoleSession(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OperatorService_EndConsoleSession_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OperatorServiceServer).EndConsoleSession(ctx, req.(*EndConsoleSessionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OperatorService_ServiceDesc is the grpc.ServiceDesc for OperatorService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -850,6 +1080,30 @@ var OperatorService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListStuckTasks",
 			Handler:    _OperatorService_ListStuckTasks_Handler,
+		},
+		{
+			MethodName: "GetServiceStatistics",
+			Handler:    _OperatorService_GetServiceStatistics_Handler,
+		},
+		{
+			MethodName: "ListAPITokens",
+			Handler:    _OperatorService_ListAPITokens_Handler,
+		},
+		{
+			MethodName: "CreateAPIToken",
+			Handler:    _OperatorService_CreateAPIToken_Handler,
+		},
+		{
+			MethodName: "RevokeAPIToken",
+			Handler:    _OperatorService_RevokeAPIToken_Handler,
+		},
+		{
+			MethodName: "ListConsoleSessions",
+			Handler:    _OperatorService_ListConsoleSessions_Handler,
+		},
+		{
+			MethodName: "EndConsoleSession",
+			Handler:    _OperatorService_EndConsoleSession_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

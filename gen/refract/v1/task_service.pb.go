@@ -757,8 +757,20 @@ type ListTasksRequest struct {
 	//
 	// Empty means all tasks, failed or not.
 	FailureReasons []FailureReason `protobuf:"varint,7,rep,packed,name=failure_reasons,json=failureReasons,proto3,enum=refract.v1.FailureReason" json:"failure_reasons,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The models to list, in our spelling.
+	//
+	// Empty means all.
+	Models []string `protobuf:"bytes,8,rep,name=models,proto3" json:"models,omitempty"`
+	// The providers to list: those that tasks are assigned to now.
+	//
+	// Empty means all.
+	Providers []string `protobuf:"bytes,9,rep,name=providers,proto3" json:"providers,omitempty"`
+	// The text to find in prompts, whatever its case, or the request id or task id to find.
+	//
+	// Empty means all.
+	Text          string `protobuf:"bytes,10,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListTasksRequest) Reset() {
@@ -840,7 +852,31 @@ func (x *ListTasksRequest) GetFailureReasons() []FailureReason {
 	return nil
 }
 
+func (x *ListTasksRequest) GetModels() []string {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+func (x *ListTasksRequest) GetProviders() []string {
+	if x != nil {
+		return x.Providers
+	}
+	return nil
+}
+
+func (x *ListTasksRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // The response of ListTasks.
+//
+// A call looks at 10,000 tasks at most. Where few tasks match, a page can have fewer than were requested, even none, although older
+// tasks match: the next page continues there.
 type ListTasksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tasks, newest first.
@@ -849,8 +885,12 @@ type ListTasksResponse struct {
 	//
 	// Empty at the end.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The creation time of the oldest task that the call looked at.
+	//
+	// Absent unless the page ended because the call had looked at as many tasks as it may.
+	SearchedToTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=searched_to_time,json=searchedToTime,proto3" json:"searched_to_time,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListTasksResponse) Reset() {
@@ -895,6 +935,13 @@ func (x *ListTasksResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *ListTasksResponse) GetSearchedToTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SearchedToTime
+	}
+	return nil
 }
 
 // The request of CancelTask.
@@ -1626,12 +1673,106 @@ func (x *ListTaskEventsResponse) GetNextPageToken() string {
 	return ""
 }
 
+// The request of GetTaskStatistics.
+type GetTaskStatisticsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The period before now, at least a minute and at most 30 days.
+	//
+	// Absent means 24 hours.
+	Period        *durationpb.Duration `protobuf:"bytes,1,opt,name=period,proto3" json:"period,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTaskStatisticsRequest) Reset() {
+	*x = GetTaskStatisticsRequest{}
+	mi := &file_refract_v1_task_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTaskStatisticsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTaskStatisticsRequest) ProtoMessage() {}
+
+func (x *GetTaskStatisticsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_task_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTaskStatisticsRequest.ProtoReflect.Descriptor instead.
+func (*GetTaskStatisticsRequest) Descriptor() ([]byte, []int) {
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *GetTaskStatisticsRequest) GetPeriod() *durationpb.Duration {
+	if x != nil {
+		return x.Period
+	}
+	return nil
+}
+
+// The response of GetTaskStatistics.
+type GetTaskStatisticsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The statistics.
+	Statistics    *TaskStatistics `protobuf:"bytes,1,opt,name=statistics,proto3" json:"statistics,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTaskStatisticsResponse) Reset() {
+	*x = GetTaskStatisticsResponse{}
+	mi := &file_refract_v1_task_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTaskStatisticsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTaskStatisticsResponse) ProtoMessage() {}
+
+func (x *GetTaskStatisticsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_refract_v1_task_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTaskStatisticsResponse.ProtoReflect.Descriptor instead.
+func (*GetTaskStatisticsResponse) Descriptor() ([]byte, []int) {
+	return file_refract_v1_task_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *GetTaskStatisticsResponse) GetStatistics() *TaskStatistics {
+	if x != nil {
+		return x.Statistics
+	}
+	return nil
+}
+
 var File_refract_v1_task_service_proto protoreflect.FileDescriptor
 
 const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1drefract/v1/task_service.proto\x12\n" +
-	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1crefract/v1/explanation.proto\x1a\x18refract/v1/failure.proto\x1a\x17refract/v1/source.proto\x1a\x15refract/v1/task.proto\"\x93\t\n" +
+	"refract.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1crefract/v1/explanation.proto\x1a\x18refract/v1/failure.proto\x1a\x17refract/v1/source.proto\x1a\x1brefract/v1/statistics.proto\x1a\x15refract/v1/task.proto\"\x93\t\n" +
 	"\x11SubmitTaskRequest\x123\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\trequestId\x12\x97\x02\n" +
@@ -1684,7 +1825,7 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\x12ExplainTaskRequest\x12!\n" +
 	"\atask_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06taskId\"P\n" +
 	"\x13ExplainTaskResponse\x129\n" +
-	"\vexplanation\x18\x01 \x01(\v2\x17.refract.v1.ExplanationR\vexplanation\"\xc5\x04\n" +
+	"\vexplanation\x18\x01 \x01(\v2\x17.refract.v1.ExplanationR\vexplanation\"\xe6\x05\n" +
 	"\x10ListTasksRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
@@ -1695,13 +1836,21 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"^[^\\x00]*$R\x06labels\x12D\n" +
 	"\x10create_time_from\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x0ecreateTimeFrom\x12@\n" +
 	"\x0ecreate_time_to\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\fcreateTimeTo\x12W\n" +
-	"\x0ffailure_reasons\x18\a \x03(\x0e2\x19.refract.v1.FailureReasonB\x13\xbaH\x10\x92\x01\r\x10 \x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x0efailureReasons\x1a9\n" +
+	"\x0ffailure_reasons\x18\a \x03(\x0e2\x19.refract.v1.FailureReasonB\x13\xbaH\x10\x92\x01\r\x10 \x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x0efailureReasons\x127\n" +
+	"\x06models\x18\b \x03(\tB\x1f\xbaH\x1c\x92\x01\x19\x10\x10\x18\x01\"\x13r\x11\x10\x01\x18\x80\x012\n" +
+	"^[^\\x00]*$R\x06models\x12<\n" +
+	"\tproviders\x18\t \x03(\tB\x1e\xbaH\x1b\x92\x01\x18\x10\x10\x18\x01\"\x12r\x10\x10\x01\x18 2\n" +
+	"^[^\\x00]*$R\tproviders\x12(\n" +
+	"\x04text\x18\n" +
+	" \x01(\tB\x14\xbaH\x11r\x0f\x18\x80\x012\n" +
+	"^[^\\x00]*$R\x04text\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"c\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa9\x01\n" +
 	"\x11ListTasksResponse\x12&\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x10.refract.v1.TaskR\x05tasks\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"6\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12D\n" +
+	"\x10searched_to_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0esearchedToTime\"6\n" +
 	"\x11CancelTaskRequest\x12!\n" +
 	"\atask_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06taskId\":\n" +
 	"\x12CancelTaskResponse\x12$\n" +
@@ -1751,7 +1900,14 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"o\n" +
 	"\x16ListTaskEventsResponse\x12-\n" +
 	"\x06events\x18\x01 \x03(\v2\x15.refract.v1.TaskEventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xc6\t\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"`\n" +
+	"\x18GetTaskStatisticsRequest\x12D\n" +
+	"\x06period\x18\x01 \x01(\v2\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\v\"\x05\b\x80\x9a\x9e\x012\x02\b<R\x06period\"W\n" +
+	"\x19GetTaskStatisticsResponse\x12:\n" +
+	"\n" +
+	"statistics\x18\x01 \x01(\v2\x1a.refract.v1.TaskStatisticsR\n" +
+	"statistics2\xca\n" +
+	"\n" +
 	"\vTaskService\x12a\n" +
 	"\n" +
 	"SubmitTask\x12\x1d.refract.v1.SubmitTaskRequest\x1a\x1e.refract.v1.SubmitTaskResponse\"\x14\x82\xd3\xe4\x93\x02\x0e:\x01*\"\t/v1/tasks\x12\x7f\n" +
@@ -1765,7 +1921,8 @@ const file_refract_v1_task_service_proto_rawDesc = "" +
 	"\tWatchTask\x12\x1c.refract.v1.WatchTaskRequest\x1a\x1d.refract.v1.WatchTaskResponse\"$\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/tasks/{task_id}:watch\x90\x02\x010\x01\x12i\n" +
 	"\n" +
 	"WatchTasks\x12\x1d.refract.v1.WatchTasksRequest\x1a\x1e.refract.v1.WatchTasksResponse\"\x1a\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/tasks:watch\x90\x02\x010\x01\x12~\n" +
-	"\x0eListTaskEvents\x12!.refract.v1.ListTaskEventsRequest\x1a\".refract.v1.ListTaskEventsResponse\"%\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/tasks/{task_id}/events\x90\x02\x01\x12S\n" +
+	"\x0eListTaskEvents\x12!.refract.v1.ListTaskEventsRequest\x1a\".refract.v1.ListTaskEventsResponse\"%\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/tasks/{task_id}/events\x90\x02\x01\x12\x81\x01\n" +
+	"\x11GetTaskStatistics\x12$.refract.v1.GetTaskStatisticsRequest\x1a%.refract.v1.GetTaskStatisticsResponse\"\x1f\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/tasks:statistics\x90\x02\x01\x12S\n" +
 	"\fUploadSource\x12\x1f.refract.v1.UploadSourceRequest\x1a .refract.v1.UploadSourceResponse(\x01B\xa6\x01\n" +
 	"\x0ecom.refract.v1B\x10TaskServiceProtoP\x01Z9github.com/refract-video/refract/gen/refract/v1;refractv1\xa2\x02\x03RXX\xaa\x02\n" +
 	"Refract.V1\xca\x02\n" +
@@ -1783,106 +1940,114 @@ func file_refract_v1_task_service_proto_rawDescGZIP() []byte {
 	return file_refract_v1_task_service_proto_rawDescData
 }
 
-var file_refract_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_refract_v1_task_service_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_refract_v1_task_service_proto_goTypes = []any{
-	(*SubmitTaskRequest)(nil),        // 0: refract.v1.SubmitTaskRequest
-	(*SubmitTaskSource)(nil),         // 1: refract.v1.SubmitTaskSource
-	(*SubmitTaskResponse)(nil),       // 2: refract.v1.SubmitTaskResponse
-	(*BatchSubmitTasksRequest)(nil),  // 3: refract.v1.BatchSubmitTasksRequest
-	(*BatchSubmitTasksResponse)(nil), // 4: refract.v1.BatchSubmitTasksResponse
-	(*BatchSubmitTasksResult)(nil),   // 5: refract.v1.BatchSubmitTasksResult
-	(*GetTaskRequest)(nil),           // 6: refract.v1.GetTaskRequest
-	(*GetTaskResponse)(nil),          // 7: refract.v1.GetTaskResponse
-	(*ExplainTaskRequest)(nil),       // 8: refract.v1.ExplainTaskRequest
-	(*ExplainTaskResponse)(nil),      // 9: refract.v1.ExplainTaskResponse
-	(*ListTasksRequest)(nil),         // 10: refract.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),        // 11: refract.v1.ListTasksResponse
-	(*CancelTaskRequest)(nil),        // 12: refract.v1.CancelTaskRequest
-	(*CancelTaskResponse)(nil),       // 13: refract.v1.CancelTaskResponse
-	(*RetryTaskRequest)(nil),         // 14: refract.v1.RetryTaskRequest
-	(*RetryTaskResponse)(nil),        // 15: refract.v1.RetryTaskResponse
-	(*WatchTaskRequest)(nil),         // 16: refract.v1.WatchTaskRequest
-	(*WatchTaskResponse)(nil),        // 17: refract.v1.WatchTaskResponse
-	(*WatchBookmark)(nil),            // 18: refract.v1.WatchBookmark
-	(*WatchTasksRequest)(nil),        // 19: refract.v1.WatchTasksRequest
-	(*WatchTasksResponse)(nil),       // 20: refract.v1.WatchTasksResponse
-	(*WatchedTaskEvent)(nil),         // 21: refract.v1.WatchedTaskEvent
-	(*ListTaskEventsRequest)(nil),    // 22: refract.v1.ListTaskEventsRequest
-	(*ListTaskEventsResponse)(nil),   // 23: refract.v1.ListTaskEventsResponse
-	nil,                              // 24: refract.v1.SubmitTaskRequest.LabelsEntry
-	nil,                              // 25: refract.v1.ListTasksRequest.LabelsEntry
-	nil,                              // 26: refract.v1.WatchTasksRequest.LabelsEntry
-	nil,                              // 27: refract.v1.WatchedTaskEvent.LabelsEntry
-	(*durationpb.Duration)(nil),      // 28: google.protobuf.Duration
-	(Strength)(0),                    // 29: refract.v1.Strength
-	(*structpb.Struct)(nil),          // 30: google.protobuf.Struct
-	(*Task)(nil),                     // 31: refract.v1.Task
-	(*status.Status)(nil),            // 32: google.rpc.Status
-	(*Explanation)(nil),              // 33: refract.v1.Explanation
-	(TaskState)(0),                   // 34: refract.v1.TaskState
-	(*timestamppb.Timestamp)(nil),    // 35: google.protobuf.Timestamp
-	(FailureReason)(0),               // 36: refract.v1.FailureReason
-	(*TaskEvent)(nil),                // 37: refract.v1.TaskEvent
-	(*UploadSourceRequest)(nil),      // 38: refract.v1.UploadSourceRequest
-	(*UploadSourceResponse)(nil),     // 39: refract.v1.UploadSourceResponse
+	(*SubmitTaskRequest)(nil),         // 0: refract.v1.SubmitTaskRequest
+	(*SubmitTaskSource)(nil),          // 1: refract.v1.SubmitTaskSource
+	(*SubmitTaskResponse)(nil),        // 2: refract.v1.SubmitTaskResponse
+	(*BatchSubmitTasksRequest)(nil),   // 3: refract.v1.BatchSubmitTasksRequest
+	(*BatchSubmitTasksResponse)(nil),  // 4: refract.v1.BatchSubmitTasksResponse
+	(*BatchSubmitTasksResult)(nil),    // 5: refract.v1.BatchSubmitTasksResult
+	(*GetTaskRequest)(nil),            // 6: refract.v1.GetTaskRequest
+	(*GetTaskResponse)(nil),           // 7: refract.v1.GetTaskResponse
+	(*ExplainTaskRequest)(nil),        // 8: refract.v1.ExplainTaskRequest
+	(*ExplainTaskResponse)(nil),       // 9: refract.v1.ExplainTaskResponse
+	(*ListTasksRequest)(nil),          // 10: refract.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),         // 11: refract.v1.ListTasksResponse
+	(*CancelTaskRequest)(nil),         // 12: refract.v1.CancelTaskRequest
+	(*CancelTaskResponse)(nil),        // 13: refract.v1.CancelTaskResponse
+	(*RetryTaskRequest)(nil),          // 14: refract.v1.RetryTaskRequest
+	(*RetryTaskResponse)(nil),         // 15: refract.v1.RetryTaskResponse
+	(*WatchTaskRequest)(nil),          // 16: refract.v1.WatchTaskRequest
+	(*WatchTaskResponse)(nil),         // 17: refract.v1.WatchTaskResponse
+	(*WatchBookmark)(nil),             // 18: refract.v1.WatchBookmark
+	(*WatchTasksRequest)(nil),         // 19: refract.v1.WatchTasksRequest
+	(*WatchTasksResponse)(nil),        // 20: refract.v1.WatchTasksResponse
+	(*WatchedTaskEvent)(nil),          // 21: refract.v1.WatchedTaskEvent
+	(*ListTaskEventsRequest)(nil),     // 22: refract.v1.ListTaskEventsRequest
+	(*ListTaskEventsResponse)(nil),    // 23: refract.v1.ListTaskEventsResponse
+	(*GetTaskStatisticsRequest)(nil),  // 24: refract.v1.GetTaskStatisticsRequest
+	(*GetTaskStatisticsResponse)(nil), // 25: refract.v1.GetTaskStatisticsResponse
+	nil,                               // 26: refract.v1.SubmitTaskRequest.LabelsEntry
+	nil,                               // 27: refract.v1.ListTasksRequest.LabelsEntry
+	nil,                               // 28: refract.v1.WatchTasksRequest.LabelsEntry
+	nil,                               // 29: refract.v1.WatchedTaskEvent.LabelsEntry
+	(*durationpb.Duration)(nil),       // 30: google.protobuf.Duration
+	(Strength)(0),                     // 31: refract.v1.Strength
+	(*structpb.Struct)(nil),           // 32: google.protobuf.Struct
+	(*Task)(nil),                      // 33: refract.v1.Task
+	(*status.Status)(nil),             // 34: google.rpc.Status
+	(*Explanation)(nil),               // 35: refract.v1.Explanation
+	(TaskState)(0),                    // 36: refract.v1.TaskState
+	(*timestamppb.Timestamp)(nil),     // 37: google.protobuf.Timestamp
+	(FailureReason)(0),                // 38: refract.v1.FailureReason
+	(*TaskEvent)(nil),                 // 39: refract.v1.TaskEvent
+	(*TaskStatistics)(nil),            // 40: refract.v1.TaskStatistics
+	(*UploadSourceRequest)(nil),       // 41: refract.v1.UploadSourceRequest
+	(*UploadSourceResponse)(nil),      // 42: refract.v1.UploadSourceResponse
 }
 var file_refract_v1_task_service_proto_depIdxs = []int32{
 	1,  // 0: refract.v1.SubmitTaskRequest.source:type_name -> refract.v1.SubmitTaskSource
-	24, // 1: refract.v1.SubmitTaskRequest.labels:type_name -> refract.v1.SubmitTaskRequest.LabelsEntry
-	28, // 2: refract.v1.SubmitTaskRequest.deadline:type_name -> google.protobuf.Duration
-	29, // 3: refract.v1.SubmitTaskRequest.strength:type_name -> refract.v1.Strength
-	30, // 4: refract.v1.SubmitTaskRequest.parameters:type_name -> google.protobuf.Struct
-	31, // 5: refract.v1.SubmitTaskResponse.task:type_name -> refract.v1.Task
+	26, // 1: refract.v1.SubmitTaskRequest.labels:type_name -> refract.v1.SubmitTaskRequest.LabelsEntry
+	30, // 2: refract.v1.SubmitTaskRequest.deadline:type_name -> google.protobuf.Duration
+	31, // 3: refract.v1.SubmitTaskRequest.strength:type_name -> refract.v1.Strength
+	32, // 4: refract.v1.SubmitTaskRequest.parameters:type_name -> google.protobuf.Struct
+	33, // 5: refract.v1.SubmitTaskResponse.task:type_name -> refract.v1.Task
 	0,  // 6: refract.v1.BatchSubmitTasksRequest.requests:type_name -> refract.v1.SubmitTaskRequest
 	5,  // 7: refract.v1.BatchSubmitTasksResponse.results:type_name -> refract.v1.BatchSubmitTasksResult
-	31, // 8: refract.v1.BatchSubmitTasksResult.task:type_name -> refract.v1.Task
-	32, // 9: refract.v1.BatchSubmitTasksResult.status:type_name -> google.rpc.Status
-	31, // 10: refract.v1.GetTaskResponse.task:type_name -> refract.v1.Task
-	33, // 11: refract.v1.ExplainTaskResponse.explanation:type_name -> refract.v1.Explanation
-	34, // 12: refract.v1.ListTasksRequest.states:type_name -> refract.v1.TaskState
-	25, // 13: refract.v1.ListTasksRequest.labels:type_name -> refract.v1.ListTasksRequest.LabelsEntry
-	35, // 14: refract.v1.ListTasksRequest.create_time_from:type_name -> google.protobuf.Timestamp
-	35, // 15: refract.v1.ListTasksRequest.create_time_to:type_name -> google.protobuf.Timestamp
-	36, // 16: refract.v1.ListTasksRequest.failure_reasons:type_name -> refract.v1.FailureReason
-	31, // 17: refract.v1.ListTasksResponse.tasks:type_name -> refract.v1.Task
-	31, // 18: refract.v1.CancelTaskResponse.task:type_name -> refract.v1.Task
-	31, // 19: refract.v1.RetryTaskResponse.task:type_name -> refract.v1.Task
-	31, // 20: refract.v1.WatchTaskResponse.task:type_name -> refract.v1.Task
-	37, // 21: refract.v1.WatchTaskResponse.event:type_name -> refract.v1.TaskEvent
-	18, // 22: refract.v1.WatchTaskResponse.bookmark:type_name -> refract.v1.WatchBookmark
-	34, // 23: refract.v1.WatchTasksRequest.states:type_name -> refract.v1.TaskState
-	26, // 24: refract.v1.WatchTasksRequest.labels:type_name -> refract.v1.WatchTasksRequest.LabelsEntry
-	21, // 25: refract.v1.WatchTasksResponse.event:type_name -> refract.v1.WatchedTaskEvent
-	27, // 26: refract.v1.WatchedTaskEvent.labels:type_name -> refract.v1.WatchedTaskEvent.LabelsEntry
-	37, // 27: refract.v1.WatchedTaskEvent.event:type_name -> refract.v1.TaskEvent
-	37, // 28: refract.v1.ListTaskEventsResponse.events:type_name -> refract.v1.TaskEvent
-	0,  // 29: refract.v1.TaskService.SubmitTask:input_type -> refract.v1.SubmitTaskRequest
-	3,  // 30: refract.v1.TaskService.BatchSubmitTasks:input_type -> refract.v1.BatchSubmitTasksRequest
-	6,  // 31: refract.v1.TaskService.GetTask:input_type -> refract.v1.GetTaskRequest
-	8,  // 32: refract.v1.TaskService.ExplainTask:input_type -> refract.v1.ExplainTaskRequest
-	10, // 33: refract.v1.TaskService.ListTasks:input_type -> refract.v1.ListTasksRequest
-	12, // 34: refract.v1.TaskService.CancelTask:input_type -> refract.v1.CancelTaskRequest
-	14, // 35: refract.v1.TaskService.RetryTask:input_type -> refract.v1.RetryTaskRequest
-	16, // 36: refract.v1.TaskService.WatchTask:input_type -> refract.v1.WatchTaskRequest
-	19, // 37: refract.v1.TaskService.WatchTasks:input_type -> refract.v1.WatchTasksRequest
-	22, // 38: refract.v1.TaskService.ListTaskEvents:input_type -> refract.v1.ListTaskEventsRequest
-	38, // 39: refract.v1.TaskService.UploadSource:input_type -> refract.v1.UploadSourceRequest
-	2,  // 40: refract.v1.TaskService.SubmitTask:output_type -> refract.v1.SubmitTaskResponse
-	4,  // 41: refract.v1.TaskService.BatchSubmitTasks:output_type -> refract.v1.BatchSubmitTasksResponse
-	7,  // 42: refract.v1.TaskService.GetTask:output_type -> refract.v1.GetTaskResponse
-	9,  // 43: refract.v1.TaskService.ExplainTask:output_type -> refract.v1.ExplainTaskResponse
-	11, // 44: refract.v1.TaskService.ListTasks:output_type -> refract.v1.ListTasksResponse
-	13, // 45: refract.v1.TaskService.CancelTask:output_type -> refract.v1.CancelTaskResponse
-	15, // 46: refract.v1.TaskService.RetryTask:output_type -> refract.v1.RetryTaskResponse
-	17, // 47: refract.v1.TaskService.WatchTask:output_type -> refract.v1.WatchTaskResponse
-	20, // 48: refract.v1.TaskService.WatchTasks:output_type -> refract.v1.WatchTasksResponse
-	23, // 49: refract.v1.TaskService.ListTaskEvents:output_type -> refract.v1.ListTaskEventsResponse
-	39, // 50: refract.v1.TaskService.UploadSource:output_type -> refract.v1.UploadSourceResponse
-	40, // [40:51] is the sub-list for method output_type
-	29, // [29:40] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	33, // 8: refract.v1.BatchSubmitTasksResult.task:type_name -> refract.v1.Task
+	34, // 9: refract.v1.BatchSubmitTasksResult.status:type_name -> google.rpc.Status
+	33, // 10: refract.v1.GetTaskResponse.task:type_name -> refract.v1.Task
+	35, // 11: refract.v1.ExplainTaskResponse.explanation:type_name -> refract.v1.Explanation
+	36, // 12: refract.v1.ListTasksRequest.states:type_name -> refract.v1.TaskState
+	27, // 13: refract.v1.ListTasksRequest.labels:type_name -> refract.v1.ListTasksRequest.LabelsEntry
+	37, // 14: refract.v1.ListTasksRequest.create_time_from:type_name -> google.protobuf.Timestamp
+	37, // 15: refract.v1.ListTasksRequest.create_time_to:type_name -> google.protobuf.Timestamp
+	38, // 16: refract.v1.ListTasksRequest.failure_reasons:type_name -> refract.v1.FailureReason
+	33, // 17: refract.v1.ListTasksResponse.tasks:type_name -> refract.v1.Task
+	37, // 18: refract.v1.ListTasksResponse.searched_to_time:type_name -> google.protobuf.Timestamp
+	33, // 19: refract.v1.CancelTaskResponse.task:type_name -> refract.v1.Task
+	33, // 20: refract.v1.RetryTaskResponse.task:type_name -> refract.v1.Task
+	33, // 21: refract.v1.WatchTaskResponse.task:type_name -> refract.v1.Task
+	39, // 22: refract.v1.WatchTaskResponse.event:type_name -> refract.v1.TaskEvent
+	18, // 23: refract.v1.WatchTaskResponse.bookmark:type_name -> refract.v1.WatchBookmark
+	36, // 24: refract.v1.WatchTasksRequest.states:type_name -> refract.v1.TaskState
+	28, // 25: refract.v1.WatchTasksRequest.labels:type_name -> refract.v1.WatchTasksRequest.LabelsEntry
+	21, // 26: refract.v1.WatchTasksResponse.event:type_name -> refract.v1.WatchedTaskEvent
+	29, // 27: refract.v1.WatchedTaskEvent.labels:type_name -> refract.v1.WatchedTaskEvent.LabelsEntry
+	39, // 28: refract.v1.WatchedTaskEvent.event:type_name -> refract.v1.TaskEvent
+	39, // 29: refract.v1.ListTaskEventsResponse.events:type_name -> refract.v1.TaskEvent
+	30, // 30: refract.v1.GetTaskStatisticsRequest.period:type_name -> google.protobuf.Duration
+	40, // 31: refract.v1.GetTaskStatisticsResponse.statistics:type_name -> refract.v1.TaskStatistics
+	0,  // 32: refract.v1.TaskService.SubmitTask:input_type -> refract.v1.SubmitTaskRequest
+	3,  // 33: refract.v1.TaskService.BatchSubmitTasks:input_type -> refract.v1.BatchSubmitTasksRequest
+	6,  // 34: refract.v1.TaskService.GetTask:input_type -> refract.v1.GetTaskRequest
+	8,  // 35: refract.v1.TaskService.ExplainTask:input_type -> refract.v1.ExplainTaskRequest
+	10, // 36: refract.v1.TaskService.ListTasks:input_type -> refract.v1.ListTasksRequest
+	12, // 37: refract.v1.TaskService.CancelTask:input_type -> refract.v1.CancelTaskRequest
+	14, // 38: refract.v1.TaskService.RetryTask:input_type -> refract.v1.RetryTaskRequest
+	16, // 39: refract.v1.TaskService.WatchTask:input_type -> refract.v1.WatchTaskRequest
+	19, // 40: refract.v1.TaskService.WatchTasks:input_type -> refract.v1.WatchTasksRequest
+	22, // 41: refract.v1.TaskService.ListTaskEvents:input_type -> refract.v1.ListTaskEventsRequest
+	24, // 42: refract.v1.TaskService.GetTaskStatistics:input_type -> refract.v1.GetTaskStatisticsRequest
+	41, // 43: refract.v1.TaskService.UploadSource:input_type -> refract.v1.UploadSourceRequest
+	2,  // 44: refract.v1.TaskService.SubmitTask:output_type -> refract.v1.SubmitTaskResponse
+	4,  // 45: refract.v1.TaskService.BatchSubmitTasks:output_type -> refract.v1.BatchSubmitTasksResponse
+	7,  // 46: refract.v1.TaskService.GetTask:output_type -> refract.v1.GetTaskResponse
+	9,  // 47: refract.v1.TaskService.ExplainTask:output_type -> refract.v1.ExplainTaskResponse
+	11, // 48: refract.v1.TaskService.ListTasks:output_type -> refract.v1.ListTasksResponse
+	13, // 49: refract.v1.TaskService.CancelTask:output_type -> refract.v1.CancelTaskResponse
+	15, // 50: refract.v1.TaskService.RetryTask:output_type -> refract.v1.RetryTaskResponse
+	17, // 51: refract.v1.TaskService.WatchTask:output_type -> refract.v1.WatchTaskResponse
+	20, // 52: refract.v1.TaskService.WatchTasks:output_type -> refract.v1.WatchTasksResponse
+	23, // 53: refract.v1.TaskService.ListTaskEvents:output_type -> refract.v1.ListTaskEventsResponse
+	25, // 54: refract.v1.TaskService.GetTaskStatistics:output_type -> refract.v1.GetTaskStatisticsResponse
+	42, // 55: refract.v1.TaskService.UploadSource:output_type -> refract.v1.UploadSourceResponse
+	44, // [44:56] is the sub-list for method output_type
+	32, // [32:44] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_refract_v1_task_service_proto_init() }
@@ -1893,6 +2058,7 @@ func file_refract_v1_task_service_proto_init() {
 	file_refract_v1_explanation_proto_init()
 	file_refract_v1_failure_proto_init()
 	file_refract_v1_source_proto_init()
+	file_refract_v1_statistics_proto_init()
 	file_refract_v1_task_proto_init()
 	file_refract_v1_task_service_proto_msgTypes[1].OneofWrappers = []any{
 		(*SubmitTaskSource_Uri)(nil),
@@ -1914,7 +2080,7 @@ func file_refract_v1_task_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_refract_v1_task_service_proto_rawDesc), len(file_refract_v1_task_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

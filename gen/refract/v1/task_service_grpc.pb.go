@@ -19,17 +19,18 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TaskService_SubmitTask_FullMethodName       = "/refract.v1.TaskService/SubmitTask"
-	TaskService_BatchSubmitTasks_FullMethodName = "/refract.v1.TaskService/BatchSubmitTasks"
-	TaskService_GetTask_FullMethodName          = "/refract.v1.TaskService/GetTask"
-	TaskService_ExplainTask_FullMethodName      = "/refract.v1.TaskService/ExplainTask"
-	TaskService_ListTasks_FullMethodName        = "/refract.v1.TaskService/ListTasks"
-	TaskService_CancelTask_FullMethodName       = "/refract.v1.TaskService/CancelTask"
-	TaskService_RetryTask_FullMethodName        = "/refract.v1.TaskService/RetryTask"
-	TaskService_WatchTask_FullMethodName        = "/refract.v1.TaskService/WatchTask"
-	TaskService_WatchTasks_FullMethodName       = "/refract.v1.TaskService/WatchTasks"
-	TaskService_ListTaskEvents_FullMethodName   = "/refract.v1.TaskService/ListTaskEvents"
-	TaskService_UploadSource_FullMethodName     = "/refract.v1.TaskService/UploadSource"
+	TaskService_SubmitTask_FullMethodName        = "/refract.v1.TaskService/SubmitTask"
+	TaskService_BatchSubmitTasks_FullMethodName  = "/refract.v1.TaskService/BatchSubmitTasks"
+	TaskService_GetTask_FullMethodName           = "/refract.v1.TaskService/GetTask"
+	TaskService_ExplainTask_FullMethodName       = "/refract.v1.TaskService/ExplainTask"
+	TaskService_ListTasks_FullMethodName         = "/refract.v1.TaskService/ListTasks"
+	TaskService_CancelTask_FullMethodName        = "/refract.v1.TaskService/CancelTask"
+	TaskService_RetryTask_FullMethodName         = "/refract.v1.TaskService/RetryTask"
+	TaskService_WatchTask_FullMethodName         = "/refract.v1.TaskService/WatchTask"
+	TaskService_WatchTasks_FullMethodName        = "/refract.v1.TaskService/WatchTasks"
+	TaskService_ListTaskEvents_FullMethodName    = "/refract.v1.TaskService/ListTaskEvents"
+	TaskService_GetTaskStatistics_FullMethodName = "/refract.v1.TaskService/GetTaskStatistics"
+	TaskService_UploadSource_FullMethodName      = "/refract.v1.TaskService/UploadSource"
 )
 
 // TaskServiceClient is the client API for TaskService service.
@@ -102,6 +103,9 @@ type TaskServiceClient interface {
 	// Lists the events of a task, oldest first. The number of concurrent lists and batches is limited, as for
 	// BatchSubmitTasks.
 	ListTaskEvents(ctx context.Context, in *ListTaskEventsRequest, opts ...grpc.CallOption) (*ListTaskEventsResponse, error)
+	// Returns statistics of the tenant's tasks: how many were created and ended when, how long they spent in each state, and why they
+	// failed.
+	GetTaskStatistics(ctx context.Context, in *GetTaskStatisticsRequest, opts ...grpc.CallOption) (*GetTaskStatisticsResponse, error)
 	// Uploads a video that has no public URI, so that tasks can name it by its source id: a header, then the bytes.
 	//
 	// The bytes are stored as they arrive. An upload that is cut off loses at most 8 MiB if the service crashes, and
@@ -249,6 +253,16 @@ func (c *taskServiceClient) ListTaskEvents(ctx context.Context, in *ListTaskEven
 	return out, nil
 }
 
+func (c *taskServiceClient) GetTaskStatistics(ctx context.Context, in *GetTaskStatisticsRequest, opts ...grpc.CallOption) (*GetTaskStatisticsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetTaskStatisticsResponse)
+	err := c.cc.Invoke(ctx, TaskService_GetTaskStatistics_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *taskServiceClient) UploadSource(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[UploadSourceRequest, UploadSourceResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &TaskService_ServiceDesc.Streams[2], TaskService_UploadSource_FullMethodName, cOpts...)
@@ -332,6 +346,9 @@ type TaskServiceServer interface {
 	// Lists the events of a task, oldest first. The number of concurrent lists and batches is limited, as for
 	// BatchSubmitTasks.
 	ListTaskEvents(context.Context, *ListTaskEventsRequest) (*ListTaskEventsResponse, error)
+	// Returns statistics of the tenant's tasks: how many were created and ended when, how long they spent in each state, and why they
+	// failed.
+	GetTaskStatistics(context.Context, *GetTaskStatisticsRequest) (*GetTaskStatisticsResponse, error)
 	// Uploads a video that has no public URI, so that tasks can name it by its source id: a header, then the bytes.
 	//
 	// The bytes are stored as they arrive. An upload that is cut off loses at most 8 MiB if the service crashes, and
@@ -390,6 +407,9 @@ func (UnimplementedTaskServiceServer) WatchTasks(*WatchTasksRequest, grpc.Server
 }
 func (UnimplementedTaskServiceServer) ListTaskEvents(context.Context, *ListTaskEventsRequest) (*ListTaskEventsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTaskEvents not implemented")
+}
+func (UnimplementedTaskServiceServer) GetTaskStatistics(context.Context, *GetTaskStatisticsRequest) (*GetTaskStatisticsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetTaskStatistics not implemented")
 }
 func (UnimplementedTaskServiceServer) UploadSource(grpc.ClientStreamingServer[UploadSourceRequest, UploadSourceResponse]) error {
 	return status.Error(codes.Unimplemented, "method UploadSource not implemented")
@@ -581,6 +601,24 @@ func _TaskService_ListTaskEvents_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TaskService_GetTaskStatistics_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetTaskStatisticsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskServiceServer).GetTaskStatistics(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TaskService_GetTaskStatistics_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskServiceServer).GetTaskStatistics(ctx, req.(*GetTaskStatisticsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _TaskService_UploadSource_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(TaskServiceServer).UploadSource(&grpc.GenericServerStream[UploadSourceRequest, UploadSourceResponse]{ServerStream: stream})
 }
@@ -626,6 +664,10 @@ var TaskService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListTaskEvents",
 			Handler:    _TaskService_ListTaskEvents_Handler,
+		},
+		{
+			MethodName: "GetTaskStatistics",
+			Handler:    _TaskService_GetTaskStatistics_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

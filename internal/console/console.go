@@ -1,0 +1,133 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// Config is what the console is made of. Conn, Identify and Log are required.
+type Config struct {
+	// Conn leads to the gRPC server that has all services.
+	Conn grpc.ClientConnInterface
+	// Identify returns who makes a request, or ErrSignedOut.
+	Identify func(*http.Request) (Caller, error)
+	// Log receives what visitors must not see.
+	Log *slog.Logger
+}
+
+// Caller is who makes a request.
+type Caller struct {
+	// Tenant is empty for an operator without one, who has no tasks.
+	Tenant   string
+	Operator bool
+	// Name is what the page shows: the id of an API token, or the subject of a JWT.
+	Name string
+	// Metadata names the caller to the gRPC server.
+	Metadata metadata.MD
+	// FormKey is the secret from which the tokens of forms are derived. It must be known to the visitor's browser and to nobody else.
+	FormKey string
+	// Session reports whether the caller signed in at the console, and so can sign out.
+	Session bool
+}
+
+// ErrSignedOut means that a request has no valid credentials.
+var ErrSignedOut = errors.New("sign in first")
+
+// Console serves the pages.
+type Console struct {
+	Config
+	pages     map[string]*page
+	tasks     refractv1.TaskServiceClient
+	models    refractv1.ModelServiceClient
+	webhooks  refractv1.WebhookServiceClient
+	operators refractv1.OperatorServiceClient
+	mux       *http.ServeMux
+}
+
+// New returns the console.
+func New(cfg Config) *Console {
+	c := &Console{
+		Config: cfg, pages: parsePages(), mux: http.NewServeMux(),
+		tasks: refractv1.NewTaskServiceClient(cfg.Conn), models: refractv1.NewModelServiceClient(cfg.Conn),
+		webhooks: refractv1.NewWebhookServiceClient(cfg.Conn), operators: refractv1.NewOperatorServiceClient(cfg.Conn),
+	}
+	c.routes()
+	return c
+}
+
+// routes is the list of all pages and forms. A GET shows a page. A POST changes something and leads to a page.
+func (c *Console) routes() {
+	c.mux.Handle("GET /assets/{file}", assets())
+	c.handle("GET /{$}", c.start)
+	c.handle("GET /tasks", c.listTasks)
+	c.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, errNoPage) })
+}
+
+// ServeHTTP implements http.Handler.
+func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	protect(w.Header())
+	c.mux.ServeHTTP(w, r)
+}
+
+// handle adds a page or form for those who are signed in.
+func (c *Console) handle(pattern string, serve func(*visit) error) {
+	c.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		caller, err := c.Identify(r)
+		if err != nil {
+			c.fail(w, r, err)
+			return
+		}
+		v := &visit{Context: metadata.NewOutgoingContext(r.Context(), caller.Metadata), console: c, w: w, r: r, caller: caller}
+		if r.Method == http.MethodPost {
+			if err := v.checkForm(); err != nil {
+				c.fail(w, r, err)
+				return
+			}
+		}
+		if err := serve(v); err != nil {
+			v.fail(err)
+		}
+	})
+}
+
+// visit is one request of somebody who is signed in. Its context names the caller to the gRPC server.
+type visit struct {
+	context.Context //nolint:containedctx // It is that of the request.
+
+	console *Console
+	w       http.ResponseWriter
+	r       *http.Request
+	caller  Caller
+}
+
+// start leads to the first page that the visitor can use.
+func (c *Console) start(v *visit) error {
+	if v.caller.Tenant == "" {
+		return v.redirect("/overview")
+	}
+	return v.redirect("/tasks")
+}
+
+// redirect leads the browser to a page after a form, so that a reload repeats nothing.
+func (v *visit) redirect(path string) error {
+	http.Redirect(v.w, v.r, path, http.StatusSeeOther)
+	return nil
+}
+
+// protect sets the headers of every answer. A page loads nothing from elsewhere, runs no script but the console's own, and is shown in
+// no frame.
+func protect(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+}

@@ -1,0 +1,92 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+var errNoPage = errors.New("there is no such page")
+
+// fail answers a request that has no caller, or whose page could not be made.
+func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, ErrSignedOut) || status.Code(err) == codes.Unauthenticated {
+		http.Redirect(w, r, "/login?"+url.Values{"to": {wanted(r)}}.Encode(), http.StatusSeeOther)
+		return
+	}
+	c.showError(w, r, nil, err)
+}
+
+// fail answers with the page of an error.
+func (v *visit) fail(err error) {
+	if errors.Is(err, ErrSignedOut) || status.Code(err) == codes.Unauthenticated {
+		v.console.fail(v.w, v.r, err)
+		return
+	}
+	v.console.showError(v.w, v.r, &v.caller, err)
+}
+
+// wanted returns where a request leads after signing in: the page itself, or the start after a form.
+func wanted(r *http.Request) string {
+	if r.Method != http.MethodGet {
+		return "/"
+	}
+	return r.URL.RequestURI()
+}
+
+// errorPage is what the page of an error shows.
+type errorPage struct {
+	Status  int
+	Heading string
+	Message string
+}
+
+func (c *Console) showError(w http.ResponseWriter, r *http.Request, caller *Caller, err error) {
+	p := errorPageOf(err)
+	if p.Status == http.StatusInternalServerError {
+		c.Log.ErrorContext(r.Context(), "a page of the console failed", "path", r.URL.Path, "error", err)
+	}
+	data := view{Title: p.Heading, Caller: caller, Page: p}
+	if caller != nil {
+		data.FormToken = formToken(caller.FormKey)
+	}
+	if err := c.write(w, p.Status, "error", data); err != nil {
+		c.Log.ErrorContext(r.Context(), "the page of an error failed", "path", r.URL.Path, "error", err)
+		http.Error(w, "internal error", http.StatusInternalServerError)
+	}
+}
+
+// errorPageOf is the table of what pages of errors say.
+func errorPageOf(err error) errorPage {
+	switch {
+	case errors.Is(err, errNoPage):
+		return errorPage{http.StatusNotFound, "No such page", "There is nothing at this address."}
+	case errors.Is(err, errForged):
+		return errorPage{http.StatusForbidden, "Form refused", err.Error()}
+	case errors.Is(err, errTooLong):
+		return errorPage{http.StatusRequestEntityTooLarge, "Form refused", err.Error()}
+	}
+	st, ok := status.FromError(err)
+	if !ok {
+		return errorPage{http.StatusInternalServerError, "Internal error", "The page could not be made. The log of the service has the reason."}
+	}
+	switch st.Code() {
+	case codes.NotFound:
+		return errorPage{http.StatusNotFound, "Not found", st.Message()}
+	case codes.PermissionDenied:
+		return errorPage{http.StatusForbidden, "Not allowed", st.Message()}
+	case codes.InvalidArgument:
+		return errorPage{http.StatusBadRequest, "Invalid request", st.Message()}
+	case codes.FailedPrecondition, codes.Aborted, codes.AlreadyExists:
+		return errorPage{http.StatusConflict, "Not possible now", st.Message()}
+	case codes.ResourceExhausted:
+		return errorPage{http.StatusTooManyRequests, "Too many requests", st.Message()}
+	case codes.Unavailable, codes.DeadlineExceeded:
+		return errorPage{http.StatusServiceUnavailable, "Unavailable", st.Message()}
+	default:
+		return errorPage{http.StatusInternalServerError, "Internal error", st.Message()}
+	}
+}
