@@ -16,8 +16,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/identity"
@@ -251,23 +253,42 @@ func (ts *testService) await(t *testing.T, id string, until func(*refractv1.Task
 	t.Helper()
 	ctx, cancel := context.WithCancel(ts.ctx(t))
 	defer cancel()
-	stream, err := ts.tasks.WatchTask(ctx, &refractv1.WatchTaskRequest{TaskId: id, AfterRevision: new(int64)})
-	if err != nil {
-		t.Fatalf("watch: %v", err)
-	}
 	var events []*refractv1.TaskEvent
 	for {
-		m, err := stream.Recv()
+		after := int64(len(events)) // Revisions count from 1.
+		stream, err := ts.tasks.WatchTask(ctx, &refractv1.WatchTaskRequest{TaskId: id, AfterRevision: &after})
 		if err != nil {
-			t.Fatalf("watch ended after %v: %v", events, err)
+			t.Fatalf("watch: %v", err)
 		}
-		if e := m.GetEvent(); e != nil {
-			events = append(events, e)
-			if until(e) {
-				return events
+		for {
+			m, err := stream.Recv()
+			if resumes(ctx, err) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("watch ended after %v: %v", events, err)
+			}
+			if e := m.GetEvent(); e != nil {
+				events = append(events, e)
+				if until(e) {
+					return events
+				}
 			}
 		}
 	}
+}
+
+// resumes reports whether a client resumes a stream after an error, and waits a moment then: a service on a machine that is too busy
+// to read its log ends streams.
+func resumes(ctx context.Context, err error) bool {
+	if status.Code(err) != codes.Unavailable {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(100 * time.Millisecond):
+	}
+	return ctx.Err() == nil
 }
 
 // end follows a task to its terminal state.

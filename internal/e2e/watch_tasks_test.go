@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/redact"
@@ -35,14 +36,21 @@ func (ts *testService) another(t *testing.T) *testService {
 type changes struct {
 	refractv1.TaskService_WatchTasksClient
 	token string
+	open  func(token string) (refractv1.TaskService_WatchTasksClient, error)
 }
 
 // watchAll opens a stream and waits for its first bookmark.
 func (ts *testService) watchAll(t *testing.T, req *refractv1.WatchTasksRequest) *changes {
 	t.Helper()
+	ctx := ts.ctx(t)
 	c := &changes{token: req.GetResumeToken()}
+	c.open = func(token string) (refractv1.TaskService_WatchTasksClient, error) {
+		again := proto.CloneOf(req)
+		again.ResumeToken = token
+		return ts.tasks.WatchTasks(ctx, again)
+	}
 	var err error
-	if c.TaskService_WatchTasksClient, err = ts.tasks.WatchTasks(ts.ctx(t), req); err != nil {
+	if c.TaskService_WatchTasksClient, err = c.open(c.token); err != nil {
 		t.Fatal(err)
 	}
 	m, err := c.Recv()
@@ -62,6 +70,12 @@ func (c *changes) until(t *testing.T, last func(*refractv1.WatchedTaskEvent) boo
 	var events []*refractv1.WatchedTaskEvent
 	for {
 		m, err := c.Recv()
+		if resumes(t.Context(), err) {
+			if c.TaskService_WatchTasksClient, err = c.open(c.token); err != nil {
+				t.Fatalf("resume the stream: %v", err)
+			}
+			continue
+		}
 		if err != nil {
 			t.Fatalf("the stream ended after %d events: %v", len(events), err)
 		}
