@@ -18,6 +18,7 @@ var functions = template.FuncMap{
 	"bytes":    formatBytes,
 	"entry":    menuEntry,
 	"duration": func(d *durationpb.Duration) string { return formatDuration(d.AsDuration()) },
+	"field":    noteField,
 	"state":    stateName,
 	"word":     word,
 }

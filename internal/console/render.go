@@ -41,6 +41,7 @@ type view struct {
 	Caller    *Caller
 	FormToken string
 	Problem   string // Why a form was refused; empty for none.
+	Notice    string // What the form that led to the page did; empty for none.
 	Page      any
 }
 
@@ -53,7 +54,8 @@ func (v *visit) show(name, title string, data any) error {
 func (v *visit) showStatus(status int, name, title, problem string, data any) error {
 	section, _, _ := strings.Cut(strings.TrimPrefix(v.r.URL.Path, "/"), "/")
 	return v.console.write(v.w, status, name, view{
-		Title: title, Section: section, Caller: &v.caller, FormToken: formToken(v.caller.FormKey), Problem: problem, Page: data,
+		Title: title, Section: section, Caller: &v.caller, FormToken: formToken(v.caller.FormKey), Problem: problem,
+		Notice: notices[v.r.URL.Query().Get(noticeKey)], Page: data,
 	})
 }
 
