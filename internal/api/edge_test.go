@@ -47,12 +47,12 @@ type shelf struct {
 	all []task.Task
 }
 
-func (s *shelf) ListTasks(_ context.Context, f task.Filter) ([]task.Task, error) {
+func (s *shelf) ListTasks(_ context.Context, f task.Filter) (task.Page, error) {
 	begin := 0
 	if f.Before != "" {
 		begin = slices.IndexFunc(s.all, func(t task.Task) bool { return t.ID == f.Before }) + 1
 	}
-	return s.all[begin:min(len(s.all), begin+f.Limit)], nil
+	return task.Page{Tasks: s.all[begin:min(len(s.all), begin+f.Limit)]}, nil
 }
 
 func (s *shelf) TaskEvents(_ context.Context, _ task.ID, after int64, limit int) ([]task.Event, error) {

@@ -27,12 +27,12 @@ type failing struct {
 	fault error
 }
 
-func (f failing) ListTasks(context.Context, task.Filter) ([]task.Task, error) {
+func (f failing) ListTasks(context.Context, task.Filter) (task.Page, error) {
 	if f.fault == nil {
 		var none *task.Task
 		_ = none.ID // The fault.
 	}
-	return nil, f.fault
+	return task.Page{}, f.fault
 }
 
 // malformed makes a call with bytes that are no message.

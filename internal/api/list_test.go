@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -20,16 +22,18 @@ import (
 type filters struct {
 	Tasks
 
+	page task.Page // What all calls answer.
+
 	mu    sync.Mutex
 	tasks []task.Filter
 	ctx   context.Context //nolint:containedctx // That of the last call.
 }
 
-func (f *filters) ListTasks(ctx context.Context, filter task.Filter) ([]task.Task, error) {
+func (f *filters) ListTasks(ctx context.Context, filter task.Filter) (task.Page, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.tasks, f.ctx = append(f.tasks, filter), ctx
-	return nil, nil
+	return f.page, nil
 }
 
 // seen returns the filters of all calls.
@@ -67,6 +71,11 @@ func TestListTasks_RefusesWhatTheContractForbids(t *testing.T) {
 		"labels":             {Labels: many},
 		`labels["Team"]`:     {Labels: map[string]string{"Team": "films"}},
 		`labels["team"]`:     {Labels: map[string]string{"team": strings.Repeat("v", 129)}},
+		"models":             {Models: []string{"luma/ray-2-modify", "luma/ray-2-modify"}},
+		"models[0]":          {Models: []string{""}},
+		"providers[0]":       {Providers: []string{strings.Repeat("x", 33)}},
+		"text":               {Text: strings.Repeat("x", 129)},
+		"text ":              {Text: "a\x00b"},
 		"create_time_from":   {CreateTimeFrom: &timestamppb.Timestamp{Seconds: 1 << 40}},
 		"create_time_to":     {CreateTimeTo: &timestamppb.Timestamp{Nanos: -1}},
 	} {
@@ -92,6 +101,7 @@ func TestListTasks_FiltersAreThoseOfTheRequest(t *testing.T) {
 			States:         []refractv1.TaskState{refractv1.TaskState_TASK_STATE_FAILED, refractv1.TaskState_TASK_STATE_CANCELED},
 			FailureReasons: []refractv1.FailureReason{refractv1.FailureReason_FAILURE_REASON_OUTPUT_UNAVAILABLE},
 			CreateTimeFrom: timestamppb.New(noon), CreateTimeTo: timestamppb.New(noon.Add(time.Hour)),
+			Models: []string{"luma/ray-2-modify", "unknown"}, Providers: []string{"kie"}, Text: "snow",
 		},
 	} {
 		if _, err := client.ListTasks(as(t, "good"), req); err != nil {
@@ -104,10 +114,64 @@ func TestListTasks_FiltersAreThoseOfTheRequest(t *testing.T) {
 		{
 			Tenant: "acme", Before: last, States: []task.State{task.Failed, task.Canceled}, Reasons: []task.Reason{task.OutputUnavailable},
 			Labels: map[string]string{"team": "films"}, FromTime: noon, ToTime: noon.Add(time.Hour), Limit: 501, LimitBytes: listBytes,
+			Models: []string{"luma/ray-2-modify", "unknown"}, Providers: []string{"kie"}, Text: "snow",
 		},
 	}
 	if diff := cmp.Diff(want, f.seen()); diff != "" {
 		t.Errorf("filters (-want +got):\n%s", diff)
+	}
+}
+
+func TestListTasks_TokenContinuesWhereThePageEnded(t *testing.T) {
+	t.Parallel()
+	listed := []task.Task{{ID: "01990000-0000-7000-8000-000000000003"}, {ID: "01990000-0000-7000-8000-000000000002"}}
+	end := &task.Place{ID: "01990000-0000-7000-8000-000000000001", CreateTime: noon}
+	for name, tc := range map[string]struct {
+		page     task.Page
+		size     int32
+		tasks    int
+		next     task.ID
+		searched bool
+	}{
+		"the end":                      {task.Page{Tasks: listed}, 2, 2, "", false},
+		"more tasks":                   {task.Page{Tasks: listed}, 1, 1, listed[0].ID, false},
+		"more tasks, and more to find": {task.Page{Tasks: listed, SearchedTo: end}, 1, 1, listed[0].ID, false},
+		"more to find":                 {task.Page{Tasks: listed, SearchedTo: end}, 2, 2, end.ID, true},
+		"nothing found yet":            {task.Page{SearchedTo: end}, 2, 0, end.ID, true},
+		"the named, alone":             {task.Page{Tasks: listed, Named: true}, 1, 1, newestID, false},
+		"the named and more":           {task.Page{Tasks: append(slices.Clone(listed), task.Task{ID: end.ID}), Named: true}, 2, 2, listed[1].ID, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, f := serveFilters(t)
+			f.page = tc.page
+			resp, err := client.ListTasks(as(t, "good"), &refractv1.ListTasksRequest{PageSize: tc.size})
+			if err != nil {
+				t.Fatal(err)
+			}
+			next, err := parseTaskPageToken(resp.GetNextPageToken())
+			if err != nil || next != tc.next || len(resp.GetTasks()) != tc.tasks {
+				t.Errorf("%d tasks, and the next page begins after %q, %v; want %d, %q", len(resp.GetTasks()), next, err, tc.tasks, tc.next)
+			}
+			if got := resp.GetSearchedToTime(); (got != nil) != tc.searched || got != nil && !got.AsTime().Equal(noon) {
+				t.Errorf("searched to %v, want the time: %t", got, tc.searched)
+			}
+		})
+	}
+}
+
+func TestOfferingsOf_AreTheOtherNamesOfAModel(t *testing.T) {
+	t.Parallel()
+	models, err := catalog.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewTaskService(TaskServiceConfig{Catalog: func() *catalog.Catalog { return models }})
+	got := s.offeringsOf([]string{"no such model", "luma/ray-2-modify"})
+	for _, o := range models.Model("luma/ray-2-modify").Offerings {
+		if !slices.Contains(got, task.Offering{Provider: o.Provider, Model: o.Remote}) || slices.Contains(got, task.Offering{Provider: o.Provider}) != o.Default {
+			t.Errorf("%s has the other names %v, want its own name, and no name: %t", o, got, o.Default)
+		}
 	}
 }
 

@@ -5,9 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/explain"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/task"
@@ -20,8 +19,8 @@ type Tasks interface {
 	Task(ctx context.Context, tenant string, id task.ID) (task.Task, error)
 	// HasTask returns lifecycle.ErrTaskNotFound unless the tenant has the task.
 	HasTask(ctx context.Context, tenant string, id task.ID) error
-	// ListTasks returns tasks, newest first.
-	ListTasks(ctx context.Context, f task.Filter) ([]task.Task, error)
+	// ListTasks returns tasks, newest first. It looks at a bounded number of tasks.
+	ListTasks(ctx context.Context, f task.Filter) (task.Page, error)
 }
 
 // Events has the events of tasks.
@@ -38,7 +37,8 @@ type TaskServiceConfig struct {
 	Hub       *watch.Hub
 	Uploads   Uploads
 	Explainer *explain.Explainer
-	Tokens    watch.Tokens // Of WatchTasks.
+	Catalog   func() *catalog.Catalog // Nil means that there are no models.
+	Tokens    watch.Tokens            // Of WatchTasks.
 	// Typical is how long an attempt usually takes, by provider.
 	Typical map[string]time.Duration
 	// SignOutput returns an address of an output that takes no credentials, and until when it works; empty where
@@ -59,6 +59,7 @@ type TaskService struct {
 	hub       *watch.Hub
 	uploads   Uploads
 	explainer *explain.Explainer
+	catalog   func() *catalog.Catalog
 	tokens    watch.Tokens
 	typical   map[string]time.Duration
 	sign      func(context.Context, task.ID, task.Output) (string, time.Time)
@@ -70,7 +71,7 @@ type TaskService struct {
 // NewTaskService returns the task service.
 func NewTaskService(cfg TaskServiceConfig) *TaskService {
 	return &TaskService{
-		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, events: cfg.Events, hub: cfg.Hub, tokens: cfg.Tokens, uploads: cfg.Uploads, explainer: cfg.Explainer, typical: cfg.Typical,
+		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, events: cfg.Events, hub: cfg.Hub, tokens: cfg.Tokens, uploads: cfg.Uploads, explainer: cfg.Explainer, catalog: cfg.Catalog, typical: cfg.Typical,
 		sign: cfg.SignOutput, statuses: cfg.Statuses, baseURL: strings.TrimSuffix(cfg.BaseURL, "/"),
 	}
 }
@@ -118,29 +119,6 @@ func (s *TaskService) RetryTask(ctx context.Context, req *refractv1.RetryTaskReq
 	return &refractv1.RetryTaskResponse{Task: s.task(&t)}, nil
 }
 
-// ListTasks lists tasks.
-func (s *TaskService) ListTasks(ctx context.Context, req *refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error) {
-	before, err := parseTaskPageToken(req.GetPageToken())
-	if err != nil {
-		return nil, err
-	}
-	size := pageSize(req.GetPageSize())
-	f := task.Filter{
-		Tenant: tenantOf(ctx), Before: before, States: statesOf(req.GetStates()), Labels: req.GetLabels(), Limit: size + 1, LimitBytes: listBytes,
-		FromTime: timeOf(req.GetCreateTimeFrom()), ToTime: timeOf(req.GetCreateTimeTo()), Reasons: reasonsOf(req.GetFailureReasons()),
-	}
-	tasks, err := s.tasks.ListTasks(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	page, more := fill(tasks, size, s.task)
-	resp := &refractv1.ListTasksResponse{Tasks: page}
-	if more {
-		resp.NextPageToken = taskPageToken(tasks[len(page)-1].ID)
-	}
-	return resp, nil
-}
-
 // ListTaskEvents lists the events of a task.
 func (s *TaskService) ListTaskEvents(ctx context.Context, req *refractv1.ListTaskEventsRequest) (*refractv1.ListTaskEventsResponse, error) {
 	after, err := parseEventPageToken(req.GetPageToken())
@@ -186,12 +164,4 @@ func reasonsOf(named []refractv1.FailureReason) []task.Reason {
 		reasons[i] = task.Reason(strings.TrimPrefix(r.String(), "FAILURE_REASON_"))
 	}
 	return reasons
-}
-
-// timeOf returns the time of a field that may be absent.
-func timeOf(ts *timestamppb.Timestamp) time.Time {
-	if ts == nil {
-		return time.Time{}
-	}
-	return ts.AsTime()
 }

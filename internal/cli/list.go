@@ -13,16 +13,20 @@ import (
 type List struct {
 	clientFlags
 
-	States  []string          `name:"state" help:"List tasks in this state; can be repeated."`
-	Reasons []string          `name:"reason" help:"List tasks that failed with this reason; can be repeated."`
-	Labels  map[string]string `name:"label" mapsep:"none" placeholder:"KEY=VALUE" help:"List tasks with this label; can be repeated, and then all must match."`
-	Limit   int               `name:"limit" default:"50" help:"Maximum number of tasks to list; 0 lists all."`
+	States    []string          `name:"state" help:"List tasks in this state; can be repeated."`
+	Reasons   []string          `name:"reason" help:"List tasks that failed with this reason; can be repeated."`
+	Labels    map[string]string `name:"label" mapsep:"none" placeholder:"KEY=VALUE" help:"List tasks with this label; can be repeated, and then all must match."`
+	Models    []string          `name:"model" help:"List tasks of this model, such as luma/ray-2-modify; can be repeated."`
+	Providers []string          `name:"provider" help:"List tasks that are assigned to this provider; can be repeated."`
+	Text      string            `name:"text" help:"List tasks whose prompt contains this text, in upper or lower case, or that have this id or request id."`
+	Limit     int               `name:"limit" default:"50" help:"Maximum number of tasks to list; 0 lists all."`
 }
 
 // maxPage is the largest page that the service gives.
 const maxPage = 500
 
-// Run prints the tasks page by page, so that a long list begins at once and is never held in memory.
+// Run prints the tasks page by page, so that a long list begins at once and is never held in memory. A page without tasks is not the
+// end, because the service looks at a limited number of tasks for each page.
 func (c *List) Run(ctx context.Context, con Console) error {
 	states, err := parseStates(c.States)
 	if err != nil {
@@ -36,7 +40,9 @@ func (c *List) Run(ctx context.Context, con Console) error {
 		return fmt.Errorf("--limit=%d is negative", c.Limit)
 	}
 	return c.call(func(client refractv1.TaskServiceClient) error {
-		req := &refractv1.ListTasksRequest{States: states, FailureReasons: reasons, Labels: c.Labels}
+		req := &refractv1.ListTasksRequest{
+			States: states, FailureReasons: reasons, Labels: c.Labels, Models: c.Models, Providers: c.Providers, Text: c.Text,
+		}
 		for left := c.Limit; ; {
 			req.PageSize = maxPage
 			if c.Limit > 0 {

@@ -66,7 +66,8 @@ func TestList_PagesUpToItsLimit(t *testing.T) {
 func TestList_PrintsATableOfWhatMatches(t *testing.T) {
 	t.Parallel()
 	r, asked := pages(t, 1)
-	exit, out, errs := command(t, r, "list", "--state=running", "--state", "FAILED,CANCELED", "--label=team=a;b")
+	exit, out, errs := command(t, r, "list", "--state=running", "--state", "FAILED,CANCELED", "--label=team=a;b",
+		"--model=luma/ray-2-modify", "--provider=kie", "--provider=luma", "--text=a, b")
 	want := `TASK                                  STATE       CREATED               PROVIDER      PROMPT
 01990000-0000-7000-8000-000000000001  QUEUED      2026-11-05T12:00:00Z  kie           task 0 of a very long list, with a prompt that …
 `
@@ -75,6 +76,7 @@ func TestList_PrintsATableOfWhatMatches(t *testing.T) {
 	}
 	filter := &refractv1.ListTasksRequest{
 		PageSize: 50, States: []refractv1.TaskState{clienttest.Running, clienttest.Failed, clienttest.Canceled}, Labels: map[string]string{"team": "a;b"},
+		Models: []string{"luma/ray-2-modify"}, Providers: []string{"kie", "luma"}, Text: "a, b",
 	}
 	if diff := cmp.Diff([]*refractv1.ListTasksRequest{filter}, *asked, protocmp.Transform()); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
@@ -88,5 +90,26 @@ func TestList_RefusesWhatIsNoState(t *testing.T) {
 		if exit != 1 || !strings.HasPrefix(errs, "refract: --state="+state+" is no state: there are QUEUED,") {
 			t.Errorf("exit %d: %s", exit, errs)
 		}
+	}
+}
+
+// TestList_GoesOnAfterPagesWithoutTasks gives pages without tasks, as of a service that has to look at many.
+func TestList_GoesOnAfterPagesWithoutTasks(t *testing.T) {
+	t.Parallel()
+	tokens := map[string]string{"": "1", "1": "2", "2": "3", "3": ""}
+	r := clienttest.Start(t, &clienttest.Service{List: func(req *refractv1.ListTasksRequest) (*refractv1.ListTasksResponse, error) {
+		resp := &refractv1.ListTasksResponse{NextPageToken: tokens[req.GetPageToken()]}
+		if req.GetPageToken() == "2" {
+			resp.Tasks = append(resp.Tasks, clienttest.NewTask(1, clienttest.Failed))
+		}
+		return resp, nil
+	}})
+	for _, args := range [][]string{{"list", "--json"}, {"list", "--json", "--limit=0", "--text=snow"}} {
+		if exit, out, errs := command(t, r, args...); exit != 0 || len(jsonLines(t, out)) != 1 {
+			t.Errorf("%q: exit %d: %s, output %q, want one task", args, exit, errs, out)
+		}
+	}
+	if exit, out, errs := command(t, r, "retry", "--state=FAILED", "--dry-run"); exit != 0 || !strings.HasPrefix(out, "1 tasks match") {
+		t.Errorf("exit %d: %s, output %q, want one task", exit, errs, out)
 	}
 }

@@ -116,7 +116,7 @@ func (c *Retry) retryMany(ctx context.Context, con Console) error {
 	})
 }
 
-// choose lists the tasks page by page, and keeps their ids: those that are counted are the ones that are retried, whatever
+// choose lists the tasks page by page, some of which may be empty, and keeps their ids: those that are counted are the ones that are retried, whatever
 // fails meanwhile. It counts them by why they ended.
 func (c *Retry) choose(ctx context.Context, client refractv1.TaskServiceClient, req *refractv1.ListTasksRequest) (ids []string, groups map[string]int, err error) {
 	groups = map[string]int{}

@@ -44,10 +44,10 @@ func TestListTasks_PagesShowEveryTaskOnceWhileOthersAreInserted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(page) == 0 {
+		if len(page.Tasks) == 0 {
 			break
 		}
-		for _, listed := range page {
+		for _, listed := range page.Tasks {
 			got = append(got, listed.ID)
 		}
 		filter.Before = got[len(got)-1]
@@ -69,11 +69,10 @@ func TestListTasks_Filters(t *testing.T) {
 	add := func(name string, labels map[string]string, age time.Duration, in ...task.Input) {
 		spec := plain()
 		spec.Labels = labels
-		created := create(t, stores, "films", spec)
+		created := createAged(t, stores, pool, "films", spec, age)
 		for _, i := range in {
 			apply(t, stores, created.ID, i)
 		}
-		exec(t, pool, "UPDATE task SET create_time = now() - make_interval(secs => $2) WHERE id = $1", created.ID, age.Seconds())
 		ids[created.ID] = name
 	}
 	add("old", map[string]string{"team": "a"}, 3*time.Hour)
@@ -103,12 +102,12 @@ func TestListTasks_Filters(t *testing.T) {
 				test.filter.Tenant = "films"
 			}
 			test.filter.Limit = 10
-			tasks, err := stores.Tasks.ListTasks(t.Context(), test.filter)
+			page, err := stores.Tasks.ListTasks(t.Context(), test.filter)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, listed := range tasks {
+			for _, listed := range page.Tasks {
 				got = append(got, ids[listed.ID])
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
@@ -137,7 +136,7 @@ func TestListTasks_ShowsAttemptsAndOutputsOfEachTask(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(want, got, sameTask); diff != "" {
+	if diff := cmp.Diff(want, got.Tasks, sameTask); diff != "" {
 		t.Errorf("listed tasks (-want +got):\n%s", diff)
 	}
 }
@@ -215,7 +214,7 @@ func TestListTasks_EndsWhereThePromptsAreLong(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []task.ID
-		for _, listed := range page {
+		for _, listed := range page.Tasks {
 			got = append(got, listed.ID)
 		}
 		if !slices.Equal(got, newest[:want]) {

@@ -73,12 +73,17 @@ var taskColumns = func() string {
 }()
 
 func scanTask(row pgx.CollectableRow) (task.Task, error) {
+	return scanTaskAnd(row)
+}
+
+// scanTaskAnd scans taskColumns and the columns after them.
+func scanTaskAnd(row pgx.CollectableRow, others ...any) (task.Task, error) {
 	var r taskRow
-	fields := make([]any, len(taskFields))
+	fields := make([]any, len(taskFields), len(taskFields)+len(others))
 	for i, f := range taskFields {
 		fields[i] = f.dest(&r)
 	}
-	err := row.Scan(fields...)
+	err := row.Scan(append(fields, others...)...)
 	t := r.Task
 	if r.failure.Reason != "" {
 		t.Failure = &r.failure

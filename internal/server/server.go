@@ -240,7 +240,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	s.cutting = append(s.cutting, uploads.Drain)
 	explainer := explain.New(explain.Config{Store: stores.Tasks, Rules: verbs, Catalog: s.models.catalog})
 	tasks := api.NewTaskService(api.TaskServiceConfig{
-		Lifecycle: verbs, Tasks: stores.Tasks, Events: stores.Log, Hub: hub, Explainer: explainer, Tokens: addresses.resume, Uploads: uploads, Typical: accounts.typical(),
+		Lifecycle: verbs, Tasks: stores.Tasks, Events: stores.Log, Hub: hub, Explainer: explainer, Catalog: s.models.catalog, Tokens: addresses.resume, Uploads: uploads, Typical: accounts.typical(),
 		SignOutput: files.sign, Statuses: statuses, BaseURL: addresses.rest,
 	})
 	keyring, err := openKeyring(ctx, f, db)

@@ -214,14 +214,40 @@ type Event struct {
 
 // Filter selects the tasks of a tenant to list.
 type Filter struct {
-	Tenant   string
-	Before   ID // Only tasks submitted before this one; empty means from the newest.
-	States   []State
-	Reasons  []Reason // Of failure.
-	Labels   map[string]string
-	FromTime time.Time // Zero means no bound.
-	ToTime   time.Time
-	Limit    int
+	Tenant    string
+	Before    ID // Only tasks submitted before this one; empty means from the newest.
+	States    []State
+	Reasons   []Reason   // Of failure.
+	Models    []string   // The models that tasks name.
+	Offerings []Offering // Tasks that name these at these providers match too, as if Models had them.
+	Providers []string   // That tasks are assigned to.
+	Labels    map[string]string
+	Text      string    // Part of the prompt, in upper or lower case, or the request id or id of a task.
+	FromTime  time.Time // Zero means no bound.
+	ToTime    time.Time
+	Limit     int
 	// LimitBytes ends the list with the task at which all prompts together reach this length; 0 means no bound.
 	LimitBytes int64
+}
+
+// Offering is a model as a task names it at a provider: by the provider's own name of it, or by no name for the provider's default.
+type Offering struct {
+	Provider string
+	Model    string
+}
+
+// Page is a part of a list of tasks.
+type Page struct {
+	Tasks []Task // Newest first.
+	// Named reports whether the text of the filter is the id or the request id of the first task. That task precedes the others,
+	// whatever its age.
+	Named bool
+	// SearchedTo is the last task that was looked at, if the list ended because it had looked at as many tasks as it may.
+	SearchedTo *Place
+}
+
+// Place is where a task is in a list.
+type Place struct {
+	ID         ID
+	CreateTime time.Time
 }

@@ -757,7 +757,8 @@ type ListTasksRequest struct {
 	//
 	// Empty means all tasks, failed or not.
 	FailureReasons []FailureReason `protobuf:"varint,7,rep,packed,name=failure_reasons,json=failureReasons,proto3,enum=refract.v1.FailureReason" json:"failure_reasons,omitempty"`
-	// The models to list, in our spelling.
+	// The models to list, in our spelling. Tasks that name a model by a provider's own name of it, or that got it as the default of
+	// their provider, are found too.
 	//
 	// Empty means all.
 	Models []string `protobuf:"bytes,8,rep,name=models,proto3" json:"models,omitempty"`
@@ -765,7 +766,8 @@ type ListTasksRequest struct {
 	//
 	// Empty means all.
 	Providers []string `protobuf:"bytes,9,rep,name=providers,proto3" json:"providers,omitempty"`
-	// The text to find in prompts, whatever its case, or the request id or task id to find.
+	// The text to find in prompts, whatever its case, or the request id or task id to find. A task with this id comes first on the first
+	// page, whatever its age.
 	//
 	// Empty means all.
 	Text          string `protobuf:"bytes,10,opt,name=text,proto3" json:"text,omitempty"`
