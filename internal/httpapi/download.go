@@ -37,11 +37,12 @@ type LinkedOutput struct {
 	ModTime time.Time
 }
 
-// downloadHandler serves outputs as files.
+// downloadHandler serves outputs and uploaded sources as files.
 type downloadHandler struct {
 	mux     *runtime.ServeMux
 	tasks   refractv1.TaskServiceClient
 	outputs Outputs
+	sources TaskSources
 	refuser
 }
 
@@ -58,16 +59,12 @@ func (h *downloadHandler) serve(w http.ResponseWriter, r *http.Request, params m
 		h.refuse(w, noSuchOutput)
 		return
 	}
-	ctx := r.Context()
-	if caller := callerOf(ctx); caller != nil {
-		live, stop, err := caller.Bind(ctx)
-		if err != nil {
-			h.fail(ctx, w, err)
-			return
-		}
-		defer stop()
-		ctx = live
+	ctx, stop, err := bound(r.Context())
+	if err != nil {
+		h.fail(r.Context(), w, err)
+		return
 	}
+	defer stop()
 	content, modTime, err := h.outputs.OpenOutput(ctx, id, int(output.GetIndex()))
 	if errors.Is(err, fs.ErrNotExist) {
 		h.refuse(w, outputGone)
@@ -77,7 +74,16 @@ func (h *downloadHandler) serve(w http.ResponseWriter, r *http.Request, params m
 		h.fail(ctx, w, fmt.Errorf("download output %s of task %s: %w", index, id, err))
 		return
 	}
-	h.send(ctx, w, r, &LinkedOutput{id, output, content, modTime})
+	h.send(ctx, w, r, content, modTime, func(header http.Header) { describe(header, id, output) })
+}
+
+// bound returns a context that ends when the credentials of the caller are revoked, and a function that releases it.
+func bound(ctx context.Context) (context.Context, func(), error) {
+	caller := callerOf(ctx)
+	if caller == nil {
+		return ctx, func() {}, nil
+	}
+	return caller.Bind(ctx)
 }
 
 // serveLink sends the requested part of the file of a signed link. The link needs no other credentials.
@@ -92,21 +98,23 @@ func (h *downloadHandler) serveLink(w http.ResponseWriter, r *http.Request, para
 		h.fail(r.Context(), w, fmt.Errorf("download by link: %w", err))
 		return
 	}
-	h.send(r.Context(), w, r, linked)
+	h.send(r.Context(), w, r, linked.Content, linked.ModTime, func(header http.Header) { describe(header, linked.TaskID, linked.Output) })
 }
 
-// send sends the requested part of a file until ctx ends, and closes the file.
-func (h *downloadHandler) send(ctx context.Context, w http.ResponseWriter, r *http.Request, o *LinkedOutput) {
-	defer o.Content.Close()
+// send sends the requested part of a file until ctx ends, and closes the file. describe sets its headers.
+func (h *downloadHandler) send(
+	ctx context.Context, w http.ResponseWriter, r *http.Request, content io.ReadSeekCloser, modTime time.Time, describe func(http.Header),
+) {
+	defer content.Close()
 	writer, err := newStallTimeoutWriter(w)
 	if err != nil {
 		h.fail(ctx, w, err)
 		return
 	}
 	defer context.AfterFunc(ctx, func() { _ = writer.control.SetWriteDeadline(time.Now()) })() // Ends a write that waits for the client.
-	describe(w.Header(), o.TaskID, o.Output)
-	http.ServeContent(&contentWriter{ctx: ctx, stallTimeoutWriter: writer, refuser: h.refuser}, r, "", o.ModTime, o.Content)
-	h.logBroken(ctx, o.Content)
+	describe(w.Header())
+	http.ServeContent(&contentWriter{ctx: ctx, stallTimeoutWriter: writer, refuser: h.refuser}, r, "", modTime, content)
+	h.logBroken(ctx, content)
 }
 
 // logBroken logs why a file could not be read to its end, where the file has the error: http.ServeContent only cuts the answer.
@@ -118,6 +126,20 @@ func (f refuser) logBroken(ctx context.Context, content io.Reader) {
 
 // find returns the output of a task, or nil when the task has none of this index.
 func (h *downloadHandler) find(w http.ResponseWriter, r *http.Request, id, index string) (*refractv1.Output, error) {
+	t, err := h.task(w, r, id)
+	if err != nil {
+		return nil, err
+	}
+	outputs := t.GetOutputs()
+	i := slices.IndexFunc(outputs, func(o *refractv1.Output) bool { return strconv.Itoa(int(o.GetIndex())) == index })
+	if i < 0 {
+		return nil, nil
+	}
+	return outputs[i], nil
+}
+
+// task reads a task with the credentials of the caller.
+func (h *downloadHandler) task(w http.ResponseWriter, r *http.Request, id string) (*refractv1.Task, error) {
 	ctx, err := runtime.AnnotateContext(r.Context(), h.mux, r, refractv1.TaskService_GetTask_FullMethodName)
 	if err != nil {
 		return nil, err
@@ -128,12 +150,7 @@ func (h *downloadHandler) find(w http.ResponseWriter, r *http.Request, id, index
 	if err != nil {
 		return nil, err
 	}
-	outputs := resp.GetTask().GetOutputs()
-	i := slices.IndexFunc(outputs, func(o *refractv1.Output) bool { return strconv.Itoa(int(o.GetIndex())) == index })
-	if i < 0 {
-		return nil, nil
-	}
-	return outputs[i], nil
+	return resp.GetTask(), nil
 }
 
 // describe sets the headers of a file. The file never changes, but the right to read it may, so caches must revalidate.

@@ -85,6 +85,9 @@ func serveFiles(t *testing.T) site {
 		if got := callersMetadata(ctx)["authorization"]; len(got) != 1 || got[0] != "Bearer token" {
 			return nil, unauthenticated
 		}
+		if source, ok := sourceTasks[req.GetTaskId()]; ok {
+			return &refractv1.GetTaskResponse{Task: &refractv1.Task{Id: req.GetTaskId(), Source: source}}, nil
+		}
 		if req.GetTaskId() != taskID {
 			return nil, notFound
 		}
@@ -97,7 +100,7 @@ func serveFiles(t *testing.T) site {
 		}
 		return &refractv1.GetTaskResponse{Task: &refractv1.Task{Id: taskID, Outputs: outputs}}, nil
 	}
-	return serveInternal(t, &remote{get: get}, func(cfg *httpapi.InternalConfig) { cfg.Outputs = folder(dir) })
+	return serveInternal(t, &remote{get: get}, func(cfg *httpapi.InternalConfig) { cfg.Outputs, cfg.Sources = folder(dir), sources{} })
 }
 
 func TestDownload_ServesWhatIsAskedOfTheFile(t *testing.T) {

@@ -20,6 +20,8 @@ type InternalConfig struct {
 	Conn grpc.ClientConnInterface
 	// Outputs opens the files to download.
 	Outputs Outputs
+	// Sources opens the uploaded sources of tasks to download.
+	Sources TaskSources
 	// OpenAPI returns the document served as /openapi.json; without it there is none. Each request for the document calls it.
 	OpenAPI func() ([]byte, error)
 	// Ready returns why the process can't serve now, or nil. Each /readyz calls it, with a timeout of 5 seconds. Without it
@@ -53,6 +55,7 @@ type InternalConfig struct {
 //	/v1/tasks:watch                         a stream: lines of JSON, or server-sent events
 //	/v1/tasks/{task_id}:watch               the same of one task
 //	/v1/tasks/{task_id}/outputs/{index}     a file, with Range
+//	/v1/tasks/{task_id}/source              the uploaded source of a task, likewise
 //	/v1/sources/{upload_id}                 an upload, resumable
 //	/v1/outputs/{token}                     a file, by a signed link
 //	/  /openapi.json  /healthz  /readyz  /metrics
@@ -69,8 +72,9 @@ func NewInternal(cfg InternalConfig) http.Handler {
 	w := &watchHandler{mux: mux, tasks: tasks, refuser: refusals}
 	route(mux, "/v1/tasks/{task_id}:watch", w.task, http.MethodGet)
 	route(mux, "/v1/tasks:watch", w.all, http.MethodGet)
-	d := &downloadHandler{mux: mux, tasks: tasks, outputs: cfg.Outputs, refuser: refusals}
+	d := &downloadHandler{mux: mux, tasks: tasks, outputs: cfg.Outputs, sources: cfg.Sources, refuser: refusals}
 	route(mux, "/v1/tasks/{task_id}/outputs/{index}", d.serve, http.MethodGet, http.MethodHead)
+	route(mux, "/v1/tasks/{task_id}/source", d.serveSource, http.MethodGet, http.MethodHead)
 	route(mux, linksPath+"{token}", d.serveLink, http.MethodGet, http.MethodHead)
 
 	route(mux, "/", withoutParams(http.HandlerFunc(index)), http.MethodGet, http.MethodHead)

@@ -36,6 +36,8 @@ var (
 	bodyIncomplete      = refusal{http.StatusBadRequest, codes.InvalidArgument, "the body is incomplete"}
 	noSuchOutput        = refusal{http.StatusNotFound, codes.NotFound, "the task has no such output"}
 	outputGone          = refusal{http.StatusGone, codes.NotFound, "the file of this output is no longer kept"}
+	sourceElsewhere     = refusal{http.StatusNotFound, codes.NotFound, "the source of this task is the URI that the task names: only uploaded sources can be downloaded here"}
+	sourceGone          = refusal{http.StatusNotFound, codes.NotFound, "the file of this source is no longer kept"}
 	linkInvalid         = refusal{http.StatusNotFound, codes.NotFound, "the link is wrong or has expired, or its file is no longer kept"}
 	rangeOutsideFile    = refusal{http.StatusRequestedRangeNotSatisfiable, codes.OutOfRange, "the range is outside the file"}
 	internalError       = refusal{http.StatusInternalServerError, codes.Internal, "internal error"}

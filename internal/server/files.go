@@ -131,3 +131,22 @@ func (f *files) OpenSource(ctx context.Context, token string) (io.ReadSeekCloser
 	}
 	return file, found.ContentType, file.ModTime(), nil
 }
+
+// OpenTaskSource implements httpapi.TaskSources.
+func (f *files) OpenTaskSource(ctx context.Context, taskID string) (*httpapi.SourceFile, error) {
+	found, err := f.stores.Sources.TaskSource(ctx, task.ID(taskID))
+	if errors.Is(err, source.ErrNotFound) {
+		return nil, fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, f.statuses.Convert(ctx, "source", err)
+	}
+	file, err := f.bucket.Open(ctx, found.Key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, f.statuses.Convert(ctx, "source", err)
+	}
+	return &httpapi.SourceFile{ContentType: found.ContentType, SHA256: found.SHA256, Content: file, ModTime: file.ModTime()}, nil
+}

@@ -274,7 +274,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		Callbacks: api.NewCallbackService(receiver), Authenticator: authentication, Large: api.NewLargeCalls(), Statuses: statuses,
 		Health: s.ready.health, Meters: telemetry.meters, Log: log,
 	}, httpapi.InternalConfig{
-		Outputs: files, Open: f.Auth == "none", BaseURL: f.BaseURL, Ready: s.ready.check, Requests: requests, Metrics: telemetry.metrics, Traces: telemetry.traces, Log: log,
+		Outputs: files, Sources: files, Open: f.Auth == "none", BaseURL: f.BaseURL, Ready: s.ready.check, Requests: requests, Metrics: telemetry.metrics, Traces: telemetry.traces, Log: log,
 	}, httpapi.IngressConfig{
 		Headers: accounts.CallbackHeaders(), MaxBody: callback.MaxBody, OnOversized: receiver.CountOversized,
 		Requests: requests, Sources: files.public(), SelfTests: addresses.callbacks, Traces: telemetry.traces, Log: log,

@@ -86,6 +86,21 @@ func (s *Store) Source(ctx context.Context, id task.SourceID) (task.Source, erro
 	return found, nil
 }
 
+const selectTaskSource = `
+SELECT ` + sourceColumns + `
+FROM task
+JOIN source ON source.id = task.source_id AND source.tenant = task.tenant
+WHERE task.id = $1 AND source.state = 'READY'`
+
+// TaskSource returns the uploaded source of a task, or source.ErrNotFound. It does not count as a use of the source.
+func (s *Store) TaskSource(ctx context.Context, id task.ID) (task.Source, error) {
+	found, err := oneSource(ctx, s.pool, selectTaskSource, id)
+	if err != nil {
+		return found, fmt.Errorf("read the source of task %s: %w", id, err)
+	}
+	return found, nil
+}
+
 const selectSourceCopy = `SELECT uri FROM source_copy WHERE source_id = $1 AND account = $2 AND expire_time > now()`
 
 // SourceCopy returns the URI of the copy of a source that a provider account has; empty when it has none.
