@@ -67,6 +67,10 @@ func (c *Console) routes() {
 	c.mux.Handle("GET /assets/{file}", assets())
 	c.handle("GET /{$}", c.start)
 	c.handle("GET /tasks", c.listTasks)
+	c.handle("GET /tasks/{id}", c.showTask)
+	c.handle("POST /tasks/{id}/cancel", c.cancelTask)
+	c.handle("POST /tasks/{id}/retry", c.retryTask)
+	c.handle("POST /tasks/{id}/check", c.checkTask)
 	c.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, errNoPage) })
 }
 
