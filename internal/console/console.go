@@ -71,6 +71,8 @@ func (c *Console) routes() {
 	c.handle("POST /tasks/{id}/cancel", c.cancelTask)
 	c.handle("POST /tasks/{id}/retry", c.retryTask)
 	c.handle("POST /tasks/{id}/check", c.checkTask)
+	c.handle("GET /submit", c.submitPage)
+	c.handleForm("POST /submit", c.submitTask)
 	c.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, errNoPage) })
 }
 
@@ -82,6 +84,18 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // handle adds a page or form for those who are signed in.
 func (c *Console) handle(pattern string, serve func(*visit) error) {
+	c.handleForm(pattern, func(v *visit) error {
+		if v.r.Method == http.MethodPost {
+			if err := v.checkForm(); err != nil {
+				return err
+			}
+		}
+		return serve(v)
+	})
+}
+
+// handleForm adds a form that checks its token itself.
+func (c *Console) handleForm(pattern string, serve func(*visit) error) {
 	c.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		caller, err := c.Identify(r)
 		if err != nil {
@@ -89,12 +103,6 @@ func (c *Console) handle(pattern string, serve func(*visit) error) {
 			return
 		}
 		v := &visit{Context: metadata.NewOutgoingContext(r.Context(), caller.Metadata), console: c, w: w, r: r, caller: caller}
-		if r.Method == http.MethodPost {
-			if err := v.checkForm(); err != nil {
-				c.fail(w, r, err)
-				return
-			}
-		}
 		if err := serve(v); err != nil {
 			v.fail(err)
 		}

@@ -66,6 +66,8 @@ func errorPageOf(err error) errorPage {
 		return errorPage{http.StatusNotFound, "No such page", "There is nothing at this address."}
 	case errors.Is(err, errForged):
 		return errorPage{http.StatusForbidden, "Form refused", err.Error()}
+	case errors.Is(err, errBrokenForm):
+		return errorPage{http.StatusBadRequest, "Form refused", err.Error()}
 	case errors.Is(err, errTooLong):
 		return errorPage{http.StatusRequestEntityTooLarge, "Form refused", err.Error()}
 	}

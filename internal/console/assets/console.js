@@ -5,3 +5,4 @@ import "./copy.js";
 import "./keys.js";
 import "./compare.js";
 import "./live.js";
+import "./upload.js";
