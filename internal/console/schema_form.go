@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/structpb"
@@ -104,7 +105,7 @@ func parameterFields(offerings []*refractv1.Offering) []inputField {
 	var fields []inputField
 	for name, p := range parameters {
 		f := schemaField(p.schema)
-		f.Label, f.Name, f.Path = name, parametersPath+"."+name, parametersPath+"."+name
+		f.Label, f.Name, f.Path = labelText(name), parametersPath+"."+name, parametersPath+"."+name
 		f.Required = p.required == len(offerings)
 		if len(p.in) < len(offerings) {
 			f.Hint = sentences(f.Hint, "Only "+strings.Join(p.in, ", ")+" has it: other providers are left out when you set it.")
@@ -121,6 +122,16 @@ func parameterFields(offerings []*refractv1.Offering) []inputField {
 		fields[i].ID = "parameter-" + strconv.Itoa(i) // A name of a parameter may have any characters.
 	}
 	return fields
+}
+
+// labelText returns the name of a parameter as a label: "Aspect ratio" for aspect_ratio.
+func labelText(name string) string {
+	text := strings.TrimSpace(strings.ReplaceAll(name, "_", " "))
+	first, size := utf8.DecodeRuneInString(text)
+	if size == 0 {
+		return name
+	}
+	return string(unicode.ToUpper(first)) + text[size:]
 }
 
 func requiredNames(schema *structpb.Struct) map[string]bool {

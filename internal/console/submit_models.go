@@ -29,16 +29,17 @@ func (m modelView) Warnings() []string {
 
 // offeringView is an offering as pages show it.
 type offeringView struct {
-	Provider string
-	Remote   string
-	InRoute  bool
-	State    string // In words.
-	Badge    string // The colour of State.
-	Message  string // Why it is in this state.
-	Price    string // Empty where it is unknown, like the next two.
-	Duration string
-	Limits   string
-	Warning  string // When the provider withdraws it; empty for a long life.
+	Provider   string
+	Remote     string
+	InRoute    bool
+	TakesTasks bool
+	State      string // In words.
+	Badge      string // The colour of State.
+	Message    string // Why it is in this state.
+	Price      string // Empty where it is unknown, like the next two.
+	Duration   string
+	Limits     string
+	Warning    string // When the provider withdraws it; empty for a long life.
 }
 
 func viewModel(m *refractv1.Model) modelView {
@@ -50,7 +51,7 @@ func viewModel(m *refractv1.Model) modelView {
 		shown.Available = shown.Available || takesTasks(o)
 		shown.Offerings = append(shown.Offerings, offeringView{
 			Provider: o.GetProvider(), Remote: o.GetRemoteName(), InRoute: slices.Contains(m.GetRoute(), o.GetProvider()),
-			State: availabilityWord(o), Badge: availabilityBadge(o), Message: o.GetAvailability().GetMessage(),
+			TakesTasks: takesTasks(o), State: availabilityWord(o), Badge: availabilityBadge(o), Message: o.GetAvailability().GetMessage(),
 			Price: priceText(o.GetPrice()), Duration: durationText(o), Limits: limitsText(o), Warning: lifecycleWarning(o),
 		})
 	}
