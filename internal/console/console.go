@@ -71,6 +71,7 @@ func (c *Console) routes() {
 	c.handle("POST /tasks/{id}/cancel", c.cancelTask)
 	c.handle("POST /tasks/{id}/retry", c.retryTask)
 	c.handle("POST /tasks/{id}/check", c.checkTask)
+	c.handle("GET /overview", c.overview)
 	c.handle("GET /submit", c.submitPage)
 	c.handleForm("POST /submit", c.submitTask)
 	c.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, errNoPage) })

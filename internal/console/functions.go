@@ -16,6 +16,7 @@ import (
 var functions = template.FuncMap{
 	"age":      func(t *timestamppb.Timestamp) age { return age{t} },
 	"bytes":    formatBytes,
+	"cause":    causeText,
 	"entry":    menuEntry,
 	"duration": func(d *durationpb.Duration) string { return formatDuration(d.AsDuration()) },
 	"field":    noteField,

@@ -194,6 +194,7 @@ func (f *submitForm) place(problems []problem) {
 	for _, field := range fields {
 		if field.Problem != "" {
 			f.Problems = append(f.Problems, formProblem{Field: field.ID, Text: field.Label + ": " + field.Problem})
+			field.Problem = asSentence(field.Problem)
 		}
 	}
 	f.Problems = append(f.Problems, elsewhere...)
