@@ -74,6 +74,7 @@ func (c *Console) routes() {
 	c.handle("GET /overview", c.overview)
 	c.handle("GET /submit", c.submitPage)
 	c.handleForm("POST /submit", c.submitTask)
+	c.webhookRoutes()
 	c.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, errNoPage) })
 }
 

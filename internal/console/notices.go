@@ -13,7 +13,6 @@ const noticeKey = "notice"
 var notices = joined(webhookNotices, providerNotices, inboxNotices)
 
 var (
-	webhookNotices  = map[string]string{}
 	providerNotices = map[string]string{}
 	inboxNotices    = map[string]string{}
 )

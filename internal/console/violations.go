@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
@@ -56,4 +57,23 @@ type fieldNote struct {
 // The parts "described" and "violation" of the templates take it.
 func noteField(violations map[string]string, name, id string, hint bool) fieldNote {
 	return fieldNote{ID: id, Hint: hint, Error: violations[name]}
+}
+
+// checkFields is what a page says above a form of which only fields are wrong.
+const checkFields = "The form has mistakes. Each is explained at its field."
+
+// refuse answers a form that the API refused for something that its sender can change: the page again, with the problem and what was
+// typed. It returns any other error.
+func (v *visit) refuse(err error, name, title string, data any) error {
+	switch status.Code(err) {
+	case codes.InvalidArgument, codes.FailedPrecondition, codes.AlreadyExists, codes.Aborted, codes.ResourceExhausted, codes.Unavailable, codes.DeadlineExceeded:
+	default:
+		return err
+	}
+	page := errorPageOf(err)
+	problem := asSentence(page.Message)
+	if len(violations(err)) > 0 {
+		problem = checkFields
+	}
+	return v.showStatus(page.Status, name, title, problem, data)
 }
