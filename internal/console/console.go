@@ -75,6 +75,8 @@ func (c *Console) routes() {
 	c.handle("GET /submit", c.submitPage)
 	c.handleForm("POST /submit", c.submitTask)
 	c.webhookRoutes()
+	c.providerRoutes()
+	c.inboxRoutes()
 	c.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, errNoPage) })
 }
 

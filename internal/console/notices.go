@@ -10,12 +10,7 @@ import (
 const noticeKey = "notice"
 
 // notices has the notices of all forms, by key. Each area lists its own.
-var notices = joined(webhookNotices, providerNotices, inboxNotices)
-
-var (
-	providerNotices = map[string]string{}
-	inboxNotices    = map[string]string{}
-)
+var notices = joined(webhookNotices, providerNotices)
 
 func joined(areas ...map[string]string) map[string]string {
 	all := map[string]string{}
