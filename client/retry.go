@@ -15,8 +15,8 @@ import (
 
 // ServiceConfig is the retry policy of Dial, as a gRPC service config. A unary call ends after 30 seconds. gRPC tries it up to
 // four times while the answer is UNAVAILABLE. It is safe to repeat these calls: reads change nothing, CancelTask and the
-// settings of operators are idempotent, and a submission carries its request id. RetryTask is not repeated, nor are calls that make a
-// webhook endpoint or a secret, or send events. Streams have no policy here, because the methods of Client resume them.
+// settings of operators are idempotent, and a submission carries its request id. RetryTask is not repeated, nor are calls that make an
+// API token, a webhook endpoint or a secret, or send events. Streams have no policy here, because the methods of Client resume them.
 const ServiceConfig = `{"methodConfig": [
   {
     "name": [
@@ -47,6 +47,7 @@ const ServiceConfig = `{"methodConfig": [
   {
     "name": [
       {"service": "refract.v1.TaskService", "method": "RetryTask"},
+      {"service": "refract.v1.OperatorService", "method": "CreateAPIToken"},
       {"service": "refract.v1.WebhookService"}
     ],
     "timeout": "30s"

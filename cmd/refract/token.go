@@ -74,7 +74,7 @@ type tokenLine struct {
 // Run lists tokens.
 func (c *tokenListCmd) Run(ctx context.Context, con cli.Console) error {
 	return withTokens(ctx, c.databaseFlags, func(ctx context.Context, tokens *credentials.APITokens) error {
-		listed, err := tokens.List(ctx, c.Tenant)
+		listed, err := tokens.List(ctx, identity.TokenFilter{Tenant: c.Tenant})
 		if err != nil {
 			return err
 		}
@@ -118,7 +118,7 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, con cli.Console) error {
 		return fmt.Errorf("%q is not the id of a token: see `refract token list`", c.ID)
 	}
 	return withTokens(ctx, c.databaseFlags, func(ctx context.Context, tokens *credentials.APITokens) error {
-		if err := tokens.Revoke(ctx, c.ID); err != nil {
+		if _, err := tokens.Revoke(ctx, c.ID); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintln(con.Out, "revoked")

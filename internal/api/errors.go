@@ -60,6 +60,8 @@ var answers = []struct {
 	{identity.ErrIssuer, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_ISSUER_UNAVAILABLE, issuerRetry},
 	{identity.ErrQueue, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_OVERLOADED, time.Second},
 	{errNoTenant, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CREDENTIALS_INVALID, 0},
+	{identity.ErrTokenNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_TOKEN_NOT_FOUND, 0},
+	{identity.ErrTooManyTokens, codes.FailedPrecondition, refractv1.ErrorReason_ERROR_REASON_TOO_MANY_TOKENS, 0},
 	{errNotOperator, codes.PermissionDenied, refractv1.ErrorReason_ERROR_REASON_OPERATOR_REQUIRED, 0},
 	{lifecycle.ErrTaskNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND, 0},
 	{admission.ErrAccountNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_ACCOUNT_NOT_FOUND, 0},
@@ -189,7 +191,7 @@ func deadlinePassed(ctx context.Context) bool {
 	return ok && !time.Now().Before(deadline)
 }
 
-// facts returns the metadata of an error: the task, model, source, account, callback or webhook that it is about.
+// facts returns the metadata of an error: the task, model, source, account, callback, webhook or API token that it is about.
 func facts(err error) map[string]string {
 	if ae, ok := errors.AsType[*admission.AccountError](err); ok {
 		return map[string]string{"account": ae.Account}
@@ -205,6 +207,9 @@ func facts(err error) map[string]string {
 	}
 	if we, ok := errors.AsType[*webhookError](err); ok {
 		return we.facts()
+	}
+	if te, ok := errors.AsType[*tokenError](err); ok {
+		return map[string]string{te.fact: te.value}
 	}
 	te, ok := errors.AsType[*lifecycle.TaskError](err)
 	if !ok {

@@ -63,6 +63,14 @@ var answeredErrors = []answered{
 		code: codes.NotFound, reason: "TASK_NOT_FOUND", facts: map[string]string{"task_id": "t1"},
 	},
 	{
+		err:  &tokenError{fact: "token_id", value: "k1", err: identity.ErrTokenNotFound},
+		code: codes.NotFound, reason: "TOKEN_NOT_FOUND", facts: map[string]string{"token_id": "k1"},
+	},
+	{
+		err:  &tokenError{fact: "tenant", value: "acme", err: identity.ErrTooManyTokens},
+		code: codes.FailedPrecondition, reason: "TOO_MANY_TOKENS", facts: map[string]string{"tenant": "acme"},
+	},
+	{
 		err:  &admission.AccountError{Account: "kie-2", Err: admission.ErrAccountNotFound},
 		code: codes.NotFound, reason: "ACCOUNT_NOT_FOUND", facts: map[string]string{"account": "kie-2"},
 	},

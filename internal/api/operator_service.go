@@ -17,6 +17,7 @@ type OperatorServiceConfig struct {
 	Lifecycle  *lifecycle.Lifecycle
 	Accounts   AccountStore
 	Tenants    TenantStore
+	Tokens     TokenStore
 	Callbacks  CallbackStore
 	Models     *ModelService
 	Explainer  *explain.Explainer
@@ -34,6 +35,7 @@ type OperatorService struct {
 	lifecycle  *lifecycle.Lifecycle
 	accounts   AccountStore
 	tenants    TenantStore
+	tokens     TokenStore
 	callbacks  CallbackStore
 	models     *ModelService
 	explainer  *explain.Explainer
@@ -47,7 +49,7 @@ type OperatorService struct {
 // NewOperatorService returns the operator service.
 func NewOperatorService(cfg OperatorServiceConfig) *OperatorService {
 	s := &OperatorService{
-		lifecycle: cfg.Lifecycle, accounts: cfg.Accounts, tenants: cfg.Tenants, callbacks: cfg.Callbacks, models: cfg.Models, explainer: cfg.Explainer, audit: cfg.Audit,
+		lifecycle: cfg.Lifecycle, accounts: cfg.Accounts, tenants: cfg.Tenants, tokens: cfg.Tokens, callbacks: cfg.Callbacks, models: cfg.Models, explainer: cfg.Explainer, audit: cfg.Audit,
 		configured: admission.AccountLimits{}, admit: cfg.Admit, fence: cfg.Fence, log: cfg.Log,
 	}
 	for account, p := range cfg.Configured {

@@ -44,6 +44,9 @@ func TestOperators_AreRecognizedByTheirToken(t *testing.T) {
 		{"CloseAdmission", &refractv1.CloseAdmissionRequest{Reason: "x"}, http.MethodPost, "/v1/admission:close", `{"reason":"x"}`},
 		{"OpenAdmission", &refractv1.OpenAdmissionRequest{}, http.MethodPost, "/v1/admission:open", ""},
 		{"CheckRestore", &refractv1.CheckRestoreRequest{}, http.MethodPost, "/v1/restore:check", ""},
+		{"ListAPITokens", &refractv1.ListAPITokensRequest{}, http.MethodGet, "/v1/apiTokens", ""},
+		{"CreateAPIToken", &refractv1.CreateAPITokenRequest{Tenant: "acme"}, http.MethodPost, "/v1/apiTokens", `{"tenant":"acme"}`},
+		{"RevokeAPIToken", &refractv1.RevokeAPITokenRequest{TokenId: nobody}, http.MethodPost, "/v1/apiTokens/" + nobody + ":revoke", ""},
 	}
 	if got, want := len(calls), len(refractv1.OperatorService_ServiceDesc.Methods); got != want {
 		t.Errorf("the table has %d calls, the service %d", got, want)
@@ -113,6 +116,13 @@ func TestOperators_AreRefusedBadInput(t *testing.T) {
 	tenant := func(r *refractv1.UpdateTenantRequest) operatorCall {
 		return operatorCall{"UpdateTenant", r, http.MethodPut, "/v1/tenants/" + r.GetTenant(), jsonOf(t, r)}
 	}
+	newToken := func(tenant string) operatorCall {
+		r := &refractv1.CreateAPITokenRequest{Tenant: tenant}
+		return operatorCall{"CreateAPIToken", r, http.MethodPost, "/v1/apiTokens", jsonOf(t, r)}
+	}
+	revocation := func(id string) operatorCall {
+		return operatorCall{"RevokeAPIToken", &refractv1.RevokeAPITokenRequest{TokenId: id}, http.MethodPost, "/v1/apiTokens/" + id + ":revoke", ""}
+	}
 	callback := func(id string) operatorCall {
 		return operatorCall{"GetCallback", &refractv1.GetCallbackRequest{CallbackId: id}, http.MethodGet, "/v1/callbacks/" + id, ""}
 	}
@@ -148,6 +158,12 @@ func TestOperators_AreRefusedBadInput(t *testing.T) {
 		"less than none":     {tenant(&refractv1.UpdateTenantRequest{Tenant: "acme", MaxPerDay: new(int32(-1))}), invalid("max_per_day")},
 		"terms and default":  {tenant(&refractv1.UpdateTenantRequest{Tenant: "acme", MaxInFlight: new(int32(1)), UseDefault: true}), invalid("use_default")},
 		"a page of tenants":  {operatorCall{"ListTenants", &refractv1.ListTenantsRequest{PageToken: "x"}, http.MethodGet, "/v1/tenants?page_token=x", ""}, invalid("page_token")},
+		"a page of tokens":   {operatorCall{"ListAPITokens", &refractv1.ListAPITokensRequest{PageToken: "x"}, http.MethodGet, "/v1/apiTokens?page_token=x", ""}, invalid("page_token")},
+		"nobody's token":     {newToken(""), invalid("tenant")},
+		"the default's":      {newToken("-"), invalid("tenant")},
+		"a hidden name":      {newToken("acme\u200b"), invalid("tenant")},
+		"no token's id":      {revocation("x"), invalid("token_id")},
+		"an unknown token":   {revocation(nobody), missing("TOKEN_NOT_FOUND")},
 		"no number":          {callback("abc"), invalid("callback_id")},
 		"too large an id":    {callback(strings.Repeat("9", 19)), invalid("callback_id")},
 		"unknown callback":   {callback("4711"), missing("CALLBACK_NOT_FOUND")},

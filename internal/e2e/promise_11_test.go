@@ -71,6 +71,11 @@ func TestPromise11_NoSecretLeaks(t *testing.T) {
 	g.open.Store(true)
 	said := &swept{}
 	ids := provoke(t, p, pool, token, said)
+	operatorToken, madeToken := newToken(t, pool, "ops", true), struct{ Secret string }{}
+	_, _, answer := request(t, http.MethodPost, "http://"+p.http+"/v1/apiTokens", `{"tenant":"films"}`, "Authorization", "Bearer "+operatorToken)
+	if err := json.Unmarshal(answer, &madeToken); err != nil || len(madeToken.Secret) < 40 {
+		t.Fatalf("the answer with a new API token is %q: %v", answer, err)
+	}
 	wire.set(true) // The database is unreachable for a while.
 	eventually(t, "the service to miss its database", func() bool { return wire.refused.Load() > 3 })
 	said.get(t, "http://"+p.http+"/v1/tasks/"+ids[0], token)
@@ -94,7 +99,7 @@ func TestPromise11_NoSecretLeaks(t *testing.T) {
 
 	secrets := map[string]string{
 		"the API key": testAPIKey, "the signing key": testWebhookKey, "the password of the database": password,
-		"a caller's token": token, "the signature of a source": sourceSecret, "a result link": "/results/",
+		"a caller's token": token, "an operator's token": operatorToken, "a token that an operator made": madeToken.Secret, "the signature of a source": sourceSecret, "a result link": "/results/",
 		"the password of the callback URL": callbackPassword, "the password of the base URL": basePassword, "the header of the collector": headerSecret,
 	}
 	for _, e := range provider.Ledger() {

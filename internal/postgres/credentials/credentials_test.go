@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 
@@ -32,7 +33,7 @@ func TestCreateAPIToken_TwoAreLiveAtMost(t *testing.T) {
 			return err
 		})
 		for _, err := range errs {
-			if !errors.Is(err, credentials.ErrTooManyTokens) {
+			if !errors.Is(err, identity.ErrTooManyTokens) {
 				t.Errorf("Create = %v, want ErrTooManyTokens", err)
 			}
 		}
@@ -45,7 +46,7 @@ func TestCreateAPIToken_TwoAreLiveAtMost(t *testing.T) {
 		t.Errorf("Create of another tenant: %v", err)
 	}
 	for tenant, want := range map[string]int{"films0": 2, "shorts": 1, "": 2*tenants + 1, "nobody": 0} {
-		listed, err := tokens.List(t.Context(), tenant)
+		listed, err := tokens.List(t.Context(), identity.TokenFilter{Tenant: tenant})
 		if err != nil || len(listed) != want {
 			t.Errorf("List(%q) = %d tokens, %v, want %d", tenant, len(listed), err, want)
 		}
@@ -67,14 +68,18 @@ func TestRevokeAPIToken_EndsItAndMakesRoom(t *testing.T) {
 	if got := liveTokens(t, tokens); !maps.Equal(got, map[string]string{string(hash[:]): "films", string(second[:]): "films"}) {
 		t.Errorf("LiveTokens = %q, want both of films", got)
 	}
-	if err := tokens.Revoke(t.Context(), created.ID); err != nil {
+	revoked, err := tokens.Revoke(t.Context(), created.ID)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if revoked.RevokeTime == nil || revoked.ID != created.ID || revoked.Tenant != "films" || !revoked.CreateTime.Equal(created.CreateTime) {
+		t.Errorf("Revoke = %+v, want %+v with a time of revocation", revoked, created)
 	}
 	if got := liveTokens(t, tokens); !maps.Equal(got, map[string]string{string(second[:]): "films"}) {
 		t.Errorf("LiveTokens after a revocation = %q, want the second", got)
 	}
 	for _, id := range []string{created.ID, uuid.NewString(), "no id at all"} {
-		if err := tokens.Revoke(t.Context(), id); !errors.Is(err, credentials.ErrTokenNotFound) {
+		if _, err := tokens.Revoke(t.Context(), id); !errors.Is(err, identity.ErrTokenNotFound) {
 			t.Errorf("Revoke(%s) = %v, want ErrTokenNotFound", id, err)
 		}
 	}
@@ -82,9 +87,37 @@ func TestRevokeAPIToken_EndsItAndMakesRoom(t *testing.T) {
 	if _, err := tokens.Create(t.Context(), credentials.APIToken{ID: uuid.NewString(), Tenant: "films"}, third[:]); err != nil {
 		t.Errorf("CreateAPIToken after a revocation: %v", err)
 	}
-	listed, err := tokens.List(t.Context(), "films")
+	listed, err := tokens.List(t.Context(), identity.TokenFilter{Tenant: "films"})
 	if err != nil || len(listed) != 3 || listed[0].RevokeTime == nil || listed[1].RevokeTime != nil {
 		t.Errorf("List = %+v, %v, want three with the first revoked", listed, err)
+	}
+}
+
+func TestListAPITokens_PagesFollowEachOther(t *testing.T) {
+	t.Parallel()
+	tokens := credentials.NewAPITokens(postgrestest.Pool(t))
+	for _, tenant := range []string{"films", "ads", "films", "shorts"} {
+		_, hash := identity.NewAPIToken()
+		if _, err := tokens.Create(t.Context(), credentials.APIToken{ID: uuid.NewString(), Tenant: tenant}, hash); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for tenant, want := range map[string][]string{"": {"ads", "films", "films", "shorts"}, "films": {"films", "films"}, "nobody": nil} {
+		var got, ids []string
+		for f := (identity.TokenFilter{Tenant: tenant, Limit: 1}); ; {
+			page, err := tokens.List(t.Context(), f)
+			if err != nil || len(page) > 1 {
+				t.Fatalf("List(%+v) = %+v, %v, want one token", f, page, err)
+			}
+			if len(page) == 0 {
+				break
+			}
+			got, ids, f.After = append(got, page[0].Tenant), append(ids, page[0].ID), page[0].Place()
+		}
+		slices.Sort(ids)
+		if !slices.Equal(got, want) || len(slices.Compact(ids)) != len(want) {
+			t.Errorf("the pages of %q have the tokens of %q, want %q", tenant, got, want)
+		}
 	}
 }
 

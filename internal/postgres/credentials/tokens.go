@@ -1,10 +1,10 @@
 package credentials
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -24,22 +24,8 @@ func NewAPITokens(pool *pgxpool.Pool) *APITokens { return &APITokens{pool} }
 // other without a gap.
 const liveTokens = 2
 
-// What the token methods refuse.
-var (
-	// ErrTooManyTokens means that the tenant has two live tokens.
-	ErrTooManyTokens = errors.New("the tenant has two live tokens already: revoke one first")
-	// ErrTokenNotFound means that no live token has this id or hash.
-	ErrTokenNotFound = errors.New("no such live token")
-)
-
-// APIToken is an API token without the token itself, which only its holder has.
-type APIToken struct {
-	ID         string
-	Tenant     string
-	CreateTime time.Time
-	RevokeTime *time.Time
-	Operator   bool // Whether it may also call OperatorService.
-}
+// APIToken is an API token without the token itself.
+type APIToken = identity.APIToken
 
 // lockTenant makes concurrent creations for one tenant follow each other, so that the bound holds.
 const lockTenant = `SELECT pg_advisory_xact_lock(hashtextextended('refract.api_token.' || $1, 0))`
@@ -48,8 +34,8 @@ const countLiveTokens = `SELECT count(*) FROM api_token WHERE tenant = $1 AND re
 
 const insertToken = `INSERT INTO api_token (id, tenant, hash, operator) VALUES ($1, $2, $3, $4) RETURNING create_time`
 
-// Create stores a new token by its hash, and returns it with its time of creation. It returns ErrTooManyTokens
-// when the tenant has as many as it may.
+// Create stores a new token by its hash, and returns it with its time of creation. It returns
+// identity.ErrTooManyTokens when the tenant has as many as it may.
 func (s *APITokens) Create(ctx context.Context, t APIToken, hash []byte) (APIToken, error) {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockTenant, t.Tenant); err != nil {
@@ -60,7 +46,7 @@ func (s *APITokens) Create(ctx context.Context, t APIToken, hash []byte) (APITok
 			return err
 		}
 		if live >= liveTokens {
-			return ErrTooManyTokens
+			return identity.ErrTooManyTokens
 		}
 		if err := tx.QueryRow(ctx, insertToken, t.ID, t.Tenant, hash, t.Operator).Scan(&t.CreateTime); err != nil {
 			return err
@@ -76,12 +62,13 @@ func (s *APITokens) Create(ctx context.Context, t APIToken, hash []byte) (APITok
 const selectTokens = `
 SELECT id, tenant, create_time, revoke_time, operator
 FROM api_token
-WHERE $1 = '' OR tenant = $1
-ORDER BY tenant, create_time, id`
+WHERE ($1 = '' OR tenant = $1) AND ($2 = '' OR (tenant, create_time, id) > ($2, $3, $4))
+ORDER BY tenant, create_time, id
+LIMIT NULLIF($5, 0)`
 
-// List returns the tokens of a tenant, or of all tenants for an empty one.
-func (s *APITokens) List(ctx context.Context, tenant string) ([]APIToken, error) {
-	rows, err := s.pool.Query(ctx, selectTokens, tenant)
+// List returns the tokens that a filter selects, by tenant and time of creation.
+func (s *APITokens) List(ctx context.Context, f identity.TokenFilter) ([]APIToken, error) {
+	rows, err := s.pool.Query(ctx, selectTokens, f.Tenant, f.After.Tenant, f.After.CreateTime, cmp.Or(f.After.ID, noID), f.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("list tokens: %w", err)
 	}
@@ -91,6 +78,9 @@ func (s *APITokens) List(ctx context.Context, tenant string) ([]APIToken, error)
 	}
 	return tokens, nil
 }
+
+// noID is an id that no token has.
+const noID = "00000000-0000-0000-0000-000000000000"
 
 // valuesOf returns what the audit log records of a token.
 func valuesOf(t APIToken) map[string]any {
@@ -102,24 +92,23 @@ const revokeToken = `
 UPDATE api_token
 SET revoke_time = now()
 WHERE id::text = $1 AND revoke_time IS NULL
-RETURNING id::text, tenant, operator`
+RETURNING id::text, tenant, create_time, revoke_time, operator`
 
-// Revoke ends a token, or returns ErrTokenNotFound.
-func (s *APITokens) Revoke(ctx context.Context, id string) error {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		var t APIToken
-		if err := tx.QueryRow(ctx, revokeToken, id).Scan(&t.ID, &t.Tenant, &t.Operator); err != nil {
+// Revoke ends a token and returns it. The error is identity.ErrTokenNotFound if no live token has the id.
+func (s *APITokens) Revoke(ctx context.Context, id string) (t APIToken, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, revokeToken, id).Scan(&t.ID, &t.Tenant, &t.CreateTime, &t.RevokeTime, &t.Operator); err != nil {
 			return err
 		}
 		return auditlog.Record(ctx, tx, audit.Change{Action: "token.revoke", Target: t.ID, Tenant: t.Tenant, Before: valuesOf(t)})
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrTokenNotFound
+		err = identity.ErrTokenNotFound
 	}
 	if err != nil {
-		return fmt.Errorf("revoke token %s: %w", id, err)
+		return t, fmt.Errorf("revoke token %s: %w", id, err)
 	}
-	return nil
+	return t, nil
 }
 
 const selectLiveTokens = `SELECT hash, id::text, tenant, operator FROM api_token WHERE revoke_time IS NULL`

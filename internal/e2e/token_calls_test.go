@@ -1,0 +1,86 @@
+package e2e_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+)
+
+// TestAPITokens_OperatorsReplaceThem has an operator make tokens over REST and gRPC, list them page by page, and revoke them. A token
+// works until it is revoked, and only the answer to its creation has it.
+func TestAPITokens_OperatorsReplaceThem(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, nil)
+	o := ts.operator(t)
+	status, header, body := request(t, http.MethodPost, "http://"+ts.HTTPAddr()+"/v1/apiTokens", `{"tenant":"films","operator":true}`, "Authorization", "Bearer "+o.token)
+	first := &refractv1.CreateAPITokenResponse{}
+	if err := protojson.Unmarshal(body, first); err != nil || status != http.StatusOK {
+		t.Fatalf("REST answered %d %s: %v", status, body, err)
+	}
+	if got := header.Get("Cache-Control"); !strings.Contains(got, "no-store") {
+		t.Errorf("Cache-Control of the answer with the secret = %q, want no-store", got)
+	}
+	second, err := o.CreateAPIToken(o.ctx(t), &refractv1.CreateAPITokenRequest{Tenant: "films"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = o.CreateAPIToken(o.ctx(t), &refractv1.CreateAPITokenRequest{Tenant: "films"})
+	if got := refusalOf(err); got.Code != codes.FailedPrecondition || got.Reason != "TOO_MANY_TOKENS" {
+		t.Errorf("a third token: %v, want TOO_MANY_TOKENS", err)
+	}
+	if _, err := o.ListAPITokens(as(ts.anonymous(t), first.GetSecret()), &refractv1.ListAPITokensRequest{}); err != nil {
+		t.Errorf("a call of operators with the first token: %v", err)
+	}
+	if _, err := o.ListAPITokens(as(ts.anonymous(t), second.GetSecret()), &refractv1.ListAPITokensRequest{}); refusalOf(err).Reason != "OPERATOR_REQUIRED" {
+		t.Errorf("a call of operators with the second token: %v, want OPERATOR_REQUIRED", err)
+	}
+
+	revoked, err := o.RevokeAPIToken(o.ctx(t), &refractv1.RevokeAPITokenRequest{TokenId: strings.ToUpper(first.GetToken().GetId())})
+	if err != nil || revoked.GetToken().GetRevokeTime() == nil || !revoked.GetToken().GetOperator() || revoked.GetToken().GetTenant() != "films" {
+		t.Fatalf("RevokeAPIToken = %v, %v", revoked, err)
+	}
+	eventually(t, "the revoked token is refused", func() bool {
+		_, err := o.ListAPITokens(as(ts.anonymous(t), first.GetSecret()), &refractv1.ListAPITokensRequest{})
+		return refusalOf(err).Reason == "CREDENTIALS_INVALID"
+	})
+	_, err = o.RevokeAPIToken(o.ctx(t), &refractv1.RevokeAPITokenRequest{TokenId: first.GetToken().GetId()})
+	if got := refusalOf(err); got.Code != codes.NotFound || got.Reason != "TOKEN_NOT_FOUND" {
+		t.Errorf("a second revocation: %v, want TOKEN_NOT_FOUND", err)
+	}
+
+	var listed []string
+	for req := (&refractv1.ListAPITokensRequest{PageSize: 1}); ; {
+		page, err := o.ListAPITokens(o.ctx(t), req)
+		if err != nil || len(page.GetTokens()) != 1 {
+			t.Fatalf("ListAPITokens(%v) = %v, %v, want one token", req, page, err)
+		}
+		k := page.GetTokens()[0]
+		state := "live"
+		if k.GetRevokeTime() != nil {
+			state = "revoked"
+		}
+		listed = append(listed, k.GetTenant()+" "+state)
+		if req.PageToken = page.GetNextPageToken(); req.GetPageToken() == "" {
+			break
+		}
+	}
+	if got := strings.Join(listed, ", "); got != "acme live, films revoked, films live, ops live" {
+		t.Errorf("the pages have: %s", got)
+	}
+
+	events, err := o.ListAuditEvents(o.ctx(t), &refractv1.ListAuditEventsRequest{Action: "token"})
+	if err != nil || len(events.GetEvents()) != 3 {
+		t.Fatalf("ListAuditEvents = %v, %v, want three events", events, err)
+	}
+	for _, secret := range []string{first.GetSecret(), second.GetSecret()} {
+		if strings.Contains(events.String(), secret) {
+			t.Errorf("the audit log has the token %s", secret)
+		}
+		ts.log.check(t, secret)
+	}
+}
