@@ -158,7 +158,7 @@ func TestSource_TroubleOfItsHostHeals(t *testing.T) {
 
 func TestSource_HostsThatHangAreGivenUpInTime(t *testing.T) {
 	t.Parallel()
-	const giveUp = 2 * time.Second
+	const giveUp = 5 * time.Second // Long enough that a slow machine sees the task wait.
 	ts := startService(t, func(f *server.Config, c *simConfig) {
 		fetching(f, c)
 		f.Tuning.Sources = source.Timing{SubmitWait: 100 * time.Millisecond, Backoff: 50 * time.Millisecond, GiveUp: giveUp}
