@@ -194,12 +194,3 @@ func (c *Console) replayCallback(v *visit) error {
 	}
 	return v.show("inquiry", "Callback replayed", inquiryPage{Inquiry: resp.GetInquiry(), Back: "/inbox/" + id, Name: "callback " + id})
 }
-
-// checkTask asks the provider about the newest attempt of a task, of any tenant.
-func (c *Console) checkTask(v *visit) error {
-	resp, err := c.operators.CheckTask(v, &refractv1.CheckTaskRequest{TaskId: v.r.PathValue("id")})
-	if err != nil {
-		return err
-	}
-	return v.show("inquiry", "Provider asked", inquiryPage{Inquiry: resp.GetInquiry(), Back: "/providers#stuck", Name: "stuck tasks"})
-}

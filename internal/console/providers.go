@@ -37,7 +37,6 @@ func (c *Console) providerRoutes() {
 	c.handle("POST /providers/offerings/open", c.openOffering)
 	c.handle("POST /providers/admission/close", c.closeAdmission)
 	c.handle("POST /providers/admission/open", c.openAdmission)
-	c.handle("POST /providers/tasks/{id}/check", c.checkTask)
 }
 
 // providersPage is what the page of provider accounts shows.

@@ -332,24 +332,6 @@ func readDeadline(text string) (*durationpb.Duration, string) {
 	return durationpb.New(d), ""
 }
 
-// readLabels reads labels, one a line.
-func readLabels(text string) (map[string]string, string) {
-	labels := map[string]string{}
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if line == "" {
-			continue
-		}
-		key, value, ok := strings.Cut(line, "=")
-		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-		if _, twice := labels[key]; !ok || twice {
-			return nil, "must have one key=value a line, each key once"
-		}
-		labels[key] = value
-	}
-	return labels, ""
-}
-
 // newSubmitForm returns the empty form for a model.
 func newSubmitForm(m *refractv1.Model) *submitForm {
 	shown := viewModel(m)

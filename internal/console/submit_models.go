@@ -13,7 +13,7 @@ import (
 type modelView struct {
 	Name, Title, Description string
 	Available                bool // Whether an offering takes tasks.
-	Offerings                []offeringView
+	Offerings                []submitOffering
 }
 
 // Warnings returns what a person should know before using the model.
@@ -27,8 +27,8 @@ func (m modelView) Warnings() []string {
 	return warnings
 }
 
-// offeringView is an offering as pages show it.
-type offeringView struct {
+// submitOffering is an offering as pages show it.
+type submitOffering struct {
 	Provider   string
 	Remote     string
 	InRoute    bool
@@ -49,10 +49,10 @@ func viewModel(m *refractv1.Model) modelView {
 	}
 	for _, o := range m.GetOfferings() {
 		shown.Available = shown.Available || takesTasks(o)
-		shown.Offerings = append(shown.Offerings, offeringView{
+		shown.Offerings = append(shown.Offerings, submitOffering{
 			Provider: o.GetProvider(), Remote: o.GetRemoteName(), InRoute: slices.Contains(m.GetRoute(), o.GetProvider()),
 			TakesTasks: takesTasks(o), State: availabilityWord(o), Badge: availabilityBadge(o), Message: o.GetAvailability().GetMessage(),
-			Price: priceText(o.GetPrice()), Duration: durationText(o), Limits: limitsText(o), Warning: lifecycleWarning(o),
+			Price: priceText(o.GetPrice()), Duration: durationText(o), Limits: sourceLimits(o), Warning: lifecycleWarning(o),
 		})
 	}
 	return shown
@@ -135,8 +135,8 @@ func doubt(f *refractv1.Fact) string {
 	}
 }
 
-// limitsText returns what sources and prompts an offering takes.
-func limitsText(o *refractv1.Offering) string {
+// sourceLimits returns what sources and prompts an offering takes.
+func sourceLimits(o *refractv1.Offering) string {
 	s := o.GetSource()
 	var parts []string
 	low, high := s.GetMinDuration().AsDuration(), s.GetMaxDuration().AsDuration()

@@ -24,7 +24,6 @@ type taskPage struct {
 
 	Row          taskRow
 	Own          bool // Whether the task belongs to the caller's tenant. Another one's is an operator's to see, not to change.
-	Notice       string
 	Steps        []taskStep
 	StepsVague   bool // Whether changes are missing between the steps, so that their durations are not exact.
 	Next         *refractv1.NextStep
@@ -102,8 +101,7 @@ func paidText(p refractv1.Payment) string {
 	}
 }
 
-// notices are the sentences that a page says after a form, by the key in its URL. Text of a URL is never shown.
-var notices = map[string]string{
+var taskNotices = map[string]string{
 	"canceled":                     "The task is canceled.",
 	"ended":                        "The task had ended before it could be canceled.",
 	"retried":                      "The task continues.",
@@ -135,7 +133,7 @@ func (c *Console) taskPage(v *visit, code int, problem string) error {
 	}
 	now := time.Now()
 	page := taskPage{
-		Task: t, Row: newTaskRow(t, now), Own: own, Notice: notices[v.r.URL.Query().Get("done")],
+		Task: t, Row: newTaskRow(t, now), Own: own,
 		Steps: taskSteps(e, now), StepsVague: e.GetEntriesLeftOut() > 0, Next: e.GetNext(), Retry: e.GetRetry(), TraceID: e.GetTraceId(),
 		Attempts: taskAttempts(e), Story: story(e), Parameters: parametersOf(t), Commands: commandsOf(v.r, t),
 		PriorityText: strconv.Itoa(int(t.GetPriority())),

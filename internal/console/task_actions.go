@@ -39,9 +39,9 @@ func (c *Console) checkTask(v *visit) error {
 	return v.doneWithTask("check-" + word("INQUIRY_OUTCOME_", resp.GetInquiry().GetOutcome()))
 }
 
-// doneWithTask leads back to the page of a task, which says what was done. done is a key of notices.
-func (v *visit) doneWithTask(done string) error {
-	return v.redirect("/tasks/" + url.PathEscape(v.r.PathValue("id")) + "?" + url.Values{"done": {done}}.Encode())
+// doneWithTask leads back to the page of a task, which says what was done, by a key of notices.
+func (v *visit) doneWithTask(notice string) error {
+	return v.done("/tasks/"+url.PathEscape(v.r.PathValue("id")), notice)
 }
 
 // refusedTask shows the page of a task again with why its form was refused.
