@@ -16,25 +16,26 @@ import (
 
 // commands is the command line: one field a command.
 type commands struct {
-	Serve   serveCmd    `cmd:"" help:"Run the service."`
-	Demo    demo.Demo   `cmd:"" help:"Modify a clip through the whole system on this machine: service, PostgreSQL and a simulated provider."`
-	Sim     simCmd      `cmd:"" help:"Run the provider simulator."`
-	Migrate migrateCmd  `cmd:"" help:"Bring the database schema to this release."`
-	Doctor  doctorCmd   `cmd:"" help:"Check what the service needs: database, bucket, provider keys, callback URL, certificates, disks. Takes the settings of serve."`
-	Token   tokenCmd    `cmd:"" help:"Create, list and revoke the API tokens of tenants."`
-	Submit  cli.Submit  `cmd:"" help:"Submit a task."`
-	Get     cli.Get     `cmd:"" help:"Show a task."`
-	List    cli.List    `cmd:"" help:"List tasks, newest first."`
-	Watch   cli.Watch   `cmd:"" help:"Follow a task until it is terminal."`
-	Explain cli.Explain `cmd:"" help:"Show what happened to a task, what comes next, and whether a retry can help."`
-	Cancel  cli.Cancel  `cmd:"" help:"Cancel a task."`
-	Retry   cli.Retry   `cmd:"" help:"Continue a failed or canceled task, or all that match filters."`
-	Model   cli.Model   `cmd:"" help:"The models that tasks can name: list them, or show one."`
-	Webhook cli.Webhook `cmd:"" help:"Webhook endpoints and deliveries: create, list, test, redeliver, and forward events to this machine."`
-	Bench   benchCmd    `cmd:"" help:"Measure Refract on this machine, and compare it with PostgreSQL alone."`
-	Proto   protoCmd    `cmd:"" help:"The contract, for callers in other languages."`
-	Catalog catalogCmd  `cmd:"" help:"The catalog of models: check files that add to it."`
-	Version versionCmd  `cmd:"" help:"Show the version."`
+	Serve       serveCmd       `cmd:"" help:"Run the service."`
+	Demo        demo.Demo      `cmd:"" help:"Modify a clip through the whole system on this machine: service, PostgreSQL and a simulated provider."`
+	Sim         simCmd         `cmd:"" help:"Run the provider simulator."`
+	Migrate     migrateCmd     `cmd:"" help:"Bring the database schema to this release."`
+	Doctor      doctorCmd      `cmd:"" help:"Check what the service needs: database, bucket, provider keys, callback URL, certificates, disks. Takes the settings of serve."`
+	Token       tokenCmd       `cmd:"" help:"Create, list and revoke the API tokens of tenants."`
+	ConsoleLink consoleLinkCmd `cmd:"" name:"console-link" help:"Print a link that signs in to the console once, within ten minutes."`
+	Submit      cli.Submit     `cmd:"" help:"Submit a task."`
+	Get         cli.Get        `cmd:"" help:"Show a task."`
+	List        cli.List       `cmd:"" help:"List tasks, newest first."`
+	Watch       cli.Watch      `cmd:"" help:"Follow a task until it is terminal."`
+	Explain     cli.Explain    `cmd:"" help:"Show what happened to a task, what comes next, and whether a retry can help."`
+	Cancel      cli.Cancel     `cmd:"" help:"Cancel a task."`
+	Retry       cli.Retry      `cmd:"" help:"Continue a failed or canceled task, or all that match filters."`
+	Model       cli.Model      `cmd:"" help:"The models that tasks can name: list them, or show one."`
+	Webhook     cli.Webhook    `cmd:"" help:"Webhook endpoints and deliveries: create, list, test, redeliver, and forward events to this machine."`
+	Bench       benchCmd       `cmd:"" help:"Measure Refract on this machine, and compare it with PostgreSQL alone."`
+	Proto       protoCmd       `cmd:"" help:"The contract, for callers in other languages."`
+	Catalog     catalogCmd     `cmd:"" help:"The catalog of models: check files that add to it."`
+	Version     versionCmd     `cmd:"" help:"Show the version."`
 
 	Completion kongplete.InstallCompletions `cmd:"" help:"Print what makes your shell complete commands and flags: run it in the start-up file of bash, zsh or fish."`
 

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/metadata"
 
+	"github.com/refract-video/refract/internal/cookie"
 	"github.com/refract-video/refract/internal/identity"
 )
 
@@ -20,21 +21,27 @@ const callerKey = "x-refract-caller"
 type Callers struct {
 	authenticator identity.Authenticator
 	statuses      *Statuses
+	cookies       *cookie.Policy
 
 	mu   sync.Mutex
 	open map[string]*RESTCaller // By name.
 }
 
-// NewCallers returns the callers of a service that identifies them by an authenticator.
-func NewCallers(a identity.Authenticator, statuses *Statuses) *Callers {
-	return &Callers{authenticator: a, statuses: statuses, open: map[string]*RESTCaller{}}
+// NewCallers returns the callers of a service that identifies them by an authenticator. Without cookies, sessions of the console are no
+// credentials.
+func NewCallers(a identity.Authenticator, statuses *Statuses, cookies *cookie.Policy) *Callers {
+	return &Callers{authenticator: a, statuses: statuses, cookies: cookies, open: map[string]*RESTCaller{}}
 }
 
-// Enter returns the caller of a request. Leave must be called after the request.
+// Enter returns the caller of a request. Leave must be called after the request. A session counts whatever page made the request: what
+// serves the request must refuse those of other sites.
 func (c *Callers) Enter(r *http.Request) *RESTCaller {
 	caller := &RESTCaller{callers: c, name: rand.Text(), credentials: identity.Credentials{
 		Authorization: authorizations(r.Header.Values("Authorization")), Certificate: verifiedCertificate(r.TLS),
 	}}
+	if len(caller.credentials.Authorization) == 0 {
+		caller.credentials.Session = c.cookies.Get(r, cookie.Session)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open[caller.name] = caller
@@ -92,6 +99,9 @@ func (c *RESTCaller) Identity(ctx context.Context) (*identity.Identity, error) {
 	id, err := c.identify(ctx)
 	return id, c.callers.statuses.Convert(ctx, "http", err)
 }
+
+// Session returns the secret of the session that the caller's credentials are; empty if they are others.
+func (c *RESTCaller) Session() string { return c.credentials.Session }
 
 // Bind implements httpapi.Caller.
 func (c *RESTCaller) Bind(ctx context.Context) (live context.Context, stop func(), err error) {

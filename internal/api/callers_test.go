@@ -55,7 +55,7 @@ func TestCallers_ARequestIsAuthenticatedOnce(t *testing.T) {
 	callers := NewCallers(authenticatorFunc(func(authorization string) (*identity.Identity, error) {
 		authentications.Add(1)
 		return testTenants(authorization)
-	}), testStatuses(slog.New(slog.DiscardHandler)))
+	}), testStatuses(slog.New(slog.DiscardHandler)), nil)
 	table := &operatorTable{}
 	conn := serveInProcess(t, callers, NewOperatorService(OperatorServiceConfig{Tenants: table, Admit: func() {}, Log: slog.New(slog.DiscardHandler)}))
 	site := httptest.NewServer(httpapi.NewInternal(httpapi.InternalConfig{
@@ -87,7 +87,7 @@ func TestCallers_ARequestIsAuthenticatedOnce(t *testing.T) {
 // with that of a request that is over. An Authorization header changes nothing.
 func TestCallers_OnlyAnOpenRequestHasACaller(t *testing.T) {
 	t.Parallel()
-	callers := NewCallers(testTenants, testStatuses(slog.New(slog.DiscardHandler)))
+	callers := NewCallers(testTenants, testStatuses(slog.New(slog.DiscardHandler)), nil)
 	client := refractv1.NewOperatorServiceClient(serveInProcess(t, callers, NewOperatorService(OperatorServiceConfig{Tenants: &operatorTable{}, Log: slog.New(slog.DiscardHandler)})))
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
 	req.Header.Set("Authorization", "Bearer operator")
@@ -115,7 +115,7 @@ func TestCallers_OnlyAnOpenRequestHasACaller(t *testing.T) {
 // gateway may pass on as metadata.
 func TestCallers_HeadersOfARequestNameNoOtherCaller(t *testing.T) {
 	t.Parallel()
-	callers := NewCallers(testTenants, testStatuses(slog.New(slog.DiscardHandler)))
+	callers := NewCallers(testTenants, testStatuses(slog.New(slog.DiscardHandler)), nil)
 	conn := serveInProcess(t, callers, NewOperatorService(OperatorServiceConfig{Tenants: &operatorTable{}, Log: slog.New(slog.DiscardHandler)}))
 	site := httptest.NewServer(httpapi.NewInternal(httpapi.InternalConfig{
 		Conn: conn, Log: slog.New(slog.DiscardHandler), Enter: func(r *http.Request) httpapi.Caller { return callers.Enter(r) },

@@ -57,6 +57,7 @@ var answers = []struct {
 	{identity.ErrInvalid, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CREDENTIALS_INVALID, 0},
 	{identity.ErrAmbiguous, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CREDENTIALS_AMBIGUOUS, 0},
 	{identity.ErrTokensUnread, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE, time.Second},
+	{identity.ErrSessionsUnread, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_DATABASE_UNAVAILABLE, time.Second},
 	{identity.ErrIssuer, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_ISSUER_UNAVAILABLE, issuerRetry},
 	{identity.ErrQueue, codes.Unavailable, refractv1.ErrorReason_ERROR_REASON_OVERLOADED, time.Second},
 	{errNoTenant, codes.Unauthenticated, refractv1.ErrorReason_ERROR_REASON_CREDENTIALS_INVALID, 0},

@@ -52,6 +52,7 @@ const invalid = "INVALID_REQUEST"
 var answeredErrors = []answered{
 	{err: identity.ErrInvalid, code: codes.Unauthenticated, reason: "CREDENTIALS_INVALID"},
 	{err: identity.ErrTokensUnread, code: codes.Unavailable, reason: "DATABASE_UNAVAILABLE", retry: time.Second},
+	{err: identity.ErrSessionsUnread, code: codes.Unavailable, reason: "DATABASE_UNAVAILABLE", retry: time.Second},
 	{err: identity.ErrIssuer, code: codes.Unavailable, reason: "ISSUER_UNAVAILABLE", retry: issuerRetry},
 	{err: identity.ErrAmbiguous, code: codes.Unauthenticated, reason: "CREDENTIALS_AMBIGUOUS"},
 	{err: errNoTenant, code: codes.Unauthenticated, reason: "CREDENTIALS_INVALID"},

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/cookie"
 )
 
 // Config is what the console is made of. Conn, Identify and Log are required.
@@ -18,6 +19,10 @@ type Config struct {
 	Conn grpc.ClientConnInterface
 	// Identify returns who makes a request, or ErrSignedOut.
 	Identify func(*http.Request) (Caller, error)
+	// SignIn is how visitors sign in. Nil means that they can't, because everyone is known without.
+	SignIn *SignIn
+	// Cookies says how cookies are set and read. The default is that of a service without TLS.
+	Cookies *cookie.Policy
 	// Log receives what visitors must not see.
 	Log *slog.Logger
 }
@@ -31,7 +36,8 @@ type Caller struct {
 	Name string
 	// Metadata names the caller to the gRPC server.
 	Metadata metadata.MD
-	// FormKey is the secret from which the tokens of forms are derived. It must be known to the visitor's browser and to nobody else.
+	// FormKey is the secret from which the tokens of forms are derived: that of the session. Without one, the console gives the browser a
+	// secret of its own.
 	FormKey string
 	// Session reports whether the caller signed in at the console, and so can sign out.
 	Session bool
@@ -48,13 +54,17 @@ type Console struct {
 	models    refractv1.ModelServiceClient
 	webhooks  refractv1.WebhookServiceClient
 	operators refractv1.OperatorServiceClient
+	attempts  *attempts
 	mux       *http.ServeMux
 }
 
 // New returns the console.
 func New(cfg Config) *Console {
+	if cfg.Cookies == nil {
+		cfg.Cookies = cookie.New("", false)
+	}
 	c := &Console{
-		Config: cfg, pages: parsePages(), mux: http.NewServeMux(),
+		Config: cfg, pages: parsePages(), mux: http.NewServeMux(), attempts: newAttempts(),
 		tasks: refractv1.NewTaskServiceClient(cfg.Conn), models: refractv1.NewModelServiceClient(cfg.Conn),
 		webhooks: refractv1.NewWebhookServiceClient(cfg.Conn), operators: refractv1.NewOperatorServiceClient(cfg.Conn),
 	}
@@ -65,6 +75,13 @@ func New(cfg Config) *Console {
 // routes is the list of all pages and forms. A GET shows a page. A POST changes something and leads to a page.
 func (c *Console) routes() {
 	c.mux.Handle("GET /assets/{file}", assets())
+	if c.SignIn != nil {
+		c.open("GET /login", c.showLogin)
+		c.open("POST /login", c.signInByToken)
+		c.open("GET /login/link", c.showLink)
+		c.open("POST /login/link", c.signInByLink)
+		c.handle("POST /logout", c.signOut)
+	}
 	c.handle("GET /{$}", c.start)
 	c.handle("GET /tasks", c.listTasks)
 	c.handle("GET /tasks/{id}", c.showTask)
@@ -110,17 +127,50 @@ func (c *Console) handleForm(pattern string, serve func(*visit) error) {
 		if err := serve(v); err != nil {
 			v.fail(err)
 		}
+		c.serve(&visit{Context: metadata.NewOutgoingContext(r.Context(), caller.Metadata), console: c, w: w, r: r, caller: caller}, serve)
 	})
 }
 
-// visit is one request of somebody who is signed in. Its context names the caller to the gRPC server.
+// open adds a page or form for everyone.
+func (c *Console) open(pattern string, serve func(*visit) error) {
+	c.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		c.serve(&visit{Context: r.Context(), console: c, w: w, r: r, stranger: true}, serve)
+	})
+}
+
+// serve serves a page or form, after it has checked the form.
+func (c *Console) serve(v *visit, serve func(*visit) error) {
+	if v.caller.FormKey == "" {
+		v.caller.FormKey = c.Cookies.EnsureVisit(v.w, v.r)
+	}
+	if v.r.Method == http.MethodPost {
+		if err := v.checkForm(); err != nil {
+			v.fail(err)
+			return
+		}
+	}
+	if err := serve(v); err != nil {
+		v.fail(err)
+	}
+}
+
+// visit is one request of somebody who is signed in, or of a stranger. Its context names the caller to the gRPC server.
 type visit struct {
 	context.Context //nolint:containedctx // It is that of the request.
 
-	console *Console
-	w       http.ResponseWriter
-	r       *http.Request
-	caller  Caller
+	console  *Console
+	w        http.ResponseWriter
+	r        *http.Request
+	caller   Caller
+	stranger bool // Whether the caller is not known. It has a FormKey then and nothing else.
+}
+
+// known returns the caller, or nil for a stranger.
+func (v *visit) known() *Caller {
+	if v.stranger {
+		return nil
+	}
+	return &v.caller
 }
 
 // start leads to the first page that the visitor can use.

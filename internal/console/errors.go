@@ -7,26 +7,47 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/refract-video/refract/internal/cookie"
+	"github.com/refract-video/refract/internal/identity"
 )
 
-var errNoPage = errors.New("there is no such page")
+var (
+	errNoPage   = errors.New("there is no such page")
+	errNoTenant = errors.New("you are signed in as an operator without a tenant, and the page is one of a tenant")
+)
 
 // fail answers a request that has no caller, or whose page could not be made.
 func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, ErrSignedOut) || status.Code(err) == codes.Unauthenticated {
-		http.Redirect(w, r, "/login?"+url.Values{"to": {wanted(r)}}.Encode(), http.StatusSeeOther)
+	if isSignedOut(err) && c.SignIn != nil {
+		c.leadToLogin(w, r)
 		return
 	}
 	c.showError(w, r, nil, err)
 }
 
-// fail answers with the page of an error.
-func (v *visit) fail(err error) {
-	if errors.Is(err, ErrSignedOut) || status.Code(err) == codes.Unauthenticated {
-		v.console.fail(v.w, v.r, err)
-		return
+// isSignedOut reports whether an error means that a request has no valid credentials.
+func isSignedOut(err error) bool {
+	return errors.Is(err, ErrSignedOut) || status.Code(err) == codes.Unauthenticated
+}
+
+// leadToLogin leads to the page to sign in, which says so where the browser had a session.
+func (c *Console) leadToLogin(w http.ResponseWriter, r *http.Request) {
+	query := url.Values{"to": {wanted(r)}}
+	if c.Cookies.Get(r, cookie.Session) != "" {
+		c.Cookies.Clear(w, cookie.Session)
+		query.Set("ended", "1")
 	}
-	v.console.showError(v.w, v.r, &v.caller, err)
+	http.Redirect(w, r, "/login?"+query.Encode(), http.StatusSeeOther)
+}
+
+// fail answers with the page of an error. The visitor is known, so that signing in again would not help where the API takes them for
+// nobody: they are an operator without a tenant.
+func (v *visit) fail(err error) {
+	if isSignedOut(err) && !v.stranger {
+		err = errNoTenant
+	}
+	v.console.showError(v.w, v.r, v.known(), err)
 }
 
 // wanted returns where a request leads after signing in: the page itself, or the start after a form.
@@ -51,7 +72,7 @@ func (c *Console) showError(w http.ResponseWriter, r *http.Request, caller *Call
 	}
 	data := view{Title: p.Heading, Caller: caller, Page: p}
 	if caller != nil {
-		data.FormToken = formToken(caller.FormKey)
+		data.FormToken = cookie.FormToken(caller.FormKey)
 	}
 	if err := c.write(w, p.Status, "error", data); err != nil {
 		c.Log.ErrorContext(r.Context(), "the page of an error failed", "path", r.URL.Path, "error", err)
@@ -64,10 +85,16 @@ func errorPageOf(err error) errorPage {
 	switch {
 	case errors.Is(err, errNoPage):
 		return errorPage{http.StatusNotFound, "No such page", "There is nothing at this address."}
+	case errors.Is(err, errNoTenant):
+		return errorPage{http.StatusForbidden, "Not allowed", "You are signed in as an operator without a tenant, and this page is one of a tenant."}
 	case errors.Is(err, errForged):
 		return errorPage{http.StatusForbidden, "Form refused", err.Error()}
 	case errors.Is(err, errBrokenForm):
 		return errorPage{http.StatusBadRequest, "Form refused", err.Error()}
+	case errors.Is(err, identity.ErrLinkNotFound):
+		return errorPage{http.StatusNotFound, "No such link", "The link was used already, or has expired. Ask for a new one."}
+	case errors.Is(err, errTooMany):
+		return errorPage{http.StatusTooManyRequests, "Too many attempts", "There were too many attempts to sign in. Try again in a minute."}
 	case errors.Is(err, errTooLong):
 		return errorPage{http.StatusRequestEntityTooLarge, "Form refused", err.Error()}
 	}

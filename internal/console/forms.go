@@ -1,11 +1,10 @@
 package console
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"net/http"
+
+	"github.com/refract-video/refract/internal/cookie"
 )
 
 // maxForm bounds a form in bytes. Files are not part of it.
@@ -19,16 +18,11 @@ var (
 	errTooLong = errors.New("the form is too long")
 )
 
-// formToken returns the token of forms for a visitor. Other sites can make a browser send a form with its cookies, but can't know the
-// secret from which the token is made.
-func formToken(key string) string {
-	mac := hmac.New(sha256.New, []byte(key))
-	mac.Write([]byte("refract.console.form"))
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
-}
-
-// checkForm reads a form and returns errForged unless it has the visitor's token.
+// checkForm reads a form and returns errForged unless it has the visitor's token, and the browser says nothing against it.
 func (v *visit) checkForm() error {
+	if v.console.Cookies.CheckOrigin(v.r) != nil {
+		return errForged
+	}
 	v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
 	if err := v.r.ParseForm(); err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -36,7 +30,7 @@ func (v *visit) checkForm() error {
 		}
 		return errForged
 	}
-	if !hmac.Equal([]byte(v.r.PostForm.Get(formField)), []byte(formToken(v.caller.FormKey))) {
+	if !cookie.HasFormToken(v.r.PostForm.Get(formField), v.caller.FormKey) {
 		return errForged
 	}
 	return nil

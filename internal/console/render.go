@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"path"
 	"strings"
+
+	"github.com/refract-video/refract/internal/cookie"
 )
 
 //go:embed templates/*.html
@@ -37,8 +39,8 @@ func parsePages() map[string]*page {
 // view is what the layout shows. Every page's template gets one, with its own data as Page.
 type view struct {
 	Title     string
-	Section   string // The entry of the menu that is marked.
-	Caller    *Caller
+	Section   string  // The entry of the menu that is marked.
+	Caller    *Caller // Nil for a stranger.
 	FormToken string
 	Problem   string // Why a form was refused; empty for none.
 	Notice    string // What the form that led to the page did; empty for none.
@@ -54,7 +56,7 @@ func (v *visit) show(name, title string, data any) error {
 func (v *visit) showStatus(status int, name, title, problem string, data any) error {
 	section, _, _ := strings.Cut(strings.TrimPrefix(v.r.URL.Path, "/"), "/")
 	return v.console.write(v.w, status, name, view{
-		Title: title, Section: section, Caller: &v.caller, FormToken: formToken(v.caller.FormKey), Problem: problem,
+		Title: title, Section: section, Caller: v.known(), FormToken: cookie.FormToken(v.caller.FormKey), Problem: problem,
 		Notice: notices[v.r.URL.Query().Get(noticeKey)], Page: data,
 	})
 }

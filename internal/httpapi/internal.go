@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/cookie"
 	"github.com/refract-video/refract/internal/tracing"
 )
 
@@ -36,6 +37,9 @@ type InternalConfig struct {
 	BaseURL string
 	// Console serves the pages for people: all paths but those of the API. Without it there are none.
 	Console http.Handler
+	// Cookies are those of the console. A request to the API that has no credentials but a session must come from a page of the console.
+	// Nil means that sessions are no credentials.
+	Cookies *cookie.Policy
 	// Requests measures the requests; nil measures none.
 	Requests *RequestMetrics
 	// Metrics serves /metrics; without it there are none.
@@ -89,9 +93,9 @@ func NewInternal(cfg InternalConfig) http.Handler {
 	for _, pattern := range []string{"/healthz", "/readyz", "/openapi.json", "/metrics"} {
 		all.anyQuery[pattern] = true // Load balancers and scrapers add parameters of their own.
 	}
-	a := &requestGuard{refuser: refusals, uploads: &uploadHandler{mux: mux, tasks: tasks, refuser: refusals}, routes: all, console: cfg.Console}
+	a := &requestGuard{refuser: refusals, uploads: &uploadHandler{mux: mux, tasks: tasks, refuser: refusals}, routes: all, console: cfg.Console, cookies: cfg.Cookies}
 	if cfg.Open {
-		a.sites = newCrossSiteGuard(cfg.BaseURL)
+		a.sites, a.cookies = newCrossSiteGuard(cfg.BaseURL), nil
 	}
 	return cfg.Requests.measure("http", tracing.InternalHandler(recovered(refusals, noStore(entering(cfg.Enter, a))), cfg.Traces, "/v1/"))
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/refract-video/refract/internal/cookie"
 	"github.com/refract-video/refract/internal/publicerr"
 	"github.com/refract-video/refract/internal/tracing"
 )
@@ -24,7 +25,8 @@ type requestGuard struct {
 	sites   *crossSiteGuard // Nil where callers need credentials.
 	uploads http.Handler
 	routes  *routes
-	console http.Handler // Nil without pages for people.
+	console http.Handler   // Nil without pages for people.
+	cookies *cookie.Policy // Nil where no session is a credential.
 }
 
 func (a *requestGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -43,6 +45,10 @@ func (a *requestGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.console.ServeHTTP(w, r)
 		return
 	}
+	if err := a.checkSession(r); err != nil {
+		a.refuse(closing(w, r), crossSite, err.Error())
+		return
+	}
 	if r.ContentLength != 0 && !a.checkBody(w, r) {
 		return
 	}
@@ -52,6 +58,16 @@ func (a *requestGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.routes.ServeHTTP(w, forGateway(r))
+}
+
+// checkSession returns an error for a request to the API with a session of the console that another site may have made. Who has a signed
+// link needs no session, and other sites may embed it.
+func (a *requestGuard) checkSession(r *http.Request) error {
+	link := strings.HasPrefix(r.URL.Path, linksPath) && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+	if link || !strings.HasPrefix(r.URL.Path, "/v1/") {
+		return nil
+	}
+	return a.cookies.CheckAPI(r)
 }
 
 // forPeople reports whether a request is for a page of the console. Programs that ask for / get the text that lists what is served.

@@ -1,4 +1,4 @@
-// Package identity finds out who calls: by API token, by JWT of an OIDC issuer, or by client certificate.
+// Package identity finds out who calls: by API token, by JWT of an OIDC issuer, by client certificate, or by a session of the console.
 //
 // A call is authenticated by a Chain of authenticators, which is the same for gRPC and REST. Each credential that a call carries
 // must be valid, and all must be those of one tenant. What an identity is derived from is read in the background: a call with known
@@ -39,6 +39,8 @@ type Credentials struct {
 	Authorization []string
 	// Certificate is the client certificate of the connection, which TLS has verified; nil without one.
 	Certificate *x509.Certificate
+	// Session is the secret of a session of the console, which only a request over HTTP can carry. It has no effect besides Authorization.
+	Session string
 }
 
 // Identity is who calls. It must not be changed.

@@ -56,6 +56,7 @@ type Stores struct {
 	Webhooks     *webhooks.Store
 	Retention    *expiry.Store
 	APITokens    *credentials.APITokens
+	Sessions     *credentials.Sessions
 	Secrets      *credentials.Secrets
 	Audit        *auditlog.Store
 }
@@ -86,6 +87,7 @@ func NewStores(cfg Config) (*Stores, error) {
 		Webhooks:     webhooks.New(cfg.Pool, tasks, cfg.Wake),
 		Retention:    expiry.New(cfg.Pool, cmp.Or(cfg.Direct, cfg.Pool), cfg.Retention),
 		APITokens:    credentials.NewAPITokens(cfg.Pool),
+		Sessions:     credentials.NewSessions(cfg.Pool),
 		Secrets:      credentials.NewSecrets(cfg.Pool),
 		Audit:        auditlog.New(cfg.Pool),
 	}, nil

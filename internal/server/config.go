@@ -56,6 +56,8 @@ type Config struct {
 
 	Retention
 
+	Console
+
 	// Tuning is for tests.
 	Tuning Tuning `kong:"-" json:"-"`
 

@@ -89,8 +89,10 @@ func (f *Config) issuerClient() *http.Client {
 // authentication is how callers are identified.
 type authentication struct {
 	identity.Authenticator
-	running []part // What reads tokens, keys and rates.
-	close   func(context.Context) error
+	tokens   identity.Authenticator // For API tokens alone.
+	sessions *identity.Sessions     // Nil where nobody signs in.
+	running  []part                 // What reads tokens, sessions, keys and rates.
+	close    func(context.Context) error
 }
 
 // openAuthentication returns the authentication, with the tokens and the call rates as the database has them. Nothing waits for an
@@ -108,6 +110,11 @@ func openAuthentication(ctx context.Context, f Config, stores *postgres.Stores, 
 		return nil, fmt.Errorf("read the call rates of tenants: %w", err)
 	}
 	chain, running := identity.Chain{tokens}, []part{tokens.Run, rates.Run}
+	var sessions *identity.Sessions
+	if f.signsIn() {
+		sessions = identity.NewSessions(stores.Sessions)
+		chain, running = append(chain, sessions), append(running, sessions.Run)
+	}
 	client := f.issuerClient()
 	jwts, err := f.jwts(client, log)
 	if err != nil {
@@ -123,7 +130,7 @@ func openAuthentication(ctx context.Context, f Config, stores *postgres.Stores, 
 	if certificates != nil {
 		chain = append(chain, certificates)
 	}
-	return &authentication{Authenticator: rates.Limit(chain), running: running, close: func(context.Context) error {
+	return &authentication{Authenticator: rates.Limit(chain), tokens: tokens, sessions: sessions, running: running, close: func(context.Context) error {
 		client.CloseIdleConnections()
 		return nil
 	}}, nil

@@ -71,7 +71,7 @@ func (s *Server) buildIngress(ctx context.Context, f Config, logs logs, t *telem
 	s.listening = append(s.listening, notifier.Run)
 	s.surfaces, err = newSurfaces(listeners, api.Config{ //nolint:contextcheck // Calls bring a context each.
 		Callbacks: api.NewCallbackService(intake), Statuses: &api.Statuses{Unavailable: dbpool.Unavailable, Log: s.log}, Log: s.log,
-	}, httpapi.InternalConfig{Ready: s.ready.check, Requests: requests, Metrics: t.metrics, Log: s.log}, httpapi.IngressConfig{
+	}, httpapi.InternalConfig{Ready: s.ready.check, Requests: requests, Metrics: t.metrics, Log: s.log}, nil, httpapi.IngressConfig{
 		Headers: headers, MaxBody: callback.MaxBody, OnOversized: intake.CountOversized, Requests: requests, SelfTests: tokens,
 		Traces: t.traces, Log: s.log,
 	})

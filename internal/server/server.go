@@ -15,6 +15,7 @@ import (
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/notify"
 	"github.com/refract-video/refract/internal/output"
+	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/postgres/replica"
 	"github.com/refract-video/refract/internal/queue"
@@ -40,6 +41,8 @@ type Server struct {
 	models   *models
 	queue    *queue.Queue // Nil unless the replica is a worker.
 	surfaces *surfaces
+	sessions *credentials.Sessions
+	restURL  string // Of REST and the console, without a slash at its end.
 
 	working   []part   // Run until the replica drains.
 	cutting   []func() // End streams and transfers when the replica drains.
@@ -115,6 +118,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	if err != nil {
 		return nil, err
 	}
+	s.sessions, s.restURL = stores.Sessions, addresses.rest
 	clients, err := newClients(f)
 	if err != nil {
 		return nil, err
@@ -275,7 +279,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		Health: s.ready.health, Meters: telemetry.meters, Log: log,
 	}, httpapi.InternalConfig{
 		Outputs: files, Sources: files, Open: f.Auth == "none", BaseURL: f.BaseURL, Ready: s.ready.check, Requests: requests, Metrics: telemetry.metrics, Traces: telemetry.traces, Log: log,
-	}, httpapi.IngressConfig{
+	}, newPages(f, addresses.rest, authentication, stores, statuses), httpapi.IngressConfig{
 		Headers: accounts.CallbackHeaders(), MaxBody: callback.MaxBody, OnOversized: receiver.CountOversized,
 		Requests: requests, Sources: files.public(), SelfTests: addresses.callbacks, Traces: telemetry.traces, Log: log,
 	})

@@ -33,7 +33,7 @@ type surfaces struct {
 }
 
 // newSurfaces makes the servers, and completes the settings of those for HTTP by what connects them to gRPC.
-func newSurfaces(l *listeners, cfg api.Config, rest httpapi.InternalConfig, ingress httpapi.IngressConfig) (*surfaces, error) {
+func newSurfaces(l *listeners, cfg api.Config, rest httpapi.InternalConfig, console *pages, ingress httpapi.IngressConfig) (*surfaces, error) {
 	s := &surfaces{listeners: l}
 	if l.ingress != nil {
 		ingress.Callbacks = api.NewInProcessCallbacks(cfg.Callbacks, cfg.Statuses, cfg.Log)
@@ -47,7 +47,10 @@ func newSurfaces(l *listeners, cfg api.Config, rest httpapi.InternalConfig, ingr
 	if l.grpcTLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(l.grpcTLS)))
 	}
-	callers := api.NewCallers(cfg.Authenticator, cfg.Statuses)
+	if console != nil {
+		rest.Cookies = console.cookies
+	}
+	callers := api.NewCallers(cfg.Authenticator, cfg.Statuses, rest.Cookies)
 	s.grpcServer, s.inner, s.local = api.NewServer(cfg, options...), api.NewInProcessServer(cfg, callers), bufconn.Listen(1<<20)
 	var err error
 	s.conn, err = grpc.NewClient("passthrough:///local",
@@ -59,7 +62,9 @@ func newSurfaces(l *listeners, cfg api.Config, rest httpapi.InternalConfig, ingr
 	}
 	rest.Conn, rest.OpenAPI = s.conn, openapi.JSON
 	rest.Enter = func(r *http.Request) httpapi.Caller { return callers.Enter(r) }
-	rest.Console = newConsole(s.conn, cfg.Log)
+	if console != nil {
+		rest.Console = console.handler(s.conn, cfg)
+	}
 	s.httpServer = httpapi.NewServer(httpapi.NewInternal(rest), cfg.Log)
 	return s, nil
 }
