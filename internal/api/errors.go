@@ -67,6 +67,7 @@ var answers = []struct {
 	{lifecycle.ErrTaskNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_TASK_NOT_FOUND, 0},
 	{admission.ErrAccountNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_ACCOUNT_NOT_FOUND, 0},
 	{callback.ErrNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_CALLBACK_NOT_FOUND, 0},
+	{identity.ErrSessionNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_SESSION_NOT_FOUND, 0},
 	{errModelNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_MODEL_NOT_FOUND, 0},
 	{notify.ErrEndpointNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND, 0},
 	{notify.ErrDeliveryNotFound, codes.NotFound, refractv1.ErrorReason_ERROR_REASON_WEBHOOK_DELIVERY_NOT_FOUND, 0},
@@ -199,6 +200,9 @@ func facts(err error) map[string]string {
 	}
 	if ce, ok := errors.AsType[*callback.Error](err); ok {
 		return map[string]string{"callback_id": strconv.FormatInt(int64(ce.Callback), 10)}
+	}
+	if se, ok := errors.AsType[*sessionError](err); ok {
+		return map[string]string{"session_id": se.session}
 	}
 	if me, ok := errors.AsType[*modelError](err); ok {
 		return map[string]string{"model": me.model}

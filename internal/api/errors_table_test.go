@@ -80,6 +80,10 @@ var answeredErrors = []answered{
 		code: codes.NotFound, reason: "CALLBACK_NOT_FOUND", facts: map[string]string{"callback_id": "4711"},
 	},
 	{
+		err:  &sessionError{"s1", identity.ErrSessionNotFound},
+		code: codes.NotFound, reason: "SESSION_NOT_FOUND", facts: map[string]string{"session_id": "s1"},
+	},
+	{
 		err:  &modelError{model: "acme/edit"},
 		code: codes.NotFound, reason: "MODEL_NOT_FOUND", facts: map[string]string{"model": "acme/edit"},
 	},

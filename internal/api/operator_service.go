@@ -22,6 +22,7 @@ type OperatorServiceConfig struct {
 	Models     *ModelService
 	Explainer  *explain.Explainer
 	Audit      AuditLog
+	Sessions   SessionStore
 	Configured provider.Accounts
 	// Admit is called when something changed that admission goes by. It must not block.
 	Admit func()
@@ -40,6 +41,7 @@ type OperatorService struct {
 	models     *ModelService
 	explainer  *explain.Explainer
 	audit      AuditLog
+	sessions   SessionStore
 	configured admission.AccountLimits
 	admit      func()
 	fence      Fence
@@ -49,7 +51,7 @@ type OperatorService struct {
 // NewOperatorService returns the operator service.
 func NewOperatorService(cfg OperatorServiceConfig) *OperatorService {
 	s := &OperatorService{
-		lifecycle: cfg.Lifecycle, accounts: cfg.Accounts, tenants: cfg.Tenants, tokens: cfg.Tokens, callbacks: cfg.Callbacks, models: cfg.Models, explainer: cfg.Explainer, audit: cfg.Audit,
+		lifecycle: cfg.Lifecycle, accounts: cfg.Accounts, tenants: cfg.Tenants, tokens: cfg.Tokens, callbacks: cfg.Callbacks, models: cfg.Models, explainer: cfg.Explainer, audit: cfg.Audit, sessions: cfg.Sessions,
 		configured: admission.AccountLimits{}, admit: cfg.Admit, fence: cfg.Fence, log: cfg.Log,
 	}
 	for account, p := range cfg.Configured {

@@ -78,8 +78,12 @@ func (c *Console) routes() {
 	if c.SignIn != nil {
 		c.open("GET /login", c.showLogin)
 		c.open("POST /login", c.signInByToken)
-		c.open("GET /login/link", c.showLink)
-		c.open("POST /login/link", c.signInByLink)
+		c.open("GET "+linkPath, c.showLink)
+		c.open("POST "+linkPath, c.signInByLink)
+		if c.SignIn.OIDC != nil {
+			c.open("GET "+oidcPath, c.leaveForIssuer)
+			c.open("GET "+OIDCCallbackPath, c.returnFromIssuer)
+		}
 		c.handle("POST /logout", c.signOut)
 	}
 	c.handle("GET /{$}", c.start)

@@ -20,6 +20,8 @@ type SignIn struct {
 	Tokens identity.Authenticator
 	// Sessions has the sessions and the login links.
 	Sessions SessionStore
+	// OIDC signs people in at an issuer; nil without one.
+	OIDC *identity.CodeFlow
 	// Forget is called after a session was ended, with its secret.
 	Forget func(secret string)
 	// Status returns the status of an error of the two, for visitors.
@@ -38,8 +40,13 @@ type SessionStore interface {
 	UseLink(ctx context.Context, linkHash, hash []byte) (identity.Session, error)
 }
 
-// linkPath is the page of a login link.
-const linkPath = "/login/link"
+const (
+	linkPath = "/login/link" // The page of a login link.
+	oidcPath = "/login/oidc" // It leads to the issuer.
+
+	// OIDCCallbackPath is where the issuer sends people back to.
+	OIDCCallbackPath = oidcPath + "/callback"
+)
 
 // LinkPath returns the path of the page that signs in with the code of a login link.
 func LinkPath(code string) string { return linkPath + "?" + url.Values{"code": {code}}.Encode() }
@@ -49,7 +56,18 @@ var errTooMany = errors.New("there were too many attempts to sign in: try again 
 // loginPage is what the page to sign in shows.
 type loginPage struct {
 	To    string // Where it leads.
+	OIDC  string // The path of the page that leads to the issuer; empty without one.
+	Name  string // Of the issuer.
 	Ended bool   // Whether a session of the visitor has ended.
+}
+
+// loginPage returns the page that leads to a path.
+func (c *Console) loginPage(to string) loginPage {
+	p := loginPage{To: to}
+	if c.SignIn.OIDC != nil {
+		p.OIDC, p.Name = oidcPath+"?"+url.Values{"to": {to}}.Encode(), c.SignIn.OIDC.Issuer()
+	}
+	return p
 }
 
 // showLogin shows the page to sign in. Who is signed in goes on to where it leads.
@@ -59,12 +77,14 @@ func (c *Console) showLogin(v *visit) error {
 	if _, err := c.Identify(v.r); err == nil {
 		return v.redirect(to)
 	}
-	return v.show("login", "Sign in", loginPage{To: to, Ended: query.Get("ended") != ""})
+	page := c.loginPage(to)
+	page.Ended = query.Get("ended") != ""
+	return v.show("login", "Sign in", page)
 }
 
 // signInByToken makes a session of an API token.
 func (c *Console) signInByToken(v *visit) error {
-	page := loginPage{To: localPath(v.r.PostForm.Get("to"))}
+	page := c.loginPage(localPath(v.r.PostForm.Get("to")))
 	if !c.attempts.allow(v.r, time.Now()) {
 		v.w.Header().Set("Retry-After", "60")
 		return v.showStatus(http.StatusTooManyRequests, "login", "Sign in", errTooMany.Error(), page)

@@ -23,6 +23,8 @@ var (
 	ErrAbsent = errors.New("no credentials of this kind")
 	// ErrInvalid means that the credentials are missing, wrong, expired or revoked. Callers do not learn which.
 	ErrInvalid = errors.New("the credentials are missing, wrong, expired or revoked: send `authorization: Bearer <token>`, or a client certificate where the service takes them")
+	// ErrUnassigned means that a JWT is valid, and names neither a tenant nor an operator. It is an ErrInvalid.
+	ErrUnassigned = fmt.Errorf("the JWT names neither a tenant nor an operator: %w", ErrInvalid)
 	// ErrAmbiguous means that a call carries the credentials of two callers.
 	ErrAmbiguous = errors.New("the call carries credentials of two callers: send those of one")
 	// ErrTokensUnread means that the live tokens can't be read, so that nothing is known about a token.

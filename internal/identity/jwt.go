@@ -102,21 +102,7 @@ func (j *JWTs) Authenticate(ctx context.Context, c Credentials) (*Identity, erro
 	if id := j.verified.find(token); id != nil {
 		return id, nil
 	}
-	unverified, err := jose.ParseSignedCompact(token, algorithms)
-	if err != nil {
-		return nil, ErrInvalid
-	}
-	var claimed struct {
-		Issuer string `json:"iss"`
-	}
-	if json.Unmarshal(unverified.UnsafePayloadWithoutVerification(), &claimed) != nil {
-		return nil, ErrInvalid
-	}
-	i := j.issuers[claimed.Issuer]
-	if i == nil {
-		return nil, ErrInvalid
-	}
-	verified, keysRead, err := i.verify(ctx, token, unverified.Signatures[0].Header.KeyID)
+	verified, i, keysRead, err := j.verify(ctx, token)
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +112,30 @@ func (j *JWTs) Authenticate(ctx context.Context, c Credentials) (*Identity, erro
 	}
 	j.verified.add(token, verifiedToken{identity: id, issuer: i, keysRead: keysRead})
 	return id, nil
+}
+
+// verify returns a JWT whose signature is that of an issuer, with the issuer and when the keys were read that verified it. It checks neither
+// the audience nor the times.
+func (j *JWTs) verify(ctx context.Context, token string) (*oidc.IDToken, *issuer, time.Time, error) {
+	if len(token) > maxJWT {
+		return nil, nil, time.Time{}, ErrInvalid
+	}
+	unverified, err := jose.ParseSignedCompact(token, algorithms)
+	if err != nil {
+		return nil, nil, time.Time{}, ErrInvalid
+	}
+	var claimed struct {
+		Issuer string `json:"iss"`
+	}
+	if json.Unmarshal(unverified.UnsafePayloadWithoutVerification(), &claimed) != nil {
+		return nil, nil, time.Time{}, ErrInvalid
+	}
+	i := j.issuers[claimed.Issuer]
+	if i == nil {
+		return nil, nil, time.Time{}, ErrInvalid
+	}
+	verified, keysRead, err := i.verify(ctx, token, unverified.Signatures[0].Header.KeyID)
+	return verified, i, keysRead, err
 }
 
 // identify returns whom a verified JWT identifies now, or ErrInvalid.
@@ -152,7 +162,7 @@ func (j *JWTs) identify(token *oidc.IDToken) (*Identity, error) {
 	}
 	id.Operator = slices.ContainsFunc(j.operators, func(o claimValue) bool { return holds(claims[o.claim], o.value) })
 	if id.Tenant == "" && !id.Operator {
-		return nil, ErrInvalid
+		return nil, ErrUnassigned
 	}
 	id.Actor = audit.Actor{Kind: audit.JWT, Name: token.Issuer + " " + token.Subject, Tenant: id.Tenant}
 	return id, nil

@@ -36,6 +36,15 @@ type Session struct {
 	ExpireTime time.Time
 }
 
+// SessionFilter selects live sessions.
+type SessionFilter struct {
+	Tenant string // Empty selects all.
+	// Only sessions before this place in the list, which is newest first. The zero values mean the beginning.
+	BeforeTime time.Time
+	BeforeID   string
+	Limit      int
+}
+
 // NewSecret returns a random secret for a session or a login link, and the hash under which it is stored.
 func NewSecret() (secret string, hash []byte) {
 	random := make([]byte, 32)

@@ -134,7 +134,7 @@ func (f Config) MarshalJSON() ([]byte, error) { return json.Marshal(f.shown()) }
 
 // secrets are the settings that must appear nowhere.
 func (f *Config) secrets() []string {
-	all := slices.Concat(f.CallbackKeys, f.SecretKeys)
+	all := append(slices.Concat(f.CallbackKeys, f.SecretKeys), f.ClientSecret)
 	for _, u := range []Upstream{f.KIE, f.Luma, f.LumaAgents, f.Fal.Upstream} {
 		for _, s := range slices.Concat(u.APIKeys, u.WebhookKeys) {
 			_, key, _ := strings.Cut(s.Reveal(), "=")

@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net/http"
 	"strings"
 
@@ -12,12 +14,18 @@ import (
 	"github.com/refract-video/refract/internal/console"
 	"github.com/refract-video/refract/internal/cookie"
 	"github.com/refract-video/refract/internal/httpapi"
+	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/redact"
 )
 
 // Console are the settings of the pages for people.
 type Console struct {
 	Pages string `name:"console" env:"REFRACT_CONSOLE" enum:"on,off" default:"on" help:"Whether the HTTP listener serves the console, the pages for people. With off there are no pages, and sessions of the console are no credentials." json:"console"`
+
+	ClientID     string        `name:"console-oidc-client-id" env:"REFRACT_CONSOLE_OIDC_CLIENT_ID" help:"Client id of the console at an OIDC issuer. With it, people sign in there (code flow with PKCE). The redirect URI is /login/oidc/callback at --base-url." json:"console_oidc_client_id"`
+	ClientSecret redact.Secret `name:"console-oidc-client-secret" env:"REFRACT_CONSOLE_OIDC_CLIENT_SECRET" help:"Secret of the client. Default: none, for a public client." json:"console_oidc_client_secret"`
+	Issuer       string        `name:"console-oidc-issuer" env:"REFRACT_CONSOLE_OIDC_ISSUER" help:"The issuer, as an https URL. Tenant and operators are read from its JWTs by --oidc-tenant-claim and --oidc-operator. Default: that of --oidc-issuer, if it is one." json:"console_oidc_issuer"`
 }
 
 // hasConsole reports whether there are pages for people.
@@ -25,6 +33,30 @@ func (f *Config) hasConsole() bool { return f.Pages != "off" }
 
 // signsIn reports whether people sign in to the console. Without authentication everyone is known.
 func (f *Config) signsIn() bool { return f.hasConsole() && f.Auth != "none" }
+
+// codeFlow returns how people sign in at an OIDC issuer, or nil.
+func (f *Config) codeFlow(rest string, client *http.Client, log *slog.Logger) (*identity.CodeFlow, error) {
+	if f.ClientID == "" {
+		if f.ClientSecret != "" || f.Issuer != "" {
+			return nil, errors.New("--console-oidc-client-secret and --console-oidc-issuer need --console-oidc-client-id")
+		}
+		return nil, nil //nolint:nilnil // Nobody signs in so.
+	}
+	if !f.signsIn() {
+		return nil, errors.New("--console-oidc-client-id has no use with --console=off or --auth=none: drop it")
+	}
+	issuers := f.OIDCIssuers
+	if f.Issuer != "" {
+		issuers = []string{f.Issuer}
+	}
+	return identity.NewCodeFlow(identity.CodeFlowConfig{
+		JWT: identity.JWTConfig{
+			Issuers: issuers, Audiences: []string{f.ClientID}, TenantClaim: f.OIDCTenantClaim, Operators: f.OIDCOperators,
+			HTTPOnLoopback: f.AllowPrivate, Client: client, Log: log,
+		},
+		ClientSecret: f.ClientSecret.Reveal(), RedirectURL: rest + console.OIDCCallbackPath,
+	})
+}
 
 // pages is what the surfaces make the console of; nil for none.
 type pages struct {
@@ -42,7 +74,7 @@ func newPages(f Config, rest string, authentication *authentication, stores *pos
 	if f.signsIn() {
 		p.cookies = policy
 		p.config.SignIn = &console.SignIn{
-			Tokens: authentication.tokens, Sessions: stores.Sessions, Forget: authentication.sessions.Forget,
+			Tokens: authentication.tokens, Sessions: stores.Sessions, Forget: authentication.sessions.Forget, OIDC: authentication.codeFlow,
 			Status: func(ctx context.Context, err error) error { return statuses.Convert(ctx, "console", err) },
 		}
 	}

@@ -47,7 +47,10 @@ func (f *Config) checkIdentity() error {
 	if _, err := f.certificates(); err != nil {
 		return err
 	}
-	_, err := f.jwts(nil, nil)
+	if _, err := f.jwts(nil, nil); err != nil {
+		return err
+	}
+	_, err := f.codeFlow("", nil, nil)
 	return err
 }
 
@@ -66,7 +69,7 @@ func (f *Config) certificates() (*identity.Certificates, error) {
 // jwts returns what identifies callers by JWT, or nil.
 func (f *Config) jwts(client *http.Client, log *slog.Logger) (*identity.JWTs, error) {
 	if len(f.OIDCIssuers) == 0 {
-		if len(f.OIDCAudiences)+len(f.OIDCOperators) > 0 {
+		if len(f.OIDCAudiences) > 0 || len(f.OIDCOperators) > 0 && f.ClientID == "" {
 			return nil, errors.New("--oidc-audience and --oidc-operator need --oidc-issuer")
 		}
 		return nil, nil //nolint:nilnil // Nothing is what JWTs identify then.
@@ -91,13 +94,14 @@ type authentication struct {
 	identity.Authenticator
 	tokens   identity.Authenticator // For API tokens alone.
 	sessions *identity.Sessions     // Nil where nobody signs in.
+	codeFlow *identity.CodeFlow     // Nil where nobody signs in at an issuer.
 	running  []part                 // What reads tokens, sessions, keys and rates.
 	close    func(context.Context) error
 }
 
 // openAuthentication returns the authentication, with the tokens and the call rates as the database has them. Nothing waits for an
 // issuer: until its keys are known, calls with its JWTs end with UNAVAILABLE.
-func openAuthentication(ctx context.Context, f Config, stores *postgres.Stores, log *slog.Logger) (*authentication, error) {
+func openAuthentication(ctx context.Context, f Config, rest string, stores *postgres.Stores, log *slog.Logger) (*authentication, error) {
 	if f.Auth == "none" {
 		return &authentication{Authenticator: identity.As(f.tenant()), close: func(context.Context) error { return nil }}, nil
 	}
@@ -123,6 +127,13 @@ func openAuthentication(ctx context.Context, f Config, stores *postgres.Stores, 
 	if jwts != nil {
 		chain, running = append(chain, jwts), append(running, jwts.Run)
 	}
+	codeFlow, err := f.codeFlow(rest, client, log)
+	if err != nil {
+		return nil, err
+	}
+	if codeFlow != nil {
+		running = append(running, codeFlow.Run)
+	}
 	certificates, err := f.certificates()
 	if err != nil {
 		return nil, err
@@ -130,7 +141,7 @@ func openAuthentication(ctx context.Context, f Config, stores *postgres.Stores, 
 	if certificates != nil {
 		chain = append(chain, certificates)
 	}
-	return &authentication{Authenticator: rates.Limit(chain), tokens: tokens, sessions: sessions, running: running, close: func(context.Context) error {
+	return &authentication{Authenticator: rates.Limit(chain), tokens: tokens, sessions: sessions, codeFlow: codeFlow, running: running, close: func(context.Context) error {
 		client.CloseIdleConnections()
 		return nil
 	}}, nil

@@ -217,7 +217,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 
 	// The services for callers and providers.
 	statuses := &api.Statuses{Unavailable: dbpool.Unavailable, Log: log}
-	authentication, err := openAuthentication(ctx, f, stores, log)
+	authentication, err := openAuthentication(ctx, f, addresses.rest, stores, log)
 	if err != nil {
 		return nil, err
 	}
@@ -273,7 +273,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 			Endpoints: stores.Webhooks, Deliveries: stores.Webhooks, Tasks: stores.Tasks, Tester: sender, Sealer: keyring, CheckURI: checkWebhook, Now: now,
 		}),
 		Operators: api.NewOperatorService(api.OperatorServiceConfig{
-			Lifecycle: verbs, Accounts: stores.Accounts, Tenants: stores.Tenants, Tokens: stores.APITokens, Callbacks: stores.Inbox, Models: models, Explainer: explainer, Audit: stores.Audit, Configured: accounts.Accounts, Admit: signals.admit, Fence: restoreFence, Log: log,
+			Lifecycle: verbs, Accounts: stores.Accounts, Tenants: stores.Tenants, Tokens: stores.APITokens, Callbacks: stores.Inbox, Models: models, Explainer: explainer, Audit: stores.Audit, Sessions: stores.Sessions, Configured: accounts.Accounts, Admit: signals.admit, Fence: restoreFence, Log: log,
 		}),
 		Callbacks: api.NewCallbackService(receiver), Authenticator: authentication, Large: api.NewLargeCalls(), Statuses: statuses,
 		Health: s.ready.health, Meters: telemetry.meters, Log: log,

@@ -185,15 +185,6 @@ func (s *Sessions) end(ctx context.Context, statement string, which any, own boo
 	return session, err
 }
 
-// SessionFilter selects live sessions.
-type SessionFilter struct {
-	Tenant string // Empty selects all.
-	// Only sessions before this place in the list, which is newest first. The zero values mean the beginning.
-	BeforeTime time.Time
-	BeforeID   string
-	Limit      int
-}
-
 const selectSessions = `
 SELECT ` + sessionColumns + `
 FROM console_session
@@ -202,7 +193,7 @@ ORDER BY create_time DESC, id DESC
 LIMIT $4`
 
 // List returns live sessions, newest first.
-func (s *Sessions) List(ctx context.Context, f SessionFilter) ([]identity.Session, error) {
+func (s *Sessions) List(ctx context.Context, f identity.SessionFilter) ([]identity.Session, error) {
 	before := any("infinity")
 	if !f.BeforeTime.IsZero() {
 		before = f.BeforeTime

@@ -111,7 +111,7 @@ func TestSessions_EndWithTheirToken(t *testing.T) {
 			if got := live(t, sessions, "secret"); len(got) != 0 {
 				t.Errorf("live sessions %v after the end of the token, want none", got)
 			}
-			listed, err := sessions.List(t.Context(), credentials.SessionFilter{Limit: 10})
+			listed, err := sessions.List(t.Context(), identity.SessionFilter{Limit: 10})
 			if err != nil || len(listed) != 0 {
 				t.Errorf("List = %v, %v, want none", listed, err)
 			}
@@ -156,7 +156,7 @@ func TestSessions_AreListedByPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	f := credentials.SessionFilter{Tenant: "films", Limit: 2}
+	f := identity.SessionFilter{Tenant: "films", Limit: 2}
 	for {
 		page, err := sessions.List(t.Context(), f)
 		if err != nil {
