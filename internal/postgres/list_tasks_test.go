@@ -177,6 +177,39 @@ func TestListTasks_LooksAtTenThousandTasks(t *testing.T) {
 }
 
 // TestListTasks_TimesBoundWhatIsLookedAt has so many tasks after and before the period that a page could not look past them.
+// TestListTasks_SearchesABoundedAmountOfPrompts has prompts so long that far fewer than ten thousand tasks are searched.
+func TestListTasks_SearchesABoundedAmountOfPrompts(t *testing.T) {
+	t.Parallel()
+	stores, pool := setup(t)
+	fillTenant(t, pool, "films", 2000)
+	exec(t, pool, "UPDATE task SET prompt = repeat('snow', 1500)")
+	oldest := task.ID("00000000-0001-7000-8000-000000000001")
+	exec(t, pool, "UPDATE task SET prompt = prompt || '!' WHERE id = $1", oldest)
+	f := task.Filter{Tenant: "films", Text: "w!", Limit: 10}
+	var pages int
+	for {
+		page, err := stores.Tasks.ListTasks(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages++
+		if page.SearchedTo == nil {
+			if len(page.Tasks) != 1 || page.Tasks[0].ID != oldest || pages != 3 {
+				t.Errorf("page %d is the last and has %d tasks, want page 3 with the oldest", pages, len(page.Tasks))
+			}
+			break
+		}
+		if len(page.Tasks) > 0 {
+			t.Fatalf("page %d has %d tasks, want none", pages, len(page.Tasks))
+		}
+		f.Before = page.SearchedTo.ID
+	}
+	all := task.Filter{Tenant: "films", Labels: map[string]string{"team": "a"}, Limit: 10}
+	if page, err := stores.Tasks.ListTasks(t.Context(), all); err != nil || page.SearchedTo != nil {
+		t.Errorf("without a text the page ends at %+v, %v, want the end", page.SearchedTo, err)
+	}
+}
+
 func TestListTasks_TimesBoundWhatIsLookedAt(t *testing.T) {
 	t.Parallel()
 	stores, pool := setup(t)
