@@ -101,15 +101,15 @@ func paidText(p refractv1.Payment) string {
 	}
 }
 
+// taskNotices are what the page of a task says after a form.
 var taskNotices = map[string]string{
-	"canceled":                     "The task is canceled.",
-	"ended":                        "The task had ended before it could be canceled.",
-	"retried":                      "The task continues.",
-	"check-CONFIRMING":             "The provider is being asked. Its answer is applied within moments.",
-	"check-SETTLED":                "The result of the newest attempt is known, so there was nothing to ask.",
-	"check-NO_PROVIDER_TASK_ID":    "The provider cannot be asked: it has not named the attempt. The service waits for its callback.",
-	"check-ACCOUNT_NOT_CONFIGURED": "The provider cannot be asked: the account of the attempt is not configured.",
-	"submitted":                    "The task is submitted.",
+	"task-canceled":                     "The task is canceled.",
+	"task-ended":                        "The task had ended before it could be canceled.",
+	"task-retried":                      "The task continues.",
+	"task-check-CONFIRMING":             "The provider is being asked. Its answer is applied within moments.",
+	"task-check-SETTLED":                "The result of the newest attempt is known, so there was nothing to ask.",
+	"task-check-NO_PROVIDER_TASK_ID":    "The provider cannot be asked: it has not named the attempt. The service waits for its callback.",
+	"task-check-ACCOUNT_NOT_CONFIGURED": "The provider cannot be asked: the account of the attempt is not configured.",
 }
 
 // showTask shows a task, its files and its story.

@@ -14,9 +14,9 @@ func (c *Console) cancelTask(v *visit) error {
 		return c.refusedTask(v, err)
 	}
 	if resp.GetTask().GetState() != refractv1.TaskState_TASK_STATE_CANCELED {
-		return v.doneWithTask("ended")
+		return v.doneWithTask("task-ended")
 	}
-	return v.doneWithTask("canceled")
+	return v.doneWithTask("task-canceled")
 }
 
 // retryTask continues a task that failed or was canceled.
@@ -27,7 +27,7 @@ func (c *Console) retryTask(v *visit) error {
 	if err != nil {
 		return c.refusedTask(v, err)
 	}
-	return v.doneWithTask("retried")
+	return v.doneWithTask("task-retried")
 }
 
 // checkTask asks the provider about the newest attempt of a task.
@@ -36,12 +36,12 @@ func (c *Console) checkTask(v *visit) error {
 	if err != nil {
 		return c.refusedTask(v, err)
 	}
-	return v.doneWithTask("check-" + word("INQUIRY_OUTCOME_", resp.GetInquiry().GetOutcome()))
+	return v.doneWithTask("task-check-" + word("INQUIRY_OUTCOME_", resp.GetInquiry().GetOutcome()))
 }
 
-// doneWithTask leads back to the page of a task, which says what was done, by a key of notices.
-func (v *visit) doneWithTask(notice string) error {
-	return v.done("/tasks/"+url.PathEscape(v.r.PathValue("id")), notice)
+// doneWithTask leads back to the page of a task, which says what was done. key is one of taskNotices.
+func (v *visit) doneWithTask(key string) error {
+	return v.done("/tasks/"+url.PathEscape(v.r.PathValue("id")), key)
 }
 
 // refusedTask shows the page of a task again with why its form was refused.

@@ -175,9 +175,11 @@ type storyEntry struct {
 	At      age
 	Offset  string // The time since the submission.
 	Message string
-	State   string // The state after it; empty if the state did not change.
-	Tone    string // "bad" or "good" for what stands out.
-	Facts   []parameter
+	State   string // The state after it; empty if the entry is no change.
+	// Revision is that of the change; empty if the entry is none.
+	Revision string
+	Tone     string // "bad" or "good" for what stands out.
+	Facts    []parameter
 	// Callback is the id of the callback that arrived; empty for none.
 	Callback string
 }
@@ -219,7 +221,7 @@ func newStoryEntry(entry *refractv1.ExplanationEntry, begin time.Time) storyEntr
 	facts := maps.Clone(entry.GetFacts())
 	s := storyEntry{
 		Kind: kindNames[entry.GetKind()], At: age{entry.GetTime()}, Offset: formatOffset(entry.GetTime().AsTime().Sub(begin)),
-		Message: entry.GetMessage(), State: facts["state"], Callback: facts["callback_id"],
+		Message: entry.GetMessage(), State: facts["state"], Revision: facts["revision"], Callback: facts["callback_id"],
 	}
 	switch s.State {
 	case "FAILED":
@@ -230,7 +232,7 @@ func newStoryEntry(entry *refractv1.ExplanationEntry, begin time.Time) storyEntr
 	if entry.GetKind() == refractv1.ExplanationEntryKind_EXPLANATION_ENTRY_KIND_SAVE {
 		s.Tone = "bad" // Only tries that failed are entries of their own.
 	}
-	for _, shown := range []string{"state", "callback_id"} {
+	for _, shown := range []string{"state", "revision", "callback_id"} {
 		delete(facts, shown)
 	}
 	for _, name := range slices.Sorted(maps.Keys(facts)) {

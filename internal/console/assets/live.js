@@ -10,9 +10,11 @@ const news = document.querySelector("[data-live-news]");
 
 const soon = 300; // Milliseconds in which events make one fetch.
 const rest = 4; // A fetch is followed by a pause this many times as long as it took, so that slow pages are fetched rarely.
-let source, resume = "", timer, due = 0, pauseUntil = 0, busy = false, again = false, silent;
+let source, resume = "", timer, due = 0, pauseUntil = 0, busy = false, again = false, retry;
+let known; // The states that were announced.
 
 if (part) {
+  known = states();
   document.addEventListener("visibilitychange", () => (document.hidden ? stop() : start()));
   addEventListener("pagehide", stop);
   addEventListener("pageshow", (event) => { if (event.persisted) start(); });
@@ -22,7 +24,7 @@ if (part) {
 
 /** Opens the stream of events. A page that was hidden may be old, so it is fetched at once. */
 function start(fresh) {
-  if (part.dataset.watch && !source) watch();
+  follow();
   if (fresh === true) plan(interval());
   else plan(0);
 }
@@ -31,7 +33,8 @@ function stop() {
   source?.close();
   source = undefined;
   clearTimeout(timer);
-  clearTimeout(silent);
+  clearTimeout(retry);
+  retry = undefined;
   due = 0;
   say("");
 }
@@ -49,18 +52,27 @@ function watch() {
     });
   }
   source.addEventListener("error", () => {
-    if (source?.readyState !== EventSource.CLOSED) {
-      say("reconnecting");
-      return;
-    }
-    // The stream ended for good: the task is terminal, or the server refuses it. What it refuses may be the resume token.
+    say("reconnecting");
+    if (source?.readyState !== EventSource.CLOSED) return;
+    // The server refuses the stream, maybe for its resume token, or the task has ended. The page says which.
     source = undefined;
-    const ended = !("active" in part.dataset) && part.dataset.resume;
-    say(ended ? "" : "reconnecting");
     resume = "";
     plan(0);
-    if (!ended) silent = setTimeout(() => { if (!document.hidden && !source) watch(); }, 5000);
+    retry = setTimeout(() => { retry = undefined; follow(); }, 5000);
   });
+}
+
+/** Opens or closes the stream as the part wants it: a task that has ended has no more events. */
+function follow() {
+  if (part.dataset.watch && !source && !document.hidden) watch();
+  if (!part.dataset.watch) {
+    source?.close();
+    source = undefined;
+    clearTimeout(retry);
+    retry = undefined;
+    if ("active" in part.dataset) say("live", "Updated every few seconds");
+    else say("");
+  }
 }
 
 /** Takes over one event: the badge at once, the rest with the next fetch. */
@@ -75,12 +87,15 @@ function changed(data) {
     } else if (!row && !("first" in part.dataset)) {
       return; // Older pages do not get new tasks.
     }
+  } else if (["SUCCEEDED", "FAILED", "CANCELED"].includes(state)) {
+    source.close(); // The stream ends here. Left open, it would be opened again in vain.
+    source = undefined;
   }
   plan(soon);
 }
 
 /** The time until a page is fetched without an event: what a task waits for, and how old it is, change without one. */
-function interval() { return "active" in part.dataset ? (part.dataset.watch ? 10000 : 5000) : 60000; }
+function interval() { return "active" in part.dataset ? 5000 : 60000; }
 
 /** Fetches the page in this many milliseconds at the latest, or after the pause that follows a fetch. */
 function plan(ms) {
@@ -106,7 +121,7 @@ async function refresh() {
     }
     if (response.ok) take(new DOMParser().parseFromString(await response.text(), "text/html"));
   } catch {
-    if (!part.dataset.watch) say("reconnecting");
+    say("reconnecting");
   } finally {
     busy = false;
     pauseUntil = performance.now() + Math.max(700, rest * (performance.now() - begun));
@@ -118,24 +133,26 @@ async function refresh() {
 function take(page) {
   const next = page.getElementById(part.id);
   if (!next) return;
-  const before = states(), title = page.title;
   morph(part, next);
   localizeTimes(part);
   enhancePlayers(part);
-  if (part.dataset.resume) document.title = title;
-  if (!part.dataset.watch) say("live", "Updated every few seconds");
-  announce(before, states());
+  document.title = page.title;
+  if (!part.dataset.watch || (!source && !retry)) follow();
+  if (source?.readyState === EventSource.OPEN) say("live");
+  announce(states());
 }
 
 /** The states of what the page shows, by the ids of their elements. */
 function states() {
-  return new Map([...part.querySelectorAll("[data-state][id]")].map((element) => [element.id, element.dataset.state]));
+  const all = [part, ...part.querySelectorAll("tr[id]")].filter((element) => element.dataset.state);
+  return new Map(all.map((element) => [element.id, element.dataset.state]));
 }
 
 /** Says in one sentence what changed, for those who hear the page. */
-function announce(before, after) {
+function announce(after) {
   const said = [];
-  for (const [id, state] of after) if (before.has(id) ? before.get(id) !== state : "first" in part.dataset) said.push(state);
+  for (const [id, state] of after) if (known.has(id) ? known.get(id) !== state : "first" in part.dataset) said.push(state);
+  known = after;
   if (said.length && news) news.textContent = said.length > 1 ? `${said.length} tasks changed` : `A task is ${said[0]} now`;
 }
 
