@@ -192,13 +192,17 @@ func enumOptions(keywords map[string]*structpb.Value) ([]fieldOption, bool) {
 	var options []fieldOption
 	for _, v := range values {
 		switch v.GetKind().(type) {
-		case *structpb.Value_StringValue, *structpb.Value_NumberValue, *structpb.Value_BoolValue:
+		case *structpb.Value_StringValue, *structpb.Value_BoolValue:
+		case *structpb.Value_NumberValue:
+			if _, ok := finite(v); !ok {
+				return nil, false
+			}
 		default:
 			return nil, false
 		}
 		text, err := json.Marshal(v.AsInterface())
 		if err != nil {
-			return nil, false // NaN, for example.
+			return nil, false
 		}
 		options = append(options, fieldOption{string(text), plainValue(v)})
 	}
