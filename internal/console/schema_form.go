@@ -68,6 +68,16 @@ func (f inputField) Described() string {
 	return strings.Join(ids, " ")
 }
 
+// Wide reports whether the field needs the width of the form.
+func (f inputField) Wide() bool {
+	switch f.Kind {
+	case kindLongText, kindLines, kindJSON, kindURI:
+		return true
+	default:
+		return false
+	}
+}
+
 // parametersPath is the path of all parameters in a request.
 const parametersPath = "parameters"
 
@@ -80,7 +90,8 @@ const (
 )
 
 // parameterFields returns the fields for the parameters of a task that goes to one of several offerings. A parameter that several
-// offerings have is as the first of them defines it. Required ones are first, then by name.
+// offerings have is as the first of them defines it. Required ones are first
+// and wide ones last, each by name.
 func parameterFields(offerings []*refractv1.Offering) []inputField {
 	type parameter struct {
 		schema   *structpb.Value
@@ -113,15 +124,24 @@ func parameterFields(offerings []*refractv1.Offering) []inputField {
 		fields = append(fields, f)
 	}
 	slices.SortFunc(fields, func(a, b inputField) int {
-		if a.Required != b.Required {
-			return map[bool]int{true: -1, false: 1}[a.Required]
-		}
-		return cmp.Compare(a.Name, b.Name)
+		return cmp.Or(firstIf(a.Required, b.Required), firstIf(!a.Wide(), !b.Wide()), cmp.Compare(a.Name, b.Name))
 	})
 	for i := range fields {
 		fields[i].ID = "parameter-" + strconv.Itoa(i) // A name of a parameter may have any characters.
 	}
 	return fields
+}
+
+// firstIf compares two fields of which those with a property are first.
+func firstIf(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	default:
+		return 1
+	}
 }
 
 // labelText returns the name of a parameter as a label: "Aspect ratio" for aspect_ratio.

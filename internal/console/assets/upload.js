@@ -91,6 +91,8 @@ function enhance(form) {
     else reset();
   });
 
+  if (input.files.length > 0) start(input.files[0]); // It was chosen before this module was there.
+
   function reset() {
     upload?.cancel();
     upload = null;
