@@ -172,6 +172,14 @@ type inquiryPage struct {
 	Back, Name string
 }
 
+// Sentence says what was done and what comes next.
+func (p inquiryPage) Sentence() string {
+	if p.GetMessage() == "" {
+		return ""
+	}
+	return asSentence(p.GetMessage())
+}
+
 // Outcome returns the outcome in a word.
 func (p inquiryPage) Outcome() tone {
 	switch p.Inquiry.GetOutcome() {

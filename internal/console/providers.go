@@ -44,7 +44,7 @@ type providersPage struct {
 	Admission     *refractv1.Admission
 	AdmissionForm postedForm
 	Accounts      []accountView
-	Offerings     []offeringView
+	Models        []modelView
 	All           bool // Whether offerings without an account and retired ones are shown.
 	MoreModels    bool
 	Stuck         []stuckView
@@ -208,14 +208,26 @@ func shortDuration(d time.Duration) string {
 	}
 }
 
+// modelView is a model as the page shows it.
+type modelView struct{ *refractv1.Model }
+
+// Views returns the offerings of the model.
+func (m modelView) Views() []offeringView {
+	views := make([]offeringView, len(m.GetOfferings()))
+	for i, o := range m.GetOfferings() {
+		views[i] = offeringView{Offering: o, Model: m.GetName()}
+		if len(m.GetRoute()) > 1 {
+			views[i].Place = slices.Index(m.GetRoute(), o.GetProvider()) + 1
+		}
+	}
+	return views
+}
+
 // offeringView is a model at a provider as the page shows it.
 type offeringView struct {
 	*refractv1.Offering
 	Model string
-	Title string
-	First bool // Whether this is the first offering of its model.
-	Count int  // The number of offerings of the model.
-	Place int  // The place in the route of the model, from 1; 0 for one that is used only by tasks that name it.
+	Place int // The place in the route of the model, from 1; 0 if the route is this offering alone, or does not have it.
 }
 
 // State returns the availability in a word.
@@ -230,6 +242,26 @@ func (o offeringView) State() tone {
 		return tone{"BAD", text}
 	default:
 		return tone{"", text}
+	}
+}
+
+// Why returns what the state says about the offering beyond its word.
+func (o offeringView) Why() string {
+	if o.GetAvailability().GetState() == refractv1.AvailabilityState_AVAILABILITY_STATE_NO_ACCOUNT || o.GetAvailability().GetMessage() == "" {
+		return ""
+	}
+	return asSentence(o.GetAvailability().GetMessage())
+}
+
+// Usually returns how long an attempt takes, as the service has learned or as the catalog says, or an empty string.
+func (o offeringView) Usually() string {
+	switch {
+	case o.GetTypicalDuration() != nil:
+		return strings.TrimSuffix(formatDuration(o.GetTypicalDuration().AsDuration()), " 0 s")
+	case o.GetUsualDuration() != nil:
+		return strings.TrimSuffix(formatDuration(o.GetUsualDuration().GetDuration().AsDuration()), " 0 s") + " by the catalog"
+	default:
+		return ""
 	}
 }
 
@@ -309,7 +341,7 @@ func (c *Console) providers(v *visit, refused refusedForm) (*providersPage, erro
 	}
 	page.MoreModels = models.GetNextPageToken() != ""
 	for _, m := range models.GetModels() {
-		page.Offerings = append(page.Offerings, offeringsOf(m)...)
+		page.Models = append(page.Models, modelView{m})
 	}
 	stuck, err := c.operators.ListStuckTasks(v, &refractv1.ListStuckTasksRequest{PageSize: 20, PageToken: q.Get("page")})
 	if err != nil {
@@ -322,17 +354,6 @@ func (c *Console) providers(v *visit, refused refusedForm) (*providersPage, erro
 		page.StuckNext += "#stuck"
 	}
 	return page, nil
-}
-
-// offeringsOf returns the offerings of a model.
-func offeringsOf(m *refractv1.Model) []offeringView {
-	views := make([]offeringView, len(m.GetOfferings()))
-	for i, o := range m.GetOfferings() {
-		views[i] = offeringView{
-			Offering: o, Model: m.GetName(), Title: m.GetTitle(), First: i == 0, Count: len(m.GetOfferings()), Place: slices.Index(m.GetRoute(), o.GetProvider()) + 1,
-		}
-	}
-	return views
 }
 
 // refuseAt answers a refused form of the page of accounts with that page, with the form open.
