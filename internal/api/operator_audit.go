@@ -30,7 +30,7 @@ func (s *OperatorService) ListAuditEvents(ctx context.Context, req *refractv1.Li
 	}
 	size := pageSize(req.GetPageSize())
 	events, err := s.audit.Events(ctx, audit.Filter{
-		Actor: req.GetActor(), Action: strings.TrimSuffix(req.GetAction(), "."), Target: req.GetTarget(),
+		Actor: req.GetActor(), Action: strings.TrimSuffix(req.GetAction(), "."), Target: req.GetTarget(), Tenant: req.GetTenant(),
 		FromTime: timeOf(req.GetCreateTimeFrom()), ToTime: timeOf(req.GetCreateTimeTo()),
 		Before: audit.Place{Time: before.Time, ID: int64(before.ID)}, Limit: size + 1,
 	})

@@ -32,11 +32,26 @@ type TenantStore interface {
 // defaultTenant is how the contract spells the empty name.
 const defaultTenant = "-"
 
-// ListTenants lists tenants.
+// storedTenant returns the name under which the store has a tenant.
+func storedTenant(name string) string {
+	if name == defaultTenant {
+		return ""
+	}
+	return name
+}
+
+// ListTenants lists tenants, or returns one of them.
 func (s *OperatorService) ListTenants(ctx context.Context, req *refractv1.ListTenantsRequest) (*refractv1.ListTenantsResponse, error) {
 	after, err := parseTenantPageToken(req.GetPageToken())
 	if err != nil {
 		return nil, err
+	}
+	if req.GetTenant() != "" {
+		t, err := s.tenants.Tenant(ctx, storedTenant(req.GetTenant()))
+		if err != nil {
+			return nil, err
+		}
+		return &refractv1.ListTenantsResponse{Tenants: []*refractv1.Tenant{tenant(&t)}}, nil
 	}
 	size := pageSize(req.GetPageSize())
 	tenants, err := s.tenants.Tenants(ctx, after, size+1)
@@ -53,10 +68,7 @@ func (s *OperatorService) ListTenants(ctx context.Context, req *refractv1.ListTe
 
 // UpdateTenant sets the terms of a tenant, or its retention times alone where nothing else is given.
 func (s *OperatorService) UpdateTenant(ctx context.Context, req *refractv1.UpdateTenantRequest) (*refractv1.UpdateTenantResponse, error) {
-	name := req.GetTenant()
-	if name == defaultTenant {
-		name = ""
-	}
+	name := storedTenant(req.GetTenant())
 	terms := tenants.Limits{
 		Weight: int(req.GetWeight()), MaxQueued: int(req.GetMaxQueued()), MaxInFlight: int(req.GetMaxInFlight()), MaxPerDay: int(req.GetMaxPerDay()),
 		Sources: source.Limits{Bytes: req.GetMaxSourceBytes(), Sources: int(req.GetMaxSources()), Uploads: int(req.GetMaxUnfinishedUploads())},

@@ -63,6 +63,7 @@ type Filter struct {
 	Actor  string // The name of the actor.
 	Action string // An action, or the noun before its dot.
 	Target string
+	Tenant string // The tenant that the change is about.
 
 	FromTime, ToTime time.Time // From the first, before the second.
 	Before           Place     // Only older events.

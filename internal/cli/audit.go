@@ -23,6 +23,7 @@ type Audit struct {
 	Actor  string    `name:"actor" help:"Show changes by this actor: the id of a token, issuer and subject of a JWT, the name in a certificate, or a user who ran a command."`
 	Action string    `name:"action" help:"Show this action, such as tenant.update, or all on a noun, such as tenant."`
 	Target string    `name:"target" help:"Show changes of what has this name or id."`
+	Tenant string    `name:"tenant" help:"Show changes that are about this tenant."`
 	From   time.Time `name:"from" help:"Show changes at this time or later, such as 2026-11-05T12:00:00Z."`
 	To     time.Time `name:"to" help:"Show changes before this time."`
 	Limit  int       `name:"limit" default:"50" help:"Maximum number of changes to show; 0 shows all."`
@@ -33,7 +34,7 @@ func (c *Audit) Run(ctx context.Context, con Console) error {
 	if c.Limit < 0 {
 		return fmt.Errorf("--limit=%d is negative", c.Limit)
 	}
-	req := &refractv1.ListAuditEventsRequest{Actor: c.Actor, Action: c.Action, Target: c.Target}
+	req := &refractv1.ListAuditEventsRequest{Actor: c.Actor, Action: c.Action, Target: c.Target, Tenant: c.Tenant}
 	if !c.From.IsZero() {
 		req.CreateTimeFrom = timestamppb.New(c.From)
 	}

@@ -160,6 +160,7 @@ func TestOperators_AreRefusedBadInput(t *testing.T) {
 		"less than none":     {tenant(&refractv1.UpdateTenantRequest{Tenant: "acme", MaxPerDay: new(int32(-1))}), invalid("max_per_day")},
 		"terms and default":  {tenant(&refractv1.UpdateTenantRequest{Tenant: "acme", MaxInFlight: new(int32(1)), UseDefault: true}), invalid("use_default")},
 		"a page of tenants":  {operatorCall{"ListTenants", &refractv1.ListTenantsRequest{PageToken: "x"}, http.MethodGet, "/v1/tenants?page_token=x", ""}, invalid("page_token")},
+		"a long filter":      {operatorCall{"ListTenants", &refractv1.ListTenantsRequest{Tenant: long[:65]}, http.MethodGet, "/v1/tenants?tenant=" + long[:65], ""}, invalid("tenant")},
 		"a page of tokens":   {operatorCall{"ListAPITokens", &refractv1.ListAPITokensRequest{PageToken: "x"}, http.MethodGet, "/v1/apiTokens?page_token=x", ""}, invalid("page_token")},
 		"nobody's token":     {newToken(""), invalid("tenant")},
 		"the default's":      {newToken("-"), invalid("tenant")},

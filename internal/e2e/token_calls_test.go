@@ -84,3 +84,28 @@ func TestAPITokens_OperatorsReplaceThem(t *testing.T) {
 		ts.log.check(t, secret)
 	}
 }
+
+// TestTenants_OneIsReadByName reads tenants one by one: the default, one with its own terms, and one that no list has.
+func TestTenants_OneIsReadByName(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, nil)
+	o := ts.operator(t)
+	for name, weight := range map[string]int32{"-": 3, "films": 7} {
+		if _, err := o.UpdateTenant(o.ctx(t), &refractv1.UpdateTenantRequest{Tenant: name, Weight: weight}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]int32{"-": 3, "films": 7, "nobody": 3} {
+		resp, err := o.ListTenants(o.ctx(t), &refractv1.ListTenantsRequest{Tenant: name})
+		if err != nil || len(resp.GetTenants()) != 1 || resp.GetNextPageToken() != "" {
+			t.Fatalf("ListTenants(%q) = %v, %v, want one tenant", name, resp, err)
+		}
+		if got := resp.GetTenants()[0]; got.GetTenant() != name || got.GetWeight() != want || got.GetOwnTerms() == (name == "nobody") {
+			t.Errorf("ListTenants(%q) = %v, want weight %d", name, got, want)
+		}
+	}
+	events, err := o.ListAuditEvents(o.ctx(t), &refractv1.ListAuditEventsRequest{Tenant: "films"})
+	if err != nil || len(events.GetEvents()) != 1 || events.GetEvents()[0].GetTarget() != "films" {
+		t.Errorf("the changes of films: %v, %v, want one", events, err)
+	}
+}

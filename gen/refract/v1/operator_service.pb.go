@@ -697,7 +697,11 @@ type ListTenantsRequest struct {
 	// The next_page_token of the page before.
 	//
 	// Empty means the first page.
-	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The name of the only tenant to return, also if it has no terms, token or task. `-` is the default.
+	//
+	// Empty means all.
+	Tenant        string `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -742,6 +746,13 @@ func (x *ListTenantsRequest) GetPageSize() int32 {
 func (x *ListTenantsRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListTenantsRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
 	}
 	return ""
 }
@@ -2071,7 +2082,11 @@ type ListAuditEventsRequest struct {
 	// The time at or after which the events happened.
 	CreateTimeFrom *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=create_time_from,json=createTimeFrom,proto3" json:"create_time_from,omitempty"`
 	// The time before which the events happened.
-	CreateTimeTo  *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time_to,json=createTimeTo,proto3" json:"create_time_to,omitempty"`
+	CreateTimeTo *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time_to,json=createTimeTo,proto3" json:"create_time_to,omitempty"`
+	// The tenant that the changes are about.
+	//
+	// Empty means all.
+	Tenant        string `protobuf:"bytes,8,opt,name=tenant,proto3" json:"tenant,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2153,6 +2168,13 @@ func (x *ListAuditEventsRequest) GetCreateTimeTo() *timestamppb.Timestamp {
 		return x.CreateTimeTo
 	}
 	return nil
+}
+
+func (x *ListAuditEventsRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
 }
 
 // The response of ListAuditEvents.
@@ -3043,12 +3065,14 @@ const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x05model\x12%\n" +
 	"\bprovider\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 R\bprovider\"?\n" +
 	"\x14OpenOfferingResponse\x12'\n" +
-	"\x05model\x18\x01 \x01(\v2\x11.refract.v1.ModelR\x05model\"f\n" +
+	"\x05model\x18\x01 \x01(\v2\x11.refract.v1.ModelR\x05model\"\x93\x01\n" +
 	"\x12ListTenantsRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\"k\n" +
+	"page_token\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\tpageToken\x12+\n" +
+	"\x06tenant\x18\x03 \x01(\tB\x13\xbaH\x10r\x0e(@2\n" +
+	"^[^\\x00]*$R\x06tenant\"k\n" +
 	"\x13ListTenantsResponse\x12,\n" +
 	"\atenants\x18\x01 \x03(\v2\x12.refract.v1.TenantR\atenants\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x95\a\n" +
@@ -3144,7 +3168,7 @@ const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"\x14CheckRestoreResponse\x123\n" +
 	"\tadmission\x18\x01 \x01(\v2\x15.refract.v1.AdmissionR\tadmission\x126\n" +
 	"\battempts\x18\x02 \x03(\v2\x1a.refract.v1.UnknownAttemptR\battempts\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x9f\x03\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xcc\x03\n" +
 	"\x16ListAuditEventsRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xf4\x03(\x00R\bpageSize\x12'\n" +
@@ -3157,7 +3181,9 @@ const file_refract_v1_operator_service_proto_rawDesc = "" +
 	"\x06target\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f(\x80\x022\n" +
 	"^[^\\x00]*$R\x06target\x12W\n" +
 	"\x10create_time_from\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\v\"\a\b\xff\x82\xd1\xff\xaf\a2\x00R\x0ecreateTimeFrom\x12S\n" +
-	"\x0ecreate_time_to\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\v\"\a\b\xff\x82\xd1\xff\xaf\a2\x00R\fcreateTimeTo\"q\n" +
+	"\x0ecreate_time_to\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x11\xbaH\x0e\xb2\x01\v\"\a\b\xff\x82\xd1\xff\xaf\a2\x00R\fcreateTimeTo\x12+\n" +
+	"\x06tenant\x18\b \x01(\tB\x13\xbaH\x10r\x0e(@2\n" +
+	"^[^\\x00]*$R\x06tenant\"q\n" +
 	"\x17ListAuditEventsResponse\x12.\n" +
 	"\x06events\x18\x01 \x03(\v2\x16.refract.v1.AuditEventR\x06events\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xc7\x01\n" +

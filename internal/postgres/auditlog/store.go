@@ -108,13 +108,14 @@ SELECT id, create_time, actor_kind, actor_name, actor_tenant, action, target, te
 FROM audit_event
 WHERE (create_time, id) < ($1, $2) AND create_time >= $3 AND create_time < $4
   AND ($5 = '' OR actor_name = $5) AND ($6 = '' OR action = $6 OR starts_with(action, $6 || '.')) AND ($7 = '' OR target = $7)
+  AND ($8 = '' OR tenant = $8)
 ORDER BY create_time DESC, id DESC
-LIMIT $8`
+LIMIT $9`
 
 // Events returns the events that a filter selects, newest first.
 func (s *Store) Events(ctx context.Context, f audit.Filter) ([]audit.Event, error) {
 	rows, err := s.pool.Query(ctx, selectEvents, orInfinity(f.Before.Time, pgtype.Infinity), f.Before.ID, orInfinity(f.FromTime, pgtype.NegativeInfinity),
-		orInfinity(f.ToTime, pgtype.Infinity), f.Actor, f.Action, f.Target, f.Limit)
+		orInfinity(f.ToTime, pgtype.Infinity), f.Actor, f.Action, f.Target, f.Tenant, f.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("read the audit log: %w", err)
 	}

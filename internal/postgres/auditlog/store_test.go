@@ -120,7 +120,7 @@ func TestEvents_FiltersAndPages(t *testing.T) {
 		{bob, "tenant.update", "films"},
 		{bob, "tenants.update", "acme"}, // Another noun.
 	} {
-		if err := log.Record(audit.WithActor(t.Context(), e.actor), audit.Change{Action: e.action, Target: e.target}); err != nil {
+		if err := log.Record(audit.WithActor(t.Context(), e.actor), audit.Change{Action: e.action, Target: e.target, Tenant: "of " + e.target}); err != nil {
 			t.Fatalf("%d: %v", i, err)
 		}
 	}
@@ -133,6 +133,7 @@ func TestEvents_FiltersAndPages(t *testing.T) {
 		"an action": {audit.Filter{Action: "token.create"}, []string{"token.create"}},
 		"a noun":    {audit.Filter{Action: "tenant"}, []string{"tenant.update", "tenant.update"}},
 		"a target":  {audit.Filter{Target: "acme", Action: "tenant"}, []string{"tenant.update"}},
+		"a tenant":  {audit.Filter{Tenant: "of acme", Action: "tenant"}, []string{"tenant.update"}},
 		"the past":  {audit.Filter{ToTime: time.Now().Add(-time.Hour)}, nil},
 		"the hour":  {audit.Filter{FromTime: time.Now().Add(-time.Hour), Actor: bob.Name}, []string{"tenants.update", "tenant.update"}},
 	} {
