@@ -109,14 +109,7 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // handle adds a page or form for those who are signed in.
 func (c *Console) handle(pattern string, serve func(*visit) error) {
-	c.handleForm(pattern, func(v *visit) error {
-		if v.r.Method == http.MethodPost {
-			if err := v.checkForm(); err != nil {
-				return err
-			}
-		}
-		return serve(v)
-	})
+	c.handleForm(pattern, checked(serve))
 }
 
 // handleForm adds a form that checks its token itself.
@@ -127,10 +120,6 @@ func (c *Console) handleForm(pattern string, serve func(*visit) error) {
 			c.fail(w, r, err)
 			return
 		}
-		v := &visit{Context: metadata.NewOutgoingContext(r.Context(), caller.Metadata), console: c, w: w, r: r, caller: caller}
-		if err := serve(v); err != nil {
-			v.fail(err)
-		}
 		c.serve(&visit{Context: metadata.NewOutgoingContext(r.Context(), caller.Metadata), console: c, w: w, r: r, caller: caller}, serve)
 	})
 }
@@ -138,20 +127,26 @@ func (c *Console) handleForm(pattern string, serve func(*visit) error) {
 // open adds a page or form for everyone.
 func (c *Console) open(pattern string, serve func(*visit) error) {
 	c.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		c.serve(&visit{Context: r.Context(), console: c, w: w, r: r, stranger: true}, serve)
+		c.serve(&visit{Context: r.Context(), console: c, w: w, r: r, stranger: true}, checked(serve))
 	})
 }
 
-// serve serves a page or form, after it has checked the form.
+// checked returns a page or form that checks the token of a form first.
+func checked(serve func(*visit) error) func(*visit) error {
+	return func(v *visit) error {
+		if v.r.Method == http.MethodPost {
+			if err := v.checkForm(); err != nil {
+				return err
+			}
+		}
+		return serve(v)
+	}
+}
+
+// serve serves a page or form.
 func (c *Console) serve(v *visit, serve func(*visit) error) {
 	if v.caller.FormKey == "" {
 		v.caller.FormKey = c.Cookies.EnsureVisit(v.w, v.r)
-	}
-	if v.r.Method == http.MethodPost {
-		if err := v.checkForm(); err != nil {
-			v.fail(err)
-			return
-		}
 	}
 	if err := serve(v); err != nil {
 		v.fail(err)

@@ -11,15 +11,6 @@ const noticeKey = "notice"
 
 // notices has the notices of all forms, by key. Each area lists its own.
 var notices = joined(taskNotices, webhookNotices, providerNotices)
-var notices = joined(webhookNotices, providerNotices, inboxNotices)
-var notices = joined(webhookNotices, providerNotices)
-var notices = joined(taskNotices, webhookNotices, providerNotices, inboxNotices)
-
-var (
-	webhookNotices  = map[string]string{}
-	providerNotices = map[string]string{}
-	inboxNotices    = map[string]string{}
-)
 
 func joined(areas ...map[string]string) map[string]string {
 	all := map[string]string{}

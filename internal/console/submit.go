@@ -20,13 +20,13 @@ import (
 
 // modelList is what the choice of a model shows.
 type modelList struct {
-	Models      []modelView // Those that take tasks.
-	Unavailable []modelView
+	Models      []submitModel // Those that take tasks.
+	Unavailable []submitModel
 }
 
 // submitForm is what the form of a task shows.
 type submitForm struct {
-	Model      modelView
+	Model      submitModel
 	RequestID  string // One form makes one task, however often it is sent.
 	Source     sourceFields
 	Task       []inputField

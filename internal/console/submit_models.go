@@ -9,15 +9,15 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// modelView is a model as pages show it.
-type modelView struct {
+// submitModel is a model as pages show it.
+type submitModel struct {
 	Name, Title, Description string
 	Available                bool // Whether an offering takes tasks.
 	Offerings                []submitOffering
 }
 
 // Warnings returns what a person should know before using the model.
-func (m modelView) Warnings() []string {
+func (m submitModel) Warnings() []string {
 	var warnings []string
 	for _, o := range m.Offerings {
 		if o.Warning != "" {
@@ -42,8 +42,8 @@ type submitOffering struct {
 	Warning    string // When the provider withdraws it; empty for a long life.
 }
 
-func viewModel(m *refractv1.Model) modelView {
-	shown := modelView{Name: m.GetName(), Title: m.GetTitle(), Description: m.GetDescription()}
+func viewModel(m *refractv1.Model) submitModel {
+	shown := submitModel{Name: m.GetName(), Title: m.GetTitle(), Description: m.GetDescription()}
 	if shown.Title == "" {
 		shown.Title = shown.Name
 	}

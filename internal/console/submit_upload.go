@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"crypto/hmac"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/connlimit"
+	"github.com/refract-video/refract/internal/cookie"
 )
 
 // Bounds of a form that has a file.
@@ -63,6 +63,9 @@ func (v *visit) readSubmission(limit func(url.Values) int64) (*sentForm, error) 
 		}
 		return &sentForm{Values: v.r.PostForm}, nil
 	}
+	if v.console.Cookies.CheckOrigin(v.r) != nil {
+		return nil, errForged
+	}
 	control := http.NewResponseController(v.w)
 	// The server's write timeout counts from the request on, and its read timeout ends long before a large file does.
 	defer func() { _ = control.SetWriteDeadline(time.Now().Add(formStallTimeout)) }()
@@ -106,7 +109,7 @@ func (v *visit) readParts(parts *multipart.Reader, body *formBody, limit func(ur
 			return nil, brokenForm(err)
 		}
 		if n == 0 {
-			if !hmac.Equal(value, []byte(formToken(v.caller.FormKey))) {
+			if !cookie.HasFormToken(string(value), v.caller.FormKey) {
 				return nil, errForged
 			}
 			body.left = maxForm
