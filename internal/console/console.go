@@ -131,7 +131,7 @@ func (c *Console) open(pattern string, serve func(*visit) error) {
 	})
 }
 
-// checked returns a page or form that checks the token of a form first.
+// checked returns a function that checks the form of a POST first.
 func checked(serve func(*visit) error) func(*visit) error {
 	return func(v *visit) error {
 		if v.r.Method == http.MethodPost {
@@ -143,12 +143,16 @@ func checked(serve func(*visit) error) func(*visit) error {
 	}
 }
 
-// serve serves a page or form.
+// serve serves a page or form, unless the browser says that the page of another site made the request of a form.
 func (c *Console) serve(v *visit, serve func(*visit) error) {
 	if v.caller.FormKey == "" {
 		v.caller.FormKey = c.Cookies.EnsureVisit(v.w, v.r)
 	}
-	if err := serve(v); err != nil {
+	err := errForged
+	if c.Cookies.CheckOrigin(v.r) == nil {
+		err = serve(v)
+	}
+	if err != nil {
 		v.fail(err)
 	}
 }
