@@ -25,6 +25,7 @@ const ServiceConfig = `{"methodConfig": [
       {"service": "refract.v1.TaskService", "method": "GetTask"},
       {"service": "refract.v1.TaskService", "method": "ExplainTask"},
       {"service": "refract.v1.TaskService", "method": "ListTasks"},
+      {"service": "refract.v1.TaskService", "method": "GetTaskStatistics"},
       {"service": "refract.v1.TaskService", "method": "CancelTask"},
       {"service": "refract.v1.TaskService", "method": "ListTaskEvents"},
       {"service": "refract.v1.ModelService"},

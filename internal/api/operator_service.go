@@ -10,6 +10,7 @@ import (
 	"github.com/refract-video/refract/internal/explain"
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/provider"
+	"github.com/refract-video/refract/internal/statistics"
 )
 
 // OperatorServiceConfig is what the operator service works with.
@@ -21,6 +22,7 @@ type OperatorServiceConfig struct {
 	Callbacks  CallbackStore
 	Models     *ModelService
 	Explainer  *explain.Explainer
+	Statistics *statistics.Reader
 	Audit      AuditLog
 	Sessions   SessionStore
 	Configured provider.Accounts
@@ -40,6 +42,7 @@ type OperatorService struct {
 	callbacks  CallbackStore
 	models     *ModelService
 	explainer  *explain.Explainer
+	statistics *statistics.Reader
 	audit      AuditLog
 	sessions   SessionStore
 	configured admission.AccountLimits
@@ -51,7 +54,7 @@ type OperatorService struct {
 // NewOperatorService returns the operator service.
 func NewOperatorService(cfg OperatorServiceConfig) *OperatorService {
 	s := &OperatorService{
-		lifecycle: cfg.Lifecycle, accounts: cfg.Accounts, tenants: cfg.Tenants, tokens: cfg.Tokens, callbacks: cfg.Callbacks, models: cfg.Models, explainer: cfg.Explainer, audit: cfg.Audit, sessions: cfg.Sessions,
+		lifecycle: cfg.Lifecycle, accounts: cfg.Accounts, tenants: cfg.Tenants, tokens: cfg.Tokens, callbacks: cfg.Callbacks, models: cfg.Models, explainer: cfg.Explainer, statistics: cfg.Statistics, audit: cfg.Audit, sessions: cfg.Sessions,
 		configured: admission.AccountLimits{}, admit: cfg.Admit, fence: cfg.Fence, log: cfg.Log,
 	}
 	for account, p := range cfg.Configured {

@@ -9,6 +9,7 @@ import (
 	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/explain"
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/statistics"
 	"github.com/refract-video/refract/internal/task"
 	"github.com/refract-video/refract/internal/watch"
 )
@@ -37,8 +38,10 @@ type TaskServiceConfig struct {
 	Hub       *watch.Hub
 	Uploads   Uploads
 	Explainer *explain.Explainer
-	Catalog   func() *catalog.Catalog // Nil means that there are no models.
-	Tokens    watch.Tokens            // Of WatchTasks.
+	// Statistics has figures about the tasks of tenants.
+	Statistics *statistics.Reader
+	Catalog    func() *catalog.Catalog // Nil means that there are no models.
+	Tokens     watch.Tokens            // Of WatchTasks.
 	// Typical is how long an attempt usually takes, by provider.
 	Typical map[string]time.Duration
 	// SignOutput returns an address of an output that takes no credentials, and until when it works; empty where
@@ -53,17 +56,18 @@ type TaskServiceConfig struct {
 // TaskService implements the contract's TaskService.
 type TaskService struct {
 	refractv1.UnimplementedTaskServiceServer
-	lifecycle *lifecycle.Lifecycle
-	tasks     Tasks
-	events    Events
-	hub       *watch.Hub
-	uploads   Uploads
-	explainer *explain.Explainer
-	catalog   func() *catalog.Catalog
-	tokens    watch.Tokens
-	typical   map[string]time.Duration
-	sign      func(context.Context, task.ID, task.Output) (string, time.Time)
-	baseURL   string
+	lifecycle  *lifecycle.Lifecycle
+	tasks      Tasks
+	events     Events
+	hub        *watch.Hub
+	uploads    Uploads
+	explainer  *explain.Explainer
+	statistics *statistics.Reader
+	catalog    func() *catalog.Catalog
+	tokens     watch.Tokens
+	typical    map[string]time.Duration
+	sign       func(context.Context, task.ID, task.Output) (string, time.Time)
+	baseURL    string
 
 	statuses *Statuses
 }
@@ -71,7 +75,7 @@ type TaskService struct {
 // NewTaskService returns the task service.
 func NewTaskService(cfg TaskServiceConfig) *TaskService {
 	return &TaskService{
-		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, events: cfg.Events, hub: cfg.Hub, tokens: cfg.Tokens, uploads: cfg.Uploads, explainer: cfg.Explainer, catalog: cfg.Catalog, typical: cfg.Typical,
+		lifecycle: cfg.Lifecycle, tasks: cfg.Tasks, events: cfg.Events, hub: cfg.Hub, tokens: cfg.Tokens, uploads: cfg.Uploads, explainer: cfg.Explainer, catalog: cfg.Catalog, statistics: cfg.Statistics, typical: cfg.Typical,
 		sign: cfg.SignOutput, statuses: cfg.Statuses, baseURL: strings.TrimSuffix(cfg.BaseURL, "/"),
 	}
 }

@@ -39,6 +39,7 @@ func TestOperators_AreRecognizedByTheirToken(t *testing.T) {
 		{"ReplayCallback", &refractv1.ReplayCallbackRequest{CallbackId: "1"}, http.MethodPost, "/v1/callbacks/1:replay", ""},
 		{"CheckTask", &refractv1.CheckTaskRequest{TaskId: nobody}, http.MethodPost, "/v1/tasks/" + nobody + ":check", ""},
 		{"ListStuckTasks", &refractv1.ListStuckTasksRequest{}, http.MethodGet, "/v1/stuckTasks", ""},
+		{"GetServiceStatistics", &refractv1.GetServiceStatisticsRequest{}, http.MethodGet, "/v1/statistics", ""},
 		{"ListAuditEvents", &refractv1.ListAuditEventsRequest{}, http.MethodGet, "/v1/auditEvents", ""},
 		{"ListConsoleSessions", &refractv1.ListConsoleSessionsRequest{}, http.MethodGet, "/v1/consoleSessions", ""},
 		{"EndConsoleSession", &refractv1.EndConsoleSessionRequest{SessionId: nobody}, http.MethodPost, "/v1/consoleSessions/" + nobody + ":end", ""},

@@ -100,6 +100,24 @@ func (x *Explainer) outlook(ctx context.Context, t task.Task) (outlook, error) {
 	return o, nil
 }
 
+// Waiting returns what tasks wait for, without web addresses. Tasks that do not wait or do not exist are left out.
+func (x *Explainer) Waiting(ctx context.Context, ids []task.ID) (map[task.ID]*task.Waiting, error) {
+	if len(ids) == 0 {
+		return nil, nil //nolint:nilnil // A nil map has no tasks.
+	}
+	tasks, err := x.store.TasksByID(ctx, ids)
+	if err != nil {
+		return nil, fmt.Errorf("read what tasks wait for: %w", err)
+	}
+	causes := make(map[task.ID]*task.Waiting, len(tasks))
+	for id, t := range tasks {
+		if causes[id], err = x.waiting(ctx, t); err != nil {
+			return nil, fmt.Errorf("read what task %s waits for: %w", id, err)
+		}
+	}
+	return causes, nil
+}
+
 // waiting returns what a task waits for, without web addresses.
 func (x *Explainer) waiting(ctx context.Context, t task.Task) (*task.Waiting, error) {
 	w, err := x.rules.Waiting(ctx, t)

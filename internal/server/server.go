@@ -22,6 +22,7 @@ import (
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/source"
+	"github.com/refract-video/refract/internal/statistics"
 	"github.com/refract-video/refract/internal/storage"
 	"github.com/refract-video/refract/internal/tracing"
 	"github.com/refract-video/refract/internal/upstream"
@@ -243,8 +244,9 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	uploads := &source.Uploads{Store: stores.Sources, Bucket: bucket, MaxBytes: s.models.maxSourceBytes(accounts.Accounts), Stall: f.Tuning.Stall}
 	s.cutting = append(s.cutting, uploads.Drain)
 	explainer := explain.New(explain.Config{Store: stores.Tasks, Rules: verbs, Catalog: s.models.catalog})
+	figures := statistics.NewReader(stores.Tasks)
 	tasks := api.NewTaskService(api.TaskServiceConfig{
-		Lifecycle: verbs, Tasks: stores.Tasks, Events: stores.Log, Hub: hub, Explainer: explainer, Catalog: s.models.catalog, Tokens: addresses.resume, Uploads: uploads, Typical: accounts.typical(),
+		Lifecycle: verbs, Tasks: stores.Tasks, Events: stores.Log, Hub: hub, Explainer: explainer, Statistics: figures, Catalog: s.models.catalog, Tokens: addresses.resume, Uploads: uploads, Typical: accounts.typical(),
 		SignOutput: files.sign, Statuses: statuses, BaseURL: addresses.rest,
 	})
 	keyring, err := openKeyring(ctx, f, db)
@@ -273,7 +275,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 			Endpoints: stores.Webhooks, Deliveries: stores.Webhooks, Tasks: stores.Tasks, Tester: sender, Sealer: keyring, CheckURI: checkWebhook, Now: now,
 		}),
 		Operators: api.NewOperatorService(api.OperatorServiceConfig{
-			Lifecycle: verbs, Accounts: stores.Accounts, Tenants: stores.Tenants, Tokens: stores.APITokens, Callbacks: stores.Inbox, Models: models, Explainer: explainer, Audit: stores.Audit, Sessions: stores.Sessions, Configured: accounts.Accounts, Admit: signals.admit, Fence: restoreFence, Log: log,
+			Lifecycle: verbs, Accounts: stores.Accounts, Tenants: stores.Tenants, Tokens: stores.APITokens, Callbacks: stores.Inbox, Models: models, Explainer: explainer, Statistics: figures, Audit: stores.Audit, Sessions: stores.Sessions, Configured: accounts.Accounts, Admit: signals.admit, Fence: restoreFence, Log: log,
 		}),
 		Callbacks: api.NewCallbackService(receiver), Authenticator: authentication, Large: api.NewLargeCalls(), Statuses: statuses,
 		Health: s.ready.health, Meters: telemetry.meters, Log: log,

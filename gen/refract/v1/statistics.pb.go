@@ -41,10 +41,14 @@ type TaskStatistics struct {
 	// The tasks by their state now, in the order of the states, without states that no task is in.
 	States []*TaskStateCount `protobuf:"bytes,6,rep,name=states,proto3" json:"states,omitempty"`
 	// The time that tasks spent in each state that they have left, in the order of the states.
+	//
+	// They are those of the newest 2,000 tasks that were counted and that have left a state.
 	StateTimes []*TaskStateTime `protobuf:"bytes,7,rep,name=state_times,json=stateTimes,proto3" json:"state_times,omitempty"`
 	// The reasons of failed tasks, most frequent first.
 	Failures []*FailureCount `protobuf:"bytes,8,rep,name=failures,proto3" json:"failures,omitempty"`
 	// The tasks that have been QUEUED the longest, whenever they were created, longest first, 10 at most.
+	//
+	// Those of a tenant are looked for among the first 1,000 tasks of its queue at each provider.
 	OldestWaiting []*WaitingTask `protobuf:"bytes,9,rep,name=oldest_waiting,json=oldestWaiting,proto3" json:"oldest_waiting,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

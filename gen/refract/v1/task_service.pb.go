@@ -877,8 +877,8 @@ func (x *ListTasksRequest) GetText() string {
 
 // The response of ListTasks.
 //
-// A call looks at 10,000 tasks at most. Where few tasks match, a page can have fewer than were requested, even none, although older
-// tasks match: the next page continues there.
+// A call looks at 10,000 tasks at most, and searches 4 MiB of prompts for a text at most. Where few tasks match, a page can have
+// fewer than were requested, even none, although older tasks match: the next page continues there.
 type ListTasksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The tasks, newest first.
