@@ -5,7 +5,7 @@ const apart = 0.06; // Seconds by which the source may be off before it is set r
 let current; // The player that shortcuts control.
 
 /** Gives the players below an element their controls. */
-export function enhancePlayers(root) {
+function enhancePlayers(root) {
   for (const element of root.querySelectorAll("[data-player]:not([data-ready])")) enhance(element);
 }
 
@@ -131,4 +131,5 @@ for (const [key, run] of [[",", (c) => c.step(-1)], [".", (c) => c.step(1)], ["p
   shortcut(key, () => (current?.player.isConnected ? run(current) : false));
 }
 
+document.addEventListener("refract:updated", (event) => enhancePlayers(event.target));
 enhancePlayers(document);

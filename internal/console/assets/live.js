@@ -1,7 +1,6 @@
 // Keeps the parts of a page current. A part is an element with an id and data-live, the address of the page that has it. Events of
 // data-watch, and the clock, make this module fetch that page and take over what has changed, so the server alone makes HTML.
 import { localizeTimes } from "./times.js";
-import { enhancePlayers } from "./compare.js";
 import { morph } from "./morph.js";
 
 const part = document.querySelector("[data-live]");
@@ -135,7 +134,7 @@ function take(page) {
   if (!next) return;
   morph(part, next);
   localizeTimes(part);
-  enhancePlayers(part);
+  part.dispatchEvent(new Event("refract:updated", { bubbles: true })); // Other modules add to what is new.
   document.title = page.title;
   if (!part.dataset.watch || (!source && !retry)) follow();
   if (source?.readyState === EventSource.OPEN) say("live");
