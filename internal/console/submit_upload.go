@@ -102,7 +102,10 @@ func (v *visit) readParts(parts *multipart.Reader, body *formBody, limit func(ur
 			continue
 		}
 		value, err := io.ReadAll(part) // The body is bounded.
-		if err != nil {
+		switch {
+		case err != nil && n == 0:
+			return nil, errForged
+		case err != nil:
 			return nil, brokenForm(err)
 		}
 		if n == 0 {

@@ -137,7 +137,7 @@ func TestSubmit_KeepsWhatWasEnteredAndUploaded(t *testing.T) {
 	if attribute(ratio, "aria-invalid") != "true" || !strings.Contains(described, "-problem") || attribute(ratio, "value") != "wide" {
 		t.Errorf("the field is described by %q, its value is %q", described, attribute(ratio, "value"))
 	}
-	if got := refused.link(t, "Aspect ratio: does not match ^[0-9]{1,2}:[0-9]{1,2}$"); got != "#"+attribute(ratio, "id") {
+	if got := refused.link(t, "Aspect ratio: provider kie ("+editModel+"): does not match ^[0-9]{1,2}:[0-9]{1,2}$"); got != "#"+attribute(ratio, "id") {
 		t.Errorf("the summary leads to %s, want the field %s", got, attribute(ratio, "id"))
 	}
 	if got, want := attribute(refused.named(t, "request_id"), "value"), attribute(form.named(t, "request_id"), "value"); got != want {
