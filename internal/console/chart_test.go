@@ -75,8 +75,10 @@ func statistics() *refractv1.TaskStatistics {
 	s := &refractv1.TaskStatistics{
 		FromTime: timestamppb.New(now.Add(-24 * time.Hour)), ToTime: timestamppb.New(now), Tasks: 10000,
 		States: []*refractv1.TaskStateCount{
-			{State: refractv1.TaskState_TASK_STATE_QUEUED, Tasks: 41}, {State: refractv1.TaskState_TASK_STATE_RUNNING, Tasks: 12},
-			{State: refractv1.TaskState_TASK_STATE_SUCCEEDED, Tasks: 9214}, {State: refractv1.TaskState_TASK_STATE_FAILED, Tasks: 701},
+			{State: refractv1.TaskState_TASK_STATE_QUEUED, Tasks: 41},
+			{State: refractv1.TaskState_TASK_STATE_RUNNING, Tasks: 12},
+			{State: refractv1.TaskState_TASK_STATE_SUCCEEDED, Tasks: 9214},
+			{State: refractv1.TaskState_TASK_STATE_FAILED, Tasks: 701},
 		},
 		StateTimes: []*refractv1.TaskStateTime{
 			{State: refractv1.TaskState_TASK_STATE_QUEUED, Tasks: 9900, Median: durationpb.New(4 * time.Second), Percentile_95: durationpb.New(95 * time.Second)},
@@ -84,7 +86,8 @@ func statistics() *refractv1.TaskStatistics {
 			{State: refractv1.TaskState_TASK_STATE_RUNNING, Tasks: 9900, Median: durationpb.New(5 * time.Minute), Percentile_95: durationpb.New(13 * time.Minute)},
 		},
 		Failures: []*refractv1.FailureCount{
-			{Reason: refractv1.FailureReason_FAILURE_REASON_CONTENT_MODERATED, Tasks: 402}, {Reason: refractv1.FailureReason_FAILURE_REASON_PROVIDER_FAILED, Tasks: 120},
+			{Reason: refractv1.FailureReason_FAILURE_REASON_CONTENT_MODERATED, Tasks: 402},
+			{Reason: refractv1.FailureReason_FAILURE_REASON_PROVIDER_FAILED, Tasks: 120},
 			{Reason: refractv1.FailureReason_FAILURE_REASON_UNSPECIFIED, Tasks: 1},
 		},
 		OldestWaiting: []*refractv1.WaitingTask{{
@@ -94,8 +97,8 @@ func statistics() *refractv1.TaskStatistics {
 	}
 	for i := range 48 {
 		s.Intervals = append(s.Intervals, &refractv1.TaskInterval{
-			StartTime: timestamppb.New(now.Add(time.Duration(i-48) * 30 * time.Minute)), Created: int32(200 + 90*math.Sin(float64(i)/6)), //nolint:gosec // It is small.
-			Succeeded: int32(180 + 80*math.Sin(float64(i)/6-.5)), Failed: int32(i % 20), Canceled: int32(i % 3), //nolint:gosec // Likewise.
+			StartTime: timestamppb.New(now.Add(time.Duration(i-48) * 30 * time.Minute)), Created: int32(200 + 90*math.Sin(float64(i)/6)),
+			Succeeded: int32(180 + 80*math.Sin(float64(i)/6-.5)), Failed: int32(i % 20), Canceled: int32(i % 3),
 		})
 	}
 	return s
@@ -163,8 +166,10 @@ func TestOverview_KeepsTheTenantInItsLinks(t *testing.T) {
 		t.Errorf("the period 7d is %v, %q", length, page.Period)
 	}
 	want := []periodLink{
-		{"1 hour", "/overview?period=1h&tenant=a%26b", false}, {"24 hours", "/overview?period=24h&tenant=a%26b", false},
-		{"7 days", "/overview?period=7d&tenant=a%26b", true}, {"30 days", "/overview?period=30d&tenant=a%26b", false},
+		{"1 hour", "/overview?period=1h&tenant=a%26b", false},
+		{"24 hours", "/overview?period=24h&tenant=a%26b", false},
+		{"7 days", "/overview?period=7d&tenant=a%26b", true},
+		{"30 days", "/overview?period=30d&tenant=a%26b", false},
 	}
 	if diff := cmp.Diff(want, page.Periods); diff != "" {
 		t.Errorf("links of the periods: (-want +got)\n%s", diff)
