@@ -44,7 +44,7 @@ type providersPage struct {
 	Admission     *refractv1.Admission
 	AdmissionForm postedForm
 	Accounts      []accountView
-	Models        []modelView
+	Models        []catalogModel
 	All           bool // Whether offerings without an account and retired ones are shown.
 	MoreModels    bool
 	Stuck         []stuckView
@@ -208,11 +208,11 @@ func shortDuration(d time.Duration) string {
 	}
 }
 
-// modelView is a model as the page shows it.
-type modelView struct{ *refractv1.Model }
+// catalogModel is a model as the page shows it.
+type catalogModel struct{ *refractv1.Model }
 
 // Views returns the offerings of the model.
-func (m modelView) Views() []offeringView {
+func (m catalogModel) Views() []offeringView {
 	views := make([]offeringView, len(m.GetOfferings()))
 	for i, o := range m.GetOfferings() {
 		views[i] = offeringView{Offering: o, Model: m.GetName()}
@@ -341,7 +341,7 @@ func (c *Console) providers(v *visit, refused refusedForm) (*providersPage, erro
 	}
 	page.MoreModels = models.GetNextPageToken() != ""
 	for _, m := range models.GetModels() {
-		page.Models = append(page.Models, modelView{m})
+		page.Models = append(page.Models, catalogModel{m})
 	}
 	stuck, err := c.operators.ListStuckTasks(v, &refractv1.ListStuckTasksRequest{PageSize: 20, PageToken: q.Get("page")})
 	if err != nil {

@@ -63,6 +63,9 @@ func (v *visit) readSubmission(limit func(url.Values) int64) (*sentForm, error) 
 		}
 		return &sentForm{Values: v.r.PostForm}, nil
 	}
+	if v.console.Cookies.CheckOrigin(v.r) != nil {
+		return nil, errForged
+	}
 	control := http.NewResponseController(v.w)
 	// The server's write timeout counts from the request on, and its read timeout ends long before a large file does.
 	defer func() { _ = control.SetWriteDeadline(time.Now().Add(formStallTimeout)) }()
