@@ -98,6 +98,9 @@ func (c *Console) routes() {
 	c.webhookRoutes()
 	c.providerRoutes()
 	c.inboxRoutes()
+	c.tenantRoutes()
+	c.tokenRoutes()
+	c.auditRoutes()
 	c.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { c.fail(w, r, errNoPage) })
 }
 

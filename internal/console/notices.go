@@ -10,7 +10,7 @@ import (
 const noticeKey = "notice"
 
 // notices has the notices of all forms, by key. Each area lists its own.
-var notices = joined(taskNotices, webhookNotices, providerNotices)
+var notices = joined(taskNotices, webhookNotices, providerNotices, tenantNotices, tokenNotices)
 
 func joined(areas ...map[string]string) map[string]string {
 	all := map[string]string{}

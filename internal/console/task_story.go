@@ -36,8 +36,8 @@ type change struct {
 	at    time.Time
 }
 
-// changesOf returns the changes of state in a story, oldest first.
-func changesOf(e *refractv1.Explanation) []change {
+// stateChangesOf returns the changes of state in a story, oldest first.
+func stateChangesOf(e *refractv1.Explanation) []change {
 	var changes []change
 	for _, entry := range e.GetEntries() {
 		state, ok := refractv1.TaskState_value["TASK_STATE_"+entry.GetFacts()["state"]]
@@ -51,7 +51,7 @@ func changesOf(e *refractv1.Explanation) []change {
 
 // taskSteps returns the states on the way of a task, each with the time that the task has spent in it so far.
 func taskSteps(e *refractv1.Explanation, now time.Time) []taskStep {
-	changes, state := changesOf(e), e.GetTask().GetState()
+	changes, state := stateChangesOf(e), e.GetTask().GetState()
 	spent, visited := map[refractv1.TaskState]time.Duration{}, map[refractv1.TaskState]bool{state: true}
 	for i, c := range changes {
 		end := now
