@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
@@ -50,7 +49,7 @@ func (e auditEvent) Kind() string {
 	case refractv1.AuditActorKind_AUDIT_ACTOR_KIND_CERTIFICATE:
 		return "certificate"
 	case refractv1.AuditActorKind_AUDIT_ACTOR_KIND_ANONYMOUS:
-		return "anybody: authentication is off"
+		return "authentication is off"
 	case refractv1.AuditActorKind_AUDIT_ACTOR_KIND_COMMAND:
 		return "command"
 	default:
@@ -86,8 +85,9 @@ func changesOf(before, after *structpb.Struct) []fieldChange {
 	var changes []fieldChange
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		was, is := before.GetFields()[name], after.GetFields()[name]
-		if !proto.Equal(was, is) {
-			changes = append(changes, fieldChange{Name: name, Before: valueText(was), After: valueText(is)})
+		change := fieldChange{Name: name, Before: valueText(was), After: valueText(is)}
+		if change.Before != change.After {
+			changes = append(changes, change)
 		}
 	}
 	return changes
