@@ -2,7 +2,6 @@ package console_test
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -93,7 +92,7 @@ func start(t *testing.T, configure func(*server.Config, *simConfig)) *site {
 	for _, v := range []visitor{acme, other, operator} {
 		s.tokens[v] = newToken(t, pool, v)
 	}
-	if s.Server, err = server.New(t.Context(), cfg, slog.New(slog.NewTextHandler(io.Discard, nil))); err != nil {
+	if s.Server, err = server.New(t.Context(), cfg, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatalf("start the service: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
