@@ -88,8 +88,8 @@ var terms = []term{
 	{Name: "max_unfinished_uploads", Label: "Unfinished uploads", Absent: 1000, Hint: "Further uploads are refused."},
 }
 
-// periods are the fields of retention times.
-var periods = []period{
+// keepPeriods are the fields of retention times.
+var keepPeriods = []period{
 	{"keep_outputs", "Outputs", "After they were saved; an hour at least. Removed outputs do not come back."},
 	{"keep_sources", "Uploaded sources", "After their last use; a day at least."},
 	{"keep_callbacks", "Callbacks", "After their arrival; an hour at least."},
@@ -156,7 +156,7 @@ func formOf(t *refractv1.Tenant) tenantForm {
 		f.Terms = append(f.Terms, field)
 	}
 	for i, d := range []*durationpb.Duration{t.GetKeepOutputs(), t.GetKeepSources(), t.GetKeepCallbacks(), t.GetKeepTasks()} {
-		f.Periods = append(f.Periods, periodFieldOf(periods[i], d.AsDuration()))
+		f.Periods = append(f.Periods, periodFieldOf(keepPeriods[i], d.AsDuration()))
 	}
 	return f
 }
@@ -180,7 +180,7 @@ func readTenantForm(post url.Values) tenantForm {
 	for _, t := range terms {
 		f.Terms = append(f.Terms, termField{t, strings.TrimSpace(post.Get(t.Name)), post.Get(t.Name + "_unit"), post.Get("was_" + t.Name)})
 	}
-	for _, p := range periods {
+	for _, p := range keepPeriods {
 		f.Periods = append(f.Periods, periodField{p, strings.TrimSpace(post.Get(p.Name)), post.Get(p.Name + "_unit"), post.Get("was_" + p.Name)})
 	}
 	return f
