@@ -127,9 +127,13 @@ func (c *Console) taskPage(v *visit, code int, problem string) error {
 	}
 	e := resp.GetExplanation()
 	t := e.GetTask()
-	own, err := c.owns(v, id)
+	mine, err := c.ownTask(v, id)
 	if err != nil {
 		return err
+	}
+	own := mine != nil
+	if own {
+		t = mine
 	}
 	now := time.Now()
 	page := taskPage{
@@ -147,19 +151,17 @@ func (c *Console) taskPage(v *visit, code int, problem string) error {
 	return v.showStatus(code, "task", stateName(t.GetState())+" · "+firstWords(t.GetPrompt(), 60), problem, page)
 }
 
-// owns reports whether a task that the caller can see belongs to its tenant.
-func (c *Console) owns(v *visit, id string) (bool, error) {
-	if !v.caller.Operator {
-		return true, nil
-	}
+// ownTask returns a task of the caller's tenant, or nil if it belongs to another one. Unlike an explanation, it has the addresses of its
+// request in full.
+func (c *Console) ownTask(v *visit, id string) (*refractv1.Task, error) {
 	if v.caller.Tenant == "" {
-		return false, nil
+		return nil, nil //nolint:nilnil // Nobody's task is no error: an operator sees it all the same.
 	}
-	_, err := c.tasks.GetTask(v, &refractv1.GetTaskRequest{TaskId: id})
-	if status.Code(err) == codes.NotFound {
-		return false, nil
+	resp, err := c.tasks.GetTask(v, &refractv1.GetTaskRequest{TaskId: id})
+	if status.Code(err) == codes.NotFound && v.caller.Operator {
+		return nil, nil //nolint:nilnil // As above.
 	}
-	return err == nil, err
+	return resp.GetTask(), err
 }
 
 // addCallbacks adds the newest callbacks of a task, and the bodies of the first of them.
