@@ -236,7 +236,7 @@ func valuesOf(form *html.Node) url.Values {
 				}
 			}
 		case f.Data == "textarea":
-			values.Add(name, strings.TrimPrefix(rawText(f), "\n"))
+			values.Add(name, strings.TrimPrefix(strings.TrimSuffix(rawText(f), " "), "\n")) // rawText ends an element with a space.
 		case kind != "checkbox" && kind != "radio":
 			values.Add(name, attribute(f, "value"))
 		case hasAttribute(f, "checked"):
