@@ -23,7 +23,7 @@ func (d deliveryView) Event() string { return eventName(d.GetEventType()) }
 
 // State returns the state of the delivery in a word.
 func (d deliveryView) State() tone {
-	switch d.WebhookDelivery.GetState() {
+	switch d.GetState() {
 	case refractv1.WebhookDeliveryState_WEBHOOK_DELIVERY_STATE_SUCCEEDED:
 		return tone{"OK", "delivered"}
 	case refractv1.WebhookDeliveryState_WEBHOOK_DELIVERY_STATE_FAILED:

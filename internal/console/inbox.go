@@ -182,7 +182,7 @@ func (p inquiryPage) Sentence() string {
 
 // Outcome returns the outcome in a word.
 func (p inquiryPage) Outcome() tone {
-	switch p.Inquiry.GetOutcome() {
+	switch p.GetOutcome() {
 	case refractv1.InquiryOutcome_INQUIRY_OUTCOME_CONFIRMING:
 		return tone{"BUSY", "asking the provider"}
 	case refractv1.InquiryOutcome_INQUIRY_OUTCOME_SETTLED:

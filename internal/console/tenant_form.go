@@ -195,7 +195,7 @@ func (f *tenantForm) request(name string) (req *refractv1.UpdateTenantRequest, c
 	amounts, termsChanged := f.amounts()
 	if termsChanged || (f.Own && !f.WasOwn) {
 		changed = true
-		req.Weight = int32(amounts["weight"])
+		req.Weight = int32(amounts["weight"]) //nolint:gosec // See termField.amount.
 		req.MaxQueued, req.MaxInFlight = quota32(amounts["max_queued"]), quota32(amounts["max_in_flight"])
 		req.MaxPerDay, req.MaxCallsPerSecond = quota32(amounts["max_per_day"]), quota32(amounts["max_calls_per_second"])
 		req.MaxSources, req.MaxUnfinishedUploads = quota32(amounts["max_sources"]), quota32(amounts["max_unfinished_uploads"])
@@ -308,7 +308,7 @@ func quota32(n int64) *int32 {
 	if n == 0 {
 		return nil
 	}
-	return new(int32(min(n, math.MaxInt32)))
+	return new(int32(min(n, math.MaxInt32))) //nolint:gosec // It is bounded right here.
 }
 
 // refused takes the violations of the API. Those of a retention time belong to its field.

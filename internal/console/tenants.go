@@ -156,6 +156,9 @@ func (c *Console) tenant(v *visit, name string) (tenantView, error) {
 // updateTenant sends what the person changed.
 func (c *Console) updateTenant(v *visit) error {
 	name := v.r.PathValue("name")
+	if name == "open" { // See tenantURL.
+		name = v.r.URL.Query().Get("tenant")
+	}
 	form := readTenantForm(v.r.PostForm)
 	req, changed := form.request(name)
 	if len(form.Violations) == 0 && !changed {

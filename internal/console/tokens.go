@@ -21,7 +21,7 @@ func (c *Console) tokenRoutes() {
 	c.handle("POST /tokens/sessions/{id}/end", c.endSession)
 }
 
-var tokenNotices = map[string]string{
+var tokenNotices = map[string]string{ //nolint:gosec // These are sentences.
 	"token-revoked": "The token is revoked. Calls with it are refused within five seconds.",
 	"session-ended": "The session has ended. Its cookie is refused within five seconds.",
 }

@@ -40,6 +40,10 @@ func TestTenants_AnOperatorSetsTerms(t *testing.T) {
 	if row := audit.row("weight"); row != "weight 7 nothing" {
 		t.Errorf("the last change of the weight is shown as %q", row)
 	}
+	for _, odd := range []string{"..", "open"} { // No path can have such a name.
+		s.get(t, operator, "/tenants").submit(t, "Open", "tenant", odd).submit(t, "Save", "terms", "own").wantStatus(t, http.StatusOK).want(t, "The terms are saved")
+		s.get(t, operator, "/audit?target="+odd).wantStatus(t, http.StatusOK).want(t, "tenant.update")
+	}
 	s.get(t, operator, "/audit?from=yesterday").wantStatus(t, http.StatusBadRequest).want(t, "Enter a date and time")
 	s.get(t, operator, "/audit?tenant=nobody").wantStatus(t, http.StatusOK).want(t, "No event matches")
 }
