@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -147,8 +148,7 @@ func (f *inboxFilters) request() *refractv1.ListCallbacksRequest {
 // verdictChoices returns the verdicts in the order of the API.
 func verdictChoices() []choice {
 	var choices []choice
-	for n := range int32(len(verdicts)) {
-		v := refractv1.CallbackVerdict(n + 1)
+	for _, v := range slices.Sorted(maps.Keys(verdicts)) {
 		choices = append(choices, choice{word("CALLBACK_VERDICT_", v), verdicts[v].name})
 	}
 	return choices
