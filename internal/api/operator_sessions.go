@@ -77,7 +77,7 @@ func sessionPageToken(last identity.Session) string {
 	if err != nil {
 		return ""
 	}
-	raw := binary.BigEndian.AppendUint64(nil, uint64(last.CreateTime.UnixMicro())) //nolint:gosec // The time is after 1970.
+	raw := binary.BigEndian.AppendUint64(nil, uint64(last.CreateTime.UnixMicro()))
 	return base64.RawURLEncoding.EncodeToString(append(raw, id[:]...))
 }
 

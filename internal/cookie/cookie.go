@@ -24,7 +24,7 @@ const (
 )
 
 // TokenHeader is the header with the form token of a request to the API.
-const TokenHeader = "X-Refract-Form-Token"
+const TokenHeader = "X-Refract-Form-Token" //nolint:gosec // It is the name of a header.
 
 // maxValue bounds what is read of a cookie, in bytes.
 const maxValue = 4 << 10

@@ -17,7 +17,7 @@ import (
 func idOfAge(age time.Duration) task.ID {
 	id := uuid.Must(uuid.NewV7())
 	stamp := binary.BigEndian.Uint64(id[:8])
-	binary.BigEndian.PutUint64(id[:8], stamp-uint64(age.Milliseconds())<<16) //nolint:gosec // Ages of tests are positive.
+	binary.BigEndian.PutUint64(id[:8], stamp-uint64(age.Milliseconds())<<16)
 	return task.ID(id.String())
 }
 
