@@ -22,7 +22,7 @@ type clients struct {
 	all map[visitor]*http.Client
 }
 
-// client returns the HTTP client of a visitor.
+// client returns the HTTP client of a visitor, who is signed in with it unless they have no token.
 func (s *site) client(t *testing.T, v visitor) *http.Client {
 	t.Helper()
 	s.clients.mu.Lock()
@@ -31,16 +31,30 @@ func (s *site) client(t *testing.T, v visitor) *http.Client {
 		s.clients.all = map[visitor]*http.Client{}
 	}
 	c := s.clients.all[v]
-	if c == nil {
-		jar, err := cookiejar.New(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c = &http.Client{Jar: jar}
-		s.clients.all[v] = c
+	if c != nil {
+		return c
 	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = &http.Client{Jar: jar}
+	if v != nobody {
+		login := s.send(t, c, v, http.MethodGet, "/login", "", nil)
+		form, _ := login.form(t, "Sign in with a token")
+		values := valuesOf(form)
+		values.Set("token", s.tokens[v])
+		p := s.send(t, c, v, http.MethodPost, "/login", formType, strings.NewReader(values.Encode()))
+		if p.status != http.StatusOK || p.url.Path == "/login" {
+			t.Fatalf("%s can't sign in: %s: %s", v, p.url, p.text())
+		}
+	}
+	s.clients.all[v] = c
 	return c
 }
+
+// formType is the type of a form without files.
+const formType = "application/x-www-form-urlencoded"
 
 // get opens a page as a visitor, and follows redirections.
 func (s *site) get(t *testing.T, v visitor, path string) *page {
@@ -51,11 +65,17 @@ func (s *site) get(t *testing.T, v visitor, path string) *page {
 // post sends exactly these fields as a form, and follows redirections. [page.submit] sends a form as a browser does.
 func (s *site) post(t *testing.T, v visitor, path string, fields url.Values) *page {
 	t.Helper()
-	return s.open(t, v, http.MethodPost, path, "application/x-www-form-urlencoded", strings.NewReader(fields.Encode()))
+	return s.open(t, v, http.MethodPost, path, formType, strings.NewReader(fields.Encode()))
 }
 
 // open makes a request as a visitor and returns the page to which it leads.
 func (s *site) open(t *testing.T, v visitor, method, path, contentType string, body io.Reader) *page {
+	t.Helper()
+	return s.send(t, s.client(t, v), v, method, path, contentType, body)
+}
+
+// send is open with a client.
+func (s *site) send(t *testing.T, client *http.Client, v visitor, method, path, contentType string, body io.Reader) *page {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), hung)
 	defer cancel()
@@ -68,10 +88,7 @@ func (s *site) open(t *testing.T, v visitor, method, path, contentType string, b
 		req.Header.Set("Content-Type", contentType)
 		req.Header.Set("Origin", s.url)
 	}
-	if v != nobody {
-		req.Header.Set("Authorization", "Bearer "+s.tokens[v])
-	}
-	resp, err := s.client(t, v).Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)
 	}

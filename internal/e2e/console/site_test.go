@@ -194,3 +194,17 @@ const (
 	failed    = refractv1.TaskState_TASK_STATE_FAILED
 	canceled  = refractv1.TaskState_TASK_STATE_CANCELED
 )
+
+// until polls a condition until it holds.
+func (s *site) until(t *testing.T, what string, met func() bool) {
+	t.Helper()
+	deadline, ticker := time.After(hung), time.NewTicker(50*time.Millisecond)
+	defer ticker.Stop()
+	for !met() {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("waited in vain for: %s", what)
+		}
+	}
+}

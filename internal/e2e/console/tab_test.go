@@ -68,7 +68,11 @@ func (s *site) browse(t *testing.T, v visitor, l look) *tab {
 	})
 	b.setLook(t, l)
 	if v != nobody {
-		call(t, b, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Authorization": "Bearer " + s.tokens[v]}})
+		b.open(t, "/login").fill(t, "textbox", "API token", s.tokens[v]).click(t, "button", "Sign in with a token")
+		b.until(t, "the first page", func() bool { return peek[bool](b, `location.pathname !== "/login" && document.readyState === "complete"`) })
+		b.mu.Lock()
+		b.received = 0
+		b.mu.Unlock()
 	}
 	return b
 }
