@@ -28,6 +28,9 @@ import (
 // processing is the duration of a simulated generation.
 const processing = 3 * time.Second
 
+// tenant is who submits the clip.
+const tenant = "demo"
+
 // Demo is a command that runs the whole system on this machine and modifies one clip.
 type Demo struct {
 	Video    string `type:"existingfile" help:"Clip to modify: MP4 or MOV, at most 500 MB. Default: a clip of four seconds that comes with Refract."`
@@ -36,10 +39,11 @@ type Demo struct {
 	Prompt   string `default:"A neon city at dusk, in the rain" help:"Description of the change."`
 	Output   string `short:"o" type:"path" help:"File to save the result as. Default: refract-output/<task id>.mp4."`
 	Log      bool   `help:"Show the service's log."`
+	Keep     bool   `help:"Keep everything running after the clip is done, until Ctrl-C, and print a link that signs in to the console."`
 }
 
 // Run starts a simulated provider, PostgreSQL and the service, all private and on loopback, submits one task and follows
-// it to its saved file. At the end it stops everything, and removes everything but that file.
+// it to its saved file. At the end, or with Keep when ctx ends, it stops everything, and removes everything but that file.
 func (d *Demo) Run(ctx context.Context, con cli.Console) (err error) {
 	dir, err := pglocal.TempDir("refract-demo-")
 	if err != nil {
@@ -60,8 +64,11 @@ func (d *Demo) Run(ctx context.Context, con cli.Console) (err error) {
 	}
 	defer func() { err = errors.Join(err, provider.Close()) }()
 	flags := server.Config{
-		DataDir: dir, Auth: "none", Tenant: "demo", StartLog: startLog, AllowPrivate: true, PublicSources: true,
+		DataDir: dir, Auth: "none", Tenant: tenant, StartLog: startLog, AllowPrivate: true, PublicSources: true,
 		GRPC: server.Listener{Address: "127.0.0.1:0"}, HTTP: server.Listener{Address: "127.0.0.1:0"}, Ingress: server.Listener{Address: "127.0.0.1:0"},
+	}
+	if d.Keep {
+		flags.Auth = "tokens" // The console shows its pages as people see them who sign in.
 	}
 	if err := flags.Configure(d.Provider, server.Upstream{
 		APIKeys: []redact.Secret{redact.Secret(key)}, WebhookKeys: []redact.Secret{redact.Secret(signingKey)},
@@ -87,7 +94,7 @@ func (d *Demo) Run(ctx context.Context, con cli.Console) (err error) {
 	g.Go(func() error { return s.Run(running) })
 	g.Go(func() error {
 		defer stop()
-		return d.modify(running, con, s.GRPCAddr())
+		return d.act(running, con, s)
 	})
 	return g.Wait()
 }
@@ -106,9 +113,33 @@ func (d *Demo) logs(con cli.Console) (service, start *slog.Logger, err error) {
 	return service, start, err
 }
 
+// act modifies the clip. With Keep it then shows the way to the console, and waits for the end of ctx.
+func (d *Demo) act(ctx context.Context, con cli.Console, s *server.Server) error {
+	var token string
+	if d.Keep {
+		var err error
+		if token, err = s.CreateToken(ctx, tenant); err != nil {
+			return fmt.Errorf("create a token for the demo: %w", err)
+		}
+	}
+	if err := d.modify(ctx, con, s.GRPCAddr(), token); err != nil || !d.Keep {
+		return err
+	}
+	link, err := s.ConsoleLink(ctx, tenant, true)
+	if err != nil {
+		return fmt.Errorf("make a login link: %w", err)
+	}
+	if err := say(con, "\nThe console, which this link opens once, within ten minutes:\n  %s\nREFRACT_TOKEN=%s\nREFRACT_ADDRESS=%s\nPress Ctrl-C to stop and remove everything but the file.",
+		link, token, s.GRPCAddr()); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
 // modify acts as a client: it uploads, submits, follows and downloads.
-func (d *Demo) modify(ctx context.Context, con cli.Console, address string) error {
-	service, err := client.Dial(address, client.WithDialOptions(grpc.WithDefaultCallOptions(grpc.WaitForReady(true))))
+func (d *Demo) modify(ctx context.Context, con cli.Console, address, token string) error {
+	service, err := client.Dial(address, client.WithToken(token), client.WithDialOptions(grpc.WithDefaultCallOptions(grpc.WaitForReady(true))))
 	if err != nil {
 		return fmt.Errorf("connect to the service: %w", err)
 	}

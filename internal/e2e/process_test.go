@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -340,5 +341,44 @@ func TestDemo_LeavesAPlayableFileAndNothingElse(t *testing.T) {
 		if !bytes.Contains(out, []byte(hex.EncodeToString(sum[:]))) || string(file[4:8]) != "ftyp" {
 			t.Errorf("the demo printed another SHA-256 than %x, or %s is no MP4:\n%s", sum, path, out)
 		}
+	}
+}
+
+// TestDemo_KeepRunsUntilItIsInterrupted signs in to the console of a kept demo by its link, which works once.
+func TestDemo_KeepRunsUntilItIsInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), hung)
+	defer cancel()
+	cmd := refract(ctx, t, "demo", "--keep")
+	cmd.Dir = t.TempDir()
+	out := &logBuffer{}
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	var link string
+	eventually(t, "the link to the console", func() bool {
+		select {
+		case err := <-ended:
+			t.Fatalf("demo: %v\n%s", err, out)
+		default:
+		}
+		link = regexp.MustCompile(`http://127\.0\.0\.1:\d+/login/link\?\S+\n`).FindString(out.String())
+		return link != ""
+	})
+	status, _, body := request(t, http.MethodGet, strings.TrimSpace(link), "")
+	if status != http.StatusOK || !bytes.Contains(body, []byte("Sign in as demo")) {
+		t.Errorf("the link leads to status %d: %s", status, body)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatalf("demo: %v\n%s", err, out)
+	}
+	if files, err := filepath.Glob(filepath.Join(cmd.Dir, "refract-output", "*.mp4")); err != nil || len(files) != 1 {
+		t.Errorf("the demo leaves %v, %v, want one file", files, err)
 	}
 }

@@ -43,6 +43,7 @@ type Server struct {
 	queue    *queue.Queue // Nil unless the replica is a worker.
 	surfaces *surfaces
 	sessions *credentials.Sessions
+	tokens   *credentials.APITokens
 	restURL  string // Of REST and the console, without a slash at its end.
 
 	working   []part   // Run until the replica drains.
@@ -119,7 +120,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	if err != nil {
 		return nil, err
 	}
-	s.sessions, s.restURL = stores.Sessions, addresses.rest
+	s.sessions, s.tokens, s.restURL = stores.Sessions, stores.APITokens, addresses.rest
 	clients, err := newClients(f)
 	if err != nil {
 		return nil, err
