@@ -37,7 +37,9 @@ func populate(t *testing.T) *populated {
 	s := start(t, func(cfg *server.Config, _ *simConfig) { cfg.KIE.Limits = []string{"20/10s/3"} })
 	endpoint := s.endpoint(t, operator, receiver.URL+"/events")
 	s.endpoint(t, operator, receiver.URL+"/broken")
-	label := func(req *refractv1.SubmitTaskRequest) { req.Labels = map[string]string{"project": "spring", "shot": "12a"} }
+	label := func(req *refractv1.SubmitTaskRequest) {
+		req.Labels = map[string]string{"project": "spring", "shot": "12a"}
+	}
 	done := s.submit(t, operator, "A neon city at dusk, in the rain", label)
 	broken := s.submit(t, operator, "A forest of glass [sim:fail,reason=The+prompt+shows+too+little+change]")
 	s.await(t, operator, done.GetId(), succeeded)
