@@ -83,7 +83,11 @@ func takeReadmePicture(t *testing.T) {
 	})
 	s.await(t, acme, task.GetId(), succeeded)
 	b := s.browse(t, acme, ordinary).open(t, "/tasks/"+task.GetId())
-	b.click(t, "radio", "Slider")
+	b.compare(t)
+	b.until(t, "both videos to load", func() bool {
+		return peek[bool](b, `[...document.querySelectorAll("video")].length === 2 && [...document.querySelectorAll("video")].every((v) => v.readyState >= 1)`)
+	})
+	b.click(t, "slider", "Position")
 	b.until(t, "both videos to show a picture", func() bool {
 		return peek[bool](b, `[...document.querySelectorAll("video")].every((v) => v.readyState >= 2 && !v.seeking)`)
 	})

@@ -34,7 +34,7 @@ func TestSession_IsOverAfterItsTime(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
 	s.get(t, acme, "/tasks").wantStatus(t, http.StatusOK)
-	if _, err := s.pool.Exec(t.Context(), "UPDATE console_session SET expire_time = now() - interval '1 second', create_time = now() - interval '9 hours'"); err != nil {
+	if _, err := s.pool.Exec(t.Context(), "UPDATE console_session SET expire_time = now() - interval '1 second', create_time = now() - interval '7 hours'"); err != nil {
 		t.Fatal(err)
 	}
 	s.until(t, "the session to end", func() bool { return s.get(t, acme, "/tasks").url.Path == "/login" })

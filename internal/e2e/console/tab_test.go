@@ -57,6 +57,8 @@ func (s *site) browse(t *testing.T, v visitor, l look) *tab {
 	b := &tab{site: s, downloads: t.TempDir(), documents: map[string]bool{}}
 	ctx, cancel := chromedp.NewContext(startedChromium(t), chromedp.WithNewBrowserContext(), chromedp.WithListener(b.heard))
 	t.Cleanup(cancel)
+	b.ctx = ctx
+	call(t, b, network.Enable, network.EnableParams{}) // The tab lives as long as the context of its first call, and is described after a timeout.
 	var stop context.CancelFunc
 	b.ctx, stop = context.WithTimeout(ctx, hung)
 	t.Cleanup(stop)
