@@ -465,11 +465,11 @@ func (b *tab) download(t *testing.T, n int) []byte {
 	return content
 }
 
-// picture returns a PNG of the page: of the whole page, or of the window.
-func (b *tab) picture(t *testing.T, whole bool) []byte {
+// picture returns a PNG of the window at a scale, or of the whole page if the scale is 0.
+func (b *tab) picture(t *testing.T, scale float64) []byte {
 	t.Helper()
-	params := cdppage.CaptureScreenshotParams{Format: cdppage.CaptureScreenshotFormatPng}
-	if whole {
+	params := cdppage.CaptureScreenshotParams{Format: cdppage.CaptureScreenshotFormatPng, Clip: &cdppage.Viewport{Width: 1440, Height: 900, Scale: scale}}
+	if scale == 0 {
 		size := call(t, b, cdppage.GetLayoutMetrics, cdp.Empty{}).CSSContentSize
 		params.CaptureBeyondViewport, params.Clip = new(true), &cdppage.Viewport{Width: size.Width, Height: size.Height, Scale: 1}
 	}
