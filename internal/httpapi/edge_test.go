@@ -65,7 +65,7 @@ func TestREST_UnknownParametersAreRefusedByName(t *testing.T) {
 		"link":                 {http.MethodGet, "/v1/outputs/token?download=1", "download", ""},
 		"upload":               {http.MethodPut, uploadAt + "?offset=3", "offset", ""},
 		"question":             {http.MethodGet, uploadAt + "?offset=3", "offset", ""},
-		"tenants":              {http.MethodGet, "/v1/tenants?tenant=a", "tenant", ""},
+		"tenants":              {http.MethodGet, "/v1/tenants?name=a", "name", "tenant"},
 		"set tenant":           {http.MethodPut, "/v1/tenants/a?weight=3", "weight", ""},
 		"callbacks":            {http.MethodGet, "/v1/callbacks?verdict=CALLBACK_VERDICT_STALE", "verdict", ""},
 		"webhooks":             {http.MethodGet, "/v1/webhooks?page_size=1", "page_size", "this method takes none"},

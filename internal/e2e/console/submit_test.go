@@ -173,7 +173,7 @@ func TestSubmit_SaysWhatIsWrong(t *testing.T) {
 		"no number":           {[]string{"source", "uri", "source_uri", s.clip(), "priority", "high"}, http.StatusBadRequest, "Priority: must be a whole number"},
 		"a priority too high": {[]string{"source", "uri", "source_uri", s.clip(), "priority", "101"}, http.StatusBadRequest, "Priority: "},
 		"no duration":         {[]string{"source", "uri", "source_uri", s.clip(), "deadline", "soon"}, http.StatusBadRequest, "Deadline: must be a duration"},
-		"no label":            {[]string{"source", "uri", "source_uri", s.clip(), "labels", "team"}, http.StatusBadRequest, "Labels: must have one key=value a line"},
+		"no label":            {[]string{"source", "uri", "source_uri", s.clip(), "labels", "team"}, http.StatusBadRequest, "Labels: Write each label as key=value on a line of its own."},
 		"a bad label":         {[]string{"source", "uri", "source_uri", s.clip(), "labels", "Team=a"}, http.StatusBadRequest, "Labels: "},
 		"no number of it":     {[]string{"source", "uri", "source_uri", s.clip(), "parameters.seed", "NaN"}, http.StatusBadRequest, "Seed: must be a number"},
 		"NUL":                 {[]string{"source", "uri", "source_uri", s.clip(), "prompt", "a\x00b"}, http.StatusBadRequest, "Prompt: must not have a NUL"},
