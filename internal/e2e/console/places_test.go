@@ -64,14 +64,29 @@ func populate(t *testing.T) *populated {
 	hook := "/webhooks/" + endpoint.GetId()
 	p := &populated{site: s}
 	for _, at := range []struct{ name, path string }{
-		{"tasks", "/tasks"}, {"tasks-filtered", "/tasks?state=SUCCEEDED&label=project%3Dspring"}, {"tasks-empty", "/tasks?text=nothing-has-this"},
-		{"task-succeeded", "/tasks/" + done.GetId()}, {"task-failed", "/tasks/" + broken.GetId()}, {"task-running", "/tasks/" + runs.GetId()},
-		{"task-canceled", "/tasks/" + ended.GetId()}, {"task-waiting", "/tasks/" + waits.GetId()},
-		{"submit", "/submit"}, {"submit-form", "/submit?model=luma/ray-2-modify"}, {"overview", "/overview"},
-		{"webhooks", "/webhooks"}, {"webhook", hook}, {"webhook-new", "/webhooks/new"}, {"webhook-redeliver", hook + "/redeliver"},
+		{"tasks", "/tasks"},
+		{"tasks-filtered", "/tasks?state=SUCCEEDED&label=project%3Dspring"},
+		{"tasks-empty", "/tasks?text=nothing-has-this"},
+		{"task-succeeded", "/tasks/" + done.GetId()},
+		{"task-failed", "/tasks/" + broken.GetId()},
+		{"task-running", "/tasks/" + runs.GetId()},
+		{"task-canceled", "/tasks/" + ended.GetId()},
+		{"task-waiting", "/tasks/" + waits.GetId()},
+		{"submit", "/submit"},
+		{"submit-form", "/submit?model=luma/ray-2-modify"},
+		{"overview", "/overview"},
+		{"webhooks", "/webhooks"},
+		{"webhook", hook},
+		{"webhook-new", "/webhooks/new"},
+		{"webhook-redeliver", hook + "/redeliver"},
 		{"delivery", hook + "/deliveries/" + deliveries.GetDeliveries()[0].GetEventId()},
-		{"providers", "/providers"}, {"inbox", "/inbox"}, {"callback", "/inbox/" + callbacks.GetCallbacks()[0].GetId()},
-		{"tenants", "/tenants"}, {"tokens", "/tokens"}, {"audit", "/audit"}, {"not-found", "/nothing"},
+		{"providers", "/providers"},
+		{"inbox", "/inbox"},
+		{"callback", "/inbox/" + callbacks.GetCallbacks()[0].GetId()},
+		{"tenants", "/tenants"},
+		{"tokens", "/tokens"},
+		{"audit", "/audit"},
+		{"not-found", "/nothing"},
 	} {
 		p.places = append(p.places, place{at.name, operator, at.path})
 	}
