@@ -27,6 +27,8 @@ type issuer struct {
 
 	mu   sync.Mutex
 	keys map[string]crypto.Signer // By key id; it publishes all of them.
+
+	signIns signIns
 }
 
 // startIssuer starts an issuer with an RSA key "first", and a key "curve" on an elliptic curve.
@@ -39,7 +41,9 @@ func startIssuer(t *testing.T) *issuer {
 	i := &issuer{keys: map[string]crypto.Signer{"first": first, "curve": newCurveKey(t)}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		i.answer(t, w, map[string]any{"issuer": i.URL, "jwks_uri": i.URL + "/keys"})
+		i.answer(t, w, map[string]any{
+			"issuer": i.URL, "jwks_uri": i.URL + "/keys", "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token",
+		})
 	})
 	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
 		i.reads.Add(1)
@@ -51,6 +55,8 @@ func startIssuer(t *testing.T) *issuer {
 		}
 		i.answer(t, w, set)
 	})
+	mux.HandleFunc("GET /authorize", i.authorize)
+	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) { i.exchange(t, w, r) })
 	i.Server = httptest.NewTLSServer(mux)
 	t.Cleanup(i.Close)
 	return i
