@@ -75,7 +75,10 @@ type Sessions struct {
 	mu     sync.Mutex
 	live   map[tokenHash]*liveSession
 	wanted map[tokenHash]int // How many requests wait to know a session.
-	read   time.Time         // When the read began that found the live sessions; zero before the first.
+	// ended are the sessions that were forgotten while a read is under way, which may have found them before they ended. It is nil
+	// between reads.
+	ended map[tokenHash]bool
+	read  time.Time // When the read began that found the live sessions; zero before the first.
 }
 
 // liveSession is a live session, and the function that ends its streams.
@@ -109,6 +112,7 @@ func (s *Sessions) reload(ctx context.Context) error {
 			hashes = append(hashes, hash[:])
 		}
 	}
+	s.ended = map[tokenHash]bool{}
 	s.mu.Unlock()
 	found := map[tokenHash]Session{}
 	if len(hashes) > 0 {
@@ -118,6 +122,9 @@ func (s *Sessions) reload(ctx context.Context) error {
 			}
 		})
 		if err != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.ended = nil
 			return err
 		}
 	}
@@ -130,6 +137,10 @@ func (s *Sessions) replace(found map[tokenHash]Session, read time.Time) {
 	live := make(map[tokenHash]*liveSession, len(found))
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for hash := range s.ended {
+		delete(found, hash)
+	}
+	s.ended = nil
 	for hash, session := range found {
 		if live[hash] = s.live[hash]; live[hash] == nil {
 			live[hash] = newLiveSession(session)
@@ -184,6 +195,9 @@ func (s *Sessions) Forget(secret string) {
 	hash := tokenHash(HashSecret(secret))
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.ended != nil {
+		s.ended[hash] = true
+	}
 	if known := s.live[hash]; known != nil {
 		known.end(ErrInvalid)
 		delete(s.live, hash)

@@ -16,6 +16,7 @@ type sessionTable struct {
 	mu    sync.Mutex
 	live  map[string]Session // By secret.
 	hangs bool
+	slow  time.Duration // How long a read takes after it has found the sessions.
 	reads int
 }
 
@@ -35,6 +36,11 @@ func (st *sessionTable) LiveSessions(ctx context.Context, hashes [][]byte, add f
 				add(hash, s)
 			}
 		}
+	}
+	if slow := st.slow; slow > 0 {
+		st.mu.Unlock()
+		<-time.After(slow)
+		st.mu.Lock()
 	}
 	return nil
 }
@@ -139,6 +145,25 @@ func TestSessions_AStreamEndsWithItsSession(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSessions_AForgottenOneStaysForgotten signs out while a read is under way that has found the session already.
+func TestSessions_AForgottenOneStaysForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, table, secret := startSessions(t)
+		if _, err := s.Authenticate(t.Context(), inSession(secret)); err != nil {
+			t.Fatal(err)
+		}
+		table.set(func() { table.slow = time.Second })
+		<-time.After(tokenReload + tokenReload/4) // The next read is under way.
+		table.set(func() { delete(table.live, secret) })
+		s.Forget(secret)
+		<-time.After(time.Second) // It has ended.
+		if _, err := s.Authenticate(t.Context(), inSession(secret)); !errors.Is(err, ErrInvalid) {
+			t.Errorf("Authenticate after signing out = %v, want ErrInvalid", err)
+		}
+	})
 }
 
 func TestSessions_WorkForAWhileWithoutTheDatabase(t *testing.T) {
