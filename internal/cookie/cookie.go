@@ -95,12 +95,15 @@ func (p *Policy) EnsureVisit(w http.ResponseWriter, r *http.Request) string {
 // minVisit is the least length of a visit that counts, so that nobody guesses it.
 const minVisit = 26
 
-// CheckAPI returns ErrForged for a request to the API with a session, and without other credentials in its header, that another site
-// may have made.
+// CheckAPI returns ErrForged for a request to the API without credentials in its header that another site may have made. A browser adds
+// the session, and also the client certificate of a person who has one.
 func (p *Policy) CheckAPI(r *http.Request) error {
-	secret := p.Get(r, Session)
-	if secret == "" || r.Header.Get("Authorization") != "" {
+	if p == nil || r.Header.Get("Authorization") != "" {
 		return nil
+	}
+	secret := p.Get(r, Session)
+	if secret == "" {
+		return p.CheckOrigin(r)
 	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {

@@ -38,6 +38,10 @@ func TestCheckAPI_TakesRequestsOfTheConsoleAlone(t *testing.T) {
 		ok      bool
 	}{
 		"no cookie":                          {http.MethodPost, "", nil, true},
+		"no cookie, another site's GET":      {http.MethodGet, "", map[string]string{"Sec-Fetch-Site": "cross-site"}, true},
+		"no cookie, another site":            {http.MethodPost, "", map[string]string{"Sec-Fetch-Site": "cross-site"}, false},
+		"no cookie, another origin":          {http.MethodPost, "", map[string]string{"Origin": "https://evil.example"}, false},
+		"no cookie, a header, another site":  {http.MethodPost, "", map[string]string{"Sec-Fetch-Site": "cross-site", "Authorization": "Bearer x"}, true},
 		"GET":                                {http.MethodGet, secret, nil, true},
 		"HEAD":                               {http.MethodHead, secret, nil, true},
 		"GET of the same origin":             {http.MethodGet, secret, map[string]string{"Sec-Fetch-Site": "same-origin"}, true},
