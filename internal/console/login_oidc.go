@@ -31,12 +31,25 @@ func (c *Console) leaveForIssuer(v *visit) error {
 	if err != nil {
 		return c.oidcProblem(v, to, err)
 	}
-	text, err := json.Marshal(pending{begun, to})
+	value, err := pending{begun, to}.encode()
 	if err != nil {
 		return err
 	}
-	c.Cookies.Set(v.w, cookie.SignIn, base64.RawURLEncoding.EncodeToString(text), oidcLife)
+	c.Cookies.Set(v.w, cookie.SignIn, value, oidcLife)
 	return v.redirect(address)
+}
+
+// maxPending bounds the value of the cookie in bytes. Browsers drop a cookie of more than 4096 with its name and attributes.
+const maxPending = 3500
+
+// encode returns the value of the cookie. Where that were too long, the sign-in leads to the start.
+func (p pending) encode() (string, error) {
+	text, err := json.Marshal(p)
+	if err == nil && base64.RawURLEncoding.EncodedLen(len(text)) > maxPending {
+		p.To = "/"
+		text, err = json.Marshal(p)
+	}
+	return base64.RawURLEncoding.EncodeToString(text), err
 }
 
 // returnFromIssuer makes a session for a person whom the issuer sends back.
@@ -64,8 +77,10 @@ func (c *Console) returnFromIssuer(v *visit) error {
 	})
 }
 
-// oidcProblem shows why a person could not sign in. What the issuer answered is in no page.
+// oidcProblem shows why a person could not sign in. What the issuer answered is in no page. The log has the code of its error, which tells
+// operators what is wrong with their client.
 func (c *Console) oidcProblem(v *visit, to string, err error) error {
+	c.Log.WarnContext(v, "a person could not sign in at the issuer", "error", err)
 	switch {
 	case errors.Is(err, identity.ErrUnassigned):
 		return c.showOIDCProblem(v, http.StatusForbidden, to, "The identity provider knows you, but names no tenant for you and no rights of an operator.")

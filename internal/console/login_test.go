@@ -1,11 +1,15 @@
 package console
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/refract-video/refract/internal/identity"
 )
 
 func TestLocalPath_LeadsNowhereElse(t *testing.T) {
@@ -32,6 +36,24 @@ func TestLocalPath_LeadsNowhereElse(t *testing.T) {
 	} {
 		if got := localPath(to); got != want {
 			t.Errorf("localPath(%q) = %q, want %q", to, got, want)
+		}
+	}
+}
+
+func TestPending_FitsInACookie(t *testing.T) {
+	t.Parallel()
+	for to, want := range map[string]string{
+		"/tasks?state=QUEUED&label=a":                         "/tasks?state=QUEUED&label=a",
+		"/tasks?" + strings.Repeat("&", maxTo-len("/tasks?")): "/", // JSON has six bytes for each.
+	} {
+		value, err := pending{identity.PendingSignIn{State: "s"}, to}.encode()
+		if err != nil || len(value) > maxPending {
+			t.Fatalf("encode = %d bytes, %v, want at most %d", len(value), err, maxPending)
+		}
+		text, err := base64.RawURLEncoding.DecodeString(value)
+		var got pending
+		if err != nil || json.Unmarshal(text, &got) != nil || got.To != want || got.State != "s" {
+			t.Errorf("a sign-in to %q becomes %+v, %v", to, got, err)
 		}
 	}
 }

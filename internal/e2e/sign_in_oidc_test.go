@@ -169,6 +169,9 @@ func TestOIDC_WhoIsNotVerifiedHasNoSession(t *testing.T) {
 	if n := s.sessions(t); n != 0 {
 		t.Errorf("%d sessions were made, want none", n)
 	}
+	if log := s.log.String(); !strings.Contains(log, "invalid_grant") || strings.Contains(log, "secret of the issuer") {
+		t.Error("the log does not have the error of the issuer, or more than its code")
+	}
 }
 
 // TestOIDC_RedirectURIIsThatOfTheBaseURL asks under another name than that of --base-url.

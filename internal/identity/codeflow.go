@@ -96,7 +96,7 @@ func (f *CodeFlow) Finish(ctx context.Context, p PendingSignIn, state, code stri
 	}
 	tokens, err := config.Exchange(oidc.ClientContext(ctx, f.client), code, oauth2.VerifierOption(p.Verifier))
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok && refused.Response != nil && refused.Response.StatusCode < http.StatusInternalServerError {
-		return nil, ErrInvalid
+		return nil, fmt.Errorf("the issuer refused the code with %.64q: %w", refused.ErrorCode, ErrInvalid) // Its other text may hold secrets.
 	}
 	if err != nil {
 		return nil, ErrIssuer
