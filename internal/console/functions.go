@@ -30,6 +30,9 @@ type age struct{ t *timestamppb.Timestamp }
 // Known reports whether there is a time.
 func (a age) Known() bool { return a.t.IsValid() && a.t.AsTime().Unix() != 0 }
 
+// Ahead reports whether the time is known and has not come yet.
+func (a age) Ahead() bool { return a.Known() && time.Now().Before(a.t.AsTime()) }
+
 // Exact returns the time for programs and for readers without script.
 func (a age) Exact() string { return a.t.AsTime().UTC().Format(time.RFC3339) }
 
@@ -53,6 +56,8 @@ func formatDuration(d time.Duration) string {
 		return fmt.Sprintf("%d min", int(d.Minutes()))
 	case d < time.Hour:
 		return fmt.Sprintf("%d min %d s", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour && int(d.Minutes())%60 == 0:
+		return fmt.Sprintf("%d h", int(d.Hours()))
 	case d < 48*time.Hour:
 		return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
 	default:
