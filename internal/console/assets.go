@@ -2,12 +2,14 @@ package console
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
 	"io/fs"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 )
 
@@ -35,10 +37,11 @@ func assets() http.Handler {
 			files[base] = content
 		}
 	}
-	tags := map[string]string{}
+	tags, packed := map[string]string{}, map[string][]byte{}
 	for name, content := range files {
 		sum := sha256.Sum256(content)
-		tags[name] = `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+		tags[name] = base64.RawURLEncoding.EncodeToString(sum[:12])
+		packed[name] = compress(content)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("file")
@@ -47,8 +50,23 @@ func assets() http.Handler {
 			http.NotFound(w, r)
 			return
 		}
+		tag := tags[name]
+		w.Header().Set("Vary", "Accept-Encoding")
+		if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			w.Header().Set("Content-Encoding", "gzip")
+			content, tag = packed[name], tag+"-gzip"
+		}
 		w.Header().Set("Cache-Control", "no-cache") // A browser asks whether the release has changed it, by the tag.
-		w.Header().Set("ETag", tags[name])
+		w.Header().Set("ETag", `"`+tag+`"`)
 		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(content))
 	})
+}
+
+// compress returns a file as browsers accept it, which is a quarter of its size.
+func compress(content []byte) []byte {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, _ = w.Write(content) // A buffer takes everything.
+	_ = w.Close()
+	return packed.Bytes()
 }
