@@ -9,7 +9,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// chart is a picture of rectangles, which a page shows as SVG. Text stands beside it, since the picture is stretched to the width of the
+// chart is a picture of rectangles, which a page shows as SVG. Text stands next to it, since the picture is stretched to the width of the
 // page. Its title and description are for those who don't see it.
 type chart struct {
 	ID          string

@@ -160,7 +160,7 @@ func (c *Console) serve(v *visit, serve func(*visit) error) {
 	}
 }
 
-// visit is one request of somebody who is signed in, or of a stranger. Its context names the caller to the gRPC server.
+// visit is one request of a person who is signed in, or of a stranger. Its context names the caller to the gRPC server.
 type visit struct {
 	context.Context //nolint:containedctx // It is that of the request.
 

@@ -45,7 +45,7 @@ func (c *Console) leadToLogin(w http.ResponseWriter, r *http.Request) {
 }
 
 // fail answers with the page of an error. The visitor is known, so that signing in again would not help where the API takes them for
-// nobody: they are an operator without a tenant.
+// no tenant: they are an operator without a tenant.
 func (v *visit) fail(err error) {
 	if isSignedOut(err) && !v.stranger {
 		err = errNoTenant

@@ -147,7 +147,7 @@ func (c *Console) linkError(v *visit, err error) error {
 }
 
 // begin begins a session with a new secret, which create stores by its hash, and leads to a page. It ends the session that the browser
-// had, and no secret is used twice, so that nobody can plant one.
+// had, and no secret is used twice, so that no site can plant one.
 func (c *Console) begin(v *visit, to string, create func(hash []byte) error) error {
 	secret, hash := identity.NewSecret()
 	if err := create(hash); err != nil {

@@ -77,7 +77,7 @@ func (c *Console) returnFromIssuer(v *visit) error {
 	})
 }
 
-// oidcProblem shows why a person could not sign in. What the issuer answered is in no page. The log has the code of its error, which tells
+// oidcProblem shows why a person could not sign in. What the issuer answered is in no page. The log has the code of its error, which says
 // operators what is wrong with their client.
 func (c *Console) oidcProblem(v *visit, to string, err error) error {
 	c.Log.WarnContext(v, "a person could not sign in at the issuer", "error", err)

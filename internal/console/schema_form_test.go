@@ -40,7 +40,7 @@ func TestSchemaField(t *testing.T) {
 		"an integer":              {`{"type": "integer", "minimum": 0, "maximum": 10, "description": "Seconds."}`, inputField{Kind: kindInteger, Min: "0", Max: "10", Step: "1", Hint: "Seconds. From 0 to 10."}},
 		"a number":                {`{"type": "number", "exclusiveMinimum": 0.5}`, inputField{Kind: kindNumber, Step: "any", Hint: "More than 0.5."}},
 		"steps from 0":            {`{"type": "number", "multipleOf": 0.25, "maximum": 1}`, inputField{Kind: kindNumber, Step: "0.25", Max: "1", Hint: "At most 1."}},
-		"steps beside the least":  {`{"type": "integer", "multipleOf": 2, "minimum": 1}`, inputField{Kind: kindInteger, Step: "1", Min: "1", Hint: "At least 1."}},
+		"steps off the least":     {`{"type": "integer", "multipleOf": 2, "minimum": 1}`, inputField{Kind: kindInteger, Step: "1", Min: "1", Hint: "At least 1."}},
 		"a short text":            {`{"type": "string", "maxLength": 10}`, inputField{Kind: kindText, MaxLength: 10, Hint: "At most 10 characters."}},
 		"a long text":             {`{"type": "string", "maxLength": 500}`, inputField{Kind: kindLongText, MaxLength: 500, Hint: "At most 500 characters."}},
 		"a URI":                   {`{"type": "string", "format": "uri", "pattern": "^https://"}`, inputField{Kind: kindURI, Hint: "It begins with https://."}},

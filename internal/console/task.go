@@ -155,7 +155,7 @@ func (c *Console) taskPage(v *visit, code int, problem string) error {
 // request in full.
 func (c *Console) ownTask(v *visit, id string) (*refractv1.Task, error) {
 	if v.caller.Tenant == "" {
-		return nil, nil //nolint:nilnil // Nobody's task is no error: an operator sees it all the same.
+		return nil, nil //nolint:nilnil // A task of another tenant is no error: an operator sees it all the same.
 	}
 	resp, err := c.tasks.GetTask(v, &refractv1.GetTaskRequest{TaskId: id})
 	if status.Code(err) == codes.NotFound && v.caller.Operator {

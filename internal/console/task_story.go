@@ -110,7 +110,7 @@ func (s taskStep) PhaseText() string {
 	}
 }
 
-// taskAttempt is an attempt of a task, as its story tells it.
+// taskAttempt is an attempt of a task, as its story shows it.
 type taskAttempt struct {
 	Number                                      int32
 	Account, State, ProviderTaskID, Model, Cost string

@@ -92,7 +92,7 @@ func (p *Policy) EnsureVisit(w http.ResponseWriter, r *http.Request) string {
 	return visit
 }
 
-// minVisit is the least length of a visit that counts, so that nobody guesses it.
+// minVisit is the least length of a visit that counts, so that it cannot be guessed.
 const minVisit = 26
 
 // CheckAPI returns ErrForged for a request to the API without credentials in its header that another site may have made. A browser adds
@@ -125,7 +125,7 @@ func (p *Policy) CheckOrigin(r *http.Request) error {
 	return nil
 }
 
-// FormToken returns the token of the forms of whoever has a secret. Other sites can make a browser send a form with its cookies, but
+// FormToken returns the token of the forms of the holder of a secret. Other sites can make a browser send a form with its cookies, but
 // can't know the secret from which the token is made.
 func FormToken(secret string) string {
 	mac := hmac.New(sha256.New, []byte(secret))

@@ -65,7 +65,7 @@ func (i *issuer) authorize(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, s.redirectURI+"?"+back.Encode(), http.StatusFound)
 }
 
-// exchange exchanges a code once, for whoever has the secret of the client and the verifier of the code.
+// exchange exchanges a code once, for a caller who has the secret of the client and the verifier of the code.
 func (i *issuer) exchange(t *testing.T, w http.ResponseWriter, r *http.Request) {
 	t.Helper()
 	s := &i.signIns

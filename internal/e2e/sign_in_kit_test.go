@@ -15,7 +15,7 @@ import (
 	"github.com/refract-video/refract/internal/cookie"
 )
 
-// browser is a browser without script. It keeps cookies, and follows a redirection when it is told to.
+// browser is a browser without script. It keeps cookies, and follows a redirection on request.
 type browser struct {
 	client *http.Client
 	origin *url.URL

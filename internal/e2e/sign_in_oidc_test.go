@@ -101,7 +101,7 @@ func TestOIDC_WhoIsNotVerifiedHasNoSession(t *testing.T) {
 	with := func(name, value string) func(url.Values) {
 		return func(query url.Values) { query.Set(name, value) }
 	}
-	otherCode := func(query url.Values) { // The unused code of somebody else.
+	otherCode := func(query url.Values) { // The unused code of another person.
 		u, err := url.Parse(s.leave(t, s.browser(t), "/"))
 		if err != nil {
 			t.Fatal(err)
@@ -130,7 +130,7 @@ func TestOIDC_WhoIsNotVerifiedHasNoSession(t *testing.T) {
 		{name: "a wrong state", tamper: with("state", "wrong"), status: 403, text: unverified},
 		{name: "no state", tamper: func(q url.Values) { q.Del("state") }, status: 403, text: unverified},
 		{name: "no code", tamper: func(q url.Values) { q.Del("code") }, status: 403, text: unverified},
-		{name: "the code of somebody else", tamper: otherCode, status: 403, text: unverified},
+		{name: "the code of another person", tamper: otherCode, status: 403, text: unverified},
 		{name: "a used code", tamper: usedCode, status: 403, text: unverified},
 		{name: "a wrong nonce", claims: map[string]any{"nonce": "wrong"}, status: 403, text: unverified},
 		{name: "no nonce", claims: map[string]any{"nonce": nil}, status: 403, text: unverified},

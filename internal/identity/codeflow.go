@@ -37,7 +37,7 @@ type CodeFlow struct {
 	read     time.Time // When the endpoint was discovered.
 }
 
-// PendingSignIn is a sign-in that was begun. It must be kept by the browser that began it, and shown to nobody else.
+// PendingSignIn is a sign-in that was begun. It must be kept by the browser that began it, and shown to no one else.
 type PendingSignIn struct {
 	State    string `json:"s"`
 	Nonce    string `json:"n"`

@@ -24,7 +24,7 @@ var (
 	ErrLinkNotFound = errors.New("the link was used already, or has expired: make a new one")
 )
 
-// Session is a session of a person who signed in to the console. It lasts until its time is over, somebody ends it, or the API token
+// Session is a session of a person who signed in to the console. It lasts until its time is over, a person ends it, or the API token
 // that it was made from is revoked.
 type Session struct {
 	ID         string
@@ -87,7 +87,7 @@ type liveSession struct {
 	end      context.CancelCauseFunc
 }
 
-// NewSessions returns sessions that know nobody before they run.
+// NewSessions returns sessions that are all unknown before they run.
 func NewSessions(store SessionStore) *Sessions {
 	s := &Sessions{store: store, wanted: map[tokenHash]int{}}
 	s.reads = newRefresh(timing{

@@ -39,9 +39,9 @@ func TestSoak_APageLooksAtFewBuffersOfTenMillionTasks(t *testing.T) {
 			}{
 				"none":             {"{}", "{}", "", 200},
 				"a state":          {"{SAVING}", "{}", "", 11_000},
-				"a label":          {"{}", `{"team": "nobody"}`, "", 11_000},
-				"a text":           {"{}", "{}", "nobody has this", 11_000},
-				"a text and state": {"{SAVING}", "{}", "nobody has this", 11_000},
+				"a label":          {"{}", `{"team": "absent"}`, "", 11_000},
+				"a text":           {"{}", "{}", "no task has this", 11_000},
+				"a text and state": {"{SAVING}", "{}", "no task has this", 11_000},
 			} {
 				var plan []byte
 				err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {

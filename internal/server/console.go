@@ -42,7 +42,7 @@ func (f *Config) codeFlow(rest string, client *http.Client, log *slog.Logger) (*
 		if f.ClientSecret != "" || f.Issuer != "" {
 			return nil, errors.New("--console-oidc-client-secret and --console-oidc-issuer need --console-oidc-client-id")
 		}
-		return nil, nil //nolint:nilnil // Nobody signs in so.
+		return nil, nil //nolint:nilnil // No one signs in so.
 	}
 	if !f.signsIn() {
 		return nil, errors.New("--console-oidc-client-id has no use with --console=off or --auth=none: drop it")

@@ -93,8 +93,8 @@ func (f *Config) issuerClient() *http.Client {
 type authentication struct {
 	identity.Authenticator
 	tokens   identity.Authenticator // For API tokens alone.
-	sessions *identity.Sessions     // Nil where nobody signs in.
-	codeFlow *identity.CodeFlow     // Nil where nobody signs in at an issuer.
+	sessions *identity.Sessions     // Nil without sign-in.
+	codeFlow *identity.CodeFlow     // Nil without sign-in at an issuer.
 	running  []part                 // What reads tokens, sessions, keys and rates.
 	close    func(context.Context) error
 }

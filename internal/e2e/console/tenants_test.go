@@ -8,7 +8,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// TestTenants_AnOperatorSetsTerms gives a tenant that nobody knows its own terms, changes its retention alone, and takes the terms away.
+// TestTenants_AnOperatorSetsTerms gives an unknown tenant its own terms, changes its retention alone, and takes the terms away.
 func TestTenants_AnOperatorSetsTerms(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
@@ -45,7 +45,7 @@ func TestTenants_AnOperatorSetsTerms(t *testing.T) {
 		s.get(t, operator, "/audit?target="+odd).wantStatus(t, http.StatusOK).want(t, "tenant.update")
 	}
 	s.get(t, operator, "/audit?from=yesterday").wantStatus(t, http.StatusBadRequest).want(t, "Enter a date and time")
-	s.get(t, operator, "/audit?tenant=nobody").wantStatus(t, http.StatusOK).want(t, "No event matches")
+	s.get(t, operator, "/audit?tenant=unknown").wantStatus(t, http.StatusOK).want(t, "No event matches")
 }
 
 // TestTokens_ANewTokenIsShownOnce creates a token, sends the same form again as a reload does, and revokes the token.

@@ -19,8 +19,8 @@ const insertLink = `
 INSERT INTO console_login_link (hash, tenant, operator, actor_name, expire_time)
 VALUES ($1, $2, $3, $4, now() + $5 * interval '1 second')`
 
-// CreateLink makes a login link for a tenant, an operator or both, and returns its code. It signs in once, within ten minutes, as whoever
-// made it by the audit log: the actor of ctx.
+// CreateLink makes a login link for a tenant, an operator or both, and returns its code. It signs in once, within ten minutes. The
+// audit log names who made it: the actor of ctx.
 func (s *Sessions) CreateLink(ctx context.Context, tenant string, operator bool) (code string, err error) {
 	actor, _ := audit.ActorOf(ctx)
 	code, hash := identity.NewSecret()

@@ -154,7 +154,7 @@ func (s *Sessions) End(ctx context.Context, id string) (identity.Session, error)
 	return session, nil
 }
 
-// SignOut ends the session whose secret has a hash, as whoever signed in, or returns identity.ErrSessionNotFound.
+// SignOut ends the session whose secret has a hash, as the person who signed in, or returns identity.ErrSessionNotFound.
 func (s *Sessions) SignOut(ctx context.Context, hash []byte) error {
 	if _, err := s.end(ctx, endSessionByHash, hash, true); err != nil {
 		return fmt.Errorf("sign out: %w", err)
@@ -162,7 +162,7 @@ func (s *Sessions) SignOut(ctx context.Context, hash []byte) error {
 	return nil
 }
 
-// end ends the session that a statement finds, as the actor of ctx or as whoever signed in.
+// end ends the session that a statement finds, as the actor of ctx or as the person who signed in.
 func (s *Sessions) end(ctx context.Context, statement string, which any, own bool) (session identity.Session, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, statement, which)

@@ -80,7 +80,7 @@ func TestSessions_EndWhenTheyAreEnded(t *testing.T) {
 	for _, e := range events {
 		actions = append(actions, e.Action+" by "+e.Actor.Name)
 	}
-	// End had no actor, and signing out is an action of whoever signed in.
+	// End had no actor, and signing out is an action of the person who signed in.
 	if got, want := fmt.Sprint(actions), fmt.Sprint([]string{"console_session.end by alice", "console_session.create by alice", "console_session.create by alice", "console_session.create by alice"}); got != want {
 		t.Errorf("audit log %s, want %s", got, want)
 	}
