@@ -89,6 +89,19 @@ func (c *changes) until(t *testing.T, last func(*refractv1.WatchedTaskEvent) boo
 	}
 }
 
+// end returns the error with which the stream ends, after bookmarks.
+func (c *changes) end() error {
+	for {
+		m, err := c.Recv()
+		if err != nil {
+			return err
+		}
+		if m.GetEvent() != nil {
+			return fmt.Errorf("an event came: %v", m)
+		}
+	}
+}
+
 func ends(id string) func(*refractv1.WatchedTaskEvent) bool {
 	return func(e *refractv1.WatchedTaskEvent) bool {
 		return e.GetTaskId() == id && terminal(e.GetEvent().GetState())
@@ -122,7 +135,7 @@ func TestWatchTasks_BringsEveryChangeOfTheTenantAndResumesAnywhere(t *testing.T)
 
 	other := ts.another(t)
 	ts.stop()
-	if _, err := stream.Recv(); status.Code(err) != codes.Unavailable {
+	if err := stream.end(); status.Code(err) != codes.Unavailable {
 		t.Errorf("after draining: %v, want UNAVAILABLE", err)
 	}
 	second := other.submit(t, "")
