@@ -32,7 +32,7 @@ func unlimited(f *server.Config, c *simConfig) {
 }
 
 // hung bounds every wait of a test. A test that waits longer hangs, on any machine.
-const hung = 5 * time.Minute
+const hung = 15 * time.Minute
 
 // eventually polls a condition until it holds.
 func eventually(t *testing.T, what string, cond func() bool) {

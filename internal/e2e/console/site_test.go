@@ -31,7 +31,7 @@ const (
 )
 
 // hung bounds every wait of a test. A test that waits longer hangs, on any machine.
-const hung = 3 * time.Minute
+const hung = 15 * time.Minute
 
 // visitor is who visits the site: a tenant, or an operator.
 type visitor string

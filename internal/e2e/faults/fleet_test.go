@@ -70,7 +70,7 @@ type fleet struct {
 }
 
 // hung bounds every wait of a test. A test that waits longer hangs, on any machine.
-const hung = 5 * time.Minute
+const hung = 15 * time.Minute
 
 // newFleet returns a fleet without running replicas.
 func newFleet(t *testing.T, cfg fleetConfig) *fleet {
