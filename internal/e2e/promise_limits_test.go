@@ -33,12 +33,16 @@ func TestPromise09_TheFleetObeysTheProvider(t *testing.T) {
 	ctx, cancel := context.WithTimeout(as(t.Context(), f.token), hung)
 	defer cancel()
 	faults := []string{"", "", "[sim:delay=700ms]", "", "[sim:early]", "[sim:drop-after]"}
-	for i := range tasks {
+	submit := func(i int, fault string) {
+		t.Helper()
 		req := goodRequest()
-		req.RequestId, req.Prompt = uuid.NewString(), fmt.Sprintf("city %d %s", i, faults[i%len(faults)])
+		req.RequestId, req.Prompt = uuid.NewString(), fmt.Sprintf("city %d %s", i, fault)
 		if _, err := replicas[i%len(replicas)].tasks.SubmitTask(ctx, req); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for i := range tasks {
+		submit(i, faults[i%len(faults)])
 	}
 	arrived := func(n int) func() bool { return func() bool { return len(provider.Ledger()) >= n } }
 	if err := provider.Await(ctx, arrived(tasks/3)); err != nil {
@@ -48,7 +52,10 @@ func TestPromise09_TheFleetObeysTheProvider(t *testing.T) {
 	if _, err := f.pool.Exec(ctx, "UPDATE provider_account SET max_submissions = $1, rate_window = $2, max_in_flight = $3", many, window, many+3); err != nil {
 		t.Fatal(err)
 	}
-	if err := provider.Await(ctx, arrived(tasks)); err != nil {
+	for i := range many { // Their answers take so long that a slow machine has sent them all before the first comes.
+		submit(tasks+i, "[sim:delay=10s]")
+	}
+	if err := provider.Await(ctx, arrived(tasks+many)); err != nil {
 		t.Fatal(err)
 	}
 	expectLimits(t, provider, many, many+3)
