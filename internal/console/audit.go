@@ -119,7 +119,7 @@ func (c *Console) listAudit(v *visit) error {
 	if len(page.Violations) > 0 {
 		return v.showStatus(http.StatusBadRequest, "audit", "Audit log", checkFields, page)
 	}
-	req.PageToken = q.Get("page")
+	req.PageToken = q.Get(pageParameter)
 	resp, err := c.operators.ListAuditEvents(v, req)
 	if err != nil {
 		page.Violations = violations(err)
@@ -143,18 +143,4 @@ func (f *auditFilters) request() *refractv1.ListAuditEventsRequest {
 		f.Violations["create_time_to"] = asSentence(err.Error())
 	}
 	return req
-}
-
-// firstPage returns the URL of the first page of a list with the same filters, or nothing at the first page.
-func firstPage(u *url.URL) string {
-	q := u.Query()
-	if !q.Has("page") {
-		return ""
-	}
-	q.Del("page")
-	q.Del(noticeKey)
-	if len(q) == 0 {
-		return u.Path
-	}
-	return u.Path + "?" + q.Encode()
 }

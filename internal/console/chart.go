@@ -117,7 +117,7 @@ func newThroughputChart(s *refractv1.TaskStatistics) throughputChart {
 	intervals := s.GetIntervals()
 	t := throughputChart{Intervals: intervals}
 	if len(intervals) > 0 {
-		t.Length = roundDuration(s.GetToTime().AsTime().Sub(s.GetFromTime().AsTime()) / time.Duration(len(intervals)))
+		t.Length = formatDuration(s.GetToTime().AsTime().Sub(s.GetFromTime().AsTime()) / time.Duration(len(intervals)))
 	}
 	kinds := []struct {
 		name, class string
@@ -157,7 +157,7 @@ func newStateTimeRows(times []*refractv1.TaskStateTime) []barRow {
 	for _, t := range times {
 		median, most := t.GetMedian().AsDuration(), t.GetPercentile_95().AsDuration()
 		name := stateName(t.GetState())
-		values := []string{roundDuration(median), roundDuration(most), countText(int64(t.GetTasks()))}
+		values := []string{formatDuration(median), formatDuration(most), countText(int64(t.GetTasks()))}
 		rows = append(rows, barRow{name, values, barChart("state-time-"+name, "Time in "+name,
 			fmt.Sprintf("Half of the tasks took at most %s, and 95 %% at most %s.", values[0], values[1]),
 			longest.Seconds(), barPart{"most", most.Seconds()}, barPart{"median", median.Seconds()})})

@@ -108,7 +108,7 @@ func statistics() *refractv1.TaskStatistics {
 func render(t *testing.T, name string, data any) string {
 	t.Helper()
 	var page bytes.Buffer
-	if err := parsePages()[name].template.ExecuteTemplate(&page, "layout", view{Title: name, Caller: &Caller{Tenant: "films"}, Page: data}); err != nil {
+	if err := pages()[name].ExecuteTemplate(&page, "layout", view{Title: name, Caller: &Caller{Tenant: "films"}, Page: data}); err != nil {
 		t.Fatalf("page %s: %v", name, err)
 	}
 	return page.String()

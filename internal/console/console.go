@@ -49,7 +49,6 @@ var ErrSignedOut = errors.New("sign in first")
 // Console serves the pages.
 type Console struct {
 	Config
-	pages     map[string]*page
 	tasks     refractv1.TaskServiceClient
 	models    refractv1.ModelServiceClient
 	webhooks  refractv1.WebhookServiceClient
@@ -64,7 +63,7 @@ func New(cfg Config) *Console {
 		cfg.Cookies = cookie.New("", false)
 	}
 	c := &Console{
-		Config: cfg, pages: parsePages(), mux: http.NewServeMux(), attempts: newAttempts(),
+		Config: cfg, mux: http.NewServeMux(), attempts: newAttempts(),
 		tasks: refractv1.NewTaskServiceClient(cfg.Conn), models: refractv1.NewModelServiceClient(cfg.Conn),
 		webhooks: refractv1.NewWebhookServiceClient(cfg.Conn), operators: refractv1.NewOperatorServiceClient(cfg.Conn),
 	}
@@ -74,7 +73,7 @@ func New(cfg Config) *Console {
 
 // routes is the list of all pages and forms. A GET shows a page. A POST changes something and leads to a page.
 func (c *Console) routes() {
-	c.mux.Handle("GET /assets/{file}", assets())
+	c.mux.Handle("GET /assets/{file}", http.HandlerFunc(serveAsset))
 	if c.SignIn != nil {
 		c.open("GET /login", c.showLogin)
 		c.open("POST /login", c.signInByToken)

@@ -10,7 +10,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
@@ -36,9 +35,6 @@ func (d deliveryView) State() tone {
 // deliveryStates are the values of the filter by state.
 var deliveryStates = []choice{{"PENDING", "pending"}, {"SUCCEEDED", "delivered"}, {"FAILED", "failed"}}
 
-// choice is a value of a select field.
-type choice struct{ Value, Name string }
-
 // webhookPage is what the page of an endpoint shows.
 type webhookPage struct {
 	Endpoint   endpointView
@@ -62,9 +58,9 @@ func (c *Console) showWebhook(v *visit) error {
 	}
 	q := v.r.URL.Query()
 	page := webhookPage{
-		Endpoint: e, States: deliveryStates, State: q.Get("state"), Task: strings.TrimSpace(q.Get("task_id")), First: q.Get("page") == "",
+		Endpoint: e, States: deliveryStates, State: q.Get("state"), Task: strings.TrimSpace(q.Get("task_id")), First: q.Get(pageParameter) == "",
 	}
-	req := &refractv1.ListWebhookDeliveriesRequest{EndpointId: e.GetId(), TaskId: page.Task, PageToken: q.Get("page"), PageSize: pageSize}
+	req := &refractv1.ListWebhookDeliveriesRequest{EndpointId: e.GetId(), TaskId: page.Task, PageToken: q.Get(pageParameter), PageSize: pageSize}
 	if state, ok := refractv1.WebhookDeliveryState_value["WEBHOOK_DELIVERY_STATE_"+page.State]; ok {
 		req.States = []refractv1.WebhookDeliveryState{refractv1.WebhookDeliveryState(state)}
 	}
@@ -78,20 +74,6 @@ func (c *Console) showWebhook(v *visit) error {
 	}
 	page.Next = nextPage(v.r.URL, resp.GetNextPageToken())
 	return v.show("webhook", e.Name(), page)
-}
-
-// pageSize is the number of rows of a page.
-const pageSize = 50
-
-// nextPage returns the URL of the next page of a list with the same filters, or an empty string at the end.
-func nextPage(u *url.URL, token string) string {
-	if token == "" {
-		return ""
-	}
-	q := u.Query()
-	q.Del(noticeKey)
-	q.Set("page", token)
-	return u.Path + "?" + q.Encode()
 }
 
 // deliveryPage is what the page of a delivery shows.
@@ -217,22 +199,6 @@ func sincePresets(now time.Time) []choice {
 	return []choice{
 		{before(time.Hour), "the last hour"}, {before(24 * time.Hour), "the last day"}, {before(7 * 24 * time.Hour), "the last 7 days"}, {"", "all that are kept"},
 	}
-}
-
-var errTime = errors.New("enter a date and time, such as 2026-01-31T14:00")
-
-// utcTime returns a time that a form has, in UTC unless it names a zone. It is nil for an empty field.
-func utcTime(text string) (*timestamppb.Timestamp, error) {
-	text = strings.TrimSpace(text)
-	if text == "" {
-		return nil, nil
-	}
-	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05", time.RFC3339, time.DateOnly} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return timestamppb.New(t), nil
-		}
-	}
-	return nil, errTime
 }
 
 // attemptView is one request to an endpoint as pages show it.

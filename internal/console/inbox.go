@@ -110,7 +110,7 @@ func (c *Console) listInbox(v *visit) error {
 	if len(page.Violations) > 0 {
 		return v.showStatus(http.StatusBadRequest, "inbox", "Inbox", checkFields, page)
 	}
-	req.PageToken = q.Get("page")
+	req.PageToken = q.Get(pageParameter)
 	resp, err := c.operators.ListCallbacks(v, req)
 	if err != nil {
 		page.Violations = violations(err)
@@ -119,11 +119,7 @@ func (c *Console) listInbox(v *visit) error {
 	for _, cb := range resp.GetCallbacks() {
 		page.Callbacks = append(page.Callbacks, callbackView{cb})
 	}
-	page.Next = nextPage(v.r.URL, resp.GetNextPageToken())
-	if q.Has("page") {
-		q.Del("page")
-		page.First = "/inbox?" + q.Encode()
-	}
+	page.Next, page.First = nextPage(v.r.URL, resp.GetNextPageToken()), firstPage(v.r.URL)
 	return v.show("inbox", "Inbox", page)
 }
 

@@ -257,9 +257,9 @@ func (o offeringView) Why() string {
 func (o offeringView) Usually() string {
 	switch {
 	case o.GetTypicalDuration() != nil:
-		return strings.TrimSuffix(formatDuration(o.GetTypicalDuration().AsDuration()), " 0 s")
+		return formatDuration(o.GetTypicalDuration().AsDuration())
 	case o.GetUsualDuration() != nil:
-		return strings.TrimSuffix(formatDuration(o.GetUsualDuration().GetDuration().AsDuration()), " 0 s") + " by the catalog"
+		return formatDuration(o.GetUsualDuration().GetDuration().AsDuration()) + " by the catalog"
 	default:
 		return ""
 	}
@@ -330,7 +330,7 @@ func (c *Console) providers(v *visit, refused refusedForm) (*providersPage, erro
 	}
 	q := v.r.URL.Query()
 	page := &providersPage{
-		Admission: admission.GetAdmission(), AdmissionForm: refused.called("admission"), All: q.Has("all"), StuckFirst: q.Get("page") == "",
+		Admission: admission.GetAdmission(), AdmissionForm: refused.called("admission"), All: q.Has("all"), StuckFirst: q.Get(pageParameter) == "",
 	}
 	for _, a := range accounts.GetAccounts() {
 		page.Accounts = append(page.Accounts, accountView{a, refused.called("pause " + a.GetAccount()), refused.called("limits " + a.GetAccount())})
@@ -343,7 +343,7 @@ func (c *Console) providers(v *visit, refused refusedForm) (*providersPage, erro
 	for _, m := range models.GetModels() {
 		page.Models = append(page.Models, catalogModel{m})
 	}
-	stuck, err := c.operators.ListStuckTasks(v, &refractv1.ListStuckTasksRequest{PageSize: 20, PageToken: q.Get("page")})
+	stuck, err := c.operators.ListStuckTasks(v, &refractv1.ListStuckTasksRequest{PageSize: 20, PageToken: q.Get(pageParameter)})
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 
 	"github.com/refract-video/refract/internal/cookie"
 )
@@ -15,22 +16,23 @@ import (
 //go:embed templates/*.html
 var templateFiles embed.FS
 
-// page is a template with the layout around it.
-type page struct{ template *template.Template }
+// pages has the templates of the pages, with the layout around each. They are parsed when the first page is shown, since most replicas that
+// start show none for a while.
+var pages = sync.OnceValue(parsePages)
 
 // parsePages returns the pages by the names of their files without extension. Files whose names begin with _ are parts that all pages
 // can use.
-func parsePages() map[string]*page {
+func parsePages() map[string]*template.Template {
 	names, err := fs.Glob(templateFiles, "templates/*.html")
 	if err != nil {
 		panic(err) //nolint:forbidigo // The pattern is a constant, so every test would find this.
 	}
 	shared := template.Must(template.New("").Funcs(functions).ParseFS(templateFiles, "templates/_*.html"))
-	pages := map[string]*page{}
+	pages := map[string]*template.Template{}
 	for _, name := range names {
 		if base := path.Base(name); !strings.HasPrefix(base, "_") {
 			own := template.Must(template.Must(shared.Clone()).ParseFS(templateFiles, name))
-			pages[strings.TrimSuffix(base, ".html")] = &page{own}
+			pages[strings.TrimSuffix(base, ".html")] = own
 		}
 	}
 	return pages
@@ -64,7 +66,7 @@ func (v *visit) showStatus(status int, name, title, problem string, data any) er
 // write executes a template as a whole before it sends the first byte, so that an answer is never half a page.
 func (c *Console) write(w http.ResponseWriter, status int, name string, data view) error {
 	var buf bytes.Buffer
-	if err := c.pages[name].template.ExecuteTemplate(&buf, "layout", data); err != nil {
+	if err := pages()[name].ExecuteTemplate(&buf, "layout", data); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -108,17 +108,12 @@ func priceText(p *refractv1.Price) string {
 func durationText(o *refractv1.Offering) string {
 	switch {
 	case o.GetTypicalDuration() != nil:
-		return "about " + roundDuration(o.GetTypicalDuration().AsDuration()) + ", as measured"
+		return "about " + formatDuration(o.GetTypicalDuration().AsDuration()) + ", as measured"
 	case o.GetUsualDuration() != nil:
-		return "about " + roundDuration(o.GetUsualDuration().GetDuration().AsDuration()) + doubt(o.GetUsualDuration().GetFact())
+		return "about " + formatDuration(o.GetUsualDuration().GetDuration().AsDuration()) + doubt(o.GetUsualDuration().GetFact())
 	default:
 		return ""
 	}
-}
-
-// roundDuration returns a duration without the units that are 0.
-func roundDuration(d time.Duration) string {
-	return strings.TrimSuffix(strings.TrimSuffix(formatDuration(d), " 0 s"), " 0 min")
 }
 
 // doubt says how uncertain a figure is.

@@ -5,18 +5,11 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
-
-// pageParameter is the parameter of a URL that has the token of a page.
-const pageParameter = "page"
-
-// timeLayouts are what a browser sends for an input of the type datetime-local, and what people write into a URL.
-var timeLayouts = []string{"2006-01-02T15:04", "2006-01-02T15:04:05", "2006-01-02", time.RFC3339}
 
 // taskFilter is the form with which tasks are filtered, as it was typed. It is the query of the page's URL.
 type taskFilter struct {
@@ -139,15 +132,11 @@ func (f taskFilter) request(token string) (*refractv1.ListTasksRequest, error) {
 
 // filterTime returns a time of the filter, or nil for none.
 func filterTime(text string) (*timestamppb.Timestamp, error) {
-	if text == "" {
-		return nil, nil //nolint:nilnil // No time is no bound.
+	t, err := utcTime(text)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a time such as 2026-03-14T15:09, in UTC", text)
 	}
-	for _, layout := range timeLayouts {
-		if t, err := time.Parse(layout, text); err == nil {
-			return timestamppb.New(t), nil
-		}
-	}
-	return nil, fmt.Errorf("%q is not a time such as 2026-03-14T15:09, in UTC", text)
+	return t, nil
 }
 
 // LocalFrom returns From as an input of the type datetime-local takes it.

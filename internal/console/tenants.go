@@ -100,7 +100,7 @@ type tenantList struct {
 
 // listTenants shows the tenants by name.
 func (c *Console) listTenants(v *visit) error {
-	resp, err := c.operators.ListTenants(v, &refractv1.ListTenantsRequest{PageSize: pageSize, PageToken: v.r.URL.Query().Get("page")})
+	resp, err := c.operators.ListTenants(v, &refractv1.ListTenantsRequest{PageSize: pageSize, PageToken: v.r.URL.Query().Get(pageParameter)})
 	if err != nil {
 		return err
 	}

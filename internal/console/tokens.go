@@ -68,7 +68,7 @@ func (c *Console) listTokens(v *visit) error {
 func (c *Console) fillTokens(v *visit, page *tokenPage) error {
 	q := v.r.URL.Query()
 	page.Tenant, page.Self = strings.TrimSpace(q.Get("tenant")), v.caller.Name
-	resp, err := c.operators.ListAPITokens(v, &refractv1.ListAPITokensRequest{PageSize: pageSize, Tenant: page.Tenant, PageToken: q.Get("page")})
+	resp, err := c.operators.ListAPITokens(v, &refractv1.ListAPITokensRequest{PageSize: pageSize, Tenant: page.Tenant, PageToken: q.Get(pageParameter)})
 	if err != nil {
 		return err
 	}

@@ -132,9 +132,6 @@ func (e endpointView) Version() string {
 	return e.GetUpdateTime().AsTime().UTC().Format(time.RFC3339Nano)
 }
 
-// tone is a word with the colour of a badge that repeats its meaning: OK, BAD, BUSY, WAIT, or empty.
-type tone struct{ Tone, Text string }
-
 // webhookList is what the list of endpoints shows.
 type webhookList struct {
 	Endpoints []endpointView
