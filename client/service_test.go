@@ -10,11 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/refract-video/refract/client"
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
-	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/redact"
@@ -115,8 +112,8 @@ func configure(t testing.TB) (config server.Config, token string) {
 	t.Cleanup(func() { _ = provider.Close() })
 	databaseURL := postgrestest.URL(t)
 	pool := postgrestest.Connect(t, databaseURL)
-	token, hash := identity.NewAPIToken()
-	if _, err := credentials.NewAPITokens(pool).Create(t.Context(), credentials.APIToken{ID: uuid.NewString(), Tenant: "acme"}, hash); err != nil {
+	_, token, err = credentials.NewAPITokens(pool).Issue(t.Context(), "acme", false)
+	if err != nil {
 		t.Fatal(err)
 	}
 	anyPort := server.Listener{Address: "127.0.0.1:0"}

@@ -40,18 +40,14 @@ func (c *tokenCreateCmd) Run(ctx context.Context, con cli.Console) error {
 		return fmt.Errorf("--tenant %w", err)
 	}
 	return withTokens(ctx, c.databaseFlags, func(ctx context.Context, tokens *credentials.APITokens) error {
-		id, err := uuid.NewV7()
+		t, secret, err := tokens.Issue(ctx, c.Tenant, c.Operator)
 		if err != nil {
-			return fmt.Errorf("make an id: %w", err)
-		}
-		token, hash := identity.NewAPIToken()
-		if _, err := tokens.Create(ctx, credentials.APIToken{ID: id.String(), Tenant: c.Tenant, Operator: c.Operator}, hash); err != nil {
 			return err
 		}
 		if c.JSON {
-			return json.NewEncoder(con.Out).Encode(map[string]any{"id": id.String(), "tenant": c.Tenant, "operator": c.Operator, "token": token})
+			return json.NewEncoder(con.Out).Encode(map[string]any{"id": t.ID, "tenant": t.Tenant, "operator": t.Operator, "token": secret})
 		}
-		_, err = fmt.Fprintf(con.Out, "id       %s\ntenant   %s\noperator %s\ntoken    %s\n", id, c.Tenant, yesNo(c.Operator), token)
+		_, err = fmt.Fprintf(con.Out, "id       %s\ntenant   %s\noperator %s\ntoken    %s\n", t.ID, t.Tenant, yesNo(t.Operator), secret)
 		return err
 	})
 }

@@ -18,9 +18,9 @@ import (
 
 // TokenStore has the API tokens by their hashes. It records changes in the audit log.
 type TokenStore interface {
-	// Create stores a token by its hash, and returns it with its time of creation. The error is identity.ErrTooManyTokens if the
-	// tenant has as many as it may.
-	Create(ctx context.Context, t identity.APIToken, hash []byte) (identity.APIToken, error)
+	// Issue makes a token for a tenant, and returns it with its secret. The error is identity.ErrTooManyTokens if the tenant has as
+	// many as it may.
+	Issue(ctx context.Context, tenant string, operator bool) (t identity.APIToken, secret string, err error)
 	// List returns the tokens that a filter selects, by tenant and time of creation.
 	List(ctx context.Context, f identity.TokenFilter) ([]identity.APIToken, error)
 	// Revoke ends a token and returns it. The error is identity.ErrTokenNotFound if no live token has the id.
@@ -53,12 +53,7 @@ func (s *OperatorService) CreateAPIToken(ctx context.Context, req *refractv1.Cre
 	if err := identity.CheckTenant(req.GetTenant()); err != nil {
 		return nil, &lifecycle.FieldError{Field: "tenant", Message: err.Error()}
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return nil, fmt.Errorf("make the id of a token: %w", err)
-	}
-	secret, hash := identity.NewAPIToken()
-	t, err := s.tokens.Create(ctx, identity.APIToken{ID: id.String(), Tenant: req.GetTenant(), Operator: req.GetOperator()}, hash)
+	t, secret, err := s.tokens.Issue(ctx, req.GetTenant(), req.GetOperator())
 	if err != nil {
 		return nil, &tokenError{fact: "tenant", value: req.GetTenant(), err: err}
 	}

@@ -66,7 +66,7 @@ func TestAudit_SaysWhoChangedWhat(t *testing.T) {
 	rotated, err := hooks.RotateWebhookSecret(tokenCtx, &refractv1.RotateWebhookSecretRequest{EndpointId: id})
 	must(rotated, err)
 	must(hooks.DeleteWebhookEndpoint(tokenCtx, &refractv1.DeleteWebhookEndpointRequest{EndpointId: id}))
-	if _, err := ops.CheckTask(certCtx, &refractv1.CheckTaskRequest{TaskId: nobody}); status.Code(err) != codes.NotFound {
+	if _, err := ops.CheckTask(certCtx, &refractv1.CheckTaskRequest{TaskId: unknownID}); status.Code(err) != codes.NotFound {
 		t.Errorf("a check of no task: %v", err)
 	}
 
@@ -101,7 +101,7 @@ func TestAudit_SaysWhoChangedWhat(t *testing.T) {
 		robotName + " of films: tenant.update acme", robotName + " of films: tenant.update acme", robotName + " of films: tenant.update acme",
 		"token of acme: webhook_endpoint.create E", "token of acme: webhook_endpoint.update E",
 		"token of acme: webhook_endpoint.rotate_secret E", "token of acme: webhook_endpoint.delete E",
-		alice + " of : task.check " + nobody,
+		alice + " of : task.check " + unknownID,
 	}
 	if !slices.Equal(want, got) {
 		t.Errorf("the log has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -18,7 +18,7 @@ import (
 
 func protoName(s string) protoreflect.Name { return protoreflect.Name(s) }
 
-const nobody = "00000000-0000-7000-8000-000000000000"
+const unknownID = "00000000-0000-7000-8000-000000000000"
 
 // TestOperators_AreRecognizedByTheirToken makes every call of operators with a tenant's token and without a token, over
 // gRPC and REST.
@@ -37,19 +37,19 @@ func TestOperators_AreRecognizedByTheirToken(t *testing.T) {
 		{"ListCallbacks", &refractv1.ListCallbacksRequest{}, http.MethodGet, "/v1/callbacks", ""},
 		{"GetCallback", &refractv1.GetCallbackRequest{CallbackId: "1"}, http.MethodGet, "/v1/callbacks/1", ""},
 		{"ReplayCallback", &refractv1.ReplayCallbackRequest{CallbackId: "1"}, http.MethodPost, "/v1/callbacks/1:replay", ""},
-		{"CheckTask", &refractv1.CheckTaskRequest{TaskId: nobody}, http.MethodPost, "/v1/tasks/" + nobody + ":check", ""},
+		{"CheckTask", &refractv1.CheckTaskRequest{TaskId: unknownID}, http.MethodPost, "/v1/tasks/" + unknownID + ":check", ""},
 		{"ListStuckTasks", &refractv1.ListStuckTasksRequest{}, http.MethodGet, "/v1/stuckTasks", ""},
 		{"GetServiceStatistics", &refractv1.GetServiceStatisticsRequest{}, http.MethodGet, "/v1/statistics", ""},
 		{"ListAuditEvents", &refractv1.ListAuditEventsRequest{}, http.MethodGet, "/v1/auditEvents", ""},
 		{"ListConsoleSessions", &refractv1.ListConsoleSessionsRequest{}, http.MethodGet, "/v1/consoleSessions", ""},
-		{"EndConsoleSession", &refractv1.EndConsoleSessionRequest{SessionId: nobody}, http.MethodPost, "/v1/consoleSessions/" + nobody + ":end", ""},
+		{"EndConsoleSession", &refractv1.EndConsoleSessionRequest{SessionId: unknownID}, http.MethodPost, "/v1/consoleSessions/" + unknownID + ":end", ""},
 		{"GetAdmission", &refractv1.GetAdmissionRequest{}, http.MethodGet, "/v1/admission", ""},
 		{"CloseAdmission", &refractv1.CloseAdmissionRequest{Reason: "x"}, http.MethodPost, "/v1/admission:close", `{"reason":"x"}`},
 		{"OpenAdmission", &refractv1.OpenAdmissionRequest{}, http.MethodPost, "/v1/admission:open", ""},
 		{"CheckRestore", &refractv1.CheckRestoreRequest{}, http.MethodPost, "/v1/restore:check", ""},
 		{"ListAPITokens", &refractv1.ListAPITokensRequest{}, http.MethodGet, "/v1/apiTokens", ""},
 		{"CreateAPIToken", &refractv1.CreateAPITokenRequest{Tenant: "acme"}, http.MethodPost, "/v1/apiTokens", `{"tenant":"acme"}`},
-		{"RevokeAPIToken", &refractv1.RevokeAPITokenRequest{TokenId: nobody}, http.MethodPost, "/v1/apiTokens/" + nobody + ":revoke", ""},
+		{"RevokeAPIToken", &refractv1.RevokeAPITokenRequest{TokenId: unknownID}, http.MethodPost, "/v1/apiTokens/" + unknownID + ":revoke", ""},
 	}
 	if got, want := len(calls), len(refractv1.OperatorService_ServiceDesc.Methods); got != want {
 		t.Errorf("the table has %d calls, the service %d", got, want)
@@ -167,11 +167,11 @@ func TestOperators_AreRefusedBadInput(t *testing.T) {
 		"the default's":      {newToken("-"), invalid("tenant")},
 		"a hidden name":      {newToken("acme\u200b"), invalid("tenant")},
 		"no token's id":      {revocation("x"), invalid("token_id")},
-		"an unknown token":   {revocation(nobody), missing("TOKEN_NOT_FOUND")},
+		"an unknown token":   {revocation(unknownID), missing("TOKEN_NOT_FOUND")},
 		"no number":          {callback("abc"), invalid("callback_id")},
 		"too large an id":    {callback(strings.Repeat("9", 19)), invalid("callback_id")},
 		"unknown callback":   {callback("4711"), missing("CALLBACK_NOT_FOUND")},
-		"unknown session":    {operatorCall{"EndConsoleSession", &refractv1.EndConsoleSessionRequest{SessionId: nobody}, http.MethodPost, "/v1/consoleSessions/" + nobody + ":end", ""}, missing("SESSION_NOT_FOUND")},
+		"unknown session":    {operatorCall{"EndConsoleSession", &refractv1.EndConsoleSessionRequest{SessionId: unknownID}, http.MethodPost, "/v1/consoleSessions/" + unknownID + ":end", ""}, missing("SESSION_NOT_FOUND")},
 		"unknown replay":     {operatorCall{"ReplayCallback", &refractv1.ReplayCallbackRequest{CallbackId: "4711"}, http.MethodPost, "/v1/callbacks/4711:replay", ""}, missing("CALLBACK_NOT_FOUND")},
 		"no task":            {list(&refractv1.ListCallbacksRequest{TaskId: "x"}, "taskId=x"), invalid("task_id")},
 		"no account":         {list(&refractv1.ListCallbacksRequest{Account: "KIE"}, "account=KIE"), invalid("account")},
@@ -184,8 +184,8 @@ func TestOperators_AreRefusedBadInput(t *testing.T) {
 			operatorCall{"ListStuckTasks", &refractv1.ListStuckTasksRequest{PageToken: "AAAA"}, http.MethodGet, "/v1/stuckTasks?pageToken=AAAA", ""}, invalid("page_token"),
 		},
 		"an unknown task": {
-			operatorCall{"CheckTask", &refractv1.CheckTaskRequest{TaskId: nobody}, http.MethodPost, "/v1/tasks/" + nobody + ":check", ""},
-			refusalSeen{Code: codes.NotFound, Reason: "TASK_NOT_FOUND", TaskID: nobody},
+			operatorCall{"CheckTask", &refractv1.CheckTaskRequest{TaskId: unknownID}, http.MethodPost, "/v1/tasks/" + unknownID + ":check", ""},
+			refusalSeen{Code: codes.NotFound, Reason: "TASK_NOT_FOUND", TaskID: unknownID},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

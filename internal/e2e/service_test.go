@@ -22,7 +22,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
-	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/credentials"
@@ -199,8 +198,8 @@ func createToken(t *testing.T, pool *pgxpool.Pool, tenant string) string {
 
 func newToken(t *testing.T, pool *pgxpool.Pool, tenant string, operator bool) string {
 	t.Helper()
-	token, hash := identity.NewAPIToken()
-	if _, err := credentials.NewAPITokens(pool).Create(t.Context(), credentials.APIToken{ID: uuid.NewString(), Tenant: tenant, Operator: operator}, hash); err != nil {
+	_, token, err := credentials.NewAPITokens(pool).Issue(t.Context(), tenant, operator)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return token

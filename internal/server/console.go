@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/google/uuid"
 	"google.golang.org/grpc"
 
 	"github.com/refract-video/refract/internal/api"
@@ -17,7 +16,6 @@ import (
 	"github.com/refract-video/refract/internal/httpapi"
 	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/postgres"
-	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/redact"
 )
 
@@ -120,9 +118,6 @@ func (s *Server) ConsoleLink(ctx context.Context, tenant string, operator bool) 
 // CreateToken creates an API token of a tenant, as "refract token create" does, and returns it. It is a secret.
 func (s *Server) CreateToken(ctx context.Context, tenant string) (string, error) {
 	ctx = audit.WithActor(ctx, audit.Actor{Kind: audit.Command, Name: "demo"})
-	token, hash := identity.NewAPIToken()
-	if _, err := s.tokens.Create(ctx, credentials.APIToken{ID: uuid.NewString(), Tenant: tenant}, hash); err != nil {
-		return "", err
-	}
-	return token, nil
+	_, secret, err := s.tokens.Issue(ctx, tenant, false)
+	return secret, err
 }

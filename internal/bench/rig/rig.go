@@ -17,7 +17,6 @@ import (
 	"github.com/refract-video/refract/internal/bench"
 	"github.com/refract-video/refract/internal/bench/dataset"
 	"github.com/refract-video/refract/internal/callback"
-	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/credentials"
@@ -108,8 +107,8 @@ func (r *rig) reset(ctx context.Context) error {
 	}
 	r.pool.Reset() // Connections cache data of the old schema.
 	r.loader.Reset()
-	token, hash := identity.NewAPIToken()
-	if _, err := credentials.NewAPITokens(r.pool).Create(ctx, credentials.APIToken{ID: uuid.NewString(), Tenant: "bench"}, hash); err != nil {
+	_, token, err := credentials.NewAPITokens(r.pool).Issue(ctx, "bench", false)
+	if err != nil {
 		return err
 	}
 	r.token, r.row = token, 0

@@ -18,7 +18,7 @@ func TestBrowser_NoPageViolatesWCAG(t *testing.T) {
 	t.Parallel()
 	axe := axeScript(t)
 	p := populate(t)
-	for _, v := range []visitor{operator, acme, other, nobody} {
+	for _, v := range []visitor{operator, acme, other, stranger} {
 		b := p.browse(t, v, ordinary)
 		for _, at := range p.places {
 			if at.visitor != v {

@@ -39,7 +39,7 @@ func (s *site) client(t *testing.T, v visitor) *http.Client {
 		t.Fatal(err)
 	}
 	c = &http.Client{Jar: jar}
-	if v != nobody {
+	if v != stranger {
 		login := s.send(t, c, v, http.MethodGet, "/login", "", nil)
 		form, _ := login.form(t, "Sign in with a token")
 		values := valuesOf(form)

@@ -9,7 +9,7 @@ import (
 func TestConsole_RequiresCredentials(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
-	p := s.get(t, nobody, "/tasks?state=QUEUED")
+	p := s.get(t, stranger, "/tasks?state=QUEUED")
 	if p.url.Path != "/login" || p.url.Query().Get("to") != "/tasks?state=QUEUED" {
 		t.Errorf("a visitor without credentials is led to %s, want to /login and back", p.url)
 	}

@@ -31,7 +31,7 @@ func TestBrowser_Pictures(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := populate(t)
-	for _, v := range []visitor{operator, acme, other, nobody} {
+	for _, v := range []visitor{operator, acme, other, stranger} {
 		b := p.browse(t, v, ordinary)
 		for _, at := range p.places {
 			if at.visitor != v {

@@ -90,7 +90,7 @@ func populate(t *testing.T) *populated {
 	} {
 		p.places = append(p.places, place{at.name, operator, at.path})
 	}
-	p.places = append(p.places, place{"login", nobody, "/login"}, place{"tasks-of-a-tenant", acme, "/tasks"}, place{"tasks-none", other, "/tasks"})
+	p.places = append(p.places, place{"login", stranger, "/login"}, place{"tasks-of-a-tenant", acme, "/tasks"}, place{"tasks-none", other, "/tasks"})
 	return p
 }
 

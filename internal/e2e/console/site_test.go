@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
-	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/redact"
@@ -40,7 +39,7 @@ const (
 	acme     visitor = "acme"
 	other    visitor = "other"
 	operator visitor = "ops" // An operator with a tenant of the same name.
-	nobody   visitor = ""    // A visitor without credentials.
+	stranger visitor = ""    // A visitor without credentials.
 )
 
 // simConfig is the configuration of the simulator with all profiles.
@@ -120,9 +119,8 @@ func start(t *testing.T, configure func(*server.Config, *simConfig)) *site {
 // newToken creates an API token of a visitor.
 func newToken(t *testing.T, pool *pgxpool.Pool, v visitor) string {
 	t.Helper()
-	token, hash := identity.NewAPIToken()
-	stored := credentials.APIToken{ID: uuid.NewString(), Tenant: string(v), Operator: v == operator}
-	if _, err := credentials.NewAPITokens(pool).Create(t.Context(), stored, hash); err != nil {
+	_, token, err := credentials.NewAPITokens(pool).Issue(t.Context(), string(v), v == operator)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return token

@@ -69,7 +69,7 @@ func (s *site) browse(t *testing.T, v visitor, l look) *tab {
 		DownloadPath: b.downloads, EventsEnabled: new(true),
 	})
 	b.setLook(t, l)
-	if v != nobody {
+	if v != stranger {
 		b.open(t, "/login").fill(t, "textbox", "API token", s.tokens[v]).click(t, "button", "Sign in with a token")
 		b.until(t, "the first page", func() bool {
 			return peek[bool](b, `location.pathname !== "/login" && document.readyState === "complete"`)

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -17,7 +16,6 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/faults/audit"
 	"github.com/refract-video/refract/internal/e2e/receiver"
-	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/postgres/credentials"
 )
 
@@ -39,8 +37,8 @@ func createTokens(t *testing.T, databaseURL string, tenants []string) map[string
 	defer pool.Close()
 	tokens := map[string]string{}
 	for _, tenant := range tenants {
-		token, hash := identity.NewAPIToken()
-		if _, err := credentials.NewAPITokens(pool).Create(t.Context(), credentials.APIToken{ID: uuid.NewString(), Tenant: tenant}, hash); err != nil {
+		_, token, err := credentials.NewAPITokens(pool).Issue(t.Context(), tenant, false)
+		if err != nil {
 			t.Fatal(err)
 		}
 		tokens[tenant] = token

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -57,6 +58,18 @@ func (s *APITokens) Create(ctx context.Context, t APIToken, hash []byte) (APITok
 		return t, fmt.Errorf("create a token for tenant %q: %w", t.Tenant, err)
 	}
 	return t, nil
+}
+
+// Issue makes a token for a tenant, and returns it with its secret, which is stored nowhere. It returns identity.ErrTooManyTokens when the
+// tenant has as many as it may.
+func (s *APITokens) Issue(ctx context.Context, tenant string, operator bool) (t APIToken, secret string, err error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return t, "", fmt.Errorf("make the id of a token: %w", err)
+	}
+	secret, hash := identity.NewAPIToken()
+	t, err = s.Create(ctx, APIToken{ID: id.String(), Tenant: tenant, Operator: operator}, hash)
+	return t, secret, err
 }
 
 const selectTokens = `
