@@ -135,12 +135,7 @@ func (c *Console) listAudit(v *visit) error {
 // request returns the request of the filters, and adds violations for times that are none.
 func (f *auditFilters) request() *refractv1.ListAuditEventsRequest {
 	req := &refractv1.ListAuditEventsRequest{PageSize: pageSize, Actor: f.Actor, Action: f.Action, Target: f.Target, Tenant: f.Tenant}
-	var err error
-	if req.CreateTimeFrom, err = utcTime(f.From); err != nil {
-		f.Violations["create_time_from"] = asSentence(err.Error())
-	}
-	if req.CreateTimeTo, err = utcTime(f.To); err != nil {
-		f.Violations["create_time_to"] = asSentence(err.Error())
-	}
+	req.CreateTimeFrom = timeFilter(f.From, "create_time_from", f.Violations)
+	req.CreateTimeTo = timeFilter(f.To, "create_time_to", f.Violations)
 	return req
 }

@@ -4,9 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -91,15 +88,15 @@ func errorPageOf(err error) errorPage {
 	case errors.Is(err, errNoTenant):
 		return errorPage{http.StatusForbidden, "Not allowed", "You are signed in as an operator without a tenant, and this page is one of a tenant."}
 	case errors.Is(err, errForged):
-		return errorPage{http.StatusForbidden, "Form refused", sentence(err.Error())}
+		return errorPage{http.StatusForbidden, "Form refused", asSentence(err.Error())}
 	case errors.Is(err, errBrokenForm):
-		return errorPage{http.StatusBadRequest, "Form refused", sentence(err.Error())}
+		return errorPage{http.StatusBadRequest, "Form refused", asSentence(err.Error())}
 	case errors.Is(err, identity.ErrLinkNotFound):
 		return errorPage{http.StatusNotFound, "No such link", "The link was used already, or has expired. Ask for a new one."}
 	case errors.Is(err, errTooMany):
 		return errorPage{http.StatusTooManyRequests, "Too many attempts", "There were too many attempts to sign in. Try again in a minute."}
 	case errors.Is(err, errTooLong):
-		return errorPage{http.StatusRequestEntityTooLarge, "Form refused", sentence(err.Error())}
+		return errorPage{http.StatusRequestEntityTooLarge, "Form refused", asSentence(err.Error())}
 	}
 	st, ok := status.FromError(err)
 	if !ok {
@@ -121,13 +118,4 @@ func errorPageOf(err error) errorPage {
 	default:
 		return errorPage{http.StatusInternalServerError, "Internal error", st.Message()}
 	}
-}
-
-// sentence returns the text of an error as a sentence.
-func sentence(text string) string {
-	if text == "" {
-		return ""
-	}
-	first, size := utf8.DecodeRuneInString(text)
-	return string(unicode.ToUpper(first)) + strings.TrimSuffix(text[size:], ".") + "."
 }

@@ -131,13 +131,8 @@ func (f *inboxFilters) request() *refractv1.ListCallbacksRequest {
 			req.Verdicts = append(req.Verdicts, refractv1.CallbackVerdict(value))
 		}
 	}
-	var err error
-	if req.ReceiveTimeFrom, err = utcTime(f.From); err != nil {
-		f.Violations["receive_time_from"] = asSentence(err.Error())
-	}
-	if req.ReceiveTimeTo, err = utcTime(f.To); err != nil {
-		f.Violations["receive_time_to"] = asSentence(err.Error())
-	}
+	req.ReceiveTimeFrom = timeFilter(f.From, "receive_time_from", f.Violations)
+	req.ReceiveTimeTo = timeFilter(f.To, "receive_time_to", f.Violations)
 	return req
 }
 
@@ -169,12 +164,7 @@ type inquiryPage struct {
 }
 
 // Sentence says what was done and what comes next.
-func (p inquiryPage) Sentence() string {
-	if p.GetMessage() == "" {
-		return ""
-	}
-	return asSentence(p.GetMessage())
-}
+func (p inquiryPage) Sentence() string { return asSentence(p.GetMessage()) }
 
 // Outcome returns the outcome in a word.
 func (p inquiryPage) Outcome() tone {

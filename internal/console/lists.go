@@ -64,3 +64,12 @@ func utcTime(text string) (*timestamppb.Timestamp, error) {
 	}
 	return nil, errTime
 }
+
+// timeFilter returns the time that a filter has; nil for none. It adds a violation of the API's field for a text that is no time.
+func timeFilter(text, field string, violations map[string]string) *timestamppb.Timestamp {
+	t, err := utcTime(text)
+	if err != nil {
+		violations[field] = asSentence(err.Error())
+	}
+	return t
+}

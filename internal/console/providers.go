@@ -247,7 +247,7 @@ func (o offeringView) State() tone {
 
 // Why returns what the state says about the offering beyond its word.
 func (o offeringView) Why() string {
-	if o.GetAvailability().GetState() == refractv1.AvailabilityState_AVAILABILITY_STATE_NO_ACCOUNT || o.GetAvailability().GetMessage() == "" {
+	if o.GetAvailability().GetState() == refractv1.AvailabilityState_AVAILABILITY_STATE_NO_ACCOUNT {
 		return ""
 	}
 	return asSentence(o.GetAvailability().GetMessage())

@@ -36,8 +36,11 @@ func violations(err error) map[string]string {
 	return found
 }
 
-// asSentence returns a description of the API, which begins in lower case, as a sentence.
+// asSentence returns a text that begins in lower case, such as a description of the API or an error, as a sentence. It is empty for no text.
 func asSentence(description string) string {
+	if description == "" {
+		return ""
+	}
 	first, size := utf8.DecodeRuneInString(description)
 	sentence := string(unicode.ToUpper(first)) + description[size:]
 	if strings.HasSuffix(sentence, ".") {
