@@ -37,32 +37,35 @@ func newOutageLog(h slog.Handler, about func(a slog.Attr, outage bool) bool) out
 	return outageLog{h, &outageLines{about: about, passed: map[string]time.Time{}}}
 }
 
-// begin begins an outage, unless one goes on. What was passed just before counts.
-func (l *outageLines) begin() {
+// begin begins an outage, unless one goes on. What was passed just before counts. It calls log to write that the outage
+// begins, and no line about the outage is written meanwhile.
+func (l *outageLines) begin(log func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.outage {
-		return
+	if !l.outage {
+		l.outage = true
+		maps.DeleteFunc(l.passed, func(_ string, at time.Time) bool { return time.Since(at) >= repeatAfter })
 	}
-	l.outage = true
-	maps.DeleteFunc(l.passed, func(_ string, at time.Time) bool { return time.Since(at) >= repeatAfter })
+	log()
 }
 
-// end ends it and returns how many lines were held back.
-func (l *outageLines) end() int {
+// end ends the outage. It calls log to write so and how many lines were held back, and no line about the outage is written meanwhile.
+func (l *outageLines) end(log func(held int)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	held := l.held
+	log(l.held)
 	l.outage, l.held = false, 0
 	clear(l.passed)
-	return held
 }
 
-// Handle passes a line on, unless it repeats another one.
+// Handle passes a line on, unless it repeats another one. The lock is held until the line is written. A line that is judged
+// before an outage begins would otherwise be written after its beginning, and repeat there.
 func (h outageLog) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level < slog.LevelWarn {
 		return h.Handler.Handle(ctx, r)
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	repeats, held := h.repeats(r)
 	if repeats {
 		return nil
@@ -74,10 +77,9 @@ func (h outageLog) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-// repeats reports whether a line repeats another one. A line that does not, outside an outage, also says how many did.
+// repeats reports whether a line repeats another one. A line that does not, outside an outage, also says how many did. The caller
+// holds the lock.
 func (l *outageLines) repeats(r slog.Record) (repeats bool, held int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	if !l.concerns(r) {
 		return false, 0
 	}

@@ -51,8 +51,8 @@ func TestOutageLog_RepeatsNothingAboutTheDatabase(t *testing.T) {
 		twice("a", errLost)
 		expect(`level=WARN msg=a error="FATAL: lost (SQLSTATE 57P03)" lines_held_back=1`)
 
-		lines.begin()
-		lines.begin()               // Another fault.
+		lines.begin(func() {})
+		lines.begin(func() {})      // Another fault.
 		time.Sleep(2 * repeatAfter) //nolint:forbidigo // In a bubble.
 		twice("a", errLost)
 		twice("b", errLost)
@@ -62,10 +62,57 @@ func TestOutageLog_RepeatsNothingAboutTheDatabase(t *testing.T) {
 		log.Error("f")
 		twice("c", errOther)
 		expect(b, words, deadline, "level=ERROR msg=f", other, strings.Replace(other, "msg=c", "msg=c replica=1", 1))
-		if held := lines.end(); held != 7 {
-			t.Errorf("%d lines were held back, want 7", held)
-		}
+		lines.end(func(held int) {
+			if held != 7 {
+				t.Errorf("%d lines were held back, want 7", held)
+			}
+		})
 		twice("a", errLost)
 		expect(`level=WARN msg=a error="FATAL: lost (SQLSTATE 57P03)"`)
 	})
 }
+
+// TestOutageLog_NoOutageBeginsWhileALineIsWritten checks the lock, because a line that is judged before an outage begins and
+// written after its beginning would repeat there.
+func TestOutageLog_NoOutageBeginsWhileALineIsWritten(t *testing.T) {
+	t.Parallel()
+	var lines outageLog
+	written := 0
+	lines = newOutageLog(handlerFunc(func() {
+		written++
+		if lines.mu.TryLock() {
+			lines.mu.Unlock()
+			t.Error("an outage can begin while the line is written")
+		}
+	}), aboutDatabase)
+	slog.New(lines).Error("fetch jobs", "err", "no connection")
+	lines.begin(func() {
+		if lines.mu.TryLock() {
+			lines.mu.Unlock()
+			t.Error("a line can be written before the one that begins the outage")
+		}
+	})
+	lines.end(func(int) {
+		if lines.mu.TryLock() {
+			lines.mu.Unlock()
+			t.Error("a line can be written before the one that ends the outage")
+		}
+	})
+	if written != 1 {
+		t.Errorf("%d lines were written, want one", written)
+	}
+}
+
+// handlerFunc is called for each line.
+type handlerFunc func()
+
+func (handlerFunc) Enabled(context.Context, slog.Level) bool { return true }
+
+func (f handlerFunc) Handle(context.Context, slog.Record) error {
+	f()
+	return nil
+}
+
+func (f handlerFunc) WithAttrs([]slog.Attr) slog.Handler { return f }
+
+func (f handlerFunc) WithGroup(string) slog.Handler { return f }

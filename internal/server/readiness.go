@@ -86,15 +86,17 @@ func (r *readiness) setStorable(c storage.Change) {
 	r.setHealth()
 	ctx := context.Background()
 	if !c.Working {
-		r.logs.aboutStorage.begin()
-		r.logs.all.ErrorContext(ctx, "results can't be stored; the replica is not ready, and admits no task until they can",
-			"bucket", r.bucket, "cause", "the storage "+c.Cause, "error", c.Err)
+		r.logs.aboutStorage.begin(func() {
+			r.logs.all.ErrorContext(ctx, "results can't be stored; the replica is not ready, and admits no task until they can",
+				"bucket", r.bucket, "cause", "the storage "+c.Cause, "error", c.Err)
+		})
 		return
 	}
-	held := r.logs.aboutStorage.end()
-	if c.Failures > 0 {
-		r.logs.all.InfoContext(ctx, "results can be stored again", "bucket", r.bucket, "after", c.After, "failed_probes", c.Failures, "lines_held_back", held)
-	}
+	r.logs.aboutStorage.end(func(held int) {
+		if c.Failures > 0 {
+			r.logs.all.InfoContext(ctx, "results can be stored again", "bucket", r.bucket, "after", c.After, "failed_probes", c.Failures, "lines_held_back", held)
+		}
+	})
 	r.admit()
 }
 
@@ -114,23 +116,24 @@ func (r *readiness) databaseChanged(c dbpool.Change) {
 		delete(r.faults, c.Fault)
 	} else {
 		r.faults[c.Fault] = true
-		r.logs.aboutDatabase.begin()
 	}
 	r.setHealth()
-	var held int
-	if len(r.faults) == 0 {
-		held = r.logs.aboutDatabase.end()
+	began, ended := LogConnectionsRefused, LogConnectionsMade
+	if c.Fault == dbpool.NoWrites {
+		began, ended = LogWritesRefused, LogWritesTaken
 	}
 	ctx := context.Background()
-	end := []any{"after", c.After, "failures", c.Failures, "lines_held_back", held}
+	over := func(held int) {
+		r.logs.all.InfoContext(ctx, ended, "after", c.After, "failures", c.Failures, "lines_held_back", held) //nolint:sloglint // One of two constants.
+	}
 	switch {
-	case c.Fault == dbpool.NoWrites && c.Over:
-		r.logs.all.InfoContext(ctx, LogWritesTaken, end...)
-	case c.Fault == dbpool.NoWrites:
-		r.logs.all.ErrorContext(ctx, LogWritesRefused, "error", c.Cause)
-	case c.Over:
-		r.logs.all.InfoContext(ctx, LogConnectionsMade, end...)
-	default:
-		r.logs.all.ErrorContext(ctx, LogConnectionsRefused, "error", c.Cause)
+	case !c.Over:
+		r.logs.aboutDatabase.begin(func() {
+			r.logs.all.ErrorContext(ctx, began, "error", c.Cause) //nolint:sloglint // As above.
+		})
+	case len(r.faults) == 0:
+		r.logs.aboutDatabase.end(over)
+	default: // The other fault goes on.
+		over(0)
 	}
 }
