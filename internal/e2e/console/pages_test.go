@@ -18,7 +18,7 @@ func TestConsole_RequiresCredentials(t *testing.T) {
 func TestConsole_ATenantSeesOnlyItsOwnTasks(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
-	s.submit(t, acme, "A neon city [sim:never]")
+	s.submit(t, acme, "A neon city [sim:processing=1h]")
 	s.get(t, acme, "/tasks").wantStatus(t, http.StatusOK).want(t, "A neon city")
 	s.get(t, other, "/tasks").wantStatus(t, http.StatusOK).wantNot(t, "A neon city")
 }

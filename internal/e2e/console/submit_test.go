@@ -80,7 +80,7 @@ func TestSubmit_AFormMakesOneTaskHoweverOftenItIsSent(t *testing.T) {
 	s := start(t, nil)
 	form := s.form(t, acme, editModel)
 	send := func() *page {
-		return form.submit(t, submitButton, "source", "uri", "source_uri", s.clip(), "prompt", "A neon city [sim:never]",
+		return form.submit(t, submitButton, "source", "uri", "source_uri", s.clip(), "prompt", "A neon city [sim:processing=1h]",
 			"parameters.resolution", `"720p"`, "parameters.watermark", "no", "parameters.seed", "7", "labels", "team=ads", "priority", "-3", "deadline", "2d")
 	}
 	first, second := send(), send()
@@ -99,7 +99,7 @@ func TestSubmit_AFormMakesOneTaskHoweverOftenItIsSent(t *testing.T) {
 	}
 
 	// Other values under the same request id are another task, which takes a decision.
-	changed := form.submit(t, submitButton, "source", "uri", "source_uri", s.clip(), "prompt", "Another prompt [sim:never]")
+	changed := form.submit(t, submitButton, "source", "uri", "source_uri", s.clip(), "prompt", "Another prompt [sim:processing=1h]")
 	changed.wantStatus(t, http.StatusConflict).want(t, "This form has already made a task", "Another prompt")
 	if again := changed.submit(t, submitButton); !strings.HasPrefix(again.url.Path, "/tasks/") || again.url.Path == first.url.Path {
 		t.Errorf("the form of another task leads to %s", again.url)

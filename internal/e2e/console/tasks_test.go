@@ -13,8 +13,8 @@ import (
 func TestTasks_AFilterIsInTheURLAndStaysInTheForm(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
-	s.submit(t, acme, "A neon city [sim:never]", func(r *refractv1.SubmitTaskRequest) { r.Labels = map[string]string{"project": "spring"} })
-	s.submit(t, acme, "A paper city [sim:never]", func(r *refractv1.SubmitTaskRequest) { r.Labels = map[string]string{"project": "winter"} })
+	s.submit(t, acme, "A neon city [sim:processing=1h]", func(r *refractv1.SubmitTaskRequest) { r.Labels = map[string]string{"project": "spring"} })
+	s.submit(t, acme, "A paper city [sim:processing=1h]", func(r *refractv1.SubmitTaskRequest) { r.Labels = map[string]string{"project": "winter"} })
 
 	all := s.get(t, acme, "/tasks").wantStatus(t, http.StatusOK).want(t, "A neon city", "A paper city")
 	one := all.submit(t, "Filter", "label", "project=spring").wantStatus(t, http.StatusOK).want(t, "A neon city").wantNot(t, "A paper city")
@@ -53,7 +53,7 @@ func TestTasks_PagesLeadToOlderTasks(t *testing.T) {
 	s.get(t, acme, "/tasks").want(t, "There is no task yet")
 	var ids []string
 	for i := range 51 {
-		ids = append(ids, s.submit(t, acme, fmt.Sprintf("City number %d. [sim:never]", i)).GetId())
+		ids = append(ids, s.submit(t, acme, fmt.Sprintf("City number %d. [sim:processing=1h]", i)).GetId())
 	}
 	first := s.get(t, acme, "/tasks?text=CITY").want(t, "City number 50.").wantNot(t, ids[0])
 	if n := len(first.all("tr")) - 1; n != 50 {
@@ -110,11 +110,11 @@ func TestTask_ShowsWhatWasMadeAndHow(t *testing.T) {
 func TestTask_OfAnotherTenantIsNotFound(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
-	id := s.submit(t, acme, "A neon city [sim:never]").GetId()
+	id := s.submit(t, acme, "A neon city [sim:processing=1h]").GetId()
 	s.get(t, other, "/tasks/"+id).wantStatus(t, http.StatusNotFound).wantNot(t, "A neon city")
 	s.get(t, acme, "/tasks/none").wantStatus(t, http.StatusNotFound)
 	// A form of the other tenant, with a token that is right for it, changes nothing.
-	token := s.get(t, other, "/tasks/"+s.submit(t, other, "A paper city [sim:never]").GetId())
+	token := s.get(t, other, "/tasks/"+s.submit(t, other, "A paper city [sim:processing=1h]").GetId())
 	values := url.Values{"form_token": {formTokenOf(t, token)}}
 	s.post(t, other, "/tasks/"+id+"/cancel", values).wantStatus(t, http.StatusNotFound)
 	if got := s.task(t, acme, id).GetState(); got == canceled {
@@ -142,7 +142,7 @@ func formTokenOf(t *testing.T, p *page) string {
 func TestTask_CancelAndRetry(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
-	id := s.submit(t, acme, "A neon city [sim:never]").GetId()
+	id := s.submit(t, acme, "A neon city [sim:processing=1h]").GetId()
 	s.await(t, acme, id, running)
 	p := s.get(t, acme, "/tasks/"+id).submit(t, "Cancel the task").wantStatus(t, http.StatusOK)
 	p.want(t, "The task is canceled.", "CANCELED", "Retry")
@@ -157,7 +157,7 @@ func TestTask_CancelAndRetry(t *testing.T) {
 func TestTask_ARefusedFormShowsThePageAgain(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
-	id := s.submit(t, acme, "A neon city [sim:never]").GetId()
+	id := s.submit(t, acme, "A neon city [sim:processing=1h]").GetId()
 	s.await(t, acme, id, running)
 	p := s.get(t, acme, "/tasks/"+id)
 	values := url.Values{"form_token": {formTokenOf(t, p)}}
@@ -174,7 +174,7 @@ func TestTask_AnOperatorChecksAndReadsCallbacks(t *testing.T) {
 	if s.get(t, acme, "/tasks/"+task.GetId()).text() == p.text() {
 		t.Error("a tenant sees what an operator sees")
 	}
-	never := s.submit(t, acme, "A paper city [sim:never]")
+	never := s.submit(t, acme, "A paper city [sim:processing=1h]")
 	s.await(t, acme, never.GetId(), running)
 	s.get(t, operator, "/tasks/"+never.GetId()).submit(t, "Check with the provider").wantStatus(t, http.StatusOK).want(t, "The provider is being asked.")
 }
