@@ -6,7 +6,7 @@
 //
 // What a lost connection does:
 //
-//   - A unary call that meets UNAVAILABLE is tried up to four times within 30 seconds; see [ServiceConfig]. RetryTask is tried
+//   - A unary call that meets UNAVAILABLE is tried up to four times within 45 seconds; see [ServiceConfig]. RetryTask is tried
 //     once, because a second try could pay for a second attempt.
 //   - [Client.Watch], [Client.WatchAll] and [Client.Wait] resume after the newest message that they delivered. Each message is
 //     delivered once and in order, across restarts of the service and from one replica to another.

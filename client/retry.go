@@ -13,10 +13,11 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// ServiceConfig is the retry policy of Dial, as a gRPC service config. A unary call ends after 30 seconds. gRPC tries it up to
-// four times while the answer is UNAVAILABLE. It is safe to repeat these calls: reads change nothing, CancelTask and the
-// settings of operators are idempotent, and a submission carries its request id. RetryTask is not repeated, nor are calls that make an
-// API token, a webhook endpoint or a secret, or send events. Streams have no policy here, because the methods of Client resume them.
+// ServiceConfig is the retry policy of Dial, as a gRPC service config. A unary call ends after 45 seconds. The service ends it after 30,
+// so its reason arrives first. gRPC tries a call up to four times while the answer is UNAVAILABLE. It is safe to repeat these calls:
+// reads change nothing, CancelTask and the settings of operators are idempotent, and a submission carries its request id. RetryTask is
+// not repeated, nor are calls that make an API token, a webhook endpoint or a secret, or send events. Streams have no policy here,
+// because the methods of Client resume them.
 const ServiceConfig = `{"methodConfig": [
   {
     "name": [
@@ -36,7 +37,7 @@ const ServiceConfig = `{"methodConfig": [
       {"service": "refract.v1.WebhookService", "method": "GetWebhookDelivery"},
       {"service": "refract.v1.OperatorService"}
     ],
-    "timeout": "30s",
+    "timeout": "45s",
     "retryPolicy": {
       "maxAttempts": 4,
       "initialBackoff": "0.1s",
@@ -51,7 +52,7 @@ const ServiceConfig = `{"methodConfig": [
       {"service": "refract.v1.OperatorService", "method": "CreateAPIToken"},
       {"service": "refract.v1.WebhookService"}
     ],
-    "timeout": "30s"
+    "timeout": "45s"
   }
 ]}`
 

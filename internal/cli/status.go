@@ -63,6 +63,9 @@ func statusLine(st *status.Status, address string) string {
 	if st.Code() == codes.Unavailable && d.reason == "" {
 		return unreachable(st.Message(), address)
 	}
+	if st.Code() == codes.DeadlineExceeded && d.reason == "" { // No command has a deadline of its own; the client has one.
+		return fmt.Sprintf("no answer from %s in time, and what was asked may still happen: look before you run the command again", address)
+	}
 	var b strings.Builder
 	b.WriteString(st.Message())
 	for _, f := range d.fields {

@@ -48,6 +48,10 @@ func TestExplain_MakesOneLineOfAStatus(t *testing.T) {
 		{"wrapped", fmt.Errorf("watch: %w", clienttest.Refused(codes.NotFound, "no such task", clienttest.Reason("TASK_NOT_FOUND"))), "no such task [TASK_NOT_FOUND]"},
 		{"lines and control characters", clienttest.Refused(codes.Internal, "one\ntwo\x1b[2Jthree"), "one two [2Jthree [Internal]"},
 		{
+			"deadline of the client", clienttest.Refused(codes.DeadlineExceeded, "context deadline exceeded"),
+			"no answer from 127.0.0.1:9090 in time, and what was asked may still happen: look before you run the command again",
+		},
+		{
 			"refused connection", clienttest.Refused(codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:9090: connect: connection refused"`),
 			"nothing answers at 127.0.0.1:9090: start the service with `refract serve`, or pass --address",
 		},

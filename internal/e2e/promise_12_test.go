@@ -48,7 +48,8 @@ func TestPromise12_Graceful(t *testing.T) {
 	ids := make([]string, tasks)
 	for i := range ids {
 		req := goodRequest()
-		req.Prompt += fmt.Sprintf(" %d [sim:delay=2s,processing=2s]", i)
+		// The second replica starts while answers are awaited, and no task may end before the first replica stops.
+		req.Prompt += fmt.Sprintf(" %d [sim:delay=10s,processing=10s]", i)
 		resp, err := first.tasks.SubmitTask(ctx, req)
 		if err != nil {
 			t.Fatal(err)

@@ -121,10 +121,10 @@ func TestPromise18_ARestoredBackupNeverPaysTwice(t *testing.T) {
 	var l load
 	l.submit(t, original, 60)
 	paidAtLeast(t, f.sim, 15)
-	backup := f.backup(t)
+	backup, epoch := f.backup(t), f.epoch(t)
 	l.submit(t, original, 20)
 	paidAtLeast(t, f.sim, 75)
-	f.nextEpoch(t)
+	f.awaitEpochAfter(t, epoch)
 	original.stop()
 	before := len(f.sim.Ledger())
 
@@ -163,10 +163,10 @@ func TestPromise18_AFailoverThatLosesCommitsNeverPaysTwice(t *testing.T) {
 	var l load
 	l.submit(t, replicas[0], 60)
 	paidAtLeast(t, f.sim, 15)
-	backup := f.backup(t)
+	backup, epoch := f.backup(t), f.epoch(t)
 	l.submit(t, replicas[0], 10)
 	paidAtLeast(t, f.sim, 65)
-	f.nextEpoch(t)
+	f.awaitEpochAfter(t, epoch)
 	backup.Replace(t, f.flags.DatabaseURL.Reveal())
 
 	op := replicas[1].operator(t)
@@ -193,7 +193,7 @@ func TestPromise18_ACloneWithAnotherBucketSendsNothing(t *testing.T) {
 	}
 	var l load
 	l.submit(t, original, 3)
-	eventually(t, "the database to have an epoch", func() bool { return ask[int64](t, f.pool, "SELECT epoch FROM installation") > 0 })
+	eventually(t, "the database to have an epoch", func() bool { return f.epoch(t) > 0 })
 	backup := f.backup(t)
 
 	c := *f
@@ -240,10 +240,15 @@ func (f *fleet) backup(t *testing.T) postgrestest.Backup {
 	return postgrestest.TakeBackup(t, strings.TrimSuffix(f.flags.DatabaseURL.Reveal(), fewConnections))
 }
 
-// nextEpoch waits until the bucket has an epoch that a backup taken before the call lacks.
-func (f *fleet) nextEpoch(t *testing.T) {
+// epoch returns the epoch of the database.
+func (f *fleet) epoch(t *testing.T) int64 {
 	t.Helper()
-	epoch := ask[int64](t, f.pool, "SELECT epoch FROM installation")
+	return ask[int64](t, f.pool, "SELECT epoch FROM installation")
+}
+
+// awaitEpochAfter waits until the bucket has an epoch that a backup with the given one lacks.
+func (f *fleet) awaitEpochAfter(t *testing.T, epoch int64) {
+	t.Helper()
 	bucket, err := media.OpenBucket(t.Context(), f.flags.Bucket)
 	if err != nil {
 		t.Fatal(err)

@@ -78,20 +78,38 @@ func populate(t *testing.T) *populated {
 		{"webhooks", "/webhooks"},
 		{"webhook", hook},
 		{"webhook-new", "/webhooks/new"},
+		{"webhook-edit", hook + "/edit"},
+		{"webhook-rotate", hook + "/rotate"},
+		{"webhook-delete", hook + "/delete"},
 		{"webhook-redeliver", hook + "/redeliver"},
+		{"webhook-redeliver-none", hook + "/redeliver?since="},
 		{"delivery", hook + "/deliveries/" + deliveries.GetDeliveries()[0].GetEventId()},
 		{"providers", "/providers"},
+		{"offering-close", "/providers/offerings/close?model=luma/ray-2-modify&provider=kie"},
 		{"inbox", "/inbox"},
 		{"callback", "/inbox/" + callbacks.GetCallbacks()[0].GetId()},
 		{"tenants", "/tenants"},
+		{"tenant", "/tenants/acme"},
 		{"tokens", "/tokens"},
+		{"token-revoke", "/tokens/" + s.tokenID(t, acme) + "/revoke"},
 		{"audit", "/audit"},
 		{"not-found", "/nothing"},
 	} {
 		p.places = append(p.places, place{at.name, operator, at.path})
 	}
-	p.places = append(p.places, place{"login", stranger, "/login"}, place{"tasks-of-a-tenant", acme, "/tasks"}, place{"tasks-none", other, "/tasks"})
+	p.places = append(p.places, place{"login", stranger, "/login"}, place{"tasks-of-a-tenant", acme, "/tasks"}, place{"tasks-none", other, "/tasks"},
+		place{"overview-none", other, "/overview"}, place{"webhooks-none", other, "/webhooks"})
 	return p
+}
+
+// tokenID returns the id of the API token of a visitor.
+func (s *site) tokenID(t *testing.T, v visitor) string {
+	t.Helper()
+	resp, err := s.operators.ListAPITokens(s.ctx(t, operator), &refractv1.ListAPITokensRequest{Tenant: string(v)})
+	if err != nil || len(resp.GetTokens()) != 1 {
+		t.Fatalf("the tokens of %s: %v, %v; want one", v, resp, err)
+	}
+	return resp.GetTokens()[0].GetId()
 }
 
 // endpoint creates a webhook endpoint of a visitor.

@@ -70,10 +70,10 @@ func killAtEveryStep(t *testing.T, provider string) {
 	}
 	f := newFleet(t, fleetConfig{
 		replicas: 1, databaseURL: postgrestest.URL(t), limits: limits, tenants: runTenants[:1],
-		// The provider repeats a callback for longer than a few replicas in a row are dead.
+		// The provider repeats a callback until a replica lives long enough to take it, however slow the machine is.
 		profiles: profiles.Set{
-			Kie:  kie.Profile{CallbackSpacing: time.Second, CallbackAttempts: 20},
-			Luma: luma.Profile{CallbackSpacing: time.Second, CallbackAttempts: 20},
+			Kie:  kie.Profile{CallbackSpacing: time.Second, CallbackAttempts: 1000},
+			Luma: luma.Profile{CallbackSpacing: time.Second, CallbackAttempts: 1000},
 		},
 	})
 	k := &killer{fleet: f, trap: newTrap(t, f.cfg.databaseURL), provider: provider}
