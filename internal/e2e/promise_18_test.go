@@ -155,7 +155,7 @@ func TestPromise18_ARestoredBackupNeverPaysTwice(t *testing.T) {
 // TestPromise18_AFailoverThatLosesCommitsNeverPaysTwice puts the database back to an earlier state while two replicas use it. They go on
 // sending until they notice.
 //
-// It fails when begin (internal/lifecycle/records.go) ignores the record of an earlier send.
+// It fails when begin (internal/lifecycle/records.go) ignores the record of an earlier send, and now and then without EnqueueMissing.
 func TestPromise18_AFailoverThatLosesCommitsNeverPaysTwice(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, busy)

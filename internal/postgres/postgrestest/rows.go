@@ -15,7 +15,7 @@ WITH inserted AS (
                       route, provider, priority, labels, deadline, max_attempts, state, revision, allowance, result_attempt, deadline_time,
                       create_time, update_time)
     VALUES (gen_random_uuid(), $1, gen_random_uuid(), '', '', '', '', '', '', '', '{}', '{kie}', 'kie', 0, '{}', '1 hour', 1, $2, 1, 1,
-            CASE WHEN $2 = 'SUCCEEDED' THEN gen_random_uuid() END, now(), now() - make_interval(secs => $3), now() - make_interval(secs => $3))
+            CASE WHEN $2 IN ('SAVING', 'SUCCEEDED') THEN gen_random_uuid() END, now(), now() - make_interval(secs => $3), now() - make_interval(secs => $3))
     RETURNING id
 ), event AS (
     INSERT INTO task_event (task_id, revision, state, attempt, message, tenant) SELECT id, 1, 'QUEUED', 0, '', $1 FROM inserted
@@ -30,7 +30,7 @@ func InsertTask(t testing.TB, pool *pgxpool.Pool, tenant string, state task.Stat
 
 const insertAttempt = `
 INSERT INTO attempt (id, task_id, number, provider, account, state, sent, answer_time)
-SELECT coalesce(result_attempt, gen_random_uuid()), id, 1, 'kie', 'kie', $2::text, true, CASE WHEN $2::text = 'SUCCEEDED' THEN now() END
+SELECT coalesce(result_attempt, gen_random_uuid()), id, 1, 'kie', 'kie', $2::text, true, CASE WHEN $2::text <> 'SUBMITTING' THEN now() END
 FROM task
 WHERE id = $1
 RETURNING id::text`
