@@ -119,8 +119,8 @@ func (c *RestoreCheck) Run(ctx context.Context, con Console) error {
 // check reads all pages.
 func (c *RestoreCheck) check(ctx context.Context, client refractv1.OperatorServiceClient) (attempts []*refractv1.UnknownAttempt, admission *refractv1.Admission, err error) {
 	req := &refractv1.CheckRestoreRequest{Settle: c.Settle, PageSize: 500}
-	if c.Settle { // Each one takes several reads and writes, of the bucket too, and a page must fit in the time of a call.
-		req.PageSize = 20
+	if c.Settle { // Settling an attempt takes several reads and writes, of the bucket too, and a page must fit in the time of a call.
+		req.PageSize = 50
 	}
 	for {
 		resp, err := client.CheckRestore(ctx, req)

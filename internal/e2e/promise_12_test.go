@@ -49,7 +49,7 @@ func TestPromise12_Graceful(t *testing.T) {
 	for i := range ids {
 		req := goodRequest()
 		// The second replica starts while answers are awaited, and no task may end before the first replica stops.
-		req.Prompt += fmt.Sprintf(" %d [sim:delay=10s,processing=10s]", i)
+		req.Prompt += fmt.Sprintf(" %d [sim:delay=20s,processing=20s]", i)
 		resp, err := first.tasks.SubmitTask(ctx, req)
 		if err != nil {
 			t.Fatal(err)

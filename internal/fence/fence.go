@@ -69,6 +69,7 @@ type Installation struct {
 	Epoch     int64
 	EpochTime time.Time // When the epoch last grew.
 	Moved     bool      // Whether that was in another place, as far as is known: the database is a copy, was restored, or had a failover.
+	SetBacks  int64     // How often admission was closed because the database or the bucket was set back.
 }
 
 // Store keeps the state of the fence in the database.
@@ -78,8 +79,9 @@ type Store interface {
 	// Advance makes the epoch grow by 1, and returns the new one with the time at which it grew before. ok is false, and nothing
 	// changes, while admission is closed because the database or the bucket was set back.
 	Advance(ctx context.Context) (now Installation, ok bool, err error)
-	// SetBack closes admission because the database or the bucket was set back, and makes the epoch at least the given one.
-	SetBack(ctx context.Context, a Admission, epoch int64) error
+	// SetBack closes admission because the database or the bucket was set back, and makes the epoch at least the given one. closed is
+	// false if another replica has closed admission for that since known was read. A bucket that was emptied closes it in any case.
+	SetBack(ctx context.Context, a Admission, epoch int64, known Installation) (closed bool, err error)
 	// Admission returns whether admission is open.
 	Admission(ctx context.Context) (Admission, error)
 	// CloseAdmission closes admission, unless it is closed because the database or the bucket was set back.
@@ -271,11 +273,16 @@ func (f *Fence) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// NOTE: another replica may have made the epoch grow, in the database first, while the bucket was listed.
+	moved := known.Moved
+	if known, err = f.cfg.Store.Enter(ctx); err != nil {
+		return err
+	}
 	// NOTE: an epoch that the bucket lacks proves nothing, as long as it has others: its process died between the commit and the put.
 	switch {
 	case recorded > known.Epoch:
 		err = f.setBack(ctx, DatabaseSetBack, recorded, known)
-	case recorded == noEpoch && known.Moved && !f.cfg.Ephemeral:
+	case recorded == noEpoch && moved && !f.cfg.Ephemeral:
 		err = f.setBack(ctx, BucketSetBack, 0, known)
 	case recorded == noEpoch && !f.cfg.Ephemeral:
 		// The database is where it was, and has what it committed. Only its second witness is new.
@@ -434,10 +441,14 @@ func (f *Fence) setBack(ctx context.Context, reason Reason, recorded int64, know
 		a.Message = "the bucket lacks the records of what was sent to providers"
 		next = "bring back the bucket of this database; `refract admission open --accept-unknown` opens admission without the records, and may pay again for what was sent since the backup"
 	}
-	if err := f.cfg.Store.SetBack(ctx, a, max(recorded, 0)); err != nil {
+	closed, err := f.cfg.Store.SetBack(ctx, a, max(recorded, 0), known)
+	if err != nil {
 		return err
 	}
 	f.cache.forget()
+	if !closed {
+		return nil
+	}
 	f.cfg.Log.ErrorContext(ctx, "admission is closed: "+a.Message+"; no task is sent until an operator has looked", //nolint:sloglint // One of two constants.
 		"reason", reason, "database", known.ID, "database_epoch", known.Epoch, "bucket_epoch", recorded, "known_until", known.EpochTime, "next", next)
 	return nil

@@ -425,14 +425,44 @@ func TestOpenAdmission_DoesNotOverrideAClosingThatWasNotSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := i.stores.Installation.SetBack(t.Context(), fence.Admission{Reason: fence.DatabaseSetBack}, 0); err != nil {
-		t.Fatal(err)
+	if closed, err := i.stores.Installation.SetBack(t.Context(), fence.Admission{Reason: fence.DatabaseSetBack}, 0, fence.Installation{}); !closed || err != nil {
+		t.Fatalf("SetBack = %t, %v", closed, err)
 	}
 	if opened, err := i.stores.Installation.OpenAdmission(t.Context(), seen); opened || err != nil {
 		t.Errorf("OpenAdmission = %t, %v; want that it changes nothing", opened, err)
 	}
 	if got := reason(t, f); got != fence.DatabaseSetBack {
 		t.Errorf("admission is closed because of %q, want %q", got, fence.DatabaseSetBack)
+	}
+}
+
+// TestSetBack_OfADatabaseClosesAdmissionOnce has two replicas that notice the same, and an operator who opens admission in between.
+//
+// It fails when closeSetBack (internal/postgres/installation.go) has no condition, and when it has no exception.
+func TestSetBack_OfADatabaseClosesAdmissionOnce(t *testing.T) {
+	t.Parallel()
+	for reason, again := range map[fence.Reason]bool{fence.DatabaseSetBack: false, fence.BucketSetBack: true} {
+		t.Run(string(reason), func(t *testing.T) {
+			t.Parallel()
+			i := setup(t)
+			store := i.stores.Installation
+			known, err := store.Enter(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for n, want := range []bool{true, again} {
+				if closed, err := store.SetBack(t.Context(), fence.Admission{Reason: reason}, 0, known); closed != want || err != nil {
+					t.Fatalf("SetBack number %d = %t, %v; want %t", n, closed, err, want)
+				}
+				seen, err := store.Admission(t.Context())
+				if err != nil || seen.Open() == want {
+					t.Fatalf("admission is %+v, %v", seen, err)
+				}
+				if _, err := store.OpenAdmission(t.Context(), seen); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

@@ -61,6 +61,7 @@ func (f *Fence) Unknown(ctx context.Context, from []byte, limit int, settle Sett
 	if err != nil {
 		return nil, nil, err
 	}
+	settled := false
 	for range maxPages {
 		var records []lifecycle.SendRecord
 		if records, next, err = f.recordPage(ctx, database, a, from, limit); err != nil {
@@ -77,12 +78,13 @@ func (f *Fence) Unknown(ctx context.Context, from []byte, limit int, settle Sett
 				if err := settle(ctx, u.SendRecord); err != nil {
 					return nil, nil, err
 				}
+				settled = true
 			}
 			if unknown, err = f.unknown(ctx, records); err != nil {
 				return nil, nil, err
 			}
 		}
-		if from = next; len(unknown) > 0 || next == nil {
+		if from = next; len(unknown) > 0 || next == nil || settled { // Settling takes long, and a call has little time.
 			break
 		}
 	}

@@ -3,6 +3,7 @@ package postgres
 // HotStatements are the statements that run for each call, callback, round or tick, by name, as they are sent.
 var HotStatements = map[string]string{
 	"lock quotas":      lockQuotas,
+	"missing jobs":     selectMissingJobs,
 	"insert tasks":     insertTasks,
 	"tasks by request": selectTasksByRequest,
 	"task":             selectTask,

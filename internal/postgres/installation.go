@@ -22,7 +22,7 @@ type Installation struct{ pool *pgxpool.Pool }
 
 const (
 	insertInstallation = `INSERT INTO installation DEFAULT VALUES ON CONFLICT ON CONSTRAINT installation_pkey DO NOTHING`
-	selectInstallation = `SELECT id::text, epoch, epoch_time, cluster FROM installation`
+	selectInstallation = `SELECT id::text, epoch, epoch_time, set_backs, cluster FROM installation`
 )
 
 // selectCluster names the place of the database.
@@ -54,7 +54,7 @@ func (s *Installation) Enter(ctx context.Context) (fence.Installation, error) {
 		return i, err
 	}
 	var before string
-	if err := s.pool.QueryRow(ctx, selectInstallation).Scan(&i.ID, &i.Epoch, &i.EpochTime, &before); err != nil {
+	if err := s.pool.QueryRow(ctx, selectInstallation).Scan(&i.ID, &i.Epoch, &i.EpochTime, &i.SetBacks, &before); err != nil {
 		return i, fmt.Errorf("read the id of the database: %w", err)
 	}
 	i.Moved = here == "" || here != before
@@ -71,7 +71,7 @@ WITH before AS (
 UPDATE installation
 SET epoch = epoch + 1, epoch_time = now(), cluster = $1
 FROM before
-RETURNING id::text, epoch, before.epoch_time`
+RETURNING id::text, epoch, before.epoch_time, set_backs`
 
 // Advance implements fence.Store.
 func (s *Installation) Advance(ctx context.Context) (now fence.Installation, ok bool, err error) {
@@ -79,7 +79,7 @@ func (s *Installation) Advance(ctx context.Context) (now fence.Installation, ok 
 	if err != nil {
 		return now, false, err
 	}
-	err = s.pool.QueryRow(ctx, advanceEpoch, here).Scan(&now.ID, &now.Epoch, &now.EpochTime)
+	err = s.pool.QueryRow(ctx, advanceEpoch, here).Scan(&now.ID, &now.Epoch, &now.EpochTime, &now.SetBacks)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return now, false, nil
 	}
@@ -89,17 +89,29 @@ func (s *Installation) Advance(ctx context.Context) (now fence.Installation, ok 
 	return now, true, nil
 }
 
-// closeSetBack keeps the earliest known_time, since a database can be set back twice before an operator has looked.
+const raiseEpoch = `UPDATE installation SET epoch = greatest(epoch, $1)`
+
+// closeSetBack keeps the earliest known_time, since a database can be set back twice before an operator has looked. A bucket that was
+// emptied closes admission in any case: opening it then takes the records, or --accept-unknown.
 const closeSetBack = `
 UPDATE installation
-SET close_reason = $1, close_message = $2, close_time = now(), epoch = greatest(epoch, $3), known_time = least(known_time, $4)`
+SET close_reason = $1, close_message = $2, close_time = now(), known_time = least(known_time, $3), set_backs = set_backs + 1
+WHERE set_backs = $4 OR $1 = 'BUCKET_SET_BACK'`
 
 // SetBack implements fence.Store.
-func (s *Installation) SetBack(ctx context.Context, a fence.Admission, epoch int64) error {
-	if _, err := s.pool.Exec(ctx, closeSetBack, a.Reason, a.Message, epoch, a.KnownTime); err != nil {
-		return fmt.Errorf("close admission: %w", err)
+func (s *Installation) SetBack(ctx context.Context, a fence.Admission, epoch int64, known fence.Installation) (closed bool, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, raiseEpoch, epoch); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, closeSetBack, a.Reason, a.Message, a.KnownTime, known.SetBacks)
+		closed = tag.RowsAffected() > 0
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("close admission: %w", err)
 	}
-	return nil
+	return closed, nil
 }
 
 const selectAdmission = `SELECT coalesce(close_reason, ''), close_message, close_time, known_time FROM installation`

@@ -38,7 +38,7 @@ func newOutageLog(h slog.Handler, about func(a slog.Attr, outage bool) bool) out
 }
 
 // begin begins an outage, unless one goes on. What was passed just before counts. It calls log to write that the outage
-// begins, and no line about the outage is written meanwhile.
+// begins, and no other warning or error is written meanwhile.
 func (l *outageLines) begin(log func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -49,7 +49,7 @@ func (l *outageLines) begin(log func()) {
 	log()
 }
 
-// end ends the outage. It calls log to write so and how many lines were held back, and no line about the outage is written meanwhile.
+// end ends the outage. It calls log to write so and how many lines were held back, and no other warning or error is written meanwhile.
 func (l *outageLines) end(log func(held int)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -193,10 +193,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		if err != nil {
 			return nil, err
 		}
-		rescuer := replica.JobRescuer{
-			Pool: db.pool, Log: log, Replica: replicaName, Working: s.queue.Working, Timeouts: s.queue.Timeouts(),
-			EnqueueMissing: stores.Tasks.EnqueueMissing,
-		}
+		rescuer := replica.JobRescuer{Pool: db.pool, Log: log, Replica: replicaName, Working: s.queue.Working, Timeouts: s.queue.Timeouts()}
 		for _, name := range accounts.providers {
 			admissions := &dispatch.AdmissionLoop{Provider: name, Verbs: verbs, Storage: storageWatcher, Wake: signals.admissions[name], Log: log}
 			s.working = append(s.working, admissions.Run)
@@ -206,6 +203,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		}
 		s.working = append(s.working,
 			func(ctx context.Context) error { return dispatch.RunExpiry(ctx, verbs, log) },
+			func(ctx context.Context) error { return dispatch.RunMissingJobs(ctx, stores.Tasks, log) },
 			census.Run, s.models.run, preparer.Run, saver.RunSweep, retainer.Run, rescuer.Run)
 		s.cutting = append(s.cutting, saver.Cut)
 		listener.Topics = signals.topics(db)

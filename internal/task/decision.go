@@ -34,7 +34,12 @@ type SubmitAttempt struct {
 
 // submit is the job of an attempt.
 func (d *Decision) submit(a *Attempt) SubmitAttempt {
-	return SubmitAttempt{AttemptID: a.ID, Tenant: d.Task.Tenant, Host: cmp.Or(d.Task.Spec.SourceHost(), a.Account)}
+	return NewSubmitAttempt(a.ID, d.Task.Tenant, d.Task.Spec, a.Account)
+}
+
+// NewSubmitAttempt returns the job that sends an attempt of a tenant's task to an account.
+func NewSubmitAttempt(id AttemptID, tenant string, spec Spec, account string) SubmitAttempt {
+	return SubmitAttempt{AttemptID: id, Tenant: tenant, Host: cmp.Or(spec.SourceHost(), account)}
 }
 
 // Kind is the name of the job.

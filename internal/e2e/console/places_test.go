@@ -91,7 +91,7 @@ func populate(t *testing.T) *populated {
 		{"tenants", "/tenants"},
 		{"tenant", "/tenants/acme"},
 		{"tokens", "/tokens"},
-		{"token-revoke", "/tokens/" + s.tokenID(t, acme) + "/revoke"},
+		{"token-revoke", "/tokens/" + s.tokenID(t, acme) + "/revoke?tenant=acme"},
 		{"audit", "/audit"},
 		{"not-found", "/nothing"},
 	} {

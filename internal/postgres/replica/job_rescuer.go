@@ -16,11 +16,8 @@ import (
 // connection.
 const holdReplicaLock = `SELECT pg_advisory_lock_shared(hashtextextended('refract.replica.' || $1, 0))`
 
-// rescueTick is how often lost jobs are looked for, and missingTick how often those are that are not in the queue.
-const (
-	rescueTick  = 5 * time.Second
-	missingTick = 30 * time.Second
-)
+// rescueTick is how often lost jobs are looked for.
+const rescueTick = 5 * time.Second
 
 // unheard is how long after its start a job of this replica that the replica does not work on counts as lost.
 const unheard = 15 * time.Second
@@ -38,9 +35,6 @@ type JobRescuer struct {
 	Working  func(job int64) bool     // Whether this replica works on a job.
 	Timeouts map[string]time.Duration // How long jobs of each kind may take.
 
-	// EnqueueMissing enqueues the jobs that are not in the queue although an attempt waits for them, and returns how many those are.
-	EnqueueMissing func(context.Context) (int, error)
-
 	tick time.Duration // How often it looks; 0 means rescueTick.
 }
 
@@ -49,8 +43,6 @@ type JobRescuer struct {
 func (r *JobRescuer) Run(ctx context.Context) error {
 	ticker := time.NewTicker(cmp.Or(r.tick, rescueTick))
 	defer ticker.Stop()
-	missing := time.NewTicker(missingTick)
-	defer missing.Stop()
 	var suspects []int64
 	for {
 		found, err := r.find(ctx)
@@ -65,8 +57,6 @@ func (r *JobRescuer) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-missing.C:
-			r.enqueueMissing(ctx)
 		case <-ticker.C:
 		}
 	}
@@ -122,14 +112,4 @@ func (r *JobRescuer) giveBack(ctx context.Context, ids []int64) {
 		return
 	}
 	r.Log.WarnContext(ctx, "lost jobs were given back to the queue", "jobs", tag.RowsAffected())
-}
-
-func (r *JobRescuer) enqueueMissing(ctx context.Context) {
-	jobs, err := r.EnqueueMissing(ctx)
-	if err != nil && ctx.Err() == nil {
-		r.Log.WarnContext(ctx, "search for missing jobs failed; will retry", "error", err)
-	}
-	if jobs > 0 {
-		r.Log.WarnContext(ctx, "jobs were missing in the queue, and were added", "jobs", jobs)
-	}
 }

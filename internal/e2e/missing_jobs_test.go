@@ -1,0 +1,25 @@
+package e2e_test
+
+import "testing"
+
+// TestSave_WhoseJobIsMissingIsMadeUpFor takes back what the saving of a result has committed, but for the end of its job, as a failover
+// does that loses the last commits.
+//
+// It fails when the server (internal/server/server.go) does not run RunMissingJobs.
+func TestSave_WhoseJobIsMissingIsMadeUpFor(t *testing.T) {
+	t.Parallel()
+	ts := startService(t, nil)
+	id := ts.submit(t, "").GetId()
+	ts.end(t, id)
+	eventually(t, "the job to have ended", func() bool {
+		return ask[int](t, ts.pool, "SELECT count(*) FROM river_job WHERE kind = 'save_outputs' AND state = 'completed'") == 1
+	})
+	const setBack = `
+WITH lost AS (DELETE FROM output), forgotten AS (DELETE FROM task_event WHERE state = 'SUCCEEDED'),
+    unsaved AS (UPDATE attempt SET saved = false)
+UPDATE task SET state = 'SAVING', revision = revision - 1, update_time = now() - interval '2 minutes'`
+	if _, err := ts.pool.Exec(t.Context(), setBack); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the result to be saved", func() bool { return ts.get(t, id).GetState() == succeeded })
+}
