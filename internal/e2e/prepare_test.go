@@ -146,8 +146,8 @@ func TestSource_TroubleOfItsHostHeals(t *testing.T) {
 			if last := ts.end(t, id); last.GetState() != succeeded {
 				t.Errorf("ended %v", last)
 			}
-			if n := ts.get(t, id).GetAttempt().GetNumber(); n != 2 {
-				t.Errorf("it took %d attempts, want one that was not sent and one that was", n)
+			if n := ts.get(t, id).GetAttempt().GetNumber(); n < 2 {
+				t.Errorf("it took %d attempts, want one at least that was not sent and one that was", n)
 			}
 			if name == "busy" && healed.Load().Sub(*began.Load()) < time.Second {
 				t.Error("the host was asked again sooner than it allowed")

@@ -223,7 +223,8 @@ func TestProbe_MovesOnWhereTheLimitIsTheProviders(t *testing.T) {
 	for _, e := range ts.await(t, id, func(e *refractv1.TaskEvent) bool { return terminal(e.GetState()) }) {
 		movedOn = movedOn || strings.Contains(e.GetMessage(), "provider luma takes at most 100 MB (luma/ray-2-modify); moving on to kie")
 	}
-	if got := ts.get(t, id); !movedOn || got.GetProvider() != "kie" || got.GetAttempt().GetNumber() != 2 {
+	// Where the host answers too late, as on a slow machine, there are attempts in between that are not sent.
+	if got := ts.get(t, id); !movedOn || got.GetProvider() != "kie" || got.GetAttempt().GetNumber() < 2 {
 		t.Errorf("movedOn %t, ended as %v", movedOn, got)
 	}
 }

@@ -893,9 +893,15 @@ var mutations = append(differences(), []mutation{
 	},
 	{
 		18, "missing-epochs-ignored", "internal/fence/fence.go",
-		"	case recorded == noEpoch && known.Moved && !f",
+		"	case recorded == noEpoch && moved && !f",
 		"	case recorded == noEpoch && false && !f",
 		[]test{{"internal/fence", "TestStart_ComparesTheEpochs"}, {service, "TestPromise18_ACloneWithAnotherBucketSendsNothing"}},
+	},
+	{
+		18, "missing-jobs-ignored", "internal/postgres/missing_jobs.go",
+		"    WHERE state = 'SAVING' AND update_time",
+		"    WHERE state = 'LOST' AND update_time",
+		[]test{{"internal/postgres", "TestEnqueueMissing_AddsJobsThatAttemptsWaitFor"}, {service, "TestSave_WhoseJobIsMissingIsMadeUpFor"}},
 	},
 	{
 		18, "opened-unsettled", "internal/fence/restore.go",
