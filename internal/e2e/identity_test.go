@@ -233,7 +233,7 @@ func TestIdentity_EachTenantSeesItsOwn(t *testing.T) {
 
 				{"an expired JWT", jwt(map[string]any{"exp": in(-2 * time.Minute)}), invalid},
 				{"a JWT without an end", jwt(map[string]any{"exp": nil}), invalid},
-				{"a JWT that is not valid yet", jwt(map[string]any{"nbf": in(10 * time.Minute)}), invalid},
+				{"a JWT that is not valid yet", jwt(map[string]any{"nbf": in(24 * time.Hour), "exp": in(48 * time.Hour)}), invalid},
 				{"a JWT that begins within the clock skew", jwt(map[string]any{"nbf": in(20 * time.Second)}), sees("of films")},
 				{"a JWT for another audience", jwt(map[string]any{"aud": "other"}), invalid},
 				{"a JWT for no audience", jwt(map[string]any{"aud": nil}), invalid},
