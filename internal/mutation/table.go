@@ -894,7 +894,7 @@ var mutations = append(differences(), []mutation{
 	{
 		18, "missing-epochs-ignored", "internal/fence/fence.go",
 		"	case recorded == noEpoch && moved && !f",
-		"	case recorded == noEpoch && false && !f",
+		"	case recorded == noEpoch && moved && false && !f",
 		[]test{{"internal/fence", "TestStart_ComparesTheEpochs"}, {service, "TestPromise18_ACloneWithAnotherBucketSendsNothing"}},
 	},
 	{
