@@ -14,10 +14,10 @@ import (
 )
 
 // ServiceConfig is the retry policy of Dial, as a gRPC service config. A unary call ends after 45 seconds. The service ends a try
-// after 30, and asks not to repeat that one, so its reason arrives. gRPC tries a call up to four times while the answer is UNAVAILABLE. It is safe to repeat these calls:
-// reads change nothing, CancelTask and the settings of operators are idempotent, and a submission carries its request id. RetryTask is
-// not repeated, nor are calls that make an API token, a webhook endpoint or a secret, or send events. Streams have no policy here,
-// because the methods of Client resume them.
+// after 30, and asks not to repeat that one, so its reason arrives. gRPC tries a call up to four times while the answer is
+// UNAVAILABLE. It is safe to repeat these calls: reads change nothing, CancelTask and the settings of operators are idempotent, and a
+// submission carries its request id. RetryTask is not repeated, nor are calls that make an API token, a webhook endpoint or a secret,
+// or send events. Streams have no policy here, because the methods of Client resume them.
 const ServiceConfig = `{"methodConfig": [
   {
     "name": [

@@ -227,6 +227,9 @@ func TestProbe_MovesOnWhereTheLimitIsTheProviders(t *testing.T) {
 	if got := ts.get(t, id); !movedOn || got.GetProvider() != "kie" || got.GetAttempt().GetNumber() < 2 {
 		t.Errorf("movedOn %t, ended as %v", movedOn, got)
 	}
+	if n := sim.CountPaid(ts.sim.Ledger(), sim.ByPrompt)["A neon city [sim:fail]"]; n != 1 {
+		t.Errorf("the task was paid for %d times, want once", n)
+	}
 }
 
 func TestUploadSource_BelongsToItsTenant(t *testing.T) {
