@@ -198,6 +198,10 @@ func startWiretap(t *testing.T, target string) *wiretap {
 			if err != nil {
 				return
 			}
+			if w.refuses() { // At once: each connection would cost the database a process.
+				_ = in.Close()
+				continue
+			}
 			out, err := new(net.Dialer).DialContext(context.WithoutCancel(t.Context()), "tcp", target)
 			if err != nil || !w.add(in, out) {
 				_ = in.Close()
@@ -219,12 +223,25 @@ func startWiretap(t *testing.T, target string) *wiretap {
 	return w
 }
 
-// add registers a pair of connections, or closes them if the wire is cut.
+// refuses reports whether the wire is cut, and counts the connection that it then refuses.
+func (w *wiretap) refuses() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.countRefused()
+}
+
+func (w *wiretap) countRefused() bool {
+	if w.cut {
+		w.refused.Add(1)
+	}
+	return w.cut
+}
+
+// add registers a pair of connections, or closes the outgoing one if the wire was cut meanwhile.
 func (w *wiretap) add(in, out net.Conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.cut {
-		w.refused.Add(1)
+	if w.countRefused() {
 		_ = out.Close()
 		return false
 	}
