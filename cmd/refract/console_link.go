@@ -11,7 +11,6 @@ import (
 	"github.com/refract-video/refract/internal/console"
 	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/postgres/credentials"
-	"github.com/refract-video/refract/internal/postgres/migrations"
 )
 
 // consoleLinkCmd makes a login link to the console. Like tokenCmd it writes to the database and calls no service.
@@ -33,14 +32,11 @@ func (c *consoleLinkCmd) Run(ctx context.Context, con cli.Console) error {
 			return fmt.Errorf("--tenant %w", err)
 		}
 	}
-	pool, err := c.open(ctx)
+	pool, err := c.openMigrated(ctx)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	if err := migrations.Check(ctx, pool); err != nil {
-		return err
-	}
 	ctx = audit.WithActor(ctx, audit.Actor{Kind: audit.Command, Name: userName()})
 	code, err := credentials.NewSessions(pool).CreateLink(ctx, c.Tenant, c.Operator)
 	if err != nil {

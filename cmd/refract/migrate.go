@@ -21,6 +21,20 @@ type databaseFlags struct {
 	DatabaseDirectURL redact.Secret `name:"database-direct-url" env:"DATABASE_DIRECT_URL" help:"The same database without a pooler, used instead of --database-url where set."`
 }
 
+// openMigrated connects to the database, and checks that it has a schema with which this release works.
+func (f databaseFlags) openMigrated(ctx context.Context) (*pgxpool.Pool, error) {
+	ctx = dbpool.Patient(ctx)
+	pool, err := f.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := migrations.Check(ctx, pool); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return pool, nil
+}
+
 // open connects to the database.
 func (f databaseFlags) open(ctx context.Context) (*pgxpool.Pool, error) {
 	if f.DatabaseDirectURL != "" {
@@ -51,6 +65,7 @@ func (c *migrateCmd) Run(ctx context.Context, con cli.Console) error {
 		_, err = fmt.Fprint(con.Out, sql)
 		return err
 	}
+	ctx = dbpool.Patient(ctx)
 	pool, err := c.open(ctx)
 	if err != nil {
 		return err

@@ -11,7 +11,6 @@ import (
 	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres/expiry"
-	"github.com/refract-video/refract/internal/postgres/migrations"
 	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/server"
 )
@@ -37,14 +36,11 @@ func (c *retainCmd) Run(ctx context.Context, con cli.Console) (err error) {
 	if err != nil {
 		return err
 	}
-	pool, err := c.open(ctx)
+	pool, err := c.openMigrated(ctx)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	if err := migrations.Check(ctx, pool); err != nil {
-		return err
-	}
 	r := &retention.Retainer{Store: expiry.New(pool, pool, c.Keep()), Log: log, SweepOrphans: c.SweepOrphans}
 	if c.Bucket != "" {
 		if r.Bucket, err = media.OpenBucket(ctx, c.Bucket); err != nil {

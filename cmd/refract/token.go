@@ -16,7 +16,6 @@ import (
 	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/postgres/credentials"
-	"github.com/refract-video/refract/internal/postgres/migrations"
 )
 
 // tokenCmd manages the API tokens of tenants. It writes to the database and calls no service, so access to the
@@ -125,14 +124,11 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, con cli.Console) error {
 // withTokens opens the database, checks that it has this release's schema, and calls a function with its tokens. What the function
 // changes is recorded as a change of the user who runs the command.
 func withTokens(ctx context.Context, f databaseFlags, do func(context.Context, *credentials.APITokens) error) error {
-	pool, err := f.open(ctx)
+	pool, err := f.openMigrated(ctx)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
-	if err := migrations.Check(ctx, pool); err != nil {
-		return err
-	}
 	return do(audit.WithActor(ctx, audit.Actor{Kind: audit.Command, Name: userName()}), credentials.NewAPITokens(pool))
 }
 

@@ -41,7 +41,7 @@ func openDatabase(ctx context.Context, f Config, name string, meter metric.Meter
 	if f.private() {
 		err = db.start(ctx, f, log)
 	} else {
-		err = db.connect(ctx, f)
+		err = db.connect(ctx, f, log)
 	}
 	if err != nil {
 		return db, err
@@ -83,13 +83,17 @@ func (db *database) warnUnsafe(ctx context.Context, log *slog.Logger) error {
 	return err
 }
 
-// connect opens the operator's database. With --database-direct-url, --database-url may lead through a pooler of transactions.
-func (db *database) connect(ctx context.Context, f Config) (err error) {
+// connect opens the operator's database. With --database-direct-url, --database-url may lead through a pooler of transactions. The log
+// says what a slow start waits for.
+func (db *database) connect(ctx context.Context, f Config, log *slog.Logger) (err error) {
+	waiting := pglocal.NewWaiting(ctx, log)
+	defer waiting.Stop()
+	waiting.Step("connecting")
 	if f.DatabaseDirectURL == "" {
 		if db.pool, err = dbpool.Open(ctx, f.DatabaseURL.Reveal()); err != nil {
 			return err
 		}
-		return prepareSchema(ctx, f, db.pool)
+		return prepareSchema(ctx, f, db.pool, waiting)
 	}
 	if db.direct, err = dbpool.OpenDirect(ctx, f.DatabaseDirectURL.Reveal()); err != nil {
 		return err
@@ -97,14 +101,16 @@ func (db *database) connect(ctx context.Context, f Config) (err error) {
 	if db.pool, err = dbpool.OpenPooled(ctx, f.DatabaseURL.Reveal(), db.direct); err != nil {
 		return err
 	}
-	return prepareSchema(ctx, f, db.direct)
+	return prepareSchema(ctx, f, db.direct, waiting)
 }
 
 // prepareSchema makes or checks that the database has a schema with which this release works.
-func prepareSchema(ctx context.Context, f Config, pool *dbpool.Pool) error {
+func prepareSchema(ctx context.Context, f Config, pool *dbpool.Pool, waiting *pglocal.Waiting) error {
 	if f.Migrate {
+		waiting.Step("migrating the schema")
 		return migrations.Apply(ctx, pool)
 	}
+	waiting.Step("checking the schema")
 	return migrations.Check(ctx, pool)
 }
 

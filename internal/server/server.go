@@ -78,6 +78,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	}
 	s.closers = append(s.closers, telemetry.stop)
 	meter := telemetry.meter
+	ctx = dbpool.Patient(ctx)
 	if f.ingressAlone() {
 		return s, s.buildIngress(ctx, f, logs, telemetry)
 	}

@@ -19,6 +19,10 @@ const (
 	connectTimeout   = 5 * time.Second
 	statementTimeout = 10 * time.Second
 	startTimeout     = 30 * time.Second // From the first try to connect to the last.
+
+	// patientTimeout is the limit of both while a program starts. Nobody waits for an answer then, and a database that is busy may take
+	// long for a connection. An end of the program would make it busier, because the next start begins anew.
+	patientTimeout = time.Minute
 )
 
 // defaultMaxConns is the size of the pool if the URL has no pool_max_conns. A commit is one round trip, so a few connections
@@ -38,7 +42,7 @@ type Pool = pgxpool.Pool
 // Open connects to a database. It fails if the database can't be reached: at once if the server refuses the connection, and
 // after half a minute if it is starting or does not answer. Every statement on the pool, and on connections made with its
 // configuration, ends after 10 seconds at the latest, with an error for which Unavailable reports true. Waiting for a
-// notification does not count as a statement. Calls with a context of WithoutTimeouts are exempt.
+// notification does not count as a statement. Calls with a context of Patient or WithoutTimeouts have other limits.
 func Open(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	return open(ctx, databaseURL, statementTimeout)
 }
@@ -78,8 +82,8 @@ func configure(databaseURL string, limit time.Duration) (*config, error) {
 		pool.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	pool.BeforeConnect = func(ctx context.Context, conn *pgx.ConnConfig) error {
-		if unlimited(ctx) {
-			conn.ConnectTimeout = 0
+		if limit, ok := limitOf(ctx); ok {
+			conn.ConnectTimeout = limit
 		}
 		return nil
 	}
@@ -87,7 +91,8 @@ func configure(databaseURL string, limit time.Duration) (*config, error) {
 	pool.PingTimeout = limit // For the ping of a connection that was idle, before it is acquired.
 	pool.ShouldPing = func(ctx context.Context, params pgxpool.ShouldPingParams) bool {
 		// A connection that took long to make counts as idle.
-		return params.IdleDuration > time.Second && !unlimited(ctx)
+		_, starting := limitOf(ctx)
+		return params.IdleDuration > time.Second && !starting
 	}
 	state := &State{calm: calm}
 	pool.ConnConfig.Tracer = deadlines{limit, state}
@@ -157,18 +162,28 @@ func namesPoolSize(databaseURL string) (bool, error) {
 	return named, nil
 }
 
-// WithoutTimeouts returns a context with which a pool of Open has no timeouts of its own, neither for connecting nor for
-// statements: a call ends when the context or the connection does. It is for the start of a database on this machine,
-// where a timeout shows only that the machine is slow. NOTE: the server keeps its statement_timeout of 15 seconds, which
-// does not count the time that a connection or an answer takes.
-func WithoutTimeouts(ctx context.Context) context.Context {
-	return context.WithValue(ctx, unlimitedKey{}, true)
+// Patient returns a context with which a pool of Open has a minute for each connect and for each statement. It is for the start of
+// a program. NOTE: the server keeps its statement_timeout of 15 seconds, which does not count the time that a connection or an answer
+// takes.
+func Patient(ctx context.Context) context.Context {
+	return context.WithValue(ctx, limitKey{}, patientTimeout)
 }
 
-// unlimitedKey is the context key that WithoutTimeouts sets.
-type unlimitedKey struct{}
+// WithoutTimeouts returns a context with which a pool of Open has no timeouts of its own, neither for connecting nor for
+// statements: a call ends when the context or the connection does. It is for the start of a database on this machine,
+// where a timeout shows only that the machine is slow. The NOTE of Patient applies.
+func WithoutTimeouts(ctx context.Context) context.Context {
+	return context.WithValue(ctx, limitKey{}, time.Duration(0))
+}
 
-func unlimited(ctx context.Context) bool { return ctx.Value(unlimitedKey{}) != nil }
+// limitKey is the context key of the limit that Patient and WithoutTimeouts set.
+type limitKey struct{}
+
+// limitOf returns the limit that a context sets instead of those of the pool; 0 means none.
+func limitOf(ctx context.Context) (limit time.Duration, ok bool) {
+	limit, ok = ctx.Value(limitKey{}).(time.Duration)
+	return limit, ok
+}
 
 // WithoutDeadlines returns a pool on the same database whose statements have no time limit, for example to build an index. They wait
 // for a lock that another transaction holds up to lockTimeout, in whole milliseconds; 0 means for as long as it takes. An error of a
@@ -210,10 +225,14 @@ var errOverLimit = errors.New("the statement took too long")
 type cancelKey struct{}
 
 func (d deadlines) begin(ctx context.Context) context.Context {
-	if unlimited(ctx) {
+	limit, ok := limitOf(ctx)
+	if !ok {
+		limit = d.limit
+	}
+	if limit == 0 {
 		return ctx
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, d.limit, errOverLimit)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errOverLimit)
 	return context.WithValue(ctx, cancelKey{}, cancel)
 }
 

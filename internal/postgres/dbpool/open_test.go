@@ -124,23 +124,28 @@ func openWithin(t *testing.T, databaseURL string, limit time.Duration) (pool *pg
 	return pool
 }
 
-// TestWithoutTimeouts_WaitsForASlowDatabase has statements and a connect take longer than a pool allows.
-func TestWithoutTimeouts_WaitsForASlowDatabase(t *testing.T) {
+// TestContexts_WaitForASlowDatabase has statements and a connect take longer than a pool allows.
+func TestContexts_WaitForASlowDatabase(t *testing.T) {
 	t.Parallel()
-	h := dig(t)
-	const limit = 50 * time.Millisecond
-	ctx := dbpool.WithoutTimeouts(t.Context())
-	h.delay(350 * time.Millisecond)                                        // A connect takes four answers at least,
-	pool, err := dbpool.OpenWithin(ctx, h.url+"&connect_timeout=1", limit) // so it outlives this timeout.
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pool.Close()
-	if _, err := pool.Exec(ctx, "SELECT 1"); err != nil {
-		t.Errorf("without timeouts a statement failed: %v", err)
-	}
-	if _, err := pool.Exec(t.Context(), "SELECT 1"); !dbpool.Unavailable(err) {
-		t.Errorf("with its timeout a statement gave %v, want an error that says the database is out of reach", err)
+	for name, starting := range map[string]func(context.Context) context.Context{"patient": dbpool.Patient, "without timeouts": dbpool.WithoutTimeouts} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := dig(t)
+			const limit = 50 * time.Millisecond
+			ctx := starting(t.Context())
+			h.delay(350 * time.Millisecond)                                        // A connect takes four answers at least,
+			pool, err := dbpool.OpenWithin(ctx, h.url+"&connect_timeout=1", limit) // so it outlives this timeout.
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pool.Close()
+			if _, err := pool.Exec(ctx, "SELECT 1"); err != nil {
+				t.Errorf("a statement of the start failed: %v", err)
+			}
+			if _, err := pool.Exec(t.Context(), "SELECT 1"); !dbpool.Unavailable(err) {
+				t.Errorf("with the timeout of the pool a statement gave %v, want an error that says the database is out of reach", err)
+			}
+		})
 	}
 }
 
