@@ -73,13 +73,17 @@ func TestArchitecture_ShowsWhoImportsWhom(t *testing.T) {
 	checkPart(t, architecturePath, "imports", table)
 }
 
-// TestArchitecture_NoPackageImportsPGXAndGRPC keeps SQL and the wire apart: a package that imports both does two jobs.
+// TestArchitecture_NoPackageImportsPGXAndGRPC keeps SQL and the wire apart: a package that imports both does two jobs. The kit that starts
+// whole services for tests is the exception.
 func TestArchitecture_NoPackageImportsPGXAndGRPC(t *testing.T) {
 	t.Parallel()
 	importing := func(imports []string, library string) bool {
 		return slices.ContainsFunc(imports, func(path string) bool { return path == library || strings.HasPrefix(path, library+"/") })
 	}
 	for name, imports := range importsOf(t) {
+		if name == "internal/e2e/e2etest" {
+			continue
+		}
 		if importing(imports, "github.com/jackc/pgx/v5") && importing(imports, "google.golang.org/grpc") {
 			t.Errorf("%s imports both pgx and gRPC", name)
 		}

@@ -7,20 +7,20 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/server"
 )
 
 // batchOutcome is a result of a batch as clients see it: the request id of a task, or a refusal.
 type batchOutcome struct {
 	Task    string
-	Refusal refusalSeen
+	Refusal e2etest.RefusalSeen
 }
 
 func batchOutcomes(resp *refractv1.BatchSubmitTasksResponse) []batchOutcome {
@@ -28,7 +28,7 @@ func batchOutcomes(resp *refractv1.BatchSubmitTasksResponse) []batchOutcome {
 	for _, r := range resp.GetResults() {
 		o := batchOutcome{Task: r.GetTask().GetRequestId()}
 		if st := r.GetStatus(); st != nil {
-			o.Refusal = refusalOf(status.ErrorProto(st))
+			o.Refusal = e2etest.RefusalOf(status.ErrorProto(st))
 		}
 		outcomes = append(outcomes, o)
 	}
@@ -47,10 +47,10 @@ func labelsOf(n int) map[string]string {
 // TestBatchSubmit_AnswersItemByItem submits one batch of good and bad items over gRPC and REST.
 func TestBatchSubmit_AnswersItemByItem(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
-	taken := ts.submit(t, "", func(r *refractv1.SubmitTaskRequest) { r.RequestId = "taken" })
+	ts := e2etest.Start(t, nil)
+	taken := ts.Submit(t, "", func(r *refractv1.SubmitTaskRequest) { r.RequestId = "taken" })
 	item := func(id string, amend ...func(*refractv1.SubmitTaskRequest)) *refractv1.SubmitTaskRequest {
-		r := goodRequest()
+		r := e2etest.GoodRequest()
 		r.RequestId = id
 		for _, f := range amend {
 			f(r)
@@ -61,10 +61,10 @@ func TestBatchSubmit_AnswersItemByItem(t *testing.T) {
 		return func(r *refractv1.SubmitTaskRequest) { r.Prompt = p }
 	}
 	invalid := func(fields ...string) batchOutcome {
-		return batchOutcome{Refusal: refusalSeen{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: fields}}
+		return batchOutcome{Refusal: e2etest.RefusalSeen{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: fields}}
 	}
 	conflict := func(id string) batchOutcome {
-		return batchOutcome{Refusal: refusalSeen{Code: codes.AlreadyExists, Reason: "REQUEST_ID_CONFLICT", Fields: []string{"prompt"}, TaskID: id}}
+		return batchOutcome{Refusal: e2etest.RefusalSeen{Code: codes.AlreadyExists, Reason: "REQUEST_ID_CONFLICT", Fields: []string{"prompt"}, TaskID: id}}
 	}
 	req := &refractv1.BatchSubmitTasksRequest{}
 	var want []batchOutcome
@@ -91,7 +91,7 @@ func TestBatchSubmit_AnswersItemByItem(t *testing.T) {
 		want = append(want, tc.want)
 	}
 
-	over, err := ts.tasks.BatchSubmitTasks(ts.ctx(t), req)
+	over, err := ts.Tasks.BatchSubmitTasks(ts.Ctx(t), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestBatchSubmit_AnswersItemByItem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	httpStatus, answer := ts.rest(t, http.MethodPost, "/v1/tasks:batchSubmit", string(body))
+	httpStatus, answer := ts.Rest(t, http.MethodPost, "/v1/tasks:batchSubmit", string(body))
 	again := &refractv1.BatchSubmitTasksResponse{}
 	if err := protojson.Unmarshal(answer, again); err != nil || httpStatus != http.StatusOK {
 		t.Fatalf("REST answered %d, %v: %s", httpStatus, err, answer)
@@ -114,33 +114,23 @@ func TestBatchSubmit_AnswersItemByItem(t *testing.T) {
 	if diff := cmp.Diff(want, batchOutcomes(again)); diff != "" {
 		t.Errorf("REST (-want +got):\n%s", diff)
 	}
-	if n := ts.tasksOfTenant(t); n != 3 {
+	if n := ts.TasksOfTenant(t); n != 3 {
 		t.Errorf("%d tasks were made, want those of a, e and taken", n)
 	}
-	_, alone := ts.tasks.SubmitTask(ts.ctx(t), req.GetRequests()[3])
+	_, alone := ts.Tasks.SubmitTask(ts.Ctx(t), req.GetRequests()[3])
 	if got := over.GetResults()[3].GetStatus(); !proto.Equal(got, status.Convert(alone).Proto()) {
 		t.Errorf("an item is refused with %v, alone it is with %v", got, alone)
 	}
 }
 
-// tasksOfTenant counts the tasks of the tenant "acme".
-func (ts *testService) tasksOfTenant(t *testing.T) int {
-	t.Helper()
-	list, err := ts.tasks.ListTasks(ts.ctx(t), &refractv1.ListTasksRequest{PageSize: 500})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(list.GetTasks())
-}
-
 func TestBatchSubmit_TakesOneToAThousandItems(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *server.Config, _ *simConfig) { f.KIE.Limits = []string{"1/1h/1"} })
+	ts := e2etest.Start(t, func(f *server.Config, _ *e2etest.SimConfig) { f.KIE.Limits = []string{"1/1h/1"} })
 	req := &refractv1.BatchSubmitTasksRequest{}
 	for range 1000 {
-		req.Requests = append(req.Requests, goodRequest())
+		req.Requests = append(req.Requests, e2etest.GoodRequest())
 	}
-	resp, err := ts.tasks.BatchSubmitTasks(ts.ctx(t), req)
+	resp, err := ts.Tasks.BatchSubmitTasks(ts.Ctx(t), req)
 	if err != nil || len(resp.GetResults()) != 1000 {
 		t.Fatalf("a batch of a thousand is answered with %d results, %v", len(resp.GetResults()), err)
 	}
@@ -150,40 +140,40 @@ func TestBatchSubmit_TakesOneToAThousandItems(t *testing.T) {
 		}
 	}
 	for name, requests := range map[string][]*refractv1.SubmitTaskRequest{
-		"none": nil, "one too many": append(req.GetRequests(), goodRequest()),
+		"none": nil, "one too many": append(req.GetRequests(), e2etest.GoodRequest()),
 	} {
-		_, err := ts.tasks.BatchSubmitTasks(ts.ctx(t), &refractv1.BatchSubmitTasksRequest{Requests: requests})
-		if got := refusalOf(err); got.Code != codes.InvalidArgument || !cmp.Equal(got.Fields, []string{"requests"}) {
+		_, err := ts.Tasks.BatchSubmitTasks(ts.Ctx(t), &refractv1.BatchSubmitTasksRequest{Requests: requests})
+		if got := e2etest.RefusalOf(err); got.Code != codes.InvalidArgument || !cmp.Equal(got.Fields, []string{"requests"}) {
 			t.Errorf("a batch with %s is answered %v, want INVALID_ARGUMENT about requests", name, err)
 		}
 	}
 	large := &refractv1.BatchSubmitTasksRequest{}
 	for range 1000 {
-		r := goodRequest()
+		r := e2etest.GoodRequest()
 		r.Prompt = strings.Repeat("x", 4000)
 		large.Requests = append(large.Requests, r)
 	}
-	if _, err := ts.tasks.BatchSubmitTasks(ts.ctx(t), large); status.Code(err) != codes.ResourceExhausted {
+	if _, err := ts.Tasks.BatchSubmitTasks(ts.Ctx(t), large); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("a request of 4 MB is answered %v, want RESOURCE_EXHAUSTED", err)
 	}
 }
 
 func TestBatchSubmit_QuotasAreExact(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *server.Config, _ *simConfig) { f.KIE.Limits = []string{"1/1h/1"} })
-	if _, err := ts.pool.Exec(t.Context(), "INSERT INTO tenant (tenant, max_per_day) VALUES ('acme', 5)"); err != nil {
+	ts := e2etest.Start(t, func(f *server.Config, _ *e2etest.SimConfig) { f.KIE.Limits = []string{"1/1h/1"} })
+	if _, err := ts.Pool.Exec(t.Context(), "INSERT INTO tenant (tenant, max_per_day) VALUES ('acme', 5)"); err != nil {
 		t.Fatal(err)
 	}
-	known := ts.submit(t, "")
+	known := ts.Submit(t, "")
 	req := &refractv1.BatchSubmitTasksRequest{}
 	for i := range 8 {
-		r := goodRequest()
+		r := e2etest.GoodRequest()
 		if i == 2 { // A known request id uses no quota.
 			r.RequestId, r.Prompt = known.GetRequestId(), known.GetPrompt()
 		}
 		req.Requests = append(req.Requests, r)
 	}
-	resp, err := ts.tasks.BatchSubmitTasks(ts.ctx(t), req)
+	resp, err := ts.Tasks.BatchSubmitTasks(ts.Ctx(t), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,22 +183,12 @@ func TestBatchSubmit_QuotasAreExact(t *testing.T) {
 		}
 		if st := r.GetStatus(); st != nil {
 			err := status.ErrorProto(st)
-			if got := refusalOf(err); got.Code != codes.ResourceExhausted || got.Reason != "QUOTA_EXCEEDED" || retryOf(err) <= 0 {
+			if got := e2etest.RefusalOf(err); got.Code != codes.ResourceExhausted || got.Reason != "QUOTA_EXCEEDED" || e2etest.RetryOf(err) <= 0 {
 				t.Errorf("result %d = %v, want RESOURCE_EXHAUSTED with QUOTA_EXCEEDED and RetryInfo", i, st)
 			}
 		}
 	}
-	if n := ts.tasksOfTenant(t); n != 5 {
+	if n := ts.TasksOfTenant(t); n != 5 {
 		t.Errorf("%d tasks were made, want 5", n)
 	}
-}
-
-// retryOf returns the retry delay of an error, in seconds.
-func retryOf(err error) int64 {
-	for _, d := range status.Convert(err).Details() {
-		if r, ok := d.(*errdetails.RetryInfo); ok {
-			return r.GetRetryDelay().GetSeconds()
-		}
-	}
-	return 0
 }

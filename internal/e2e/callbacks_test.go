@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/server"
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
@@ -20,18 +21,18 @@ import (
 // post may change the task, and none may cause a stack trace.
 func TestIngress_AnswersAsDocumented(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(_ *server.Config, c *simConfig) { c.Processing = time.Hour })
-	id := ts.submit(t, "").GetId()
-	events := ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
-	entry := ts.sim.Ledger()[0]
-	before := ts.get(t, id)
+	ts := e2etest.Start(t, func(_ *server.Config, c *e2etest.SimConfig) { c.Processing = time.Hour })
+	id := ts.Submit(t, "").GetId()
+	events := ts.Await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
+	entry := ts.Sim.Ledger()[0]
+	before := ts.Get(t, id)
 
 	now := strconv.FormatInt(time.Now().Unix(), 10)
 	stale := strconv.FormatInt(time.Now().Add(-time.Hour).Unix(), 10)
 	future := strconv.FormatInt(time.Now().Add(time.Hour).Unix(), 10)
 	failed := `{"code":500,"msg":"failed","data":{"taskId":"` + entry.TaskID + `"}}`
 	signed := func(taskID, at string) []string {
-		return []string{"X-Webhook-Timestamp", at, "X-Webhook-Signature", simkie.Sign(testWebhookKey, taskID, at)}
+		return []string{"X-Webhook-Timestamp", at, "X-Webhook-Signature", simkie.Sign(e2etest.WebhookKey, taskID, at)}
 	}
 	path := entry.CallbackURL[strings.Index(entry.CallbackURL, "/v1/"):]
 	token := path[strings.LastIndex(path, "/")+1:]
@@ -62,11 +63,11 @@ func TestIngress_AnswersAsDocumented(t *testing.T) {
 		{"a failure that the provider does not confirm", path, failed, signed(entry.TaskID, now), 200, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			status, _, answer := request(t, http.MethodPost, "http://"+ts.IngressAddr()+tc.path, tc.body, tc.header...)
+			status, _, answer := e2etest.Request(t, http.MethodPost, "http://"+ts.IngressAddr()+tc.path, tc.body, tc.header...)
 			if status != tc.status {
 				t.Errorf("answered %d, want %d: %s", status, tc.status, answer)
 			}
-			if tc.reason != "" && decodeRefusal(t, answer).Reason != tc.reason {
+			if tc.reason != "" && e2etest.DecodeRefusal(t, answer).Reason != tc.reason {
 				t.Errorf("answered %s, want reason %s", answer, tc.reason)
 			}
 			if strings.Contains(string(answer), token) {
@@ -74,7 +75,7 @@ func TestIngress_AnswersAsDocumented(t *testing.T) {
 			}
 		})
 	}
-	after := ts.get(t, id)
+	after := ts.Get(t, id)
 	for _, o := range append(before.GetOutputs(), after.GetOutputs()...) {
 		o.SignedUri, o.SignedUriExpireTime = "", nil // Each call creates new ones.
 	}
@@ -85,7 +86,7 @@ func TestIngress_AnswersAsDocumented(t *testing.T) {
 		t.Errorf("the task had events %v", events)
 	}
 	want := map[string]int{"bad_signature": 3, "stale": 2, "malformed": 3, "mismatch": 1, "confirming": 1}
-	if diff := cmp.Diff(want, verdicts(t, ts, token)); diff != "" {
+	if diff := cmp.Diff(want, e2etest.Verdicts(t, ts, token)); diff != "" {
 		t.Errorf("verdicts in the inbox (-want +got):\n%s", diff)
 	}
 }
@@ -93,56 +94,30 @@ func TestIngress_AnswersAsDocumented(t *testing.T) {
 // TestIngress_TakesWhatComesAfterTheEnd posts duplicates and contradictions about a task that has succeeded.
 func TestIngress_TakesWhatComesAfterTheEnd(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
-	id := ts.submit(t, "").GetId()
-	ts.end(t, id)
-	before := ts.get(t, id)
-	entry := ts.sim.Ledger()[0]
+	ts := e2etest.Start(t, nil)
+	id := ts.Submit(t, "").GetId()
+	ts.End(t, id)
+	before := ts.Get(t, id)
+	entry := ts.Sim.Ledger()[0]
 	now := strconv.FormatInt(time.Now().Unix(), 10)
-	header := []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(testWebhookKey, entry.TaskID, now)}
+	header := []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(e2etest.WebhookKey, entry.TaskID, now)}
 	for _, body := range []string{
 		`{"code":200,"msg":"ok","data":{"taskId":"` + entry.TaskID + `","resultUrls":["https://evil.example/x.mp4"]}}`,
 		`{"code":500,"msg":"failed","data":{"taskId":"` + entry.TaskID + `","promptJson":"{\"callBackUrl\":\"` + entry.CallbackURL + `\"}"}}`,
 	} {
-		if status, _, answer := request(t, http.MethodPost, entry.CallbackURL, body, header...); status != http.StatusOK || string(answer) != `{"status":"received"}` {
+		if status, _, answer := e2etest.Request(t, http.MethodPost, entry.CallbackURL, body, header...); status != http.StatusOK || string(answer) != `{"status":"received"}` {
 			t.Errorf("answered %d %s, want 200", status, answer)
 		}
 	}
-	after := ts.get(t, id)
+	after := ts.Get(t, id)
 	for _, o := range append(before.GetOutputs(), after.GetOutputs()...) {
 		o.SignedUri, o.SignedUriExpireTime = "", nil // Each call creates new ones.
 	}
 	if !proto.Equal(before, after) {
 		t.Errorf("the task changed:\n%v\n%v", before, after)
 	}
-	got := verdicts(t, ts, entry.CallbackURL[strings.LastIndex(entry.CallbackURL, "/")+1:])
+	got := e2etest.Verdicts(t, ts, entry.CallbackURL[strings.LastIndex(entry.CallbackURL, "/")+1:])
 	if diff := cmp.Diff(map[string]int{"applied": 1, "duplicate": 1, "conflict": 1}, got); diff != "" {
 		t.Errorf("verdicts in the inbox (-want +got):\n%s", diff)
 	}
-}
-
-// verdicts counts the inbox by verdict, and fails the test when a stored body holds the URL token.
-func verdicts(t *testing.T, ts *testService, token string) map[string]int {
-	t.Helper()
-	rows, err := ts.pool.Query(t.Context(), `SELECT verdict, body FROM callback`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	counts := map[string]int{}
-	for rows.Next() {
-		var verdict string
-		var body []byte
-		if err := rows.Scan(&verdict, &body); err != nil {
-			t.Fatal(err)
-		}
-		counts[verdict]++
-		if strings.Contains(string(body), token) {
-			t.Errorf("a stored body holds the URL token: %s", body)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return counts
 }

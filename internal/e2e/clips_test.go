@@ -25,13 +25,6 @@ func paddedClip(t testing.TB, size int64) string {
 	return path
 }
 
-// distinctClip returns a valid video that no other call returns.
-func distinctClip(text string) []byte {
-	clip := sim.TinyClip()
-	clip = binary.BigEndian.AppendUint32(clip, uint32(8+len(text)))
-	return append(append(clip, "free"...), text...)
-}
-
 // slowClip returns a video that lasts a number of times as long, since its time units are larger.
 func slowClip(t testing.TB, times uint32) []byte {
 	t.Helper()

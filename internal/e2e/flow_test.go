@@ -10,18 +10,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/sim"
 )
 
 // TestService_ModifiesAVideo runs a task from end to end: submit, admission, provider, signed callback, save, download.
 func TestService_ModifiesAVideo(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
-	task := ts.submit(t, "[sim:processing=500ms]") // So that the answer comes before the callback.
+	ts := e2etest.Start(t, nil)
+	task := ts.Submit(t, "[sim:processing=500ms]") // So that the answer comes before the callback.
 
 	var states []string
 	var last *refractv1.TaskEvent
-	for i, e := range ts.await(t, task.GetId(), func(e *refractv1.TaskEvent) bool { return terminal(e.GetState()) }) {
+	for i, e := range ts.Await(t, task.GetId(), func(e *refractv1.TaskEvent) bool { return e2etest.Terminal(e.GetState()) }) {
 		if e.GetRevision() != int64(i+1) {
 			t.Errorf("event %d has revision %d, want no gap", i+1, e.GetRevision())
 		}
@@ -31,17 +32,17 @@ func TestService_ModifiesAVideo(t *testing.T) {
 	if diff := cmp.Diff(want, states); diff != "" {
 		t.Errorf("states (-want +got):\n%s", diff)
 	}
-	entry := ts.sim.Ledger()[0]
+	entry := ts.Sim.Ledger()[0]
 	clip := sim.ResultClip(entry.TaskID, 0)
 	sum := sha256.Sum256(clip)
 	if len(last.GetOutputs()) != 1 || last.GetOutputs()[0].GetSha256() != hex.EncodeToString(sum[:]) || last.GetOutputs()[0].GetSizeBytes() != int64(len(clip)) {
 		t.Fatalf("outputs are %v, want one of %d bytes with SHA-256 %x", last.GetOutputs(), len(clip), sum)
 	}
-	status, header, body := request(t, http.MethodGet, last.GetOutputs()[0].GetDownloadUri(), "", "Authorization", "Bearer "+ts.token, "Range", "bytes=100-199")
+	status, header, body := e2etest.Request(t, http.MethodGet, last.GetOutputs()[0].GetDownloadUri(), "", "Authorization", "Bearer "+ts.Token, "Range", "bytes=100-199")
 	if status != http.StatusPartialContent || !bytes.Equal(body, clip[100:200]) {
 		t.Errorf("a range gave %d with %d bytes (%s), want 206 with bytes 100 to 199", status, len(body), header.Get("Content-Range"))
 	}
-	if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByPrompt); paid[entry.Prompt] != 1 {
+	if paid := sim.CountPaid(ts.Sim.Ledger(), sim.ByPrompt); paid[entry.Prompt] != 1 {
 		t.Errorf("paid %d times, want once", paid[entry.Prompt])
 	}
 }
@@ -49,7 +50,7 @@ func TestService_ModifiesAVideo(t *testing.T) {
 // TestService_SurvivesTheProvider runs one task through each of the provider's faults.
 func TestService_SurvivesTheProvider(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
+	ts := e2etest.Start(t, nil)
 	for _, tc := range []struct {
 		directive string
 		want      refractv1.TaskState
@@ -77,15 +78,15 @@ func TestService_SurvivesTheProvider(t *testing.T) {
 	} {
 		t.Run(tc.directive, func(t *testing.T) {
 			t.Parallel()
-			task := ts.submit(t, tc.directive)
-			last := ts.end(t, task.GetId())
+			task := ts.Submit(t, tc.directive)
+			last := ts.End(t, task.GetId())
 			if last.GetState() != tc.want || last.GetFailure().GetReason() != tc.reason || last.GetFailure().GetPayment() != tc.payment {
 				t.Errorf("ended %v, want %v with %v, %v", last, tc.want, tc.reason, tc.payment)
 			}
-			if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; paid != tc.paid {
+			if paid := sim.CountPaid(ts.Sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; paid != tc.paid {
 				t.Errorf("paid %d times, want %d", paid, tc.paid)
 			}
-			for _, d := range ts.sim.Downloads() {
+			for _, d := range ts.Sim.Downloads() {
 				if d.Forged {
 					t.Errorf("a forged link was followed: %v", d)
 				}

@@ -26,6 +26,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
 	simkie "github.com/refract-video/refract/internal/sim/kie"
@@ -68,7 +69,7 @@ func TestSoak_HostileTenantsDelayNoOther(t *testing.T) {
 	t.Logf("%-24s %6s %10s %10s %6s", "of the good tenant", "", "alone", "attacked", "ratio")
 	for i, what := range goodTimeNames {
 		for _, q := range hostileQuantiles {
-			a, b := quantile(alone[i], q.q), quantile(attacked[i], q.q)
+			a, b := e2etest.Quantile(alone[i], q.q), e2etest.Quantile(attacked[i], q.q)
 			ratio := float64(b) / float64(a)
 			t.Logf("%-24s %6s %10s %10s %6.2f", what, q.name, a.Round(time.Microsecond), b.Round(time.Microsecond), ratio)
 			if ratio > hostileRatio && q.bounds(what) {
@@ -108,14 +109,9 @@ var hostileQuantiles = [...]struct {
 	{"100 %", 1, func(string) bool { return false }},
 }
 
-func quantile(times []time.Duration, q float64) time.Duration {
-	sorted := slices.Sorted(slices.Values(times))
-	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
-}
-
 // hostileRound is one service, the good tenant and the attackers.
 type hostileRound struct {
-	*serveProcess
+	*e2etest.Process
 	sim     *sim.Server
 	pool    *pgxpool.Pool
 	good    string // An API token, as the next fields.
@@ -136,7 +132,7 @@ type hostileRound struct {
 func startHostileRound(t *testing.T) *hostileRound {
 	t.Helper()
 	provider, err := sim.Start(sim.Config{Credits: 1_000_000}, simkie.Profile{
-		WebhookKey: testWebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1},
+		WebhookKey: e2etest.WebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -146,10 +142,10 @@ func startHostileRound(t *testing.T) *hostileRound {
 	pool := postgrestest.Connect(t, database)
 	r := &hostileRound{
 		sim: provider, pool: pool, bucket: bucket, operations: map[string]int{},
-		good: createToken(t, pool, "good"), bad: [2]string{createToken(t, pool, "bad-1"), createToken(t, pool, "bad-2")},
+		good: e2etest.CreateToken(t, pool, "good"), bad: [2]string{e2etest.CreateToken(t, pool, "bad-1"), e2etest.CreateToken(t, pool, "bad-2")},
 	}
 	r.ctx, r.stop = context.WithCancel(t.Context())
-	r.hanging = clipServer(t, func(_ http.ResponseWriter, req *http.Request) {
+	r.hanging = e2etest.ClipServer(t, func(_ http.ResponseWriter, req *http.Request) {
 		r.hangs.Add(1)
 		defer r.hangs.Add(-1)
 		select {
@@ -158,28 +154,28 @@ func startHostileRound(t *testing.T) *hostileRound {
 		}
 	}).URL
 	t.Cleanup(r.stop) // Before the host closes.
-	r.serveProcess = startProcess(t, processArgs(t, database, provider.URL(), "--auth=tokens", "--probe=on", "--bucket=file://"+bucket)...)
+	r.Process = e2etest.StartProcess(t, e2etest.ProcessArgs(t, database, provider.URL(), "--auth=tokens", "--probe=on", "--bucket=file://"+bucket)...)
 	return r
 }
 
 // measure runs tasks of the good tenant, one after the other.
 func (r *hostileRound) measure(t *testing.T) (times goodTimes) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(as(t.Context(), r.good), hung)
+	ctx, cancel := context.WithTimeout(e2etest.As(t.Context(), r.good), e2etest.Hung)
 	defer cancel()
 	for range goodTasks {
-		req := goodRequest()
+		req := e2etest.GoodRequest()
 		byURI(r.sim.URL() + "/clips/tiny.mp4")(req)
 		start := time.Now()
-		resp, err := r.tasks.SubmitTask(ctx, req)
+		resp, err := r.Tasks.SubmitTask(ctx, req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		submitted := time.Now()
-		events := followToItsEnd(ctx, t, r.tasks, resp.GetTask().GetId())
+		events := followToItsEnd(ctx, t, r.Tasks, resp.GetTask().GetId())
 		end := time.Now()
 		last := events[len(events)-1]
-		if last.GetState() != succeeded {
+		if last.GetState() != e2etest.Succeeded {
 			t.Fatalf("a task of the good tenant ended %v", last)
 		}
 		if end.Sub(start) > time.Second {
@@ -224,7 +220,7 @@ func followToItsEnd(ctx context.Context, t *testing.T, tasks refractv1.TaskServi
 		}
 		if e := m.GetEvent(); e != nil {
 			events = append(events, followed{e, time.Now()})
-			if terminal(e.GetState()) {
+			if e2etest.Terminal(e.GetState()) {
 				return events
 			}
 		}
@@ -249,7 +245,7 @@ func (r *hostileRound) attack(t *testing.T) {
 		manyJSON := `{"requests":[` + strings.Repeat("{},", 99_999) + `{}]}`
 		wrongJSON := `{"requests":[` + strings.Repeat("{},", 999) + `{}]}`
 		bearer := []string{"Authorization", "Bearer " + token}
-		rest := "http://" + r.http
+		rest := "http://" + r.HTTP
 		r.repeat("batch of 100,000, REST", r.httpCaller(http.MethodPost, rest+"/v1/tasks:batchSubmit", manyJSON, bearer))
 		r.repeat("batch of 1000 wrong, REST", r.httpCaller(http.MethodPost, rest+"/v1/tasks:batchSubmit", wrongJSON, bearer))
 		page, err := proto.Marshal(&refractv1.ListTasksRequest{PageSize: 500})
@@ -260,7 +256,7 @@ func (r *hostileRound) attack(t *testing.T) {
 		r.repeat("page, REST", r.httpCaller(http.MethodGet, rest+"/v1/tasks?page_size=500", "", bearer))
 		for range 8 { // As many as a tenant may have, over gRPC and REST.
 			r.repeat("stalled upload, gRPC", r.stallUpload(t, token))
-			r.hold("stalled upload, REST", r.http, "PUT /v1/sources/%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+token+
+			r.hold("stalled upload, REST", r.HTTP, "PUT /v1/sources/%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+token+
 				"\r\nContent-Length: 1000000\r\n\r\nhello")
 		}
 		r.replay(t)
@@ -273,16 +269,16 @@ func (r *hostileRound) attack(t *testing.T) {
 		"callback with a URL token":  "POST " + r.callbackPath(t) + " HTTP/1.1\r\nHost: x\r\nContent-Length: 250000\r\n\r\n" + strings.Repeat("x", 200_000),
 		"callback with no URL token": "POST /v1/callbacks/kie/nonsense HTTP/1.1\r\nHost: x\r\nContent-Length: 250000\r\n\r\n" + strings.Repeat("x", 1000),
 	} {
-		for _, address := range []string{r.http, r.ingress} {
+		for _, address := range []string{r.HTTP, r.Ingress} {
 			for range heldOfEach {
 				r.hold("held connection, "+name, address, head)
 			}
 		}
 	}
 	for range heldOfEach {
-		r.hold("held connection, silent", r.grpc, "")
+		r.hold("held connection, silent", r.GRPC, "")
 	}
-	eventually(t, "the attack to be under way", func() bool {
+	e2etest.Eventually(t, "the attack to be under way", func() bool {
 		files, err := filepath.Glob(filepath.Join(r.bucket, "uploads", "*", "*", "*.tmp"))
 		if err != nil {
 			t.Fatal(err)
@@ -301,11 +297,11 @@ func (r *hostileRound) attack(t *testing.T) {
 // tasks whose results hang.
 func (r *hostileRound) submitHostileTasks(t *testing.T, tenant int, token string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(as(t.Context(), token), hung)
+	ctx, cancel := context.WithTimeout(e2etest.As(t.Context(), token), e2etest.Hung)
 	defer cancel()
 	batch := &refractv1.BatchSubmitTasksRequest{}
 	submit := func() {
-		resp, err := r.tasks.BatchSubmitTasks(ctx, batch)
+		resp, err := r.Tasks.BatchSubmitTasks(ctx, batch)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -318,7 +314,7 @@ func (r *hostileRound) submitHostileTasks(t *testing.T, tenant int, token string
 	}
 	for _, prompt := range []string{"[sim:redirect=" + r.hanging + "]", "[sim:loris=1s]", "[sim:slow=1h]", "[sim:processing=1h]"} {
 		for range 20 {
-			req := goodRequest()
+			req := e2etest.GoodRequest()
 			req.Prompt += " " + prompt
 			byURI(r.sim.URL() + "/clips/tiny.mp4")(req)
 			batch.Requests = append(batch.Requests, req)
@@ -334,7 +330,7 @@ func (r *hostileRound) submitHostileTasks(t *testing.T, tenant int, token string
 
 // slowRequest returns a task of a hostile tenant with the longest prompt, and a hanging source that no other task has.
 func (r *hostileRound) slowRequest(tenant int) *refractv1.SubmitTaskRequest {
-	req := goodRequest()
+	req := e2etest.GoodRequest()
 	req.Prompt = []string{strings.Repeat("\U0001F3AC", 6000), strings.Repeat("\x01", 5999) + "x"}[tenant]
 	byURI(r.hanging + "/" + uuid.NewString() + ".mp4")(req)
 	return req
@@ -344,13 +340,13 @@ func (r *hostileRound) slowRequest(tenant int) *refractv1.SubmitTaskRequest {
 // keep submissions busy.
 func (r *hostileRound) slowSubmitter(t *testing.T, tenant int, token string) func() string {
 	t.Helper()
-	tasks := refractv1.NewTaskServiceClient(dial(t, r.grpc))
+	tasks := refractv1.NewTaskServiceClient(e2etest.Dial(t, r.GRPC))
 	return func() string {
 		batch := &refractv1.BatchSubmitTasksRequest{}
 		for range slowTasks {
 			batch.Requests = append(batch.Requests, r.slowRequest(tenant))
 		}
-		_, err := tasks.BatchSubmitTasks(as(r.ctx, token), batch)
+		_, err := tasks.BatchSubmitTasks(e2etest.As(r.ctx, token), batch)
 		return status.Code(err).String()
 	}
 }
@@ -387,9 +383,9 @@ func (bytesCodec) Name() string                  { return "proto" }
 
 func (r *hostileRound) grpcCaller(t *testing.T, token string) func(method string, request []byte) string {
 	t.Helper()
-	conn := dial(t, r.grpc)
+	conn := e2etest.Dial(t, r.GRPC)
 	return func(method string, request []byte) string {
-		err := conn.Invoke(as(r.ctx, token), "/refract.v1.TaskService/"+method, request, new([]byte), grpc.ForceCodec(bytesCodec{}))
+		err := conn.Invoke(e2etest.As(r.ctx, token), "/refract.v1.TaskService/"+method, request, new([]byte), grpc.ForceCodec(bytesCodec{}))
 		return status.Code(err).String()
 	}
 }
@@ -419,7 +415,7 @@ func (r *hostileRound) httpCaller(method, url, body string, header []string) fun
 // stallUpload starts an upload that stops after some bytes.
 func (r *hostileRound) stallUpload(t *testing.T, token string) func() string {
 	t.Helper()
-	tasks := refractv1.NewTaskServiceClient(dial(t, r.grpc))
+	tasks := refractv1.NewTaskServiceClient(e2etest.Dial(t, r.GRPC))
 	again := time.NewTicker(100 * time.Millisecond)
 	t.Cleanup(again.Stop)
 	return func() string {
@@ -427,7 +423,7 @@ func (r *hostileRound) stallUpload(t *testing.T, token string) func() string {
 		case <-again.C:
 		case <-r.ctx.Done():
 		}
-		stream, err := tasks.UploadSource(as(r.ctx, token))
+		stream, err := tasks.UploadSource(e2etest.As(r.ctx, token))
 		if err != nil {
 			return status.Code(err).String()
 		}
@@ -479,12 +475,12 @@ func (r *hostileRound) holdOnce(name, address, head string) {
 // callbackPath returns the callback path of an open attempt.
 func (r *hostileRound) callbackPath(t *testing.T) string {
 	t.Helper()
-	return r.openAttempt(t).CallbackURL[len("http://")+len(r.ingress):]
+	return r.openAttempt(t).CallbackURL[len("http://")+len(r.Ingress):]
 }
 
 func (r *hostileRound) openAttempt(t *testing.T) (found sim.Entry) {
 	t.Helper()
-	eventually(t, "an attempt to be open", func() bool {
+	e2etest.Eventually(t, "an attempt to be open", func() bool {
 		for _, e := range r.sim.Ledger() {
 			if strings.Contains(e.Prompt, "[sim:processing=1h]") {
 				found = e
@@ -503,13 +499,13 @@ func (r *hostileRound) replay(t *testing.T) {
 	now := strconv.FormatInt(time.Now().Unix(), 10)
 	body := `{"code":500,"data":{"taskId":"` + entry.TaskID + `"},"pad":"` + strings.Repeat("x", 250_000) + `"}`
 	r.repeat("replayed callback", r.httpCaller(http.MethodPost, entry.CallbackURL, body,
-		[]string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(testWebhookKey, entry.TaskID, now)}))
+		[]string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(e2etest.WebhookKey, entry.TaskID, now)}))
 }
 
 // peakMemory returns the peak memory of the process, in bytes.
 func (r *hostileRound) peakMemory(t *testing.T) int {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.Cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -534,7 +530,7 @@ func (r *hostileRound) end(t *testing.T) {
 	r.hostile.Wait()
 	good := map[string]bool{}
 	for _, id := range r.ids {
-		good[ask[string](t, r.pool, "SELECT provider_task_id FROM attempt WHERE task_id = $1", id)] = true
+		good[e2etest.Ask[string](t, r.pool, "SELECT provider_task_id FROM attempt WHERE task_id = $1", id)] = true
 	}
 	answered := 0
 	for _, d := range r.sim.Deliveries() {
@@ -549,7 +545,7 @@ func (r *hostileRound) end(t *testing.T) {
 	if answered != len(r.ids) {
 		t.Errorf("%d callbacks were answered about %d tasks", answered, len(r.ids))
 	}
-	r.kill()
+	r.Kill()
 	for _, name := range slices.Sorted(maps.Keys(r.operations)) {
 		t.Logf("%7d × %s", r.operations[name], name)
 	}

@@ -10,13 +10,14 @@ import (
 	"testing"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 )
 
 // TestMetrics_ShowWhatGoesOn reads the metrics after a task.
 func TestMetrics_ShowWhatGoesOn(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
-	ts.end(t, ts.submit(t, "").GetId())
+	ts := e2etest.Start(t, nil)
+	ts.End(t, ts.Submit(t, "").GetId())
 	wanted := []string{
 		`rpc_server_call_duration_seconds_count{`, `rpc_method="refract.v1.TaskService/SubmitTask"`,
 		`refract_provider_call_seconds_count{account="kie",operation="submit",outcome="ok"} 1`,
@@ -32,8 +33,8 @@ func TestMetrics_ShowWhatGoesOn(t *testing.T) {
 			t.Errorf("metrics lack %q", wanted)
 		}
 	}()
-	until(ts.ctx(t), t, "the metrics show what is wanted", func() bool { // Some are counted after the answer to their call.
-		_, body := ts.rest(t, http.MethodGet, "/metrics", "")
+	e2etest.Until(ts.Ctx(t), t, "the metrics show what is wanted", func() bool { // Some are counted after the answer to their call.
+		_, body := ts.Rest(t, http.MethodGet, "/metrics", "")
 		wanted = slices.DeleteFunc(wanted, func(want string) bool { return strings.Contains(string(body), want) })
 		return len(wanted) == 0
 	})
@@ -42,10 +43,10 @@ func TestMetrics_ShowWhatGoesOn(t *testing.T) {
 // TestREST_DescribesItself requests the paths that need no credentials.
 func TestREST_DescribesItself(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
-	ts.get(t, ts.submit(t, "").GetId()) // It serves.
+	ts := e2etest.Start(t, nil)
+	ts.Get(t, ts.Submit(t, "").GetId()) // It serves.
 	for path, want := range map[string]int{"/": 200, "/healthz": 200, "/readyz": 200, "/openapi.json": 200, "/nothing": 404} {
-		status, _, body := request(t, http.MethodGet, "http://"+ts.HTTPAddr()+path, "")
+		status, _, body := e2etest.Request(t, http.MethodGet, "http://"+ts.HTTPAddr()+path, "")
 		if status != want {
 			t.Errorf("%s answered %d, want %d: %s", path, status, want, body)
 		}
@@ -58,9 +59,9 @@ func TestREST_DescribesItself(t *testing.T) {
 // TestREST_StreamsServerSentEvents follows a task as a browser would.
 func TestREST_StreamsServerSentEvents(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
-	id := ts.submit(t, "[sim:processing=500ms]").GetId() // So that the answer comes before the callback.
-	status, body := ts.rest(t, http.MethodGet, "/v1/tasks/"+id+":watch?after_revision=0", "", "Accept", "text/event-stream")
+	ts := e2etest.Start(t, nil)
+	id := ts.Submit(t, "[sim:processing=500ms]").GetId() // So that the answer comes before the callback.
+	status, body := ts.Rest(t, http.MethodGet, "/v1/tasks/"+id+":watch?after_revision=0", "", "Accept", "text/event-stream")
 	if status != http.StatusOK {
 		t.Fatalf("answered %d: %s", status, body)
 	}
@@ -73,21 +74,21 @@ func TestREST_StreamsServerSentEvents(t *testing.T) {
 	if got := strings.Join(ids, " "); got != "1 2 3 4 5" {
 		t.Errorf("revisions %s, want 1 to 5:\n%s", got, body)
 	}
-	status, _ = ts.rest(t, http.MethodGet, "/v1/tasks/"+id+":watch", "", "Accept", "text/event-stream", "Last-Event-ID", "5")
+	status, _ = ts.Rest(t, http.MethodGet, "/v1/tasks/"+id+":watch", "", "Accept", "text/event-stream", "Last-Event-ID", "5")
 	if status != http.StatusNoContent {
 		t.Errorf("a reconnect after the end answered %d, want 204", status)
 	}
 
 	// A watch that has nothing to send starts at once: its header is followed by the change that happens then. The
 	// first bookmark would come 14 seconds later.
-	waiting := ts.submit(t, "[sim:processing=1h]").GetId()
-	newest := ts.await(t, waiting, isRunning)
-	req, err := http.NewRequestWithContext(ts.ctx(t), http.MethodGet, "http://"+ts.HTTPAddr()+"/v1/tasks/"+waiting+":watch", http.NoBody)
+	waiting := ts.Submit(t, "[sim:processing=1h]").GetId()
+	newest := ts.Await(t, waiting, e2etest.IsRunning)
+	req, err := http.NewRequestWithContext(ts.Ctx(t), http.MethodGet, "http://"+ts.HTTPAddr()+"/v1/tasks/"+waiting+":watch", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for key, value := range map[string]string{
-		"Authorization": "Bearer " + ts.token, "Accept": "text/event-stream",
+		"Authorization": "Bearer " + ts.Token, "Accept": "text/event-stream",
 		"Last-Event-ID": strconv.FormatInt(newest[len(newest)-1].GetRevision(), 10),
 	} {
 		req.Header.Set(key, value)
@@ -97,7 +98,7 @@ func TestREST_StreamsServerSentEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if _, err := ts.tasks.CancelTask(ts.ctx(t), &refractv1.CancelTaskRequest{TaskId: waiting}); err != nil {
+	if _, err := ts.Tasks.CancelTask(ts.Ctx(t), &refractv1.CancelTaskRequest{TaskId: waiting}); err != nil {
 		t.Fatal(err)
 	}
 	rest, err := io.ReadAll(resp.Body)

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 )
 
 // TestLanguages_TheOfficialVerifierOfJavaScriptAcceptsWebhooks verifies what a listener received with the modules in the folder that
@@ -28,22 +29,22 @@ func TestLanguages_TheOfficialVerifierOfJavaScriptAcceptsWebhooks(t *testing.T) 
 	if modules == "" {
 		t.Skip("REFRACT_NODE_MODULES names no folder with standardwebhooks")
 	}
-	ts := startService(t, nil)
-	h := startHooks(t)
-	s := h.subscribe(t, ts, "acme", "javascript")
-	id := ts.submit(t, "A neon city in the rain – über 9000 <&> \u2028").GetId()
-	event := fmt.Sprintf("evt_%s_%d", id, ts.end(t, id).GetRevision())
-	before := s.awaitEvent(t, event)
-	h.delivered(t, false)
-	rotated, err := s.RotateWebhookSecret(ts.ctx(t), &refractv1.RotateWebhookSecretRequest{EndpointId: s.id, GracePeriod: durationpb.New(0)})
+	ts := e2etest.Start(t, nil)
+	h := e2etest.StartHooks(t)
+	s := h.Subscribe(t, ts, "acme", "javascript")
+	id := ts.Submit(t, "A neon city in the rain – über 9000 <&> \u2028").GetId()
+	event := fmt.Sprintf("evt_%s_%d", id, ts.End(t, id).GetRevision())
+	before := s.AwaitEvent(t, event)
+	h.Delivered(t, false)
+	rotated, err := s.RotateWebhookSecret(ts.Ctx(t), &refractv1.RotateWebhookSecretRequest{EndpointId: s.ID, GracePeriod: durationpb.New(0)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.redeliver(t, event)
-	if err := h.Await(ts.ctx(t), func() bool { return len(h.Requests(s.name)) > 1 && h.Requests(s.name)[1].Accepted() }); err != nil {
+	s.Redeliver(t, event)
+	if err := h.Await(ts.Ctx(t), func() bool { return len(h.Requests(s.Name)) > 1 && h.Requests(s.Name)[1].Accepted() }); err != nil {
 		t.Fatal(err)
 	}
-	after := h.Requests(s.name)[1]
+	after := h.Requests(s.Name)[1]
 
 	type line struct {
 		Secret  string            `json:"secret"`
@@ -60,17 +61,17 @@ func TestLanguages_TheOfficialVerifierOfJavaScriptAcceptsWebhooks(t *testing.T) 
 	}
 	var in bytes.Buffer
 	for _, l := range []line{
-		verify(s.secret, before.Header, string(before.Body), 0),
+		verify(s.Secret, before.Header, string(before.Body), 0),
 		verify(rotated.GetSecret(), after.Header, string(after.Body), 0),
-		verify(s.secret, before.Header, strings.Replace(string(before.Body), "neon", "peon", 1), 0),
-		verify(s.secret, before.Header, string(before.Body), 6*60),
-		verify(s.secret, after.Header, string(after.Body), 0),
+		verify(s.Secret, before.Header, strings.Replace(string(before.Body), "neon", "peon", 1), 0),
+		verify(s.Secret, before.Header, string(before.Body), 6*60),
+		verify(s.Secret, after.Header, string(after.Body), 0),
 	} {
 		if err := json.NewEncoder(&in).Encode(l); err != nil {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), hung)
+	ctx, cancel := context.WithTimeout(t.Context(), e2etest.Hung)
 	defer cancel()
 	node := exec.CommandContext(ctx, "node", "testdata/webhooks/verify.js")
 	node.Env, node.Stdin = append(os.Environ(), "NODE_PATH="+modules), &in

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/media/buckettest"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
@@ -16,7 +17,7 @@ import (
 // TestSignedURI_OpensTheFileWithoutCredentials gets a link to an output and follows it without a token.
 func TestSignedURI_OpensTheFileWithoutCredentials(t *testing.T) {
 	t.Parallel()
-	checkSignedURI(t, startService(t, nil), linkServer{prefix: "/v1/outputs/", checksSignatures: true})
+	checkSignedURI(t, e2etest.Start(t, nil), linkServer{prefix: "/v1/outputs/", checksSignatures: true})
 }
 
 // TestS3_KeepsAndSignsOutputs runs a task through a service whose bucket is on S3.
@@ -24,7 +25,7 @@ func TestS3_KeepsAndSignsOutputs(t *testing.T) {
 	t.Parallel()
 	s3 := buckettest.StartS3(t)
 	name, bucketURL := s3.NewBucket(t)
-	ts := startService(t, func(f *server.Config, _ *simConfig) { f.Bucket = bucketURL })
+	ts := e2etest.Start(t, func(f *server.Config, _ *e2etest.SimConfig) { f.Bucket = bucketURL })
 	checkSignedURI(t, ts, linkServer{prefix: "/" + name + "/outputs/", checksSignatures: s3.ChecksSignatures})
 }
 
@@ -34,17 +35,17 @@ type linkServer struct {
 	checksSignatures bool   // Whether it refuses a changed link.
 }
 
-func checkSignedURI(t *testing.T, ts *testService, server linkServer) {
+func checkSignedURI(t *testing.T, ts *e2etest.Service, server linkServer) {
 	t.Helper()
-	task := ts.submit(t, "[sim:results=2]")
-	last := ts.end(t, task.GetId())
+	task := ts.Submit(t, "[sim:results=2]")
+	last := ts.End(t, task.GetId())
 	if last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 		t.Fatalf("ended %v", last)
 	}
 	asked := time.Now()
-	outputs := ts.get(t, task.GetId()).GetOutputs()
+	outputs := ts.Get(t, task.GetId()).GetOutputs()
 	answered := time.Now()
-	clips := [][]byte{sim.ResultClip(ts.sim.Ledger()[0].TaskID, 0), sim.ResultClip(ts.sim.Ledger()[0].TaskID, 1)}
+	clips := [][]byte{sim.ResultClip(ts.Sim.Ledger()[0].TaskID, 0), sim.ResultClip(ts.Sim.Ledger()[0].TaskID, 1)}
 	for i, o := range outputs {
 		if o.GetWidth() != 160 || o.GetHeight() != 90 || o.GetVideoCodec() != "h264" || o.GetDuration().AsDuration() != time.Second {
 			t.Errorf("output %d is described as %v", i, o)
@@ -55,13 +56,13 @@ func checkSignedURI(t *testing.T, ts *testService, server linkServer) {
 		if expire := o.GetSignedUriExpireTime().AsTime(); expire.Before(asked.Add(time.Hour)) || expire.After(answered.Add(time.Hour)) {
 			t.Errorf("output %d has a link until %s, want an hour from the call that ran from %s to %s", i, expire, asked, answered)
 		}
-		if status, _, body := request(t, http.MethodGet, o.GetSignedUri(), ""); status != http.StatusOK || !bytes.Equal(body, clips[i]) {
+		if status, _, body := e2etest.Request(t, http.MethodGet, o.GetSignedUri(), ""); status != http.StatusOK || !bytes.Equal(body, clips[i]) {
 			t.Errorf("link %d gave %d with %d bytes, want the clip", i, status, len(body))
 		}
-		if status, _, body := request(t, http.MethodGet, o.GetSignedUri(), "", "Range", "bytes=100-199"); status != http.StatusPartialContent || !bytes.Equal(body, clips[i][100:200]) {
+		if status, _, body := e2etest.Request(t, http.MethodGet, o.GetSignedUri(), "", "Range", "bytes=100-199"); status != http.StatusPartialContent || !bytes.Equal(body, clips[i][100:200]) {
 			t.Errorf("a range of link %d gave %d with %d bytes, want 206 with 100", i, status, len(body))
 		}
-		status, _, body := request(t, http.MethodGet, o.GetDownloadUri(), "", "Authorization", "Bearer "+ts.token, "Range", "bytes=100-199")
+		status, _, body := e2etest.Request(t, http.MethodGet, o.GetDownloadUri(), "", "Authorization", "Bearer "+ts.Token, "Range", "bytes=100-199")
 		if status != http.StatusPartialContent || !bytes.Equal(body, clips[i][100:200]) {
 			t.Errorf("a range over the API gave %d with %d bytes, want 206 with 100", status, len(body))
 		}
@@ -70,7 +71,7 @@ func checkSignedURI(t *testing.T, ts *testService, server linkServer) {
 		}
 		changed := []byte(o.GetSignedUri())
 		changed[len(changed)-5] ^= 3
-		if status, _, _ := request(t, http.MethodGet, string(changed), ""); status != http.StatusNotFound && status != http.StatusForbidden && status != http.StatusBadRequest {
+		if status, _, _ := e2etest.Request(t, http.MethodGet, string(changed), ""); status != http.StatusNotFound && status != http.StatusForbidden && status != http.StatusBadRequest {
 			t.Errorf("a changed link gave %d", status)
 		}
 	}
@@ -78,13 +79,13 @@ func checkSignedURI(t *testing.T, ts *testService, server linkServer) {
 }
 
 // checkNoSignedURI checks that events, lists and the log contain no links.
-func checkNoSignedURI(t *testing.T, ts *testService, id string, last *refractv1.TaskEvent) {
+func checkNoSignedURI(t *testing.T, ts *e2etest.Service, id string, last *refractv1.TaskEvent) {
 	t.Helper()
-	list, err := ts.tasks.ListTasks(ts.ctx(t), &refractv1.ListTasksRequest{})
+	list, err := ts.Tasks.ListTasks(ts.Ctx(t), &refractv1.ListTasksRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	events, err := ts.tasks.ListTaskEvents(ts.ctx(t), &refractv1.ListTaskEventsRequest{TaskId: id})
+	events, err := ts.Tasks.ListTaskEvents(ts.Ctx(t), &refractv1.ListTaskEventsRequest{TaskId: id})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,8 +99,8 @@ func checkNoSignedURI(t *testing.T, ts *testService, id string, last *refractv1.
 		}
 	}
 	for _, secret := range []string{"/v1/outputs/", "X-Amz-Signature"} {
-		if strings.Contains(ts.log.String(), secret) {
-			t.Errorf("the log holds a link:\n%s", ts.log)
+		if strings.Contains(ts.Log.String(), secret) {
+			t.Errorf("the log holds a link:\n%s", ts.Log)
 		}
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,58 +13,21 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
-// ownModel replaces an offering by one with parameters.
-const ownModel = `
-models:
-  - name: luma/ray-2-modify
-    offerings:
-      - provider: kie
-        remote: modify/generate
-        default: true
-        watermark: {field: watermark}
-        prompt: {field: prompt, required: true}
-        source: {field: videoUrl}
-        parameters:
-          type: object
-          additionalProperties: false
-          properties:
-            resolution: {enum: [720p, 1080p]}
-            seed: {type: integer, minimum: 0}
-`
-
-// catalogFile returns a catalog file with this content.
-func catalogFile(t *testing.T, content string) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "own.yaml")
-	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
-
-// withParameters sets the parameters of a request.
-func withParameters(values map[string]any) func(*refractv1.SubmitTaskRequest) {
-	return func(r *refractv1.SubmitTaskRequest) {
-		r.Model = "luma/ray-2-modify"
-		r.Parameters, _ = structpb.NewStruct(values) // What can't be converted fails the test by its absence.
-	}
-}
-
 // TestCatalog_AFileReplacesAnOffering replaces an offering by a file alone. A task with valid parameters runs to its end, and invalid
 // parameters are refused by their paths. The model's other offering has no account, which is the second reason of a refusal.
 func TestCatalog_AFileReplacesAnOffering(t *testing.T) {
 	t.Parallel()
-	file := catalogFile(t, ownModel)
-	ts := startService(t, func(f *server.Config, _ *simConfig) { f.Catalog = []string{file} })
+	file := e2etest.CatalogFile(t, e2etest.OwnModel)
+	ts := e2etest.Start(t, func(f *server.Config, _ *e2etest.SimConfig) { f.Catalog = []string{file} })
 	for name, tc := range map[string]struct {
 		parameters map[string]any
 		fields     []string
@@ -77,22 +38,22 @@ func TestCatalog_AFileReplacesAnOffering(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			req := goodRequest()
-			withParameters(tc.parameters)(req)
-			_, err := ts.tasks.SubmitTask(ts.ctx(t), req)
-			got := refusalOf(err)
+			req := e2etest.GoodRequest()
+			e2etest.WithParameters(tc.parameters)(req)
+			_, err := ts.Tasks.SubmitTask(ts.Ctx(t), req)
+			got := e2etest.RefusalOf(err)
 			slices.Sort(got.Fields)
 			if got.Code != codes.InvalidArgument || !slices.Equal(got.Fields, tc.fields) {
 				t.Errorf("got %+v, want INVALID_ARGUMENT for %q", got, tc.fields)
 			}
 		})
 	}
-	task := ts.submit(t, "", withParameters(map[string]any{"resolution": "720p", "seed": 7}))
-	ts.end(t, task.GetId())
-	if got := ts.get(t, task.GetId()); got.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED || got.GetParameters().GetFields()["seed"].GetNumberValue() != 7 {
+	task := ts.Submit(t, "", e2etest.WithParameters(map[string]any{"resolution": "720p", "seed": 7}))
+	ts.End(t, task.GetId())
+	if got := ts.Get(t, task.GetId()); got.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED || got.GetParameters().GetFields()["seed"].GetNumberValue() != 7 {
 		t.Errorf("the task ended as %s with the parameters %v, want SUCCEEDED and a seed of 7", got.GetState(), got.GetParameters())
 	}
-	again := ts.submit(t, "", withParameters(map[string]any{"seed": 7, "resolution": "720p"}), func(r *refractv1.SubmitTaskRequest) { r.RequestId = task.GetRequestId() })
+	again := ts.Submit(t, "", e2etest.WithParameters(map[string]any{"seed": 7, "resolution": "720p"}), func(r *refractv1.SubmitTaskRequest) { r.RequestId = task.GetRequestId() })
 	if again.GetId() != task.GetId() {
 		t.Errorf("the same request is task %s, want %s", again.GetId(), task.GetId())
 	}
@@ -113,37 +74,37 @@ func TestMarket_RunsThroughTheAccountOfKie(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ts := startService(t, func(_ *server.Config, c *simConfig) {
+			ts := e2etest.Start(t, func(_ *server.Config, c *e2etest.SimConfig) {
 				c.Kie.Credits, c.Credits = tc.credits, 59_160_000
 			})
 			wan := func(parameters map[string]any) func(*refractv1.SubmitTaskRequest) {
 				return func(r *refractv1.SubmitTaskRequest) {
-					withParameters(parameters)(r)
+					e2etest.WithParameters(parameters)(r)
 					r.Model = "wan/2-7-videoedit"
 				}
 			}
-			req := goodRequest()
+			req := e2etest.GoodRequest()
 			wan(map[string]any{"resolution": "8k"})(req)
-			_, err := ts.tasks.SubmitTask(ts.ctx(t), req)
-			if got := refusalOf(err); got.Code != codes.InvalidArgument || !slices.Contains(got.Fields, "parameters.resolution") {
+			_, err := ts.Tasks.SubmitTask(ts.Ctx(t), req)
+			if got := e2etest.RefusalOf(err); got.Code != codes.InvalidArgument || !slices.Contains(got.Fields, "parameters.resolution") {
 				t.Errorf("got %+v, want INVALID_ARGUMENT for parameters.resolution", got)
 			}
 			ids := []string{
-				ts.submit(t, tc.prompt, wan(map[string]any{"resolution": "720p", "seed": 7})).GetId(),
-				ts.submit(t, tc.prompt, at(kie.Name)).GetId(),
+				ts.Submit(t, tc.prompt, wan(map[string]any{"resolution": "720p", "seed": 7})).GetId(),
+				ts.Submit(t, tc.prompt, e2etest.At(kie.Name)).GetId(),
 			}
 			for _, id := range ids {
-				if last := ts.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+				if last := ts.End(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 					t.Errorf("the task ended as %v, want SUCCEEDED", last)
 				}
 			}
-			if got := ts.get(t, ids[0]).GetAttempt().GetCost(); !proto.Equal(got, tc.cost) {
+			if got := ts.Get(t, ids[0]).GetAttempt().GetCost(); !proto.Equal(got, tc.cost) {
 				t.Errorf("the attempt cost %v, want %v", got, tc.cost)
 			}
-			if got := ts.get(t, ids[1]).GetAttempt().GetCost(); got != nil {
+			if got := ts.Get(t, ids[1]).GetAttempt().GetCost(); got != nil {
 				t.Errorf("the attempt of Luma Modify cost %v, which the provider does not say", got)
 			}
-			entries := ts.sim.Ledger()
+			entries := ts.Sim.Ledger()
 			at := slices.IndexFunc(entries, func(e sim.Entry) bool { return e.Model == "wan/2-7-videoedit" })
 			if len(entries) != 2 || at < 0 {
 				t.Fatalf("the provider got %+v, want one task of each model", entries)
@@ -158,12 +119,12 @@ func TestMarket_RunsThroughTheAccountOfKie(t *testing.T) {
 				t.Errorf("input (-want +got):\n%s", diff)
 			}
 			if tc.prompt == "" {
-				delivered := func() bool { return len(ts.sim.Deliveries()) >= 2 && ts.sim.Delivering() == 0 }
-				if err := ts.sim.Await(ts.ctx(t), delivered); err != nil {
+				delivered := func() bool { return len(ts.Sim.Deliveries()) >= 2 && ts.Sim.Delivering() == 0 }
+				if err := ts.Sim.Await(ts.Ctx(t), delivered); err != nil {
 					t.Fatal(err)
 				}
 			}
-			bodies := ask[string](t, ts.pool, "SELECT coalesce(string_agg(convert_from(body, 'UTF8'), ' '), '') FROM callback")
+			bodies := e2etest.Ask[string](t, ts.Pool, "SELECT coalesce(string_agg(convert_from(body, 'UTF8'), ' '), '') FROM callback")
 			if strings.Contains(bodies, `remainedCredits":5`) || strings.Contains(bodies, "remainedCredits") != (tc.credits == simkie.CreditsOld) {
 				t.Errorf("the inbox has the balance of the account: %s", bodies)
 			}
@@ -176,21 +137,21 @@ func TestMarket_AWithdrawnModelLeavesTheAccountOpen(t *testing.T) {
 	t.Parallel()
 	control := simkie.NewControl()
 	control.Withdraw("wan/2-7-videoedit")
-	ts := startService(t, func(_ *server.Config, c *simConfig) { c.Kie.Control = control })
-	gone := ts.submit(t, "gone", func(r *refractv1.SubmitTaskRequest) { r.Model = "wan/2-7-videoedit" }).GetId()
+	ts := e2etest.Start(t, func(_ *server.Config, c *e2etest.SimConfig) { c.Kie.Control = control })
+	gone := ts.Submit(t, "gone", func(r *refractv1.SubmitTaskRequest) { r.Model = "wan/2-7-videoedit" }).GetId()
 	refused := func() bool {
-		return slices.ContainsFunc(ts.sim.Ledger(), func(e sim.Entry) bool { return e.Model == "wan/2-7-videoedit" && e.Code == 505 })
+		return slices.ContainsFunc(ts.Sim.Ledger(), func(e sim.Entry) bool { return e.Model == "wan/2-7-videoedit" && e.Code == 505 })
 	}
-	if err := ts.sim.Await(ts.ctx(t), refused); err != nil {
+	if err := ts.Sim.Await(ts.Ctx(t), refused); err != nil {
 		t.Fatal(err)
 	}
-	if last := ts.end(t, ts.submit(t, "", at(kie.Name)).GetId()); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+	if last := ts.End(t, ts.Submit(t, "", e2etest.At(kie.Name)).GetId()); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 		t.Errorf("a task of another model ended as %v, want SUCCEEDED", last)
 	}
-	if got := ts.get(t, gone); got.GetFailure() != nil {
+	if got := ts.Get(t, gone); got.GetFailure() != nil {
 		t.Errorf("the task of the withdrawn model failed: %v", got.GetFailure())
 	}
-	if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByPrompt); paid["gone"] != 0 {
+	if paid := sim.CountPaid(ts.Sim.Ledger(), sim.ByPrompt); paid["gone"] != 0 {
 		t.Errorf("a task that the provider refused was paid for: %v", paid)
 	}
 }
@@ -198,12 +159,12 @@ func TestMarket_AWithdrawnModelLeavesTheAccountOpen(t *testing.T) {
 // TestModels_AreTheSameOverEverySurface lists models and asks for one over gRPC, REST and the command line, as a tenant.
 func TestModels_AreTheSameOverEverySurface(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *server.Config, c *simConfig) {
-		everyProvider(f, c)
+	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
+		e2etest.EveryProvider(f, c)
 		f.LumaAgents, f.Fal = server.Upstream{}, server.Fal{}
 		f.Route = []string{"luma/ray-2-modify=kie,luma"}
 	})
-	client := refractv1.NewModelServiceClient(dial(t, ts.GRPCAddr()))
+	client := refractv1.NewModelServiceClient(e2etest.Dial(t, ts.GRPCAddr()))
 	for _, tc := range []struct {
 		req    *refractv1.ListModelsRequest
 		query  string
@@ -220,7 +181,7 @@ func TestModels_AreTheSameOverEverySurface(t *testing.T) {
 			[]string{"luma/ray-3.2-edit"},
 		},
 	} {
-		listed, err := client.ListModels(ts.ctx(t), tc.req)
+		listed, err := client.ListModels(ts.Ctx(t), tc.req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,31 +192,31 @@ func TestModels_AreTheSameOverEverySurface(t *testing.T) {
 		if !slices.Equal(names, tc.models) {
 			t.Errorf("%v lists %q, want %q", tc.req, names, tc.models)
 		}
-		httpStatus, answer := ts.rest(t, http.MethodGet, "/v1/models"+tc.query, "")
+		httpStatus, answer := ts.Rest(t, http.MethodGet, "/v1/models"+tc.query, "")
 		var over refractv1.ListModelsResponse
 		if err := protojson.Unmarshal(answer, &over); err != nil || httpStatus != http.StatusOK || !proto.Equal(listed, &over) {
 			t.Errorf("REST answered %d, %v: %s\nwant %v", httpStatus, err, answer, listed)
 		}
 	}
 
-	got, err := client.GetModel(ts.ctx(t), &refractv1.GetModelRequest{Model: "luma/ray-2-modify"})
+	got, err := client.GetModel(ts.Ctx(t), &refractv1.GetModelRequest{Model: "luma/ray-2-modify"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if route := got.GetModel().GetRoute(); !slices.Equal(route, []string{"kie", "luma"}) {
 		t.Errorf("the route is %q, want that of the operator", route)
 	}
-	httpStatus, answer := ts.rest(t, http.MethodGet, "/v1/models/luma/ray-2-modify", "")
+	httpStatus, answer := ts.Rest(t, http.MethodGet, "/v1/models/luma/ray-2-modify", "")
 	var over refractv1.GetModelResponse
 	if err := protojson.Unmarshal(answer, &over); err != nil || httpStatus != http.StatusOK || !proto.Equal(got, &over) {
 		t.Errorf("REST answered %d, %v: %s\nwant %v", httpStatus, err, answer, got)
 	}
-	exit, out, errs := run(t, "model", "get", "luma/ray-2-modify", "--json", "--address="+ts.GRPCAddr(), "--token="+ts.token)
+	exit, out, errs := e2etest.Run(t, "model", "get", "luma/ray-2-modify", "--json", "--address="+ts.GRPCAddr(), "--token="+ts.Token)
 	var printed refractv1.Model
 	if err := protojson.Unmarshal([]byte(out), &printed); err != nil || exit != 0 || !proto.Equal(got.GetModel(), &printed) {
 		t.Errorf("the command line ended with %d, %v: %s%s\nwant %v", exit, err, out, errs, got)
 	}
-	if task := ts.submit(t, "", func(r *refractv1.SubmitTaskRequest) { r.Model = "luma/ray-2-modify" }); task.GetProvider() != "kie" {
+	if task := ts.Submit(t, "", func(r *refractv1.SubmitTaskRequest) { r.Model = "luma/ray-2-modify" }); task.GetProvider() != "kie" {
 		t.Errorf("a task of the model goes to %s first, want kie", task.GetProvider())
 	}
 }
@@ -263,8 +224,8 @@ func TestModels_AreTheSameOverEverySurface(t *testing.T) {
 // TestModels_AreRefused runs one table over gRPC and over REST: the same code, reason and fields.
 func TestModels_AreRefused(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
-	client := refractv1.NewModelServiceClient(dial(t, ts.GRPCAddr()))
+	ts := e2etest.Start(t, nil)
+	client := refractv1.NewModelServiceClient(e2etest.Dial(t, ts.GRPCAddr()))
 	list := func(req *refractv1.ListModelsRequest) func(context.Context) error {
 		return func(ctx context.Context) error { _, err := client.ListModels(ctx, req); return err }
 	}
@@ -278,23 +239,23 @@ func TestModels_AreRefused(t *testing.T) {
 		call   func(context.Context) error
 		path   string
 		token  string
-		want   refusalSeen
+		want   e2etest.RefusalSeen
 		status int
 	}{
-		"a list without credentials":  {list(&refractv1.ListModelsRequest{}), "/v1/models", "", refusalSeen{Code: codes.Unauthenticated, Reason: "CREDENTIALS_INVALID"}, http.StatusUnauthorized},
-		"a model without credentials": {get("luma/ray-2-modify"), "/v1/models/luma/ray-2-modify", "", refusalSeen{Code: codes.Unauthenticated, Reason: "CREDENTIALS_INVALID"}, http.StatusUnauthorized},
-		"an unknown model":            {get("acme/edit"), "/v1/models/acme/edit", ts.token, refusalSeen{Code: codes.NotFound, Reason: "MODEL_NOT_FOUND"}, http.StatusNotFound},
-		"a page that is too large":    {list(&refractv1.ListModelsRequest{PageSize: 501}), "/v1/models?page_size=501", ts.token, refusalSeen{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: []string{"page_size"}}, http.StatusBadRequest},
-		"a forged page token":         {list(&refractv1.ListModelsRequest{PageToken: "x"}), "/v1/models?page_token=x", ts.token, refusalSeen{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: []string{"page_token"}}, http.StatusBadRequest},
-		"a provider that is no name":  {list(&refractv1.ListModelsRequest{Provider: "KIE"}), "/v1/models?provider=KIE", ts.token, refusalSeen{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: []string{"provider"}}, http.StatusBadRequest},
+		"a list without credentials":  {list(&refractv1.ListModelsRequest{}), "/v1/models", "", e2etest.RefusalSeen{Code: codes.Unauthenticated, Reason: "CREDENTIALS_INVALID"}, http.StatusUnauthorized},
+		"a model without credentials": {get("luma/ray-2-modify"), "/v1/models/luma/ray-2-modify", "", e2etest.RefusalSeen{Code: codes.Unauthenticated, Reason: "CREDENTIALS_INVALID"}, http.StatusUnauthorized},
+		"an unknown model":            {get("acme/edit"), "/v1/models/acme/edit", ts.Token, e2etest.RefusalSeen{Code: codes.NotFound, Reason: "MODEL_NOT_FOUND"}, http.StatusNotFound},
+		"a page that is too large":    {list(&refractv1.ListModelsRequest{PageSize: 501}), "/v1/models?page_size=501", ts.Token, e2etest.RefusalSeen{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: []string{"page_size"}}, http.StatusBadRequest},
+		"a forged page token":         {list(&refractv1.ListModelsRequest{PageToken: "x"}), "/v1/models?page_token=x", ts.Token, e2etest.RefusalSeen{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: []string{"page_token"}}, http.StatusBadRequest},
+		"a provider that is no name":  {list(&refractv1.ListModelsRequest{Provider: "KIE"}), "/v1/models?provider=KIE", ts.Token, e2etest.RefusalSeen{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: []string{"provider"}}, http.StatusBadRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(tc.want, refusalOf(tc.call(as(ts.anonymous(t), tc.token)))); diff != "" {
+			if diff := cmp.Diff(tc.want, e2etest.RefusalOf(tc.call(e2etest.As(ts.Anonymous(t), tc.token)))); diff != "" {
 				t.Errorf("gRPC (-want +got):\n%s", diff)
 			}
-			httpStatus, _, answer := request(t, http.MethodGet, "http://"+ts.HTTPAddr()+tc.path, "", "Authorization", "Bearer "+tc.token)
-			if diff := cmp.Diff(tc.want, decodeRefusal(t, answer)); diff != "" || httpStatus != tc.status {
+			httpStatus, _, answer := e2etest.Request(t, http.MethodGet, "http://"+ts.HTTPAddr()+tc.path, "", "Authorization", "Bearer "+tc.token)
+			if diff := cmp.Diff(tc.want, e2etest.DecodeRefusal(t, answer)); diff != "" || httpStatus != tc.status {
 				t.Errorf("REST answered %d, want %d (-want +got):\n%s", httpStatus, tc.status, diff)
 			}
 		})
@@ -305,28 +266,28 @@ func TestModels_AreRefused(t *testing.T) {
 // until it is opened, and a new one is refused with the operator's reason.
 func TestOperators_CloseAndOpenAnOffering(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
-	ops := ts.operator(t)
+	ts := e2etest.Start(t, nil)
+	ops := ts.Operator(t)
 	const model = "luma/ray-2-modify"
 	ofModel := func(r *refractv1.SubmitTaskRequest) { r.Model = model }
-	ops.command(t, "provider", "pause", "kie", "--reason=invoice")
-	queued := ts.submit(t, "a snowy street", ofModel)
-	if out := ops.command(t, "model", "close", model, "kie", "--reason=prices rose"); !strings.Contains(out, "CLOSED") {
+	ops.Command(t, "provider", "pause", "kie", "--reason=invoice")
+	queued := ts.Submit(t, "a snowy street", ofModel)
+	if out := ops.Command(t, "model", "close", model, "kie", "--reason=prices rose"); !strings.Contains(out, "CLOSED") {
 		t.Errorf("model close says %q", out)
 	}
-	ops.command(t, "provider", "resume", "kie")
-	if w := ts.waits(t, queued.GetId(), refractv1.WaitingCause_WAITING_CAUSE_OFFERING_CLOSED); !strings.Contains(w.GetMessage(), "prices rose") {
+	ops.Command(t, "provider", "resume", "kie")
+	if w := ts.Waits(t, queued.GetId(), refractv1.WaitingCause_WAITING_CAUSE_OFFERING_CLOSED); !strings.Contains(w.GetMessage(), "prices rose") {
 		t.Errorf("the task waits for %q, want the operator's reason", w.GetMessage())
 	}
-	req := goodRequest()
+	req := e2etest.GoodRequest()
 	ofModel(req)
-	if _, err := ts.tasks.SubmitTask(ts.ctx(t), req); !strings.Contains(status.Convert(err).Message(), "prices rose") {
+	if _, err := ts.Tasks.SubmitTask(ts.Ctx(t), req); !strings.Contains(status.Convert(err).Message(), "prices rose") {
 		t.Errorf("SubmitTask = %v, want the operator's reason", err)
 	}
-	if out := ops.command(t, "model", "open", model, "kie"); strings.Contains(out, "CLOSED") {
+	if out := ops.Command(t, "model", "open", model, "kie"); strings.Contains(out, "CLOSED") {
 		t.Errorf("model open says %q", out)
 	}
-	if got := ts.end(t, queued.GetId()); got.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+	if got := ts.End(t, queued.GetId()); got.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 		t.Errorf("the task ended as %s, want SUCCEEDED", got.GetState())
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
@@ -38,32 +39,32 @@ const openAttempts = 500
 // askAboutAll makes replicas ask about open attempts that are all due at once, at a provider with slow answers.
 func askAboutAll(t *testing.T, n int, answers time.Duration) {
 	t.Helper()
-	f := startFleet(t, func(f *server.Config, c *simConfig) {
+	f := e2etest.StartFleet(t, func(f *server.Config, c *e2etest.SimConfig) {
 		f.KIE.Limits = []string{fmt.Sprintf("%d/1s/%[1]d", openAttempts)}
 		c.Processing, c.Kie.SubmitLimit, c.QueryDelay = time.Hour, sim.Limit{N: -1, Window: time.Second}, answers
 	})
-	provider, replicas := f.sim, f.startAll(t, n)
-	ctx, cancel := context.WithTimeout(as(t.Context(), f.token), hung)
+	provider, replicas := f.Sim, f.StartAll(t, n)
+	ctx, cancel := context.WithTimeout(e2etest.As(t.Context(), f.Token), e2etest.Hung)
 	defer cancel()
 	for i := range openAttempts {
-		if _, err := replicas[i%n].tasks.SubmitTask(ctx, goodRequest()); err != nil {
+		if _, err := replicas[i%n].Tasks.SubmitTask(ctx, e2etest.GoodRequest()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	running := func() bool {
 		var n int
-		err := f.pool.QueryRow(ctx, "SELECT count(*) FROM attempt WHERE state = 'RUNNING'").Scan(&n)
+		err := f.Pool.QueryRow(ctx, "SELECT count(*) FROM attempt WHERE state = 'RUNNING'").Scan(&n)
 		return err == nil && n == openAttempts
 	}
 	if err := provider.Await(ctx, running); err != nil {
 		t.Fatal(err)
 	}
-	before := asked(provider)
+	before := e2etest.Asked(provider)
 	start := time.Now()
-	if _, err := f.pool.Exec(ctx, "UPDATE attempt SET next_check_time = now()"); err != nil {
+	if _, err := f.Pool.Exec(ctx, "UPDATE attempt SET next_check_time = now()"); err != nil {
 		t.Fatal(err)
 	}
-	if err := provider.Await(ctx, func() bool { return asked(provider) >= before+openAttempts }); err != nil {
+	if err := provider.Await(ctx, func() bool { return e2etest.Asked(provider) >= before+openAttempts }); err != nil {
 		t.Fatal(err)
 	}
 	// A replica may find a due check half a second late.

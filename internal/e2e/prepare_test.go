@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
@@ -29,31 +30,6 @@ const (
 	forSource        = refractv1.WaitingCause_WAITING_CAUSE_SOURCE
 )
 
-// clipServer calls a handler, and serves a good clip unless that has answered.
-func clipServer(t *testing.T, first http.HandlerFunc) *httptest.Server {
-	t.Helper()
-	clip := sim.TinyClip()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answered := &answeredWriter{ResponseWriter: w}
-		if first(answered, r); !answered.answered {
-			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(clip)))
-		}
-	}))
-	t.Cleanup(server.Close)
-	return server
-}
-
-// answeredWriter records whether an answer was started.
-type answeredWriter struct {
-	http.ResponseWriter
-	answered bool
-}
-
-func (w *answeredWriter) WriteHeader(status int) {
-	w.answered = true
-	w.ResponseWriter.WriteHeader(status)
-}
-
 // TestPromise10_SlowSourcesDelayTheirOwnTenantAlone gives two tenants 20 sources each on a host that hangs. The
 // provider allows four submissions an hour, so the other tenants' tasks can be sent only if the hanging ones hold no
 // permit. The third tenant's source is too slow for a submission to wait for, and must get a slot for its preparation.
@@ -63,7 +39,7 @@ func (w *answeredWriter) WriteHeader(status int) {
 // third tenant, when claimPreparations (internal/postgres/preparation.go) gives all slots to two tenants.
 func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *server.Config, c *simConfig) {
+	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
 		fetching(f, c)
 		f.KIE.Limits, f.KIE.Poll = []string{"4/1h/4"}, 300*time.Millisecond
 		f.Tuning.Sources = source.Timing{SubmitWait: 100 * time.Millisecond}
@@ -71,7 +47,7 @@ func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 	})
 	release := make(chan struct{})
 	var hung atomic.Int64
-	hanging := clipServer(t, func(_ http.ResponseWriter, r *http.Request) {
+	hanging := e2etest.ClipServer(t, func(_ http.ResponseWriter, r *http.Request) {
 		hung.Add(1)
 		defer hung.Add(-1)
 		select {
@@ -80,34 +56,34 @@ func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 		}
 	})
 	t.Cleanup(func() { close(release) })
-	slow := clipServer(t, func(http.ResponseWriter, *http.Request) { <-time.After(300 * time.Millisecond) })
-	ids, slowToo := make([]string, 40), ts.as(t, "films")
+	slow := e2etest.ClipServer(t, func(http.ResponseWriter, *http.Request) { <-time.After(300 * time.Millisecond) })
+	ids, slowToo := make([]string, 40), ts.As(t, "films")
 	for i := range ids {
-		tenant := []*testService{ts, slowToo}[i/20]
-		ids[i] = tenant.submit(t, "", byURI(fmt.Sprintf("%s/%d.mp4", hanging.URL, i))).GetId()
+		tenant := []*e2etest.Service{ts, slowToo}[i/20]
+		ids[i] = tenant.Submit(t, "", byURI(fmt.Sprintf("%s/%d.mp4", hanging.URL, i))).GetId()
 	}
-	eventually(t, "all of them to wait for their source", func() bool {
-		return ask[int](t, ts.pool, "SELECT count(*) FROM preparation_task") == len(ids)
+	e2etest.Eventually(t, "all of them to wait for their source", func() bool {
+		return e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM preparation_task") == len(ids)
 	})
-	if n := ask[int](t, ts.pool, "SELECT count(*) FROM attempt WHERE state <> 'REFUSED' OR sent"); n != 0 {
+	if n := e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM attempt WHERE state <> 'REFUSED' OR sent"); n != 0 {
 		t.Errorf("%d attempts hold a permit", n)
 	}
-	if w := ts.get(t, ids[7]).GetWaiting(); w.GetCause() != forSource {
+	if w := ts.Get(t, ids[7]).GetWaiting(); w.GetCause() != forSource {
 		t.Errorf("one waits for %v, want its source", w)
 	}
-	other := ts.as(t, "ads")
-	second := other.submit(t, "", byURI(slow.URL+"/slow.mp4"))
-	if last := other.end(t, second.GetId()); last.GetState() != succeeded {
+	other := ts.As(t, "ads")
+	second := other.Submit(t, "", byURI(slow.URL+"/slow.mp4"))
+	if last := other.End(t, second.GetId()); last.GetState() != e2etest.Succeeded {
 		t.Errorf("another tenant's task ended %v", last)
 	}
-	own := ts.submit(t, "", byURI(ts.sim.URL()+"/clips/sample.mp4"))
-	if last := ts.end(t, own.GetId()); last.GetState() != succeeded {
+	own := ts.Submit(t, "", byURI(ts.Sim.URL()+"/clips/sample.mp4"))
+	if last := ts.End(t, own.GetId()); last.GetState() != e2etest.Succeeded {
 		t.Errorf("the tenant's own task with a good source ended %v", last)
 	}
-	if n := ask[int](t, ts.pool, "SELECT count(*) FROM attempt WHERE task_id = $1", ids[0]); n != 1 {
+	if n := e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM attempt WHERE task_id = $1", ids[0]); n != 1 {
 		t.Errorf("a task that waits has %d attempts, want the one that was not sent", n)
 	}
-	if got := ts.get(t, ids[0]); got.GetState() != queued {
+	if got := ts.Get(t, ids[0]); got.GetState() != e2etest.Queued {
 		t.Errorf("one of the slow ones is %v", got.GetState())
 	}
 	if n := hung.Load(); n > 16 {
@@ -117,7 +93,7 @@ func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 
 func TestSource_TroubleOfItsHostHeals(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *server.Config, c *simConfig) {
+	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
 		fetching(f, c)
 		f.Tuning.Sources.GiveUp = time.Minute
 	})
@@ -133,7 +109,7 @@ func TestSource_TroubleOfItsHostHeals(t *testing.T) {
 			t.Parallel()
 			var asked atomic.Int64
 			var began, healed atomic.Pointer[time.Time]
-			host := clipServer(t, func(w http.ResponseWriter, r *http.Request) {
+			host := e2etest.ClipServer(t, func(w http.ResponseWriter, r *http.Request) {
 				switch n := asked.Add(1); {
 				case n <= 2:
 					began.CompareAndSwap(nil, new(time.Now()))
@@ -142,11 +118,11 @@ func TestSource_TroubleOfItsHostHeals(t *testing.T) {
 					healed.CompareAndSwap(nil, new(time.Now()))
 				}
 			})
-			id := ts.submit(t, "", byURI(host.URL)).GetId()
-			if last := ts.end(t, id); last.GetState() != succeeded {
+			id := ts.Submit(t, "", byURI(host.URL)).GetId()
+			if last := ts.End(t, id); last.GetState() != e2etest.Succeeded {
 				t.Errorf("ended %v", last)
 			}
-			if n := ts.get(t, id).GetAttempt().GetNumber(); n < 2 {
+			if n := ts.Get(t, id).GetAttempt().GetNumber(); n < 2 {
 				t.Errorf("it took %d attempts, want one at least that was not sent and one that was", n)
 			}
 			if name == "busy" && healed.Load().Sub(*began.Load()) < time.Second {
@@ -159,19 +135,19 @@ func TestSource_TroubleOfItsHostHeals(t *testing.T) {
 func TestSource_HostsThatHangAreGivenUpInTime(t *testing.T) {
 	t.Parallel()
 	const giveUp = 5 * time.Second // Long enough that a slow machine sees the task wait.
-	ts := startService(t, func(f *server.Config, c *simConfig) {
+	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
 		fetching(f, c)
 		f.Tuning.Sources = source.Timing{SubmitWait: 100 * time.Millisecond, Backoff: 50 * time.Millisecond, GiveUp: giveUp}
 		f.Tuning.Look = 200 * time.Millisecond
 	})
-	host := clipServer(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	host := e2etest.ClipServer(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	start := time.Now()
-	id := ts.submit(t, "", byURI(host.URL+"/a.mp4?signature=hunter2")).GetId()
-	eventually(t, "its source to be tried again", func() bool {
-		w := ts.get(t, id).GetWaiting()
+	id := ts.Submit(t, "", byURI(host.URL+"/a.mp4?signature=hunter2")).GetId()
+	e2etest.Eventually(t, "its source to be tried again", func() bool {
+		w := ts.Get(t, id).GetWaiting()
 		return w.GetCause() == forSource && strings.Contains(w.GetMessage(), "no answer in time; it is tried again")
 	})
-	f := ts.end(t, id).GetFailure()
+	f := ts.End(t, id).GetFailure()
 	if f.GetReason() != inputUnreachable || f.GetPayment() != refractv1.Payment_PAYMENT_NONE ||
 		!strings.Contains(f.GetMessage(), host.URL+": no answer in time, tried ") || strings.Contains(f.GetMessage(), "hunter2") {
 		t.Errorf("ended with %v", f)
@@ -179,41 +155,45 @@ func TestSource_HostsThatHangAreGivenUpInTime(t *testing.T) {
 	if took := time.Since(start); took < giveUp {
 		t.Errorf("it was given up after %s, want %s of trying", took, giveUp)
 	}
-	eventually(t, "its preparation to be removed", func() bool { return ask[int](t, ts.pool, "SELECT count(*) FROM preparation") == 0 })
+	e2etest.Eventually(t, "its preparation to be removed", func() bool { return e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM preparation") == 0 })
 }
 
 // TestSource_AnOutageOfOursSettlesNothing cuts the database off while a source is being probed.
 func TestSource_AnOutageOfOursSettlesNothing(t *testing.T) {
 	t.Parallel()
-	var wire *wiretap
-	f := startFleet(t, func(f *server.Config, c *simConfig) {
+	var wire *e2etest.Wiretap
+	f := e2etest.StartFleet(t, func(f *server.Config, c *e2etest.SimConfig) {
 		fetching(f, c)
 		f.Tuning.Sources = source.Timing{SubmitWait: 50 * time.Millisecond, Backoff: 20 * time.Millisecond, GiveUp: time.Millisecond}
 		u, err := url.Parse(f.DatabaseURL.Reveal())
 		if err != nil {
 			t.Fatal(err)
 		}
-		wire = startWiretap(t, u.Host)
+		wire = e2etest.StartWiretap(t, u.Host)
 	})
-	u, _ := url.Parse(f.flags.DatabaseURL.Reveal())
-	u.Host = wire.address
-	f.flags.DatabaseURL = redact.Secret(u.String())
-	ts := f.start(t)
+	u, _ := url.Parse(f.Flags.DatabaseURL.Reveal())
+	u.Host = wire.Address
+	f.Flags.DatabaseURL = redact.Secret(u.String())
+	ts := f.Start(t)
 	look := make(chan struct{})
-	host := clipServer(t, func(_ http.ResponseWriter, r *http.Request) {
+	host := e2etest.ClipServer(t, func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case <-look:
 		case <-r.Context().Done():
 		}
 	})
-	id := ts.submit(t, "", byURI(host.URL)).GetId()
-	eventually(t, "its source to be looked at", func() bool { return ask[bool](t, f.pool, "SELECT count(*) FILTER (WHERE busy) = 1 FROM preparation") })
-	wire.set(true)
+	id := ts.Submit(t, "", byURI(host.URL)).GetId()
+	e2etest.Eventually(t, "its source to be looked at", func() bool {
+		return e2etest.Ask[bool](t, f.Pool, "SELECT count(*) FILTER (WHERE busy) = 1 FROM preparation")
+	})
+	wire.Set(true)
 	close(look)
-	eventually(t, "the service to miss its database", func() bool { return wire.refused.Load() > 3 })
-	wire.set(false)
-	do(t, f.pool, "UPDATE preparation SET due_time = now()") // The lease expires.
-	eventually(t, "the task to succeed", func() bool { return ask[string](t, f.pool, "SELECT state FROM task WHERE id = $1", id) == "SUCCEEDED" })
+	e2etest.Eventually(t, "the service to miss its database", func() bool { return wire.Refused.Load() > 3 })
+	wire.Set(false)
+	e2etest.Do(t, f.Pool, "UPDATE preparation SET due_time = now()") // The lease expires.
+	e2etest.Eventually(t, "the task to succeed", func() bool {
+		return e2etest.Ask[string](t, f.Pool, "SELECT state FROM task WHERE id = $1", id) == "SUCCEEDED"
+	})
 }
 
 // uploadGate is a proxy to the provider that can make uploads wait or fail.
@@ -229,22 +209,11 @@ func startUploadGate(t *testing.T, provider *sim.Server, each func(w http.Respon
 		if strings.HasSuffix(r.URL.Path, "/file-stream-upload") && !each(w, r, g.uploads.Add(1)) {
 			return
 		}
-		forward(w, r, provider.URL())
+		e2etest.Forward(w, r, provider.URL())
 	}))
 	t.Cleanup(server.Close)
 	g.url = server.URL
 	return g
-}
-
-// uploaded uploads a unique clip and returns the id of its source.
-func (ts *testService) uploaded(t *testing.T) string {
-	t.Helper()
-	clip := distinctClip(t.Name())
-	resp, err := ts.send(t, ts.token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.GetSource().GetId()
 }
 
 // TestSource_ManyTasksOfAClipHandItOverOnce submits ten tasks of one clip to two replicas at once. The upload to the
@@ -253,13 +222,13 @@ func (ts *testService) uploaded(t *testing.T) string {
 // It fails without the unique constraint of table preparation, or when submissions upload themselves.
 func TestSource_ManyTasksOfAClipHandItOverOnce(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, func(f *server.Config, c *simConfig) {
-		unlimited(f, c)
+	f := e2etest.StartFleet(t, func(f *server.Config, c *e2etest.SimConfig) {
+		e2etest.Unlimited(f, c)
 		fetching(f, c)
 		f.Tuning.Sources.SubmitWait = 100 * time.Millisecond
 	})
 	began, finish := make(chan struct{}, 100), make(chan struct{})
-	gate := startUploadGate(t, f.sim, func(_ http.ResponseWriter, r *http.Request, _ int64) bool {
+	gate := startUploadGate(t, f.Sim, func(_ http.ResponseWriter, r *http.Request, _ int64) bool {
 		began <- struct{}{}
 		select {
 		case <-finish:
@@ -268,27 +237,27 @@ func TestSource_ManyTasksOfAClipHandItOverOnce(t *testing.T) {
 			return false
 		}
 	})
-	f.flags.KIE.URL = gate.url
-	replicas := []*testService{f.start(t), f.start(t)}
-	id := replicas[0].uploaded(t)
+	f.Flags.KIE.URL = gate.url
+	replicas := []*e2etest.Service{f.Start(t), f.Start(t)}
+	id := replicas[0].Uploaded(t)
 	tasks := make([]string, 10)
 	var submitting sync.WaitGroup
 	for i := range tasks {
-		submitting.Go(func() { tasks[i] = replicas[i%2].submit(t, "", bySource(id)).GetId() })
+		submitting.Go(func() { tasks[i] = replicas[i%2].Submit(t, "", e2etest.BySource(id)).GetId() })
 	}
 	submitting.Wait()
 	<-began
-	eventually(t, "all to wait for it", func() bool { return ask[int](t, f.pool, "SELECT count(*) FROM preparation_task") == len(tasks) })
+	e2etest.Eventually(t, "all to wait for it", func() bool { return e2etest.Ask[int](t, f.Pool, "SELECT count(*) FROM preparation_task") == len(tasks) })
 	close(finish)
 	for _, task := range tasks {
-		if last := replicas[0].end(t, task); last.GetState() != succeeded {
+		if last := replicas[0].End(t, task); last.GetState() != e2etest.Succeeded {
 			t.Errorf("a task ended %v", last)
 		}
 	}
 	if n := gate.uploads.Load(); n != 1 {
 		t.Errorf("the clip was uploaded to the provider %d times", n)
 	}
-	if n := ask[int](t, f.pool, "SELECT count(*) FROM attempt WHERE sent"); n != len(tasks) {
+	if n := e2etest.Ask[int](t, f.Pool, "SELECT count(*) FROM attempt WHERE sent"); n != len(tasks) {
 		t.Errorf("%d attempts were sent, want one a task", n)
 	}
 }
@@ -296,33 +265,33 @@ func TestSource_ManyTasksOfAClipHandItOverOnce(t *testing.T) {
 // TestSource_BusyUploadsDelayTheirOwnTasksAlone makes the provider's upload host refuse for a while.
 func TestSource_BusyUploadsDelayTheirOwnTasksAlone(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, func(f *server.Config, c *simConfig) {
-		unlimited(f, c)
+	f := e2etest.StartFleet(t, func(f *server.Config, c *e2etest.SimConfig) {
+		e2etest.Unlimited(f, c)
 		fetching(f, c)
 		f.Tuning.Sources.SubmitWait = 100 * time.Millisecond
 	})
 	var well atomic.Bool
-	gate := startUploadGate(t, f.sim, func(w http.ResponseWriter, _ *http.Request, _ int64) bool {
+	gate := startUploadGate(t, f.Sim, func(w http.ResponseWriter, _ *http.Request, _ int64) bool {
 		if !well.Load() {
 			w.WriteHeader(http.StatusTooManyRequests)
 		}
 		return well.Load()
 	})
-	f.flags.KIE.URL = gate.url
-	ts := f.start(t)
-	id := ts.submit(t, "", bySource(ts.uploaded(t))).GetId()
-	eventually(t, "the upload to be tried again", func() bool { return gate.uploads.Load() > 2 })
-	if w := ts.get(t, id).GetWaiting(); w.GetCause() != forSource || !strings.Contains(w.GetMessage(), "upload: rate_limited: code 429; it is tried again") {
+	f.Flags.KIE.URL = gate.url
+	ts := f.Start(t)
+	id := ts.Submit(t, "", e2etest.BySource(ts.Uploaded(t))).GetId()
+	e2etest.Eventually(t, "the upload to be tried again", func() bool { return gate.uploads.Load() > 2 })
+	if w := ts.Get(t, id).GetWaiting(); w.GetCause() != forSource || !strings.Contains(w.GetMessage(), "upload: rate_limited: code 429; it is tried again") {
 		t.Errorf("it waits for %v, want another upload", w)
 	}
-	if last := ts.end(t, ts.submit(t, "", byURI(f.sim.URL()+"/clips/sample.mp4")).GetId()); last.GetState() != succeeded {
+	if last := ts.End(t, ts.Submit(t, "", byURI(f.Sim.URL()+"/clips/sample.mp4")).GetId()); last.GetState() != e2etest.Succeeded {
 		t.Errorf("a task that needs no upload ended %v", last)
 	}
-	if ask[bool](t, f.pool, "SELECT bool_or(pauses > 0) FROM provider_account") {
+	if e2etest.Ask[bool](t, f.Pool, "SELECT bool_or(pauses > 0) FROM provider_account") {
 		t.Error("the account paused")
 	}
 	well.Store(true)
-	if last := ts.end(t, id); last.GetState() != succeeded {
+	if last := ts.End(t, id); last.GetState() != e2etest.Succeeded {
 		t.Errorf("the task ended %v", last)
 	}
 }
@@ -331,20 +300,20 @@ func TestSource_BusyUploadsDelayTheirOwnTasksAlone(t *testing.T) {
 // next process must repeat it once, and submit once.
 func TestSource_AnUploadThatIsCutIsMadeAgain(t *testing.T) {
 	t.Parallel()
-	for name, stop := range map[string]func(*testing.T, *serveProcess, string){
-		"SIGKILL": func(t *testing.T, p *serveProcess, database string) {
+	for name, stop := range map[string]func(*testing.T, *e2etest.Process, string){
+		"SIGKILL": func(t *testing.T, p *e2etest.Process, database string) {
 			t.Helper()
-			p.kill()
-			do(t, postgrestest.Connect(t, database), "UPDATE preparation SET due_time = now()") // The lease expires.
+			p.Kill()
+			e2etest.Do(t, postgrestest.Connect(t, database), "UPDATE preparation SET due_time = now()") // The lease expires.
 		},
-		"SIGTERM": func(t *testing.T, p *serveProcess, _ string) {
+		"SIGTERM": func(t *testing.T, p *e2etest.Process, _ string) {
 			t.Helper()
-			terminate(t, p) // It does not wait for the upload, which never ends.
+			e2etest.Terminate(t, p) // It does not wait for the upload, which never ends.
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			provider, err := sim.Start(sim.Config{}, simkie.Profile{WebhookKey: testWebhookKey})
+			provider, err := sim.Start(sim.Config{}, simkie.Profile{WebhookKey: e2etest.WebhookKey})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -363,24 +332,24 @@ func TestSource_AnUploadThatIsCutIsMadeAgain(t *testing.T) {
 			args := []string{
 				"--database-url=" + database, "--bucket=file://" + filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
 				"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
-				"--kie-url=" + gate.url, "--kie-api-key=any", "--kie-webhook-key=" + testWebhookKey,
+				"--kie-url=" + gate.url, "--kie-api-key=any", "--kie-webhook-key=" + e2etest.WebhookKey,
 			}
-			first := startProcess(t, args...)
-			clip := distinctClip(name)
-			resp, err := sendTo(t.Context(), first.tasks, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip)
+			first := e2etest.StartProcess(t, args...)
+			clip := e2etest.DistinctClip(name)
+			resp, err := e2etest.SendTo(t.Context(), first.Tasks, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip)
 			if err != nil {
 				t.Fatal(err)
 			}
-			req := goodRequest()
-			bySource(resp.GetSource().GetId())(req)
-			submitted, err := first.tasks.SubmitTask(t.Context(), req)
+			req := e2etest.GoodRequest()
+			e2etest.BySource(resp.GetSource().GetId())(req)
+			submitted, err := first.Tasks.SubmitTask(t.Context(), req)
 			if err != nil {
 				t.Fatal(err)
 			}
 			<-began
 			stop(t, first, database)
-			second := startProcess(t, args...)
-			waitFor(t.Context(), t, second.tasks, submitted.GetTask().GetId(), succeeded)
+			second := e2etest.StartProcess(t, args...)
+			e2etest.WaitFor(t.Context(), t, second.Tasks, submitted.GetTask().GetId(), e2etest.Succeeded)
 			if n := gate.uploads.Load(); n != 2 {
 				t.Errorf("the clip was uploaded to the provider %d times, want once more", n)
 			}
@@ -393,18 +362,18 @@ func TestSource_AnUploadThatIsCutIsMadeAgain(t *testing.T) {
 
 func TestRetry_OfATaskWhoseUploadHasExpired(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, fetching)
-	task := ts.submit(t, "[sim:fail]", bySource(ts.uploaded(t)))
-	if last := ts.end(t, task.GetId()); last.GetFailure().GetReason() != refractv1.FailureReason_FAILURE_REASON_PROVIDER_FAILED {
+	ts := e2etest.Start(t, fetching)
+	task := ts.Submit(t, "[sim:fail]", e2etest.BySource(ts.Uploaded(t)))
+	if last := ts.End(t, task.GetId()); last.GetFailure().GetReason() != refractv1.FailureReason_FAILURE_REASON_PROVIDER_FAILED {
 		t.Fatalf("ended %v", last)
 	}
-	do(t, ts.pool, "UPDATE source SET state = 'EXPIRED'")
-	ts.retry(t, task.GetId())
-	eventually(t, "the retry to end", func() bool {
-		f := ts.get(t, task.GetId()).GetFailure()
+	e2etest.Do(t, ts.Pool, "UPDATE source SET state = 'EXPIRED'")
+	ts.Retry(t, task.GetId())
+	e2etest.Eventually(t, "the retry to end", func() bool {
+		f := ts.Get(t, task.GetId()).GetFailure()
 		return f.GetReason() == inputUnreachable && f.GetPayment() == refractv1.Payment_PAYMENT_NONE && strings.Contains(f.GetMessage(), "upload it again")
 	})
-	if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; paid != 1 {
+	if paid := sim.CountPaid(ts.Sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; paid != 1 {
 		t.Errorf("paid %d times, want for the first attempt alone", paid)
 	}
 }
@@ -414,11 +383,11 @@ func TestRetry_OfATaskWhoseUploadHasExpired(t *testing.T) {
 func TestProbe_FetchAllowOpensNothingToSources(t *testing.T) {
 	t.Parallel()
 	private := newPrivateServer(t)
-	names := newRebindingHost(t)
-	ts := startService(t, func(f *server.Config, c *simConfig) {
+	names := e2etest.NewRebindingHost(t)
+	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
 		fetching(f, c)
 		f.AllowPrivate, f.CallbackURL, f.FetchAllow = false, "https://refract.example.com", []string{"127.0.0.1", "127.0.0.2"}
-		f.Tuning.Resolver, f.Tuning.Roots = names.resolver(), names.roots
+		f.Tuning.Resolver, f.Tuning.Roots = names.Resolver(), names.Roots
 		f.Tuning.WrapProber = func(guarded http.RoundTripper) http.RoundTripper {
 			return roundTrip(func(r *http.Request) (*http.Response, error) {
 				if r.URL.Host != "public.example.com" {
@@ -434,8 +403,8 @@ func TestProbe_FetchAllowOpensNothingToSources(t *testing.T) {
 		"redirected":     "https://public.example.com/a.mp4",
 		"a name of ours": "https://example.com/a.mp4",
 	} {
-		id := ts.submit(t, "", byURI(uri)).GetId()
-		f := ts.end(t, id).GetFailure()
+		id := ts.Submit(t, "", byURI(uri)).GetId()
+		f := ts.End(t, id).GetFailure()
 		if f.GetReason() != inputUnreachable || !strings.Contains(f.GetMessage(), "refused by the network guard") || strings.Contains(f.GetMessage(), "127.0.0.") {
 			t.Errorf("%s: ended with %v", name, f)
 		}

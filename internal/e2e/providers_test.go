@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/provider/fal"
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/provider/luma"
@@ -20,15 +21,11 @@ import (
 	simluma "github.com/refract-video/refract/internal/sim/luma"
 )
 
-func at(providers ...string) func(*refractv1.SubmitTaskRequest) {
-	return func(r *refractv1.SubmitTaskRequest) { r.Provider, r.FallbackProviders = providers[0], providers[1:] }
-}
-
 // TestProviders_SurviveTheirFaults runs one task through each of the faults of Luma's own two APIs and of fal.
 func TestProviders_SurviveTheirFaults(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *server.Config, c *simConfig) {
-		everyProvider(f, c)
+	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
+		e2etest.EveryProvider(f, c)
 		c.Luma.SubmitLimit.N, c.Luma.MaxConcurrent = -1, -1
 		c.LumaAgents.SubmitLimit.N, c.LumaAgents.MaxConcurrent = -1, -1
 	})
@@ -78,15 +75,15 @@ func TestProviders_SurviveTheirFaults(t *testing.T) {
 	} {
 		t.Run(tc.provider+tc.directive, func(t *testing.T) {
 			t.Parallel()
-			task := ts.submit(t, tc.directive, at(tc.provider), func(r *refractv1.SubmitTaskRequest) { r.Prompt += " at " + tc.provider })
-			last := ts.end(t, task.GetId())
+			task := ts.Submit(t, tc.directive, e2etest.At(tc.provider), func(r *refractv1.SubmitTaskRequest) { r.Prompt += " at " + tc.provider })
+			last := ts.End(t, task.GetId())
 			if last.GetState() != tc.want || last.GetFailure().GetReason() != tc.reason {
 				t.Errorf("ended %v, want %v with %v", last, tc.want, tc.reason)
 			}
-			if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; paid != tc.paid {
+			if paid := sim.CountPaid(ts.Sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; paid != tc.paid {
 				t.Errorf("paid %d times, want %d", paid, tc.paid)
 			}
-			if slices.ContainsFunc(ts.sim.Downloads(), func(d sim.Download) bool { return d.Forged }) {
+			if slices.ContainsFunc(ts.Sim.Downloads(), func(d sim.Download) bool { return d.Forged }) {
 				t.Error("a forged link was followed")
 			}
 		})
@@ -97,28 +94,28 @@ func TestProviders_SurviveTheirFaults(t *testing.T) {
 // must stay RUNNING.
 func TestUnsignedCallback_IsNeverBelievedWithoutReadBack(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *server.Config, c *simConfig) {
-		everyProvider(f, c)
+	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
+		e2etest.EveryProvider(f, c)
 		c.Processing = time.Hour
 	})
-	id := ts.submit(t, "[sim:never]", at(luma.Name)).GetId()
-	ts.await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
-	entry := ts.sim.Ledger()[0]
+	id := ts.Submit(t, "[sim:never]", e2etest.At(luma.Name)).GetId()
+	ts.Await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
+	entry := ts.Sim.Ledger()[0]
 	for _, body := range []string{
 		`{"id":"` + entry.TaskID + `","state":"completed","assets":{"video":"https://evil.example/x.mp4"}}`,
 		`{"id":"` + entry.TaskID + `","state":"failed","failure_reason":"forged"}`,
 	} {
-		if status, _, answer := request(t, "POST", entry.CallbackURL, body); status != 200 {
+		if status, _, answer := e2etest.Request(t, "POST", entry.CallbackURL, body); status != 200 {
 			t.Errorf("answered %d %s, want 200", status, answer)
 		}
 	}
 	checked := func() bool {
-		return slices.ContainsFunc(ts.sim.Limits().Queries, func(u sim.Usage) bool { return u.Profile == simluma.Name && u.Accepted >= 1 })
+		return slices.ContainsFunc(ts.Sim.Limits().Queries, func(u sim.Usage) bool { return u.Profile == simluma.Name && u.Accepted >= 1 })
 	}
-	if err := ts.sim.Await(ts.ctx(t), checked); err != nil {
+	if err := ts.Sim.Await(ts.Ctx(t), checked); err != nil {
 		t.Fatalf("the provider was not asked: %v", err)
 	}
-	if got := ts.get(t, id); got.GetState() != refractv1.TaskState_TASK_STATE_RUNNING {
+	if got := ts.Get(t, id); got.GetState() != refractv1.TaskState_TASK_STATE_RUNNING {
 		t.Errorf("the task is %v, want RUNNING", got.GetState())
 	}
 }
@@ -127,8 +124,8 @@ func TestUnsignedCallback_IsNeverBelievedWithoutReadBack(t *testing.T) {
 // provider.
 func TestRoute_MovesOnWhenAProviderIsWithdrawn(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *server.Config, c *simConfig) {
-		everyProvider(f, c)
+	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
+		e2etest.EveryProvider(f, c)
 		f.Route = []string{kie.Name, luma.Name}
 		c.Script = func(s sim.Submission) sim.Script {
 			if s.Profile == simkie.Name {
@@ -137,17 +134,17 @@ func TestRoute_MovesOnWhenAProviderIsWithdrawn(t *testing.T) {
 			return s.Directives
 		}
 	})
-	first := ts.submit(t, "").GetId() // It is refused and moves on.
-	second := ts.submit(t, "").GetId()
+	first := ts.Submit(t, "").GetId() // It is refused and moves on.
+	second := ts.Submit(t, "").GetId()
 	for _, id := range []string{first, second} {
-		if last := ts.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+		if last := ts.End(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 			t.Errorf("ended %v, want SUCCEEDED", last)
 		}
-		if got := ts.get(t, id).GetProvider(); got != luma.Name {
+		if got := ts.Get(t, id).GetProvider(); got != luma.Name {
 			t.Errorf("the task ended at %s, want luma", got)
 		}
 	}
-	if paid := sim.CountPaid(ts.sim.Ledger(), sim.ByProfile); paid[simkie.Name] != 0 || paid[simluma.Name] != 2 {
+	if paid := sim.CountPaid(ts.Sim.Ledger(), sim.ByProfile); paid[simkie.Name] != 0 || paid[simluma.Name] != 2 {
 		t.Errorf("paid %v, want 2 at luma", paid)
 	}
 }
@@ -155,13 +152,13 @@ func TestRoute_MovesOnWhenAProviderIsWithdrawn(t *testing.T) {
 // TestRoute_NeverMovesOnAfterAnUnknownOutcome loses the answer of a provider that accepted the task.
 func TestRoute_NeverMovesOnAfterAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, everyProvider)
-	id := ts.submit(t, "[sim:drop-after]", at(lumaagents.Name, luma.Name)).GetId()
-	last := ts.end(t, id)
+	ts := e2etest.Start(t, e2etest.EveryProvider)
+	id := ts.Submit(t, "[sim:drop-after]", e2etest.At(lumaagents.Name, luma.Name)).GetId()
+	last := ts.End(t, id)
 	if last.GetFailure().GetReason() != refractv1.FailureReason_FAILURE_REASON_OUTCOME_UNKNOWN || last.GetFailure().GetPayment() != refractv1.Payment_PAYMENT_UNKNOWN {
 		t.Errorf("ended %v, want OUTCOME_UNKNOWN", last)
 	}
-	if n := len(ts.sim.Ledger()); n != 1 {
+	if n := len(ts.Sim.Ledger()); n != 1 {
 		t.Errorf("%d submissions reached the providers, want 1", n)
 	}
 }
@@ -169,23 +166,23 @@ func TestRoute_NeverMovesOnAfterAnUnknownOutcome(t *testing.T) {
 // TestAccounts_ShareTheWork submits more tasks than one account may have in flight.
 func TestAccounts_ShareTheWork(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *server.Config, c *simConfig) {
-		everyProvider(f, c)
-		f.Luma.APIKeys = []redact.Secret{testAPIKey, "luma-2=second-key"}
+	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
+		e2etest.EveryProvider(f, c)
+		f.Luma.APIKeys = []redact.Secret{e2etest.APIKey, "luma-2=second-key"}
 		c.APIKeys = append(c.APIKeys, "second-key")
 		c.Processing = time.Hour
 	})
 	for range 15 { // Luma allows ten per account.
-		ts.submit(t, "", at(luma.Name))
+		ts.Submit(t, "", e2etest.At(luma.Name))
 	}
 	perKey := func() map[string]int {
 		counts := map[string]int{}
-		for _, e := range ts.sim.Ledger() {
+		for _, e := range ts.Sim.Ledger() {
 			counts[e.Key]++
 		}
 		return counts
 	}
-	if err := ts.sim.Await(ts.ctx(t), func() bool { return len(ts.sim.Ledger()) == 15 }); err != nil {
+	if err := ts.Sim.Await(ts.Ctx(t), func() bool { return len(ts.Sim.Ledger()) == 15 }); err != nil {
 		t.Fatalf("%v are under way: %v", perKey(), err)
 	}
 	for key, n := range perKey() {
@@ -198,29 +195,29 @@ func TestAccounts_ShareTheWork(t *testing.T) {
 // TestCapabilities_AreChecked requests what the providers cannot do.
 func TestCapabilities_AreChecked(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, everyProvider)
+	ts := e2etest.Start(t, e2etest.EveryProvider)
 	strength := func(r *refractv1.SubmitTaskRequest) { r.Strength = refractv1.Strength_STRENGTH_REIMAGINE_2 }
 	for _, tc := range []struct {
 		name  string
 		amend []func(*refractv1.SubmitTaskRequest)
 		field string
 	}{
-		{"strength at kie", []func(*refractv1.SubmitTaskRequest){at(kie.Name), strength}, "strength"},
-		{"strength at a fallback", []func(*refractv1.SubmitTaskRequest){at(luma.Name, kie.Name), strength}, "strength"},
-		{"watermark at luma", []func(*refractv1.SubmitTaskRequest){at(luma.Name), func(r *refractv1.SubmitTaskRequest) { r.Watermark = "w" }}, "watermark"},
-		{"another's model", []func(*refractv1.SubmitTaskRequest){at(lumaagents.Name), func(r *refractv1.SubmitTaskRequest) { r.Model = "ray-2" }}, "model"},
-		{"first frame at kie", []func(*refractv1.SubmitTaskRequest){at(kie.Name), func(r *refractv1.SubmitTaskRequest) { r.FirstFrameUri = "https://example.com/a.png" }}, "first_frame_uri"},
-		{"a provider twice", []func(*refractv1.SubmitTaskRequest){at(luma.Name, luma.Name)}, "fallback_providers[0]"},
-		{"an unknown fallback", []func(*refractv1.SubmitTaskRequest){at(luma.Name, "unknown")}, "fallback_providers[0]"},
+		{"strength at kie", []func(*refractv1.SubmitTaskRequest){e2etest.At(kie.Name), strength}, "strength"},
+		{"strength at a fallback", []func(*refractv1.SubmitTaskRequest){e2etest.At(luma.Name, kie.Name), strength}, "strength"},
+		{"watermark at luma", []func(*refractv1.SubmitTaskRequest){e2etest.At(luma.Name), func(r *refractv1.SubmitTaskRequest) { r.Watermark = "w" }}, "watermark"},
+		{"another's model", []func(*refractv1.SubmitTaskRequest){e2etest.At(lumaagents.Name), func(r *refractv1.SubmitTaskRequest) { r.Model = "ray-2" }}, "model"},
+		{"first frame at kie", []func(*refractv1.SubmitTaskRequest){e2etest.At(kie.Name), func(r *refractv1.SubmitTaskRequest) { r.FirstFrameUri = "https://example.com/a.png" }}, "first_frame_uri"},
+		{"a provider twice", []func(*refractv1.SubmitTaskRequest){e2etest.At(luma.Name, luma.Name)}, "fallback_providers[0]"},
+		{"an unknown fallback", []func(*refractv1.SubmitTaskRequest){e2etest.At(luma.Name, "unknown")}, "fallback_providers[0]"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			req := goodRequest()
+			req := e2etest.GoodRequest()
 			for _, f := range tc.amend {
 				f(req)
 			}
-			_, err := ts.tasks.SubmitTask(ts.ctx(t), req)
-			got := refusalOf(err)
+			_, err := ts.Tasks.SubmitTask(ts.Ctx(t), req)
+			got := e2etest.RefusalOf(err)
 			if got.Code != codes.InvalidArgument || !slices.Equal(got.Fields, []string{tc.field}) {
 				t.Errorf("got %+v, want INVALID_ARGUMENT for %s", got, tc.field)
 			}
@@ -229,9 +226,9 @@ func TestCapabilities_AreChecked(t *testing.T) {
 			}
 		})
 	}
-	task := ts.submit(t, "", at(luma.Name), strength, func(r *refractv1.SubmitTaskRequest) { r.Model = "ray-flash-2" })
-	ts.end(t, task.GetId())
-	if e := ts.sim.Ledger()[0]; e.Strength != "reimagine_2" || e.Model != "ray-flash-2" {
+	task := ts.Submit(t, "", e2etest.At(luma.Name), strength, func(r *refractv1.SubmitTaskRequest) { r.Model = "ray-flash-2" })
+	ts.End(t, task.GetId())
+	if e := ts.Sim.Ledger()[0]; e.Strength != "reimagine_2" || e.Model != "ray-flash-2" {
 		t.Errorf("the provider got strength %q and model %q", e.Strength, e.Model)
 	}
 }

@@ -2,9 +2,7 @@ package e2e_test
 
 import (
 	"net/http"
-	"regexp"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/server"
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
@@ -24,18 +23,18 @@ import (
 // without outageLog (log_limit.go).
 func TestReady_ADatabaseThatBecomesReadOnly(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
-	id := ts.submit(t, "").GetId()
-	ts.end(t, id)
-	called := ts.submit(t, "[sim:never]")
-	ts.await(t, called.GetId(), func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
-	entry := ts.entry(t, called)
+	ts := e2etest.Start(t, nil)
+	id := ts.Submit(t, "").GetId()
+	ts.End(t, id)
+	called := ts.Submit(t, "[sim:never]")
+	ts.Await(t, called.GetId(), func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
+	entry := ts.Entry(t, called)
 	callback := func() (int, http.Header, []byte) {
 		now := strconv.FormatInt(time.Now().Unix(), 10)
-		return request(t, http.MethodPost, entry.CallbackURL, `{"code":200,"msg":"ok","data":{"taskId":"`+entry.TaskID+`"}}`,
-			"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(testWebhookKey, entry.TaskID, now))
+		return e2etest.Request(t, http.MethodPost, entry.CallbackURL, `{"code":200,"msg":"ok","data":{"taskId":"`+entry.TaskID+`"}}`,
+			"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(e2etest.WebhookKey, entry.TaskID, now))
 	}
-	admin, err := ts.pool.Acquire(t.Context()) // Its session starts before the change.
+	admin, err := ts.Pool.Acquire(t.Context()) // Its session starts before the change.
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,12 +46,12 @@ func TestReady_ADatabaseThatBecomesReadOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	health := grpc_health_v1.NewHealthClient(dial(t, ts.GRPCAddr()))
+	health := grpc_health_v1.NewHealthClient(e2etest.Dial(t, ts.GRPCAddr()))
 	awaitReady := func(status int, state grpc_health_v1.HealthCheckResponse_ServingStatus) {
 		t.Helper()
-		eventually(t, "readiness to be "+state.String(), func() bool {
-			got, _ := ts.rest(t, http.MethodGet, "/readyz", "")
-			resp, err := health.Check(ts.anonymous(t), &grpc_health_v1.HealthCheckRequest{})
+		e2etest.Eventually(t, "readiness to be "+state.String(), func() bool {
+			got, _ := ts.Rest(t, http.MethodGet, "/readyz", "")
+			resp, err := health.Check(ts.Anonymous(t), &grpc_health_v1.HealthCheckRequest{})
 			return got == status && err == nil && resp.GetStatus() == state
 		})
 	}
@@ -65,64 +64,37 @@ func TestReady_ADatabaseThatBecomesReadOnly(t *testing.T) {
 	}
 	awaitReady(http.StatusServiceUnavailable, grpc_health_v1.HealthCheckResponse_NOT_SERVING)
 	for range 20 {
-		_, err := ts.tasks.SubmitTask(ts.ctx(t), goodRequest())
-		if got := refusalOf(err); got.Code != codes.Unavailable || got.Reason != "DATABASE_UNAVAILABLE" || retryOf(err) == 0 {
+		_, err := ts.Tasks.SubmitTask(ts.Ctx(t), e2etest.GoodRequest())
+		if got := e2etest.RefusalOf(err); got.Code != codes.Unavailable || got.Reason != "DATABASE_UNAVAILABLE" || e2etest.RetryOf(err) == 0 {
 			t.Fatalf("a write ended with %v, want UNAVAILABLE, DATABASE_UNAVAILABLE and RetryInfo", err)
 		}
 	}
-	if _, err := ts.tasks.GetTask(ts.ctx(t), &refractv1.GetTaskRequest{TaskId: id}); err != nil {
+	if _, err := ts.Tasks.GetTask(ts.Ctx(t), &refractv1.GetTaskRequest{TaskId: id}); err != nil {
 		t.Errorf("a read ended with %v", err)
 	}
 	httpStatus, header, answer := callback()
-	if got := decodeRefusal(t, answer); httpStatus != http.StatusServiceUnavailable || got.Reason != "DATABASE_UNAVAILABLE" || header.Get("Retry-After") == "" {
+	if got := e2etest.DecodeRefusal(t, answer); httpStatus != http.StatusServiceUnavailable || got.Reason != "DATABASE_UNAVAILABLE" || header.Get("Retry-After") == "" {
 		t.Errorf("a callback was answered %d, %s; want 503, DATABASE_UNAVAILABLE and Retry-After", httpStatus, answer)
 	}
-	if n := ts.metric(t, "refract_database_failures_total", `cause="25006"`); n < 21 {
+	if n := ts.Metric(t, "refract_database_failures_total", `cause="25006"`); n < 21 {
 		t.Errorf("%d failures were counted, want one at least for each refused write", n)
 	}
 
 	setReadOnly("off") // Read-only sessions stay read-only.
-	eventually(t, "writes to succeed again", func() bool {
-		_, err := ts.tasks.SubmitTask(ts.ctx(t), goodRequest())
+	e2etest.Eventually(t, "writes to succeed again", func() bool {
+		_, err := ts.Tasks.SubmitTask(ts.Ctx(t), e2etest.GoodRequest())
 		return err == nil
 	})
 	awaitReady(http.StatusOK, grpc_health_v1.HealthCheckResponse_SERVING)
 	if httpStatus, _, answer := callback(); httpStatus != http.StatusOK {
 		t.Errorf("after the outage the callback was answered %d, %s; want 200", httpStatus, answer)
 	}
-	if got := ts.end(t, called.GetId()).GetState(); got != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+	if got := ts.End(t, called.GetId()).GetState(); got != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 		t.Errorf("after its callback the task ended as %v, want SUCCEEDED", got)
 	}
 	var inbox int
 	if err := admin.QueryRow(t.Context(), "SELECT count(*) FROM callback WHERE provider_task_id = $1", entry.TaskID).Scan(&inbox); err != nil || inbox != 1 {
 		t.Errorf("the inbox holds %d callbacks of the task, %v; want the one that was answered 200", inbox, err)
 	}
-	ts.logsFaultOnce(t, server.LogWritesRefused, server.LogWritesTaken, "SQLSTATE 25006")
+	ts.LogsFaultOnce(t, server.LogWritesRefused, server.LogWritesTaken, "SQLSTATE 25006")
 }
-
-// logsFaultOnce waits until the log has the end of a database fault. The start of the fault must be logged once with
-// its cause. No warning or error may repeat after that.
-func (ts *testService) logsFaultOnce(t *testing.T, begin, end, cause string) {
-	t.Helper()
-	eventually(t, "the end to be logged", func() bool { return strings.Contains(ts.log.String(), end) })
-	_, during, found := strings.Cut(ts.log.String(), begin)
-	during, _, _ = strings.Cut(during, end)
-	if first, _, _ := strings.Cut(during, "\n"); !found || !strings.Contains(first, cause) {
-		t.Errorf("the beginning of the fault says %q, want the cause %q", first, cause)
-	}
-	lines := map[string]int{}
-	for _, m := range faultLine.FindAllStringSubmatch(during, -1) {
-		lines[m[1]]++
-	}
-	for message, n := range lines {
-		if n > 1 {
-			t.Errorf("%d lines say %s, want one", n, message)
-		}
-	}
-	if n := lines[strconv.Quote(begin)]; n != 0 {
-		t.Errorf("%d more lines begin the fault", n)
-	}
-}
-
-// faultLine finds the messages of warnings and errors in a log.
-var faultLine = regexp.MustCompile(`level=(?:WARN|ERROR) msg=("(?:[^"\\]|\\.)*"|\S+)`)

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -14,16 +13,17 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/server"
 )
 
 // TestSubmit_RefusesInvalidRequests runs one table over gRPC and over REST: the same code, reason and fields.
 func TestSubmit_RefusesInvalidRequests(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, func(f *server.Config, _ *simConfig) {
+	ts := e2etest.Start(t, func(f *server.Config, _ *e2etest.SimConfig) {
 		f.AllowPrivate, f.CallbackURL = false, "https://refract.example.com"
 	})
-	first := ts.submit(t, "", func(r *refractv1.SubmitTaskRequest) { r.RequestId = "taken" })
+	first := ts.Submit(t, "", func(r *refractv1.SubmitTaskRequest) { r.RequestId = "taken" })
 	uri := func(s string) func(*refractv1.SubmitTaskRequest) {
 		return func(r *refractv1.SubmitTaskRequest) {
 			r.Source = &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: s}}
@@ -71,12 +71,12 @@ func TestSubmit_RefusesInvalidRequests(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			req := goodRequest()
+			req := e2etest.GoodRequest()
 			tc.amend(req)
 
-			_, err := ts.tasks.SubmitTask(ts.ctx(t), req)
-			got := refusalOf(err)
-			want := refusalSeen{Code: tc.code, Reason: tc.reason, Fields: tc.fields}
+			_, err := ts.Tasks.SubmitTask(ts.Ctx(t), req)
+			got := e2etest.RefusalOf(err)
+			want := e2etest.RefusalSeen{Code: tc.code, Reason: tc.reason, Fields: tc.fields}
 			if tc.code == codes.AlreadyExists {
 				want.TaskID = first.GetId()
 			}
@@ -88,8 +88,8 @@ func TestSubmit_RefusesInvalidRequests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			httpStatus, answer := ts.rest(t, http.MethodPost, "/v1/tasks", string(body))
-			if diff := cmp.Diff(want, decodeRefusal(t, answer)); diff != "" {
+			httpStatus, answer := ts.Rest(t, http.MethodPost, "/v1/tasks", string(body))
+			if diff := cmp.Diff(want, e2etest.DecodeRefusal(t, answer)); diff != "" {
 				t.Errorf("REST (-want +got):\n%s", diff)
 			}
 			if wantStatus := map[codes.Code]int{codes.InvalidArgument: 400, codes.FailedPrecondition: 400, codes.AlreadyExists: 409}[tc.code]; httpStatus != wantStatus {
@@ -102,9 +102,9 @@ func TestSubmit_RefusesInvalidRequests(t *testing.T) {
 // TestSubmit_RepeatedReturnsTheSameTask submits one request id over both surfaces.
 func TestSubmit_RepeatedReturnsTheSameTask(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
-	req := goodRequest()
-	first, err := ts.tasks.SubmitTask(ts.ctx(t), req)
+	ts := e2etest.Start(t, nil)
+	req := e2etest.GoodRequest()
+	first, err := ts.Tasks.SubmitTask(ts.Ctx(t), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestSubmit_RepeatedReturnsTheSameTask(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	httpStatus, answer := ts.rest(t, http.MethodPost, "/v1/tasks", string(body))
+	httpStatus, answer := ts.Rest(t, http.MethodPost, "/v1/tasks", string(body))
 	var second refractv1.SubmitTaskResponse
 	if err := protojson.Unmarshal(answer, &second); err != nil || httpStatus != http.StatusOK {
 		t.Fatalf("REST answered %d, %v: %s", httpStatus, err, answer)
@@ -125,43 +125,43 @@ func TestSubmit_RepeatedReturnsTheSameTask(t *testing.T) {
 // TestTenants_SeeOnlyTheirOwn requests another tenant's task in every possible way.
 func TestTenants_SeeOnlyTheirOwn(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
-	id := ts.submit(t, "").GetId()
-	ts.end(t, id)
-	other := as(t.Context(), createToken(t, ts.pool, "other"))
+	ts := e2etest.Start(t, nil)
+	id := ts.Submit(t, "").GetId()
+	ts.End(t, id)
+	other := e2etest.As(t.Context(), e2etest.CreateToken(t, ts.Pool, "other"))
 	for name, call := range map[string]func() error{
-		"get": func() error { _, err := ts.tasks.GetTask(other, &refractv1.GetTaskRequest{TaskId: id}); return err },
+		"get": func() error { _, err := ts.Tasks.GetTask(other, &refractv1.GetTaskRequest{TaskId: id}); return err },
 		"cancel": func() error {
-			_, err := ts.tasks.CancelTask(other, &refractv1.CancelTaskRequest{TaskId: id})
+			_, err := ts.Tasks.CancelTask(other, &refractv1.CancelTaskRequest{TaskId: id})
 			return err
 		},
-		"retry": func() error { _, err := ts.tasks.RetryTask(other, &refractv1.RetryTaskRequest{TaskId: id}); return err },
+		"retry": func() error { _, err := ts.Tasks.RetryTask(other, &refractv1.RetryTaskRequest{TaskId: id}); return err },
 		"explain": func() error {
-			_, err := ts.tasks.ExplainTask(other, &refractv1.ExplainTaskRequest{TaskId: id})
+			_, err := ts.Tasks.ExplainTask(other, &refractv1.ExplainTaskRequest{TaskId: id})
 			return err
 		},
 		"events": func() error {
-			_, err := ts.tasks.ListTaskEvents(other, &refractv1.ListTaskEventsRequest{TaskId: id})
+			_, err := ts.Tasks.ListTaskEvents(other, &refractv1.ListTaskEventsRequest{TaskId: id})
 			return err
 		},
 		"watch": func() error {
-			stream, err := ts.tasks.WatchTask(other, &refractv1.WatchTaskRequest{TaskId: id})
+			stream, err := ts.Tasks.WatchTask(other, &refractv1.WatchTaskRequest{TaskId: id})
 			if err == nil {
 				_, err = stream.Recv()
 			}
 			return err
 		},
 	} {
-		if got := refusalOf(call()); got.Code != codes.NotFound || got.Reason != "TASK_NOT_FOUND" {
+		if got := e2etest.RefusalOf(call()); got.Code != codes.NotFound || got.Reason != "TASK_NOT_FOUND" {
 			t.Errorf("%s of another tenant's task gave %+v, want NOT_FOUND", name, got)
 		}
 	}
-	list, err := ts.tasks.ListTasks(other, &refractv1.ListTasksRequest{})
+	list, err := ts.Tasks.ListTasks(other, &refractv1.ListTasksRequest{})
 	if err != nil || len(list.GetTasks()) != 0 {
 		t.Errorf("the list of another tenant has %v, %v", list.GetTasks(), err)
 	}
 	url := "http://" + ts.HTTPAddr() + "/v1/tasks/" + id + "/outputs/0"
-	if status, _, _ := request(t, http.MethodGet, url, "", "Authorization", "Bearer "+createToken(t, ts.pool, "third")); status != http.StatusNotFound {
+	if status, _, _ := e2etest.Request(t, http.MethodGet, url, "", "Authorization", "Bearer "+e2etest.CreateToken(t, ts.Pool, "third")); status != http.StatusNotFound {
 		t.Errorf("a download of another tenant's output gave %d, want 404", status)
 	}
 }
@@ -169,70 +169,29 @@ func TestTenants_SeeOnlyTheirOwn(t *testing.T) {
 // TestCredentials_AreRequired calls without credentials, with wrong ones and with revoked ones.
 func TestCredentials_AreRequired(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
-	revoked := createToken(t, ts.pool, "leaver")
-	if _, err := ts.pool.Exec(t.Context(), `UPDATE api_token SET revoke_time = now() WHERE tenant = 'leaver'`); err != nil {
+	ts := e2etest.Start(t, nil)
+	revoked := e2etest.CreateToken(t, ts.Pool, "leaver")
+	if _, err := ts.Pool.Exec(t.Context(), `UPDATE api_token SET revoke_time = now() WHERE tenant = 'leaver'`); err != nil {
 		t.Fatal(err)
 	}
 	for name, header := range map[string]string{
 		"none": "", "not a token": "Bearer nonsense", "a forged token": "Bearer refract_" + strings.Repeat("A", 43),
-		"another scheme": "Basic " + ts.token, "a revoked token": "Bearer " + revoked,
+		"another scheme": "Basic " + ts.Token, "a revoked token": "Bearer " + revoked,
 	} {
-		status, _, answer := request(t, http.MethodGet, "http://"+ts.HTTPAddr()+"/v1/tasks", "", "Authorization", header)
-		if got := decodeRefusal(t, answer); status != http.StatusUnauthorized || got.Reason != "CREDENTIALS_INVALID" {
+		status, _, answer := e2etest.Request(t, http.MethodGet, "http://"+ts.HTTPAddr()+"/v1/tasks", "", "Authorization", header)
+		if got := e2etest.DecodeRefusal(t, answer); status != http.StatusUnauthorized || got.Reason != "CREDENTIALS_INVALID" {
 			t.Errorf("%s: got %d and %+v, want 401", name, status, got)
 		}
 	}
 }
 
-// refusalSeen holds the parts of a refusal on which clients branch.
-type refusalSeen struct {
-	Code   codes.Code
-	Reason string
-	Fields []string
-	TaskID string
-}
-
-func refusalOf(err error) refusalSeen {
-	st := status.Convert(err)
-	r := refusalSeen{Code: st.Code()}
-	for _, d := range st.Details() {
-		switch d := d.(type) {
-		case *errdetails.ErrorInfo:
-			if d.GetDomain() == "refract" {
-				r.Reason, r.TaskID = d.GetReason(), d.GetMetadata()["task_id"]
-			}
-		case *errdetails.BadRequest:
-			for _, f := range d.GetFieldViolations() {
-				r.Fields = append(r.Fields, f.GetField())
-			}
-		}
-	}
-	return r
-}
-
-func decodeRefusal(t *testing.T, body []byte) refusalSeen {
-	t.Helper()
-	e := decodeError(t, body)
-	r := refusalSeen{Code: codes.Code(e.Code)}
-	for _, d := range e.Details {
-		if d.Domain == "refract" {
-			r.Reason, r.TaskID = d.Reason, d.Metadata["task_id"]
-		}
-		for _, f := range d.FieldViolations {
-			r.Fields = append(r.Fields, f.Field)
-		}
-	}
-	return r
-}
-
 // TestErrors_AreTheSameOverREST checks one refusal as a whole, details included.
 func TestErrors_AreTheSameOverREST(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
+	ts := e2etest.Start(t, nil)
 	const missing = "00000000-0000-7000-8000-000000000000"
-	_, err := ts.tasks.GetTask(ts.ctx(t), &refractv1.GetTaskRequest{TaskId: missing})
-	httpStatus, answer := ts.rest(t, http.MethodGet, "/v1/tasks/"+missing, "")
+	_, err := ts.Tasks.GetTask(ts.Ctx(t), &refractv1.GetTaskRequest{TaskId: missing})
+	httpStatus, answer := ts.Rest(t, http.MethodGet, "/v1/tasks/"+missing, "")
 	over := status.New(0, "").Proto()
 	if err := protojson.Unmarshal(answer, over); err != nil || httpStatus != http.StatusNotFound {
 		t.Fatalf("REST answered %d, %v: %s", httpStatus, err, answer)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/media"
 )
 
@@ -16,42 +17,42 @@ import (
 // files.
 func TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, unlimited)
-	replicas := f.startAll(t, 2)
+	f := e2etest.StartFleet(t, e2etest.Unlimited)
+	replicas := f.StartAll(t, 2)
 	ts := replicas[0]
 	both := make(chan struct{})
-	host := clipServer(t, func(_ http.ResponseWriter, r *http.Request) {
+	host := e2etest.ClipServer(t, func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case <-both:
 		case <-r.Context().Done():
 		}
 	})
-	id := ts.submit(t, "[sim:redirect="+host.URL+"]").GetId()
-	eventually(t, "the save to begin", func() bool { return len(ts.sim.Downloads()) == 1 })
-	do(t, ts.pool, `
+	id := ts.Submit(t, "[sim:redirect="+host.URL+"]").GetId()
+	e2etest.Eventually(t, "the save to begin", func() bool { return len(ts.Sim.Downloads()) == 1 })
+	e2etest.Do(t, ts.Pool, `
 		INSERT INTO river_job (args, kind, max_attempts, metadata, priority, queue, state, scheduled_at)
 		SELECT args, kind, max_attempts, metadata, priority, queue, 'available', now()
 		FROM river_job
 		WHERE kind = 'save_outputs'`)
-	eventually(t, "the second save to begin", func() bool { return len(ts.sim.Downloads()) == 2 })
+	e2etest.Eventually(t, "the second save to begin", func() bool { return len(ts.Sim.Downloads()) == 2 })
 	close(both)
-	if last := ts.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+	if last := ts.End(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 		t.Fatalf("the task ended %v", last)
 	}
-	eventually(t, "both saves to end", func() bool {
-		return ask[int](t, ts.pool, "SELECT count(*) FROM river_job WHERE kind = 'save_outputs' AND state = 'completed'") == 2
+	e2etest.Eventually(t, "both saves to end", func() bool {
+		return e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM river_job WHERE kind = 'save_outputs' AND state = 'completed'") == 2
 	})
-	recorded := ask[string](t, ts.pool, "SELECT key FROM output")
-	keys, err := ts.bucket(t).Keys(t.Context(), media.OutputPrefix, 10)
+	recorded := e2etest.Ask[string](t, ts.Pool, "SELECT key FROM output")
+	keys, err := ts.Bucket(t).Keys(t.Context(), media.OutputPrefix, 10)
 	if err != nil || len(keys) != 1 || keys[0] != recorded {
 		t.Errorf("the bucket holds %q, %v, want %s alone", keys, err, recorded)
 	}
-	file, err := ts.bucket(t).Open(t.Context(), recorded)
+	file, err := ts.Bucket(t).Open(t.Context(), recorded)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = file.Close() }()
-	size := ask[int64](t, ts.pool, "SELECT size_bytes FROM output")
+	size := e2etest.Ask[int64](t, ts.Pool, "SELECT size_bytes FROM output")
 	if n, err := io.Copy(io.Discard, file); err != nil || n != size {
 		t.Errorf("the file has %d bytes, %v, want %d", n, err, size)
 	}

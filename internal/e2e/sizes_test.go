@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/pglocal/pgtest"
 	"github.com/refract-video/refract/internal/postgres/migrations"
@@ -55,33 +56,33 @@ func TestSizes_OfATask(t *testing.T) {
 	if err := migrations.Apply(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}
-	f := startFleet(t, func(f *server.Config, c *simConfig) {
-		unlimited(f, c)
+	f := e2etest.StartFleet(t, func(f *server.Config, c *e2etest.SimConfig) {
+		e2etest.Unlimited(f, c)
 		f.DatabaseURL = redact.Secret(cluster.URL())
 	})
-	ts := f.start(t)
+	ts := f.Start(t)
 	before := sizes(t, ts)
 	for _, statement := range []string{"CHECKPOINT", "SELECT pg_stat_reset_shared('wal')"} {
-		do(t, pool, statement)
+		e2etest.Do(t, pool, statement)
 	}
 	cpu := serverTime(t, ts)
-	wal := ask[string](t, pool, "SELECT pg_current_wal_lsn()::text")
+	wal := e2etest.Ask[string](t, pool, "SELECT pg_current_wal_lsn()::text")
 	for submitted := 0; submitted < *sizeTasks; {
 		n := min(500, *sizeTasks-submitted)
 		batch := &refractv1.BatchSubmitTasksRequest{}
 		for range n {
-			batch.Requests = append(batch.Requests, goodRequest())
+			batch.Requests = append(batch.Requests, e2etest.GoodRequest())
 		}
-		if _, err := ts.tasks.BatchSubmitTasks(ts.ctx(t), batch); err != nil {
+		if _, err := ts.Tasks.BatchSubmitTasks(ts.Ctx(t), batch); err != nil {
 			t.Fatal(err)
 		}
 		submitted += n
-		eventually(t, "the tasks to succeed", func() bool {
-			return ask[int](t, pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'") == submitted
+		e2etest.Eventually(t, "the tasks to succeed", func() bool {
+			return e2etest.Ask[int](t, pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'") == submitted
 		})
 	}
-	written := ask[float64](t, pool, "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), $1::pg_lsn)::float8", wal)
-	images := ask[int64](t, pool, "SELECT wal_fpi FROM pg_stat_wal")
+	written := e2etest.Ask[float64](t, pool, "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), $1::pg_lsn)::float8", wal)
+	images := e2etest.Ask[int64](t, pool, "SELECT wal_fpi FROM pg_stat_wal")
 	tasks := float64(*sizeTasks)
 	cpu = serverTime(t, ts) - cpu
 	var report strings.Builder
@@ -98,7 +99,7 @@ func TestSizes_OfATask(t *testing.T) {
 		}
 		total += grown
 	}
-	connections := ask[int](t, pool, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'refract'")
+	connections := e2etest.Ask[int](t, pool, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'refract'")
 	t.Logf("%d tasks:\n%s%-24s %8.0f bytes per task\nWAL                      %8.0f bytes per task, with %.2f full-page images\nprocessor time           %8.2f ms of the server per task\nconnections of the replica now: %d",
 		*sizeTasks, &report, "all tables and indexes", total/tasks, written/tasks, float64(images)/tasks, cpu*1000/tasks, connections)
 	if total/tasks > maxBytesPerTask || written/tasks > maxWALPerTask || connections > maxConnections {
@@ -108,9 +109,9 @@ func TestSizes_OfATask(t *testing.T) {
 }
 
 // serverTime returns the processor time, in seconds, of all processes of the server, past and present; 0 on systems without /proc.
-func serverTime(t *testing.T, ts *testService) float64 {
+func serverTime(t *testing.T, ts *e2etest.Service) float64 {
 	t.Helper()
-	pid, _, _ := strings.Cut(ask[string](t, ts.pool, "SELECT pg_read_file('postmaster.pid')"), "\n")
+	pid, _, _ := strings.Cut(e2etest.Ask[string](t, ts.Pool, "SELECT pg_read_file('postmaster.pid')"), "\n")
 	const ticks = 100 // USER_HZ, per second.
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -148,9 +149,9 @@ FROM pg_class
 WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
 ORDER BY 2 DESC, 1`
 
-func sizes(t *testing.T, ts *testService) []tableSize {
+func sizes(t *testing.T, ts *e2etest.Service) []tableSize {
 	t.Helper()
-	rows, err := ts.pool.Query(t.Context(), selectSizes)
+	rows, err := ts.Pool.Query(t.Context(), selectSizes)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
@@ -30,51 +31,11 @@ import (
 
 // fetching makes the provider fetch its sources and return them as results. It makes the service probe sources, and
 // give up soon.
-func fetching(f *server.Config, sc *simConfig) {
-	everyProvider(f, sc)
+func fetching(f *server.Config, sc *e2etest.SimConfig) {
+	e2etest.EveryProvider(f, sc)
 	sc.Source, sc.Transform = sim.SourceFetch, sim.TransformNone
 	f.Probe = "on"
 	f.Tuning.Sources = source.Timing{Backoff: 20 * time.Millisecond, GiveUp: 200 * time.Millisecond}
-}
-
-// send uploads a file in one call and returns the response.
-func (ts *testService) send(t *testing.T, token string, h *refractv1.UploadSourceHeader, content []byte) (*refractv1.UploadSourceResponse, error) {
-	t.Helper()
-	return sendTo(as(t.Context(), token), ts.tasks, h, content)
-}
-
-func sendTo(ctx context.Context, tasks refractv1.TaskServiceClient, h *refractv1.UploadSourceHeader, content []byte) (*refractv1.UploadSourceResponse, error) {
-	stream, err := tasks.UploadSource(ctx)
-	if err != nil {
-		return nil, err
-	}
-	err = stream.Send(&refractv1.UploadSourceRequest{Part: &refractv1.UploadSourceRequest_Header{Header: h}})
-	for chunk := range bytesOf(content, 64<<10) {
-		if err == nil {
-			err = stream.Send(&refractv1.UploadSourceRequest{Part: &refractv1.UploadSourceRequest_Chunk{Chunk: chunk}})
-		}
-	}
-	if err != nil && !errors.Is(err, io.EOF) { // io.EOF means that the service has answered already.
-		return nil, err
-	}
-	return stream.CloseAndRecv()
-}
-
-func bytesOf(b []byte, n int) func(func([]byte) bool) {
-	return func(yield func([]byte) bool) {
-		for len(b) > 0 {
-			piece := b[:min(n, len(b))]
-			if b = b[len(piece):]; !yield(piece) {
-				return
-			}
-		}
-	}
-}
-
-func bySource(id string) func(*refractv1.SubmitTaskRequest) {
-	return func(r *refractv1.SubmitTaskRequest) {
-		r.Source = &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_SourceId{SourceId: id}}
-	}
 }
 
 func byURI(uri string) func(*refractv1.SubmitTaskRequest) {
@@ -99,16 +60,16 @@ func TestSubmit_AFileIsUploadedModifiedAndDownloaded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ts := startService(t, func(f *server.Config, sc *simConfig) {
-				everyProvider(f, sc)
+			ts := e2etest.Start(t, func(f *server.Config, sc *e2etest.SimConfig) {
+				e2etest.EveryProvider(f, sc)
 				fetching(f, sc)
 				f.PublicSources = tc.public
 			})
-			clip := distinctClip(name)
+			clip := e2etest.DistinctClip(name)
 			out := filepath.Join(t.TempDir(), "result.mp4")
-			args := []string{"submit", "--video=" + writeFile(t, clip), "--prompt=A neon city", "--provider=" + tc.provider, "--wait", "-o", out, "--token=" + ts.token}
+			args := []string{"submit", "--video=" + writeFile(t, clip), "--prompt=A neon city", "--provider=" + tc.provider, "--wait", "-o", out, "--token=" + ts.Token}
 			r := ts.GRPCAddr()
-			exit, said, errs := command(t, r, args...)
+			exit, said, errs := e2etest.Command(t, r, args...)
 			if exit != 0 || !strings.Contains(said, " uploaded: ") || !strings.Contains(said, "video/mp4, 1s") {
 				t.Fatalf("exit %d: %s\n%s", exit, errs, said)
 			}
@@ -116,7 +77,7 @@ func TestSubmit_AFileIsUploadedModifiedAndDownloaded(t *testing.T) {
 				t.Errorf("the result has %d bytes, %v, want the %d of the clip", len(got), err, len(clip))
 			}
 			uploads := 0
-			for _, e := range ts.sim.Ledger() {
+			for _, e := range ts.Sim.Ledger() {
 				if e.Path == "/api/file-stream-upload" {
 					uploads++
 				}
@@ -124,10 +85,10 @@ func TestSubmit_AFileIsUploadedModifiedAndDownloaded(t *testing.T) {
 			if uploads != tc.uploads {
 				t.Errorf("%d files were uploaded to the provider, want %d", uploads, tc.uploads)
 			}
-			if exit, said, errs = command(t, r, args...); exit != 0 || !strings.Contains(said, " was there already: ") {
+			if exit, said, errs = e2etest.Command(t, r, args...); exit != 0 || !strings.Contains(said, " was there already: ") {
 				t.Errorf("the same clip again: exit %d: %s\n%s", exit, errs, said)
 			}
-			if strings.Contains(ts.log.String(), "/v1/sources/") {
+			if strings.Contains(ts.Log.String(), "/v1/sources/") {
 				t.Error("the log holds a link to a source")
 			}
 		})
@@ -136,7 +97,7 @@ func TestSubmit_AFileIsUploadedModifiedAndDownloaded(t *testing.T) {
 
 func TestProbe_RefusesBeforeAnythingIsPaid(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, fetching)
+	ts := e2etest.Start(t, fetching)
 	large, err := os.ReadFile(paddedClip(t, 1_000_000))
 	if err != nil {
 		t.Fatal(err)
@@ -160,11 +121,11 @@ func TestProbe_RefusesBeforeAnythingIsPaid(t *testing.T) {
 		_, _ = w.Write(content)
 	}))
 	t.Cleanup(host.Close)
-	uploaded, err := ts.send(t, ts.token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(large))}, large)
+	uploaded, err := ts.Send(t, ts.Token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(large))}, large)
 	if err != nil {
 		t.Fatal(err)
 	}
-	long, err := ts.send(t, ts.token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(files["/long.mp4"]))}, files["/long.mp4"])
+	long, err := ts.Send(t, ts.Token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(files["/long.mp4"]))}, files["/long.mp4"])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,18 +143,18 @@ func TestProbe_RefusesBeforeAnythingIsPaid(t *testing.T) {
 		"damaged":       {"kie", byURI(host.URL + "/cut.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "the source can't be used"},
 		"sound":         {"kie", byURI(host.URL + "/sound.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "it has no video track, only sound"},
 		"photo":         {"luma", byURI(host.URL + "/photo.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "it is a photo"},
-		"no way to it":  {"luma", bySource(uploaded.GetSource().GetId()), refractv1.FailureReason_FAILURE_REASON_INPUT_UNREACHABLE, "--public-sources"},
-		"uploaded long": {"kie", bySource(long.GetSource().GetId()), refractv1.FailureReason_FAILURE_REASON_INPUT_TOO_LONG, "takes at most 10 s"},
+		"no way to it":  {"luma", e2etest.BySource(uploaded.GetSource().GetId()), refractv1.FailureReason_FAILURE_REASON_INPUT_UNREACHABLE, "--public-sources"},
+		"uploaded long": {"kie", e2etest.BySource(long.GetSource().GetId()), refractv1.FailureReason_FAILURE_REASON_INPUT_TOO_LONG, "takes at most 10 s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			task := ts.submit(t, name, tc.source, func(r *refractv1.SubmitTaskRequest) { r.Provider = tc.provider })
-			last := ts.end(t, task.GetId())
+			task := ts.Submit(t, name, tc.source, func(r *refractv1.SubmitTaskRequest) { r.Provider = tc.provider })
+			last := ts.End(t, task.GetId())
 			f := last.GetFailure()
 			if f.GetReason() != tc.reason || f.GetPayment() != refractv1.Payment_PAYMENT_NONE || !strings.Contains(f.GetMessage(), tc.says) || strings.Contains(f.GetMessage(), "secret") {
 				t.Errorf("ended with %v, want %v with %q", f, tc.reason, tc.says)
 			}
-			if asked := sim.CountPaid(ts.sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; asked != 0 {
+			if asked := sim.CountPaid(ts.Sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; asked != 0 {
 				t.Errorf("the provider was asked %d times", asked)
 			}
 		})
@@ -202,9 +163,9 @@ func TestProbe_RefusesBeforeAnythingIsPaid(t *testing.T) {
 
 func TestProbe_LetsGoodSourcesThrough(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, fetching)
-	last := ts.end(t, ts.submit(t, "", byURI(ts.sim.URL()+"/clips/sample.mp4")).GetId())
-	if last.GetState() != succeeded {
+	ts := e2etest.Start(t, fetching)
+	last := ts.End(t, ts.Submit(t, "", byURI(ts.Sim.URL()+"/clips/sample.mp4")).GetId())
+	if last.GetState() != e2etest.Succeeded {
 		t.Errorf("ended %v", last)
 	}
 }
@@ -212,63 +173,63 @@ func TestProbe_LetsGoodSourcesThrough(t *testing.T) {
 // TestProbe_MovesOnWhereTheLimitIsTheProviders sends a clip that the first provider finds too large.
 func TestProbe_MovesOnWhereTheLimitIsTheProviders(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, fetching)
+	ts := e2etest.Start(t, fetching)
 	path := paddedClip(t, 120_000_000)
 	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, path) }))
 	t.Cleanup(host.Close)
-	id := ts.submit(t, "[sim:fail]", byURI(host.URL), func(r *refractv1.SubmitTaskRequest) {
+	id := ts.Submit(t, "[sim:fail]", byURI(host.URL), func(r *refractv1.SubmitTaskRequest) {
 		r.Provider, r.FallbackProviders = "luma", []string{"kie"}
 	}).GetId()
 	var movedOn bool
-	for _, e := range ts.await(t, id, func(e *refractv1.TaskEvent) bool { return terminal(e.GetState()) }) {
+	for _, e := range ts.Await(t, id, func(e *refractv1.TaskEvent) bool { return e2etest.Terminal(e.GetState()) }) {
 		movedOn = movedOn || strings.Contains(e.GetMessage(), "provider luma takes at most 100 MB (luma/ray-2-modify); moving on to kie")
 	}
 	// Where the host answers too late, as on a slow machine, there are attempts in between that are not sent.
-	if got := ts.get(t, id); !movedOn || got.GetProvider() != "kie" || got.GetAttempt().GetNumber() < 2 {
+	if got := ts.Get(t, id); !movedOn || got.GetProvider() != "kie" || got.GetAttempt().GetNumber() < 2 {
 		t.Errorf("movedOn %t, ended as %v", movedOn, got)
 	}
-	if n := sim.CountPaid(ts.sim.Ledger(), sim.ByPrompt)["A neon city [sim:fail]"]; n != 1 {
+	if n := sim.CountPaid(ts.Sim.Ledger(), sim.ByPrompt)["A neon city [sim:fail]"]; n != 1 {
 		t.Errorf("the task was paid for %d times, want once", n)
 	}
 }
 
 func TestUploadSource_BelongsToItsTenant(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
-	clip := distinctClip("mine")
+	ts := e2etest.Start(t, nil)
+	clip := e2etest.DistinctClip("mine")
 	h := &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}
-	mine, err := ts.send(t, ts.token, h, clip)
+	mine, err := ts.Send(t, ts.Token, h, clip)
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := createToken(t, ts.pool, "ads")
-	theirs, err := ts.send(t, other, h, nil)
+	other := e2etest.CreateToken(t, ts.Pool, "ads")
+	theirs, err := ts.Send(t, other, h, nil)
 	if err != nil || theirs.GetReceivedBytes() != 0 || theirs.GetSource() != nil {
 		t.Errorf("another tenant sees %v, %v under the same upload id", theirs, err)
 	}
-	req := goodRequest()
-	bySource(mine.GetSource().GetId())(req)
-	_, err = ts.tasks.SubmitTask(as(t.Context(), other), req)
-	if info := infoOf(status.Convert(err)); status.Code(err) != codes.NotFound || info.GetReason() != "SOURCE_NOT_FOUND" || info.GetMetadata()["source_id"] != mine.GetSource().GetId() {
+	req := e2etest.GoodRequest()
+	e2etest.BySource(mine.GetSource().GetId())(req)
+	_, err = ts.Tasks.SubmitTask(e2etest.As(t.Context(), other), req)
+	if info := e2etest.InfoOf(status.Convert(err)); status.Code(err) != codes.NotFound || info.GetReason() != "SOURCE_NOT_FOUND" || info.GetMetadata()["source_id"] != mine.GetSource().GetId() {
 		t.Errorf("another tenant submits it: %v", err)
 	}
-	if _, err := ts.send(t, "", h, nil); status.Code(err) != codes.Unauthenticated {
+	if _, err := ts.Send(t, "", h, nil); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("without a token: %v", err)
 	}
 }
 
 func TestUploadSource_RefusesWhatNoProviderTakes(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
-	_, err := ts.send(t, ts.token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: 500_000_001}, nil)
-	if info := infoOf(status.Convert(err)); status.Code(err) != codes.ResourceExhausted || info.GetReason() != "SOURCE_TOO_LARGE" || info.GetMetadata()["limit_bytes"] != "500000000" {
+	ts := e2etest.Start(t, nil)
+	_, err := ts.Send(t, ts.Token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: 500_000_001}, nil)
+	if info := e2etest.InfoOf(status.Convert(err)); status.Code(err) != codes.ResourceExhausted || info.GetReason() != "SOURCE_TOO_LARGE" || info.GetMetadata()["limit_bytes"] != "500000000" {
 		t.Errorf("got %v", err)
 	}
-	code, body := ts.rest(t, http.MethodPut, "/v1/sources/"+uuid.NewString(), "", "Content-Range", "bytes */500000001")
-	if e := decodeError(t, body); code != http.StatusRequestEntityTooLarge || e.Details[0].Reason != "SOURCE_TOO_LARGE" {
+	code, body := ts.Rest(t, http.MethodPut, "/v1/sources/"+uuid.NewString(), "", "Content-Range", "bytes */500000001")
+	if e := e2etest.DecodeError(t, body); code != http.StatusRequestEntityTooLarge || e.Details[0].Reason != "SOURCE_TOO_LARGE" {
 		t.Errorf("over HTTP: %d %s", code, body)
 	}
-	_, err = ts.send(t, ts.token, &refractv1.UploadSourceHeader{UploadId: "x"}, nil)
+	_, err = ts.Send(t, ts.Token, &refractv1.UploadSourceHeader{UploadId: "x"}, nil)
 	if status.Code(err) != codes.InvalidArgument {
 		t.Errorf("an id that is none: %v", err)
 	}
@@ -277,7 +238,7 @@ func TestUploadSource_RefusesWhatNoProviderTakes(t *testing.T) {
 // replicaArgs returns the arguments of services that share a database and a bucket, with a simulated provider.
 func replicaArgs(t *testing.T) []string {
 	t.Helper()
-	provider, err := sim.Start(sim.Config{}, simkie.Profile{WebhookKey: testWebhookKey})
+	provider, err := sim.Start(sim.Config{}, simkie.Profile{WebhookKey: e2etest.WebhookKey})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +246,7 @@ func replicaArgs(t *testing.T) []string {
 	return []string{
 		"--database-url=" + postgrestest.URL(t), "--bucket=file://" + filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
 		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
-		"--kie-url=" + provider.URL(), "--kie-api-key=any", "--kie-webhook-key=" + testWebhookKey,
+		"--kie-url=" + provider.URL(), "--kie-api-key=any", "--kie-webhook-key=" + e2etest.WebhookKey,
 	}
 }
 
@@ -294,44 +255,44 @@ func replicaArgs(t *testing.T) []string {
 func TestUploadSource_GoesOnAtAnotherReplica(t *testing.T) {
 	t.Parallel()
 	args := replicaArgs(t)
-	first := startProcess(t, args...)
-	second := startProcess(t, args...)
+	first := e2etest.StartProcess(t, args...)
+	second := e2etest.StartProcess(t, args...)
 	clip, err := os.ReadFile(paddedClip(t, 20_000_000))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	h := &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}
-	stream, err := first.tasks.UploadSource(ctx)
+	stream, err := first.Tasks.UploadSource(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := stream.Send(&refractv1.UploadSourceRequest{Part: &refractv1.UploadSourceRequest_Header{Header: h}}); err != nil {
 		t.Fatal(err)
 	}
-	for chunk := range bytesOf(clip[:18_000_000], 512<<10) {
+	for chunk := range e2etest.BytesOf(clip[:18_000_000], 512<<10) {
 		if err := stream.Send(&refractv1.UploadSourceRequest{Part: &refractv1.UploadSourceRequest_Chunk{Chunk: chunk}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	received := awaitReceived(t, second, h.GetUploadId(), 16<<20)
-	first.kill()
+	first.Kill()
 	cancel()
 	if received > 18_000_000 {
 		t.Fatalf("received %d bytes of 18000000", received)
 	}
 	h.Offset = received
-	resp, err := sendTo(t.Context(), second.tasks, h, clip[received:])
+	resp, err := e2etest.SendTo(t.Context(), second.Tasks, h, clip[received:])
 	if err != nil || resp.GetSource().GetSizeBytes() != int64(len(clip)) {
 		t.Fatalf("at the second replica: %v, %v", resp, err)
 	}
 }
 
 // awaitReceived polls a replica until an upload has a minimum of bytes.
-func awaitReceived(t *testing.T, p *serveProcess, uploadID string, least int64) int64 {
+func awaitReceived(t *testing.T, p *e2etest.Process, uploadID string, least int64) int64 {
 	t.Helper()
 	for {
-		resp, err := sendTo(t.Context(), p.tasks, &refractv1.UploadSourceHeader{UploadId: uploadID}, nil)
+		resp, err := e2etest.SendTo(t.Context(), p.Tasks, &refractv1.UploadSourceHeader{UploadId: uploadID}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -344,11 +305,11 @@ func awaitReceived(t *testing.T, p *serveProcess, uploadID string, least int64) 
 func TestUploadSource_GoesOnOverHTTP(t *testing.T) {
 	t.Parallel()
 	args := replicaArgs(t)
-	first, second := startProcess(t, args...), startProcess(t, args...)
-	clip := append(distinctClip("http"), make([]byte, 300_000)...)
+	first, second := e2etest.StartProcess(t, args...), e2etest.StartProcess(t, args...)
+	clip := append(e2etest.DistinctClip("http"), make([]byte, 300_000)...)
 	path := "/v1/sources/" + uuid.NewString()
 	body := io.MultiReader(bytes.NewReader(clip[:200_000]), failing{})
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+first.http+path, body)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+first.HTTP+path, body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,17 +320,17 @@ func TestUploadSource_GoesOnOverHTTP(t *testing.T) {
 	}
 	var offset string
 	for offset != "200000" { // The bytes in the network still arrive.
-		code, header, _ := request(t, http.MethodHead, "http://"+second.http+path, "")
+		code, header, _ := e2etest.Request(t, http.MethodHead, "http://"+second.HTTP+path, "")
 		if offset = header.Get("Upload-Offset"); code != http.StatusOK || offset == "" {
 			t.Fatalf("HEAD answered %d, Upload-Offset %q", code, offset)
 		}
 	}
-	code, _, answer := request(t, http.MethodPut, "http://"+second.http+path, string(clip[200_000:]),
+	code, _, answer := e2etest.Request(t, http.MethodPut, "http://"+second.HTTP+path, string(clip[200_000:]),
 		"Content-Range", "bytes 200000-"+strconv.Itoa(len(clip)-1)+"/"+strconv.Itoa(len(clip)))
 	if code != http.StatusCreated || !strings.Contains(string(answer), `"sizeBytes":"`+strconv.Itoa(len(clip))+`"`) {
 		t.Errorf("the rest was answered %d %s", code, answer)
 	}
-	code, _, answer = request(t, http.MethodPut, "http://"+second.http+"/v1/sources/"+uuid.NewString(), string(clip))
+	code, _, answer = e2etest.Request(t, http.MethodPut, "http://"+second.HTTP+"/v1/sources/"+uuid.NewString(), string(clip))
 	if code != http.StatusOK || !strings.Contains(string(answer), `"duplicate":true`) {
 		t.Errorf("the same clip again was answered %d %s", code, answer)
 	}
@@ -383,23 +344,23 @@ func (failing) Read([]byte) (int, error) { return 0, errors.New("the network bro
 func TestPublicSources_AreServedByTheirLinkAlone(t *testing.T) {
 	t.Parallel()
 	const key = "a key of links that has 32 bytes and more"
-	ts := startService(t, func(f *server.Config, sc *simConfig) {
+	ts := e2etest.Start(t, func(f *server.Config, sc *e2etest.SimConfig) {
 		fetching(f, sc)
 		f.PublicSources, f.CallbackKeys = true, []redact.Secret{key}
 	})
-	clip := distinctClip("public")
-	resp, err := ts.send(t, ts.token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip)
+	clip := e2etest.DistinctClip("public")
+	resp, err := ts.Send(t, ts.Token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ts.end(t, ts.submit(t, "", bySource(resp.GetSource().GetId())).GetId())
-	ledger := ts.sim.Ledger()
+	ts.End(t, ts.Submit(t, "", e2etest.BySource(resp.GetSource().GetId())).GetId())
+	ledger := ts.Sim.Ledger()
 	link := ledger[len(ledger)-1].VideoURL
 	base, token, ok := strings.Cut(link, "/v1/sources/")
 	if !ok || base != "http://"+ts.IngressAddr() {
 		t.Fatalf("the provider was given %q, want a link to the ingress listener", link)
 	}
-	code, header, body := request(t, http.MethodGet, link, "", "Range", "bytes=10-19")
+	code, header, body := e2etest.Request(t, http.MethodGet, link, "", "Range", "bytes=10-19")
 	if code != http.StatusPartialContent || !bytes.Equal(body, clip[10:20]) || header.Get("Content-Type") != "video/mp4" {
 		t.Errorf("a range: %d, %d bytes, %s", code, len(body), header.Get("Content-Type"))
 	}
@@ -416,15 +377,15 @@ func TestPublicSources_AreServedByTheirLinkAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, token := range map[string]string{"forged": forged, "expired": stale, "none": "", "a source id": resp.GetSource().GetId()} {
-		if code, _, body := request(t, http.MethodGet, base+"/v1/sources/"+token, ""); code != http.StatusNotFound {
+		if code, _, body := e2etest.Request(t, http.MethodGet, base+"/v1/sources/"+token, ""); code != http.StatusNotFound {
 			t.Errorf("%s: %d %s, want 404", name, code, body)
 		}
 	}
-	if code, _, _ := request(t, http.MethodPut, base+"/v1/sources/"+uuid.NewString(), "x"); code != http.StatusNotFound {
+	if code, _, _ := e2etest.Request(t, http.MethodPut, base+"/v1/sources/"+uuid.NewString(), "x"); code != http.StatusNotFound {
 		t.Errorf("an upload at the public listener: %d, want 404", code)
 	}
-	off := startService(t, nil)
-	if code, _, _ := request(t, http.MethodGet, "http://"+off.IngressAddr()+"/v1/sources/"+token, ""); code != http.StatusNotFound {
+	off := e2etest.Start(t, nil)
+	if code, _, _ := e2etest.Request(t, http.MethodGet, "http://"+off.IngressAddr()+"/v1/sources/"+token, ""); code != http.StatusNotFound {
 		t.Errorf("where sources are not public: %d, want 404", code)
 	}
 }

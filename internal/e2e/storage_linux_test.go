@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/server"
 )
 
@@ -36,34 +37,34 @@ func TestStorage_ADiskThatTakesNoFiles(t *testing.T) {
 			disk := t.TempDir()
 			mount(t, disk, 0)
 			t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
-			ts := startService(t, func(f *server.Config, _ *simConfig) { f.Bucket = "file://" + filepath.Join(disk, "bucket") })
-			awaitReady(t, ts, http.StatusOK)
+			ts := e2etest.Start(t, func(f *server.Config, _ *e2etest.SimConfig) { f.Bucket = "file://" + filepath.Join(disk, "bucket") })
+			e2etest.AwaitReady(t, ts, http.StatusOK)
 
 			tc.breakDisk(t, disk)
-			id := ts.submit(t, "").GetId()
-			awaitReady(t, ts, http.StatusServiceUnavailable)
-			eventually(t, "the task to wait for the storage", func() bool {
-				waiting := ts.get(t, id).GetWaiting()
-				return waiting.GetCause() == storageUnavailable && strings.Contains(waiting.GetMessage(), tc.cause)
+			id := ts.Submit(t, "").GetId()
+			e2etest.AwaitReady(t, ts, http.StatusServiceUnavailable)
+			e2etest.Eventually(t, "the task to wait for the storage", func() bool {
+				waiting := ts.Get(t, id).GetWaiting()
+				return waiting.GetCause() == e2etest.StorageUnavailable && strings.Contains(waiting.GetMessage(), tc.cause)
 			})
-			clip := distinctClip(t.Name())
-			_, err := ts.send(t, ts.token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip)
-			if got := refusalOf(err); got.Code != codes.Unavailable || got.Reason != "STORAGE_UNAVAILABLE" || retryOf(err) == 0 {
+			clip := e2etest.DistinctClip(t.Name())
+			_, err := ts.Send(t, ts.Token, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip)
+			if got := e2etest.RefusalOf(err); got.Code != codes.Unavailable || got.Reason != "STORAGE_UNAVAILABLE" || e2etest.RetryOf(err) == 0 {
 				t.Errorf("an upload ended with %v, want UNAVAILABLE, STORAGE_UNAVAILABLE and RetryInfo", err)
 			}
-			if pause := accountPause(t, ts); pause.GetCause() != storageUnavailable {
+			if pause := accountPause(t, ts); pause.GetCause() != e2etest.StorageUnavailable {
 				t.Errorf("operators see the pause %v, want that of the storage", pause)
 			}
-			checkStorageUp(t, ts, "0")
-			if log := ts.log.String(); !strings.Contains(log, `cause="the `+tc.cause+`"`) {
+			e2etest.CheckStorageUp(t, ts, "0")
+			if log := ts.Log.String(); !strings.Contains(log, `cause="the `+tc.cause+`"`) {
 				t.Errorf("the log does not name the cause %q:\n%s", tc.cause, log)
 			}
 
 			tc.mend(t, disk)
-			if last := ts.end(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+			if last := ts.End(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 				t.Errorf("ended %v, want SUCCEEDED", last)
 			}
-			awaitReady(t, ts, http.StatusOK)
+			e2etest.AwaitReady(t, ts, http.StatusOK)
 		})
 	}
 }
@@ -106,10 +107,10 @@ func emptyDisk(t *testing.T, disk string) {
 }
 
 // accountPause returns the pause of the first account, as operators see it.
-func accountPause(t *testing.T, ts *testService) *refractv1.ProviderPause {
+func accountPause(t *testing.T, ts *e2etest.Service) *refractv1.ProviderPause {
 	t.Helper()
-	op := ts.operator(t)
-	accounts, err := op.ListProviderAccounts(op.ctx(t), &refractv1.ListProviderAccountsRequest{})
+	op := ts.Operator(t)
+	accounts, err := op.ListProviderAccounts(op.Ctx(t), &refractv1.ListProviderAccountsRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}

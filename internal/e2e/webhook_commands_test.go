@@ -13,12 +13,13 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 )
 
 // TestWebhookCommands_RunAgainstTheService makes endpoints, receives what one task sends to them, and repeats it, by the command line.
 func TestWebhookCommands_RunAgainstTheService(t *testing.T) {
 	t.Parallel()
-	ts := startService(t, nil)
+	ts := e2etest.Start(t, nil)
 	type request struct {
 		path   string
 		header http.Header
@@ -44,14 +45,14 @@ func TestWebhookCommands_RunAgainstTheService(t *testing.T) {
 				if err := verifier.Verify(r.body, r.header); err != nil || json.Unmarshal(r.body, &event) != nil || event.Type != eventType {
 					t.Errorf("%s received %s, %v, want %s", r.path, r.body, err, eventType)
 				}
-			case <-time.After(hung):
+			case <-time.After(e2etest.Hung):
 				t.Fatalf("no %s was received", eventType)
 			}
 		}
 	}
 	command := func(args ...string) string {
 		t.Helper()
-		exit, out, errs := run(t, append(append([]string{"webhook"}, args...), "--address="+ts.GRPCAddr(), "--token="+ts.token)...)
+		exit, out, errs := e2etest.Run(t, append(append([]string{"webhook"}, args...), "--address="+ts.GRPCAddr(), "--token="+ts.Token)...)
 		if exit != 0 {
 			t.Fatalf("webhook %v: exit %d: %s", args, exit, errs)
 		}
@@ -73,8 +74,8 @@ func TestWebhookCommands_RunAgainstTheService(t *testing.T) {
 	}
 	receive(map[string]string{"/all": all.GetSecret()}, "webhook.test")
 
-	task := ts.submit(t, "hooked", func(r *refractv1.SubmitTaskRequest) { r.WebhookUri = receiver.URL + "/own" })
-	ts.end(t, task.GetId())
+	task := ts.Submit(t, "hooked", func(r *refractv1.SubmitTaskRequest) { r.WebhookUri = receiver.URL + "/own" })
+	ts.End(t, task.GetId())
 	secrets := map[string]string{"/all": all.GetSecret(), "/own": forTasks.GetSecret()}
 	receive(secrets, "task.succeeded")
 	if out := command("redeliver", "--task="+task.GetId(), "--yes"); out != "2 deliveries match\n2 events are sent again\n" {

@@ -5,6 +5,8 @@ import "fmt"
 // The packages of the named tests.
 const (
 	service   = "internal/e2e"
+	promises  = "internal/e2e/promises"
+	operation = "internal/e2e/operation"
 	admission = "internal/admission"
 	api       = "internal/api"
 	identity  = "internal/identity"
@@ -45,14 +47,14 @@ var mutations = append(differences(), []mutation{
 		"	go l.store.CreateTasks(context.WithoutCancel(ctx), begun)\n" +
 			"	for j, d := range begun {\n" +
 			"		c := NewTask{Task: d.Task, New: true}\n",
-		[]test{{service, "TestPromise01_DurableAcknowledgement"}},
+		[]test{{promises, "TestPromise01_DurableAcknowledgement"}},
 	},
 	{
 		1, "callback-not-in-inbox", "internal/lifecycle/settle_callback.go",
 		"return Change{Decision: d, Callback: &c}, nil",
 		"return Change{Decision: d}, nil",
 		[]test{
-			{service, "TestPromise01_DurableAcknowledgement"},
+			{promises, "TestPromise01_DurableAcknowledgement"},
 			{lifecycle, "TestSettleCallback_VerdictInboxAndTaskAgree"},
 		},
 	},
@@ -74,7 +76,7 @@ var mutations = append(differences(), []mutation{
 		"	switch err := in.appender.Append(ctx, sealed); {\n",
 		"	switch err := func() error { _ = sealed; return nil }(); {\n",
 		[]test{
-			{service, "TestRoles_CallbacksAreAcceptedWhileNothingElseRuns"},
+			{operation, "TestRoles_CallbacksAreAcceptedWhileNothingElseRuns"},
 			{callback, "TestIntake_HasTheVerdictsOfTheDirectPath"},
 		},
 	},
@@ -82,7 +84,7 @@ var mutations = append(differences(), []mutation{
 		1, "stored-callbacks-never-settled", "internal/server/server.go",
 		"		s.working = append(s.working, settler.Run)\n",
 		"		_ = settler\n",
-		[]test{{service, "TestRoles_CallbacksAreAcceptedWhileNothingElseRuns"}},
+		[]test{{operation, "TestRoles_CallbacksAreAcceptedWhileNothingElseRuns"}},
 	},
 
 	// 2. Idempotent submit.
@@ -91,7 +93,7 @@ var mutations = append(differences(), []mutation{
 		"    ON CONFLICT ON CONSTRAINT task_request_id_key DO NOTHING\n",
 		"",
 		[]test{
-			{service, "TestPromise02_IdempotentSubmit"},
+			{promises, "TestPromise02_IdempotentSubmit"},
 			{postgres, "TestCreateTasks_OneRequestIDMakesOneTask"},
 			{lifecycle, "TestSubmit_ConcurrentCallsMakeOneTask"},
 		},
@@ -109,8 +111,8 @@ var mutations = append(differences(), []mutation{
 		"	case a.Sent:\n		return fmt.Errorf(\"attempt %s: %w\", in.Attempt, ErrAlreadySent)\n",
 		"",
 		[]test{
-			{service, "TestPromise03_NeverPayTwiceWhenKilled"},
-			{service, "TestPromise03_NeverPayTwiceWhenAJobRunsTwice"},
+			{promises, "TestPromise03_NeverPayTwiceWhenKilled"},
+			{promises, "TestPromise03_NeverPayTwiceWhenAJobRunsTwice"},
 			{task, "TestApply_KeepsItsPromisesInEveryOrder"},
 		},
 	},
@@ -119,8 +121,8 @@ var mutations = append(differences(), []mutation{
 		"		a.Sent, a.Remote = true, in.Remote\n",
 		"",
 		[]test{
-			{service, "TestPromise03_NeverPayTwiceWhenKilled"},
-			{service, "TestPromise03_NeverPayTwiceWhenAJobRunsTwice"},
+			{promises, "TestPromise03_NeverPayTwiceWhenKilled"},
+			{promises, "TestPromise03_NeverPayTwiceWhenAJobRunsTwice"},
 		},
 	},
 	{
@@ -128,7 +130,7 @@ var mutations = append(differences(), []mutation{
 		"if err == nil || errors.Is(err, task.ErrProviderTaskMismatch) || errors.Is(err, ErrAttemptNotFound) {",
 		"if true {",
 		[]test{
-			{service, "TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost"},
+			{promises, "TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost"},
 			{lifecycle, "TestSend_WritesTheAnswerDownWhenTheDatabaseWorksAgain"},
 		},
 	},
@@ -143,7 +145,7 @@ var mutations = append(differences(), []mutation{
 		"{provider.NotSent, CreatedNo, sendAgain,",
 		"{provider.NotSent, CreatedNo, awaitCallback,",
 		[]test{
-			{service, "TestPromise03_NothingWasSent"},
+			{promises, "TestPromise03_NothingWasSent"},
 			{lifecycle, "TestSend_EveryAnswerEndsAsTheTableSays"},
 		},
 	},
@@ -152,7 +154,7 @@ var mutations = append(differences(), []mutation{
 		`var brake = &Pause{Reason: "unknown_outcomes", For: 5 * time.Second, Max: 5 * time.Minute, After: 3}`,
 		"var brake *Pause",
 		[]test{
-			{service, "TestPromise03_AnOutageIsBraked"},
+			{promises, "TestPromise03_AnOutageIsBraked"},
 			{lifecycle, "TestAdmit_UnknownOutcomesInARowPauseAndAreProbed"},
 		},
 	},
@@ -161,7 +163,7 @@ var mutations = append(differences(), []mutation{
 		"{provider.Ambiguous, CreatedUnknown, awaitCallback, brake}",
 		"{provider.Ambiguous, CreatedUnknown, sendAgain, brake}",
 		[]test{
-			{service, "TestPromise03_NeverPayTwice"},
+			{promises, "TestPromise03_NeverPayTwice"},
 			{lifecycle, "TestSubmissionRules_NeverPayTwice"},
 		},
 	},
@@ -189,15 +191,15 @@ var mutations = append(differences(), []mutation{
 		4, "sent-revision-not-noted", "internal/watch/watch.go",
 		"			w.sent = page[i].Revision\n",
 		"",
-		[]test{{service, "TestPromise04_EveryChangeOnceInOrder"}},
+		[]test{{promises, "TestPromise04_EveryChangeOnceInOrder"}},
 	},
 	{
 		4, "streams-not-drained", "internal/watch/hub.go",
 		"func (h *Hub) Drain() { h.drain() }",
 		"func (h *Hub) Drain() {}",
 		[]test{
-			{service, "TestPromise04_EveryChangeOnceInOrder"},
-			{service, "TestSIGTERM_Drains"},
+			{promises, "TestPromise04_EveryChangeOnceInOrder"},
+			{operation, "TestSIGTERM_Drains"},
 			{watch, "TestHub_DrainEndsEveryWatch"},
 		},
 	},
@@ -205,26 +207,26 @@ var mutations = append(differences(), []mutation{
 		4, "changes-of-others-unnoticed", "internal/server/server.go",
 		"append(s.listening, db.notifier.Run, listener.Run, db.clock.Run)\n	if f.has(roleAPI) {\n		s.listening = append(s.listening, hub.Run)\n	}\n",
 		"append(s.listening, db.notifier.Run, db.clock.Run)\n	_ = listener\n",
-		[]test{{service, "TestPromise04_EveryChangeOnceInOrder"}},
+		[]test{{promises, "TestPromise04_EveryChangeOnceInOrder"}},
 	},
 	{
 		4, "late-bookmarks", "internal/server/server.go",
 		"BookmarkInterval = 14 * time.Second",
 		"BookmarkInterval = 16 * time.Second",
-		[]test{{service, "TestPromise04_IdleStreamsCarryBookmarks"}},
+		[]test{{promises, "TestPromise04_IdleStreamsCarryBookmarks"}},
 	},
 	{
 		4, "lost-log-ends-nothing", "internal/watch/log_state.go",
 		"	if s.loss == nil && s.failure != nil &&",
 		"	if false &&",
-		[]test{{service, "TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams"}},
+		[]test{{promises, "TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams"}},
 	},
 	{
 		4, "removed-revisions-passed-over", "internal/watch/read.go",
 		"	case next > sent+1:\n		return &ExpiredError{Oldest: next}\n",
 		"",
 		[]test{
-			{service, "TestPromise04_EveryChangeOnceInOrder"},
+			{promises, "TestPromise04_EveryChangeOnceInOrder"},
 			{watch, "TestWatch_ExpiredRevisionIsRefusedWithTheOldest"},
 		},
 	},
@@ -248,7 +250,7 @@ var mutations = append(differences(), []mutation{
 		d.save(a, in.Links, fmt.Sprintf("%s finished attempt %d", a.Provider, a.Number))
 `,
 		[]test{
-			{service, "TestPromise05_TerminalIsTerminal"},
+			{promises, "TestPromise05_TerminalIsTerminal"},
 			{task, "TestApply_KeepsItsPromisesInEveryOrder"},
 		},
 	},
@@ -257,7 +259,7 @@ var mutations = append(differences(), []mutation{
 		"	if d.Task.State.Terminal() {\n",
 		"	if false {\n",
 		[]test{
-			{service, "TestPromise05_TerminalIsTerminal"},
+			{promises, "TestPromise05_TerminalIsTerminal"},
 			{task, "TestApply_KeepsItsPromisesInEveryOrder"},
 		},
 	},
@@ -273,7 +275,7 @@ var mutations = append(differences(), []mutation{
 	}
 	id, err := r.tokens.Verify(account, token)
 `,
-		[]test{{service, "TestPromise06_NoTokenNoDatabase"}},
+		[]test{{promises, "TestPromise06_NoTokenNoDatabase"}},
 	},
 	{
 		6, "looked-up-before-verified", "internal/callback/receive.go",
@@ -285,7 +287,7 @@ var mutations = append(differences(), []mutation{
 	}
 	id, err := r.tokens.Verify(account, token)
 `,
-		[]test{{service, "TestPromise06_NoTokenNoDatabase"}},
+		[]test{{promises, "TestPromise06_NoTokenNoDatabase"}},
 	},
 	{
 		6, "body-read-before-token", "internal/httpapi/ingress.go",
@@ -298,7 +300,7 @@ var mutations = append(differences(), []mutation{
 		"	if !valid {\n",
 		"	if false {\n",
 		[]test{
-			{service, "TestPromise06_NoTokenNoDatabase"},
+			{promises, "TestPromise06_NoTokenNoDatabase"},
 			{callback, "TestVerify_RefusesEveryForgedBit"},
 		},
 	},
@@ -308,20 +310,20 @@ var mutations = append(differences(), []mutation{
 		"	case said.Status.Phase == provider.Failed:\n" +
 			"		return task.GenerationFailed{Attempt: id, ProviderTaskID: said.ProviderTaskID, Message: said.Status.Message}, Applied\n" +
 			"	case a.State == task.AttemptRefused:\n		return nil, Conflict\n",
-		[]test{{service, "TestPromise06_CallbacksAreHints"}},
+		[]test{{promises, "TestPromise06_CallbacksAreHints"}},
 	},
 	{
 		6, "unproven-success-believed", "internal/lifecycle/settle_callback.go",
 		"	case said.Proof == provider.ProofID && said.Status.Phase == provider.Succeeded:\n",
 		"	case said.Status.Phase == provider.Succeeded:\n",
-		[]test{{service, "TestPromise06_CallbacksAreHints"}},
+		[]test{{promises, "TestPromise06_CallbacksAreHints"}},
 	},
 	{
 		6, "refused-callbacks-unbounded", "internal/postgres/inbox/keep.go",
 		"count(*) < $6 AND",
 		"count(*) < $6 + 1000 AND",
 		[]test{
-			{service, "TestPromise06_RefusedCallbacksAreBounded"},
+			{promises, "TestPromise06_RefusedCallbacksAreBounded"},
 			{lifecycle, "TestRefuseCallback_IsBoundedPerAttempt"},
 			{inbox, "TestKeepCallback_KeepsUpToItsLimit"},
 		},
@@ -330,14 +332,14 @@ var mutations = append(differences(), []mutation{
 		6, "unknown-hint-excused", "internal/dispatch/check.go",
 		"	if c.Hinted {\n",
 		"	if false {\n",
-		[]test{{service, "TestUnsignedCallback_CantGiveAnAttemptAForeignID"}},
+		[]test{{operation, "TestUnsignedCallback_CantGiveAnAttemptAForeignID"}},
 	},
 	{
 		6, "accepted-callbacks-unbounded", "internal/postgres/write_rows.go",
 		"WHERE verdict = 'applied' OR (\n",
 		"WHERE true OR (\n",
 		[]test{
-			{service, "TestPromise06_AcceptedCallbacksAreBounded"},
+			{promises, "TestPromise06_AcceptedCallbacksAreBounded"},
 			{lifecycle, "TestSettleCallback_RowsAndBytesAreBoundedPerAttempt"},
 		},
 	},
@@ -347,20 +349,20 @@ var mutations = append(differences(), []mutation{
 		7, "no-checkers", "internal/server/server.go",
 		"		for account, u := range upstreams {\n			s.working = append(s.working, dispatch.NewChecker(u, verbs, signals.checks[account], log).Run)\n		}\n",
 		"",
-		[]test{{service, "TestPromise07_NoLostCallbackMatters"}},
+		[]test{{promises, "TestPromise07_NoLostCallbackMatters"}},
 	},
 	{
 		7, "verdicts-not-counted", "internal/lifecycle/lifecycle.go",
 		"	if a.State != before && !a.Open() {\n",
 		"	if false && a.State != before {\n",
-		[]test{{service, "TestPromise07_NoLostCallbackMatters"}},
+		[]test{{promises, "TestPromise07_NoLostCallbackMatters"}},
 	},
 	{
 		7, "no-reservations", "internal/upstream/upstream.go",
 		"	if u.Pause == 0 || n == 0 {\n",
 		"	if true {\n",
 		[]test{
-			{service, "TestPromise07_EveryAttemptIsAskedAbout"},
+			{promises, "TestPromise07_EveryAttemptIsAskedAbout"},
 			{upstream, "TestUpstream_EveryQuestionWaitsForItsTurn"},
 		},
 	},
@@ -375,7 +377,7 @@ var mutations = append(differences(), []mutation{
 		"SET next_time = greatest(q.next_time, clock_timestamp()) +",
 		"SET next_time = clock_timestamp() +",
 		[]test{
-			{service, "TestPromise07_EveryAttemptIsAskedAbout"},
+			{promises, "TestPromise07_EveryAttemptIsAskedAbout"},
 			{postgres, "TestReserveQueries_GivesEveryQuestionATimeOfItsOwn"},
 		},
 	},
@@ -405,14 +407,14 @@ var mutations = append(differences(), []mutation{
 	}
 	outputs, err := s.saveInTime(ctx, t, *a)
 `,
-		[]test{{service, "TestPromise08_NoResultIsLost"}},
+		[]test{{promises, "TestPromise08_NoResultIsLost"}},
 	},
 	{
 		8, "file-not-stored", "internal/media/save.go",
 		"	if err := s.Bucket.Put(ctx, key, contentType, r); err != nil {\n",
 		"	_ = contentType\n	if _, err := io.Copy(io.Discard, r); err != nil {\n",
 		[]test{
-			{service, "TestPromise08_NoResultIsLost"},
+			{promises, "TestPromise08_NoResultIsLost"},
 			{"internal/media", "TestSave_StoresWholeFile"},
 		},
 	},
@@ -434,13 +436,13 @@ var mutations = append(differences(), []mutation{
 		19, "admitted-without-storage", "internal/dispatch/admit.go",
 		"	if !l.Storage.Working() {\n",
 		"	if false {\n",
-		[]test{{dispatch, "TestAdmissionLoop_AdmitsNothingWhileResultsCantBeStored"}, {service, "TestPromise19_NothingIsSpentThatCannotBeSaved"}, {service, "TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers"}},
+		[]test{{dispatch, "TestAdmissionLoop_AdmitsNothingWhileResultsCantBeStored"}, {promises, "TestPromise19_NothingIsSpentThatCannotBeSaved"}, {promises, "TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers"}},
 	},
 	{
 		19, "storage-counts-as-the-provider", "internal/output/trouble.go",
 		"	case errors.Is(err, media.ErrStorage):\n		return task.WaitStorage\n",
 		"",
-		[]test{{service, "TestPromise19_NothingIsSpentThatCannotBeSaved"}},
+		[]test{{promises, "TestPromise19_NothingIsSpentThatCannotBeSaved"}},
 	},
 	{
 		19, "old-probe-clears-new-failure", "internal/storage/watcher.go",
@@ -461,7 +463,7 @@ var mutations = append(differences(), []mutation{
 		"WHERE account = $1 AND answer_time IS NULL)",
 		"WHERE account = $1 AND answer_time IS NULL AND false)",
 		[]test{
-			{service, "TestPromise09_TheFleetObeysTheProvider"},
+			{promises, "TestPromise09_TheFleetObeysTheProvider"},
 			{lifecycle, "TestAdmit_WindowIsExactWhileManyReplicasAdmit"},
 		},
 	},
@@ -470,7 +472,7 @@ var mutations = append(differences(), []mutation{
 		"InTransit: a.inTransit,",
 		"InTransit: 0,",
 		[]test{
-			{service, "TestPromise09_ATakeoverKeepsTheLimit"},
+			{promises, "TestPromise09_ATakeoverKeepsTheLimit"},
 			{lifecycle, "TestPermits_AreHeldUntilTheRequestCanNoLongerArrive"},
 		},
 	},
@@ -478,13 +480,13 @@ var mutations = append(differences(), []mutation{
 		9, "answered-not-counted", "internal/postgres/admit_tasks.go",
 		"answer_time > now() - make_interval(secs => $2) AND sent)",
 		"answer_time > now() - make_interval(secs => $2) AND false)",
-		[]test{{service, "TestPromise09_TheFleetObeysTheProvider"}},
+		[]test{{promises, "TestPromise09_TheFleetObeysTheProvider"}},
 	},
 	{
 		9, "window-from-create-time", "internal/postgres/admit_tasks.go",
 		"answer_time > now() - make_interval(secs => $2) AND sent)",
 		"create_time > now() - make_interval(secs => $2) AND answer_time IS NOT NULL AND sent)",
-		[]test{{service, "TestPromise09_TheFleetObeysTheProvider"}},
+		[]test{{promises, "TestPromise09_TheFleetObeysTheProvider"}},
 	},
 	{
 		9, "in-flight-not-counted", "internal/postgres/admit_tasks.go",
@@ -586,7 +588,7 @@ var mutations = append(differences(), []mutation{
 		"return max(available/2, 1)",
 		"return max(available, 1)",
 		[]test{
-			{service, "TestPromise10_SlowHostsOfOneTenantDelayNoOther"},
+			{promises, "TestPromise10_SlowHostsOfOneTenantDelayNoOther"},
 			{fair, "TestAcquire_HoldersThatNeverReturnDelayNoOther"},
 		},
 	},
@@ -613,7 +615,7 @@ var mutations = append(differences(), []mutation{
 		"	     WHEN tenant_probe_time <= now() THEN 2\n",
 		"",
 		[]test{
-			{service, "TestPromise10_OnePoisonousTaskStopsNobody"},
+			{promises, "TestPromise10_OnePoisonousTaskStopsNobody"},
 			{lifecycle, "TestProbe_ATaskAtFaultStopsNobody"},
 		},
 	},
@@ -622,7 +624,7 @@ var mutations = append(differences(), []mutation{
 		"r.Created != CreatedNo || !h.OthersAccepted:",
 		"true:",
 		[]test{
-			{service, "TestPromise10_OnePoisonousTaskStopsNobody"},
+			{promises, "TestPromise10_OnePoisonousTaskStopsNobody"},
 			{lifecycle, "TestProbe_ATaskAtFaultStopsNobody"},
 		},
 	},
@@ -645,7 +647,7 @@ var mutations = append(differences(), []mutation{
 		"	cut := len(s) > maxRedacted\n",
 		"	if s != \"\" {\n		return s\n	}\n	cut := len(s) > maxRedacted\n",
 		[]test{
-			{service, "TestPromise11_NoSecretLeaks"},
+			{promises, "TestPromise11_NoSecretLeaks"},
 			{wire, "TestRedact_KeepNoSecret"},
 		},
 	},
@@ -654,7 +656,7 @@ var mutations = append(differences(), []mutation{
 		"		Body: redactBody(in.body, in.token, sender.Capabilities().Confidential...), Intake: in.intake,\n",
 		"		Body: in.body, Intake: in.intake,\n",
 		[]test{
-			{service, "TestPromise11_NoSecretLeaks"},
+			{promises, "TestPromise11_NoSecretLeaks"},
 			{callback, "TestReceive_StoresNoURLTokenAndNoLink"},
 		},
 	},
@@ -662,20 +664,20 @@ var mutations = append(differences(), []mutation{
 		11, "database-url-quoted", "internal/postgres/dbpool/open.go",
 		`errors.New("the database URL is not a PostgreSQL URL")`,
 		`errors.New("the database URL is not a PostgreSQL URL: " + databaseURL)`,
-		[]test{{service, "TestPromise11_NoSecretLeaks"}},
+		[]test{{promises, "TestPromise11_NoSecretLeaks"}},
 	},
 	{
 		11, "settings-logged", "internal/redact/secret.go",
 		"{ return []byte(s.String()), nil }",
 		"{ return []byte(s), nil }",
-		[]test{{service, "TestPromise11_NoSecretLeaks"}},
+		[]test{{promises, "TestPromise11_NoSecretLeaks"}},
 	},
 
 	{
 		11, "addresses-logged-whole", "internal/server/config.go",
 		"	f.Bucket, f.BaseURL, f.CallbackURL = redact.URL(f.Bucket), redact.URL(f.BaseURL), redact.URL(f.CallbackURL)\n",
 		"",
-		[]test{{service, "TestSecret_NeverShows"}},
+		[]test{{operation, "TestSecret_NeverShows"}},
 	},
 	{
 		11, "escaped-secrets-kept", "internal/redact/redact.go",
@@ -693,7 +695,7 @@ var mutations = append(differences(), []mutation{
 		11, "webhook-urls-in-the-audit-log", "internal/postgres/webhooks/endpoint.go",
 		"redact.Words(e.URL)",
 		"redact.Users(e.URL)",
-		[]test{{service, "TestAudit_SaysWhoChangedWhat"}},
+		[]test{{operation, "TestAudit_SaysWhoChangedWhat"}},
 	},
 	{
 		10, "call-rate-not-limited", "internal/identity/rates.go",
@@ -713,13 +715,13 @@ var mutations = append(differences(), []mutation{
 		12, "jobs-canceled", "internal/queue/queue.go",
 		"q.client.Stop(ctx)",
 		"q.client.StopAndCancel(ctx)",
-		[]test{{service, "TestPromise12_Graceful"}},
+		[]test{{promises, "TestPromise12_Graceful"}},
 	},
 	{
 		12, "streams-not-drained", "internal/watch/hub.go",
 		"func (h *Hub) Drain() { h.drain() }",
 		"func (h *Hub) Drain() {}",
-		[]test{{service, "TestPromise12_Graceful"}},
+		[]test{{promises, "TestPromise12_Graceful"}},
 	},
 
 	// 13. A withdrawn offering costs callers nothing.
@@ -727,7 +729,7 @@ var mutations = append(differences(), []mutation{
 		13, "offering-not-closed", "internal/lifecycle/settle_submission.go",
 		"c := Change{Decision: d, Offering: l.offeringUpdate(t, a, s.err)}",
 		"c := Change{Decision: d}",
-		[]test{{service, "TestPromise13_AWithdrawnModelCostsCallersNothing"}, {lifecycle, "TestWithdrawn_TasksMoveToTheNextProvider"}},
+		[]test{{promises, "TestPromise13_AWithdrawnModelCostsCallersNothing"}, {lifecycle, "TestWithdrawn_TasksMoveToTheNextProvider"}},
 	},
 	{
 		13, "old-answer-is-a-probe", "internal/postgres/offering.go",
@@ -747,7 +749,7 @@ var mutations = append(differences(), []mutation{
 		14, "proven-body-is-a-hint", "internal/lifecycle/settle_callback.go",
 		"	case said.Proof == provider.ProofBody && said.Status.Phase == provider.Failed:\n		return failedInput(id, said.ProviderTaskID, said.Status), Applied\n",
 		"",
-		[]test{{service, "TestPromise14_AProvenBodySettlesWithoutAQuestion"}},
+		[]test{{promises, "TestPromise14_AProvenBodySettlesWithoutAQuestion"}},
 	},
 	{
 		14, "stored-callbacks-judged-when-settled", "internal/callback/settle_intake.go",
@@ -759,19 +761,19 @@ var mutations = append(differences(), []mutation{
 		14, "ingress-dates-callbacks", "internal/postgres/migrations/ingress_role.go",
 		"GRANT INSERT (attempt_id, account, sealed) ON",
 		"GRANT INSERT ON",
-		[]test{{service, "TestRoles_TheIngressRoleMayOnlyAppend"}},
+		[]test{{operation, "TestRoles_TheIngressRoleMayOnlyAppend"}},
 	},
 	{
 		14, "any-signature-is-good", "internal/provider/fal/jwks.go",
 		"		if ed25519.Verify(key, message, signature) {\n",
 		"		if len(key) > 0 {\n",
-		[]test{{service, "TestPromise14_AnUnprovenBodyChangesNothing"}},
+		[]test{{promises, "TestPromise14_AnUnprovenBodyChangesNothing"}},
 	},
 	{
 		14, "missing-keys-refuse", "internal/provider/fal/jwks.go",
 		"	return false, err\n}\n\nfunc signedBy",
 		"	_ = err\n	return false, nil\n}\n\nfunc signedBy",
-		[]test{{service, "TestPromise14_WithoutTheKeySetACallbackIsAHint"}},
+		[]test{{promises, "TestPromise14_WithoutTheKeySetACallbackIsAHint"}},
 	},
 
 	// 17. Every event reaches every subscribed endpoint.
@@ -779,85 +781,85 @@ var mutations = append(differences(), []mutation{
 		17, "events-without-deliveries", "internal/postgres/webhooks/outbox.go",
 		"AND disabled IS NULL AND ",
 		"AND disabled IS NULL AND ` + event + `.revision = 1 AND ",
-		[]test{{service, everyEvent}},
+		[]test{{promises, everyEvent}},
 	},
 	{
 		17, "first-events-without-deliveries", "internal/postgres/webhooks/outbox.go",
 		"AND disabled IS NULL AND ",
 		"AND disabled IS NULL AND ` + event + `.revision > 1 AND ",
-		[]test{{service, everyEvent}},
+		[]test{{promises, everyEvent}},
 	},
 	{
 		17, "events-of-other-tenants", "internal/postgres/webhooks/outbox.go",
 		"WHERE tenant = ` + event + `.tenant AND ",
 		"WHERE ",
-		[]test{{service, everyEvent}, {webhooks, "TestOutbox_AnEventIsDeliveredToTheEndpointsThatMatch"}},
+		[]test{{promises, everyEvent}, {webhooks, "TestOutbox_AnEventIsDeliveredToTheEndpointsThatMatch"}},
 	},
 	{
 		17, "labels-ignored", "internal/postgres/webhooks/outbox.go",
 		"own.labels @> endpoint.labels AND ",
 		"",
-		[]test{{service, everyEvent}, {webhooks, "TestOutbox_AnEventIsDeliveredToTheEndpointsThatMatch"}},
+		[]test{{promises, everyEvent}, {webhooks, "TestOutbox_AnEventIsDeliveredToTheEndpointsThatMatch"}},
 	},
 	{
 		17, "later-events-overtake", "internal/postgres/webhooks/claim.go",
 		"other.revision < due.revision OR ",
 		"",
-		[]test{{service, everyEvent}, {webhooks, "TestClaim_TakesTheEventsOfATaskOneByOne"}},
+		[]test{{promises, everyEvent}, {webhooks, "TestClaim_TakesTheEventsOfATaskOneByOne"}},
 	},
 	{
 		17, "ended-before-the-answer", "internal/notify/send.go",
 		"	case v.outcome == outcomeSucceeded:\n",
 		"	case v.outcome != outcomeInternal:\n",
-		[]test{{service, everyEvent}},
+		[]test{{promises, everyEvent}},
 	},
 	{
 		17, "redirects-followed", "internal/media/post_client.go",
 		"func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }",
 		"checkRedirect",
-		[]test{{service, everyEvent}},
+		[]test{{promises, everyEvent}},
 	},
 	{
 		17, "links-not-made", "internal/api/convert_webhook.go",
 		"	if detail < notify.WithoutLinks {\n",
 		"	if false {\n",
-		[]test{{service, everyEvent}},
+		[]test{{promises, everyEvent}},
 	},
 	{
 		17, "previous-secret-forgotten", "internal/notify/sign.go",
 		"secrets.Previous != nil && at.Before(secrets.PreviousExpire)",
 		"false && at.Before(secrets.PreviousExpire)",
-		[]test{{service, everyEvent}},
+		[]test{{promises, everyEvent}},
 	},
 	{
 		17, "previous-secret-kept", "internal/notify/sign.go",
 		"secrets.Previous != nil && at.Before(secrets.PreviousExpire)",
 		"secrets.Previous != nil",
-		[]test{{service, everyEvent}},
+		[]test{{promises, everyEvent}},
 	},
 	{
 		17, "a-tenant-takes-every-slot", "internal/notify/book.go",
 		"	return holds < fair.Limit(holds+free)\n",
 		"	return holds >= 0 || fair.Limit(free) > 0\n",
-		[]test{{service, "TestPromise17_DeadEndpointsDelayNoOther"}},
+		[]test{{promises, "TestPromise17_DeadEndpointsDelayNoOther"}},
 	},
 	{
 		17, "urls-of-endpoints-unchecked", "internal/api/webhook_service.go",
 		"	if err := s.checkURI(url); err != nil {\n",
 		"	if err := s.checkURI(url); false {\n",
-		[]test{{service, "TestPromise17_NoRequestReachesAPrivateAddress"}},
+		[]test{{promises, "TestPromise17_NoRequestReachesAPrivateAddress"}},
 	},
 	{
 		17, "webhook-uris-unchecked", "internal/lifecycle/submit.go",
 		"	if spec.WebhookURI != \"\" {\n",
 		"	if false {\n",
-		[]test{{service, "TestPromise17_NoRequestReachesAPrivateAddress"}},
+		[]test{{promises, "TestPromise17_NoRequestReachesAPrivateAddress"}},
 	},
 	{
 		17, "addresses-unguarded", "internal/media/post_client.go",
 		"	base := newBase(g)\n",
 		"	base := newBase(Guard{AllowPrivate: true, Resolver: g.Resolver})\n",
-		[]test{{service, "TestPromise17_NoRequestReachesAPrivateAddress"}},
+		[]test{{promises, "TestPromise17_NoRequestReachesAPrivateAddress"}},
 	},
 
 	// 18. A restored backup never pays twice.
@@ -865,7 +867,7 @@ var mutations = append(differences(), []mutation{
 		18, "forgotten-send-ignored", "internal/lifecycle/records.go",
 		"	return found, nil\n}\n\n// recordOutcome",
 		"	return nil, nil\n}\n\n// recordOutcome",
-		[]test{{lifecycle, "TestSend_OfWhatTheDatabaseForgotTakesOverTheFirstSend"}, {service, "TestPromise18_ARestoredBackupNeverPaysTwice"}, {service, "TestPromise18_AFailoverThatLosesCommitsNeverPaysTwice"}},
+		[]test{{lifecycle, "TestSend_OfWhatTheDatabaseForgotTakesOverTheFirstSend"}, {promises, "TestPromise18_ARestoredBackupNeverPaysTwice"}, {promises, "TestPromise18_AFailoverThatLosesCommitsNeverPaysTwice"}},
 	},
 	{
 		18, "records-named-by-attempt", "internal/task/task.go",
@@ -895,7 +897,7 @@ var mutations = append(differences(), []mutation{
 		18, "missing-epochs-ignored", "internal/fence/fence.go",
 		"	case recorded == noEpoch && moved && !f",
 		"	case recorded == noEpoch && moved && false && !f",
-		[]test{{"internal/fence", "TestStart_ComparesTheEpochs"}, {service, "TestPromise18_ACloneWithAnotherBucketSendsNothing"}},
+		[]test{{"internal/fence", "TestStart_ComparesTheEpochs"}, {promises, "TestPromise18_ACloneWithAnotherBucketSendsNothing"}},
 	},
 	{
 		18, "missing-jobs-ignored", "internal/postgres/missing_jobs.go",
@@ -907,7 +909,7 @@ var mutations = append(differences(), []mutation{
 		18, "opened-unsettled", "internal/fence/restore.go",
 		"	case DatabaseSetBack:\n		return f.checkSettled(ctx)\n",
 		"	case DatabaseSetBack:\n		return nil\n",
-		[]test{{service, "TestPromise18_ARestoredBackupNeverPaysTwice"}},
+		[]test{{promises, "TestPromise18_ARestoredBackupNeverPaysTwice"}},
 	},
 	{
 		18, "opened-unseen", "internal/postgres/installation.go",
@@ -940,7 +942,7 @@ func differences() []mutation {
 			2, "another-" + field, "internal/task/task.go",
 			fmt.Sprintf("	differs(%q, ", field),
 			fmt.Sprintf("	differs(%q, true || ", field),
-			[]test{{service, "TestPromise02_AnotherPayloadIsRefused"}},
+			[]test{{promises, "TestPromise02_AnotherPayloadIsRefused"}},
 		})
 	}
 	return all

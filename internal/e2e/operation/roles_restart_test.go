@@ -1,0 +1,178 @@
+package operation_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
+	"google.golang.org/grpc/status"
+
+	"github.com/refract-video/refract/client"
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/migrations"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
+)
+
+// TestRoles_ARollingRestartLosesNothing restarts, under load and one after the other, two processes with api and worker, and the process
+// with ingress, of which the successor serves before the first one stops. Every callback must be answered 200 at its first try. Watchers
+// of package client must see each revision once and in order, and nothing but reconnects.
+//
+// It fails when an ingress does not finish the requests that it has when it drains, and when drain (internal/server/run.go) does not end
+// streams with UNAVAILABLE.
+func TestRoles_ARollingRestartLosesNothing(t *testing.T) {
+	t.Parallel()
+	provider, err := sim.Start(sim.Config{}, simkie.Profile{WebhookKey: e2etest.WebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = provider.Close() })
+	database := postgrestest.URL(t)
+	gate := e2etest.StartGate(t) // What a platform's load balancer does: it knows which ingress is ready.
+	gate.Open.Store(true)
+	startIngress := func() *e2etest.Process {
+		return e2etest.StartProcess(t, "--roles=ingress", "--database-url="+postgrestest.Role(t, database, migrations.IngressRole), "--callback-key="+testCallbackKey,
+			"--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0")
+	}
+	ingress := startIngress()
+	gate.ToAddress(ingress.Ingress)
+	addresses := []string{e2etest.FreeAddress(t), e2etest.FreeAddress(t)}
+	args := e2etest.ProcessArgs(t, database, provider.URL(), "--roles=api,worker", "--callback-key="+testCallbackKey, "--callback-url="+gate.URL)
+	startReplica := func(i int) *e2etest.Process {
+		return e2etest.StartProcess(t, append(args, "--grpc-address="+addresses[i])...)
+	}
+	replicas := []*e2etest.Process{startReplica(0), startReplica(1)}
+
+	load := startFleetLoad(t, addresses)
+	settled := func() int { return len(provider.Deliveries()) }
+	underLoad := func(step string) { // More callbacks come, so that the step happens in between.
+		before := settled()
+		e2etest.Eventually(t, "callbacks before "+step, func() bool { return settled() >= before+5 })
+	}
+	for i := range replicas {
+		underLoad(fmt.Sprintf("replica %d restarts", i+1))
+		replicas[i].Terminate(t)
+		underLoad(fmt.Sprintf("replica %d is back", i+1))
+		replicas[i] = startReplica(i)
+	}
+	underLoad("the ingress restarts")
+	successor := startIngress()
+	gate.ToAddress(successor.Ingress).Wait() // No callback is on its way to the ingress that ends.
+	ingress.Terminate(t)
+	underLoad("the end")
+	load.finish()
+
+	if load.tasks.Load() < 30 || load.reconnects.Load() == 0 {
+		t.Errorf("%d tasks were watched with %d reconnects: this was no restart under load", load.tasks.Load(), load.reconnects.Load())
+	}
+	for _, d := range provider.Deliveries() {
+		if d.Status != http.StatusOK || d.Attempt != 1 {
+			t.Errorf("try %d of a callback was answered %d %s, want 200 at the first", d.Attempt, d.Status, d.Error)
+		}
+	}
+	for prompt, paid := range sim.CountPaid(provider.Ledger(), sim.ByPrompt) {
+		if paid != 1 {
+			t.Errorf("%q was paid %d times, want once", prompt, paid)
+		}
+	}
+	t.Logf("%d callbacks of %d tasks were answered 200 at the first try; watchers reconnected %d times", settled(), load.tasks.Load(), load.reconnects.Load())
+}
+
+// fleetLoad are tasks that are submitted and watched all the time.
+type fleetLoad struct {
+	tasks      atomic.Int64
+	reconnects atomic.Int64
+	finish     func() // Submits no more, and waits until all tasks have ended.
+}
+
+// startFleetLoad submits and watches tasks at replicas, a dozen at a time, by package client.
+func startFleetLoad(t *testing.T, addresses []string) *fleetLoad {
+	t.Helper()
+	fleet := manual.NewBuilderWithScheme("fleet")
+	state := resolver.State{}
+	for _, address := range addresses {
+		state.Endpoints = append(state.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{{Addr: address}}})
+	}
+	fleet.InitialState(state)
+	conn, err := grpc.NewClient("fleet:///api", grpc.WithResolvers(fleet), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	c := client.New(conn)
+	ctx, cancel := context.WithTimeout(t.Context(), e2etest.Hung)
+	t.Cleanup(cancel)
+	l := &fleetLoad{}
+	var running sync.WaitGroup
+	stop := make(chan struct{})
+	for worker := range 12 {
+		running.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				case <-ctx.Done():
+					t.Error("the load did not end")
+					return
+				default:
+				}
+				if !l.one(ctx, t, c, fmt.Sprintf("take-%d-%d", worker, n)) {
+					return
+				}
+			}
+		})
+	}
+	l.finish = func() {
+		close(stop)
+		running.Wait()
+	}
+	return l
+}
+
+// one submits a task, and watches it from its first revision to its end. It reports whether that worked.
+func (l *fleetLoad) one(ctx context.Context, t *testing.T, c *client.Client, name string) bool {
+	t.Helper()
+	req := e2etest.GoodRequest()
+	req.RequestId, req.Prompt = name, name+" [sim:processing=300ms]"
+	submitted, err := c.Submit(ctx, req)
+	for client.Transient(err) && ctx.Err() == nil {
+		submitted, err = c.Submit(ctx, req)
+	}
+	if err != nil {
+		t.Errorf("submit: %v", err)
+		return false
+	}
+	l.tasks.Add(1)
+	var revision int64
+	var last refractv1.TaskState
+	for m, err := range c.Watch(ctx, submitted.GetId(), client.AfterRevision(0), client.OnRetry(func(err error) {
+		l.reconnects.Add(1)
+		if status.Code(err) != codes.Unavailable {
+			t.Errorf("a stream ended with %v, want UNAVAILABLE", err)
+		}
+	})) {
+		if err != nil {
+			t.Errorf("watch: %v", err)
+			return false
+		}
+		if got := m.GetEvent().GetRevision(); got != revision+1 {
+			t.Errorf("revision %d came after %d", got, revision)
+		}
+		revision, last = m.GetEvent().GetRevision(), m.GetEvent().GetState()
+	}
+	if last != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+		t.Errorf("a task ended %v, want success", last)
+	}
+	return true
+}

@@ -1,0 +1,257 @@
+package promises_test
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/provider/kie"
+	"github.com/refract-video/refract/internal/provider/lumaagents"
+	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/server"
+	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
+)
+
+// TestPromise03_NeverPayTwiceWhenKilled kills the process before the provider has acted, after it has acted and before
+// it answers, and just after its answer.
+//
+// It fails without ErrAlreadySent in internal/task/attempt_inputs.go: the rescued job sends again.
+func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name    string
+		created bool
+		answers bool
+	}{
+		{"before the provider acts", false, false},
+		{"before it answers", true, false},
+		{"as it answers", true, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			provider, err := sim.Start(sim.Config{}, simkie.Profile{WebhookKey: e2etest.WebhookKey, CallbackAttempts: 2000, CallbackSpacing: 50 * time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = provider.Close() })
+			arrived, killed := make(chan struct{}), make(chan struct{})
+			letGo := sync.OnceFunc(func() { close(killed) })
+			proxy := startSubmissionProxy(t, provider, func(_ string, nth int) ending {
+				if nth > 1 {
+					return nil
+				}
+				return func(w http.ResponseWriter, pass func() (int, []byte)) {
+					if tc.created {
+						status, body := pass()
+						if tc.answers {
+							w.WriteHeader(status)
+							_, _ = w.Write(body)
+							_ = http.NewResponseController(w).Flush()
+						}
+					}
+					close(arrived)
+					<-killed
+				}
+			})
+			t.Cleanup(letGo)
+			database := postgrestest.URL(t)
+			pool := postgrestest.Connect(t, database)
+			gate := e2etest.StartGate(t)
+			args := e2etest.ProcessArgs(t, database, proxy.url, "--callback-url="+gate.URL)
+			first := e2etest.StartProcess(t, args...)
+			submitted, err := first.Tasks.SubmitTask(t.Context(), e2etest.GoodRequest())
+			if err != nil {
+				t.Fatal(err)
+			}
+			id, prompt := submitted.GetTask().GetId(), submitted.GetTask().GetPrompt()
+			<-arrived
+			first.Kill()
+			letGo()
+			gate.ToAddress(e2etest.StartProcess(t, args...).Ingress)
+			e2etest.Eventually(t, "the attempt to be settled", func() bool {
+				return e2etest.Ask[bool](t, pool, "SELECT state IN ('UNCONFIRMED', 'RUNNING') AND sent FROM attempt WHERE task_id = $1", id)
+			})
+			gate.Open.Store(true)
+			want := "RUNNING" // No callback will come; it waits.
+			if tc.created {
+				want = "SUCCEEDED"
+			}
+			e2etest.Eventually(t, "the task to be "+want, func() bool {
+				return e2etest.Ask[string](t, pool, "SELECT state FROM task WHERE id = $1", id) == want
+			})
+			paid := sim.CountPaid(provider.Ledger(), sim.ByPrompt)[prompt]
+			if proxy.sent(prompt) != 1 || paid > 1 || tc.created != (paid == 1) {
+				t.Errorf("sent %d times and paid for %d times, want once", proxy.sent(prompt), paid)
+			}
+		})
+	}
+}
+
+// TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost cuts the database off while the provider answers.
+//
+// It fails when settleAnswer in internal/lifecycle/send.go gives up after its first try: the outcome is unknown then.
+func TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost(t *testing.T) {
+	t.Parallel()
+	gate := e2etest.StartGate(t)
+	var wire *e2etest.Wiretap
+	f := e2etest.StartFleet(t, func(f *server.Config, c *e2etest.SimConfig) {
+		e2etest.Unlimited(f, c)
+		f.CallbackURL, c.Kie.CallbackAttempts = gate.URL, 2000
+		u, err := url.Parse(f.DatabaseURL.Reveal())
+		if err != nil {
+			t.Fatal(err)
+		}
+		wire = e2etest.StartWiretap(t, u.Host)
+	})
+	proxy := startSubmissionProxy(t, f.Sim, func(string, int) ending {
+		return func(w http.ResponseWriter, pass func() (int, []byte)) {
+			status, body := pass()
+			wire.Set(true)
+			w.WriteHeader(status)
+			_, _ = w.Write(body)
+		}
+	})
+	u, _ := url.Parse(f.Flags.DatabaseURL.Reveal())
+	u.Host = wire.Address
+	f.Flags.DatabaseURL, f.Flags.KIE.URL = redact.Secret(u.String()), proxy.url
+	ts := f.Start(t)
+	gate.To(ts)
+	task := ts.Submit(t, "")
+	e2etest.Eventually(t, "the service to miss its database", func() bool { return wire.Refused.Load() > 3 })
+	wire.Set(false)
+	e2etest.Eventually(t, "the answer to be written down", func() bool {
+		return e2etest.Ask[bool](t, f.Pool, `SELECT state = 'RUNNING' AND provider_task_id <> '' FROM attempt`)
+	})
+	if n := e2etest.Ask[int](t, f.Pool, "SELECT count(*) FROM task_event WHERE message LIKE '%unknown%'"); n != 0 {
+		t.Errorf("the outcome was unknown %d times", n)
+	}
+	gate.Open.Store(true)
+	e2etest.Eventually(t, "the task to succeed", func() bool { return e2etest.Ask[string](t, f.Pool, "SELECT state FROM task") == "SUCCEEDED" })
+	if paid := sim.CountPaid(f.Sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; paid != 1 || proxy.sent(task.GetPrompt()) != 1 {
+		t.Errorf("sent %d times and paid for %d times, want once", proxy.sent(task.GetPrompt()), paid)
+	}
+}
+
+// TestPromise03_NeverPayTwiceWhenAJobRunsTwice gives the job of a running submission to the other replica, as happens
+// when a replica loses its connection to the database for a while.
+//
+// It fails without ErrAlreadySent in internal/task/attempt_inputs.go. The answer counts at once because accept there
+// takes UNCONFIRMED attempts. Otherwise the next check would ask by the id of the answer.
+func TestPromise03_NeverPayTwiceWhenAJobRunsTwice(t *testing.T) {
+	t.Parallel()
+	for _, provider := range []string{kie.Name, lumaagents.Name} {
+		t.Run(provider, func(t *testing.T) {
+			t.Parallel()
+			answer := make(chan struct{})
+			release := sync.OnceFunc(func() { close(answer) })
+			r := startPayment(t, provider, func(w http.ResponseWriter, pass func() (int, []byte)) {
+				status, body := pass()
+				<-answer
+				w.WriteHeader(status)
+				_, _ = w.Write(body)
+			})
+			t.Cleanup(release)
+			r.gate.To(r.ts, r.fleet.Start(t))
+			id := r.ts.Submit(t, "first", e2etest.At(provider)).GetId()
+			e2etest.Eventually(t, "the submission to be under way", func() bool { return r.paid("first") == 1 })
+			e2etest.Do(t, r.ts.Pool, "UPDATE river_job SET state = 'available', scheduled_at = now() WHERE kind = 'submit_attempt'")
+			r.expect(t, id, "UNCONFIRMED", "RUNNING")
+			release()
+			e2etest.Eventually(t, "the answer to be adopted", func() bool {
+				return e2etest.Ask[bool](t, r.ts.Pool, "SELECT provider_task_id <> '' FROM attempt WHERE task_id = $1", id)
+			})
+			r.gate.Open.Store(true)
+			r.expectEnd(t, id, "SUCCEEDED", 1, 1)
+		})
+	}
+}
+
+// TestPromise03_NothingWasSent configures a provider address on which no process listens for a while. The refused
+// connection proves that nothing was sent, so the task is sent again automatically.
+//
+// It fails when NotSent in internal/lifecycle/submission_rules.go awaits a callback.
+func TestPromise03_NothingWasSent(t *testing.T) {
+	t.Parallel()
+	address := e2etest.FreeAddress(t)
+	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
+		e2etest.Unlimited(f, c)
+		f.KIE.URL = "http://" + address
+	})
+	task := ts.Submit(t, "")
+	e2etest.Eventually(t, "the attempt to be refused", func() bool {
+		return e2etest.Ask[bool](t, ts.Pool, "SELECT EXISTS (SELECT FROM attempt WHERE state = 'REFUSED')")
+	})
+	lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatalf("another program took the address meanwhile: %v", err)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e2etest.Forward(w, r, ts.Sim.URL()) }), ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(lis) }()
+	t.Cleanup(func() { _ = server.Close() })
+	e2etest.Do(t, ts.Pool, "UPDATE provider_account SET paused_until_time = now()")
+	e2etest.Do(t, ts.Pool, "UPDATE task SET not_before_time = now()")
+	if last := ts.End(t, task.GetId()); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+		t.Errorf("ended %v, want SUCCEEDED", last)
+	}
+	if paid := sim.CountPaid(ts.Sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; paid != 1 {
+		t.Errorf("paid for %d times, want once", paid)
+	}
+}
+
+// TestPromise03_AnOutageIsBraked ends every submission with an unknown outcome. A few of them in a row must pause the
+// account before the outage turns the whole queue into attempts that may have been paid for. Then single attempts probe
+// the account.
+//
+// It fails without brake in internal/lifecycle/submission_rules.go.
+func TestPromise03_AnOutageIsBraked(t *testing.T) {
+	t.Parallel()
+	gate := e2etest.StartGate(t)
+	f := e2etest.StartFleet(t, func(f *server.Config, c *e2etest.SimConfig) {
+		e2etest.Unlimited(f, c)
+		f.KIE.Limits = []string{"2/50ms/1000"}
+		f.CallbackURL, c.Kie.CallbackAttempts = gate.URL, 2000
+	})
+	var down atomic.Bool
+	down.Store(true)
+	proxy := startSubmissionProxy(t, f.Sim, func(string, int) ending {
+		if down.Load() {
+			return answered(500, "")
+		}
+		return nil
+	})
+	f.Flags.KIE.URL = proxy.url
+	replicas := f.StartAll(t, 2)
+	gate.To(replicas...)
+	const tasks = 30
+	for i := range tasks {
+		replicas[i%2].Submit(t, strconv.Itoa(i))
+	}
+	e2etest.Eventually(t, "the account to pause", func() bool {
+		return e2etest.Ask[bool](t, f.Pool, "SELECT pause_reason = 'unknown_outcomes' FROM provider_account WHERE account = 'kie'")
+	})
+	if n := e2etest.Ask[int](t, f.Pool, "SELECT count(*) FROM attempt"); n > 8 {
+		t.Errorf("%d attempts were made until the account paused, want 3 and what was under way", n)
+	}
+	e2etest.Do(t, f.Pool, "UPDATE provider_account SET paused_until_time = now()")
+	e2etest.Eventually(t, "the probe to pause the account again", func() bool {
+		return e2etest.Ask[int](t, f.Pool, "SELECT pauses FROM provider_account WHERE account = 'kie'") == 2
+	})
+	down.Store(false)
+	gate.Open.Store(true)
+	e2etest.Do(t, f.Pool, "UPDATE provider_account SET paused_until_time = now()")
+	e2etest.Eventually(t, "all to succeed", func() bool {
+		return e2etest.Ask[int](t, f.Pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'") == tasks
+	})
+	if paid := len(f.Sim.Ledger()); paid != tasks {
+		t.Errorf("%d submissions, want one for each of %d tasks", paid, tasks)
+	}
+}

@@ -1,0 +1,125 @@
+package promises_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
+	"github.com/refract-video/refract/internal/sim"
+	simkie "github.com/refract-video/refract/internal/sim/kie"
+)
+
+// TestPromise12_Graceful stops one of two processes under load with SIGTERM: callers submit, watchers watch, and the
+// provider answers slowly. The process must end cleanly, the streams must end with UNAVAILABLE and resume at the other
+// process, and no submission may be left with an unknown outcome.
+//
+// It fails when drain (internal/server/stop.go) cancels running jobs, as queue.StopAndCancel does.
+func TestPromise12_Graceful(t *testing.T) {
+	t.Parallel()
+	provider, err := sim.Start(sim.Config{}, simkie.Profile{
+		WebhookKey: e2etest.WebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1},
+		CallbackAttempts: 500, CallbackSpacing: 50 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = provider.Close() })
+	database := postgrestest.URL(t)
+	pool := postgrestest.Connect(t, database)
+	gate := e2etest.StartGate(t)
+	gate.Open.Store(true)
+	args := e2etest.ProcessArgs(t, database, provider.URL(), "--callback-url="+gate.URL)
+	first := e2etest.StartProcess(t, args...)
+	ctx, cancel := context.WithTimeout(t.Context(), e2etest.Hung)
+	defer cancel()
+
+	const tasks = 24
+	ids := make([]string, tasks)
+	for i := range ids {
+		req := e2etest.GoodRequest()
+		// The second replica starts while answers are awaited, and no task may end before the first replica stops.
+		req.Prompt += fmt.Sprintf(" %d [sim:delay=20s,processing=20s]", i)
+		resp, err := first.Tasks.SubmitTask(ctx, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[i] = resp.GetTask().GetId()
+	}
+	e2etest.Eventually(t, "submissions to be under way", func() bool { return len(provider.Ledger()) > 0 })
+	second := e2etest.StartProcess(t, args...)
+	gate.ToAddress(second.Ingress)
+
+	var resumed sync.WaitGroup
+	for _, id := range ids {
+		stream, err := first.Tasks.WatchTask(ctx, &refractv1.WatchTaskRequest{TaskId: id, AfterRevision: new(int64)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resumed.Go(func() {
+			revision, err := drainStream(stream, 0)
+			if got := e2etest.RefusalOf(err); got.Code != codes.Unavailable || got.Reason != "SHUTTING_DOWN" {
+				t.Errorf("a stream ended with %v, want UNAVAILABLE with SHUTTING_DOWN", err)
+			}
+			again, err := second.Tasks.WatchTask(ctx, &refractv1.WatchTaskRequest{TaskId: id, AfterRevision: &revision})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			last, err := drainStream(again, revision)
+			if err != nil || last < revision+1 {
+				t.Errorf("the stream that resumed after revision %d ended at %d with %v", revision, last, err)
+			}
+		})
+	}
+	if err := first.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-first.Drained
+	if err := first.Cmd.Wait(); err != nil || !strings.Contains(first.Log.String(), `"drained"`) {
+		t.Errorf("the process ended with %v, want success:\n%s", err, first.Log)
+	}
+	resumed.Wait()
+	if n := e2etest.Ask[int](t, pool, "SELECT count(*) FROM task_event WHERE message LIKE '%unknown%'"); n != 0 {
+		t.Errorf("%d submissions were left with unknown outcome", n)
+	}
+	if n := e2etest.Ask[int](t, pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'"); n != tasks {
+		t.Errorf("%d of %d tasks succeeded", n, tasks)
+	}
+	for prompt, paid := range sim.CountPaid(provider.Ledger(), sim.ByPrompt) {
+		if paid != 1 {
+			t.Errorf("%q was paid %d times, want once", prompt, paid)
+		}
+	}
+}
+
+// drainStream reads a stream to its end, and returns the newest revision and the error of the stream; nil means that
+// the task ended.
+func drainStream(stream grpc.ServerStreamingClient[refractv1.WatchTaskResponse], revision int64) (int64, error) {
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return revision, nil
+		}
+		if err != nil {
+			return revision, err
+		}
+		if e := m.GetEvent(); e != nil {
+			if e.GetRevision() != revision+1 {
+				return revision, fmt.Errorf("revision %d came after %d", e.GetRevision(), revision)
+			}
+			revision = e.GetRevision()
+		}
+	}
+}
