@@ -97,9 +97,8 @@ func logUnary(log *slog.Logger) grpc.UnaryServerInterceptor {
 // NOTE: what waits for a connection to the database has no other bound, and a database that hangs keeps all of them for as
 // long as a statement may take. The client library does not repeat such a call at once: it would wait for as long again.
 func boundUnary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	began := time.Now()
-	resp, err := publicerr.Within(ctx, func(ctx context.Context) (any, error) { return handler(ctx, req) })
-	if err != nil && time.Since(began) >= publicerr.CallTimeout {
+	resp, ended, err := publicerr.Within(ctx, func(ctx context.Context) (any, error) { return handler(ctx, req) })
+	if ended {
 		_ = grpc.SetTrailer(ctx, metadata.Pairs("grpc-retry-pushback-ms", "-1")) // Fails only when the call has ended.
 	}
 	return resp, err

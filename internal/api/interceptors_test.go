@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -87,6 +89,46 @@ func TestServer_ACallHasATenantANameAndAnEnd(t *testing.T) {
 	if latest := time.Now().Add(publicerr.CallTimeout); deadline.Before(began) || deadline.After(latest) {
 		t.Errorf("the call ends at %v, want at most %v after its begin at %v", deadline, publicerr.CallTimeout, began)
 	}
+}
+
+// TestServer_ACallThatItEndsIsNotRepeatedAtOnce expects the trailer by which gRPC clients do not repeat a call.
+func TestServer_ACallThatItEndsIsNotRepeatedAtOnce(t *testing.T) {
+	t.Parallel()
+	fault := status.Error(codes.Unavailable, "a fault of its own")
+	for name, tc := range map[string]struct {
+		patience time.Duration // Of the caller.
+		handler  grpc.UnaryHandler
+		want     []string
+	}{
+		"the service ends it": {time.Hour, func(ctx context.Context, _ any) (any, error) { <-ctx.Done(); return nil, ctx.Err() }, []string{"-1"}},
+		"the caller ends it":  {time.Second, func(ctx context.Context, _ any) (any, error) { <-ctx.Done(); return nil, ctx.Err() }, nil},
+		"it fails late":       {time.Hour, func(context.Context, any) (any, error) { <-time.After(publicerr.CallTimeout - 1); return nil, fault }, nil},
+		"it succeeds late":    {time.Hour, func(context.Context, any) (any, error) { <-time.After(2 * publicerr.CallTimeout); return "done", nil }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), tc.patience)
+				defer cancel()
+				var call trailers
+				_, _ = boundUnary(grpc.NewContextWithServerTransportStream(ctx, &call), nil, nil, tc.handler)
+				if got := call.md.Get("grpc-retry-pushback-ms"); !slices.Equal(got, tc.want) {
+					t.Errorf("the trailer says %q, want %q", got, tc.want)
+				}
+			})
+		})
+	}
+}
+
+// trailers collects the trailers of a call.
+type trailers struct {
+	grpc.ServerTransportStream
+	md metadata.MD
+}
+
+func (s *trailers) SetTrailer(md metadata.MD) error {
+	s.md = metadata.Join(s.md, md)
+	return nil
 }
 
 func TestServer_APanicIsAFaultWithANameInTheLog(t *testing.T) {

@@ -27,7 +27,7 @@ const requestIDKey = "x-request-id"
 type timeoutConn struct{ grpc.ClientConnInterface }
 
 func (c timeoutConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	_, err := publicerr.Within(ctx, func(ctx context.Context) (struct{}, error) {
+	_, _, err := publicerr.Within(ctx, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, c.ClientConnInterface.Invoke(ctx, method, args, reply, opts...)
 	})
 	return err
