@@ -16,22 +16,26 @@ import (
 func TestObserve_ShowsWhoHasAConnectionAndWhoWaits(t *testing.T) {
 	t.Parallel()
 	metrics := metrictest.New(t)
-	pool := openPool(t, postgrestest.URL(t)+"&pool_max_conns=1")
+	pool := openPool(t, postgrestest.URL(t)+"&pool_max_conns=2")
 	if err := dbpool.Observe(metrics, pool); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := pool.Acquire(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	conns := pool.AcquireAllIdle(t.Context())
+	for len(conns) < 2 {
+		conn, err := pool.Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	if _, err := pool.Acquire(ctx); err == nil {
-		t.Fatal("a pool of one connection gave two")
+		t.Fatal("a pool of two connections gave three")
 	}
 	want := map[string]float64{
-		"refract_database_connections_max":                   1,
-		`refract_database_connections{state="acquired"}`:     1,
+		"refract_database_connections_max":                   2,
+		`refract_database_connections{state="acquired"}`:     2,
 		`refract_database_connections{state="constructing"}`: 0,
 		`refract_database_connections{state="idle"}`:         0,
 	}
@@ -41,7 +45,9 @@ func TestObserve_ShowsWhoHasAConnectionAndWhoWaits(t *testing.T) {
 	if got := metrics.Values(t, "refract_database_acquires")[`refract_database_acquires_total{outcome="canceled"}`]; got != 1 {
 		t.Errorf("%v acquires were canceled, want 1", got)
 	}
-	conn.Release()
+	for _, conn := range conns {
+		conn.Release()
+	}
 	pool.Close() // A scrape needs no connection.
 	if n := len(metrics.Values(t, "refract_database_acquire")); n != 4 {
 		t.Errorf("%d series are left when the pool is closed, want the 4 counters", n)

@@ -29,8 +29,9 @@ const (
 // are enough for thousands of commits a second.
 const defaultMaxConns = 20
 
-// migratingConns is the least size of a pool of WithoutDeadlines: a migration holds its lock on one connection, and works on another.
-const migratingConns = 2
+// minConns is the least size of a pool, whatever the URL says: a migration and a round of retention hold a lock on one connection, and
+// work on another.
+const minConns = 2
 
 // errNoPostgresURL replaces the errors of the URL parser, which contain the password.
 var errNoPostgresURL = errors.New("the database URL is not a PostgreSQL URL")
@@ -75,6 +76,7 @@ func configure(databaseURL string, limit time.Duration) (*config, error) {
 	} else if !named {
 		pool.MaxConns = defaultMaxConns
 	}
+	pool.MaxConns = max(pool.MaxConns, minConns)
 	if _, named := pool.ConnConfig.RuntimeParams["application_name"]; !named {
 		pool.ConnConfig.RuntimeParams["application_name"] = "refract" // Operators see this name in the list of connections.
 	}
@@ -191,7 +193,6 @@ func limitOf(ctx context.Context) (limit time.Duration, ok bool) {
 func WithoutDeadlines(ctx context.Context, pool *pgxpool.Pool, lockTimeout time.Duration) (*pgxpool.Pool, error) {
 	config := pool.Config()
 	config.ConnConfig.Tracer, config.AfterRelease = nil, nil
-	config.MaxConns = max(config.MaxConns, migratingConns)
 	begin := config.ConnConfig.AfterConnect
 	config.ConnConfig.AfterConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		if begin != nil {
