@@ -11,6 +11,7 @@ import (
 	"github.com/refract-video/refract/internal/console"
 	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/postgres/credentials"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 )
 
 // consoleLinkCmd makes a login link to the console. Like tokenCmd it writes to the database and calls no service.
@@ -32,6 +33,7 @@ func (c *consoleLinkCmd) Run(ctx context.Context, con cli.Console) error {
 			return fmt.Errorf("--tenant %w", err)
 		}
 	}
+	ctx = dbpool.Patient(ctx)
 	pool, err := c.openMigrated(ctx)
 	if err != nil {
 		return err

@@ -23,7 +23,6 @@ type databaseFlags struct {
 
 // openMigrated connects to the database, and checks that it has a schema with which this release works.
 func (f databaseFlags) openMigrated(ctx context.Context) (*pgxpool.Pool, error) {
-	ctx = dbpool.Patient(ctx)
 	pool, err := f.open(ctx)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/postgres/expiry"
 	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/server"
@@ -36,6 +37,7 @@ func (c *retainCmd) Run(ctx context.Context, con cli.Console) (err error) {
 	if err != nil {
 		return err
 	}
+	ctx = dbpool.Patient(ctx)
 	pool, err := c.openMigrated(ctx)
 	if err != nil {
 		return err

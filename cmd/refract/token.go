@@ -16,6 +16,7 @@ import (
 	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/identity"
 	"github.com/refract-video/refract/internal/postgres/credentials"
+	"github.com/refract-video/refract/internal/postgres/dbpool"
 )
 
 // tokenCmd manages the API tokens of tenants. It writes to the database and calls no service, so access to the
@@ -124,6 +125,7 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, con cli.Console) error {
 // withTokens opens the database, checks that it has this release's schema, and calls a function with its tokens. What the function
 // changes is recorded as a change of the user who runs the command.
 func withTokens(ctx context.Context, f databaseFlags, do func(context.Context, *credentials.APITokens) error) error {
+	ctx = dbpool.Patient(ctx)
 	pool, err := f.openMigrated(ctx)
 	if err != nil {
 		return err

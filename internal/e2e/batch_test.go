@@ -20,7 +20,7 @@ import (
 // batchOutcome is a result of a batch as clients see it: the request id of a task, or a refusal.
 type batchOutcome struct {
 	Task    string
-	Refusal e2etest.RefusalSeen
+	Refusal e2etest.Refusal
 }
 
 func batchOutcomes(resp *refractv1.BatchSubmitTasksResponse) []batchOutcome {
@@ -61,10 +61,10 @@ func TestBatchSubmit_AnswersItemByItem(t *testing.T) {
 		return func(r *refractv1.SubmitTaskRequest) { r.Prompt = p }
 	}
 	invalid := func(fields ...string) batchOutcome {
-		return batchOutcome{Refusal: e2etest.RefusalSeen{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: fields}}
+		return batchOutcome{Refusal: e2etest.Refusal{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: fields}}
 	}
 	conflict := func(id string) batchOutcome {
-		return batchOutcome{Refusal: e2etest.RefusalSeen{Code: codes.AlreadyExists, Reason: "REQUEST_ID_CONFLICT", Fields: []string{"prompt"}, TaskID: id}}
+		return batchOutcome{Refusal: e2etest.Refusal{Code: codes.AlreadyExists, Reason: "REQUEST_ID_CONFLICT", Fields: []string{"prompt"}, TaskID: id}}
 	}
 	req := &refractv1.BatchSubmitTasksRequest{}
 	var want []batchOutcome

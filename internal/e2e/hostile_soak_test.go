@@ -165,7 +165,7 @@ func (r *hostileRound) measure(t *testing.T) (times goodTimes) {
 	defer cancel()
 	for range goodTasks {
 		req := e2etest.GoodRequest()
-		byURI(r.sim.URL() + "/clips/tiny.mp4")(req)
+		e2etest.ByURI(r.sim.URL() + "/clips/tiny.mp4")(req)
 		start := time.Now()
 		resp, err := r.Tasks.SubmitTask(ctx, req)
 		if err != nil {
@@ -316,7 +316,7 @@ func (r *hostileRound) submitHostileTasks(t *testing.T, tenant int, token string
 		for range 20 {
 			req := e2etest.GoodRequest()
 			req.Prompt += " " + prompt
-			byURI(r.sim.URL() + "/clips/tiny.mp4")(req)
+			e2etest.ByURI(r.sim.URL() + "/clips/tiny.mp4")(req)
 			batch.Requests = append(batch.Requests, req)
 		}
 	}
@@ -332,7 +332,7 @@ func (r *hostileRound) submitHostileTasks(t *testing.T, tenant int, token string
 func (r *hostileRound) slowRequest(tenant int) *refractv1.SubmitTaskRequest {
 	req := e2etest.GoodRequest()
 	req.Prompt = []string{strings.Repeat("\U0001F3AC", 6000), strings.Repeat("\x01", 5999) + "x"}[tenant]
-	byURI(r.hanging + "/" + uuid.NewString() + ".mp4")(req)
+	e2etest.ByURI(r.hanging + "/" + uuid.NewString() + ".mp4")(req)
 	return req
 }
 

@@ -239,15 +239,15 @@ func TestModels_AreRefused(t *testing.T) {
 		call   func(context.Context) error
 		path   string
 		token  string
-		want   e2etest.RefusalSeen
+		want   e2etest.Refusal
 		status int
 	}{
-		"a list without credentials":  {list(&refractv1.ListModelsRequest{}), "/v1/models", "", e2etest.RefusalSeen{Code: codes.Unauthenticated, Reason: "CREDENTIALS_INVALID"}, http.StatusUnauthorized},
-		"a model without credentials": {get("luma/ray-2-modify"), "/v1/models/luma/ray-2-modify", "", e2etest.RefusalSeen{Code: codes.Unauthenticated, Reason: "CREDENTIALS_INVALID"}, http.StatusUnauthorized},
-		"an unknown model":            {get("acme/edit"), "/v1/models/acme/edit", ts.Token, e2etest.RefusalSeen{Code: codes.NotFound, Reason: "MODEL_NOT_FOUND"}, http.StatusNotFound},
-		"a page that is too large":    {list(&refractv1.ListModelsRequest{PageSize: 501}), "/v1/models?page_size=501", ts.Token, e2etest.RefusalSeen{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: []string{"page_size"}}, http.StatusBadRequest},
-		"a forged page token":         {list(&refractv1.ListModelsRequest{PageToken: "x"}), "/v1/models?page_token=x", ts.Token, e2etest.RefusalSeen{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: []string{"page_token"}}, http.StatusBadRequest},
-		"a provider that is no name":  {list(&refractv1.ListModelsRequest{Provider: "KIE"}), "/v1/models?provider=KIE", ts.Token, e2etest.RefusalSeen{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: []string{"provider"}}, http.StatusBadRequest},
+		"a list without credentials":  {list(&refractv1.ListModelsRequest{}), "/v1/models", "", e2etest.Refusal{Code: codes.Unauthenticated, Reason: "CREDENTIALS_INVALID"}, http.StatusUnauthorized},
+		"a model without credentials": {get("luma/ray-2-modify"), "/v1/models/luma/ray-2-modify", "", e2etest.Refusal{Code: codes.Unauthenticated, Reason: "CREDENTIALS_INVALID"}, http.StatusUnauthorized},
+		"an unknown model":            {get("acme/edit"), "/v1/models/acme/edit", ts.Token, e2etest.Refusal{Code: codes.NotFound, Reason: "MODEL_NOT_FOUND"}, http.StatusNotFound},
+		"a page that is too large":    {list(&refractv1.ListModelsRequest{PageSize: 501}), "/v1/models?page_size=501", ts.Token, e2etest.Refusal{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: []string{"page_size"}}, http.StatusBadRequest},
+		"a forged page token":         {list(&refractv1.ListModelsRequest{PageToken: "x"}), "/v1/models?page_token=x", ts.Token, e2etest.Refusal{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: []string{"page_token"}}, http.StatusBadRequest},
+		"a provider that is no name":  {list(&refractv1.ListModelsRequest{Provider: "KIE"}), "/v1/models?provider=KIE", ts.Token, e2etest.Refusal{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: []string{"provider"}}, http.StatusBadRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

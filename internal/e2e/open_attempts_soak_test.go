@@ -59,12 +59,12 @@ func askAboutAll(t *testing.T, n int, answers time.Duration) {
 	if err := provider.Await(ctx, running); err != nil {
 		t.Fatal(err)
 	}
-	before := e2etest.Asked(provider)
+	before := e2etest.Queries(provider)
 	start := time.Now()
 	if _, err := f.Pool.Exec(ctx, "UPDATE attempt SET next_check_time = now()"); err != nil {
 		t.Fatal(err)
 	}
-	if err := provider.Await(ctx, func() bool { return e2etest.Asked(provider) >= before+openAttempts }); err != nil {
+	if err := provider.Await(ctx, func() bool { return e2etest.Queries(provider) >= before+openAttempts }); err != nil {
 		t.Fatal(err)
 	}
 	// A replica may find a due check half a second late.

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -30,71 +29,10 @@ const (
 	forSource        = refractv1.WaitingCause_WAITING_CAUSE_SOURCE
 )
 
-// TestPromise10_SlowSourcesDelayTheirOwnTenantAlone gives two tenants 20 sources each on a host that hangs. The
-// provider allows four submissions an hour, so the other tenants' tasks can be sent only if the hanging ones hold no
-// permit. The third tenant's source is too slow for a submission to wait for, and must get a slot for its preparation.
-//
-// It fails when countUsage (internal/postgres/admit_tasks.go) counts attempts that were not sent, when deferTask
-// (internal/postgres/preparation.go) leaves tasks to admission, when Look is waited for until it ends, and, for the
-// third tenant, when claimPreparations (internal/postgres/preparation.go) gives all slots to two tenants.
-func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
-	t.Parallel()
-	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
-		fetching(f, c)
-		f.KIE.Limits, f.KIE.Poll = []string{"4/1h/4"}, 300*time.Millisecond
-		f.Tuning.Sources = source.Timing{SubmitWait: 100 * time.Millisecond}
-		f.Tuning.Look = 5 * time.Second // The tenant's own good source may wait behind five rounds of its hanging ones.
-	})
-	release := make(chan struct{})
-	var hung atomic.Int64
-	hanging := e2etest.ClipServer(t, func(_ http.ResponseWriter, r *http.Request) {
-		hung.Add(1)
-		defer hung.Add(-1)
-		select {
-		case <-release:
-		case <-r.Context().Done():
-		}
-	})
-	t.Cleanup(func() { close(release) })
-	slow := e2etest.ClipServer(t, func(http.ResponseWriter, *http.Request) { <-time.After(300 * time.Millisecond) })
-	ids, slowToo := make([]string, 40), ts.As(t, "films")
-	for i := range ids {
-		tenant := []*e2etest.Service{ts, slowToo}[i/20]
-		ids[i] = tenant.Submit(t, "", byURI(fmt.Sprintf("%s/%d.mp4", hanging.URL, i))).GetId()
-	}
-	e2etest.Eventually(t, "all of them to wait for their source", func() bool {
-		return e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM preparation_task") == len(ids)
-	})
-	if n := e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM attempt WHERE state <> 'REFUSED' OR sent"); n != 0 {
-		t.Errorf("%d attempts hold a permit", n)
-	}
-	if w := ts.Get(t, ids[7]).GetWaiting(); w.GetCause() != forSource {
-		t.Errorf("one waits for %v, want its source", w)
-	}
-	other := ts.As(t, "ads")
-	second := other.Submit(t, "", byURI(slow.URL+"/slow.mp4"))
-	if last := other.End(t, second.GetId()); last.GetState() != e2etest.Succeeded {
-		t.Errorf("another tenant's task ended %v", last)
-	}
-	own := ts.Submit(t, "", byURI(ts.Sim.URL()+"/clips/sample.mp4"))
-	if last := ts.End(t, own.GetId()); last.GetState() != e2etest.Succeeded {
-		t.Errorf("the tenant's own task with a good source ended %v", last)
-	}
-	if n := e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM attempt WHERE task_id = $1", ids[0]); n != 1 {
-		t.Errorf("a task that waits has %d attempts, want the one that was not sent", n)
-	}
-	if got := ts.Get(t, ids[0]); got.GetState() != e2etest.Queued {
-		t.Errorf("one of the slow ones is %v", got.GetState())
-	}
-	if n := hung.Load(); n > 16 {
-		t.Errorf("%d sources on one host are looked at at a time for two tenants, want 8 for each", n)
-	}
-}
-
 func TestSource_TroubleOfItsHostHeals(t *testing.T) {
 	t.Parallel()
 	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
-		fetching(f, c)
+		e2etest.Fetching(f, c)
 		f.Tuning.Sources.GiveUp = time.Minute
 	})
 	for name, trouble := range map[string]http.HandlerFunc{
@@ -118,7 +56,7 @@ func TestSource_TroubleOfItsHostHeals(t *testing.T) {
 					healed.CompareAndSwap(nil, new(time.Now()))
 				}
 			})
-			id := ts.Submit(t, "", byURI(host.URL)).GetId()
+			id := ts.Submit(t, "", e2etest.ByURI(host.URL)).GetId()
 			if last := ts.End(t, id); last.GetState() != e2etest.Succeeded {
 				t.Errorf("ended %v", last)
 			}
@@ -136,13 +74,13 @@ func TestSource_HostsThatHangAreGivenUpInTime(t *testing.T) {
 	t.Parallel()
 	const giveUp = 5 * time.Second // Long enough that a slow machine sees the task wait.
 	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
-		fetching(f, c)
+		e2etest.Fetching(f, c)
 		f.Tuning.Sources = source.Timing{SubmitWait: 100 * time.Millisecond, Backoff: 50 * time.Millisecond, GiveUp: giveUp}
 		f.Tuning.Look = 200 * time.Millisecond
 	})
 	host := e2etest.ClipServer(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	start := time.Now()
-	id := ts.Submit(t, "", byURI(host.URL+"/a.mp4?signature=hunter2")).GetId()
+	id := ts.Submit(t, "", e2etest.ByURI(host.URL+"/a.mp4?signature=hunter2")).GetId()
 	e2etest.Eventually(t, "its source to be tried again", func() bool {
 		w := ts.Get(t, id).GetWaiting()
 		return w.GetCause() == forSource && strings.Contains(w.GetMessage(), "no answer in time; it is tried again")
@@ -163,7 +101,7 @@ func TestSource_AnOutageOfOursSettlesNothing(t *testing.T) {
 	t.Parallel()
 	var wire *e2etest.Wiretap
 	f := e2etest.StartFleet(t, func(f *server.Config, c *e2etest.SimConfig) {
-		fetching(f, c)
+		e2etest.Fetching(f, c)
 		f.Tuning.Sources = source.Timing{SubmitWait: 50 * time.Millisecond, Backoff: 20 * time.Millisecond, GiveUp: time.Millisecond}
 		u, err := url.Parse(f.DatabaseURL.Reveal())
 		if err != nil {
@@ -171,9 +109,9 @@ func TestSource_AnOutageOfOursSettlesNothing(t *testing.T) {
 		}
 		wire = e2etest.StartWiretap(t, u.Host)
 	})
-	u, _ := url.Parse(f.Flags.DatabaseURL.Reveal())
+	u, _ := url.Parse(f.Config.DatabaseURL.Reveal())
 	u.Host = wire.Address
-	f.Flags.DatabaseURL = redact.Secret(u.String())
+	f.Config.DatabaseURL = redact.Secret(u.String())
 	ts := f.Start(t)
 	look := make(chan struct{})
 	host := e2etest.ClipServer(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -182,14 +120,14 @@ func TestSource_AnOutageOfOursSettlesNothing(t *testing.T) {
 		case <-r.Context().Done():
 		}
 	})
-	id := ts.Submit(t, "", byURI(host.URL)).GetId()
+	id := ts.Submit(t, "", e2etest.ByURI(host.URL)).GetId()
 	e2etest.Eventually(t, "its source to be looked at", func() bool {
 		return e2etest.Ask[bool](t, f.Pool, "SELECT count(*) FILTER (WHERE busy) = 1 FROM preparation")
 	})
-	wire.Set(true)
+	wire.SetCut(true)
 	close(look)
 	e2etest.Eventually(t, "the service to miss its database", func() bool { return wire.Refused.Load() > 3 })
-	wire.Set(false)
+	wire.SetCut(false)
 	e2etest.Do(t, f.Pool, "UPDATE preparation SET due_time = now()") // The lease expires.
 	e2etest.Eventually(t, "the task to succeed", func() bool {
 		return e2etest.Ask[string](t, f.Pool, "SELECT state FROM task WHERE id = $1", id) == "SUCCEEDED"
@@ -224,7 +162,7 @@ func TestSource_ManyTasksOfAClipHandItOverOnce(t *testing.T) {
 	t.Parallel()
 	f := e2etest.StartFleet(t, func(f *server.Config, c *e2etest.SimConfig) {
 		e2etest.Unlimited(f, c)
-		fetching(f, c)
+		e2etest.Fetching(f, c)
 		f.Tuning.Sources.SubmitWait = 100 * time.Millisecond
 	})
 	began, finish := make(chan struct{}, 100), make(chan struct{})
@@ -237,7 +175,7 @@ func TestSource_ManyTasksOfAClipHandItOverOnce(t *testing.T) {
 			return false
 		}
 	})
-	f.Flags.KIE.URL = gate.url
+	f.Config.KIE.URL = gate.url
 	replicas := []*e2etest.Service{f.Start(t), f.Start(t)}
 	id := replicas[0].Uploaded(t)
 	tasks := make([]string, 10)
@@ -267,7 +205,7 @@ func TestSource_BusyUploadsDelayTheirOwnTasksAlone(t *testing.T) {
 	t.Parallel()
 	f := e2etest.StartFleet(t, func(f *server.Config, c *e2etest.SimConfig) {
 		e2etest.Unlimited(f, c)
-		fetching(f, c)
+		e2etest.Fetching(f, c)
 		f.Tuning.Sources.SubmitWait = 100 * time.Millisecond
 	})
 	var well atomic.Bool
@@ -277,14 +215,14 @@ func TestSource_BusyUploadsDelayTheirOwnTasksAlone(t *testing.T) {
 		}
 		return well.Load()
 	})
-	f.Flags.KIE.URL = gate.url
+	f.Config.KIE.URL = gate.url
 	ts := f.Start(t)
 	id := ts.Submit(t, "", e2etest.BySource(ts.Uploaded(t))).GetId()
 	e2etest.Eventually(t, "the upload to be tried again", func() bool { return gate.uploads.Load() > 2 })
 	if w := ts.Get(t, id).GetWaiting(); w.GetCause() != forSource || !strings.Contains(w.GetMessage(), "upload: rate_limited: code 429; it is tried again") {
 		t.Errorf("it waits for %v, want another upload", w)
 	}
-	if last := ts.End(t, ts.Submit(t, "", byURI(f.Sim.URL()+"/clips/sample.mp4")).GetId()); last.GetState() != e2etest.Succeeded {
+	if last := ts.End(t, ts.Submit(t, "", e2etest.ByURI(f.Sim.URL()+"/clips/sample.mp4")).GetId()); last.GetState() != e2etest.Succeeded {
 		t.Errorf("a task that needs no upload ended %v", last)
 	}
 	if e2etest.Ask[bool](t, f.Pool, "SELECT bool_or(pauses > 0) FROM provider_account") {
@@ -308,7 +246,7 @@ func TestSource_AnUploadThatIsCutIsMadeAgain(t *testing.T) {
 		},
 		"SIGTERM": func(t *testing.T, p *e2etest.Process, _ string) {
 			t.Helper()
-			e2etest.Terminate(t, p) // It does not wait for the upload, which never ends.
+			p.Terminate(t) // It does not wait for the upload, which never ends.
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -336,7 +274,7 @@ func TestSource_AnUploadThatIsCutIsMadeAgain(t *testing.T) {
 			}
 			first := e2etest.StartProcess(t, args...)
 			clip := e2etest.DistinctClip(name)
-			resp, err := e2etest.SendTo(t.Context(), first.Tasks, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip)
+			resp, err := e2etest.UploadTo(t.Context(), first.Tasks, &refractv1.UploadSourceHeader{UploadId: uuid.NewString(), SizeBytes: int64(len(clip))}, clip)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -362,7 +300,7 @@ func TestSource_AnUploadThatIsCutIsMadeAgain(t *testing.T) {
 
 func TestRetry_OfATaskWhoseUploadHasExpired(t *testing.T) {
 	t.Parallel()
-	ts := e2etest.Start(t, fetching)
+	ts := e2etest.Start(t, e2etest.Fetching)
 	task := ts.Submit(t, "[sim:fail]", e2etest.BySource(ts.Uploaded(t)))
 	if last := ts.End(t, task.GetId()); last.GetFailure().GetReason() != refractv1.FailureReason_FAILURE_REASON_PROVIDER_FAILED {
 		t.Fatalf("ended %v", last)
@@ -385,7 +323,7 @@ func TestProbe_FetchAllowOpensNothingToSources(t *testing.T) {
 	private := newPrivateServer(t)
 	names := e2etest.NewRebindingHost(t)
 	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
-		fetching(f, c)
+		e2etest.Fetching(f, c)
 		f.AllowPrivate, f.CallbackURL, f.FetchAllow = false, "https://refract.example.com", []string{"127.0.0.1", "127.0.0.2"}
 		f.Tuning.Resolver, f.Tuning.Roots = names.Resolver(), names.Roots
 		f.Tuning.WrapProber = func(guarded http.RoundTripper) http.RoundTripper {
@@ -403,7 +341,7 @@ func TestProbe_FetchAllowOpensNothingToSources(t *testing.T) {
 		"redirected":     "https://public.example.com/a.mp4",
 		"a name of ours": "https://example.com/a.mp4",
 	} {
-		id := ts.Submit(t, "", byURI(uri)).GetId()
+		id := ts.Submit(t, "", e2etest.ByURI(uri)).GetId()
 		f := ts.End(t, id).GetFailure()
 		if f.GetReason() != inputUnreachable || !strings.Contains(f.GetMessage(), "refused by the network guard") || strings.Contains(f.GetMessage(), "127.0.0.") {
 			t.Errorf("%s: ended with %v", name, f)

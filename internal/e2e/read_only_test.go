@@ -20,7 +20,7 @@ import (
 // makes new sessions writable while existing ones stay read-only.
 //
 // It fails without readOnlyTransaction in Unavailable (internal/postgres/dbpool/errors.go), when State drops no connections, and
-// without outageLog (log_limit.go).
+// without outageLog (internal/server/log_limit.go).
 func TestReady_ADatabaseThatBecomesReadOnly(t *testing.T) {
 	t.Parallel()
 	ts := e2etest.Start(t, nil)

@@ -76,7 +76,7 @@ func TestSubmit_RefusesInvalidRequests(t *testing.T) {
 
 			_, err := ts.Tasks.SubmitTask(ts.Ctx(t), req)
 			got := e2etest.RefusalOf(err)
-			want := e2etest.RefusalSeen{Code: tc.code, Reason: tc.reason, Fields: tc.fields}
+			want := e2etest.Refusal{Code: tc.code, Reason: tc.reason, Fields: tc.fields}
 			if tc.code == codes.AlreadyExists {
 				want.TaskID = first.GetId()
 			}

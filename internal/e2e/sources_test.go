@@ -29,21 +29,6 @@ import (
 	"github.com/refract-video/refract/internal/task"
 )
 
-// fetching makes the provider fetch its sources and return them as results. It makes the service probe sources, and
-// give up soon.
-func fetching(f *server.Config, sc *e2etest.SimConfig) {
-	e2etest.EveryProvider(f, sc)
-	sc.Source, sc.Transform = sim.SourceFetch, sim.TransformNone
-	f.Probe = "on"
-	f.Tuning.Sources = source.Timing{Backoff: 20 * time.Millisecond, GiveUp: 200 * time.Millisecond}
-}
-
-func byURI(uri string) func(*refractv1.SubmitTaskRequest) {
-	return func(r *refractv1.SubmitTaskRequest) {
-		r.Source = &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: uri}}
-	}
-}
-
 // TestSubmit_AFileIsUploadedModifiedAndDownloaded runs a local clip from end to end, for each way in which a provider
 // can get it.
 func TestSubmit_AFileIsUploadedModifiedAndDownloaded(t *testing.T) {
@@ -62,7 +47,7 @@ func TestSubmit_AFileIsUploadedModifiedAndDownloaded(t *testing.T) {
 			t.Parallel()
 			ts := e2etest.Start(t, func(f *server.Config, sc *e2etest.SimConfig) {
 				e2etest.EveryProvider(f, sc)
-				fetching(f, sc)
+				e2etest.Fetching(f, sc)
 				f.PublicSources = tc.public
 			})
 			clip := e2etest.DistinctClip(name)
@@ -97,7 +82,7 @@ func TestSubmit_AFileIsUploadedModifiedAndDownloaded(t *testing.T) {
 
 func TestProbe_RefusesBeforeAnythingIsPaid(t *testing.T) {
 	t.Parallel()
-	ts := e2etest.Start(t, fetching)
+	ts := e2etest.Start(t, e2etest.Fetching)
 	large, err := os.ReadFile(paddedClip(t, 1_000_000))
 	if err != nil {
 		t.Fatal(err)
@@ -135,14 +120,14 @@ func TestProbe_RefusesBeforeAnythingIsPaid(t *testing.T) {
 		reason   refractv1.FailureReason
 		says     string
 	}{
-		"missing":       {"kie", byURI(host.URL + "/no.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNREACHABLE, "status 404"},
-		"no listener":   {"kie", byURI("http://127.0.0.1:1/a.mp4?secret"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNREACHABLE, "connection refused"},
-		"too long":      {"kie", byURI(host.URL + "/long.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_TOO_LONG, "the source has 14"},
-		"too large":     {"kie", byURI(host.URL + "/huge.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_TOO_LARGE, "the source has 612.346 MB; provider kie takes at most 500 MB"},
-		"web page":      {"kie", byURI(host.URL + "/page.html"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "the source is no video but text/html"},
-		"damaged":       {"kie", byURI(host.URL + "/cut.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "the source can't be used"},
-		"sound":         {"kie", byURI(host.URL + "/sound.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "it has no video track, only sound"},
-		"photo":         {"luma", byURI(host.URL + "/photo.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "it is a photo"},
+		"missing":       {"kie", e2etest.ByURI(host.URL + "/no.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNREACHABLE, "status 404"},
+		"no listener":   {"kie", e2etest.ByURI("http://127.0.0.1:1/a.mp4?secret"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNREACHABLE, "connection refused"},
+		"too long":      {"kie", e2etest.ByURI(host.URL + "/long.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_TOO_LONG, "the source has 14"},
+		"too large":     {"kie", e2etest.ByURI(host.URL + "/huge.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_TOO_LARGE, "the source has 612.346 MB; provider kie takes at most 500 MB"},
+		"web page":      {"kie", e2etest.ByURI(host.URL + "/page.html"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "the source is no video but text/html"},
+		"damaged":       {"kie", e2etest.ByURI(host.URL + "/cut.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "the source can't be used"},
+		"sound":         {"kie", e2etest.ByURI(host.URL + "/sound.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "it has no video track, only sound"},
+		"photo":         {"luma", e2etest.ByURI(host.URL + "/photo.mp4"), refractv1.FailureReason_FAILURE_REASON_INPUT_UNSUPPORTED, "it is a photo"},
 		"no way to it":  {"luma", e2etest.BySource(uploaded.GetSource().GetId()), refractv1.FailureReason_FAILURE_REASON_INPUT_UNREACHABLE, "--public-sources"},
 		"uploaded long": {"kie", e2etest.BySource(long.GetSource().GetId()), refractv1.FailureReason_FAILURE_REASON_INPUT_TOO_LONG, "takes at most 10 s"},
 	} {
@@ -163,8 +148,8 @@ func TestProbe_RefusesBeforeAnythingIsPaid(t *testing.T) {
 
 func TestProbe_LetsGoodSourcesThrough(t *testing.T) {
 	t.Parallel()
-	ts := e2etest.Start(t, fetching)
-	last := ts.End(t, ts.Submit(t, "", byURI(ts.Sim.URL()+"/clips/sample.mp4")).GetId())
+	ts := e2etest.Start(t, e2etest.Fetching)
+	last := ts.End(t, ts.Submit(t, "", e2etest.ByURI(ts.Sim.URL()+"/clips/sample.mp4")).GetId())
 	if last.GetState() != e2etest.Succeeded {
 		t.Errorf("ended %v", last)
 	}
@@ -173,11 +158,11 @@ func TestProbe_LetsGoodSourcesThrough(t *testing.T) {
 // TestProbe_MovesOnWhereTheLimitIsTheProviders sends a clip that the first provider finds too large.
 func TestProbe_MovesOnWhereTheLimitIsTheProviders(t *testing.T) {
 	t.Parallel()
-	ts := e2etest.Start(t, fetching)
+	ts := e2etest.Start(t, e2etest.Fetching)
 	path := paddedClip(t, 120_000_000)
 	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, path) }))
 	t.Cleanup(host.Close)
-	id := ts.Submit(t, "[sim:fail]", byURI(host.URL), func(r *refractv1.SubmitTaskRequest) {
+	id := ts.Submit(t, "[sim:fail]", e2etest.ByURI(host.URL), func(r *refractv1.SubmitTaskRequest) {
 		r.Provider, r.FallbackProviders = "luma", []string{"kie"}
 	}).GetId()
 	var movedOn bool
@@ -282,7 +267,7 @@ func TestUploadSource_GoesOnAtAnotherReplica(t *testing.T) {
 		t.Fatalf("received %d bytes of 18000000", received)
 	}
 	h.Offset = received
-	resp, err := e2etest.SendTo(t.Context(), second.Tasks, h, clip[received:])
+	resp, err := e2etest.UploadTo(t.Context(), second.Tasks, h, clip[received:])
 	if err != nil || resp.GetSource().GetSizeBytes() != int64(len(clip)) {
 		t.Fatalf("at the second replica: %v, %v", resp, err)
 	}
@@ -292,7 +277,7 @@ func TestUploadSource_GoesOnAtAnotherReplica(t *testing.T) {
 func awaitReceived(t *testing.T, p *e2etest.Process, uploadID string, least int64) int64 {
 	t.Helper()
 	for {
-		resp, err := e2etest.SendTo(t.Context(), p.Tasks, &refractv1.UploadSourceHeader{UploadId: uploadID}, nil)
+		resp, err := e2etest.UploadTo(t.Context(), p.Tasks, &refractv1.UploadSourceHeader{UploadId: uploadID}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -345,7 +330,7 @@ func TestPublicSources_AreServedByTheirLinkAlone(t *testing.T) {
 	t.Parallel()
 	const key = "a key of links that has 32 bytes and more"
 	ts := e2etest.Start(t, func(f *server.Config, sc *e2etest.SimConfig) {
-		fetching(f, sc)
+		e2etest.Fetching(f, sc)
 		f.PublicSources, f.CallbackKeys = true, []redact.Secret{key}
 	})
 	clip := e2etest.DistinctClip("public")

@@ -45,24 +45,29 @@ func newRefresh(t timing) *refresh {
 	return &refresh{timing: t, ask: loop.NewSignal(), next: &pendingRead{done: make(chan struct{})}}
 }
 
-// once makes one read.
+// once makes one read, for as long as ctx lasts.
 func (r *refresh) once(ctx context.Context) error {
 	r.mu.Lock()
 	this := r.next
 	r.next = &pendingRead{done: make(chan struct{})}
 	r.mu.Unlock()
 	defer close(this.done)
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
 	this.err = r.read(ctx)
 	return this.err
+}
+
+// timely makes one read within the time for it.
+func (r *refresh) timely(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	return r.once(ctx)
 }
 
 // run reads until ctx ends.
 func (r *refresh) run(ctx context.Context) error {
 	for {
 		due := time.NewTimer(r.interval)
-		if r.once(ctx) != nil {
+		if r.timely(ctx) != nil {
 			due.Reset(r.retry)
 		}
 		if loop.Sleep(ctx, r.gap) != nil {

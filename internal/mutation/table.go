@@ -555,7 +555,7 @@ var mutations = append(differences(), []mutation{
 		"answer_time > now() - make_interval(secs => $2) AND sent)",
 		"answer_time > now() - make_interval(secs => $2))",
 		[]test{
-			{service, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"},
+			{promises, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"},
 			{lifecycle, "TestDefer_HoldsNothing"},
 		},
 	},
@@ -564,7 +564,7 @@ var mutations = append(differences(), []mutation{
 		"UPDATE task SET not_before_time = 'infinity'",
 		"UPDATE task SET not_before_time = now()",
 		[]test{
-			{service, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"},
+			{promises, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"},
 			{lifecycle, "TestDefer_HoldsNothing"},
 		},
 	},
@@ -573,7 +573,7 @@ var mutations = append(differences(), []mutation{
 		"	waiting, cancel := context.WithTimeoutCause(ctx, limit, ErrNotReady)\n",
 		"	waiting, cancel := context.WithCancel(ctx)\n",
 		[]test{
-			{service, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"},
+			{promises, "TestPromise10_SlowSourcesDelayTheirOwnTenantAlone"},
 			{source, "TestSubmitWaits_ATenantWithSlowSourcesWaitsShortly"},
 		},
 	},

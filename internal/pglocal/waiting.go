@@ -14,8 +14,8 @@ const (
 	reportPeriod = 10 * time.Second
 )
 
-// Waiting logs at info level what a start waits for: after 5 seconds, then every 10 seconds. A start has no time limit, so
-// this is how an operator distinguishes a slow one from a hung one. Its methods may be called concurrently.
+// Waiting logs at info level what a start waits for: after 5 seconds, then every 10 seconds. A start may take
+// minutes, so this is how an operator distinguishes a slow one from a hung one. Its methods may be called concurrently.
 type Waiting struct {
 	logger *slog.Logger
 	after  func(time.Duration) <-chan time.Time

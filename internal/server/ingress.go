@@ -11,6 +11,7 @@ import (
 	"github.com/refract-video/refract/internal/callback"
 	"github.com/refract-video/refract/internal/httpapi"
 	"github.com/refract-video/refract/internal/notify"
+	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/postgres/inbox"
 	"github.com/refract-video/refract/internal/postgres/replica"
@@ -20,6 +21,9 @@ import (
 // buildIngress builds a replica that only stores callbacks. It needs a database role that may append to the intake, the key of callback
 // URLs, and nothing else: no API key, no bucket, no secret of the database.
 func (s *Server) buildIngress(ctx context.Context, f Config, logs logs, t *telemetry) error {
+	waiting := pglocal.NewWaiting(ctx, s.log)
+	defer waiting.Stop()
+	waiting.Step("connecting")
 	pool, err := dbpool.Open(ctx, f.DatabaseURL.Reveal())
 	if err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/redact"
@@ -16,24 +15,14 @@ import (
 // Restore makes a backup the database of the fleet.
 func (f *Fleet) Restore(t *testing.T, backup postgrestest.Backup) {
 	t.Helper()
-	f.Flags.DatabaseURL = redact.Secret(backup.Restore(t) + FewConnections)
-	f.Pool = postgrestest.Connect(t, f.Flags.DatabaseURL.Reveal())
-}
-
-// Admission returns whether admission is open.
-func (o Operator) Admission(t *testing.T) *refractv1.Admission {
-	t.Helper()
-	resp, err := o.GetAdmission(o.Ctx(t), &refractv1.GetAdmissionRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.GetAdmission()
+	f.Config.DatabaseURL = redact.Secret(backup.Restore(t) + FewConnections)
+	f.Pool = postgrestest.Connect(t, f.Config.DatabaseURL.Reveal())
 }
 
 // Backup copies the database of the fleet while it is in use.
 func (f *Fleet) Backup(t *testing.T) postgrestest.Backup {
 	t.Helper()
-	return postgrestest.TakeBackup(t, strings.TrimSuffix(f.Flags.DatabaseURL.Reveal(), FewConnections))
+	return postgrestest.TakeBackup(t, strings.TrimSuffix(f.Config.DatabaseURL.Reveal(), FewConnections))
 }
 
 // Epoch returns the epoch of the database.
@@ -45,7 +34,7 @@ func (f *Fleet) Epoch(t *testing.T) int64 {
 // AwaitEpochAfter waits until the bucket has an epoch that a backup with the given one lacks.
 func (f *Fleet) AwaitEpochAfter(t *testing.T, epoch int64) {
 	t.Helper()
-	bucket, err := media.OpenBucket(t.Context(), f.Flags.Bucket)
+	bucket, err := media.OpenBucket(t.Context(), f.Config.Bucket)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -187,8 +187,8 @@ func (ts *Service) Opens(t *testing.T, session string) bool {
 	return b.Open(t, "/tasks").URL.Path == "/tasks"
 }
 
-// TokenOf returns the token of the forms of a browser that is not signed in.
-func (*Service) TokenOf(t *testing.T, b *Browser) string {
+// FormToken returns the token of the forms of a browser that is not signed in.
+func (b *Browser) FormToken(t *testing.T) string {
 	t.Helper()
 	return b.Open(t, "/login").Token(t)
 }

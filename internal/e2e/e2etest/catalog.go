@@ -10,7 +10,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 )
 
-// OwnModel replaces an offering by one with parameters.
+// OwnModel is a catalog that replaces an offering by one with parameters.
 const OwnModel = `
 models:
   - name: luma/ray-2-modify

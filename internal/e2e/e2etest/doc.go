@@ -1,3 +1,3 @@
-// Package e2etest starts whole services for tests: in the process of the test, or as processes of the program. It has what tests of
-// several packages do with a service, and what stands between it and its surroundings. Production code must not import this package.
+// Package e2etest starts whole services for tests: in the process of the test, or as processes of the program. It has what tests do
+// with a service, and what stands between it and its surroundings. Production code must not import this package.
 package e2etest

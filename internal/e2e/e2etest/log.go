@@ -1,9 +1,11 @@
 package e2etest
 
 import (
+	"bytes"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -33,3 +35,32 @@ func (ts *Service) LogsFaultOnce(t *testing.T, begin, end, cause string) {
 
 // faultLine finds the messages of warnings and errors in a log.
 var faultLine = regexp.MustCompile(`level=(?:WARN|ERROR) msg=("(?:[^"\\]|\\.)*"|\S+)`)
+
+// LogBuffer collects a service's log.
+type LogBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *LogBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *LogBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// Check fails the test when the log contains a secret or a stack trace.
+func (l *LogBuffer) Check(t *testing.T, secrets ...string) {
+	t.Helper()
+	text := l.String()
+	for _, s := range append(secrets, APIKey, WebhookKey, "/v1/callbacks/kie/", "goroutine ") {
+		if strings.Contains(text, s) {
+			t.Errorf("the log holds %q:\n%s", s, text)
+		}
+	}
+}

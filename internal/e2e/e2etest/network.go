@@ -8,92 +8,16 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/net/dns/dnsmessage"
 
-	refractv1 "github.com/refract-video/refract/gen/refract/v1"
-	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
-
-// Unlimited configures a provider and its account without effective limits, and makes checks frequent.
-func Unlimited(f *server.Config, c *SimConfig) {
-	f.KIE.Limits, f.KIE.Poll = []string{"1000/1s/1000"}, 300*time.Millisecond
-	c.Kie.SubmitLimit, c.Kie.QueryLimit, c.Credits = sim.Limit{N: -1}, sim.Limit{N: -1}, 1_000_000
-}
-
-// Hung bounds every wait of a test. A test that waits longer hangs, on any machine.
-const Hung = 15 * time.Minute
-
-// Eventually polls a condition until it holds.
-func Eventually(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	deadline, ticker := time.After(Hung), time.NewTicker(50*time.Millisecond)
-	defer ticker.Stop()
-	for !cond() {
-		select {
-		case <-ticker.C:
-		case <-deadline:
-			t.Fatalf("waited in vain for: %s", what)
-		}
-	}
-}
-
-// Ask returns the single value of a query.
-func Ask[T any](t *testing.T, pool *pgxpool.Pool, sql string, args ...any) T {
-	t.Helper()
-	rows, err := pool.Query(t.Context(), sql, args...)
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	v, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[T])
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	return v
-}
-
-// Do runs a statement that simulates the passage of time or the crash of a process.
-func Do(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
-	t.Helper()
-	if _, err := pool.Exec(t.Context(), sql, args...); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-}
-
-// Metric returns the sum of a counter's series with these labels.
-func (ts *Service) Metric(t *testing.T, name string, labels ...string) int {
-	t.Helper()
-	_, _, text := Request(t, http.MethodGet, "http://"+ts.HTTPAddr()+"/metrics", "")
-	sum := 0
-	for _, series := range regexp.MustCompile(`(?m)^`+name+`\{(.*)\} (\d+)$`).FindAllStringSubmatch(string(text), -1) {
-		fits := true
-		for _, label := range labels {
-			fits = fits && strings.Contains(series[1], label)
-		}
-		if n, err := strconv.Atoi(series[2]); err == nil && fits {
-			sum += n
-		}
-	}
-	return sum
-}
-
-// Retry retries a task.
-func (ts *Service) Retry(t *testing.T, id string) {
-	t.Helper()
-	if _, err := ts.Tasks.RetryTask(ts.Ctx(t), &refractv1.RetryTaskRequest{TaskId: id}); err != nil {
-		t.Fatalf("retry: %v", err)
-	}
-}
 
 // Gate receives a provider's callbacks. While it is closed, it refuses them. While it is open, it passes them to the
 // ingress of one of the replicas.
@@ -140,7 +64,7 @@ func (g *Gate) To(replicas ...*Service) {
 	g.ToAddress(addresses...)
 }
 
-// ToAddress is to for replicas in other processes. It returns the callbacks that are on their way to those before.
+// ToAddress is To for replicas in other processes. It returns the callbacks that are on their way to the ones before. It returns the callbacks that are on their way to those before.
 func (g *Gate) ToAddress(ingress ...string) (passing *sync.WaitGroup) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -219,7 +143,7 @@ func StartWiretap(t *testing.T, target string) *Wiretap {
 	})
 	t.Cleanup(func() {
 		_ = lis.Close()
-		w.Set(true)
+		w.SetCut(true)
 		wg.Wait()
 	})
 	return w
@@ -232,6 +156,7 @@ func (w *Wiretap) refuses() bool {
 	return w.countRefused()
 }
 
+// countRefused reports whether the wire is cut, and counts the connection if so. The lock is held.
 func (w *Wiretap) countRefused() bool {
 	if w.cut {
 		w.Refused.Add(1)
@@ -251,8 +176,8 @@ func (w *Wiretap) add(in, out net.Conn) bool {
 	return true
 }
 
-// Set cuts the wire, including its connections, or restores it.
-func (w *Wiretap) Set(cut bool) {
+// SetCut cuts the wire, including its connections, or restores it.
+func (w *Wiretap) SetCut(cut bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cut = cut
@@ -328,4 +253,21 @@ func (h *RebindingHost) serve() {
 			_, _ = h.dns.WriteTo(answer, from)
 		}
 	}
+}
+
+// HoldChecks starts a proxy to the provider and returns its address. A check of a task whose prompt contains a word
+// waits until a callback about that task was accepted, so no check is faster than the callback.
+func HoldChecks(t *testing.T, provider *sim.Server, word string) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.URL.Query().Get("taskId")
+		if slices.ContainsFunc(provider.Ledger(), func(e sim.Entry) bool { return id != "" && e.TaskID == id && strings.Contains(e.Prompt, word) }) {
+			_ = provider.Await(r.Context(), func() bool {
+				return slices.ContainsFunc(provider.Deliveries(), func(d sim.Delivery) bool { return d.TaskID == id && d.Status == http.StatusOK })
+			})
+		}
+		Forward(w, r, provider.URL())
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
 }

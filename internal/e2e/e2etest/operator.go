@@ -38,3 +38,13 @@ func (o Operator) Command(t *testing.T, args ...string) string {
 	}
 	return out
 }
+
+// Admission returns whether admission is open.
+func (o Operator) Admission(t *testing.T) *refractv1.Admission {
+	t.Helper()
+	resp, err := o.GetAdmission(o.Ctx(t), &refractv1.GetAdmissionRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.GetAdmission()
+}

@@ -105,34 +105,8 @@ func WaitFor(ctx context.Context, t *testing.T, tasks refractv1.TaskServiceClien
 	}
 }
 
-// Until waits for a condition.
-func Until(ctx context.Context, t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("it never comes that %s", what)
-		}
-	}
-}
-
-// Terminate sends SIGTERM to a service, and expects a clean end.
-func Terminate(t *testing.T, p *Process) {
-	t.Helper()
-	if err := p.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	<-p.Drained
-	if err := p.Cmd.Wait(); err != nil {
-		t.Errorf("the service ended with %v, want success:\n%s", err, p.Log)
-	}
-}
-
-// FreeAddress returns an address of this machine on which no process listens. Its port is below the ephemeral range, so
-// no other test gets it meanwhile.
+// FreeAddress returns an address of this machine on which no process listens. Its port is below the
+// ephemeral range, so the system gives it to no other socket by itself.
 func FreeAddress(t *testing.T) string {
 	t.Helper()
 	const first, last = 10_000, 30_000

@@ -87,3 +87,9 @@ func Run(t *testing.T, args ...string) (exit int, out, errs string) {
 	}
 	return cmd.ProcessState.ExitCode(), o.String(), e.String()
 }
+
+// Command runs a command line for the service at an address, and returns its exit status and output.
+func Command(t *testing.T, address string, args ...string) (exit int, out, errs string) {
+	t.Helper()
+	return Run(t, append(args, "--address="+address)...)
+}

@@ -8,8 +8,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// RefusalSeen holds the parts of a refusal on which clients branch.
-type RefusalSeen struct {
+// Refusal holds the parts of a refusal on which clients branch.
+type Refusal struct {
 	Code   codes.Code
 	Reason string
 	Fields []string
@@ -17,9 +17,9 @@ type RefusalSeen struct {
 }
 
 // RefusalOf returns what an error of gRPC refuses.
-func RefusalOf(err error) RefusalSeen {
+func RefusalOf(err error) Refusal {
 	st := status.Convert(err)
-	r := RefusalSeen{Code: st.Code()}
+	r := Refusal{Code: st.Code()}
 	for _, d := range st.Details() {
 		switch d := d.(type) {
 		case *errdetails.ErrorInfo:
@@ -36,10 +36,10 @@ func RefusalOf(err error) RefusalSeen {
 }
 
 // DecodeRefusal returns what an answer over REST refuses.
-func DecodeRefusal(t *testing.T, body []byte) RefusalSeen {
+func DecodeRefusal(t *testing.T, body []byte) Refusal {
 	t.Helper()
 	e := DecodeError(t, body)
-	r := RefusalSeen{Code: codes.Code(e.Code)}
+	r := Refusal{Code: codes.Code(e.Code)}
 	for _, d := range e.Details {
 		if d.Domain == "refract" {
 			r.Reason, r.TaskID = d.Reason, d.Metadata["task_id"]

@@ -1,15 +1,9 @@
 package e2etest
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"io"
 	"log/slog"
-	"net/http"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,14 +19,10 @@ import (
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/credentials"
-	"github.com/refract-video/refract/internal/postgres/migrations"
-	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/redact"
+	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
-	simfal "github.com/refract-video/refract/internal/sim/fal"
-	simkie "github.com/refract-video/refract/internal/sim/kie"
-	"github.com/refract-video/refract/internal/sim/profiles"
 )
 
 // The secrets that the service shares with the simulated kie.ai.
@@ -44,12 +34,6 @@ const (
 // FewConnections bounds the pool of a service. A test needs few connections at a time, and each one costs a process of
 // PostgreSQL and the planning of every statement.
 const FewConnections = "&pool_max_conns=4"
-
-// SimConfig is the configuration of the simulator with all profiles.
-type SimConfig struct {
-	sim.Config
-	profiles.Set
-}
 
 // Service is the whole service, in this process, with its own database and provider.
 type Service struct {
@@ -71,49 +55,6 @@ func Start(t *testing.T, configure func(*server.Config, *SimConfig)) *Service {
 	return StartFleet(t, configure).Start(t)
 }
 
-// Fleet holds what replicas of the service share: a database, a bucket and a provider.
-type Fleet struct {
-	Flags server.Config
-	Sim   *sim.Server
-	Token string
-	Pool  *pgxpool.Pool
-}
-
-// StartFleet returns a fleet with a running provider and no replica.
-func StartFleet(t *testing.T, configure func(*server.Config, *SimConfig)) *Fleet {
-	t.Helper()
-	sc := SimConfig{
-		sim.Config{APIKeys: []string{APIKey}},
-		profiles.Set{Kie: simkie.Profile{WebhookKey: WebhookKey, CallbackSpacing: 50 * time.Millisecond}},
-	}
-	f := server.Config{
-		DatabaseURL: redact.Secret(postgrestest.URL(t) + FewConnections), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
-		Auth: "tokens", AllowPrivate: true, Probe: "off", // The sources of most tests do not exist.
-		GRPC: server.Listener{Address: "127.0.0.1:0"}, HTTP: server.Listener{Address: "127.0.0.1:0"}, Ingress: server.Listener{Address: "127.0.0.1:0"},
-		Providers: server.Providers{
-			KIE: server.Upstream{APIKeys: []redact.Secret{APIKey}, WebhookKeys: []redact.Secret{WebhookKey}},
-		},
-	}
-	if configure != nil {
-		configure(&f, &sc)
-	}
-	provider, err := sim.Start(sc.Config, sc.List()...)
-	if err != nil {
-		t.Fatalf("start the simulator: %v", err)
-	}
-	t.Cleanup(func() { _ = provider.Close() })
-	for url, its := range map[*string]string{
-		&f.KIE.URL: provider.URL(), &f.Luma.URL: provider.BaseURL("luma"), &f.LumaAgents.URL: provider.BaseURL("luma-agents"),
-		&f.Fal.URL: provider.BaseURL("fal"), &f.Fal.RestURL: provider.URL() + simfal.RestPath,
-	} {
-		if *url == "" {
-			*url = its
-		}
-	}
-	pool := postgrestest.Connect(t, f.DatabaseURL.Reveal())
-	return &Fleet{Flags: f, Sim: provider, Token: CreateToken(t, pool, "acme"), Pool: pool}
-}
-
 // Bucket opens the bucket of the service.
 func (ts *Service) Bucket(t *testing.T) *media.Bucket {
 	t.Helper()
@@ -133,53 +74,6 @@ func (ts *Service) Store(t *testing.T) *postgres.Stores {
 		t.Fatal(err)
 	}
 	return store
-}
-
-// EveryProvider configures a service with all providers and not only kie. Each provider has its own loops, which most
-// tests do not need.
-func EveryProvider(f *server.Config, _ *SimConfig) {
-	f.Luma = server.Upstream{APIKeys: []redact.Secret{APIKey}}
-	f.LumaAgents = server.Upstream{APIKeys: []redact.Secret{APIKey}, Poll: 300 * time.Millisecond}
-	f.Fal.Upstream = server.Upstream{APIKeys: []redact.Secret{APIKey}, Poll: 300 * time.Millisecond, Limits: []string{"100/1s/100"}}
-}
-
-// Start starts one more replica.
-func (f *Fleet) Start(t *testing.T) *Service {
-	t.Helper()
-	ts := &Service{Sim: f.Sim, Token: f.Token, Pool: f.Pool, Log: &LogBuffer{}, BucketURL: f.Flags.Bucket}
-	log := slog.New(slog.NewTextHandler(ts.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	var err error
-	if ts.Server, err = server.New(t.Context(), f.Flags, log); err != nil {
-		t.Fatalf("start the service: %v", err)
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- ts.Run(ctx) }()
-	ts.Stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("run: %v", err)
-		}
-		if err := ts.Close(context.WithoutCancel(ctx)); err != nil {
-			t.Errorf("close: %v", err)
-		}
-		ts.Log.Check(t, ts.Token)
-	})
-	t.Cleanup(ts.Stop)
-	if ts.GRPCAddr() != "" {
-		ts.Tasks = refractv1.NewTaskServiceClient(Dial(t, ts.GRPCAddr()))
-	}
-	return ts
-}
-
-// StartAll starts replicas.
-func (f *Fleet) StartAll(t *testing.T, n int) []*Service {
-	t.Helper()
-	replicas := make([]*Service, n)
-	for i := range replicas {
-		replicas[i] = f.Start(t)
-	}
-	return replicas
 }
 
 // Dial connects to a gRPC listener until the end of the test.
@@ -313,98 +207,6 @@ func (ts *Service) Get(t *testing.T, id string) *refractv1.Task {
 	return resp.GetTask()
 }
 
-// Rest calls the HTTP listener and returns status and body.
-func (ts *Service) Rest(t *testing.T, method, path, body string, header ...string) (int, []byte) {
-	t.Helper()
-	status, _, answer := Request(t, method, "http://"+ts.HTTPAddr()+path, body,
-		append([]string{"Authorization", "Bearer " + ts.Token}, header...)...)
-	return status, answer
-}
-
-// Request makes an HTTP request. Its headers are given as name, value, name, value.
-func Request(t *testing.T, method, url, body string, header ...string) (int, http.Header, []byte) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), Hung)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, url, err)
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, url, err)
-	}
-	return resp.StatusCode, resp.Header, answer
-}
-
-// ErrorBody is an error of the REST API.
-type ErrorBody struct {
-	Code    int    `json:"code"`
-	Message string `json:"message"`
-	Details []struct {
-		Type            string            `json:"@type"`
-		Reason          string            `json:"reason"`
-		Domain          string            `json:"domain"`
-		Metadata        map[string]string `json:"metadata"`
-		FieldViolations []struct {
-			Field string `json:"field"`
-		} `json:"fieldViolations"`
-	} `json:"details"`
-}
-
-// DecodeError returns the error in an answer over REST.
-func DecodeError(t *testing.T, body []byte) ErrorBody {
-	t.Helper()
-	var e ErrorBody
-	if err := json.Unmarshal(body, &e); err != nil {
-		t.Fatalf("the error is not JSON: %v\n%s", err, body)
-	}
-	return e
-}
-
-// LogBuffer collects a service's log.
-type LogBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *LogBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *LogBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-// Check fails the test when the log contains a secret or a stack trace.
-func (l *LogBuffer) Check(t *testing.T, secrets ...string) {
-	t.Helper()
-	text := l.String()
-	for _, s := range append(secrets, APIKey, WebhookKey, "/v1/callbacks/kie/", "goroutine ") {
-		if strings.Contains(text, s) {
-			t.Errorf("the log holds %q:\n%s", s, text)
-		}
-	}
-}
-
-// Command runs a command line for the service at an address, and returns its exit status and output.
-func Command(t *testing.T, address string, args ...string) (exit int, out, errs string) {
-	t.Helper()
-	return Run(t, append(args, "--address="+address)...)
-}
-
 // Short names of states.
 const (
 	Queued    = refractv1.TaskState_TASK_STATE_QUEUED
@@ -424,24 +226,33 @@ func Terminal(s refractv1.TaskState) bool {
 // StateName returns the name of a state without its prefix.
 func StateName(s refractv1.TaskState) string { return strings.TrimPrefix(s.String(), "TASK_STATE_") }
 
-// With starts a replica that has these roles and no other.
-func (f *Fleet) With(t *testing.T, roles ...string) *Service {
+// Another starts another replica of a service. It has its own provider, so a task that both replicas worked on may not
+// end.
+func (ts *Service) Another(t *testing.T) *Service {
 	t.Helper()
-	other := *f
-	other.Flags.Roles = roles
-	return other.Start(t)
+	return Start(t, func(f *server.Config, _ *SimConfig) {
+		f.DatabaseURL = redact.Secret(ts.Pool.Config().ConnString())
+	})
 }
 
-// Ingress starts a replica that only stores callbacks, with the database role that is meant for it and without any key of a provider.
-func (f *Fleet) Ingress(t *testing.T) *Service {
+// Expire makes retention remove a task that has ended.
+func (ts *Service) Expire(t *testing.T, id string) {
 	t.Helper()
-	other := *f
-	other.Flags = server.Config{
-		Roles: []string{"ingress"}, CallbackKeys: f.Flags.CallbackKeys, HTTP: f.Flags.HTTP, Ingress: f.Flags.Ingress,
-		DatabaseURL: redact.Secret(postgrestest.Role(t, f.Flags.DatabaseURL.Reveal(), migrations.IngressRole)),
-	}
-	if err := other.Flags.Check(); err != nil {
+	const age = `
+WITH terms AS (INSERT INTO tenant (tenant, keep_tasks) VALUES ('', '90 days'))
+UPDATE task SET create_time = now() - interval '1 year', update_time = now() - interval '1 year' WHERE id = $1`
+	if _, err := ts.Pool.Exec(t.Context(), age, id); err != nil {
 		t.Fatal(err)
 	}
-	return other.Start(t)
+	retainer := &retention.Retainer{Store: ts.Store(t).Retention, Bucket: ts.Bucket(t), Log: slog.New(slog.DiscardHandler)}
+	Eventually(t, "its turn to remove tasks", func() bool {
+		_, _, held, err := retainer.Round(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return held
+	})
+	if _, err := ts.Tasks.GetTask(ts.Ctx(t), &refractv1.GetTaskRequest{TaskId: id}); status.Code(err) != codes.NotFound {
+		t.Fatalf("a task that has expired: %v, want NOT_FOUND", err)
+	}
 }

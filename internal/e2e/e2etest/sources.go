@@ -14,7 +14,9 @@ import (
 	"github.com/google/uuid"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
+	"github.com/refract-video/refract/internal/source"
 )
 
 // DistinctClip returns a valid video that no other call returns.
@@ -63,11 +65,11 @@ func (ts *Service) Uploaded(t *testing.T) string {
 // Send uploads a file in one call and returns the response.
 func (ts *Service) Send(t *testing.T, token string, h *refractv1.UploadSourceHeader, content []byte) (*refractv1.UploadSourceResponse, error) {
 	t.Helper()
-	return SendTo(As(t.Context(), token), ts.Tasks, h, content)
+	return UploadTo(As(t.Context(), token), ts.Tasks, h, content)
 }
 
-// SendTo uploads a source in messages of at most 64 KiB.
-func SendTo(ctx context.Context, tasks refractv1.TaskServiceClient, h *refractv1.UploadSourceHeader, content []byte) (*refractv1.UploadSourceResponse, error) {
+// UploadTo uploads a source in messages of at most 64 KiB.
+func UploadTo(ctx context.Context, tasks refractv1.TaskServiceClient, h *refractv1.UploadSourceHeader, content []byte) (*refractv1.UploadSourceResponse, error) {
 	stream, err := tasks.UploadSource(ctx)
 	if err != nil {
 		return nil, err
@@ -100,5 +102,21 @@ func BytesOf(b []byte, n int) func(func([]byte) bool) {
 func BySource(id string) func(*refractv1.SubmitTaskRequest) {
 	return func(r *refractv1.SubmitTaskRequest) {
 		r.Source = &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_SourceId{SourceId: id}}
+	}
+}
+
+// Fetching makes the provider fetch its sources and return them as results. It makes the service probe sources, and
+// give up soon.
+func Fetching(f *server.Config, sc *SimConfig) {
+	EveryProvider(f, sc)
+	sc.Source, sc.Transform = sim.SourceFetch, sim.TransformNone
+	f.Probe = "on"
+	f.Tuning.Sources = source.Timing{Backoff: 20 * time.Millisecond, GiveUp: 200 * time.Millisecond}
+}
+
+// ByURI makes what a URI leads to the source of a task.
+func ByURI(uri string) func(*refractv1.SubmitTaskRequest) {
+	return func(r *refractv1.SubmitTaskRequest) {
+		r.Source = &refractv1.SubmitTaskSource{Location: &refractv1.SubmitTaskSource_Uri{Uri: uri}}
 	}
 }

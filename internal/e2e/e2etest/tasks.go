@@ -3,11 +3,8 @@ package e2etest
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,8 +17,8 @@ import (
 	"github.com/refract-video/refract/internal/sim"
 )
 
-// Asked returns how many queries the provider has answered or refused.
-func Asked(provider *sim.Server) int {
+// Queries returns how many queries the provider has answered or refused.
+func Queries(provider *sim.Server) int {
 	queries := provider.Limits().Queries
 	if len(queries) == 0 {
 		return 0
@@ -80,8 +77,8 @@ func IsRunning(e *refractv1.TaskEvent) bool {
 	return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING
 }
 
-// Sent waits until the provider has received this many submissions.
-func (ts *Service) Sent(t *testing.T, n int) {
+// AwaitSent waits until the provider has received this many submissions.
+func (ts *Service) AwaitSent(t *testing.T, n int) {
 	t.Helper()
 	if err := ts.Sim.Await(ts.Ctx(t), func() bool { return len(ts.Sim.Ledger()) >= n }); err != nil {
 		t.Fatalf("%d submissions were sent, want %d: %v", len(ts.Sim.Ledger()), n, err)
@@ -116,23 +113,6 @@ func InfoOf(st *status.Status) *errdetails.ErrorInfo {
 	return nil
 }
 
-// HoldChecks starts a proxy to the provider and returns its address. A check of a task whose prompt contains a word
-// waits until a callback about that task was accepted, so no check is faster than the callback.
-func HoldChecks(t *testing.T, provider *sim.Server, word string) string {
-	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := r.URL.Query().Get("taskId")
-		if slices.ContainsFunc(provider.Ledger(), func(e sim.Entry) bool { return id != "" && e.TaskID == id && strings.Contains(e.Prompt, word) }) {
-			_ = provider.Await(r.Context(), func() bool {
-				return slices.ContainsFunc(provider.Deliveries(), func(d sim.Delivery) bool { return d.TaskID == id && d.Status == http.StatusOK })
-			})
-		}
-		Forward(w, r, provider.URL())
-	}))
-	t.Cleanup(server.Close)
-	return server.URL
-}
-
 // Entry returns the provider's ledger entry of a task with a unique prompt.
 func (ts *Service) Entry(t *testing.T, task *refractv1.Task) sim.Entry {
 	t.Helper()
@@ -145,7 +125,7 @@ func (ts *Service) Entry(t *testing.T, task *refractv1.Task) sim.Entry {
 	return sim.Entry{}
 }
 
-// BucketDir is the folder of the bucket.
+// BucketDir returns the folder of the bucket.
 func (ts *Service) BucketDir(t *testing.T) string {
 	t.Helper()
 	u, err := url.Parse(ts.BucketURL)
@@ -189,8 +169,8 @@ func (ts *Service) SubmitMany(t *testing.T, n int, amend func(*refractv1.SubmitT
 	return ids
 }
 
-// Asked returns how many queries the simulator of fal got: about the status or for the result.
-func (ts *Service) Asked() int {
+// FalQueries returns how many queries the simulator of fal got: about the status or for the result.
+func (ts *Service) FalQueries() int {
 	n := 0
 	for _, u := range ts.Sim.Limits().Queries {
 		if u.Profile == fal.Name {
@@ -203,4 +183,12 @@ func (ts *Service) Asked() int {
 // At names the provider of a task, and those that take its place.
 func At(providers ...string) func(*refractv1.SubmitTaskRequest) {
 	return func(r *refractv1.SubmitTaskRequest) { r.Provider, r.FallbackProviders = providers[0], providers[1:] }
+}
+
+// Retry retries a task.
+func (ts *Service) Retry(t *testing.T, id string) {
+	t.Helper()
+	if _, err := ts.Tasks.RetryTask(ts.Ctx(t), &refractv1.RetryTaskRequest{TaskId: id}); err != nil {
+		t.Fatalf("retry: %v", err)
+	}
 }

@@ -32,8 +32,8 @@ type Subscription struct {
 
 	Name   string // Of the endpoint at the receiver.
 	tenant string
-	ID     string
-	Secret string
+	ID     string // Of the endpoint.
+	Secret string // That signs its events.
 	states []string
 	labels map[string]string
 	own    bool // Whether it is for the tasks that have the receiver's URL as their own.
@@ -88,8 +88,8 @@ func EveryType(r *refractv1.CreateWebhookEndpointRequest) {
 // ForOwnURIs makes the endpoint that of the tasks with a URI of their own.
 func ForOwnURIs(r *refractv1.CreateWebhookEndpointRequest) { r.Url = "" }
 
-// SentTo gives a task a webhook URI of its own.
-func SentTo(uri string) func(*refractv1.SubmitTaskRequest) {
+// WithWebhookURI gives a task a webhook URI of its own.
+func WithWebhookURI(uri string) func(*refractv1.SubmitTaskRequest) {
 	return func(r *refractv1.SubmitTaskRequest) { r.WebhookUri = uri }
 }
 
@@ -274,8 +274,8 @@ func (s *Subscription) CheckRequest(t *testing.T, q receiver.Request, c Change) 
 	}
 }
 
-// event is the body of a request.
-type event struct {
+// Event is the body of a request.
+type Event struct {
 	Type      string          `json:"type"`
 	Timestamp time.Time       `json:"timestamp"`
 	Data      json.RawMessage `json:"data"`
@@ -284,9 +284,9 @@ type event struct {
 }
 
 // EventOf reads the body of a request.
-func EventOf(t *testing.T, q receiver.Request) event {
+func EventOf(t *testing.T, q receiver.Request) Event {
 	t.Helper()
-	e := event{Task: &refractv1.Task{}}
+	e := Event{Task: &refractv1.Task{}}
 	if err := json.Unmarshal(q.Body, &e); err != nil {
 		t.Fatalf("the body of %s: %v\n%s", q.EventID, err, q.Body)
 	}

@@ -36,7 +36,7 @@ func TestUnsignedCallback_CantGiveAnAttemptAForeignID(t *testing.T) {
 	if status != 200 {
 		t.Fatalf("answered %d %s, want 200", status, answer)
 	}
-	e2etest.Eventually(t, "the provider to be asked about it", func() bool { return e2etest.Asked(ts.Sim) > 0 })
+	e2etest.Eventually(t, "the provider to be asked about it", func() bool { return e2etest.Queries(ts.Sim) > 0 })
 	g.Open.Store(true)
 	if last := ts.End(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 		t.Errorf("ended %v, want SUCCEEDED by the genuine callback", last)

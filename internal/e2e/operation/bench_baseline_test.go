@@ -36,7 +36,7 @@ func TestBench_BaselineWritesWhatTheServiceWrites(t *testing.T) {
 	if err := ts.Store(t).Accounts.HoldAccount(t.Context(), "kie", "the submission is compared"); err != nil {
 		t.Fatal(err)
 	}
-	pgbench, err := bench.FindPgbench(strings.TrimSuffix(f.Flags.DatabaseURL.Reveal(), e2etest.FewConnections))
+	pgbench, err := bench.FindPgbench(strings.TrimSuffix(f.Config.DatabaseURL.Reveal(), e2etest.FewConnections))
 	if err != nil {
 		t.Fatal(err)
 	}

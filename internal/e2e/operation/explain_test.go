@@ -128,7 +128,7 @@ func TestExplain_ShowsWhyATaskIsWhereItIs(t *testing.T) {
 	hooks.Subscribe(t, ts, "acme", "own", e2etest.ForOwnURIs, func(r *refractv1.CreateWebhookEndpointRequest) {
 		r.EventTypes = []refractv1.WebhookEventType{refractv1.WebhookEventType_WEBHOOK_EVENT_TYPE_TASK_RUNNING, refractv1.WebhookEventType_WEBHOOK_EVENT_TYPE_TASK_SUCCEEDED}
 	})
-	moved := accepted("", e2etest.At(lumaagents.Name, kie.Name), e2etest.SentTo(hooks.URL("own?key="+secretOfWebhook)))
+	moved := accepted("", e2etest.At(lumaagents.Name, kie.Name), e2etest.WithWebhookURI(hooks.URL("own?key="+secretOfWebhook)))
 	delivered := func(n int) {
 		t.Helper()
 		e2etest.Eventually(t, "the events to be delivered", func() bool {

@@ -22,7 +22,7 @@ type operatorCall struct {
 }
 
 // refusals makes the call over gRPC and over REST, and returns both refusals and the HTTP status.
-func (c operatorCall) refusals(t *testing.T, ts *e2etest.Service, token string) (overGRPC, overREST e2etest.RefusalSeen, httpStatus int) {
+func (c operatorCall) refusals(t *testing.T, ts *e2etest.Service, token string) (overGRPC, overREST e2etest.Refusal, httpStatus int) {
 	t.Helper()
 	method := refractv1.File_refract_v1_operator_service_proto.Services().Get(0).Methods().ByName(protoName(c.rpc))
 	if method == nil {

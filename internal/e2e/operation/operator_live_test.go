@@ -31,7 +31,7 @@ func TestLimits_ChangeLiveOverAllReplicas(t *testing.T) {
 		}
 	}
 	submit(1)
-	ts.Sent(t, 1)
+	ts.AwaitSent(t, 1)
 	submit(1)
 	ts.Waits(t, ids[1], refractv1.WaitingCause_WAITING_CAUSE_RATE_WINDOW)
 
@@ -50,7 +50,7 @@ func TestLimits_ChangeLiveOverAllReplicas(t *testing.T) {
 	second.Stop()
 
 	submit(2)
-	ts.Sent(t, 3)
+	ts.AwaitSent(t, 3)
 	ts.Waits(t, ids[3], refractv1.WaitingCause_WAITING_CAUSE_RATE_WINDOW)
 
 	// Over REST, at the first replica: one more in the window, but none in flight.
@@ -68,7 +68,7 @@ func TestLimits_ChangeLiveOverAllReplicas(t *testing.T) {
 		t.Errorf("%d submissions were sent over a limit of 3", n)
 	}
 	limit(`{"rate":{"submissions":100,"window":"3600s"},"inFlight":4}`)
-	ts.Sent(t, 4)
+	ts.AwaitSent(t, 4)
 	submit(1)
 	limit(``) // The configured limit again.
 	ts.Waits(t, ids[4], refractv1.WaitingCause_WAITING_CAUSE_RATE_WINDOW)
@@ -129,7 +129,7 @@ func TestTenants_AreBoundAtTheirNextSubmission(t *testing.T) {
 		t.Errorf("tenant set printed\n%s", out)
 	}
 	ts.Submit(t, "")
-	ts.Sent(t, 1)
+	ts.AwaitSent(t, 1)
 	if _, err := ts.Tasks.SubmitTask(ts.Ctx(t), e2etest.GoodRequest()); e2etest.RefusalOf(err).Reason != "QUOTA_EXCEEDED" {
 		t.Errorf("a submission over the quota gave %v, want QUOTA_EXCEEDED", err)
 	}
@@ -146,7 +146,7 @@ func TestTenants_AreBoundAtTheirNextSubmission(t *testing.T) {
 	if status != http.StatusOK || !strings.Contains(string(answer), `"ownTerms":false`) {
 		t.Fatalf("answered %d %s, want the default's terms", status, answer)
 	}
-	ts.Sent(t, 2)
+	ts.AwaitSent(t, 2)
 	// The default applies to tenants without their own terms. Submissions of today still count.
 	if _, err := o.UpdateTenant(o.Ctx(t), &refractv1.UpdateTenantRequest{Tenant: "-", MaxPerDay: new(int32(2))}); err != nil {
 		t.Fatal(err)

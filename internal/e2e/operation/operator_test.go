@@ -59,17 +59,17 @@ func TestOperators_AreRecognizedByTheirToken(t *testing.T) {
 		t.Run(tc.rpc, func(t *testing.T) {
 			t.Parallel()
 			for token, want := range map[string]struct {
-				e2etest.RefusalSeen
+				e2etest.Refusal
 				status int
 			}{
-				ts.Token: {e2etest.RefusalSeen{Code: codes.PermissionDenied, Reason: "OPERATOR_REQUIRED"}, http.StatusForbidden},
-				"":       {e2etest.RefusalSeen{Code: codes.Unauthenticated, Reason: "CREDENTIALS_INVALID"}, http.StatusUnauthorized},
+				ts.Token: {e2etest.Refusal{Code: codes.PermissionDenied, Reason: "OPERATOR_REQUIRED"}, http.StatusForbidden},
+				"":       {e2etest.Refusal{Code: codes.Unauthenticated, Reason: "CREDENTIALS_INVALID"}, http.StatusUnauthorized},
 			} {
 				overGRPC, overREST, status := tc.refusals(t, ts, token)
-				if diff := cmp.Diff(want.RefusalSeen, overGRPC); diff != "" {
+				if diff := cmp.Diff(want.Refusal, overGRPC); diff != "" {
 					t.Errorf("gRPC (-want +got):\n%s", diff)
 				}
-				if diff := cmp.Diff(want.RefusalSeen, overREST); diff != "" || status != want.status {
+				if diff := cmp.Diff(want.Refusal, overREST); diff != "" || status != want.status {
 					t.Errorf("REST answered %d, want %d (-want +got):\n%s", status, want.status, diff)
 				}
 			}
@@ -101,11 +101,11 @@ func TestOperators_AreRefusedBadInput(t *testing.T) {
 	ts := e2etest.Start(t, nil)
 	token := ts.Operator(t).Token
 	long := strings.Repeat("x", 257)
-	invalid := func(fields ...string) e2etest.RefusalSeen {
-		return e2etest.RefusalSeen{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: fields}
+	invalid := func(fields ...string) e2etest.Refusal {
+		return e2etest.Refusal{Code: codes.InvalidArgument, Reason: "INVALID_REQUEST", Fields: fields}
 	}
-	missing := func(reason string) e2etest.RefusalSeen {
-		return e2etest.RefusalSeen{Code: codes.NotFound, Reason: reason}
+	missing := func(reason string) e2etest.Refusal {
+		return e2etest.Refusal{Code: codes.NotFound, Reason: reason}
 	}
 	limit := func(r *refractv1.UpdateProviderLimitsRequest) operatorCall {
 		r.Account = "kie"
@@ -140,7 +140,7 @@ func TestOperators_AreRefusedBadInput(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		call operatorCall
-		want e2etest.RefusalSeen
+		want e2etest.Refusal
 	}{
 		"no submissions":     {limit(&refractv1.UpdateProviderLimitsRequest{Rate: rate(0, time.Second)}), invalid("rate.submissions")},
 		"too many":           {limit(&refractv1.UpdateProviderLimitsRequest{Rate: rate(100_001, time.Second)}), invalid("rate.submissions")},
@@ -188,7 +188,7 @@ func TestOperators_AreRefusedBadInput(t *testing.T) {
 		},
 		"an unknown task": {
 			operatorCall{"CheckTask", &refractv1.CheckTaskRequest{TaskId: unknownID}, http.MethodPost, "/v1/tasks/" + unknownID + ":check", ""},
-			e2etest.RefusalSeen{Code: codes.NotFound, Reason: "TASK_NOT_FOUND", TaskID: unknownID},
+			e2etest.Refusal{Code: codes.NotFound, Reason: "TASK_NOT_FOUND", TaskID: unknownID},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

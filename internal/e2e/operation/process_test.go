@@ -107,7 +107,7 @@ func TestSIGTERM_Drains(t *testing.T) {
 // TestSIGTERM_CutsASaveThatGoesOnAfterwards stops the service in the middle of a slow download.
 func TestSIGTERM_CutsASaveThatGoesOnAfterwards(t *testing.T) {
 	t.Parallel()
-	if left := interruptSave(t, e2etest.Terminate); left != 0 {
+	if left := interruptSave(t, func(t *testing.T, p *e2etest.Process) { t.Helper(); p.Terminate(t) }); left != 0 {
 		t.Errorf("%d unfinished files are left", left)
 	}
 }

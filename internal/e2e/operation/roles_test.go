@@ -46,7 +46,7 @@ func apart(t *testing.T) (*e2etest.Fleet, *e2etest.Gate) {
 func TestRoles_EachDoesItsPart(t *testing.T) {
 	t.Parallel()
 	f, gate := apart(t)
-	f.Flags.KIE.URL = e2etest.HoldChecks(t, f.Sim, "neon")
+	f.Config.KIE.URL = e2etest.HoldChecks(t, f.Sim, "neon")
 	in := f.Ingress(t)
 	gate.To(in)
 	worker := f.With(t, "worker")
@@ -91,7 +91,7 @@ func TestRoles_TwoInAProcess(t *testing.T) {
 		t.Run(pair[0]+" and "+pair[1], func(t *testing.T) {
 			t.Parallel()
 			f, gate := apart(t)
-			f.Flags.KIE.URL = e2etest.HoldChecks(t, f.Sim, "neon")
+			f.Config.KIE.URL = e2etest.HoldChecks(t, f.Sim, "neon")
 			both, alone, verdict := f.With(t, pair[:]...), (*e2etest.Service)(nil), "applied"
 			if third == "ingress" {
 				alone, verdict = f.Ingress(t), "stored"
@@ -144,7 +144,7 @@ func TestRoles_CallbacksAreAcceptedWhileNothingElseRuns(t *testing.T) {
 	t.Cleanup(calls.Close)
 	letCall := sync.OnceFunc(func() { close(down) })
 	t.Cleanup(letCall)
-	f.Flags.CallbackURL, f.Flags.KIE.URL = calls.URL, e2etest.HoldChecks(t, f.Sim, "neon")
+	f.Config.CallbackURL, f.Config.KIE.URL = calls.URL, e2etest.HoldChecks(t, f.Sim, "neon")
 	both := f.With(t, "api", "worker")
 	var ids []string
 	for range 4 {
@@ -193,7 +193,7 @@ func accepted(f *e2etest.Fleet) (n int) {
 // TestRoles_AnIngressAloneAnswersBeforeItJudges posts what providers and strangers may post. A forged token or a body that is too large is
 // refused at once. Everything else is stored, and a worker gives it the verdict that the direct path gives.
 //
-// It fails when the settler judges the age of a signature by its own time: see TestIngress_AnswersAsDocumented for the direct path.
+// It fails when the settler judges the age of a signature by its own time: see TestIngress_AnswersAsDocumented of package e2e for the direct path.
 func TestRoles_AnIngressAloneAnswersBeforeItJudges(t *testing.T) {
 	t.Parallel()
 	f, gate := apart(t)
@@ -244,7 +244,7 @@ func TestRoles_AnIngressAloneAnswersBeforeItJudges(t *testing.T) {
 func TestRoles_TheIngressRoleMayOnlyAppend(t *testing.T) {
 	t.Parallel()
 	f, _ := apart(t)
-	pool := postgrestest.Connect(t, postgrestest.Role(t, f.Flags.DatabaseURL.Reveal(), migrations.IngressRole))
+	pool := postgrestest.Connect(t, postgrestest.Role(t, f.Config.DatabaseURL.Reveal(), migrations.IngressRole))
 	const into = "INSERT INTO callback_intake (attempt_id, account, sealed) VALUES (gen_random_uuid(), 'kie', '')"
 	if _, err := pool.Exec(t.Context(), into); err != nil {
 		t.Fatalf("the role may not append: %v", err)
@@ -289,11 +289,11 @@ func TestRoles_TheIngressRoleMayOnlyAppend(t *testing.T) {
 func TestRoles_ARoleThatMayNotAppendIsRefused(t *testing.T) {
 	t.Parallel()
 	f, _ := apart(t)
-	f.Flags.Roles = []string{"ingress"}
-	f.Flags.DatabaseURL = redact.Secret(postgrestest.Role(t, f.Flags.DatabaseURL.Reveal(), func(name string) (string, error) {
+	f.Config.Roles = []string{"ingress"}
+	f.Config.DatabaseURL = redact.Secret(postgrestest.Role(t, f.Config.DatabaseURL.Reveal(), func(name string) (string, error) {
 		return "CREATE ROLE " + name + " LOGIN", nil
 	}))
-	if _, err := server.New(t.Context(), f.Flags, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--print-ingress-role") {
+	if _, err := server.New(t.Context(), f.Config, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--print-ingress-role") {
 		t.Errorf("New = %v, want an error that says how to create the role", err)
 	}
 }

@@ -38,7 +38,7 @@ func TestSignIn_ALinkWorksOnceAndOpeningItUsesNothingUp(t *testing.T) {
 		t.Fatalf("the link led to %s (%d):\n%s", p.URL, p.Status, p.Body)
 	}
 	mail.Open(t, link).Want(t, http.StatusNotFound, "The link was used already, or has expired.")
-	form.Set("form_token", ts.TokenOf(t, mail))
+	form.Set("form_token", mail.FormToken(t))
 	mail.Send(t, http.MethodPost, "/login/link", form).Want(t, http.StatusNotFound, "The link was used already, or has expired.")
 	if n := ts.Sessions(t); n != 1 || mail.Session() != "" {
 		t.Errorf("%d sessions were made, want one", n)
@@ -54,7 +54,7 @@ func TestSignIn_ASessionOfBeforeIsNotUsedAfter(t *testing.T) {
 	other := ts.SignedIn(t, e2etest.CreateToken(t, ts.Pool, "other"))
 	for name, planted := range map[string]string{"invented": strings.Repeat("A", 43), "of another tenant": other.Session()} {
 		b := ts.Stranger(t)
-		form := url.Values{"form_token": {ts.TokenOf(t, b)}, "token": {ts.Token}}
+		form := url.Values{"form_token": {b.FormToken(t)}, "token": {ts.Token}}
 		b.Client.Jar.SetCookies(b.Origin, []*http.Cookie{{Name: cookie.Session, Value: planted, Path: "/"}})
 		if p := b.Follow(t, b.Send(t, http.MethodPost, "/login", form)); p.Status != http.StatusOK || b.Session() == planted {
 			t.Errorf("%s: the sign-in led to %s (%d) and the session of before is used: %t", name, p.URL, p.Status, b.Session() == planted)
@@ -133,7 +133,7 @@ func TestSession_IsNoCredentialWithoutConsole(t *testing.T) {
 	t.Parallel()
 	f := e2etest.StartFleet(t, nil)
 	session := f.Start(t).SignedIn(t, f.Token).Session()
-	f.Flags.Pages = "off"
+	f.Config.Pages = "off"
 	without := f.Start(t)
 	b := without.Stranger(t)
 	b.Client.Jar.SetCookies(b.Origin, []*http.Cookie{{Name: cookie.Session, Value: session}})

@@ -144,7 +144,7 @@ func TestTrace_TellsTheStoryOfATask(t *testing.T) {
 	}
 	s.delivered(t, canceled)
 	s.delivered(t, quiet)
-	e2etest.Terminate(t, s.Process)
+	s.Terminate(t)
 
 	t.Run("the tree", func(t *testing.T) {
 		got := s.spans.tree(storyTrace)

@@ -147,7 +147,7 @@ func TestPromise02_AnotherPayloadIsRefused(t *testing.T) {
 			other := proto.CloneOf(base)
 			change(other)
 			_, err := replicas[1].Tasks.SubmitTask(replicas[1].Ctx(t), other)
-			want := e2etest.RefusalSeen{Code: codes.AlreadyExists, Reason: "REQUEST_ID_CONFLICT", Fields: []string{field}, TaskID: first.GetTask().GetId()}
+			want := e2etest.Refusal{Code: codes.AlreadyExists, Reason: "REQUEST_ID_CONFLICT", Fields: []string{field}, TaskID: first.GetTask().GetId()}
 			if diff := cmp.Diff(want, e2etest.RefusalOf(err)); diff != "" {
 				t.Errorf("another %s (-want +got):\n%s", field, diff)
 			}

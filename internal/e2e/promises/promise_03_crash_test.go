@@ -115,19 +115,19 @@ func TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost(t *testing.T) {
 	proxy := startSubmissionProxy(t, f.Sim, func(string, int) ending {
 		return func(w http.ResponseWriter, pass func() (int, []byte)) {
 			status, body := pass()
-			wire.Set(true)
+			wire.SetCut(true)
 			w.WriteHeader(status)
 			_, _ = w.Write(body)
 		}
 	})
-	u, _ := url.Parse(f.Flags.DatabaseURL.Reveal())
+	u, _ := url.Parse(f.Config.DatabaseURL.Reveal())
 	u.Host = wire.Address
-	f.Flags.DatabaseURL, f.Flags.KIE.URL = redact.Secret(u.String()), proxy.url
+	f.Config.DatabaseURL, f.Config.KIE.URL = redact.Secret(u.String()), proxy.url
 	ts := f.Start(t)
 	gate.To(ts)
 	task := ts.Submit(t, "")
 	e2etest.Eventually(t, "the service to miss its database", func() bool { return wire.Refused.Load() > 3 })
-	wire.Set(false)
+	wire.SetCut(false)
 	e2etest.Eventually(t, "the answer to be written down", func() bool {
 		return e2etest.Ask[bool](t, f.Pool, `SELECT state = 'RUNNING' AND provider_task_id <> '' FROM attempt`)
 	})
@@ -228,7 +228,7 @@ func TestPromise03_AnOutageIsBraked(t *testing.T) {
 		}
 		return nil
 	})
-	f.Flags.KIE.URL = proxy.url
+	f.Config.KIE.URL = proxy.url
 	replicas := f.StartAll(t, 2)
 	gate.To(replicas...)
 	const tasks = 30

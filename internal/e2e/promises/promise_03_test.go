@@ -255,9 +255,9 @@ func startPayment(t *testing.T, providerName string, end ending) *payment {
 		}
 		return nil
 	})
-	f.Flags.KIE.URL = r.proxy.url
-	f.Flags.Luma.URL = r.proxy.url + strings.TrimPrefix(f.Sim.BaseURL("luma"), f.Sim.URL())
-	f.Flags.LumaAgents.URL = r.proxy.url + strings.TrimPrefix(f.Sim.BaseURL("luma-agents"), f.Sim.URL())
+	f.Config.KIE.URL = r.proxy.url
+	f.Config.Luma.URL = r.proxy.url + strings.TrimPrefix(f.Sim.BaseURL("luma"), f.Sim.URL())
+	f.Config.LumaAgents.URL = r.proxy.url + strings.TrimPrefix(f.Sim.BaseURL("luma-agents"), f.Sim.URL())
 	r.fleet, r.ts = f, f.Start(t)
 	r.gate.To(r.ts)
 	return r

@@ -154,13 +154,13 @@ func TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams(t *testing.T) {
 		c.Processing = time.Hour
 	})
 	well := f.Start(t)
-	u, err := url.Parse(f.Flags.DatabaseURL.Reveal())
+	u, err := url.Parse(f.Config.DatabaseURL.Reveal())
 	if err != nil {
 		t.Fatal(err)
 	}
 	wire := e2etest.StartWiretap(t, u.Host)
 	u.Host = wire.Address
-	f.Flags.DatabaseURL = redact.Secret(u.String())
+	f.Config.DatabaseURL = redact.Secret(u.String())
 	cut := f.Start(t)
 	health := grpc_health_v1.NewHealthClient(e2etest.Dial(t, cut.GRPCAddr()))
 	awaitHealth := func(want grpc_health_v1.HealthCheckResponse_ServingStatus) {
@@ -181,7 +181,7 @@ func TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams(t *testing.T) {
 	if _, err := stream.Recv(); err != nil { // The current task.
 		t.Fatal(err)
 	}
-	wire.Set(true)
+	wire.SetCut(true)
 	if _, err := well.Tasks.CancelTask(well.Ctx(t), &refractv1.CancelTaskRequest{TaskId: id}); err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestPromise04_AReplicaWithoutItsDatabaseEndsItsStreams(t *testing.T) {
 		t.Error("no failure of the database was counted")
 	}
 
-	wire.Set(false)
+	wire.SetCut(false)
 	awaitHealth(grpc_health_v1.HealthCheckResponse_SERVING)
 	cut.LogsFaultOnce(t, server.LogConnectionsRefused, server.LogConnectionsMade, "failed to connect")
 	if got := cut.End(t, id).GetState(); got != refractv1.TaskState_TASK_STATE_CANCELED {

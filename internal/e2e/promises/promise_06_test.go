@@ -21,7 +21,7 @@ import (
 )
 
 // TestPromise06_NoTokenNoDatabase posts callbacks with foreign URL tokens while the tables of attempts and callbacks
-// are locked. They must be refused and counted nevertheless. TestIngress_AnswersAsDocumented has the other cases.
+// are locked. They must be refused and counted nevertheless. TestIngress_AnswersAsDocumented of package e2e has the other cases.
 //
 // It fails when Receive in internal/callback/receive.go keeps a callback, or looks for its attempt, before it verifies
 // the token.
@@ -144,7 +144,7 @@ func TestPromise06_CallbacksAreHints(t *testing.T) {
 
 // TestPromise06_RefusedCallbacksAreBounded posts more refused callbacks than are kept.
 //
-// It fails without the count in insertRefusedCallback (internal/postgres/callback.go).
+// It fails without the count in insertRefusedCallback (internal/postgres/inbox/keep.go).
 func TestPromise06_RefusedCallbacksAreBounded(t *testing.T) {
 	t.Parallel()
 	ts := e2etest.Start(t, func(_ *server.Config, c *e2etest.SimConfig) { c.Processing = time.Hour })

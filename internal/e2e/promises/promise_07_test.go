@@ -18,7 +18,7 @@ import (
 func TestPromise07_NoLostCallbackMatters(t *testing.T) {
 	t.Parallel()
 	f := e2etest.StartFleet(t, e2etest.Unlimited)
-	f.Flags.KIE.URL = e2etest.HoldChecks(t, f.Sim, "called")
+	f.Config.KIE.URL = e2etest.HoldChecks(t, f.Sim, "called")
 	replicas := f.StartAll(t, 2)
 	want := map[string]int{}
 	var ids []string

@@ -16,7 +16,7 @@ import (
 
 // TestPromise08_NoResultIsLost reads the bucket at the moment when a watcher receives SUCCEEDED, after failed downloads
 // of every kind. The files must equal the provider's, byte by byte. TestSIGKILL_DuringASaveIsMadeUpForAfterwards and
-// TestSIGTERM_CutsASaveThatGoesOnAfterwards end the process meanwhile.
+// TestSIGTERM_CutsASaveThatGoesOnAfterwards of package operation end the process meanwhile.
 //
 // It fails when Saved is applied in Work (internal/output/save.go) before the file is in the bucket.
 func TestPromise08_NoResultIsLost(t *testing.T) {

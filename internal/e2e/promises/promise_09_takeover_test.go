@@ -39,8 +39,8 @@ func TestPromise09_ATakeoverKeepsTheLimit(t *testing.T) {
 // outages are ways to disable a process, and to enable it again.
 var outages = map[string]outage{
 	"cut": {
-		begin: func(_ *testing.T, _ *e2etest.Process, database *e2etest.Wiretap) { database.Set(true) },
-		end:   func(_ *testing.T, _ *e2etest.Process, database *e2etest.Wiretap) { database.Set(false) },
+		begin: func(_ *testing.T, _ *e2etest.Process, database *e2etest.Wiretap) { database.SetCut(true) },
+		end:   func(_ *testing.T, _ *e2etest.Process, database *e2etest.Wiretap) { database.SetCut(false) },
 	},
 	"stop": {
 		begin: func(t *testing.T, p *e2etest.Process, _ *e2etest.Wiretap) { t.Helper(); p.Signal(t, syscall.SIGSTOP) },

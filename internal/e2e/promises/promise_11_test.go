@@ -38,7 +38,7 @@ const sourceSecret = "9f86d081884c7d659a2feaa0c55ad015"
 // for secrets in everything that the service has produced: its log, metrics, traces, answers, and every row that it has
 // stored.
 //
-// It fails when Redact (internal/provider/wire/redact.go) or redact (internal/callback/receive.go) returns its argument
+// It fails when Redact (internal/provider/wire/redact.go) or redactBody (internal/callback/receive.go) returns its argument
 // unchanged, and when dbpool.Open quotes the URL.
 func TestPromise11_NoSecretLeaks(t *testing.T) {
 	t.Parallel()
@@ -77,10 +77,10 @@ func TestPromise11_NoSecretLeaks(t *testing.T) {
 	if err := json.Unmarshal(answer, &madeToken); err != nil || len(madeToken.Secret) < 40 {
 		t.Fatalf("the answer with a new API token is %q: %v", answer, err)
 	}
-	wire.Set(true) // The database is unreachable for a while.
+	wire.SetCut(true) // The database is unreachable for a while.
 	e2etest.Eventually(t, "the service to miss its database", func() bool { return wire.Refused.Load() > 3 })
 	said.get(t, "http://"+p.HTTP+"/v1/tasks/"+ids[0], token)
-	wire.Set(false)
+	wire.SetCut(false)
 	for _, id := range ids {
 		said.get(t, "http://"+p.HTTP+"/v1/tasks/"+id, token)
 		said.get(t, "http://"+p.HTTP+"/v1/tasks/"+id+"/events", token)

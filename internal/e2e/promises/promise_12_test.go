@@ -25,7 +25,7 @@ import (
 // provider answers slowly. The process must end cleanly, the streams must end with UNAVAILABLE and resume at the other
 // process, and no submission may be left with an unknown outcome.
 //
-// It fails when drain (internal/server/stop.go) cancels running jobs, as queue.StopAndCancel does.
+// It fails when drain (internal/server/run.go) cancels running jobs, as StopAndCancel of River does.
 func TestPromise12_Graceful(t *testing.T) {
 	t.Parallel()
 	provider, err := sim.Start(sim.Config{}, simkie.Profile{

@@ -38,7 +38,7 @@ func withdrawWhileQueued(t *testing.T, n int) {
 		c.Processing = 20 * time.Millisecond
 	})
 	ids := ts.SubmitMany(t, n, e2etest.At(kie.Name, luma.Name))
-	ts.Sent(t, inFlight)
+	ts.AwaitSent(t, inFlight)
 	control.Withdraw("modify/generate")
 	for _, id := range ids {
 		if got := ts.End(t, id); got.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {

@@ -42,7 +42,7 @@ func TestPromise14_AProvenBodySettlesWithoutAQuestion(t *testing.T) {
 			if got := ts.End(t, ts.Submit(t, directive, e2etest.At(fal.Name)).GetId()); got.GetState() != want {
 				t.Errorf("ended %v, want %v", got, want)
 			}
-			if n := ts.Asked(); n != 0 {
+			if n := ts.FalQueries(); n != 0 {
 				t.Errorf("fal was asked %d times, want never", n)
 			}
 		})
@@ -70,7 +70,7 @@ func TestPromise14_AnUnprovenBodyChangesNothing(t *testing.T) {
 			if got := ts.Get(t, id); got.GetState() != refractv1.TaskState_TASK_STATE_RUNNING {
 				t.Errorf("the task is %v, want RUNNING", got.GetState())
 			}
-			if n := ts.Asked(); n != 0 {
+			if n := ts.FalQueries(); n != 0 {
 				t.Errorf("fal was asked %d times, want never: the callback is refused", n)
 			}
 		})
@@ -90,7 +90,7 @@ func TestPromise14_WithoutTheKeySetACallbackIsAHint(t *testing.T) {
 			t.Fatalf("ended %v, want SUCCEEDED", got)
 		}
 	}
-	if ts.Asked() == 0 {
+	if ts.FalQueries() == 0 {
 		t.Error("fal was never asked, although nothing proved its callbacks")
 	}
 	if n := ts.Metric(t, "refract_callbacks_total", `verdict="keys_unavailable"`); n < 2 {

@@ -35,7 +35,7 @@ const (
 // wait for dead endpoints: from the commit of an event until its request arrives. It measures time, so it needs a machine that does nothing
 // else:
 //
-//	go test -tags soak -run TestSoak_AMillionUndeliveredEvents -v ./internal/e2e
+//	go test -tags soak -run TestSoak_AMillionUndeliveredEvents -v ./internal/e2e/promises
 func TestSoak_AMillionUndeliveredEvents(t *testing.T) {
 	ts := e2etest.Start(t, e2etest.Unlimited)
 	films, h := ts.As(t, "films"), e2etest.StartHooks(t)

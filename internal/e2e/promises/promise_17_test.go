@@ -68,7 +68,7 @@ func eventsArriveInOrder(t *testing.T, ts *e2etest.Service) {
 	own := h.Subscribe(t, films, "films", "own", e2etest.ForOwnURIs)
 	stranger := h.Subscribe(t, ads, "ads", "stranger", e2etest.EveryType)
 
-	good := films.Submit(t, "[sim:results=2]", e2etest.Labelled(map[string]string{"film": "7", "cut": "rough"}), e2etest.SentTo(h.URL("own")))
+	good := films.Submit(t, "[sim:results=2]", e2etest.Labelled(map[string]string{"film": "7", "cut": "rough"}), e2etest.WithWebhookURI(h.URL("own")))
 	failed := films.Submit(t, "[sim:fail]", e2etest.Labelled(map[string]string{"film": "8"})).GetId()
 	canceled := films.Submit(t, "[sim:processing=1h]", e2etest.Labelled(seven)).GetId()
 	foreign := ads.Submit(t, "", e2etest.Labelled(seven)).GetId()
@@ -393,7 +393,7 @@ func TestPromise17_NoRequestReachesAPrivateAddress(t *testing.T) {
 
 	// Names that resolve to private addresses: the resolver answers with 127.0.0.1 first and with 127.0.0.2 later.
 	traps := []*receiver.Trap{trapOf(t, "127.0.0.1:443"), trapOf(t, "127.0.0.2:443")}
-	id := ts.Submit(t, "", e2etest.SentTo("https://later.example.com/refract")).GetId()
+	id := ts.Submit(t, "", e2etest.WithWebhookURI("https://later.example.com/refract")).GetId()
 	event := fmt.Sprintf("evt_%s_%d", id, ts.End(t, id).GetRevision())
 	for _, s := range []*e2etest.Subscription{public, tasks} {
 		var attempts []*refractv1.WebhookAttempt

@@ -163,7 +163,7 @@ func TestPromise18_AFailoverThatLosesCommitsNeverPaysTwice(t *testing.T) {
 	l.submit(t, replicas[0], 10)
 	paidAtLeast(t, f.Sim, 65)
 	f.AwaitEpochAfter(t, epoch)
-	backup.Replace(t, f.Flags.DatabaseURL.Reveal())
+	backup.Replace(t, f.Config.DatabaseURL.Reveal())
 
 	op := replicas[1].Operator(t)
 	e2etest.Eventually(t, "admission to be closed", func() bool {
@@ -194,7 +194,7 @@ func TestPromise18_ACloneWithAnotherBucketSendsNothing(t *testing.T) {
 
 	c := *f
 	c.Restore(t, backup)
-	c.Flags.Bucket = "file://" + filepath.Join(t.TempDir(), "bucket")
+	c.Config.Bucket = "file://" + filepath.Join(t.TempDir(), "bucket")
 	clone := c.Start(t)
 	other := clone.Operator(t)
 	e2etest.Eventually(t, "the clone to close admission", func() bool { return other.Admission(t).GetCloseReason() == bucketSetBack })

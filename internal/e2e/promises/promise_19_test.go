@@ -127,19 +127,19 @@ func checkStorageLog(t *testing.T, ts *e2etest.Service) {
 func TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers(t *testing.T) {
 	t.Parallel()
 	fleet := e2etest.StartFleet(t, nil)
-	folder := strings.TrimPrefix(fleet.Flags.Bucket, "file://")
+	folder := strings.TrimPrefix(fleet.Config.Bucket, "file://")
 	blocker := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(blocker, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	fleet.Flags.Bucket = "file://" + filepath.Join(blocker, "bucket")
+	fleet.Config.Bucket = "file://" + filepath.Join(blocker, "bucket")
 	broken := fleet.Start(t)
 	e2etest.AwaitReady(t, broken, http.StatusServiceUnavailable)
 	id := broken.Submit(t, "").GetId()
 	e2etest.Eventually(t, "the task to wait for the storage", func() bool { return broken.Get(t, id).GetWaiting().GetCause() == e2etest.StorageUnavailable })
 
 	started := e2etest.Ask[time.Time](t, fleet.Pool, `SELECT now()`)
-	fleet.Flags.Bucket = "file://" + folder
+	fleet.Config.Bucket = "file://" + folder
 	works := fleet.Start(t)
 	if last := broken.End(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 		t.Errorf("ended %v, want SUCCEEDED", last)

@@ -6,6 +6,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+// PatientFor is Patient with another limit.
+var PatientFor = patientFor
+
 // OpenWithin is Open with another deadline for statements.
 var OpenWithin = open
 

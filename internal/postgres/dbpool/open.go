@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -20,8 +21,8 @@ const (
 	statementTimeout = 10 * time.Second
 	startTimeout     = 30 * time.Second // From the first try to connect to the last.
 
-	// patientTimeout is the limit of both while a program starts. Nobody waits for an answer then, and a database that is busy may take
-	// long for a connection. An end of the program would make it busier, because the next start begins anew.
+	// patientTimeout replaces connectTimeout and statementTimeout while a program starts. No caller waits for an answer then, and a busy
+	// database may need long for a connection. An early end would make it busier, because the next start begins anew.
 	patientTimeout = time.Minute
 )
 
@@ -41,7 +42,7 @@ var errNoPostgresURL = errors.New("the database URL is not a PostgreSQL URL")
 type Pool = pgxpool.Pool
 
 // Open connects to a database. It fails if the database can't be reached: at once if the server refuses the connection, and
-// after half a minute if it is starting or does not answer. Every statement on the pool, and on connections made with its
+// after half a minute if it is starting or does not answer; with a context of Patient, that is a minute. Every statement on the pool, and on connections made with its
 // configuration, ends after 10 seconds at the latest, with an error for which Unavailable reports true. Waiting for a
 // notification does not count as a statement. Calls with a context of Patient or WithoutTimeouts have other limits.
 func Open(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
@@ -80,11 +81,13 @@ func configure(databaseURL string, limit time.Duration) (*config, error) {
 	if _, named := pool.ConnConfig.RuntimeParams["application_name"]; !named {
 		pool.ConnConfig.RuntimeParams["application_name"] = "refract" // Operators see this name in the list of connections.
 	}
+	// A host that does not answer must not keep a start from the next one.
+	patient := pool.ConnConfig.ConnectTimeout == 0 && oneHost(pool.ConnConfig)
 	if pool.ConnConfig.ConnectTimeout == 0 {
 		pool.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	pool.BeforeConnect = func(ctx context.Context, conn *pgx.ConnConfig) error {
-		if limit, ok := limitOf(ctx); ok {
+		if limit, ok := limitOf(ctx); ok && (patient || limit == 0) {
 			conn.ConnectTimeout = limit
 		}
 		return nil
@@ -102,6 +105,13 @@ func configure(databaseURL string, limit time.Duration) (*config, error) {
 	c := &config{pool: pool, state: state}
 	c.searchPath, c.searchPathNamed = takeSearchPath(pool.ConnConfig.RuntimeParams)
 	return c, nil
+}
+
+// oneHost reports whether a configuration names a single host.
+func oneHost(conn *pgx.ConnConfig) bool {
+	return !slices.ContainsFunc(conn.Fallbacks, func(other *pgconn.FallbackConfig) bool {
+		return other.Host != conn.Host || other.Port != conn.Port
+	})
 }
 
 // retry opens a pool again and again while the database needs more time.
@@ -165,10 +175,12 @@ func namesPoolSize(databaseURL string) (bool, error) {
 }
 
 // Patient returns a context with which a pool of Open has a minute for each connect and for each statement. It is for the start of
-// a program. NOTE: the server keeps its statement_timeout of 15 seconds, which does not count the time that a connection or an answer
-// takes.
-func Patient(ctx context.Context) context.Context {
-	return context.WithValue(ctx, limitKey{}, patientTimeout)
+// a program. A connect keeps its usual limit where the URL sets connect_timeout or names several hosts. NOTE: the server keeps its
+// statement_timeout of 15 seconds, which does not count the time that a connection or an answer takes.
+func Patient(ctx context.Context) context.Context { return patientFor(ctx, patientTimeout) }
+
+func patientFor(ctx context.Context, limit time.Duration) context.Context {
+	return context.WithValue(ctx, limitKey{}, limit)
 }
 
 // WithoutTimeouts returns a context with which a pool of Open has no timeouts of its own, neither for connecting nor for

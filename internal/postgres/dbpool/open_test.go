@@ -133,8 +133,8 @@ func TestContexts_WaitForASlowDatabase(t *testing.T) {
 			h := dig(t)
 			const limit = 50 * time.Millisecond
 			ctx := starting(t.Context())
-			h.delay(350 * time.Millisecond)                                        // A connect takes four answers at least,
-			pool, err := dbpool.OpenWithin(ctx, h.url+"&connect_timeout=1", limit) // so it outlives this timeout.
+			h.delay(350 * time.Millisecond)                   // A connect takes four answers at least,
+			pool, err := dbpool.OpenWithin(ctx, h.url, limit) // so it outlives the limit of a statement.
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -146,6 +146,18 @@ func TestContexts_WaitForASlowDatabase(t *testing.T) {
 				t.Errorf("with the timeout of the pool a statement gave %v, want an error that says the database is out of reach", err)
 			}
 		})
+	}
+}
+
+// TestPatient_HasALimit has the silence begin when a start has a connection.
+func TestPatient_HasALimit(t *testing.T) {
+	t.Parallel()
+	h := dig(t)
+	pool := openWithin(t, h.url, time.Hour)
+	defer h.heal() // So that closing the pool does not wait.
+	h.swallow()
+	if _, err := pool.Exec(dbpool.PatientFor(t.Context(), 100*time.Millisecond), "SELECT 1"); !dbpool.Unavailable(err) {
+		t.Errorf("a silent database gave %v, want an error that says it is out of reach", err)
 	}
 }
 

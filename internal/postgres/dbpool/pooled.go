@@ -172,6 +172,10 @@ func checkSameDatabase(ctx context.Context, pool, direct *pgxpool.Pool) error {
 			return err
 		}
 		if !same {
+			// The server may have ended the transaction meanwhile, and with it the lock.
+			if _, err := tx.Exec(ctx, "SELECT"); err != nil {
+				return err
+			}
 			return ErrOtherDatabase
 		}
 		return nil
