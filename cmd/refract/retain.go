@@ -37,8 +37,7 @@ func (c *retainCmd) Run(ctx context.Context, con cli.Console) (err error) {
 	if err != nil {
 		return err
 	}
-	ctx = dbpool.Patient(ctx)
-	pool, err := c.openMigrated(ctx)
+	pool, err := c.openMigrated(dbpool.Patient(ctx))
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ const (
 	// tokenReload is how often the live tokens are read. A token that was revoked works for so long and the time of one read,
 	// which is less than the five seconds that are documented unless the database is slow.
 	tokenReload = 2 * time.Second
-	// tokenReloadTime bounds one read: on a busy machine it may wait for a connection.
+	// tokenReloadTime bounds one read after the start: on a busy machine it may wait for a connection.
 	tokenReloadTime = 10 * time.Second
 	// tokenGap is the least time between two reads, however many unknown tokens come.
 	tokenGap = 100 * time.Millisecond
@@ -88,7 +88,7 @@ func NewKeyring(tokens Tokens) *Keyring {
 	return k
 }
 
-// Load reads the live tokens once, so that they are known before the first call comes.
+// Load reads the live tokens once, for as long as ctx lasts, so that they are known before the first call comes.
 func (k *Keyring) Load(ctx context.Context) error { return k.reads.once(ctx) }
 
 // Run reads the live tokens until ctx ends.

@@ -52,7 +52,7 @@ func NewRates(store CallRates, log *slog.Logger) *Rates {
 	return r
 }
 
-// Load reads the limits once, so that they are known before the first call comes.
+// Load reads the limits once, for as long as ctx lasts, so that they are known before the first call comes.
 func (r *Rates) Load(ctx context.Context) error { return r.reads.once(ctx) }
 
 // Run reads the limits until ctx ends. While they can't be read, the known ones apply.

@@ -21,7 +21,7 @@ type timing struct {
 	interval time.Duration               // Between two reads.
 	retry    time.Duration               // The interval after a read that failed.
 	gap      time.Duration               // The least time between two reads, however many calls wait.
-	timeout  time.Duration               // Of one read.
+	timeout  time.Duration               // Of one read of run.
 	patience time.Duration               // How long a call waits.
 }
 

@@ -33,10 +33,12 @@ func (s *Server) buildIngress(ctx context.Context, f Config, logs logs, t *telem
 	notifier := replica.NewNotifier(replica.NotifierConfig{Pool: pool, Log: s.log})
 	appender := inbox.NewAppender(pool, func() { notifier.Announce(replica.Intake) })
 	s.closers = append(s.closers, appender.Close)
+	waiting.Step("checking the rights of the role")
 	readsTasks, err := appender.Check(ctx)
 	if err != nil {
 		return err
 	}
+	waiting.Stop()
 	if readsTasks {
 		s.log.WarnContext(ctx, "the database role of this ingress may read tasks, which it does not need: create one by the SQL of `refract migrate --print-ingress-role`")
 	}

@@ -64,7 +64,7 @@ func (g *Gate) To(replicas ...*Service) {
 	g.ToAddress(addresses...)
 }
 
-// ToAddress is To for replicas in other processes. It returns the callbacks that are on their way to the ones before. It returns the callbacks that are on their way to those before.
+// ToAddress is To for replicas in other processes. It returns the callbacks that are on their way to those before.
 func (g *Gate) ToAddress(ingress ...string) (passing *sync.WaitGroup) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -39,7 +39,7 @@ func (o Operator) Command(t *testing.T, args ...string) string {
 	return out
 }
 
-// Admission returns whether admission is open.
+// Admission returns the state of admission.
 func (o Operator) Admission(t *testing.T) *refractv1.Admission {
 	t.Helper()
 	resp, err := o.GetAdmission(o.Ctx(t), &refractv1.GetAdmissionRequest{})

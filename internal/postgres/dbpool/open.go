@@ -42,9 +42,10 @@ var errNoPostgresURL = errors.New("the database URL is not a PostgreSQL URL")
 type Pool = pgxpool.Pool
 
 // Open connects to a database. It fails if the database can't be reached: at once if the server refuses the connection, and
-// after half a minute if it is starting or does not answer; with a context of Patient, that is a minute. Every statement on the pool, and on connections made with its
-// configuration, ends after 10 seconds at the latest, with an error for which Unavailable reports true. Waiting for a
-// notification does not count as a statement. Calls with a context of Patient or WithoutTimeouts have other limits.
+// after half a minute if it is starting or does not answer. With a context of Patient, one that does not answer has a minute.
+// Every statement on the pool, and on connections made with its configuration, ends after 10 seconds at the latest, with an
+// error for which Unavailable reports true. Waiting for a notification does not count as a statement. Calls with a context of
+// Patient or WithoutTimeouts have other limits.
 func Open(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
 	return open(ctx, databaseURL, statementTimeout)
 }
@@ -158,7 +159,8 @@ func (c *config) connect(ctx context.Context, check func(*pgxpool.Pool) error) (
 // still starting. Any other refusal is final.
 func slow(err error) bool {
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return pe.Code == "57P03" // cannot_connect_now
+		// cannot_connect_now, and idle_in_transaction_session_timeout, which ends a check whose other connection took long.
+		return pe.Code == "57P03" || pe.Code == "25P03"
 	}
 	return pgconn.Timeout(err)
 }
@@ -175,8 +177,8 @@ func namesPoolSize(databaseURL string) (bool, error) {
 }
 
 // Patient returns a context with which a pool of Open has a minute for each connect and for each statement. It is for the start of
-// a program. A connect keeps its usual limit where the URL sets connect_timeout or names several hosts. NOTE: the server keeps its
-// statement_timeout of 15 seconds, which does not count the time that a connection or an answer takes.
+// a program. A connect keeps its usual limit where the URL sets connect_timeout or names several hosts. Each address of a name has its
+// own minute. NOTE: the server keeps its statement_timeout of 15 seconds, which does not count the time that a connection or an answer takes.
 func Patient(ctx context.Context) context.Context { return patientFor(ctx, patientTimeout) }
 
 func patientFor(ctx context.Context, limit time.Duration) context.Context {

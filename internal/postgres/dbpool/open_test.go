@@ -124,17 +124,42 @@ func openWithin(t *testing.T, databaseURL string, limit time.Duration) (pool *pg
 	return pool
 }
 
-// TestContexts_WaitForASlowDatabase has statements and a connect take longer than a pool allows.
+// TestConnect_HasALimitByContextAndURL compares the limits of a connect.
+func TestConnect_HasALimitByContextAndURL(t *testing.T) {
+	t.Parallel()
+	usual := func(ctx context.Context) context.Context { return ctx }
+	for url, wants := range map[string][3]time.Duration{ // As usual, for a start, without timeouts.
+		"postgres://a/x":                   {5 * time.Second, time.Minute, 0},
+		"postgres://a/x?sslmode=prefer":    {5 * time.Second, time.Minute, 0}, // Its second try is at the same host.
+		"postgres://a/x?connect_timeout=3": {3 * time.Second, 3 * time.Second, 0},
+		"postgres://a,b/x":                 {5 * time.Second, 5 * time.Second, 0},
+		"postgres://a:1,a:2/x":             {5 * time.Second, 5 * time.Second, 0},
+	} {
+		for i, of := range []func(context.Context) context.Context{usual, dbpool.Patient, dbpool.WithoutTimeouts} {
+			if got, err := dbpool.ConnectTimeoutOf(of(t.Context()), url); err != nil || got != wants[i] {
+				t.Errorf("%s: a connect has %v, %v, want %v", url, got, err, wants[i])
+			}
+		}
+	}
+}
+
+// TestContexts_WaitForASlowDatabase has statements take longer than a pool allows, and without timeouts a connect, too.
 func TestContexts_WaitForASlowDatabase(t *testing.T) {
 	t.Parallel()
-	for name, starting := range map[string]func(context.Context) context.Context{"patient": dbpool.Patient, "without timeouts": dbpool.WithoutTimeouts} {
+	for name, tc := range map[string]struct {
+		starting func(context.Context) context.Context
+		url      string
+	}{
+		"patient":          {dbpool.Patient, ""},
+		"without timeouts": {dbpool.WithoutTimeouts, "&connect_timeout=1"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := dig(t)
 			const limit = 50 * time.Millisecond
-			ctx := starting(t.Context())
-			h.delay(350 * time.Millisecond)                   // A connect takes four answers at least,
-			pool, err := dbpool.OpenWithin(ctx, h.url, limit) // so it outlives the limit of a statement.
+			ctx := tc.starting(t.Context())
+			h.delay(350 * time.Millisecond) // A connect takes four answers at least.
+			pool, err := dbpool.OpenWithin(ctx, h.url+tc.url, limit)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -156,7 +181,9 @@ func TestPatient_HasALimit(t *testing.T) {
 	pool := openWithin(t, h.url, time.Hour)
 	defer h.heal() // So that closing the pool does not wait.
 	h.swallow()
-	if _, err := pool.Exec(dbpool.PatientFor(t.Context(), 100*time.Millisecond), "SELECT 1"); !dbpool.Unavailable(err) {
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute) // Otherwise the limit of the pool would end it.
+	defer cancel()
+	if _, err := pool.Exec(dbpool.PatientFor(ctx, 100*time.Millisecond), "SELECT 1"); !dbpool.Unavailable(err) || ctx.Err() != nil {
 		t.Errorf("a silent database gave %v, want an error that says it is out of reach", err)
 	}
 }

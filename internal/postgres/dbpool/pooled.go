@@ -162,13 +162,18 @@ SELECT EXISTS (
 // checkSameDatabase returns ErrOtherDatabase unless a lock that one pool takes is visible to the other. Replicas must see each
 // other's locks in just this way.
 func checkSameDatabase(ctx context.Context, pool, direct *pgxpool.Pool) error {
-	key := rand.Int64N(1 << 31) //nolint:gosec // The key is no secret.
+	key := rand.Int64N(1 << 31)    //nolint:gosec // The key is no secret.
+	conn, err := pool.Acquire(ctx) // First, because the server ends a transaction that waits for long.
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
 	return pgx.BeginFunc(ctx, direct, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_catalog.pg_advisory_xact_lock_shared($1)", key); err != nil {
 			return err
 		}
 		var same bool
-		if err := pool.QueryRow(ctx, selectLock, key).Scan(&same); err != nil {
+		if err := conn.QueryRow(ctx, selectLock, key).Scan(&same); err != nil {
 			return err
 		}
 		if !same {
