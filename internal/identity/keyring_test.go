@@ -158,8 +158,11 @@ func TestKeyring_WhileTheDatabaseHangs(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if k.reads.waiters > maxWaiters {
-			t.Errorf("%d calls wait, want at most %d", k.reads.waiters, maxWaiters)
+		k.reads.mu.Lock()
+		waiters := k.reads.waiters
+		k.reads.mu.Unlock()
+		if waiters > maxWaiters {
+			t.Errorf("%d calls wait, want at most %d", waiters, maxWaiters)
 		}
 		if id, err := k.Authenticate(t.Context(), bearer(token)); whose(id) != "films" || err != nil || time.Since(began) > 0 {
 			t.Errorf("Authenticate of a known token = %+v, %v after %v, want it at once", id, err, time.Since(began))

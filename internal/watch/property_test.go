@@ -95,6 +95,7 @@ func checkDelivery(t *rapid.T) {
 
 	w.setDown(false)
 	w.beforeNextAnswer(nil)
+	pass(time.Second) // A sweep. After a long outage, streams are refused until it has read the log.
 	for _, c := range w.callers {
 		w.reconnect(t, c) // Some ended during an outage, some with a terminal event before a retry.
 	}
