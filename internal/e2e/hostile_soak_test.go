@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -63,7 +62,7 @@ func TestSoak_HostileTenantsDelayNoOther(t *testing.T) {
 		alone.add(r.measure(t))
 		r.attack(t)
 		attacked.add(r.measure(t))
-		peak = max(peak, r.peakMemory(t))
+		peak = max(peak, e2etest.PeakMemory(t, r.Cmd.Process.Pid))
 		r.end(t)
 	}
 	t.Logf("%-24s %6s %10s %10s %6s", "of the good tenant", "", "alone", "attacked", "ratio")
@@ -502,26 +501,6 @@ func (r *hostileRound) replay(t *testing.T) {
 		[]string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(e2etest.WebhookKey, entry.TaskID, now)}))
 }
 
-// peakMemory returns the peak memory of the process, in bytes.
-func (r *hostileRound) peakMemory(t *testing.T) int {
-	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.Cmd.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kib, err := strconv.Atoi(strings.Fields(rest)[0])
-			if err != nil {
-				t.Fatal(err)
-			}
-			return kib << 10
-		}
-	}
-	t.Fatal("the process has no VmHWM")
-	return 0
-}
-
 // end stops the attack, and checks the verdicts on the good tenant's callbacks.
 func (r *hostileRound) end(t *testing.T) {
 	t.Helper()
@@ -530,7 +509,7 @@ func (r *hostileRound) end(t *testing.T) {
 	r.hostile.Wait()
 	good := map[string]bool{}
 	for _, id := range r.ids {
-		good[e2etest.Ask[string](t, r.pool, "SELECT provider_task_id FROM attempt WHERE task_id = $1", id)] = true
+		good[postgrestest.Value[string](t, r.pool, "SELECT provider_task_id FROM attempt WHERE task_id = $1", id)] = true
 	}
 	answered := 0
 	for _, d := range r.sim.Deliveries() {

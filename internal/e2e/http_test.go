@@ -33,7 +33,7 @@ func TestMetrics_ShowWhatGoesOn(t *testing.T) {
 			t.Errorf("metrics lack %q", wanted)
 		}
 	}()
-	e2etest.Until(ts.Ctx(t), t, "the metrics show what is wanted", func() bool { // Some are counted after the answer to their call.
+	e2etest.Eventually(t, "the metrics show what is wanted", func() bool { // Some are counted after the answer to their call.
 		_, body := ts.Rest(t, http.MethodGet, "/metrics", "")
 		wanted = slices.DeleteFunc(wanted, func(want string) bool { return strings.Contains(string(body), want) })
 		return len(wanted) == 0

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
 // TestSave_WhoseJobIsMissingIsMadeUpFor takes back what the saving of a result has committed, but for the end of its job, as a failover
@@ -16,7 +17,7 @@ func TestSave_WhoseJobIsMissingIsMadeUpFor(t *testing.T) {
 	id := ts.Submit(t, "").GetId()
 	ts.End(t, id)
 	e2etest.Eventually(t, "the job to have ended", func() bool {
-		return e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM river_job WHERE kind = 'save_outputs' AND state = 'completed'") == 1
+		return postgrestest.Value[int](t, ts.Pool, "SELECT count(*) FROM river_job WHERE kind = 'save_outputs' AND state = 'completed'") == 1
 	})
 	const setBack = `
 WITH lost AS (DELETE FROM output), forgotten AS (DELETE FROM task_event WHERE state = 'SUCCEEDED'),

@@ -16,6 +16,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
@@ -124,7 +125,7 @@ func TestMarket_RunsThroughTheAccountOfKie(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			bodies := e2etest.Ask[string](t, ts.Pool, "SELECT coalesce(string_agg(convert_from(body, 'UTF8'), ' '), '') FROM callback")
+			bodies := postgrestest.Value[string](t, ts.Pool, "SELECT coalesce(string_agg(convert_from(body, 'UTF8'), ' '), '') FROM callback")
 			if strings.Contains(bodies, `remainedCredits":5`) || strings.Contains(bodies, "remainedCredits") != (tc.credits == simkie.CreditsOld) {
 				t.Errorf("the inbox has the balance of the account: %s", bodies)
 			}

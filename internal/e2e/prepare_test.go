@@ -93,7 +93,7 @@ func TestSource_HostsThatHangAreGivenUpInTime(t *testing.T) {
 	if took := time.Since(start); took < giveUp {
 		t.Errorf("it was given up after %s, want %s of trying", took, giveUp)
 	}
-	e2etest.Eventually(t, "its preparation to be removed", func() bool { return e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM preparation") == 0 })
+	e2etest.Eventually(t, "its preparation to be removed", func() bool { return postgrestest.Value[int](t, ts.Pool, "SELECT count(*) FROM preparation") == 0 })
 }
 
 // TestSource_AnOutageOfOursSettlesNothing cuts the database off while a source is being probed.
@@ -122,15 +122,15 @@ func TestSource_AnOutageOfOursSettlesNothing(t *testing.T) {
 	})
 	id := ts.Submit(t, "", e2etest.ByURI(host.URL)).GetId()
 	e2etest.Eventually(t, "its source to be looked at", func() bool {
-		return e2etest.Ask[bool](t, f.Pool, "SELECT count(*) FILTER (WHERE busy) = 1 FROM preparation")
+		return postgrestest.Value[bool](t, f.Pool, "SELECT count(*) FILTER (WHERE busy) = 1 FROM preparation")
 	})
 	wire.SetCut(true)
 	close(look)
 	e2etest.Eventually(t, "the service to miss its database", func() bool { return wire.Refused.Load() > 3 })
 	wire.SetCut(false)
-	e2etest.Do(t, f.Pool, "UPDATE preparation SET due_time = now()") // The lease expires.
+	postgrestest.Exec(t, f.Pool, "UPDATE preparation SET due_time = now()") // The lease expires.
 	e2etest.Eventually(t, "the task to succeed", func() bool {
-		return e2etest.Ask[string](t, f.Pool, "SELECT state FROM task WHERE id = $1", id) == "SUCCEEDED"
+		return postgrestest.Value[string](t, f.Pool, "SELECT state FROM task WHERE id = $1", id) == "SUCCEEDED"
 	})
 }
 
@@ -185,7 +185,9 @@ func TestSource_ManyTasksOfAClipHandItOverOnce(t *testing.T) {
 	}
 	submitting.Wait()
 	<-began
-	e2etest.Eventually(t, "all to wait for it", func() bool { return e2etest.Ask[int](t, f.Pool, "SELECT count(*) FROM preparation_task") == len(tasks) })
+	e2etest.Eventually(t, "all to wait for it", func() bool {
+		return postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM preparation_task") == len(tasks)
+	})
 	close(finish)
 	for _, task := range tasks {
 		if last := replicas[0].End(t, task); last.GetState() != e2etest.Succeeded {
@@ -195,7 +197,7 @@ func TestSource_ManyTasksOfAClipHandItOverOnce(t *testing.T) {
 	if n := gate.uploads.Load(); n != 1 {
 		t.Errorf("the clip was uploaded to the provider %d times", n)
 	}
-	if n := e2etest.Ask[int](t, f.Pool, "SELECT count(*) FROM attempt WHERE sent"); n != len(tasks) {
+	if n := postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM attempt WHERE sent"); n != len(tasks) {
 		t.Errorf("%d attempts were sent, want one a task", n)
 	}
 }
@@ -225,7 +227,7 @@ func TestSource_BusyUploadsDelayTheirOwnTasksAlone(t *testing.T) {
 	if last := ts.End(t, ts.Submit(t, "", e2etest.ByURI(f.Sim.URL()+"/clips/sample.mp4")).GetId()); last.GetState() != e2etest.Succeeded {
 		t.Errorf("a task that needs no upload ended %v", last)
 	}
-	if e2etest.Ask[bool](t, f.Pool, "SELECT bool_or(pauses > 0) FROM provider_account") {
+	if postgrestest.Value[bool](t, f.Pool, "SELECT bool_or(pauses > 0) FROM provider_account") {
 		t.Error("the account paused")
 	}
 	well.Store(true)
@@ -242,7 +244,7 @@ func TestSource_AnUploadThatIsCutIsMadeAgain(t *testing.T) {
 		"SIGKILL": func(t *testing.T, p *e2etest.Process, database string) {
 			t.Helper()
 			p.Kill()
-			e2etest.Do(t, postgrestest.Connect(t, database), "UPDATE preparation SET due_time = now()") // The lease expires.
+			postgrestest.Exec(t, postgrestest.Connect(t, database), "UPDATE preparation SET due_time = now()") // The lease expires.
 		},
 		"SIGTERM": func(t *testing.T, p *e2etest.Process, _ string) {
 			t.Helper()
@@ -305,7 +307,7 @@ func TestRetry_OfATaskWhoseUploadHasExpired(t *testing.T) {
 	if last := ts.End(t, task.GetId()); last.GetFailure().GetReason() != refractv1.FailureReason_FAILURE_REASON_PROVIDER_FAILED {
 		t.Fatalf("ended %v", last)
 	}
-	e2etest.Do(t, ts.Pool, "UPDATE source SET state = 'EXPIRED'")
+	postgrestest.Exec(t, ts.Pool, "UPDATE source SET state = 'EXPIRED'")
 	ts.Retry(t, task.GetId())
 	e2etest.Eventually(t, "the retry to end", func() bool {
 		f := ts.Get(t, task.GetId()).GetFailure()

@@ -8,6 +8,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/media"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
 // TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst makes two jobs save one attempt at the same time, as when a job is
@@ -29,7 +30,7 @@ func TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst(t *testing.T) {
 	})
 	id := ts.Submit(t, "[sim:redirect="+host.URL+"]").GetId()
 	e2etest.Eventually(t, "the save to begin", func() bool { return len(ts.Sim.Downloads()) == 1 })
-	e2etest.Do(t, ts.Pool, `
+	postgrestest.Exec(t, ts.Pool, `
 		INSERT INTO river_job (args, kind, max_attempts, metadata, priority, queue, state, scheduled_at)
 		SELECT args, kind, max_attempts, metadata, priority, queue, 'available', now()
 		FROM river_job
@@ -40,9 +41,9 @@ func TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst(t *testing.T) {
 		t.Fatalf("the task ended %v", last)
 	}
 	e2etest.Eventually(t, "both saves to end", func() bool {
-		return e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM river_job WHERE kind = 'save_outputs' AND state = 'completed'") == 2
+		return postgrestest.Value[int](t, ts.Pool, "SELECT count(*) FROM river_job WHERE kind = 'save_outputs' AND state = 'completed'") == 2
 	})
-	recorded := e2etest.Ask[string](t, ts.Pool, "SELECT key FROM output")
+	recorded := postgrestest.Value[string](t, ts.Pool, "SELECT key FROM output")
 	keys, err := ts.Bucket(t).Keys(t.Context(), media.OutputPrefix, 10)
 	if err != nil || len(keys) != 1 || keys[0] != recorded {
 		t.Errorf("the bucket holds %q, %v, want %s alone", keys, err, recorded)
@@ -52,7 +53,7 @@ func TestSave_TwoOfOneAttemptLeaveTheFileOfTheFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = file.Close() }()
-	size := e2etest.Ask[int64](t, ts.Pool, "SELECT size_bytes FROM output")
+	size := postgrestest.Value[int64](t, ts.Pool, "SELECT size_bytes FROM output")
 	if n, err := io.Copy(io.Discard, file); err != nil || n != size {
 		t.Errorf("the file has %d bytes, %v, want %d", n, err, size)
 	}

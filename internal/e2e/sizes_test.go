@@ -63,10 +63,10 @@ func TestSizes_OfATask(t *testing.T) {
 	ts := f.Start(t)
 	before := sizes(t, ts)
 	for _, statement := range []string{"CHECKPOINT", "SELECT pg_stat_reset_shared('wal')"} {
-		e2etest.Do(t, pool, statement)
+		postgrestest.Exec(t, pool, statement)
 	}
 	cpu := serverTime(t, ts)
-	wal := e2etest.Ask[string](t, pool, "SELECT pg_current_wal_lsn()::text")
+	wal := postgrestest.Value[string](t, pool, "SELECT pg_current_wal_lsn()::text")
 	for submitted := 0; submitted < *sizeTasks; {
 		n := min(500, *sizeTasks-submitted)
 		batch := &refractv1.BatchSubmitTasksRequest{}
@@ -78,11 +78,11 @@ func TestSizes_OfATask(t *testing.T) {
 		}
 		submitted += n
 		e2etest.Eventually(t, "the tasks to succeed", func() bool {
-			return e2etest.Ask[int](t, pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'") == submitted
+			return postgrestest.Value[int](t, pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'") == submitted
 		})
 	}
-	written := e2etest.Ask[float64](t, pool, "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), $1::pg_lsn)::float8", wal)
-	images := e2etest.Ask[int64](t, pool, "SELECT wal_fpi FROM pg_stat_wal")
+	written := postgrestest.Value[float64](t, pool, "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), $1::pg_lsn)::float8", wal)
+	images := postgrestest.Value[int64](t, pool, "SELECT wal_fpi FROM pg_stat_wal")
 	tasks := float64(*sizeTasks)
 	cpu = serverTime(t, ts) - cpu
 	var report strings.Builder
@@ -99,7 +99,7 @@ func TestSizes_OfATask(t *testing.T) {
 		}
 		total += grown
 	}
-	connections := e2etest.Ask[int](t, pool, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'refract'")
+	connections := postgrestest.Value[int](t, pool, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'refract'")
 	t.Logf("%d tasks:\n%s%-24s %8.0f bytes per task\nWAL                      %8.0f bytes per task, with %.2f full-page images\nprocessor time           %8.2f ms of the server per task\nconnections of the replica now: %d",
 		*sizeTasks, &report, "all tables and indexes", total/tasks, written/tasks, float64(images)/tasks, cpu*1000/tasks, connections)
 	if total/tasks > maxBytesPerTask || written/tasks > maxWALPerTask || connections > maxConnections {
@@ -111,7 +111,7 @@ func TestSizes_OfATask(t *testing.T) {
 // serverTime returns the processor time, in seconds, of all processes of the server, past and present; 0 on systems without /proc.
 func serverTime(t *testing.T, ts *e2etest.Service) float64 {
 	t.Helper()
-	pid, _, _ := strings.Cut(e2etest.Ask[string](t, ts.Pool, "SELECT pg_read_file('postmaster.pid')"), "\n")
+	pid, _, _ := strings.Cut(postgrestest.Value[string](t, ts.Pool, "SELECT pg_read_file('postmaster.pid')"), "\n")
 	const ticks = 100 // USER_HZ, per second.
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {

@@ -28,7 +28,7 @@ func (f *Fleet) Backup(t *testing.T) postgrestest.Backup {
 // Epoch returns the epoch of the database.
 func (f *Fleet) Epoch(t *testing.T) int64 {
 	t.Helper()
-	return Ask[int64](t, f.Pool, "SELECT epoch FROM installation")
+	return postgrestest.Value[int64](t, f.Pool, "SELECT epoch FROM installation")
 }
 
 // AwaitEpochAfter waits until the bucket has an epoch that a backup with the given one lacks.

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -149,4 +151,24 @@ func (p *Process) Terminate(t *testing.T) {
 	if err := p.Cmd.Wait(); err != nil || !strings.Contains(p.Log.String(), `"drained"`) {
 		t.Errorf("the process ended with %v, want success:\n%s", err, p.Log)
 	}
+}
+
+// PeakMemory returns the peak memory of a process, in bytes. It needs the /proc of Linux.
+func PeakMemory(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.Atoi(strings.Fields(rest)[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return kib << 10
+		}
+	}
+	t.Fatal("the process has no VmHWM")
+	return 0
 }

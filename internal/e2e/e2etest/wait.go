@@ -1,7 +1,6 @@
 package e2etest
 
 import (
-	"context"
 	"testing"
 	"time"
 )
@@ -19,20 +18,6 @@ func Eventually(t *testing.T, what string, cond func() bool) {
 		case <-ticker.C:
 		case <-deadline:
 			t.Fatalf("waited in vain for: %s", what)
-		}
-	}
-}
-
-// Until waits for a condition.
-func Until(ctx context.Context, t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("it never comes that %s", what)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/receiver"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -190,7 +191,7 @@ func (h *Hooks) Delivered(t *testing.T, hurry bool) {
 		if hurry {
 			Pass(t, h.Subscriptions...)
 		}
-		return Ask[int](t, pool, `SELECT count(*) FROM webhook_delivery WHERE state = 'PENDING' AND endpoint_id::text = ANY ($1)`, ids) == 0
+		return postgrestest.Value[int](t, pool, `SELECT count(*) FROM webhook_delivery WHERE state = 'PENDING' AND endpoint_id::text = ANY ($1)`, ids) == 0
 	})
 }
 
@@ -198,8 +199,8 @@ func (h *Hooks) Delivered(t *testing.T, hurry bool) {
 func Pass(t *testing.T, subscriptions ...*Subscription) {
 	t.Helper()
 	for _, s := range subscriptions {
-		Do(t, s.Pool, `UPDATE webhook_delivery SET next_attempt_time = now() WHERE endpoint_id = $1 AND state = 'PENDING' AND lease_time IS NULL`, s.ID)
-		Do(t, s.Pool, `UPDATE webhook_endpoint SET paused_until = now() WHERE id = $1 AND paused_until IS NOT NULL`, s.ID)
+		postgrestest.Exec(t, s.Pool, `UPDATE webhook_delivery SET next_attempt_time = now() WHERE endpoint_id = $1 AND state = 'PENDING' AND lease_time IS NULL`, s.ID)
+		postgrestest.Exec(t, s.Pool, `UPDATE webhook_endpoint SET paused_until = now() WHERE id = $1 AND paused_until IS NOT NULL`, s.ID)
 	}
 }
 

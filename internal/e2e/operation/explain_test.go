@@ -16,6 +16,7 @@ import (
 	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/e2e/receiver"
 	"github.com/refract-video/refract/internal/output"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/provider/luma"
 	"github.com/refract-video/refract/internal/provider/lumaagents"
@@ -65,7 +66,7 @@ func TestExplain_ShowsWhyATaskIsWhereItIs(t *testing.T) {
 	attemptIs := func(id, want string) {
 		t.Helper()
 		e2etest.Eventually(t, "the attempt to be "+want, func() bool {
-			return e2etest.Ask[bool](t, ts.Pool, "SELECT bool_or(state = $2) FROM attempt WHERE task_id = $1", id, want)
+			return postgrestest.Value[bool](t, ts.Pool, "SELECT bool_or(state = $2) FROM attempt WHERE task_id = $1", id, want)
 		})
 	}
 	const running = refractv1.TaskState_TASK_STATE_RUNNING
@@ -97,7 +98,7 @@ func TestExplain_ShowsWhyATaskIsWhereItIs(t *testing.T) {
 	ts.Waits(t, unknown, refractv1.WaitingCause_WAITING_CAUSE_UNCONFIRMED_OUTCOME)
 	explained("unknown_outcome", unknown)
 
-	e2etest.Do(t, ts.Pool, `UPDATE attempt SET create_time = now() - interval '31 minutes', next_check_time = now() WHERE task_id = $1`, unknown)
+	postgrestest.Exec(t, ts.Pool, `UPDATE attempt SET create_time = now() - interval '31 minutes', next_check_time = now() WHERE task_id = $1`, unknown)
 	ts.End(t, unknown) // FAILED.
 	canceled := ts.Submit(t, "", e2etest.At(kie.Name)).GetId()
 	state(canceled, running)
@@ -106,10 +107,10 @@ func TestExplain_ShowsWhyATaskIsWhereItIs(t *testing.T) {
 	for _, id := range []string{unknown, canceled} {
 		attemptIs(id, "SUCCEEDED")
 		e2etest.Eventually(t, "the late result to be saved", func() bool {
-			return e2etest.Ask[bool](t, ts.Pool, "SELECT bool_or(saved) FROM attempt WHERE task_id = $1", id)
+			return postgrestest.Value[bool](t, ts.Pool, "SELECT bool_or(saved) FROM attempt WHERE task_id = $1", id)
 		})
 	}
-	e2etest.Do(t, ts.Pool, `UPDATE attempt SET create_time = (SELECT create_time FROM task WHERE id = task_id) WHERE task_id = $1`, unknown)
+	postgrestest.Exec(t, ts.Pool, `UPDATE attempt SET create_time = (SELECT create_time FROM task WHERE id = task_id) WHERE task_id = $1`, unknown)
 	explained("late_result", unknown)
 	explained("canceled", canceled)
 
@@ -132,7 +133,7 @@ func TestExplain_ShowsWhyATaskIsWhereItIs(t *testing.T) {
 	delivered := func(n int) {
 		t.Helper()
 		e2etest.Eventually(t, "the events to be delivered", func() bool {
-			return e2etest.Ask[bool](t, ts.Pool, "SELECT count(*) = $2 AND bool_and(state <> 'PENDING') FROM webhook_delivery WHERE task_id = $1", moved, n)
+			return postgrestest.Value[bool](t, ts.Pool, "SELECT count(*) = $2 AND bool_and(state <> 'PENDING') FROM webhook_delivery WHERE task_id = $1", moved, n)
 		})
 	}
 	delivered(1)
@@ -156,7 +157,7 @@ func TestExplain_ShowsWhyATaskIsWhereItIs(t *testing.T) {
 	callbacks.Open.Store(true)
 	ts.Waits(t, unsaved, e2etest.StorageUnavailable)
 	e2etest.Eventually(t, "the save to fail", func() bool {
-		return e2etest.Ask[bool](t, ts.Pool, "SELECT EXISTS (SELECT FROM save_trouble JOIN attempt ON attempt.id = attempt_id WHERE task_id = $1)", unsaved)
+		return postgrestest.Value[bool](t, ts.Pool, "SELECT EXISTS (SELECT FROM save_trouble JOIN attempt ON attempt.id = attempt_id WHERE task_id = $1)", unsaved)
 	})
 	explained("storage_unavailable", unsaved)
 	if err := os.Rename(bucket+".away", bucket); err != nil {

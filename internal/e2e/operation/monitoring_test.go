@@ -282,7 +282,7 @@ func scrapeAfterWork(t *testing.T) map[string]*dto.MetricFamily {
 	e2etest.Request(t, http.MethodPost, "http://"+ts.IngressAddr()+"/v1/callbacks/kie/forged", "{}")
 	ts.Rest(t, http.MethodGet, "/v1/tasks", "")
 	var families map[string]*dto.MetricFamily
-	e2etest.Until(ts.Ctx(t), t, "the metrics show the work", func() bool {
+	e2etest.Eventually(t, "the metrics show the work", func() bool {
 		_, body := ts.Rest(t, http.MethodGet, "/metrics", "")
 		p := expfmt.NewTextParser(model.LegacyValidation)
 		var err error

@@ -148,7 +148,7 @@ func interruptSave(t *testing.T, stop func(*testing.T, *e2etest.Process)) int {
 		t.Fatal(err)
 	}
 	unfinishedFiles := func() int { _, left := filesOf(t, bucket); return len(left) }
-	e2etest.Until(ctx, t, "half a file is there", func() bool { return unfinishedFiles() > 0 })
+	e2etest.Eventually(t, "half a file is there", func() bool { return unfinishedFiles() > 0 })
 	stop(t, first)
 	if n := len(provider.Downloads()); n != 1 {
 		t.Errorf("%d downloads began before the stop, want 1", n)
@@ -173,7 +173,7 @@ func interruptSave(t *testing.T, stop func(*testing.T, *e2etest.Process)) int {
 		}
 	}
 	e2etest.StartProcess(t, args...)
-	e2etest.Until(ctx, t, "what was left is swept", func() bool { return unfinishedFiles() == 0 })
+	e2etest.Eventually(t, "what was left is swept", func() bool { return unfinishedFiles() == 0 })
 	return len(unfinished)
 }
 

@@ -6,6 +6,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/server"
 )
 
@@ -33,7 +34,7 @@ func TestCredentials_StreamsEndWithTheirToken(t *testing.T) {
 				t.Fatal(err)
 			}
 			streams := ts.OpenStreams(ctx, t, token, resp.GetTask().GetId())
-			e2etest.Do(t, ts.Pool, statement, "leaver-"+name)
+			postgrestest.Exec(t, ts.Pool, statement, "leaver-"+name)
 			for kind, end := range streams {
 				if err := end(); err != nil {
 					t.Errorf("%s: %v", kind, err)
@@ -46,7 +47,7 @@ func TestCredentials_StreamsEndWithTheirToken(t *testing.T) {
 		kept := ts.WatchAll(t, &refractv1.WatchTasksRequest{})
 		ctx := e2etest.As(ts.Anonymous(t), second)
 		streams := ts.OpenStreams(ctx, t, second, id)
-		e2etest.Do(t, ts.Pool, "UPDATE api_token SET revoke_time = now() WHERE tenant = 'acme' AND hash = sha256(convert_to($1, 'UTF8'))", second)
+		postgrestest.Exec(t, ts.Pool, "UPDATE api_token SET revoke_time = now() WHERE tenant = 'acme' AND hash = sha256(convert_to($1, 'UTF8'))", second)
 		for kind, end := range streams {
 			if err := end(); err != nil {
 				t.Errorf("%s: %v", kind, err)

@@ -119,7 +119,7 @@ func TestRoles_AnAPIReplicaWorksOnNothing(t *testing.T) {
 	front := f.With(t, "api")
 	id := front.Submit(t, "").GetId()
 	e2etest.Eventually(t, "some rounds of admission", func() bool {
-		return e2etest.Ask[bool](t, f.Pool, "SELECT now() > create_time + interval '3 s' FROM task")
+		return postgrestest.Value[bool](t, f.Pool, "SELECT now() > create_time + interval '3 s' FROM task")
 	})
 	if task := front.Get(t, id); task.GetState() != refractv1.TaskState_TASK_STATE_QUEUED || len(f.Sim.Ledger()) > 0 {
 		t.Errorf("without a worker the task is %v, want it queued", task)
@@ -158,13 +158,13 @@ func TestRoles_CallbacksAreAcceptedWhileNothingElseRuns(t *testing.T) {
 	if err := f.Sim.Await(t.Context(), func() bool { return accepted(f) >= len(ids) }); err != nil {
 		t.Fatal(err)
 	}
-	if n := e2etest.Ask[int](t, f.Pool, "SELECT count(*) FROM callback_intake"); n != len(ids) {
+	if n := postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM callback_intake"); n != len(ids) {
 		t.Errorf("the intake has %d callbacks, want %d", n, len(ids))
 	}
-	if n := e2etest.Ask[int](t, f.Pool, "SELECT count(*) FROM callback"); n != 0 {
+	if n := postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM callback"); n != 0 {
 		t.Errorf("%d callbacks were settled without a worker", n)
 	}
-	stored := e2etest.Ask[time.Time](t, f.Pool, "SELECT max(receive_time) FROM callback_intake")
+	stored := postgrestest.Value[time.Time](t, f.Pool, "SELECT max(receive_time) FROM callback_intake")
 
 	back := f.With(t, "api", "worker")
 	for _, id := range ids {
@@ -172,10 +172,10 @@ func TestRoles_CallbacksAreAcceptedWhileNothingElseRuns(t *testing.T) {
 			t.Errorf("a task ended with %v, want success", last)
 		}
 	}
-	if settled := e2etest.Ask[time.Time](t, f.Pool, "SELECT max(receive_time) FROM callback"); !settled.Equal(stored) {
+	if settled := postgrestest.Value[time.Time](t, f.Pool, "SELECT max(receive_time) FROM callback"); !settled.Equal(stored) {
 		t.Errorf("the inbox says that the last callback was received at %v, want %v, when the ingress did", settled, stored)
 	}
-	if n := e2etest.Ask[int](t, f.Pool, "SELECT count(*) FROM callback_intake"); n != 0 {
+	if n := postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM callback_intake"); n != 0 {
 		t.Errorf("%d callbacks are left in the intake", n)
 	}
 }
@@ -230,8 +230,8 @@ func TestRoles_AnIngressAloneAnswersBeforeItJudges(t *testing.T) {
 		}
 	}
 	f.With(t, "worker", "ingress")
-	e2etest.Eventually(t, "the intake to be empty", func() bool { return e2etest.Ask[int](t, f.Pool, "SELECT count(*) FROM callback_intake") == 0 })
-	got := strings.Split(e2etest.Ask[string](t, f.Pool, "SELECT string_agg(verdict, ',' ORDER BY verdict) FROM callback"), ",")
+	e2etest.Eventually(t, "the intake to be empty", func() bool { return postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM callback_intake") == 0 })
+	got := strings.Split(postgrestest.Value[string](t, f.Pool, "SELECT string_agg(verdict, ',' ORDER BY verdict) FROM callback"), ",")
 	if diff := cmp.Diff([]string{"applied", "bad_signature", "malformed", "mismatch", "stale"}, got); diff != "" {
 		t.Errorf("verdicts (-want +got):\n%s", diff)
 	}
@@ -249,7 +249,7 @@ func TestRoles_TheIngressRoleMayOnlyAppend(t *testing.T) {
 	if _, err := pool.Exec(t.Context(), into); err != nil {
 		t.Fatalf("the role may not append: %v", err)
 	}
-	granted := e2etest.Ask[int](t, f.Pool, "SELECT count(*) FROM callback_intake")
+	granted := postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM callback_intake")
 	if granted != 1 {
 		t.Fatalf("the intake has %d callbacks, want 1", granted)
 	}
@@ -266,7 +266,7 @@ func TestRoles_TheIngressRoleMayOnlyAppend(t *testing.T) {
 		"append to the inbox":    "INSERT INTO callback (attempt_id, account, provider_task_id, verdict, body) VALUES (gen_random_uuid(), '', '', '', '')",
 		"read the schema's age":  "SELECT FROM goose_db_version",
 		"add a job":              "INSERT INTO river_job (kind, max_attempts) VALUES ('x', 1)",
-		"become someone else":    "SET ROLE " + e2etest.Ask[string](t, f.Pool, "SELECT current_user::text"),
+		"become someone else":    "SET ROLE " + postgrestest.Value[string](t, f.Pool, "SELECT current_user::text"),
 		"replace what bounds it": "DROP TRIGGER callback_intake_bound ON callback_intake",
 	} {
 		_, err := pool.Exec(t.Context(), sql)
@@ -275,10 +275,10 @@ func TestRoles_TheIngressRoleMayOnlyAppend(t *testing.T) {
 		}
 	}
 	const tables = "FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'v', 'p')"
-	if n := e2etest.Ask[int](t, pool, "SELECT count(*) "+tables); n < 20 {
+	if n := postgrestest.Value[int](t, pool, "SELECT count(*) "+tables); n < 20 {
 		t.Fatalf("the schema has %d tables: this test looks at the wrong one", n)
 	}
-	got := e2etest.Ask[string](t, pool, `SELECT coalesce(string_agg(relname, ' ' ORDER BY relname), '') `+tables+`
+	got := postgrestest.Value[string](t, pool, `SELECT coalesce(string_agg(relname, ' ' ORDER BY relname), '') `+tables+`
 		AND (has_table_privilege(oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER') OR has_any_column_privilege(oid, 'SELECT, UPDATE, REFERENCES'))`)
 	if got != "" {
 		t.Errorf("the role has privileges on %s", got)

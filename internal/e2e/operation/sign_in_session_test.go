@@ -12,6 +12,7 @@ import (
 	"github.com/refract-video/refract/internal/cookie"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/postgres/credentials"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/server"
 )
 
@@ -101,7 +102,7 @@ func TestSession_EndsWithItsTokenAndSoDoItsStreams(t *testing.T) {
 	if stream.StatusCode != http.StatusOK {
 		t.Fatalf("the stream answered %s", stream.Status)
 	}
-	e2etest.Do(t, ts.Pool, "UPDATE api_token SET revoke_time = now() WHERE tenant = 'leaver'")
+	postgrestest.Exec(t, ts.Pool, "UPDATE api_token SET revoke_time = now() WHERE tenant = 'leaver'")
 	var text strings.Builder
 	for lines := bufio.NewScanner(stream.Body); lines.Scan(); {
 		text.WriteString(lines.Text() + "\n")

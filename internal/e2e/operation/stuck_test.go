@@ -10,6 +10,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/provider/luma"
 	"github.com/refract-video/refract/internal/redact"
@@ -32,7 +33,7 @@ func TestStuck_ListsWhatIsLongInItsStateWithTheCause(t *testing.T) {
 	o.Command(t, "provider", "pause", "luma", "--reason=a price change")
 	queued := ts.Submit(t, "", e2etest.At(luma.Name)).GetId()
 	ts.Submit(t, "", e2etest.At(luma.Name)) // It is not stuck.
-	e2etest.Do(t, ts.Pool, `UPDATE task SET update_time = now() - CASE id WHEN $1 THEN interval '3 hours' ELSE interval '2 hours' END WHERE id IN ($1, $2)`, running, queued)
+	postgrestest.Exec(t, ts.Pool, `UPDATE task SET update_time = now() - CASE id WHEN $1 THEN interval '3 hours' ELSE interval '2 hours' END WHERE id IN ($1, $2)`, running, queued)
 
 	list := func(req *refractv1.ListStuckTasksRequest) (ids []string, resp *refractv1.ListStuckTasksResponse) {
 		t.Helper()

@@ -52,13 +52,13 @@ func TestPromise01_DurableAcknowledgement(t *testing.T) {
 		}
 	}
 	for id, task := range requests {
-		if n := e2etest.Ask[int](t, pool, `SELECT count(*) FROM task JOIN task_event ON task_id = id
+		if n := postgrestest.Value[int](t, pool, `SELECT count(*) FROM task JOIN task_event ON task_id = id
 			WHERE request_id = $1 AND id = $2 AND task_event.revision = 1`, id, task.GetId()); n != 1 {
 			t.Errorf("task %s was acknowledged, and is not stored with its first event", task.GetId())
 		}
 	}
 	for id, want := range answered {
-		if n := e2etest.Ask[int](t, pool, "SELECT count(*) FROM callback WHERE provider_task_id = $1", id); n < want {
+		if n := postgrestest.Value[int](t, pool, "SELECT count(*) FROM callback WHERE provider_task_id = $1", id); n < want {
 			t.Errorf("%d callbacks about %s were answered 200, and %d are in the inbox", want, id, n)
 		}
 	}
@@ -76,8 +76,8 @@ func TestPromise01_DurableAcknowledgement(t *testing.T) {
 	}
 	// Tasks that were paid for succeed. Attempts whose request was being sent at the kill wait for a callback.
 	e2etest.Eventually(t, "every paid task to succeed", func() bool {
-		return e2etest.Ask[int](t, pool, "SELECT count(*) FROM task WHERE state IN ('QUEUED', 'SUBMITTING', 'SAVING')") == 0 &&
-			e2etest.Ask[int](t, pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'") == len(sim.CountPaid(provider.Ledger(), sim.ByPrompt))
+		return postgrestest.Value[int](t, pool, "SELECT count(*) FROM task WHERE state IN ('QUEUED', 'SUBMITTING', 'SAVING')") == 0 &&
+			postgrestest.Value[int](t, pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'") == len(sim.CountPaid(provider.Ledger(), sim.ByPrompt))
 	})
 	for prompt, paid := range sim.CountPaid(provider.Ledger(), sim.ByPrompt) {
 		if paid != 1 {

@@ -17,6 +17,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/provider/luma"
 	"github.com/refract-video/refract/internal/provider/lumaagents"
@@ -68,7 +69,7 @@ func TestPromise02_IdempotentSubmit(t *testing.T) {
 		}
 	}
 	replicas[0].End(t, ids[0])
-	if n := e2etest.Ask[int](t, f.Pool, "SELECT count(*) FROM task"); n != 1 {
+	if n := postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM task"); n != 1 {
 		t.Errorf("%d tasks are stored, want 1", n)
 	}
 	if paid := sim.CountPaid(f.Sim.Ledger(), sim.ByPrompt)[req.GetPrompt()]; paid != 1 {

@@ -78,7 +78,7 @@ func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 			letGo()
 			gate.ToAddress(e2etest.StartProcess(t, args...).Ingress)
 			e2etest.Eventually(t, "the attempt to be settled", func() bool {
-				return e2etest.Ask[bool](t, pool, "SELECT state IN ('UNCONFIRMED', 'RUNNING') AND sent FROM attempt WHERE task_id = $1", id)
+				return postgrestest.Value[bool](t, pool, "SELECT state IN ('UNCONFIRMED', 'RUNNING') AND sent FROM attempt WHERE task_id = $1", id)
 			})
 			gate.Open.Store(true)
 			want := "RUNNING" // No callback will come; it waits.
@@ -86,7 +86,7 @@ func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 				want = "SUCCEEDED"
 			}
 			e2etest.Eventually(t, "the task to be "+want, func() bool {
-				return e2etest.Ask[string](t, pool, "SELECT state FROM task WHERE id = $1", id) == want
+				return postgrestest.Value[string](t, pool, "SELECT state FROM task WHERE id = $1", id) == want
 			})
 			paid := sim.CountPaid(provider.Ledger(), sim.ByPrompt)[prompt]
 			if proxy.sent(prompt) != 1 || paid > 1 || tc.created != (paid == 1) {
@@ -129,13 +129,13 @@ func TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost(t *testing.T) {
 	e2etest.Eventually(t, "the service to miss its database", func() bool { return wire.Refused.Load() > 3 })
 	wire.SetCut(false)
 	e2etest.Eventually(t, "the answer to be written down", func() bool {
-		return e2etest.Ask[bool](t, f.Pool, `SELECT state = 'RUNNING' AND provider_task_id <> '' FROM attempt`)
+		return postgrestest.Value[bool](t, f.Pool, `SELECT state = 'RUNNING' AND provider_task_id <> '' FROM attempt`)
 	})
-	if n := e2etest.Ask[int](t, f.Pool, "SELECT count(*) FROM task_event WHERE message LIKE '%unknown%'"); n != 0 {
+	if n := postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM task_event WHERE message LIKE '%unknown%'"); n != 0 {
 		t.Errorf("the outcome was unknown %d times", n)
 	}
 	gate.Open.Store(true)
-	e2etest.Eventually(t, "the task to succeed", func() bool { return e2etest.Ask[string](t, f.Pool, "SELECT state FROM task") == "SUCCEEDED" })
+	e2etest.Eventually(t, "the task to succeed", func() bool { return postgrestest.Value[string](t, f.Pool, "SELECT state FROM task") == "SUCCEEDED" })
 	if paid := sim.CountPaid(f.Sim.Ledger(), sim.ByPrompt)[task.GetPrompt()]; paid != 1 || proxy.sent(task.GetPrompt()) != 1 {
 		t.Errorf("sent %d times and paid for %d times, want once", proxy.sent(task.GetPrompt()), paid)
 	}
@@ -163,11 +163,11 @@ func TestPromise03_NeverPayTwiceWhenAJobRunsTwice(t *testing.T) {
 			r.gate.To(r.ts, r.fleet.Start(t))
 			id := r.ts.Submit(t, "first", e2etest.At(provider)).GetId()
 			e2etest.Eventually(t, "the submission to be under way", func() bool { return r.paid("first") == 1 })
-			e2etest.Do(t, r.ts.Pool, "UPDATE river_job SET state = 'available', scheduled_at = now() WHERE kind = 'submit_attempt'")
+			postgrestest.Exec(t, r.ts.Pool, "UPDATE river_job SET state = 'available', scheduled_at = now() WHERE kind = 'submit_attempt'")
 			r.expect(t, id, "UNCONFIRMED", "RUNNING")
 			release()
 			e2etest.Eventually(t, "the answer to be adopted", func() bool {
-				return e2etest.Ask[bool](t, r.ts.Pool, "SELECT provider_task_id <> '' FROM attempt WHERE task_id = $1", id)
+				return postgrestest.Value[bool](t, r.ts.Pool, "SELECT provider_task_id <> '' FROM attempt WHERE task_id = $1", id)
 			})
 			r.gate.Open.Store(true)
 			r.expectEnd(t, id, "SUCCEEDED", 1, 1)
@@ -188,7 +188,7 @@ func TestPromise03_NothingWasSent(t *testing.T) {
 	})
 	task := ts.Submit(t, "")
 	e2etest.Eventually(t, "the attempt to be refused", func() bool {
-		return e2etest.Ask[bool](t, ts.Pool, "SELECT EXISTS (SELECT FROM attempt WHERE state = 'REFUSED')")
+		return postgrestest.Value[bool](t, ts.Pool, "SELECT EXISTS (SELECT FROM attempt WHERE state = 'REFUSED')")
 	})
 	lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 	if err != nil {
@@ -197,8 +197,8 @@ func TestPromise03_NothingWasSent(t *testing.T) {
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e2etest.Forward(w, r, ts.Sim.URL()) }), ReadHeaderTimeout: time.Minute}
 	go func() { _ = server.Serve(lis) }()
 	t.Cleanup(func() { _ = server.Close() })
-	e2etest.Do(t, ts.Pool, "UPDATE provider_account SET paused_until_time = now()")
-	e2etest.Do(t, ts.Pool, "UPDATE task SET not_before_time = now()")
+	postgrestest.Exec(t, ts.Pool, "UPDATE provider_account SET paused_until_time = now()")
+	postgrestest.Exec(t, ts.Pool, "UPDATE task SET not_before_time = now()")
 	if last := ts.End(t, task.GetId()); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 		t.Errorf("ended %v, want SUCCEEDED", last)
 	}
@@ -236,20 +236,20 @@ func TestPromise03_AnOutageIsBraked(t *testing.T) {
 		replicas[i%2].Submit(t, strconv.Itoa(i))
 	}
 	e2etest.Eventually(t, "the account to pause", func() bool {
-		return e2etest.Ask[bool](t, f.Pool, "SELECT pause_reason = 'unknown_outcomes' FROM provider_account WHERE account = 'kie'")
+		return postgrestest.Value[bool](t, f.Pool, "SELECT pause_reason = 'unknown_outcomes' FROM provider_account WHERE account = 'kie'")
 	})
-	if n := e2etest.Ask[int](t, f.Pool, "SELECT count(*) FROM attempt"); n > 8 {
+	if n := postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM attempt"); n > 8 {
 		t.Errorf("%d attempts were made until the account paused, want 3 and what was under way", n)
 	}
-	e2etest.Do(t, f.Pool, "UPDATE provider_account SET paused_until_time = now()")
+	postgrestest.Exec(t, f.Pool, "UPDATE provider_account SET paused_until_time = now()")
 	e2etest.Eventually(t, "the probe to pause the account again", func() bool {
-		return e2etest.Ask[int](t, f.Pool, "SELECT pauses FROM provider_account WHERE account = 'kie'") == 2
+		return postgrestest.Value[int](t, f.Pool, "SELECT pauses FROM provider_account WHERE account = 'kie'") == 2
 	})
 	down.Store(false)
 	gate.Open.Store(true)
-	e2etest.Do(t, f.Pool, "UPDATE provider_account SET paused_until_time = now()")
+	postgrestest.Exec(t, f.Pool, "UPDATE provider_account SET paused_until_time = now()")
 	e2etest.Eventually(t, "all to succeed", func() bool {
-		return e2etest.Ask[int](t, f.Pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'") == tasks
+		return postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'") == tasks
 	})
 	if paid := len(f.Sim.Ledger()); paid != tasks {
 		t.Errorf("%d submissions, want one for each of %d tasks", paid, tasks)

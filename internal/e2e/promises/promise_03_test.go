@@ -14,6 +14,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/provider/luma"
 	"github.com/refract-video/refract/internal/provider/lumaagents"
@@ -189,7 +190,7 @@ func byService(rows []submissionEnd) map[string][]submissionEnd {
 // task to its end.
 func (r *payment) endSubmission(t *testing.T, row submissionEnd) {
 	t.Helper()
-	e2etest.Do(t, r.ts.Pool, "UPDATE provider_account SET paused_until_time = NULL, pauses = 0, blocked = false, unknowns = 0")
+	postgrestest.Exec(t, r.ts.Pool, "UPDATE provider_account SET paused_until_time = NULL, pauses = 0, blocked = false, unknowns = 0")
 	r.gate.Open.Store(false)
 	r.end.Store(&row.end)
 	first := row.name + ": first"
@@ -200,7 +201,7 @@ func (r *payment) endSubmission(t *testing.T, row submissionEnd) {
 	}
 	switch {
 	case row.again:
-		e2etest.Do(t, r.ts.Pool, "UPDATE provider_account SET paused_until_time = now()")
+		postgrestest.Exec(t, r.ts.Pool, "UPDATE provider_account SET paused_until_time = now()")
 		r.gate.Open.Store(true)
 		r.expectEnd(t, id, "SUCCEEDED", row.paid+1, 2)
 	case row.attempt == "UNCONFIRMED":
@@ -277,7 +278,7 @@ func (r *payment) paid(word string) (n int) {
 func (r *payment) expect(t *testing.T, id, attempt, task string) {
 	t.Helper()
 	e2etest.Eventually(t, "attempt 1 "+attempt+", task "+task, func() bool {
-		return e2etest.Ask[bool](t, r.ts.Pool, `SELECT coalesce((SELECT attempt.state = $2 AND task.state = $3
+		return postgrestest.Value[bool](t, r.ts.Pool, `SELECT coalesce((SELECT attempt.state = $2 AND task.state = $3
 			FROM task JOIN attempt ON task_id = task.id AND number = 1 WHERE task.id = $1), false)`, id, attempt, task)
 	})
 }
@@ -286,7 +287,7 @@ func (r *payment) expect(t *testing.T, id, attempt, task string) {
 func (r *payment) expectEnd(t *testing.T, id, want string, paid, sent int) {
 	t.Helper()
 	e2etest.Eventually(t, "the task to be "+want, func() bool {
-		return e2etest.Ask[string](t, r.ts.Pool, "SELECT state FROM task WHERE id = $1", id) == want
+		return postgrestest.Value[string](t, r.ts.Pool, "SELECT state FROM task WHERE id = $1", id) == want
 	})
 	prompt := r.ts.Get(t, id).GetPrompt()
 	if got := sim.CountPaid(r.ts.Sim.Ledger(), sim.ByPrompt)[prompt]; got != paid || r.proxy.sent(prompt) != sent {
@@ -304,7 +305,7 @@ func (r *payment) followUnknown(t *testing.T, id string, row submissionEnd) {
 	t.Helper()
 	lost := r.ts.Submit(t, row.name+": second", e2etest.At(r.provider)).GetId()
 	r.expect(t, lost, "UNCONFIRMED", "RUNNING")
-	e2etest.Do(t, r.ts.Pool, `UPDATE attempt SET create_time = now() - interval '31 minutes', next_check_time = now() WHERE task_id = $1`, lost)
+	postgrestest.Exec(t, r.ts.Pool, `UPDATE attempt SET create_time = now() - interval '31 minutes', next_check_time = now() WHERE task_id = $1`, lost)
 	last := r.ts.End(t, lost)
 	if f := last.GetFailure(); f.GetReason() != refractv1.FailureReason_FAILURE_REASON_OUTCOME_UNKNOWN || f.GetPayment() != refractv1.Payment_PAYMENT_UNKNOWN {
 		t.Errorf("failed with %v, want OUTCOME_UNKNOWN and a payment that is unknown", f)
@@ -322,7 +323,7 @@ func (r *payment) followUnknown(t *testing.T, id string, row submissionEnd) {
 	r.expectEnd(t, id, "SUCCEEDED", 1, 1)
 	// The late result is kept and not shown until a retry adopts it for free.
 	e2etest.Eventually(t, "the late result", func() bool {
-		return e2etest.Ask[string](t, r.ts.Pool, "SELECT state FROM attempt WHERE task_id = $1", lost) == "SUCCEEDED"
+		return postgrestest.Value[string](t, r.ts.Pool, "SELECT state FROM attempt WHERE task_id = $1", lost) == "SUCCEEDED"
 	})
 	if state := r.ts.Get(t, lost).GetState(); state != refractv1.TaskState_TASK_STATE_FAILED {
 		t.Errorf("the late result made the task %v", state)

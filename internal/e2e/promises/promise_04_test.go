@@ -20,6 +20,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
 )
@@ -113,7 +114,7 @@ func TestPromise04_EveryChangeOnceInOrder(t *testing.T) {
 		}
 	}
 	// A removed revision is refused with the oldest one that is left.
-	e2etest.Do(t, f.Pool, "DELETE FROM task_event WHERE task_id = $1 AND revision <= 20", id)
+	postgrestest.Exec(t, f.Pool, "DELETE FROM task_event WHERE task_id = $1 AND revision <= 20", id)
 	_, err := (&watcher{id: id, roster: r, after: 3}).once(t)
 	if st := status.Convert(err); st.Code() != codes.OutOfRange || e2etest.InfoOf(st).GetMetadata()["oldest_revision"] != "21" {
 		t.Errorf("a watch from before retention ended with %v, want OUT_OF_RANGE with oldest_revision 21", err)

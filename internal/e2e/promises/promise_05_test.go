@@ -11,6 +11,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/server"
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
@@ -31,7 +32,7 @@ func TestPromise05_TerminalIsTerminal(t *testing.T) {
 	}
 	expire := func(t *testing.T, ts *e2etest.Service, id string) {
 		t.Helper()
-		e2etest.Do(t, ts.Pool, "UPDATE task SET deadline_time = now() WHERE id = $1 AND state <> 'SUCCEEDED'", id)
+		postgrestest.Exec(t, ts.Pool, "UPDATE task SET deadline_time = now() WHERE id = $1 AND state <> 'SUCCEEDED'", id)
 	}
 	for _, tc := range []struct {
 		name   string
@@ -68,7 +69,7 @@ func TestPromise05_TerminalIsTerminal(t *testing.T) {
 			before := ts.Get(t, id)
 			g.Open.Store(true)
 			if tc.late { // Kept for a retry, and not shown.
-				e2etest.Eventually(t, "the late result to be kept", func() bool { return e2etest.Ask[bool](t, ts.Pool, "SELECT saved FROM attempt") })
+				e2etest.Eventually(t, "the late result to be kept", func() bool { return postgrestest.Value[bool](t, ts.Pool, "SELECT saved FROM attempt") })
 			}
 			afterTheEnd(t, ts)
 			cancel(t, ts, id)
@@ -77,7 +78,7 @@ func TestPromise05_TerminalIsTerminal(t *testing.T) {
 			canary := ts.Submit(t, "canary").GetId()
 			ts.End(t, canary)
 			e2etest.Eventually(t, "checks and jobs", func() bool {
-				return e2etest.Ask[int](t, ts.Pool, `SELECT (SELECT count(*) FROM river_job WHERE state IN ('available', 'running'))
+				return postgrestest.Value[int](t, ts.Pool, `SELECT (SELECT count(*) FROM river_job WHERE state IN ('available', 'running'))
 					+ (SELECT count(*) FROM attempt WHERE next_check_time <= now())`) == 0
 			})
 			after := ts.Get(t, id)
@@ -91,7 +92,7 @@ func TestPromise05_TerminalIsTerminal(t *testing.T) {
 			if !proto.Equal(before, after) {
 				t.Errorf("the task changed from\n%v\nto\n%v", before, after)
 			}
-			if n := e2etest.Ask[int64](t, ts.Pool, "SELECT count(*) FROM task_event WHERE task_id = $1", id); n != before.GetRevision() {
+			if n := postgrestest.Value[int64](t, ts.Pool, "SELECT count(*) FROM task_event WHERE task_id = $1", id); n != before.GetRevision() {
 				t.Errorf("%d events are stored, want %d", n, before.GetRevision())
 			}
 			var posts int
@@ -128,6 +129,6 @@ func afterTheEnd(t *testing.T, ts *e2etest.Service) {
 			}
 		}
 	}
-	e2etest.Do(t, ts.Pool, "UPDATE attempt SET next_check_time = now() WHERE state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING')")
-	e2etest.Do(t, ts.Pool, "UPDATE river_job SET state = 'available', scheduled_at = now(), finalized_at = NULL")
+	postgrestest.Exec(t, ts.Pool, "UPDATE attempt SET next_check_time = now() WHERE state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING')")
+	postgrestest.Exec(t, ts.Pool, "UPDATE river_job SET state = 'available', scheduled_at = now(), finalized_at = NULL")
 }

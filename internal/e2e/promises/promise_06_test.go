@@ -13,6 +13,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider/luma"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
@@ -61,7 +62,7 @@ func TestPromise06_NoTokenNoDatabase(t *testing.T) {
 	if err := lock.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM callback"); n != 0 {
+	if n := postgrestest.Value[int](t, ts.Pool, "SELECT count(*) FROM callback"); n != 0 {
 		t.Errorf("%d refused callbacks are kept", n)
 	}
 }
@@ -131,7 +132,7 @@ func TestPromise06_CallbacksAreHints(t *testing.T) {
 			}
 			for _, verdict := range tc.verdicts {
 				e2etest.Eventually(t, "a callback to be "+verdict, func() bool {
-					return e2etest.Ask[bool](t, ts.Pool, `SELECT EXISTS (SELECT FROM callback JOIN attempt ON attempt.id = attempt_id
+					return postgrestest.Value[bool](t, ts.Pool, `SELECT EXISTS (SELECT FROM callback JOIN attempt ON attempt.id = attempt_id
 						WHERE task_id = $1 AND verdict = $2)`, task.GetId(), verdict)
 				})
 			}
@@ -190,7 +191,7 @@ func TestPromise06_AcceptedCallbacksAreBounded(t *testing.T) {
 	if n := ts.Metric(t, "refract_callbacks_total", `verdict="confirming"`); n != 40 {
 		t.Errorf("%d are counted, want all 40", n)
 	}
-	if kept := e2etest.Ask[int](t, ts.Pool, "SELECT sum(octet_length(body)) FROM callback"); kept > 256<<10 {
+	if kept := postgrestest.Value[int](t, ts.Pool, "SELECT sum(octet_length(body)) FROM callback"); kept > 256<<10 {
 		t.Errorf("%d bytes are kept, want at most 256 KiB", kept)
 	}
 	asked := ts.Metric(t, "refract_provider_call_seconds_count", `operation="check"`)

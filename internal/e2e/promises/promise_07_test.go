@@ -6,6 +6,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
@@ -80,10 +81,10 @@ func TestPromise07_EveryAttemptIsAskedAbout(t *testing.T) {
 		ts.Submit(t, "")
 	}
 	e2etest.Eventually(t, "all to run", func() bool {
-		return e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM attempt WHERE state = 'RUNNING'") == attempts
+		return postgrestest.Value[int](t, ts.Pool, "SELECT count(*) FROM attempt WHERE state = 'RUNNING'") == attempts
 	})
-	due := e2etest.Ask[time.Time](t, ts.Pool, "SELECT clock_timestamp()")
-	e2etest.Do(t, ts.Pool, "UPDATE attempt SET next_check_time = now()")
+	due := postgrestest.Value[time.Time](t, ts.Pool, "SELECT clock_timestamp()")
+	postgrestest.Exec(t, ts.Pool, "UPDATE attempt SET next_check_time = now()")
 	var seen sim.Usage
 	e2etest.Eventually(t, "all to be asked about", func() bool {
 		for _, u := range ts.Sim.Limits().Queries {
@@ -91,7 +92,7 @@ func TestPromise07_EveryAttemptIsAskedAbout(t *testing.T) {
 		}
 		return seen.Accepted == attempts
 	})
-	next := e2etest.Ask[time.Time](t, ts.Pool, "SELECT next_time FROM provider_query WHERE account = 'kie'")
+	next := postgrestest.Value[time.Time](t, ts.Pool, "SELECT next_time FROM provider_query WHERE account = 'kie'")
 	if line, want := next.Sub(due), attempts*time.Second/10; line < want {
 		t.Errorf("%d queries took %s of the account's queue, want a tenth of a second each", attempts, line)
 	}

@@ -11,6 +11,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -60,7 +61,7 @@ func TestPromise08_NoResultIsLost(t *testing.T) {
 			if state := ts.Get(t, task.GetId()).GetState(); state == refractv1.TaskState_TASK_STATE_SUCCEEDED {
 				t.Error("SUCCEEDED without the video")
 			}
-			if n := e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM output JOIN attempt ON attempt.id = attempt_id WHERE task_id = $1", task.GetId()); n != 0 {
+			if n := postgrestest.Value[int](t, ts.Pool, "SELECT count(*) FROM output JOIN attempt ON attempt.id = attempt_id WHERE task_id = $1", task.GetId()); n != 0 {
 				t.Errorf("%d outputs are stored", n)
 			}
 		})
@@ -79,7 +80,7 @@ func checkOutputs(t *testing.T, ts *e2etest.Service, last *refractv1.TaskEvent, 
 		if output.GetSha256() != hex.EncodeToString(sum[:]) || output.GetSizeBytes() != int64(len(clip)) {
 			t.Errorf("output %d has %d bytes with SHA-256 %s, want %d with %x", i, output.GetSizeBytes(), output.GetSha256(), len(clip), sum)
 		}
-		key := e2etest.Ask[string](t, ts.Pool, "SELECT key FROM output WHERE index = $1 AND sha256 = $2 AND size_bytes = $3", i, sum[:], len(clip))
+		key := postgrestest.Value[string](t, ts.Pool, "SELECT key FROM output WHERE index = $1 AND sha256 = $2 AND size_bytes = $3", i, sum[:], len(clip))
 		if file, err := os.ReadFile(filepath.Join(ts.BucketDir(t), filepath.FromSlash(key))); err != nil || !bytes.Equal(file, clip) {
 			t.Errorf("the bucket has %d bytes for output %d, %v, want the %d that the provider made", len(file), i, err, len(clip))
 		}

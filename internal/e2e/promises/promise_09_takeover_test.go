@@ -106,10 +106,10 @@ func takeOver(t *testing.T, to takeover) {
 	gate.ToAddress(second.Ingress)
 	gate.Open.Store(true)
 	if to.given {
-		e2etest.Do(t, pool, "UPDATE river_job SET state = 'available', scheduled_at = now() WHERE kind = 'submit_attempt' AND state = 'running'")
+		postgrestest.Exec(t, pool, "UPDATE river_job SET state = 'available', scheduled_at = now() WHERE kind = 'submit_attempt' AND state = 'running'")
 	}
 	e2etest.Eventually(t, "the second process to settle the attempts of the first", func() bool {
-		return e2etest.Ask[int](t, pool, "SELECT count(*) FROM task_event WHERE message LIKE 'outcome of attempt 1 is unknown%'") == to.limit
+		return postgrestest.Value[int](t, pool, "SELECT count(*) FROM task_event WHERE message LIKE 'outcome of attempt 1 is unknown%'") == to.limit
 	})
 	if to.given {
 		network.deliverAfter(t, to.delay)
@@ -117,7 +117,7 @@ func takeOver(t *testing.T, to takeover) {
 	e2etest.Eventually(t, "what was delayed to arrive", func() bool { return len(provider.Ledger()) >= to.limit })
 	to.outage.end(t, first, wire)
 	e2etest.Eventually(t, "all tasks to succeed", func() bool {
-		return e2etest.Ask[int](t, pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'") == tasks
+		return postgrestest.Value[int](t, pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'") == tasks
 	})
 	expectLimits(t, provider, to.limit, 100)
 	if paid := len(provider.Ledger()); paid != tasks {
@@ -129,9 +129,9 @@ func takeOver(t *testing.T, to takeover) {
 func endAdmission(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	e2etest.Eventually(t, "the account to be free", func() bool {
-		e2etest.Do(t, pool, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		postgrestest.Exec(t, pool, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 			WHERE datname = current_database() AND state = 'idle in transaction'`)
-		return e2etest.Ask[int](t, pool, "SELECT count(*) FROM (SELECT FROM provider_account FOR UPDATE SKIP LOCKED) AS free") == 1
+		return postgrestest.Value[int](t, pool, "SELECT count(*) FROM (SELECT FROM provider_account FOR UPDATE SKIP LOCKED) AS free") == 1
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/server"
 )
 
@@ -51,7 +52,7 @@ func TestPromise10_SlowHostsOfOneTenantDelayNoOther(t *testing.T) {
 		if last := good.End(t, good.Submit(t, "").GetId()); last.GetState() != e2etest.Succeeded {
 			t.Errorf("the good tenant's task ended %v", last)
 		}
-		if n := e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM task WHERE tenant <> 'good' AND state = 'SAVING'"); n != 24 {
+		if n := postgrestest.Value[int](t, ts.Pool, "SELECT count(*) FROM task WHERE tenant <> 'good' AND state = 'SAVING'"); n != 24 {
 			t.Errorf("%d of 24 results still hang", n)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/source"
 )
@@ -46,9 +47,9 @@ func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 		ids[i] = tenant.Submit(t, "", e2etest.ByURI(fmt.Sprintf("%s/%d.mp4", hanging.URL, i))).GetId()
 	}
 	e2etest.Eventually(t, "all of them to wait for their source", func() bool {
-		return e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM preparation_task") == len(ids)
+		return postgrestest.Value[int](t, ts.Pool, "SELECT count(*) FROM preparation_task") == len(ids)
 	})
-	if n := e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM attempt WHERE state <> 'REFUSED' OR sent"); n != 0 {
+	if n := postgrestest.Value[int](t, ts.Pool, "SELECT count(*) FROM attempt WHERE state <> 'REFUSED' OR sent"); n != 0 {
 		t.Errorf("%d attempts hold a permit", n)
 	}
 	if w := ts.Get(t, ids[7]).GetWaiting(); w.GetCause() != refractv1.WaitingCause_WAITING_CAUSE_SOURCE {
@@ -63,7 +64,7 @@ func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 	if last := ts.End(t, own.GetId()); last.GetState() != e2etest.Succeeded {
 		t.Errorf("the tenant's own task with a good source ended %v", last)
 	}
-	if n := e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM attempt WHERE task_id = $1", ids[0]); n != 1 {
+	if n := postgrestest.Value[int](t, ts.Pool, "SELECT count(*) FROM attempt WHERE task_id = $1", ids[0]); n != 1 {
 		t.Errorf("a task that waits has %d attempts, want the one that was not sent", n)
 	}
 	if got := ts.Get(t, ids[0]); got.GetState() != e2etest.Queued {

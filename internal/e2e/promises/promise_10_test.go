@@ -8,6 +8,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/sim"
 	simkie "github.com/refract-video/refract/internal/sim/kie"
@@ -43,14 +44,14 @@ func TestPromise10_OnePoisonousTaskStopsNobody(t *testing.T) {
 	}
 	const passed = `UPDATE task SET not_before_time = now() WHERE id = $1 AND state = 'QUEUED' AND not_before_time > now()`
 	e2etest.Eventually(t, "every task to end", func() bool {
-		if n := e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM attempt WHERE task_id = $1", poison); n > 3 {
+		if n := postgrestest.Value[int](t, ts.Pool, "SELECT count(*) FROM attempt WHERE task_id = $1", poison); n > 3 {
 			t.Fatalf("the task that the provider refuses was tried %d times, want at most 3", n)
 		}
-		e2etest.Do(t, ts.Pool, passed, poison) // The account's pauses stay, since no task has to wait for their end.
-		return e2etest.Ask[int](t, ts.Pool, "SELECT count(*) FROM task WHERE state NOT IN ('SUCCEEDED', 'FAILED')") == 0
+		postgrestest.Exec(t, ts.Pool, passed, poison) // The account's pauses stay, since no task has to wait for their end.
+		return postgrestest.Value[int](t, ts.Pool, "SELECT count(*) FROM task WHERE state NOT IN ('SUCCEEDED', 'FAILED')") == 0
 	})
 	for _, id := range others {
-		if state := e2etest.Ask[string](t, ts.Pool, "SELECT state FROM task WHERE id = $1", id); state != "SUCCEEDED" {
+		if state := postgrestest.Value[string](t, ts.Pool, "SELECT state FROM task WHERE id = $1", id); state != "SUCCEEDED" {
 			t.Errorf("a task of the other tenant is %s, want SUCCEEDED", state)
 		}
 	}

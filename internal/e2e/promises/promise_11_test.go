@@ -171,15 +171,15 @@ func provoke(t *testing.T, p *e2etest.Process, pool *pgxpool.Pool, token string,
 		ids = append(ids, resp.GetTask().GetId())
 		// One by one, and without pauses of the account, so that each task has its own failure.
 		e2etest.Eventually(t, "an answer to "+req.GetPrompt(), func() bool {
-			e2etest.Do(t, pool, "UPDATE provider_account SET paused_until_time = NULL, pauses = 0, unknowns = 0")
-			return e2etest.Ask[bool](t, pool, "SELECT EXISTS (SELECT FROM attempt WHERE task_id = $1 AND answer_time IS NOT NULL)", ids[len(ids)-1])
+			postgrestest.Exec(t, pool, "UPDATE provider_account SET paused_until_time = NULL, pauses = 0, unknowns = 0")
+			return postgrestest.Value[bool](t, pool, "SELECT EXISTS (SELECT FROM attempt WHERE task_id = $1 AND answer_time IS NOT NULL)", ids[len(ids)-1])
 		})
 		if _, err := p.Tasks.CancelTask(ctx, &refractv1.CancelTaskRequest{TaskId: ids[len(ids)-1]}); err != nil && trouble != "" {
 			t.Fatal(err)
 		}
 	}
 	e2etest.Eventually(t, "callbacks of the kinds that there are", func() bool {
-		return e2etest.Ask[int](t, pool, "SELECT count(DISTINCT verdict) FROM callback") >= 4
+		return postgrestest.Value[int](t, pool, "SELECT count(DISTINCT verdict) FROM callback") >= 4
 	})
 	return ids
 }
@@ -238,7 +238,7 @@ func (s *swept) addRows(t *testing.T, pool *pgxpool.Pool) {
 	}
 	for _, table := range tables {
 		name := pgx.Identifier{table}.Sanitize()
-		s.add("table "+table, e2etest.Ask[string](t, pool, `SELECT coalesce(string_agg((to_jsonb(t) - 'source_uri')::text, E'\n'), '') FROM `+name+` AS t`))
+		s.add("table "+table, postgrestest.Value[string](t, pool, `SELECT coalesce(string_agg((to_jsonb(t) - 'source_uri')::text, E'\n'), '') FROM `+name+` AS t`))
 	}
 }
 

@@ -91,10 +91,10 @@ func TestPromise12_Graceful(t *testing.T) {
 		t.Errorf("the process ended with %v, want success:\n%s", err, first.Log)
 	}
 	resumed.Wait()
-	if n := e2etest.Ask[int](t, pool, "SELECT count(*) FROM task_event WHERE message LIKE '%unknown%'"); n != 0 {
+	if n := postgrestest.Value[int](t, pool, "SELECT count(*) FROM task_event WHERE message LIKE '%unknown%'"); n != 0 {
 		t.Errorf("%d submissions were left with unknown outcome", n)
 	}
-	if n := e2etest.Ask[int](t, pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'"); n != tasks {
+	if n := postgrestest.Value[int](t, pool, "SELECT count(*) FROM task WHERE state = 'SUCCEEDED'"); n != tasks {
 		t.Errorf("%d of %d tasks succeeded", n, tasks)
 	}
 	for prompt, paid := range sim.CountPaid(provider.Ledger(), sim.ByPrompt) {

@@ -7,6 +7,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/provider/luma"
 	"github.com/refract-video/refract/internal/redact"
@@ -64,7 +65,7 @@ func withdrawWhileQueued(t *testing.T, n int) {
 	if probes := 1; refused == 0 || refused > inFlight+probes {
 		t.Errorf("kie refused %d submissions of the withdrawn model, want some, and at most the %d that were in flight, and a probe", refused, inFlight)
 	}
-	paused := e2etest.Ask[int](t, ts.Pool, "SELECT count(*)::int FROM provider_account WHERE pauses > 0 OR hold_reason IS NOT NULL")
+	paused := postgrestest.Value[int](t, ts.Pool, "SELECT count(*)::int FROM provider_account WHERE pauses > 0 OR hold_reason IS NOT NULL")
 	if paused != 0 {
 		t.Errorf("%d accounts are paused, want none: only the offering is closed", paused)
 	}

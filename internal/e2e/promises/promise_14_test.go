@@ -8,6 +8,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider/fal"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
@@ -64,7 +65,7 @@ func TestPromise14_AnUnprovenBodyChangesNothing(t *testing.T) {
 			ts := e2etest.Start(t, onlyFal(simfal.NewControl()))
 			id := ts.Submit(t, "[sim:"+directive+"]", e2etest.At(fal.Name)).GetId()
 			e2etest.Eventually(t, "the callback is in the inbox", func() bool {
-				return e2etest.Ask[int](t, ts.Pool, "SELECT count(*)::int FROM callback WHERE verdict = $1", verdict) > 0
+				return postgrestest.Value[int](t, ts.Pool, "SELECT count(*)::int FROM callback WHERE verdict = $1", verdict) > 0
 			})
 			ts.Await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
 			if got := ts.Get(t, id); got.GetState() != refractv1.TaskState_TASK_STATE_RUNNING {

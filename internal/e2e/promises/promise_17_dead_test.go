@@ -7,6 +7,7 @@ import (
 
 	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/e2e/receiver"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
 // TestPromise17_DeadEndpointsDelayNoOther has twenty thousand events for endpoints that never answer. Their requests must leave slots for
@@ -61,7 +62,7 @@ func startDeadEndpoints(t *testing.T, ts *e2etest.Service, events int) *e2etest.
 	h.Behave(func(receiver.Request) receiver.Behavior { return receiver.Stall })
 	for _, tenant := range deadTenants {
 		one := h.Subscribe(t, ts.As(t, tenant), tenant, tenant)
-		e2etest.Do(t, ts.Pool, `
+		postgrestest.Exec(t, ts.Pool, `
 			INSERT INTO webhook_endpoint (id, tenant, url, description, states, labels, rate_limit, secret)
 			SELECT gen_random_uuid(), tenant, url, '', states, labels, 0, secret
 			FROM webhook_endpoint, generate_series(2, $2)
@@ -69,10 +70,10 @@ func startDeadEndpoints(t *testing.T, ts *e2etest.Service, events int) *e2etest.
 		// Half of the events are of tasks with one event, the others of five tasks with many. In each of these only the earliest may be
 		// sent, and the others are in its way.
 		perEndpoint := events / len(deadTenants) / deadEndpoints / 2
-		e2etest.Do(t, ts.Pool, insertUndelivered, tenant, perEndpoint, 1)
-		e2etest.Do(t, ts.Pool, insertUndelivered, tenant, 5, perEndpoint/5)
+		postgrestest.Exec(t, ts.Pool, insertUndelivered, tenant, perEndpoint, 1)
+		postgrestest.Exec(t, ts.Pool, insertUndelivered, tenant, 5, perEndpoint/5)
 	}
-	e2etest.Do(t, ts.Pool, `ANALYZE webhook_delivery, webhook_endpoint, task, task_event`)
+	postgrestest.Exec(t, ts.Pool, `ANALYZE webhook_delivery, webhook_endpoint, task, task_event`)
 	hanging := func() int {
 		tenants := map[string]bool{}
 		for _, q := range h.Requests("") {

@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider/lumaagents"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
@@ -51,7 +50,7 @@ func TestSoak_AMillionUndeliveredEvents(t *testing.T) {
 	}
 	films.DeliverTo(t, h, "films") // It opens connections.
 	alone, tuplesAlone := measure()
-	peak := ownPeakMemory(t)
+	peak := e2etest.PeakMemory(t, os.Getpid())
 	startDeadEndpoints(t, ts, backlogEvents)
 	loaded, tuples := measure()
 	t.Logf("from the event to its request: %s alone, %s with %d events that wait", alone, loaded, backlogEvents)
@@ -62,10 +61,10 @@ func TestSoak_AMillionUndeliveredEvents(t *testing.T) {
 	if tuples > backlogTuples {
 		t.Errorf("%d rows were read for each event, want at most %d", tuples, backlogTuples)
 	}
-	if n := e2etest.Ask[int](t, ts.Pool, `SELECT count(*) FROM webhook_delivery WHERE state = 'PENDING'`); n < backlogEvents*9/10 {
+	if n := postgrestest.Value[int](t, ts.Pool, `SELECT count(*) FROM webhook_delivery WHERE state = 'PENDING'`); n < backlogEvents*9/10 {
 		t.Errorf("%d events wait, want about %d", n, backlogEvents)
 	}
-	grown := ownPeakMemory(t) - peak
+	grown := e2etest.PeakMemory(t, os.Getpid()) - peak
 	t.Logf("the peak memory grew by %d MiB", grown>>20)
 	if grown > backlogMemory {
 		t.Errorf("the peak memory grew by %d MiB, want at most %d", grown>>20, backlogMemory>>20)
@@ -77,30 +76,10 @@ func tuplesRead(t *testing.T, ts *e2etest.Service) int64 {
 	t.Helper()
 	read, last := int64(-1), int64(-2)
 	e2etest.Eventually(t, "the statistics", func() bool {
-		last, read = read, e2etest.Ask[int64](t, ts.Pool, `SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = 'webhook_delivery'`)
+		last, read = read, postgrestest.Value[int64](t, ts.Pool, `SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = 'webhook_delivery'`)
 		return read == last
 	})
 	return read
-}
-
-// ownPeakMemory returns the peak memory of this process, in bytes.
-func ownPeakMemory(t *testing.T) int {
-	t.Helper()
-	text, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kib, err := strconv.Atoi(strings.Fields(rest)[0])
-			if err != nil {
-				t.Fatal(err)
-			}
-			return kib << 10
-		}
-	}
-	t.Fatal("the process has no VmHWM")
-	return 0
 }
 
 // TestSoak_APolledEndArrivesInTime ends tasks at the provider that never calls back. Every event must arrive within a poll interval and a

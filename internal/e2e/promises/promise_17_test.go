@@ -18,6 +18,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/e2e/receiver"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider/lumaagents"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/server"
@@ -86,7 +87,7 @@ func eventsArriveInOrder(t *testing.T, ts *e2etest.Service) {
 		return e.GetState() == refractv1.TaskState_TASK_STATE_FAILED && e.GetRevision() > 5
 	})
 	last := ads.End(t, foreign)
-	if n, want := e2etest.Ask[int](t, ts.Pool, `SELECT count(*) FROM webhook_delivery`), h.Wanted(t); n != want {
+	if n, want := postgrestest.Value[int](t, ts.Pool, `SELECT count(*) FROM webhook_delivery`), h.Wanted(t); n != want {
 		t.Fatalf("%d deliveries were committed with the events, want %d", n, want)
 	}
 	stranger.AwaitEvent(t, fmt.Sprintf("evt_%s_%d", foreign, last.GetRevision()))
@@ -162,7 +163,7 @@ func goneEndpointIsLeftAlone(t *testing.T, ts *e2etest.Service) {
 		}
 		return !resp.GetEndpoint().GetEnabled() && resp.GetEndpoint().GetDisableReason() == refractv1.WebhookDisableReason_WEBHOOK_DISABLE_REASON_GONE
 	})
-	if state := e2etest.Ask[string](t, ts.Pool, `SELECT state FROM webhook_delivery WHERE endpoint_id = $1`, s.ID); state != "PENDING" {
+	if state := postgrestest.Value[string](t, ts.Pool, `SELECT state FROM webhook_delivery WHERE endpoint_id = $1`, s.ID); state != "PENDING" {
 		t.Fatalf("after 410 the delivery is %s", state)
 	}
 	tenant.End(t, tenant.Submit(t, "").GetId()) // Its event is not kept for the endpoint.
@@ -193,9 +194,9 @@ func linksWorkThreeDaysLater(t *testing.T, ts *e2etest.Service) {
 	event := fmt.Sprintf("evt_%s_%d", id, tenant.End(t, id).GetRevision())
 	s.AwaitRequest(t, "the first attempt", func(q receiver.Request) bool { return q.EventID == event })
 	e2etest.Eventually(t, "the first attempt to be stored", func() bool {
-		return e2etest.Ask[int](t, ts.Pool, `SELECT attempts FROM webhook_delivery WHERE endpoint_id = $1`, s.ID) > 0
+		return postgrestest.Value[int](t, ts.Pool, `SELECT attempts FROM webhook_delivery WHERE endpoint_id = $1`, s.ID) > 0
 	})
-	if state := e2etest.Ask[string](t, ts.Pool, `SELECT state FROM webhook_delivery WHERE endpoint_id = $1`, s.ID); state != "PENDING" {
+	if state := postgrestest.Value[string](t, ts.Pool, `SELECT state FROM webhook_delivery WHERE endpoint_id = $1`, s.ID); state != "PENDING" {
 		t.Fatalf("after an attempt that failed the delivery is %s", state)
 	}
 	const age = `
@@ -204,15 +205,15 @@ WITH d AS (UPDATE webhook_delivery SET event_time = event_time - $2::interval WH
      e AS (UPDATE task_event SET create_time = create_time - $2::interval WHERE task_id = $1),
      o AS (UPDATE output SET create_time = create_time - $2::interval WHERE attempt_id IN (SELECT id FROM attempt WHERE task_id = $1))
 UPDATE task SET create_time = create_time - $2::interval, update_time = update_time - $2::interval WHERE id = $1`
-	e2etest.Do(t, ts.Pool, age, id, "3 days")
+	postgrestest.Exec(t, ts.Pool, age, id, "3 days")
 	h.Behave(func(receiver.Request) receiver.Behavior { return receiver.Accept })
 	e2etest.Pass(t, s)
 	q := s.AwaitEvent(t, event)
 	s.CheckLinks(t, q)
 	s.CheckRequest(t, q, s.Changes(t)[slices.IndexFunc(s.Changes(t), func(c e2etest.Change) bool { return c.ID() == event })])
 
-	e2etest.Do(t, ts.Pool, `INSERT INTO tenant (tenant, keep_outputs) VALUES ('late', '4 days')`)
-	e2etest.Do(t, ts.Pool, age, id, "3 days")
+	postgrestest.Exec(t, ts.Pool, `INSERT INTO tenant (tenant, keep_outputs) VALUES ('late', '4 days')`)
+	postgrestest.Exec(t, ts.Pool, age, id, "3 days")
 	s.Redeliver(t, event)
 	late := s.AwaitRequest(t, "the event after the output has expired", func(r receiver.Request) bool { return r.EventID == event && r.Arrived > q.Arrived })
 	before, after := e2etest.EventOf(t, q).Task.GetOutputs(), e2etest.EventOf(t, late).Task.GetOutputs()
@@ -260,7 +261,7 @@ func secretsRotateWithGrace(t *testing.T, ts *e2etest.Service) {
 	rotate(time.Hour) // The first secret ends at once.
 	again()
 	signedBy(secrets[1], secrets[2])
-	e2etest.Do(t, ts.Pool, `UPDATE webhook_endpoint SET previous_expire_time = now() - interval '1 minute' WHERE id = $1`, s.ID)
+	postgrestest.Exec(t, ts.Pool, `UPDATE webhook_endpoint SET previous_expire_time = now() - interval '1 minute' WHERE id = $1`, s.ID)
 	again()
 	signedBy(secrets[2])
 	rotate(0)
@@ -302,9 +303,9 @@ func eventsAreSentAgain(t *testing.T, ts *e2etest.Service) {
 	other := tenant.Submit(t, "[sim:fail]").GetId()
 	tenant.End(t, other)
 	e2etest.Eventually(t, "the first attempts to fail", func() bool {
-		return e2etest.Ask[int](t, ts.Pool, `SELECT coalesce(sum(attempts), 0)::int FROM webhook_delivery WHERE task_id = $1`, other) == len(h.Subscriptions)
+		return postgrestest.Value[int](t, ts.Pool, `SELECT coalesce(sum(attempts), 0)::int FROM webhook_delivery WHERE task_id = $1`, other) == len(h.Subscriptions)
 	})
-	e2etest.Do(t, ts.Pool, `UPDATE webhook_delivery SET attempts = 7 WHERE task_id = $1`, other) // The next attempt is the last one.
+	postgrestest.Exec(t, ts.Pool, `UPDATE webhook_delivery SET attempts = 7 WHERE task_id = $1`, other) // The next attempt is the last one.
 	h.Delivered(t, true)
 	h.Behave(func(receiver.Request) receiver.Behavior { return receiver.Accept })
 	for _, e := range h.Subscriptions {
@@ -327,7 +328,7 @@ func eventsAreSentAgain(t *testing.T, ts *e2etest.Service) {
 	if q := s.AwaitRequest(t, "the event of the failure", func(q receiver.Request) bool { return e2etest.EventOf(t, q).Task.GetId() == other && q.Accepted() }); e2etest.EventOf(t, q).Type != "task.failed" {
 		t.Errorf("sent again was %s", q.Body)
 	}
-	if n := e2etest.Ask[int](t, ts.Pool, `SELECT count(*) FROM webhook_delivery WHERE endpoint_id = $1 AND state = 'FAILED'`, second.ID); n != 1 {
+	if n := postgrestest.Value[int](t, ts.Pool, `SELECT count(*) FROM webhook_delivery WHERE endpoint_id = $1 AND state = 'FAILED'`, second.ID); n != 1 {
 		t.Errorf("the other endpoint has %d failed deliveries, want its own", n)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/output"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/server"
 )
 
@@ -80,7 +81,7 @@ func TestPromise19_NothingIsSpentThatCannotBeSaved(t *testing.T) {
 		t.Errorf("the task whose link expired ended %v, want a message that names the storage", last)
 	}
 	e2etest.Eventually(t, "more tries than a provider has", func() bool {
-		return e2etest.Ask[int](t, ts.Pool, `SELECT coalesce(max((metadata ->> 'snoozes')::int), 0) FROM river_job WHERE kind = 'save_outputs' AND args ->> 'attempt_id' =
+		return postgrestest.Value[int](t, ts.Pool, `SELECT coalesce(max((metadata ->> 'snoozes')::int), 0) FROM river_job WHERE kind = 'save_outputs' AND args ->> 'attempt_id' =
 			(SELECT id::text FROM attempt WHERE task_id = $1)`, paid) > 2
 	})
 	if n := len(ts.Sim.Ledger()); n != 2 {
@@ -138,7 +139,7 @@ func TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers(t *testing.T) 
 	id := broken.Submit(t, "").GetId()
 	e2etest.Eventually(t, "the task to wait for the storage", func() bool { return broken.Get(t, id).GetWaiting().GetCause() == e2etest.StorageUnavailable })
 
-	started := e2etest.Ask[time.Time](t, fleet.Pool, `SELECT now()`)
+	started := postgrestest.Value[time.Time](t, fleet.Pool, `SELECT now()`)
 	fleet.Config.Bucket = "file://" + folder
 	works := fleet.Start(t)
 	if last := broken.End(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {

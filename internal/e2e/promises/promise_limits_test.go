@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
@@ -66,7 +67,7 @@ func TestPromise09_TheFleetObeysTheProvider(t *testing.T) {
 			SELECT count(*) FROM attempt AS other
 			WHERE other.create_time <= attempt.create_time AND coalesce(other.answer_time + $1 > attempt.create_time, true)))
 		FROM attempt`
-	if most := e2etest.Ask[int](t, f.Pool, mostPermits, window); most <= few {
+	if most := postgrestest.Value[int](t, f.Pool, mostPermits, window); most <= few {
 		t.Errorf("at most %d permits were taken at a time after the limit was raised to %d: it is not used", most, many)
 	}
 }
