@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,16 +26,37 @@ type Pgbench struct {
 
 // FindPgbench finds the program, in PATH or where the distributions put it.
 func FindPgbench(databaseURL string) (Pgbench, error) {
+	its := programURL(databaseURL)
 	if path, err := exec.LookPath("pgbench"); err == nil {
-		return Pgbench{path, databaseURL}, nil
+		return Pgbench{path, its}, nil
 	}
 	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/pgbench", "/usr/pgsql-*/bin/pgbench", "/opt/homebrew/opt/postgresql*/bin/pgbench"} {
 		if found, _ := filepath.Glob(pattern); len(found) > 0 {
-			return Pgbench{found[len(found)-1], databaseURL}, nil
+			return Pgbench{found[len(found)-1], its}, nil
 		}
 	}
 	return Pgbench{}, ErrNoPgbench
 }
+
+// programURL returns a database's URL for PostgreSQL's own programs. They refuse the parameters that only pgx reads, such as
+// pool_max_conns.
+func programURL(databaseURL string) string {
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		return databaseURL
+	}
+	q := u.Query()
+	for name := range q {
+		if strings.HasPrefix(name, "pool_") || slices.Contains(pgxParameters, name) {
+			q.Del(name)
+		}
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// pgxParameters are the parameters of pgx.ParseConfig that PostgreSQL's own programs do not know.
+var pgxParameters = []string{"default_query_exec_mode", "description_cache_capacity", "statement_cache_capacity"}
 
 // PgbenchRun is one run of pgbench.
 type PgbenchRun struct {

@@ -251,7 +251,7 @@ func TestOpen_RefusesASchemaThatOnlyADefaultChooses(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgrestest.EmptyURL(t)
 	exec(t, postgrestest.Connect(t, databaseURL), "CREATE SCHEMA films")
-	if err := migrations.Apply(t.Context(), openPool(t, databaseURL+"&search_path=films")); err != nil {
+	if err := migrations.Apply(t.Context(), openPool(t, postgrestest.With(t, databaseURL, "search_path", "films"))); err != nil {
 		t.Fatal(err)
 	}
 	postgrestest.Inherit(t, databaseURL, "search_path = films")
@@ -259,7 +259,7 @@ func TestOpen_RefusesASchemaThatOnlyADefaultChooses(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "add search_path=films to the database URL") {
 		t.Errorf("Open = %v, want what to add to the URL", err)
 	}
-	openPool(t, databaseURL+"&search_path=films")
+	openPool(t, postgrestest.With(t, databaseURL, "search_path", "films"))
 	postgrestest.Inherit(t, databaseURL, "search_path = elsewhere")
 	openPool(t, databaseURL) // The default leads to no tables of ours, so it does not matter.
 }

@@ -4,7 +4,6 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/refract-video/refract/internal/media"
@@ -15,14 +14,14 @@ import (
 // Restore makes a backup the database of the fleet.
 func (f *Fleet) Restore(t *testing.T, backup postgrestest.Backup) {
 	t.Helper()
-	f.Config.DatabaseURL = redact.Secret(backup.Restore(t) + FewConnections)
+	f.Config.DatabaseURL = redact.Secret(postgrestest.WithPool(t, backup.Restore(t), FewConnections))
 	f.Pool = postgrestest.Connect(t, f.Config.DatabaseURL.Reveal())
 }
 
 // Backup copies the database of the fleet while it is in use.
 func (f *Fleet) Backup(t *testing.T) postgrestest.Backup {
 	t.Helper()
-	return postgrestest.TakeBackup(t, strings.TrimSuffix(f.Config.DatabaseURL.Reveal(), FewConnections))
+	return postgrestest.TakeBackup(t, f.Config.DatabaseURL.Reveal())
 }
 
 // Epoch returns the epoch of the database.

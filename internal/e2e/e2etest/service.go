@@ -31,9 +31,9 @@ const (
 	WebhookKey = "test-webhook-hmac-key"
 )
 
-// FewConnections bounds the pool of a service. A test needs few connections at a time, and each one costs a process of
+// FewConnections is the size of the pool of a service. A test needs few connections at a time, and each one costs a process of
 // PostgreSQL and the planning of every statement.
-const FewConnections = "&pool_max_conns=4"
+const FewConnections = "4"
 
 // Service is the whole service, in this process, with its own database and provider.
 type Service struct {

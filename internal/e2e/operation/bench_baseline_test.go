@@ -3,7 +3,6 @@ package operation_test
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -36,7 +35,7 @@ func TestBench_BaselineWritesWhatTheServiceWrites(t *testing.T) {
 	if err := ts.Store(t).Accounts.HoldAccount(t.Context(), "kie", "the submission is compared"); err != nil {
 		t.Fatal(err)
 	}
-	pgbench, err := bench.FindPgbench(strings.TrimSuffix(f.Config.DatabaseURL.Reveal(), e2etest.FewConnections))
+	pgbench, err := bench.FindPgbench(f.Config.DatabaseURL.Reveal())
 	if err != nil {
 		t.Fatal(err)
 	}

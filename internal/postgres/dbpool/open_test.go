@@ -286,13 +286,15 @@ func TestUnavailable_AConnectionThatWasFoundClosed(t *testing.T) {
 func TestOpen_KeepsToThePoolSizeOfTheURL(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgrestest.URL(t)
-	for query, want := range map[string]int32{"": 20, "&pool_max_conns=3": 3, "&pool_max_conns=50": 50} {
-		pool, err := dbpool.Open(t.Context(), databaseURL+query)
+	for its, want := range map[string]int32{
+		databaseURL: 20, postgrestest.WithPool(t, databaseURL, "3"): 3, postgrestest.WithPool(t, databaseURL, "50"): 50,
+	} {
+		pool, err := dbpool.Open(t.Context(), its)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := pool.Config().MaxConns; got != want {
-			t.Errorf("with %q the pool holds up to %d connections, want %d", query, got, want)
+			t.Errorf("the pool holds up to %d connections, want %d", got, want)
 		}
 		pool.Close()
 	}
