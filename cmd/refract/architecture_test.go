@@ -90,31 +90,36 @@ func TestArchitecture_NoPackageImportsPGXAndGRPC(t *testing.T) {
 	}
 }
 
-// TestRelease_LeavesOutTheDownloadOfPostgreSQL looks for packages that only the download of PostgreSQL needs in the program as
-// releases have it.
-func TestRelease_LeavesOutTheDownloadOfPostgreSQL(t *testing.T) {
+// TestRelease_LinksTheCloudsAndNoDownloadOfPostgreSQL looks for packages in the program as releases have it: the buckets of all clouds
+// must be there, and what only the download of PostgreSQL needs must not.
+func TestRelease_LinksTheCloudsAndNoDownloadOfPostgreSQL(t *testing.T) {
 	t.Parallel()
-	linked := func(tags string) (found []string) {
+	linked := func(tags string) []string {
 		list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", tags, ".")
 		list.Stderr = os.Stderr
 		out, err := list.Output()
 		if err != nil {
 			t.Fatal(err)
 		}
-		for path := range strings.FieldsSeq(string(out)) {
-			for _, prefix := range []string{"github.com/fergusstrange/", "github.com/lib/pq", "github.com/xi2/xz"} {
-				if strings.HasPrefix(path, prefix) {
-					found = append(found, path)
-				}
-			}
+		return strings.Fields(string(out))
+	}
+	ofDownload := func(path string) bool {
+		return strings.HasPrefix(path, "github.com/fergusstrange/") || path == "github.com/lib/pq" || strings.HasPrefix(path, "github.com/xi2/xz")
+	}
+	release, other := linked("release"), linked("")
+	if i := slices.IndexFunc(release, ofDownload); i >= 0 {
+		t.Errorf("a released program has %s", release[i])
+	}
+	if !slices.ContainsFunc(other, ofDownload) {
+		t.Error("no build has the packages of the download, so their names are wrong here")
+	}
+	for _, driver := range []string{"s3blob", "gcsblob", "azureblob"} {
+		if !slices.Contains(release, "gocloud.dev/blob/"+driver) {
+			t.Errorf("a released program has no %s", driver)
 		}
-		return found
 	}
-	if found := linked("release"); len(found) > 0 {
-		t.Errorf("a released program has %v", found)
-	}
-	if len(linked("")) == 0 {
-		t.Error("no build has the packages, so their names are wrong here")
+	if !slices.Contains(other, "gocloud.dev/blob/s3blob") {
+		t.Error("a program that is no release has no s3blob")
 	}
 }
 

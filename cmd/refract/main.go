@@ -12,6 +12,7 @@ import (
 
 	"github.com/refract-video/refract/internal/cli"
 	"github.com/refract-video/refract/internal/demo"
+	_ "github.com/refract-video/refract/internal/media/cloud" // Opens buckets in clouds.
 )
 
 // commands is the command line: one field a command.

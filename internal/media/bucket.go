@@ -55,7 +55,8 @@ const maxFolderTries = 10
 //	mem://                           one that lives as long as the process
 //	s3://name?region=eu-west-1       S3; endpoint=http://host:9000 and use_path_style=true for others that speak its protocol
 //
-// A release also opens gs:// and azblob://. Credentials come from where the cloud's own tools look for them.
+// Buckets in clouds need package cloud, with which a release also opens gs:// and azblob://. Credentials come from where the cloud's
+// own tools look for them.
 //
 // A URL that names no bucket is an error. A bucket that does not work is no error here: its use fails until it works. Use
 // makes a missing folder once, and never again: a folder that vanishes later, for example with its disk, had files, and an

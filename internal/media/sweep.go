@@ -20,6 +20,19 @@ const (
 	SourcePrefix = "sources/" // Sources that were uploaded.
 )
 
+// OwnPrefixes returns what the keys of everything that is put into buckets begin with.
+func OwnPrefixes() []string { return []string{OutputPrefix, UploadPrefix, SourcePrefix} }
+
+// A Sweeper removes from a bucket in a cloud what writes left behind there that began before a time and never ended. It does nothing
+// for the buckets of other clouds.
+type Sweeper func(ctx context.Context, bucket *blob.Bucket, name string, before time.Time) error
+
+// sweepers are those of the clouds whose buckets this process can open.
+var sweepers []Sweeper
+
+// AddSweep adds what Sweep does for the buckets of a cloud. Only an init function may call it.
+func AddSweep(s Sweeper) { sweepers = append(sweepers, s) }
+
 // leftover matches the names of the files into which file buckets write before they rename them.
 var leftover = regexp.MustCompile(`\.[0-9a-f]{12,16}\.tmp$`)
 
@@ -32,7 +45,10 @@ func (b *Bucket) Sweep(ctx context.Context, before time.Time) error {
 	}
 	blobs, err := b.use(ctx)
 	if err == nil {
-		err = errors.Join(sweepParts(ctx, blobs, b.name, before), sweepProbes(ctx, blobs, before))
+		err = sweepProbes(ctx, blobs, before)
+		for _, sweep := range sweepers {
+			err = errors.Join(err, sweep(ctx, blobs, b.name, before))
+		}
 	}
 	if err != nil {
 		return b.failed(ctx, "sweep", "", err)

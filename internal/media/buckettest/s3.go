@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/refract-video/refract/internal/media"
+	_ "github.com/refract-video/refract/internal/media/cloud" // Opens them.
 )
 
 // S3 is an S3 server that runs until the test ends. It is a light one in memory, in the process of the test; with the build

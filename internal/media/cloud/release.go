@@ -1,6 +1,6 @@
 //go:build release
 
-package media
+package cloud
 
 import (
 	_ "gocloud.dev/blob/azureblob" // Opens azblob:// buckets.

@@ -1,4 +1,4 @@
-package media
+package cloud
 
 import (
 	"context"
@@ -9,10 +9,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/s3blob" // Opens s3:// buckets.
+
+	"github.com/refract-video/refract/internal/media"
 )
 
-// ownPrefixes are what the keys of everything that is put into buckets begin with: results, parts of uploads, and sources.
-var ownPrefixes = []string{OutputPrefix, UploadPrefix, SourcePrefix}
+func init() { media.AddSweep(sweepParts) }
 
 // sweepParts ends uploads in parts to S3 that began before a time and were never completed: they are invisible, and cost
 // money. Those with other keys may belong to another program.
@@ -22,7 +23,7 @@ func sweepParts(ctx context.Context, bucket *blob.Bucket, name string, before ti
 		return nil // Other kinds of buckets forget unfinished uploads by themselves.
 	}
 	var errs []error
-	for _, prefix := range ownPrefixes {
+	for _, prefix := range media.OwnPrefixes() {
 		errs = append(errs, sweepPartsUnder(ctx, client, name, prefix, before))
 	}
 	return errors.Join(errs...)
