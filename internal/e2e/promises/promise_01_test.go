@@ -3,6 +3,7 @@ package promises_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -33,21 +34,13 @@ func TestPromise01_DurableAcknowledgement(t *testing.T) {
 	t.Cleanup(func() { _ = provider.Close() })
 	database := postgrestest.URL(t)
 	pool := postgrestest.Connect(t, database)
-	args := e2etest.ProcessArgs(t, database, provider.URL(), "--ingress-address="+e2etest.FreeAddress(t))
+	args := e2etest.ProcessArgs(t, postgrestest.WithPool(t, database, e2etest.FewConnections), provider.URL(), "--ingress-address="+e2etest.FreeAddress(t))
 	first := e2etest.StartProcess(t, args...)
 
-	accepted := func() (n int) {
-		for _, d := range provider.Deliveries() {
-			if d.Status == 200 {
-				n++
-			}
-		}
-		return n
-	}
-	requests := submitUntil(t, first, func(acknowledged int) bool { return acknowledged >= 25 && accepted() >= 3 })
+	requests := submitAndKill(t, first, provider)
 	answered := map[string]int{}
 	for _, d := range provider.Deliveries() {
-		if d.Status == 200 {
+		if d.Status == http.StatusOK {
 			answered[d.TaskID]++
 		}
 	}
@@ -86,18 +79,23 @@ func TestPromise01_DurableAcknowledgement(t *testing.T) {
 	}
 }
 
-// submitUntil makes callers submit to a process and kills it meanwhile. It returns the acknowledged tasks by request
-// id.
-func submitUntil(t *testing.T, p *e2etest.Process, enough func(acknowledged int) bool) map[string]*refractv1.Task {
+// submitAndKill makes callers submit to a process, and kills it while they do and while the callbacks about their first tasks arrive. It
+// returns the acknowledged tasks by request id.
+func submitAndKill(t *testing.T, p *e2etest.Process, provider *sim.Server) map[string]*refractv1.Task {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), e2etest.Hung)
 	defer cancel()
-	var mu sync.Mutex
-	requests := map[string]*refractv1.Task{}
-	var callers sync.WaitGroup
-	for i := range 8 {
-		callers.Go(func() {
-			for n := range 7 { // More tasks would wait long to be saved.
+	const callers, enough = 8, 20
+	var (
+		mu       sync.Mutex
+		requests = map[string]*refractv1.Task{}
+		answered = make(chan struct{}) // Closed when some callbacks were answered.
+		reached  = make(chan struct{}) // Closed when enough tasks are acknowledged.
+		all      sync.WaitGroup
+	)
+	for i := range callers {
+		all.Go(func() {
+			for n := 0; ; n++ {
 				req := e2etest.GoodRequest()
 				req.Prompt = fmt.Sprintf("A neon city, caller %d, clip %d", i, n)
 				resp, err := p.Tasks.SubmitTask(ctx, req)
@@ -106,17 +104,38 @@ func submitUntil(t *testing.T, p *e2etest.Process, enough func(acknowledged int)
 				}
 				mu.Lock()
 				requests[req.GetRequestId()] = proto.CloneOf(resp.GetTask())
+				if len(requests) == enough {
+					close(reached)
+				}
 				mu.Unlock()
+				select {
+				case <-answered: // More tasks would only have to be saved before that.
+				case <-ctx.Done():
+					return
+				}
 			}
 		})
 	}
-	e2etest.Eventually(t, "enough to lose", func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return enough(len(requests))
+	err := provider.Await(ctx, func() bool {
+		n := 0
+		for _, d := range provider.Deliveries() {
+			if d.Status == http.StatusOK {
+				n++
+			}
+		}
+		return n >= 3
 	})
+	if err != nil {
+		t.Fatalf("callbacks are not answered: %v", err)
+	}
+	close(answered)
+	select {
+	case <-reached:
+	case <-ctx.Done():
+		t.Fatal("the callers are not answered")
+	}
 	p.Kill()
 	cancel()
-	callers.Wait()
+	all.Wait()
 	return requests
 }
