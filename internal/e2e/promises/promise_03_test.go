@@ -1,7 +1,7 @@
 package promises_test
 
 import (
-	"fmt"
+	"cmp"
 	"io"
 	"net"
 	"net/http"
@@ -109,6 +109,16 @@ func (m *submissionProxy) sent(prompt string) int {
 	return m.posts[prompt]
 }
 
+// total returns the number of submissions.
+func (m *submissionProxy) total() (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, posts := range m.posts {
+		n += posts
+	}
+	return n
+}
+
 // TestPromise03_NeverPayTwice ends a submission in every possible way. Columns: the state of the attempt and the task
 // afterwards, whether the task is sent again automatically, and how often the ledger says it was paid then. An unknown
 // outcome is followed in two ways: to the callback, which names the attempt through its URL token, and to the end of
@@ -154,7 +164,7 @@ func TestPromise03_NeverPayTwice(t *testing.T) {
 	}) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := startPayment(t, rows[0].provider, nil)
+			r := startPayment(t, name != kie.Name, nil)
 			for _, row := range rows {
 				t.Run(row.name, func(t *testing.T) { r.endSubmission(t, row) })
 			}
@@ -173,13 +183,18 @@ type submissionEnd struct {
 	paid     int  // In the ledger, before that.
 }
 
-// byService divides rows among one service per provider, and two of kie. The rows of a service run one after the other.
+// atProvider names the provider of the row.
+func (row submissionEnd) atProvider() func(*refractv1.SubmitTaskRequest) {
+	return e2etest.At(cmp.Or(row.provider, kie.Name))
+}
+
+// byService divides rows among a service with kie alone, and one with every provider. The rows of a service run one after the other.
 func byService(rows []submissionEnd) map[string][]submissionEnd {
 	services := map[string][]submissionEnd{}
-	for i, row := range rows {
-		name := row.provider
-		if name == "" {
-			name = fmt.Sprintf("kie %d", i%2+1)
+	for _, row := range rows {
+		name := kie.Name
+		if row.provider != "" {
+			name = "others"
 		}
 		services[name] = append(services[name], row)
 	}
@@ -194,7 +209,7 @@ func (r *payment) endSubmission(t *testing.T, row submissionEnd) {
 	r.gate.Open.Store(false)
 	r.end.Store(&row.end)
 	first := row.name + ": first"
-	id := r.ts.Submit(t, first, e2etest.At(r.provider)).GetId()
+	id := r.ts.Submit(t, first, row.atProvider()).GetId()
 	r.expect(t, id, row.attempt, row.task)
 	if paid := r.paid(first); paid != row.paid {
 		t.Errorf("paid %d times, want %d", paid, row.paid)
@@ -227,23 +242,20 @@ func without(status int, body string) ending {
 
 // payment is a service whose provider ends the first submission of each prompt as the test chooses.
 type payment struct {
-	fleet    *e2etest.Fleet
-	ts       *e2etest.Service
-	provider string
-	gate     *e2etest.Gate
-	proxy    *submissionProxy
-	end      atomic.Pointer[ending] // The end of the first submission of each prompt.
+	fleet *e2etest.Fleet
+	ts    *e2etest.Service
+	gate  *e2etest.Gate
+	proxy *submissionProxy
+	end   atomic.Pointer[ending] // The end of the first submission of each prompt.
 }
 
-func startPayment(t *testing.T, providerName string, end ending) *payment {
+// startPayment starts the service with every provider, or with kie alone.
+func startPayment(t *testing.T, every bool, end ending) *payment {
 	t.Helper()
-	r := &payment{provider: providerName, gate: e2etest.StartGate(t)}
+	r := &payment{gate: e2etest.StartGate(t)}
 	r.end.Store(&end)
-	if r.provider == "" {
-		r.provider = kie.Name
-	}
 	f := e2etest.StartFleet(t, func(f *server.Config, c *e2etest.SimConfig) {
-		if r.provider != kie.Name {
+		if every {
 			e2etest.EveryProvider(f, c)
 		}
 		e2etest.Unlimited(f, c)
@@ -303,7 +315,7 @@ func (r *payment) expectEnd(t *testing.T, id, want string, paid, sent int) {
 // followUnknown follows an attempt with unknown outcome to its callback, and that of a second task to the end of the wait.
 func (r *payment) followUnknown(t *testing.T, id string, row submissionEnd) {
 	t.Helper()
-	lost := r.ts.Submit(t, row.name+": second", e2etest.At(r.provider)).GetId()
+	lost := r.ts.Submit(t, row.name+": second", row.atProvider()).GetId()
 	r.expect(t, lost, "UNCONFIRMED", "RUNNING")
 	postgrestest.Exec(t, r.ts.Pool, `UPDATE attempt SET create_time = now() - interval '31 minutes', next_check_time = now() WHERE task_id = $1`, lost)
 	last := r.ts.End(t, lost)
