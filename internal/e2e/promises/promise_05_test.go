@@ -1,6 +1,7 @@
 package promises_test
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -34,56 +35,71 @@ func TestPromise05_TerminalIsTerminal(t *testing.T) {
 		t.Helper()
 		postgrestest.Exec(t, ts.Pool, "UPDATE task SET deadline_time = now() WHERE id = $1 AND state <> 'SUCCEEDED'", id)
 	}
-	for _, tc := range []struct {
+	type ending struct {
 		name   string
 		prompt string
 		end    func(*testing.T, *e2etest.Service, string)
 		want   string
 		late   bool // Whether the provider's result arrives only afterwards.
-	}{
+	}
+	endings := []ending{ // The late ones first: they end while the gate is closed.
+		{"past its deadline", "", expire, "FAILED", true},
+		{"canceled while it runs", "", cancel, "CANCELED", true},
 		{"succeeded", "", nil, "SUCCEEDED", false},
 		{"failed at the provider", "[sim:fail]", nil, "FAILED", false},
 		{"refused", "[sim:code=422]", nil, "FAILED", false},
 		{"its result is no video", "[sim:html-result]", nil, "FAILED", false},
-		{"past its deadline", "", expire, "FAILED", true},
-		{"canceled while it runs", "", cancel, "CANCELED", true},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			g := e2etest.StartGate(t)
-			ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
-				e2etest.Unlimited(f, c)
-				f.CallbackURL, c.Kie.CallbackAttempts = g.URL, 2000
-				f.KIE.Poll = time.Hour // All news comes through the gate.
-			})
-			g.To(ts)
-			g.Open.Store(!tc.late)
-			id := ts.Submit(t, tc.prompt).GetId()
-			if tc.end != nil {
-				ts.Await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
-				tc.end(t, ts, id)
-			}
-			if got := ts.End(t, id).GetState().String(); got != "TASK_STATE_"+tc.want {
-				t.Fatalf("the task ended as %s, want %s", got, tc.want)
-			}
-			before := ts.Get(t, id)
+	}
+	g := e2etest.StartGate(t)
+	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
+		e2etest.Unlimited(f, c)
+		f.CallbackURL, c.Kie.CallbackAttempts = g.URL, 2000
+		f.KIE.Poll = time.Hour // All news comes through the gate.
+	})
+	g.To(ts)
+	tasks := make([]*refractv1.Task, len(endings)) // As they ended.
+	for i, e := range endings {
+		if !e.late {
 			g.Open.Store(true)
-			if tc.late { // Kept for a retry, and not shown.
-				e2etest.Eventually(t, "the late result to be kept", func() bool { return postgrestest.Value[bool](t, ts.Pool, "SELECT saved FROM attempt") })
-			}
-			afterTheEnd(t, ts)
-			cancel(t, ts, id)
-			expire(t, ts, id)
-			// Everything that was sent before this task ends has been processed.
-			canary := ts.Submit(t, "canary").GetId()
-			ts.End(t, canary)
-			e2etest.Eventually(t, "checks and jobs", func() bool {
-				return postgrestest.Value[int](t, ts.Pool, `SELECT (SELECT count(*) FROM river_job WHERE state IN ('available', 'running'))
-					+ (SELECT count(*) FROM attempt WHERE next_check_time <= now())`) == 0
+		}
+		id := ts.Submit(t, e.name+" "+e.prompt).GetId()
+		if e.end != nil {
+			ts.Await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
+			e.end(t, ts, id)
+		}
+		if got := ts.End(t, id).GetState().String(); got != "TASK_STATE_"+e.want {
+			t.Fatalf("%s: the task ended as %s, want %s", e.name, got, e.want)
+		}
+		tasks[i] = ts.Get(t, id)
+	}
+	for i, e := range endings {
+		if e.late { // Kept for a retry, and not shown.
+			e2etest.Eventually(t, e.name+": the late result to be kept", func() bool {
+				return postgrestest.Value[bool](t, ts.Pool, "SELECT saved FROM attempt WHERE task_id = $1", tasks[i].GetId())
 			})
-			after := ts.Get(t, id)
+		}
+	}
+	afterTheEnd(t, ts)
+	for _, task := range tasks {
+		cancel(t, ts, task.GetId())
+		expire(t, ts, task.GetId())
+	}
+	// Everything that was sent before this task ends has been processed.
+	ts.End(t, ts.Submit(t, "canary").GetId())
+	e2etest.Eventually(t, "checks and jobs", func() bool {
+		return postgrestest.Value[int](t, ts.Pool, `SELECT (SELECT count(*) FROM river_job WHERE state IN ('available', 'running'))
+			+ (SELECT count(*) FROM attempt WHERE next_check_time <= now())`) == 0
+	})
+	posts := map[string]int{}
+	for _, e := range ts.Sim.Ledger() {
+		posts[e.Prompt]++ // Without a prompt, it is a request for fresh links.
+	}
+	for i, e := range endings {
+		t.Run(e.name, func(t *testing.T) {
+			before := tasks[i]
+			after := ts.Get(t, before.GetId())
 			after.DeadlineTime = before.DeadlineTime // The test changed it.
-			if tc.late {
+			if e.late {
 				after.Attempt = before.Attempt // It is followed to its end, so that payment is known.
 			}
 			for _, o := range slices.Concat(before.GetOutputs(), after.GetOutputs()) {
@@ -92,40 +108,42 @@ func TestPromise05_TerminalIsTerminal(t *testing.T) {
 			if !proto.Equal(before, after) {
 				t.Errorf("the task changed from\n%v\nto\n%v", before, after)
 			}
-			if n := postgrestest.Value[int64](t, ts.Pool, "SELECT count(*) FROM task_event WHERE task_id = $1", id); n != before.GetRevision() {
+			if n := postgrestest.Value[int64](t, ts.Pool, "SELECT count(*) FROM task_event WHERE task_id = $1", before.GetId()); n != before.GetRevision() {
 				t.Errorf("%d events are stored, want %d", n, before.GetRevision())
 			}
-			var posts int
-			for _, e := range ts.Sim.Ledger() {
-				if e.Prompt != "" { // The others are requests for fresh links.
-					posts++
-				}
-			}
-			if posts != 2 {
-				t.Errorf("%d submissions arrived, want the task's and the canary's", posts)
+			if n := posts[before.GetPrompt()]; n != 1 {
+				t.Errorf("%d submissions of the task arrived, want one", n)
 			}
 		})
 	}
+	delete(posts, "")
+	if want := len(endings) + 1; len(posts) != want {
+		t.Errorf("the prompts of the submissions are %v, want those of %d tasks", posts, want)
+	}
 }
 
-// afterTheEnd sends the only attempt of a service every input that may come at any time.
+// afterTheEnd sends every attempt of a service every input that may come at any time.
 func afterTheEnd(t *testing.T, ts *e2etest.Service) {
 	t.Helper()
-	entry := ts.Sim.Ledger()[0]
-	ids := []string{entry.TaskID, "ffffffffffffffffffffffffffffffff"}
-	if entry.TaskID == "" {
-		ids = nil // Nothing was created, so only the provider itself can sign that something was.
-	}
-	for _, id := range ids {
-		now := strconv.FormatInt(time.Now().Unix(), 10)
-		for _, body := range []string{
-			`{"code":200,"msg":"ok","data":{"taskId":"` + id + `","resultUrls":["https://evil.example/x.mp4"]}}`,
-			`{"code":500,"msg":"failed","data":{"taskId":"` + id + `"}}`,
-		} {
-			status, _, answer := e2etest.Request(t, http.MethodPost, entry.CallbackURL, body,
-				"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(e2etest.WebhookKey, id, now))
-			if status != http.StatusOK {
-				t.Errorf("a callback after the end was answered %d %s, want 200", status, answer)
+	for i, entry := range ts.Sim.Ledger() {
+		if entry.Prompt == "" {
+			continue // It is a request for fresh links.
+		}
+		ids := []string{entry.TaskID, fmt.Sprintf("%032x", i+1)}
+		if entry.TaskID == "" {
+			ids = nil // Nothing was created, so only the provider itself can sign that something was.
+		}
+		for _, id := range ids {
+			now := strconv.FormatInt(time.Now().Unix(), 10)
+			for _, body := range []string{
+				`{"code":200,"msg":"ok","data":{"taskId":"` + id + `","resultUrls":["https://evil.example/x.mp4"]}}`,
+				`{"code":500,"msg":"failed","data":{"taskId":"` + id + `"}}`,
+			} {
+				status, _, answer := e2etest.Request(t, http.MethodPost, entry.CallbackURL, body,
+					"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(e2etest.WebhookKey, id, now))
+				if status != http.StatusOK {
+					t.Errorf("a callback after the end was answered %d %s, want 200", status, answer)
+				}
 			}
 		}
 	}
