@@ -31,7 +31,7 @@ func TestPromise09_ATakeoverKeepsTheLimit(t *testing.T) {
 	for name, out := range outages {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			takeOver(t, takeover{limit: 5, window: 2 * time.Second, delay: 3 * time.Second, outage: out, given: true})
+			takeOver(t, takeover{limit: 3, window: 2 * time.Second, delay: 3 * time.Second, outage: out, given: true})
 		})
 	}
 }
@@ -82,13 +82,13 @@ func takeOver(t *testing.T, to takeover) {
 	wire := e2etest.StartWiretap(t, through.Host)
 	through.Host = wire.Address
 	args := func(database string) []string {
-		args := e2etest.ProcessArgs(t, database, network.url, "--callback-url="+gate.URL)
+		args := e2etest.ProcessArgs(t, postgrestest.WithPool(t, database, e2etest.FewConnections), network.url, "--callback-url="+gate.URL)
 		args = slices.DeleteFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--kie-limit=") })
 		return append(args, fmt.Sprintf("--kie-limit=%d/%s/100", to.limit, to.window))
 	}
 
 	first := e2etest.StartProcess(t, args(through.String())...)
-	tasks := 3 * to.limit
+	tasks := 2 * to.limit // As many again as are delayed.
 	for i := range tasks {
 		req := e2etest.GoodRequest()
 		req.RequestId, req.Prompt = uuid.NewString(), fmt.Sprintf("city %d", i)

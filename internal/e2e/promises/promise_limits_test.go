@@ -23,7 +23,7 @@ func TestPromise09_TheFleetObeysTheProvider(t *testing.T) {
 	t.Parallel()
 	const (
 		window           = time.Second
-		few, many, tasks = 5, 9, 60
+		few, many, tasks = 5, 9, 36
 	)
 	f := e2etest.StartFleet(t, func(f *server.Config, c *e2etest.SimConfig) {
 		f.KIE.Limits = []string{fmt.Sprintf("%d/%s/%d", few, window, few+3)}
@@ -70,6 +70,7 @@ func TestPromise09_TheFleetObeysTheProvider(t *testing.T) {
 	if most := postgrestest.Value[int](t, f.Pool, mostPermits, window); most <= few {
 		t.Errorf("at most %d permits were taken at a time after the limit was raised to %d: it is not used", most, many)
 	}
+	_ = provider.Close() // The replicas would wait for its last answers before they end.
 }
 
 // expectLimits checks the fullest window and the highest number of concurrent generations that the provider saw.
