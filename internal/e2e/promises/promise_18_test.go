@@ -26,7 +26,7 @@ const (
 // busy configures a service in which tasks wait, are sent and run at the same time.
 func busy(f *server.Config, c *e2etest.SimConfig) {
 	e2etest.Unlimited(f, c)
-	f.KIE.Limits = []string{"20/1s/1000"}
+	f.KIE.Limits = []string{"5/1s/1000"}
 	c.Processing = time.Second
 }
 
@@ -115,11 +115,11 @@ func TestPromise18_ARestoredBackupNeverPaysTwice(t *testing.T) {
 	f := e2etest.StartFleet(t, busy)
 	original := f.Start(t)
 	var l load
-	l.submit(t, original, 60)
-	paidAtLeast(t, f.Sim, 15)
-	backup, epoch := f.Backup(t), f.Epoch(t)
 	l.submit(t, original, 20)
-	paidAtLeast(t, f.Sim, 75)
+	paidAtLeast(t, f.Sim, 5)
+	backup, epoch := f.Backup(t), f.Epoch(t)
+	l.submit(t, original, 8)
+	paidAtLeast(t, f.Sim, 26)
 	f.AwaitEpochAfter(t, epoch)
 	original.Stop()
 	before := len(f.Sim.Ledger())
@@ -128,7 +128,7 @@ func TestPromise18_ARestoredBackupNeverPaysTwice(t *testing.T) {
 	restored := f.Start(t)
 	op := restored.Operator(t)
 	e2etest.Eventually(t, "admission to be closed", func() bool { return op.Admission(t).GetCloseReason() == databaseSetBack })
-	ids := again(t, restored, l.requests[:70]) // The last ones follow when admission is open.
+	ids := again(t, restored, l.requests[:24]) // The last ones follow when admission is open.
 	e2etest.Eventually(t, "a task to wait for admission", func() bool {
 		return slices.ContainsFunc(ids, func(id string) bool { return restored.Get(t, id).GetWaiting().GetCause() == admissionClosed })
 	})
@@ -142,7 +142,7 @@ func TestPromise18_ARestoredBackupNeverPaysTwice(t *testing.T) {
 	if !strings.Contains(out, "admission is open") {
 		t.Errorf("refract restore-check says:\n%s", out)
 	}
-	l.checkPaidOnce(t, restored, append(ids, again(t, restored, l.requests[70:])...))
+	l.checkPaidOnce(t, restored, append(ids, again(t, restored, l.requests[24:])...))
 	if status, metrics := restored.Rest(t, http.MethodGet, "/metrics", ""); status != http.StatusOK || !strings.Contains(string(metrics), "\nrefract_admission_open 1\n") {
 		t.Error("the metrics do not say that admission is open")
 	}
@@ -157,11 +157,11 @@ func TestPromise18_AFailoverThatLosesCommitsNeverPaysTwice(t *testing.T) {
 	f := e2etest.StartFleet(t, busy)
 	replicas := f.StartAll(t, 2)
 	var l load
-	l.submit(t, replicas[0], 60)
-	paidAtLeast(t, f.Sim, 15)
+	l.submit(t, replicas[0], 20)
+	paidAtLeast(t, f.Sim, 5)
 	backup, epoch := f.Backup(t), f.Epoch(t)
-	l.submit(t, replicas[0], 10)
-	paidAtLeast(t, f.Sim, 65)
+	l.submit(t, replicas[0], 5)
+	paidAtLeast(t, f.Sim, 23)
 	f.AwaitEpochAfter(t, epoch)
 	backup.Replace(t, f.Config.DatabaseURL.Reveal())
 
