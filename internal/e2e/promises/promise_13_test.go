@@ -22,7 +22,7 @@ import (
 // It fails when the answer of the provider does not close the offering.
 func TestPromise13_AWithdrawnModelCostsCallersNothing(t *testing.T) {
 	t.Parallel()
-	withdrawWhileQueued(t, 100)
+	withdrawWhileQueued(t, 60)
 }
 
 // withdrawWhileQueued withdraws a model while n tasks of it are queued.
