@@ -27,7 +27,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files")
 
 // TestExplain_ShowsWhyATaskIsWhereItIs brings tasks of one service into eleven situations, one after the other, and compares what
-// `refract explain` prints of each with a golden file. Ids, times and sizes are replaced.
+// `refract explain` prints of each with a golden file. Ids, times and sizes are replaced. The program itself runs once.
 func TestExplain_ShowsWhyATaskIsWhereItIs(t *testing.T) {
 	t.Parallel()
 	callbacks, hooks := e2etest.StartGate(t), e2etest.StartHooks(t)
@@ -36,22 +36,22 @@ func TestExplain_ShowsWhyATaskIsWhereItIs(t *testing.T) {
 		f.Luma = server.Upstream{APIKeys: []redact.Secret{e2etest.APIKey}, Poll: time.Hour}
 		f.LumaAgents = server.Upstream{APIKeys: []redact.Secret{"a-key-that-was-revoked"}}
 		f.CallbackURL, c.Kie.CallbackAttempts = callbacks.URL, 20_000
-		f.Tuning.Save = output.Patience{Tries: 100}
+		f.Tuning.Save, f.Tuning.Pause = output.Patience{Tries: 100}, time.Millisecond // A save fails after its tenth connection.
 		f.KeepOutputs = 24 * time.Hour
 	})
 	callbacks.To(ts)
 	e2etest.AwaitReady(t, ts, http.StatusOK)
 	ops := ts.Operator(t)
-	explained := func(name, id string) {
+	check := func(name, out string) {
 		t.Helper()
-		exit, out, errs := e2etest.Command(t, ts.GRPCAddr(), "explain", id, "--token="+ts.Token)
-		if exit != 0 {
-			t.Fatalf("%s: explain failed: %s", name, errs)
-		}
 		if strings.Contains(out, secretOfWebhook) {
 			t.Errorf("%s: the page shows a secret:\n%s", name, out)
 		}
 		checkGolden(t, filepath.Join("testdata", "explain", name+".txt"), normalized(out))
+	}
+	explained := func(name, id string) {
+		t.Helper()
+		check(name, command(t, ts, ts.Token, "explain", id))
 	}
 	state := func(id string, want refractv1.TaskState) {
 		t.Helper()
@@ -71,28 +71,32 @@ func TestExplain_ShowsWhyATaskIsWhereItIs(t *testing.T) {
 	}
 	const running = refractv1.TaskState_TASK_STATE_RUNNING
 
-	ops.Command(t, "provider", "limit", "luma", "--rate=1/1h")
+	command(t, ts, ops.Token, "provider", "limit", "luma", "--rate=1/1h")
 	state(ts.Submit(t, "[sim:processing=1h]", e2etest.At(luma.Name)).GetId(), running)
 	behind := ts.Submit(t, "", e2etest.At(luma.Name)).GetId()
 	ts.Waits(t, behind, refractv1.WaitingCause_WAITING_CAUSE_RATE_WINDOW)
 	explained("rate_window", behind)
 	cancel(behind)
 
-	ops.Command(t, "provider", "pause", "luma", "--reason=a price change")
+	command(t, ts, ops.Token, "provider", "pause", "luma", "--reason=a price change")
 	paused := ts.Submit(t, "", e2etest.At(luma.Name)).GetId()
 	ts.Waits(t, paused, refractv1.WaitingCause_WAITING_CAUSE_PROVIDER_PAUSED)
 	explained("provider_paused", paused)
 	cancel(paused)
 
 	closed := ts.Submit(t, "", e2etest.At(luma.Name), func(r *refractv1.SubmitTaskRequest) { r.Model = "luma/ray-2-modify" }).GetId()
-	ops.Command(t, "model", "close", "luma/ray-2-modify", "luma", "--reason=prices rose")
+	command(t, ts, ops.Token, "model", "close", "luma/ray-2-modify", "luma", "--reason=prices rose")
 	ts.Waits(t, closed, refractv1.WaitingCause_WAITING_CAUSE_OFFERING_CLOSED)
 	explained("offering_closed", closed)
 	cancel(closed)
 
 	normal := ts.Submit(t, "[sim:processing=1h]", e2etest.At(kie.Name)).GetId()
 	state(normal, running)
-	explained("running", normal)
+	exit, out, errs := e2etest.Command(t, ts.GRPCAddr(), "explain", normal, "--token="+ts.Token)
+	if exit != 0 {
+		t.Fatalf("explain failed: %s", errs)
+	}
+	check("running", out)
 
 	unknown := ts.Submit(t, "[sim:drop-after]", e2etest.At(kie.Name)).GetId()
 	ts.Waits(t, unknown, refractv1.WaitingCause_WAITING_CAUSE_UNCONFIRMED_OUTCOME)
@@ -158,6 +162,9 @@ func TestExplain_ShowsWhyATaskIsWhereItIs(t *testing.T) {
 	ts.Waits(t, unsaved, e2etest.StorageUnavailable)
 	e2etest.Eventually(t, "the save to fail", func() bool {
 		return postgrestest.Value[bool](t, ts.Pool, "SELECT EXISTS (SELECT FROM save_trouble JOIN attempt ON attempt.id = attempt_id WHERE task_id = $1)", unsaved)
+	})
+	e2etest.Eventually(t, "the storage to count as missing", func() bool {
+		return strings.HasSuffix(ts.Get(t, unsaved).GetWaiting().GetMessage(), "when the storage works again")
 	})
 	explained("storage_unavailable", unsaved)
 	if err := os.Rename(bucket+".away", bucket); err != nil {

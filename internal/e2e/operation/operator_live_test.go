@@ -89,7 +89,7 @@ func TestPause_HoldsUntilResumed(t *testing.T) {
 	if w := ts.Waits(t, id, refractv1.WaitingCause_WAITING_CAUSE_PROVIDER_PAUSED); !strings.Contains(w.GetMessage(), "a price change") || w.GetUntilTime() != nil {
 		t.Errorf("the task waits for %v, want the operator's reason and no end", w)
 	}
-	if out := o.Command(t, "provider", "resume", "kie"); !strings.Contains(out, "open") {
+	if out := command(t, ts, o.Token, "provider", "resume", "kie"); !strings.Contains(out, "open") {
 		t.Errorf("resume printed %s", out)
 	}
 	if last := ts.End(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
@@ -133,7 +133,7 @@ func TestTenants_AreBoundAtTheirNextSubmission(t *testing.T) {
 	if _, err := ts.Tasks.SubmitTask(ts.Ctx(t), e2etest.GoodRequest()); e2etest.RefusalOf(err).Reason != "QUOTA_EXCEEDED" {
 		t.Errorf("a submission over the quota gave %v, want QUOTA_EXCEEDED", err)
 	}
-	if out := o.Command(t, "tenant", "list"); !strings.Contains(out, "acme    own      3       0       1/1   1/1    no limit  no limit  no limit   no limit  0/107374182400  0/10000  0/1000\nops     default  1") {
+	if out := command(t, ts, o.Token, "tenant", "list"); !strings.Contains(out, "acme    own      3       0       1/1   1/1    no limit  no limit  no limit   no limit  0/107374182400  0/10000  0/1000\nops     default  1") {
 		t.Errorf("tenant list printed\n%s", out)
 	}
 	// The quota of open attempts makes a task wait until it is raised over REST.
@@ -174,7 +174,7 @@ func TestTenants_HaveTheRetentionTimesThatAnOperatorSets(t *testing.T) {
 		{[]string{"acme", "--keep-outputs=default", "--keep-sources=24h"}, "acme own 2 0/9 0 - 2h30m 24h 24h no limit"},
 		{[]string{"acme", "--default"}, "- 2h30m 168h 24h 2160h"},
 	} {
-		out := o.Command(t, append([]string{"tenant", "set"}, step.args...)...)
+		out := command(t, ts, o.Token, append([]string{"tenant", "set"}, step.args...)...)
 		if !strings.Contains(strings.Join(strings.Fields(out), " "), step.want) {
 			t.Errorf("%q printed\n%swant %s", step.args, out, step.want)
 		}

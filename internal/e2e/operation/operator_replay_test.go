@@ -27,7 +27,7 @@ func TestCheckTask_BringsHomeAResultWhoseCallbackGotLost(t *testing.T) {
 	if last := ts.End(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {
 		t.Errorf("ended %v, want SUCCEEDED", last)
 	}
-	if out := o.Command(t, "check", id); !strings.HasPrefix(out, "SETTLED: ") {
+	if out := command(t, ts, o.Token, "check", id); !strings.HasPrefix(out, "SETTLED: ") {
 		t.Errorf("check of a finished task printed %s", out)
 	}
 	if _, body := ts.Rest(t, http.MethodGet, "/metrics", ""); !strings.Contains(string(body), `refract_attempt_verdicts_total{account="kie",by="operator",state="SUCCEEDED"} 1`) {
@@ -65,8 +65,8 @@ func TestReplay_OfARefusedCallbackBringsItsResultHome(t *testing.T) {
 	}
 	url := ts.Sim.Ledger()[0].CallbackURL
 	token := url[strings.LastIndex(url, "/")+1:]
-	printed := o.Command(t, "callback", "list", "--verdict=bad_signature", "--json") + o.Command(t, "callback", "list", "--task", id) +
-		o.Command(t, "callback", "get", first.GetId()) + o.Command(t, "provider", "list", "--json") + string(got.GetCallback().GetBody())
+	printed := o.Command(t, "callback", "list", "--verdict=bad_signature", "--json") + command(t, ts, o.Token, "callback", "list", "--task", id) +
+		command(t, ts, o.Token, "callback", "get", first.GetId()) + command(t, ts, o.Token, "provider", "list", "--json") + string(got.GetCallback().GetBody())
 	for _, secret := range []string{token, e2etest.APIKey, e2etest.WebhookKey, o.Token, ts.Token} {
 		if strings.Contains(printed, secret) {
 			t.Errorf("an answer holds %q:\n%s", secret, printed)
@@ -75,7 +75,7 @@ func TestReplay_OfARefusedCallbackBringsItsResultHome(t *testing.T) {
 	if !strings.Contains(string(got.GetCallback().GetBody()), "[redacted]") {
 		t.Errorf("the body is %s, want it redacted", got.GetCallback().GetBody())
 	}
-	if out := o.Command(t, "callback", "replay", first.GetId()); !strings.HasPrefix(out, "CONFIRMING: ") {
+	if out := command(t, ts, o.Token, "callback", "replay", first.GetId()); !strings.HasPrefix(out, "CONFIRMING: ") {
 		t.Errorf("replay printed %s", out)
 	}
 	if last := ts.End(t, id); last.GetState() != refractv1.TaskState_TASK_STATE_SUCCEEDED {

@@ -25,12 +25,12 @@ func TestStuck_ListsWhatIsLongInItsStateWithTheCause(t *testing.T) {
 		c.Processing = time.Hour
 	})
 	o := ts.Operator(t)
-	if out := o.Command(t, "stuck"); !strings.Contains(out, "no task has been in its state for longer than is usual") {
+	if out := command(t, ts, o.Token, "stuck"); !strings.Contains(out, "no task has been in its state for longer than is usual") {
 		t.Errorf("without a stuck task it printed %s", out)
 	}
 	running := ts.Submit(t, "", e2etest.At(kie.Name)).GetId()
 	ts.Await(t, running, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
-	o.Command(t, "provider", "pause", "luma", "--reason=a price change")
+	command(t, ts, o.Token, "provider", "pause", "luma", "--reason=a price change")
 	queued := ts.Submit(t, "", e2etest.At(luma.Name)).GetId()
 	ts.Submit(t, "", e2etest.At(luma.Name)) // It is not stuck.
 	postgrestest.Exec(t, ts.Pool, `UPDATE task SET update_time = now() - CASE id WHEN $1 THEN interval '3 hours' ELSE interval '2 hours' END WHERE id IN ($1, $2)`, running, queued)
@@ -88,7 +88,7 @@ func TestStuck_ListsWhatIsLongInItsStateWithTheCause(t *testing.T) {
 			t.Errorf("stuck printed %s, want %q in it", out, want)
 		}
 	}
-	if lines := strings.Count(o.Command(t, "stuck", "--json"), "\n"); lines != 2 {
+	if lines := strings.Count(command(t, ts, o.Token, "stuck", "--json"), "\n"); lines != 2 {
 		t.Errorf("--json printed %d lines, want one for each task", lines)
 	}
 }
