@@ -297,8 +297,7 @@ func TestIdentity_EachTenantSeesItsOwn(t *testing.T) {
 		}
 		t.Run(phase.name, func(t *testing.T) {
 			for _, r := range rows {
-				t.Run(r.name, func(t *testing.T) {
-					t.Parallel()
+				t.Run(r.name, func(t *testing.T) { // Not parallel: a row would wait for its turn among all tests, and the service with it.
 					if diff := cmp.Diff(r.want, s.overGRPC(t, r.credentialed)); diff != "" {
 						t.Errorf("gRPC (-want +got):\n%s", diff)
 					}
@@ -343,8 +342,7 @@ func TestIdentity_OperatorsByJWTAndCertificate(t *testing.T) {
 		"a certificate of a tenant":               {credentialed{cert: new(s.authority.issue(t, "spiffe://example.org/tenant/ads"))}, codes.PermissionDenied},
 		"a certificate of an operator, and a JWT": {credentialed{jwt(nil).headers, new(s.authority.issue(t, "spiffe://example.org/operator/alice"))}, codes.OK},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		t.Run(name, func(t *testing.T) { //nolint:paralleltest // It would wait for its turn among all tests, and the service with it.
 			conn, ctx := s.conn(t, tc.credentialed)
 			_, err := refractv1.NewOperatorServiceClient(conn).ListTenants(ctx, &refractv1.ListTenantsRequest{})
 			if status.Code(err) != tc.want {

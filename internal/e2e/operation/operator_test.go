@@ -56,8 +56,7 @@ func TestOperators_AreRecognizedByTheirToken(t *testing.T) {
 		t.Errorf("the table has %d calls, the service %d", got, want)
 	}
 	for _, tc := range calls {
-		t.Run(tc.rpc, func(t *testing.T) {
-			t.Parallel()
+		t.Run(tc.rpc, func(t *testing.T) { //nolint:paralleltest // It would wait for its turn among all tests, and the service with it.
 			for token, want := range map[string]struct {
 				e2etest.Refusal
 				status int
@@ -191,8 +190,7 @@ func TestOperators_AreRefusedBadInput(t *testing.T) {
 			e2etest.Refusal{Code: codes.NotFound, Reason: "TASK_NOT_FOUND", TaskID: unknownID},
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		t.Run(name, func(t *testing.T) { //nolint:paralleltest // It would wait for its turn among all tests, and the service with it.
 			overGRPC, overREST, _ := tc.call.refusals(t, ts, token)
 			if diff := cmp.Diff(tc.want, overGRPC); diff != "" {
 				t.Errorf("gRPC (-want +got):\n%s", diff)

@@ -87,11 +87,10 @@ func TestRoles_EachDoesItsPart(t *testing.T) {
 // callback, which an ingress with another role settles as it arrives.
 func TestRoles_TwoInAProcess(t *testing.T) {
 	t.Parallel()
+	f, gate := apart(t)
+	f.Config.KIE.URL = e2etest.HoldChecks(t, f.Sim, "neon")
 	for third, pair := range map[string][2]string{"worker": {"api", "ingress"}, "api": {"ingress", "worker"}, "ingress": {"api", "worker"}} {
-		t.Run(pair[0]+" and "+pair[1], func(t *testing.T) {
-			t.Parallel()
-			f, gate := apart(t)
-			f.Config.KIE.URL = e2etest.HoldChecks(t, f.Sim, "neon")
+		t.Run(pair[0]+" and "+pair[1], func(t *testing.T) { //nolint:paralleltest // The pairs take turns at one database.
 			both, alone, verdict := f.With(t, pair[:]...), (*e2etest.Service)(nil), "applied"
 			if third == "ingress" {
 				alone, verdict = f.Ingress(t), "stored"
