@@ -19,6 +19,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/faults/audit"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
 	"github.com/refract-video/refract/internal/sim/profiles"
 )
@@ -32,6 +33,9 @@ const (
 
 // The providers of the simulator that the suite uses.
 var providers = []string{"kie", "luma", "luma-agents"}
+
+// connections is the size of the pool of a replica. Every start of a replica makes them anew, which costs more than the rest of the start.
+const connections = "6"
 
 // fleetConfig is the configuration of a fleet.
 type fleetConfig struct {
@@ -110,7 +114,7 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	for i := range cfg.replicas {
 		name := fmt.Sprintf("replica-%d", i+1)
 		r := &replica{
-			fleet: f, name: name, link: newLink(t, cfg.databaseURL, name), log: filepath.Join(dir, name+".log"), clock: filepath.Join(dir, name+".clock"),
+			fleet: f, name: name, link: newLink(t, postgrestest.WithPool(t, cfg.databaseURL, connections), name), log: filepath.Join(dir, name+".log"), clock: filepath.Join(dir, name+".clock"),
 			provider: &link{url: provider.URL()},
 		}
 		if cfg.ownWays {

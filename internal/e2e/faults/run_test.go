@@ -61,8 +61,8 @@ func TestFaults_ARandomRun(t *testing.T) {
 	})
 	f.start(ctx)
 	f.subscribe(ctx, randomOf(s))
-	c := &chaos{fleet: f, random: rand.New(rand.NewPCG(s, 1)), gap: 500 * time.Millisecond, storm: 6 * time.Second, calm: 4 * time.Second, plan: planOf(5), executed: make(chan struct{})}
-	f.random(ctx, load{tasks: 40, over: 8 * time.Second, watchers: 20, cancels: 30, retries: 3}, c, &generator{
+	c := &chaos{fleet: f, random: rand.New(rand.NewPCG(s, 1)), gap: 500 * time.Millisecond, storm: 6 * time.Second, calm: 4 * time.Second, plan: planOf(3), executed: make(chan struct{})}
+	f.random(ctx, load{tasks: 24, over: 5 * time.Second, watchers: 12, cancels: 12, retries: 3}, c, &generator{
 		random: rand.New(rand.NewPCG(s, 2)), rare: 1, used: map[string]int{}, tenants: runTenants,
 	})
 }
