@@ -175,7 +175,7 @@ func work(t *testing.T, pool, direct *pgxpool.Pool) {
 		t.Errorf("a change that waited for a row: %v", err)
 	}
 
-	const many = 20
+	const many = 8 // More than a pooler has sessions.
 	ids := make([]task.ID, many)
 	for _, err := range postgrestest.AtOnce(ctx, many, func(ctx context.Context, i int) error {
 		c := submit(ctx, stores, "films", newID(), spec)
