@@ -81,20 +81,28 @@ func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 	letGo()
 	gate.ToAddress(e2etest.StartProcess(t, args...).Ingress)
 	e2etest.Eventually(t, "the attempts to be settled", func() bool {
-		return postgrestest.Value[int](t, pool, "SELECT count(*) FROM attempt WHERE state IN ('UNCONFIRMED', 'RUNNING') AND sent") == len(prompts)
+		return postgrestest.Value[int](t, pool, "SELECT count(*) FROM attempt WHERE state <> 'SUBMITTING'") == len(prompts)
 	})
 	gate.Open.Store(true)
-	for _, prompt := range prompts {
-		want, created := "SUCCEEDED", 1
-		if prompt == before {
-			want, created = "RUNNING", 0 // No callback will come; it waits.
-		}
-		e2etest.Eventually(t, "the task to be "+want+" that was killed "+prompt, func() bool {
-			return postgrestest.Value[string](t, pool, "SELECT state FROM task WHERE id = $1", ids[prompt]) == want
+	for _, prompt := range []string{unanswered, answering} {
+		e2etest.Eventually(t, "the task to succeed that was killed "+prompt, func() bool {
+			return postgrestest.Value[string](t, pool, "SELECT state FROM task WHERE id = $1", ids[prompt]) == "SUCCEEDED"
 		})
+	}
+	if state := postgrestest.Value[string](t, pool, "SELECT state FROM task WHERE id = $1", ids[before]); state != "RUNNING" {
+		t.Errorf("the task that was killed %s is %s, want RUNNING: no callback will come, and it waits", before, state)
+	}
+	for _, prompt := range prompts {
+		created := 1
+		if prompt == before {
+			created = 0
+		}
 		if paid := sim.CountPaid(provider.Ledger(), sim.ByPrompt)[prompt]; proxy.sent(prompt) != 1 || paid != created {
 			t.Errorf("killed %s: sent %d times and paid for %d times, want once and %d", prompt, proxy.sent(prompt), paid, created)
 		}
+	}
+	if n := postgrestest.Value[int](t, pool, "SELECT count(*) FROM attempt WHERE NOT sent"); n != 0 {
+		t.Errorf("%d attempts are not recorded as sent", n)
 	}
 	if n := postgrestest.Value[int](t, pool, "SELECT count(*) FROM attempt"); n != len(prompts) {
 		t.Errorf("%d attempts were made for %d tasks", n, len(prompts))
