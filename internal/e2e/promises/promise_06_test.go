@@ -74,16 +74,14 @@ func TestPromise06_NoTokenNoDatabase(t *testing.T) {
 // that is not Proven.
 func TestPromise06_CallbacksAreHints(t *testing.T) {
 	t.Parallel()
-	withLuma := func(f *server.Config) {
+	newAndOld := func(f *server.Config) {
+		f.KIE.WebhookKeys = []redact.Secret{e2etest.WebhookKey, "the-new-key-of-the-account"}
 		f.Luma = server.Upstream{APIKeys: []redact.Secret{e2etest.APIKey}, Poll: time.Hour}
 	}
 	unsigned := func(f *server.Config) { f.KIE.WebhookKeys = nil }
 	polled := func(f *server.Config) { f.KIE.Poll = 300 * time.Millisecond } // No callback ends it.
 	oldAndNew := func(f *server.Config) {
 		f.KIE.WebhookKeys = []redact.Secret{"the-old-key-of-the-account", e2etest.WebhookKey}
-	}
-	newAndOld := func(f *server.Config) {
-		f.KIE.WebhookKeys = []redact.Secret{e2etest.WebhookKey, "the-new-key-of-the-account"}
 	}
 	configured := func(amend func(*server.Config)) *e2etest.Service {
 		return e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
@@ -92,7 +90,7 @@ func TestPromise06_CallbacksAreHints(t *testing.T) {
 			amend(f)
 		})
 	}
-	signed, asking, keyless := configured(withLuma), configured(polled), configured(unsigned)
+	signed, asking, keyless := configured(newAndOld), configured(polled), configured(unsigned)
 	for _, tc := range []struct {
 		name     string
 		prompt   string
@@ -108,7 +106,7 @@ func TestPromise06_CallbacksAreHints(t *testing.T) {
 		{"no key: a forged failure", "[sim:forge-code=500,processing=300ms]", "kie", keyless, []string{"confirming"}},
 		{"no signatures: a forged failure", "[sim:forge-code=500,processing=300ms]", luma.Name, signed, []string{"confirming"}},
 		{"the new key of two", "", "kie", configured(oldAndNew), []string{"applied"}},
-		{"the old key of two", "", "kie", configured(newAndOld), []string{"applied"}},
+		{"the old key of two", "", "kie", signed, []string{"applied"}},
 		{"it overtakes its answer", "[sim:early]", "kie", signed, []string{"applied"}},
 		{"it overtakes its answer, which is lost", "[sim:early,drop-after]", "kie", signed, []string{"applied"}},
 		{"twice, and then the opposite", "[sim:duplicate=2,conflict]", "kie", signed, []string{"applied", "duplicate", "conflict"}},
