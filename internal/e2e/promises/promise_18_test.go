@@ -157,11 +157,11 @@ func TestPromise18_AFailoverThatLosesCommitsNeverPaysTwice(t *testing.T) {
 	f := e2etest.StartFleet(t, busy)
 	replicas := f.StartAll(t, 2)
 	var l load
-	l.submit(t, replicas[0], 20)
+	l.submit(t, replicas[0], 15)
 	paidAtLeast(t, f.Sim, 5)
 	backup, epoch := f.Backup(t), f.Epoch(t)
-	l.submit(t, replicas[0], 5)
-	paidAtLeast(t, f.Sim, 23)
+	l.submit(t, replicas[0], 4)
+	paidAtLeast(t, f.Sim, 17)
 	f.AwaitEpochAfter(t, epoch)
 	backup.Replace(t, f.Config.DatabaseURL.Reveal())
 
