@@ -37,7 +37,7 @@ func TestRoles_ARollingRestartLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = provider.Close() })
-	database := postgrestest.URL(t)
+	database := fewConnectionsURL(t)
 	gate := e2etest.StartGate(t) // What a platform's load balancer does: it knows which ingress is ready.
 	gate.Open.Store(true)
 	startIngress := func() *e2etest.Process {
@@ -55,11 +55,21 @@ func TestRoles_ARollingRestartLosesNothing(t *testing.T) {
 
 	load := startFleetLoad(t, addresses)
 	settled := func() int { return len(provider.Deliveries()) }
+	ctx, cancel := context.WithTimeout(t.Context(), e2etest.Hung)
+	defer cancel()
 	underLoad := func(step string) { // More callbacks come, so that the step happens in between.
+		t.Helper()
 		before := settled()
-		e2etest.Eventually(t, "callbacks before "+step, func() bool { return settled() >= before+5 })
+		if err := provider.Await(ctx, func() bool { return settled() >= before+2 }); err != nil {
+			t.Fatalf("callbacks before %s: %v", step, err)
+		}
+	}
+	lasting := load.submit(ctx, t, "lasting", "1h")
+	if lasting == "" {
+		t.FailNow()
 	}
 	for i := range replicas {
+		load.watchAt(ctx, t, addresses[i], lasting) // A stream is open at the replica that ends.
 		underLoad(fmt.Sprintf("replica %d restarts", i+1))
 		replicas[i].Terminate(t)
 		underLoad(fmt.Sprintf("replica %d is back", i+1))
@@ -70,9 +80,12 @@ func TestRoles_ARollingRestartLosesNothing(t *testing.T) {
 	gate.ToAddress(successor.Ingress).Wait() // No callback is on its way to the ingress that ends.
 	ingress.Terminate(t)
 	underLoad("the end")
+	if _, err := load.client.Tasks().CancelTask(ctx, &refractv1.CancelTaskRequest{TaskId: lasting}); err != nil {
+		t.Fatal(err)
+	}
 	load.finish()
 
-	if load.tasks.Load() < 30 || load.reconnects.Load() == 0 {
+	if load.tasks.Load() < 10 || load.reconnects.Load() < int64(len(replicas)) {
 		t.Errorf("%d tasks were watched with %d reconnects: this was no restart under load", load.tasks.Load(), load.reconnects.Load())
 	}
 	for _, d := range provider.Deliveries() {
@@ -90,12 +103,14 @@ func TestRoles_ARollingRestartLosesNothing(t *testing.T) {
 
 // fleetLoad are tasks that are submitted and watched all the time.
 type fleetLoad struct {
+	client     *client.Client // Of all replicas, in turn.
+	running    sync.WaitGroup
 	tasks      atomic.Int64
 	reconnects atomic.Int64
 	finish     func() // Submits no more, and waits until all tasks have ended.
 }
 
-// startFleetLoad submits and watches tasks at replicas, a dozen at a time, by package client.
+// startFleetLoad submits and watches tasks at replicas, four at a time, by package client.
 func startFleetLoad(t *testing.T, addresses []string) *fleetLoad {
 	t.Helper()
 	fleet := manual.NewBuilderWithScheme("fleet")
@@ -110,14 +125,12 @@ func startFleetLoad(t *testing.T, addresses []string) *fleetLoad {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	c := client.New(conn)
 	ctx, cancel := context.WithTimeout(t.Context(), e2etest.Hung)
 	t.Cleanup(cancel)
-	l := &fleetLoad{}
-	var running sync.WaitGroup
+	l := &fleetLoad{client: client.New(conn)}
 	stop := make(chan struct{})
-	for worker := range 12 {
-		running.Go(func() {
+	for worker := range 4 {
+		l.running.Go(func() {
 			for n := 0; ; n++ {
 				select {
 				case <-stop:
@@ -127,7 +140,12 @@ func startFleetLoad(t *testing.T, addresses []string) *fleetLoad {
 					return
 				default:
 				}
-				if !l.one(ctx, t, c, fmt.Sprintf("take-%d-%d", worker, n)) {
+				id := l.submit(ctx, t, fmt.Sprintf("take-%d-%d", worker, n), "2s")
+				if id == "" {
+					return
+				}
+				if last := l.watch(ctx, t, l.client, id, func() {}); last != refractv1.TaskState_TASK_STATE_SUCCEEDED {
+					t.Errorf("a task ended %v, want success", last)
 					return
 				}
 			}
@@ -135,28 +153,33 @@ func startFleetLoad(t *testing.T, addresses []string) *fleetLoad {
 	}
 	l.finish = func() {
 		close(stop)
-		running.Wait()
+		l.running.Wait()
 	}
 	return l
 }
 
-// one submits a task, and watches it from its first revision to its end. It reports whether that worked.
-func (l *fleetLoad) one(ctx context.Context, t *testing.T, c *client.Client, name string) bool {
+// submit submits a task that the provider works on for so long. It returns its id, or none if that failed.
+func (l *fleetLoad) submit(ctx context.Context, t *testing.T, name, processing string) (id string) {
 	t.Helper()
 	req := e2etest.GoodRequest()
-	req.RequestId, req.Prompt = name, name+" [sim:processing=300ms]"
-	submitted, err := c.Submit(ctx, req)
+	req.RequestId, req.Prompt = name, name+" [sim:processing="+processing+"]"
+	submitted, err := l.client.Submit(ctx, req)
 	for client.Transient(err) && ctx.Err() == nil {
-		submitted, err = c.Submit(ctx, req)
+		submitted, err = l.client.Submit(ctx, req)
 	}
 	if err != nil {
 		t.Errorf("submit: %v", err)
-		return false
+		return ""
 	}
 	l.tasks.Add(1)
+	return submitted.GetId()
+}
+
+// watch watches a task from its first revision to its end, and calls begun at the first. It returns the last state.
+func (l *fleetLoad) watch(ctx context.Context, t *testing.T, c *client.Client, id string, begun func()) (last refractv1.TaskState) {
+	t.Helper()
 	var revision int64
-	var last refractv1.TaskState
-	for m, err := range c.Watch(ctx, submitted.GetId(), client.AfterRevision(0), client.OnRetry(func(err error) {
+	for m, err := range c.Watch(ctx, id, client.AfterRevision(0), client.OnRetry(func(err error) {
 		l.reconnects.Add(1)
 		if status.Code(err) != codes.Unavailable {
 			t.Errorf("a stream ended with %v, want UNAVAILABLE", err)
@@ -164,15 +187,36 @@ func (l *fleetLoad) one(ctx context.Context, t *testing.T, c *client.Client, nam
 	})) {
 		if err != nil {
 			t.Errorf("watch: %v", err)
-			return false
+			return refractv1.TaskState_TASK_STATE_UNSPECIFIED
 		}
 		if got := m.GetEvent().GetRevision(); got != revision+1 {
 			t.Errorf("revision %d came after %d", got, revision)
 		}
+		if revision == 0 {
+			begun()
+		}
 		revision, last = m.GetEvent().GetRevision(), m.GetEvent().GetState()
 	}
-	if last != refractv1.TaskState_TASK_STATE_SUCCEEDED {
-		t.Errorf("a task ended %v, want success", last)
+	return last
+}
+
+// watchAt watches a task at one replica, and returns when the stream is open. The task is to be canceled before the end of the load.
+func (l *fleetLoad) watchAt(ctx context.Context, t *testing.T, address, id string) {
+	t.Helper()
+	c, err := client.Dial(address)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return true
+	t.Cleanup(func() { _ = c.Close() })
+	begun := make(chan struct{})
+	l.running.Go(func() {
+		if last := l.watch(ctx, t, c, id, func() { close(begun) }); last != refractv1.TaskState_TASK_STATE_CANCELED {
+			t.Errorf("the lasting task ended %v, want it canceled", last)
+		}
+	})
+	select {
+	case <-begun:
+	case <-ctx.Done():
+		t.Fatal("no stream opens")
+	}
 }
