@@ -71,16 +71,15 @@ func TestAudit_SaysWhoChangedWhat(t *testing.T) {
 		t.Errorf("a check of no task: %v", err)
 	}
 
+	token, ca := strings.TrimPrefix(robot.headers[0], "Bearer "), "--ca="+s.authority.file
+	exit, all, errs := e2etest.Command(t, s.GRPCAddr(), "audit", "--json", "--limit=0", ca, "--token="+token)
+	if exit != 0 {
+		t.Fatal(errs)
+	}
 	read := func(args ...string) string {
 		t.Helper()
-		token := strings.TrimPrefix(robot.headers[0], "Bearer ")
-		exit, out, errs := e2etest.Run(t, append([]string{"audit", "--address=" + s.GRPCAddr(), "--ca=" + s.authority.file, "--token=" + token}, args...)...)
-		if exit != 0 {
-			t.Fatal(errs)
-		}
-		return out
+		return command(t, s.Service, token, append([]string{"audit", ca}, args...)...)
 	}
-	all := read("--json", "--limit=0")
 	var got []string
 	for line := range strings.Lines(all) {
 		e := &refractv1.AuditEvent{}

@@ -18,6 +18,7 @@ type clientCommands struct {
 	Callback cli.Callback `cmd:""`
 	Check    cli.Check    `cmd:""`
 	Stuck    cli.Stuck    `cmd:""`
+	Audit    cli.Audit    `cmd:""`
 }
 
 // command runs a command line against a service as the program does, but in this process, and returns its output. The command must
