@@ -196,12 +196,8 @@ const (
 // until polls a condition until it holds.
 func (s *site) until(t *testing.T, what string, met func() bool) {
 	t.Helper()
-	deadline, ticker := time.After(hung), time.NewTicker(50*time.Millisecond)
-	defer ticker.Stop()
-	for !met() {
-		select {
-		case <-ticker.C:
-		case <-deadline:
+	for began := time.Now(); !met(); <-time.After(postgrestest.Pause(began)) {
+		if time.Since(began) > hung {
 			t.Fatalf("waited in vain for: %s", what)
 		}
 	}

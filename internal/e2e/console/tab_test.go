@@ -25,6 +25,8 @@ import (
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
 // look is how a visitor looks at the pages.
@@ -176,11 +178,9 @@ func (b *tab) open(t *testing.T, path string) *tab {
 // until polls a condition until it holds.
 func (b *tab) until(t *testing.T, what string, met func() bool) {
 	t.Helper()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for !met() {
+	for began := time.Now(); !met(); {
 		select {
-		case <-ticker.C:
+		case <-time.After(postgrestest.Pause(began)):
 		case <-b.ctx.Done():
 			t.Fatalf("waited in vain for %s; the page:\n%s", what, b.describe())
 		}

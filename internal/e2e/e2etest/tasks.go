@@ -1,13 +1,11 @@
 package e2etest
 
 import (
-	"context"
 	"fmt"
 	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/status"
@@ -88,19 +86,12 @@ func (ts *Service) AwaitSent(t *testing.T, n int) {
 // Waits waits until a task reports this cause of waiting.
 func (ts *Service) Waits(t *testing.T, id string, cause refractv1.WaitingCause) *refractv1.Waiting {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ts.Ctx(t), Hung)
-	defer cancel()
-	for {
-		w := ts.Get(t, id).GetWaiting()
-		if w.GetCause() == cause {
-			return w
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("the task waits for %v, want %v", w, cause)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+	var w *refractv1.Waiting
+	Eventually(t, "the task to wait for "+cause.String(), func() bool {
+		w = ts.Get(t, id).GetWaiting()
+		return w.GetCause() == cause
+	})
+	return w
 }
 
 // InfoOf returns the ErrorInfo of a status.

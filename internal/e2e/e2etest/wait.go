@@ -3,6 +3,8 @@ package e2etest
 import (
 	"testing"
 	"time"
+
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
 // Hung bounds every wait of a test. A test that waits longer hangs, on any machine.
@@ -11,12 +13,8 @@ const Hung = 15 * time.Minute
 // Eventually polls a condition until it holds.
 func Eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline, ticker := time.After(Hung), time.NewTicker(50*time.Millisecond)
-	defer ticker.Stop()
-	for !cond() {
-		select {
-		case <-ticker.C:
-		case <-deadline:
+	for began := time.Now(); !cond(); <-time.After(postgrestest.Pause(began)) {
+		if time.Since(began) > Hung {
 			t.Fatalf("waited in vain for: %s", what)
 		}
 	}

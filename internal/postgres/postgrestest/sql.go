@@ -37,15 +37,21 @@ func Exec(t testing.TB, pool *pgxpool.Pool, sql string, args ...any) {
 // Until waits until a condition is met.
 func Until(t testing.TB, met func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(Hung); !met(); {
-		if time.Now().After(deadline) {
+	for began := time.Now(); !met(); {
+		if time.Since(began) > Hung {
 			t.Fatal("the condition was never met")
 		}
 		select {
 		case <-t.Context().Done():
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(Pause(began)):
 		}
 	}
+}
+
+// Pause returns how long to wait before one looks again for what one has waited for since a time. A look takes processor time from what
+// is waited for, so the pause grows with the wait, from 5 ms to a quarter of a second.
+func Pause(began time.Time) time.Duration {
+	return min(max(time.Since(began)/10, 5*time.Millisecond), 250*time.Millisecond)
 }
 
 // AtOnce runs n calls at the same time and returns their errors that are not nil.
