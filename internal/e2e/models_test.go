@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
@@ -75,8 +76,11 @@ func TestMarket_RunsThroughTheAccountOfKie(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ts := e2etest.Start(t, func(_ *server.Config, c *e2etest.SimConfig) {
+			ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
 				c.Kie.Credits, c.Credits = tc.credits, 59_160_000
+				if name == "checked" {
+					f.KIE.Poll = 300 * time.Millisecond
+				}
 			})
 			wan := func(parameters map[string]any) func(*refractv1.SubmitTaskRequest) {
 				return func(r *refractv1.SubmitTaskRequest) {
