@@ -24,7 +24,7 @@ import (
 // TestPromise03_NeverPayTwiceWhenKilled kills the process with three submissions under way: the provider has not acted on the first, has
 // acted on the second and not answered, and has just answered the third.
 //
-// It fails without ErrAlreadySent in internal/task/attempt_inputs.go: the rescued job sends again.
+// It fails without ErrAlreadySent in internal/task/attempt_inputs.go, and when a.Sent is not set there.
 func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 	t.Parallel()
 	provider, err := sim.Start(sim.Config{}, simkie.Profile{WebhookKey: e2etest.WebhookKey, CallbackAttempts: 2000, CallbackSpacing: 50 * time.Millisecond})
@@ -78,6 +78,9 @@ func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 	}
 	<-answered
 	first.Kill()
+	if n := postgrestest.Value[int](t, pool, "SELECT count(*) FROM attempt WHERE NOT sent"); n != 0 {
+		t.Errorf("%d submissions left without a record that they are sent", n)
+	}
 	letGo()
 	gate.ToAddress(e2etest.StartProcess(t, args...).Ingress)
 	e2etest.Eventually(t, "the attempts to be settled", func() bool {
@@ -100,9 +103,6 @@ func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 		if paid := sim.CountPaid(provider.Ledger(), sim.ByPrompt)[prompt]; proxy.sent(prompt) != 1 || paid != created {
 			t.Errorf("killed %s: sent %d times and paid for %d times, want once and %d", prompt, proxy.sent(prompt), paid, created)
 		}
-	}
-	if n := postgrestest.Value[int](t, pool, "SELECT count(*) FROM attempt WHERE NOT sent"); n != 0 {
-		t.Errorf("%d attempts are not recorded as sent", n)
 	}
 	if n := postgrestest.Value[int](t, pool, "SELECT count(*) FROM attempt"); n != len(prompts) {
 		t.Errorf("%d attempts were made for %d tasks", n, len(prompts))
