@@ -25,7 +25,7 @@ func (s *settings) Run() error {
 }
 
 // TestServe_RefusesToStart checks that an unsafe or impossible setting ends the start with one line that says what to
-// do. Settings that are refused as they are checked are read and checked in this process, but for one.
+// do. Rows that Config.Check or the parser refuses run in this process, except one.
 func TestServe_RefusesToStart(t *testing.T) {
 	t.Parallel()
 	empty := postgrestest.EmptyURL(t)
@@ -50,7 +50,7 @@ func TestServe_RefusesToStart(t *testing.T) {
 		}
 	}
 	for _, tc := range []refusal{
-		{"no authentication on every address", append(good, "--auth=none", "--grpc-address=0.0.0.0:0"), "--auth=tokens"},
+		{"no provider", []string{"--allow-private"}, "KIE_API_KEY"},
 		{"no authentication on a host's REST", append(good, "--auth=none", "--http-address=:0"), "--auth=tokens"},
 		{"no way to call back", []string{"--kie-api-key=any"}, "--callback-url"},
 		{"a callback URL in the clear", []string{"--kie-api-key=any", "--callback-url=http://refract.example.com"}, "https"},
@@ -82,7 +82,8 @@ func TestServe_RefusesToStart(t *testing.T) {
 		})
 	}
 	for _, tc := range []refusal{
-		{"no provider", []string{"--allow-private"}, "KIE_API_KEY"},
+		// Only Config.Check refuses this one. A program without it would refuse the schema.
+		{"no authentication on every address", append(good, "--database-url="+empty, "--auth=none", "--grpc-address=0.0.0.0:0"), "--auth=tokens"},
 		{"an older schema", append(good, "--database-url="+empty), "refract migrate"},
 		{"a newer schema", append(good, "--database-url="+newer), "newer than this release"},
 		{"a database that is not there", append(good, "--database-url=postgres://u:hunter2@127.0.0.1:1/x"), "reach the database"},
