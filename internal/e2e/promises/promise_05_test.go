@@ -111,14 +111,16 @@ func TestPromise05_TerminalIsTerminal(t *testing.T) {
 			if n := postgrestest.Value[int64](t, ts.Pool, "SELECT count(*) FROM task_event WHERE task_id = $1", before.GetId()); n != before.GetRevision() {
 				t.Errorf("%d events are stored, want %d", n, before.GetRevision())
 			}
-			if n := posts[before.GetPrompt()]; n != 1 {
-				t.Errorf("%d submissions of the task arrived, want one", n)
-			}
 		})
 	}
 	delete(posts, "")
 	if want := len(endings) + 1; len(posts) != want {
 		t.Errorf("the prompts of the submissions are %v, want those of %d tasks", posts, want)
+	}
+	for prompt, n := range posts {
+		if n != 1 {
+			t.Errorf("%d submissions of %q arrived, want one", n, prompt)
+		}
 	}
 }
 
