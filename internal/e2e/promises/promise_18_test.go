@@ -13,6 +13,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
@@ -105,7 +106,7 @@ func paidAtLeast(t *testing.T, s *sim.Server, n int) {
 }
 
 // TestPromise18_ARestoredBackupNeverPaysTwice takes a backup during load, goes on, stops, and starts on the restored backup. Some of what
-// was sent after the backup is QUEUED there, some is SUBMITTING, and some is not there at all. The callers submit all of it again, some
+// was sent after the backup is QUEUED there, some may be SUBMITTING, and some is not there at all. The callers submit all of it again, some
 // before admission opens and some afterwards.
 //
 // It fails when begin (internal/lifecycle/records.go) ignores the record of an earlier send, and when check (internal/fence/fence.go)
@@ -125,6 +126,10 @@ func TestPromise18_ARestoredBackupNeverPaysTwice(t *testing.T) {
 	before := len(f.Sim.Ledger())
 
 	f.Restore(t, backup)
+	queued := postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM task WHERE state = 'QUEUED'")
+	if stored := postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM task"); queued == 0 || stored >= len(l.requests) {
+		t.Errorf("the backup has %d tasks of %d and %d are QUEUED, want some QUEUED and some missing", stored, len(l.requests), queued)
+	}
 	restored := f.Start(t)
 	op := restored.Operator(t)
 	e2etest.Eventually(t, "admission to be closed", func() bool { return op.Admission(t).GetCloseReason() == databaseSetBack })
