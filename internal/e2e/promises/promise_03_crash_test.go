@@ -176,6 +176,9 @@ func TestPromise03_NeverPayTwiceWhenAJobRunsTwice(t *testing.T) {
 		ids[provider] = r.ts.Submit(t, provider+": first", e2etest.At(provider)).GetId()
 	}
 	e2etest.Eventually(t, "the submissions to be under way", func() bool { return r.paid("first") == len(ids) })
+	if n := postgrestest.Value[int](t, r.ts.Pool, "SELECT count(*) FROM attempt WHERE NOT sent"); n != 0 {
+		t.Errorf("%d submissions are under way without a record that they are sent", n)
+	}
 	postgrestest.Exec(t, r.ts.Pool, "UPDATE river_job SET state = 'available', scheduled_at = now() WHERE kind = 'submit_attempt'")
 	for _, id := range ids {
 		r.expect(t, id, "UNCONFIRMED", "RUNNING")
