@@ -53,13 +53,14 @@ func TestPromise12_Graceful(t *testing.T) {
 	args := e2etest.ProcessArgs(t, postgrestest.WithPool(t, database, e2etest.FewConnections), proxy.url, "--callback-url="+gate.URL)
 	first := e2etest.StartProcess(t, args...)
 	ctx, cancel := context.WithTimeout(t.Context(), e2etest.Hung)
-	defer cancel()
+	var resumed sync.WaitGroup
+	t.Cleanup(func() { cancel(); resumed.Wait() }) // Nothing reports to a test that has ended.
 
 	const tasks = 8
 	ids := make([]string, tasks)
 	for i := range ids {
 		req := e2etest.GoodRequest()
-		req.Prompt += fmt.Sprintf(" %d [sim:delay=1s]", i) // A process that cancels its submissions does so meanwhile.
+		req.Prompt += fmt.Sprintf(" %d [sim:delay=1s]", i) // The answer takes a second, so that a process that cancels its submissions cuts them.
 		resp, err := first.Tasks.SubmitTask(ctx, req)
 		if err != nil {
 			t.Fatal(err)
@@ -70,7 +71,6 @@ func TestPromise12_Graceful(t *testing.T) {
 	second := e2etest.StartProcess(t, args...)
 	gate.ToAddress(second.Ingress)
 
-	var resumed sync.WaitGroup
 	for _, id := range ids {
 		stream, err := first.Tasks.WatchTask(ctx, &refractv1.WatchTaskRequest{TaskId: id, AfterRevision: new(int64)})
 		if err != nil {
