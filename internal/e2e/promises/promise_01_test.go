@@ -109,7 +109,7 @@ func submitAndKill(t *testing.T, p *e2etest.Process, provider *sim.Server) map[s
 				}
 				mu.Unlock()
 				select {
-				case <-answered: // More tasks would only have to be saved before that.
+				case <-answered: // More tasks would only delay the first callbacks.
 				case <-ctx.Done():
 					return
 				}
