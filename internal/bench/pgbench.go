@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,36 +25,37 @@ type Pgbench struct {
 
 // FindPgbench finds the program, in PATH or where the distributions put it.
 func FindPgbench(databaseURL string) (Pgbench, error) {
-	its := programURL(databaseURL)
+	itsURL := programURL(databaseURL)
 	if path, err := exec.LookPath("pgbench"); err == nil {
-		return Pgbench{path, its}, nil
+		return Pgbench{path, itsURL}, nil
 	}
 	for _, pattern := range []string{"/usr/lib/postgresql/*/bin/pgbench", "/usr/pgsql-*/bin/pgbench", "/opt/homebrew/opt/postgresql*/bin/pgbench"} {
 		if found, _ := filepath.Glob(pattern); len(found) > 0 {
-			return Pgbench{found[len(found)-1], its}, nil
+			return Pgbench{found[len(found)-1], itsURL}, nil
 		}
 	}
 	return Pgbench{}, ErrNoPgbench
 }
 
 // programURL returns a database's URL for PostgreSQL's own programs. They refuse the parameters that only pgx reads, such as
-// pool_max_conns.
+// pool_max_conns. It works on the text, because an encoder of forms would write a space as "+", which means "+" to PostgreSQL.
 func programURL(databaseURL string) string {
-	u, err := url.Parse(databaseURL)
-	if err != nil {
-		return databaseURL
+	base, query, _ := strings.Cut(databaseURL, "?")
+	if !strings.Contains(base, "://") {
+		return databaseURL // Words and values, in which "?" has no meaning.
 	}
-	q := u.Query()
-	for name := range q {
-		if strings.HasPrefix(name, "pool_") || slices.Contains(pgxParameters, name) {
-			q.Del(name)
-		}
+	kept := slices.DeleteFunc(strings.Split(query, "&"), func(parameter string) bool {
+		name, _, _ := strings.Cut(parameter, "=")
+		return name == "" || strings.HasPrefix(name, "pool_") || slices.Contains(pgxParameters, name)
+	})
+	if len(kept) == 0 {
+		return base
 	}
-	u.RawQuery = q.Encode()
-	return u.String()
+	return base + "?" + strings.Join(kept, "&")
 }
 
-// pgxParameters are the parameters of pgx.ParseConfig that PostgreSQL's own programs do not know.
+// pgxParameters are the parameters of pgx.ParseConfig that PostgreSQL's own programs do not know. For pgx, any other name is a
+// setting of the session, such as search_path; these programs take settings in options alone.
 var pgxParameters = []string{"default_query_exec_mode", "description_cache_capacity", "statement_cache_capacity"}
 
 // PgbenchRun is one run of pgbench.

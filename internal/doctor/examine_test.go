@@ -342,8 +342,7 @@ func (s *site) database(t *testing.T, template string) redact.Secret {
 	name := "d" + strings.ToLower(rand.Text())
 	s.exec(t, redact.Secret(u.String()), fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", name, template))
 	u.Path = "/" + name
-	u.RawQuery += "&pool_max_conns=4"
-	return redact.Secret(u.String())
+	return redact.Secret(postgrestest.WithPool(u.String(), "4"))
 }
 
 // pooled returns the URL of a role whose sessions have the settings that a pooler's must have.

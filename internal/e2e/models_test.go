@@ -67,20 +67,18 @@ func TestMarket_RunsThroughTheAccountOfKie(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		credits simkie.Credits
+		poll    time.Duration
 		prompt  string
 		cost    *refractv1.Cost
 	}{
-		"called back": {simkie.CreditsConsumed, "", &refractv1.Cost{Amount: "1", Unit: "credits"}},
-		"checked":     {simkie.CreditsConsumed, "[sim:never]", &refractv1.Cost{Amount: "1", Unit: "credits"}},
-		"an old page": {simkie.CreditsOld, "", nil}, // The signature does not cover what the callback says of it.
+		"called back": {simkie.CreditsConsumed, 0, "", &refractv1.Cost{Amount: "1", Unit: "credits"}},
+		"checked":     {simkie.CreditsConsumed, 300 * time.Millisecond, "[sim:never]", &refractv1.Cost{Amount: "1", Unit: "credits"}},
+		"an old page": {simkie.CreditsOld, 0, "", nil}, // The signature does not cover what the callback says of it.
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
-				c.Kie.Credits, c.Credits = tc.credits, 59_160_000
-				if name == "checked" {
-					f.KIE.Poll = 300 * time.Millisecond
-				}
+				c.Kie.Credits, c.Credits, f.KIE.Poll = tc.credits, 59_160_000, tc.poll
 			})
 			wan := func(parameters map[string]any) func(*refractv1.SubmitTaskRequest) {
 				return func(r *refractv1.SubmitTaskRequest) {

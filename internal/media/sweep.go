@@ -20,14 +20,14 @@ const (
 	SourcePrefix = "sources/" // Sources that were uploaded.
 )
 
-// OwnPrefixes returns what the keys of everything that is put into buckets begin with.
+// OwnPrefixes returns what the keys of all files begin with that may be written in parts.
 func OwnPrefixes() []string { return []string{OutputPrefix, UploadPrefix, SourcePrefix} }
 
-// A Sweeper removes from a bucket in a cloud what writes left behind there that began before a time and never ended. It does nothing
-// for the buckets of other clouds.
+// A Sweeper removes unfinished writes from a bucket in a cloud. It removes those that began before a time. It leaves buckets of other
+// kinds alone.
 type Sweeper func(ctx context.Context, bucket *blob.Bucket, name string, before time.Time) error
 
-// sweepers are those of the clouds whose buckets this process can open.
+// sweepers has one for each cloud that this process knows and that keeps unfinished writes.
 var sweepers []Sweeper
 
 // AddSweep adds what Sweep does for the buckets of a cloud. Only an init function may call it.

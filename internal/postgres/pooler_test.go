@@ -27,7 +27,7 @@ func TestOpen_RefusesPooledTransactions(t *testing.T) {
 			t.Parallel()
 			databaseURL := postgrestest.URL(t)
 			pooled := postgrestest.PgBouncer(t, databaseURL, settings)
-			busy := postgrestest.Connect(t, pooled+"&default_query_exec_mode=exec") // Others that use the pool before.
+			busy := postgrestest.Connect(t, postgrestest.With(pooled, "default_query_exec_mode", "exec")) // Others that use the pool before.
 			for _, err := range postgrestest.AtOnce(t.Context(), 3, func(ctx context.Context, _ int) error { return busy.Ping(ctx) }) {
 				t.Fatal(err)
 			}
@@ -52,7 +52,7 @@ func TestOpen_WorksWithPooledSessions(t *testing.T) {
 	databaseURL := postgrestest.EmptyURL(t)
 	direct := postgrestest.Connect(t, databaseURL)
 	exec(t, direct, "CREATE SCHEMA films")
-	pool := openPool(t, postgrestest.PgBouncer(t, databaseURL, "pool_mode = session\ndefault_pool_size = 30")+"&search_path=films")
+	pool := openPool(t, postgrestest.With(postgrestest.PgBouncer(t, databaseURL, "pool_mode = session\ndefault_pool_size = 30"), "search_path", "films"))
 	if err := migrations.Apply(t.Context(), pool); err != nil {
 		t.Fatal(err)
 	}

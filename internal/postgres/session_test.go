@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"context"
 	"log/slog"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -88,14 +87,18 @@ func TestOpen_InheritedDefaultsChangeNothing(t *testing.T) {
 			exec(t, admin, "CREATE TABLE hostile.task (id uuid)")
 			exec(t, admin, "CREATE FUNCTION hostile.set_config(text, text, boolean) RETURNS text LANGUAGE sql AS $$SELECT 'hostile'$$")
 			postgrestest.Inherit(t, databaseURL, tc.defaults...)
-			for mode, query := range map[string]string{"": "", " by the simple protocol": "&default_query_exec_mode=simple_protocol"} {
-				pool := openPool(t, databaseURL+query)
+			for _, simple := range []bool{false, true} {
+				poolURL := databaseURL
+				if simple {
+					poolURL = postgrestest.With(databaseURL, "default_query_exec_mode", "simple_protocol")
+				}
+				pool := openPool(t, poolURL)
 				for setting, want := range tc.want {
 					if got := value[string](t, pool, "SELECT current_setting($1)", setting); got != want {
 						t.Errorf("%s is %q, want %q", setting, got, want)
 					}
 				}
-				if mode == "" { // Our lists have no form in the simple protocol.
+				if !simple { // Our lists have no form in the simple protocol.
 					work(t, pool, pool)
 				}
 			}
@@ -175,7 +178,7 @@ func work(t *testing.T, pool, direct *pgxpool.Pool) {
 		t.Errorf("a change that waited for a row: %v", err)
 	}
 
-	const many = 8 // More than a pooler has sessions.
+	const many = 8 // More than the smallest pooler has sessions.
 	ids := make([]task.ID, many)
 	for _, err := range postgrestest.AtOnce(ctx, many, func(ctx context.Context, i int) error {
 		c := submit(ctx, stores, "films", newID(), spec)
@@ -213,16 +216,13 @@ func work(t *testing.T, pool, direct *pgxpool.Pool) {
 	})
 }
 
-// escape returns a value of a parameter in a database URL, where "+" is no space.
-func escape(value string) string { return strings.ReplaceAll(url.QueryEscape(value), "+", "%20") }
-
 // TestOpen_TheURLChoosesTheSchema installs the service in a schema of its own.
 func TestOpen_TheURLChoosesTheSchema(t *testing.T) {
 	t.Parallel()
-	for name, query := range map[string]string{
-		"a parameter":      "&search_path=" + escape(`"Our\ 'Schema'"`),
-		"a server option":  "&options=" + escape(`-c search_path="Our\\\ 'Schema'"`),
-		"another spelling": "&options=" + escape(`--Search-Path="Our\\\ 'Schema'"`),
+	for name, tc := range map[string]struct{ parameter, value string }{
+		"a parameter":      {"search_path", `"Our\ 'Schema'"`},
+		"a server option":  {"options", `-c search_path="Our\\\ 'Schema'"`},
+		"another spelling": {"options", `--Search-Path="Our\\\ 'Schema'"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -230,7 +230,7 @@ func TestOpen_TheURLChoosesTheSchema(t *testing.T) {
 			admin := postgrestest.Connect(t, databaseURL)
 			exec(t, admin, `CREATE SCHEMA "Our\ 'Schema'"`)
 			postgrestest.Inherit(t, databaseURL, "search_path = public")
-			pool := openPool(t, databaseURL+query)
+			pool := openPool(t, postgrestest.With(databaseURL, tc.parameter, tc.value))
 			if err := migrations.Apply(t.Context(), pool); err != nil {
 				t.Fatal(err)
 			}
@@ -251,7 +251,7 @@ func TestOpen_RefusesASchemaThatOnlyADefaultChooses(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgrestest.EmptyURL(t)
 	exec(t, postgrestest.Connect(t, databaseURL), "CREATE SCHEMA films")
-	if err := migrations.Apply(t.Context(), openPool(t, postgrestest.With(t, databaseURL, "search_path", "films"))); err != nil {
+	if err := migrations.Apply(t.Context(), openPool(t, postgrestest.With(databaseURL, "search_path", "films"))); err != nil {
 		t.Fatal(err)
 	}
 	postgrestest.Inherit(t, databaseURL, "search_path = films")
@@ -259,7 +259,7 @@ func TestOpen_RefusesASchemaThatOnlyADefaultChooses(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "add search_path=films to the database URL") {
 		t.Errorf("Open = %v, want what to add to the URL", err)
 	}
-	openPool(t, postgrestest.With(t, databaseURL, "search_path", "films"))
+	openPool(t, postgrestest.With(databaseURL, "search_path", "films"))
 	postgrestest.Inherit(t, databaseURL, "search_path = elsewhere")
 	openPool(t, databaseURL) // The default leads to no tables of ours, so it does not matter.
 }

@@ -70,7 +70,7 @@ func start(t *testing.T, configure func(*server.Config, *simConfig)) *site {
 	}
 	cfg := server.Config{
 		// A test needs few connections at a time, and each one costs a process of PostgreSQL.
-		DatabaseURL: redact.Secret(postgrestest.WithPool(t, postgrestest.URL(t), "4")), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
+		DatabaseURL: redact.Secret(postgrestest.WithPool(postgrestest.URL(t), "4")), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
 		Auth: "tokens", AllowPrivate: true, PublicSources: true,
 		GRPC: server.Listener{Address: "127.0.0.1:0"}, HTTP: server.Listener{Address: "127.0.0.1:0"}, Ingress: server.Listener{Address: "127.0.0.1:0"},
 		Providers: server.Providers{

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
-	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
 // Process is `refract serve` as a separate process.
@@ -128,7 +127,7 @@ func FreeAddress(t *testing.T) string {
 func ProcessArgs(t *testing.T, database, kieURL string, more ...string) []string {
 	t.Helper()
 	return append([]string{
-		"--database-url=" + postgrestest.WithPool(t, database, FewConnections), "--bucket=file://" + filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
+		"--database-url=" + database, "--bucket=file://" + filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
 		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
 		"--kie-url=" + kieURL, "--kie-api-key=" + APIKey, "--kie-webhook-key=" + WebhookKey, "--kie-limit=1000/1s/1000",
 	}, more...)

@@ -87,6 +87,11 @@ func (ts *Service) AwaitSent(t *testing.T, n int) {
 func (ts *Service) Waits(t *testing.T, id string, cause refractv1.WaitingCause) *refractv1.Waiting {
 	t.Helper()
 	var w *refractv1.Waiting
+	defer func() {
+		if w.GetCause() != cause {
+			t.Logf("the task waits for %v", w)
+		}
+	}()
 	Eventually(t, "the task to wait for "+cause.String(), func() bool {
 		w = ts.Get(t, id).GetWaiting()
 		return w.GetCause() == cause

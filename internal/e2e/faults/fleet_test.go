@@ -34,8 +34,9 @@ const (
 // The providers of the simulator that the suite uses.
 var providers = []string{"kie", "luma", "luma-agents"}
 
-// connections is the size of the pool of a replica. Every start of a replica makes them anew, which costs more than the rest of the start.
-const connections = "6"
+// connections is the size of the pool of a replica; the pool of a pooler has its own. Each start of a replica opens them anew, which
+// costs more than the rest of the start. The tag soak sets the size that replicas have by default.
+var connections = "6"
 
 // fleetConfig is the configuration of a fleet.
 type fleetConfig struct {
@@ -114,7 +115,7 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	for i := range cfg.replicas {
 		name := fmt.Sprintf("replica-%d", i+1)
 		r := &replica{
-			fleet: f, name: name, link: newLink(t, postgrestest.WithPool(t, cfg.databaseURL, connections), name), log: filepath.Join(dir, name+".log"), clock: filepath.Join(dir, name+".clock"),
+			fleet: f, name: name, link: newLink(t, postgrestest.WithPool(cfg.databaseURL, connections), name), log: filepath.Join(dir, name+".log"), clock: filepath.Join(dir, name+".clock"),
 			provider: &link{url: provider.URL()},
 		}
 		if cfg.ownWays {

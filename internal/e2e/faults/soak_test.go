@@ -37,7 +37,7 @@ const clockTick = `100 * time.Millisecond`
 //
 // Its program has the waits of a release.
 func init() {
-	allSteps = true
+	allSteps, connections = true, "20"
 	// A firewall of the provider always refuses the task. The task is at fault, and others are not delayed.
 	scenarios = append(scenarios, scenario{fault: "html403", outcomes: []string{"FAILED/PROVIDER_REJECTED"}, rare: true})
 	shorterWaits = nil

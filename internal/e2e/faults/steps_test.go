@@ -23,13 +23,13 @@ type step struct {
 	table, event, when string
 	fault              string   // The simulator's directives that lead there; LONG stands for outlast.processing.
 	only               string   // The providers of the short run. The step is the same for the others.
-	moments            []moment // Of the short run. Where nothing happens between two commits, a kill before the second is one after the first.
+	moments            []moment // Of the short run. Where nothing happens since the commit before, a kill before this one is a kill after that one.
 }
 
 // Moments of steps.
 var (
-	both   = []moment{before, after}
-	second = []moment{after}
+	both      = []moment{before, after}
+	onlyAfter = []moment{after}
 )
 
 // allSteps makes every provider run all steps. The tag soak sets it.
@@ -41,13 +41,13 @@ var steps = []step{
 	{"attempt sent", "attempt", "UPDATE", "NEW.sent AND NOT OLD.sent", "processing=100ms", "kie luma-agents", both},
 	{"answer settled", "attempt", "UPDATE", "NEW.state = 'RUNNING' AND OLD.state = 'SUBMITTING'", "processing=LONG", "kie luma-agents", both},
 	{"outcome unknown", "attempt", "UPDATE", "NEW.state = 'UNCONFIRMED' AND OLD.state <> 'UNCONFIRMED'", "processing=LONG,drop-after", "kie luma", both},
-	{"task inserted", "task", "INSERT", "true", "processing=100ms", "luma", second},
-	{"attempt admitted", "attempt", "INSERT", "true", "processing=100ms", "luma", second},
+	{"task inserted", "task", "INSERT", "true", "processing=100ms", "luma", both},
+	{"attempt admitted", "attempt", "INSERT", "true", "processing=100ms", "luma", onlyAfter},
 	{"callback stored", "callback", "INSERT", "true", "processing=100ms", "kie", both},
-	{"saving begun", "task", "UPDATE", "NEW.state = 'SAVING' AND OLD.state <> 'SAVING'", "processing=100ms", "kie", second},
+	{"saving begun", "task", "UPDATE", "NEW.state = 'SAVING' AND OLD.state <> 'SAVING'", "processing=100ms", "kie", onlyAfter},
 	{"outputs stored", "output", "INSERT", "true", "processing=100ms", "luma-agents", both},
-	{"succeeded", "task", "UPDATE", "NEW.state = 'SUCCEEDED' AND OLD.state <> 'SUCCEEDED'", "processing=100ms", "luma-agents", second},
-	{"event leased", "webhook_delivery", "UPDATE", "NEW.lease_time IS NOT NULL AND OLD.lease_time IS NULL", "processing=100ms", "luma", second},
+	{"succeeded", "task", "UPDATE", "NEW.state = 'SUCCEEDED' AND OLD.state <> 'SUCCEEDED'", "processing=100ms", "luma-agents", onlyAfter},
+	{"event leased", "webhook_delivery", "UPDATE", "NEW.lease_time IS NOT NULL AND OLD.lease_time IS NULL", "processing=100ms", "luma", onlyAfter},
 	{"event delivered", "webhook_delivery", "UPDATE", "NEW.state = 'SUCCEEDED' AND OLD.state <> 'SUCCEEDED'", "processing=100ms", "luma", both},
 }
 

@@ -26,7 +26,7 @@ import (
 // fewConnectionsURL returns the address of a fresh database for a service that opens few connections, as those of e2etest.Start do.
 func fewConnectionsURL(t *testing.T) string {
 	t.Helper()
-	return postgrestest.WithPool(t, postgrestest.URL(t), e2etest.FewConnections)
+	return postgrestest.WithPool(postgrestest.URL(t), e2etest.FewConnections)
 }
 
 // TestSIGKILL_BetweenSubmitAndCallbackLosesNothing kills the service while the provider works. The callback fails at

@@ -2,5 +2,5 @@
 //
 //	import _ "github.com/refract-video/refract/internal/media/cloud"
 //
-// The clients of the clouds are a quarter of the program. A test that has its bucket in a folder or in memory does without them.
+// The clients of the clouds are a quarter of the size of the program. A test that has its bucket in a folder or in memory does without them.
 package cloud

@@ -16,7 +16,7 @@ import (
 func TestObserve_ShowsWhoHasAConnectionAndWhoWaits(t *testing.T) {
 	t.Parallel()
 	metrics := metrictest.New(t)
-	pool := openPool(t, postgrestest.WithPool(t, postgrestest.URL(t), "2"))
+	pool := openPool(t, postgrestest.WithPool(postgrestest.URL(t), "2"))
 	if err := dbpool.Observe(metrics, pool); err != nil {
 		t.Fatal(err)
 	}

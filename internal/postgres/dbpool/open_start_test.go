@@ -29,7 +29,7 @@ func TestOpen_WaitsForADatabaseThatStarts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			door := openDoor(t, postgrestest.URL(t), tc.first)
-			pool, err := dbpool.Open(t.Context(), postgrestest.With(t, door.url, "connect_timeout", "1"))
+			pool, err := dbpool.Open(t.Context(), postgrestest.With(door.url, "connect_timeout", "1"))
 			if err == nil {
 				pool.Close()
 			}

@@ -148,10 +148,10 @@ func TestContexts_WaitForASlowDatabase(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		starting func(context.Context) context.Context
-		url      string
+		url      func(string) string
 	}{
-		"patient":          {dbpool.Patient, ""},
-		"without timeouts": {dbpool.WithoutTimeouts, "&connect_timeout=1"},
+		"patient":          {dbpool.Patient, func(its string) string { return its }},
+		"without timeouts": {dbpool.WithoutTimeouts, func(its string) string { return postgrestest.With(its, "connect_timeout", "1") }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -159,7 +159,7 @@ func TestContexts_WaitForASlowDatabase(t *testing.T) {
 			const limit = 50 * time.Millisecond
 			ctx := tc.starting(t.Context())
 			h.delay(350 * time.Millisecond) // A connect takes four answers at least.
-			pool, err := dbpool.OpenWithin(ctx, h.url+tc.url, limit)
+			pool, err := dbpool.OpenWithin(ctx, tc.url(h.url), limit)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -286,10 +286,10 @@ func TestUnavailable_AConnectionThatWasFoundClosed(t *testing.T) {
 func TestOpen_KeepsToThePoolSizeOfTheURL(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgrestest.URL(t)
-	for its, want := range map[string]int32{
-		databaseURL: 20, postgrestest.WithPool(t, databaseURL, "3"): 3, postgrestest.WithPool(t, databaseURL, "50"): 50,
+	for want, poolURL := range map[int32]string{
+		20: databaseURL, 3: postgrestest.WithPool(databaseURL, "3"), 50: postgrestest.WithPool(databaseURL, "50"),
 	} {
-		pool, err := dbpool.Open(t.Context(), its)
+		pool, err := dbpool.Open(t.Context(), poolURL)
 		if err != nil {
 			t.Fatal(err)
 		}

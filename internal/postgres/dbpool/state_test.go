@@ -69,7 +69,7 @@ func TestState_ReadOnlyConnectionsAreReplaced(t *testing.T) {
 	}
 	defer func() { _ = admin.Close(context.WithoutCancel(ctx)) }()
 	setReadOnly(t, admin, true)
-	pool, err := dbpool.Open(ctx, postgrestest.WithPool(t, databaseURL, "3"))
+	pool, err := dbpool.Open(ctx, postgrestest.WithPool(databaseURL, "3"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestState_ReadOnlyConnectionsAreReplaced(t *testing.T) {
 func TestState_AFullDiskIsNoticedByRows(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	pool := openPool(t, postgrestest.WithPool(t, postgrestest.URL(t), "2"))
+	pool := openPool(t, postgrestest.WithPool(postgrestest.URL(t), "2"))
 	postgrestest.Exec(t, pool, `CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$`)
 	postgrestest.Exec(t, pool, "CREATE TRIGGER full_disk BEFORE INSERT ON secret FOR EACH ROW EXECUTE FUNCTION full_disk()")
@@ -163,7 +163,7 @@ func TestState_AFullDiskIsNoticedByRows(t *testing.T) {
 func TestState_EachCauseOfLostConnectionsIsReportedOnce(t *testing.T) {
 	t.Parallel()
 	ctx, h := t.Context(), dig(t)
-	pool := openPool(t, postgrestest.WithPool(t, h.url, "3"))
+	pool := openPool(t, postgrestest.WithPool(h.url, "3"))
 	var seen changes
 	dbpool.StateOf(pool).Notify(seen.add, seen.count)
 	kept, err := pool.Acquire(ctx)

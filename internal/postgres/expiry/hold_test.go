@@ -12,7 +12,7 @@ import (
 // The lock takes a connection, and the URL of a replica may allow it one.
 func TestHoldRetention_LeavesAConnectionToWorkWith(t *testing.T) {
 	t.Parallel()
-	pool, err := dbpool.Open(t.Context(), postgrestest.WithPool(t, postgrestest.URL(t), "1"))
+	pool, err := dbpool.Open(t.Context(), postgrestest.WithPool(postgrestest.URL(t), "1"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 // The URL of a replica may limit its connections to fewer than a migration needs.
 func TestApply_WorksWithAPoolOfOneConnection(t *testing.T) {
 	t.Parallel()
-	pool, err := dbpool.Open(t.Context(), postgrestest.WithPool(t, postgrestest.EmptyURL(t), "1"))
+	pool, err := dbpool.Open(t.Context(), postgrestest.WithPool(postgrestest.EmptyURL(t), "1"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ type Backup struct{ file string }
 func TakeBackup(t testing.TB, databaseURL string) Backup {
 	t.Helper()
 	b := Backup{file: filepath.Join(t.TempDir(), "backup")}
-	runProgram(t, "pg_dump", "--format=custom", "--compress=0", "--no-owner", "--file="+b.file, "--dbname="+withoutPool(t, databaseURL))
+	runProgram(t, "pg_dump", "--format=custom", "--compress=0", "--no-owner", "--file="+b.file, "--dbname="+withoutParameter(databaseURL, poolSize))
 	return b
 }
 

@@ -2,38 +2,39 @@ package postgrestest
 
 import (
 	"net/url"
-	"testing"
+	"strings"
 )
 
 // poolSize is the parameter of a URL that pgx reads and PostgreSQL's own programs refuse.
 const poolSize = "pool_max_conns"
 
-// With returns the address of a database with a parameter.
-func With(t testing.TB, databaseURL, name, value string) string {
-	t.Helper()
-	return amend(t, databaseURL, func(q url.Values) { q.Set(name, value) })
+// With returns the address of a database with a parameter, in the place of one of that name. It works on the text, because an encoder of
+// forms would write a space as "+", which means "+" to PostgreSQL.
+func With(databaseURL, name, value string) string {
+	databaseURL = withoutParameter(databaseURL, name)
+	separator := "?"
+	if strings.Contains(databaseURL, "?") {
+		separator = "&"
+	}
+	return databaseURL + separator + name + "=" + strings.ReplaceAll(url.QueryEscape(value), "+", "%20")
 }
 
 // WithPool returns the address of a database for a pool of at most so many connections.
-func WithPool(t testing.TB, databaseURL, connections string) string {
-	t.Helper()
-	return With(t, databaseURL, poolSize, connections)
+func WithPool(databaseURL, connections string) string {
+	return With(databaseURL, poolSize, connections)
 }
 
-// withoutPool returns the address of a database for PostgreSQL's own programs.
-func withoutPool(t testing.TB, databaseURL string) string {
-	t.Helper()
-	return amend(t, databaseURL, func(q url.Values) { q.Del(poolSize) })
-}
-
-func amend(t testing.TB, databaseURL string, change func(url.Values)) string {
-	t.Helper()
-	u, err := url.Parse(databaseURL)
-	if err != nil {
-		t.Fatal("the URL of the database can't be parsed") // The error would print its password.
+// withoutParameter returns the address of a database without the parameter of a name.
+func withoutParameter(databaseURL, name string) string {
+	base, query, _ := strings.Cut(databaseURL, "?")
+	var kept []string
+	for parameter := range strings.SplitSeq(query, "&") {
+		if parameter != "" && !strings.HasPrefix(parameter, name+"=") {
+			kept = append(kept, parameter)
+		}
 	}
-	q := u.Query()
-	change(q)
-	u.RawQuery = q.Encode()
-	return u.String()
+	if len(kept) == 0 {
+		return base
+	}
+	return base + "?" + strings.Join(kept, "&")
 }
