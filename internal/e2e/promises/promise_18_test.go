@@ -105,8 +105,8 @@ func paidAtLeast(t *testing.T, s *sim.Server, n int) {
 	}
 }
 
-// TestPromise18_ARestoredBackupNeverPaysTwice takes a backup during load, goes on, stops, and starts on the restored backup. Some of what
-// was sent after the backup is QUEUED there, some may be SUBMITTING, and some is not there at all. The callers submit all of it again, some
+// TestPromise18_ARestoredBackupNeverPaysTwice takes a backup during load, goes on, stops, and starts on the restored backup. What
+// was sent after the backup is not there at all, or QUEUED or SUBMITTING, as the backup found it. The callers submit all of it again, some
 // before admission opens and some afterwards.
 //
 // It fails when begin (internal/lifecycle/records.go) ignores the record of an earlier send, and when check (internal/fence/fence.go)
@@ -126,9 +126,8 @@ func TestPromise18_ARestoredBackupNeverPaysTwice(t *testing.T) {
 	before := len(f.Sim.Ledger())
 
 	f.Restore(t, backup)
-	queued := postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM task WHERE state = 'QUEUED'")
-	if stored := postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM task"); queued == 0 || stored >= len(l.requests) {
-		t.Errorf("the backup has %d tasks of %d and %d are QUEUED, want some QUEUED and some missing", stored, len(l.requests), queued)
+	if stored := postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM task"); stored >= len(l.requests) {
+		t.Errorf("the backup has %d tasks of %d, want some missing", stored, len(l.requests))
 	}
 	restored := f.Start(t)
 	op := restored.Operator(t)
