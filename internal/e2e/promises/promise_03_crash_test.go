@@ -79,7 +79,7 @@ func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 	<-answered
 	first.Kill()
 	if n := postgrestest.Value[int](t, pool, "SELECT count(*) FROM attempt WHERE NOT sent"); n != 0 {
-		t.Errorf("%d submissions left without a record that they are sent", n)
+		t.Fatalf("%d submissions left without a record that they are sent", n)
 	}
 	letGo()
 	gate.ToAddress(e2etest.StartProcess(t, args...).Ingress)
@@ -177,7 +177,7 @@ func TestPromise03_NeverPayTwiceWhenAJobRunsTwice(t *testing.T) {
 	}
 	e2etest.Eventually(t, "the submissions to be under way", func() bool { return r.paid("first") == len(ids) })
 	if n := postgrestest.Value[int](t, r.ts.Pool, "SELECT count(*) FROM attempt WHERE NOT sent"); n != 0 {
-		t.Errorf("%d submissions are under way without a record that they are sent", n)
+		t.Fatalf("%d submissions are under way without a record that they are sent", n)
 	}
 	postgrestest.Exec(t, r.ts.Pool, "UPDATE river_job SET state = 'available', scheduled_at = now() WHERE kind = 'submit_attempt'")
 	for _, id := range ids {
