@@ -30,8 +30,8 @@ type Sweeper func(ctx context.Context, bucket *blob.Bucket, name string, before 
 // sweepers has one for each cloud that this process knows and that keeps unfinished writes.
 var sweepers []Sweeper
 
-// AddSweep adds what Sweep does for the buckets of a cloud. Only an init function may call it.
-func AddSweep(s Sweeper) { sweepers = append(sweepers, s) }
+// AddSweeper adds what Sweep does for the buckets of a cloud. Only an init function may call it.
+func AddSweeper(s Sweeper) { sweepers = append(sweepers, s) }
 
 // leftover matches the names of the files into which file buckets write before they rename them.
 var leftover = regexp.MustCompile(`\.[0-9a-f]{12,16}\.tmp$`)

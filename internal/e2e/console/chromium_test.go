@@ -13,6 +13,8 @@ import (
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/chromedp"
+
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 )
 
 // errNoChromium says how to get what the tests of this package need.
@@ -46,7 +48,7 @@ func startChromium() {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program), chromedp.DisableGPU, chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("lang", "en-US"), chromedp.Env("TZ=UTC", "LANG=C.UTF-8"), chromedp.WSURLReadTimeout(hung),
+		chromedp.Flag("lang", "en-US"), chromedp.Env("TZ=UTC", "LANG=C.UTF-8"), chromedp.WSURLReadTimeout(e2etest.Hung),
 	)
 	if os.Geteuid() == 0 { // The sandbox refuses root.
 		options = append(options, chromedp.NoSandbox)

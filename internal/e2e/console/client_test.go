@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/html"
+
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 )
 
 // clients are the HTTP clients of visitors, each with its own cookies.
@@ -77,7 +79,7 @@ func (s *site) open(t *testing.T, v visitor, method, path, contentType string, b
 // send is open with a client.
 func (s *site) send(t *testing.T, client *http.Client, v visitor, method, path, contentType string, body io.Reader) *page {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), hung)
+	ctx, cancel := context.WithTimeout(t.Context(), e2etest.Hung)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, s.url+path, body)
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/sim"
 )
 
@@ -85,7 +86,7 @@ func TestBrowser_RetriesATask(t *testing.T) {
 	s.await(t, acme, task.GetId(), failed)
 	b := s.browse(t, acme, ordinary).open(t, "/tasks/"+task.GetId())
 	b.want(t, "which is paid for").click(t, "button", "Retry and pay for an attempt").want(t, "Attempt 2")
-	s.until(t, "a second attempt", func() bool { return s.task(t, acme, task.GetId()).GetAttempt().GetNumber() == 2 })
+	e2etest.Eventually(t, "a second attempt", func() bool { return s.task(t, acme, task.GetId()).GetAttempt().GetNumber() == 2 })
 }
 
 func TestBrowser_APausedProviderIsWhyATaskWaits(t *testing.T) {

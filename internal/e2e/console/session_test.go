@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 )
 
 func TestSession_EndsWhenAnOperatorEndsIt(t *testing.T) {
@@ -21,7 +22,7 @@ func TestSession_EndsWhenAnOperatorEndsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	var p *page
-	s.until(t, "the session to end", func() bool {
+	e2etest.Eventually(t, "the session to end", func() bool {
 		p = s.get(t, acme, "/tasks?state=QUEUED")
 		return p.url.Path == "/login"
 	})
@@ -37,7 +38,7 @@ func TestSession_IsOverAfterItsTime(t *testing.T) {
 	if _, err := s.pool.Exec(t.Context(), "UPDATE console_session SET expire_time = now() - interval '1 second', create_time = now() - interval '7 hours'"); err != nil {
 		t.Fatal(err)
 	}
-	s.until(t, "the session to end", func() bool { return s.get(t, acme, "/tasks").url.Path == "/login" })
+	e2etest.Eventually(t, "the session to end", func() bool { return s.get(t, acme, "/tasks").url.Path == "/login" })
 }
 
 func TestForms_WithoutTheTokenOfTheSessionAreRefused(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/postgres/credentials"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/redact"
@@ -28,9 +29,6 @@ const (
 	providerKey = "kie-key-7b1f0e"
 	signingKey  = "test-webhook-hmac-key"
 )
-
-// hung bounds every wait of a test. A test that waits longer hangs, on any machine.
-const hung = 15 * time.Minute
 
 // visitor is who visits the site: a tenant, or an operator.
 type visitor string
@@ -69,8 +67,7 @@ func start(t *testing.T, configure func(*server.Config, *simConfig)) *site {
 		profiles.Set{Kie: simkie.Profile{WebhookKey: signingKey, CallbackSpacing: 50 * time.Millisecond}},
 	}
 	cfg := server.Config{
-		// A test needs few connections at a time, and each one costs a process of PostgreSQL.
-		DatabaseURL: redact.Secret(postgrestest.WithPool(postgrestest.URL(t), "4")), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
+		DatabaseURL: redact.Secret(e2etest.FewConnections(postgrestest.URL(t))), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
 		Auth: "tokens", AllowPrivate: true, PublicSources: true,
 		GRPC: server.Listener{Address: "127.0.0.1:0"}, HTTP: server.Listener{Address: "127.0.0.1:0"}, Ingress: server.Listener{Address: "127.0.0.1:0"},
 		Providers: server.Providers{
@@ -129,7 +126,7 @@ func newToken(t *testing.T, pool *pgxpool.Pool, v visitor) string {
 // ctx returns a context for calls of the API by a visitor.
 func (s *site) ctx(t *testing.T, v visitor) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), hung)
+	ctx, cancel := context.WithTimeout(t.Context(), e2etest.Hung)
 	t.Cleanup(cancel)
 	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+s.tokens[v])
 }
@@ -192,13 +189,3 @@ const (
 	failed    = refractv1.TaskState_TASK_STATE_FAILED
 	canceled  = refractv1.TaskState_TASK_STATE_CANCELED
 )
-
-// until polls a condition until it holds.
-func (s *site) until(t *testing.T, what string, met func() bool) {
-	t.Helper()
-	for began := time.Now(); !met(); <-time.After(postgrestest.Pause(began)) {
-		if time.Since(began) > hung {
-			t.Fatalf("waited in vain for: %s", what)
-		}
-	}
-}

@@ -26,6 +26,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
@@ -62,7 +63,7 @@ func (s *site) browse(t *testing.T, v visitor, l look) *tab {
 	b.ctx = ctx
 	call(t, b, network.Enable, network.EnableParams{}) // The tab lives as long as the context of its first call, and is described after a timeout.
 	var stop context.CancelFunc
-	b.ctx, stop = context.WithTimeout(ctx, hung)
+	b.ctx, stop = context.WithTimeout(ctx, e2etest.Hung)
 	t.Cleanup(stop)
 	t.Cleanup(func() { b.check(t) })
 	call(t, b, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true})

@@ -14,7 +14,7 @@ import (
 // Restore makes a backup the database of the fleet.
 func (f *Fleet) Restore(t *testing.T, backup postgrestest.Backup) {
 	t.Helper()
-	f.Config.DatabaseURL = redact.Secret(postgrestest.WithPool(backup.Restore(t), FewConnections))
+	f.Config.DatabaseURL = redact.Secret(FewConnections(backup.Restore(t)))
 	f.Pool = postgrestest.Connect(t, f.Config.DatabaseURL.Reveal())
 }
 

@@ -49,7 +49,7 @@ func StartFleet(t *testing.T, configure func(*server.Config, *SimConfig)) *Fleet
 		profiles.Set{Kie: simkie.Profile{WebhookKey: WebhookKey, CallbackSpacing: 50 * time.Millisecond}},
 	}
 	f := server.Config{
-		DatabaseURL: redact.Secret(postgrestest.WithPool(postgrestest.URL(t), FewConnections)), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
+		DatabaseURL: redact.Secret(FewConnections(postgrestest.URL(t))), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
 		Auth: "tokens", AllowPrivate: true, Probe: "off", // The sources of most tests do not exist.
 		GRPC: server.Listener{Address: "127.0.0.1:0"}, HTTP: server.Listener{Address: "127.0.0.1:0"}, Ingress: server.Listener{Address: "127.0.0.1:0"},
 		Providers: server.Providers{

@@ -19,6 +19,7 @@ import (
 	"github.com/refract-video/refract/internal/media"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/credentials"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/redact"
 	"github.com/refract-video/refract/internal/retention"
 	"github.com/refract-video/refract/internal/server"
@@ -31,9 +32,9 @@ const (
 	WebhookKey = "test-webhook-hmac-key"
 )
 
-// FewConnections is the size of the pool of a service. A test needs few connections at a time, and each one costs a process of
-// PostgreSQL and the planning of every statement.
-const FewConnections = "4"
+// FewConnections returns the address of a database for a service with a small pool. A test needs few connections at a time, and each one
+// costs a process of PostgreSQL and the planning of every statement.
+func FewConnections(databaseURL string) string { return postgrestest.WithPool(databaseURL, "4") }
 
 // Service is the whole service, in this process, with its own database and provider.
 type Service struct {

@@ -6,6 +6,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/provider/luma"
 	"github.com/refract-video/refract/internal/redact"
@@ -70,7 +71,7 @@ func TestAccounts_OneBlockedLeavesTheWorkToTheOther(t *testing.T) {
 // TestProviders_TakenAwayLeaveTheirTasksToOthers restarts the service without the provider for which a task waits.
 func TestProviders_TakenAwayLeaveTheirTasksToOthers(t *testing.T) {
 	t.Parallel()
-	database := fewConnectionsURL(t)
+	database := e2etest.FewConnections(postgrestest.URL(t))
 	var id string
 	t.Run("with kie, which has no credits", func(t *testing.T) { //nolint:paralleltest // The second start follows it.
 		ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {

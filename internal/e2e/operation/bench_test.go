@@ -18,7 +18,7 @@ import (
 func TestBench_MeasuresBudgets(t *testing.T) {
 	t.Parallel()
 	short := new(bench.ShortError).ExitStatus()
-	cmd := e2etest.Refract(t.Context(), t, "bench", "--json", "--for=50ms", "--rounds=1", "--streams=20", "--only=idle,watch", "--database-url="+postgrestest.WithPool(postgrestest.EmptyURL(t), e2etest.FewConnections))
+	cmd := e2etest.Refract(t.Context(), t, "bench", "--json", "--for=50ms", "--rounds=1", "--streams=20", "--only=idle,watch", "--database-url="+e2etest.FewConnections(postgrestest.EmptyURL(t)))
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() != short {

@@ -29,7 +29,7 @@ func (s *settings) Run() error {
 func TestServe_RefusesToStart(t *testing.T) {
 	t.Parallel()
 	empty := postgrestest.EmptyURL(t)
-	current := fewConnectionsURL(t)
+	current := e2etest.FewConnections(postgrestest.URL(t))
 	newer := postgrestest.URL(t)
 	if _, err := postgrestest.Connect(t, newer).Exec(t.Context(), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)`); err != nil {
 		t.Fatal(err)

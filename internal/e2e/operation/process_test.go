@@ -23,12 +23,6 @@ import (
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
-// fewConnectionsURL returns the address of a fresh database for a service that opens few connections, as those of e2etest.Start do.
-func fewConnectionsURL(t *testing.T) string {
-	t.Helper()
-	return postgrestest.WithPool(postgrestest.URL(t), e2etest.FewConnections)
-}
-
 // TestSIGKILL_BetweenSubmitAndCallbackLosesNothing kills the service while the provider works. The callback fails at
 // first. The restarted service must take it, and nothing may be paid for twice.
 func TestSIGKILL_BetweenSubmitAndCallbackLosesNothing(t *testing.T) {
@@ -40,7 +34,7 @@ func TestSIGKILL_BetweenSubmitAndCallbackLosesNothing(t *testing.T) {
 	t.Cleanup(func() { _ = provider.Close() })
 	ingress := e2etest.FreeAddress(t)
 	args := []string{
-		"--database-url=" + fewConnectionsURL(t), "--bucket=file://" + filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
+		"--database-url=" + e2etest.FewConnections(postgrestest.URL(t)), "--bucket=file://" + filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
 		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=" + ingress,
 		"--kie-url=" + provider.URL(), "--kie-api-key=any", "--kie-webhook-key=" + e2etest.WebhookKey,
 	}
@@ -75,7 +69,7 @@ func TestSIGTERM_Drains(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = provider.Close() })
-	p := e2etest.StartProcess(t, "--database-url="+fewConnectionsURL(t), "--bucket=file://"+filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
+	p := e2etest.StartProcess(t, "--database-url="+e2etest.FewConnections(postgrestest.URL(t)), "--bucket=file://"+filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
 		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0", "--kie-url="+provider.URL(), "--kie-api-key="+e2etest.APIKey, "--kie-webhook-key="+e2etest.WebhookKey)
 	ctx, cancel := context.WithTimeout(t.Context(), e2etest.Hung)
 	defer cancel()
@@ -137,7 +131,7 @@ func interruptSave(t *testing.T, stop func(*testing.T, *e2etest.Process)) int {
 	}
 	t.Cleanup(func() { _ = provider.Close() })
 	args := []string{
-		"--database-url=" + fewConnectionsURL(t), "--bucket=file://" + bucket, "--auth=none", "--allow-private",
+		"--database-url=" + e2etest.FewConnections(postgrestest.URL(t)), "--bucket=file://" + bucket, "--auth=none", "--allow-private",
 		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
 		"--kie-url=" + provider.URL(), "--kie-api-key=any", "--kie-webhook-key=" + e2etest.WebhookKey,
 	}

@@ -37,7 +37,7 @@ func TestRoles_ARollingRestartLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = provider.Close() })
-	database := fewConnectionsURL(t)
+	database := e2etest.FewConnections(postgrestest.URL(t))
 	gate := e2etest.StartGate(t) // What a platform's load balancer does: it knows which ingress is ready.
 	gate.Open.Store(true)
 	startIngress := func() *e2etest.Process {

@@ -31,6 +31,7 @@ import (
 	"github.com/refract-video/refract/client"
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
@@ -55,7 +56,7 @@ func startTraced(t *testing.T) *tracedService {
 	t.Cleanup(func() { _ = provider.Close() })
 	s := &tracedService{spans: startSpanCollector(t), received: make(chan http.Header, 100)}
 	s.Process = e2etest.StartProcessIn(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + s.spans.url},
-		"--database-url="+fewConnectionsURL(t), "--bucket=file://"+filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private", "--log-level=debug",
+		"--database-url="+e2etest.FewConnections(postgrestest.URL(t)), "--bucket=file://"+filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private", "--log-level=debug",
 		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
 		"--kie-url="+provider.URL(), "--kie-api-key="+e2etest.APIKey, "--kie-webhook-key="+e2etest.WebhookKey)
 	traces := sdktrace.NewTracerProvider() // Its sampler is parent-based.

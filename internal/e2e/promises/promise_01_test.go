@@ -34,7 +34,7 @@ func TestPromise01_DurableAcknowledgement(t *testing.T) {
 	t.Cleanup(func() { _ = provider.Close() })
 	database := postgrestest.URL(t)
 	pool := postgrestest.Connect(t, database)
-	args := e2etest.ProcessArgs(t, postgrestest.WithPool(database, e2etest.FewConnections), provider.URL(), "--ingress-address="+e2etest.FreeAddress(t))
+	args := e2etest.ProcessArgs(t, e2etest.FewConnections(database), provider.URL(), "--ingress-address="+e2etest.FreeAddress(t))
 	first := e2etest.StartProcess(t, args...)
 
 	requests := submitAndKill(t, first, provider)

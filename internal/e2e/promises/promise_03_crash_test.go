@@ -63,7 +63,7 @@ func TestPromise03_NeverPayTwiceWhenKilled(t *testing.T) {
 	database := postgrestest.URL(t)
 	pool := postgrestest.Connect(t, database)
 	gate := e2etest.StartGate(t)
-	args := e2etest.ProcessArgs(t, postgrestest.WithPool(database, e2etest.FewConnections), proxy.url, "--callback-url="+gate.URL)
+	args := e2etest.ProcessArgs(t, e2etest.FewConnections(database), proxy.url, "--callback-url="+gate.URL)
 	first := e2etest.StartProcess(t, args...)
 	prompts := []string{before, unanswered, answering}
 	ids := map[string]string{}

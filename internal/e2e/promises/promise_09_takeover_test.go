@@ -82,7 +82,7 @@ func takeOver(t *testing.T, to takeover) {
 	wire := e2etest.StartWiretap(t, through.Host)
 	through.Host = wire.Address
 	args := func(database string) []string {
-		args := e2etest.ProcessArgs(t, postgrestest.WithPool(database, e2etest.FewConnections), network.url, "--callback-url="+gate.URL)
+		args := e2etest.ProcessArgs(t, e2etest.FewConnections(database), network.url, "--callback-url="+gate.URL)
 		args = slices.DeleteFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--kie-limit=") })
 		return append(args, fmt.Sprintf("--kie-limit=%d/%s/100", to.limit, to.window))
 	}

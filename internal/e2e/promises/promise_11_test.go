@@ -64,7 +64,7 @@ func TestPromise11_NoSecretLeaks(t *testing.T) {
 	g := e2etest.StartGate(t)
 	p := e2etest.StartProcessIn(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + traces.url, "OTEL_EXPORTER_OTLP_HEADERS=authorization=" + headerSecret + ",broken=" + headerSecret + "%zz"},
 		"--callback-url="+strings.Replace(g.URL, "://", "://refract:"+callbackPassword+"@", 1), "--base-url=http://refract:"+basePassword+"@files.example.com",
-		"--database-url="+postgrestest.WithPool(u.String(), e2etest.FewConnections), "--bucket=file://"+filepath.Join(t.TempDir(), "bucket"), "--allow-private", "--log-level=debug",
+		"--database-url="+e2etest.FewConnections(u.String()), "--bucket=file://"+filepath.Join(t.TempDir(), "bucket"), "--allow-private", "--log-level=debug",
 		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
 		"--kie-url="+echo.URL, "--kie-api-key="+e2etest.APIKey, "--kie-webhook-key="+e2etest.WebhookKey, "--kie-limit=1000/1s/1000")
 

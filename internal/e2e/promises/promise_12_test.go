@@ -50,7 +50,7 @@ func TestPromise12_Graceful(t *testing.T) {
 		}
 	})
 	t.Cleanup(goOn)
-	args := e2etest.ProcessArgs(t, postgrestest.WithPool(database, e2etest.FewConnections), proxy.url, "--callback-url="+gate.URL)
+	args := e2etest.ProcessArgs(t, e2etest.FewConnections(database), proxy.url, "--callback-url="+gate.URL)
 	first := e2etest.StartProcess(t, args...)
 	ctx, cancel := context.WithTimeout(t.Context(), e2etest.Hung)
 	var resumed sync.WaitGroup

@@ -13,7 +13,7 @@ import (
 	"github.com/refract-video/refract/internal/media"
 )
 
-func init() { media.AddSweep(sweepParts) }
+func init() { media.AddSweeper(sweepParts) }
 
 // sweepParts ends uploads in parts to S3 that began before a time and were never completed: they are invisible, and cost
 // money. Those with other keys may belong to another program.
