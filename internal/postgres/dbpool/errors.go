@@ -14,7 +14,7 @@ import (
 // net.Error, and a broken download ends with io.ErrUnexpectedEOF: a full disk would pass for a lost database.
 func Unavailable(err error) bool {
 	if pe, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return unavailableClasses[pe.Code[:min(2, len(pe.Code))]] || unavailableCodes[pe.Code] || rolledBack(err)
+		return unavailableClasses[pe.Code[:min(2, len(pe.Code))]] || unavailableCodes[pe.Code] || RolledBack(err)
 	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return true
@@ -37,9 +37,9 @@ func Unavailable(err error) bool {
 // Locked reports whether a statement waited too long for a row that another transaction holds.
 func Locked(err error) bool { return sqlState(err) == lockNotAvailable }
 
-// rolledBack reports whether the server rolled a transaction back in favor of another one: of two that can't be serialized, or
+// RolledBack reports whether the server rolled a transaction back in favor of another one: of two that can't be serialized, or
 // that deadlock, it ends one.
-func rolledBack(err error) bool {
+func RolledBack(err error) bool {
 	code := sqlState(err)
 	return code == "40001" || code == "40P01"
 }

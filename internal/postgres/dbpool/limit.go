@@ -35,7 +35,7 @@ func Within(ctx context.Context, limit time.Duration, do func(context.Context) e
 func Transact(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
 	return Within(ctx, limit, func(ctx context.Context) (err error) {
 		for range 3 {
-			if err = do(ctx); !rolledBack(err) {
+			if err = do(ctx); !RolledBack(err) {
 				return err
 			}
 		}

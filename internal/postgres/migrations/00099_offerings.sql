@@ -1,17 +1,31 @@
+-- +goose NO TRANSACTION
 -- +goose Up
 
 -- A statement that waits for such a lock blocks all that come after it, so it gives up instead of waiting for a long transaction.
-SET LOCAL lock_timeout = '5s';
-
-ALTER TABLE attempt
-    ADD COLUMN IF NOT EXISTS remote_model    text NOT NULL DEFAULT '',
-    ADD COLUMN IF NOT EXISTS provider_handle text NOT NULL DEFAULT '';
+-- Each table has a transaction of its own: one that holds the lock of a table and waits for another's could deadlock with the service.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    SET LOCAL lock_timeout = '5s';
+    ALTER TABLE attempt
+        ADD COLUMN IF NOT EXISTS remote_model    text NOT NULL DEFAULT '',
+        ADD COLUMN IF NOT EXISTS provider_handle text NOT NULL DEFAULT '';
+END
+$$;
+-- +goose StatementEnd
 
 COMMENT ON COLUMN attempt.remote_model IS 'What the provider calls the model of the attempt, set when sending begins.';
 COMMENT ON COLUMN attempt.provider_handle IS
     'What the adapter needs besides provider_task_id to ask about the attempt, in its own form; empty for most providers.';
 
-ALTER TABLE provider_account ADD COLUMN IF NOT EXISTS callback_signer text NOT NULL DEFAULT '';
+-- +goose StatementBegin
+DO $$
+BEGIN
+    SET LOCAL lock_timeout = '5s';
+    ALTER TABLE provider_account ADD COLUMN IF NOT EXISTS callback_signer text NOT NULL DEFAULT '';
+END
+$$;
+-- +goose StatementEnd
 
 COMMENT ON COLUMN provider_account.callback_signer IS
     'The account at the provider that signs callbacks, as the first proven callback of an attempt with a known provider task named it. Empty where signatures name none.';

@@ -28,13 +28,15 @@ var ErrLocked = errors.New("other transactions hold a lock that the migration ne
 // patience is how a migration waits for locks.
 type patience struct{ first, long, all time.Duration }
 
-// retry runs a migration until it gets its locks. NOTE: a migration without a transaction may have run in part, so each of its
-// statements can be repeated.
+// retry runs a migration until it gets its locks. Of two transactions that wait for each other the server ends one, which may be
+// the migration.
+//
+// NOTE: a migration without a transaction may have run in part, so each of its statements can be repeated.
 func (p patience) retry(ctx context.Context, pool *pgxpool.Pool, name string, migrate func() error) error {
 	pause := p.first
 	for began := time.Now(); ; pause = min(2*pause, p.long) {
 		err := migrate()
-		if err == nil || !dbpool.Locked(err) {
+		if err == nil || !dbpool.Locked(err) && !dbpool.RolledBack(err) {
 			return err
 		}
 		if time.Since(began)+pause > p.all {

@@ -1,12 +1,15 @@
 package migrations_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,17 +61,18 @@ func TestApply_ReplicasMayStartAtOnce(t *testing.T) {
 	}
 }
 
-// TestMigrations_DoNotWaitForLocks looks at the migrations since the release before. A migration that waits for the lock of a table
-// makes all later statements wait, so that one long transaction, such as a backup, would stop the release that still serves.
-func TestMigrations_DoNotWaitForLocks(t *testing.T) {
-	t.Parallel()
-	files, err := fs.Glob(migrations.Files(), "*.sql")
+// block is a statement that is a transaction of its own in a file without one.
+var block = regexp.MustCompile(`(?s)DO \$\$.*?\$\$;`)
+
+// eachTransaction calls a function with each transaction of the migrations up from a version on.
+func eachTransaction(t *testing.T, from string, do func(name, transaction string)) {
+	t.Helper()
+	names, err := fs.Glob(migrations.Files(), "*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := regexp.MustCompile(`(?s)DO \$\$.*?\$\$;`)
-	for _, name := range files {
-		if path.Base(name) < "00093" {
+	for _, name := range names {
+		if path.Base(name) < from {
 			continue
 		}
 		text, err := fs.ReadFile(migrations.Files(), name)
@@ -76,12 +80,46 @@ func TestMigrations_DoNotWaitForLocks(t *testing.T) {
 			t.Fatal(err)
 		}
 		up, _, _ := strings.Cut(string(text), "-- +goose Down")
-		parts := block.FindAllString(up, -1)
-		parts = append(parts, block.ReplaceAllString(up, ""))
-		for _, part := range parts {
-			if (strings.Contains(part, "ALTER TABLE") || strings.Contains(part, "REFERENCES")) && !strings.Contains(part, "SET LOCAL lock_timeout") {
-				t.Errorf("%s waits for the lock of a table for as long as it takes:\n%s", name, part)
-			}
+		if !strings.Contains(up, "NO TRANSACTION") {
+			do(name, up)
+			continue
+		}
+		for _, transaction := range append(block.FindAllString(up, -1), strings.Split(block.ReplaceAllString(up, ""), ";")...) {
+			do(name, transaction)
 		}
 	}
+}
+
+// TestMigrations_DoNotWaitForLocks looks at the migrations since the release before. A migration that waits for the lock of a table
+// makes all later statements wait, so that one long transaction, such as a backup, would stop the release that still serves.
+func TestMigrations_DoNotWaitForLocks(t *testing.T) {
+	t.Parallel()
+	eachTransaction(t, "00093", func(name, transaction string) {
+		if (strings.Contains(transaction, "ALTER TABLE") || strings.Contains(transaction, "REFERENCES")) && !strings.Contains(transaction, "SET LOCAL lock_timeout") {
+			t.Errorf("%s waits for the lock of a table for as long as it takes:\n%s", name, transaction)
+		}
+	})
+}
+
+// TestMigrations_LockOneTableInATransaction looks at the migrations since the release before. A transaction that holds the lock of one
+// table and waits for that of another one could deadlock with a transaction of the release that still serves.
+func TestMigrations_LockOneTableInATransaction(t *testing.T) {
+	t.Parallel()
+	var (
+		created = regexp.MustCompile(`CREATE TABLE (?:IF NOT EXISTS )?(\w+)`)
+		locked  = regexp.MustCompile(`(?:ALTER TABLE|REFERENCES|DROP TABLE|TRUNCATE|LOCK TABLE)(?: IF EXISTS| ONLY)* (\w+)` +
+			`|CREATE (?:UNIQUE )?INDEX(?: IF NOT EXISTS)? \w+ ON (\w+)|TRIGGER \w+ (?:BEFORE|AFTER)[A-Z ]* ON (\w+)`)
+	)
+	eachTransaction(t, "00099", func(name, transaction string) {
+		tables := map[string]bool{}
+		for _, m := range locked.FindAllStringSubmatch(transaction, -1) {
+			tables[cmp.Or(m[1:]...)] = true
+		}
+		for _, m := range created.FindAllStringSubmatch(transaction, -1) {
+			delete(tables, m[1]) // Nobody uses it yet.
+		}
+		if len(tables) > 1 {
+			t.Errorf("%s locks %v:\n%s", name, slices.Sorted(maps.Keys(tables)), transaction)
+		}
+	})
 }

@@ -164,6 +164,31 @@ func TestApply_GivesUpALockThatALongTransactionHolds(t *testing.T) {
 	}
 }
 
+// TestApply_TriesAgainAfterADeadlock has a migration raise the error of a transaction that the server ends in favor of another one.
+// Which of two transactions a real deadlock ends depends on the time.
+func TestApply_TriesAgainAfterADeadlock(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.Pool(t)
+	ours := target(t, pool)
+	postgrestest.Exec(t, pool, "CREATE SEQUENCE tries")
+	const deadlocksOnce = `
+-- +goose StatementBegin
+DO $$
+BEGIN
+	IF nextval('tries') = 1 THEN
+		RAISE EXCEPTION 'deadlock detected' USING ERRCODE = 'deadlock_detected';
+	END IF;
+END
+$$;
+-- +goose StatementEnd`
+	if err := migrations.ApplyRelease(t.Context(), pool, nextRelease(t, ours+100, deadlocksOnce), ours, postgrestest.Hung); err != nil {
+		t.Fatal(err)
+	}
+	if tries := postgrestest.Value[int](t, pool, "SELECT last_value FROM tries"); tries != 2 {
+		t.Errorf("the migration needed %d tries, want one after the deadlock", tries)
+	}
+}
+
 // TestApply_BuildsAnIndexWhateverItWaitsFor has a transaction that is longer than the migration waits for locks of tables.
 func TestApply_BuildsAnIndexWhateverItWaitsFor(t *testing.T) {
 	t.Parallel()
