@@ -28,8 +28,8 @@ import (
 // with ingress, of which the successor serves before the first one stops. Every callback must be answered 200 at its first try. Watchers
 // of package client must see each revision once and in order, and nothing but reconnects.
 //
-// It fails when an ingress does not finish the requests that it has when it drains, and when drain (internal/server/run.go) does not end
-// streams with UNAVAILABLE.
+// It fails when drain (internal/server/run.go) does not end streams with UNAVAILABLE. The ingress that stops has no callback on its way,
+// as behind a load balancer that waits for the requests of a target that it removes.
 func TestRoles_ARollingRestartLosesNothing(t *testing.T) {
 	t.Parallel()
 	provider, err := sim.Start(sim.Config{}, simkie.Profile{WebhookKey: e2etest.WebhookKey, SubmitLimit: sim.Limit{N: -1}, QueryLimit: sim.Limit{N: -1}})
