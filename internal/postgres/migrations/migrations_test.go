@@ -116,7 +116,7 @@ func TestMigrations_LockOneTableInATransaction(t *testing.T) {
 			tables[cmp.Or(m[1:]...)] = true
 		}
 		for _, m := range created.FindAllStringSubmatch(transaction, -1) {
-			delete(tables, m[1]) // Nobody uses it yet.
+			delete(tables, m[1]) // No other transaction sees it yet.
 		}
 		if len(tables) > 1 {
 			t.Errorf("%s locks %v:\n%s", name, slices.Sorted(maps.Keys(tables)), transaction)
