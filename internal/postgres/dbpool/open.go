@@ -96,9 +96,11 @@ func configure(databaseURL string, limit time.Duration) (*config, error) {
 	pool.ConnConfig.DialFunc = marking(pool.ConnConfig.DialFunc)
 	pool.PingTimeout = limit // For the ping of a connection that was idle, before it is acquired.
 	pool.ShouldPing = func(ctx context.Context, params pgxpool.ShouldPingParams) bool {
-		// A connection that took long to make counts as idle.
+		// A connection counts as idle from the moment when its connect began. A ping of a new one would fail where the database is
+		// slow, and the next one's, too, until pgxpool gives up without the cause.
+		_, used := params.Conn.PgConn().CustomData()[usedKey]
 		_, starting := limitOf(ctx)
-		return params.IdleDuration > time.Second && !starting
+		return params.IdleDuration > time.Second && used && !starting
 	}
 	state := &State{calm: calm}
 	pool.ConnConfig.Tracer = deadlines{limit, state}

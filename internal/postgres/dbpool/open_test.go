@@ -174,6 +174,22 @@ func TestContexts_WaitForASlowDatabase(t *testing.T) {
 	}
 }
 
+// TestOpen_ASlowDatabaseIsNamedOnANewConnection has a statement need a connection that takes longer to make than one may be idle
+// without a ping.
+func TestOpen_ASlowDatabaseIsNamedOnANewConnection(t *testing.T) {
+	t.Parallel()
+	h := dig(t)
+	pool := openWithin(t, h.url, 50*time.Millisecond)
+	pool.Reset()                    // Its connection was made before the delay.
+	h.delay(350 * time.Millisecond) // A connect takes four answers at least.
+	if _, err := pool.Exec(t.Context(), "SELECT 1"); !dbpool.Unavailable(err) {
+		t.Errorf("a statement gave %v, want an error that says the database is out of reach", err)
+	}
+	if made := pool.Stat().NewConnsCount(); made > 2 {
+		t.Errorf("the statement took %d connections, want one", made-1)
+	}
+}
+
 // TestPatient_HasALimit has the silence begin when a start has a connection.
 func TestPatient_HasALimit(t *testing.T) {
 	t.Parallel()

@@ -96,9 +96,10 @@ func (s *State) Notify(changed func(Change), failed func(cause string)) {
 	}
 }
 
-// Where a connection keeps when it was made, and that it met a refusal.
+// Where a connection keeps when it was made, that it was used, and that it met a refusal.
 const (
 	madeKey    = "refract.made"
+	usedKey    = "refract.used"
 	refusedKey = "refract.refused"
 )
 
@@ -208,9 +209,11 @@ func (s *State) end(fault Fault) {
 	}
 }
 
-// keep reports whether a connection goes back to the pool.
+// keep reports whether a connection goes back to the pool, and marks it as used.
 func (*State) keep(conn *pgx.Conn) bool {
-	_, refused := conn.PgConn().CustomData()[refusedKey]
+	data := conn.PgConn().CustomData()
+	data[usedKey] = true
+	_, refused := data[refusedKey]
 	return !refused
 }
 
