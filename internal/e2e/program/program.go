@@ -19,8 +19,8 @@ var raceFlag []string
 // detector if the test has it. It has no tables for debuggers, which take the linker a third of its time and which stack
 // traces and reports of races do not need.
 //
-// The program is built by go run, which executes cp instead of it: unlike go build, go run keeps the linked program in the build
-// cache, so that it is linked once for all packages of tests.
+// Build calls go run, which executes cp instead of the program. go run keeps the linked program in the build cache, and go build does
+// not. A package of tests that builds the same program later takes it from there.
 func Build(ctx context.Context, dir string, flags ...string) (string, error) {
 	path := filepath.Join(dir, "refract")
 	args := slices.Concat([]string{"run", "-exec=cp", "-ldflags=-s -w"}, raceFlag, flags, []string{Package, path})

@@ -34,7 +34,7 @@ func Unavailable(err error) bool {
 	return errors.Is(err, puddle.ErrClosedPool) || errors.Is(err, errReadOnly)
 }
 
-// Locked reports whether a statement waited too long for a row that another transaction holds.
+// Locked reports whether a statement waited too long for a lock that another transaction holds.
 func Locked(err error) bool { return sqlState(err) == lockNotAvailable }
 
 // RolledBack reports whether the server rolled a transaction back in favor of another one: of two that can't be serialized, or

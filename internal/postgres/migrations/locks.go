@@ -28,8 +28,8 @@ var ErrLocked = errors.New("other transactions hold a lock that the migration ne
 // patience is how a migration waits for locks.
 type patience struct{ first, long, all time.Duration }
 
-// retry runs a migration until it gets its locks. Of two transactions that wait for each other the server ends one, which may be
-// the migration.
+// retry runs a migration until it gets its locks. The server ends one of two transactions that wait for each other, which may be the
+// migration.
 //
 // NOTE: a migration without a transaction may have run in part, so each of its statements can be repeated.
 func (p patience) retry(ctx context.Context, pool *pgxpool.Pool, name string, migrate func() error) error {

@@ -64,7 +64,7 @@ func TestApply_ReplicasMayStartAtOnce(t *testing.T) {
 // block is a statement that is a transaction of its own in a file without one.
 var block = regexp.MustCompile(`(?s)DO \$\$.*?\$\$;`)
 
-// eachTransaction calls a function with each transaction of the migrations up from a version on.
+// eachTransaction calls a function with each transaction of the migrations from a version on.
 func eachTransaction(t *testing.T, from string, do func(name, transaction string)) {
 	t.Helper()
 	names, err := fs.Glob(migrations.Files(), "*.sql")

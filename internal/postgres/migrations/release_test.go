@@ -165,7 +165,7 @@ func TestApply_GivesUpALockThatALongTransactionHolds(t *testing.T) {
 }
 
 // TestApply_TriesAgainAfterADeadlock has a migration raise the error of a transaction that the server ends in favor of another one.
-// Which of two transactions a real deadlock ends depends on the time.
+// Which of two transactions a real deadlock ends depends on timing.
 func TestApply_TriesAgainAfterADeadlock(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.Pool(t)
