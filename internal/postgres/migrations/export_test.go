@@ -18,3 +18,8 @@ func ApplyRelease(ctx context.Context, pool *pgxpool.Pool, files fs.FS, oldest i
 
 // Statements returns the statements of a migration.
 func Statements(text string) []Statement { return statements(text, map[string]bool{}) }
+
+// Retry runs a migration with the patience of Apply.
+func Retry(ctx context.Context, pool *pgxpool.Pool, migrate func() error) error {
+	return patience{firstPause, longPause, lockWait}.retry(ctx, pool, "next", migrate)
+}

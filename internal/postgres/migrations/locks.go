@@ -19,7 +19,7 @@ const (
 	lockTimeout = 3 * time.Second
 	firstPause  = time.Second
 	longPause   = 15 * time.Second
-	lockWait    = 5 * time.Minute // From the first try to the last.
+	lockWait    = 5 * time.Minute // From the first refusal to the last try.
 )
 
 // ErrLocked means that other transactions held a lock that a migration needs, for as long as the migration tried.
@@ -33,13 +33,16 @@ type patience struct{ first, long, all time.Duration }
 //
 // NOTE: a migration without a transaction may have run in part, so each of its statements can be repeated.
 func (p patience) retry(ctx context.Context, pool *pgxpool.Pool, name string, migrate func() error) error {
-	pause := p.first
-	for began := time.Now(); ; pause = min(2*pause, p.long) {
+	var refused time.Time // The first time. What a migration did before, such as the build of an index, may have taken longer.
+	for pause := p.first; ; pause = min(2*pause, p.long) {
 		err := migrate()
 		if err == nil || !dbpool.Locked(err) && !dbpool.RolledBack(err) {
 			return err
 		}
-		if time.Since(began)+pause > p.all {
+		if refused.IsZero() {
+			refused = time.Now()
+		}
+		if time.Since(refused)+pause > p.all {
 			return fmt.Errorf("migration %s: %w%s: %w", name, ErrLocked, blockers(ctx, pool), err)
 		}
 		select {

@@ -1,18 +1,14 @@
 package migrations_test
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
-	"maps"
 	"os"
-	"path"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/postgres/migrations"
@@ -61,65 +57,77 @@ func TestApply_ReplicasMayStartAtOnce(t *testing.T) {
 	}
 }
 
-// block is a statement that is a transaction of its own in a file without one.
-var block = regexp.MustCompile(`(?s)DO \$\$.*?\$\$;`)
-
-// eachTransaction calls a function with each transaction of the migrations from a version on.
-func eachTransaction(t *testing.T, from string, do func(name, transaction string)) {
+// eachTransaction calls a function with each transaction of all migrations, in order.
+func eachTransaction(t *testing.T, do func(name, transaction string)) {
 	t.Helper()
 	names, err := fs.Glob(migrations.Files(), "*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range names {
-		if path.Base(name) < from {
-			continue
-		}
 		text, err := fs.ReadFile(migrations.Files(), name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		up, _, _ := strings.Cut(string(text), "-- +goose Down")
-		if !strings.Contains(up, "NO TRANSACTION") {
+		if up, _, _ := strings.Cut(string(text), "-- +goose Down"); !strings.Contains(up, "NO TRANSACTION") {
 			do(name, up)
 			continue
 		}
-		for _, transaction := range append(block.FindAllString(up, -1), strings.Split(block.ReplaceAllString(up, ""), ";")...) {
-			do(name, transaction)
+		for _, s := range migrations.Statements(string(text)) {
+			do(name, s.SQL)
 		}
 	}
 }
 
-// TestMigrations_DoNotWaitForLocks looks at the migrations since the release before. A migration that waits for the lock of a table
-// makes all later statements wait, so that one long transaction, such as a backup, would stop the release that still serves.
-func TestMigrations_DoNotWaitForLocks(t *testing.T) {
+// TestMigrations_LockOneTableAtATimeForAMoment applies all migrations, and looks at the locks of those since the release before, which
+// still serves. A migration that waits for the lock of a table makes all later statements wait, so that one long transaction, such as a
+// backup, would stop that release. One that holds the lock of a table and waits for that of another could deadlock with a transaction
+// of that release.
+func TestMigrations_LockOneTableAtATimeForAMoment(t *testing.T) {
 	t.Parallel()
-	eachTransaction(t, "00093", func(name, transaction string) {
-		if (strings.Contains(transaction, "ALTER TABLE") || strings.Contains(transaction, "REFERENCES")) && !strings.Contains(transaction, "SET LOCAL lock_timeout") {
-			t.Errorf("%s waits for the lock of a table for as long as it takes:\n%s", name, transaction)
+	pool := postgrestest.Connect(t, postgrestest.EmptyURL(t))
+	eachTransaction(t, func(name, transaction string) {
+		if strings.Contains(transaction, "CONCURRENTLY") { // It waits for other transactions, and blocks none meanwhile.
+			postgrestest.Exec(t, pool, transaction)
+			return
+		}
+		tables, waits := lockedBy(t, pool, transaction)
+		if name >= "00093" && len(tables) > 0 && waits == "0" {
+			t.Errorf("%s waits for the lock of %v for as long as it takes:\n%s", name, tables, transaction)
+		}
+		if name >= "00099" && len(tables) > 1 {
+			t.Errorf("%s locks %v in one transaction:\n%s", name, tables, transaction)
 		}
 	})
 }
 
-// TestMigrations_LockOneTableInATransaction looks at the migrations since the release before. A transaction that holds the lock of one
-// table and waits for that of another one could deadlock with a transaction of the release that still serves.
-func TestMigrations_LockOneTableInATransaction(t *testing.T) {
-	t.Parallel()
-	var (
-		created = regexp.MustCompile(`CREATE TABLE (?:IF NOT EXISTS )?(\w+)`)
-		locked  = regexp.MustCompile(`(?:ALTER TABLE|REFERENCES|DROP TABLE|TRUNCATE|LOCK TABLE)(?: IF EXISTS| ONLY)* (\w+)` +
-			`|CREATE (?:UNIQUE )?INDEX(?: IF NOT EXISTS)? \w+ ON (\w+)|TRIGGER \w+ (?:BEFORE|AFTER)[A-Z ]* ON (\w+)`)
-	)
-	eachTransaction(t, "00099", func(name, transaction string) {
-		tables := map[string]bool{}
-		for _, m := range locked.FindAllStringSubmatch(transaction, -1) {
-			tables[cmp.Or(m[1:]...)] = true
+// lockedBy runs a transaction and returns the tables that existed before and of which it blocks writes or more at its end, and how long
+// it waits for a lock.
+func lockedBy(t *testing.T, pool *pgxpool.Pool, transaction string) (tables []string, waits string) {
+	t.Helper()
+	const selectRelations = `
+SELECT coalesce(array_agg(pg_class.oid), '{}'), coalesce(array_agg(coalesce(indrelid, pg_class.oid)::regclass::text), '{}')
+FROM pg_class
+LEFT JOIN pg_index ON indexrelid = pg_class.oid
+WHERE relnamespace = current_schema()::regnamespace`
+	const selectLocks = `
+SELECT coalesce(array_agg(DISTINCT relation_table), '{}'), current_setting('lock_timeout')
+FROM pg_locks
+JOIN unnest($1::oid[], $2::text[]) AS before (oid, relation_table) ON before.oid = relation
+WHERE pid = pg_backend_pid() AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')`
+	err := pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		var relations []uint32
+		var tablesOf []string
+		if err := tx.QueryRow(t.Context(), selectRelations).Scan(&relations, &tablesOf); err != nil {
+			return err
 		}
-		for _, m := range created.FindAllStringSubmatch(transaction, -1) {
-			delete(tables, m[1]) // No other transaction sees it yet.
+		if _, err := tx.Exec(t.Context(), transaction); err != nil {
+			return err
 		}
-		if len(tables) > 1 {
-			t.Errorf("%s locks %v:\n%s", name, slices.Sorted(maps.Keys(tables)), transaction)
-		}
+		return tx.QueryRow(t.Context(), selectLocks, relations, tablesOf).Scan(&tables, &waits)
 	})
+	if err != nil {
+		t.Fatalf("%v in:\n%s", err, transaction)
+	}
+	return tables, waits
 }

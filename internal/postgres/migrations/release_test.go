@@ -8,8 +8,11 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/postgres/dbpool"
@@ -187,6 +190,26 @@ $$;
 	if tries := postgrestest.Value[int](t, pool, "SELECT last_value FROM tries"); tries != 2 {
 		t.Errorf("the migration needed %d tries, want one after the deadlock", tries)
 	}
+}
+
+// TestApply_TriesAgainHoweverLongTheFirstTryTook has a migration built an index for an hour before it meets a lock.
+func TestApply_TriesAgainHoweverLongTheFirstTryTook(t *testing.T) {
+	t.Parallel()
+	pool := postgrestest.Pool(t)
+	pool.Close() // Real connections do not follow the clock of the bubble.
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		err := migrations.Retry(t.Context(), pool, func() error {
+			if tries++; tries == 1 {
+				<-time.After(time.Hour)
+				return &pgconn.PgError{Code: "55P03"} // lock_not_available
+			}
+			return nil
+		})
+		if err != nil || tries != 2 {
+			t.Errorf("the migration ended after %d tries with %v, want one more after the lock", tries, err)
+		}
+	})
 }
 
 // TestApply_BuildsAnIndexWhateverItWaitsFor has a transaction that is longer than the migration waits for locks of tables.
