@@ -9,6 +9,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
 // TestCalls_ADatabaseThatHangsIsUnavailable locks a table, so that every statement on it waits, and calls with a
@@ -20,11 +21,7 @@ func TestCalls_ADatabaseThatHangsIsUnavailable(t *testing.T) {
 	ts := e2etest.Start(t, nil)
 	id := ts.Submit(t, "").GetId()
 	ts.End(t, id)
-	tx, err := ts.Pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(t.Context()) }()
+	tx := postgrestest.Begin(t, ts.Pool)
 	if _, err := tx.Exec(t.Context(), "LOCK TABLE task IN ACCESS EXCLUSIVE MODE"); err != nil {
 		t.Fatal(err)
 	}

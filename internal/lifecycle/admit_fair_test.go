@@ -1,7 +1,6 @@
 package lifecycle_test
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/task"
 )
 
@@ -30,12 +30,8 @@ func (s fleet) backlog(t *testing.T, tenant string, n int) {
 	t.Helper()
 	s.submitAs(t, tenant, 1)
 	s.exec(t, "UPDATE task SET priority = 100, line_time = now() - interval '1 day' WHERE tenant = $1", tenant)
-	tx, err := s.pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback(context.WithoutCancel(t.Context()))
-	_, err = tx.Exec(t.Context(), fmt.Sprintf(`
+	tx := postgrestest.Begin(t, s.pool)
+	_, err := tx.Exec(t.Context(), fmt.Sprintf(`
 		CREATE TEMPORARY TABLE copy ON COMMIT DROP AS SELECT task.* FROM task, generate_series(2, %d);
 		UPDATE copy SET id = gen_random_uuid(), request_id = gen_random_uuid();
 		INSERT INTO task SELECT * FROM copy;
@@ -113,11 +109,7 @@ func TestAdmit_KeepsATenantToItsQuotaInFlight(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"small": 3, "free": 10}, s.open(t)); diff != "" {
 		t.Errorf("open attempts (-want +got):\n%s", diff)
 	}
-	tx, err := s.pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	tx := postgrestest.Begin(t, s.pool)
 	if _, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock(hashtext('refract.tenant.in_flight'), hashtext('small') & 255)"); err != nil {
 		t.Fatal(err)
 	}

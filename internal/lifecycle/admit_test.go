@@ -314,11 +314,7 @@ func TestAdmit_PassesOverALockedTask(t *testing.T) {
 	t.Parallel()
 	s := setupFleet(t, 10, 10)
 	ids := s.submit(t, 3, 0)
-	tx, err := s.pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	tx := postgrestest.Begin(t, s.pool)
 	if _, err := tx.Exec(t.Context(), "SELECT FROM task WHERE id = $1 FOR UPDATE", ids[1]); err != nil {
 		t.Fatal(err)
 	}
@@ -336,11 +332,7 @@ func TestAdmit_PassesWhileAnotherReplicaHoldsTheAccount(t *testing.T) {
 	t.Parallel()
 	s := setupFleet(t, 10, 10)
 	s.submit(t, 1, 0)
-	tx, err := s.pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	tx := postgrestest.Begin(t, s.pool)
 	if _, err := tx.Exec(t.Context(), "SELECT FROM provider_account FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -68,11 +69,7 @@ func TestExpire_SparesATaskThatIsRetriedMeanwhile(t *testing.T) {
 	s := setup(t)
 	submitted := s.submit(t, plain())
 	s.exec(t, "UPDATE task SET deadline_time = now()")
-	retry, err := s.pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer retry.Rollback(context.WithoutCancel(t.Context()))
+	retry := postgrestest.Begin(t, s.pool)
 	if _, err := retry.Exec(t.Context(), "UPDATE task SET deadline_time = now() + interval '1 hour'"); err != nil {
 		t.Fatal(err)
 	}

@@ -61,11 +61,7 @@ func inOneSet(t *testing.T, stores *postgres.Stores, pool *pgxpool.Pool, changes
 	for i := range blockers {
 		blockers[i] = running(t, stores)
 	}
-	holder, err := pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer holder.Rollback(context.WithoutCancel(t.Context())) // In case it does not come to the commit below.
+	holder := postgrestest.Begin(t, pool)
 	if _, err := holder.Exec(t.Context(), "SELECT FROM task WHERE id IN (SELECT task_id FROM attempt WHERE id = ANY ($1)) FOR UPDATE", blockers); err != nil {
 		t.Fatal(err)
 	}
@@ -298,11 +294,7 @@ func TestChangeByAttempt_ALockedTaskDoesNotHoldUpItsNeighbours(t *testing.T) {
 	stores, pool := setup(t)
 	stores.Tasks.SetLockTimeout(time.Second)
 	stuck, free := running(t, stores), running(t, stores)
-	holder, err := pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer holder.Rollback(context.WithoutCancel(t.Context()))
+	holder := postgrestest.Begin(t, pool)
 	if _, err := holder.Exec(t.Context(), "SELECT FROM task WHERE id = (SELECT task_id FROM attempt WHERE id = $1) FOR UPDATE", stuck); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/postgres/uploads"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -218,11 +218,7 @@ func TestChangeTask_OfAnotherTenantTouchesNoLock(t *testing.T) {
 	stores, pool := setup(t)
 	stores.Tasks.SetLockTimeout(time.Millisecond)
 	created := create(t, stores, "films", plain())
-	tx, err := pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	tx := postgrestest.Begin(t, pool)
 	if _, err := tx.Exec(t.Context(), "SELECT FROM task WHERE id = $1 FOR UPDATE", created.ID); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/refract-video/refract/internal/lifecycle"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/source"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -79,11 +80,7 @@ func TestRenewPreparations_PassesOverWhatSomebodyJoins(t *testing.T) {
 	for _, c := range claim(t, stores) {
 		ids = append(ids, c.ID)
 	}
-	tx, err := pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(t.Context()) }()
+	tx := postgrestest.Begin(t, pool)
 	if _, err := tx.Exec(t.Context(), "UPDATE preparation SET joined = joined + 1 WHERE account = 'first'"); err != nil {
 		t.Fatal(err)
 	}

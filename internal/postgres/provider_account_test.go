@@ -10,6 +10,7 @@ import (
 
 	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/postgres"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -114,11 +115,7 @@ func TestReleaseAccount_EndsEveryPause(t *testing.T) {
 func TestPrepareAccounts_DoesNotWaitForARoundOfAdmission(t *testing.T) {
 	t.Parallel()
 	stores, pool := setup(t)
-	round, err := pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = round.Rollback(t.Context()) }()
+	round := postgrestest.Begin(t, pool)
 	if _, err := round.Exec(t.Context(), "SELECT FROM provider_account FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}

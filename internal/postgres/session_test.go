@@ -154,11 +154,7 @@ func work(t *testing.T, pool, direct *pgxpool.Pool) {
 		t.Fatalf("hold retention: %t, %v", alone, err)
 	}
 	defer release()
-	held, err := pool.Begin(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = held.Rollback(context.WithoutCancel(ctx)) }()
+	held := postgrestest.Begin(t, pool)
 	if _, err := held.Exec(ctx, "SELECT FROM task WHERE id = $1 FOR UPDATE", first.ID); err != nil {
 		t.Fatal(err)
 	}

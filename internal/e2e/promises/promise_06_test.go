@@ -1,7 +1,6 @@
 package promises_test
 
 import (
-	"context"
 	"math/bits"
 	"net/http"
 	"strconv"
@@ -39,11 +38,7 @@ func TestPromise06_NoTokenNoDatabase(t *testing.T) {
 	body := `{"code":200,"msg":"ok","data":{"taskId":"` + entry.TaskID + `"}}`
 	header := []string{"X-Webhook-Timestamp", now, "X-Webhook-Signature", simkie.Sign(e2etest.WebhookKey, entry.TaskID, now)}
 
-	lock, err := ts.Pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Rollback(context.WithoutCancel(t.Context()))
+	lock := postgrestest.Begin(t, ts.Pool)
 	if _, err := lock.Exec(t.Context(), "LOCK TABLE attempt, callback IN ACCESS EXCLUSIVE MODE"); err != nil {
 		t.Fatal(err)
 	}

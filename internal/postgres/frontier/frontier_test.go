@@ -92,11 +92,7 @@ func (r *reader) readUntil(t *testing.T, n int) {
 // beginTx opens a transaction that is rolled back when the test ends, unless it was committed.
 func beginTx(t *testing.T, pool *pgxpool.Pool) pgx.Tx {
 	t.Helper()
-	tx, err := pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
+	tx := postgrestest.Begin(t, pool)
 	return tx
 }
 

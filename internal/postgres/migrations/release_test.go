@@ -120,10 +120,7 @@ func TestCheck_AReleaseTwoAfterOursCounts(t *testing.T) {
 // hold begins a transaction that has read a table, as a backup does, and returns its end.
 func hold(t *testing.T, pool *pgxpool.Pool) (end func()) {
 	t.Helper()
-	tx, err := pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	tx := postgrestest.Begin(t, pool)
 	if _, err := tx.Exec(t.Context(), "SELECT count(*) FROM task"); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package migrations_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/jackc/pgx/v5/stdlib"
@@ -64,11 +63,7 @@ func TestMigrations_WebhooksWaitForATransactionThatHasLockedATask(t *testing.T) 
 	if _, err := p.DownTo(t.Context(), 101); err != nil {
 		t.Fatal(err)
 	}
-	tx, err := pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	tx := postgrestest.Begin(t, pool)
 	if _, err := tx.Exec(t.Context(), `SELECT FROM task WHERE id = $1 FOR UPDATE`, id); err != nil {
 		t.Fatal(err)
 	}

@@ -145,11 +145,7 @@ func TestFinish_MakesTheNextDueThatAClaimIsAboutToDefer(t *testing.T) {
 	id := f.create("films", task.Spec{}).ID
 	first := f.claim(1, e)
 	f.cancel(id)
-	tx, err := f.pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	tx := postgrestest.Begin(t, f.pool)
 	if _, err := tx.Exec(t.Context(), `SELECT FROM webhook_delivery WHERE revision = 2 FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
