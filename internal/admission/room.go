@@ -1,5 +1,7 @@
 package admission
 
+import "slices"
+
 // Rooms is how many more attempts offerings may have in flight. An offering that is not in it may have any number.
 type Rooms struct {
 	left map[string]*int // By the names by which tasks ask for offerings.
@@ -21,6 +23,14 @@ func (r *Rooms) Add(o Offering, n int) {
 
 // Full returns the names of offerings without room.
 func (r *Rooms) Full() []string { return r.full }
+
+// HasRoom reports whether an offering may have one more attempt in flight.
+func (r *Rooms) HasRoom(o Offering) bool {
+	return !slices.ContainsFunc(o.Names, func(name string) bool {
+		left, limited := r.left[name]
+		return limited && *left <= 0
+	})
+}
 
 // take takes a place for a task, and reports whether there was one.
 func (r *Rooms) take(t QueuedTask) bool {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/lifecycle"
@@ -136,6 +137,46 @@ func TestWithdrawn_OneTaskProbesAtATime(t *testing.T) {
 	s.want(t, counts{QueuedAtKie: 5, Held: 5, Attempts: 1, Closed: 1, Closures: 2})
 }
 
+func TestWithdrawn_AProbeKeepsTheQuotaOfItsTenant(t *testing.T) {
+	t.Parallel()
+	s := setupFleet(t, 100, 100)
+	s.exec(t, "INSERT INTO tenant (tenant, max_in_flight) VALUES ('films', 1)")
+	s.queue(t, 1, modify, "kie")
+	s.admitAll(t, "kie")
+	s.queue(t, 2, modify, "kie")
+	s.exec(t, "INSERT INTO offering_closure (provider, model, reason, operator, probe_time) VALUES ('kie', $1, 'gone', false, now())", modify)
+	s.admitAll(t, "kie")
+	s.want(t, counts{QueuedAtKie: 2, Held: 2, Attempts: 1, Closed: 1, Closures: 1})
+
+	if _, err := s.Submit(t.Context(), "news", uuid.NewString(), task.Spec{Prompt: "snow", Model: modify, Provider: "kie"}); err != nil {
+		t.Fatal(err)
+	}
+	s.admitAll(t, "kie")
+	s.want(t, counts{QueuedAtKie: 2, Held: 2, Attempts: 2, Closed: 1, Closures: 1})
+}
+
+// While another provider's round holds the quota of a tenant, it may use the quota up.
+func TestWithdrawn_AProbeWaitsForTheQuotaOfItsTenant(t *testing.T) {
+	t.Parallel()
+	s := setupFleet(t, 100, 100)
+	s.exec(t, "INSERT INTO tenant (tenant, max_in_flight) VALUES ('films', 1)")
+	s.queue(t, 1, modify, "kie")
+	s.exec(t, "INSERT INTO offering_closure (provider, model, reason, operator, probe_time) VALUES ('kie', $1, 'gone', false, now())", modify)
+	err := pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock(hashtext('refract.tenant.in_flight'), hashtext('films') & 255)"); err != nil {
+			return err
+		}
+		s.admitAll(t, "kie")
+		s.want(t, counts{QueuedAtKie: 1, Held: 1, Closed: 1, Closures: 1})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.admitAll(t, "kie")
+	s.want(t, counts{Attempts: 1, Closed: 1, Closures: 1})
+}
+
 func TestWithdrawn_AnAcceptedProbeOpensTheOffering(t *testing.T) {
 	t.Parallel()
 	s := setupFleet(t, 1000, 1000)
@@ -255,6 +296,9 @@ func TestAdmit_KeepsTheLimitOfAnOffering(t *testing.T) {
 	s.settle(t, &provider.Error{Class: provider.GenerationFailed})
 	s.admitAll(t, "kie")
 	s.want(t, counts{QueuedAtKie: 2, Attempts: 7})
+	s.exec(t, "INSERT INTO offering_closure (provider, model, reason, operator, probe_time) VALUES ('kie', 'acme/edit', 'gone', false, now())")
+	s.admitAll(t, "kie")
+	s.want(t, counts{QueuedAtKie: 2, Held: 2, Attempts: 7, Closed: 1, Closures: 1})
 }
 
 func TestSubmit_RefusesATaskWhoseOfferingsAreClosed(t *testing.T) {

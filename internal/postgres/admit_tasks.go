@@ -79,6 +79,9 @@ func (s *Tasks) AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task,
 			if len(plan.Permits) == 0 {
 				break
 			}
+			if !rooms.HasRoom(o) {
+				continue
+			}
 			if err = s.admitOfferingProbe(ctx, tx, &w, r, o, plan.Permits[0]); err != nil || len(w.changes) > 0 {
 				return err
 			}

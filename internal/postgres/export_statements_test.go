@@ -33,6 +33,8 @@ var HotStatements = map[string]string{
 	"release strays":   releaseStrays,
 	"release held":     releaseHeld,
 	"offering probe":   lockOfferingProbe,
+	"full tenants":     selectFull,
+	"lock room":        lockRoom,
 	"defer task":       deferTask,
 	"join preparation": upsertPreparation,
 	"release tasks":    releaseTasks,

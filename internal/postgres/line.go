@@ -241,6 +241,49 @@ func tenantUsage(ctx context.Context, tx pgx.Tx, provider string, window time.Du
 	return used, open, err
 }
 
+// selectFull selects those of tenants whose open attempts use up their quota.
+var selectFull = `
+SELECT used.tenant
+FROM unnest($1::text[], $2::integer[]) AS used (tenant, open)
+CROSS JOIN LATERAL (` + tenantLimits("used.tenant") + `) AS limits
+WHERE used.open >= limits.max_in_flight`
+
+// fullTenants returns the tenants that may have no more attempts in flight.
+func fullTenants(ctx context.Context, tx pgx.Tx, provider string) ([]string, error) {
+	_, open, err := tenantUsage(ctx, tx, provider, 0)
+	if err != nil {
+		return nil, err
+	}
+	tenants, counts := make([]string, 0, len(open)), make([]int, 0, len(open))
+	for tenant, n := range open {
+		tenants, counts = append(tenants, tenant), append(counts, n)
+	}
+	rows, err := tx.Query(ctx, selectFull, tenants, counts)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// lockRoom locks the quota in flight of a tenant, if it has one, as selectTenantQueues does.
+var lockRoom = `
+SELECT coalesce(limits.max_in_flight, 0),
+       limits.max_in_flight IS NULL OR pg_try_advisory_xact_lock(hashtext('refract.tenant.in_flight'), hashtext($1) & 255)
+FROM (VALUES ($1)) AS this (tenant)
+LEFT JOIN LATERAL (` + tenantLimits("this.tenant") + `) AS limits ON true`
+
+// holdRoom reports whether a tenant may have one more attempt in flight, which stays true until the transaction ends. It is false too
+// while another round holds the quota of the tenant.
+func holdRoom(ctx context.Context, tx pgx.Tx, provider, tenant string) (bool, error) {
+	var quota int
+	var held bool
+	if err := tx.QueryRow(ctx, lockRoom, tenant).Scan(&quota, &held); err != nil || !held || quota == 0 {
+		return held, err
+	}
+	_, open, err := tenantUsage(ctx, tx, provider, 0)
+	return open[tenant] < quota, err
+}
+
 // maxPosition bounds how many tasks ahead of another are counted.
 const maxPosition = 10_000
 

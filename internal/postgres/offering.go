@@ -153,8 +153,9 @@ func ofNames(columns, where, limit string) string {
 const (
 	isHeld    = `not_before_time = 'infinity'`
 	isNotHeld = `not_before_time IS DISTINCT FROM 'infinity'`
-	// mayProbe is whether a task may probe its offering, if it is not refused: it waits for nothing but the offering.
-	mayProbe = `deadline_time > now() AND NOT ` + waitsForSource
+	// mayProbe is whether a task may probe its offering, if it is not refused: its tenant is not one of $3, and it waits for nothing but
+	// the offering.
+	mayProbe = `tenant <> ALL ($3::text[]) AND deadline_time > now() AND NOT ` + waitsForSource
 	// lastRefusal is when the provider last refused a task, as long as it may be for the offering's sake.
 	lastRefusal = `(SELECT max(create_time) FROM attempt WHERE attempt.task_id = task.id AND attempt.provider = $1 AND attempt.state = 'REFUSED'
             AND attempt.create_time > now() - interval '1 day')`
@@ -184,8 +185,21 @@ func (s *Tasks) admitOfferingProbe(ctx context.Context, tx pgx.Tx, w *writes, r 
 	if tag.RowsAffected() == 0 {
 		return nil // Another replica was faster.
 	}
-	admit := func(_ int, t task.Task) (task.Decision, error) { return r.Admit(t, account) }
-	return s.changeQueued(ctx, tx, w, admit, lockOfferingProbe, r.Provider, o.Names)
+	full, err := fullTenants(ctx, tx, r.Provider)
+	if err != nil {
+		return fmt.Errorf("read which tenants may not probe %s: %w", o.Model, err)
+	}
+	admit := func(_ int, t task.Task) (task.Decision, error) {
+		room, err := holdRoom(ctx, tx, r.Provider, t.Tenant)
+		if err != nil {
+			return task.Decision{}, fmt.Errorf("hold the quota of tenant %s: %w", t.Tenant, err)
+		}
+		if !room {
+			return task.Decision{}, errNothingAdmitted
+		}
+		return r.Admit(t, account)
+	}
+	return s.changeQueued(ctx, tx, w, admit, lockOfferingProbe, r.Provider, o.Names, full)
 }
 
 // lockClosures reads which offerings of a provider are closed. While they are locked, none of them ends: a task that is held after

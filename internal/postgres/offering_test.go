@@ -25,13 +25,10 @@ func TestPlans_TasksOfAClosedOfferingAreFoundBehindEndedTasks(t *testing.T) {
 		"hold tasks":     {"kie", names},
 		"lock held":      {"kie", names, []string{"kie", "luma"}, 100},
 		"release held":   {"kie", names},
-		"offering probe": {"kie", names},
+		"offering probe": {"kie", names, []string{"nobody"}},
 	} {
 		var text []byte
-		tx, err := pool.Begin(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		tx := postgrestest.Begin(t, pool)
 		if err := tx.QueryRow(t.Context(), "EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) "+postgres.HotStatements[name], args...).Scan(&text); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
