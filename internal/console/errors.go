@@ -10,6 +10,7 @@ import (
 
 	"github.com/refract-video/refract/internal/cookie"
 	"github.com/refract-video/refract/internal/identity"
+	"github.com/refract-video/refract/internal/publicerr"
 )
 
 var (
@@ -70,6 +71,7 @@ func (c *Console) showError(w http.ResponseWriter, r *http.Request, caller *Call
 	if p.Status == http.StatusInternalServerError {
 		c.Log.ErrorContext(r.Context(), "a page of the console failed", "path", r.URL.Path, "error", err)
 	}
+	setRetryAfter(w, err)
 	data := view{Title: p.Heading, Caller: caller, Page: p}
 	if caller != nil {
 		data.FormToken = cookie.FormToken(caller.FormKey)
@@ -77,6 +79,17 @@ func (c *Console) showError(w http.ResponseWriter, r *http.Request, caller *Call
 	if err := c.write(w, p.Status, "error", data); err != nil {
 		c.Log.ErrorContext(r.Context(), "the page of an error failed", "path", r.URL.Path, "error", err)
 		http.Error(w, "internal error", http.StatusInternalServerError)
+	}
+}
+
+// setRetryAfter sets the header of that name where an error says when to try again.
+func setRetryAfter(w http.ResponseWriter, err error) {
+	after := publicerr.RetryAfter(status.Convert(err))
+	if errors.Is(err, errTooMany) {
+		after = signInRetry
+	}
+	if after != "" {
+		w.Header().Set("Retry-After", after)
 	}
 }
 

@@ -53,6 +53,9 @@ func LinkPath(code string) string { return linkPath + "?" + url.Values{"code": {
 
 var errTooMany = errors.New("there were too many attempts to sign in: try again in a minute")
 
+// signInRetry is after how many seconds there may be another attempt to sign in.
+const signInRetry = "60"
+
 // loginPage is what the page to sign in shows.
 type loginPage struct {
 	To    string // Where it leads.
@@ -86,7 +89,7 @@ func (c *Console) showLogin(v *visit) error {
 func (c *Console) signInByToken(v *visit) error {
 	page := c.loginPage(localPath(v.r.PostForm.Get("to")))
 	if !c.attempts.allow(v.r, time.Now()) {
-		v.w.Header().Set("Retry-After", "60")
+		setRetryAfter(v.w, errTooMany)
 		return v.showStatus(http.StatusTooManyRequests, "login", "Sign in", errTooMany.Error(), page)
 	}
 	token := strings.TrimSpace(v.r.PostForm.Get("token"))

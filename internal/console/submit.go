@@ -134,6 +134,7 @@ func (c *Console) submitTask(v *visit) error {
 		return err
 	}
 	form.refuse(st)
+	setRetryAfter(v.w, err)
 	return v.showStatus(errorPageOf(err).Status, "submit_form", "Submit a task", "", form)
 }
 

@@ -78,5 +78,6 @@ func (v *visit) refuse(err error, name, title string, data any) error {
 	if len(violations(err)) > 0 {
 		problem = checkFields
 	}
+	setRetryAfter(v.w, err)
 	return v.showStatus(page.Status, name, title, problem, data)
 }

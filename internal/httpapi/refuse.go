@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -93,11 +91,8 @@ func (f refuser) send(w http.ResponseWriter, httpStatus int, st *status.Status) 
 	if st.Code() == codes.Unauthenticated && f.challenge != "" {
 		h.Set("WWW-Authenticate", f.challenge)
 	}
-	for _, d := range st.Details() {
-		if retry, ok := d.(*errdetails.RetryInfo); ok {
-			seconds := math.Ceil(retry.GetRetryDelay().AsDuration().Seconds())
-			h.Set("Retry-After", strconv.Itoa(max(1, int(seconds))))
-		}
+	if after := publicerr.RetryAfter(st); after != "" {
+		h.Set("Retry-After", after)
 	}
 	body := encodeStatus(st)
 	h.Set("Content-Length", strconv.Itoa(len(body)))

@@ -3,6 +3,8 @@
 package publicerr
 
 import (
+	"math"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -49,6 +51,18 @@ func New(code codes.Code, reason refractv1.ErrorReason, message string, retry ti
 		return st // A text of the caller is not UTF-8.
 	}
 	return detailed
+}
+
+// RetryAfter returns the value of the HTTP header Retry-After for an error with RetryInfo, in whole seconds and at least 1. It is empty
+// for any other error.
+func RetryAfter(st *status.Status) string {
+	for _, d := range st.Details() {
+		if retry, ok := d.(*errdetails.RetryInfo); ok {
+			seconds := math.Ceil(retry.GetRetryDelay().AsDuration().Seconds())
+			return strconv.Itoa(max(1, int(seconds)))
+		}
+	}
+	return ""
 }
 
 // Violation returns a violation of a rule. The field may contain a caller's text, such as the key of a map.
