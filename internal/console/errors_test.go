@@ -2,6 +2,8 @@ package console
 
 import (
 	"errors"
+	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -30,7 +32,8 @@ func TestRetryAfter_IsSetWhereTheErrorSaysWhenToTryAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := httptest.NewRecorder()
-			setRetryAfter(w, tc.err)
+			c := &Console{Config: Config{Log: slog.New(slog.DiscardHandler)}}
+			c.showError(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), nil, tc.err)
 			if got := w.Header().Get("Retry-After"); got != tc.want {
 				t.Errorf("Retry-After is %q, want %q", got, tc.want)
 			}
