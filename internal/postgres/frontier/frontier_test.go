@@ -89,13 +89,6 @@ func (r *reader) readUntil(t *testing.T, n int) {
 	}
 }
 
-// beginTx opens a transaction that is rolled back when the test ends, unless it was committed.
-func beginTx(t *testing.T, pool *pgxpool.Pool) pgx.Tx {
-	t.Helper()
-	tx := postgrestest.Begin(t, pool)
-	return tx
-}
-
 // addEvent writes the next event of a task in a transaction, as a writer of the release before does.
 func addEvent(ctx context.Context, t *testing.T, tx pgx.Tx, id task.ID) {
 	t.Helper()
@@ -122,9 +115,9 @@ func TestFrontier_StepsOverNothingThatIsStillInFlight(t *testing.T) {
 	early, late := create(t, pool), create(t, pool)
 	r.readUntil(t, 2)
 
-	open := beginTx(t, pool)
+	open := postgrestest.Begin(t, pool)
 	addEvent(t.Context(), t, open, early)
-	later := beginTx(t, pool)
+	later := postgrestest.Begin(t, pool)
 	addEvent(t.Context(), t, later, late)
 	commit(t, later)
 	third := create(t, pool)
@@ -149,8 +142,8 @@ func TestFrontier_StepsOverNothingThatIsStillInFlight(t *testing.T) {
 func TestFrontier_WaitsForNoTransactionThatWritesNoEvents(t *testing.T) {
 	t.Parallel()
 	r, pool := setup(t)
-	other := beginTx(t, postgrestest.Pool(t)) // Another database of the same server.
-	for _, tx := range []pgx.Tx{other, beginTx(t, pool)} {
+	other := postgrestest.Begin(t, postgrestest.Pool(t)) // Another database of the same server.
+	for _, tx := range []pgx.Tx{other, postgrestest.Begin(t, pool)} {
 		if _, err := tx.Exec(t.Context(), `CREATE TABLE unrelated (n int)`); err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +161,7 @@ func TestFrontier_PassesOverWhatWasRolledBack(t *testing.T) {
 	t.Parallel()
 	r, pool := setup(t)
 	first := create(t, pool)
-	gone := beginTx(t, pool)
+	gone := postgrestest.Begin(t, pool)
 	addEvent(t.Context(), t, gone, first)
 	second := create(t, pool)
 	r.read(t)
@@ -187,7 +180,7 @@ func TestFrontier_TaskKeepsItsOrderWhateverTheOrderOfTransactionIDs(t *testing.T
 	t.Parallel()
 	r, pool := setup(t)
 	a, b := create(t, pool), create(t, pool)
-	older, younger := beginTx(t, pool), beginTx(t, pool)
+	older, younger := postgrestest.Begin(t, pool), postgrestest.Begin(t, pool)
 	addEvent(t.Context(), t, older, a) // Has its id now.
 	addEvent(t.Context(), t, younger, b)
 	done := make(chan struct{})

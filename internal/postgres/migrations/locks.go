@@ -19,7 +19,7 @@ const (
 	lockTimeout = 3 * time.Second
 	firstPause  = time.Second
 	longPause   = 15 * time.Second
-	lockWait    = 5 * time.Minute // From the first refusal to the last try.
+	lockWait    = 5 * time.Minute // All pauses together. What a migration does between them, such as building an index, may take longer.
 )
 
 // ErrLocked means that other transactions held a lock that a migration needs, for as long as the migration tried.
@@ -33,16 +33,13 @@ type patience struct{ first, long, all time.Duration }
 //
 // NOTE: a migration without a transaction may have run in part, so each of its statements can be repeated.
 func (p patience) retry(ctx context.Context, pool *pgxpool.Pool, name string, migrate func() error) error {
-	var refused time.Time // The first time. What a migration did before, such as the build of an index, may have taken longer.
+	waited := time.Duration(0)
 	for pause := p.first; ; pause = min(2*pause, p.long) {
 		err := migrate()
 		if err == nil || !dbpool.Locked(err) && !dbpool.RolledBack(err) {
 			return err
 		}
-		if refused.IsZero() {
-			refused = time.Now()
-		}
-		if time.Since(refused)+pause > p.all {
+		if waited += pause; waited > p.all {
 			return fmt.Errorf("migration %s: %w%s: %w", name, ErrLocked, blockers(ctx, pool), err)
 		}
 		select {

@@ -101,8 +101,8 @@ func TestMigrations_LockOneTableAtATimeForAMoment(t *testing.T) {
 	})
 }
 
-// lockedBy runs a transaction and returns the tables that existed before and of which it blocks writes or more at its end, and how long
-// it waits for a lock.
+// lockedBy runs a transaction. It returns the tables that existed before and on which it holds a lock that blocks writes, and its
+// lock_timeout.
 func lockedBy(t *testing.T, pool *pgxpool.Pool, transaction string) (tables []string, waits string) {
 	t.Helper()
 	const selectRelations = `

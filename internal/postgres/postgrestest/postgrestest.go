@@ -93,7 +93,7 @@ func startServer() {
 		TempDir: pgtest.Dir(),
 		// The data lives as long as the tests, so it needs no safety from power cuts, and no vacuum. A session lives for a few
 		// executions of each statement, and would plan the statement anew for each of them. The plan for any parameters is the
-		// one that CheckPlans checks. Each start and end of a database looks through all shared buffers; tests need few.
+		// one that CheckPlans checks. To create or drop a database, the server scans all shared buffers.
 		Settings: map[string]string{
 			"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off", "max_connections": "600",
 			"plan_cache_mode": "force_generic_plan", "shared_buffers": "16MB",
