@@ -26,7 +26,10 @@ func (c *Closure) Applies() bool { return c != nil && !c.Opened && !c.Due }
 // String describes the closure to callers and operators.
 func (c *Closure) String() string {
 	s := fmt.Sprintf("%s at %s is closed since %s: %s", c.Model, c.Provider, c.Since.UTC().Format(time.DateTime+" UTC"), c.Reason)
-	if !c.Until.IsZero() {
+	switch {
+	case c.Due:
+		s += "; a task may probe it now"
+	case !c.Until.IsZero():
 		s += "; it is probed at " + c.Until.UTC().Format(time.DateTime+" UTC")
 	}
 	return s

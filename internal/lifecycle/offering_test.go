@@ -7,13 +7,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
+	"github.com/refract-video/refract/internal/admission"
 	"github.com/refract-video/refract/internal/catalog"
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider"
 	"github.com/refract-video/refract/internal/task"
 )
@@ -155,26 +157,67 @@ func TestWithdrawn_AProbeKeepsTheQuotaOfItsTenant(t *testing.T) {
 	s.want(t, counts{QueuedAtKie: 2, Held: 2, Attempts: 2, Closed: 1, Closures: 1})
 }
 
-// While another provider's round holds the quota of a tenant, it may use the quota up.
-func TestWithdrawn_AProbeWaitsForTheQuotaOfItsTenant(t *testing.T) {
+// While another provider's round holds the quota of a tenant, it may use the quota up. The tasks of others go on.
+func TestWithdrawn_AProbeDoesNotWaitForTheQuotaOfItsTenant(t *testing.T) {
 	t.Parallel()
 	s := setupFleet(t, 100, 100)
+	if err := s.store.Accounts.PrepareAccounts(t.Context(), map[string]string{"luma": "luma"}); err != nil {
+		t.Fatal(err)
+	}
+	s.exec(t, "INSERT INTO tenant (tenant, max_in_flight) VALUES ('films', 1)")
+	s.queue(t, 1, modify, "luma")
+	s.exec(t, "INSERT INTO offering_closure (provider, model, reason, operator, probe_time) VALUES ('luma', $1, 'gone', false, now())", modify)
+	tx := postgrestest.Begin(t, s.pool)
+	if _, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock(hashtext('refract.tenant.in_flight'), hashtext('films') & 255)"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Submit(t.Context(), "news", uuid.NewString(), task.Spec{Prompt: "snow", Model: "luma/ray-2-flash-modify", Provider: "luma"}); err != nil {
+		t.Fatal(err)
+	}
+	s.admitAll(t, "luma")
+	s.want(t, counts{QueuedAtLuma: 1, Held: 1, Attempts: 1, Closed: 1, Closures: 1})
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.admitAll(t, "luma")
+	s.want(t, counts{Attempts: 2, Closed: 1, Closures: 1})
+}
+
+// The round of another provider uses the quota up after this round has read which tenants have used theirs up.
+func TestWithdrawn_AProbeCountsWhatItsTenantGotMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := setupFleet(t, 100, 100)
+	if err := s.store.Accounts.PrepareAccounts(t.Context(), map[string]string{"luma": "luma"}); err != nil {
+		t.Fatal(err)
+	}
 	s.exec(t, "INSERT INTO tenant (tenant, max_in_flight) VALUES ('films', 1)")
 	s.queue(t, 1, modify, "kie")
 	s.exec(t, "INSERT INTO offering_closure (provider, model, reason, operator, probe_time) VALUES ('kie', $1, 'gone', false, now())", modify)
-	err := pgx.BeginFunc(t.Context(), s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(t.Context(), "SELECT pg_advisory_xact_lock(hashtext('refract.tenant.in_flight'), hashtext('films') & 255)"); err != nil {
-			return err
-		}
-		s.admitAll(t, "kie")
-		s.want(t, counts{QueuedAtKie: 1, Held: 1, Closed: 1, Closures: 1})
-		return nil
-	})
-	if err != nil {
+	s.queue(t, 1, "luma/ray-2-flash-modify", "luma")
+	tx := postgrestest.Begin(t, s.pool)
+	if _, err := tx.Exec(t.Context(), "SELECT FROM offering_closure FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
-	s.admitAll(t, "kie")
-	s.want(t, counts{Attempts: 1, Closed: 1, Closures: 1})
+	offering := admission.Offering{Model: modify, Names: []string{modify}}
+	round := make(chan error, 1)
+	go func() {
+		_, err := s.store.Tasks.AdmitTasks(t.Context(), admission.Round{
+			Provider: "kie", Limits: admission.AccountLimits{"kie": {Submissions: 9, Window: time.Second, InFlight: 9}},
+			Sold: []admission.Offering{offering}, Closed: []admission.Offering{offering}, Probes: []admission.Offering{offering},
+		})
+		round <- err
+	}()
+	postgrestest.Until(t, func() bool {
+		return postgrestest.Value[bool](t, s.pool, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%offering_closure%')")
+	})
+	s.admitAll(t, "luma")
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-round; err != nil {
+		t.Fatal(err)
+	}
+	s.want(t, counts{QueuedAtKie: 1, Attempts: 1, Closed: 1, Closures: 1})
 }
 
 func TestWithdrawn_AnAcceptedProbeOpensTheOffering(t *testing.T) {

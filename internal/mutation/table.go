@@ -738,6 +738,18 @@ var mutations = append(differences(), []mutation{
 		[]test{{lifecycle, "TestWithdrawn_AnswersFromBeforeSayNothingNew"}},
 	},
 	{
+		13, "probe-over-the-quota", "internal/postgres/line.go",
+		"return open < quota, err",
+		"return true, err",
+		[]test{{lifecycle, "TestWithdrawn_AProbeCountsWhatItsTenantGotMeanwhile"}},
+	},
+	{
+		13, "tenants-at-their-quota-probe", "internal/postgres/line.go",
+		"WHERE used.open >= limits.max_in_flight`",
+		"WHERE false`",
+		[]test{{lifecycle, "TestWithdrawn_AProbeKeepsTheQuotaOfItsTenant"}},
+	},
+	{
 		13, "held-tasks-stay", "internal/postgres/offering.go",
 		"SET not_before_time = now()\nFROM held\n",
 		"SET not_before_time = not_before_time\nFROM held\n",

@@ -59,8 +59,8 @@ FOR UPDATE SKIP LOCKED`
 var errNothingAdmitted = errors.New("nothing was admitted")
 
 // AdmitTasks implements lifecycle.Store. The transaction runs at READ COMMITTED. It locks the rows of the accounts, then tenants that
-// have a quota in flight, then the rows of tasks. It waits for none of these locks. A probe of a closed offering may wait for
-// the row of the closure for a moment.
+// have a quota in flight, then the rows of tasks. A probe of a closed offering locks the row of the closure, then that of a task, then
+// its tenant. It waits for none of these locks but that of the closure, which another round holds for a moment.
 func (s *Tasks) AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task, error) {
 	var w writes
 	err := s.pipelined(ctx, func(tx pipelinedTx) error {
@@ -75,16 +75,8 @@ func (s *Tasks) AdmitTasks(ctx context.Context, r admission.Round) ([]task.Task,
 		if err != nil {
 			return fmt.Errorf("read what offerings may get: %w", err)
 		}
-		for _, o := range r.Probes {
-			if len(plan.Permits) == 0 {
-				break
-			}
-			if !rooms.HasRoom(o) {
-				continue
-			}
-			if err = s.admitOfferingProbe(ctx, tx, &w, r, o, plan.Permits[0]); err != nil || len(w.changes) > 0 {
-				return err
-			}
+		if err := s.admitOfferingProbes(ctx, tx, &w, r, rooms, plan.Permits); err != nil || len(w.changes) > 0 {
+			return err
 		}
 		for _, u := range plan.Probes {
 			if err = s.admitProbe(ctx, tx, &w, r, rooms, u, admission.LongestWindow(usages)); err != nil || len(w.changes) > 0 {

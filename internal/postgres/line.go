@@ -241,7 +241,7 @@ func tenantUsage(ctx context.Context, tx pgx.Tx, provider string, window time.Du
 	return used, open, err
 }
 
-// selectFull selects those of tenants whose open attempts use up their quota.
+// selectFull selects those of tenants whose open attempts use their quota up.
 var selectFull = `
 SELECT used.tenant
 FROM unnest($1::text[], $2::integer[]) AS used (tenant, open)
@@ -265,23 +265,32 @@ func fullTenants(ctx context.Context, tx pgx.Tx, provider string) ([]string, err
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// lockRoom locks the quota in flight of a tenant, if it has one, as selectTenantQueues does.
-var lockRoom = `
+// lockTenantQuota locks the quota in flight of a tenant, if it has one and no other round holds it, as selectTenantQueues does.
+var lockTenantQuota = `
 SELECT coalesce(limits.max_in_flight, 0),
        limits.max_in_flight IS NULL OR pg_try_advisory_xact_lock(hashtext('refract.tenant.in_flight'), hashtext($1) & 255)
 FROM (VALUES ($1)) AS this (tenant)
 LEFT JOIN LATERAL (` + tenantLimits("this.tenant") + `) AS limits ON true`
 
-// holdRoom reports whether a tenant may have one more attempt in flight, which stays true until the transaction ends. It is false too
-// while another round holds the quota of the tenant.
-func holdRoom(ctx context.Context, tx pgx.Tx, provider, tenant string) (bool, error) {
-	var quota int
+// countOpen counts the open attempts of a tenant.
+const countOpen = `
+SELECT count(*)
+FROM provider_account
+JOIN attempt ON attempt.account = provider_account.account AND attempt.state IN ('SUBMITTING', 'UNCONFIRMED', 'RUNNING')
+JOIN task ON task.id = attempt.task_id AND task.tenant = $1`
+
+// holdTenantQuota reports whether a tenant may have one more attempt in flight, which stays true until the transaction ends. It is false
+// too while another round holds the quota of the tenant.
+//
+// NOTE: it counts after it has locked, for the reason that countUsage gives.
+func holdTenantQuota(ctx context.Context, tx pgx.Tx, tenant string) (bool, error) {
+	var quota, open int
 	var held bool
-	if err := tx.QueryRow(ctx, lockRoom, tenant).Scan(&quota, &held); err != nil || !held || quota == 0 {
+	if err := tx.QueryRow(ctx, lockTenantQuota, tenant).Scan(&quota, &held); err != nil || !held || quota == 0 {
 		return held, err
 	}
-	_, open, err := tenantUsage(ctx, tx, provider, 0)
-	return open[tenant] < quota, err
+	err := tx.QueryRow(ctx, countOpen, tenant).Scan(&open)
+	return open < quota, err
 }
 
 // maxPosition bounds how many tasks ahead of another are counted.

@@ -130,7 +130,14 @@ func queueOfferings(batch *pgx.Batch, updates []lifecycle.OfferingUpdate) {
 const claimProbe = `
 UPDATE offering_closure
 SET probe_time = now() + interval '1 minute'
-WHERE provider = $1 AND model = $2 AND NOT operator AND NOT open AND probe_time <= now()`
+WHERE provider = $1 AND model = $2`
+
+// lockDueProbe locks a closed offering that is to be probed. After a wait for another round it finds that this one has claimed the probe.
+const lockDueProbe = `
+SELECT
+FROM offering_closure
+WHERE provider = $1 AND model = $2 AND NOT operator AND NOT open AND probe_time <= now()
+FOR UPDATE`
 
 // waitsForSource is whether a task waits for the preparation of its source.
 const waitsForSource = `EXISTS (SELECT FROM preparation_task AS waiter WHERE waiter.task_id = task.id AND waiter.revision = task.revision)`
@@ -153,13 +160,34 @@ func ofNames(columns, where, limit string) string {
 const (
 	isHeld    = `not_before_time = 'infinity'`
 	isNotHeld = `not_before_time IS DISTINCT FROM 'infinity'`
-	// mayProbe is whether a task may probe its offering, if it is not refused: its tenant is not one of $3, and it waits for nothing but
-	// the offering.
+	// mayProbe is whether a task may probe its offering, if it is not refused: it waits for nothing but the offering, and its tenant is
+	// none of $3, those that have used their quota in flight up.
 	mayProbe = `tenant <> ALL ($3::text[]) AND deadline_time > now() AND NOT ` + waitsForSource
 	// lastRefusal is when the provider last refused a task, as long as it may be for the offering's sake.
 	lastRefusal = `(SELECT max(create_time) FROM attempt WHERE attempt.task_id = task.id AND attempt.provider = $1 AND attempt.state = 'REFUSED'
             AND attempt.create_time > now() - interval '1 day')`
 )
+
+// probers selects tasks that may probe an offering, as ofNames does. It looks at the 10,000 oldest tasks of each name, so that tenants
+// that may not probe cost no more than that: a task that is behind 10,000 of theirs does not probe.
+func probers(columns, place, where, limit string) string {
+	return `
+    SELECT candidate.*
+    FROM unnest($2::text[]) AS name
+    CROSS JOIN LATERAL (
+        SELECT ` + columns + `
+        FROM (
+            SELECT id, tenant, revision, deadline_time
+            FROM task
+            WHERE provider = $1 AND model = name AND state = 'QUEUED' AND ` + place + `
+            ORDER BY id
+            LIMIT 10000
+        ) AS task
+        WHERE ` + where + `
+        ORDER BY id
+        LIMIT ` + limit + `
+    ) AS candidate`
+}
 
 // lockOfferingProbe locks the task that probes an offering. Tasks that the provider has not refused go first, since the cause of a refusal
 // may be the task. If it has refused all that it looks at, the one goes whose refusal is the oldest.
@@ -168,38 +196,64 @@ SELECT ` + taskColumns + `
 FROM task
 WHERE state = 'QUEUED' AND deadline_time > now() AND id = (
     SELECT id
-    FROM (` + ofNames("id, NULL::timestamptz AS refused", isHeld+" AND "+mayProbe+" AND "+lastRefusal+" IS NULL", "1") + `
-    UNION ALL` + ofNames("id, NULL::timestamptz AS refused", isNotHeld+" AND "+mayProbe+" AND "+lastRefusal+" IS NULL", "1") + `
-    UNION ALL` + ofNames("id, "+lastRefusal+" AS refused", isHeld+" AND "+mayProbe, "100") + `
-    UNION ALL` + ofNames("id, "+lastRefusal+" AS refused", isNotHeld+" AND "+mayProbe, "100") + `) AS prober
+    FROM (` + probers("id, NULL::timestamptz AS refused", isHeld, mayProbe+" AND "+lastRefusal+" IS NULL", "1") + `
+    UNION ALL` + probers("id, NULL::timestamptz AS refused", isNotHeld, mayProbe+" AND "+lastRefusal+" IS NULL", "1") + `
+    UNION ALL` + probers("id, "+lastRefusal+" AS refused", isHeld, mayProbe, "100") + `
+    UNION ALL` + probers("id, "+lastRefusal+" AS refused", isNotHeld, mayProbe, "100") + `) AS prober
     ORDER BY refused NULLS FIRST, id
     LIMIT 1)
 FOR UPDATE SKIP LOCKED`
 
-// admitOfferingProbe lets one task probe a closed offering of the provider, if there is one.
-func (s *Tasks) admitOfferingProbe(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, o admission.Offering, account string) error {
-	tag, err := tx.Exec(ctx, claimProbe, r.Provider, o.Model)
+// admitOfferingProbes lets one task probe a closed offering of the provider, the first that has room and such a task.
+func (s *Tasks) admitOfferingProbes(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, rooms *admission.Rooms, permits []string) error {
+	if len(r.Probes) == 0 || len(permits) == 0 {
+		return nil
+	}
+	full, err := fullTenants(ctx, tx, r.Provider)
 	if err != nil {
-		return fmt.Errorf("claim the probe of %s: %w", o.Model, err)
+		return fmt.Errorf("read which tenants may not probe: %w", err)
+	}
+	for _, o := range r.Probes {
+		if !rooms.HasRoom(o) {
+			continue
+		}
+		if err := s.admitOfferingProbe(ctx, tx, w, r, o, permits[0], full); err != nil || len(w.changes) > 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// errQuotaHeld means that another round holds the quota of the tenant whose task was to probe, or has used it up.
+var errQuotaHeld = errors.New("the quota of the tenant is held")
+
+// admitOfferingProbe lets one task probe a closed offering of the provider, if there is one. full are tenants whose tasks may not.
+func (s *Tasks) admitOfferingProbe(ctx context.Context, tx pgx.Tx, w *writes, r admission.Round, o admission.Offering, account string, full []string) error {
+	tag, err := tx.Exec(ctx, lockDueProbe, r.Provider, o.Model)
+	if err != nil {
+		return fmt.Errorf("lock the probe of %s: %w", o.Model, err)
 	}
 	if tag.RowsAffected() == 0 {
 		return nil // Another replica was faster.
 	}
-	full, err := fullTenants(ctx, tx, r.Provider)
-	if err != nil {
-		return fmt.Errorf("read which tenants may not probe %s: %w", o.Model, err)
-	}
 	admit := func(_ int, t task.Task) (task.Decision, error) {
-		room, err := holdRoom(ctx, tx, r.Provider, t.Tenant)
+		free, err := holdTenantQuota(ctx, tx, t.Tenant)
 		if err != nil {
 			return task.Decision{}, fmt.Errorf("hold the quota of tenant %s: %w", t.Tenant, err)
 		}
-		if !room {
-			return task.Decision{}, errNothingAdmitted
+		if !free {
+			return task.Decision{}, errQuotaHeld
+		}
+		if _, err := tx.Exec(ctx, claimProbe, r.Provider, o.Model); err != nil {
+			return task.Decision{}, fmt.Errorf("claim the probe of %s: %w", o.Model, err)
 		}
 		return r.Admit(t, account)
 	}
-	return s.changeQueued(ctx, tx, w, admit, lockOfferingProbe, r.Provider, o.Names, full)
+	err = s.changeQueued(ctx, tx, w, admit, lockOfferingProbe, r.Provider, o.Names, full)
+	if errors.Is(err, errQuotaHeld) {
+		return nil // The next round tries again.
+	}
+	return err
 }
 
 // lockClosures reads which offerings of a provider are closed. While they are locked, none of them ends: a task that is held after

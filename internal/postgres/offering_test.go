@@ -25,7 +25,7 @@ func TestPlans_TasksOfAClosedOfferingAreFoundBehindEndedTasks(t *testing.T) {
 		"hold tasks":     {"kie", names},
 		"lock held":      {"kie", names, []string{"kie", "luma"}, 100},
 		"release held":   {"kie", names},
-		"offering probe": {"kie", names, []string{"nobody"}},
+		"offering probe": {"kie", names, []string{}},
 	} {
 		var text []byte
 		tx := postgrestest.Begin(t, pool)
