@@ -130,6 +130,17 @@ func (ts *Service) Changes(t *testing.T) []Change {
 	return all
 }
 
+// Change returns the event with an id.
+func (ts *Service) Change(t *testing.T, id string) Change {
+	t.Helper()
+	changes := ts.Changes(t)
+	i := slices.IndexFunc(changes, func(c Change) bool { return c.ID() == id })
+	if i < 0 {
+		t.Fatalf("the database has no event %s", id)
+	}
+	return changes[i]
+}
+
 // wants reports whether an event must reach the endpoint.
 func (s *Subscription) wants(c Change) bool {
 	for key, value := range s.labels {

@@ -210,7 +210,7 @@ UPDATE task SET create_time = create_time - $2::interval, update_time = update_t
 	e2etest.Pass(t, s)
 	q := s.AwaitEvent(t, event)
 	s.CheckLinks(t, q)
-	s.CheckRequest(t, q, s.Changes(t)[slices.IndexFunc(s.Changes(t), func(c e2etest.Change) bool { return c.ID() == event })])
+	s.CheckRequest(t, q, s.Change(t, event))
 
 	postgrestest.Exec(t, ts.Pool, `INSERT INTO tenant (tenant, keep_outputs) VALUES ('late', '4 days')`)
 	postgrestest.Exec(t, ts.Pool, age, id, "3 days")
