@@ -19,8 +19,8 @@ import (
 // permit. The third tenant's source is too slow for a submission to wait for, and must get a slot for its preparation.
 //
 // It fails when countUsage (internal/postgres/admit_tasks.go) counts attempts that were not sent, when deferTask
-// (internal/postgres/preparation.go) leaves tasks to admission, when Look is waited for until it ends, and, for the
-// third tenant, when claimPreparations (internal/postgres/preparation.go) gives all slots to two tenants.
+// (internal/postgres/preparation.go) leaves tasks to admission, and, for the third tenant, when claimPreparations
+// (internal/postgres/preparation.go) gives all slots to two tenants.
 func TestPromise10_SlowSourcesDelayTheirOwnTenantAlone(t *testing.T) {
 	t.Parallel()
 	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
