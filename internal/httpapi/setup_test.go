@@ -78,7 +78,12 @@ func (r *remote) WatchTask(req *refractv1.WatchTaskRequest, stream watchStream) 
 	return r.watch(req, stream)
 }
 
-func (r *remote) UploadSource(stream uploadStream) error { return r.upload(stream) }
+func (r *remote) UploadSource(stream uploadStream) error {
+	if r.upload == nil {
+		return r.UnimplementedTaskServiceServer.UploadSource(stream)
+	}
+	return r.upload(stream)
+}
 
 func (r *remote) WatchTasks(req *refractv1.WatchTasksRequest, stream grpc.ServerStreamingServer[refractv1.WatchTasksResponse]) error {
 	return r.all(req, stream)

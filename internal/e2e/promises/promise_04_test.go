@@ -113,11 +113,39 @@ func TestPromise04_EveryChangeOnceInOrder(t *testing.T) {
 			t.Errorf("after revision %d (-stored +seen):\n%s", after, diff)
 		}
 	}
+	cancelElsewhere(t, r)
 	// A removed revision is refused with the oldest one that is left.
 	postgrestest.Exec(t, f.Pool, "DELETE FROM task_event WHERE task_id = $1 AND revision <= 20", id)
 	_, err := (&watcher{id: id, roster: r, after: 3}).once(t)
 	if st := status.Convert(err); st.Code() != codes.OutOfRange || e2etest.InfoOf(st).GetMetadata()["oldest_revision"] != "21" {
 		t.Errorf("a watch from before retention ended with %v, want OUT_OF_RANGE with oldest_revision 21", err)
+	}
+}
+
+// cancelElsewhere cancels a task at one replica while another one streams it, which must notice by itself.
+func cancelElsewhere(t *testing.T, r *roster) {
+	t.Helper()
+	here, there := r.nth(0), r.nth(1)
+	id := here.Submit(t, "").GetId()
+	here.Await(t, id, func(e *refractv1.TaskEvent) bool { return e.GetState() == refractv1.TaskState_TASK_STATE_RUNNING })
+	stream, err := there.Tasks.WatchTask(there.Ctx(t), &refractv1.WatchTaskRequest{TaskId: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := stream.Recv(); err != nil || m.GetTask().GetState() != refractv1.TaskState_TASK_STATE_RUNNING {
+		t.Fatalf("the stream began with %v, %v, want the task, RUNNING", m, err)
+	}
+	if _, err := here.Tasks.CancelTask(here.Ctx(t), &refractv1.CancelTaskRequest{TaskId: id}); err != nil {
+		t.Fatalf("cancel: %v", err)
+	}
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			t.Fatalf("the stream ended with %v before CANCELED", err)
+		}
+		if m.GetEvent().GetState() == refractv1.TaskState_TASK_STATE_CANCELED {
+			return
+		}
 	}
 }
 
@@ -265,14 +293,18 @@ func (w *watcher) once(t *testing.T) (ended bool, err error) {
 	if w.pause != nil {
 		<-w.pause
 	}
-	for {
+	for began := false; ; {
 		m, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
 			return true, nil
 		}
 		if err != nil {
+			if got := e2etest.RefusalOf(err); began && w.pause == nil && got.Reason != "SHUTTING_DOWN" {
+				t.Errorf("a stream ended with %v, want the reason SHUTTING_DOWN", err) // The client of a slow one may not see it.
+			}
 			return false, err
 		}
+		began = true
 		if e := m.GetEvent(); e != nil {
 			w.after = e.GetRevision()
 			w.events = append(w.events, seen{e.GetRevision(), e.GetState().String(), e.GetMessage()})

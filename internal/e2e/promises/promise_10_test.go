@@ -29,6 +29,11 @@ func TestPromise10_OnePoisonousTaskStopsNobody(t *testing.T) {
 		return e.GetRevision() > 1 && e.GetState() == refractv1.TaskState_TASK_STATE_QUEUED
 	})
 	ts.Stop()
+	// The pause outlasts the test, so only a probe of another tenant can end it.
+	postgrestest.Exec(t, f.Pool, `UPDATE provider_account SET paused_until_time = now() + interval '1 day' WHERE paused_until_time > now()`)
+	if n := postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM provider_account WHERE paused_until_time > now()"); n != 1 {
+		t.Fatalf("%d accounts pause, want the one that refused the task", n)
+	}
 	ts = f.Start(t)
 
 	films := e2etest.As(ts.Anonymous(t), e2etest.CreateToken(t, ts.Pool, "films"))
