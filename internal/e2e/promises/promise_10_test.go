@@ -30,7 +30,7 @@ func TestPromise10_OnePoisonousTaskStopsNobody(t *testing.T) {
 	})
 	ts.Stop()
 	// The pause outlasts the test, so only a probe of another tenant can end it.
-	postgrestest.Exec(t, f.Pool, `UPDATE provider_account SET paused_until_time = now() + interval '1 day' WHERE pauses > 0`)
+	postgrestest.Exec(t, f.Pool, `UPDATE provider_account SET paused_until_time = now() + interval '1 day', task_probe_time = now() + interval '1 day' WHERE pauses > 0`)
 	if n := postgrestest.Value[int](t, f.Pool, "SELECT count(*) FROM provider_account WHERE paused_until_time > now()"); n != 1 {
 		t.Fatalf("%d accounts pause, want the one that refused the task", n)
 	}

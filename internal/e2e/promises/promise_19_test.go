@@ -166,7 +166,7 @@ func TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers(t *testing.T) 
 
 	const failures = "refract_storage_failures_total"
 	seen := broken.Metric(t, failures, `operation="put"`)
-	e2etest.Eventually(t, "two more files that can't be stored", func() bool { return broken.Metric(t, failures, `operation="put"`) > seen+1 })
+	e2etest.Eventually(t, "four more files that can't be stored", func() bool { return broken.Metric(t, failures, `operation="put"`) > seen+3 })
 	checkAdmittedOnce(t, broken, id)
 	fleet.Config.Bucket = "file://" + folder
 	works := fleet.Start(t)
