@@ -23,7 +23,7 @@ import (
 //
 // It fails when admission does not ask the storage watcher, and when tries of a save count that fail because of the
 // storage. Without the watcher nothing would be spent either, because a send needs its record in the bucket. But queued tasks
-// would use up attempts.
+// would be admitted and given back again and again.
 func TestPromise19_NothingIsSpentThatCannotBeSaved(t *testing.T) {
 	t.Parallel()
 	callbacks := e2etest.StartGate(t)
@@ -168,10 +168,14 @@ func TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers(t *testing.T) 
 	seen := broken.Metric(t, failures, `operation="put"`)
 	e2etest.Eventually(t, "four more files that can't be stored", func() bool { return broken.Metric(t, failures, `operation="put"`) > seen+3 })
 	checkAdmittedOnce(t, broken, id)
+	started := postgrestest.Value[time.Time](t, fleet.Pool, `SELECT now()`)
 	fleet.Config.Bucket = "file://" + folder
 	works := fleet.Start(t)
 	if last := broken.End(t, id); last.GetState() != e2etest.Succeeded {
 		t.Errorf("ended %v, want SUCCEEDED", last)
+	}
+	if admitted := broken.Get(t, id).GetAttempt().GetCreateTime().AsTime(); admitted.Before(started) {
+		t.Errorf("the task was admitted at %s, and the replica that can save it started at %s", admitted, started)
 	}
 	e2etest.AwaitReady(t, works, http.StatusOK)
 	e2etest.AwaitReady(t, broken, http.StatusServiceUnavailable)
