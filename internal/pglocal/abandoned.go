@@ -15,7 +15,7 @@ const abandonedAfter = time.Hour
 // RemoveAbandoned removes the temporary clusters in a folder whose processes were killed, and so could not remove them. A
 // process that lives holds the lock of its cluster.
 func RemoveAbandoned(tempDir string) error {
-	clusters, err := filepath.Glob(filepath.Join(tempDir, temporaryPrefix+"*"))
+	clusters, err := filepath.Glob(filepath.Join(tempDir, TemporaryPrefix+"*"))
 	if err != nil {
 		return err
 	}

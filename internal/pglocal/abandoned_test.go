@@ -29,10 +29,10 @@ func TestRemoveAbandoned_RemovesOldClustersWithoutAProcess(t *testing.T) {
 		}
 		return path, lock
 	}
-	_, _ = cluster(temporaryPrefix+"old", 2*time.Hour)
-	young, _ := cluster(temporaryPrefix+"young", time.Minute)
+	_, _ = cluster(TemporaryPrefix+"old", 2*time.Hour)
+	young, _ := cluster(TemporaryPrefix+"young", time.Minute)
 	foreign, _ := cluster("postgres-foreign", 2*time.Hour)
-	used, lock := cluster(temporaryPrefix+"used", 2*time.Hour)
+	used, lock := cluster(TemporaryPrefix+"used", 2*time.Hour)
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}

@@ -65,6 +65,16 @@ func chooseBinaries(ctx context.Context, user account, dir *folder, major int) (
 	return fetched, nil
 }
 
+// Major returns the major version of the PostgreSQL with which Start creates a cluster. It finds or fetches the programs as Start does.
+func Major(ctx context.Context) (int, error) {
+	user, err := serverAccount("")
+	if err != nil {
+		return 0, err
+	}
+	bin, err := chooseBinaries(ctx, user, &folder{}, 0)
+	return bin.major, err
+}
+
 func noBinaries(cause error) error {
 	return fmt.Errorf("find PostgreSQL %d or newer: none is installed; %w; "+
 		"install it (such as apt-get install postgresql), or pass --database-url to refract serve", minMajor, cause)

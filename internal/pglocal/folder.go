@@ -15,8 +15,8 @@ import (
 
 const (
 	lockName = "refract.lock"
-	// temporaryPrefix begins the names of temporary folders.
-	temporaryPrefix = "refract-postgres-"
+	// TemporaryPrefix begins the names of temporary folders, which RemoveAbandoned removes.
+	TemporaryPrefix = "refract-postgres-"
 )
 
 // folder is an opened and locked data folder:
@@ -85,7 +85,7 @@ func makeFolder(path, tempDir string) (_ string, err error) {
 	create := false
 	if path == "" {
 		create = true
-		if path, err = os.MkdirTemp(tempDir, temporaryPrefix); err == nil {
+		if path, err = os.MkdirTemp(tempDir, TemporaryPrefix); err == nil {
 			path, err = filepath.Abs(path)
 		}
 	} else if path, err = filepath.Abs(path); err == nil {

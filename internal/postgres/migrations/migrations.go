@@ -5,7 +5,9 @@ package migrations
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,8 +33,32 @@ var (
 	ErrNew = errors.New("the database schema is newer than this release: run the release that migrated it, or a later one")
 )
 
-// Files returns the migrations, so that a test database can be rebuilt when they change.
+// Files returns our migrations.
 func Files() fs.FS { return files }
+
+// Hash returns a text that changes with the migrations, ours and those of the job queue. It names a database that tests keep.
+func Hash() (string, error) {
+	h := sha256.New()
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		return "", err
+	}
+	for _, name := range names {
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			return "", err
+		}
+		h.Write(text)
+	}
+	jobs, err := rivermigrate.New(riverpgxv5.New(nil), nil)
+	if err != nil {
+		return "", err
+	}
+	for _, version := range jobs.AllVersions() {
+		h.Write([]byte(version.SQLUp))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16]), nil
+}
 
 // Apply migrates the schema to this release's version. Replicas may call it at the same time: one migrates, and the others
 // wait. It changes nothing where a newer release has migrated the database and this release works with its schema; where it does

@@ -3,11 +3,9 @@ package postgrestest
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"sync"
 	"testing"
@@ -81,7 +79,7 @@ func (c *cloner) createRole(ctx context.Context) error {
 // migrated returns the name of the template with the schema of this release. It is keyed by the migrations, and stays on a
 // server of one's own.
 func (c *cloner) migrated(ctx context.Context) (name string, err error) {
-	hash, err := migrationsHash()
+	hash, err := migrations.Hash()
 	if err != nil {
 		return "", err
 	}
@@ -123,20 +121,6 @@ func migrate(ctx context.Context, databaseURL string) error {
 	}
 	defer pool.Close()
 	return migrations.Apply(ctx, pool)
-}
-
-// migrationsHash changes with the migrations.
-func migrationsHash() (string, error) {
-	h := sha256.New()
-	err := fs.WalkDir(migrations.Files(), ".", func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		text, err := fs.ReadFile(migrations.Files(), path)
-		h.Write(text)
-		return err
-	})
-	return hex.EncodeToString(h.Sum(nil)[:16]), err
 }
 
 // url returns the address of a database for its owner.

@@ -9,7 +9,6 @@ package postgrestest
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -18,9 +17,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/goleak"
-
-	"github.com/refract-video/refract/internal/pglocal"
-	"github.com/refract-video/refract/internal/pglocal/pgtest"
 )
 
 // server is the server of this process. It is started when a test first asks for a database, so that nothing
@@ -29,7 +25,7 @@ var server struct {
 	once    sync.Once
 	inMain  bool
 	cloner  *cloner
-	cluster *pglocal.Cluster // Nil with a server of one's own.
+	private private // Without a cluster where the server is one's own.
 	err     error
 }
 
@@ -51,8 +47,8 @@ func Main(m interface{ Run() int }, ignored ...goleak.Option) int {
 	if server.cloner != nil {
 		server.cloner.pool.Close()
 	}
-	if server.cluster != nil {
-		if err := server.cluster.Stop(context.Background()); err != nil {
+	if server.private.cluster != nil {
+		if err := server.private.stop(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, "stop the private PostgreSQL:", err)
 			return 1
 		}
@@ -86,26 +82,10 @@ func startServer() {
 		server.cloner, server.err = newCloner(ctx, own, false)
 		return
 	}
-	if server.err = pglocal.RemoveAbandoned(pgtest.Dir()); server.err != nil {
+	if server.private, server.err = startPrivate(ctx); server.err != nil {
 		return
 	}
-	server.cluster, server.err = pglocal.Start(ctx, pglocal.Config{
-		TempDir: pgtest.Dir(),
-		// The data lives as long as the tests, so it needs no safety from power cuts, and no vacuum. A session lives for a few
-		// executions of each statement, and would plan the statement anew for each of them. The plan for any parameters is the
-		// one that CheckPlans checks. To create or drop a database, the server scans all shared buffers.
-		Settings: map[string]string{
-			"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off", "max_connections": "600",
-			"plan_cache_mode": "force_generic_plan", "shared_buffers": "16MB",
-		},
-		Logger: slog.New(slog.DiscardHandler),
-	})
-	if server.err != nil {
-		return
-	}
-	if server.cloner, server.err = newCloner(ctx, server.cluster.URL(), true); server.err == nil {
-		server.err = server.cloner.cheapenOwnPassword(ctx)
-	}
+	server.cloner, server.err = newCloner(ctx, server.private.cluster.URL(), true)
 }
 
 // URL returns the address of a fresh database with the schema of this release.

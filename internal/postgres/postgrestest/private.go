@@ -1,0 +1,172 @@
+package postgrestest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/refract-video/refract/internal/pglocal"
+	"github.com/refract-video/refract/internal/pglocal/pgtest"
+	"github.com/refract-video/refract/internal/postgres/migrations"
+)
+
+// settings are those of a private server. Its data lives as long as the tests, so it needs no safety from power cuts, and no vacuum. A
+// session lives for a few executions of each statement, and would plan the statement anew for each of them. The plan for any
+// parameters is the one that CheckPlans checks. To create or drop a database, the server scans all shared buffers.
+var settings = map[string]string{
+	"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off", "max_connections": "600",
+	"plan_cache_mode": "force_generic_plan", "shared_buffers": "16MB",
+}
+
+// keepPrepared is how long a prepared cluster stays after it was made, when another one is made.
+const keepPrepared = 24 * time.Hour
+
+// private is a server for the tests of one package.
+type private struct {
+	cluster *pglocal.Cluster
+	dir     string
+}
+
+// startPrivate starts a server on a copy of a prepared cluster, which has the template with the schema of this release. To make the
+// cluster takes two seconds of processor time, which each package with a database would need. The first package makes it
+// and keeps a copy in the user's cache.
+func startPrivate(ctx context.Context) (private, error) {
+	if err := pglocal.RemoveAbandoned(pgtest.Dir()); err != nil {
+		return private{}, err
+	}
+	kept, err := preparedDir(ctx)
+	if err != nil {
+		return private{}, err
+	}
+	dir, err := newDir()
+	if err != nil {
+		return private{}, err
+	}
+	if copyDir(kept, dir) != nil { // There is none, or another process removes it.
+		if dir, err = prepare(ctx, dir, kept); err != nil {
+			return private{}, errors.Join(err, os.RemoveAll(dir))
+		}
+	}
+	p, err := startIn(ctx, dir)
+	if err != nil {
+		return private{}, errors.Join(fmt.Errorf("start a copy of %s (remove it if it is damaged): %w", kept, err), os.RemoveAll(dir))
+	}
+	return p, nil
+}
+
+func startIn(ctx context.Context, dir string) (private, error) {
+	cluster, err := pglocal.Start(ctx, pglocal.Config{DataDir: dir, Settings: settings, Logger: slog.New(slog.DiscardHandler)})
+	return private{cluster, dir}, err
+}
+
+func (p private) stop(ctx context.Context) error {
+	return errors.Join(p.cluster.Stop(ctx), os.RemoveAll(p.dir))
+}
+
+// preparedDir returns the folder of the cluster for this version of the server and of the schema.
+func preparedDir(ctx context.Context) (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	major, err := pglocal.Major(ctx)
+	if err != nil {
+		return "", err
+	}
+	hash, err := migrations.Hash()
+	return filepath.Join(cache, "refract-test", fmt.Sprintf("postgres-%d-%s", major, hash)), err
+}
+
+// newDir returns an empty folder for a cluster. pglocal removes it where the process is killed.
+func newDir() (string, error) {
+	dir, err := os.MkdirTemp(pgtest.Dir(), pglocal.TemporaryPrefix)
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o711) //nolint:gosec // The server of a root user runs as another user, who must be able to enter it.
+}
+
+// prepare makes a cluster in place of the one in a folder, stops it and keeps a copy. It returns the folder of the cluster.
+func prepare(ctx context.Context, failed, kept string) (string, error) {
+	if err := os.RemoveAll(failed); err != nil {
+		return failed, err
+	}
+	dir, err := newDir()
+	if err != nil {
+		return failed, err
+	}
+	p, err := startIn(ctx, dir)
+	if err != nil {
+		return dir, err
+	}
+	err = prepareIn(ctx, p)
+	if err := errors.Join(err, p.cluster.Stop(ctx)); err != nil {
+		return dir, err
+	}
+	return dir, keep(dir, kept)
+}
+
+func prepareIn(ctx context.Context, p private) error {
+	c, err := newCloner(ctx, p.cluster.URL(), true)
+	if err != nil {
+		return err
+	}
+	defer c.pool.Close()
+	if err := c.cheapenOwnPassword(ctx); err != nil {
+		return err
+	}
+	_, err = c.template()
+	return err
+}
+
+// keep copies a stopped cluster to where other packages find it, and removes old ones. Others may do the same at this time: each copies
+// to a folder of its own, and the first one to rename its folder wins.
+func keep(dir, kept string) error {
+	all := filepath.Dir(kept)
+	if err := os.MkdirAll(all, 0o700); err != nil {
+		return err
+	}
+	old, err := os.ReadDir(all)
+	if err != nil {
+		return err
+	}
+	for _, entry := range old {
+		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > keepPrepared {
+			if err := os.RemoveAll(filepath.Join(all, entry.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	fresh, err := os.MkdirTemp(all, "new-")
+	if err != nil {
+		return err
+	}
+	if err := copyDir(dir, fresh); err != nil {
+		return errors.Join(err, os.RemoveAll(fresh))
+	}
+	now := time.Now()
+	if err := os.Chtimes(fresh, now, now); err != nil { // The copy has the time of the original.
+		return errors.Join(err, os.RemoveAll(fresh))
+	}
+	if err := os.Rename(fresh, kept); errors.Is(err, fs.ErrExist) {
+		return os.RemoveAll(fresh)
+	} else if err != nil {
+		return errors.Join(err, os.RemoveAll(fresh))
+	}
+	return nil
+}
+
+// copyDir copies the content of a folder with the owners and modes of all files.
+func copyDir(from, to string) error {
+	cmd := exec.Command("cp", "-a", from+"/.", to) //nolint:noctx,gosec // A copy of 50 MB ends by itself. The folders are ours.
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("copy %s: %w: %s", from, err, out)
+	}
+	return nil
+}
