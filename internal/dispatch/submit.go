@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -38,15 +37,9 @@ const (
 	// submitWorkers are the workers of the queue. There are more workers than slow sources can occupy, so a worker is always
 	// free.
 	submitWorkers = source.SubmitPlaces + submitsAtOnce
+	// checkPause is how long a submission waits while no replica knows whether anything may be sent.
+	checkPause = 2 * time.Second
 )
-
-// checkPause returns how long a submission waits that this replica can't begin, because it does not know yet whether it may.
-//
-// NOTE: the pauses vary by a second, the interval at which each replica looks for jobs. With equal pauses the same replica would always
-// be the first to find the job again, while another could send it.
-func checkPause() time.Duration {
-	return time.Second + rand.N(time.Second) //nolint:gosec // It spreads the tries, and nothing secret depends on it.
-}
 
 // Kind returns how the job queue runs the submitter.
 func (s *Submitter) Kind() queue.Kind {
@@ -94,7 +87,7 @@ func (s *Submitter) Work(ctx context.Context, job *river.Job[task.SubmitAttempt]
 	case errors.Is(err, lifecycle.ErrUnprepared):
 		return river.JobSnooze(0) // A retry has just adopted the attempt.
 	case errors.Is(err, lifecycle.ErrNotChecked):
-		return river.JobSnooze(checkPause()) // Another replica may know.
+		return river.JobSnooze(checkPause)
 	default:
 		return err
 	}

@@ -178,19 +178,3 @@ func TestSubmitter_AnAttemptThatWasBegunIsSettledWithoutAPlace(t *testing.T) {
 		}
 	})
 }
-
-// Each replica looks for jobs once a second. With equal pauses, the same one would find a job first each time.
-func TestCheckPause_LetsEachReplicaFindTheJobFirst(t *testing.T) {
-	t.Parallel()
-	tenths := map[time.Duration]bool{}
-	for range 1000 {
-		pause := checkPause()
-		if pause < time.Second || pause >= 2*time.Second {
-			t.Fatalf("a pause of %s, want one of 1 to 2 s", pause)
-		}
-		tenths[pause/(100*time.Millisecond)] = true
-	}
-	if len(tenths) != 10 {
-		t.Errorf("1,000 pauses are in %d of the 10 tenths of a second", len(tenths))
-	}
-}

@@ -208,7 +208,7 @@ func (f *Fence) Run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			wait = failingPeriod
 			if !failing {
-				f.cfg.Log.ErrorContext(ctx, "the database could not be compared with the bucket; will retry", "error", err, "sends_wait", !f.isChecked())
+				f.cfg.Log.ErrorContext(ctx, "the database could not be compared with the bucket; will retry", "error", err, "sends_wait", !f.Checked())
 			}
 		} else if failing {
 			f.cfg.Log.InfoContext(ctx, "the database can be compared with the bucket again")
@@ -235,7 +235,8 @@ func (f *Fence) wait(ctx context.Context, d time.Duration) bool {
 	return loop.Sleep(ctx, min(d, busyPeriod)-time.Since(began)) == nil
 }
 
-func (f *Fence) isChecked() bool {
+// Checked reports whether the epochs were compared. Before that, nothing is sent.
+func (f *Fence) Checked() bool {
 	select {
 	case <-f.checked:
 		return true
@@ -247,7 +248,7 @@ func (f *Fence) isChecked() bool {
 func (f *Fence) round(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	if !f.isChecked() {
+	if !f.Checked() {
 		if err := f.check(ctx); err != nil {
 			return err
 		}

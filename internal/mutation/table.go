@@ -21,6 +21,7 @@ const (
 	postgres  = "internal/postgres"
 	precheck  = "internal/precheck"
 	publicerr = "internal/publicerr"
+	queue     = "internal/queue"
 	redact    = "internal/redact"
 	source    = "internal/source"
 	task      = "internal/task"
@@ -437,6 +438,18 @@ var mutations = append(differences(), []mutation{
 		"	if !l.Storage.Working() {\n",
 		"	if false {\n",
 		[]test{{dispatch, "TestAdmissionLoop_AdmitsNothingWhileResultsCantBeStored"}, {promises, "TestPromise19_NothingIsSpentThatCannotBeSaved"}, {promises, "TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers"}},
+	},
+	{
+		19, "new-jobs-not-left-to-others", "internal/queue/queue.go",
+		"	those.Now = e.takesBefore()\n",
+		"",
+		[]test{{queue, "TestQueue_LeavesNewJobsToOthersWhileItYields"}, {promises, "TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers"}},
+	},
+	{
+		19, "never-yields", "internal/server/server.go",
+		"!storageWatcher.Working() || !restoreFence.Checked() },\n",
+		"false },\n",
+		[]test{{promises, "TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers"}},
 	},
 	{
 		19, "storage-counts-as-the-provider", "internal/output/trouble.go",

@@ -21,7 +21,7 @@ func TestDriver_HearsHintsAndNoOrders(t *testing.T) {
 	if err := pool.QueryRow(t.Context(), `SELECT current_schema()`).Scan(&schema); err != nil {
 		t.Fatal(err)
 	}
-	l := driver{riverpgxv5.New(pool), pool}.GetListener(&riverdriver.GetListenenerParams{Schema: schema})
+	l := driver{riverpgxv5.New(pool), pool, nil}.GetListener(&riverdriver.GetListenenerParams{Schema: schema})
 	if err := l.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -27,8 +27,12 @@ import (
 // its answer.
 const SoftStopTimeout = 35 * time.Second
 
-// grace is the time after its timeout in which a job may record its result.
-const grace = 10 * time.Second
+// leaveFor is how long a replica that yields leaves a new job to others: longer than the second after which each replica looks for jobs.
+const leaveFor = 5 * time.Second
+
+// grace is the time after its timeout in which a job may record its result. A job that a replica took while it yielded counts from
+// leaveFor before its start.
+const grace = 10*time.Second + leaveFor
 
 // Kind is a kind of jobs.
 type Kind struct {
@@ -45,7 +49,10 @@ type Config struct {
 	Replica string        // The name of this replica; see NewReplicaName.
 	Kinds   []Kind
 	Now     func() time.Time // The time by the database's clock, as in jobs.
-	Log     *slog.Logger
+	// Yield reports whether this replica could not finish a job now. It then takes only jobs that other replicas have left for 5 seconds.
+	// Nil means that it never yields.
+	Yield func() bool
+	Log   *slog.Logger
 }
 
 // Queue runs jobs of the shared job queue on this replica.
@@ -67,7 +74,7 @@ func NewReplicaName() string {
 // New returns a queue that works on jobs between Start and Stop.
 func New(cfg Config) (*Queue, error) {
 	q := &Queue{cfg: cfg}
-	client, err := river.NewClient(driver{riverpgxv5.New(cfg.Pool), cmp.Or(cfg.Direct, cfg.Pool)}, q.config())
+	client, err := river.NewClient(driver{riverpgxv5.New(cfg.Pool), cmp.Or(cfg.Direct, cfg.Pool), q.takesBefore}, q.config())
 	if err != nil {
 		return nil, fmt.Errorf("prepare the job queue: %w", err)
 	}
@@ -75,11 +82,40 @@ func New(cfg Config) (*Queue, error) {
 	return q, nil
 }
 
-// driver is River's, which listens on another pool than it works on.
+// takesBefore returns the time before which a job must have been ready so that this replica takes it. Nil stands for now, by the
+// database's clock.
+func (q *Queue) takesBefore() *time.Time {
+	if q.cfg.Yield == nil || !q.cfg.Yield() {
+		return nil
+	}
+	before := q.cfg.Now().Add(-leaveFor)
+	return &before
+}
+
+// driver is River's, which listens on another pool than it works on, and which can leave jobs to other replicas.
 type driver struct {
 	*riverpgxv5.Driver
 
-	direct *pgxpool.Pool
+	direct      *pgxpool.Pool
+	takesBefore func() *time.Time
+}
+
+// GetExecutor returns an executor that leaves jobs to other replicas.
+func (d driver) GetExecutor() riverdriver.Executor {
+	return executor{d.Driver.GetExecutor(), d.takesBefore}
+}
+
+type executor struct {
+	riverdriver.Executor
+
+	takesBefore func() *time.Time
+}
+
+// JobGetAvailable takes jobs.
+func (e executor) JobGetAvailable(ctx context.Context, params *riverdriver.JobGetAvailableParams) (*riverdriver.JobGetAvailableResult, error) {
+	those := *params
+	those.Now = e.takesBefore()
+	return e.Executor.JobGetAvailable(ctx, &those)
 }
 
 // GetListener returns a listener whose connection keeps its session. It passes over orders.

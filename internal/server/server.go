@@ -184,7 +184,11 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	}
 	listener := replica.Listener{Pool: db.direct, Log: log, Replica: replicaName, Wake: hub.Wake, WakeAll: hub.WakeAll}
 	if f.has(roleWorker) {
-		s.queue, err = queue.New(queue.Config{Pool: db.pool, Direct: db.direct, Replica: replicaName, Kinds: []queue.Kind{submitter.Kind(), saver.Kind()}, Now: now, Log: log})
+		s.queue, err = queue.New(queue.Config{
+			Pool: db.pool, Direct: db.direct, Replica: replicaName, Kinds: []queue.Kind{submitter.Kind(), saver.Kind()}, Now: now, Log: log,
+			// Without its bucket, a replica can neither send an attempt nor save a result.
+			Yield: func() bool { return !storageWatcher.Working() || !restoreFence.Checked() },
+		})
 		if err != nil {
 			return nil, err
 		}

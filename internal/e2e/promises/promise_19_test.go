@@ -17,6 +17,7 @@ import (
 	"github.com/refract-video/refract/internal/output"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/server"
+	"github.com/refract-video/refract/internal/task"
 )
 
 // TestPromise19_NothingIsSpentThatCannotBeSaved removes the bucket while a result is paid for, and restores it.
@@ -121,6 +122,20 @@ func checkAdmittedOnce(t *testing.T, ts *e2etest.Service, id string) {
 	}
 }
 
+// checkLeavesJobs expects that a replica leaves a new job to others for five seconds before it takes it.
+//
+// The job is that of an attempt that retention has removed, so it is canceled as soon as a replica takes it.
+func checkLeavesJobs(t *testing.T, ts *e2etest.Service) {
+	t.Helper()
+	const insert = `INSERT INTO river_job (kind, queue, args, max_attempts) VALUES ($1, $1, jsonb_build_object('attempt_id', gen_random_uuid()), 1) RETURNING id`
+	job := postgrestest.Value[int64](t, ts.Pool, insert, task.SubmitAttempt{}.Kind())
+	const left = `SELECT coalesce(max(extract(epoch FROM finalized_at - scheduled_at)), 0)::float8 FROM river_job WHERE id = $1 AND state = 'cancelled'`
+	e2etest.Eventually(t, "the replica to take the job", func() bool { return postgrestest.Value[float64](t, ts.Pool, left, job) > 0 })
+	if seconds := postgrestest.Value[float64](t, ts.Pool, left, job); seconds < 4 { // The replica estimates the clock of the database.
+		t.Errorf("the replica took a job after %.1f s, want it to leave the job to others for 5 s", seconds)
+	}
+}
+
 // checkStorageLog expects one line for the failure of the storage, and one for its recovery.
 func checkStorageLog(t *testing.T, ts *e2etest.Service) {
 	t.Helper()
@@ -138,7 +153,7 @@ func checkStorageLog(t *testing.T, ts *e2etest.Service) {
 // TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers has one replica whose bucket stops working, and then one whose
 // bucket works.
 //
-// It fails when admission does not ask the storage watcher.
+// It fails when admission does not ask the storage watcher, and when the replica takes jobs that it can't finish before others can.
 func TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers(t *testing.T) {
 	t.Parallel()
 	fleet := e2etest.StartFleet(t, nil)
@@ -168,6 +183,7 @@ func TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers(t *testing.T) 
 	seen := broken.Metric(t, failures, `operation="put"`)
 	e2etest.Eventually(t, "four more files that can't be stored", func() bool { return broken.Metric(t, failures, `operation="put"`) > seen+3 })
 	checkAdmittedOnce(t, broken, id)
+	checkLeavesJobs(t, broken)
 	started := postgrestest.Value[time.Time](t, fleet.Pool, `SELECT now()`)
 	fleet.Config.Bucket = "file://" + folder
 	works := fleet.Start(t)
