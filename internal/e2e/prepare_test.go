@@ -126,7 +126,9 @@ func TestSource_AnOutageOfOursSettlesNothing(t *testing.T) {
 	})
 	wire.SetCut(true)
 	close(look)
-	e2etest.Eventually(t, "the service to miss its database", func() bool { return wire.Refused.Load() > 3 })
+	e2etest.Eventually(t, "the preparation to miss its database", func() bool {
+		return strings.Contains(ts.Log.String(), "the result of a preparation could not be recorded")
+	})
 	wire.SetCut(false)
 	postgrestest.Exec(t, f.Pool, "UPDATE preparation SET due_time = now()") // The lease expires.
 	e2etest.Eventually(t, "the task to succeed", func() bool {

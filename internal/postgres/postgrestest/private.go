@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/refract-video/refract/internal/pglocal"
@@ -48,7 +49,7 @@ func startPrivate(ctx context.Context) (private, error) {
 	if err != nil {
 		return private{}, err
 	}
-	if copyDir(kept, dir) != nil { // There is none, or another process removes it.
+	if kept == "" || copyDir(kept, dir) != nil { // There is none, or another process removes it.
 		if dir, err = prepare(ctx, dir, kept); err != nil {
 			return private{}, errors.Join(err, os.RemoveAll(dir))
 		}
@@ -69,18 +70,18 @@ func (p private) stop(ctx context.Context) error {
 	return errors.Join(p.cluster.Stop(ctx), os.RemoveAll(p.dir))
 }
 
-// preparedDir returns the folder of the cluster for this version of the server and of the schema.
+// preparedDir returns the folder of the cluster for this version of the server and of the schema. It is empty where the user has no cache.
 func preparedDir(ctx context.Context) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return "", err
+		return "", nil //nolint:nilerr // Each package then makes a cluster.
 	}
 	major, err := pglocal.Major(ctx)
 	if err != nil {
 		return "", err
 	}
 	hash, err := migrations.Hash()
-	return filepath.Join(cache, "refract-test", fmt.Sprintf("postgres-%d-%s", major, hash)), err
+	return filepath.Join(cache, "refract-test", fmt.Sprintf("postgres-%d-%s-%s", major, runtime.GOARCH, hash)), err
 }
 
 // newDir returns an empty folder for a cluster. pglocal removes it where the process is killed.
@@ -109,7 +110,10 @@ func prepare(ctx context.Context, failed, kept string) (string, error) {
 	if err := errors.Join(err, p.cluster.Stop(ctx)); err != nil {
 		return dir, err
 	}
-	return dir, keep(dir, kept)
+	if kept != "" {
+		_ = keep(dir, kept) // Without the copy, the next package makes a cluster again.
+	}
+	return dir, nil
 }
 
 func prepareIn(ctx context.Context, p private) error {
