@@ -30,11 +30,11 @@ func (ts *Service) MakeBusy(t *testing.T) *sync.WaitGroup {
 	}
 	ts.Await(t, running.GetId(), IsRunning)
 	ts.End(t, ts.Submit(t, "").GetId())
+	done := len(ts.Sim.Downloads())
 	ts.Submit(t, "[sim:duplicate=9]")
 	ts.Submit(t, "[sim:slow=5s]")
-	done := len(ts.Sim.Downloads())
 	if err := ts.Sim.Await(ts.Ctx(t), func() bool { return len(ts.Sim.Downloads()) > done+1 }); err != nil {
-		t.Fatalf("the save does not begin: %v", err)
+		t.Fatalf("the saves do not begin: %v", err)
 	}
 
 	watchers := &sync.WaitGroup{}
