@@ -111,7 +111,7 @@ func TestRoles_AnAPIReplicaWorksOnNothing(t *testing.T) {
 	t.Parallel()
 	f, _ := apart(t)
 	front := f.With(t, "api")
-	id := front.Submit(t, "").GetId()
+	id := front.Submit(t, "[sim:processing=1h]").GetId()
 	e2etest.Eventually(t, "some rounds of admission", func() bool {
 		return postgrestest.Value[bool](t, f.Pool, "SELECT now() > create_time + interval '3 s' FROM task")
 	})

@@ -139,7 +139,7 @@ func TestPromise03_NeverPayTwiceWhenTheDatabaseIsLost(t *testing.T) {
 	gate.To(ts)
 	task := ts.Submit(t, "")
 	e2etest.Eventually(t, "the answer to be written down", func() bool {
-		return postgrestest.Value[bool](t, f.Pool, `SELECT EXISTS (SELECT FROM attempt WHERE state = 'RUNNING' AND provider_task_id <> '')`)
+		return postgrestest.Value[bool](t, f.Pool, `SELECT EXISTS (SELECT FROM attempt WHERE provider_task_id <> '')`)
 	})
 	if n := postgrestest.Value[int](t, f.Pool, "SELECT last_value FROM answer_writes"); n < 2 {
 		t.Fatalf("the answer was written %d times, want another time after the first was lost", n)
@@ -266,7 +266,7 @@ func TestPromise03_AnOutageIsBraked(t *testing.T) {
 	}
 	postgrestest.Exec(t, f.Pool, "UPDATE provider_account SET paused_until_time = now()")
 	e2etest.Eventually(t, "the probe to pause the account again", func() bool {
-		return postgrestest.Value[int](t, f.Pool, "SELECT pauses FROM provider_account WHERE account = 'kie'") == 2
+		return postgrestest.Value[int](t, f.Pool, "SELECT pauses FROM provider_account WHERE account = 'kie'") >= 2
 	})
 	down.Store(false)
 	gate.Open.Store(true)
