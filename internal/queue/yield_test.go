@@ -11,13 +11,13 @@ import (
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 )
 
-// TestQueue_LeavesNewJobsToOthersWhileItYields has a job that is ready since now, and one that all other replicas have left.
+// TestQueue_LeavesNewJobsToOthersWhileItYields has a job that has just become ready, and one that other replicas have left.
 func TestQueue_LeavesNewJobsToOthersWhileItYields(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.Pool(t)
 	const insert = `INSERT INTO river_job (kind, queue, args, max_attempts, scheduled_at) VALUES ('submit', 'submit', '{}', 1, now() - $1::interval) RETURNING id`
 	fresh := postgrestest.Value[int64](t, pool, insert, time.Duration(0))
-	left := postgrestest.Value[int64](t, pool, insert, leaveFor+time.Second)
+	left := postgrestest.Value[int64](t, pool, insert, leaveFor+time.Hour)
 	inserted := postgrestest.Value[time.Time](t, pool, `SELECT scheduled_at FROM river_job WHERE id = $1`, fresh)
 
 	yields := true

@@ -186,7 +186,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 	if f.has(roleWorker) {
 		s.queue, err = queue.New(queue.Config{
 			Pool: db.pool, Direct: db.direct, Replica: replicaName, Kinds: []queue.Kind{submitter.Kind(), saver.Kind()}, Now: now, Log: log,
-			// Without its bucket, a replica can neither send an attempt nor save a result.
+			// Without its bucket, a replica can neither send an attempt nor save a result. Before the fence is checked, it sends nothing.
 			Yield: func() bool { return !storageWatcher.Working() || !restoreFence.Checked() },
 		})
 		if err != nil {

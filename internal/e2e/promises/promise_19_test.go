@@ -153,7 +153,7 @@ func checkStorageLog(t *testing.T, ts *e2etest.Service) {
 // TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers has one replica whose bucket stops working, and then one whose
 // bucket works.
 //
-// It fails when admission does not ask the storage watcher, and when the replica takes jobs that it can't finish before others can.
+// It fails when admission does not ask the storage watcher, and when the replica takes new jobs at once.
 func TestPromise19_AReplicaWhoseStorageFailsLeavesTheWorkToOthers(t *testing.T) {
 	t.Parallel()
 	fleet := e2etest.StartFleet(t, nil)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -48,8 +49,10 @@ func Hash() (string, error) {
 		if err != nil {
 			return "", err
 		}
+		h.Write([]byte(name))
 		h.Write(text)
 	}
+	h.Write([]byte(strconv.FormatInt(oldestCompatible, 10)))
 	jobs, err := rivermigrate.New(riverpgxv5.New(nil), nil)
 	if err != nil {
 		return "", err

@@ -3,7 +3,8 @@
 //
 // The server is the one that REFRACT_TEST_DATABASE_URL names (its user must be allowed to create databases
 // and roles), or else a private one that starts with the first test that needs it and that Main stops. A test
-// that fails keeps its database, which can be looked into when the server is one's own.
+// that fails keeps its database, which can be looked into when the server is one's own. The private server starts from a cluster
+// that is kept in refract-test in the user's cache, and that may be removed at any time.
 package postgrestest
 
 import (

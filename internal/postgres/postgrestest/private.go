@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/refract-video/refract/internal/pglocal"
@@ -34,6 +34,9 @@ type private struct {
 	dir     string
 }
 
+// preparedFormat changes with what prepareIn does, and with how pglocal creates a cluster.
+const preparedFormat = 1
+
 // startPrivate starts a server on a copy of a prepared cluster, which has the template with the schema of this release. To make the
 // cluster takes two seconds of processor time, which each package with a database would need. The first package makes it
 // and keeps a copy in the user's cache.
@@ -45,25 +48,33 @@ func startPrivate(ctx context.Context) (private, error) {
 	if err != nil {
 		return private{}, err
 	}
+	if kept != "" {
+		if p, err := startCopy(ctx, kept); err == nil {
+			return p, nil
+		}
+		_ = os.RemoveAll(kept) // There is none, or it is damaged.
+	}
+	return prepare(ctx, kept)
+}
+
+func startCopy(ctx context.Context, kept string) (private, error) {
 	dir, err := newDir()
 	if err != nil {
 		return private{}, err
 	}
-	if kept == "" || copyDir(kept, dir) != nil { // There is none, or another process removes it.
-		if dir, err = prepare(ctx, dir, kept); err != nil {
-			return private{}, errors.Join(err, os.RemoveAll(dir))
-		}
+	if err := copyDir(kept, dir); err != nil {
+		return private{}, errors.Join(err, os.RemoveAll(dir))
 	}
-	p, err := startIn(ctx, dir)
-	if err != nil {
-		return private{}, errors.Join(fmt.Errorf("start a copy of %s (remove it if it is damaged): %w", kept, err), os.RemoveAll(dir))
-	}
-	return p, nil
+	return startIn(ctx, dir)
 }
 
+// startIn starts a server in a folder, which it removes if that fails.
 func startIn(ctx context.Context, dir string) (private, error) {
 	cluster, err := pglocal.Start(ctx, pglocal.Config{DataDir: dir, Settings: settings, Logger: slog.New(slog.DiscardHandler)})
-	return private{cluster, dir}, err
+	if err != nil {
+		return private{}, errors.Join(err, os.RemoveAll(dir))
+	}
+	return private{cluster, dir}, nil
 }
 
 func (p private) stop(ctx context.Context) error {
@@ -81,10 +92,10 @@ func preparedDir(ctx context.Context) (string, error) {
 		return "", err
 	}
 	hash, err := migrations.Hash()
-	return filepath.Join(cache, "refract-test", fmt.Sprintf("postgres-%d-%s-%s", major, runtime.GOARCH, hash)), err
+	return filepath.Join(cache, "refract-test", fmt.Sprintf("postgres-%d-%s-%d-%s", major, runtime.GOARCH, preparedFormat, hash)), err
 }
 
-// newDir returns an empty folder for a cluster. pglocal removes it where the process is killed.
+// newDir returns an empty folder for a cluster. RemoveAbandoned removes it where the process is killed.
 func newDir() (string, error) {
 	dir, err := os.MkdirTemp(pgtest.Dir(), pglocal.TemporaryPrefix)
 	if err != nil {
@@ -93,27 +104,24 @@ func newDir() (string, error) {
 	return dir, os.Chmod(dir, 0o711) //nolint:gosec // The server of a root user runs as another user, who must be able to enter it.
 }
 
-// prepare makes a cluster in place of the one in a folder, stops it and keeps a copy. It returns the folder of the cluster.
-func prepare(ctx context.Context, failed, kept string) (string, error) {
-	if err := os.RemoveAll(failed); err != nil {
-		return failed, err
-	}
+// prepare makes a cluster, keeps a copy of it, and starts it.
+func prepare(ctx context.Context, kept string) (private, error) {
 	dir, err := newDir()
 	if err != nil {
-		return failed, err
+		return private{}, err
 	}
 	p, err := startIn(ctx, dir)
 	if err != nil {
-		return dir, err
+		return private{}, err
 	}
 	err = prepareIn(ctx, p)
 	if err := errors.Join(err, p.cluster.Stop(ctx)); err != nil {
-		return dir, err
+		return private{}, errors.Join(err, os.RemoveAll(dir))
 	}
 	if kept != "" {
 		_ = keep(dir, kept) // Without the copy, the next package makes a cluster again.
 	}
-	return dir, nil
+	return startIn(ctx, dir)
 }
 
 func prepareIn(ctx context.Context, p private) error {
@@ -142,35 +150,47 @@ func keep(dir, kept string) error {
 	}
 	for _, entry := range old {
 		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > keepPrepared {
-			if err := os.RemoveAll(filepath.Join(all, entry.Name())); err != nil {
-				return err
-			}
+			_ = os.RemoveAll(filepath.Join(all, entry.Name())) // It may belong to another user.
 		}
 	}
 	fresh, err := os.MkdirTemp(all, "new-")
 	if err != nil {
 		return err
 	}
-	if err := copyDir(dir, fresh); err != nil {
-		return errors.Join(err, os.RemoveAll(fresh))
+	err = copyDir(dir, fresh)
+	if err == nil {
+		err = run("sync") // A copy that a power cut damages may still start.
 	}
-	now := time.Now()
-	if err := os.Chtimes(fresh, now, now); err != nil { // The copy has the time of the original.
-		return errors.Join(err, os.RemoveAll(fresh))
+	if err == nil {
+		err = os.Rename(fresh, kept)
 	}
-	if err := os.Rename(fresh, kept); errors.Is(err, fs.ErrExist) {
-		return os.RemoveAll(fresh)
-	} else if err != nil {
+	if err != nil {
 		return errors.Join(err, os.RemoveAll(fresh))
 	}
 	return nil
 }
 
 // copyDir copies the content of a folder with the owners and modes of all files.
+//
+// NOTE: the time of the target stays its own, since RemoveAbandoned removes what is old. Its lock comes first, since RemoveAbandoned
+// passes over a folder without one.
 func copyDir(from, to string) error {
-	cmd := exec.Command("cp", "-a", from+"/.", to) //nolint:noctx,gosec // A copy of 50 MB ends by itself. The folders are ours.
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	slices.Reverse(entries) // refract.lock, password, data.
+	args := []string{"-a"}
+	for _, entry := range entries {
+		args = append(args, filepath.Join(from, entry.Name()))
+	}
+	return run("cp", append(args, to)...)
+}
+
+func run(program string, args ...string) error {
+	cmd := exec.Command(program, args...) //nolint:noctx,gosec // It ends by itself. The folders are ours.
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("copy %s: %w: %s", from, err, out)
+		return fmt.Errorf("%s: %w: %s", program, err, out)
 	}
 	return nil
 }
