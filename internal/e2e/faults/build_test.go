@@ -42,7 +42,7 @@ var shorterWaits = []change{
 	{"../../postgres/dbpool/open.go", "statementTimeout = 10 * time.Second", "statementTimeout = 4 * time.Second"},
 	{"../../postgres/replica/listener.go", "silence = 10 * time.Second", "silence = 4 * time.Second"},
 	{"../../postgres/replica/job_rescuer.go", "rescueTick = 5 * time.Second", "rescueTick = 2 * time.Second"},
-	{"../../postgres/replica/job_rescuer.go", "unheard = 20 * time.Second", "unheard = 5 * time.Second"},
+	{"../../postgres/replica/job_rescuer.go", "unheard = 15 * time.Second", "unheard = 5 * time.Second"},
 	{"../../notify/sender.go", "lease = time.Minute", "lease = 12 * time.Second"},
 	{"../../notify/sender.go", "maxQueued = 15 * time.Second", "maxQueued = 3 * time.Second"},
 	{"../../notify/sender.go", "storeTimeout = 10 * time.Second", "storeTimeout = 3 * time.Second"},

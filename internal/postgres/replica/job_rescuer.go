@@ -19,9 +19,11 @@ const holdReplicaLock = `SELECT pg_advisory_lock_shared(hashtextextended('refrac
 // rescueTick is how often lost jobs are looked for.
 const rescueTick = 5 * time.Second
 
-// unheard is how long after its start a job of this replica that the replica does not work on counts as lost. The database may need
-// 10 seconds to answer, and a job that the replica took while it left new jobs to others counts from 5 seconds before its start.
-const unheard = 20 * time.Second
+// unheard is how long after its start a job of this replica that the replica does not work on counts as lost.
+const unheard = 15 * time.Second
+
+// yielded is how long before its start a job counts as started that the replica took while it left new jobs to others.
+const yielded = 5 * time.Second
 
 // JobRescuer gives lost jobs back to the queue. A job is lost when its replica died while it ran the job, when its replica never
 // received it because the database's answer was lost, or when its time is over and its result was not recorded, for example after
@@ -85,7 +87,7 @@ func (r *JobRescuer) find(ctx context.Context) ([]int64, error) {
 	for kind, timeout := range r.Timeouts {
 		seconds[kind] = timeout.Seconds()
 	}
-	rows, err := r.Pool.Query(ctx, selectLostJobs, seconds, r.Replica, unheard.Seconds())
+	rows, err := r.Pool.Query(ctx, selectLostJobs, seconds, r.Replica, (unheard + yielded).Seconds())
 	if err != nil {
 		return nil, err
 	}
