@@ -37,7 +37,7 @@ const (
 	// submitWorkers are the workers of the queue. There are more workers than slow sources can occupy, so a worker is always
 	// free.
 	submitWorkers = source.SubmitPlaces + submitsAtOnce
-	// checkPause is how long a submission waits that this replica can not begin, because it has not compared the database with
+	// checkPause is how long a submission waits that this replica cannot begin, because it has not compared the database with
 	// the bucket yet.
 	checkPause = 2 * time.Second
 )

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -45,8 +44,8 @@ func clusterDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	dir := testDir(t)
-	if out, err := exec.CommandContext(t.Context(), "cp", "-a", templateDir+"/.", dir).CombinedOutput(); err != nil {
-		t.Fatalf("copy the template: %v: %s", err, out)
+	if err := pgtest.Copy(templateDir, dir); err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }

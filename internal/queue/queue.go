@@ -27,12 +27,12 @@ import (
 // its answer.
 const SoftStopTimeout = 35 * time.Second
 
-// leaveFor is how long a replica that yields leaves a new job to others: longer than the second after which each replica looks for jobs.
-const leaveFor = 5 * time.Second
+// LeaveFor is how long a replica that yields leaves a new job to others: longer than the second after which each replica looks for jobs.
+// A job that it takes then counts as started this long before its start.
+const LeaveFor = 5 * time.Second
 
-// grace is the time after its timeout in which a job may record its result. A job that a replica took while it yielded counts from
-// leaveFor before its start.
-const grace = 10*time.Second + leaveFor
+// grace is the time after its timeout in which a job may record its result.
+const grace = 10*time.Second + LeaveFor
 
 // Kind is a kind of jobs.
 type Kind struct {
@@ -49,8 +49,7 @@ type Config struct {
 	Replica string        // The name of this replica; see NewReplicaName.
 	Kinds   []Kind
 	Now     func() time.Time // The time by the database's clock, as in jobs.
-	// Yield reports whether this replica could not finish a job now. It then takes only jobs that other replicas have left for 5 seconds.
-	// Nil means that it never yields.
+	// Yield reports whether this replica could not finish a job now. It then takes only jobs that other replicas have left for LeaveFor.
 	Yield func() bool
 	Log   *slog.Logger
 }
@@ -85,10 +84,10 @@ func New(cfg Config) (*Queue, error) {
 // takesBefore returns the time before which a job must have been ready so that this replica takes it. Nil stands for now, by the
 // database's clock.
 func (q *Queue) takesBefore() *time.Time {
-	if q.cfg.Yield == nil || !q.cfg.Yield() {
+	if !q.cfg.Yield() {
 		return nil
 	}
-	before := q.cfg.Now().Add(-leaveFor)
+	before := q.cfg.Now().Add(-LeaveFor)
 	return &before
 }
 

@@ -17,7 +17,7 @@ func TestQueue_LeavesNewJobsToOthersWhileItYields(t *testing.T) {
 	pool := postgrestest.Pool(t)
 	const insert = `INSERT INTO river_job (kind, queue, args, max_attempts, scheduled_at) VALUES ('submit', 'submit', '{}', 1, now() - $1::interval) RETURNING id`
 	fresh := postgrestest.Value[int64](t, pool, insert, time.Duration(0))
-	left := postgrestest.Value[int64](t, pool, insert, leaveFor+time.Hour)
+	left := postgrestest.Value[int64](t, pool, insert, LeaveFor+time.Hour)
 	inserted := postgrestest.Value[time.Time](t, pool, `SELECT scheduled_at FROM river_job WHERE id = $1`, fresh)
 
 	yields := true

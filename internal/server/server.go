@@ -198,7 +198,7 @@ func New(ctx context.Context, f Config, log *slog.Logger) (_ *Server, err error)
 		if err != nil {
 			return nil, err
 		}
-		rescuer := replica.JobRescuer{Pool: db.pool, Log: log, Replica: replicaName, Working: s.queue.Working, Timeouts: s.queue.Timeouts()}
+		rescuer := replica.JobRescuer{Pool: db.pool, Log: log, Replica: replicaName, Working: s.queue.Working, Timeouts: s.queue.Timeouts(), Early: queue.LeaveFor}
 		for _, name := range accounts.providers {
 			admissions := &dispatch.AdmissionLoop{Provider: name, Verbs: verbs, Storage: storageWatcher, Wake: signals.admissions[name], Log: log}
 			s.working = append(s.working, admissions.Run)

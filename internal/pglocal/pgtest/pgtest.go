@@ -1,4 +1,4 @@
-// Package pgtest chooses where tests keep the data of PostgreSQL. A cluster has about a thousand files. On a disk, its
+// Package pgtest chooses where tests keep the data of PostgreSQL, and copies it. A cluster has about a thousand files. On a disk, its
 // creation and removal take most of the time of tests with a database: CREATE DATABASE takes 0.2 s of system time on ext4,
 // and a tenth of that on tmpfs. Production code must not import this package.
 package pgtest

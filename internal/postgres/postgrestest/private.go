@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/refract-video/refract/internal/pglocal"
@@ -62,7 +61,7 @@ func startCopy(ctx context.Context, kept string) (private, error) {
 	if err != nil {
 		return private{}, err
 	}
-	if err := copyDir(kept, dir); err != nil {
+	if err := pgtest.Copy(kept, dir); err != nil {
 		return private{}, errors.Join(err, os.RemoveAll(dir))
 	}
 	return startIn(ctx, dir)
@@ -157,40 +156,15 @@ func keep(dir, kept string) error {
 	if err != nil {
 		return err
 	}
-	err = copyDir(dir, fresh)
+	err = pgtest.Copy(dir, fresh)
 	if err == nil {
-		err = run("sync") // A copy that a power cut damages may still start.
+		err = exec.Command("sync").Run() //nolint:noctx // It ends by itself. A copy that a power cut damages may still start.
 	}
 	if err == nil {
 		err = os.Rename(fresh, kept)
 	}
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(fresh))
-	}
-	return nil
-}
-
-// copyDir copies the content of a folder with the owners and modes of all files.
-//
-// NOTE: the time of the target stays its own, since RemoveAbandoned removes what is old. Its lock comes first, since RemoveAbandoned
-// passes over a folder without one.
-func copyDir(from, to string) error {
-	entries, err := os.ReadDir(from)
-	if err != nil {
-		return err
-	}
-	slices.Reverse(entries) // refract.lock, password, data.
-	args := []string{"-a"}
-	for _, entry := range entries {
-		args = append(args, filepath.Join(from, entry.Name()))
-	}
-	return run("cp", append(args, to)...)
-}
-
-func run(program string, args ...string) error {
-	cmd := exec.Command(program, args...) //nolint:noctx,gosec // It ends by itself. The folders are ours.
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w: %s", program, err, out)
 	}
 	return nil
 }

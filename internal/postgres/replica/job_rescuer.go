@@ -22,9 +22,6 @@ const rescueTick = 5 * time.Second
 // unheard is how long after its start a job of this replica that the replica does not work on counts as lost.
 const unheard = 15 * time.Second
 
-// yielded is how long before its start a job counts as started that the replica took while it left new jobs to others.
-const yielded = 5 * time.Second
-
 // JobRescuer gives lost jobs back to the queue. A job is lost when its replica died while it ran the job, when its replica never
 // received it because the database's answer was lost, or when its time is over and its result was not recorded, for example after
 // an outage of the database.
@@ -37,6 +34,7 @@ type JobRescuer struct {
 	Replica  string                   // The name of this replica at the job queue.
 	Working  func(job int64) bool     // Whether this replica works on a job.
 	Timeouts map[string]time.Duration // How long jobs of each kind may take.
+	Early    time.Duration            // How long before its start a job may count as started.
 
 	tick time.Duration // How often it looks; 0 means rescueTick.
 }
@@ -87,7 +85,7 @@ func (r *JobRescuer) find(ctx context.Context) ([]int64, error) {
 	for kind, timeout := range r.Timeouts {
 		seconds[kind] = timeout.Seconds()
 	}
-	rows, err := r.Pool.Query(ctx, selectLostJobs, seconds, r.Replica, (unheard + yielded).Seconds())
+	rows, err := r.Pool.Query(ctx, selectLostJobs, seconds, r.Replica, (unheard + r.Early).Seconds())
 	if err != nil {
 		return nil, err
 	}
