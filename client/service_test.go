@@ -118,7 +118,7 @@ func configure(t testing.TB) (config server.Config, token string) {
 	}
 	anyPort := server.Listener{Address: "127.0.0.1:0"}
 	return server.Config{
-		DatabaseURL: redact.Secret(postgrestest.WithPool(databaseURL, "4")), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
+		DatabaseURL: redact.Secret(postgrestest.WithPool(databaseURL, "3")), Bucket: "file://" + filepath.Join(t.TempDir(), "bucket"),
 		Auth: "tokens", AllowPrivate: true, PublicSources: true, Probe: "off", GRPC: anyPort, HTTP: anyPort, Ingress: anyPort,
 		Providers: server.Providers{KIE: server.Upstream{
 			APIKeys: []redact.Secret{"key"}, WebhookKeys: []redact.Secret{webhookKey}, URL: provider.URL(), Poll: time.Second,

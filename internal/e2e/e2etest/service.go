@@ -34,7 +34,7 @@ const (
 
 // FewConnections returns the address of a database for a service with a small pool. A test needs few connections at a time, and each one
 // costs a process of PostgreSQL and the planning of every statement.
-func FewConnections(databaseURL string) string { return postgrestest.WithPool(databaseURL, "4") }
+func FewConnections(databaseURL string) string { return postgrestest.WithPool(databaseURL, "3") }
 
 // Service is the whole service, in this process, with its own database and provider.
 type Service struct {
