@@ -313,9 +313,31 @@ func TestChangeByAttempt_ALockedTaskDoesNotHoldUpItsNeighbours(t *testing.T) {
 		t.Errorf("the neighbour is %s, %v, want SAVING", got.State, err)
 	}
 	for range cap(ended) {
-		if err := <-ended; !dbpool.Locked(err) {
+		if err := <-ended; !dbpool.Locked(err) && !dbpool.Canceled(err) { // PostgreSQL may report either.
 			t.Errorf("the change of the locked task = %v, want an error that says it is locked", err)
 		}
+	}
+}
+
+func TestChangeByAttempt_ACanceledStatementDoesNotFailItsNeighbours(t *testing.T) {
+	t.Parallel()
+	stores, pool := setup(t)
+	canceled, free := running(t, stores), running(t, stores)
+	exec(t, pool, fmt.Sprintf(`CREATE FUNCTION cancel() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			IF NEW.task_id = (SELECT task_id FROM attempt WHERE id = '%s') THEN
+				RAISE EXCEPTION 'canceled' USING ERRCODE = '57014';
+			END IF;
+			RETURN NEW;
+		END $$`, canceled))
+	exec(t, pool, "CREATE TRIGGER cancel BEFORE INSERT ON task_event FOR EACH ROW EXECUTE FUNCTION cancel()")
+	changes := []*change{{attempt: canceled, decide: finishing(canceled)}, {attempt: free, decide: finishing(free)}}
+	inOneSet(t, stores, pool, changes)
+	if err := changes[0].err; !dbpool.Canceled(err) {
+		t.Errorf("the change that the server canceled = %v, want an error that says so", err)
+	}
+	if changes[1].err != nil || changes[1].task.State != task.Saving {
+		t.Errorf("the neighbour is %s, %v, want SAVING", changes[1].task.State, changes[1].err)
 	}
 }
 

@@ -113,9 +113,11 @@ type changeTimeouts struct{ set, alone, together time.Duration }
 var defaultChangeTimeouts = changeTimeouts{set: 30 * time.Second, alone: 3 * time.Second, together: 100 * time.Millisecond}
 
 // failedSet ends a set that was not committed. An error that has nothing to do with its items becomes the result of each item. Any
-// other error, such as a row that is locked, is returned, which means that a part of the set may succeed.
+// other error, such as a row that is locked or a statement that was canceled, is returned, which means that a part of the set may
+// succeed.
 func failedSet[Out any](err error, results []groupcommit.Result[Out]) error {
-	if !dbpool.Unavailable(err) || dbpool.Locked(err) && len(results) > 1 {
+	ofItems := dbpool.Locked(err) || dbpool.Canceled(err)
+	if !dbpool.Unavailable(err) || ofItems && len(results) > 1 {
 		return err
 	}
 	for i := range results {

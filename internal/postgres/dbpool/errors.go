@@ -37,12 +37,23 @@ func Unavailable(err error) bool {
 // Locked reports whether a statement waited too long for a lock that another transaction holds.
 func Locked(err error) bool { return sqlState(err) == lockNotAvailable }
 
+// Canceled reports whether the server canceled a statement, and no time limit of this package did. An administrator may have done
+// so, or a time limit that is set in the database. It may also be the end of a wait for a lock: PostgreSQL can report that as a
+// canceled statement where several transactions wait for one row.
+func Canceled(err error) bool {
+	_, ours := errors.AsType[*timeoutError](err)
+	return !ours && sqlState(err) == queryCanceled
+}
+
 // RolledBack reports whether the server rolled a transaction back in favor of another one: of two that can't be serialized, or
 // that deadlock, it ends one.
 func RolledBack(err error) bool {
 	code := sqlState(err)
 	return code == "40001" || code == "40P01"
 }
+
+// queryCanceled is the SQLSTATE of a statement that was canceled while it ran.
+const queryCanceled = "57014"
 
 // lockNotAvailable is the SQLSTATE of a statement that waited longer than lock_timeout.
 const lockNotAvailable = "55P03"

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/refract-video/refract/internal/postgres/dbpool"
 )
 
@@ -74,5 +76,20 @@ func TestWithin_OnlyItsOwnTimeMeansTheDatabase(t *testing.T) {
 	errFault := errors.New("a fault")
 	if err := dbpool.Within(t.Context(), time.Hour, func(context.Context) error { return errFault }); !errors.Is(err, errFault) || dbpool.Unavailable(err) {
 		t.Errorf("a fault became %v, want it as it is", err)
+	}
+}
+
+// TestCanceled_NotByALimitOfThisPackage has the server cancel a statement before, and after, the time limit has passed.
+func TestCanceled_NotByALimitOfThisPackage(t *testing.T) {
+	t.Parallel()
+	canceled := &pgconn.PgError{Code: "57014"}
+	if err := dbpool.Within(t.Context(), time.Hour, func(context.Context) error { return canceled }); !dbpool.Canceled(err) {
+		t.Errorf("Canceled(%v) = false for a statement that the server canceled by itself", err)
+	}
+	if err := dbpool.Within(t.Context(), time.Nanosecond, func(ctx context.Context) error {
+		<-ctx.Done()
+		return canceled
+	}); dbpool.Canceled(err) {
+		t.Errorf("Canceled(%v) = true after the time limit has passed", err)
 	}
 }
