@@ -37,9 +37,12 @@ func Unavailable(err error) bool {
 // Locked reports whether a statement waited too long for a lock that another transaction holds.
 func Locked(err error) bool { return sqlState(err) == lockNotAvailable }
 
-// Canceled reports whether the server canceled a statement, and no time limit of this package did. An administrator may have done
-// so, or a time limit that is set in the database. It may also be the end of a wait for a lock: PostgreSQL can report that as a
-// canceled statement where several transactions wait for one row.
+// Canceled reports whether the server canceled a statement before a limit of Within ended the call. An administrator may have
+// canceled it. It may also be the end of a wait for a lock: a test with several transactions that waited for one row got this error
+// from PostgreSQL.
+//
+// NOTE: a statement that the server's statement_timeout ends has the same SQLSTATE. Sessions that serve set it longer than their
+// client waits for a statement.
 func Canceled(err error) bool {
 	_, ours := errors.AsType[*timeoutError](err)
 	return !ours && sqlState(err) == queryCanceled
