@@ -17,6 +17,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/clienttest"
+	"github.com/refract-video/refract/internal/nettest"
 )
 
 // command runs a command line and returns its exit status and what it wrote.
@@ -133,7 +134,7 @@ func TestClient_TrustsTheGivenCA(t *testing.T) {
 
 func TestClient_SaysWhatToDoWhenNothingAnswers(t *testing.T) {
 	t.Parallel()
-	address := freeAddress(t)
+	address := nettest.FreeAddress(t)
 	for _, args := range [][]string{{"get", clienttest.TaskID}, {"list"}, {"watch", clienttest.TaskID}, {"cancel", clienttest.TaskID}, {"retry", clienttest.TaskID}} {
 		exit, out, errs := command(t, &clienttest.Service{Address: address}, args...)
 		want := "refract: nothing answers at " + address + ": start the service with `refract serve`, or pass --address\n"

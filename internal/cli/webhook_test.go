@@ -26,6 +26,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/clienttest"
+	"github.com/refract-video/refract/internal/nettest"
 )
 
 const (
@@ -457,7 +458,7 @@ func TestWebhookListen_PrintsTheSecretThatItMakes(t *testing.T) {
 	r.Get = func() (*refractv1.Task, error) { return clienttest.NewTask(3, clienttest.Running), nil }
 	out := lines{enough: cancel, n: 2}
 	var errs strings.Builder
-	run(ctx, []string{"webhook", "listen", "--forward=http://" + freeAddress(t) + "/hook?key=hunter2", "--after=t", "--address=" + r.Address}, Console{Out: &out, Err: &errs})
+	run(ctx, []string{"webhook", "listen", "--forward=http://" + nettest.FreeAddress(t) + "/hook?key=hunter2", "--after=t", "--address=" + r.Address}, Console{Out: &out, Err: &errs})
 	first, rest, _ := strings.Cut(out.String(), "\n")
 	secret, ok := strings.CutPrefix(first, "secret ")
 	if _, err := standardwebhooks.NewWebhook(secret); !ok || err != nil || !strings.HasPrefix(secret, "whsec_") {

@@ -31,6 +31,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/refract-video/refract/internal/doctor"
+	"github.com/refract-video/refract/internal/nettest"
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/pglocal/pgtest"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
@@ -62,7 +63,7 @@ func TestExamine_Report(t *testing.T) {
 		"all_is_fine": func(*testing.T, *server.Config) {},
 		"database_out_of_reach": func(t *testing.T, f *server.Config) {
 			t.Helper()
-			f.DatabaseURL = redact.Secret("postgres://refract:wrong-password@" + closedAddress(t) + "/refract?sslmode=disable")
+			f.DatabaseURL = redact.Secret("postgres://refract:wrong-password@" + nettest.FreeAddress(t) + "/refract?sslmode=disable")
 		},
 		"database_refuses_the_password": func(t *testing.T, f *server.Config) {
 			t.Helper()
@@ -149,7 +150,7 @@ func TestExamine_Report(t *testing.T) {
 		},
 		"issuers": func(t *testing.T, f *server.Config) {
 			t.Helper()
-			f.OIDCIssuers = []string{site.issuer(t), "https://" + closedAddress(t)}
+			f.OIDCIssuers = []string{site.issuer(t), "https://" + nettest.FreeAddress(t)}
 			f.OIDCAudiences, f.OIDCTenantClaim = []string{"refract"}, "tenant"
 		},
 		"bucket_missing": func(_ *testing.T, f *server.Config) {
@@ -180,7 +181,7 @@ func TestExamine_Report(t *testing.T) {
 		},
 		"callback_url_unreachable": func(t *testing.T, f *server.Config) {
 			t.Helper()
-			f.CallbackURL = "https://" + closedAddress(t)
+			f.CallbackURL = "https://" + nettest.FreeAddress(t)
 		},
 		"callback_key_of_another_installation": func(_ *testing.T, f *server.Config) {
 			f.CallbackKeys = []redact.Secret{oldKey}
@@ -436,17 +437,6 @@ func parse(t *testing.T, databaseURL string) *url.URL {
 		t.Fatal("the URL of the database can't be parsed")
 	}
 	return u
-}
-
-// closedAddress returns an address on which nothing listens.
-func closedAddress(t *testing.T) string {
-	t.Helper()
-	lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lis.Close()
-	return lis.Addr().String()
 }
 
 // authority issues certificates for loopback.

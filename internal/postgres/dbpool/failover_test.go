@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/refract-video/refract/internal/nettest"
 	"github.com/refract-video/refract/internal/pglocal"
 	"github.com/refract-video/refract/internal/pglocal/pgtest"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
@@ -46,12 +47,7 @@ func startCluster(t *testing.T, dir string) (cluster *pglocal.Cluster, stop func
 // startStandby starts a hot standby of a primary on a copy of its folder, and returns its port.
 func startStandby(t *testing.T, primary *url.URL, programs, data string) (port string) {
 	t.Helper()
-	lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ = net.SplitHostPort(lis.Addr().String())
-	_ = lis.Close()
+	_, port, _ = net.SplitHostPort(nettest.FreeAddress(t))
 	password, _ := primary.User.Password()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(programs, "postgres"), "-D", data, "-p", port, "-c", "listen_addresses=127.0.0.1",
 		"-c", "unix_socket_directories=", "-c", fmt.Sprintf("primary_conninfo=host=127.0.0.1 port=%s user=%s password=%s", primary.Port(), primary.User.Username(), password))

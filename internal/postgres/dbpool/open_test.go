@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rs/zerolog"
 
+	"github.com/refract-video/refract/internal/nettest"
 	"github.com/refract-video/refract/internal/postgres/dbpool"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/postgres/replica"
@@ -35,7 +36,7 @@ func dig(t *testing.T) *hole {
 	if err != nil {
 		t.Fatal("the URL of the database can't be parsed")
 	}
-	h := &hole{t: t, proxy: toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), t.Name(), "127.0.0.1:0", u.Host)}
+	h := &hole{t: t, proxy: toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), t.Name(), nettest.FreeAddress(t), u.Host)}
 	if err := h.proxy.Start(); err != nil {
 		t.Fatal(err)
 	}
