@@ -3,12 +3,9 @@ package e2etest
 import (
 	"bytes"
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
-	"strconv"
 	"sync"
 	"testing"
 
@@ -19,14 +16,7 @@ import (
 // Main runs the tests of a package, and returns the exit status:
 //
 //	func TestMain(m *testing.M) { os.Exit(e2etest.Main(m)) }
-//
-// The tests mostly wait for processes, callbacks and due times, so more of them run at once than there are processors. Packages of
-// such tests run at the same time, too.
 func Main(m *testing.M) int {
-	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		_ = f.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0)))
-	}
 	dir, err := os.MkdirTemp("", "refract-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -2,11 +2,8 @@ package faults_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
-	"runtime"
-	"strconv"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -25,11 +22,6 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	// The tests mostly wait for processes, so more of them run at once than there are processors.
-	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		_ = f.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0)))
-	}
 	dir, err := os.MkdirTemp("", "refract-faults-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

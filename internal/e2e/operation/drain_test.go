@@ -52,9 +52,12 @@ func TestDrain_LeavesNoConnectionAndNoGoroutine(t *testing.T) {
 			return left
 		})
 	})
-	if err := goleak.Find(goroutines); err != nil {
-		t.Error(err)
-	}
+	await(t, "groups of goroutines", func() []string {
+		if err := goleak.Find(goroutines); err != nil {
+			return []string{err.Error()}
+		}
+		return nil
+	})
 }
 
 // await waits until nothing is left. The other end of a connection notices a moment later that it was closed.

@@ -9,11 +9,15 @@ package postgrestest
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -33,14 +37,27 @@ var server struct {
 // gcPercent is the value of GOGC for tests. Their heaps are small, and the race detector makes each collection expensive.
 const gcPercent = 300
 
+// ownServer is the environment variable that names another server than the private one. It may have few connections.
+const ownServer = "REFRACT_TEST_DATABASE_URL"
+
+// maxParallel is how many tests of a package run at once on a machine with many processors. The connections of 32 services are fewer
+// than the server has.
+const maxParallel = 32
+
 // Main runs a package's tests with a server, sees that they leave no goroutine behind but ignored ones, and returns the exit
 // code:
 //
 //	func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
 //
+// Tests with a database mostly wait for the server, for locks, and for due times, so more of them run at once than there are processors.
+//
 // Tests that share what needs the server stop it in a Run of their own.
 func Main(m interface{ Run() int }, ignored ...goleak.Option) int {
 	server.inMain = true
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue && os.Getenv(ownServer) == "" {
+		_ = f.Value.Set(strconv.Itoa(min(4*runtime.GOMAXPROCS(0), maxParallel)))
+	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -57,11 +74,21 @@ func Main(m interface{ Run() int }, ignored ...goleak.Option) int {
 	if code != 0 {
 		return code // A test that failed may have left something behind, which would only hide why.
 	}
-	if err := goleak.Find(ignored...); err != nil {
+	if err := leaked(ignored...); err != nil {
 		fmt.Fprintln(os.Stderr, "the tests left goroutines behind:", err)
 		return 1
 	}
 	return 0
+}
+
+// leaked returns an error that names goroutines that do not end. Those of a closed connection may end a moment later.
+func leaked(ignored ...goleak.Option) error {
+	for deadline := time.Now().Add(Hung); ; {
+		err := goleak.Find(ignored...)
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // lend returns what clones databases on the server, which starts with the first call.
@@ -79,7 +106,7 @@ func lend(t testing.TB) *cloner {
 
 func startServer() {
 	ctx := context.Background() // A slow machine may take long; the time limit of go test ends a start that hangs.
-	if own := os.Getenv("REFRACT_TEST_DATABASE_URL"); own != "" {
+	if own := os.Getenv(ownServer); own != "" {
 		server.cloner, server.err = newCloner(ctx, own, false)
 		return
 	}
