@@ -44,8 +44,8 @@ func (in ingress) store(t *testing.T, key []byte) *callback.Intake {
 	return intake
 }
 
-// settle runs a settler until the test ends.
-func (in ingress) settle(t *testing.T) {
+// settle runs a settler until stop is called or the test ends. What is settled by then is also counted.
+func (in ingress) settle(t *testing.T) (wake, stop func()) {
 	t.Helper()
 	settler, err := callback.NewIntakeSettler(callback.IntakeSettlerConfig{
 		Receiver: in.Receiver, Store: inbox.New(in.pool), Keys: keyring(t, newKey), Meter: sdkmetric.NewMeterProvider().Meter("test"),
@@ -54,7 +54,7 @@ func (in ingress) settle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	postgrestest.Background(t, settler.Run)
+	return settler.Wake, postgrestest.Background(t, settler.Run)
 }
 
 func (in ingress) waiting(t *testing.T) int {
@@ -82,7 +82,7 @@ func TestIntake_HasTheVerdictsOfTheDirectPath(t *testing.T) {
 	t.Parallel()
 	direct, stored := setup(t), setup(t)
 	intake := stored.store(t, newKey)
-	stored.settle(t)
+	wake, stop := stored.settle(t)
 	for _, c := range []struct{ signature, body string }{
 		{"bad", `{"id": "p1"}`},
 		{"old", `{"id": "p1"}`},
@@ -103,8 +103,10 @@ func TestIntake_HasTheVerdictsOfTheDirectPath(t *testing.T) {
 		if err := post(stored, intake.Receive); err != nil {
 			t.Errorf("a callback with signature %q and body %s was not stored: %v", c.signature, c.body, err)
 		}
+		wake()
 		postgrestest.Until(t, func() bool { return stored.waiting(t) == 0 })
 	}
+	stop()
 	if diff := cmp.Diff(direct.kept(t), stored.kept(t)); diff != "" {
 		t.Errorf("the inbox (-direct +stored):\n%s", diff)
 	}
@@ -211,7 +213,7 @@ func TestIntakeSettler_WhatCantBeSettledDelaysNoOther(t *testing.T) {
 	receive(own, "poison")
 	receive(own, `{"id": "p1"}`)
 	in = in.over(t, fragile{})
-	in.settle(t)
+	_, stop := in.settle(t)
 	postgrestest.Until(t, func() bool {
 		return in.waiting(t) == 2 && postgrestest.Value[bool](t, in.pool, "SELECT bool_and(next_settle_time > now()) FROM callback_intake")
 	})
@@ -220,6 +222,7 @@ func TestIntakeSettler_WhatCantBeSettledDelaysNoOther(t *testing.T) {
 	}
 	postgrestest.Exec(t, in.pool, "UPDATE callback_intake SET receive_time = now() - interval '25 h', next_settle_time = now()")
 	postgrestest.Until(t, func() bool { return in.waiting(t) == 0 })
+	stop()
 	verdicts, bodies := in.inbox(t)
 	if diff := cmp.Diff([]string{"applied", "malformed", "malformed"}, verdicts); diff != "" {
 		t.Errorf("verdicts (-want +got):\n%s", diff)

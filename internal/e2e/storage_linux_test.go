@@ -72,7 +72,11 @@ func TestStorage_ADiskThatTakesNoFiles(t *testing.T) {
 // mount mounts a small in-memory file system, or remounts it with other flags.
 func mount(t *testing.T, folder string, flags uintptr) {
 	t.Helper()
-	err := syscall.Mount("tmpfs", folder, "tmpfs", flags, "size=8m")
+	var err error
+	e2etest.Eventually(t, "no file in the folder to be open for writing", func() bool { // Until then, the folder can't become read-only.
+		err = syscall.Mount("tmpfs", folder, "tmpfs", flags, "size=8m")
+		return !errors.Is(err, syscall.EBUSY)
+	})
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
 		t.Skip("the test may not mount a file system")
 	}

@@ -119,7 +119,7 @@ func TestPrepareAccounts_DoesNotWaitForARoundOfAdmission(t *testing.T) {
 	if _, err := round.Exec(t.Context(), "SELECT FROM provider_account FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), postgrestest.Hung)
 	defer cancel()
 	if err := stores.Accounts.PrepareAccounts(ctx, map[string]string{"kie": "kie", "luma": "luma"}); err != nil {
 		t.Error(err)

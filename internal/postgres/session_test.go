@@ -126,6 +126,7 @@ func work(t *testing.T, pool, direct *pgxpool.Pool) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	stores.Tasks.SetChangeTimeout(postgrestest.Hung)
 	if err := stores.Accounts.PrepareAccounts(ctx, map[string]string{"kie": "kie"}); err != nil {
 		t.Fatal(err)
 	}

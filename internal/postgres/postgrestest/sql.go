@@ -2,6 +2,7 @@ package postgrestest
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,18 +75,20 @@ func AtOnce(ctx context.Context, n int, call func(ctx context.Context, i int) er
 	return errs
 }
 
-// Background runs a function until the test ends, and waits for it.
-func Background(t testing.TB, run func(context.Context) error) {
+// Background runs a function until stop is called or the test ends, and waits for it.
+func Background(t testing.TB, run func(context.Context) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Run = %v, want nil", err)
 		}
 	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // Inherit gives the new sessions of a database defaults, "setting = value" each.
