@@ -81,7 +81,7 @@ func launchOnce(ctx context.Context, dir *folder, spec serverSpec) (*Cluster, er
 }
 
 // awaitReady waits until the server says in postmaster.pid that it takes connections. Connecting before that could reach
-// A server of another program, which got the port first.
+// a server of another program, which got the port first.
 func (c *Cluster) awaitReady(ctx context.Context) error {
 	ticker := time.NewTicker(readyPoll)
 	defer ticker.Stop()
