@@ -126,7 +126,7 @@ func TestDownload_ReturnsWhyTheServerRefuses(t *testing.T) {
 
 func TestDownload_CutsATryThatStalls(t *testing.T) {
 	t.Parallel()
-	release := make(chan struct{})
+	shortened := make(chan struct{})
 	f := &clienttest.FileServer{}
 	clienttest.ServeFile(t, f)
 	var calls int
@@ -135,16 +135,28 @@ func TestDownload_CutsATryThatStalls(t *testing.T) {
 			f.ServeHTTP(w, r)
 			return
 		}
-		_, _ = w.Write(f.Content[:1000])
+		_, _ = w.Write(f.Content[:999])
 		_ = http.NewResponseController(w).Flush()
-		<-release
+		select {
+		case <-shortened:
+		case <-r.Context().Done():
+		}
+		_, _ = w.Write(f.Content[999:1000])
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
 	}))
 	defer s.Close()
-	defer close(release)
 	output := f.Output()
 	output.DownloadUri = s.URL
 	path := filepath.Join(t.TempDir(), "x.mp4")
-	d := &download{client: s.Client(), output: output, settings: callSettingsOf(nil), stall: time.Second, hash: sha256.New()}
+	d := &download{client: s.Client(), output: output, settings: callSettingsOf(nil), stall: time.Hour, hash: sha256.New()}
+	d.settings.progress = func(done, _ int64) {
+		if done == 999 { // The next byte begins a wait that is short. All others are long, as on a machine that is slow.
+			d.stall = time.Millisecond
+			close(shortened)
+		}
+	}
+	d.settings.retry = func(error) { d.stall = time.Hour }
 	if err := d.run(t.Context(), path); err != nil {
 		t.Fatal(err)
 	}

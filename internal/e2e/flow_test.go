@@ -6,19 +6,23 @@ import (
 	"encoding/hex"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/server"
 	"github.com/refract-video/refract/internal/sim"
 )
 
 // TestService_ModifiesAVideo runs a task from end to end: submit, admission, provider, signed callback, save, download.
 func TestService_ModifiesAVideo(t *testing.T) {
 	t.Parallel()
-	ts := e2etest.Start(t, nil)
-	task := ts.Submit(t, "[sim:processing=500ms]") // So that the answer comes before the callback.
+	ts, gate := startBehindGate(t)
+	task := ts.Submit(t, "")
+	ts.Await(t, task.GetId(), e2etest.IsRunning)
+	gate.Open.Store(true)
 
 	var states []string
 	var last *refractv1.TaskEvent
@@ -45,6 +49,18 @@ func TestService_ModifiesAVideo(t *testing.T) {
 	if paid := sim.CountPaid(ts.Sim.Ledger(), sim.ByPrompt); paid[entry.Prompt] != 1 {
 		t.Errorf("paid %d times, want once", paid[entry.Prompt])
 	}
+}
+
+// startBehindGate starts the service behind a closed gate. Tasks stay in RUNNING until the test opens it.
+func startBehindGate(t *testing.T) (*e2etest.Service, *e2etest.Gate) {
+	t.Helper()
+	gate := e2etest.StartGate(t)
+	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
+		f.KIE.Poll = time.Hour // No check comes between.
+		f.CallbackURL, c.Kie.CallbackAttempts = gate.URL, 20_000
+	})
+	gate.To(ts)
+	return ts, gate
 }
 
 // TestService_SurvivesTheProvider runs one task through each of the provider's faults.

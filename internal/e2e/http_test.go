@@ -59,11 +59,14 @@ func TestREST_DescribesItself(t *testing.T) {
 // TestREST_StreamsServerSentEvents follows a task as a browser would.
 func TestREST_StreamsServerSentEvents(t *testing.T) {
 	t.Parallel()
-	ts := e2etest.Start(t, nil)
-	id := ts.Submit(t, "[sim:processing=500ms]").GetId() // So that the answer comes before the callback.
-	status, body := ts.Rest(t, http.MethodGet, "/v1/tasks/"+id+":watch?after_revision=0", "", "Accept", "text/event-stream")
-	if status != http.StatusOK {
-		t.Fatalf("answered %d: %s", status, body)
+	ts, gate := startBehindGate(t)
+	id := ts.Submit(t, "").GetId()
+	ts.Await(t, id, e2etest.IsRunning)
+	stream := openStream(t, ts, "/v1/tasks/"+id+":watch?after_revision=0")
+	gate.Open.Store(true)
+	body, err := io.ReadAll(stream)
+	if err != nil {
+		t.Fatal(err)
 	}
 	var ids []string
 	for line := range strings.Lines(string(body)) {
@@ -74,7 +77,7 @@ func TestREST_StreamsServerSentEvents(t *testing.T) {
 	if got := strings.Join(ids, " "); got != "1 2 3 4 5" {
 		t.Errorf("revisions %s, want 1 to 5:\n%s", got, body)
 	}
-	status, _ = ts.Rest(t, http.MethodGet, "/v1/tasks/"+id+":watch", "", "Accept", "text/event-stream", "Last-Event-ID", "5")
+	status, _ := ts.Rest(t, http.MethodGet, "/v1/tasks/"+id+":watch", "", "Accept", "text/event-stream", "Last-Event-ID", "5")
 	if status != http.StatusNoContent {
 		t.Errorf("a reconnect after the end answered %d, want 204", status)
 	}
@@ -83,26 +86,35 @@ func TestREST_StreamsServerSentEvents(t *testing.T) {
 	// first bookmark would come 14 seconds later.
 	waiting := ts.Submit(t, "[sim:processing=1h]").GetId()
 	newest := ts.Await(t, waiting, e2etest.IsRunning)
-	req, err := http.NewRequestWithContext(ts.Ctx(t), http.MethodGet, "http://"+ts.HTTPAddr()+"/v1/tasks/"+waiting+":watch", http.NoBody)
+	stream = openStream(t, ts, "/v1/tasks/"+waiting+":watch", "Last-Event-ID", strconv.FormatInt(newest[len(newest)-1].GetRevision(), 10))
+	if _, err := ts.Tasks.CancelTask(ts.Ctx(t), &refractv1.CancelTaskRequest{TaskId: waiting}); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(stream)
+	if want := "retry: 2000\n\nid: "; err != nil || !strings.HasPrefix(string(rest), want) || strings.Contains(string(rest), "event: bookmark") {
+		t.Errorf("the stream is %s (%v), want one that begins with %q and has no bookmark", rest, err, want)
+	}
+}
+
+// openStream requests a stream of events, as a browser would, and returns its body when the header of the answer is there. The headers of
+// the request are given as name, value, name, value.
+func openStream(t *testing.T, ts *e2etest.Service, path string, header ...string) io.Reader {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ts.Ctx(t), http.MethodGet, "http://"+ts.HTTPAddr()+path, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for key, value := range map[string]string{
-		"Authorization": "Bearer " + ts.Token, "Accept": "text/event-stream",
-		"Last-Event-ID": strconv.FormatInt(newest[len(newest)-1].GetRevision(), 10),
-	} {
-		req.Header.Set(key, value)
+	header = append(header, "Authorization", "Bearer "+ts.Token, "Accept", "text/event-stream")
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
-	if _, err := ts.Tasks.CancelTask(ts.Ctx(t), &refractv1.CancelTaskRequest{TaskId: waiting}); err != nil {
-		t.Fatal(err)
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s answered %d", path, resp.StatusCode)
 	}
-	rest, err := io.ReadAll(resp.Body)
-	if want := "retry: 2000\n\nid: "; err != nil || !strings.HasPrefix(string(rest), want) || strings.Contains(string(rest), "event: bookmark") {
-		t.Errorf("the stream is %s (%v), want one that begins with %q and has no bookmark", rest, err, want)
-	}
+	return resp.Body
 }

@@ -77,8 +77,8 @@ func TestWebhooks_AnEndpointIsTestedChangedAndDeleted(t *testing.T) {
 	task := s.submit(t, acme, "A neon city")
 	s.await(t, acme, task.GetId(), succeeded)
 	delivery := s.get(t, acme, endpoint).want(t, task.GetId()).link(t, "task.succeeded")
-	s.get(t, acme, delivery).want(t, task.GetId(), "Attempts")
-	s.get(t, acme, delivery).submit(t, s.sendButton(t, delivery)).want(t, "The event is sent again")
+	sending := s.get(t, acme, delivery).want(t, task.GetId(), "Attempts")
+	sending.submit(t, sending.sendButton(t)).want(t, "The event is sent again")
 	s.get(t, acme, endpoint+"?state=FAILED").want(t, "No delivery matches the filters")
 	s.get(t, acme, endpoint+"?task_id=x").wantStatus(t, http.StatusBadRequest)
 	s.get(t, acme, endpoint+"/redeliver?since=").want(t, "No delivery has failed")
@@ -92,10 +92,10 @@ func TestWebhooks_AnEndpointIsTestedChangedAndDeleted(t *testing.T) {
 	s.get(t, acme, "/webhooks/x").wantStatus(t, http.StatusNotFound)
 }
 
-// sendButton returns the text of the button that sends the event of a delivery again, which depends on its state.
-func (s *site) sendButton(t *testing.T, delivery string) string {
+// sendButton returns the text of the button that sends the event of a delivery again, which depends on the state that the page shows.
+func (p *page) sendButton(t *testing.T) string {
 	t.Helper()
-	for _, b := range s.get(t, acme, delivery).all("button") {
+	for _, b := range p.all("button") {
 		if text := textOf(b); strings.HasPrefix(text, "Send ") {
 			return text
 		}

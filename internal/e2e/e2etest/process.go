@@ -6,8 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,22 +103,6 @@ func WaitFor(ctx context.Context, t *testing.T, tasks refractv1.TaskServiceClien
 			return e
 		}
 	}
-}
-
-// FreeAddress returns an address of this machine on which no process listens. Its port is below the
-// ephemeral range, so the system gives it to no other socket by itself.
-func FreeAddress(t *testing.T) string {
-	t.Helper()
-	const first, last = 10_000, 30_000
-	for range 1000 {
-		lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first)))
-		if err == nil {
-			defer lis.Close()
-			return lis.Addr().String()
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 // ProcessArgs are the arguments of a process that serves without tokens.

@@ -27,16 +27,16 @@ import (
 // first. The restarted service must take it, and nothing may be paid for twice.
 func TestSIGKILL_BetweenSubmitAndCallbackLosesNothing(t *testing.T) {
 	t.Parallel()
-	provider, err := sim.Start(sim.Config{Processing: time.Second}, simkie.Profile{WebhookKey: e2etest.WebhookKey, CallbackSpacing: time.Second})
+	provider, err := sim.Start(sim.Config{}, simkie.Profile{WebhookKey: e2etest.WebhookKey, CallbackAttempts: 20_000, CallbackSpacing: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = provider.Close() })
-	ingress := e2etest.FreeAddress(t)
+	gate := e2etest.StartGate(t)
 	args := []string{
 		"--database-url=" + e2etest.FewConnections(postgrestest.URL(t)), "--bucket=file://" + filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
-		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=" + ingress,
-		"--kie-url=" + provider.URL(), "--kie-api-key=any", "--kie-webhook-key=" + e2etest.WebhookKey,
+		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
+		"--kie-url=" + provider.URL(), "--kie-api-key=any", "--kie-webhook-key=" + e2etest.WebhookKey, "--callback-url=" + gate.URL,
 	}
 	first := e2etest.StartProcess(t, args...)
 	ctx, cancel := context.WithTimeout(t.Context(), e2etest.Hung)
@@ -50,8 +50,13 @@ func TestSIGKILL_BetweenSubmitAndCallbackLosesNothing(t *testing.T) {
 	}
 	e2etest.WaitFor(ctx, t, first.Tasks, submitted.GetTask().GetId(), refractv1.TaskState_TASK_STATE_RUNNING)
 	first.Kill()
+	if err := provider.Await(ctx, func() bool { return len(provider.Deliveries()) > 0 }); err != nil {
+		t.Fatal(err)
+	}
 
 	second := e2etest.StartProcess(t, args...)
+	gate.ToAddress(second.Ingress)
+	gate.Open.Store(true)
 	last := e2etest.WaitFor(ctx, t, second.Tasks, submitted.GetTask().GetId(), refractv1.TaskState_TASK_STATE_SUCCEEDED)
 	if len(last.GetOutputs()) != 1 {
 		t.Errorf("ended with %v, want an output", last)

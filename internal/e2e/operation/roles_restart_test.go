@@ -18,6 +18,7 @@ import (
 	"github.com/refract-video/refract/client"
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/nettest"
 	"github.com/refract-video/refract/internal/postgres/migrations"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
@@ -46,7 +47,7 @@ func TestRoles_ARollingRestartLosesNothing(t *testing.T) {
 	}
 	ingress := startIngress()
 	gate.ToAddress(ingress.Ingress)
-	addresses := []string{e2etest.FreeAddress(t), e2etest.FreeAddress(t)}
+	addresses := []string{nettest.FreeAddress(t), nettest.FreeAddress(t)}
 	args := e2etest.ProcessArgs(t, database, provider.URL(), "--roles=api,worker", "--callback-key="+testCallbackKey, "--callback-url="+gate.URL)
 	startReplica := func(i int) *e2etest.Process {
 		return e2etest.StartProcess(t, append(args, "--grpc-address="+addresses[i])...)

@@ -12,6 +12,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/nettest"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/sim"
 	simkie "github.com/refract-video/refract/internal/sim/kie"
@@ -34,7 +35,7 @@ func TestPromise01_DurableAcknowledgement(t *testing.T) {
 	t.Cleanup(func() { _ = provider.Close() })
 	database := postgrestest.URL(t)
 	pool := postgrestest.Connect(t, database)
-	args := e2etest.ProcessArgs(t, e2etest.FewConnections(database), provider.URL(), "--ingress-address="+e2etest.FreeAddress(t))
+	args := e2etest.ProcessArgs(t, e2etest.FewConnections(database), provider.URL(), "--ingress-address="+nettest.FreeAddress(t))
 	first := e2etest.StartProcess(t, args...)
 
 	requests := submitAndKill(t, first, provider)

@@ -11,6 +11,7 @@ import (
 
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
+	"github.com/refract-video/refract/internal/nettest"
 	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/provider/kie"
 	"github.com/refract-video/refract/internal/provider/lumaagents"
@@ -204,7 +205,7 @@ func TestPromise03_NeverPayTwiceWhenAJobRunsTwice(t *testing.T) {
 // It fails when NotSent in internal/lifecycle/submission_rules.go awaits a callback.
 func TestPromise03_NothingWasSent(t *testing.T) {
 	t.Parallel()
-	address := e2etest.FreeAddress(t)
+	address := nettest.FreeAddress(t)
 	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
 		e2etest.Unlimited(f, c)
 		f.KIE.URL = "http://" + address

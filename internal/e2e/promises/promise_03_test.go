@@ -259,8 +259,8 @@ func startPayment(t *testing.T, every bool, end ending) *payment {
 			e2etest.EveryProvider(f, c)
 		}
 		e2etest.Unlimited(f, c)
-		f.Luma.Poll = 300 * time.Millisecond
-		f.CallbackURL, c.Kie.CallbackAttempts, c.Luma.CallbackAttempts = r.gate.URL, 2000, 2000
+		f.KIE.Poll, f.Luma.Poll = time.Hour, 300*time.Millisecond // No check of kie ends a wait for RUNNING.
+		f.CallbackURL, c.Kie.CallbackAttempts, c.Luma.CallbackAttempts = r.gate.URL, 20_000, 20_000
 	})
 	r.proxy = startSubmissionProxy(t, f.Sim, func(_ string, nth int) ending {
 		if nth == 1 {
