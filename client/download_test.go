@@ -151,7 +151,7 @@ func TestDownload_CutsATryThatStalls(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.mp4")
 	d := &download{client: s.Client(), output: output, settings: callSettingsOf(nil), stall: time.Hour, hash: sha256.New()}
 	d.settings.progress = func(done, _ int64) {
-		if done == 999 { // The next byte begins a wait that is short. All others are long, as on a machine that is slow.
+		if done == 999 { // Only the wait after the next byte is short. The others end no try, on any machine.
 			d.stall = time.Millisecond
 			close(shortened)
 		}

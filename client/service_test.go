@@ -103,8 +103,9 @@ func (s *sharedService) stop() int {
 	return 0
 }
 
-// configure starts a simulated provider and returns the configuration of a service on a fresh database, and an API token. No callback
-// comes, which could overtake the answer to its submission: a check finds the end of a task, after the task is RUNNING.
+// configure starts a simulated provider and returns the configuration of a service on a fresh database, and an API token. The
+// provider sends no callback, because one could arrive before the answer to its submission. A check, which needs that answer, finds the
+// end of each task.
 func configure(t testing.TB) (config server.Config, token string) {
 	t.Helper()
 	silent := func(s sim.Submission) sim.Script {
@@ -191,6 +192,7 @@ func TestWatch_ResumesAcrossARestartOfTheService(t *testing.T) {
 		if seen = append(seen, m.GetEvent().GetRevision()); m.GetEvent().GetState() == refractv1.TaskState_TASK_STATE_RUNNING && stop != nil {
 			stop()
 			stop = nil
+			config.KIE.Poll = 300 * time.Millisecond
 			startReplica(t, config)
 			postgrestest.Exec(t, pool, "UPDATE attempt SET next_check_time = now()")
 		}

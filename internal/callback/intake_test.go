@@ -44,7 +44,7 @@ func (in ingress) store(t *testing.T, key []byte) *callback.Intake {
 	return intake
 }
 
-// settle runs a settler until stop is called or the test ends. What is settled by then is also counted.
+// settle runs a settler until stop is called or the test ends. After stop, every settled callback is counted.
 func (in ingress) settle(t *testing.T) (wake, stop func()) {
 	t.Helper()
 	settler, err := callback.NewIntakeSettler(callback.IntakeSettlerConfig{

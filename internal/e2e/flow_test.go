@@ -56,7 +56,7 @@ func startBehindGate(t *testing.T) (*e2etest.Service, *e2etest.Gate) {
 	t.Helper()
 	gate := e2etest.StartGate(t)
 	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
-		f.KIE.Poll = time.Hour // No check comes between.
+		f.KIE.Poll = time.Hour // No check ends the task.
 		f.CallbackURL, c.Kie.CallbackAttempts = gate.URL, 20_000
 	})
 	gate.To(ts)

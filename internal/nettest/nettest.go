@@ -5,16 +5,24 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"sync"
 	"testing"
 )
 
-// FreeAddress returns an address of this machine on which no process listens. Its port is below the ephemeral range, so the system gives
-// it to no other socket by itself: a test may close what listens there, and listen again.
+// chosen has the ports that this process has chosen.
+var chosen sync.Map
+
+// FreeAddress returns an address of this machine on which no process listens. Its port is below the range from which
+// systems choose ports by default, so no other socket gets it by chance. A test may close what listens there, and listen again.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	const first, last = 10_000, 30_000
 	for range 1000 {
-		lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(last-first)))
+		port := first + rand.IntN(last-first)
+		if _, again := chosen.LoadOrStore(port, nil); again {
+			continue
+		}
+		lis, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			defer lis.Close()
 			return lis.Addr().String()

@@ -52,12 +52,9 @@ func TestDrain_LeavesNoConnectionAndNoGoroutine(t *testing.T) {
 			return left
 		})
 	})
-	await(t, "groups of goroutines", func() []string {
-		if err := goleak.Find(goroutines); err != nil {
-			return []string{err.Error()}
-		}
-		return nil
-	})
+	if err := postgrestest.Leaked(goroutines); err != nil {
+		t.Error(err)
+	}
 }
 
 // await waits until nothing is left. The other end of a connection notices a moment later that it was closed.

@@ -23,8 +23,8 @@ import (
 	simkie "github.com/refract-video/refract/internal/sim/kie"
 )
 
-// TestSIGKILL_BetweenSubmitAndCallbackLosesNothing kills the service while the provider works. The callback fails at
-// first. The restarted service must take it, and nothing may be paid for twice.
+// TestSIGKILL_BetweenSubmitAndCallbackLosesNothing kills the service while a task waits for its callback. The callback
+// fails at first. The restarted service must take it, and nothing may be paid for twice.
 func TestSIGKILL_BetweenSubmitAndCallbackLosesNothing(t *testing.T) {
 	t.Parallel()
 	provider, err := sim.Start(sim.Config{}, simkie.Profile{WebhookKey: e2etest.WebhookKey, CallbackAttempts: 20_000, CallbackSpacing: 50 * time.Millisecond})
@@ -33,8 +33,9 @@ func TestSIGKILL_BetweenSubmitAndCallbackLosesNothing(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = provider.Close() })
 	gate := e2etest.StartGate(t)
+	database := postgrestest.URL(t)
 	args := []string{
-		"--database-url=" + e2etest.FewConnections(postgrestest.URL(t)), "--bucket=file://" + filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
+		"--database-url=" + e2etest.FewConnections(database), "--bucket=file://" + filepath.Join(t.TempDir(), "bucket"), "--auth=none", "--allow-private",
 		"--grpc-address=127.0.0.1:0", "--http-address=127.0.0.1:0", "--ingress-address=127.0.0.1:0",
 		"--kie-url=" + provider.URL(), "--kie-api-key=any", "--kie-webhook-key=" + e2etest.WebhookKey, "--callback-url=" + gate.URL,
 	}
@@ -53,6 +54,8 @@ func TestSIGKILL_BetweenSubmitAndCallbackLosesNothing(t *testing.T) {
 	if err := provider.Await(ctx, func() bool { return len(provider.Deliveries()) > 0 }); err != nil {
 		t.Fatal(err)
 	}
+
+	postgrestest.Exec(t, postgrestest.Connect(t, database), "UPDATE attempt SET next_check_time = now() + interval '1 day'") // Only the callback ends the task.
 
 	second := e2etest.StartProcess(t, args...)
 	gate.ToAddress(second.Ingress)

@@ -259,7 +259,7 @@ func startPayment(t *testing.T, every bool, end ending) *payment {
 			e2etest.EveryProvider(f, c)
 		}
 		e2etest.Unlimited(f, c)
-		f.KIE.Poll, f.Luma.Poll = time.Hour, 300*time.Millisecond // No check of kie ends a wait for RUNNING.
+		f.KIE.Poll, f.Luma.Poll = time.Hour, 300*time.Millisecond // No check of kie moves a task out of RUNNING.
 		f.CallbackURL, c.Kie.CallbackAttempts, c.Luma.CallbackAttempts = r.gate.URL, 20_000, 20_000
 	})
 	r.proxy = startSubmissionProxy(t, f.Sim, func(_ string, nth int) ending {
@@ -312,11 +312,22 @@ func (r *payment) expectEnd(t *testing.T, id, want string, paid, sent int) {
 	}
 }
 
+// check makes the check of an attempt due, and waits until a replica has claimed it.
+func (r *payment) check(t *testing.T, id string) {
+	t.Helper()
+	due := postgrestest.Value[time.Time](t, r.ts.Pool, `UPDATE attempt SET next_check_time = now() WHERE task_id = $1 RETURNING next_check_time`, id)
+	e2etest.Eventually(t, "a check", func() bool {
+		return postgrestest.Value[bool](t, r.ts.Pool, `SELECT next_check_time > $2 FROM attempt WHERE task_id = $1`, id, due)
+	})
+}
+
 // followUnknown follows an attempt with unknown outcome to its callback, and that of a second task to the end of the wait.
 func (r *payment) followUnknown(t *testing.T, id string, row submissionEnd) {
 	t.Helper()
 	lost := r.ts.Submit(t, row.name+": second", row.atProvider()).GetId()
 	r.expect(t, lost, "UNCONFIRMED", "RUNNING")
+	r.check(t, id) // It must neither give the attempt up nor send it again, as the rest shows.
+	r.expect(t, id, "UNCONFIRMED", "RUNNING")
 	postgrestest.Exec(t, r.ts.Pool, `UPDATE attempt SET create_time = now() - interval '31 minutes', next_check_time = now() WHERE task_id = $1`, lost)
 	last := r.ts.End(t, lost)
 	if f := last.GetFailure(); f.GetReason() != refractv1.FailureReason_FAILURE_REASON_OUTCOME_UNKNOWN || f.GetPayment() != refractv1.Payment_PAYMENT_UNKNOWN {

@@ -300,6 +300,7 @@ func eventsAreSentAgain(t *testing.T, ts *e2etest.Service) {
 	redeliver(failed, 0)
 
 	h.Behave(func(receiver.Request) receiver.Behavior { return receiver.Status(http.StatusBadGateway) })
+	// No attempt begins before the number of those that are left is set.
 	postgrestest.Exec(t, ts.Pool, `UPDATE webhook_endpoint SET paused_until = now() + interval '1 day' WHERE tenant = 'again'`)
 	other := tenant.Submit(t, "[sim:fail]").GetId()
 	tenant.End(t, other)

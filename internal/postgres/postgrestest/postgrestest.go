@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -37,27 +38,30 @@ var server struct {
 // gcPercent is the value of GOGC for tests. Their heaps are small, and the race detector makes each collection expensive.
 const gcPercent = 300
 
-// ownServer is the environment variable that names another server than the private one. It may have few connections.
+// ownServer is the environment variable that names a server to use instead of the private one.
 const ownServer = "REFRACT_TEST_DATABASE_URL"
 
-// maxParallel is how many tests of a package run at once on a machine with many processors. The connections of 32 services are fewer
-// than the server has.
-const maxParallel = 32
+// How many tests of a package run at once at most, so that their connections are fewer than the server has.
+const (
+	maxParallel    = 32
+	maxParallelOwn = 4 // On a server of the user's own, which may permit 100 connections to two packages.
+)
+
+// leakGrace is how long a goroutine may take to end after the tests. Connections that nothing uses any more would end by themselves
+// after 30 seconds.
+const leakGrace = 20 * time.Second
 
 // Main runs a package's tests with a server, sees that they leave no goroutine behind but ignored ones, and returns the exit
 // code:
 //
 //	func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
 //
-// Tests with a database mostly wait for the server, for locks, and for due times, so more of them run at once than there are processors.
+// More tests run at once than there are processors, because tests with a database mostly wait. The flag -parallel changes that.
 //
 // Tests that share what needs the server stop it in a Run of their own.
 func Main(m interface{ Run() int }, ignored ...goleak.Option) int {
 	server.inMain = true
-	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue && os.Getenv(ownServer) == "" {
-		_ = f.Value.Set(strconv.Itoa(min(4*runtime.GOMAXPROCS(0), maxParallel)))
-	}
+	raiseParallel()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -74,16 +78,31 @@ func Main(m interface{ Run() int }, ignored ...goleak.Option) int {
 	if code != 0 {
 		return code // A test that failed may have left something behind, which would only hide why.
 	}
-	if err := leaked(ignored...); err != nil {
+	if err := Leaked(ignored...); err != nil {
 		fmt.Fprintln(os.Stderr, "the tests left goroutines behind:", err)
 		return 1
 	}
 	return 0
 }
 
-// leaked returns an error that names goroutines that do not end. Those of a closed connection may end a moment later.
-func leaked(ignored ...goleak.Option) error {
-	for deadline := time.Now().Add(Hung); ; {
+// raiseParallel sets how many tests run at once, unless the user has. For fuzz tests, the flag is the number of processes.
+func raiseParallel() {
+	flag.Parse()
+	fixed := flag.Lookup("test.fuzz").Value.String() != ""
+	flag.Visit(func(f *flag.Flag) { fixed = fixed || f.Name == "test.parallel" })
+	if fixed {
+		return
+	}
+	most := maxParallel
+	if os.Getenv(ownServer) != "" {
+		most = maxParallelOwn
+	}
+	_ = flag.Set("test.parallel", strconv.Itoa(min(4*runtime.GOMAXPROCS(0), most)))
+}
+
+// Leaked returns an error that names the goroutines that should have ended and do not.
+func Leaked(ignored ...goleak.Option) error {
+	for deadline := time.Now().Add(leakGrace); ; {
 		err := goleak.Find(ignored...)
 		if err == nil || time.Now().After(deadline) {
 			return err
@@ -142,6 +161,9 @@ func Pool(t testing.TB) *pgxpool.Pool {
 // Connect returns a pool on a database, closed when the test ends.
 func Connect(t testing.TB, databaseURL string) *pgxpool.Pool {
 	t.Helper()
+	if !strings.Contains(databaseURL, poolSize+"=") {
+		databaseURL = WithPool(databaseURL, "8") // By default, the number grows with that of the processors.
+	}
 	pool, err := pgxpool.New(t.Context(), databaseURL)
 	if err != nil {
 		t.Fatalf("connect: %v", err)
