@@ -302,7 +302,8 @@ func (w *watcher) once(t *testing.T) (ended bool, err error) {
 	ts := w.roster.nth(w.at)
 	ctx, cancel := context.WithCancel(ts.Ctx(t))
 	defer cancel()
-	stream, err := ts.Tasks.WatchTask(ctx, &refractv1.WatchTaskRequest{TaskId: w.id, AfterRevision: &w.after}, grpc.WaitForReady(false))
+	began := w.after
+	stream, err := ts.Tasks.WatchTask(ctx, &refractv1.WatchTaskRequest{TaskId: w.id, AfterRevision: &began}, grpc.WaitForReady(false))
 	if err != nil {
 		return false, err
 	}
@@ -317,10 +318,18 @@ func (w *watcher) once(t *testing.T) (ended bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if e := m.GetEvent(); e != nil {
-			w.after = e.GetRevision()
-			w.events = append(w.events, seen{e.GetRevision(), e.GetState().String(), e.GetMessage()})
+		e := m.GetEvent()
+		if e == nil {
+			if m.GetBookmark() == nil {
+				t.Errorf("replica %d sent %v on a stream that began after revision %d, want an event or a bookmark", w.at, m, began)
+			}
+			continue
 		}
+		if e.GetRevision() != w.after+1 {
+			t.Errorf("replica %d sent revision %d after %d on a stream that began after revision %d", w.at, e.GetRevision(), w.after, began)
+		}
+		w.after = e.GetRevision()
+		w.events = append(w.events, seen{e.GetRevision(), e.GetState().String(), e.GetMessage()})
 	}
 }
 
