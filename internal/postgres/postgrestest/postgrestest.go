@@ -162,7 +162,7 @@ func Pool(t testing.TB) *pgxpool.Pool {
 func Connect(t testing.TB, databaseURL string) *pgxpool.Pool {
 	t.Helper()
 	if !strings.Contains(databaseURL, poolSize+"=") {
-		databaseURL = WithPool(databaseURL, "8") // By default, the number grows with that of the processors.
+		databaseURL = WithPool(databaseURL, "4") // As on a small machine. By default, the number grows with that of the processors.
 	}
 	pool, err := pgxpool.New(t.Context(), databaseURL)
 	if err != nil {
