@@ -277,14 +277,13 @@ type watcher struct {
 func (w *watcher) follow(t *testing.T, written chan struct{}) []seen {
 	t.Helper()
 	for {
-		before := w.after
-		ended, err := w.once(t)
-		final := false
-		select {
+		before, final := w.after, false
+		select { // Before the stream begins: one that ends earlier does not show the last change.
 		case <-written:
 			final = true
 		default:
 		}
+		ended, err := w.once(t)
 		switch {
 		case err != nil && status.Code(err) != codes.Unavailable:
 			t.Errorf("watch after revision %d: %v", w.after, err)
