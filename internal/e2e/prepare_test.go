@@ -101,7 +101,7 @@ func TestSource_AnOutageOfOursSettlesNothing(t *testing.T) {
 	var wire *e2etest.Wiretap
 	f := e2etest.StartFleet(t, func(f *server.Config, c *e2etest.SimConfig) {
 		e2etest.Fetching(f, c)
-		f.Tuning.Sources = source.Timing{SubmitWait: 50 * time.Millisecond, Backoff: 20 * time.Millisecond, GiveUp: time.Millisecond}
+		f.Tuning.Sources = source.Timing{SubmitWait: e2etest.Hung, Backoff: 20 * time.Millisecond, GiveUp: time.Millisecond}
 		u, err := url.Parse(f.DatabaseURL.Reveal())
 		if err != nil {
 			t.Fatal(err)
@@ -112,17 +112,20 @@ func TestSource_AnOutageOfOursSettlesNothing(t *testing.T) {
 	u.Host = wire.Address
 	f.Config.DatabaseURL = redact.Secret(u.String())
 	ts := f.Start(t)
+	var looks atomic.Int64
 	look := make(chan struct{})
-	host := e2etest.ClipServer(t, func(_ http.ResponseWriter, r *http.Request) {
+	host := e2etest.ClipServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if looks.Add(1) == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable) // The submission leaves the source to the preparer.
+			return
+		}
 		select {
 		case <-look:
 		case <-r.Context().Done():
 		}
 	})
 	id := ts.Submit(t, "", e2etest.ByURI(host.URL)).GetId()
-	e2etest.Eventually(t, "its source to be looked at", func() bool {
-		return postgrestest.Value[bool](t, f.Pool, "SELECT count(*) FILTER (WHERE busy) = 1 FROM preparation")
-	})
+	e2etest.Eventually(t, "the preparer to look at its source", func() bool { return looks.Load() >= 2 }) // The claim has reached it.
 	wire.SetCut(true)
 	close(look)
 	e2etest.Eventually(t, "the preparation to miss its database", func() bool {
