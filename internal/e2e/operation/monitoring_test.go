@@ -278,18 +278,25 @@ func measured(t *testing.T) *series {
 func scrapeAfterWork(t *testing.T) map[string]*dto.MetricFamily {
 	t.Helper()
 	ts := e2etest.Start(t, nil)
-	ts.End(t, ts.Submit(t, "[sim:processing=300ms]").GetId())
+	scrape := func() map[string]*dto.MetricFamily {
+		_, body := ts.Rest(t, http.MethodGet, "/metrics", "")
+		p := expfmt.NewTextParser(model.LegacyValidation)
+		families, err := p.TextToMetricFamilies(bytes.NewReader(body))
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, body)
+		}
+		return families
+	}
+	e2etest.Eventually(t, "a stream to wait for an event", func() bool { // A stream that begins late waits for none.
+		ts.End(t, ts.Submit(t, "[sim:processing=300ms]").GetId())
+		return scrape()["refract_watch_lag_seconds"] != nil
+	})
 	e2etest.Request(t, http.MethodPost, "http://"+ts.IngressAddr()+"/v1/callbacks/kie/forged", "{}")
 	ts.Rest(t, http.MethodGet, "/v1/tasks", "")
 	var families map[string]*dto.MetricFamily
 	e2etest.Eventually(t, "the metrics show the work", func() bool {
-		_, body := ts.Rest(t, http.MethodGet, "/metrics", "")
-		p := expfmt.NewTextParser(model.LegacyValidation)
-		var err error
-		if families, err = p.TextToMetricFamilies(bytes.NewReader(body)); err != nil {
-			t.Fatalf("%v in\n%s", err, body)
-		}
-		return families["refract_output_saves_total"] != nil && families["refract_tasks"] != nil && families["refract_watch_lag_seconds"] != nil
+		families = scrape()
+		return families["refract_output_saves_total"] != nil && families["refract_tasks"] != nil
 	})
 	return families
 }

@@ -2,6 +2,7 @@ package operation_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	refractv1 "github.com/refract-video/refract/gen/refract/v1"
 	"github.com/refract-video/refract/internal/e2e/e2etest"
 	"github.com/refract-video/refract/internal/server"
+	"github.com/refract-video/refract/internal/sim"
 )
 
 // TestCheckTask_BringsHomeAResultWhoseCallbackGotLost checks a task whose next regular check is an hour away.
@@ -39,12 +41,18 @@ func TestCheckTask_BringsHomeAResultWhoseCallbackGotLost(t *testing.T) {
 // secret.
 func TestReplay_OfARefusedCallbackBringsItsResultHome(t *testing.T) {
 	t.Parallel()
-	ts := e2etest.Start(t, func(f *server.Config, _ *e2etest.SimConfig) { f.KIE.Poll = time.Hour })
-	id := ts.Submit(t, "[sim:bad-signature,processing=500ms]").GetId()
+	gate := e2etest.StartGate(t)
+	ts := e2etest.Start(t, func(f *server.Config, c *e2etest.SimConfig) {
+		f.KIE.Poll = time.Hour
+		f.CallbackURL, c.Kie.CallbackAttempts = gate.URL, 20_000
+	})
+	gate.To(ts)
+	id := ts.Submit(t, "[sim:bad-signature]").GetId()
+	ts.Await(t, id, e2etest.IsRunning)
+	gate.Open.Store(true)
 	o := ts.Operator(t)
 	refused := func() bool {
-		deliveries := ts.Sim.Deliveries()
-		return len(deliveries) > 0 && deliveries[0].Status == http.StatusUnauthorized
+		return slices.ContainsFunc(ts.Sim.Deliveries(), func(d sim.Delivery) bool { return d.Status == http.StatusUnauthorized })
 	}
 	if err := ts.Sim.Await(ts.Ctx(t), refused); err != nil {
 		t.Fatal(err)
