@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/refract-video/refract/internal/lifecycle"
+	"github.com/refract-video/refract/internal/postgres/postgrestest"
 	"github.com/refract-video/refract/internal/tenants"
 )
 
@@ -46,6 +47,41 @@ func TestSubmit_QuotasAreExactUnderConcurrency(t *testing.T) {
 	}
 	if n := s.submitAtOnce(t, "free", 20, ""); n != 20 {
 		t.Errorf("%d submissions of a tenant without quotas were accepted, want all 20", n)
+	}
+}
+
+// TestSubmit_QuotasAreExactWhenSubmissionsOverlap holds a submission up before its commit until another one has begun.
+func TestSubmit_QuotasAreExactWhenSubmissionsOverlap(t *testing.T) {
+	t.Parallel()
+	s := setup(t)
+	s.exec(t, `INSERT INTO tenant (tenant, max_queued, max_per_day) VALUES ('films', 1, 10)`)
+	s.exec(t, `INSERT INTO tenant_day SELECT 'films', (now() AT TIME ZONE 'UTC')::date + day, 0 FROM generate_series(0, 1) AS day`) // Midnight may pass.
+	held := postgrestest.Begin(t, s.pool)
+	if _, err := held.Exec(t.Context(), "SELECT FROM tenant_day FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	submitted := make(chan error, 2)
+	for i := range cap(submitted) {
+		go func() {
+			_, err := s.Submit(t.Context(), "films", newID(), plain())
+			submitted <- err
+		}()
+		postgrestest.Until(t, func() bool { return query[int](t, s, waiting) == i+1 })
+	}
+	if err := held.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	accepted := 0
+	for range cap(submitted) {
+		err := <-submitted
+		if qe, ok := errors.AsType[*tenants.QuotaError](err); err == nil {
+			accepted++
+		} else if !ok || qe.Quota != tenants.QuotaQueued {
+			t.Errorf("Submit = %v, want a QuotaError for %s", err, tenants.QuotaQueued)
+		}
+	}
+	if accepted != 1 {
+		t.Errorf("%d submissions were accepted, want 1", accepted)
 	}
 }
 

@@ -648,7 +648,7 @@ var mutations = append(differences(), []mutation{
 		10, "quotas-not-locked", "internal/postgres/insert_tasks.go",
 		"SELECT pg_advisory_xact_lock(key)\n",
 		"SELECT key\n",
-		[]test{{lifecycle, "TestSubmit_QuotasAreExactUnderConcurrency"}},
+		[]test{{lifecycle, "TestSubmit_QuotasAreExactWhenSubmissionsOverlap"}},
 	},
 
 	// 11. No secret leaks.
